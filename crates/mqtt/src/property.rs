@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::encode::{self, EncodeError, Written};
+use crate::encode::{self, Written};
 use crate::frame::REMAINING_LENGTH_MAX;
 use crate::oddity::Oddity;
 use crate::packet_type::PacketType;
@@ -59,6 +59,18 @@ impl fmt::Display for PropertyError {
 }
 
 impl std::error::Error for PropertyError {}
+
+/// The value of a property by its data type (MQTT 5.0 section 1.5).
+pub(crate) enum WireValue<'a> {
+    Byte(u8),
+    TwoBytes(u16),
+    FourBytes(u32),
+    Variable(u32),
+    /// Binary Data, or the bytes of a UTF-8 Encoded String.
+    Bytes(&'a [u8]),
+    /// A UTF-8 String Pair.
+    Pair(&'a [u8], &'a [u8]),
+}
 
 const WILL: u16 = PropertyPlace::Will.bit();
 
@@ -135,20 +147,21 @@ macro_rules! properties {
                 }
             }
 
-            fn write_value(&self, out: &mut Vec<u8>) -> Written {
-                match self {
-                    $(Self::$variant(value) => properties!(@write $kind, out, *value, $name),)+
-                    Self::UserProperty(name, value) => {
-                        encode::text(out, name, "User Property")?;
-                        encode::text(out, value, "User Property")
-                    }
+            /// The value by its data type on the wire.
+            pub(crate) const fn wire_value(&self) -> WireValue<'a> {
+                match *self {
+                    $(Self::$variant(value) => properties!(@wire $kind, value),)+
+                    Self::UserProperty(name, value) => WireValue::Pair(name.as_bytes(), value.as_bytes()),
                 }
             }
         }
     };
-    (@write text, $out:expr, $value:expr, $name:literal) => { encode::text($out, $value, $name) };
-    (@write binary, $out:expr, $value:expr, $name:literal) => { encode::binary($out, $value, $name) };
-    (@write $kind:ident, $out:expr, $value:expr, $name:literal) => {{ encode::$kind($out, $value); Ok(()) }};
+    (@wire byte, $value:expr) => { WireValue::Byte($value) };
+    (@wire two_bytes, $value:expr) => { WireValue::TwoBytes($value) };
+    (@wire four_bytes, $value:expr) => { WireValue::FourBytes($value) };
+    (@wire variable, $value:expr) => { WireValue::Variable($value) };
+    (@wire text, $value:expr) => { WireValue::Bytes($value.as_bytes()) };
+    (@wire binary, $value:expr) => { WireValue::Bytes($value) };
 }
 
 properties! {
@@ -242,11 +255,34 @@ impl Property<'_> {
         }
     }
 
+    /// Whether its text, if it has any, is free of U+0000 (`MQTT 5.0 [MQTT-1.5.4-2]`).
+    fn has_legal_text(&self) -> bool {
+        let is_binary = matches!(self, Self::CorrelationData(_) | Self::AuthenticationData(_));
+        is_binary
+            || match self.wire_value() {
+                WireValue::Bytes(bytes) => !bytes.contains(&0),
+                WireValue::Pair(name, value) => !name.contains(&0) && !value.contains(&0),
+                _ => true,
+            }
+    }
+
     /// Appends identifier and value, once it is known that the property may stand at the place.
-    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Written {
         encode::forbid(!self.has_legal_value(), Oddity::BadPropertyValue)?;
+        encode::forbid(!self.has_legal_text(), Oddity::NullCharacter)?;
         encode::byte(out, self.id());
-        self.write_value(out)
+        match self.wire_value() {
+            WireValue::Byte(value) => encode::byte(out, value),
+            WireValue::TwoBytes(value) => encode::two_bytes(out, value),
+            WireValue::FourBytes(value) => encode::four_bytes(out, value),
+            WireValue::Variable(value) => encode::variable(out, value),
+            WireValue::Bytes(bytes) => encode::binary(out, bytes, self.name())?,
+            WireValue::Pair(name, value) => {
+                encode::binary(out, name, self.name())?;
+                encode::binary(out, value, self.name())?;
+            }
+        }
+        Ok(())
     }
 }
 
