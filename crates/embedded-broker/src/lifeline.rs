@@ -32,7 +32,8 @@ pub enum LifelineError {
 /// SIGKILL, because a broker that a fault has stopped or that is stuck must go as well.
 pub(crate) fn die_with_parent(expected: Option<u32>) -> Result<(), LifelineError> {
     let expected = expected.unwrap_or_else(parent_id);
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|errno| LifelineError::Signal(errno.into()))?;
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|errno| LifelineError::Signal(errno.into()))?;
     let found = parent_id();
     if found == expected { Ok(()) } else { Err(LifelineError::ParentGone { expected, found }) }
 }

@@ -33,10 +33,10 @@ pub enum ServeError {
 /// `ready` is called once, with the bound address, when the broker accepts connections. Nothing is written to
 /// standard output here: the line that tells the parent the port is the caller's, in `ready`.
 ///
-/// The process is killed when its parent dies, from the call on and also after it returned. The kernel means the
-/// *thread* that started this process, so start it from one that lives as long as the broker shall. Call this in a
-/// process that does nothing else, and end the process when it returns: connections are closed without a DISCONNECT,
-/// as when a broker goes away.
+/// The process is killed when its parent dies, from the call on and for as long as the calling thread lives. For the
+/// kernel the parent is the *thread* that started this process: start it from one that lives as long as the broker
+/// shall. Call this in a process that does nothing else, and end the process when it returns. Connections are then
+/// closed without a DISCONNECT, as when a broker goes away.
 ///
 /// # Errors
 ///
@@ -46,13 +46,15 @@ pub fn serve(settings: &Settings, ready: impl FnOnce(SocketAddr)) -> Result<(), 
     lifeline::die_with_parent(settings.parent_process)?;
     let input_ended = lifeline::end_of_standard_input()?;
     // One thread: the broker's processor time is then one line of /proc, and it leaves the other cores to the load.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Runtime)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServeError::Runtime)?;
     let outcome = runtime.block_on(async {
         let mut broker = MqttBroker::with_config(configuration(settings))
             .await
             .map_err(|error| ServeError::Bind(error.to_string()))?;
         broker.resource_monitor().update_limits(no_limits());
-        let address = broker.local_addr().ok_or_else(|| ServeError::Bind("no address was bound".to_owned()))?;
+        let address =
+            broker.local_addr().ok_or_else(|| ServeError::Bind("no address was bound".to_owned()))?;
         let mut accepts = broker.ready_receiver();
         let mut serving = pin!(broker.run());
         tokio::select! {
