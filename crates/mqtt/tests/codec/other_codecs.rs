@@ -1,0 +1,214 @@
+//! Cross checks: three other codecs read what we write, and we read what they write from it.
+//!
+//! Each other codec takes our bytes apart and puts them together again; the result, read by us, must be the packet we
+//! began with. Where another codec is wrong or refuses something legal, the packet is not asked of it, with the reason
+//! here and a test of the defect in `other_codecs_defects.rs`.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use mqtt_protocol_core::mqtt::packet::{v3_1_1, v5_0};
+use mqtt5_protocol::packet::{FixedHeader, MqttPacket};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use rumqttc::mqttbytes::v4;
+use rumqttc::v5::mqttbytes::v5;
+use ungraceful_mqtt::{Framed, Packet, PacketType, Properties, Property, ProtocolVersion, frame};
+
+use crate::decode;
+use crate::generate::{encoded, packet_of, types_of};
+
+/// What another codec makes of our bytes: bytes again, or why it refuses them.
+type Again = Result<Vec<u8>, String>;
+
+pub(crate) fn rumqttc(bytes: &[u8], version: ProtocolVersion) -> Again {
+    let mut stream = BytesMut::from(bytes);
+    let mut out = BytesMut::new();
+    match version {
+        ProtocolVersion::V3_1_1 => {
+            let packet = v4::Packet::read(&mut stream, usize::MAX).map_err(|why| format!("{why:?}"))?;
+            packet.write(&mut out, usize::MAX).map_err(|why| format!("{why:?}"))?;
+        }
+        ProtocolVersion::V5 => {
+            let packet = v5::Packet::read(&mut stream, None).map_err(|why| format!("{why:?}"))?;
+            packet.write(&mut out, None).map_err(|why| format!("{why:?}"))?;
+        }
+    }
+    Ok(out.to_vec())
+}
+
+pub(crate) fn mqtt5_protocol(bytes: &[u8], version: ProtocolVersion) -> Again {
+    use mqtt5_protocol::packet::Packet as Other;
+    let mut stream = bytes;
+    let header = FixedHeader::decode(&mut stream).map_err(|why| why.to_string())?;
+    let packet =
+        Other::decode_from_body_with_version(header.packet_type, &header, &mut stream, version.level())
+            .map_err(|why| why.to_string())?;
+    let mut out = Vec::new();
+    let written = match packet {
+        Other::Connect(packet) => packet.encode(&mut out),
+        Other::ConnAck(packet) => packet.encode(&mut out),
+        Other::Publish(packet) => packet.encode(&mut out),
+        Other::PubAck(packet) => packet.encode(&mut out),
+        Other::PubRec(packet) => packet.encode(&mut out),
+        Other::PubRel(packet) => packet.encode(&mut out),
+        Other::PubComp(packet) => packet.encode(&mut out),
+        Other::Subscribe(packet) => packet.encode(&mut out),
+        Other::SubAck(packet) => packet.encode(&mut out),
+        Other::Unsubscribe(packet) => packet.encode(&mut out),
+        Other::UnsubAck(packet) => packet.encode(&mut out),
+        Other::PingReq => mqtt5_protocol::packet::pingreq::PingReqPacket::default().encode(&mut out),
+        Other::PingResp => mqtt5_protocol::packet::pingresp::PingRespPacket::default().encode(&mut out),
+        Other::Disconnect(packet) => packet.encode(&mut out),
+        Other::Auth(packet) => packet.encode(&mut out),
+    };
+    written.map_err(|why| why.to_string())?;
+    Ok(out)
+}
+
+pub(crate) fn mqtt_protocol_core(bytes: &[u8], version: ProtocolVersion) -> Again {
+    let Framed::Complete(found) = frame(bytes) else { panic!("no whole packet") };
+    let (body, flags) = (found.body, found.flags());
+    let shared: Arc<[u8]> = Arc::from(body);
+    macro_rules! again {
+        ($parsed:expr) => {
+            $parsed.map(|(packet, _)| packet.to_continuous_buffer()).map_err(|why| format!("{why:?}"))
+        };
+    }
+    let packet_type = found.packet_type().expect("a packet of ours has a type");
+    match version {
+        ProtocolVersion::V3_1_1 => match packet_type {
+            PacketType::Connect => again!(v3_1_1::Connect::parse(body)),
+            PacketType::ConnAck => again!(v3_1_1::Connack::parse(body)),
+            PacketType::Publish => again!(v3_1_1::Publish::parse(flags, shared)),
+            PacketType::PubAck => again!(v3_1_1::Puback::parse(body)),
+            PacketType::PubRec => again!(v3_1_1::Pubrec::parse(body)),
+            PacketType::PubRel => again!(v3_1_1::Pubrel::parse(body)),
+            PacketType::PubComp => again!(v3_1_1::Pubcomp::parse(body)),
+            PacketType::Subscribe => again!(v3_1_1::Subscribe::parse(body)),
+            PacketType::SubAck => again!(v3_1_1::Suback::parse(body)),
+            PacketType::Unsubscribe => again!(v3_1_1::Unsubscribe::parse(body)),
+            PacketType::UnsubAck => again!(v3_1_1::Unsuback::parse(body)),
+            PacketType::PingReq => again!(v3_1_1::Pingreq::parse(body)),
+            PacketType::PingResp => again!(v3_1_1::Pingresp::parse(body)),
+            PacketType::Disconnect => again!(v3_1_1::Disconnect::parse(body)),
+            PacketType::Auth => panic!("no AUTH in MQTT 3.1.1"),
+        },
+        ProtocolVersion::V5 => match packet_type {
+            PacketType::Connect => again!(v5_0::Connect::parse(body)),
+            PacketType::ConnAck => again!(v5_0::Connack::parse(body)),
+            PacketType::Publish => again!(v5_0::Publish::parse(flags, shared)),
+            PacketType::PubAck => again!(v5_0::Puback::parse(body)),
+            PacketType::PubRec => again!(v5_0::Pubrec::parse(body)),
+            PacketType::PubRel => again!(v5_0::Pubrel::parse(body)),
+            PacketType::PubComp => again!(v5_0::Pubcomp::parse(body)),
+            PacketType::Subscribe => again!(v5_0::Subscribe::parse(body)),
+            PacketType::SubAck => again!(v5_0::Suback::parse(body)),
+            PacketType::Unsubscribe => again!(v5_0::Unsubscribe::parse(body)),
+            PacketType::UnsubAck => again!(v5_0::Unsuback::parse(body)),
+            PacketType::PingReq => again!(v5_0::Pingreq::parse(body)),
+            PacketType::PingResp => again!(v5_0::Pingresp::parse(body)),
+            PacketType::Disconnect => again!(v5_0::Disconnect::parse(body)),
+            PacketType::Auth => again!(v5_0::Auth::parse(body)),
+        },
+    }
+}
+
+/// The packet with its properties sorted apart, since a codec may write them in an order of its own.
+fn in_any_order<'a>(packet: &Packet<'a>) -> (Packet<'a>, Vec<String>) {
+    let mut packet = *packet;
+    let mut lists = Vec::new();
+    let mut take = |properties: &mut Properties<'a>| lists.push(std::mem::take(properties));
+    match &mut packet {
+        Packet::Connect(packet) => {
+            take(&mut packet.properties);
+            if let Some(will) = &mut packet.will {
+                take(&mut will.properties);
+            }
+        }
+        Packet::ConnAck(packet) => take(&mut packet.properties),
+        Packet::Publish(packet) => take(&mut packet.properties),
+        Packet::PubAck(packet) | Packet::PubRec(packet) => take(&mut packet.properties),
+        Packet::PubRel(packet) | Packet::PubComp(packet) => take(&mut packet.properties),
+        Packet::Subscribe(packet) => take(&mut packet.properties),
+        Packet::SubAck(packet) => take(&mut packet.properties),
+        Packet::Unsubscribe(packet) => take(&mut packet.properties),
+        Packet::UnsubAck(packet) => take(&mut packet.properties),
+        Packet::Disconnect(packet) => take(&mut packet.properties),
+        Packet::Auth(packet) => take(&mut packet.properties),
+        Packet::PingReq | Packet::PingResp | Packet::Unreadable { .. } => {}
+    }
+    let mut shown = Vec::new();
+    for (place, list) in lists.iter().enumerate() {
+        shown.extend(list.iter().map(|property| format!("{place} {property:?}")));
+    }
+    shown.sort();
+    (packet, shown)
+}
+
+/// Asks another codec about every type of packet, but for those that `excused` has a reason for.
+fn agrees(
+    name: &str,
+    again: fn(&[u8], ProtocolVersion) -> Again,
+    excused: fn(&Packet<'_>, ProtocolVersion) -> bool,
+) {
+    for version in ProtocolVersion::ALL {
+        for packet_type in types_of(version) {
+            let (mut asked, mut excuses) = (0, 0);
+            let mut runner = TestRunner::new(ProptestConfig::with_cases(60));
+            let result = runner.run(&packet_of(packet_type, version), |packet| {
+                if excused(&packet, version) {
+                    return Ok(());
+                }
+                let ours = encoded(&packet, version);
+                let theirs = again(&ours, version)
+                    .map_err(|why| TestCaseError::fail(format!("{name} refuses {ours:02X?}: {why}")))?;
+                let read = decode(&theirs, version);
+                prop_assert_eq!(
+                    in_any_order(&read.packet),
+                    in_any_order(&packet),
+                    "{} wrote {:02X?}",
+                    name,
+                    theirs
+                );
+                Ok(())
+            });
+            asked += 1;
+            excuses += usize::from(result.is_err());
+            assert_eq!(excuses, 0, "{name}, {packet_type} of {version}, {asked}: {}", result.unwrap_err());
+        }
+    }
+}
+
+pub(crate) fn properties_of<'a>(packet: &Packet<'a>) -> Vec<Property<'a>> {
+    let list = match packet {
+        Packet::Connect(packet) => packet.properties,
+        Packet::ConnAck(packet) => packet.properties,
+        Packet::Publish(packet) => packet.properties,
+        Packet::PubAck(packet) | Packet::PubRec(packet) => packet.properties,
+        Packet::PubRel(packet) | Packet::PubComp(packet) => packet.properties,
+        Packet::Subscribe(packet) => packet.properties,
+        Packet::SubAck(packet) => packet.properties,
+        Packet::Unsubscribe(packet) => packet.properties,
+        Packet::UnsubAck(packet) => packet.properties,
+        Packet::Disconnect(packet) => packet.properties,
+        Packet::Auth(packet) => packet.properties,
+        Packet::PingReq | Packet::PingResp | Packet::Unreadable { .. } => Properties::NONE,
+    };
+    list.iter().flatten().collect()
+}
+
+#[test]
+fn rumqttc_agrees() {
+    agrees("rumqttc", rumqttc, |_packet, _version| false);
+}
+
+#[test]
+fn mqtt5_protocol_agrees() {
+    agrees("mqtt5-protocol", mqtt5_protocol, |_packet, _version| false);
+}
+
+#[test]
+fn mqtt_protocol_core_agrees() {
+    agrees("mqtt-protocol-core", mqtt_protocol_core, |_packet, _version| false);
+}
