@@ -27,12 +27,13 @@ impl<'a> Auth<'a> {
     /// Appends it: `F0 00`, or Reason Code, Property Length and properties.
     ///
     /// # Errors
-    /// MQTT 3.1.1, a Reason Code or property that AUTH does not have.
+    /// MQTT 3.1.1, a Reason Code or property that AUTH does not have, no Authentication Method unless it is `F0 00`.
     pub fn encode(&self, version: ProtocolVersion, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         if version == ProtocolVersion::V3_1_1 {
             return Err(EncodeError::NotInThisVersion("AUTH"));
         }
         encode::packet(out, PacketType::Auth.first_byte(), &[], |out| {
+            encode::forbid(self.lacks_method(), Oddity::MissingAuthenticationMethod)?;
             reason::write(self.reason_code, self.properties, PacketType::Auth, version, out)
         })
     }
@@ -42,6 +43,14 @@ impl<'a> Auth<'a> {
         reader.note_if(version == ProtocolVersion::V3_1_1, Oddity::AuthOnV3_1_1);
         // An AUTH on a 3.1.1 connection is odd as a whole, so its fields are read as the 5.0 ones they are.
         let (reason_code, properties) = reason::read(reader, ProtocolVersion::V5, PacketType::Auth);
-        Self { reason_code, properties }
+        let auth = Self { reason_code, properties };
+        reader.note_if(auth.lacks_method(), Oddity::MissingAuthenticationMethod);
+        auth
+    }
+
+    /// Only an AUTH that says nothing at all may leave the method out (MQTT 5.0 sections 3.15.2.1 and 3.15.2.2.2).
+    fn lacks_method(&self) -> bool {
+        let says_nothing = self.reason_code == ReasonCode::SUCCESS && self.properties.is_empty();
+        !says_nothing && self.properties.authentication_method().is_none()
     }
 }

@@ -68,6 +68,8 @@ oddities! {
     BadPropertyValue => "forbidden property value",
     /// Properties that end in the middle of one, or a Property Length beyond the packet.
     MalformedProperties => "malformed properties",
+    /// Authentication Data, or a step of authentication, without the Authentication Method (MQTT 5.0 section 3.15.2.2.2).
+    MissingAuthenticationMethod => "no Authentication Method",
     /// No Property Length where MQTT 5.0 demands one (`MQTT 5.0 [MQTT-2.2.2-1]`).
     MissingPropertyLength => "no Property Length",
     /// Session Present beside a refusal (`MQTT 5.0 [MQTT-3.2.2-6]`, `MQTT 3.1.1 [MQTT-3.2.2-4]`).

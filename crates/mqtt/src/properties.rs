@@ -8,6 +8,9 @@ use crate::property::{Property, PropertyError, PropertyPlace};
 use crate::reader::Reader;
 use crate::version::ProtocolVersion;
 
+const AUTHENTICATION_METHOD: u8 = Property::AuthenticationMethod("").id();
+const AUTHENTICATION_DATA: u8 = Property::AuthenticationData(&[]).id();
+
 /// The properties of a packet, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub enum Properties<'a> {
@@ -120,6 +123,9 @@ impl<'a> Properties<'a> {
                 Err(PropertyError::Truncated(_)) => oddities.insert(Oddity::MalformedProperties),
             }
         }
+        let has = |id: u8| seen & 1 << id != 0;
+        let data_alone = has(AUTHENTICATION_DATA) && !has(AUTHENTICATION_METHOD);
+        oddities.insert_if(data_alone, Oddity::MissingAuthenticationMethod);
         match iter.0 {
             Source::Wire(reader) => oddities.union(reader.oddities),
             Source::List(_) => oddities,

@@ -92,6 +92,9 @@ fn properties(
                     list.push(property);
                 }
             }
+            let has_method =
+                list.iter().any(|property| matches!(property, Property::AuthenticationMethod(_)));
+            list.retain(|property| has_method || !matches!(property, Property::AuthenticationData(_)));
             Properties::List(list.leak())
         })
         .boxed()
@@ -242,6 +245,20 @@ fn unsuback(version: ProtocolVersion) -> AnyPacket {
         .boxed()
 }
 
+fn auth(version: ProtocolVersion) -> AnyPacket {
+    (reason_code(PacketType::Auth, version), properties(PacketType::Auth, version))
+        .prop_map(|(reason_code, properties)| {
+            let has_method = properties.authentication_method().is_some();
+            let packet = if has_method {
+                Auth { reason_code, properties }
+            } else {
+                Auth { reason_code: ReasonCode::SUCCESS, properties: Properties::NONE }
+            };
+            Packet::Auth(packet)
+        })
+        .boxed()
+}
+
 /// A legal packet of this type and version.
 pub(crate) fn packet_of(packet_type: PacketType, version: ProtocolVersion) -> AnyPacket {
     match packet_type {
@@ -261,9 +278,7 @@ pub(crate) fn packet_of(packet_type: PacketType, version: ProtocolVersion) -> An
         PacketType::Disconnect => (reason_code(packet_type, version), properties(packet_type, version))
             .prop_map(|(reason_code, properties)| Packet::Disconnect(Disconnect { reason_code, properties }))
             .boxed(),
-        PacketType::Auth => (reason_code(packet_type, version), properties(packet_type, version))
-            .prop_map(|(reason_code, properties)| Packet::Auth(Auth { reason_code, properties }))
-            .boxed(),
+        PacketType::Auth => auth(version),
     }
 }
 

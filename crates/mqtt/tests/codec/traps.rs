@@ -57,9 +57,11 @@ fn a_disconnect_on_a_3_1_1_connection_is_shown_with_its_reason() {
 #[test]
 fn auth_is_read_in_all_lengths() {
     assert_eq!(reason_code(&[0xF0, 0]), (ReasonCode::SUCCESS, Oddities::NONE));
-    assert_eq!(reason_code(&[0xF0, 2, 0x18, 0]), (ReasonCode::CONTINUE_AUTHENTICATION, Oddities::NONE));
     let with_method = [0xF0, 6, 0x19, 4, 0x15, 0, 1, b'X'];
     assert_eq!(reason_code(&with_method), (ReasonCode::RE_AUTHENTICATE, Oddities::NONE));
+    let (code, oddities) = reason_code(&[0xF0, 2, 0x18, 0]);
+    assert_eq!(code, ReasonCode::CONTINUE_AUTHENTICATION);
+    assert_eq!(oddities.iter().collect::<Vec<_>>(), [Oddity::MissingAuthenticationMethod]);
     // The one short form that the standard grants to DISCONNECT and not to AUTH.
     let (code, oddities) = reason_code(&[0xF0, 1, 0x18]);
     assert_eq!(code, ReasonCode::CONTINUE_AUTHENTICATION);
@@ -67,8 +69,15 @@ fn auth_is_read_in_all_lengths() {
 }
 
 #[test]
+fn authentication_data_needs_its_method() {
+    let data = [0xF0, 6, 0x00, 4, 0x16, 0, 1, 9];
+    assert_eq!(oddities(&data, V5), [Oddity::MissingAuthenticationMethod]);
+    assert_eq!(oddities(&[0x20, 7, 0, 0, 4, 0x16, 0, 1, 9], V5), [Oddity::MissingAuthenticationMethod]);
+}
+
+#[test]
 fn auth_on_a_3_1_1_connection_is_shown() {
-    assert_eq!(oddities(&[0xF0, 2, 0x18, 0], V3_1_1), [Oddity::AuthOnV3_1_1]);
+    assert_eq!(oddities(&[0xF0, 0], V3_1_1), [Oddity::AuthOnV3_1_1]);
 }
 
 #[test]
