@@ -1,0 +1,53 @@
+//! A broker that conforms by default and misbehaves by name, for tests and for authors of MQTT clients.
+//!
+//! [`ScriptedBroker::start`] runs one on a free port of 127.0.0.1 until it is dropped; a [`Script`] says how it behaves,
+//! with one policy for each place where a broker can go wrong. Whoever checks brokers runs the check against each
+//! misbehaviour, to see it say no; whoever writes a client runs it against each to see how it copes.
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use std::net::TcpStream;
+//! use ungraceful_mqtt::{Connect, ProtocolVersion};
+//! use ungraceful_scripted_broker::{Script, ScriptedBroker, SecondConnect};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let script = Script { second_connect: SecondConnect::DisconnectShort, ..Script::default() };
+//! let broker = ScriptedBroker::start(script);
+//!
+//! let mut two_connects = Vec::new();
+//! for _ in 0..2 {
+//!     Connect::new("twice").encode(ProtocolVersion::V5, &mut two_connects).expect("a legal CONNECT");
+//! }
+//! let mut client = TcpStream::connect(broker.address())?;
+//! client.write_all(&two_connects)?;
+//! let mut answer = Vec::new();
+//! client.read_to_end(&mut answer)?;
+//! assert!(answer.ends_with(&[0xE0, 0x01, 0x82]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What it does: MQTT 3.1.1 and 5.0 over TCP, sessions in memory with their expiry, take-over, all three QoS both ways,
+//! retained messages, Wills, Keep Alive, Receive Maximum both ways and the Client's Maximum Packet Size.
+//!
+//! What it leaves out on purpose: TLS and WebSocket; user names and passwords (everyone is let in); enhanced
+//! authentication (refused with 0x8C); Topic Aliases, Shared Subscriptions and Subscription Identifiers (5.0 Clients are
+//! told so in the CONNACK); Will Delay Interval (taken as 0); Message Expiry Interval (passed on as it came); a time
+//! limit for the first CONNECT; queueing QoS 0 for absent Clients. Everything is on one thread, so it is no broker to
+//! measure performance on.
+
+mod broker;
+mod link;
+mod listening;
+mod log;
+mod message;
+mod policy;
+mod script;
+mod server;
+mod timers;
+mod topic_filter;
+
+pub use broker::ScriptedBroker;
+pub use log::{EVENTS_MAX, EndedBy, Event, Log};
+pub use policy::{Deliveries, Greeting, SecondConnect, UnknownName, Wills};
+pub use script::Script;

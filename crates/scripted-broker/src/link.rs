@@ -1,0 +1,191 @@
+//! One TCP connection: bytes in to the server, bytes out in order, and the ways in which it ends.
+//!
+//! Nothing here knows MQTT but for the Keep Alive, which is a limit on the time between two reads.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::net::Shutdown;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
+
+use crate::server::{ConnectionId, Server};
+
+/// How many orders may wait for a Client that does not read. The reader stops before its answers could overflow it.
+const ORDERS_MAX: usize = 65_536;
+/// How many answers one read can bring about at most: the shortest packet has two bytes.
+const ANSWERS_MAX: usize = READ_MAX / 2;
+const READ_MAX: usize = 16_384;
+/// How many bytes are gathered for one write.
+const WRITE_MAX: usize = 65_536;
+/// How long a connection is still read after the FIN. Closing it with unread bytes would send an RST, which can
+/// overtake the last packet in the Client's kernel.
+const LINGER: Duration = Duration::from_secs(1);
+
+enum Order {
+    Bytes(Vec<u8>),
+    Fin,
+}
+
+/// The server's end of a connection.
+#[derive(Clone)]
+pub(crate) struct Link {
+    orders: mpsc::Sender<Order>,
+    reset: Rc<Notify>,
+}
+
+impl Link {
+    /// Has bytes sent after those already waiting. A Client for which far too much waits is reset.
+    pub(crate) fn send(&self, bytes: Vec<u8>) {
+        if self.orders.try_send(Order::Bytes(bytes)).is_err() {
+            self.reset();
+        }
+    }
+
+    /// Whether there is room for a delivery beside the answers that the Client is owed.
+    pub(crate) fn has_room(&self) -> bool {
+        self.orders.capacity() > ORDERS_MAX / 2
+    }
+
+    /// Has the connection closed by FIN behind the bytes that wait.
+    pub(crate) fn close(&self) {
+        if self.orders.try_send(Order::Fin).is_err() {
+            self.reset();
+        }
+    }
+
+    /// Has the connection reset now; bytes that wait are lost.
+    pub(crate) fn reset(&self) {
+        self.reset.notify_one();
+    }
+}
+
+/// How the writing side came to its end.
+enum Written {
+    /// The FIN is on its way.
+    Fin,
+    /// The Client is gone.
+    Failed,
+}
+
+/// Serves one connection from its acceptance to its end.
+pub(crate) async fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) {
+    let (orders, waiting) = mpsc::channel(ORDERS_MAX);
+    let link = Link { orders, reset: Rc::new(Notify::new()) };
+    // What is gone already will show in the first read.
+    let _ = stream.set_nodelay(true);
+    let id = server.borrow_mut().accept(link.clone());
+    tokio::select! {
+        // A reset goes before everything: what has ended by itself in the same moment would be closed by FIN.
+        biased;
+        () = link.reset.notified() => {
+            // Fails only on a connection that is gone.
+            let _ = stream.set_zero_linger();
+        }
+        () = converse(&stream, id, &server, &link, waiting) => {}
+    }
+    server.borrow_mut().forget(id);
+}
+
+/// Moves bytes both ways until both are done.
+async fn converse(
+    stream: &TcpStream,
+    id: ConnectionId,
+    server: &RefCell<Server>,
+    link: &Link,
+    waiting: mpsc::Receiver<Order>,
+) {
+    let reading = read_all(stream, id, server, link);
+    let writing = write_all(stream, waiting);
+    tokio::pin!(reading, writing);
+    tokio::select! {
+        () = &mut reading => {
+            // The server has had its say; what it said last may still be on its way.
+            let _ = timeout(LINGER, writing).await;
+        }
+        written = &mut writing => match written {
+            Written::Fin => {
+                let _ = timeout(LINGER, reading).await;
+            }
+            Written::Failed => server.borrow_mut().lost(id),
+        },
+    }
+}
+
+async fn read_all(stream: &TcpStream, id: ConnectionId, server: &RefCell<Server>, link: &Link) {
+    let mut chunk = vec![0; READ_MAX];
+    let mut buffer = Vec::new();
+    loop {
+        // Who does not read the answers is not read either. Fails only when nobody writes any more.
+        let _ = link.orders.reserve_many(ANSWERS_MAX).await;
+        let silence_max = server.borrow().silence_max(id);
+        let read = match silence_max {
+            None => read_some(stream, &mut chunk).await,
+            Some(limit) => match timeout(limit, read_some(stream, &mut chunk)).await {
+                Ok(read) => read,
+                Err(_) => {
+                    server.borrow_mut().keep_alive_elapsed(id);
+                    continue;
+                }
+            },
+        };
+        match read {
+            Ok(0) | Err(_) => return server.borrow_mut().lost(id),
+            Ok(count) => {
+                buffer.extend_from_slice(&chunk[..count]);
+                let used = server.borrow_mut().take_in(id, &buffer);
+                buffer.drain(..used);
+            }
+        }
+    }
+}
+
+async fn read_some(stream: &TcpStream, chunk: &mut [u8]) -> io::Result<usize> {
+    loop {
+        stream.readable().await?;
+        match stream.try_read(chunk) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read,
+        }
+    }
+}
+
+async fn write_all(stream: &TcpStream, mut waiting: mpsc::Receiver<Order>) -> Written {
+    let mut batch = Vec::new();
+    loop {
+        let mut next = waiting.recv().await;
+        let mut is_last = false;
+        while let Some(order) = next {
+            match order {
+                Order::Bytes(bytes) => batch.extend_from_slice(&bytes),
+                Order::Fin => is_last = true,
+            }
+            next = if is_last || batch.len() >= WRITE_MAX { None } else { waiting.try_recv().ok() };
+        }
+        if write_batch(stream, &batch).await.is_err() {
+            return Written::Failed;
+        }
+        batch.clear();
+        if is_last {
+            return match rustix::net::shutdown(stream, Shutdown::Write) {
+                Ok(()) => Written::Fin,
+                Err(_) => Written::Failed,
+            };
+        }
+    }
+}
+
+async fn write_batch(stream: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
+    while !rest.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! What a broker saw, for tests to look at: connections and how they began and ended, not every packet.
+//!
+//! The broker's thread writes, any other reads or waits. It is bounded; what did not fit is counted.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How many events a log keeps; later ones are counted in [`Log::left_out`].
+pub const EVENTS_MAX: usize = 100_000;
+
+/// One thing the broker saw or did. Connections are numbered from 0 in the order of their acceptance.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A TCP connection was accepted.
+    Accepted {
+        /// Its number.
+        connection: u64,
+    },
+    /// The first CONNECT came, whatever the answer will be.
+    Connect {
+        /// The connection's number.
+        connection: u64,
+        /// The ClientID as it came, possibly empty.
+        client_id: String,
+        /// The Protocol Level as it came.
+        protocol_level: u8,
+        /// Clean Start, or Clean Session.
+        clean_start: bool,
+    },
+    /// Another CONNECT came on a connection that had one.
+    SecondConnect {
+        /// The connection's number.
+        connection: u64,
+        /// The ClientID in it; absent when the packet could not be read.
+        client_id: Option<String>,
+    },
+    /// A DISCONNECT came.
+    Disconnect {
+        /// The connection's number.
+        connection: u64,
+        /// Its Reason Code; 0 in MQTT 3.1.1.
+        reason_code: u8,
+    },
+    /// The broker published a Will; listed twice if published twice.
+    Will {
+        /// The number of the connection it belonged to.
+        connection: u64,
+        /// The Will Topic.
+        topic: String,
+    },
+    /// The connection came to its end.
+    Ended {
+        /// Its number.
+        connection: u64,
+        /// Who ended it.
+        by: EndedBy,
+    },
+}
+
+/// Who ended a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EndedBy {
+    /// The Client: by DISCONNECT, FIN or RST.
+    Client,
+    /// The broker.
+    Broker,
+}
+
+/// What a broker has seen so far.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Log {
+    /// What happened, in order; no more than [`EVENTS_MAX`].
+    pub events: Vec<Event>,
+    /// How many events did not fit any more.
+    pub left_out: u64,
+    /// How many deliveries were dropped because a subscriber reads too slowly or takes no packets so large: not those
+    /// that a policy lost.
+    pub dropped: u64,
+}
+
+impl Log {
+    /// How many connections were accepted, as far as the events go.
+    pub fn connections(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::Accepted { .. })).count()
+    }
+
+    /// The ClientID of each first CONNECT, in order.
+    pub fn client_ids(&self) -> impl Iterator<Item = &str> {
+        self.events.iter().filter_map(|event| match event {
+            Event::Connect { client_id, .. } => Some(client_id.as_str()),
+            _ => None,
+        })
+    }
+
+    /// How many second CONNECTs came, as far as the events go; third ones count as well.
+    pub fn second_connects(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::SecondConnect { .. })).count()
+    }
+}
+
+/// The log, shared between the broker's thread and those that read it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedLog(Arc<(Mutex<Log>, Condvar)>);
+
+impl SharedLog {
+    pub(crate) fn note(&self, event: Event) {
+        let mut log = self.lock();
+        if log.events.len() < EVENTS_MAX {
+            log.events.push(event);
+        } else {
+            log.left_out += 1;
+        }
+        drop(log);
+        self.0.1.notify_all();
+    }
+
+    pub(crate) fn note_dropped(&self) {
+        self.lock().dropped += 1;
+        self.0.1.notify_all();
+    }
+
+    pub(crate) fn snapshot(&self) -> Log {
+        self.lock().clone()
+    }
+
+    pub(crate) fn wait_until(&self, timeout: Duration, mut is_enough: impl FnMut(&Log) -> bool) -> bool {
+        let waited = self.0.1.wait_timeout_while(self.lock(), timeout, |log| !is_enough(log));
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Log> {
+        // A reader that panicked leaves a whole log behind.
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,82 @@
+//! An Application Message as the broker keeps it, and one on its way to a subscriber.
+
+use std::rc::Rc;
+
+use ungraceful_mqtt::forbidden::property_bytes;
+use ungraceful_mqtt::{
+    EncodeError, PacketIdentifier, Properties, Property, ProtocolVersion, Publish, QoS, Will,
+};
+
+/// An Application Message.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) topic: String,
+    pub(crate) payload: Vec<u8>,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    /// The properties that travel with the message, as on the wire.
+    properties: Vec<u8>,
+}
+
+impl Message {
+    pub(crate) fn published(publish: &Publish<'_>) -> Rc<Self> {
+        Rc::new(Self {
+            topic: publish.topic.to_owned(),
+            payload: publish.payload.to_vec(),
+            qos: publish.qos,
+            retain: publish.retain,
+            properties: property_bytes(publish.properties),
+        })
+    }
+
+    pub(crate) fn of_will(will: &Will<'_>) -> Rc<Self> {
+        // The Will Delay Interval is for the Server and has no place in a PUBLISH.
+        let travelling: Vec<_> = (will.properties.iter().flatten())
+            .filter(|property| !matches!(property, Property::WillDelayInterval(_)))
+            .collect();
+        Rc::new(Self {
+            topic: will.topic.to_owned(),
+            payload: will.payload.to_vec(),
+            qos: will.qos,
+            retain: will.retain,
+            properties: property_bytes(Properties::List(&travelling)),
+        })
+    }
+}
+
+/// A message on its way to one subscriber.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Rc<Message>,
+    /// The lower one of the message's QoS and the subscription's.
+    pub(crate) qos: QoS,
+    /// RETAIN as the subscriber shall see it.
+    pub(crate) retain: bool,
+}
+
+impl Delivery {
+    /// The PUBLISH as bytes, with a Packet Identifier above QoS 0.
+    pub(crate) fn bytes(
+        &self,
+        version: ProtocolVersion,
+        packet_identifier: Option<PacketIdentifier>,
+        dup: bool,
+    ) -> Result<Vec<u8>, EncodeError> {
+        let properties = match version {
+            ProtocolVersion::V3_1_1 => Properties::NONE,
+            ProtocolVersion::V5 => Properties::Wire(&self.message.properties),
+        };
+        let publish = Publish {
+            dup,
+            qos: self.qos,
+            retain: self.retain,
+            topic: &self.message.topic,
+            packet_identifier: packet_identifier.map(PacketIdentifier::get),
+            properties,
+            payload: &self.message.payload,
+        };
+        let mut bytes = Vec::new();
+        publish.encode(version, &mut bytes)?;
+        Ok(bytes)
+    }
+}

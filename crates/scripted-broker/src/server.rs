@@ -1,0 +1,217 @@
+//! The broker without its sockets: connections, sessions, retained messages, and which packet goes where.
+//!
+//! One file for each thing it does with them; all of it runs on one thread, and nothing in it waits.
+
+mod acknowledging;
+mod answer;
+mod connecting;
+mod connection;
+mod delivering;
+mod ending;
+mod greeting;
+mod second_connect;
+mod session;
+mod subscribing;
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use ungraceful_mqtt::{
+    Frame, Framed, Oddities, Oddity, Packet, PacketType, ProtocolVersion, QoS, ReasonCode, frame,
+};
+
+use crate::link::Link;
+use crate::log::{Event, SharedLog};
+use crate::message::Message;
+use crate::policy::Greeting;
+use crate::script::Script;
+use crate::timers::Timers;
+use connection::{Connection, Phase};
+use session::Session;
+
+/// A connection's number, in the order of acceptance from 0.
+pub(crate) type ConnectionId = u64;
+
+/// What the server wants done later.
+pub(crate) enum Later {
+    /// Hands over what was delayed for this ClientID and is due.
+    DeliverDelayed(String),
+    /// Hands over what a swap holds back for this ClientID, if it still does.
+    ReleaseHeld(String, u64),
+    /// Ends the session of this ClientID, unless it was used since.
+    ExpireSession(String, u64),
+    /// Closes the connection for its second CONNECT.
+    CloseForSecondConnect(ConnectionId),
+}
+
+/// The broker without its sockets.
+pub(crate) struct Server {
+    script: Script,
+    log: SharedLog,
+    connections: HashMap<ConnectionId, Connection>,
+    /// By ClientID; in a fixed order, so that a message reaches its subscribers in the same order every time.
+    sessions: BTreeMap<String, Session>,
+    retained: BTreeMap<String, Rc<Message>>,
+    timers: Rc<Timers<Later>>,
+    crash: Rc<Notify>,
+    accepted: u64,
+    /// When the last second CONNECT came.
+    attacked: Option<Instant>,
+    /// Whether everything is being reset.
+    is_down: bool,
+}
+
+impl Server {
+    pub(crate) fn new(script: Script, log: SharedLog) -> Self {
+        Self {
+            script,
+            log,
+            connections: HashMap::new(),
+            sessions: BTreeMap::new(),
+            retained: BTreeMap::new(),
+            timers: Timers::new(),
+            crash: Rc::new(Notify::new()),
+            accepted: 0,
+            attacked: None,
+            is_down: false,
+        }
+    }
+
+    /// Told when the whole broker shall go down.
+    pub(crate) fn crash(&self) -> Rc<Notify> {
+        Rc::clone(&self.crash)
+    }
+
+    /// What is to be done later; [`Self::run_due`] does it.
+    pub(crate) fn timers(&self) -> Rc<Timers<Later>> {
+        Rc::clone(&self.timers)
+    }
+
+    /// Does everything that is due.
+    pub(crate) fn run_due(&mut self) {
+        while let Some(later) = self.timers.take_due() {
+            match later {
+                Later::DeliverDelayed(client_id) => self.deliver_delayed(&client_id),
+                Later::ReleaseHeld(client_id, number) => self.release_held(&client_id, number),
+                Later::ExpireSession(client_id, use_count) => self.expire_session(&client_id, use_count),
+                Later::CloseForSecondConnect(id) => self.close_late(id),
+            }
+        }
+    }
+
+    /// Takes a new connection in.
+    pub(crate) fn accept(&mut self, link: Link) -> ConnectionId {
+        let id = self.accepted;
+        self.accepted += 1;
+        self.connections.insert(id, Connection::new(link));
+        self.log.note(Event::Accepted { connection: id });
+        id
+    }
+
+    /// Forgets a connection of which nothing is left.
+    pub(crate) fn forget(&mut self, id: ConnectionId) {
+        self.lost(id);
+        self.connections.remove(&id);
+    }
+
+    /// Resets every connection there is.
+    pub(crate) fn reset_all(&mut self) {
+        self.is_down = true;
+        for connection in self.connections.values() {
+            connection.link.reset();
+        }
+    }
+
+    /// How long the Client may say nothing: one and a half times its Keep Alive (`MQTT 5.0 [MQTT-3.1.2-22]`).
+    pub(crate) fn silence_max(&self, id: ConnectionId) -> Option<Duration> {
+        let connection = self.connections.get(&id).filter(|connection| connection.phase == Phase::Serving)?;
+        let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
+        if keep_alive.is_zero() { None } else { Some(keep_alive * 3 / 2) }
+    }
+
+    /// The Client said nothing for longer than that.
+    pub(crate) fn keep_alive_elapsed(&mut self, id: ConnectionId) {
+        self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT);
+    }
+
+    /// Acts on all whole packets at the head of `bytes`, and tells how many bytes are done with.
+    pub(crate) fn take_in(&mut self, id: ConnectionId, bytes: &[u8]) -> usize {
+        if self.phase(id) == Phase::AwaitingConnect && self.script.greeting == Greeting::Http {
+            self.answer_as_http(id);
+        }
+        let mut used = 0;
+        while matches!(self.phase(id), Phase::AwaitingConnect | Phase::Serving) {
+            match frame(&bytes[used..]) {
+                Framed::Complete(found) => {
+                    used += found.len();
+                    self.receive(id, found);
+                }
+                Framed::Incomplete { .. } => return used,
+                Framed::Malformed(_) => self.disconnect(id, ReasonCode::MALFORMED_PACKET),
+            }
+        }
+        // Nobody looks at the rest any more.
+        bytes.len()
+    }
+
+    fn receive(&mut self, id: ConnectionId, found: Frame<'_>) {
+        match self.connections.get(&id) {
+            Some(connection) if connection.phase == Phase::AwaitingConnect => self.greet(id, found),
+            Some(connection) => self.receive_packet(id, found, connection.version),
+            None => {}
+        }
+    }
+
+    fn receive_packet(&mut self, id: ConnectionId, found: Frame<'_>, version: ProtocolVersion) {
+        let decoded = found.decode(version);
+        if found.packet_type() == Some(PacketType::Connect) {
+            return self.connect_again(id, &decoded.packet);
+        }
+        let oddities = decoded.oddities.without(Oddity::DisconnectOnV3_1_1);
+        if let Some(reason_code) = breach(oddities) {
+            return self.disconnect(id, reason_code);
+        }
+        match decoded.packet {
+            Packet::Publish(publish) => self.publish(id, &publish),
+            Packet::PubAck(ack) => self.finish(id, ack.packet_identifier, QoS::AtLeastOnce),
+            Packet::PubRec(ack) => self.release(id, &ack),
+            Packet::PubRel(ack) => self.complete(id, ack.packet_identifier),
+            Packet::PubComp(ack) => self.finish(id, ack.packet_identifier, QoS::ExactlyOnce),
+            Packet::Subscribe(subscribe) => self.subscribe(id, &subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, &unsubscribe),
+            Packet::PingReq => self.answer_ping(id),
+            Packet::Disconnect(disconnect) => self.say_goodbye(id, &disconnect),
+            Packet::Unreadable { .. } => self.disconnect(id, ReasonCode::MALFORMED_PACKET),
+            // CONNECT is dealt with above, AUTH belongs to an authentication nobody began, the rest to Servers.
+            Packet::Connect(_)
+            | Packet::ConnAck(_)
+            | Packet::SubAck(_)
+            | Packet::UnsubAck(_)
+            | Packet::PingResp
+            | Packet::Auth(_) => self.disconnect(id, ReasonCode::PROTOCOL_ERROR),
+        }
+    }
+
+    fn phase(&self, id: ConnectionId) -> Phase {
+        self.connections.get(&id).map_or(Phase::Ended, |connection| connection.phase)
+    }
+}
+
+/// The Reason Code to close with for a packet with these oddities; absent when nothing is odd.
+fn breach(oddities: Oddities) -> Option<ReasonCode> {
+    let first = oddities.iter().next()?;
+    Some(match first {
+        Oddity::InvalidTopicFilter => ReasonCode::TOPIC_FILTER_INVALID,
+        Oddity::WildcardInTopic => ReasonCode::TOPIC_NAME_INVALID,
+        Oddity::PacketIdentifierZero
+        | Oddity::EmptyTopic
+        | Oddity::EmptyList
+        | Oddity::DuplicateProperty
+        | Oddity::BadPropertyValue
+        | Oddity::ReasonCodeNotAllowedHere => ReasonCode::PROTOCOL_ERROR,
+        _ => ReasonCode::MALFORMED_PACKET,
+    })
+}

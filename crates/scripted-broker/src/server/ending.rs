@@ -1,0 +1,156 @@
+//! The end of a connection, whoever ends it: its session, its Will, its last packet.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use ungraceful_mqtt::{Disconnect, ProtocolVersion, ReasonCode};
+
+use super::connection::Phase;
+use super::session::SessionExpiry;
+use super::{ConnectionId, Later, Server, answer};
+use crate::log::{EndedBy, Event};
+use crate::policy::Wills;
+
+/// Whether the Client said goodbye, after which its Will is void (`MQTT 5.0 [MQTT-3.1.2-10]`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Farewell {
+    /// DISCONNECT with Reason Code 0x00.
+    Normal,
+    /// Anything else, or nothing.
+    None,
+}
+
+impl Server {
+    /// The Client is gone, or has closed its side.
+    pub(crate) fn lost(&mut self, id: ConnectionId) {
+        if self.phase(id) != Phase::Ended {
+            self.close(id);
+            self.end(id, EndedBy::Client, Farewell::None);
+        }
+    }
+
+    /// FIN, behind what was sent.
+    pub(super) fn hang_up(&mut self, id: ConnectionId) {
+        if self.phase(id) != Phase::Ended {
+            self.close(id);
+            self.end(id, EndedBy::Broker, Farewell::None);
+        }
+    }
+
+    /// RST, at once.
+    pub(super) fn reset(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(&id) {
+            connection.link.reset();
+        }
+        self.end(id, EndedBy::Broker, Farewell::None);
+    }
+
+    /// DISCONNECT where the version has one from a Server, then FIN.
+    pub(super) fn disconnect(&mut self, id: ConnectionId, code: ReasonCode) {
+        self.send_disconnect(id, code);
+        self.hang_up(id);
+    }
+
+    /// DISCONNECT where the version has one from a Server.
+    pub(super) fn send_disconnect(&self, id: ConnectionId, code: ReasonCode) {
+        let version = self.connections.get(&id).map(|connection| connection.version);
+        if version == Some(ProtocolVersion::V5) {
+            self.send(id, answer::disconnect(code));
+        }
+    }
+
+    /// Nothing for this time, then DISCONNECT and FIN.
+    pub(super) fn close_after(&mut self, id: ConnectionId, time: Duration) {
+        self.set_phase(id, Phase::Muted);
+        self.timers.add(Instant::now() + time, Later::CloseForSecondConnect(id));
+    }
+
+    /// The time of [`Self::close_after`] has come.
+    pub(super) fn close_late(&mut self, id: ConnectionId) {
+        if self.phase(id) == Phase::Muted {
+            self.set_phase(id, Phase::Serving);
+            self.disconnect(id, ReasonCode::PROTOCOL_ERROR);
+        }
+    }
+
+    /// Acts on the Client's DISCONNECT.
+    pub(super) fn say_goodbye(&mut self, id: ConnectionId, disconnect: &Disconnect<'_>) {
+        let reason_code = disconnect.reason_code;
+        self.log.note(Event::Disconnect { connection: id, reason_code: reason_code.0 });
+        if let Some(seconds) = disconnect.properties.session_expiry_interval_s() {
+            let expiry = SessionExpiry::of_interval(Some(seconds));
+            let Some(session) = self.session_of(id) else { return };
+            if session.expiry == SessionExpiry::AtClose && expiry != SessionExpiry::AtClose {
+                // MQTT 5.0 section 3.14.2.2.2: what was 0 cannot be raised any more.
+                return self.disconnect(id, ReasonCode::PROTOCOL_ERROR);
+            }
+            session.expiry = expiry;
+        }
+        let is_normal = reason_code == ReasonCode::NORMAL_DISCONNECTION;
+        self.close(id);
+        self.end(id, EndedBy::Client, if is_normal { Farewell::Normal } else { Farewell::None });
+    }
+
+    fn close(&self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(&id) {
+            connection.link.close();
+        }
+    }
+
+    fn end(&mut self, id: ConnectionId, by: EndedBy, farewell: Farewell) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.phase == Phase::Ended {
+            return;
+        }
+        connection.phase = Phase::Ended;
+        let will = connection.will.take();
+        let client_id = std::mem::take(&mut connection.client_id);
+        self.log.note(Event::Ended { connection: id, by });
+        self.detach(id, &client_id);
+        if let Some(will) = will {
+            for _ in 0..self.will_copies(farewell) {
+                self.log.note(Event::Will { connection: id, topic: will.topic.clone() });
+                self.accept_message(&will, &client_id);
+            }
+        }
+    }
+
+    /// Leaves the session of this ClientID without its connection, if it is this one.
+    pub(super) fn detach(&mut self, id: ConnectionId, client_id: &str) {
+        let session = self.sessions.get_mut(client_id).filter(|session| session.connection == Some(id));
+        let Some(session) = session else { return };
+        session.connection = None;
+        match session.expiry {
+            SessionExpiry::AtClose => {
+                self.sessions.remove(client_id);
+            }
+            SessionExpiry::After(time) => {
+                let later = Later::ExpireSession(client_id.to_owned(), session.use_count);
+                self.timers.add(Instant::now() + time, later);
+            }
+            SessionExpiry::Never => {}
+        }
+    }
+
+    /// The time of a session is up, unless it has a connection or was taken up since.
+    pub(super) fn expire_session(&mut self, client_id: &str, use_count: u64) {
+        let unused = (self.sessions.get(client_id))
+            .is_some_and(|session| session.connection.is_none() && session.use_count == use_count);
+        if unused {
+            self.sessions.remove(client_id);
+        }
+    }
+
+    /// How often to publish a Will.
+    const fn will_copies(&self, farewell: Farewell) -> usize {
+        match (self.script.wills, farewell) {
+            // A broker that was killed publishes nothing.
+            _ if self.is_down => 0,
+            (Wills::Never, _) => 0,
+            (Wills::EvenAfterDisconnect, _) => 1,
+            (_, Farewell::Normal) => 0,
+            (Wills::Twice, Farewell::None) => 2,
+            (Wills::Publish | Wills::OfSecondConnect, Farewell::None) => 1,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The first CONNECT: what the greeting policy makes of it. What accepting means is in `connecting.rs`.
+
+use ungraceful_mqtt::{Connect, ConnectReturnCode, Frame, Packet, ProtocolVersion, ReasonCode};
+
+use super::connection::Phase;
+use super::{ConnectionId, Server, answer};
+use crate::log::Event;
+use crate::policy::Greeting;
+
+impl Server {
+    /// Acts on the first packet of a connection.
+    pub(super) fn greet(&mut self, id: ConnectionId, found: Frame<'_>) {
+        // A CONNECT says its version itself; the one given here counts for nothing.
+        let decoded = found.decode(ProtocolVersion::V5);
+        let Packet::Connect(connect) = decoded.packet else {
+            // MQTT 5.0 [MQTT-3.1.0-1], and what is no CONNECT although it says so.
+            return self.hang_up(id);
+        };
+        self.log.note(Event::Connect {
+            connection: id,
+            client_id: connect.client_id.to_owned(),
+            protocol_level: connect.protocol_level.unwrap_or_default(),
+            clean_start: connect.clean_start,
+        });
+        match self.script.greeting {
+            // HTTP has answered before the first packet was whole.
+            Greeting::Http => {}
+            Greeting::Silent => self.set_phase(id, Phase::Muted),
+            Greeting::Fin => self.hang_up(id),
+            Greeting::RefuseWith(v5, v3_1_1) => {
+                self.refuse(id, connect.version().unwrap_or(ProtocolVersion::V3_1_1), v5, v3_1_1);
+            }
+            Greeting::Accept => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
+            Greeting::OnlyVersion(only) => match (only, connect.version()) {
+                (only, Some(version)) if only == version => {
+                    self.greet_version(id, &connect, !decoded.oddities.is_empty());
+                }
+                (ProtocolVersion::V3_1_1, _) => self.refuse_version(id),
+                (ProtocolVersion::V5, _) => self.hang_up(id),
+            },
+        }
+    }
+
+    fn greet_version(&mut self, id: ConnectionId, connect: &Connect<'_>, is_odd: bool) {
+        match connect.version() {
+            // MQTT 3.1.1 [MQTT-3.1.2-2]: a level that is not spoken is answered in the form that level can read.
+            None if connect.protocol_name == ungraceful_mqtt::PROTOCOL_NAME => self.refuse_version(id),
+            Some(version) if !is_odd => self.connect(id, connect, version),
+            _ => self.hang_up(id),
+        }
+    }
+
+    fn refuse_version(&mut self, id: ConnectionId) {
+        self.refuse(
+            id,
+            ProtocolVersion::V3_1_1,
+            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
+            ConnectReturnCode::UNACCEPTABLE_PROTOCOL_VERSION,
+        );
+    }
+
+    /// CONNACK with one of these codes, then FIN.
+    pub(super) fn refuse(
+        &mut self,
+        id: ConnectionId,
+        version: ProtocolVersion,
+        v5: ReasonCode,
+        v3_1_1: ConnectReturnCode,
+    ) {
+        self.send(id, answer::refusal(version, v5, v3_1_1));
+        self.hang_up(id);
+    }
+
+    pub(super) fn set_phase(&mut self, id: ConnectionId, phase: Phase) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.phase = phase;
+        }
+    }
+}

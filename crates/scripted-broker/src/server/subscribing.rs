@@ -1,0 +1,104 @@
+//! SUBSCRIBE and UNSUBSCRIBE, and the retained messages that a subscription brings.
+
+use std::rc::Rc;
+
+use ungraceful_mqtt::{
+    PacketIdentifier, ProtocolVersion, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, UnsubAck,
+    Unsubscribe,
+};
+
+use super::session::{Session, Subscribed};
+use super::{ConnectionId, Server};
+use crate::message::Delivery;
+use crate::topic_filter;
+
+impl Server {
+    /// Acts on a SUBSCRIBE that is not odd.
+    pub(super) fn subscribe(&mut self, id: ConnectionId, subscribe: &Subscribe<'_>) {
+        let Some(identifier) = PacketIdentifier::new(subscribe.packet_identifier) else { return };
+        let version = self.version(id);
+        let has_identifier = subscribe.properties.subscription_identifier().is_some();
+        let Some(session) = self.session_of(id) else { return };
+        let mut codes = Vec::new();
+        let mut retained_wanted = Vec::new();
+        for subscription in subscribe.filters.iter() {
+            let is_shared =
+                version == ProtocolVersion::V5 && subscription.topic_filter.starts_with("$share/");
+            codes.push(if has_identifier {
+                ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED.0
+            } else if is_shared {
+                ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED.0
+            } else {
+                let is_new = replace(session, &subscription);
+                let handling = subscription.options.handling().unwrap_or_default();
+                if handling == RetainHandling::Send || handling == RetainHandling::SendIfNew && is_new {
+                    retained_wanted.push(subscription);
+                }
+                subscription.options.maximum_qos().level()
+            });
+        }
+        let mut bytes = Vec::new();
+        SubAck::new(identifier, &codes)
+            .encode(version, &mut bytes)
+            .expect("one code of a SUBACK for each Topic Filter, of which there are some");
+        self.send(id, bytes);
+        for subscription in retained_wanted {
+            self.deliver_retained(id, &subscription);
+        }
+    }
+
+    fn deliver_retained(&mut self, id: ConnectionId, subscription: &Subscription<'_>) {
+        let Some(client_id) = self.connections.get(&id).map(|connection| connection.client_id.clone()) else {
+            return;
+        };
+        let deliveries: Vec<_> = (self.retained.values())
+            .filter(|message| topic_filter::matches(subscription.topic_filter, &message.topic))
+            .map(|message| Delivery {
+                message: Rc::clone(message),
+                qos: message.qos.min(subscription.options.maximum_qos()),
+                // MQTT 5.0 [MQTT-3.3.1-8].
+                retain: true,
+            })
+            .collect();
+        for delivery in deliveries {
+            self.deliver(&client_id, delivery);
+        }
+    }
+
+    /// Acts on an UNSUBSCRIBE that is not odd.
+    pub(super) fn unsubscribe(&mut self, id: ConnectionId, unsubscribe: &Unsubscribe<'_>) {
+        let Some(identifier) = PacketIdentifier::new(unsubscribe.packet_identifier) else { return };
+        let version = self.version(id);
+        let Some(session) = self.session_of(id) else { return };
+        let mut codes = Vec::new();
+        for topic_filter in unsubscribe.filters.iter() {
+            let before = session.subscriptions.len();
+            session.subscriptions.retain(|subscribed| subscribed.topic_filter != topic_filter);
+            codes.push(if session.subscriptions.len() < before {
+                ReasonCode::SUCCESS.0
+            } else {
+                ReasonCode::NO_SUBSCRIPTION_EXISTED.0
+            });
+        }
+        if version == ProtocolVersion::V3_1_1 {
+            codes.clear();
+        }
+        let mut bytes = Vec::new();
+        UnsubAck::new(identifier, &codes)
+            .encode(version, &mut bytes)
+            .expect("one code of an UNSUBACK for each Topic Filter in 5.0, none in 3.1.1");
+        self.send(id, bytes);
+    }
+}
+
+/// Adds a subscription in place of the one with the same Topic Filter; tells whether there was none.
+fn replace(session: &mut Session, subscription: &Subscription<'_>) -> bool {
+    let before = session.subscriptions.len();
+    session.subscriptions.retain(|subscribed| subscribed.topic_filter != subscription.topic_filter);
+    let is_new = session.subscriptions.len() == before;
+    session.subscriptions.push(Subscribed {
+        topic_filter: subscription.topic_filter.to_owned(),
+        options: subscription.options,
+    });
+    is_new
+}
