@@ -124,7 +124,7 @@ impl<'a> Frame<'a> {
     /// Reads the packet as one of this version; whatever is odd about it is told, never refused.
     ///
     /// A CONNECT is read as the version it names itself. Never panics, and allocates nothing.
-    #[inline]
+    #[inline(always)]
     pub fn decode(self, version: ProtocolVersion) -> Decoded<'a> {
         Decoded::of(self, version)
     }

@@ -286,9 +286,37 @@ impl Property<'_> {
     }
 }
 
+impl fmt::Display for Property<'_> {
+    /// Writes the value alone: numbers in decimal, text as it is, Binary Data in hexadecimal, a pair as `name=value`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.wire_value() {
+            WireValue::Byte(value) => write!(f, "{value}"),
+            WireValue::TwoBytes(value) => write!(f, "{value}"),
+            WireValue::FourBytes(value) | WireValue::Variable(value) => write!(f, "{value}"),
+            WireValue::Bytes(bytes) => match (self, std::str::from_utf8(bytes)) {
+                (Self::CorrelationData(_) | Self::AuthenticationData(_), _) | (_, Err(_)) => {
+                    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                }
+                (_, Ok(text)) => f.write_str(text),
+            },
+            WireValue::Pair(name, value) => {
+                write!(f, "{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value))
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_property_is_shown_by_its_value() {
+        assert_eq!(Property::ReceiveMaximum(20).to_string(), "20");
+        assert_eq!(Property::ReasonString("no").to_string(), "no");
+        assert_eq!(Property::AuthenticationData(b"ab").to_string(), "6162");
+        assert_eq!(Property::UserProperty("k", "v").to_string(), "k=v");
+    }
 
     #[test]
     fn every_property_stands_where_table_2_4_puts_it() {

@@ -3,12 +3,15 @@
 //! The load path writes it through [`PublishTemplate`](crate::PublishTemplate) instead. Whether a payload keeps what its
 //! Payload Format Indicator promises is not looked at.
 
+use std::num::NonZeroU16;
+
 use crate::encode::{self, EncodeError, Written};
+use crate::frame::Frame;
 use crate::oddity::Oddity;
 use crate::packet_type::PacketType;
 use crate::properties::Properties;
 use crate::qos::{PacketIdentifier, QoS};
-use crate::reader::{DecodeError, Reader};
+use crate::reader::{self, DecodeError, Reader};
 use crate::topic;
 use crate::version::ProtocolVersion;
 
@@ -90,7 +93,38 @@ impl<'a> Publish<'a> {
         encode::text(out, self.topic, "Topic Name")
     }
 
-    #[inline]
+    /// Reads the PUBLISH of a load run: short, with nothing odd about it and without properties; absent for any other.
+    ///
+    /// It says again what [`Self::read`] says, for the sake of the figure in `scripts/bench-codec`: with no oddities to
+    /// keep in mind it takes half as many instructions. A test holds the two together.
+    #[inline(always)]
+    pub(crate) fn read_plain(frame: Frame<'a>, version: ProtocolVersion) -> Option<Self> {
+        let flags = frame.flags();
+        let dup = flags & 0b1000 != 0;
+        let (length, rest) = frame.body.split_first_chunk()?;
+        let (topic, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        if frame.bytes.len() - frame.body.len() != 2 || topic.is_empty() || reader::has_byte_of_note(topic) {
+            return None;
+        }
+        let (qos, packet_identifier, rest) = match flags >> 1 & 3 {
+            0 if !dup => (QoS::AtMostOnce, None, rest),
+            level @ 1..=2 => {
+                let (identifier, rest) = rest.split_first_chunk()?;
+                let identifier = NonZeroU16::new(u16::from_be_bytes(*identifier))?;
+                let qos = if level == 1 { QoS::AtLeastOnce } else { QoS::ExactlyOnce };
+                (qos, Some(identifier.get()), rest)
+            }
+            _ => return None,
+        };
+        let payload = match (version, rest) {
+            (ProtocolVersion::V3_1_1, payload) | (ProtocolVersion::V5, [0, payload @ ..]) => payload,
+            (ProtocolVersion::V5, _) => return None,
+        };
+        let topic = std::str::from_utf8(topic).ok()?;
+        let properties = Properties::NONE;
+        Some(Self { dup, qos, retain: flags & 1 != 0, topic, packet_identifier, properties, payload })
+    }
+
     pub(crate) fn read(
         reader: &mut Reader<'a>,
         flags: u8,

@@ -89,20 +89,23 @@ impl<'a> Reader<'a> {
             self.rest = rest;
             return Some(u32::from(byte));
         }
-        self.long_variable()
+        let value;
+        (*self, value) = self.long_variable();
+        value
     }
 
-    fn long_variable(&mut self) -> Option<u32> {
+    // The rare paths take the reader and give it back: lent out, it could not stay in registers on the common ones.
+    fn long_variable(mut self) -> (Self, Option<u32>) {
         let mut value = 0;
         for (index, &byte) in self.rest.iter().take(4).enumerate() {
             value |= u32::from(byte & 0x7F) << (7 * index);
             if byte < 0x80 {
                 self.rest = &self.rest[1 + index..];
                 self.note_if(byte == 0 && index > 0, Oddity::NonMinimalLength);
-                return Some(value);
+                return (self, Some(value));
             }
         }
-        None
+        (self, None)
     }
 
     /// Binary Data, or the bytes of a string.
@@ -128,14 +131,9 @@ impl<'a> Reader<'a> {
     pub(crate) fn topic_name(&mut self) -> Option<&'a str> {
         let bytes = self.binary()?;
         let text = self.well_formed(bytes);
-        // One pass without branches over a byte that nearly never comes is cheaper than three searches.
-        let (mut null, mut wildcard) = (false, false);
-        for &byte in text.as_bytes() {
-            null |= byte == 0;
-            wildcard |= byte == b'+' || byte == b'#';
+        if has_byte_of_note(bytes) {
+            self.oddities = self.oddities.union(topic_oddities(text));
         }
-        self.note_if(null, Oddity::NullCharacter);
-        self.note_if(wildcard, Oddity::WildcardInTopic);
         Some(text)
     }
 
@@ -165,13 +163,15 @@ impl<'a> Reader<'a> {
             self.rest = rest;
             return Properties::NONE;
         }
-        self.some_properties(place)
+        let properties;
+        (*self, properties) = self.some_properties(place);
+        properties
     }
 
-    fn some_properties(&mut self, place: PropertyPlace) -> Properties<'a> {
+    fn some_properties(mut self, place: PropertyPlace) -> (Self, Properties<'a>) {
         if self.rest.is_empty() {
             self.note(Oddity::MissingPropertyLength);
-            return Properties::NONE;
+            return (self, Properties::NONE);
         }
         let length = self.variable().and_then(|length| usize::try_from(length).ok());
         let wire = match length.and_then(|length| self.rest.split_at_checked(length)) {
@@ -186,10 +186,24 @@ impl<'a> Reader<'a> {
         };
         let properties = Properties::Wire(wire);
         self.oddities = self.oddities.union(properties.oddities(place));
-        properties
+        (self, properties)
     }
 }
 
+fn topic_oddities(text: &str) -> Oddities {
+    let mut oddities = Oddities::NONE;
+    oddities.insert_if(text.contains('\0'), Oddity::NullCharacter);
+    oddities.insert_if(text.contains(['+', '#']), Oddity::WildcardInTopic);
+    oddities
+}
+
+/// Whether there is a byte that makes a topic odd: U+0000, `+`, `#`.
+#[inline]
+pub(crate) fn has_byte_of_note(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| matches!(byte, 0 | b'+' | b'#'))
+}
+
+#[cold]
 fn well_formed_start(bytes: &[u8]) -> &str {
     bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid())
 }

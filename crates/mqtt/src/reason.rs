@@ -4,7 +4,7 @@
 //! and written here once for all six packets.
 
 use crate::encode::{self, EncodeError, Written};
-use crate::oddity::Oddity;
+use crate::oddity::{Oddities, Oddity};
 use crate::packet_type::PacketType;
 use crate::properties::Properties;
 use crate::reader::Reader;
@@ -34,16 +34,18 @@ pub(crate) fn read<'a>(
 pub(crate) fn note_code(reader: &mut Reader<'_>, code: ReasonCode, packet_type: PacketType) {
     // The most common code by far needs no look-up: each of these packets but SUBSCRIBE's knows it.
     if code.0 != 0 {
-        note_rare_code(reader, code, packet_type);
+        reader.oddities = reader.oddities.union(rare_code_oddities(code, packet_type));
     }
 }
 
-fn note_rare_code(reader: &mut Reader<'_>, code: ReasonCode, packet_type: PacketType) {
+fn rare_code_oddities(code: ReasonCode, packet_type: PacketType) -> Oddities {
+    let mut oddities = Oddities::NONE;
     if code.name().is_none() {
-        reader.note(Oddity::UnknownReasonCode);
+        oddities.insert(Oddity::UnknownReasonCode);
     } else if code.name_in(packet_type).is_none() {
-        reader.note(Oddity::ReasonCodeNotAllowedHere);
+        oddities.insert(Oddity::ReasonCodeNotAllowedHere);
     }
+    oddities
 }
 
 /// Refuses a code that this packet must not carry.
