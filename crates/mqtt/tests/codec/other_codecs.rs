@@ -178,7 +178,8 @@ fn agrees(
     assert!(disagreements.is_empty(), "{}", disagreements.join("\n"));
 }
 
-/// The same packets in every run: a defect of another codec must not fail a build now and then.
+/// The same packets in every run: a defect of another codec must not fail a build now and then. `CROSS_CHECK_CASES` in
+/// the environment asks for more than 100 of each type.
 fn runner() -> TestRunner {
     let cases = std::env::var("CROSS_CHECK_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100);
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
