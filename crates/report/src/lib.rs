@@ -1,0 +1,48 @@
+//! What people look at: a run's record as text, JSON, CSV or Markdown, and the command that reproduces a finding.
+//!
+//! Everything here reads a record and its verdicts alone: a run can be shown again without a broker, and nothing is
+//! judged here. Text from a broker or a user is hostile: it never reaches an output without [`escape`].
+
+use std::path::PathBuf;
+
+use ungraceful_rig::record::Record;
+
+pub mod escape;
+pub mod scale;
+
+mod document;
+mod format;
+mod markdown;
+mod per_case;
+mod percentile;
+mod reproduce;
+mod sections;
+mod shell;
+mod summary;
+mod text;
+mod totals;
+
+pub use format::{Format, UnknownFormat};
+pub use reproduce::reproduce_command;
+
+/// Where and how a report is shown; the caller knows the terminal, this crate does not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Context {
+    /// Directory of the record, to be named in the report; absent when nothing was written.
+    pub record_dir: Option<PathBuf>,
+    /// Whether text is coloured. The caller decides by `NO_COLOR` and by whether the output is a terminal.
+    pub colour: bool,
+    /// Columns of the terminal, for text; absent when there is no limit, as in a pipe.
+    pub width: Option<u16>,
+}
+
+/// The report of `record` in `format`, ending in a line end.
+#[must_use]
+pub fn render(record: &Record, format: Format, context: &Context) -> String {
+    match format {
+        Format::Text => text::write(&sections::compose(record, context), context),
+        Format::Markdown => markdown::write(&sections::compose(record, context)),
+        Format::Json => summary::write(record, context),
+        Format::Csv => per_case::write(record),
+    }
+}

@@ -1,0 +1,131 @@
+//! One row per case as CSV, for spreadsheets and plots: all counts, and all percentiles in µs.
+//!
+//! The columns are the same for every tool. What differs from fault to fault (reactions, sequences, facts) is one
+//! JSON object in one cell. An absent percentile is an empty cell.
+
+use serde::Serialize;
+use ungraceful_rig::metric::Percentiles;
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{CaseRecord, Record};
+
+use crate::escape;
+
+const OUTCOMES: [Outcome; 7] = [
+    Outcome::Closed,
+    Outcome::Reset,
+    Outcome::Tolerated,
+    Outcome::NoReaction,
+    Outcome::BrokerDown,
+    Outcome::NotActed,
+    Outcome::Interrupted,
+];
+
+/// A cell under its column's name. Header and rows are made of the same list, so they can't come apart.
+type Field = (String, String);
+
+/// Writes the cases of `record`.
+pub(crate) fn write(record: &Record) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut write =
+        |cells: Vec<&str>| writer.write_record(cells).expect("memory takes every write of equal length");
+    let rows: Vec<Vec<Field>> = record.cases.iter().map(fields).collect();
+    let header = rows.first().cloned().unwrap_or_else(|| fields(&nothing()));
+    write(header.iter().map(|(name, _)| &**name).collect());
+    for row in &rows {
+        write(row.iter().map(|(_, value)| &**value).collect());
+    }
+    let written = writer.into_inner().expect("memory takes every write");
+    String::from_utf8(written).expect("every cell was a string")
+}
+
+fn fields(case: &CaseRecord) -> Vec<Field> {
+    let mut fields = vec![
+        ("fault".to_owned(), escape::plain(&case.case.fault)),
+        ("variant".to_owned(), escape::plain(&case.case.variant)),
+        ("mqtt_version".to_owned(), escape::plain(&case.case.version)),
+        number("attempts_planned", case.planned),
+        number("attempts_dropped", case.dropped),
+        number("attempts_finished", case.finished),
+    ];
+    let outcomes =
+        OUTCOMES.map(|outcome| number(&format!("attempts_{}", outcome.name()), case.outcome(outcome)));
+    fields.extend(outcomes);
+    fields.push(number("attempts_with_second_connack", case.attempts_with_second_connack));
+    fields.extend(times("reaction_time", &case.reaction_time));
+    fields.extend(times("time_to_close", &case.time_to_close));
+    fields.extend(times("connack_time", &case.connack_time));
+    let will = case.will.as_ref();
+    fields.extend([
+        optional("will_set", will.map(|will| will.set)),
+        optional("will_due", will.map(|will| will.due)),
+        optional("will_due_and_seen", will.map(|will| will.due_and_seen)),
+        optional("will_not_due_and_seen", will.map(|will| will.not_due_and_seen)),
+        optional("will_more_than_once", will.map(|will| will.more_than_once)),
+        optional("will_of_later_connect", will.map(|will| will.of_later_connect)),
+        optional("will_shortest_wait_of_unseen_us", will.and_then(|will| will.shortest_wait_of_unseen_us)),
+    ]);
+    fields.extend(times("will_time", &will.map(|will| will.will_time).unwrap_or_default()));
+    fields.extend([
+        json("sequences_json", &case.sequences),
+        json("reactions_json", &case.reactions),
+        json("disconnect_codes_json", &case.disconnect_codes),
+        json("facts_json", &case.facts),
+        json("troubles_json", &case.troubles),
+    ]);
+    fields
+}
+
+fn times(name: &str, times: &Percentiles) -> Vec<Field> {
+    let figures = [
+        ("min", times.min_us),
+        ("p50", times.p50_us),
+        ("p90", times.p90_us),
+        ("p99", times.p99_us),
+        ("p99_9", times.p99_9_us),
+        ("p99_99", times.p99_99_us),
+        ("max", times.max_us),
+    ];
+    let samples = number(&format!("{name}_samples"), times.count);
+    let figures = figures.into_iter().map(|(figure, us)| optional(&format!("{name}_us_{figure}"), us));
+    std::iter::once(samples).chain(figures).collect()
+}
+
+fn number(name: &str, value: u64) -> Field {
+    (name.to_owned(), value.to_string())
+}
+
+fn optional(name: &str, value: Option<u64>) -> Field {
+    (name.to_owned(), value.map(|value| value.to_string()).unwrap_or_default())
+}
+
+fn json(name: &str, value: &impl Serialize) -> Field {
+    let written = serde_json::to_string(value).expect("maps with text or number keys are JSON objects");
+    (name.to_owned(), escape::json(&written))
+}
+
+/// A case of which nothing is known, for the header of a record without cases.
+fn nothing() -> CaseRecord {
+    let case = ungraceful_rig::attempt::Case {
+        fault: String::new(),
+        variant: String::new(),
+        version: String::new(),
+    };
+    CaseRecord {
+        case,
+        planned: 0,
+        dropped: 0,
+        finished: 0,
+        outcomes: Default::default(),
+        reactions: Default::default(),
+        sequences: Default::default(),
+        disconnect_codes: Default::default(),
+        attempts_with_second_connack: 0,
+        examples: Default::default(),
+        facts: Default::default(),
+        troubles: Default::default(),
+        reaction_time: Percentiles::default(),
+        time_to_close: Percentiles::default(),
+        connack_time: Percentiles::default(),
+        will: None,
+    }
+}

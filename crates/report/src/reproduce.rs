@@ -1,0 +1,72 @@
+//! The command that reproduces a verdict alone: same broker, same case, same seed, same settings.
+
+use ungraceful_rig::record::{BrokerOrigin, Record, Setting, SettingSource};
+use ungraceful_rig::verdict::Verdict;
+
+use crate::shell;
+
+/// Settings that choose the broker; the record's broker stands in for them.
+const OF_THE_BROKER: [&str; 4] = ["host", "port", "url", "spawn"];
+/// Settings that choose the case; the verdict's case stands in for them, if it has one.
+const OF_THE_CASE: [&str; 2] = ["variant", "protocol-version"];
+/// Settings that are written in another way, or that change what is shown and not what is done.
+const OF_THE_REPORT: [&str; 9] =
+    ["seed", "output", "format", "config", "quiet", "progress", "no-progress", "no-color", "print-plan"];
+/// Never written, even should a record hold them by mistake.
+const SECRET: [&str; 4] = ["pw", "pw-file", "password", "secret"];
+
+/// The command that repeats what `verdict` rests on, quoted for a shell.
+///
+/// The verdict's case is the only one that is run; a verdict on the run as a whole repeats the whole run. A setting
+/// whose value is `true` is written as a flag without value, one that is `false` not at all. No secret is
+/// written: a broker that asks for a password needs it from the environment, as before.
+#[must_use]
+pub fn reproduce_command(record: &Record, verdict: &Verdict) -> String {
+    let mut words = vec![record.tool.name.clone()];
+    words.extend(target_words(record));
+    if let Some(case) = &verdict.case {
+        words.extend(["--variant".to_owned(), case.variant.clone(), "-V".to_owned(), case.version.clone()]);
+    }
+    for (name, setting) in &record.settings {
+        let name = name.replace('_', "-");
+        let is_replaced = OF_THE_BROKER.contains(&&*name)
+            || OF_THE_REPORT.contains(&&*name)
+            || SECRET.contains(&&*name)
+            || (verdict.case.is_some() && OF_THE_CASE.contains(&&*name));
+        if !is_replaced && setting.source != SettingSource::Default {
+            words.extend(setting_words(&name, setting));
+        }
+    }
+    words.extend(["--seed".to_owned(), record.seed.to_string()]);
+    words.iter().map(|word| shell::quote(word)).collect::<Vec<_>>().join(" ")
+}
+
+fn target_words(record: &Record) -> Vec<String> {
+    match record.broker.origin {
+        BrokerOrigin::Embedded => Vec::new(),
+        BrokerOrigin::Spawned => {
+            let spawn = record.settings.get("spawn").map_or("mosquitto", |setting| &setting.value);
+            vec!["--spawn".to_owned(), spawn.to_owned()]
+        }
+        BrokerOrigin::External => {
+            let target = &record.broker.target;
+            match target.rsplit_once(':') {
+                Some((host, port)) if port.parse::<u16>().is_ok() => {
+                    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+                    ["--host", host, "-p", port].map(str::to_owned).to_vec()
+                }
+                _ => vec!["--host".to_owned(), target.clone()],
+            }
+        }
+    }
+}
+
+fn setting_words(name: &str, setting: &Setting) -> Vec<String> {
+    match &*setting.value {
+        "true" => vec![format!("--{name}")],
+        "false" => Vec::new(),
+        // A value that looks like a flag has to be tied to its name.
+        value if value.starts_with('-') => vec![format!("--{name}={value}")],
+        value => vec![format!("--{name}"), value.to_owned()],
+    }
+}

@@ -1,0 +1,109 @@
+//! Numbers as people read them: times scaled with their unit, counts with thousands separators, ratios.
+//!
+//! Used by text, Markdown and the progress. JSON and CSV carry integer µs and don't come here.
+
+/// A count with a comma between thousands: `1,234,567`.
+#[must_use]
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// A time given in µs, with three significant digits and its unit: `210 µs`, `1.23 ms`, `45.6 s`. From 1,000 s on to
+/// the second.
+#[must_use]
+pub fn time(us: u64) -> String {
+    if us < 1_000 {
+        return format!("{us} µs");
+    }
+    // Rounded before the unit is chosen: 999.9 ms are 1.00 s, and not 1,000 ms.
+    let step = 10_u64.pow(us.ilog10().saturating_sub(2).min(6));
+    let rounded = us.saturating_add(step / 2) / step * step;
+    let (unit_us, unit) = if rounded < 1_000_000 { (1_000, "ms") } else { (1_000_000, "s") };
+    let whole = rounded / unit_us;
+    let hundredths = rounded % unit_us / (unit_us / 100);
+    match whole {
+        0..10 => format!("{whole}.{hundredths:02} {unit}"),
+        10..100 => format!("{whole}.{} {unit}", hundredths / 10),
+        _ => format!("{} {unit}", count(whole)),
+    }
+}
+
+/// How many times `base_us` a time is, such as `×1.3`; absent when they are within 10 % of each other, or when there
+/// is nothing to compare with.
+#[must_use]
+pub fn ratio(us: u64, base_us: u64) -> Option<String> {
+    let tenths = us.saturating_mul(10).saturating_add(base_us / 2).checked_div(base_us)?;
+    match tenths {
+        9..=11 => None,
+        0..100 => Some(format!("×{}.{}", tenths / 10, tenths % 10)),
+        _ => Some(format!("×{}", count(tenths / 10))),
+    }
+}
+
+/// `1 case`, `2 cases`: a count with its noun, which forms its plural by an `s`.
+#[must_use]
+pub fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(number))
+}
+
+/// `a`, `a and b`, `a, b and c`.
+#[must_use]
+pub fn listed(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{count, counted, listed, ratio, time};
+
+    #[test]
+    fn thousands_are_separated_by_commas() {
+        let shown = [0, 7, 999, 1_000, 12_345, 123_456, 1_234_567].map(count);
+        assert_eq!(shown, ["0", "7", "999", "1,000", "12,345", "123,456", "1,234,567"]);
+        assert_eq!(count(u64::MAX), "18,446,744,073,709,551,615");
+    }
+
+    #[test]
+    fn a_time_has_three_significant_digits_and_the_unit_that_fits() {
+        let shown = [0, 1, 999, 1_000, 1_234, 12_345, 123_456].map(time);
+        assert_eq!(shown, ["0 µs", "1 µs", "999 µs", "1.00 ms", "1.23 ms", "12.3 ms", "123 ms"]);
+        let shown = [1_000_000, 1_234_567, 12_345_678, 123_456_789, 3_599_600_000].map(time);
+        assert_eq!(shown, ["1.00 s", "1.23 s", "12.3 s", "123 s", "3,600 s"]);
+    }
+
+    #[test]
+    fn a_time_that_rounds_up_to_the_next_unit_is_shown_in_that_unit() {
+        let shown = [999_499, 999_500, 999_999, 9_999, 99_950].map(time);
+        assert_eq!(shown, ["999 ms", "1.00 s", "1.00 s", "10.0 ms", "100 ms"]);
+        assert!(time(u64::MAX).ends_with(" s"));
+    }
+
+    #[test]
+    fn a_ratio_is_told_when_it_differs_by_more_than_a_tenth() {
+        assert_eq!(ratio(130, 100).as_deref(), Some("×1.3"));
+        assert_eq!(ratio(50, 100).as_deref(), Some("×0.5"));
+        assert_eq!(ratio(123_456, 100).as_deref(), Some("×1,234"));
+        assert_eq!((ratio(114, 100), ratio(86, 100)), (None, None));
+        assert_eq!((ratio(100, 0), ratio(0, 0)), (None, None));
+    }
+
+    #[test]
+    fn nouns_and_lists_read_as_english() {
+        assert_eq!((counted(1, "case"), counted(1_000, "case")), ("1 case".into(), "1,000 cases".into()));
+        let items = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!([0, 1, 2, 3].map(|n| listed(&items[..n])), ["", "a", "a and b", "a, b and c"]);
+    }
+}

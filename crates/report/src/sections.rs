@@ -1,0 +1,24 @@
+//! The sections of a report for people, in the order in which a tired operator needs them: what was run, what must
+//! not be overlooked, what the broker did, what others felt of it, what follows, and whether to believe it.
+
+mod bystanders;
+mod cases;
+mod closing;
+mod findings;
+mod opening;
+
+use ungraceful_rig::record::Record;
+
+use crate::Context;
+use crate::document::Document;
+
+/// The whole report.
+pub(crate) fn compose(record: &Record, context: &Context) -> Document {
+    let mut document = Document::default();
+    opening::section(record, &mut document);
+    cases::section(record, &mut document);
+    bystanders::section(record, &mut document);
+    findings::section(record, &mut document);
+    closing::section(record, context, &mut document);
+    document
+}

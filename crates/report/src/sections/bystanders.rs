@@ -1,0 +1,133 @@
+//! What the honest clients felt of it: their times and the fate of their messages, phase by phase.
+
+use ungraceful_mqtt::ReasonCode;
+use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::metric::Percentiles;
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::record::{BystanderPhaseRecord, BystandersRecord, Record};
+
+use crate::document::{Block, Cell, Column, Document, Table, cell};
+use crate::percentile::Figure;
+use crate::scale::{count, counted, ratio, time};
+use crate::totals;
+
+pub(super) fn section(record: &Record, document: &mut Document) {
+    let Some(bystanders) = &record.bystanders else {
+        document.heading("Bystanders");
+        document.line("None in this run: nothing can be said about what honest clients felt.");
+        return;
+    };
+    let pairs = counted(bystanders.pairs, "pair");
+    let rate = count(bystanders.rate_per_pair);
+    document.heading(format!("Bystanders: {pairs}, {rate}/s each, MQTT {}", bystanders.version));
+    if bystanders.phases.is_empty() {
+        document.line("No phase was measured.");
+    } else {
+        document.push(Block::Table(table(bystanders)));
+        document.line(recovery(record, bystanders));
+        refusals(bystanders, document);
+    }
+    for (why, times) in &bystanders.connections_lost {
+        document.labelled("Cut off", format!("{}: {why}", counted(*times, "connection")));
+    }
+}
+
+/// The Reason Codes by which messages were refused, over all phases.
+fn refusals(bystanders: &BystandersRecord, document: &mut Document) {
+    let mut sum = LedgerCounts::default();
+    for phase in &bystanders.phases {
+        sum += &totals::ledger(phase);
+    }
+    let named = sum.refused.iter().map(|(code, times)| {
+        let name = ReasonCode(*code).name().unwrap_or("unknown");
+        format!("0x{code:02X} {name} ×{}", count(*times))
+    });
+    let named = named.collect::<Vec<_>>();
+    if !named.is_empty() {
+        document.labelled("Refused", named.join(" · "));
+    }
+}
+
+type Distribution = fn(&BystanderPhaseRecord) -> &Percentiles;
+type Counted = fn(&BystanderPhaseRecord, &LedgerCounts) -> u64;
+
+/// Distributions of a phase, each shown in three rows.
+const TIMES: [(&str, Distribution); 2] =
+    [("response time", |phase| &phase.response_time), ("service time", |phase| &phase.service_time)];
+
+/// Counts of a phase, and whether their row is shown when all are zero. The lost ones come first.
+const COUNTS: [(&str, bool, Counted); 12] = [
+    ("acknowledged but lost", true, |phase, _| totals::acknowledged_but_lost(phase)),
+    ("due", true, |_, sum| sum.offered),
+    ("sent", true, |_, sum| sum.sent),
+    ("not sent, queue full", false, |_, sum| sum.dropped),
+    ("not sent before the end", false, |_, sum| sum.waiting),
+    ("acknowledged", true, |_, sum| sum.acknowledged),
+    ("refused", false, |_, sum| sum.refused.values().sum()),
+    ("delivered", true, |_, sum| sum.delivered),
+    ("lost at QoS 0", true, |phase, _| totals::lost_at_qos_0(phase)),
+    ("unknown", true, |_, sum| sum.unknown),
+    ("duplicated", true, |_, sum| sum.duplicated),
+    ("reordered", true, |_, sum| sum.reordered),
+];
+
+fn table(bystanders: &BystandersRecord) -> Table {
+    let phases: Vec<_> =
+        Phase::MEASURED.iter().filter_map(|phase| totals::of_phase(bystanders, *phase)).collect();
+    let mut columns = vec![Column::words("")];
+    columns.extend(phases.iter().map(|phase| Column::numbers(phase.phase.name())));
+    let (lost, counts) = COUNTS.split_first().expect("the rows are a constant that is not empty");
+    let mut rows = vec![count_row(lost, &phases)];
+    for (name, distribution) in TIMES {
+        rows.extend(Figure::ALL.map(|figure| time_row(name, figure, distribution, &phases)));
+    }
+    for counted in counts {
+        let is_zero = |phase: &&BystanderPhaseRecord| (counted.2)(phase, &totals::ledger(phase)) == 0;
+        if counted.1 || !phases.iter().all(is_zero) {
+            rows.push(count_row(counted, &phases));
+        }
+    }
+    Table { columns, rows, keys: 1 }
+}
+
+fn count_row((name, _, counted): &(&str, bool, Counted), phases: &[&BystanderPhaseRecord]) -> Vec<Cell> {
+    let counts = phases.iter().map(|phase| cell(count(counted(phase, &totals::ledger(phase)))));
+    std::iter::once(cell(*name)).chain(counts).collect()
+}
+
+/// The row of one figure; beside each later phase how many times the baseline's it is.
+fn time_row(
+    name: &str,
+    figure: Figure,
+    distribution: Distribution,
+    phases: &[&BystanderPhaseRecord],
+) -> Vec<Cell> {
+    let baseline = phases.iter().find(|phase| phase.phase == Phase::Baseline);
+    let baseline_us = baseline.and_then(|phase| figure.us(distribution(phase)));
+    let times = phases.iter().map(|phase| {
+        let of_phase = distribution(phase);
+        let compared = figure.us(of_phase).zip(baseline_us).and_then(|(us, base_us)| ratio(us, base_us));
+        let beside = compared.filter(|_| phase.phase != Phase::Baseline);
+        let beside = beside.map(|ratio| format!("({ratio}) ")).unwrap_or_default();
+        cell(beside + &figure.shown(of_phase))
+    });
+    std::iter::once(cell(format!("{name} {}", figure.name()))).chain(times).collect()
+}
+
+fn recovery(record: &Record, bystanders: &BystandersRecord) -> String {
+    let Some(limit_us) = bystanders.recovery_limit_us else {
+        return "Whether they recovered can't be told: the baseline gave no limit.".to_owned();
+    };
+    let limit = format!("99 % of the messages within {}", time(limit_us));
+    let Some(phase) = record.phases.iter().find(|phase| phase.phase == Phase::Recovery) else {
+        return format!("Whether they recovered ({limit}) can't be told: there was no recovery phase.");
+    };
+    match bystanders.recovery_time_us {
+        Some(0) => format!("Back at once after the fault's end: {limit}."),
+        Some(us) => format!("Back {} after the fault's end: {limit}.", time(us)),
+        None => {
+            let lasted = time(phase.ended_us.saturating_sub(phase.began_us));
+            format!("NOT BACK within the recovery phase of {lasted}: in none of its seconds were {limit}.")
+        }
+    }
+}

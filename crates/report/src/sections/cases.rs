@@ -1,0 +1,211 @@
+//! What the broker did, case by case, and which attempts say nothing.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ungraceful_mqtt::{PacketType, ReasonCode};
+use ungraceful_rig::metric::Percentiles;
+use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
+
+use crate::document::{Block, Cell, Column, Document, Table, cell};
+use crate::percentile::{Figure, NONE};
+use crate::scale::{count, counted, time};
+use crate::totals;
+
+/// Different values shown in a cell, and troubles shown below the table; of the others only their number.
+const SHOWN_AT_MOST: usize = 8;
+
+pub(super) fn section(record: &Record, document: &mut Document) {
+    document.heading("What the broker did");
+    if record.cases.is_empty() {
+        document.line("No case was run.");
+    } else {
+        document.push(Block::Table(table(record)));
+    }
+    reason_codes(record, document);
+    unsaid(record, document);
+}
+
+/// Which columns this record needs beside those that all have.
+struct Shape<'a> {
+    fault: bool,
+    will: bool,
+    facts: BTreeSet<&'a str>,
+}
+
+impl<'a> Shape<'a> {
+    fn of(cases: &'a [CaseRecord]) -> Self {
+        let faults: BTreeSet<_> = cases.iter().map(|case| &case.case.fault).collect();
+        Self {
+            fault: faults.len() > 1,
+            will: cases.iter().any(|case| case.will.is_some()),
+            facts: cases.iter().flat_map(|case| case.facts.keys().map(String::as_str)).collect(),
+        }
+    }
+
+    fn keys(&self) -> usize {
+        2 + usize::from(self.fault)
+    }
+
+    fn columns(&self) -> Vec<Column> {
+        let mut columns = vec![Column::words("MQTT")];
+        columns.extend(self.fault.then(|| Column::words("fault")));
+        columns.extend([
+            Column::words("variant"),
+            Column::numbers("attempts"),
+            Column::words("what the broker did"),
+        ]);
+        columns.extend(Figure::ALL.map(|figure| Column::numbers(figure.name()).in_group("reaction time")));
+        columns.extend(self.will.then(|| Column::words("Will")));
+        columns.extend(self.facts.iter().map(|name| Column::words(name.replace('_', " "))));
+        columns
+    }
+
+    fn row(&self, case: &CaseRecord) -> Vec<Cell> {
+        let mut row = vec![cell(&case.case.version)];
+        row.extend(self.fault.then(|| cell(&case.case.fault)));
+        row.extend([cell(&case.case.variant), cell(count(case.finished)), counted_values(&case.sequences)]);
+        row.extend(figures(&case.reaction_time));
+        row.extend(self.will.then(|| case.will.as_ref().map_or_else(|| cell(NONE), will)));
+        row.extend(
+            self.facts.iter().map(|name| case.facts.get(*name).map_or_else(|| cell(NONE), counted_values)),
+        );
+        row
+    }
+
+    fn sum(&self, record: &Record) -> Vec<Cell> {
+        let mut row = vec![cell("all")];
+        row.extend(vec![cell(""); self.keys() - 1]);
+        row.extend([cell(count(totals::finished(&record.cases))), cell("")]);
+        row.extend(figures(&record.reaction_time));
+        row.extend(vec![cell(""); usize::from(self.will) + self.facts.len()]);
+        row
+    }
+}
+
+fn table(record: &Record) -> Table {
+    let shape = Shape::of(&record.cases);
+    let mut rows: Vec<_> = record.cases.iter().map(|case| shape.row(case)).collect();
+    if rows.len() > 1 {
+        rows.push(shape.sum(record));
+    }
+    Table { columns: shape.columns(), rows, keys: shape.keys() }
+}
+
+fn figures(percentiles: &Percentiles) -> [Cell; 3] {
+    Figure::ALL.map(|figure| cell(figure.shown(percentiles)))
+}
+
+/// Values with their counts, the most frequent first; what is left out is still counted.
+fn counted_values(counts: &BTreeMap<String, u64>) -> Cell {
+    let mut sorted: Vec<_> = counts.iter().collect();
+    sorted.sort_by_key(|(value, count)| (Reverse(**count), *value));
+    let (shown, others) = sorted.split_at(sorted.len().min(SHOWN_AT_MOST));
+    let mut lines: Vec<_> =
+        shown.iter().map(|(value, times)| format!("{value} ×{}", count(**times))).collect();
+    if !others.is_empty() {
+        let times = others.iter().map(|(_, times)| **times).sum();
+        lines.push(format!("{} ×{}", counted(others.len() as u64, "other value"), count(times)));
+    }
+    if lines.is_empty() { cell(NONE) } else { lines }
+}
+
+fn will(will: &WillRecord) -> Cell {
+    let mut lines = if will.due == 0 {
+        cell("none due")
+    } else {
+        cell(format!("{} of {} came", count(will.due_and_seen), count(will.due)))
+    };
+    if will.will_time.count > 0 {
+        lines.push(Figure::P50.named(&will.will_time));
+    }
+    if let Some(waited_us) = will.shortest_wait_of_unseen_us {
+        let unseen = will.due.saturating_sub(will.due_and_seen);
+        lines.push(format!("{} not within {}", count(unseen), time(waited_us)));
+    }
+    let oddities = [
+        (will.not_due_and_seen, "came without being due"),
+        (will.more_than_once, "came more than once"),
+        (will.of_later_connect, "of a later CONNECT"),
+    ];
+    lines.extend(
+        oddities
+            .iter()
+            .filter(|(times, _)| *times > 0)
+            .map(|(times, what)| format!("{} {what}", count(*times))),
+    );
+    lines
+}
+
+/// The names of the Reason Codes that came in DISCONNECT packets.
+fn reason_codes(record: &Record, document: &mut Document) {
+    let codes = totals::disconnect_codes(&record.cases);
+    if codes.is_empty() {
+        return;
+    }
+    let named = codes.iter().map(|(code, times)| {
+        let name = ReasonCode(*code).name_in(PacketType::Disconnect);
+        let name = name.unwrap_or("no Reason Code of a DISCONNECT");
+        format!("0x{code:02X} {name} ×{}", count(*times))
+    });
+    document.labelled("DISCONNECT", named.collect::<Vec<_>>().join(" · "));
+}
+
+/// What the table does not show: attempts that were not begun, not written, or did not act.
+fn unsaid(record: &Record, document: &mut Document) {
+    let attempts = &record.attempts;
+    if attempts.dropped > 0 {
+        let planned = counted(attempts.planned, "planned attempt");
+        let text =
+            format!("{} of {planned}: not in time, or the run was stopped before", count(attempts.dropped));
+        document.labelled("Never begun", text);
+    }
+    if attempts.left_out > 0 {
+        let left_out = counted(attempts.left_out, "attempt");
+        let text = format!("{left_out} that ended; --attempts-max is the limit of attempts.ndjson");
+        document.labelled("Not written", text);
+    }
+    troubles(&record.cases, document);
+    let wills = record.cases.iter().any(|case| case.will.is_some());
+    match record.witness {
+        _ if !wills => {}
+        Some(witness) if witness.proved => {
+            if witness.unexpected > 0 {
+                let late = counted(witness.unexpected, "message");
+                document.labelled("Witness", format!("{late} came when nobody waited for them any more"));
+            }
+        }
+        Some(_) => {
+            document.labelled("Witness", "not proved to receive: a Will that did not come says nothing");
+        }
+        None => document.labelled("Witness", "could not subscribe: nothing can be said about Wills"),
+    }
+}
+
+fn troubles(cases: &[CaseRecord], document: &mut Document) {
+    let mut by_text: BTreeMap<&str, (u64, Vec<&CaseRecord>)> = BTreeMap::new();
+    for case in cases {
+        for (text, times) in &case.troubles {
+            let (sum, met_in) = by_text.entry(text).or_default();
+            *sum += times;
+            met_in.push(case);
+        }
+    }
+    let mut sorted: Vec<_> = by_text.into_iter().collect();
+    sorted.sort_by_key(|(text, (times, _))| (Reverse(*times), *text));
+    for (text, (times, met_in)) in sorted.iter().take(SHOWN_AT_MOST) {
+        let place = match &met_in[..] {
+            [only] => only.case.to_string(),
+            several => counted(several.len() as u64, "case"),
+        };
+        document.labelled("Trouble", format!("×{} in {place}: {text}", count(*times)));
+    }
+    let others = sorted.get(SHOWN_AT_MOST..).unwrap_or_default();
+    if !others.is_empty() {
+        let times = others.iter().map(|(_, (times, _))| *times).sum();
+        document.labelled(
+            "Trouble",
+            format!("×{}: {}", count(times), counted(others.len() as u64, "other text")),
+        );
+    }
+}

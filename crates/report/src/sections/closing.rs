@@ -1,0 +1,38 @@
+//! Whether the figures can be believed, where the record is, and what it all comes to.
+
+use ungraceful_rig::record::Record;
+use ungraceful_rig::verdict::exit_of;
+
+use crate::Context;
+use crate::document::{Block, Document};
+use crate::percentile::Figure;
+use crate::scale::{counted, time};
+
+pub(super) fn section(record: &Record, context: &Context, document: &mut Document) {
+    document.heading("Reliability");
+    document.labelled("Generator", generator(record));
+    if let Some(dir) = &context.record_dir {
+        document.labelled("Record", dir.to_string_lossy());
+    }
+    let exit = exit_of(record);
+    document.push(Block::Ending(format!("Exit {}: {}", exit.code(), exit.meaning())));
+}
+
+fn generator(record: &Record) -> String {
+    let generator = &record.generator;
+    let kept_up = if generator.bottlenecks.is_empty() { "kept up" } else { "DID NOT KEEP UP" };
+    let mut text = format!(
+        "{kept_up}: schedule slip {}, loop lag {}; our own share of each reaction time {}",
+        Figure::P99.named(&generator.schedule_slip),
+        Figure::P99.named(&generator.loop_lag),
+        Figure::P50.named(&generator.own_share),
+    );
+    if let Some(cpu_us) = generator.cpu_us {
+        text += &format!("; CPU {}", time(cpu_us));
+    }
+    if generator.attempts_waited_for_a_client > 0 {
+        let attempts = counted(generator.attempts_waited_for_a_client, "attempt");
+        text += &format!("; {attempts} waited for a free client (--count)");
+    }
+    text
+}

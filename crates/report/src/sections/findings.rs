@@ -1,0 +1,106 @@
+//! The verdicts, the worst first; those on one claim together, those that hold in one line.
+
+use std::collections::BTreeMap;
+
+use ungraceful_rig::record::Record;
+use ungraceful_rig::verdict::{Force, Verdict};
+
+use crate::document::{Block, Class, Document, Finding, Point};
+use crate::reproduce_command;
+use crate::scale::{counted, listed};
+
+/// Attempts named as examples of a finding.
+const EXAMPLES_AT_MOST: usize = 3;
+
+pub(super) fn section(record: &Record, document: &mut Document) {
+    document.heading("Findings");
+    if record.verdicts.is_empty() {
+        document.line("None: nothing was judged, and nothing is proved.");
+    }
+    for class in Class::ALL {
+        let verdicts: Vec<_> = record.verdicts.iter().filter(|verdict| Class::of(verdict) == class).collect();
+        if class == Class::Holds {
+            document.blocks.extend(those_that_hold(&verdicts).map(Block::Finding));
+        } else {
+            let claims = by_claim(&verdicts).into_iter();
+            document.blocks.extend(claims.map(|same| Block::Finding(finding(record, class, &same))));
+        }
+    }
+}
+
+/// The verdicts on the same claim together, in the order in which the first of each stands.
+fn by_claim<'a>(verdicts: &[&'a Verdict]) -> Vec<Vec<&'a Verdict>> {
+    group(verdicts, |verdict| (&verdict.check, &verdict.citation, &verdict.differs, verdict.force))
+}
+
+fn group<'a, K: PartialEq>(
+    verdicts: &[&'a Verdict],
+    key: impl Fn(&'a Verdict) -> K,
+) -> Vec<Vec<&'a Verdict>> {
+    let mut groups: Vec<Vec<&Verdict>> = Vec::new();
+    for &verdict in verdicts {
+        match groups.iter_mut().find(|group| key(group[0]) == key(verdict)) {
+            Some(group) => group.push(verdict),
+            None => groups.push(vec![verdict]),
+        }
+    }
+    groups
+}
+
+fn finding(record: &Record, class: Class, same: &[&Verdict]) -> Finding {
+    let first = same[0];
+    let mut claim: Vec<_> = first.citation.iter().cloned().collect();
+    claim.push(first.check.clone());
+    claim.extend(force(first.force).map(str::to_owned));
+    let claim = claim.join("  ");
+    let claim = first.differs.iter().fold(claim, |claim, note| format!("{claim}: {note}"));
+    let points = group(same, |verdict| &verdict.evidence);
+    Finding { class, claim, points: points.iter().map(|alike| point(record, class, alike)).collect() }
+}
+
+/// What is not a numbered MUST says how much weight it has.
+fn force(force: Force) -> Option<&'static str> {
+    match force {
+        Force::Must | Force::Run => None,
+        Force::Should => Some("(SHOULD)"),
+        Force::May => Some("(MAY)"),
+        Force::Prose => Some("(not a numbered statement)"),
+    }
+}
+
+/// Verdicts with the same evidence. To do what gave no result again promises none, so only the others get a command.
+fn point(record: &Record, class: Class, alike: &[&Verdict]) -> Point {
+    let cases: Vec<String> =
+        alike.iter().filter_map(|verdict| verdict.case.as_ref()).map(ToString::to_string).collect();
+    let evidence = format!("{}{}", alike[0].evidence, examples(alike));
+    let text = if cases.is_empty() { evidence } else { format!("{}: {evidence}", listed(&cases)) };
+    let command = (class != Class::Inconclusive).then(|| reproduce_command(record, alike[0]));
+    Point { text, command }
+}
+
+/// Where to look in the record.
+fn examples(alike: &[&Verdict]) -> String {
+    let examples = alike.iter().flat_map(|verdict| &verdict.examples).take(EXAMPLES_AT_MOST);
+    let examples: Vec<String> = examples.map(ToString::to_string).collect();
+    match &examples[..] {
+        [] => String::new(),
+        [only] => format!(" (such as attempt {only})"),
+        several => format!(" (such as attempts {})", listed(several)),
+    }
+}
+
+fn those_that_hold(verdicts: &[&Verdict]) -> Option<Finding> {
+    let mut cases_by_check: BTreeMap<&str, u64> = BTreeMap::new();
+    for verdict in verdicts {
+        *cases_by_check.entry(&verdict.check).or_default() += u64::from(verdict.case.is_some());
+    }
+    let checks: Vec<_> = cases_by_check
+        .iter()
+        .map(|(check, cases)| match cases {
+            0 => (*check).to_owned(),
+            cases => format!("{check} ({})", counted(*cases, "case")),
+        })
+        .collect();
+    let claim = format!("{}: {}", counted(checks.len() as u64, "check"), checks.join(", "));
+    (!checks.is_empty()).then(|| Finding { class: Class::Holds, claim, points: Vec::new() })
+}

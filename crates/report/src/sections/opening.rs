@@ -1,0 +1,110 @@
+//! What was run against which broker, and what nobody may overlook before reading on.
+
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::record::{BrokerOrigin, BrokerRecord, Completeness, PhaseRecord, Record};
+
+use crate::document::{Block, Document};
+use crate::scale::{count, counted, listed, time};
+use crate::totals;
+
+pub(super) fn section(record: &Record, document: &mut Document) {
+    let tool = format!("{} {}", record.tool.name, record.tool.version);
+    let broker = broker(&record.broker);
+    let versions = versions(&record.broker);
+    document.push(Block::Title(format!("{tool} → {broker} · {versions} · seed {}", record.seed)));
+    alarms(record, document);
+    document.line(course(record));
+    for version in record.broker.versions.iter().filter(|version| !version.spoken) {
+        let why = version.why_not.as_deref().unwrap_or("the broker gave no reason");
+        document.line(format!("MQTT {} is not spoken by this broker: {why}", version.version));
+    }
+}
+
+fn broker(broker: &BrokerRecord) -> String {
+    let name = broker.name.as_deref().or(broker.sys_version.as_deref());
+    match broker.origin {
+        BrokerOrigin::Embedded => {
+            let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+            format!("embedded broker{name} at {}", broker.address)
+        }
+        BrokerOrigin::Spawned => {
+            format!("{}, started by us at {}", name.unwrap_or("installed broker"), broker.address)
+        }
+        BrokerOrigin::External => {
+            let mut text = format!("broker at {}", broker.target);
+            if broker.address != broker.target {
+                text += &format!(" ({})", broker.address);
+            }
+            if let Some(name) = name {
+                text += &format!(", {name}");
+            }
+            text
+        }
+    }
+}
+
+fn versions(broker: &BrokerRecord) -> String {
+    let spoken = broker.versions.iter().filter(|version| version.spoken);
+    let spoken: Vec<String> = spoken.map(|version| version.version.clone()).collect();
+    if spoken.is_empty() { "no MQTT version spoken".to_owned() } else { format!("MQTT {}", listed(&spoken)) }
+}
+
+/// The phases with how long they took, and the attempts.
+fn course(record: &Record) -> String {
+    let mut parts: Vec<String> = record.phases.iter().map(phase).collect();
+    let attempts = &record.attempts;
+    parts.push(if attempts.finished == attempts.planned {
+        counted(attempts.planned, "attempt")
+    } else {
+        format!("{} of {}", count(attempts.finished), counted(attempts.planned, "attempt"))
+    });
+    parts.push(format!("begun {}", record.started_utc));
+    parts.join(" · ")
+}
+
+fn phase(record: &PhaseRecord) -> String {
+    let name = match record.phase {
+        Phase::Warmup => "warm-up",
+        measured => measured.name(),
+    };
+    format!("{name} {}", time(record.ended_us.saturating_sub(record.began_us)))
+}
+
+fn alarms(record: &Record, document: &mut Document) {
+    if let Some((word, usual)) = incompleteness(record.completeness) {
+        document.alarm(word, record.incomplete_because.as_deref().unwrap_or(usual));
+    }
+    if let Some(exit) = &record.broker.exit {
+        document.alarm("BROKER PROCESS ENDED", exit);
+    }
+    let lost = record.bystanders.iter().flat_map(|bystanders| &bystanders.phases);
+    let lost: Vec<_> = lost
+        .map(|phase| (phase.phase.name(), totals::acknowledged_but_lost(phase)))
+        .filter(|(_, lost)| *lost > 0)
+        .collect();
+    if !lost.is_empty() {
+        let sum = lost.iter().map(|(_, lost)| lost).sum();
+        let where_lost: Vec<_> =
+            lost.iter().map(|(phase, lost)| format!("{} in {phase}", count(*lost))).collect();
+        let what = format!("{} of the bystanders, QoS 1 and 2", counted(sum, "message"));
+        document.alarm("ACKNOWLEDGED BUT LOST", format!("{what}: {}", listed(&where_lost)));
+    }
+    for bottleneck in &record.generator.bottlenecks {
+        document.alarm("GENERATOR NOT RELIABLE", bottleneck);
+    }
+}
+
+/// What an incomplete record is called, and what is said of it when it does not say why.
+fn incompleteness(completeness: Completeness) -> Option<(&'static str, &'static str)> {
+    match completeness {
+        Completeness::Complete => None,
+        Completeness::Partial => {
+            Some(("PARTIAL RECORD", "cut short before the run's end; later figures are missing"))
+        }
+        Completeness::Interrupted => Some(("INTERRUPTED", "stopped before the plan was carried out")),
+        Completeness::BrokerDown => Some(("BROKER DOWN", "the broker went down during the run")),
+        Completeness::RecordFailed => {
+            Some(("RECORD NOT WRITTEN", "the record could not be written to its end"))
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The summary of a record as JSON, for programs: what the text says, with stable field names and integer µs.
+//!
+//! Everything a run saw is in the record's `run.json`; this is what a pipeline decides by.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use ungraceful_mqtt::{PacketType, ReasonCode};
+use ungraceful_rig::attempt::Case;
+use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::metric::Percentiles;
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::record::{
+    AttemptsRecord, BrokerOrigin, BystandersRecord, CaseRecord, Completeness, GeneratorRecord, Record,
+    ToolRecord, WillRecord, WitnessRecord,
+};
+use ungraceful_rig::verdict::{Conclusion, Force, Verdict, exit_of};
+
+use crate::document::Class;
+use crate::{Context, escape, reproduce_command, totals};
+
+/// Version of the summary's format; grows with every change that a reader must know of.
+const SUMMARY_VERSION: u32 = 1;
+
+/// Writes the summary of `record`.
+pub(crate) fn write(record: &Record, context: &Context) -> String {
+    let written = serde_json::to_string_pretty(&Summary::of(record, context))
+        .expect("a summary holds text, numbers and maps with text keys, all of which JSON can hold");
+    escape::json(&written) + "\n"
+}
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    summary_version: u32,
+    tool: &'a ToolRecord,
+    target: Target<'a>,
+    seed: u64,
+    started_utc: &'a str,
+    duration_us: u64,
+    completeness: Completeness,
+    incomplete_because: Option<&'a str>,
+    exit: ExitSummary,
+    phases: Vec<PhaseSummary>,
+    attempts: AttemptsRecord,
+    cases: Vec<CaseSummary<'a>>,
+    reaction_time: Percentiles,
+    bystanders: Option<Bystanders<'a>>,
+    witness: Option<WitnessRecord>,
+    generator: &'a GeneratorRecord,
+    verdicts: Vec<VerdictSummary<'a>>,
+    record_dir: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Target<'a> {
+    origin: BrokerOrigin,
+    name: Option<&'a str>,
+    target: &'a str,
+    address: &'a str,
+    versions: Vec<Version<'a>>,
+    sys_version: Option<&'a str>,
+    exit: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Version<'a> {
+    version: &'a str,
+    spoken: bool,
+    why_not: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ExitSummary {
+    code: u8,
+    meaning: &'static str,
+}
+
+#[derive(Serialize)]
+struct PhaseSummary {
+    phase: Phase,
+    duration_us: u64,
+}
+
+#[derive(Serialize)]
+struct CaseSummary<'a> {
+    #[serde(flatten)]
+    case: &'a Case,
+    planned: u64,
+    dropped: u64,
+    finished: u64,
+    outcomes: &'a BTreeMap<String, u64>,
+    reactions: &'a BTreeMap<String, u64>,
+    sequences: &'a BTreeMap<String, u64>,
+    disconnect_codes: Vec<CodeSummary>,
+    attempts_with_second_connack: u64,
+    facts: &'a BTreeMap<String, BTreeMap<String, u64>>,
+    troubles: &'a BTreeMap<String, u64>,
+    reaction_time: Percentiles,
+    time_to_close: Percentiles,
+    connack_time: Percentiles,
+    will: Option<&'a WillRecord>,
+}
+
+/// A Reason Code with its name; the name is absent when the standard knows none for a DISCONNECT.
+#[derive(Serialize)]
+struct CodeSummary {
+    code: u8,
+    name: Option<&'static str>,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Bystanders<'a> {
+    pairs: u64,
+    rate_per_pair: u64,
+    version: &'a str,
+    acknowledged_but_lost: u64,
+    phases: Vec<BystanderPhase<'a>>,
+    connections_lost: &'a BTreeMap<String, u64>,
+    recovery_limit_us: Option<u64>,
+    recovery_time_us: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct BystanderPhase<'a> {
+    phase: Phase,
+    acknowledged_but_lost: u64,
+    response_time: Percentiles,
+    service_time: Percentiles,
+    all_qos: LedgerCounts,
+    by_qos: &'a BTreeMap<u8, LedgerCounts>,
+}
+
+#[derive(Serialize)]
+struct VerdictSummary<'a> {
+    check: &'a str,
+    case: Option<&'a Case>,
+    conclusion: Conclusion,
+    differs: Option<&'a str>,
+    citation: Option<&'a str>,
+    force: Force,
+    evidence: &'a str,
+    examples: &'a [u64],
+    /// Absent for a verdict that holds without a note.
+    reproduce: Option<String>,
+}
+
+impl<'a> Summary<'a> {
+    fn of(record: &'a Record, context: &Context) -> Self {
+        let exit = exit_of(record);
+        let phases = record.phases.iter().map(|phase| PhaseSummary {
+            phase: phase.phase,
+            duration_us: phase.ended_us.saturating_sub(phase.began_us),
+        });
+        Self {
+            summary_version: SUMMARY_VERSION,
+            tool: &record.tool,
+            target: Target::of(record),
+            seed: record.seed,
+            started_utc: &record.started_utc,
+            duration_us: record.duration_us,
+            completeness: record.completeness,
+            incomplete_because: record.incomplete_because.as_deref(),
+            exit: ExitSummary { code: exit.code(), meaning: exit.meaning() },
+            phases: phases.collect(),
+            attempts: record.attempts,
+            cases: record.cases.iter().map(CaseSummary::of).collect(),
+            reaction_time: record.reaction_time,
+            bystanders: record.bystanders.as_ref().map(Bystanders::of),
+            witness: record.witness,
+            generator: &record.generator,
+            verdicts: record.verdicts.iter().map(|verdict| VerdictSummary::of(record, verdict)).collect(),
+            record_dir: context.record_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
+        }
+    }
+}
+
+impl<'a> Target<'a> {
+    fn of(record: &'a Record) -> Self {
+        let broker = &record.broker;
+        let versions = broker.versions.iter().map(|version| Version {
+            version: &version.version,
+            spoken: version.spoken,
+            why_not: version.why_not.as_deref(),
+        });
+        Self {
+            origin: broker.origin,
+            name: broker.name.as_deref(),
+            target: &broker.target,
+            address: &broker.address,
+            versions: versions.collect(),
+            sys_version: broker.sys_version.as_deref(),
+            exit: broker.exit.as_deref(),
+        }
+    }
+}
+
+impl<'a> CaseSummary<'a> {
+    fn of(case: &'a CaseRecord) -> Self {
+        let disconnect_codes = case.disconnect_codes.iter().map(|(code, count)| CodeSummary {
+            code: *code,
+            name: ReasonCode(*code).name_in(PacketType::Disconnect),
+            count: *count,
+        });
+        Self {
+            case: &case.case,
+            planned: case.planned,
+            dropped: case.dropped,
+            finished: case.finished,
+            outcomes: &case.outcomes,
+            reactions: &case.reactions,
+            sequences: &case.sequences,
+            disconnect_codes: disconnect_codes.collect(),
+            attempts_with_second_connack: case.attempts_with_second_connack,
+            facts: &case.facts,
+            troubles: &case.troubles,
+            reaction_time: case.reaction_time,
+            time_to_close: case.time_to_close,
+            connack_time: case.connack_time,
+            will: case.will.as_ref(),
+        }
+    }
+}
+
+impl<'a> Bystanders<'a> {
+    fn of(bystanders: &'a BystandersRecord) -> Self {
+        let phases = bystanders.phases.iter().map(|phase| BystanderPhase {
+            phase: phase.phase,
+            acknowledged_but_lost: totals::acknowledged_but_lost(phase),
+            response_time: phase.response_time,
+            service_time: phase.service_time,
+            all_qos: totals::ledger(phase),
+            by_qos: &phase.by_qos,
+        });
+        Self {
+            pairs: bystanders.pairs,
+            rate_per_pair: bystanders.rate_per_pair,
+            version: &bystanders.version,
+            acknowledged_but_lost: bystanders.phases.iter().map(totals::acknowledged_but_lost).sum(),
+            phases: phases.collect(),
+            connections_lost: &bystanders.connections_lost,
+            recovery_limit_us: bystanders.recovery_limit_us,
+            recovery_time_us: bystanders.recovery_time_us,
+        }
+    }
+}
+
+impl<'a> VerdictSummary<'a> {
+    fn of(record: &Record, verdict: &'a Verdict) -> Self {
+        Self {
+            check: &verdict.check,
+            case: verdict.case.as_ref(),
+            conclusion: verdict.conclusion,
+            differs: verdict.differs.as_deref(),
+            citation: verdict.citation.as_deref(),
+            force: verdict.force,
+            evidence: &verdict.evidence,
+            examples: &verdict.examples,
+            reproduce: (Class::of(verdict) != Class::Holds).then(|| reproduce_command(record, verdict)),
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! A report as text for a terminal or a pipe, as wide as there is room.
+
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width, presets};
+
+use crate::Context;
+use crate::document::{Block, Cell, Class, Column, ColumnKind, Document, Finding, Table};
+use crate::escape::plain;
+
+/// Spaces between columns of a table.
+const GAP: usize = 2;
+/// Before the columns of a row for which there is no room side by side.
+const INDENT: usize = 4;
+/// Room for the names of such columns; a longer one pushes its value to the right.
+const LABEL_AT_MOST: usize = 24;
+/// Where the text after a label or a finding's class begins.
+const HANG: usize = 14;
+/// Where the text after an alarm's mark goes on.
+const ALARM_HANG: usize = 3;
+
+/// Writes `document` for `context`.
+pub(crate) fn write(document: &Document, context: &Context) -> String {
+    let mut page = Page { out: String::new(), width: context.width.map(usize::from), colour: context.colour };
+    for block in &document.blocks {
+        page.block(block);
+    }
+    page.out
+}
+
+struct Page {
+    out: String,
+    width: Option<usize>,
+    colour: bool,
+}
+
+impl Page {
+    fn block(&mut self, block: &Block) {
+        match block {
+            Block::Title(text) | Block::Line(text) => self.prose("", 2, text),
+            Block::Alarm { word, text } => self.prose("!! ", ALARM_HANG, &format!("{word}: {text}")),
+            Block::Labelled { label, text } => self.prose(&format!("{label:<HANG$}"), HANG, text),
+            Block::Heading(text) => {
+                self.out.push('\n');
+                self.prose("", 2, text);
+            }
+            Block::Table(table) => self.table(table),
+            Block::Finding(finding) => self.finding(finding),
+            Block::Ending(text) => {
+                self.out.push('\n');
+                self.prose("", HANG, text);
+            }
+        }
+    }
+
+    /// A text after `first`, its further lines indented by `hang`. The text is escaped, `first` is ours.
+    fn prose(&mut self, first: &str, hang: usize, text: &str) {
+        let first_width = first.chars().count();
+        self.out.push_str(first);
+        for (index, line) in wrapped(&plain(text), self.width, first_width, hang).iter().enumerate() {
+            if index > 0 {
+                self.out.push_str(&" ".repeat(hang));
+            }
+            self.out.push_str(line);
+            self.end_line();
+        }
+    }
+
+    fn end_line(&mut self) {
+        self.out.truncate(self.out.trim_end_matches(' ').len());
+        self.out.push('\n');
+    }
+
+    fn finding(&mut self, finding: &Finding) {
+        let word = format!("{:<HANG$}", finding.class.word());
+        // The escape sequences take no room, so they are put around what was laid out without them.
+        let begin = self.out.len();
+        self.prose(&word, HANG, &finding.claim);
+        if self.colour {
+            let (on, off) = (colour(finding.class), "\u{1b}[0m");
+            self.out.insert_str(begin + finding.class.word().len(), off);
+            self.out.insert_str(begin, on);
+        }
+        for point in &finding.points {
+            self.prose(&" ".repeat(HANG), HANG + 2, &point.text);
+            if let Some(command) = &point.command {
+                // In one line, however long, so that it can be copied.
+                self.out.push_str(&format!("{:HANG$}  reproduce: {}\n", "", plain(command)));
+            }
+        }
+    }
+
+    fn table(&mut self, table: &Table) {
+        let layout = Layout::of(table);
+        match self.width {
+            Some(width) if layout.least() > width => self.rows_one_by_one(table),
+            width => {
+                for line in layout.drawn(table, width.filter(|width| layout.natural() > *width)) {
+                    self.out.push_str(&line);
+                    self.end_line();
+                }
+            }
+        }
+    }
+
+    /// A table for which there is no room: for each row what it is about, and a line for every column, or for
+    /// the columns of a group together.
+    fn rows_one_by_one(&mut self, table: &Table) {
+        let (key_columns, columns) = table.columns.split_at(table.keys);
+        let label_width =
+            columns.iter().map(|column| plain(label(column)).chars().count()).max().unwrap_or(0);
+        let label_width = label_width.min(LABEL_AT_MOST);
+        let hang = INDENT + label_width + GAP;
+        for row in &table.rows {
+            let (keys, cells) = row.split_at(table.keys);
+            let keys = key_columns.iter().zip(keys).filter(|(_, cell)| !is_empty(cell));
+            let about = keys.map(|(column, cell)| format!("{} {}", column.name, cell.join(", ")));
+            self.prose("", 2, about.collect::<Vec<_>>().join(" · ").trim_start());
+            let cells: Vec<_> = columns.iter().zip(cells).filter(|(_, cell)| !is_empty(cell)).collect();
+            for group in
+                cells.chunk_by(|(one, _), (next, _)| !one.group.is_empty() && one.group == next.group)
+            {
+                let mut first = format!("{:INDENT$}{:<label_width$}  ", "", plain(label(group[0].0)));
+                for line in grouped_lines(group) {
+                    self.prose(&first, hang, &line);
+                    first = " ".repeat(hang);
+                }
+            }
+        }
+    }
+}
+
+fn is_empty(cell: &Cell) -> bool {
+    cell.iter().all(String::is_empty)
+}
+
+/// The name of a column's group, or of a column by itself.
+fn label(column: &Column) -> &str {
+    if column.group.is_empty() { &column.name } else { column.group }
+}
+
+/// The lines of a cell, or one line for the cells of a group with the names of their columns.
+fn grouped_lines(group: &[(&Column, &Cell)]) -> Vec<String> {
+    match group {
+        [(column, cell)] if column.group.is_empty() => (*cell).clone(),
+        cells => {
+            let named = cells.iter().map(|(column, cell)| format!("{} {}", column.name, cell.join(", ")));
+            vec![named.collect::<Vec<_>>().join(" · ")]
+        }
+    }
+}
+
+const fn colour(class: Class) -> &'static str {
+    match class {
+        Class::Violated => "\u{1b}[31m",
+        Class::Differs | Class::Inconclusive => "\u{1b}[33m",
+        Class::Holds => "\u{1b}[32m",
+    }
+}
+
+/// The lines of `text`, of which the first has `first` and the others `hang` columns taken. A longer word than
+/// there is room stays whole.
+fn wrapped(text: &str, width: Option<usize>, first: usize, hang: usize) -> Vec<String> {
+    let Some(width) = width else { return vec![text.to_owned()] };
+    let mut lines = vec![String::new()];
+    let mut taken = first;
+    for word in text.split(' ') {
+        let room = word.chars().count() + 1;
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() {
+            line.push_str(word);
+            taken += room - 1;
+        } else if taken + room <= width {
+            line.push(' ');
+            line.push_str(word);
+            taken += room;
+        } else {
+            lines.push(word.to_owned());
+            taken = hang + room - 1;
+        }
+    }
+    lines
+}
+
+/// How wide the columns of a table are.
+struct Layout {
+    natural: Vec<usize>,
+    least: Vec<usize>,
+}
+
+impl Layout {
+    fn of(table: &Table) -> Self {
+        let has_groups = has_groups(table);
+        let texts = |index: usize| {
+            let column = &table.columns[index];
+            let cells = table.rows.iter().flat_map(move |row| row[index].iter()).map(|line| plain(line));
+            header(table, index, has_groups).into_iter().chain(cells).map(move |text| (text, column.kind))
+        };
+        let width = |text: &str| text.chars().count();
+        let longest_word = |text: &str| text.split(' ').map(width).max().unwrap_or(0);
+        let natural = |index| texts(index).map(|(text, _)| width(&text)).max().unwrap_or(0);
+        let least = |index| {
+            let widths = texts(index).map(|(text, kind)| match kind {
+                ColumnKind::Numbers => width(&text),
+                ColumnKind::Words => longest_word(&text),
+            });
+            widths.max().unwrap_or(0)
+        };
+        let columns = 0..table.columns.len();
+        Self { natural: columns.clone().map(natural).collect(), least: columns.map(least).collect() }
+    }
+
+    fn natural(&self) -> usize {
+        self.natural.iter().map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
+    }
+
+    fn least(&self) -> usize {
+        self.least.iter().map(|width| width + GAP).sum::<usize>().saturating_sub(GAP)
+    }
+
+    /// The lines of the table, in `width` columns if it is given.
+    fn drawn(&self, table: &Table, width: Option<usize>) -> Vec<String> {
+        let has_groups = has_groups(table);
+        let mut drawing = comfy_table::Table::new();
+        drawing.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+        drawing.set_header((0..table.columns.len()).map(|index| header(table, index, has_groups).join("\n")));
+        for row in &table.rows {
+            let lines = |cell: &Cell| cell.iter().map(|line| plain(line)).collect::<Vec<_>>().join("\n");
+            drawing.add_row(row.iter().map(lines));
+        }
+        if let Some(width) = width {
+            drawing.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns(width + GAP));
+        }
+        for (index, column) in drawing.column_iter_mut().enumerate() {
+            column.set_padding((0, columns(GAP)));
+            if table.columns[index].kind == ColumnKind::Numbers {
+                column.set_cell_alignment(CellAlignment::Right);
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            } else if width.is_some() {
+                let least = columns(self.least[index] + GAP);
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(least)));
+            }
+        }
+        drawing.lines().collect()
+    }
+}
+
+fn columns(width: usize) -> u16 {
+    u16::try_from(width).unwrap_or(u16::MAX)
+}
+
+fn has_groups(table: &Table) -> bool {
+    table.columns.iter().any(|column| !column.group.is_empty())
+}
+
+/// The lines over a column: its group over the first column of that group, and its name.
+fn header(table: &Table, index: usize, has_groups: bool) -> Vec<String> {
+    let column = &table.columns[index];
+    let begins_group = index == 0 || table.columns[index - 1].group != column.group;
+    let group = if begins_group { column.group } else { "" };
+    let name = plain(&column.name);
+    if has_groups { vec![group.to_owned(), name] } else { vec![name] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn a_line_is_wrapped_between_words_and_a_longer_word_stays_whole() {
+        assert_eq!(wrapped("aaa bbb ccc", Some(7), 0, 2), ["aaa bbb", "ccc"]);
+        assert_eq!(wrapped("aaa bbb ccc", Some(7), 1, 2), ["aaa", "bbb", "ccc"]);
+        assert_eq!(wrapped("a bbbbbbbbbb c", Some(5), 0, 0), ["a", "bbbbbbbbbb", "c"]);
+        assert_eq!(wrapped("aaa bbb ccc", None, 9, 9), ["aaa bbb ccc"]);
+    }
+}

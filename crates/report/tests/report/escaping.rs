@@ -1,0 +1,69 @@
+//! No text of a broker or a user gets out of its place, in any format.
+
+use proptest::prelude::*;
+use ungraceful_report::{Context, Format, render};
+use ungraceful_rig::record::Record;
+
+use crate::fixture;
+
+fn assert_harmless(record: &Record) {
+    for format in Format::ALL {
+        for width in [None, Some(40), Some(100)] {
+            let shown = render(record, format, &Context { width, ..Context::default() });
+            let steering = shown.chars().find(|character| character.is_control() && *character != '\n');
+            assert_eq!(steering, None, "{format}: {shown:?}");
+        }
+    }
+}
+
+#[test]
+fn no_control_character_of_a_hostile_record_gets_out() {
+    assert_harmless(&fixture::hostile());
+}
+
+#[test]
+fn a_hostile_name_makes_no_html_in_markdown_and_no_further_cell() {
+    let shown = render(&fixture::hostile(), Format::Markdown, &Context::default());
+    // In a fenced block, which begins after spaces, it is shown as it is.
+    let outside: Vec<_> = shown.lines().filter(|line| !line.starts_with("    ")).collect();
+    assert!(outside.iter().all(|line| !line.contains("<script>")), "{shown}");
+    let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+    let rows: Vec<_> = outside.iter().filter(|line| line.starts_with("| ")).map(|line| cells(line)).collect();
+    // The cases with their header and sum, and the bystanders.
+    let cases = rows.iter().take(4).all(|cells| *cells == 11);
+    assert!(cases && rows.iter().skip(4).all(|cells| *cells == 5), "{rows:?}\n{shown}");
+}
+
+#[test]
+fn a_hostile_name_is_one_cell_in_csv_and_one_string_in_json() {
+    let record = fixture::hostile();
+    let written = render(&record, Format::Csv, &Context::default());
+    let mut reader = csv::Reader::from_reader(written.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let rows: Vec<_> = reader.records().collect::<Result<_, _>>().unwrap();
+    assert_eq!(rows.len(), record.cases.len());
+    assert!(rows.iter().all(|row| row.len() == header.len()));
+    // What begins like a formula is left as it is: the file is data, and says so.
+    assert_eq!(&rows[1][0], "=fault");
+
+    let summary: serde_json::Value =
+        serde_json::from_str(&render(&record, Format::Json, &Context::default())).unwrap();
+    assert_eq!(summary["target"]["target"], *record.broker.target);
+    assert_eq!(summary["cases"][1]["variant"], *record.cases[1].case.variant);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn no_control_character_of_any_text_gets_out(text in any::<String>(), other in "\\PC*[\\x00-\\x1f\\x7f-\\x9f]+") {
+        let mut record = fixture::violated();
+        record.broker.name = Some(text.clone());
+        record.incomplete_because = Some(other.clone());
+        record.cases[0].case.variant = other;
+        record.cases[0].sequences.insert(text.clone(), 3);
+        record.verdicts[1].evidence = text.clone();
+        record.verdicts[1].case = Some(record.cases[0].case.clone());
+        record.generator.bottlenecks.push(text);
+        assert_harmless(&record);
+    }
+}

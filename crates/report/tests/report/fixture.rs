@@ -1,0 +1,364 @@
+//! Records made by hand, for the tests of reports. Every number is another one, so that a swapped column shows.
+
+use std::collections::BTreeMap;
+
+use ungraceful_mqtt::statement;
+use ungraceful_rig::attempt::Case;
+use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::metric::Percentiles;
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::record::{
+    AttemptsRecord, BrokerOrigin, BrokerRecord, BystanderPhaseRecord, BystandersRecord, CaseRecord,
+    Completeness, FORMAT_VERSION, GeneratorRecord, HostRecord, PhaseRecord, Record, Setting, SettingSource,
+    ToolRecord, VersionRecord, WillRecord, WitnessRecord,
+};
+use ungraceful_rig::verdict::{Force, Verdict};
+
+pub(crate) fn counts(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+/// A distribution whose figures are `base_us` and the next ones, each as far as `count` samples carry it.
+pub(crate) fn times(count: u64, base_us: u64) -> Percentiles {
+    let at = |offset: u64, needed: u64| (count >= needed).then_some(base_us + offset);
+    Percentiles {
+        count,
+        min_us: at(1, 1),
+        p50_us: at(2, 20),
+        p90_us: at(3, 100),
+        p99_us: at(4, 1_000),
+        p99_9_us: at(5, 10_000),
+        p99_99_us: at(6, 100_000),
+        max_us: at(7, 1),
+    }
+}
+
+pub(crate) fn case_of(variant: &str, version: &str) -> Case {
+    Case { fault: "double-connect".into(), variant: variant.into(), version: version.into() }
+}
+
+/// A case in which `finished` attempts all ended in the given sequences.
+pub(crate) fn case(variant: &str, version: &str, finished: u64, sequences: &[(&str, u64)]) -> CaseRecord {
+    CaseRecord {
+        case: case_of(variant, version),
+        planned: finished,
+        dropped: 0,
+        finished,
+        outcomes: counts(&[("closed", finished)]),
+        reactions: counts(&[("FIN", finished)]),
+        sequences: counts(sequences),
+        disconnect_codes: BTreeMap::new(),
+        attempts_with_second_connack: 0,
+        examples: BTreeMap::new(),
+        facts: BTreeMap::new(),
+        troubles: BTreeMap::new(),
+        reaction_time: Percentiles::default(),
+        time_to_close: Percentiles::default(),
+        connack_time: Percentiles::default(),
+        will: None,
+    }
+}
+
+fn setting(value: &str, source: SettingSource) -> Setting {
+    Setting { value: value.to_owned(), source }
+}
+
+fn version(version: &str) -> VersionRecord {
+    VersionRecord {
+        version: version.to_owned(),
+        spoken: true,
+        why_not: None,
+        connack_properties: BTreeMap::new(),
+        connack_time_us: Some(2_001),
+    }
+}
+
+fn ledger(first: u64) -> LedgerCounts {
+    LedgerCounts {
+        offered: first,
+        sent: first + 1,
+        dropped: 0,
+        waiting: 0,
+        acknowledged: first + 2,
+        refused: BTreeMap::new(),
+        delivered: first + 3,
+        lost: 0,
+        unknown: first / 100 + 4,
+        duplicated: first / 100 + 5,
+        reordered: first / 100 + 6,
+    }
+}
+
+fn bystander_phase(phase: Phase, base_us: u64, first: u64) -> BystanderPhaseRecord {
+    BystanderPhaseRecord {
+        phase,
+        response_time: times(1_500, base_us),
+        service_time: times(1_000, base_us + 100),
+        by_qos: BTreeMap::from([(0, ledger(first)), (1, ledger(first * 3)), (2, ledger(first * 5))]),
+    }
+}
+
+fn bystanders() -> BystandersRecord {
+    BystandersRecord {
+        pairs: 3,
+        rate_per_pair: 101,
+        version: "5.0".into(),
+        phases: vec![
+            bystander_phase(Phase::Baseline, 310, 501),
+            bystander_phase(Phase::Fault, 420, 1_001),
+            bystander_phase(Phase::Recovery, 330, 123),
+        ],
+        connections_lost: BTreeMap::new(),
+        recovery_limit_us: Some(1_314),
+        recovery_time_us: Some(200_000),
+    }
+}
+
+fn phases() -> Vec<PhaseRecord> {
+    let phase = |phase, began_us, ended_us| PhaseRecord { phase, began_us, ended_us };
+    vec![
+        phase(Phase::Warmup, 0, 1_010_000),
+        phase(Phase::Baseline, 1_010_000, 6_030_000),
+        phase(Phase::Fault, 6_030_000, 16_140_000),
+        phase(Phase::Recovery, 16_140_000, 17_360_000),
+    ]
+}
+
+fn bystanders_of(record: &mut Record) -> &mut BystandersRecord {
+    record.bystanders.as_mut().expect("the fixture has bystanders")
+}
+
+fn ledger_of(bystanders: &mut BystandersRecord, phase: usize, qos: u8) -> &mut LedgerCounts {
+    bystanders.phases[phase].by_qos.get_mut(&qos).expect("the fixture has every QoS in every phase")
+}
+
+/// Two cases of unequal counts, with Wills in one of them, at an embedded broker; every check holds.
+pub(crate) fn all_holds() -> Record {
+    let mut identical = case("identical", "5.0", 700, &[("DISCONNECT 0x82, FIN", 690), ("RST", 10)]);
+    identical.disconnect_codes = BTreeMap::from([(0x82, 690)]);
+    identical.outcomes = counts(&[("closed", 690), ("reset", 10)]);
+    identical.reactions = counts(&[("DISCONNECT 0x82", 690), ("FIN", 690), ("RST", 10)]);
+    identical.reaction_time = times(1_234, 210);
+    identical.time_to_close = times(699, 230);
+    identical.connack_time = times(701, 250);
+    let mut with_will = case("with-will", "3.1.1", 90, &[("FIN", 90)]);
+    with_will.reaction_time = times(89, 1_210);
+    with_will.facts.insert("second_id_session".into(), counts(&[("none", 87), ("present", 3)]));
+    with_will.will = Some(WillRecord {
+        set: 90,
+        due: 88,
+        due_and_seen: 86,
+        not_due_and_seen: 0,
+        more_than_once: 0,
+        of_later_connect: 0,
+        shortest_wait_of_unseen_us: Some(5_004_000),
+        will_time: times(85, 1_340),
+    });
+    let closes = |variant: &str, version: &str, statement| {
+        Verdict::holds("closes_on_second_connect", Force::Must, "all connections were closed")
+            .citing(statement)
+            .on(&case_of(variant, version))
+    };
+    Record {
+        format_version: FORMAT_VERSION,
+        completeness: Completeness::Complete,
+        incomplete_because: None,
+        tool: ToolRecord {
+            name: "ungraceful-double-connect".into(),
+            version: "0.1.0".into(),
+            commit: Some("abc1234".into()),
+        },
+        command: vec!["ungraceful-double-connect".into()],
+        settings: BTreeMap::from([
+            ("attempts".to_owned(), setting("790", SettingSource::Flag)),
+            ("connrate".to_owned(), setting("50/s", SettingSource::Default)),
+            ("no_progress".to_owned(), setting("true", SettingSource::Flag)),
+            ("format".to_owned(), setting("json", SettingSource::Environment)),
+        ]),
+        seed: 12_345,
+        started_utc: "2026-02-03T04:05:06Z".into(),
+        duration_us: 17_400_000,
+        host: HostRecord::default(),
+        broker: BrokerRecord {
+            origin: BrokerOrigin::Embedded,
+            name: Some("rmqtt".into()),
+            target: "127.0.0.1:40123".into(),
+            address: "127.0.0.1:40123".into(),
+            pid: Some(4_711),
+            versions: vec![version("3.1.1"), version("5.0")],
+            sys_version: None,
+            exit: None,
+        },
+        phases: phases(),
+        attempts: AttemptsRecord { planned: 790, finished: 790, dropped: 0, written: 790, left_out: 0 },
+        cases: vec![identical, with_will],
+        reaction_time: times(1_323, 215),
+        bystanders: Some(bystanders()),
+        witness: Some(WitnessRecord { proved: true, unexpected: 0 }),
+        generator: GeneratorRecord {
+            schedule_slip: times(1_900, 70),
+            loop_lag: times(1_100, 150),
+            own_share: times(1_050, 40),
+            cpu_us: Some(1_870_000),
+            attempts_waited_for_a_client: 0,
+            bottlenecks: Vec::new(),
+        },
+        metrics: Vec::new(),
+        verdicts: vec![
+            closes("identical", "5.0", statement::V5_3_1_0_2),
+            closes("with-will", "3.1.1", statement::V311_3_1_0_2),
+            Verdict::holds("generator_kept_up", Force::Run, "slip and lag stayed within their limits"),
+        ],
+    }
+}
+
+/// A broker that somebody else runs answers a second CONNECT and goes on serving; bystanders lost messages.
+pub(crate) fn violated() -> Record {
+    let mut record = all_holds();
+    let broker = &mut record.broker;
+    broker.origin = BrokerOrigin::External;
+    (broker.target, broker.address) = ("broker.example:1884".into(), "192.0.2.7:1884".into());
+    broker.name = Some("mosquitto version 2.0.18".into());
+    broker.versions[1].spoken = false;
+    broker.versions[1].why_not = Some("CONNACK 0x84 Unsupported Protocol Version".into());
+    record.settings.insert("threshold".into(), setting("p99 < 5ms", SettingSource::File));
+    record.settings.insert("host".into(), setting("broker.example", SettingSource::Flag));
+    record.settings.insert("insecure".into(), setting("true", SettingSource::Flag));
+
+    let tolerated = "second CONNACK 0x00, still served";
+    let mut identical = case("identical", "3.1.1", 120_021, &[(tolerated, 120_018), ("FIN", 2), ("RST", 1)]);
+    identical.outcomes = counts(&[("tolerated", 120_018), ("closed", 2), ("reset", 1)]);
+    identical.attempts_with_second_connack = 120_019;
+    identical.reaction_time = times(120_020, 510);
+    identical.time_to_close = times(120_022, 530);
+    identical.connack_time = times(120_023, 550);
+    let mut other = case("other-client-id", "3.1.1", 47, &[("nothing until the deadline", 40), ("FIN", 7)]);
+    other.outcomes = counts(&[("no_reaction", 40), ("closed", 7), ("not_acted", 5)]);
+    other.troubles = counts(&[("connection refused", 4), ("CONNACK 0x03 Server unavailable", 1)]);
+    other.reaction_time = times(7, 3_210);
+    (other.planned, other.dropped) = (55, 8);
+    other.will = Some(WillRecord {
+        set: 46,
+        due: 45,
+        due_and_seen: 32,
+        not_due_and_seen: 12,
+        more_than_once: 11,
+        of_later_connect: 10,
+        shortest_wait_of_unseen_us: Some(6_004_000),
+        will_time: times(100_031, 2_340),
+    });
+    record.witness = Some(WitnessRecord { proved: true, unexpected: 9 });
+    record.attempts =
+        AttemptsRecord { planned: 120_076, finished: 120_068, dropped: 8, written: 120_000, left_out: 68 };
+    record.verdicts = vec![
+        Verdict::holds("will_is_published_once", Force::Must, "all of them"),
+        Verdict::violated(
+            "closes_on_second_connect",
+            statement::V311_3_1_0_2,
+            "120,018 of 120,021 are still served",
+        )
+        .on(&identical.case)
+        .with_examples([3, 4]),
+        Verdict::violated("closes_on_second_connect", statement::V311_3_1_0_2, "40 of 47 were not closed")
+            .on(&other.case),
+        Verdict::differs("says_why", Force::Prose, "closes without a word", "2 of 2 by FIN alone")
+            .on(&identical.case),
+        Verdict::differs("says_why", Force::Prose, "closes without a word", "7 of 7 by FIN alone")
+            .on(&other.case),
+        Verdict::inconclusive("witness_is_proved", Force::Run, "no proof message came after the fault"),
+    ];
+    record.cases = vec![identical, other];
+
+    let bystanders = bystanders_of(&mut record);
+    let fault = ledger_of(bystanders, 1, 1);
+    (fault.lost, fault.dropped, fault.waiting) = (17, 18, 19);
+    fault.refused = BTreeMap::from([(0x97, 21), (0x87, 2)]);
+    ledger_of(bystanders, 1, 0).lost = 24;
+    ledger_of(bystanders, 2, 2).lost = 5;
+    bystanders.phases[1].response_time.p99_us = Some(40_800);
+    bystanders.recovery_time_us = None;
+    bystanders.connections_lost = counts(&[("connection reset by peer", 6)]);
+    record
+}
+
+/// Stopped by the user before recovery, with too few samples for most percentiles.
+pub(crate) fn interrupted() -> Record {
+    let mut record = all_holds();
+    record.completeness = Completeness::Interrupted;
+    record.incomplete_because = Some("Ctrl-C in the fault phase".into());
+    record.phases.truncate(3);
+    record.attempts = AttemptsRecord { planned: 790, finished: 25, dropped: 765, written: 25, left_out: 0 };
+    let mut cases = [
+        case("identical", "5.0", 19, &[("FIN", 16), ("interrupted", 3)]),
+        case("with-will", "3.1.1", 6, &[("FIN", 6)]),
+    ];
+    cases[0].reaction_time = times(16, 610);
+    cases[0].outcomes = counts(&[("closed", 16), ("interrupted", 3)]);
+    record.cases = cases.into();
+    record.reaction_time = times(22, 615);
+    let bystanders = bystanders_of(&mut record);
+    bystanders.phases.truncate(2);
+    bystanders.phases[1].response_time = times(18, 440);
+    bystanders.phases[1].service_time = times(0, 0);
+    bystanders.recovery_time_us = None;
+    record.verdicts = vec![Verdict::inconclusive("plan_was_carried_out", Force::Run, "25 of 790 attempts")];
+    record
+}
+
+/// Killed while it ran: what is on disk says partial, and nothing was judged.
+pub(crate) fn partial() -> Record {
+    let mut record = interrupted();
+    record.completeness = Completeness::Partial;
+    record.incomplete_because = None;
+    record.verdicts = Vec::new();
+    record
+}
+
+/// A broker that we started went down, and the generator did not keep up; nobody stood by.
+pub(crate) fn broker_down() -> Record {
+    let mut record = all_holds();
+    record.completeness = Completeness::BrokerDown;
+    record.incomplete_because = Some("the broker refused 3 connections in a row".into());
+    record.broker.origin = BrokerOrigin::Spawned;
+    record.broker.name = Some("mosquitto 2.0.18".into());
+    record.broker.exit = Some("signal 11 (SIGSEGV)".into());
+    record.cases[1].outcomes = counts(&[("closed", 59), ("broker_down", 31)]);
+    record.cases[1].sequences = counts(&[("FIN", 59), ("broker down", 31)]);
+    record.bystanders = None;
+    record.witness = None;
+    record.generator.bottlenecks = vec!["loop lag p99 41 ms is above 10 ms".into()];
+    record.generator.attempts_waited_for_a_client = 14;
+    record.verdicts = vec![Verdict::inconclusive(
+        "broker_stays_up",
+        Force::Run,
+        "down after 31 attempts, signal 11 (SIGSEGV)",
+    )];
+    record
+}
+
+/// Everything that a broker or a user can name tries to get out of its place.
+pub(crate) fn hostile() -> Record {
+    let evil = "\u{1b}[2J\u{9b}31m|<script>`x`</script>\r\n=cmd,\"'\u{202e}\u{7f}";
+    let mut record = violated();
+    record.broker.name = Some(evil.into());
+    record.broker.target = evil.into();
+    record.incomplete_because = Some(evil.into());
+    record.completeness = Completeness::RecordFailed;
+    record.broker.exit = Some(evil.into());
+    record.broker.versions[1].why_not = Some(evil.into());
+    record.generator.bottlenecks = vec![evil.into()];
+    record.settings.insert(evil.into(), setting(evil, SettingSource::Flag));
+    let case = &mut record.cases[1];
+    case.case = Case { fault: "=fault".into(), variant: evil.into(), version: evil.into() };
+    case.sequences = (0..12).map(|n| (format!("unexpected {evil} {n}"), n + 1)).collect();
+    case.troubles = counts(&[(evil, 4)]);
+    case.facts.insert(evil.into(), counts(&[(evil, 46)]));
+    bystanders_of(&mut record).connections_lost = counts(&[(evil, 6)]);
+    record.verdicts = vec![
+        Verdict::violated(evil, statement::V311_3_1_0_2, evil).on(&record.cases[1].case),
+        Verdict::differs("says_why", Force::May, evil, evil),
+        Verdict::inconclusive(evil, Force::Run, evil),
+        Verdict::holds(evil, Force::Run, evil),
+    ];
+    record
+}

@@ -1,0 +1,7 @@
+//! What reports show, over records made by hand. No socket, no broker, no clock.
+
+mod escaping;
+mod fixture;
+mod formats;
+mod reproducing;
+mod showing;

@@ -1,0 +1,82 @@
+//! The command that reproduces a verdict.
+
+use ungraceful_report::reproduce_command;
+use ungraceful_rig::record::{BrokerOrigin, Setting, SettingSource};
+
+use crate::fixture;
+
+#[test]
+fn an_external_broker_is_named_with_its_port_and_the_verdicts_case_alone() {
+    let record = fixture::violated();
+    assert_eq!(
+        reproduce_command(&record, &record.verdicts[2]),
+        "ungraceful-double-connect --host broker.example -p 1884 --variant other-client-id -V 3.1.1 --attempts 790 \
+         --insecure --threshold 'p99 < 5ms' --seed 12345"
+    );
+}
+
+#[test]
+fn an_embedded_broker_needs_no_flag_and_what_only_changes_the_report_is_left_out() {
+    let record = fixture::all_holds();
+    assert_eq!(
+        reproduce_command(&record, &record.verdicts[1]),
+        "ungraceful-double-connect --variant with-will -V 3.1.1 --attempts 790 --seed 12345"
+    );
+}
+
+#[test]
+fn a_broker_that_we_started_is_started_again() {
+    let record = fixture::broker_down();
+    assert_eq!(
+        reproduce_command(&record, &record.verdicts[0]),
+        "ungraceful-double-connect --spawn mosquitto --attempts 790 --seed 12345"
+    );
+}
+
+#[test]
+fn a_verdict_on_the_whole_run_keeps_the_choice_of_cases_that_the_user_made() {
+    let mut record = fixture::all_holds();
+    let flag = |value: &str| Setting { value: value.to_owned(), source: SettingSource::Flag };
+    record.settings.insert("variant".into(), flag("identical"));
+    record.settings.insert("protocol_version".into(), flag("5.0"));
+    assert_eq!(
+        reproduce_command(&record, &record.verdicts[2]),
+        "ungraceful-double-connect --attempts 790 --protocol-version 5.0 --variant identical --seed 12345"
+    );
+    assert!(!reproduce_command(&record, &record.verdicts[1]).contains("--protocol-version"));
+}
+
+#[test]
+fn an_ipv6_target_loses_its_brackets_and_one_without_a_port_stays_whole() {
+    let mut record = fixture::violated();
+    record.broker.target = "[2001:db8::1]:8883".into();
+    let command = reproduce_command(&record, &record.verdicts[1]);
+    assert!(command.contains(" --host 2001:db8::1 -p 8883 "), "{command}");
+    record.broker.target = "broker.example".into();
+    let command = reproduce_command(&record, &record.verdicts[1]);
+    assert!(command.contains(" --host broker.example --variant "), "{command}");
+}
+
+#[test]
+fn a_secret_is_not_written_even_when_a_record_holds_one() {
+    let mut record = fixture::all_holds();
+    record.broker.origin = BrokerOrigin::External;
+    for name in ["pw", "password"] {
+        record
+            .settings
+            .insert(name.into(), Setting { value: "hunter2".into(), source: SettingSource::Environment });
+    }
+    for verdict in &record.verdicts {
+        assert!(!reproduce_command(&record, verdict).contains("hunter2"));
+    }
+}
+
+#[test]
+fn values_are_quoted_and_one_that_looks_like_a_flag_is_tied_to_its_name() {
+    let mut record = fixture::all_holds();
+    for (name, value) in [("attempts", "-5"), ("topic", "a b/$x"), ("retry", "false")] {
+        record.settings.insert(name.into(), Setting { value: value.into(), source: SettingSource::Flag });
+    }
+    let command = reproduce_command(&record, &record.verdicts[0]);
+    assert!(command.ends_with("--attempts=-5 --topic 'a b/$x' --seed 12345"), "{command}");
+}
