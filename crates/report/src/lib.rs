@@ -1,13 +1,16 @@
-//! What people look at: a run's record as text, JSON, CSV or Markdown, and the command that reproduces a finding.
+//! What people look at: a run's record as text, JSON, CSV or Markdown, the command that reproduces a finding, and
+//! the progress of a run on a terminal.
 //!
-//! Everything here reads a record and its verdicts alone: a run can be shown again without a broker, and nothing is
-//! judged here. Text from a broker or a user is hostile: it never reaches an output without [`escape`].
+//! Everything here but [`progress`] reads a record and its verdicts alone: a run can be shown again without a
+//! broker, and nothing is judged here. Text from a broker or a user is hostile: it never reaches an output
+//! without [`escape`].
 
 use std::path::PathBuf;
 
 use ungraceful_rig::record::Record;
 
 pub mod escape;
+pub mod progress;
 pub mod scale;
 
 mod document;

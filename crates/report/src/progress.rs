@@ -1,0 +1,274 @@
+//! The progress of a run on stderr: a bar that is redrawn, or plain lines where nobody could see it redrawn.
+//!
+//! Used by every binary while [`ungraceful_rig`] runs. The result itself goes to stdout and is none of this.
+
+use std::io::{IsTerminal as _, Stderr, Write};
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use ungraceful_rig::live::{Live, Observer};
+use ungraceful_rig::phase::Phase;
+
+use crate::escape::plain;
+use crate::scale::{count, time};
+
+/// Least time between two plain lines of the same phase.
+const LINE_EVERY_US: u64 = 5_000_000;
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressStyle {
+    /// A line that is redrawn, for a terminal.
+    Bar,
+    /// A line at every change of phase, and every five seconds at most, for logs and pipes.
+    Lines,
+    /// Notes alone.
+    None,
+}
+
+impl ProgressStyle {
+    /// What fits stderr: a bar on a terminal, lines otherwise.
+    #[must_use]
+    pub fn for_stderr() -> Self {
+        if std::io::stderr().is_terminal() { Self::Bar } else { Self::Lines }
+    }
+}
+
+/// Somebody at a terminal who watches a run.
+///
+/// Notes are shown in every style. What can't be written is left out: a closed stderr stops no run.
+#[derive(Debug)]
+pub struct Terminal<W = Stderr> {
+    view: View,
+    notes: W,
+}
+
+#[derive(Debug)]
+enum View {
+    Bar { bar: ProgressBar, has_end: bool },
+    Lines { shown: Option<(Option<Phase>, u64)> },
+    None,
+}
+
+impl Terminal {
+    /// Shows progress on stderr.
+    #[must_use]
+    pub fn new(style: ProgressStyle) -> Self {
+        Self::writing_to(style, std::io::stderr())
+    }
+}
+
+impl<W: Write> Terminal<W> {
+    /// Shows notes and plain lines on `notes`; a bar is always drawn on stderr.
+    pub fn writing_to(style: ProgressStyle, notes: W) -> Self {
+        let view = match style {
+            ProgressStyle::Bar => View::Bar { bar: bar(), has_end: false },
+            ProgressStyle::Lines => View::Lines { shown: None },
+            ProgressStyle::None => View::None,
+        };
+        Self { view, notes }
+    }
+
+    fn write_line(&mut self, line: &str) {
+        // A run goes on without those who watch it.
+        let _ = writeln!(self.notes, "{line}");
+    }
+}
+
+impl<W: Write> Observer for Terminal<W> {
+    fn note(&mut self, text: &str) {
+        let line = plain(text);
+        match &self.view {
+            View::Bar { bar, .. } => {
+                let bar = bar.clone();
+                bar.suspend(|| self.write_line(&line));
+            }
+            View::Lines { .. } | View::None => self.write_line(&line),
+        }
+    }
+
+    fn view(&mut self, live: &Live) {
+        match &mut self.view {
+            View::Bar { bar, has_end } => draw(bar, has_end, live),
+            View::Lines { shown } => {
+                let is_due = shown.is_none_or(|(phase, at_us)| {
+                    phase != live.phase || live.phase_elapsed_us.saturating_sub(at_us) >= LINE_EVERY_US
+                });
+                if is_due {
+                    *shown = Some((live.phase, live.phase_elapsed_us));
+                    self.write_line(&format!("{}: {}", phase_name(live), state(live)));
+                }
+            }
+            View::None => {}
+        }
+    }
+
+    fn end(&mut self) {
+        if let View::Bar { bar, .. } = &self.view {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar() -> ProgressBar {
+    ProgressBar::new_spinner().with_style(template(false))
+}
+
+/// The template for a phase whose end is known, or not.
+fn template(has_end: bool) -> indicatif::ProgressStyle {
+    let text = if has_end { "{prefix:10} [{bar:20}] {wide_msg}" } else { "{prefix:10} {spinner} {wide_msg}" };
+    let style =
+        indicatif::ProgressStyle::with_template(text).expect("the templates are constants that parse");
+    style.progress_chars("=> ")
+}
+
+fn draw(bar: &ProgressBar, has_end: &mut bool, live: &Live) {
+    if live.phase_expected_us.is_some() != *has_end {
+        *has_end = live.phase_expected_us.is_some();
+        bar.set_style(template(*has_end));
+    }
+    if let Some(expected_us) = live.phase_expected_us {
+        bar.set_length(expected_us);
+        bar.set_position(live.phase_elapsed_us.min(expected_us));
+    }
+    bar.set_prefix(phase_name(live));
+    bar.set_message(state(live));
+    bar.tick();
+}
+
+fn phase_name(live: &Live) -> &'static str {
+    match live.phase {
+        None => "setting up",
+        Some(Phase::Warmup) => "warm-up",
+        Some(measured) => measured.name(),
+    }
+}
+
+/// The run at this moment, in one line.
+fn state(live: &Live) -> String {
+    let whole_seconds = |us: u64| Duration::from_micros(us).as_secs();
+    let mut parts = vec![match live.phase_expected_us {
+        Some(expected_us) => {
+            format!("{} s left", whole_seconds(expected_us.saturating_sub(live.phase_elapsed_us) + 999_999))
+        }
+        None => format!("{} s", whole_seconds(live.phase_elapsed_us)),
+    }];
+    if live.attempts_planned > 0 {
+        parts.push(format!("{} of {} attempts", count(live.attempts_finished), count(live.attempts_planned)));
+    }
+    let outcomes = live.outcomes.iter().filter(|(_, times)| **times > 0);
+    let outcomes: Vec<_> =
+        outcomes.map(|(outcome, times)| format!("{} {}", outcome.replace('_', " "), count(*times))).collect();
+    if !outcomes.is_empty() {
+        parts.push(outcomes.join(", "));
+    }
+    if live.attempts_dropped > 0 {
+        parts.push(format!("{} dropped", count(live.attempts_dropped)));
+    }
+    let times = [("p50", live.bystander_p50_us), ("max", live.bystander_max_us)];
+    let times: Vec<_> =
+        times.iter().filter_map(|(name, us)| us.map(|us| format!("{name} {}", time(us)))).collect();
+    if !times.is_empty() {
+        parts.push(format!("bystanders {}{}", times.join(", "), baseline(live)));
+    }
+    parts.join(" · ")
+}
+
+/// What the bystanders' median was before the fault, once it is over.
+fn baseline(live: &Live) -> String {
+    match (live.phase, live.baseline_response_time.p50_us) {
+        (Some(Phase::Fault | Phase::Recovery), Some(us)) => format!(" (baseline p50 {})", time(us)),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ungraceful_rig::live::{Live, Observer as _};
+    use ungraceful_rig::metric::Percentiles;
+    use ungraceful_rig::phase::Phase;
+
+    use super::{ProgressStyle, Terminal, state};
+
+    fn at(phase: Phase, elapsed_s: u64) -> Live {
+        Live {
+            phase: Some(phase),
+            phase_elapsed_us: elapsed_s * 1_000_000,
+            phase_expected_us: Some(20_000_000),
+            ..Live::default()
+        }
+    }
+
+    fn shown(style: ProgressStyle, watch: impl FnOnce(&mut Terminal<&mut Vec<u8>>)) -> String {
+        let mut written = Vec::new();
+        let mut terminal = Terminal::writing_to(style, &mut written);
+        watch(&mut terminal);
+        terminal.end();
+        String::from_utf8(written).unwrap()
+    }
+
+    #[test]
+    fn the_line_tells_every_figure_of_the_view() {
+        let live = Live {
+            phase: Some(Phase::Fault),
+            phase_elapsed_us: 3_200_000,
+            phase_expected_us: Some(10_000_000),
+            attempts_planned: 1_100,
+            attempts_finished: 612,
+            attempts_dropped: 13,
+            outcomes: BTreeMap::from([("closed", 600), ("no_reaction", 12), ("reset", 0)]),
+            bystander_p50_us: Some(310),
+            bystander_max_us: Some(2_400),
+            baseline_response_time: Percentiles { count: 500, p50_us: Some(290), ..Percentiles::default() },
+        };
+        let line = "7 s left · 612 of 1,100 attempts · closed 600, no reaction 12 · 13 dropped · bystanders p50 310 µs, \
+                    max 2.40 ms (baseline p50 290 µs)";
+        assert_eq!(state(&live), line);
+    }
+
+    #[test]
+    fn what_is_absent_is_left_out() {
+        assert_eq!(state(&Live { phase_elapsed_us: 2_900_000, ..Live::default() }), "2 s");
+        assert_eq!(
+            state(&Live { bystander_max_us: Some(7), ..Live::default() }),
+            "0 s · bystanders max 7 µs"
+        );
+        assert_eq!(state(&at(Phase::Fault, 25)), "0 s left");
+    }
+
+    #[test]
+    fn plain_lines_come_at_each_change_of_phase_and_every_five_seconds_at_most() {
+        let written = shown(ProgressStyle::Lines, |terminal| {
+            for second in 0..=11 {
+                terminal.view(&at(Phase::Baseline, second));
+            }
+            terminal.view(&at(Phase::Fault, 0));
+            terminal.view(&at(Phase::Fault, 1));
+            terminal.note("broker\u{1b}[2J went down");
+        });
+        let expected = "baseline: 20 s left\nbaseline: 15 s left\nbaseline: 10 s left\nfault: 20 s left\n\
+                        broker\\u{1b}[2J went down\n";
+        assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn without_progress_only_notes_are_shown() {
+        let written = shown(ProgressStyle::None, |terminal| {
+            terminal.view(&at(Phase::Fault, 0));
+            terminal.note("one note");
+        });
+        assert_eq!(written, "one note\n");
+    }
+
+    #[test]
+    fn a_bar_draws_nothing_among_the_notes() {
+        let written = shown(ProgressStyle::Bar, |terminal| {
+            terminal.view(&at(Phase::Fault, 0));
+            terminal.view(&Live::default());
+            terminal.note("one note");
+        });
+        assert_eq!(written, "one note\n");
+    }
+}
