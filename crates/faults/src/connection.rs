@@ -1,0 +1,4 @@
+//! Faults of the connection's life: CONNECT, and what comes in its place.
+
+pub mod double_connect;
+pub mod double_connect_checks;

@@ -1,0 +1,322 @@
+//! The second CONNECT: a client that is connected sends CONNECT once more on the same Network Connection.
+//!
+//! Both versions of the standard want it treated as a protocol violation and the connection closed (MQTT 5.0
+//! [MQTT-3.1.0-2], MQTT 3.1.1 [MQTT-3.1.0-2]). Client libraries do it when a reconnect races with a connection
+//! that was never gone. What an operator finds in the log is a client cut for "sent second CONNECT message".
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use tokio::time::{sleep, timeout};
+use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion, QoS, Will};
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::client::Client;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::observe::{Watch, observe};
+use ungraceful_rig::reaction::{Outcome, connack_code_text};
+use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_wire::clock::now;
+use ungraceful_wire::{Arrival, Sent};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "double-connect";
+/// The name of the fact that tells what became of the second ClientID.
+pub const SECOND_CLIENT_ID: &str = "second_client_id";
+
+/// Application Message of the first CONNECT's Will.
+const FIRST_WILL: &[u8] = b"will of the first CONNECT";
+/// Application Message of the second CONNECT's Will.
+const SECOND_WILL: &[u8] = b"will of the second CONNECT";
+/// Session Expiry Interval that the second CONNECT with another ClientID asks for: longer than the probe takes.
+const GHOST_SESSION_S: u32 = 60;
+/// How long a connection may take to be taken over by the probe.
+const TAKEOVER_WITHIN: Duration = Duration::from_millis(500);
+
+/// How the second CONNECT differs from the first, and when it comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// The same bytes again, as soon as the CONNACK is there.
+    Identical,
+    /// With another ClientID: does the broker bind one connection to two sessions?
+    OtherClientId,
+    /// Both in one write, so that the second is there before the CONNACK to the first.
+    SameSegment,
+    /// The same bytes again, some time after the CONNACK.
+    Delayed,
+    /// The first CONNECT sets a Will, and the second another one: which is published, if any?
+    WithWill,
+}
+
+impl Variant {
+    /// Every variant, in the order of the tables.
+    pub const ALL: [Self; 5] =
+        [Self::Identical, Self::OtherClientId, Self::SameSegment, Self::Delayed, Self::WithWill];
+
+    /// The name used on the command line and in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Identical => "identical",
+            Self::OtherClientId => "other-client-id",
+            Self::SameSegment => "same-segment",
+            Self::Delayed => "delayed",
+            Self::WithWill => "with-will",
+        }
+    }
+
+    const fn describe(self) -> &'static str {
+        match self {
+            Self::Identical => "CONNECT, wait for CONNACK, the same CONNECT again",
+            Self::OtherClientId => {
+                "CONNECT, wait for CONNACK, CONNECT with another ClientID and Clean Start 0; then a probe with that \
+                 ClientID on a connection of its own"
+            }
+            Self::SameSegment => "CONNECT and the same CONNECT again in one write",
+            Self::Delayed => "CONNECT, wait for CONNACK, pause, the same CONNECT again",
+            Self::WithWill => "CONNECT with a Will (QoS 1), wait for CONNACK, CONNECT with another Will",
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no variant; choose from {names}")
+        })
+    }
+}
+
+/// The second CONNECT in one variant and version.
+#[derive(Clone, Copy, Debug)]
+pub struct DoubleConnect {
+    /// How the second CONNECT differs.
+    pub variant: Variant,
+    /// The version both CONNECTs speak.
+    pub version: ProtocolVersion,
+    /// The pause before the second CONNECT of [`Variant::Delayed`].
+    pub delay: Duration,
+}
+
+impl Fault for DoubleConnect {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: self.variant.name().to_owned(),
+            version: self.version.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        match self.variant {
+            Variant::Delayed => format!("{} (pause of {:?})", self.variant.describe(), self.delay),
+            _ => self.variant.describe().to_owned(),
+        }
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl DoubleConnect {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let mut client = match stage.open(self.version).await {
+            Ok((client, established)) => {
+                log.established(established);
+                client
+            }
+            Err(error) => return self.not_acted(stage, log, &format!("cannot connect: {error}")).await,
+        };
+        let will = (self.variant == Variant::WithWill).then(|| stage.watch_will(log.client_id())).flatten();
+        let sent = match self.provoke(&mut client, stage, &mut log, will.as_ref()).await {
+            Ok(Some(sent)) => sent,
+            Ok(None) => {
+                client.leave().await;
+                log.concluded(Outcome::Interrupted);
+                return log.end();
+            }
+            Err(trouble) => {
+                drop(client);
+                return self.not_acted(stage, log, &trouble).await;
+            }
+        };
+        log.provoked(sent.at);
+        let watch = Watch {
+            provoked_at: sent.at,
+            within: stage.reaction_timeout,
+            connacks_due: u32::from(self.variant == Variant::SameSegment),
+        };
+        let seen = observe(&mut client, &stage.clock, &stage.stop, watch).await;
+        if let Some(code) = seen.refused {
+            drop(client);
+            let code = connack_code_text(self.version, code);
+            return self
+                .not_acted(stage, log, &format!("the broker refused the first CONNECT: {code}"))
+                .await;
+        }
+        if let Some(at) = seen.connack_at {
+            log.accepted(at);
+        }
+        let ended_at_us =
+            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
+        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
+        log.concluded(outcome);
+        if self.variant == Variant::OtherClientId && outcome.is_evidence() {
+            let fate = self.probe_second_client_id(&mut client, stage, log.client_id()).await;
+            log.fact(SECOND_CLIENT_ID, Fact::Word(fate.to_owned()));
+        }
+        client.leave().await;
+        log.connection_over();
+        if let Some(watch) = will.filter(|_| outcome.is_evidence()) {
+            let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
+            log.will(stage.await_will(&watch, outcome.is_ended(), ended_at, FIRST_WILL).await);
+        }
+        log.end()
+    }
+
+    /// Nothing can be said about the broker's reaction; whether it is still there can.
+    async fn not_acted(&self, stage: &Stage, mut log: AttemptLog<'_>, trouble: &str) -> Attempt {
+        log.trouble(trouble);
+        log.connection_over();
+        let outcome = stage.confirm(Outcome::NotActed, None, self.version).await;
+        log.concluded(outcome);
+        log.end()
+    }
+
+    /// Connects and sends the second CONNECT. Absent when the run was stopped in between.
+    async fn provoke(
+        &self,
+        client: &mut Client,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        will: Option<&WitnessWatch>,
+    ) -> Result<Option<Sent>, String> {
+        let client_id = log.client_id().to_owned();
+        let first = Connect {
+            will: will.map(|watch| will_message(watch.topic(), FIRST_WILL)),
+            ..Client::honest_connect(&client_id, &stage.credentials)
+        };
+        let other_client_id = second_client_id(&client_id);
+        let session = [Property::SessionExpiryInterval(GHOST_SESSION_S)];
+        let second = match self.variant {
+            Variant::Identical | Variant::SameSegment | Variant::Delayed => first,
+            Variant::WithWill => {
+                Connect { will: will.map(|watch| will_message(watch.topic(), SECOND_WILL)), ..first }
+            }
+            Variant::OtherClientId => Connect {
+                client_id: &other_client_id,
+                clean_start: false,
+                properties: self.only_on_v5(&session),
+                ..first
+            },
+        };
+        let mut bytes = Vec::new();
+        if self.variant == Variant::SameSegment {
+            first
+                .encode(self.version, &mut bytes)
+                .map_err(|error| format!("cannot encode CONNECT: {error}"))?;
+        } else {
+            let accepted = client
+                .connect(&first, stage.options.connect_timeout)
+                .await
+                .map_err(|error| format!("first CONNECT: {error}"))?;
+            log.accepted(accepted.connack_at);
+        }
+        if self.variant == Variant::Delayed {
+            tokio::select! {
+                () = sleep(self.delay) => {}
+                _reason = stage.stop.raised() => return Ok(None),
+            }
+        }
+        second.encode(self.version, &mut bytes).map_err(|error| format!("cannot encode CONNECT: {error}"))?;
+        let sent = client.connection.send(&bytes).await;
+        sent.map(Some).map_err(|error| format!("the second CONNECT could not be sent: {error}"))
+    }
+
+    /// Properties for MQTT 5.0; none for 3.1.1, which has none.
+    fn only_on_v5<'a>(&self, properties: &'a [Property<'a>]) -> Properties<'a> {
+        match self.version {
+            ProtocolVersion::V5 => Properties::List(properties),
+            ProtocolVersion::V3_1_1 => Properties::NONE,
+        }
+    }
+
+    /// What the broker made of the second ClientID: `live` when the connection is bound to it (a client that
+    /// connects with it takes the connection over), `session` when a session of it was kept, `none` otherwise.
+    async fn probe_second_client_id(
+        &self,
+        client: &mut Client,
+        stage: &Stage,
+        client_id: &str,
+    ) -> &'static str {
+        const NOT_PROBED: &str = "not probed";
+        let other_client_id = second_client_id(client_id);
+        let Ok((mut probe, _)) = stage.open(self.version).await else { return NOT_PROBED };
+        let connect =
+            Connect { clean_start: false, ..Client::honest_connect(&other_client_id, &stage.credentials) };
+        let Ok(accepted) = probe.connect(&connect, stage.options.connect_timeout).await else {
+            return NOT_PROBED;
+        };
+        let live = timeout(TAKEOVER_WITHIN, taken_over(client, accepted.connack_at)).await.unwrap_or(false);
+        // On 5.0 the probe's session ends with its connection, because it asked for no Session Expiry Interval.
+        probe.leave().await;
+        if self.version == ProtocolVersion::V3_1_1 {
+            self.discard_session(stage, &other_client_id).await;
+        }
+        match (live, accepted.session_present) {
+            (true, _) => "live",
+            (false, true) => "session",
+            (false, false) => "none",
+        }
+    }
+
+    /// On 3.1.1 only a clean session removes the one that the probe has left.
+    async fn discard_session(&self, stage: &Stage, client_id: &str) {
+        if let Ok((mut client, _)) = stage.open(self.version).await {
+            let connect = Client::honest_connect(client_id, &stage.credentials);
+            let _nothing_left_to_do = client.connect(&connect, stage.options.connect_timeout).await;
+            client.leave().await;
+        }
+    }
+}
+
+fn will_message<'a>(topic: &'a str, payload: &'a [u8]) -> Will<'a> {
+    Will { topic, payload, qos: QoS::AtLeastOnce, retain: false, properties: Properties::NONE }
+}
+
+/// Stays within the 23 letters and digits that every 3.1.1 broker must accept (MQTT 3.1.1 [MQTT-3.1.3-5]).
+fn second_client_id(client_id: &str) -> String {
+    format!("{client_id}b")
+}
+
+/// Whether the connection is ended, or its client told to go, after the probe was accepted.
+async fn taken_over(client: &mut Client, probe_accepted_at: std::time::Instant) -> bool {
+    loop {
+        match client.connection.next().await {
+            // A connection that had ended before was not taken over by the probe.
+            Arrival::End(end) => return end.at >= probe_accepted_at,
+            Arrival::Packet(packet) => {
+                if let Packet::Disconnect(_) = packet.frame().decode(client.version).packet {
+                    return packet.first_byte_at >= probe_accepted_at;
+                }
+            }
+            Arrival::Unframeable { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What the second CONNECT is judged by. Each check reads the record alone and gives a verdict for each case.
+
+use ungraceful_mqtt::statement::{Statement, V5_3_1_0_2, V5_3_1_2_8, V5_3_2_0_2, V311_3_1_0_2, V311_3_1_2_8};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+
+use super::double_connect::{ID, SECOND_CLIENT_ID};
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: [Check; 6] = [
+    closes_on_second_connect,
+    sends_one_connack,
+    tells_protocol_error,
+    sends_no_disconnect_on_3_1_1,
+    publishes_the_will,
+    binds_no_second_client_id,
+];
+
+fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
+    let cases = record.cases.iter().filter(|case| case.case.fault == ID);
+    cases.filter_map(|case| Some(judge(case)?.on(&case.case))).collect()
+}
+
+fn is_v5(case: &CaseRecord) -> bool {
+    case.case.version == "5.0"
+}
+
+/// The one of two statements that has the case's version.
+fn of_version(case: &CaseRecord, v5: Statement, v311: Statement) -> Statement {
+    if is_v5(case) { v5 } else { v311 }
+}
+
+fn evidence_count(case: &CaseRecord) -> u64 {
+    [Outcome::Closed, Outcome::Reset, Outcome::Tolerated, Outcome::NoReaction]
+        .into_iter()
+        .map(|outcome| case.outcome(outcome))
+        .sum()
+}
+
+/// The attempts whose sequence of reactions `is_one`.
+fn examples(case: &CaseRecord, is_one: impl Fn(&str) -> bool) -> Vec<u64> {
+    case.examples
+        .iter()
+        .filter(|(sequence, _)| is_one(sequence))
+        .flat_map(|(_, attempts)| attempts)
+        .copied()
+        .collect()
+}
+
+fn no_sample(case: &CaseRecord) -> String {
+    let mut why: Vec<String> =
+        case.troubles.iter().map(|(trouble, count)| format!("{trouble} ({count} times)")).collect();
+    let down = case.outcome(Outcome::BrokerDown);
+    if down > 0 {
+        why.push(format!("the broker was down ({down} times)"));
+    }
+    if why.is_empty() {
+        why.push("no attempt was carried out to its end".to_owned());
+    }
+    format!("none of {} attempts tells anything: {}", case.planned, why.join("; "))
+}
+
+/// MQTT 5.0 [MQTT-3.1.0-2], MQTT 3.1.1 [MQTT-3.1.0-2]: the broker closes the connection. Violated only when it
+/// was proved to go on serving; a connection that is merely left open says nothing about how it was processed.
+fn closes_on_second_connect(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "closes_on_second_connect";
+    on_each_case(record, |case| {
+        let statement = of_version(case, V5_3_1_0_2, V311_3_1_0_2);
+        let (tolerated, silent) = (case.outcome(Outcome::Tolerated), case.outcome(Outcome::NoReaction));
+        let (down, all) = (case.outcome(Outcome::BrokerDown), evidence_count(case));
+        let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+        let verdict = if tolerated > 0 {
+            let evidence = format!(
+                "the broker went on serving {tolerated} of {all} clients after their second CONNECT: it answered \
+                 PINGREQ soon afterwards and again at the deadline"
+            );
+            Verdict::violated(CHECK, statement, evidence)
+                .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
+        } else if silent > 0 {
+            let evidence = format!(
+                "{silent} of {all} connections were neither closed nor served until the deadline; a longer \
+                 --reaction-timeout may tell"
+            );
+            Verdict::inconclusive(CHECK, Force::Must, evidence)
+                .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
+        } else if ended == 0 {
+            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
+        } else if down > 0 {
+            let evidence =
+                format!("the broker closed {ended} connections, then went down during {down} attempts");
+            Verdict::inconclusive(CHECK, Force::Must, evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Must, format!("the broker closed {ended} of {all} connections"))
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// MQTT 5.0 [MQTT-3.2.0-2]: one CONNACK in a connection. MQTT 3.1.1 has no such statement; there it is a note.
+fn sends_one_connack(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "sends_one_connack";
+    on_each_case(record, |case| {
+        let (second, all) = (case.attempts_with_second_connack, evidence_count(case));
+        let told = format!("{second} of {all} clients received a second CONNACK on the same connection");
+        let force = if is_v5(case) { Force::Must } else { Force::Prose };
+        let verdict = match (all, second) {
+            (0, _) => Verdict::inconclusive(CHECK, force, no_sample(case)),
+            (_, 0) => Verdict::holds(CHECK, force, told),
+            _ if is_v5(case) => Verdict::violated(CHECK, V5_3_2_0_2, told),
+            _ => Verdict::differs(CHECK, force, "a second CONNACK", told),
+        };
+        let verdict = verdict.with_examples(examples(case, |sequence| sequence.contains("second CONNACK")));
+        Some(if is_v5(case) { verdict.citing(V5_3_2_0_2) } else { verdict })
+    })
+}
+
+/// MQTT 5.0 section 4.13: the broker may send DISCONNECT with 0x82 before it closes. It is free not to.
+fn tells_protocol_error(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "tells_protocol_error";
+    on_each_case(record, |case| {
+        if !is_v5(case) {
+            return None;
+        }
+        let all = evidence_count(case);
+        if all == 0 {
+            return Some(Verdict::inconclusive(CHECK, Force::May, no_sample(case)));
+        }
+        let expected = case.disconnect_codes.get(&0x82).copied().unwrap_or(0);
+        let evidence = format!("{expected} of {all} clients received DISCONNECT 0x82 (Protocol Error)");
+        let others: Vec<String> = case
+            .disconnect_codes
+            .iter()
+            .filter(|(code, _)| **code != 0x82)
+            .map(|(code, count)| format!("DISCONNECT 0x{code:02X} ({count} times)"))
+            .collect();
+        Some(if !others.is_empty() {
+            Verdict::differs(CHECK, Force::May, others.join(", "), evidence)
+        } else if expected < all {
+            Verdict::differs(CHECK, Force::May, "no DISCONNECT with a reason, which is allowed", evidence)
+        } else {
+            Verdict::holds(CHECK, Force::May, evidence)
+        })
+    })
+}
+
+/// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only.
+fn sends_no_disconnect_on_3_1_1(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "sends_no_disconnect_on_3_1_1";
+    on_each_case(record, |case| {
+        if is_v5(case) {
+            return None;
+        }
+        let (sent, all): (u64, u64) = (case.disconnect_codes.values().sum(), evidence_count(case));
+        let told = format!(
+            "{sent} of {all} clients of 3.1.1 received a DISCONNECT, which 3.1.1 servers do not send"
+        );
+        Some(match (all, sent) {
+            (0, _) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
+            (_, 0) => Verdict::holds(CHECK, Force::Prose, told),
+            _ => Verdict::differs(CHECK, Force::Prose, "a DISCONNECT from the broker", told)
+                .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT"))),
+        })
+    })
+}
+
+/// MQTT 5.0 [MQTT-3.1.2-8], MQTT 3.1.1 [MQTT-3.1.2-8]: the Will is published when the connection is closed by
+/// anything but the client's DISCONNECT with 0x00, which these clients do not send.
+fn publishes_the_will(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "publishes_the_will";
+    let witness_proved = record.witness.is_some_and(|witness| witness.proved);
+    let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
+    on_each_case(record, |case| {
+        if case.case.variant != super::double_connect::Variant::WithWill.name() {
+            return None;
+        }
+        let statement = of_version(case, V5_3_1_2_8, V311_3_1_2_8);
+        let inconclusive = |why: String| Verdict::inconclusive(CHECK, Force::Must, why);
+        let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
+            let why =
+                "no connection with a Will was closed by the broker while the witness listened".to_owned();
+            return Some(inconclusive(why).citing(statement));
+        };
+        let missing = will.due - will.due_and_seen;
+        let waited_ms = will.shortest_wait_of_unseen_us.unwrap_or(0) / 1_000;
+        let verdict = if missing > 0 && !witness_proved {
+            inconclusive(format!(
+                "{missing} of {} Wills were not seen, but the witness was not proved to hear",
+                will.due
+            ))
+        } else if missing > 0 && unexpected > 0 {
+            inconclusive(format!(
+                "{missing} of {} Wills were not seen within {waited_ms} ms, and {unexpected} came when nobody waited \
+                 for them any more; a longer --will-wait will tell",
+                will.due
+            ))
+        } else if missing > 0 {
+            let instead = match will.of_later_connect {
+                0 => String::new(),
+                later => format!("; for {later} the Will of the second CONNECT came instead"),
+            };
+            let evidence = format!(
+                "{missing} of {} Wills were never published after the broker closed the connection (the witness \
+                 waited {waited_ms} ms and was proved to hear before and after){instead}",
+                will.due
+            );
+            Verdict::violated(CHECK, statement, evidence)
+        } else if will.more_than_once > 0 {
+            let evidence = format!("{} of {} Wills came", will.due_and_seen, will.due);
+            let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
+            Verdict::differs(CHECK, Force::Must, note, evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Must, format!("{} of {} Wills came", will.due_and_seen, will.due))
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// No numbered statement: a second CONNECT that is not accepted leaves nothing behind under its ClientID.
+fn binds_no_second_client_id(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "binds_no_second_client_id";
+    on_each_case(record, |case| {
+        if case.case.variant != super::double_connect::Variant::OtherClientId.name() {
+            return None;
+        }
+        let count = |fate| case.fact(SECOND_CLIENT_ID, fate);
+        let (live, session, none) = (count("live"), count("session"), count("none"));
+        let evidence = format!(
+            "of {} second ClientIDs, {live} were bound to the connection, {session} had a session kept, {none} left \
+             nothing",
+            live + session + none
+        );
+        Some(if live + session > 0 {
+            Verdict::differs(CHECK, Force::Prose, "one connection, two ClientIDs", evidence)
+        } else if none == 0 {
+            Verdict::inconclusive(CHECK, Force::Prose, "no second ClientID could be probed")
+        } else {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        })
+    })
+}

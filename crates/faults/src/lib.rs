@@ -1,0 +1,7 @@
+//! The catalogue of ways in which an MQTT client can misbehave or be lost: one file per fault, in folders by what
+//! the fault is about.
+//!
+//! A fault says what goes on the wire and what to watch for; the rig decides when, how often and beside whom.
+//! Next to each fault stand its checks, which read the record alone.
+
+pub mod connection;

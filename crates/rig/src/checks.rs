@@ -1,0 +1,102 @@
+//! The checks of every run: is the run itself sound, and were the bystanders harmed? They accuse nobody.
+
+use std::collections::BTreeMap;
+
+use crate::ledger::LedgerCounts;
+use crate::reaction::Outcome;
+use crate::record::Record;
+use crate::verdict::{Check, Force, Verdict};
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: [Check; 4] =
+    [carries_out_the_plan, generator_keeps_up, bystanders_lose_nothing, bystanders_stay_connected];
+
+/// Every planned attempt was begun and acted.
+fn carries_out_the_plan(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "carries_out_the_plan";
+    let count = |outcome| record.cases.iter().map(|case| case.outcome(outcome)).sum::<u64>();
+    let (planned, dropped) = (record.attempts.planned, record.attempts.dropped);
+    let (not_acted, down) = (count(Outcome::NotActed), count(Outcome::BrokerDown));
+    let interrupted = count(Outcome::Interrupted);
+    let evidence = format!(
+        "of {planned} attempts, {dropped} were never begun, {not_acted} could not act, {down} met a broker that was \
+         down, {interrupted} were interrupted"
+    );
+    let sound = planned > 0 && dropped + not_acted + down + interrupted == 0;
+    vec![if sound {
+        Verdict::holds(CHECK, Force::Run, format!("{planned} of {planned} attempts acted"))
+    } else {
+        Verdict::inconclusive(CHECK, Force::Run, evidence)
+    }]
+}
+
+/// The generator was not the bottleneck.
+fn generator_keeps_up(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "generator_keeps_up";
+    let bottlenecks = &record.generator.bottlenecks;
+    vec![if bottlenecks.is_empty() {
+        let slip = record.generator.schedule_slip;
+        let slip_us = slip.p99_us.or(slip.max_us).unwrap_or(0);
+        Verdict::holds(CHECK, Force::Run, format!("schedule slip of {slip_us} µs at the 99th percentile"))
+    } else {
+        Verdict::inconclusive(CHECK, Force::Run, bottlenecks.join("; "))
+    }]
+}
+
+fn totals(record: &Record) -> BTreeMap<u8, LedgerCounts> {
+    let mut by_qos: BTreeMap<u8, LedgerCounts> = BTreeMap::new();
+    for phase in record.bystanders.iter().flat_map(|bystanders| &bystanders.phases) {
+        for (qos, counts) in &phase.by_qos {
+            *by_qos.entry(*qos).or_default() += counts;
+        }
+    }
+    by_qos
+}
+
+/// What honest clients sent arrived. A loss is a note and no accusation: which statement it breaks depends on
+/// sessions and quotas that the ledger does not know.
+fn bystanders_lose_nothing(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "bystanders_lose_nothing";
+    if record.bystanders.is_none() {
+        return Vec::new();
+    }
+    let by_qos = totals(record);
+    let delivered: u64 = by_qos.values().map(|counts| counts.delivered).sum();
+    let lost: u64 = by_qos.values().map(|counts| counts.lost).sum();
+    let unknown: u64 = by_qos.values().map(|counts| counts.unknown).sum();
+    let kept_back: u64 = by_qos.values().map(|counts| counts.waiting + counts.dropped).sum();
+    let acknowledged_but_lost: u64 =
+        by_qos.iter().filter(|(qos, _)| **qos > 0).map(|(_, counts)| counts.lost).sum();
+    let evidence = format!(
+        "{delivered} messages delivered, {acknowledged_but_lost} acknowledged but lost, {} of QoS 0 lost, {unknown} \
+         unknown, {kept_back} not sent",
+        lost - acknowledged_but_lost
+    );
+    vec![if delivered == 0 {
+        Verdict::inconclusive(CHECK, Force::Run, "no bystander message was delivered at all")
+    } else if lost + unknown + kept_back > 0 {
+        Verdict::differs(
+            CHECK,
+            Force::Run,
+            format!("bystanders missed {} messages", lost + unknown + kept_back),
+            evidence,
+        )
+    } else {
+        Verdict::holds(CHECK, Force::Run, evidence)
+    }]
+}
+
+/// Honest clients kept their connections.
+fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "bystanders_stay_connected";
+    let Some(bystanders) = &record.bystanders else { return Vec::new() };
+    let lost: u64 = bystanders.connections_lost.values().sum();
+    let reasons: Vec<String> =
+        bystanders.connections_lost.iter().map(|(why, count)| format!("{why} ({count} times)")).collect();
+    vec![if lost == 0 {
+        Verdict::holds(CHECK, Force::Run, "no honest client lost its connection")
+    } else {
+        let note = format!("honest clients lost {lost} connections");
+        Verdict::differs(CHECK, Force::Run, note, reasons.join("; "))
+    }]
+}

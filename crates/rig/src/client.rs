@@ -1,0 +1,197 @@
+//! A client on the wire that does what a fault tells it, byte for byte, and acknowledges nothing by itself.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout;
+use ungraceful_mqtt::{Connect, Disconnect, Packet, Properties, ProtocolVersion, ReasonCode};
+use ungraceful_wire::{Arrival, Connection, EndKind, ReceivedPacket, SendError, Sent};
+
+use crate::connections::OpenConnection;
+use crate::reaction::{connack_code_text, hex};
+use crate::target::Credentials;
+
+/// How long a client that leaves waits for its DISCONNECT to be taken by the kernel.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+
+/// The answer to a CONNECT that was accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct Accepted {
+    /// When the CONNECT had been handed to the kernel.
+    pub connect_sent: Instant,
+    /// When the CONNACK was complete.
+    pub connack_at: Instant,
+    /// Whether the broker kept a session of this ClientID.
+    pub session_present: bool,
+    /// The Receive Maximum the broker advertised; absent means 65,535.
+    pub receive_maximum: Option<u16>,
+}
+
+/// Why a client is not connected, in words that an operator can act on.
+#[derive(Debug, thiserror::Error)]
+pub enum NotConnected {
+    /// The packet could not be made from what was asked for.
+    #[error("CONNECT can't be encoded: {0}")]
+    Encoding(ungraceful_mqtt::EncodeError),
+    /// The broker refused.
+    #[error("the broker refused the CONNECT: CONNACK {}", connack_code_text(*version, *code))]
+    Refused {
+        /// The version spoken.
+        version: ProtocolVersion,
+        /// The CONNACK's code.
+        code: u8,
+    },
+    /// The connection ended before a CONNACK.
+    #[error("the broker ended the connection before any CONNACK ({})", end_text(*.0))]
+    Ended(EndKind),
+    /// Nothing came.
+    #[error("no CONNACK within {0:?}: the port accepts connections and says nothing")]
+    Silent(Duration),
+    /// Something came that is not a CONNACK.
+    #[error("expected a CONNACK, got {0}: is this an MQTT port?")]
+    NotConnack(String),
+}
+
+const fn end_text(how: EndKind) -> &'static str {
+    match how {
+        EndKind::Fin => "FIN",
+        EndKind::Reset => "RST",
+        EndKind::Failed => "the kernel gave it up",
+    }
+}
+
+/// A Network Connection and the version it speaks.
+#[derive(Debug)]
+pub struct Client {
+    /// The connection, for faults that act on it directly.
+    pub connection: Connection,
+    /// The version this client speaks.
+    pub version: ProtocolVersion,
+    /// Counts the connection as open.
+    _counted: Option<OpenConnection>,
+}
+
+impl Client {
+    /// A client on an open connection that has sent nothing yet.
+    #[must_use]
+    pub fn new(connection: Connection, version: ProtocolVersion) -> Self {
+        Self { connection, version, _counted: None }
+    }
+
+    /// The same client, counted among the open connections for as long as it lives.
+    #[must_use]
+    pub fn counted(self, counted: OpenConnection) -> Self {
+        Self { _counted: Some(counted), ..self }
+    }
+
+    /// A CONNECT as a well-behaved client sends it: Clean Start, Keep Alive of 60 s, no Will.
+    #[must_use]
+    pub fn honest_connect<'a>(client_id: &'a str, credentials: &'a Credentials) -> Connect<'a> {
+        Connect {
+            user_name: credentials.user_name.as_deref(),
+            password: credentials.password.as_ref().map(super::target::Secret::reveal),
+            ..Connect::new(client_id)
+        }
+    }
+
+    /// Sends a CONNECT and waits for its CONNACK.
+    ///
+    /// # Errors
+    /// [`NotConnected`], at the latest `within` after the CONNECT was sent.
+    pub async fn connect(
+        &mut self,
+        connect: &Connect<'_>,
+        within: Duration,
+    ) -> Result<Accepted, NotConnected> {
+        Ok(self.connect_with_packet(connect, within).await?.0)
+    }
+
+    /// As [`Client::connect`], and returns the CONNACK packet too.
+    ///
+    /// # Errors
+    /// [`NotConnected`], at the latest `within` after the CONNECT was sent.
+    pub async fn connect_with_packet(
+        &mut self,
+        connect: &Connect<'_>,
+        within: Duration,
+    ) -> Result<(Accepted, ReceivedPacket), NotConnected> {
+        let mut bytes = Vec::new();
+        connect.encode(self.version, &mut bytes).map_err(NotConnected::Encoding)?;
+        let sent = match self.connection.send(&bytes).await {
+            Ok(sent) => sent,
+            Err(SendError::Ended { how, .. }) => return Err(NotConnected::Ended(how)),
+        };
+        self.await_connack(sent, within).await
+    }
+
+    async fn await_connack(
+        &mut self,
+        connect_sent: Sent,
+        within: Duration,
+    ) -> Result<(Accepted, ReceivedPacket), NotConnected> {
+        let arrival =
+            timeout(within, self.connection.next()).await.map_err(|_| NotConnected::Silent(within))?;
+        let packet = match arrival {
+            Arrival::Packet(packet) => packet,
+            Arrival::Unframeable { bytes, .. } => return Err(NotConnected::NotConnack(printable(&bytes))),
+            Arrival::End(end) if !end.unfinished.is_empty() => {
+                return Err(NotConnected::NotConnack(printable(&end.unfinished)));
+            }
+            Arrival::End(end) => return Err(NotConnected::Ended(end.how)),
+        };
+        match packet.frame().decode(self.version).packet {
+            Packet::ConnAck(connack) if connack.code == 0 => {
+                let accepted = Accepted {
+                    connect_sent: connect_sent.at,
+                    connack_at: packet.complete_at,
+                    session_present: connack.session_present,
+                    receive_maximum: connack.properties.receive_maximum(),
+                };
+                Ok((accepted, packet))
+            }
+            Packet::ConnAck(connack) => {
+                Err(NotConnected::Refused { version: self.version, code: connack.code })
+            }
+            _ => Err(NotConnected::NotConnack(printable(&packet.bytes))),
+        }
+    }
+
+    /// Sends PINGREQ.
+    ///
+    /// # Errors
+    /// [`SendError`] when the connection has ended.
+    pub async fn ping(&mut self) -> Result<Sent, SendError> {
+        let mut bytes = Vec::new();
+        ungraceful_mqtt::encode::pingreq(&mut bytes);
+        self.connection.send(&bytes).await
+    }
+
+    /// Leaves as a well-behaved client does: DISCONNECT with Reason Code 0x00, then FIN. Ends no session that
+    /// the CONNECT asked to be kept.
+    pub async fn leave(self) {
+        self.leave_with(Properties::NONE).await;
+    }
+
+    /// Leaves with the properties given on the DISCONNECT (MQTT 5.0 only; 3.1.1 has none).
+    pub async fn leave_with(mut self, properties: Properties<'_>) {
+        let mut bytes = Vec::new();
+        let disconnect = Disconnect { reason_code: ReasonCode(0), properties };
+        if disconnect.encode(self.version, &mut bytes).is_ok() {
+            let _already_gone = timeout(LEAVE_WITHIN, self.connection.send(&bytes)).await;
+        }
+        self.connection.close();
+    }
+}
+
+/// Bytes as text where they are text (an HTTP port answers in text), else in hexadecimal.
+fn printable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text)
+            if !text.is_empty()
+                && text.chars().take(12).all(|c| !c.is_control() || c.is_ascii_whitespace()) =>
+        {
+            let line: String = text.lines().next().unwrap_or_default().chars().take(40).collect();
+            format!("the text {line:?}")
+        }
+        _ => format!("the bytes {}", hex(bytes)),
+    }
+}

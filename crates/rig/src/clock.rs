@@ -1,0 +1,60 @@
+//! The run's clock: every instant in a record is microseconds since the run's start, on the monotonic clock;
+//! the wall clock is read once, to say when that was.
+
+use std::time::{Duration, Instant};
+
+use ungraceful_wire::clock::now;
+
+/// The zero of a run's time line.
+#[derive(Clone, Copy, Debug)]
+pub struct RunClock {
+    origin: Instant,
+    started: jiff::Timestamp,
+}
+
+impl RunClock {
+    /// Starts the time line now.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "the one place where a run's wall time is read")]
+    pub fn start() -> Self {
+        let started =
+            jiff::Timestamp::try_from(std::time::SystemTime::now()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        Self { origin: now(), started }
+    }
+
+    /// The instant of the run's start.
+    #[must_use]
+    pub fn origin(&self) -> Instant {
+        self.origin
+    }
+
+    /// The run's start in UTC.
+    #[must_use]
+    pub fn started(&self) -> jiff::Timestamp {
+        self.started
+    }
+
+    /// Microseconds from the run's start to `instant`; 0 for instants before it.
+    #[must_use]
+    pub fn us(&self, instant: Instant) -> u64 {
+        micros(instant.saturating_duration_since(self.origin))
+    }
+
+    /// Microseconds from the run's start until now.
+    #[must_use]
+    pub fn now_us(&self) -> u64 {
+        self.us(now())
+    }
+
+    /// The instant that lies `us` microseconds after the run's start.
+    #[must_use]
+    pub fn at(&self, us: u64) -> Instant {
+        self.origin + Duration::from_micros(us)
+    }
+}
+
+/// A duration in whole microseconds; what does not fit (584,000 years) is cut to the maximum.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,195 @@
+//! The collector: one thread that takes what all others report, writes the record as it goes, and holds the
+//! sums that the end of the run is made of.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+
+use crate::attempt::{Attempt, Case};
+use crate::broker_process::BrokerProcess;
+use crate::clock::RunClock;
+use crate::connections::OpenConnections;
+use crate::error::RunError;
+use crate::live::Live;
+use crate::meter::Interval;
+use crate::metric::{Metric, Percentiles};
+use crate::phase::Phase;
+use crate::record::Record;
+use crate::recorder::Recorder;
+use crate::stop::{Stop, StopReason};
+use crate::tally::Tally;
+use crate::timeline::{Sampled, rows};
+
+/// How many reports may wait; a thread that reports more waits itself, which shows as its loop lag.
+pub(crate) const REPORTS: usize = 4_096;
+/// Rows are written when this many seconds have passed, so that every thread has reported its part.
+const ROW_DELAY_S: u64 = 2;
+const SECOND_US: u64 = 1_000_000;
+
+/// Which thread reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// The honest clients' thread.
+    Honest,
+    /// A worker, by its number.
+    Worker(u32),
+}
+
+/// What threads report.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// An attempt ended.
+    Attempt(Source, Box<Attempt>),
+    /// What was measured since the last such report.
+    Interval(Source, Interval),
+}
+
+/// What the collector holds at the end.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) tallies: BTreeMap<Case, Tally>,
+    pub(crate) whole: Interval,
+    pub(crate) recorder: Recorder,
+}
+
+/// What the collector needs.
+#[derive(Debug)]
+pub(crate) struct CollectorLinks {
+    pub(crate) clock: RunClock,
+    pub(crate) stop: Stop,
+    pub(crate) connections: OpenConnections,
+    pub(crate) broker: Option<BrokerProcess>,
+    pub(crate) live: Arc<Mutex<Live>>,
+}
+
+/// The running collector.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    thread: JoinHandle<Collected>,
+}
+
+impl Collector {
+    /// Starts the thread. It ends when every sender of `reports` is gone.
+    pub(crate) fn start(
+        mut recorder: Recorder,
+        begun: &Record,
+        links: CollectorLinks,
+        reports: mpsc::Receiver<Report>,
+    ) -> Result<Self, RunError> {
+        recorder.run_json(begun);
+        let thread = std::thread::Builder::new()
+            .name("collector".to_owned())
+            .spawn(move || collect(recorder, links, reports))
+            .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
+        Ok(Self { thread })
+    }
+
+    /// Waits for everything that was reported to be written.
+    pub(crate) fn finish(self) -> Result<Collected, RunError> {
+        self.thread.join().map_err(|_panic| RunError::Bug("the collector's thread panicked".to_owned()))
+    }
+}
+
+struct Collecting {
+    recorder: Recorder,
+    links: CollectorLinks,
+    tallies: BTreeMap<(Source, Case), Tally>,
+    whole: Interval,
+    seconds: BTreeMap<u64, Interval>,
+    written_up_to: u64,
+}
+
+fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receiver<Report>) -> Collected {
+    let mut collecting = Collecting {
+        recorder,
+        links,
+        tallies: BTreeMap::new(),
+        whole: Interval::default(),
+        seconds: BTreeMap::new(),
+        written_up_to: 0,
+    };
+    while let Some(report) = reports.blocking_recv() {
+        let second = collecting.links.clock.now_us() / SECOND_US;
+        collecting.take(second, report);
+        collecting.write_rows(second.saturating_sub(ROW_DELAY_S));
+    }
+    collecting.write_rows(u64::MAX);
+    // Each worker counted for itself; the sum of the parts is the whole.
+    let mut tallies: BTreeMap<Case, Tally> = BTreeMap::new();
+    for ((_source, case), tally) in collecting.tallies {
+        tallies.entry(case).or_default().merge(&tally);
+    }
+    Collected { tallies, whole: collecting.whole, recorder: collecting.recorder }
+}
+
+impl Collecting {
+    fn take(&mut self, second: u64, report: Report) {
+        match report {
+            Report::Attempt(source, attempt) => {
+                self.tallies.entry((source, attempt.case.clone())).or_default().add(&attempt);
+                self.recorder.attempt(&attempt);
+                let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
+                live.attempts_finished += 1;
+                *live.outcomes.entry(attempt.outcome.name()).or_default() += 1;
+            }
+            Report::Interval(_source, interval) => {
+                self.whole.merge(&interval);
+                self.show(&interval);
+                self.seconds.entry(second).or_default().merge(&interval);
+            }
+        }
+    }
+
+    fn show(&self, interval: &Interval) {
+        let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.attempts_dropped +=
+            interval.counters.values().map(|counters| counters.attempts_dropped).sum::<u64>();
+        if interval.histograms.of(Metric::BystanderResponseTime, Phase::Baseline).is_some()
+            && let Some(baseline) = self.whole.histograms.of(Metric::BystanderResponseTime, Phase::Baseline)
+        {
+            live.baseline_response_time = Percentiles::of(baseline);
+        }
+        let latest = Phase::ALL.into_iter().rev().find_map(|phase| {
+            interval
+                .histograms
+                .of(Metric::BystanderResponseTime, phase)
+                .filter(|histogram| !histogram.is_empty())
+        });
+        if let Some(response) = latest {
+            live.bystander_p50_us = Some(response.value_at_quantile(0.5));
+            live.bystander_max_us = Some(response.max());
+        }
+    }
+
+    /// Writes the rows of all seconds up to `last`.
+    fn write_rows(&mut self, last: u64) {
+        if last != u64::MAX && last < self.written_up_to {
+            return;
+        }
+        self.written_up_to = last.saturating_add(1);
+        let started = self.links.clock.started();
+        while let Some(entry) = self.seconds.first_entry() {
+            if *entry.key() > last {
+                break;
+            }
+            let (second, interval) = entry.remove_entry();
+            let sampled = self.sample();
+            self.recorder.rows(&rows(second, &interval, sampled));
+            self.recorder.interval_log(started, second, &interval);
+        }
+        if let Some(trouble) = self.recorder.trouble() {
+            self.links.stop.raise(StopReason::RecordFailed(trouble.to_owned()));
+        }
+    }
+
+    fn sample(&mut self) -> Sampled {
+        let usage = self.links.broker.as_mut().and_then(BrokerProcess::sample);
+        Sampled {
+            connections_open: self.links.connections.now(),
+            broker_cpu_us: usage.and_then(|usage| usage.cpu_us),
+            broker_rss_bytes: usage.map(|usage| usage.rss_bytes),
+        }
+    }
+}

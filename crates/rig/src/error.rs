@@ -1,0 +1,59 @@
+//! Why a run could not be made, told apart by who must act. What a broker does is never in here: that is a
+//! finding, and findings are in the record.
+
+use std::fmt;
+
+use crate::exit::Exit;
+
+/// One thing wrong with how a tool was called: the flag, what is wrong, and the cure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// The flag as the user types it, such as `--count`.
+    pub flag: String,
+    /// What is wrong and what to do, as a lower-case fragment.
+    pub what: String,
+}
+
+impl Mistake {
+    /// A mistake in `flag`.
+    #[must_use]
+    pub fn new(flag: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { flag: flag.into(), what: what.into() }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.flag, self.what)
+    }
+}
+
+/// Why a run could not be made or finished.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The person at the keyboard must act; all mistakes are told together and nothing was sent.
+    #[error("{}", join(.0))]
+    Usage(Vec<Mistake>),
+    /// Something outside must change: the broker can't be reached, a limit, a disk.
+    #[error("{0}")]
+    Environment(String),
+    /// We must act.
+    #[error("a defect of this program: {0}")]
+    Bug(String),
+}
+
+fn join(mistakes: &[Mistake]) -> String {
+    mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl RunError {
+    /// The exit code that tells this error.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) => Exit::Usage,
+            Self::Environment(_) => Exit::Environment,
+            Self::Bug(_) => Exit::Bug,
+        }
+    }
+}

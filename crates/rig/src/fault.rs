@@ -1,0 +1,261 @@
+//! What a fault is: one named way for a client to misbehave or to be lost, carried out once per attempt, and
+//! cleaned up after by itself.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+use tokio::sync::OwnedSemaphorePermit;
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_wire::{ConnectOptions, Endpoint, OpenError};
+
+use crate::attempt::{Attempt, Case, Fact, WillSeen};
+use crate::client::Client;
+use crate::clock::RunClock;
+use crate::connections::OpenConnections;
+use crate::phase::Phase;
+use crate::pulse::{Asker, Pulse};
+use crate::reaction::Outcome;
+use crate::stop::{Stop, StopReason};
+use crate::target::{Credentials, SourceAddresses};
+use crate::witness::{Witness, WitnessWatch};
+
+/// How long after the first copy of a Will a second one is waited for.
+const WILL_SETTLE: Duration = Duration::from_millis(250);
+
+/// One fault in one variant, with one protocol version.
+///
+/// Adding a fault is one file with one `impl` of this. An attempt closes what it opened, whatever happened.
+pub trait Fault: fmt::Debug + Send + Sync {
+    /// What results are grouped by.
+    fn case(&self) -> Case;
+
+    /// The version its clients speak.
+    fn version(&self) -> ProtocolVersion;
+
+    /// Carries the fault out once and tells what was seen.
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt>;
+
+    /// What is put on the wire, in one line, for `--print-plan`.
+    fn describe(&self) -> String;
+}
+
+/// What an attempt acts on: the broker's address, what is measured against, who is listening.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Where connections go to.
+    pub endpoint: Endpoint,
+    /// How they are opened.
+    pub options: ConnectOptions,
+    /// From where.
+    pub sources: SourceAddresses,
+    /// What clients show.
+    pub credentials: Credentials,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// Whether the broker is alive.
+    pub pulse: Pulse,
+    /// Who listens for Wills; absent when the witness could not subscribe.
+    pub witness: Option<Witness>,
+    /// Whether the run is to stop.
+    pub stop: Stop,
+    /// How many connections of attempts are open.
+    pub connections: OpenConnections,
+    /// The prefix of every topic of this run.
+    pub topic_root: Arc<str>,
+    /// How long the broker has to react.
+    pub reaction_timeout: Duration,
+    /// How long the witness waits for a Will after the end of a connection.
+    pub will_wait: Duration,
+}
+
+impl Stage {
+    /// Opens a connection for a client of `version`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(&self, version: ProtocolVersion) -> Result<(Client, Instant), OpenError> {
+        let options = ConnectOptions { source: self.sources.next(), ..self.options.clone() };
+        let opened = self.endpoint.open(&options).await?;
+        let client = Client::new(opened.connection, version).counted(self.connections.enter());
+        Ok((client, opened.established))
+    }
+
+    /// The topic for the Will of `client_id`, watched from now on; absent without a witness.
+    #[must_use]
+    pub fn watch_will(&self, client_id: &str) -> Option<WitnessWatch> {
+        let witness = self.witness.as_ref()?;
+        Some(witness.watch(format!("{}/will/{client_id}", self.topic_root)))
+    }
+
+    /// Waits for the Will after a connection ended at `ended_at` and tells what the witness saw.
+    pub async fn await_will(
+        &self,
+        watch: &WitnessWatch,
+        due: bool,
+        ended_at: Instant,
+        first: &[u8],
+    ) -> WillSeen {
+        // One that is not due is waited for as long as a second copy would be.
+        let deadline = ended_at + if due { self.will_wait } else { WILL_SETTLE };
+        let heard = tokio::select! {
+            heard = watch.settled(deadline, WILL_SETTLE) => heard,
+            _reason = self.stop.raised() => watch.heard(),
+        };
+        WillSeen {
+            due,
+            of_first_connect: heard.iter().map(|witnessed| witnessed.payload == first).collect(),
+            seen_at_us: heard.iter().map(|witnessed| witnessed.at_us).collect(),
+            waited_us: self.clock.now_us().saturating_sub(self.clock.us(ended_at)),
+        }
+    }
+
+    /// Corrects an outcome for the broker's own death: the end of a connection is a reaction only when the
+    /// broker was alive afterwards. When it was not, the run is stopped.
+    pub async fn confirm(
+        &self,
+        outcome: Outcome,
+        ended_at_us: Option<u64>,
+        version: ProtocolVersion,
+    ) -> Outcome {
+        let after_us = match (outcome, ended_at_us) {
+            (Outcome::Closed | Outcome::Reset, Some(ended_at_us)) => ended_at_us,
+            (Outcome::NoReaction | Outcome::NotActed, _) => self.clock.now_us(),
+            _ => return outcome,
+        };
+        let asker = Asker {
+            endpoint: self.endpoint,
+            options: &self.options,
+            credentials: &self.credentials,
+            version,
+            clock: &self.clock,
+            client_id: format!("ug-pulse-{after_us}"),
+        };
+        if self.stop.reason() == Some(StopReason::Interrupted)
+            || self.pulse.alive_after(after_us, &asker).await
+        {
+            return outcome;
+        }
+        self.stop.raise(StopReason::BrokerDown(
+            "no honest client got an answer any more, and a new connection got no CONNACK".to_owned(),
+        ));
+        Outcome::BrokerDown
+    }
+}
+
+/// The attempt's record while it is being made.
+#[derive(Debug)]
+pub struct AttemptLog<'a> {
+    attempt: Attempt,
+    clock: &'a RunClock,
+    client: Option<OwnedSemaphorePermit>,
+}
+
+impl<'a> AttemptLog<'a> {
+    /// Begins the record of attempt `number` of `case`.
+    #[must_use]
+    pub fn begin(
+        number: u64,
+        case: Case,
+        client_id: String,
+        phase: Phase,
+        due_us: u64,
+        clock: &'a RunClock,
+    ) -> Self {
+        let attempt = Attempt {
+            attempt: number,
+            case,
+            client_id,
+            phase,
+            due_us,
+            started_us: clock.now_us(),
+            established_us: None,
+            connack_us: None,
+            provoked_us: None,
+            reactions: Vec::new(),
+            outcome: Outcome::NotActed,
+            will: None,
+            facts: BTreeMap::new(),
+            trouble: None,
+        };
+        Self { attempt, clock, client: None }
+    }
+
+    /// Counts this attempt's client among those that may misbehave at the same time.
+    #[must_use]
+    pub fn occupying(self, client: OwnedSemaphorePermit) -> Self {
+        Self { client: Some(client), ..self }
+    }
+
+    /// The client's connection is over; another client may begin while this attempt waits for what follows.
+    pub fn connection_over(&mut self) {
+        self.client = None;
+    }
+
+    /// The client's ClientID.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.attempt.client_id
+    }
+
+    /// Number of the attempt in the plan.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.attempt.attempt
+    }
+
+    /// The TCP handshake was complete.
+    pub fn established(&mut self, at: Instant) {
+        self.attempt.established_us = Some(self.clock.us(at));
+    }
+
+    /// The CONNACK that accepted the client was complete.
+    pub fn accepted(&mut self, at: Instant) {
+        self.attempt.connack_us = Some(self.clock.us(at));
+    }
+
+    /// The provoking byte had been handed to the kernel.
+    pub fn provoked(&mut self, at: Instant) {
+        self.attempt.provoked_us = Some(self.clock.us(at));
+    }
+
+    /// What the broker did then.
+    pub fn reacted(&mut self, reactions: Vec<crate::reaction::Reaction>, outcome: Outcome) {
+        self.attempt.reactions = reactions;
+        self.attempt.outcome = outcome;
+    }
+
+    /// Replaces the outcome alone.
+    pub fn concluded(&mut self, outcome: Outcome) {
+        self.attempt.outcome = outcome;
+    }
+
+    /// What became of the Will.
+    pub fn will(&mut self, will: WillSeen) {
+        self.attempt.will = Some(will);
+    }
+
+    /// Something that only this fault knows about.
+    pub fn fact(&mut self, name: &str, fact: Fact) {
+        self.attempt.facts.insert(name.to_owned(), fact);
+    }
+
+    /// Why the fault did not act, or what else went wrong.
+    pub fn trouble(&mut self, what: impl fmt::Display) {
+        self.attempt.trouble = Some(what.to_string());
+    }
+
+    /// What has been written so far.
+    #[must_use]
+    pub fn so_far(&self) -> &Attempt {
+        &self.attempt
+    }
+
+    /// Ends the record.
+    #[must_use]
+    pub fn end(self) -> Attempt {
+        self.attempt
+    }
+}

@@ -1,0 +1,399 @@
+//! The thread of the honest clients: bystanders and witness, apart from everything that a fault does.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use ungraceful_mqtt::{ProtocolVersion, QoS};
+
+use crate::bystander::{self, BystanderSettings};
+use crate::clock::RunClock;
+use crate::collector::{Report, Source};
+use crate::error::RunError;
+use crate::honest::{HonestConnection, HonestEvent, HonestSender, honest_client};
+use crate::ledger::LedgerCounts;
+use crate::loop_lag;
+use crate::meter::Meter;
+use crate::phase::{Phase, PhaseTrack};
+use crate::pulse::Pulse;
+use crate::recovery::RecoveryWatch;
+use crate::target::Credentials;
+use crate::witness::{Witness, Witnessed};
+
+/// How long messages may still be under way when the run is over.
+const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+const RECONNECT_AFTER: Duration = Duration::from_millis(100);
+/// Where brokers tell their version, by custom.
+const SYS_VERSION_TOPIC: &str = "$SYS/broker/version";
+
+/// What the honest clients need to know.
+#[derive(Clone, Debug)]
+pub(crate) struct HonestSettings {
+    pub(crate) address: SocketAddr,
+    pub(crate) version: ProtocolVersion,
+    pub(crate) credentials: Credentials,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) client_id_prefix: String,
+    pub(crate) topic_root: Arc<str>,
+    pub(crate) run: u64,
+    pub(crate) bystanders: BystanderSettings,
+}
+
+/// How far the honest clients are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Readiness {
+    publishers: u64,
+    subscribers: u64,
+    witness: bool,
+    refused: Option<String>,
+    last_trouble: Option<String>,
+    proofs_heard: u32,
+    witness_gaps: u32,
+}
+
+/// What is common to all tasks of the honest thread.
+#[derive(Debug)]
+pub(crate) struct Yard {
+    settings: HonestSettings,
+    pub(crate) run: u64,
+    pub(crate) topic_root: Arc<str>,
+    pub(crate) clock: RunClock,
+    pub(crate) phases: PhaseTrack,
+    pub(crate) meter: Meter,
+    pub(crate) pulse: Pulse,
+    orders: watch::Receiver<Orders>,
+    readiness: watch::Sender<Readiness>,
+    recovery: Arc<Mutex<Option<RecoveryWatch>>>,
+    /// The latest sender of each client, by ClientID.
+    senders: RefCell<HashMap<String, HonestSender>>,
+    lost: RefCell<BTreeMap<String, u64>>,
+    sys_version: RefCell<Option<String>>,
+}
+
+/// What the run asks of the honest thread.
+#[derive(Clone, Debug, Default)]
+struct Orders {
+    begun: bool,
+    proofs: u32,
+    draining: bool,
+}
+
+impl Yard {
+    pub(crate) fn honest_client(&self, suffix: &str) -> (HonestSender, HonestConnection) {
+        let settings = &self.settings;
+        let client_id = format!("{}{suffix}", settings.client_id_prefix);
+        let made = honest_client(
+            settings.address,
+            settings.version,
+            &client_id,
+            &settings.credentials,
+            settings.connect_timeout,
+        );
+        self.senders.borrow_mut().insert(client_id, made.0.clone());
+        made
+    }
+
+    /// Lets every client leave with DISCONNECT: honest clients leave no trace of an error in a broker's log.
+    async fn leave(&self) {
+        const LEAVE_WITHIN: Duration = Duration::from_millis(100);
+        for sender in self.senders.borrow().values() {
+            let _connection_is_gone = sender.try_disconnect();
+        }
+        tokio::time::sleep(LEAVE_WITHIN).await;
+    }
+
+    /// Waits until the run's first phase begins.
+    pub(crate) async fn begun(&self) {
+        let mut orders = self.orders.clone();
+        let _run_is_over = orders.wait_for(|orders| orders.begun).await;
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.orders.borrow().draining
+    }
+
+    pub(crate) fn connected(&self) {
+        self.readiness.send_modify(|readiness| readiness.publishers += 1);
+    }
+
+    pub(crate) fn subscribed(&self, granted: bool) {
+        self.readiness.send_modify(|readiness| {
+            if granted {
+                readiness.subscribers += 1;
+            } else {
+                readiness.refused = Some("the broker refused a bystander's SUBSCRIBE".to_owned());
+            }
+        });
+    }
+
+    pub(crate) fn connection_lost(&self, why: String) {
+        // After the end of the run, connections may go as they like.
+        if self.is_draining() {
+            return;
+        }
+        self.readiness.send_modify(|readiness| readiness.last_trouble = Some(why.clone()));
+        *self.lost.borrow_mut().entry(why).or_default() += 1;
+    }
+
+    fn with_recovery(&self, act: impl FnOnce(&mut RecoveryWatch)) {
+        if let Some(watch) = &mut *self.recovery.lock().unwrap_or_else(PoisonError::into_inner) {
+            act(watch);
+        }
+    }
+
+    pub(crate) fn recovery_offered(&self, due_us: u64) {
+        self.with_recovery(|watch| watch.offered(due_us));
+    }
+
+    pub(crate) fn recovery_delivered(&self, due_us: u64, response_us: u64) {
+        self.with_recovery(|watch| watch.delivered(due_us, response_us));
+    }
+}
+
+/// What the honest thread has to tell at its end.
+#[derive(Debug, Default)]
+pub(crate) struct HonestResult {
+    pub(crate) by_phase: BTreeMap<Phase, BTreeMap<u8, LedgerCounts>>,
+    pub(crate) connections_lost: BTreeMap<String, u64>,
+    pub(crate) sys_version: Option<String>,
+    pub(crate) witness_gaps: u32,
+}
+
+/// The run's handle on the honest thread.
+#[derive(Debug)]
+pub(crate) struct HonestThread {
+    thread: JoinHandle<HonestResult>,
+    orders: watch::Sender<Orders>,
+    readiness: watch::Receiver<Readiness>,
+    recovery: Arc<Mutex<Option<RecoveryWatch>>>,
+    pairs: u64,
+}
+
+/// What the honest thread shares with the rest of the run.
+#[derive(Clone, Debug)]
+pub(crate) struct HonestLinks {
+    pub(crate) clock: RunClock,
+    pub(crate) phases: PhaseTrack,
+    pub(crate) pulse: Pulse,
+    pub(crate) witness: Witness,
+    pub(crate) reports: mpsc::Sender<Report>,
+}
+
+impl HonestThread {
+    /// Starts the thread; its clients connect at once and begin to publish on [`HonestThread::begin`].
+    pub(crate) fn start(settings: HonestSettings, links: HonestLinks) -> Result<Self, RunError> {
+        let (orders, orders_seen) = watch::channel(Orders::default());
+        let (readiness, readiness_seen) = watch::channel(Readiness::default());
+        let recovery = Arc::new(Mutex::new(None));
+        let pairs = settings.bystanders.pairs;
+        let for_thread = Arc::clone(&recovery);
+        let thread = std::thread::Builder::new()
+            .name("honest".to_owned())
+            .spawn(move || live(settings, links, orders_seen, readiness, for_thread))
+            .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
+        Ok(Self { thread, orders, readiness: readiness_seen, recovery, pairs })
+    }
+
+    /// Waits until every bystander is connected and subscribed, and the witness has been proved to hear.
+    ///
+    /// # Errors
+    /// Why they are not, after `within`.
+    pub(crate) async fn ready(&mut self, within: Duration) -> Result<(), String> {
+        let pairs = self.pairs;
+        let is_ready = |readiness: &Readiness| {
+            readiness.refused.is_some() || (readiness.publishers >= pairs && readiness.subscribers >= pairs)
+        };
+        let waited =
+            tokio::time::timeout(within, self.readiness.wait_for(is_ready)).await.map(|seen| seen.is_ok());
+        let readiness = self.readiness.borrow().clone();
+        if let Some(refused) = readiness.refused {
+            return Err(refused);
+        }
+        if waited.unwrap_or(false) {
+            return Ok(());
+        }
+        let trouble = readiness.last_trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+        Err(format!(
+            "the bystanders did not come up within {within:?}: {} of {pairs} publishers connected, {} of {pairs} \
+             subscribers subscribed{trouble}",
+            readiness.publishers, readiness.subscribers
+        ))
+    }
+
+    /// The run's first phase begins.
+    pub(crate) fn begin(&self) {
+        self.orders.send_modify(|orders| orders.begun = true);
+    }
+
+    /// Sends the witness a message on one of its topics and tells whether it heard it.
+    pub(crate) async fn prove_witness(&mut self, within: Duration) -> bool {
+        self.orders.send_modify(|orders| orders.proofs += 1);
+        let asked = self.orders.borrow().proofs;
+        let heard = self.readiness.wait_for(|readiness| readiness.proofs_heard >= asked);
+        matches!(tokio::time::timeout(within, heard).await, Ok(Ok(_)))
+    }
+
+    /// The fault phase has ended: watch for the bystanders to be back within `limit_us`.
+    pub(crate) fn watch_recovery(&self, began_us: u64, limit_us: u64) {
+        *self.recovery.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(RecoveryWatch::new(began_us, limit_us));
+    }
+
+    /// How long after the fault's end the bystanders were back; absent when they are not yet.
+    pub(crate) fn back_after_us(&self, now_us: u64) -> Option<u64> {
+        self.recovery.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.back_after_us(now_us)
+    }
+
+    /// Stops publishing, waits for what is under way, and ends the thread.
+    pub(crate) fn drain(self) -> Result<HonestResult, RunError> {
+        self.orders.send_modify(|orders| orders.draining = true);
+        self.thread.join().map_err(|_panic| RunError::Bug("the honest clients' thread panicked".to_owned()))
+    }
+}
+
+fn live(
+    settings: HonestSettings,
+    links: HonestLinks,
+    orders: watch::Receiver<Orders>,
+    readiness: watch::Sender<Readiness>,
+    recovery: Arc<Mutex<Option<RecoveryWatch>>>,
+) -> HonestResult {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        readiness.send_modify(|readiness| readiness.refused = Some("out of file descriptors".to_owned()));
+        return HonestResult::default();
+    };
+    let bystanders = settings.bystanders.clone();
+    let yard = Rc::new(Yard {
+        run: settings.run,
+        topic_root: Arc::clone(&settings.topic_root),
+        settings,
+        clock: links.clock,
+        phases: links.phases.clone(),
+        meter: Meter::default(),
+        pulse: links.pulse.clone(),
+        orders,
+        readiness,
+        recovery,
+        senders: RefCell::default(),
+        lost: RefCell::default(),
+        sys_version: RefCell::default(),
+    });
+    LocalSet::new().block_on(&runtime, async move {
+        let mut tasks = JoinSet::new();
+        tasks.spawn_local(watch_for_wills(links.witness.clone(), Rc::clone(&yard)));
+        tasks.spawn_local(loop_lag::measure(yard.meter.clone(), links.clock, links.phases.clone()));
+        tasks.spawn_local(report(yard.meter.clone(), links.reports.clone()));
+        let pairs = bystander::start(&bystanders, &yard, &mut tasks);
+        let mut orders = yard.orders.clone();
+        let _run_is_over = orders.wait_for(|orders| orders.draining).await;
+        bystander::drained(&pairs, DRAIN_WITHIN).await;
+        yard.leave().await;
+        let last = Report::Interval(Source::Honest, yard.meter.take());
+        let _collector_is_gone = links.reports.send(last).await;
+        let by_phase = Phase::MEASURED
+            .into_iter()
+            .map(|phase| (phase, bystander::counts_by_qos(&pairs, phase)))
+            .collect();
+        HonestResult {
+            by_phase,
+            connections_lost: yard.lost.take(),
+            sys_version: yard.sys_version.take(),
+            witness_gaps: yard.readiness.borrow().witness_gaps,
+        }
+    })
+}
+
+async fn report(meter: Meter, reports: mpsc::Sender<Report>) {
+    loop {
+        tokio::time::sleep(REPORT_EVERY).await;
+        if reports.send(Report::Interval(Source::Honest, meter.take())).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Keeps the witness connected.
+async fn watch_for_wills(witness: Witness, yard: Rc<Yard>) {
+    let filter = format!("{}/will/+", yard.topic_root);
+    loop {
+        let (sender, mut connection) = yard.honest_client("w");
+        let prove = prove_on_order(sender.clone(), Rc::clone(&yard));
+        let listen = async {
+            loop {
+                match connection.next().await {
+                    Ok(event) => on_witness_event(&witness, &yard, &sender, &filter, event),
+                    Err(lost) => break lost,
+                }
+            }
+        };
+        let lost = tokio::select! {
+            lost = listen => lost,
+            () = prove => unreachable!("proving goes on for as long as the witness listens"),
+        };
+        if !yard.is_draining() {
+            yard.readiness.send_modify(|readiness| {
+                readiness.witness = false;
+                readiness.witness_gaps += 1;
+            });
+        }
+        yard.connection_lost(lost);
+        tokio::time::sleep(RECONNECT_AFTER).await;
+    }
+}
+
+/// Publishes a proof message for each one that the run asked for, once the witness is subscribed.
+async fn prove_on_order(sender: HonestSender, yard: Rc<Yard>) {
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    let topic = proof_topic(&yard);
+    let mut proved = yard.readiness.borrow().proofs_heard;
+    loop {
+        let asked = yard.orders.borrow().proofs;
+        if proved < asked && yard.readiness.borrow().witness {
+            let payload = asked.to_be_bytes().to_vec();
+            if sender.try_publish(&topic, QoS::AtLeastOnce, payload).is_ok() {
+                proved = asked;
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn proof_topic(yard: &Yard) -> String {
+    format!("{}/will/proof", yard.topic_root)
+}
+
+fn on_witness_event(witness: &Witness, yard: &Yard, sender: &HonestSender, filter: &str, event: HonestEvent) {
+    let at_us = yard.clock.now_us();
+    match event {
+        HonestEvent::Connected => {
+            // Refused or unanswered, the version stays unknown; Wills are what counts, so they come last and
+            // their SUBACK is the one that makes the witness ready.
+            let _never_full = sender.try_subscribe(SYS_VERSION_TOPIC, QoS::AtMostOnce);
+            let _never_full = sender.try_subscribe(filter, QoS::AtLeastOnce);
+        }
+        HonestEvent::Subscribed(granted) => {
+            yard.readiness.send_modify(|readiness| readiness.witness |= granted);
+        }
+        HonestEvent::Delivered { topic, payload } => {
+            if topic == SYS_VERSION_TOPIC {
+                *yard.sys_version.borrow_mut() = Some(String::from_utf8_lossy(&payload).into_owned());
+            } else if topic == proof_topic(yard) {
+                let number = payload.as_slice().try_into().map_or(0, u32::from_be_bytes);
+                yard.readiness
+                    .send_modify(|readiness| readiness.proofs_heard = readiness.proofs_heard.max(number));
+            } else {
+                witness.hear(&topic, Witnessed { at_us, payload });
+            }
+        }
+        HonestEvent::Sent(_) => return,
+        HonestEvent::Acknowledged { .. } | HonestEvent::Alive => {}
+    }
+    yard.pulse.beat(at_us);
+}

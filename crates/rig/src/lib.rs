@@ -1,0 +1,52 @@
+//! One experiment: target, plan, phases, workers, honest clients, bystanders, witness, ledger, recorder, record,
+//! checks, verdicts, seed, clock, limits and safety.
+//!
+//! This crate knows what a fault *is* ([`fault::Fault`]) and not any one fault. Every tool is the same
+//! [`run::run`] with another plan, other faults and other checks.
+
+pub mod attempt;
+pub mod checks;
+pub mod client;
+pub mod clock;
+pub mod connections;
+pub mod error;
+pub mod exit;
+pub mod fault;
+pub mod honest;
+pub mod ledger;
+pub mod limits;
+pub mod live;
+pub mod metric;
+pub mod observe;
+pub mod owned_broker;
+pub mod phase;
+pub mod plan;
+pub mod pulse;
+pub mod reaction;
+pub mod record;
+pub mod recorder;
+pub mod run;
+pub mod safety;
+pub mod seed;
+pub mod stop;
+pub mod target;
+pub mod verdict;
+pub mod witness;
+
+mod broker_process;
+mod bystander;
+mod collector;
+mod honest_thread;
+mod host;
+mod loop_lag;
+mod meter;
+mod own_share;
+mod pacer;
+mod preflight;
+mod recovery;
+mod summary;
+mod tally;
+mod timeline;
+mod worker;
+
+pub use bystander::BystanderSettings;

@@ -1,0 +1,213 @@
+//! What is timed, and the histograms that hold it: one range and precision for all, so that histograms of
+//! several threads, processes and runs merge without loss.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::micros;
+use crate::phase::Phase;
+
+/// Smallest time told apart, in µs.
+pub const LOWEST_US: u64 = 1;
+/// Largest time told apart, in µs: one hour. Larger ones are kept as this, and counted.
+pub const HIGHEST_US: u64 = 3_600_000_000;
+/// Significant decimal digits.
+pub const SIGNIFICANT_DIGITS: u8 = 3;
+
+/// A time that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Provoking byte handed to the kernel, until the first byte or the end of stream that answers it.
+    ReactionTime,
+    /// Provoking byte handed to the kernel, until the end of stream.
+    TimeToClose,
+    /// TCP handshake complete, until the CONNACK was complete.
+    ConnackTime,
+    /// End of stream, until the witness received the Will.
+    WillTime,
+    /// A bystander's message: due, until delivered to its subscriber.
+    BystanderResponseTime,
+    /// A bystander's message of QoS 1 or 2: sent, until acknowledged (PUBACK, PUBCOMP).
+    BystanderServiceTime,
+    /// Due, until the generator got to it.
+    ScheduleSlip,
+    /// How late a generator thread's own 10 ms tick ran.
+    LoopLag,
+}
+
+impl Metric {
+    /// The name used in files and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ReactionTime => "reaction_time",
+            Self::TimeToClose => "time_to_close",
+            Self::ConnackTime => "connack_time",
+            Self::WillTime => "will_time",
+            Self::BystanderResponseTime => "bystander_response_time",
+            Self::BystanderServiceTime => "bystander_service_time",
+            Self::ScheduleSlip => "schedule_slip",
+            Self::LoopLag => "loop_lag",
+        }
+    }
+}
+
+/// An empty histogram of the one range and precision.
+#[must_use]
+pub fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(LOWEST_US, HIGHEST_US, SIGNIFICANT_DIGITS)
+        .expect("the bounds are constants that the library accepts")
+}
+
+/// Records `time` in `histogram`.
+pub fn record(histogram: &mut Histogram<u64>, time: Duration) {
+    histogram.saturating_record(micros(time));
+}
+
+/// Histograms by metric and phase, made when first needed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Histograms {
+    by_key: BTreeMap<(Metric, Phase), Histogram<u64>>,
+}
+
+impl Histograms {
+    /// Records one time.
+    pub fn record(&mut self, metric: Metric, phase: Phase, time: Duration) {
+        record(self.by_key.entry((metric, phase)).or_insert_with(histogram), time);
+    }
+
+    /// Adds everything that `other` holds.
+    pub fn merge(&mut self, other: &Self) {
+        for (key, histogram) in &other.by_key {
+            merge(self.by_key.entry(*key).or_insert_with(self::histogram), histogram);
+        }
+    }
+
+    /// The histogram of one metric in one phase; absent when nothing was recorded.
+    #[must_use]
+    pub fn of(&self, metric: Metric, phase: Phase) -> Option<&Histogram<u64>> {
+        self.by_key.get(&(metric, phase))
+    }
+
+    /// Every histogram with its metric and phase, in a fixed order.
+    pub fn iter(&self) -> impl Iterator<Item = (Metric, Phase, &Histogram<u64>)> {
+        self.by_key.iter().map(|((metric, phase), histogram)| (*metric, *phase, histogram))
+    }
+
+    /// Everything recorded of one metric, over all measured phases.
+    #[must_use]
+    pub fn over_measured_phases(&self, metric: Metric) -> Histogram<u64> {
+        let mut sum = histogram();
+        for phase in Phase::MEASURED {
+            if let Some(part) = self.of(metric, phase) {
+                merge(&mut sum, part);
+            }
+        }
+        sum
+    }
+}
+
+/// Adds `part` to `sum`.
+pub fn merge(sum: &mut Histogram<u64>, part: &Histogram<u64>) {
+    sum.add(part).expect("all histograms have the same bounds");
+}
+
+/// A distribution in a few numbers, in µs. A percentile is absent when there are too few samples for it: fewer
+/// than ten beyond it (p99 needs 1,000 samples, p99.9 needs 10,000).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Percentiles {
+    /// How many samples there are.
+    pub count: u64,
+    /// The smallest; absent without samples.
+    pub min_us: Option<u64>,
+    /// The median; needs 20 samples.
+    pub p50_us: Option<u64>,
+    /// 90th percentile; needs 100 samples.
+    pub p90_us: Option<u64>,
+    /// 99th percentile; needs 1,000 samples.
+    pub p99_us: Option<u64>,
+    /// 99.9th percentile; needs 10,000 samples.
+    pub p99_9_us: Option<u64>,
+    /// 99.99th percentile; needs 100,000 samples.
+    pub p99_99_us: Option<u64>,
+    /// The largest; absent without samples.
+    pub max_us: Option<u64>,
+}
+
+impl Percentiles {
+    /// The distribution that `histogram` holds.
+    #[must_use]
+    pub fn of(histogram: &Histogram<u64>) -> Self {
+        let count = histogram.len();
+        // Percentile with the number of samples it takes, ten of them beyond it.
+        let at =
+            |quantile: f64, needed: u64| (count >= needed).then(|| histogram.value_at_quantile(quantile));
+        Self {
+            count,
+            min_us: (count > 0).then(|| histogram.min()),
+            p50_us: at(0.5, 20),
+            p90_us: at(0.9, 100),
+            p99_us: at(0.99, 1_000),
+            p99_9_us: at(0.999, 10_000),
+            p99_99_us: at(0.999_9, 100_000),
+            max_us: (count > 0).then(|| histogram.max()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{HIGHEST_US, Histograms, Metric, Percentiles, histogram};
+    use crate::phase::Phase;
+
+    fn of_samples(count: u64) -> Percentiles {
+        let mut samples = histogram();
+        for us in 1..=count {
+            samples.saturating_record(us);
+        }
+        Percentiles::of(&samples)
+    }
+
+    #[test]
+    fn a_percentile_with_fewer_than_ten_samples_beyond_it_is_absent() {
+        assert_eq!(of_samples(0), Percentiles::default());
+        let few = of_samples(19);
+        assert_eq!((few.min_us, few.p50_us, few.max_us), (Some(1), None, Some(19)));
+        assert_eq!(of_samples(20).p50_us, Some(10));
+        assert_eq!((of_samples(999).p90_us, of_samples(999).p99_us), (Some(900), None));
+        assert_eq!((of_samples(1_000).p99_us, of_samples(1_000).p99_9_us), (Some(990), None));
+        assert!(of_samples(10_000).p99_9_us.is_some() && of_samples(10_000).p99_99_us.is_none());
+    }
+
+    #[test]
+    fn what_two_workers_of_unequal_counts_recorded_merges_to_what_one_would_have() {
+        let (mut first, mut second, mut whole) =
+            (Histograms::default(), Histograms::default(), Histograms::default());
+        for us in 0..1_000_u64 {
+            let time = Duration::from_micros(us * us);
+            let part = if us % 7 == 0 { &mut first } else { &mut second };
+            part.record(Metric::ReactionTime, Phase::Fault, time);
+            whole.record(Metric::ReactionTime, Phase::Fault, time);
+        }
+        second.record(Metric::LoopLag, Phase::Baseline, Duration::from_micros(5));
+        whole.record(Metric::LoopLag, Phase::Baseline, Duration::from_micros(5));
+        first.merge(&second);
+        assert_eq!(first, whole);
+    }
+
+    #[test]
+    fn a_time_beyond_the_range_is_kept_as_the_largest_and_not_lost() {
+        let mut histograms = Histograms::default();
+        histograms.record(Metric::TimeToClose, Phase::Fault, Duration::from_secs(7_200));
+        let held = histograms.of(Metric::TimeToClose, Phase::Fault).unwrap();
+        assert_eq!(held.len(), 1);
+        assert!(held.max() >= HIGHEST_US);
+    }
+}

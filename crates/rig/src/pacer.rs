@@ -1,0 +1,96 @@
+//! Waiting until an operation is due, finer than the runtime's millisecond ticks.
+//!
+//! The runtime's own timer wakes up to a millisecond late, and that would be the larger part of a bystander's
+//! response time. A timer descriptor of the kernel's wakes within tens of microseconds.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use tokio::io::unix::AsyncFd;
+use ungraceful_wire::clock::now;
+
+/// One timer of one task.
+#[derive(Debug)]
+pub struct Pacer {
+    timer: AsyncFd<OwnedFd>,
+}
+
+impl Pacer {
+    /// Makes a timer on the current runtime.
+    ///
+    /// # Errors
+    /// When the process is out of file descriptors.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        Ok(Self { timer: AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)? })
+    }
+
+    /// Waits until `due` and returns the instant at which the caller runs again; the difference to `due` is
+    /// the schedule slip. Returns at once when `due` has passed.
+    pub async fn until(&mut self, due: Instant) -> Instant {
+        loop {
+            let at = now();
+            let Some(left) = due.checked_duration_since(at).filter(|left| !left.is_zero()) else {
+                return at;
+            };
+            if self.arm(left).is_err() {
+                tokio::time::sleep(left).await;
+                continue;
+            }
+            if let Ok(mut ready) = self.timer.readable_mut().await {
+                // Setting the timer again clears the expiry; only the readiness has to be forgotten.
+                ready.clear_ready();
+            }
+        }
+    }
+
+    fn arm(&self, left: Duration) -> io::Result<()> {
+        let value = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        timerfd_settime(self.timer.get_ref(), TimerfdTimerFlags::empty(), &once)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ungraceful_wire::clock::now;
+
+    use super::Pacer;
+
+    #[test]
+    fn a_pacer_never_wakes_early_and_can_be_used_again() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut pacer = Pacer::new().unwrap();
+            for wait_us in [300, 0, 1_700, 50] {
+                let due = now() + Duration::from_micros(wait_us);
+                assert!(pacer.until(due).await >= due);
+            }
+        });
+    }
+
+    #[test]
+    fn a_wait_that_was_given_up_does_not_disturb_the_next_one() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut pacer = Pacer::new().unwrap();
+            let given_up = tokio::time::timeout(
+                Duration::from_millis(3),
+                pacer.until(now() + Duration::from_secs(3_600)),
+            );
+            assert!(given_up.await.is_err());
+            let due = now() + Duration::from_millis(4);
+            assert!(pacer.until(due).await >= due);
+        });
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether the broker is alive, as honest clients see it: so that the end of a connection that came from the
+//! broker's own death is not taken for its reaction to a fault.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_wire::{ConnectOptions, Endpoint};
+
+use crate::client::Client;
+use crate::clock::RunClock;
+use crate::target::Credentials;
+
+/// How long honest traffic may take to prove the broker alive before a connection of our own asks.
+const HONEST_TRAFFIC_WAIT: Duration = Duration::from_millis(300);
+/// How often that is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// The last proof of life. Shared by all threads; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse {
+    last_alive_us: Arc<AtomicU64>,
+}
+
+impl Pulse {
+    /// Notes that the broker answered an honest client at `at_us` of the run's clock.
+    pub fn beat(&self, at_us: u64) {
+        self.last_alive_us.fetch_max(at_us, Ordering::AcqRel);
+    }
+
+    /// The latest proof of life, in µs since the run's start; 0 when there was none.
+    #[must_use]
+    pub fn last_alive_us(&self) -> u64 {
+        self.last_alive_us.load(Ordering::Acquire)
+    }
+
+    /// Whether the broker was alive after `after_us`: proved by honest traffic, or else by a connection of our
+    /// own that gets a CONNACK.
+    pub async fn alive_after(&self, after_us: u64, asker: &Asker<'_>) -> bool {
+        let mut waited = Duration::ZERO;
+        while waited < HONEST_TRAFFIC_WAIT {
+            if self.last_alive_us() > after_us {
+                return true;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            waited += LOOK_EVERY;
+        }
+        // Twice, because one attempt can fall into a moment in which a busy broker drops a SYN.
+        for _ in 0..2 {
+            if asker.answered().await {
+                self.beat(asker.clock.now_us());
+                return true;
+            }
+        }
+        self.last_alive_us() > after_us
+    }
+}
+
+/// What it takes to ask the broker for a CONNACK.
+#[derive(Debug)]
+pub struct Asker<'a> {
+    /// The broker's address.
+    pub endpoint: Endpoint,
+    /// How to connect.
+    pub options: &'a ConnectOptions,
+    /// What to show.
+    pub credentials: &'a Credentials,
+    /// A version the broker speaks.
+    pub version: ProtocolVersion,
+    /// The run's clock.
+    pub clock: &'a RunClock,
+    /// A ClientID that no other client of the run has.
+    pub client_id: String,
+}
+
+impl Asker<'_> {
+    async fn answered(&self) -> bool {
+        let Ok(opened) = self.endpoint.open(self.options).await else { return false };
+        let mut client = Client::new(opened.connection, self.version);
+        let connect = Client::honest_connect(&self.client_id, self.credentials);
+        // Any CONNACK will do, an accepting one or not: somebody is at home.
+        let answer = client.connect(&connect, self.options.connect_timeout).await;
+        let alive = !matches!(
+            answer,
+            Err(crate::client::NotConnected::Silent(_) | crate::client::NotConnected::Ended(_))
+        );
+        client.leave().await;
+        alive
+    }
+}

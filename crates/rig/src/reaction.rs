@@ -1,0 +1,141 @@
+//! What a broker did about one fault: every reaction in order, with its instant, and the class it ends in.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use ungraceful_mqtt::{ConnectReturnCode, PacketType, ProtocolVersion, ReasonCode};
+
+/// One kind of reaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReactionKind {
+    /// A DISCONNECT packet, with its Reason Code.
+    Disconnect,
+    /// A CONNACK packet beyond the one that was due, with its code.
+    Connack,
+    /// An acknowledgement (PUBACK, PUBREC, SUBACK…) with an error code.
+    Ack,
+    /// A packet that answers nothing that was asked, or a PINGRESP to no PINGREQ.
+    OtherPacket,
+    /// Bytes that are no MQTT packet, or a packet that can't be read.
+    Garbage,
+    /// A packet was begun, and the stream ended within it.
+    UnfinishedPacket,
+    /// The broker sent FIN.
+    Closed,
+    /// The broker sent RST, or the kernel gave the connection up.
+    Reset,
+}
+
+impl ReactionKind {
+    /// Whether this is the end of the connection.
+    #[must_use]
+    pub const fn ends_connection(self) -> bool {
+        matches!(self, Self::Closed | Self::Reset)
+    }
+}
+
+/// One reaction, when it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reaction {
+    /// What came.
+    pub kind: ReactionKind,
+    /// Reason Code or CONNACK return code; absent where the kind has none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub code: Option<u8>,
+    /// When its first byte, or the end of stream, was shown to us, in µs since the run's start.
+    pub at_us: u64,
+    /// Reason String, packet name or the first bytes in hexadecimal; absent when there is nothing to add.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+}
+
+impl Reaction {
+    /// The reaction in a few words, such as `DISCONNECT 0x82` or `FIN`. Without instants and details, so that
+    /// equal reactions count as equal.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let code = self.code.map(|code| format!(" 0x{code:02X}")).unwrap_or_default();
+        match self.kind {
+            ReactionKind::Disconnect => format!("DISCONNECT{code}"),
+            ReactionKind::Connack => format!("second CONNACK{code}"),
+            ReactionKind::Ack => format!("acknowledgement{code}"),
+            ReactionKind::OtherPacket => {
+                format!("unexpected {}", self.detail.as_deref().unwrap_or("packet"))
+            }
+            ReactionKind::Garbage => "bytes that are no packet".to_owned(),
+            ReactionKind::UnfinishedPacket => "half a packet".to_owned(),
+            ReactionKind::Closed => "FIN".to_owned(),
+            ReactionKind::Reset => "RST".to_owned(),
+        }
+    }
+}
+
+/// The class that an attempt ends in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The broker closed the connection by FIN.
+    Closed,
+    /// The broker closed the connection by RST.
+    Reset,
+    /// The broker still serves the client: proved by answers to a PINGREQ soon after the fault and to another
+    /// one at the deadline.
+    Tolerated,
+    /// Neither an end nor service until the deadline.
+    NoReaction,
+    /// The broker itself went down; nothing can be said about its reaction.
+    BrokerDown,
+    /// The fault could not be carried out (no connection, CONNECT refused): nothing can be said.
+    NotActed,
+    /// The run was stopped before the attempt ended.
+    Interrupted,
+}
+
+impl Outcome {
+    /// Whether the broker ended the connection.
+    #[must_use]
+    pub const fn is_ended(self) -> bool {
+        matches!(self, Self::Closed | Self::Reset)
+    }
+
+    /// Whether the attempt says anything about the broker.
+    #[must_use]
+    pub const fn is_evidence(self) -> bool {
+        matches!(self, Self::Closed | Self::Reset | Self::Tolerated | Self::NoReaction)
+    }
+
+    /// The name used in files and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Reset => "reset",
+            Self::Tolerated => "tolerated",
+            Self::NoReaction => "no_reaction",
+            Self::BrokerDown => "broker_down",
+            Self::NotActed => "not_acted",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// A CONNACK code in words: `0x86 Bad User Name or Password`, or the return code of 3.1.1.
+#[must_use]
+pub fn connack_code_text(version: ProtocolVersion, code: u8) -> String {
+    let name = match version {
+        ProtocolVersion::V3_1_1 => ConnectReturnCode(code).name(),
+        ProtocolVersion::V5 => ReasonCode(code).name_in(PacketType::ConnAck),
+    };
+    format!("0x{code:02X} {}", name.unwrap_or("unknown"))
+}
+
+/// The first bytes in hexadecimal, for evidence.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    const SHOWN: usize = 32;
+    let mut text: String = bytes.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect();
+    if bytes.len() > SHOWN {
+        text.push('…');
+    }
+    text
+}

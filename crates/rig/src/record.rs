@@ -1,0 +1,358 @@
+//! The record: everything a run saw, in `run.json`. Checks and reports read this and nothing else, so a run can
+//! be judged and shown again without a broker.
+//!
+//! Instants and durations are integer µs, with the unit in the name.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::attempt::Case;
+use crate::ledger::LedgerCounts;
+use crate::metric::{Metric, Percentiles};
+use crate::phase::Phase;
+use crate::verdict::Verdict;
+
+/// Version of the record's format; grows with every change that a reader must know of.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// How complete a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Completeness {
+    /// The run was begun; a record that still says so was cut short (crash, full disk, power).
+    Partial,
+    /// The plan was carried out.
+    Complete,
+    /// The user interrupted the run.
+    Interrupted,
+    /// The broker went down.
+    BrokerDown,
+    /// The record could not be written to its end.
+    RecordFailed,
+}
+
+/// Where a setting came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SettingSource {
+    /// The command line.
+    Flag,
+    /// An environment variable.
+    Environment,
+    /// The file given by `--config`.
+    File,
+    /// Nobody set it.
+    Default,
+}
+
+/// One setting of a run. Secrets are not among them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Setting {
+    /// The value as text.
+    pub value: String,
+    /// Who set it.
+    pub source: SettingSource,
+}
+
+/// The program that made the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ToolRecord {
+    /// The binary's name, such as `ungraceful-double-connect`.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The commit it was built from; absent when it was built outside a checkout.
+    pub commit: Option<String>,
+}
+
+/// The machine that the generator ran on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HostRecord {
+    /// Kernel name and release.
+    pub kernel: String,
+    /// Processor cores that this process may use.
+    pub cores: u64,
+    /// Soft limit of open file descriptors, after it was raised.
+    pub descriptor_limit: u64,
+    /// First and last local port that the kernel gives out; absent where it can't be told.
+    pub port_range: Option<(u16, u16)>,
+    /// The kernel's clock source; absent where it can't be told.
+    pub clock_source: Option<String>,
+    /// Generator threads for faults; one more carries the honest clients.
+    pub worker_threads: u64,
+}
+
+/// What is known of one protocol version on the broker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VersionRecord {
+    /// MQTT version.
+    pub version: String,
+    /// Whether the broker accepted a CONNECT of this version.
+    pub spoken: bool,
+    /// Why it is not spoken; absent when it is.
+    pub why_not: Option<String>,
+    /// The CONNACK's properties by the standard's name (MQTT 5.0).
+    pub connack_properties: BTreeMap<String, String>,
+    /// CONNECT handed to the kernel, until the CONNACK was complete; one sample.
+    pub connack_time_us: Option<u64>,
+}
+
+/// How the broker was come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BrokerOrigin {
+    /// The embedded broker, as our child process.
+    Embedded,
+    /// An installed broker that we started.
+    Spawned,
+    /// It ran already.
+    External,
+}
+
+/// The broker under test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BrokerRecord {
+    /// How it was come by.
+    pub origin: BrokerOrigin,
+    /// What it is, as far as it is known: its own words, or the name under which we started it.
+    pub name: Option<String>,
+    /// `host:port` as the user named it.
+    pub target: String,
+    /// The address that connections went to.
+    pub address: String,
+    /// Process id, when it is known.
+    pub pid: Option<u32>,
+    /// What it answered to each version.
+    pub versions: Vec<VersionRecord>,
+    /// What it published on `$SYS/broker/version`; absent when it published nothing there.
+    pub sys_version: Option<String>,
+    /// How its process ended during the run; absent when it did not or is not ours.
+    pub exit: Option<String>,
+}
+
+/// One phase as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PhaseRecord {
+    /// Which.
+    pub phase: Phase,
+    /// When it began, in µs since the run's start.
+    pub began_us: u64,
+    /// When it ended.
+    pub ended_us: u64,
+}
+
+/// What became of the Wills of one case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WillRecord {
+    /// Attempts that set a Will.
+    pub set: u64,
+    /// Attempts after which the standard wants it published.
+    pub due: u64,
+    /// Of these, those for which the witness received the Will of the CONNECT that was accepted.
+    pub due_and_seen: u64,
+    /// Attempts after which it was not due and came all the same.
+    pub not_due_and_seen: u64,
+    /// Attempts for which it came more than once.
+    pub more_than_once: u64,
+    /// Attempts for which the Will of a later CONNECT came.
+    pub of_later_connect: u64,
+    /// The shortest time that the witness waited for a Will that was due and did not come; absent when all
+    /// came.
+    pub shortest_wait_of_unseen_us: Option<u64>,
+    /// End of stream, until the witness received the Will.
+    pub will_time: Percentiles,
+}
+
+/// Everything about one case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseRecord {
+    /// Which fault, variant and version.
+    #[serde(flatten)]
+    pub case: Case,
+    /// Attempts in the plan.
+    pub planned: u64,
+    /// Attempts that were never begun: they could not be begun in time, or the run was stopped.
+    pub dropped: u64,
+    /// Attempts that were begun and ended.
+    pub finished: u64,
+    /// Attempts by outcome.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Reactions by label, each one counted.
+    pub reactions: BTreeMap<String, u64>,
+    /// Attempts by their whole sequence of reactions.
+    pub sequences: BTreeMap<String, u64>,
+    /// DISCONNECT packets by Reason Code.
+    pub disconnect_codes: BTreeMap<u8, u64>,
+    /// Attempts that received a CONNACK beyond the one that was due.
+    pub attempts_with_second_connack: u64,
+    /// The first attempts of each sequence, to be looked up in `attempts.ndjson`.
+    pub examples: BTreeMap<String, Vec<u64>>,
+    /// What only this fault knows about: counts by name and value.
+    pub facts: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Why attempts did not act, with counts.
+    pub troubles: BTreeMap<String, u64>,
+    /// Provoking byte handed to the kernel, until the first reaction.
+    pub reaction_time: Percentiles,
+    /// Provoking byte handed to the kernel, until the end of stream.
+    pub time_to_close: Percentiles,
+    /// TCP handshake complete, until the CONNACK was complete.
+    pub connack_time: Percentiles,
+    /// The Wills; absent when the case sets none.
+    pub will: Option<WillRecord>,
+}
+
+impl CaseRecord {
+    /// How many attempts ended in `outcome`.
+    #[must_use]
+    pub fn outcome(&self, outcome: crate::reaction::Outcome) -> u64 {
+        self.outcomes.get(outcome.name()).copied().unwrap_or(0)
+    }
+
+    /// How many attempts had `value` for the fact `name`.
+    #[must_use]
+    pub fn fact(&self, name: &str, value: &str) -> u64 {
+        self.facts.get(name).and_then(|counts| counts.get(value)).copied().unwrap_or(0)
+    }
+}
+
+/// The bystanders in one phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BystanderPhaseRecord {
+    /// Which phase; a message belongs to the one in which it was due.
+    pub phase: Phase,
+    /// Due, until delivered: all QoS together.
+    pub response_time: Percentiles,
+    /// Sent, until acknowledged: QoS 1 and 2 together.
+    pub service_time: Percentiles,
+    /// What became of the messages, by QoS.
+    pub by_qos: BTreeMap<u8, LedgerCounts>,
+}
+
+/// The bystanders of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BystandersRecord {
+    /// Publisher-subscriber pairs.
+    pub pairs: u64,
+    /// Messages per second of each pair.
+    pub rate_per_pair: u64,
+    /// The version they speak.
+    pub version: String,
+    /// Per measured phase.
+    pub phases: Vec<BystanderPhaseRecord>,
+    /// Connections that they lost, with the reasons the client library gave.
+    pub connections_lost: BTreeMap<String, u64>,
+    /// The limit that a response had to keep to count as recovered: the baseline's p99 (its maximum when there
+    /// are too few samples) and one millisecond.
+    pub recovery_limit_us: Option<u64>,
+    /// End of the fault phase, until the first second in which 99 % of the messages kept that limit; absent
+    /// when they did not within the phase.
+    pub recovery_time_us: Option<u64>,
+}
+
+/// The witness.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WitnessRecord {
+    /// Whether it received the proof messages sent to its topics before the fault phase and after it. Without,
+    /// its silence says nothing.
+    pub proved: bool,
+    /// Messages that came when nobody waited for them any more.
+    pub unexpected: u64,
+}
+
+/// Whether the generator itself can be trusted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GeneratorRecord {
+    /// Due, until the generator got to it, over all measured phases.
+    pub schedule_slip: Percentiles,
+    /// How late the generator threads' own tick ran.
+    pub loop_lag: Percentiles,
+    /// A byte to a socket of our own and back, before the run: what is ours in every reaction time.
+    pub own_share: Percentiles,
+    /// CPU time that this process used from the baseline's begin to the recovery's end, in µs.
+    pub cpu_us: Option<u64>,
+    /// Attempts that were begun late because all `--count` clients were busy.
+    pub attempts_waited_for_a_client: u64,
+    /// Why figures of this run are not to be relied on; empty when the generator kept up.
+    pub bottlenecks: Vec<String>,
+}
+
+/// How many attempts there were, and how many are in `attempts.ndjson`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AttemptsRecord {
+    /// In the plan.
+    pub planned: u64,
+    /// Begun and ended.
+    pub finished: u64,
+    /// Never begun.
+    pub dropped: u64,
+    /// Lines in `attempts.ndjson`.
+    pub written: u64,
+    /// Ended, and left out of the file because of `--attempts-max`.
+    pub left_out: u64,
+}
+
+/// Counts and percentiles of one metric in one phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MetricRecord {
+    /// What was timed.
+    pub metric: Metric,
+    /// In which phase.
+    pub phase: Phase,
+    /// The distribution.
+    #[serde(flatten)]
+    pub percentiles: Percentiles,
+}
+
+/// Everything a run saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    /// See [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// How complete it is.
+    pub completeness: Completeness,
+    /// Why it is not complete, in words; absent when it is.
+    pub incomplete_because: Option<String>,
+    /// The program that made it.
+    pub tool: ToolRecord,
+    /// The command line, without secrets.
+    pub command: Vec<String>,
+    /// All settings with their source.
+    pub settings: BTreeMap<String, Setting>,
+    /// The seed.
+    pub seed: u64,
+    /// The run's start in UTC (RFC 3339).
+    pub started_utc: String,
+    /// From the run's start to its end.
+    pub duration_us: u64,
+    /// The machine.
+    pub host: HostRecord,
+    /// The broker.
+    pub broker: BrokerRecord,
+    /// The phases as they were.
+    pub phases: Vec<PhaseRecord>,
+    /// Attempts in numbers.
+    pub attempts: AttemptsRecord,
+    /// Every case.
+    pub cases: Vec<CaseRecord>,
+    /// Reaction times of all cases together.
+    pub reaction_time: Percentiles,
+    /// The bystanders; absent when there were none.
+    pub bystanders: Option<BystandersRecord>,
+    /// The witness; absent when it could not subscribe.
+    pub witness: Option<WitnessRecord>,
+    /// The generator.
+    pub generator: GeneratorRecord,
+    /// Every metric by phase.
+    pub metrics: Vec<MetricRecord>,
+    /// The verdicts. Judging the record again replaces them.
+    pub verdicts: Vec<Verdict>,
+}
+
+/// The JSON Schema of `run.json`, as it is published in `docs/reference`.
+#[must_use]
+pub fn json_schema() -> Value {
+    schemars::schema_for!(Record).to_value()
+}

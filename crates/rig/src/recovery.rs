@@ -1,0 +1,115 @@
+//! When the bystanders are back: the first second after the fault in which at least 99 % of the messages that
+//! fell due were delivered within the limit that the baseline set.
+
+/// Width of a bin, in µs.
+const BIN_US: u64 = 100_000;
+/// Bins in a window: one second.
+const WINDOW_BINS: usize = 10;
+
+/// The bystanders' messages since the fault ended, in bins of their due time.
+#[derive(Clone, Debug)]
+pub struct RecoveryWatch {
+    began_us: u64,
+    limit_us: u64,
+    bins: Vec<Bin>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Bin {
+    offered: u64,
+    in_time: u64,
+}
+
+impl RecoveryWatch {
+    /// Watches from `began_us` of the run's clock; a message is in time when it is delivered within `limit_us`
+    /// of when it was due.
+    #[must_use]
+    pub fn new(began_us: u64, limit_us: u64) -> Self {
+        Self { began_us, limit_us, bins: Vec::new() }
+    }
+
+    fn bin(&mut self, due_us: u64) -> Option<&mut Bin> {
+        let index = usize::try_from(due_us.checked_sub(self.began_us)? / BIN_US).ok()?;
+        if index >= self.bins.len() {
+            self.bins.resize(index + 1, Bin::default());
+        }
+        self.bins.get_mut(index)
+    }
+
+    /// A message fell due.
+    pub fn offered(&mut self, due_us: u64) {
+        if let Some(bin) = self.bin(due_us) {
+            bin.offered += 1;
+        }
+    }
+
+    /// A message that fell due at `due_us` was delivered for the first time.
+    pub fn delivered(&mut self, due_us: u64, response_us: u64) {
+        if response_us <= self.limit_us
+            && let Some(bin) = self.bin(due_us)
+        {
+            bin.in_time += 1;
+        }
+    }
+
+    /// How long after the fault's end the bystanders were back, in µs, as far as can be told at `now_us`;
+    /// absent when they are not, or when no message fell due.
+    #[must_use]
+    pub fn back_after_us(&self, now_us: u64) -> Option<u64> {
+        let told_until_us = now_us.saturating_sub(self.began_us).saturating_sub(self.limit_us);
+        let told_bins = usize::try_from(told_until_us / BIN_US).ok()?.min(self.bins.len());
+        let is_back = |window: &[Bin]| {
+            let offered: u64 = window.iter().map(|bin| bin.offered).sum();
+            let in_time: u64 = window.iter().map(|bin| bin.in_time).sum();
+            offered > 0 && in_time * 100 >= offered * 99
+        };
+        let first = self.bins[..told_bins].windows(WINDOW_BINS).position(is_back)?;
+        Some(first as u64 * BIN_US)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RecoveryWatch;
+
+    /// One message every 10 ms from 1,000,000 µs on, the response given by `response_us`.
+    fn watch(seconds: u64, response_us: impl Fn(u64) -> Option<u64>) -> RecoveryWatch {
+        let mut watch = RecoveryWatch::new(1_000_000, 2_000);
+        for due_us in (1_000_000..1_000_000 + seconds * 1_000_000).step_by(10_000) {
+            watch.offered(due_us);
+            if let Some(response_us) = response_us(due_us - 1_000_000) {
+                watch.delivered(due_us, response_us);
+            }
+        }
+        watch
+    }
+
+    #[test]
+    fn bystanders_that_were_never_harmed_are_back_at_once_after_one_second() {
+        let watch = watch(2, |_| Some(900));
+        assert_eq!(watch.back_after_us(1_900_000), None);
+        assert_eq!(watch.back_after_us(2_002_000), Some(0));
+    }
+
+    #[test]
+    fn the_recovery_time_is_the_start_of_the_first_good_second() {
+        let late_for = |us: u64| move |due: u64| Some(if due < us { 50_000 } else { 900 });
+        assert_eq!(watch(5, late_for(2_300_000)).back_after_us(6_100_000), Some(2_300_000));
+        // One late message in a hundred is the baseline's own share.
+        assert_eq!(
+            watch(5, |due| Some(if due == 10_000 { 50_000 } else { 900 })).back_after_us(6_100_000),
+            Some(0)
+        );
+        assert_eq!(
+            watch(5, |due| Some(if due < 20_000 { 50_000 } else { 900 })).back_after_us(6_100_000),
+            Some(100_000)
+        );
+    }
+
+    #[test]
+    fn messages_that_never_come_or_none_at_all_are_no_recovery() {
+        assert_eq!(watch(5, |_| None).back_after_us(20_000_000), None);
+        assert_eq!(RecoveryWatch::new(0, 10).back_after_us(20_000_000), None);
+        assert_eq!(watch(5, |_| Some(2_001)).back_after_us(20_000_000), None);
+    }
+}

@@ -1,0 +1,615 @@
+//! A run, from its settings to its judged record. Every tool is this with another plan, other faults and other
+//! checks.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::sleep;
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_wire::{ConnectOptions, Endpoint};
+
+use crate::broker_process::{BrokerProcess, own_cpu_us};
+use crate::bystander::BystanderSettings;
+use crate::clock::RunClock;
+use crate::collector::{Collector, CollectorLinks, REPORTS, Report};
+use crate::connections::OpenConnections;
+use crate::error::RunError;
+use crate::fault::{Fault, Stage};
+use crate::honest_thread::{HonestLinks, HonestSettings, HonestThread};
+use crate::limits::{Demand, Supply, raise_descriptor_limit, shortages};
+use crate::live::{Live, Observer};
+use crate::metric::Percentiles;
+use crate::phase::{Phase, PhaseTrack};
+use crate::plan::Schedule;
+use crate::preflight::{Unfit, try_version};
+use crate::pulse::Pulse;
+use crate::record::{
+    BrokerOrigin, BrokerRecord, Completeness, FORMAT_VERSION, GeneratorRecord, Record, Setting, ToolRecord,
+    VersionRecord,
+};
+use crate::recorder::Recorder;
+use crate::seed::Seed;
+use crate::stop::{Stop, StopReason};
+use crate::summary::{Ended, Measured, summarise};
+use crate::target::{BrokerChoice, SourceAddresses, Target, TargetSettings};
+use crate::verdict::{Check, judge};
+use crate::witness::Witness;
+use crate::worker::{Job, Worked, Workers};
+use crate::{host, own_share, owned_broker::OwnedBroker};
+
+/// How long honest clients may take to come up.
+const READY_WITHIN: Duration = Duration::from_secs(15);
+/// How long a proof message to the witness may take.
+const PROOF_WITHIN: Duration = Duration::from_secs(3);
+/// How often the run looks whether a phase is over, and how often it shows itself.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const SHOW_EVERY: u32 = 10;
+/// How much a response may take beyond the baseline's p99 and count as recovered: a tick of a runtime's timer.
+const RECOVERY_TOLERANCE_US: u64 = 1_000;
+
+/// How long the phases last.
+#[derive(Clone, Copy, Debug)]
+pub struct PhaseSettings {
+    /// Warm-up; nothing of it is counted.
+    pub warmup: Duration,
+    /// Baseline.
+    pub baseline: Duration,
+    /// Longest time that the bystanders are given to be back.
+    pub recovery: Duration,
+}
+
+/// Everything about a run, validated. Nothing has been sent.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    /// The program.
+    pub tool: ToolRecord,
+    /// The command line without secrets, for the record.
+    pub command: Vec<String>,
+    /// All settings with their source, for the record.
+    pub settings: BTreeMap<String, Setting>,
+    /// The broker.
+    pub target: TargetSettings,
+    /// The phases.
+    pub phases: PhaseSettings,
+    /// Attempts per case, their rate in all, and how they are spread.
+    pub schedule: ScheduleSettings,
+    /// Clients that may misbehave at the same time.
+    pub clients: NonZeroU32,
+    /// Worker threads.
+    pub threads: NonZeroU32,
+    /// The bystanders.
+    pub bystanders: BystanderSettings,
+    /// How long the broker has to react.
+    pub reaction_timeout: Duration,
+    /// How long the witness waits for a Will.
+    pub will_wait: Duration,
+    /// Prefix of all ClientIDs.
+    pub client_id_prefix: String,
+    /// The seed.
+    pub seed: Seed,
+    /// The record's folder.
+    pub output: PathBuf,
+    /// Lines in `attempts.ndjson` at the most.
+    pub attempts_max: u64,
+    /// Process id of the broker, when the user gave it.
+    pub broker_pid: Option<u32>,
+    /// The checks.
+    pub checks: Vec<Check>,
+}
+
+/// When attempts fall due.
+#[derive(Clone, Copy, Debug)]
+pub struct ScheduleSettings {
+    /// Attempts of each case.
+    pub attempts_per_case: u64,
+    /// Attempts per second in all.
+    pub per_second: f64,
+    /// How they are spread.
+    pub arrival: crate::plan::Arrival,
+}
+
+/// Makes the faults for the versions that the broker speaks.
+pub type MakeFaults = dyn Fn(&[ProtocolVersion]) -> Vec<Arc<dyn Fault>>;
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Everything it saw, judged.
+    pub record: Record,
+    /// The record's folder.
+    pub directory: PathBuf,
+}
+
+/// Makes a run.
+///
+/// # Errors
+/// [`RunError`] when it could not be begun, or when we are at fault. What the broker does is never an error: it
+/// is in the record.
+pub fn run(
+    experiment: &Experiment,
+    faults: &MakeFaults,
+    observer: &mut dyn Observer,
+) -> Result<Finished, RunError> {
+    let supply = Supply { descriptors: raise_descriptor_limit(), ports: host::port_range() };
+    let mistakes = shortages(demand(experiment), supply);
+    if !mistakes.is_empty() {
+        return Err(RunError::Usage(mistakes));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::Environment(format!("cannot start a runtime: {error}")))?;
+    runtime.block_on(async {
+        let stop = Stop::default();
+        let interrupt = tokio::spawn(raise_on_interrupt(stop.clone()));
+        let finished = conduct(experiment, faults, observer, stop, supply.descriptors).await;
+        interrupt.abort();
+        observer.end();
+        finished
+    })
+}
+
+fn demand(experiment: &Experiment) -> Demand {
+    Demand {
+        clients: u64::from(experiment.clients.get()),
+        bystander_pairs: experiment.bystanders.pairs,
+        threads: u64::from(experiment.threads.get()) + 1,
+        sources: experiment.target.sources.len() as u64,
+    }
+}
+
+/// The first interrupt ends the run in order; the second ends the process.
+async fn raise_on_interrupt(stop: Stop) {
+    let interrupted = |signal: tokio::signal::unix::SignalKind| tokio::signal::unix::signal(signal);
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        interrupted(tokio::signal::unix::SignalKind::interrupt()),
+        interrupted(tokio::signal::unix::SignalKind::terminate()),
+    ) else {
+        return;
+    };
+    let mut before = false;
+    loop {
+        tokio::select! {
+            _signal = interrupt.recv() => {}
+            _signal = terminate.recv() => {}
+        }
+        if before {
+            std::process::exit(i32::from(crate::exit::Exit::Interrupted.code()));
+        }
+        before = true;
+        stop.raise(StopReason::Interrupted);
+    }
+}
+
+/// The broker, found or started, and what it answered.
+struct Broker {
+    owned: Option<OwnedBroker>,
+    endpoint: Endpoint,
+    spoken: Vec<ProtocolVersion>,
+    record: BrokerRecord,
+}
+
+async fn conduct(
+    experiment: &Experiment,
+    make_faults: &MakeFaults,
+    observer: &mut dyn Observer,
+    stop: Stop,
+    descriptor_limit: u64,
+) -> Result<Finished, RunError> {
+    let recorder = Recorder::create(&experiment.output, experiment.attempts_max)?;
+    let conducted =
+        Conductor::prepare(experiment, make_faults, observer, stop, descriptor_limit, recorder).await;
+    match conducted {
+        Ok(conductor) => conductor.conduct(observer).await,
+        Err(error) => {
+            // Nothing was sent but a CONNECT: an empty record would only be in the way.
+            let _best_effort = remove_empty_record(&experiment.output);
+            Err(error)
+        }
+    }
+}
+
+fn remove_empty_record(directory: &std::path::Path) -> std::io::Result<()> {
+    use crate::recorder::{ATTEMPTS_NDJSON, METRICS_HLOG, TIMELINE_CSV};
+    for name in [ATTEMPTS_NDJSON, METRICS_HLOG, TIMELINE_CSV] {
+        std::fs::remove_file(directory.join(name))?;
+    }
+    std::fs::remove_dir(directory)
+}
+
+async fn find_broker(experiment: &Experiment, options: &ConnectOptions) -> Result<Broker, RunError> {
+    let settings = &experiment.target;
+    let (owned, target, origin) = match &settings.broker {
+        BrokerChoice::Embedded => {
+            let owned = OwnedBroker::embedded()?;
+            let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
+            (Some(owned), target, BrokerOrigin::Embedded)
+        }
+        BrokerChoice::SpawnMosquitto => {
+            let owned = OwnedBroker::mosquitto()?;
+            let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
+            (Some(owned), target, BrokerOrigin::Spawned)
+        }
+        BrokerChoice::Host { host, port } => {
+            let mut target = Target::resolve(host, *port, settings.owned_host.as_deref())?;
+            target.prefer_reachable(options).await;
+            (None, target, BrokerOrigin::External)
+        }
+    };
+    let endpoint = target.endpoint();
+    let (spoken, versions) = try_versions(experiment, endpoint, options).await?;
+    let record = BrokerRecord {
+        origin,
+        name: owned.as_ref().map(|owned| owned.name.to_owned()),
+        target: target.name,
+        address: endpoint.address.to_string(),
+        pid: owned.as_ref().map(OwnedBroker::pid).or(experiment.broker_pid),
+        versions,
+        sys_version: None,
+        exit: None,
+    };
+    Ok(Broker { owned, endpoint, spoken, record })
+}
+
+async fn try_versions(
+    experiment: &Experiment,
+    endpoint: Endpoint,
+    options: &ConnectOptions,
+) -> Result<(Vec<ProtocolVersion>, Vec<VersionRecord>), RunError> {
+    let settings = &experiment.target;
+    let (mut spoken, mut records, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
+    for version in &settings.versions {
+        let client_id = format!("{}pre{}", experiment.client_id_prefix, version.level());
+        match try_version(endpoint, options, &settings.credentials, &client_id, *version).await {
+            Ok(record) => {
+                spoken.push(*version);
+                records.push(record);
+            }
+            Err(Unfit::VersionRefused(why)) => {
+                refusals.push(format!("MQTT {version}: {why}"));
+                records.push(VersionRecord {
+                    version: version.to_string(),
+                    spoken: false,
+                    why_not: Some(why),
+                    connack_properties: BTreeMap::new(),
+                    connack_time_us: None,
+                });
+            }
+            Err(Unfit::Unusable(why)) => return Err(RunError::Environment(why)),
+        }
+    }
+    if spoken.is_empty() || (settings.versions_required && !refusals.is_empty()) {
+        return Err(RunError::Environment(format!(
+            "the broker does not speak what the run needs: {}; choose with -V",
+            refusals.join("; ")
+        )));
+    }
+    Ok((spoken, records))
+}
+
+/// A run under way.
+struct Conductor<'a> {
+    experiment: &'a Experiment,
+    broker: Broker,
+    clock: RunClock,
+    phases: PhaseTrack,
+    stop: Stop,
+    live: Arc<Mutex<Live>>,
+    faults: Arc<[Arc<dyn Fault>]>,
+    schedule: Arc<Schedule>,
+    honest: HonestThread,
+    collector: Collector,
+    reports: mpsc::Sender<Report>,
+    job: Job,
+    begun: Record,
+    witness: Witness,
+    witness_proved: bool,
+}
+
+impl<'a> Conductor<'a> {
+    async fn prepare(
+        experiment: &'a Experiment,
+        make_faults: &MakeFaults,
+        observer: &mut dyn Observer,
+        stop: Stop,
+        descriptor_limit: u64,
+        recorder: Recorder,
+    ) -> Result<Self, RunError> {
+        let options = ConnectOptions {
+            connect_timeout: experiment.target.connect_timeout,
+            source: experiment.target.sources.first().copied(),
+            ..ConnectOptions::default()
+        };
+        let broker = find_broker(experiment, &options).await?;
+        announce(&broker, experiment, observer);
+        let own_share = own_share::measure().await;
+        let faults: Arc<[Arc<dyn Fault>]> = make_faults(&broker.spoken).into();
+        let schedule = Arc::new(schedule(experiment, &faults)?);
+        let (clock, phases, pulse) = (RunClock::start(), PhaseTrack::default(), Pulse::default());
+        let (witness, connections) = (Witness::default(), OpenConnections::default());
+        let topic_root: Arc<str> =
+            format!("ungraceful/{:016x}", experiment.seed.0 ^ clock.started().as_second().cast_unsigned())
+                .into();
+        let (reports, reported) = mpsc::channel(REPORTS);
+        let links = HonestLinks {
+            clock,
+            phases: phases.clone(),
+            pulse: pulse.clone(),
+            witness: witness.clone(),
+            reports: reports.clone(),
+        };
+        let mut honest = HonestThread::start(honest_settings(experiment, &broker, &topic_root), links)?;
+        honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
+        let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
+        let live = Arc::new(Mutex::new(Live { attempts_planned: schedule.plan.len(), ..Live::default() }));
+        let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit);
+        let collector_links = CollectorLinks {
+            clock,
+            stop: stop.clone(),
+            connections: connections.clone(),
+            broker: broker.record.pid.map(BrokerProcess::new),
+            live: Arc::clone(&live),
+        };
+        let collector = Collector::start(recorder, &begun, collector_links, reported)?;
+        let job = Job {
+            schedule: Arc::clone(&schedule),
+            faults: Arc::clone(&faults),
+            stage: Stage {
+                endpoint: broker.endpoint,
+                options,
+                sources: SourceAddresses::new(&experiment.target.sources),
+                credentials: experiment.target.credentials.clone(),
+                clock,
+                pulse,
+                witness: witness_proved.then(|| witness.clone()),
+                stop: stop.clone(),
+                connections,
+                topic_root,
+                reaction_timeout: experiment.reaction_timeout,
+                will_wait: experiment.will_wait,
+            },
+            phases: phases.clone(),
+            clients: Arc::new(Semaphore::new(
+                usize::try_from(experiment.clients.get()).unwrap_or(usize::MAX),
+            )),
+            client_id_prefix: format!("{}{:05x}x", experiment.client_id_prefix, experiment.seed.0 & 0xF_FFFF)
+                .into(),
+            began_us: 0,
+            reports: reports.clone(),
+        };
+        Ok(Self {
+            experiment,
+            broker,
+            clock,
+            phases,
+            stop,
+            live,
+            faults,
+            schedule,
+            honest,
+            collector,
+            reports,
+            job,
+            begun,
+            witness,
+            witness_proved,
+        })
+    }
+
+    async fn conduct(mut self, observer: &mut dyn Observer) -> Result<Finished, RunError> {
+        let settings = self.experiment.phases;
+        self.honest.begin();
+        self.enter(Phase::Warmup, Some(settings.warmup), observer);
+        self.wait(settings.warmup, observer).await;
+        self.enter(Phase::Baseline, Some(settings.baseline), observer);
+        let cpu_before = own_cpu_us();
+        self.wait(settings.baseline, observer).await;
+        let worked = self.fault_phase(observer).await?;
+        let (recovery_limit_us, recovery_time_us) = self.recovery_phase(observer).await;
+        let cpu_us = own_cpu_us().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
+        if self.witness_proved && self.stop.reason().is_none() {
+            self.witness_proved = self.honest.prove_witness(PROOF_WITHIN).await;
+        }
+        let ended_us = self.clock.now_us();
+        let exit = self.broker.owned.as_mut().and_then(OwnedBroker::exit);
+        let honest = self.honest.drain()?;
+        // The collector ends when nobody can report any more.
+        drop((self.job, self.reports));
+        let collected = self.collector.finish()?;
+        let ended =
+            Ended { ended_us, recovery_limit_us, recovery_time_us, cpu_us, worked, broker_exit: exit };
+        let measured = Measured {
+            whole: &collected.whole,
+            tallies: &collected.tallies,
+            honest: &honest,
+            attempts: collected.recorder.attempts(),
+            witness_proved: self.witness_proved,
+            witness: &self.witness,
+        };
+        let cases: Vec<_> = self.faults.iter().map(|fault| fault.case()).collect();
+        let mut record =
+            summarise(self.begun, self.experiment, &self.phases, &self.schedule, &cases, &measured, &ended);
+        complete(&mut record, self.stop.reason());
+        judge(&mut record, &self.experiment.checks);
+        let mut recorder = collected.recorder;
+        recorder.run_json(&record);
+        if let Some(trouble) = recorder.trouble() {
+            complete(&mut record, Some(StopReason::RecordFailed(trouble.to_owned())));
+        }
+        Ok(Finished { record, directory: recorder.directory().to_owned() })
+    }
+
+    fn enter(&self, phase: Phase, expected: Option<Duration>, observer: &mut dyn Observer) {
+        self.phases.begin(phase, self.clock.now_us());
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.phase = Some(phase);
+        live.phase_expected_us = expected.map(crate::clock::micros);
+        observer.view(&live);
+    }
+
+    /// Waits for `time`, or until the run stops.
+    async fn wait(&self, time: Duration, observer: &mut dyn Observer) {
+        let until_us = self.clock.now_us() + crate::clock::micros(time);
+        self.wait_until(observer, |now_us| now_us >= until_us).await;
+    }
+
+    /// Waits until `is_over`, or until the run stops; shows the run meanwhile.
+    async fn wait_until(&self, observer: &mut dyn Observer, is_over: impl Fn(u64) -> bool) {
+        let began_us = self.clock.now_us();
+        let mut looks = 0_u32;
+        while self.stop.reason().is_none() && !is_over(self.clock.now_us()) {
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                _reason = self.stop.raised() => {}
+            }
+            looks += 1;
+            if looks.is_multiple_of(SHOW_EVERY) {
+                let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+                live.phase_elapsed_us = self.clock.now_us().saturating_sub(began_us);
+                observer.view(&live);
+            }
+        }
+    }
+
+    async fn fault_phase(&mut self, observer: &mut dyn Observer) -> Result<Worked, RunError> {
+        if self.stop.reason().is_some() {
+            return Ok(Worked::default());
+        }
+        self.enter(Phase::Fault, Some(self.schedule.plan.span()), observer);
+        self.job.began_us = self.phases.begun_us(Phase::Fault).unwrap_or_else(|| self.clock.now_us());
+        let workers = Workers::start(&self.job, self.experiment.threads)?;
+        self.wait_until(observer, |_now| workers.are_done()).await;
+        // When the run stops, attempts still under way cure what they opened; each of their waits is bounded.
+        while !workers.are_done() {
+            sleep(LOOK_EVERY).await;
+        }
+        workers.join()
+    }
+
+    /// Waits for the bystanders to be back. Returns the limit they had to keep, and after how long they did.
+    async fn recovery_phase(&self, observer: &mut dyn Observer) -> (Option<u64>, Option<u64>) {
+        if self.stop.reason().is_some() {
+            return (None, None);
+        }
+        self.enter(Phase::Recovery, Some(self.experiment.phases.recovery), observer);
+        let (Some(limit_us), Some(began_us)) =
+            (self.recovery_limit_us(), self.phases.begun_us(Phase::Recovery))
+        else {
+            return (None, None);
+        };
+        self.honest.watch_recovery(began_us, limit_us);
+        let until_us = began_us + crate::clock::micros(self.experiment.phases.recovery);
+        self.wait_until(observer, |now_us| now_us >= until_us || self.honest.back_after_us(now_us).is_some())
+            .await;
+        (Some(limit_us), self.honest.back_after_us(self.clock.now_us()))
+    }
+
+    /// The baseline's p99, or its maximum when there are too few samples, and the tolerance; absent when no
+    /// bystander message was delivered in the baseline.
+    fn recovery_limit_us(&self) -> Option<u64> {
+        let baseline = self.live.lock().unwrap_or_else(PoisonError::into_inner).baseline_response_time;
+        Some(baseline.p99_us.or(baseline.max_us)? + RECOVERY_TOLERANCE_US)
+    }
+}
+
+fn announce(broker: &Broker, experiment: &Experiment, observer: &mut dyn Observer) {
+    let name = broker.record.name.as_deref().unwrap_or("broker");
+    let versions: Vec<String> = broker.spoken.iter().map(ToString::to_string).collect();
+    observer.note(&format!(
+        "{} → {name} at {}, MQTT {}, seed {}",
+        experiment.tool.name,
+        broker.record.target,
+        versions.join(" and "),
+        experiment.seed
+    ));
+    for version in broker.record.versions.iter().filter(|version| !version.spoken) {
+        let why = version.why_not.as_deref().unwrap_or_default();
+        observer.note(&format!("MQTT {} is left out: {why}", version.version));
+    }
+}
+
+fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedule, RunError> {
+    let settings = experiment.schedule;
+    let cases = u16::try_from(faults.len())
+        .map_err(|_too_many| RunError::Bug("more cases than a schedule can hold".to_owned()))?;
+    Ok(Schedule::new(
+        cases,
+        settings.attempts_per_case,
+        settings.per_second,
+        settings.arrival,
+        experiment.seed,
+    ))
+}
+
+fn honest_settings(experiment: &Experiment, broker: &Broker, topic_root: &Arc<str>) -> HonestSettings {
+    // The newest version that both speak.
+    let version = broker.spoken.iter().copied().max().unwrap_or(ProtocolVersion::V5);
+    HonestSettings {
+        address: broker.endpoint.address,
+        version,
+        credentials: experiment.target.credentials.clone(),
+        connect_timeout: experiment.target.connect_timeout,
+        client_id_prefix: format!("{}{:05x}", experiment.client_id_prefix, experiment.seed.0 & 0xF_FFFF),
+        topic_root: Arc::clone(topic_root),
+        run: experiment.seed.0,
+        bystanders: experiment.bystanders.clone(),
+    }
+}
+
+/// The record as it stands when the run begins: readable, and saying that it is partial.
+fn begin_record(
+    experiment: &Experiment,
+    broker: &Broker,
+    clock: &RunClock,
+    own_share: Percentiles,
+    descriptor_limit: u64,
+) -> Record {
+    Record {
+        format_version: FORMAT_VERSION,
+        completeness: Completeness::Partial,
+        incomplete_because: Some("the run has not ended, or was cut short".to_owned()),
+        tool: experiment.tool.clone(),
+        command: experiment.command.clone(),
+        settings: experiment.settings.clone(),
+        seed: experiment.seed.0,
+        started_utc: clock.started().to_string(),
+        duration_us: 0,
+        host: host::facts(descriptor_limit, u64::from(experiment.threads.get())),
+        broker: broker.record.clone(),
+        phases: Vec::new(),
+        attempts: crate::record::AttemptsRecord::default(),
+        cases: Vec::new(),
+        reaction_time: Percentiles::default(),
+        bystanders: None,
+        witness: None,
+        generator: GeneratorRecord {
+            schedule_slip: Percentiles::default(),
+            loop_lag: Percentiles::default(),
+            own_share,
+            cpu_us: None,
+            attempts_waited_for_a_client: 0,
+            bottlenecks: Vec::new(),
+        },
+        metrics: Vec::new(),
+        verdicts: Vec::new(),
+    }
+}
+
+fn complete(record: &mut Record, reason: Option<StopReason>) {
+    let (completeness, because) = match reason {
+        None => (Completeness::Complete, None),
+        Some(StopReason::Interrupted) => {
+            (Completeness::Interrupted, Some("the run was interrupted by a signal".to_owned()))
+        }
+        Some(StopReason::BrokerDown(what)) => {
+            (Completeness::BrokerDown, Some(format!("the broker went down: {what}")))
+        }
+        Some(StopReason::RecordFailed(what)) => (Completeness::RecordFailed, Some(what)),
+    };
+    record.completeness = completeness;
+    record.incomplete_because = because;
+}

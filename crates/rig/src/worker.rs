@@ -1,0 +1,198 @@
+//! A worker: one thread with its own runtime and its own stripe of the plan. Workers share nothing but the
+//! number of clients that may misbehave at once.
+
+use std::num::NonZeroU32;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::timeout;
+
+use crate::collector::{Report, Source};
+use crate::error::RunError;
+use crate::fault::{AttemptLog, Fault, Stage};
+use crate::loop_lag;
+use crate::meter::Meter;
+use crate::metric::Metric;
+use crate::pacer::Pacer;
+use crate::phase::{Phase, PhaseTrack};
+use crate::plan::{Due, Schedule, Stripe};
+
+const REPORT_EVERY: Duration = Duration::from_secs(1);
+/// How late an attempt may be begun because all clients are busy; beyond, it is dropped and counted.
+const LATE_MAX: Duration = Duration::from_secs(5);
+
+/// What every worker of a run needs.
+#[derive(Clone, Debug)]
+pub(crate) struct Job {
+    pub(crate) schedule: Arc<Schedule>,
+    pub(crate) faults: Arc<[Arc<dyn Fault>]>,
+    pub(crate) stage: Stage,
+    pub(crate) phases: PhaseTrack,
+    pub(crate) clients: Arc<Semaphore>,
+    pub(crate) client_id_prefix: Arc<str>,
+    /// When the fault phase began, in µs since the run's start.
+    pub(crate) began_us: u64,
+    pub(crate) reports: mpsc::Sender<Report>,
+}
+
+/// The workers of a run.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    threads: Vec<JoinHandle<Result<Worked, RunError>>>,
+}
+
+/// What a worker tells at its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Worked {
+    /// Attempts that had to wait because all clients were busy.
+    pub(crate) waited_for_a_client: u64,
+}
+
+impl Workers {
+    /// Starts `count` workers.
+    pub(crate) fn start(job: &Job, count: NonZeroU32) -> Result<Self, RunError> {
+        let threads = Stripe::all(count)
+            .map(|stripe| {
+                let job = job.clone();
+                std::thread::Builder::new()
+                    .name(format!("worker-{}", stripe.number))
+                    .spawn(move || work(job, stripe))
+                    .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { threads })
+    }
+
+    /// Whether every worker has carried out its stripe.
+    pub(crate) fn are_done(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for all workers.
+    pub(crate) fn join(self) -> Result<Worked, RunError> {
+        let mut sum = Worked::default();
+        for thread in self.threads {
+            let worked = thread.join().map_err(|_panic| RunError::Bug("a worker panicked".to_owned()))??;
+            sum.waited_for_a_client += worked.waited_for_a_client;
+        }
+        Ok(sum)
+    }
+}
+
+fn work(job: Job, stripe: Stripe) -> Result<Worked, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| RunError::Environment(format!("cannot start a runtime: {error}")))?;
+    LocalSet::new().block_on(&runtime, async move {
+        let meter = Meter::default();
+        let source = Source::Worker(stripe.number);
+        let mut background = JoinSet::new();
+        background.spawn_local(loop_lag::measure(meter.clone(), job.stage.clock, job.phases.clone()));
+        background.spawn_local(report(meter.clone(), source, job.reports.clone()));
+        let worker = Rc::new(Worker { job, meter, source });
+        let worked = worker.carry_out(stripe).await?;
+        let last = Report::Interval(source, worker.meter.take());
+        let _collector_is_gone = worker.job.reports.send(last).await;
+        Ok(worked)
+    })
+}
+
+async fn report(meter: Meter, source: Source, reports: mpsc::Sender<Report>) {
+    loop {
+        tokio::time::sleep(REPORT_EVERY).await;
+        if reports.send(Report::Interval(source, meter.take())).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Worker {
+    job: Job,
+    meter: Meter,
+    source: Source,
+}
+
+impl Worker {
+    async fn carry_out(self: &Rc<Self>, stripe: Stripe) -> Result<Worked, RunError> {
+        let mut pacer =
+            Pacer::new().map_err(|error| RunError::Environment(format!("cannot make a timer: {error}")))?;
+        let mut attempts = JoinSet::new();
+        let mut worked = Worked::default();
+        let began = self.job.stage.clock.at(self.job.began_us);
+        let stop = &self.job.stage.stop;
+        for due in self.job.schedule.plan.stripe(stripe) {
+            let due_at = began + due.after;
+            let woke = tokio::select! {
+                biased;
+                _reason = stop.raised() => break,
+                woke = pacer.until(due_at) => woke,
+            };
+            self.meter.record(Metric::ScheduleSlip, Phase::Fault, woke.saturating_duration_since(due_at));
+            let permit = match Arc::clone(&self.job.clients).try_acquire_owned() {
+                Ok(permit) => Some(permit),
+                Err(_all_busy) => {
+                    worked.waited_for_a_client += 1;
+                    self.wait_for_a_client(due_at + LATE_MAX).await
+                }
+            };
+            match permit {
+                Some(permit) => {
+                    attempts.spawn_local(Rc::clone(self).attempt(due, permit));
+                }
+                None => self.meter.count(Phase::Fault, |counters| counters.attempts_dropped += 1),
+            }
+            // Ended attempts are let go of as the plan proceeds.
+            while attempts.try_join_next().is_some() {}
+        }
+        while let Some(ended) = attempts.join_next().await {
+            ended.map_err(|error| RunError::Bug(format!("an attempt panicked: {error}")))?;
+        }
+        Ok(worked)
+    }
+
+    async fn wait_for_a_client(&self, latest: std::time::Instant) -> Option<OwnedSemaphorePermit> {
+        let left = latest.saturating_duration_since(ungraceful_wire::clock::now());
+        let free = timeout(left, Arc::clone(&self.job.clients).acquire_owned());
+        tokio::select! {
+            biased;
+            _reason = self.job.stage.stop.raised() => None,
+            free = free => free.ok()?.ok(),
+        }
+    }
+
+    async fn attempt(self: Rc<Self>, due: Due, permit: OwnedSemaphorePermit) {
+        let job = &self.job;
+        let fault = &job.faults[job.schedule.case_of(due.index)];
+        let clock = &job.stage.clock;
+        let due_us = job.began_us + crate::clock::micros(due.after);
+        let client_id = format!("{}{:06x}", job.client_id_prefix, due.index);
+        self.meter.count(Phase::Fault, |counters| counters.attempts_started += 1);
+        let log = AttemptLog::begin(due.index, fault.case(), client_id, Phase::Fault, due_us, clock)
+            .occupying(permit);
+        let attempt = fault.attempt(&job.stage, log).await;
+        self.measure(&attempt);
+        let _collector_is_gone = job.reports.send(Report::Attempt(self.source, Box::new(attempt))).await;
+    }
+
+    fn measure(&self, attempt: &crate::attempt::Attempt) {
+        let record = |metric, us: Option<u64>| {
+            if let Some(us) = us {
+                self.meter.record(metric, Phase::Fault, Duration::from_micros(us));
+            }
+        };
+        record(Metric::ReactionTime, attempt.reaction_time_us());
+        record(Metric::TimeToClose, attempt.time_to_close_us());
+        record(Metric::WillTime, attempt.will_time_us());
+        record(Metric::ConnackTime, attempt.connack_time_us());
+        self.meter.count(Phase::Fault, |counters| {
+            counters.attempts_finished += 1;
+            counters.reactions += attempt.reactions.len() as u64;
+        });
+    }
+}

@@ -1,0 +1,16 @@
+//! Notes the commit that the binaries are built from, for the records they write.
+
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=../../.git/HEAD");
+    println!("cargo::rerun-if-changed=../../.git/refs/heads");
+    let git = Command::new("git").args(["rev-parse", "--short=12", "HEAD"]).output();
+    let commit = git
+        .ok()
+        .filter(|output| output.status.success())
+        .and_then(|output| String::from_utf8(output.stdout).ok());
+    if let Some(commit) = commit {
+        println!("cargo::rustc-env=UNGRACEFUL_COMMIT={}", commit.trim());
+    }
+}

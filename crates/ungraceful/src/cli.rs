@@ -1,0 +1,7 @@
+//! The command line: flags that mean the same in every tool, also given in a file or in the environment, and
+//! checked together before the first packet.
+
+pub mod common;
+pub mod given;
+pub mod parse;
+pub mod target;

@@ -1,0 +1,167 @@
+//! Values as they were given: a value that can't be read is kept as a mistake, so that all mistakes of a call are
+//! told together and not one by one.
+
+use std::convert::Infallible;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_rig::error::Mistake;
+use ungraceful_rig::plan::Arrival;
+
+/// A value that was given, readable or not.
+#[derive(Clone, Debug)]
+pub struct Given<T>(Result<T, String>);
+
+impl<T: Readable> FromStr for Given<T> {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(T::read(text)))
+    }
+}
+
+impl<T: Clone> Given<T> {
+    /// The value; or absent, with the mistake told.
+    pub fn take(&self, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<T> {
+        match &self.0 {
+            Ok(value) => Some(value.clone()),
+            Err(what) => {
+                mistakes.push(Mistake::new(flag, what));
+                None
+            }
+        }
+    }
+}
+
+/// What can be read from the command line.
+pub trait Readable: Sized + Clone + Send + Sync + 'static {
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right.
+    fn read(text: &str) -> Result<Self, String>;
+}
+
+/// A time with its unit, such as `250ms` or `1m 30s`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Time(pub Duration);
+
+impl Readable for Time {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.trim() == "0" {
+            return Ok(Self(Duration::ZERO));
+        }
+        humantime::parse_duration(text).map(Self).map_err(|error| {
+            format!("{text:?} is no time ({error}); write one with its unit, such as 250ms, 5s or 1m")
+        })
+    }
+}
+
+/// A rate per second, such as `100` or `100/s`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PerSecond(pub f64);
+
+impl Readable for PerSecond {
+    fn read(text: &str) -> Result<Self, String> {
+        const MAX: f64 = 100_000.0;
+        let number = text.trim().trim_end_matches("/s");
+        let (number, factor) =
+            number.strip_suffix(['k', 'K']).map_or((number, 1.0), |number| (number, 1_000.0));
+        match number.trim().parse::<f64>().map(|rate| rate * factor) {
+            Ok(rate) if rate > 0.0 && rate <= MAX => Ok(Self(rate)),
+            Ok(rate) if rate > MAX => {
+                Err(format!("{text} per second is more than the {MAX} that a run may have"))
+            }
+            Ok(_) => Err(format!("{text:?} is no rate above 0; write one per second, such as 100 or 100/s")),
+            Err(_) => Err(format!("{text:?} is no rate; write one per second, such as 100 or 100/s")),
+        }
+    }
+}
+
+/// A whole number between two bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Whole<const MIN: u64, const MAX: u64>(pub u64);
+
+impl<const MIN: u64, const MAX: u64> Readable for Whole<MIN, MAX> {
+    fn read(text: &str) -> Result<Self, String> {
+        match text.trim().replace('_', "").parse::<u64>() {
+            Ok(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
+            _ => Err(format!("{text:?} is not in range; give a whole number from {MIN} to {MAX}")),
+        }
+    }
+}
+
+impl Readable for ProtocolVersion {
+    fn read(text: &str) -> Result<Self, String> {
+        text.trim()
+            .parse()
+            .map_err(|_unknown| format!("{text:?} is no version we speak; give 3.1.1 (or 4), or 5 (or 5.0)"))
+    }
+}
+
+impl Readable for QoS {
+    fn read(text: &str) -> Result<Self, String> {
+        let number = text.trim().parse::<u8>().ok();
+        number
+            .and_then(|number| Self::try_from(number).ok())
+            .ok_or_else(|| format!("{text:?} is no QoS; give 0, 1 or 2"))
+    }
+}
+
+impl Readable for Arrival {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "uniform" => Ok(Self::Uniform),
+            "poisson" => Ok(Self::Poisson),
+            _ => Err(format!("{text:?} is no arrival; give uniform or poisson")),
+        }
+    }
+}
+
+/// Anything that the standard library reads and that needs no bound of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(pub std::net::IpAddr);
+
+impl Readable for Address {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map(Self)
+            .map_err(|_| format!("{text:?} is no IP address of this machine; give one such as 127.0.0.2"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{PerSecond, Readable, Time, Whole};
+
+    #[test]
+    fn times_need_a_unit_but_for_zero() {
+        assert_eq!(Time::read("250ms"), Ok(Time(Duration::from_millis(250))));
+        assert_eq!(Time::read("1m 30s"), Ok(Time(Duration::from_secs(90))));
+        assert_eq!(Time::read("0"), Ok(Time(Duration::ZERO)));
+        for wrong in ["5", "", "-1s", "soon", "1 parsec"] {
+            assert!(Time::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn rates_are_positive_and_bounded() {
+        assert_eq!(PerSecond::read("100/s"), Ok(PerSecond(100.0)));
+        assert_eq!(PerSecond::read("0.5"), Ok(PerSecond(0.5)));
+        assert_eq!(PerSecond::read("2k"), Ok(PerSecond(2_000.0)));
+        for wrong in ["0", "-5", "NaN", "inf", "1e9", "fast", "", "100/m"] {
+            assert!(PerSecond::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_keep_their_bounds() {
+        assert_eq!(Whole::<1, 100>::read("1_00"), Ok(Whole(100)));
+        for wrong in ["0", "101", "-1", "1.5", "many", ""] {
+            assert!(Whole::<1, 100>::read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

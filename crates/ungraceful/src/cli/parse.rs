@@ -1,0 +1,202 @@
+//! From the arguments to flags with their sources: command line before environment before file before default.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use ungraceful_rig::error::Mistake;
+use ungraceful_rig::exit::Exit;
+use ungraceful_rig::record::{Setting, SettingSource};
+
+/// Settings that are secrets, or hold some: their values are in no record.
+const SECRET: [&str; 2] = ["pw", "url"];
+/// Flags that make no sense in a file that they are about.
+const NOT_IN_A_FILE: [&str; 4] = ["config", "help", "version", "print-plan"];
+
+/// Parsed arguments, and who set what.
+#[derive(Debug)]
+pub struct Parsed {
+    /// For clap's derived readers.
+    pub matches: ArgMatches,
+    /// All settings but the secret ones, by long flag.
+    pub settings: BTreeMap<String, Setting>,
+}
+
+/// Why there are no parsed arguments.
+#[derive(Debug)]
+pub enum NotParsed {
+    /// clap has something to print: help, version, or a mistake in the flags themselves.
+    Clap(clap::Error),
+    /// The configuration file is of no use.
+    Config(Vec<Mistake>),
+}
+
+/// Parses `arguments` for `command`, with the file that --config names.
+///
+/// # Errors
+/// [`NotParsed`].
+pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotParsed> {
+    let first = command.clone().try_get_matches_from(arguments).map_err(NotParsed::Clap)?;
+    let Some(path) = first.get_one::<PathBuf>("config").cloned() else {
+        return Ok(Parsed { settings: settings(command, &first, &BTreeSet::new()), matches: first });
+    };
+    let from_file = read_config(command, &path).map_err(NotParsed::Config)?;
+    // A value from the file takes the place of the default, which everything else goes before.
+    let names: BTreeSet<String> = from_file.keys().cloned().collect();
+    let with_file = from_file.into_iter().fold(command.clone(), |command, (name, values)| {
+        let id = id_of(&command, &name);
+        command.mut_arg(id, |arg| match arg.get_action() {
+            ArgAction::SetTrue => arg.default_value("true"),
+            _ => arg.default_values(values),
+        })
+    });
+    let matches = with_file.clone().try_get_matches_from(arguments).map_err(NotParsed::Clap)?;
+    Ok(Parsed { settings: settings(&with_file, &matches, &names), matches })
+}
+
+fn id_of(command: &Command, long: &str) -> clap::Id {
+    let found = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+    found.map(Arg::get_id).cloned().expect("names were checked against the command")
+}
+
+/// Reads the file: a table of long flags and their values.
+fn read_config(command: &Command, path: &Path) -> Result<BTreeMap<String, Vec<String>>, Vec<Mistake>> {
+    let mistake = |what: String| Mistake::new("--config", what);
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| vec![mistake(format!("cannot read {}: {error}", path.display()))])?;
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        vec![mistake(format!("{} is no TOML: {}", path.display(), error.message()))]
+    })?;
+    let known: BTreeSet<&str> = command
+        .get_arguments()
+        .filter_map(Arg::get_long)
+        .filter(|long| !NOT_IN_A_FILE.contains(long))
+        .collect();
+    let (mut values, mut mistakes) = (BTreeMap::new(), Vec::new());
+    for (name, value) in table {
+        let name = name.replace('_', "-");
+        if !known.contains(name.as_str()) {
+            let names = known.iter().copied().collect::<Vec<_>>().join(", ");
+            mistakes.push(mistake(format!("{}: {name:?} is no flag; there are {names}", path.display())));
+            continue;
+        }
+        match texts(&value) {
+            // `quiet = false` is the same as leaving it out.
+            Some(texts) if texts != ["false"] => {
+                values.insert(name, texts);
+            }
+            Some(_) => {}
+            None => mistakes.push(mistake(format!(
+                "{}: {name} must be text, a number, true, or a list of them",
+                path.display()
+            ))),
+        }
+    }
+    if mistakes.is_empty() { Ok(values) } else { Err(mistakes) }
+}
+
+fn texts(value: &toml::Value) -> Option<Vec<String>> {
+    match value {
+        toml::Value::String(text) => Some(vec![text.clone()]),
+        toml::Value::Integer(number) => Some(vec![number.to_string()]),
+        toml::Value::Float(number) => Some(vec![number.to_string()]),
+        toml::Value::Boolean(flag) => Some(vec![flag.to_string()]),
+        toml::Value::Array(items) => {
+            let texts: Option<Vec<Vec<String>>> = items.iter().map(texts).collect();
+            Some(texts?.into_iter().flatten().collect())
+        }
+        toml::Value::Datetime(_) | toml::Value::Table(_) => None,
+    }
+}
+
+fn settings(
+    command: &Command,
+    matches: &ArgMatches,
+    from_file: &BTreeSet<String>,
+) -> BTreeMap<String, Setting> {
+    let mut settings = BTreeMap::new();
+    for arg in command.get_arguments() {
+        let Some(long) = arg.get_long().filter(|long| !SECRET.contains(long)) else { continue };
+        let id = arg.get_id().as_str();
+        let Some(source) = matches.value_source(id) else { continue };
+        let value = match arg.get_action() {
+            ArgAction::SetTrue => matches.get_flag(id).to_string(),
+            _ => matches
+                .get_raw(id)
+                .map(|values| values.map(|value| value.to_string_lossy()).collect::<Vec<_>>().join(","))
+                .unwrap_or_default(),
+        };
+        let source = match source {
+            ValueSource::CommandLine => SettingSource::Flag,
+            ValueSource::EnvVariable => SettingSource::Environment,
+            _ if from_file.contains(long) => SettingSource::File,
+            _ => SettingSource::Default,
+        };
+        settings.insert(long.to_owned(), Setting { value, source });
+    }
+    settings
+}
+
+/// The command line for the record: without the values of secret flags.
+#[must_use]
+pub fn without_secrets(arguments: &[OsString]) -> Vec<String> {
+    const HIDDEN: &str = "***";
+    let mut hide_next = false;
+    arguments
+        .iter()
+        .map(|argument| {
+            let argument = argument.to_string_lossy();
+            if std::mem::take(&mut hide_next) {
+                return HIDDEN.to_owned();
+            }
+            if matches!(argument.as_ref(), "--pw" | "--url" | "-P") {
+                hide_next = true;
+            }
+            for flag in ["--pw=", "--url="] {
+                if argument.starts_with(flag) {
+                    return format!("{flag}{HIDDEN}");
+                }
+            }
+            // `-Psecret`: a short flag with its value in one word.
+            if argument.starts_with("-P") && argument.len() > 2 {
+                return format!("-P{HIDDEN}");
+            }
+            argument.into_owned()
+        })
+        .collect()
+}
+
+/// The exit codes, for help texts and man pages.
+#[must_use]
+pub fn exit_codes_text() -> String {
+    let lines = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()));
+    format!("Exit codes:\n{}", lines.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::without_secrets;
+
+    #[test]
+    fn no_way_of_writing_a_password_leaves_it_in_the_recorded_command_line() {
+        let calls = [
+            vec!["tool", "-P", "hunter2", "-c", "5"],
+            vec!["tool", "-Phunter2"],
+            vec!["tool", "--pw", "hunter2"],
+            vec!["tool", "--pw=hunter2"],
+            vec!["tool", "--url", "mqtt://me:hunter2@host"],
+            vec!["tool", "--url=mqtt://me:hunter2@host"],
+        ];
+        for call in calls {
+            let arguments: Vec<OsString> = call.iter().map(OsString::from).collect();
+            let shown = without_secrets(&arguments).join(" ");
+            assert!(!shown.contains("hunter2") && shown.starts_with("tool"), "{shown}");
+        }
+        let plain: Vec<OsString> = ["tool", "-c", "5", "-p", "1883"].iter().map(OsString::from).collect();
+        assert_eq!(without_secrets(&plain).join(" "), "tool -c 5 -p 1883");
+    }
+}

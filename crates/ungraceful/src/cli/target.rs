@@ -1,0 +1,243 @@
+//! The flags that say which broker, and as whom.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_rig::error::Mistake;
+use ungraceful_rig::target::{BrokerChoice, Credentials, Secret, TargetSettings};
+use url::Url;
+
+use super::given::{Address, Given, Time, Whole};
+
+const DEFAULT_PORT: u16 = 1883;
+
+/// Which broker, and as whom.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Broker")]
+pub struct TargetArgs {
+    /// Host name or address of the broker; without --host, --url and --spawn, an embedded broker is started
+    #[arg(short = 'h', long, value_name = "HOST", env = "UNGRACEFUL_HOST")]
+    pub host: Option<String>,
+    /// TCP port of the broker [default: 1883]
+    #[arg(short = 'p', long, value_name = "PORT", env = "UNGRACEFUL_PORT", allow_hyphen_values = true)]
+    pub port: Option<Given<Whole<1, 65_535>>>,
+    /// Broker as mqtt://[user[:password]@]host[:port]
+    #[arg(long, value_name = "URL", env = "UNGRACEFUL_URL", hide_env_values = true)]
+    pub url: Option<String>,
+    /// Start an installed broker on a free port of 127.0.0.1, with a configuration of ours: mosquitto
+    #[arg(long, value_name = "BROKER", env = "UNGRACEFUL_SPAWN")]
+    pub spawn: Option<String>,
+    /// User Name that all clients show
+    #[arg(short = 'u', long, value_name = "NAME", env = "UNGRACEFUL_USERNAME")]
+    pub username: Option<String>,
+    /// Password that all clients show; others on this machine can read a command line, so better UNGRACEFUL_PW or --pw-file
+    #[arg(short = 'P', long, value_name = "PASSWORD", env = "UNGRACEFUL_PW", hide_env_values = true)]
+    pub pw: Option<String>,
+    /// File whose first line is the password
+    #[arg(long, value_name = "FILE", env = "UNGRACEFUL_PW_FILE")]
+    pub pw_file: Option<PathBuf>,
+    /// Bound of the TCP handshake, and of the wait for a CONNACK
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_CONNECT_TIMEOUT",
+        default_value = "5s",
+        allow_hyphen_values = true
+    )]
+    pub connect_timeout: Given<Time>,
+    /// Local address to connect from; several, separated by commas, are used in turn
+    #[arg(long, value_name = "ADDRESS", env = "UNGRACEFUL_IFADDR", value_delimiter = ',')]
+    pub ifaddr: Vec<Given<Address>>,
+    /// Aim at a broker that is neither on loopback nor in a private network: repeat its host exactly, if it is yours
+    #[arg(long, value_name = "HOST", env = "UNGRACEFUL_I_OWN_THIS_BROKER")]
+    pub i_own_this_broker: Option<String>,
+    /// Process id of the broker, to put its CPU time and memory on the timeline
+    #[arg(long, value_name = "PID", env = "UNGRACEFUL_BROKER_PID", allow_hyphen_values = true)]
+    pub broker_pid: Option<Given<Whole<1, 4_194_304>>>,
+}
+
+/// What a URL says.
+struct FromUrl {
+    host: String,
+    port: u16,
+    user_name: Option<String>,
+    password: Option<String>,
+}
+
+impl TargetArgs {
+    /// The target; mistakes are added to the list, and the target is then of no use.
+    pub fn settings(
+        &self,
+        versions: Vec<ProtocolVersion>,
+        versions_required: bool,
+        mistakes: &mut Vec<Mistake>,
+    ) -> TargetSettings {
+        let from_url = self
+            .url
+            .as_deref()
+            .and_then(|text| read_url(text).map_err(|mistake| mistakes.push(mistake)).ok());
+        let port = self.port.as_ref().and_then(|port| port.take("--port", mistakes));
+        let port = port.and_then(|port| u16::try_from(port.0).ok());
+        let connect_timeout = self
+            .connect_timeout
+            .take("--connect-timeout", mistakes)
+            .map_or_else(Default::default, |time| time.0);
+        if connect_timeout.is_zero() && mistakes.iter().all(|mistake| mistake.flag != "--connect-timeout") {
+            mistakes
+                .push(Mistake::new("--connect-timeout", "0 leaves no time to connect; give one such as 5s"));
+        }
+        TargetSettings {
+            broker: self.broker(from_url.as_ref(), port, mistakes),
+            credentials: self.credentials(from_url, &versions, mistakes),
+            versions,
+            versions_required,
+            sources: self
+                .ifaddr
+                .iter()
+                .filter_map(|address| address.take("--ifaddr", mistakes))
+                .map(|address| address.0)
+                .collect(),
+            connect_timeout,
+            owned_host: self.i_own_this_broker.clone(),
+        }
+    }
+
+    fn broker(
+        &self,
+        from_url: Option<&FromUrl>,
+        port: Option<u16>,
+        mistakes: &mut Vec<Mistake>,
+    ) -> BrokerChoice {
+        let named = [
+            ("--host", self.host.is_some()),
+            ("--url", self.url.is_some()),
+            ("--spawn", self.spawn.is_some()),
+        ];
+        let named: Vec<&str> = named.into_iter().filter(|(_, given)| *given).map(|(flag, _)| flag).collect();
+        if named.len() > 1 {
+            let what = "each names a broker; keep one of them";
+            mistakes.push(Mistake::new(named.join(" and "), what));
+        }
+        if self.host.is_none() && port.is_some() && self.url.is_none() {
+            mistakes.push(Mistake::new("--port", "a port needs its --host (127.0.0.1 for this machine)"));
+        }
+        if let Some(from_url) = from_url {
+            if port.is_some_and(|port| port != from_url.port) {
+                mistakes.push(Mistake::new("--port", "differs from the port in --url; keep one of them"));
+            }
+            return BrokerChoice::Host { host: from_url.host.clone(), port: from_url.port };
+        }
+        match (&self.host, self.spawn.as_deref()) {
+            (Some(host), _) => {
+                if host.trim().is_empty() {
+                    mistakes.push(Mistake::new("--host", "is empty; give a host name or address"));
+                }
+                BrokerChoice::Host { host: host.clone(), port: port.unwrap_or(DEFAULT_PORT) }
+            }
+            (None, Some("mosquitto")) => BrokerChoice::SpawnMosquitto,
+            (None, Some(other)) => {
+                mistakes.push(Mistake::new(
+                    "--spawn",
+                    format!("{other:?} is no broker we can start; give mosquitto"),
+                ));
+                BrokerChoice::Embedded
+            }
+            (None, None) => BrokerChoice::Embedded,
+        }
+    }
+
+    fn credentials(
+        &self,
+        from_url: Option<FromUrl>,
+        versions: &[ProtocolVersion],
+        mistakes: &mut Vec<Mistake>,
+    ) -> Credentials {
+        let (url_user, url_password) =
+            from_url.map_or((None, None), |from_url| (from_url.user_name, from_url.password));
+        if self.pw.is_some() && self.pw_file.is_some() {
+            mistakes.push(Mistake::new(
+                "--pw-file",
+                "there is a password in --pw or UNGRACEFUL_PW already; keep one of them",
+            ));
+        }
+        let from_file = self.pw_file.as_ref().and_then(|path| match std::fs::read_to_string(path) {
+            Ok(text) => Some(text.lines().next().unwrap_or_default().to_owned()),
+            Err(error) => {
+                mistakes.push(Mistake::new("--pw-file", format!("cannot read {}: {error}", path.display())));
+                None
+            }
+        });
+        let user_name = self.username.clone().or(url_user);
+        let password = self.pw.clone().or(from_file).or(url_password);
+        if password.is_some() && user_name.is_none() && versions.contains(&ProtocolVersion::V3_1_1) {
+            let what =
+                "on MQTT 3.1.1 a password needs a --username ([MQTT-3.1.2-22]); give one, or -V 5 alone";
+            mistakes.push(Mistake::new("--pw", what));
+        }
+        Credentials { user_name, password: password.map(Secret::new) }
+    }
+}
+
+fn read_url(text: &str) -> Result<FromUrl, Mistake> {
+    let mistake = |what: String| Mistake::new("--url", what);
+    // The text itself may hold a password, so it is never repeated.
+    let url = Url::parse(text)
+        .map_err(|error| mistake(format!("is no URL ({error}); give one such as mqtt://127.0.0.1:1883")))?;
+    match url.scheme() {
+        "mqtt" | "tcp" => {}
+        scheme @ ("mqtts" | "ssl" | "ws" | "wss") => {
+            return Err(mistake(format!("{scheme}:// is not spoken yet, only mqtt:// (plain TCP)")));
+        }
+        scheme => return Err(mistake(format!("{scheme}:// is no MQTT; give mqtt://host:port"))),
+    }
+    let host =
+        url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| mistake("has no host".to_owned()))?;
+    if !matches!(url.path(), "" | "/") || url.query().is_some() {
+        return Err(mistake("has a path or query, which mqtt:// has no use for".to_owned()));
+    }
+    let decoded = |part: &str| {
+        url::form_urlencoded::parse(format!("x={}", part.replace('+', "%2B")).as_bytes())
+            .next()
+            .map_or_else(String::new, |(_, value)| value.into_owned())
+    };
+    Ok(FromUrl {
+        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+        port: url.port().unwrap_or(DEFAULT_PORT),
+        user_name: Some(decoded(url.username())).filter(|name| !name.is_empty()),
+        password: url.password().map(decoded),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::read_url;
+
+    #[test]
+    fn a_url_gives_host_port_and_decoded_credentials() {
+        let read = read_url("mqtt://me:p%40ss+%26@[::1]:2883").unwrap();
+        assert_eq!((read.host.as_str(), read.port), ("::1", 2883));
+        assert_eq!((read.user_name.as_deref(), read.password.as_deref()), (Some("me"), Some("p@ss+&")));
+        let bare = read_url("mqtt://broker").unwrap();
+        assert_eq!(
+            (bare.host.as_str(), bare.port, bare.user_name, bare.password),
+            ("broker", 1883, None, None)
+        );
+    }
+
+    #[test]
+    fn a_url_that_is_no_use_is_refused_without_repeating_its_password() {
+        for wrong in [
+            "mqtts://u:hunter2@h",
+            "ws://u:hunter2@h/mqtt",
+            "http://u:hunter2@h",
+            "mqtt://u:hunter2@h/path",
+            "u:hunter2@h",
+            "mqtt://",
+            "mqtt://u:hunter2@h:99999",
+        ] {
+            let mistake = read_url(wrong).err().unwrap_or_else(|| panic!("{wrong} was accepted"));
+            assert!(!mistake.to_string().contains("hunter2"), "{mistake}");
+        }
+    }
+}

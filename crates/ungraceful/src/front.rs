@@ -1,0 +1,122 @@
+//! `ungraceful TOOL …`: one name for all tools.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, Command};
+use clap_complete::Shell;
+use ungraceful_rig::exit::Exit;
+
+use crate::cli::parse::exit_codes_text;
+use crate::hidden;
+use crate::launch::{self, Tool};
+use crate::tools;
+
+/// The front's own command line.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Command::new("ungraceful")
+        .about("Fault injection and load generation for MQTT brokers")
+        .long_about(
+            "Provokes on purpose what makes brokers disconnect clients, and measures what the broker does, how fast, \
+             and what it costs well-behaved clients. Without --host or --url, a tool runs against an embedded broker.",
+        )
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .after_long_help(exit_codes_text());
+    for tool in tools::ALL {
+        command = command.subcommand(
+            Command::new(tool.name().trim_start_matches("ungraceful-"))
+                .about(tool.question())
+                .disable_help_flag(true),
+        );
+    }
+    command
+        .subcommand(
+            Command::new("completions")
+                .about("Prints a completion script for a shell, for `ungraceful` and every tool")
+                .arg(Arg::new("shell").required(true).value_parser(clap::value_parser!(Shell)))
+                .arg(
+                    Arg::new("binary")
+                        .help("Name of the binary to complete")
+                        .default_value("ungraceful")
+                        .action(ArgAction::Set),
+                ),
+        )
+        .subcommand(Command::new("man").about("Prints the man page of a binary").arg(
+            Arg::new("binary").help("Name of the binary").default_value("ungraceful").action(ArgAction::Set),
+        ))
+}
+
+/// Runs the tool that the first argument names.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(exit) = hidden::command(&arguments) {
+        return exit;
+    }
+    let named = arguments.get(1).and_then(|argument| argument.to_str());
+    let is_named = |tool: &&&dyn Tool| named == Some(tool.name().trim_start_matches("ungraceful-"));
+    if let Some(tool) = tools::ALL.iter().find(is_named) {
+        return launch::main(*tool, arguments[1..].iter().cloned());
+    }
+    match command().try_get_matches_from(arguments) {
+        Ok(matches) => match matches.subcommand() {
+            Some(("completions", chosen)) => {
+                let shell: Shell = *chosen.get_one("shell").expect("required by the parser");
+                print_completions(shell, chosen.get_one::<String>("binary").expect("has a default"))
+            }
+            Some(("man", chosen)) => print_man(chosen.get_one::<String>("binary").expect("has a default")),
+            _ => Exit::Bug.into(),
+        },
+        Err(error) => {
+            // A closed pipe is nobody's concern here.
+            let _printed = error.print();
+            if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() }
+        }
+    }
+}
+
+/// The command line of the binary with this name; absent when there is none.
+#[must_use]
+pub fn command_of(binary: &str) -> Option<Command> {
+    if binary == "ungraceful" {
+        return Some(command());
+    }
+    tools::ALL.iter().find(|tool| tool.name() == binary).map(|tool| tool.command())
+}
+
+fn print_completions(shell: Shell, binary: &str) -> ExitCode {
+    let Some(mut command) = command_of(binary) else { return no_such_binary(binary) };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, binary.to_owned(), &mut script);
+    launch::print(&String::from_utf8_lossy(&script));
+    Exit::Holds.into()
+}
+
+/// The man page of a binary, in troff.
+///
+/// # Errors
+/// Never in practice: it is written into memory.
+pub fn man_page(command: Command) -> std::io::Result<String> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command).date("").render(&mut page)?;
+    String::from_utf8(page).map_err(std::io::Error::other)
+}
+
+fn print_man(binary: &str) -> ExitCode {
+    let Some(command) = command_of(binary) else { return no_such_binary(binary) };
+    match man_page(command) {
+        Ok(page) => {
+            launch::print(&page);
+            Exit::Holds.into()
+        }
+        Err(_) => Exit::Bug.into(),
+    }
+}
+
+fn no_such_binary(binary: &str) -> ExitCode {
+    let names: Vec<&str> = tools::ALL.iter().map(|tool| tool.name()).collect();
+    launch::complain(&format!("{binary:?} is no binary of ours; there are ungraceful, {}", names.join(", ")));
+    Exit::Usage.into()
+}

@@ -1,0 +1,47 @@
+//! The hidden commands of every binary, by which it becomes a broker of its own.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use ungraceful_rig::exit::Exit;
+use ungraceful_rig::owned_broker::{READY_WORD, become_tied, hidden};
+
+/// Carries out a hidden command, if the arguments are one.
+pub(crate) fn command(arguments: &[OsString]) -> Option<ExitCode> {
+    let name = arguments.get(1)?.to_str()?;
+    let parent = || arguments.get(2)?.to_str()?.parse::<u32>().ok();
+    match name {
+        hidden::EMBEDDED_BROKER => Some(serve(parent()?)),
+        hidden::TIED => {
+            let failed = become_tied(parent()?, arguments.get(3)?, &arguments[4..]);
+            Some(complain(&format!("cannot start {}: {failed}", arguments[3].display())))
+        }
+        _ => None,
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the parent reads a child's last words from its standard error")]
+fn complain(what: &str) -> ExitCode {
+    eprintln!("{what}");
+    Exit::Environment.into()
+}
+
+#[cfg(feature = "embedded")]
+#[expect(clippy::print_stdout, reason = "the parent reads the address from its child's standard output")]
+fn serve(parent: u32) -> ExitCode {
+    use ungraceful_embedded_broker::{Settings, serve};
+    let settings = Settings { parent_process: Some(parent), ..Settings::default() };
+    match serve(&settings, |address| println!("{READY_WORD} {address}")) {
+        Ok(()) => Exit::Holds.into(),
+        Err(error) => complain(&error.to_string()),
+    }
+}
+
+#[cfg(not(feature = "embedded"))]
+fn serve(_parent: u32) -> ExitCode {
+    let _embedded_only = READY_WORD;
+    complain(
+        "this program was built without the embedded broker (cargo feature `embedded`); name a broker with --host or \
+         use --spawn mosquitto",
+    )
+}

@@ -1,0 +1,265 @@
+//! The launch of a tool, the same for all: arguments, plan, run, report, exit code.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_report::progress::{ProgressStyle, Terminal};
+use ungraceful_report::{Context, Format, render};
+use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::error::{Mistake, RunError};
+use ungraceful_rig::exit::Exit;
+use ungraceful_rig::record::ToolRecord;
+use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, run};
+use ungraceful_rig::target::{BrokerChoice, Target};
+use ungraceful_rig::verdict::{Check, exit_of};
+
+use crate::cli::common::{ATTEMPTS_MAX, OutputArgs, RunArgs, RunSettings};
+use crate::cli::parse::{NotParsed, Parsed, exit_codes_text, parse, without_secrets};
+use crate::cli::target::TargetArgs;
+use crate::{hidden, print_plan};
+
+/// What one tool brings: its question, its flags, its faults, its checks.
+pub trait Tool: Sync {
+    /// The binary's name.
+    fn name(&self) -> &'static str;
+    /// The question it answers.
+    fn question(&self) -> &'static str;
+    /// What it does, for its help text.
+    fn long_about(&self) -> &'static str;
+    /// Adds the flags that only this tool has.
+    fn add_flags(&self, command: Command) -> Command;
+    /// Reads these flags; mistakes are added to the list.
+    fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan;
+    /// What the record is judged by, beside the checks of every run.
+    fn checks(&self) -> Vec<Check>;
+
+    /// The whole command line.
+    fn command(&self) -> Command {
+        let command = Command::new(self.name())
+            .about(self.question())
+            .long_about(self.long_about())
+            .version(env!("CARGO_PKG_VERSION"))
+            // -h is --host, as in the tools that users know.
+            .disable_help_flag(true)
+            .arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help))
+            .disable_version_flag(true)
+            .arg(clap::arg!(--version "Print version").action(clap::ArgAction::Version))
+            .after_long_help(exit_codes_text());
+        OutputArgs::augment_args(RunArgs::augment_args(self.add_flags(TargetArgs::augment_args(command))))
+    }
+}
+
+/// What a tool is going to do.
+pub struct FaultPlan {
+    /// Versions to speak.
+    pub versions: Vec<ProtocolVersion>,
+    /// Whether the user named them.
+    pub versions_required: bool,
+    /// Cases for each version.
+    pub cases_per_version: u64,
+    /// The longest that an attempt waits by its own choice.
+    pub longest_pause: Duration,
+    /// Makes the faults for the versions that the broker speaks.
+    pub make: Box<MakeFaults>,
+}
+
+/// Runs a tool.
+pub fn main(tool: &dyn Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if let Some(exit) = hidden::command(&arguments) {
+        return exit;
+    }
+    let parsed = match parse(&tool.command(), &arguments) {
+        Ok(parsed) => parsed,
+        Err(NotParsed::Clap(error)) => {
+            // A closed pipe is nobody's concern here.
+            let _printed = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() };
+        }
+        Err(NotParsed::Config(mistakes)) => return fail(tool, &RunError::Usage(mistakes)),
+    };
+    match launch(tool, &arguments, &parsed) {
+        Ok(exit) => exit.into(),
+        Err(error) => fail(tool, &error),
+    }
+}
+
+fn launch(tool: &dyn Tool, arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
+    let (experiment, plan, output) = prepare(tool, arguments, parsed)?;
+    let format = output.format.take("--format", &mut Vec::new()).unwrap_or(Format::Text);
+    if output.print_plan {
+        print(&print_plan::render(&experiment, &plan, format));
+        return Ok(Exit::Holds);
+    }
+    let style =
+        if output.quiet || output.no_progress { ProgressStyle::None } else { ProgressStyle::for_stderr() };
+    let mut observer = Terminal::new(style);
+    let Finished { record, directory } = run(&experiment, plan.make.as_ref(), &mut observer)?;
+    let context = Context { record_dir: Some(directory), colour: wants_colour(), width: None };
+    print(&render(&record, format, &context));
+    let exit = exit_of(&record);
+    if exit == Exit::Environment {
+        complain(&format!(
+            "{}: {}",
+            tool.name(),
+            record.incomplete_because.as_deref().unwrap_or("the record failed")
+        ));
+    }
+    Ok(exit)
+}
+
+fn wants_colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Reads and checks everything; all mistakes are told together.
+fn prepare(
+    tool: &dyn Tool,
+    arguments: &[OsString],
+    parsed: &Parsed,
+) -> Result<(Experiment, FaultPlan, OutputArgs), RunError> {
+    let read = "the flags are those of the tool's command";
+    let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
+    let run = RunArgs::from_arg_matches(&parsed.matches).expect(read);
+    let output = OutputArgs::from_arg_matches(&parsed.matches).expect(read);
+    let mut mistakes = Vec::new();
+    let plan = tool.fault_plan(&parsed.matches, &mut mistakes);
+    let target_settings = target.settings(plan.versions.clone(), plan.versions_required, &mut mistakes);
+    let broker_pid = target.broker_pid.as_ref().and_then(|pid| pid.take("--broker-pid", &mut mistakes));
+    let attempts_max = output.attempts_max.take("--attempts-max", &mut mistakes);
+    let _checked = output.format.take("--format", &mut mistakes);
+    let settings = run.settings(&mut mistakes);
+    if let Some(settings) = &settings {
+        check_plan(settings, &plan, &mut mistakes);
+    }
+    check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
+    let folder = output.output.clone();
+    if let Some(folder) = &folder
+        && !output.print_plan
+    {
+        check_folder(folder, &mut mistakes);
+    }
+    let (Some(settings), true) = (settings, mistakes.is_empty()) else {
+        return Err(RunError::Usage(mistakes));
+    };
+    let cases = plan.cases_per_version * plan.versions.len() as u64;
+    let experiment = Experiment {
+        tool: ToolRecord {
+            name: tool.name().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: option_env!("UNGRACEFUL_COMMIT").map(ToOwned::to_owned),
+        },
+        command: without_secrets(arguments),
+        settings: parsed.settings.clone(),
+        target: target_settings,
+        phases: settings.phases,
+        schedule: ScheduleSettings {
+            attempts_per_case: settings.attempts.per_case(settings.per_second, cases),
+            per_second: settings.per_second,
+            arrival: settings.arrival,
+        },
+        clients: settings.clients,
+        threads: settings.threads,
+        bystanders: settings.bystanders.clone(),
+        reaction_timeout: settings.reaction_timeout,
+        will_wait: settings.will_wait,
+        client_id_prefix: run.client_id_prefix.clone(),
+        seed: settings.seed,
+        output: folder.unwrap_or_else(|| default_folder(tool.name(), &settings)),
+        attempts_max: attempts_max.map_or(0, |max| max.0),
+        broker_pid: broker_pid.and_then(|pid| u32::try_from(pid.0).ok()),
+        checks: [tool.checks(), ungraceful_rig::checks::CHECKS.to_vec()].concat(),
+    };
+    Ok((experiment, plan, output))
+}
+
+fn check_plan(settings: &RunSettings, plan: &FaultPlan, mistakes: &mut Vec<Mistake>) {
+    let cases = plan.cases_per_version * plan.versions.len() as u64;
+    let all = settings.attempts.per_case(settings.per_second, cases).saturating_mul(cases);
+    if all > ATTEMPTS_MAX {
+        let what = format!("{all} attempts in all are more than the {ATTEMPTS_MAX} that a run may have");
+        mistakes.push(Mistake::new("--attempts", what));
+    }
+}
+
+/// Resolves the host, so that a refused one is told with everything else.
+fn check_target(
+    broker: &BrokerChoice,
+    owned: Option<&str>,
+    mistakes: &mut Vec<Mistake>,
+) -> Result<(), RunError> {
+    let BrokerChoice::Host { host, port } = broker else { return Ok(()) };
+    if host.trim().is_empty() {
+        return Ok(());
+    }
+    match Target::resolve(host, *port, owned) {
+        Ok(_) => Ok(()),
+        Err(RunError::Usage(refusal)) => {
+            mistakes.extend(refusal);
+            Ok(())
+        }
+        // What is wrong with the call is told first: it can be mended without the network.
+        Err(_) if !mistakes.is_empty() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A folder that can't be written is told with everything else, before the run makes it.
+fn check_folder(folder: &PathBuf, mistakes: &mut Vec<Mistake>) {
+    let mut mistake = |what: String| mistakes.push(Mistake::new("--output", what));
+    if folder.join(ungraceful_rig::recorder::RUN_JSON).exists() {
+        mistake(format!(
+            "{} holds a record already, and none is overwritten; choose another",
+            folder.display()
+        ));
+        return;
+    }
+    let existed = folder.exists();
+    let tried = std::fs::create_dir_all(folder).and_then(|()| {
+        let probe = folder.join(".ungraceful-write-probe");
+        std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(probe))
+    });
+    if let Err(error) = tried {
+        mistake(format!("cannot write into {}: {error}; choose another folder", folder.display()));
+    }
+    if !existed {
+        let _empty_or_not_there = std::fs::remove_dir(folder);
+    }
+}
+
+fn default_folder(tool: &str, settings: &RunSettings) -> PathBuf {
+    let started = RunClock::start().started();
+    let stamp = started.strftime("%Y%m%dT%H%M%SZ");
+    let name = tool.trim_start_matches("ungraceful-");
+    PathBuf::from("results").join(format!("{stamp}-{name}-{}", settings.seed))
+}
+
+fn fail(tool: &dyn Tool, error: &RunError) -> ExitCode {
+    match error {
+        RunError::Usage(mistakes) => {
+            for mistake in mistakes {
+                complain(&format!("{}: {mistake}", tool.name()));
+            }
+            complain(&format!("nothing was sent; see {} --help", tool.name()));
+        }
+        RunError::Environment(_) | RunError::Bug(_) => complain(&format!("{}: {error}", tool.name())),
+    }
+    error.exit().into()
+}
+
+/// Prints a result; a closed pipe is nobody's concern.
+pub(crate) fn print(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _closed_pipe = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+/// Prints a mistake or trouble. What comes from outside is in it, so control characters are shown and not sent.
+pub(crate) fn complain(text: &str) {
+    let mut errors = std::io::stderr().lock();
+    let _closed_pipe = writeln!(errors, "{}", ungraceful_report::escape::plain(text));
+}

@@ -1,0 +1,11 @@
+//! The binaries' common part: the command line, the launch of a run, the tools.
+//!
+//! Every tool is a [`launch::Tool`]: its flags, its faults, its checks. The rest is the same for all.
+
+pub mod cli;
+pub mod front;
+pub mod launch;
+pub mod tools;
+
+mod hidden;
+mod print_plan;

@@ -1,0 +1,153 @@
+//! `--print-plan`: what would be sent and when, and every bound of the run. Sends nothing.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde::Serialize;
+use ungraceful_report::Format;
+use ungraceful_rig::plan::Schedule;
+use ungraceful_rig::run::Experiment;
+use ungraceful_rig::target::BrokerChoice;
+
+use crate::launch::FaultPlan;
+
+/// Lines of due times in the text; JSON has them all.
+const SHOWN: usize = 20;
+
+#[derive(Serialize)]
+struct Printed {
+    tool: String,
+    target: String,
+    seed: u64,
+    cases: Vec<PrintedCase>,
+    bounds: Bounds,
+    attempts: Vec<PrintedAttempt>,
+}
+
+#[derive(Serialize)]
+struct PrintedCase {
+    case: String,
+    on_the_wire: String,
+}
+
+#[derive(Serialize)]
+struct Bounds {
+    attempts_max: u64,
+    attempts_per_second_max: f64,
+    misbehaving_clients_max: u32,
+    bystander_connections_max: u64,
+    bystander_messages_per_second_max: u64,
+    duration_s_max: u64,
+}
+
+#[derive(Serialize)]
+struct PrintedAttempt {
+    attempt: u64,
+    due_us: u64,
+    case: String,
+}
+
+/// The plan in words, or all of it as JSON.
+pub(crate) fn render(experiment: &Experiment, plan: &FaultPlan, format: Format) -> String {
+    let printed = printed(experiment, plan);
+    if format == Format::Json {
+        let json = serde_json::to_string_pretty(&printed).expect("plain data always serialises");
+        return format!("{json}\n");
+    }
+    text(&printed).expect("writing into a string never fails")
+}
+
+fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
+    let faults = (plan.make)(&plan.versions);
+    let settings = experiment.schedule;
+    let cases = u16::try_from(faults.len()).unwrap_or(u16::MAX);
+    let schedule = Schedule::new(
+        cases,
+        settings.attempts_per_case,
+        settings.per_second,
+        settings.arrival,
+        experiment.seed,
+    );
+    let names: Vec<String> = faults.iter().map(|fault| fault.case().to_string()).collect();
+    let attempts = schedule
+        .plan
+        .iter()
+        .map(|due| PrintedAttempt {
+            attempt: due.index,
+            due_us: ungraceful_rig::clock::micros(due.after),
+            case: names[schedule.case_of(due.index)].clone(),
+        })
+        .collect();
+    let pairs = experiment.bystanders.pairs;
+    Printed {
+        tool: experiment.tool.name.clone(),
+        target: target(&experiment.target.broker),
+        seed: experiment.seed.0,
+        cases: faults
+            .iter()
+            .map(|fault| PrintedCase { case: fault.case().to_string(), on_the_wire: fault.describe() })
+            .collect(),
+        bounds: Bounds {
+            attempts_max: schedule.plan.len(),
+            attempts_per_second_max: settings.per_second,
+            misbehaving_clients_max: experiment.clients.get(),
+            bystander_connections_max: 2 * pairs + 1,
+            bystander_messages_per_second_max: pairs * experiment.bystanders.rate_per_pair,
+            duration_s_max: longest(experiment, plan, schedule.plan.span()).as_secs() + 1,
+        },
+        attempts,
+    }
+}
+
+fn target(broker: &BrokerChoice) -> String {
+    match broker {
+        BrokerChoice::Embedded => "embedded broker on a free port of 127.0.0.1".to_owned(),
+        BrokerChoice::SpawnMosquitto => "mosquitto, started on a free port of 127.0.0.1".to_owned(),
+        BrokerChoice::Host { host, port } => format!("{host} port {port}"),
+    }
+}
+
+/// The longest that the run can last: every phase, every attempt as late as can be, every wait to its end.
+fn longest(experiment: &Experiment, plan: &FaultPlan, span: Duration) -> Duration {
+    /// Coming up, proving the witness twice, letting a late attempt begin, probing, draining.
+    const BESIDES: Duration = Duration::from_secs(60);
+    experiment.phases.warmup
+        + experiment.phases.baseline
+        + span
+        + plan.longest_pause
+        + 4 * experiment.target.connect_timeout
+        + experiment.reaction_timeout
+        + experiment.will_wait
+        + experiment.phases.recovery
+        + BESIDES
+}
+
+fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    let bounds = &printed.bounds;
+    writeln!(out, "{} would run against the {}; nothing is sent now", printed.tool, printed.target)?;
+    writeln!(out, "seed {} (give --seed {} for this plan again)\n", printed.seed, printed.seed)?;
+    writeln!(out, "Cases")?;
+    for case in &printed.cases {
+        writeln!(out, "  {:<44} {}", case.case, case.on_the_wire)?;
+    }
+    writeln!(out, "\nBounds")?;
+    writeln!(out, "  attempts               {}", bounds.attempts_max)?;
+    writeln!(out, "  attempts per second    {}", bounds.attempts_per_second_max)?;
+    writeln!(out, "  misbehaving clients    {} at the same time", bounds.misbehaving_clients_max)?;
+    writeln!(
+        out,
+        "  honest clients         {} connections, {} messages per second of 32 bytes",
+        bounds.bystander_connections_max, bounds.bystander_messages_per_second_max
+    )?;
+    writeln!(out, "  duration               {} s at the longest", bounds.duration_s_max)?;
+    writeln!(out, "\nAttempts, by the time they are due after the fault phase's begin")?;
+    for attempt in printed.attempts.iter().take(SHOWN) {
+        writeln!(out, "  {:>12} µs  #{:<6} {}", attempt.due_us, attempt.attempt, attempt.case)?;
+    }
+    let more = printed.attempts.len().saturating_sub(SHOWN);
+    if more > 0 {
+        writeln!(out, "  and {more} more; --format json prints them all")?;
+    }
+    Ok(out)
+}

@@ -1,0 +1,8 @@
+//! The tools, one file each.
+
+pub mod double_connect;
+
+use crate::launch::Tool;
+
+/// Every tool, in the order of the help text.
+pub const ALL: [&dyn Tool; 1] = [&double_connect::DoubleConnectTool];

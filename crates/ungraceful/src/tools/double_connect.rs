@@ -1,0 +1,111 @@
+//! `ungraceful-double-connect`: what happens on a second CONNECT?
+
+use std::sync::Arc;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_faults::connection::double_connect::{DoubleConnect, Variant};
+use ungraceful_faults::connection::double_connect_checks::CHECKS;
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_rig::error::Mistake;
+use ungraceful_rig::fault::Fault;
+use ungraceful_rig::verdict::Check;
+
+use crate::cli::given::{Given, Readable, Time};
+use crate::launch::{FaultPlan, Tool};
+
+/// The tool.
+#[derive(Clone, Copy, Debug)]
+pub struct DoubleConnectTool;
+
+/// The flags that only this tool has.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+struct DoubleConnectArgs {
+    /// Variants, separated by commas: identical, other-client-id, same-segment, delayed, with-will [default: all]
+    #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
+    variant: Vec<Given<Variant>>,
+    /// MQTT versions, separated by commas: 3.1.1 (or 4), 5 (or 5.0) [default: both, those that the broker speaks]
+    #[arg(
+        short = 'V',
+        long,
+        value_name = "VERSION",
+        env = "UNGRACEFUL_PROTOCOL_VERSION",
+        value_delimiter = ','
+    )]
+    protocol_version: Vec<Given<ProtocolVersion>>,
+    /// Pause before the second CONNECT of the variant `delayed`
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_DELAY",
+        default_value = "1s",
+        allow_hyphen_values = true
+    )]
+    delay: Given<Time>,
+}
+
+impl Readable for Variant {
+    fn read(text: &str) -> Result<Self, String> {
+        text.trim().parse()
+    }
+}
+
+impl Tool for DoubleConnectTool {
+    fn name(&self) -> &'static str {
+        "ungraceful-double-connect"
+    }
+
+    fn question(&self) -> &'static str {
+        "What happens on a second CONNECT?"
+    }
+
+    fn long_about(&self) -> &'static str {
+        "Sends a second CONNECT on connections that are up, in several variants, and tells what the broker does: \
+         whether it closes, with which Reason Code and how fast, whether the Will is published, whether the second \
+         ClientID becomes a session, and what it costs honest clients. Both versions of the standard want the \
+         connection closed ([MQTT-3.1.0-2])."
+    }
+
+    fn add_flags(&self, command: Command) -> Command {
+        DoubleConnectArgs::augment_args(command)
+    }
+
+    fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
+        let args =
+            DoubleConnectArgs::from_arg_matches(matches).expect("the flags are those of this tool's command");
+        let delay = args.delay.take("--delay", mistakes).map_or_else(Default::default, |time| time.0);
+        let named: Vec<Variant> =
+            args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
+        let variants: Vec<Variant> =
+            Variant::ALL.into_iter().filter(|variant| named.is_empty() || named.contains(variant)).collect();
+        let named: Vec<ProtocolVersion> = args
+            .protocol_version
+            .iter()
+            .filter_map(|version| version.take("--protocol-version", mistakes))
+            .collect();
+        let versions: Vec<ProtocolVersion> = [ProtocolVersion::V3_1_1, ProtocolVersion::V5]
+            .into_iter()
+            .filter(|version| named.is_empty() || named.contains(version))
+            .collect();
+        FaultPlan {
+            versions_required: !named.is_empty(),
+            cases_per_version: variants.len() as u64,
+            versions,
+            longest_pause: if variants.contains(&Variant::Delayed) { delay } else { Default::default() },
+            make: Box::new(move |spoken| {
+                let case = |version: &ProtocolVersion, variant: &Variant| {
+                    let fault = DoubleConnect { variant: *variant, version: *version, delay };
+                    Arc::new(fault) as Arc<dyn Fault>
+                };
+                spoken
+                    .iter()
+                    .flat_map(|version| variants.iter().map(move |variant| case(version, variant)))
+                    .collect()
+            }),
+        }
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        CHECKS.to_vec()
+    }
+}

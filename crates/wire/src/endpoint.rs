@@ -1,0 +1,120 @@
+//! Where a Network Connection goes to, with which socket options, and what can go wrong while it is opened.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpSocket;
+use tokio::time::timeout;
+
+use crate::clock;
+use crate::connection::Connection;
+use crate::stream::Stream;
+
+/// One address of a broker, already resolved and already permitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The broker's address and port.
+    pub address: SocketAddr,
+}
+
+/// How a Network Connection is opened.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// How long the TCP handshake may take.
+    pub connect_timeout: Duration,
+    /// The local address to connect from; the kernel's choice when absent.
+    pub source: Option<IpAddr>,
+    /// TCP_NODELAY: send small packets at once. On unless a fault wants Nagle's algorithm.
+    pub no_delay: bool,
+    /// TCP_QUICKACK, re-armed before every read because the kernel drops it: keeps our own delayed ACK (40 ms)
+    /// out of the figures when the broker leaves Nagle's algorithm on. One more system call per read.
+    pub quick_ack: bool,
+    /// SO_RCVBUF in bytes; the kernel's default when absent. Small values make a zero window come soon.
+    pub receive_buffer_bytes: Option<u32>,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            source: None,
+            no_delay: true,
+            quick_ack: true,
+            receive_buffer_bytes: None,
+        }
+    }
+}
+
+/// A connection that was opened, and when.
+#[derive(Debug)]
+pub struct Opened {
+    /// The open connection.
+    pub connection: Connection,
+    /// When the SYN was handed to the kernel.
+    pub started: Instant,
+    /// When the kernel reported the handshake as complete.
+    pub established: Instant,
+}
+
+/// Why a Network Connection could not be opened. All of these are the environment's: none is a finding about
+/// how a broker speaks MQTT.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The handshake did not complete in [`ConnectOptions::connect_timeout`].
+    #[error("no answer to the TCP handshake within {0:?}")]
+    Timeout(Duration),
+    /// Nothing listens there.
+    #[error("connection refused")]
+    Refused,
+    /// This process has no file descriptor left.
+    #[error("out of file descriptors: raise `ulimit -n` or open fewer connections")]
+    OutOfDescriptors,
+    /// No local port is left towards this address.
+    #[error("out of local ports towards this broker: add source addresses with --ifaddr")]
+    OutOfPorts,
+    /// Anything else that the kernel said.
+    #[error("{0}")]
+    Other(io::Error),
+}
+
+impl From<io::Error> for OpenError {
+    fn from(error: io::Error) -> Self {
+        // EMFILE and ENFILE have no stable `ErrorKind`.
+        const EMFILE: i32 = 24;
+        const ENFILE: i32 = 23;
+        match (error.kind(), error.raw_os_error()) {
+            (_, Some(EMFILE | ENFILE)) => Self::OutOfDescriptors,
+            (io::ErrorKind::ConnectionRefused, _) => Self::Refused,
+            (io::ErrorKind::AddrNotAvailable, _) => Self::OutOfPorts,
+            _ => Self::Other(error),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Opens a Network Connection.
+    ///
+    /// # Errors
+    /// [`OpenError`], at the latest after [`ConnectOptions::connect_timeout`].
+    pub async fn open(&self, options: &ConnectOptions) -> Result<Opened, OpenError> {
+        let socket = match self.address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(bytes) = options.receive_buffer_bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if let Some(source) = options.source {
+            socket.bind(SocketAddr::new(source, 0))?;
+        }
+        let started = clock::now();
+        let stream = timeout(options.connect_timeout, socket.connect(self.address))
+            .await
+            .map_err(|_elapsed| OpenError::Timeout(options.connect_timeout))??;
+        let established = clock::now();
+        stream.set_nodelay(options.no_delay)?;
+        let connection = Connection::new(Stream::Tcp(stream), options.quick_ack);
+        Ok(Opened { connection, started, established })
+    }
+}
