@@ -4,7 +4,7 @@ use procfs::process::Process;
 
 /// What a process used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// CPU time since the last sample, in µs; absent for the first one.
     pub cpu_us: Option<u64>,
     /// Resident memory.
@@ -13,7 +13,7 @@ pub struct Usage {
 
 /// A process that is watched.
 #[derive(Debug)]
-pub struct BrokerProcess {
+pub(crate) struct BrokerProcess {
     pid: i32,
     cpu_us_before: Option<u64>,
 }
@@ -21,12 +21,12 @@ pub struct BrokerProcess {
 impl BrokerProcess {
     /// Watches `pid`.
     #[must_use]
-    pub fn new(pid: u32) -> Self {
+    pub(crate) fn new(pid: u32) -> Self {
         Self { pid: i32::try_from(pid).unwrap_or(i32::MAX), cpu_us_before: None }
     }
 
     /// What the process used since the last sample; absent when it is gone.
-    pub fn sample(&mut self) -> Option<Usage> {
+    pub(crate) fn sample(&mut self) -> Option<Usage> {
         let stat = Process::new(self.pid).ok()?.stat().ok()?;
         let cpu_us = ticks_to_us(stat.utime + stat.stime);
         let since = self.cpu_us_before.replace(cpu_us).map(|before| cpu_us.saturating_sub(before));
@@ -36,7 +36,7 @@ impl BrokerProcess {
 
 /// CPU time that this process has used, in µs; absent where it can't be told.
 #[must_use]
-pub fn own_cpu_us() -> Option<u64> {
+pub(crate) fn own_cpu_us() -> Option<u64> {
     let stat = Process::myself().ok()?.stat().ok()?;
     Some(ticks_to_us(stat.utime + stat.stime))
 }

@@ -6,7 +6,7 @@ use crate::record::HostRecord;
 
 /// Reads the facts; `descriptor_limit` is the soft limit after it was raised.
 #[must_use]
-pub fn facts(descriptor_limit: u64, worker_threads: u64) -> HostRecord {
+pub(crate) fn facts(descriptor_limit: u64, worker_threads: u64) -> HostRecord {
     HostRecord {
         kernel: kernel(),
         cores: std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64),
@@ -29,7 +29,7 @@ fn kernel() -> String {
 
 /// First and last local port that the kernel gives out.
 #[must_use]
-pub fn port_range() -> Option<(u16, u16)> {
+pub(crate) fn port_range() -> Option<(u16, u16)> {
     let text = line("/proc/sys/net/ipv4/ip_local_port_range")?;
     let mut numbers = text.split_whitespace();
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))

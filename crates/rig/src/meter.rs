@@ -65,24 +65,24 @@ impl Interval {
 
 /// A thread's meter. Clones share it within the thread.
 #[derive(Clone, Debug, Default)]
-pub struct Meter {
+pub(crate) struct Meter {
     interval: Rc<RefCell<Interval>>,
 }
 
 impl Meter {
     /// Counts something in `phase`.
-    pub fn count(&self, phase: Phase, what: impl FnOnce(&mut Counters)) {
+    pub(crate) fn count(&self, phase: Phase, what: impl FnOnce(&mut Counters)) {
         what(self.interval.borrow_mut().counters.entry(phase).or_default());
     }
 
     /// Records one time.
-    pub fn record(&self, metric: Metric, phase: Phase, time: Duration) {
+    pub(crate) fn record(&self, metric: Metric, phase: Phase, time: Duration) {
         self.interval.borrow_mut().histograms.record(metric, phase, time);
     }
 
     /// Takes what was measured since the last call.
     #[must_use]
-    pub fn take(&self) -> Interval {
+    pub(crate) fn take(&self) -> Interval {
         self.interval.take()
     }
 }

@@ -15,7 +15,7 @@ use ungraceful_wire::clock::now;
 
 /// One timer of one task.
 #[derive(Debug)]
-pub struct Pacer {
+pub(crate) struct Pacer {
     timer: AsyncFd<OwnedFd>,
 }
 
@@ -24,14 +24,14 @@ impl Pacer {
     ///
     /// # Errors
     /// When the process is out of file descriptors.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        Ok(Self { timer: AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)? })
+        Ok(Self { timer: AsyncFd::register(timerfd_create(TimerfdClockId::Monotonic, flags)?)? })
     }
 
     /// Waits until `due` and returns the instant at which the caller runs again; the difference to `due` is
     /// the schedule slip. Returns at once when `due` has passed.
-    pub async fn until(&mut self, due: Instant) -> Instant {
+    pub(crate) async fn until(&mut self, due: Instant) -> Instant {
         loop {
             let at = now();
             let Some(left) = due.checked_duration_since(at).filter(|left| !left.is_zero()) else {

@@ -15,7 +15,7 @@ use crate::target::Credentials;
 
 /// Why a broker can't be run against with one version.
 #[derive(Debug)]
-pub enum Unfit {
+pub(crate) enum Unfit {
     /// The broker does not speak the version.
     VersionRefused(String),
     /// Nothing can be done with this broker, in any version.
@@ -26,7 +26,7 @@ pub enum Unfit {
 ///
 /// # Errors
 /// [`Unfit`], at the latest after twice the connect timeout.
-pub async fn try_version(
+pub(crate) async fn try_version(
     endpoint: Endpoint,
     options: &ConnectOptions,
     credentials: &Credentials,

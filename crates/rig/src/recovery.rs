@@ -8,7 +8,7 @@ const WINDOW_BINS: usize = 10;
 
 /// The bystanders' messages since the fault ended, in bins of their due time.
 #[derive(Clone, Debug)]
-pub struct RecoveryWatch {
+pub(crate) struct RecoveryWatch {
     began_us: u64,
     limit_us: u64,
     bins: Vec<Bin>,
@@ -24,7 +24,7 @@ impl RecoveryWatch {
     /// Watches from `began_us` of the run's clock; a message is in time when it is delivered within `limit_us`
     /// of when it was due.
     #[must_use]
-    pub fn new(began_us: u64, limit_us: u64) -> Self {
+    pub(crate) fn new(began_us: u64, limit_us: u64) -> Self {
         Self { began_us, limit_us, bins: Vec::new() }
     }
 
@@ -37,14 +37,14 @@ impl RecoveryWatch {
     }
 
     /// A message fell due.
-    pub fn offered(&mut self, due_us: u64) {
+    pub(crate) fn offered(&mut self, due_us: u64) {
         if let Some(bin) = self.bin(due_us) {
             bin.offered += 1;
         }
     }
 
     /// A message that fell due at `due_us` was delivered for the first time.
-    pub fn delivered(&mut self, due_us: u64, response_us: u64) {
+    pub(crate) fn delivered(&mut self, due_us: u64, response_us: u64) {
         if response_us <= self.limit_us
             && let Some(bin) = self.bin(due_us)
         {
@@ -55,7 +55,7 @@ impl RecoveryWatch {
     /// How long after the fault's end the bystanders were back, in µs, as far as can be told at `now_us`;
     /// absent when they are not, or when no message fell due.
     #[must_use]
-    pub fn back_after_us(&self, now_us: u64) -> Option<u64> {
+    pub(crate) fn back_after_us(&self, now_us: u64) -> Option<u64> {
         let told_until_us = now_us.saturating_sub(self.began_us).saturating_sub(self.limit_us);
         let told_bins = usize::try_from(told_until_us / BIN_US).ok()?.min(self.bins.len());
         let is_back = |window: &[Bin]| {

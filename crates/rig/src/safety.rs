@@ -55,7 +55,7 @@ pub enum Refusal {
 pub fn permit(host: &str, addresses: &[IpAddr], owned: Option<&str>) -> Result<(), Refusal> {
     let bare = host.trim_end_matches('.').to_ascii_lowercase();
     let is_public_test = |broker: &&str| bare == **broker || bare.ends_with(&format!(".{broker}"));
-    if PUBLIC_TEST_BROKERS.iter().any(|broker| is_public_test(&broker)) {
+    if PUBLIC_TEST_BROKERS.iter().any(is_public_test) {
         return Err(Refusal::PublicTestBroker(host.to_owned()));
     }
     let Some(address) = addresses.iter().copied().find(|address| !is_private(*address)) else {

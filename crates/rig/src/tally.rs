@@ -15,7 +15,7 @@ const EXAMPLES: usize = 3;
 
 /// Everything that is counted of one case.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tally {
+pub(crate) struct Tally {
     attempts: u64,
     outcomes: BTreeMap<Outcome, u64>,
     reactions: BTreeMap<String, u64>,
@@ -74,7 +74,7 @@ impl Default for Tally {
 
 impl Tally {
     /// Counts one attempt.
-    pub fn add(&mut self, attempt: &Attempt) {
+    pub(crate) fn add(&mut self, attempt: &Attempt) {
         self.attempts += 1;
         *self.outcomes.entry(attempt.outcome).or_default() += 1;
         let sequence = attempt.sequence();
@@ -140,7 +140,7 @@ impl Tally {
     }
 
     /// Adds everything that `other` counted.
-    pub fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.attempts += other.attempts;
         add_counts(&mut self.outcomes, &other.outcomes);
         add_counts(&mut self.reactions, &other.reactions);
@@ -175,13 +175,13 @@ impl Tally {
 
     /// The reaction times, to be summed over cases.
     #[must_use]
-    pub fn reaction_time(&self) -> &Histogram<u64> {
+    pub(crate) fn reaction_time(&self) -> &Histogram<u64> {
         &self.reaction_time
     }
 
     /// The counts as they stand in the record.
     #[must_use]
-    pub fn record(&self, case: &Case, planned: u64) -> CaseRecord {
+    pub(crate) fn record(&self, case: &Case, planned: u64) -> CaseRecord {
         let will = (self.wills.set > 0).then(|| WillRecord {
             set: self.wills.set,
             due: self.wills.due,

@@ -47,7 +47,7 @@ pub struct Row {
 
 /// What was sampled of the processes in one second.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sampled {
+pub(crate) struct Sampled {
     /// Connections of attempts that are open.
     pub connections_open: u64,
     /// CPU time that the broker used since the last sample, in µs.
@@ -58,7 +58,7 @@ pub struct Sampled {
 
 /// The rows of one second: one for each phase that something was counted in.
 #[must_use]
-pub fn rows(second: u64, interval: &Interval, sampled: Sampled) -> Vec<Row> {
+pub(crate) fn rows(second: u64, interval: &Interval, sampled: Sampled) -> Vec<Row> {
     Phase::ALL
         .into_iter()
         .filter(|phase| interval.counters.contains_key(phase))

@@ -271,10 +271,7 @@ impl RunArgs {
         let arrival = self.arrival.take("--arrival", mistakes);
         let attempts =
             self.attempts.take("--attempts", mistakes).map(|attempts| Attempts::PerCase(attempts.0));
-        let duration = match &self.duration {
-            Some(given) => Some(Attempts::For(positive(given, "--duration", mistakes).unwrap_or_default())),
-            None => None,
-        };
+        let duration = self.duration.as_ref().map(|given| Attempts::For(positive(given, "--duration", mistakes).unwrap_or_default()));
         self.check_prefix(mistakes);
         let warmup = time(&self.warmup, "--warmup", mistakes);
         let baseline = positive(&self.baseline, "--baseline", mistakes);
