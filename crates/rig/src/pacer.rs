@@ -26,7 +26,14 @@ impl Pacer {
     /// When the process is out of file descriptors.
     pub(crate) fn new() -> io::Result<Self> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-        Ok(Self { timer: AsyncFd::register(timerfd_create(TimerfdClockId::Monotonic, flags)?)? })
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        #[expect(
+            deprecated,
+            reason = "its successor is an unsafe function that asks for a descriptor which stays valid and the same; \
+                      an OwnedFd does"
+        )]
+        let timer = AsyncFd::new(timer)?;
+        Ok(Self { timer })
     }
 
     /// Waits until `due` and returns the instant at which the caller runs again; the difference to `due` is
