@@ -71,23 +71,26 @@ enum Written {
     Failed,
 }
 
-/// Serves one connection from its acceptance to its end.
-pub(crate) async fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) {
+/// Takes a connection in, which is done when this returns, and serves it to its end, which the future does. In two
+/// steps, so that whoever resets all connections finds those that have not been served yet.
+pub(crate) fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Future<Output = ()> {
     let (orders, waiting) = mpsc::channel(ORDERS_MAX);
     let link = Link { orders, reset: Rc::new(Notify::new()) };
     // What is gone already will show in the first read.
     let _ = stream.set_nodelay(true);
     let id = server.borrow_mut().accept(link.clone());
-    tokio::select! {
-        // A reset goes before everything: what has ended by itself in the same moment would be closed by FIN.
-        biased;
-        () = link.reset.notified() => {
-            // Fails only on a connection that is gone.
-            let _ = stream.set_zero_linger();
+    async move {
+        tokio::select! {
+            // A reset goes before everything: what has ended by itself in the same moment would be closed by FIN.
+            biased;
+            () = link.reset.notified() => {
+                // Fails only on a connection that is gone.
+                let _ = stream.set_zero_linger();
+            }
+            () = converse(&stream, id, &server, &link, waiting) => {}
         }
-        () = converse(&stream, id, &server, &link, waiting) => {}
+        server.borrow_mut().forget(id);
     }
-    server.borrow_mut().forget(id);
 }
 
 /// Moves bytes both ways until both are done.

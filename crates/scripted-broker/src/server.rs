@@ -150,11 +150,20 @@ impl Server {
                     self.receive(id, found);
                 }
                 Framed::Incomplete { .. } => return used,
-                Framed::Malformed(_) => self.disconnect(id, ReasonCode::MALFORMED_PACKET),
+                Framed::Malformed(_) => self.lose_track(id),
             }
         }
         // Nobody looks at the rest any more.
         bytes.len()
+    }
+
+    /// Acts on bytes in which no packet can be found.
+    fn lose_track(&mut self, id: ConnectionId) {
+        if self.phase(id) == Phase::AwaitingConnect && self.script.greeting == Greeting::Silent {
+            self.set_phase(id, Phase::Muted);
+        } else {
+            self.disconnect(id, ReasonCode::MALFORMED_PACKET);
+        }
     }
 
     fn receive(&mut self, id: ConnectionId, found: Frame<'_>) {

@@ -7,8 +7,10 @@ use super::session::SessionExpiry;
 use super::{ConnectionId, Server};
 use crate::message::Message;
 
-/// Precedes the ClientIDs that the broker chooses.
-const ASSIGNED: &str = "assigned-";
+/// The ClientID that the broker chooses for a connection.
+pub(super) fn assigned_client_id(id: ConnectionId) -> String {
+    format!("assigned-{id}")
+}
 
 impl Server {
     /// Accepts a legal CONNECT, or refuses it for what this broker cannot do.
@@ -24,7 +26,7 @@ impl Server {
             let (v5, v3_1_1) = (ReasonCode::BAD_AUTHENTICATION_METHOD, ConnectReturnCode::NOT_AUTHORIZED);
             return self.refuse(id, version, v5, v3_1_1);
         }
-        let assigned = has_no_name.then(|| format!("{ASSIGNED}{id}"));
+        let assigned = has_no_name.then(|| assigned_client_id(id));
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
         let expiry = SessionExpiry::of_connect(version, connect.clean_start, connect.properties);
         let present = self.take_session(id, client_id, connect.clean_start, expiry);

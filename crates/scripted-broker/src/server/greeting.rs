@@ -14,7 +14,10 @@ impl Server {
         let decoded = found.decode(ProtocolVersion::V5);
         let Packet::Connect(connect) = decoded.packet else {
             // MQTT 5.0 [MQTT-3.1.0-1], and what is no CONNECT although it says so.
-            return self.hang_up(id);
+            return match self.script.greeting {
+                Greeting::Silent => self.set_phase(id, Phase::Muted),
+                _ => self.hang_up(id),
+            };
         };
         self.log.note(Event::Connect {
             connection: id,

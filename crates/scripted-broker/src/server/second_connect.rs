@@ -5,6 +5,7 @@ use std::rc::Rc;
 use tokio::time::Instant;
 use ungraceful_mqtt::{Packet, ProtocolVersion, ReasonCode};
 
+use super::connecting::assigned_client_id;
 use super::connection::Phase;
 use super::session::SessionExpiry;
 use super::{ConnectionId, Server, answer};
@@ -96,15 +97,17 @@ impl Server {
     /// Binds the connection to the ClientID of the second CONNECT; the session of the first is left as by a close.
     fn adopt(&mut self, id: ConnectionId, version: ProtocolVersion, second: Option<Second>) {
         let Some(second) = second else { return self.disconnect(id, ReasonCode::MALFORMED_PACKET) };
+        let assigned = second.client_id.is_empty().then(|| assigned_client_id(id));
+        let client_id = assigned.clone().unwrap_or(second.client_id);
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        let first = std::mem::replace(&mut connection.client_id, second.client_id.clone());
-        if first != second.client_id {
+        let first = std::mem::replace(&mut connection.client_id, client_id.clone());
+        if first != client_id {
             self.detach(id, &first);
         }
-        let present = self.take_session(id, &second.client_id, second.clean_start, second.expiry);
-        let acceptance = self.acceptance(version, present, None);
+        let present = self.take_session(id, &client_id, second.clean_start, second.expiry);
+        let acceptance = self.acceptance(version, present, assigned.as_deref());
         self.send(id, acceptance);
-        self.resume(&second.client_id);
+        self.resume(&client_id);
     }
 
     /// Leaves a session for the ClientID of the second CONNECT that never expires, unless somebody uses it.

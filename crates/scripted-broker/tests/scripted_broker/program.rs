@@ -1,0 +1,56 @@
+//! The program: its flags, its one line of output, and its end.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+
+use ungraceful_mqtt::ProtocolVersion::V5;
+use ungraceful_scripted_broker::SecondConnect;
+
+use crate::raw_client::{PATIENCE, connect};
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_scripted-broker"))
+}
+
+#[test]
+fn it_behaves_as_told_until_its_standard_input_ends() {
+    let mut child = program()
+        .args(["--second-connect", "disconnect-0x81", "--receive-maximum", "5"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line of text");
+    let address = line.trim_end().strip_prefix("listening on ").expect("the agreed words");
+    let address: SocketAddr = address.parse().expect("an address");
+    let mut client = TcpStream::connect(address).expect("it listens");
+    client.set_read_timeout(Some(PATIENCE)).expect("a timeout above 0");
+    client.write_all(&[connect(V5, "c"), connect(V5, "c")].concat()).expect("it takes bytes");
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).expect("FIN");
+    assert_eq!(answer, [0x20, 10, 0, 0, 7, 0x21, 0, 5, 0x29, 0, 0x2A, 0, 0xE0, 2, 0x81, 0]);
+    drop(child.stdin.take());
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn list_names_everything() {
+    let output = program().arg("--list").stdin(Stdio::null()).output().expect("the program runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success());
+    for (name, meaning) in SecondConnect::names() {
+        assert!(text.contains(&format!("--second-connect {name}: {meaning}\n")), "{name}");
+    }
+    assert!(text.contains("--wills never: "));
+    assert!(text.contains("--greeting http: "));
+    assert!(text.contains("--deliveries lose-every-N: "));
+}
+
+#[test]
+fn an_unknown_name_is_a_usage_error() {
+    let output = program().args(["--wills", "x"]).stdin(Stdio::null()).output().expect("the program runs");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no wills policy is named `x`"));
+}

@@ -1,0 +1,193 @@
+//! A Client that is nothing but a TCP stream: what it sends is bytes, what it expects is bytes.
+//!
+//! Packets that are not the point of a test are written by the codec.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
+use ungraceful_mqtt::{
+    Connect, Framed, Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, Subscribe, Subscription, frame,
+};
+use ungraceful_scripted_broker::{Script, ScriptedBroker, SecondConnect};
+
+/// How long a test waits for what must come. It is only used up by a test that fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// CONNACK 0 of the broker without a Receive Maximum, Session Present 0.
+pub(crate) fn connack(version: ProtocolVersion, session_present: u8) -> Vec<u8> {
+    match version {
+        V3_1_1 => vec![0x20, 2, session_present, 0],
+        V5 => vec![0x20, 7, session_present, 0, 4, 0x29, 0, 0x2A, 0],
+    }
+}
+
+/// A CONNECT, Clean Start 1.
+pub(crate) fn connect(version: ProtocolVersion, client_id: &str) -> Vec<u8> {
+    encoded(version, &Packet::Connect(Connect::new(client_id)))
+}
+
+/// Any packet the standard allows.
+pub(crate) fn encoded(version: ProtocolVersion, packet: &Packet<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet.encode(version, &mut bytes).expect("a legal packet");
+    bytes
+}
+
+/// A PUBLISH without flags and properties, Packet Identifier 7 above QoS 0.
+pub(crate) fn publish(version: ProtocolVersion, topic: &str, payload: &str, qos: QoS) -> Vec<u8> {
+    let identifier = PacketIdentifier::new(7).expect("not 0");
+    let publish = Publish::new(topic, payload.as_bytes());
+    let publish = match qos {
+        QoS::AtMostOnce => publish,
+        QoS::AtLeastOnce => publish.at_least_once(identifier),
+        QoS::ExactlyOnce => publish.exactly_once(identifier),
+    };
+    encoded(version, &Packet::Publish(publish))
+}
+
+/// A broker with this policy for second CONNECTs.
+pub(crate) fn broker_with(second_connect: SecondConnect) -> ScriptedBroker {
+    ScriptedBroker::start(Script { second_connect, ..Script::default() })
+}
+
+/// Does something, and tells how long it took. Tests put only lower bounds on it.
+#[expect(clippy::disallowed_methods, reason = "a lower bound on what a broker delays, not a figure")]
+pub(crate) fn time_of(what: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    what();
+    start.elapsed()
+}
+
+/// A Client that is nothing but a TCP stream.
+pub(crate) struct RawClient {
+    stream: TcpStream,
+    version: ProtocolVersion,
+    unread: Vec<u8>,
+}
+
+impl RawClient {
+    /// A TCP connection, and nothing sent.
+    pub(crate) fn open(broker: &ScriptedBroker, version: ProtocolVersion) -> Self {
+        let stream = TcpStream::connect(broker.address()).expect("the broker listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout above 0");
+        stream.set_nodelay(true).expect("an open connection");
+        Self { stream, version, unread: Vec::new() }
+    }
+
+    /// An accepted Client with a new session.
+    pub(crate) fn connected(broker: &ScriptedBroker, version: ProtocolVersion, client_id: &str) -> Self {
+        Self::connected_with(broker, version, &Connect::new(client_id), 0)
+    }
+
+    /// An accepted Client with this CONNECT, that expects this Session Present.
+    pub(crate) fn connected_with(
+        broker: &ScriptedBroker,
+        version: ProtocolVersion,
+        connect: &Connect<'_>,
+        session_present: u8,
+    ) -> Self {
+        let mut client = Self::open(broker, version);
+        client.send(&encoded(version, &Packet::Connect(*connect)));
+        client.expect(&connack(version, session_present));
+        client
+    }
+
+    /// An accepted Client with a subscription, whose SUBACK has come.
+    pub(crate) fn subscribed(
+        broker: &ScriptedBroker,
+        version: ProtocolVersion,
+        topic_filter: &str,
+        qos: QoS,
+    ) -> Self {
+        let mut client = Self::connected(broker, version, "subscriber");
+        client.subscribe(topic_filter, qos);
+        client
+    }
+
+    pub(crate) fn subscribe(&mut self, topic_filter: &str, qos: QoS) {
+        let filters = [Subscription::new(topic_filter, qos)];
+        let subscribe = Packet::Subscribe(Subscribe::new(PacketIdentifier::MIN, &filters));
+        self.send(&encoded(self.version, &subscribe));
+        match self.version {
+            V3_1_1 => self.expect(&[0x90, 3, 0, 1, qos.level()]),
+            V5 => self.expect(&[0x90, 4, 0, 1, 0, qos.level()]),
+        }
+    }
+
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).expect("the broker takes bytes");
+    }
+
+    pub(crate) fn publish(&mut self, topic: &str, payload: &str, qos: QoS) {
+        self.send(&publish(self.version, topic, payload, qos));
+    }
+
+    /// Reads exactly these bytes.
+    pub(crate) fn expect(&mut self, expected: &[u8]) {
+        while self.unread.len() < expected.len() {
+            assert!(self.read_more(), "FIN after {:02X?}, not {expected:02X?}", self.unread);
+        }
+        let came: Vec<_> = self.unread.drain(..expected.len()).collect();
+        assert!(came == expected, "expected {expected:02X?}, not {came:02X?} {:02X?}", self.unread);
+    }
+
+    /// Reads one whole packet of any kind.
+    pub(crate) fn next_packet(&mut self) -> Vec<u8> {
+        loop {
+            if let Framed::Complete(found) = frame(&self.unread) {
+                let length = found.len();
+                return self.unread.drain(..length).collect();
+            }
+            assert!(self.read_more(), "FIN after {:02X?}, not a packet", self.unread);
+        }
+    }
+
+    /// Reads a PUBLISH and gives back its payload.
+    pub(crate) fn next_payload(&mut self) -> String {
+        let bytes = self.next_packet();
+        let Framed::Complete(found) = frame(&bytes) else { panic!("a whole packet") };
+        let decoded = found.decode(self.version);
+        let Packet::Publish(publish) = decoded.packet else { panic!("{bytes:02X?} is no PUBLISH") };
+        assert!(decoded.oddities.is_empty(), "{}", decoded.oddities);
+        String::from_utf8(publish.payload.to_vec()).expect("text")
+    }
+
+    /// Sends a PINGREQ, and reads the PINGRESP and nothing before it.
+    pub(crate) fn expect_service(&mut self) {
+        self.send(&[0xC0, 0]);
+        self.expect(&[0xD0, 0]);
+    }
+
+    /// Reads FIN and nothing before it.
+    pub(crate) fn expect_fin(&mut self) {
+        let came = self.read_more();
+        assert!(!came && self.unread.is_empty(), "{:02X?} in place of a FIN", self.unread);
+    }
+
+    /// Reads RST; what the broker sent before may or may not have come.
+    pub(crate) fn expect_reset(&mut self) {
+        let mut rest = Vec::new();
+        let error = self.stream.read_to_end(&mut rest).expect_err("RST, not FIN");
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    }
+
+    /// Sends FIN and shows that the broker had said nothing more by then, nor says it now.
+    pub(crate) fn expect_silence(&mut self) {
+        self.finish_sending();
+        self.expect_fin();
+    }
+
+    /// Sends FIN; the broker takes that for the end of the connection.
+    pub(crate) fn finish_sending(&mut self) {
+        self.stream.shutdown(Shutdown::Write).expect("an open connection");
+    }
+
+    fn read_more(&mut self) -> bool {
+        let mut chunk = [0; 4096];
+        let count = self.stream.read(&mut chunk).expect("bytes or FIN from the broker");
+        self.unread.extend_from_slice(&chunk[..count]);
+        count > 0
+    }
+}

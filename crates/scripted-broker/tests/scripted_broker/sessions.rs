@@ -1,0 +1,219 @@
+//! Sessions and take-over: what a conforming broker keeps of a Client, for whom, and for how long.
+
+use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
+use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion, QoS};
+use ungraceful_scripted_broker::{Script, ScriptedBroker};
+
+use crate::raw_client::{RawClient, connack, encoded};
+
+fn conforming() -> ScriptedBroker {
+    ScriptedBroker::start(Script::default())
+}
+
+const AN_HOUR: &[Property<'static>] = &[Property::SessionExpiryInterval(3600)];
+
+/// A CONNECT whose session outlives the connection.
+fn lasting(version: ProtocolVersion, clean_start: bool) -> Connect<'static> {
+    let properties = if version == V5 { AN_HOUR.into() } else { Properties::NONE };
+    Connect { clean_start, properties, ..Connect::new("client") }
+}
+
+/// In MQTT 3.1.1 the only session that lasts is one without Clean Session.
+fn first_of_lasting(version: ProtocolVersion) -> Connect<'static> {
+    lasting(version, version == V5)
+}
+
+#[test]
+fn mqtt5_3_1_4_3_a_client_is_taken_over() {
+    for version in ProtocolVersion::ALL {
+        let broker = conforming();
+        let mut old = RawClient::connected(&broker, version, "client");
+        let mut new = RawClient::connected(&broker, version, "client");
+        old.expect(if version == V5 { &[0xE0, 2, 0x8E, 0] } else { &[] });
+        old.expect_fin();
+        new.expect_service();
+    }
+}
+
+#[test]
+fn a_client_of_the_other_version_is_taken_over_in_its_own() {
+    let broker = conforming();
+    let mut old = RawClient::connected(&broker, V5, "client");
+    let mut new = RawClient::connected(&broker, V3_1_1, "client");
+    old.expect(&[0xE0, 2, 0x8E, 0]);
+    old.expect_fin();
+    let mut newest = RawClient::connected(&broker, V5, "client");
+    new.expect_fin();
+    newest.expect_service();
+}
+
+#[test]
+fn a_session_that_lasts_is_present_and_keeps_subscriptions_and_messages() {
+    for version in ProtocolVersion::ALL {
+        let broker = conforming();
+        let mut client = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
+        client.subscribe("t", QoS::AtLeastOnce);
+        client.send(&[0xE0, 0]);
+        client.expect_fin();
+        let mut publisher = RawClient::connected(&broker, version, "publisher");
+        for payload in ["1", "2"] {
+            publisher.publish("t", payload, QoS::AtLeastOnce);
+            publisher.expect(&[0x40, 2, 0, 7]);
+        }
+        let mut client = RawClient::connected_with(&broker, version, &lasting(version, false), 1);
+        assert_eq!([client.next_payload(), client.next_payload()], ["1", "2"]);
+    }
+}
+
+#[test]
+fn a_session_survives_its_take_over() {
+    for version in ProtocolVersion::ALL {
+        let broker = conforming();
+        let mut old = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
+        old.subscribe("t", QoS::AtMostOnce);
+        let mut new = RawClient::connected_with(&broker, version, &lasting(version, false), 1);
+        new.publish("t", "x", QoS::AtMostOnce);
+        assert_eq!(new.next_payload(), "x");
+    }
+}
+
+#[test]
+fn mqtt5_3_1_2_4_clean_start_discards_the_session() {
+    for version in ProtocolVersion::ALL {
+        let broker = conforming();
+        let mut old = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
+        old.subscribe("t", QoS::AtMostOnce);
+        let mut new = RawClient::connected(&broker, version, "client");
+        new.publish("t", "x", QoS::AtMostOnce);
+        new.expect_service();
+    }
+}
+
+#[test]
+fn a_session_without_expiry_ends_with_its_connection() {
+    let broker = conforming();
+    let connect = Connect { clean_start: false, ..Connect::new("client") };
+    RawClient::connected_with(&broker, V5, &connect, 0).expect_silence();
+    RawClient::connected_with(&broker, V5, &connect, 0).expect_silence();
+}
+
+#[test]
+fn a_session_expires_after_its_interval() {
+    let broker = conforming();
+    let properties = [Property::SessionExpiryInterval(1)];
+    let connect = Connect { properties: properties.as_slice().into(), ..lasting(V5, false) };
+    let mut session_present = RawClient::connected_with(&broker, V5, &connect, 0);
+    session_present.send(&[0xE0, 0]);
+    session_present.expect_fin();
+    // A session of its own that expires later than the other one tells when to look.
+    let later = [Property::SessionExpiryInterval(1)];
+    let will = ungraceful_mqtt::Will::new("late", b"");
+    let second = Connect {
+        properties: later.as_slice().into(),
+        will: Some(will),
+        keep_alive_s: 1,
+        ..Connect::new("clock")
+    };
+    // The Keep Alive closes after one and a half seconds: half a second after the expiry.
+    let mut clock = RawClient::connected_with(&broker, V5, &second, 0);
+    clock.expect(&[0xE0, 2, 0x8D, 0]);
+    RawClient::connected_with(&broker, V5, &connect, 0).expect_service();
+}
+
+#[test]
+fn disconnect_can_set_the_session_expiry_interval_but_not_raise_it_from_zero() {
+    let broker = conforming();
+    let mut client = RawClient::connected_with(&broker, V5, &lasting(V5, true), 0);
+    client.send(&[0xE0, 7, 0, 5, 0x11, 0, 0, 0, 0]);
+    client.expect_fin();
+    let connect = Connect { clean_start: false, ..Connect::new("client") };
+    let mut client = RawClient::connected_with(&broker, V5, &connect, 0);
+    client.send(&[0xE0, 7, 0, 5, 0x11, 0, 0, 0, 9]);
+    client.expect(&[0xE0, 2, 0x82, 0]);
+    client.expect_fin();
+}
+
+#[test]
+fn mqtt5_4_4_0_1_what_was_not_acknowledged_is_sent_again_in_order() {
+    for version in ProtocolVersion::ALL {
+        let broker = conforming();
+        let mut client = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
+        client.subscribe("t", QoS::ExactlyOnce);
+        let mut publisher = RawClient::connected(&broker, version, "publisher");
+        publisher.publish("t", "1", QoS::ExactlyOnce);
+        publisher.expect(&[0x50, 2, 0, 7]);
+        publisher.publish("t", "2", QoS::AtLeastOnce);
+        publisher.expect(&[0x40, 2, 0, 7]);
+        assert_eq!([client.next_payload(), client.next_payload()], ["1", "2"]);
+        client.send(&[0x50, 2, 0, 1]);
+        client.expect(&[0x62, 2, 0, 1]);
+        drop(client);
+        let mut client = RawClient::connected_with(&broker, version, &lasting(version, false), 1);
+        client.expect(&[0x62, 2, 0, 1]);
+        let again = client.next_packet();
+        assert_eq!((again[0], &again[5..7]), (0x3A, &[0, 2][..]));
+        client.send(&[0x70, 2, 0, 1, 0x40, 2, 0, 2]);
+        client.expect_service();
+    }
+}
+
+#[test]
+fn a_smaller_receive_maximum_holds_for_what_is_sent_again() {
+    let broker = conforming();
+    let mut client = RawClient::connected_with(&broker, V5, &lasting(V5, true), 0);
+    client.subscribe("t", QoS::AtLeastOnce);
+    for payload in ["1", "2"] {
+        client.publish("t", payload, QoS::AtLeastOnce);
+        assert_eq!(client.next_payload(), payload);
+        client.expect(&[0x40, 2, 0, 7]);
+    }
+    drop(client);
+    let properties = [Property::SessionExpiryInterval(3600), Property::ReceiveMaximum(1)];
+    let connect = Connect { properties: properties.as_slice().into(), ..lasting(V5, false) };
+    let mut client = RawClient::connected_with(&broker, V5, &connect, 1);
+    assert_eq!(client.next_payload(), "1");
+    client.expect_service();
+    client.send(&[0x40, 2, 0, 1]);
+    assert_eq!(client.next_payload(), "2");
+}
+
+#[test]
+fn a_qos_2_message_from_the_client_is_remembered_across_connections() {
+    for version in ProtocolVersion::ALL {
+        let broker = conforming();
+        let mut witness = RawClient::subscribed(&broker, version, "t", QoS::AtMostOnce);
+        for session_present in [0, 1] {
+            let is_first = session_present == 0;
+            let connect = if is_first { first_of_lasting(version) } else { lasting(version, false) };
+            let mut client = RawClient::connected_with(&broker, version, &connect, session_present);
+            client.publish("t", "once", QoS::ExactlyOnce);
+            client.expect(&[0x50, 2, 0, 7]);
+        }
+        assert_eq!(witness.next_payload(), "once");
+        witness.expect_service();
+    }
+}
+
+#[test]
+fn a_client_without_client_id_gets_one_in_5_0() {
+    let broker = conforming();
+    let mut client = RawClient::open(&broker, V5);
+    client.send(&encoded(V5, &Packet::Connect(Connect::new(""))));
+    client.expect(b"\x20\x14\x00\x00\x11\x12\x00\x0aassigned-0\x29\x00\x2a\x00");
+    client.expect_service();
+}
+
+#[test]
+fn mqtt3_1_1_3_1_3_8_a_client_without_client_id_must_want_a_clean_session() {
+    let broker = conforming();
+    let mut client = RawClient::open(&broker, V3_1_1);
+    let clean = encoded(V3_1_1, &Packet::Connect(Connect::new("")));
+    client.send(&clean);
+    client.expect(&connack(V3_1_1, 0));
+    let mut client = RawClient::open(&broker, V3_1_1);
+    let mut unclean = clean;
+    unclean[9] = 0;
+    client.send(&unclean);
+    client.expect(&[0x20, 2, 0, 2]);
+    client.expect_fin();
+}
