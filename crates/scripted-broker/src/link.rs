@@ -2,7 +2,7 @@
 //!
 //! Nothing here knows MQTT but for the Keep Alive, which is a limit on the time between two reads.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +19,8 @@ const ORDERS_MAX: usize = 65_536;
 /// How many answers one read can bring about at most: the shortest packet has two bytes.
 const ANSWERS_MAX: usize = READ_MAX / 2;
 const READ_MAX: usize = 16_384;
+/// How many bytes may wait for a Client that does not read before it gets no more deliveries at QoS 0.
+const WAITING_MAX: usize = 16 << 20;
 /// How many bytes are gathered for one write.
 const WRITE_MAX: usize = 65_536;
 /// How long a connection is still read after the FIN. Closing it with unread bytes would send an RST, which can
@@ -34,20 +36,24 @@ enum Order {
 #[derive(Clone)]
 pub(crate) struct Link {
     orders: mpsc::Sender<Order>,
+    /// The bytes in the orders that were not taken up yet.
+    waiting: Rc<Cell<usize>>,
     reset: Rc<Notify>,
 }
 
 impl Link {
     /// Has bytes sent after those already waiting. A Client for which far too much waits is reset.
     pub(crate) fn send(&self, bytes: Vec<u8>) {
-        if self.orders.try_send(Order::Bytes(bytes)).is_err() {
-            self.reset();
+        let count = bytes.len();
+        match self.orders.try_send(Order::Bytes(bytes)) {
+            Ok(()) => self.waiting.set(self.waiting.get() + count),
+            Err(_) => self.reset(),
         }
     }
 
     /// Whether there is room for a delivery beside the answers that the Client is owed.
     pub(crate) fn has_room(&self) -> bool {
-        self.orders.capacity() > ORDERS_MAX / 2
+        self.orders.capacity() > ORDERS_MAX / 2 && self.waiting.get() < WAITING_MAX
     }
 
     /// Has the connection closed by FIN behind the bytes that wait.
@@ -74,8 +80,8 @@ enum Written {
 /// Takes a connection in, which is done when this returns, and serves it to its end, which the future does. In two
 /// steps, so that whoever resets all connections finds those that have not been served yet.
 pub(crate) fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Future<Output = ()> {
-    let (orders, waiting) = mpsc::channel(ORDERS_MAX);
-    let link = Link { orders, reset: Rc::new(Notify::new()) };
+    let (orders, taken_up) = mpsc::channel(ORDERS_MAX);
+    let link = Link { orders, waiting: Rc::default(), reset: Rc::default() };
     // What is gone already will show in the first read.
     let _ = stream.set_nodelay(true);
     let id = server.borrow_mut().accept(link.clone());
@@ -87,7 +93,7 @@ pub(crate) fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Fut
                 // Fails only on a connection that is gone.
                 let _ = stream.set_zero_linger();
             }
-            () = converse(&stream, id, &server, &link, waiting) => {}
+            () = converse(&stream, id, &server, &link, taken_up) => {}
         }
         server.borrow_mut().forget(id);
     }
@@ -99,10 +105,10 @@ async fn converse(
     id: ConnectionId,
     server: &RefCell<Server>,
     link: &Link,
-    waiting: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<Order>,
 ) {
     let reading = read_all(stream, id, server, link);
-    let writing = write_all(stream, waiting);
+    let writing = write_all(stream, orders, &link.waiting);
     tokio::pin!(reading, writing);
     tokio::select! {
         () = &mut reading => {
@@ -156,17 +162,20 @@ async fn read_some(stream: &TcpStream, chunk: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-async fn write_all(stream: &TcpStream, mut waiting: mpsc::Receiver<Order>) -> Written {
+async fn write_all(stream: &TcpStream, mut orders: mpsc::Receiver<Order>, waiting: &Cell<usize>) -> Written {
     let mut batch = Vec::new();
     loop {
-        let mut next = waiting.recv().await;
+        let mut next = orders.recv().await;
         let mut is_last = false;
         while let Some(order) = next {
             match order {
-                Order::Bytes(bytes) => batch.extend_from_slice(&bytes),
+                Order::Bytes(bytes) => {
+                    waiting.set(waiting.get() - bytes.len());
+                    batch.extend_from_slice(&bytes);
+                }
                 Order::Fin => is_last = true,
             }
-            next = if is_last || batch.len() >= WRITE_MAX { None } else { waiting.try_recv().ok() };
+            next = if is_last || batch.len() >= WRITE_MAX { None } else { orders.try_recv().ok() };
         }
         if write_batch(stream, &batch).await.is_err() {
             return Written::Failed;

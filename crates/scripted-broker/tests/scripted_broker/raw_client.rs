@@ -145,6 +145,7 @@ impl RawClient {
     }
 
     /// Reads a PUBLISH and gives back its payload.
+    #[expect(clippy::panic, reason = "called by tests only, outside of which clippy takes it for production")]
     pub(crate) fn next_payload(&mut self) -> String {
         let bytes = self.next_packet();
         let Framed::Complete(found) = frame(&bytes) else { panic!("a whole packet") };

@@ -33,7 +33,7 @@ impl Scene {
         assert_eq!(self.witness.next_payload(), "end");
     }
 
-    /// Waits until the broker is done with the Client's connection.
+    /// Waits until the broker has ended the Client's connection: its Will goes before anything it reads afterwards.
     fn wait_for_end(&self) {
         let is_ended = |event: &Event| matches!(event, Event::Ended { connection: 1, .. });
         assert!(self.broker.wait_until(PATIENCE, |log| log.events.iter().any(is_ended)));
@@ -49,7 +49,6 @@ fn with_will(payload: &'static str) -> Connect<'static> {
     Connect { will: Some(Will::new("will", payload.as_bytes())), ..Connect::new("client") }
 }
 
-/// The end is logged before the Will is published, but both before anything else is read.
 #[test]
 fn mqtt5_3_1_2_8_a_will_is_published_when_the_client_vanishes() {
     for version in ProtocolVersion::ALL {
