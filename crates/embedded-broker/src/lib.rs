@@ -25,3 +25,6 @@ mod settings;
 pub use lifeline::LifelineError;
 pub use serve::{ServeError, serve};
 pub use settings::Settings;
+
+/// What the broker is: name and version of the library, as pinned in this crate's manifest.
+pub const LIBRARY: &str = "mqtt5 0.49.0";

@@ -288,6 +288,7 @@ fn live(
     LocalSet::new().block_on(&runtime, async move {
         let mut tasks = JoinSet::new();
         tasks.spawn_local(watch_for_wills(links.witness.clone(), Rc::clone(&yard)));
+        tasks.spawn_local(ask_version(Rc::clone(&yard)));
         tasks.spawn_local(loop_lag::measure(yard.meter.clone(), links.clock, links.phases.clone()));
         tasks.spawn_local(report(yard.meter.clone(), links.reports.clone()));
         let pairs = bystander::start(&bystanders, &yard, &mut tasks);
@@ -319,6 +320,25 @@ async fn report(meter: Meter, reports: mpsc::Sender<Report>) {
     }
 }
 
+/// Asks once for the broker's version where brokers tell it by custom. A client of its own, because some brokers
+/// cut a client that subscribes there.
+async fn ask_version(yard: Rc<Yard>) {
+    let (sender, mut connection) = yard.honest_client("v");
+    while let Ok(event) = connection.next().await {
+        match event {
+            HonestEvent::Connected => {
+                // A fresh client's queue has room for one request.
+                let _never_full = sender.try_subscribe(SYS_VERSION_TOPIC, QoS::AtMostOnce);
+            }
+            HonestEvent::Delivered { payload, .. } => {
+                *yard.sys_version.borrow_mut() = Some(String::from_utf8_lossy(&payload).into_owned());
+                let _connection_is_gone = sender.try_disconnect();
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Keeps the witness connected.
 async fn watch_for_wills(witness: Witness, yard: Rc<Yard>) {
     let filter = format!("{}/will/+", yard.topic_root);
@@ -341,9 +361,9 @@ async fn watch_for_wills(witness: Witness, yard: Rc<Yard>) {
             yard.readiness.send_modify(|readiness| {
                 readiness.witness = false;
                 readiness.witness_gaps += 1;
+                readiness.last_trouble = Some(lost);
             });
         }
-        yard.connection_lost(lost);
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }
@@ -373,18 +393,14 @@ fn on_witness_event(witness: &Witness, yard: &Yard, sender: &HonestSender, filte
     let at_us = yard.clock.now_us();
     match event {
         HonestEvent::Connected => {
-            // Refused or unanswered, the version stays unknown; Wills are what counts, so they come last and
-            // their SUBACK is the one that makes the witness ready.
-            let _never_full = sender.try_subscribe(SYS_VERSION_TOPIC, QoS::AtMostOnce);
+            // A fresh client's queue has room for one request.
             let _never_full = sender.try_subscribe(filter, QoS::AtLeastOnce);
         }
         HonestEvent::Subscribed(granted) => {
             yard.readiness.send_modify(|readiness| readiness.witness |= granted);
         }
         HonestEvent::Delivered { topic, payload } => {
-            if topic == SYS_VERSION_TOPIC {
-                *yard.sys_version.borrow_mut() = Some(String::from_utf8_lossy(&payload).into_owned());
-            } else if topic == proof_topic(yard) {
+            if topic == proof_topic(yard) {
                 let number = payload.as_slice().try_into().map_or(0, u32::from_be_bytes);
                 yard.readiness
                     .send_modify(|readiness| readiness.proofs_heard = readiness.proofs_heard.max(number));

@@ -14,8 +14,6 @@ use crate::error::{Mistake, RunError};
 /// How long a broker may take to accept connections.
 const READY_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// The first word of the line by which the embedded broker tells its address.
-pub const READY_WORD: &str = "ready";
 
 /// The hidden commands of every binary, given as the first argument.
 pub mod hidden {
@@ -32,7 +30,7 @@ pub struct OwnedBroker {
     /// Where it listens.
     pub address: SocketAddr,
     /// What we started.
-    pub name: &'static str,
+    pub name: String,
     _folder: Option<TempDir>,
     log: Option<PathBuf>,
 }
@@ -58,9 +56,8 @@ impl OwnedBroker {
         if let Some(output) = child.stdout.take() {
             let _told_below = BufReader::new(output).read_line(&mut line);
         }
-        let address = line.trim().strip_prefix(READY_WORD).and_then(|address| address.trim().parse().ok());
-        match address {
-            Some(address) => Ok(Self { child, address, name: "embedded broker", _folder: None, log: None }),
+        match read_ready(&line) {
+            Some((address, name)) => Ok(Self { child, address, name, _folder: None, log: None }),
             None => Err(failed(last_words(&mut child))),
         }
     }
@@ -114,7 +111,7 @@ impl OwnedBroker {
             .spawn()
             .map_err(text)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut broker = Self { child, address, name: "mosquitto", _folder: Some(folder), log: Some(log) };
+        let mut broker = Self { child, address, name: "mosquitto".to_owned(), _folder: Some(folder), log: Some(log) };
         broker.await_accepting(now() + READY_WITHIN)?;
         Ok(broker)
     }
@@ -156,6 +153,17 @@ impl Drop for OwnedBroker {
         let _gone_already = self.child.kill();
         let _gone_already = self.child.wait();
     }
+}
+
+/// The line by which the embedded broker says where it listens and what it is.
+#[must_use]
+pub fn ready_line(address: SocketAddr, name: &str) -> String {
+    format!("ready {address} {name}")
+}
+
+fn read_ready(line: &str) -> Option<(SocketAddr, String)> {
+    let (address, name) = line.trim_end().strip_prefix("ready ")?.split_once(' ')?;
+    Some((address.parse().ok()?, name.to_owned()))
 }
 
 /// What a child that does not come up said on its standard error.
@@ -200,4 +208,18 @@ pub fn become_tied(
         return std::io::Error::other("the parent process is gone");
     }
     Command::new(program).args(arguments).exec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{read_ready, ready_line};
+
+    #[test]
+    fn what_the_child_says_is_read_back_and_anything_else_is_not() {
+        let address = "127.0.0.1:4711".parse().unwrap();
+        assert_eq!(read_ready(&ready_line(address, "mqtt5 1.2")), Some((address, "mqtt5 1.2".to_owned())));
+        for other in ["", "ready", "ready nowhere x", "error: no port"] {
+            assert_eq!(read_ready(other), None, "{other}");
+        }
+    }
 }

@@ -119,14 +119,19 @@ impl Outcome {
     }
 }
 
-/// A CONNACK code in words: `0x86 Bad User Name or Password`, or the return code of 3.1.1.
+/// A CONNACK code in words: `0x86 Bad User Name or Password`, or the return code of 3.1.1. A broker that knows no
+/// 5.0 may answer a CONNECT of 5.0 with a return code of 3.1.1.
 #[must_use]
 pub fn connack_code_text(version: ProtocolVersion, code: u8) -> String {
+    let of_3_1_1 = ConnectReturnCode(code).name();
     let name = match version {
-        ProtocolVersion::V3_1_1 => ConnectReturnCode(code).name(),
-        ProtocolVersion::V5 => ReasonCode(code).name_in(PacketType::ConnAck),
+        ProtocolVersion::V3_1_1 => of_3_1_1.map(ToOwned::to_owned),
+        ProtocolVersion::V5 => ReasonCode(code)
+            .name_in(PacketType::ConnAck)
+            .map(ToOwned::to_owned)
+            .or_else(|| of_3_1_1.map(|name| format!("{name} (a return code of MQTT 3.1.1)"))),
     };
-    format!("0x{code:02X} {}", name.unwrap_or("unknown"))
+    format!("0x{code:02X} {}", name.as_deref().unwrap_or("unknown"))
 }
 
 /// The first bytes in hexadecimal, for evidence.

@@ -95,6 +95,8 @@ pub struct Experiment {
     pub output: PathBuf,
     /// Lines in `attempts.ndjson` at the most.
     pub attempts_max: u64,
+    /// Schedule slip or loop lag at the 99th percentile beyond which the run's times are not to be relied on.
+    pub slip_limit: Duration,
     /// Process id of the broker, when the user gave it.
     pub broker_pid: Option<u32>,
     /// The checks.
@@ -244,7 +246,7 @@ async fn find_broker(experiment: &Experiment, options: &ConnectOptions) -> Resul
     let (spoken, versions) = try_versions(experiment, endpoint, options).await?;
     let record = BrokerRecord {
         origin,
-        name: owned.as_ref().map(|owned| owned.name.to_owned()),
+        name: owned.as_ref().map(|owned| owned.name.clone()),
         target: target.name,
         address: endpoint.address.to_string(),
         pid: owned.as_ref().map(OwnedBroker::pid).or(experiment.broker_pid),
@@ -517,7 +519,11 @@ impl<'a> Conductor<'a> {
 }
 
 fn announce(broker: &Broker, experiment: &Experiment, observer: &mut dyn Observer) {
-    let name = broker.record.name.as_deref().unwrap_or("broker");
+    let name = match broker.record.origin {
+        BrokerOrigin::Embedded => "embedded broker",
+        BrokerOrigin::Spawned => "mosquitto, started for this run,",
+        BrokerOrigin::External => "broker",
+    };
     let versions: Vec<String> = broker.spoken.iter().map(ToString::to_string).collect();
     observer.note(&format!(
         "{} → {name} at {}, MQTT {}, seed {}",
@@ -576,7 +582,7 @@ fn begin_record(
         command: experiment.command.clone(),
         settings: experiment.settings.clone(),
         seed: experiment.seed.0,
-        started_utc: clock.started().to_string(),
+        started_utc: clock.started().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
         duration_us: 0,
         host: host::facts(descriptor_limit, u64::from(experiment.threads.get())),
         broker: broker.record.clone(),

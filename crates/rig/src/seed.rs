@@ -11,11 +11,11 @@ use rand::{SeedableRng, TryRng};
 pub struct Seed(pub u64);
 
 impl Seed {
-    /// Draws a seed from the operating system, for runs that were given none.
+    /// Draws a seed from the operating system, for runs that were given none: 32 bits, because people retype it.
     #[must_use]
     pub fn draw() -> Self {
         // Without the system's generator, the process id still tells runs apart, and the seed is printed.
-        Self(SysRng.try_next_u64().unwrap_or_else(|_no_generator| u64::from(std::process::id())))
+        Self(u64::from(SysRng.try_next_u32().unwrap_or_else(|_no_generator| std::process::id())))
     }
 
     /// An independent stream of random numbers for one purpose; the same label gives the same stream.

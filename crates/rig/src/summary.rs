@@ -1,8 +1,10 @@
 //! The end of a run: everything that was measured, put into the record. A pure function of what it is given.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::attempt::Case;
+use crate::clock::micros;
 use crate::bystander::BystanderSettings;
 use crate::honest_thread::HonestResult;
 use crate::meter::Interval;
@@ -16,9 +18,6 @@ use crate::run::Experiment;
 use crate::tally::Tally;
 use crate::witness::Witness;
 use crate::worker::Worked;
-
-/// Beyond this, at the 99th percentile, the generator's own lateness is no longer small beside what it measures.
-const SLIP_BOUND_US: u64 = 20_000;
 
 /// What was measured.
 #[derive(Debug)]
@@ -86,7 +85,7 @@ pub(crate) fn summarise(
         unexpected: measured.witness.on_unwatched_topics(),
     });
     record.metrics = metrics(&measured.whole.histograms);
-    generator(&mut record, measured, ended);
+    generator(&mut record, experiment.slip_limit, measured, ended);
     record
 }
 
@@ -150,26 +149,27 @@ fn metrics(histograms: &Histograms) -> Vec<MetricRecord> {
         .collect()
 }
 
-fn generator(record: &mut Record, measured: &Measured<'_>, ended: &Ended) {
+fn generator(record: &mut Record, slip_limit: Duration, measured: &Measured<'_>, ended: &Ended) {
     let over = |metric| Percentiles::of(&measured.whole.histograms.over_measured_phases(metric));
     let generator = &mut record.generator;
     generator.schedule_slip = over(Metric::ScheduleSlip);
     generator.loop_lag = over(Metric::LoopLag);
     generator.cpu_us = ended.cpu_us;
     generator.attempts_waited_for_a_client = ended.worked.waited_for_a_client;
-    generator.bottlenecks = bottlenecks(generator.schedule_slip, generator.loop_lag);
+    generator.bottlenecks = bottlenecks(generator.schedule_slip, generator.loop_lag, micros(slip_limit));
 }
 
-/// In words, why figures can't be relied on.
-fn bottlenecks(schedule_slip: Percentiles, loop_lag: Percentiles) -> Vec<String> {
+/// In words, why figures can't be relied on: beyond the limit, the generator's own lateness is no longer small
+/// beside what it measures.
+fn bottlenecks(schedule_slip: Percentiles, loop_lag: Percentiles, limit_us: u64) -> Vec<String> {
     let told = |what: &str, times: Percentiles| {
         let worst = times.p99_us.or(times.p90_us)?;
-        (worst > SLIP_BOUND_US).then(|| {
+        (worst > limit_us).then(|| {
             format!(
-                "the generator's {what} was {} ms at the 99th percentile, more than {} ms: times of this run contain \
-                 our own lateness; use fewer clients, a lower rate or a less busy machine",
+                "the generator's {what} was {} ms at the 99th percentile, more than the --slip-limit of {} ms: times \
+                 of this run contain our own lateness; use fewer clients, a lower rate or a less busy machine",
                 worst / 1_000,
-                SLIP_BOUND_US / 1_000
+                limit_us / 1_000
             )
         })
     };

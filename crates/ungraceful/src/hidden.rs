@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use ungraceful_rig::exit::Exit;
-use ungraceful_rig::owned_broker::{READY_WORD, become_tied, hidden};
+use ungraceful_rig::owned_broker::{become_tied, hidden};
 
 /// Carries out a hidden command, if the arguments are one.
 pub(crate) fn command(arguments: &[OsString]) -> Option<ExitCode> {
@@ -29,9 +29,10 @@ fn complain(what: &str) -> ExitCode {
 #[cfg(feature = "embedded")]
 #[expect(clippy::print_stdout, reason = "the parent reads the address from its child's standard output")]
 fn serve(parent: u32) -> ExitCode {
-    use ungraceful_embedded_broker::{Settings, serve};
+    use ungraceful_embedded_broker::{LIBRARY, Settings, serve};
+    use ungraceful_rig::owned_broker::ready_line;
     let settings = Settings { parent_process: Some(parent), ..Settings::default() };
-    match serve(&settings, |address| println!("{READY_WORD} {address}")) {
+    match serve(&settings, |address| println!("{}", ready_line(address, LIBRARY))) {
         Ok(()) => Exit::Holds.into(),
         Err(error) => complain(&error.to_string()),
     }
@@ -39,7 +40,6 @@ fn serve(parent: u32) -> ExitCode {
 
 #[cfg(not(feature = "embedded"))]
 fn serve(_parent: u32) -> ExitCode {
-    let _embedded_only = READY_WORD;
     complain(
         "this program was built without the embedded broker (cargo feature `embedded`); name a broker with --host or \
          use --spawn mosquitto",

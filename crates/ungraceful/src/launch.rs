@@ -172,6 +172,7 @@ fn prepare(
         seed: settings.seed,
         output: folder.unwrap_or_else(|| default_folder(tool.name(), &settings)),
         attempts_max: attempts_max.map_or(0, |max| max.0),
+        slip_limit: settings.slip_limit,
         broker_pid: broker_pid.and_then(|pid| u32::try_from(pid.0).ok()),
         checks: [tool.checks(), ungraceful_rig::checks::CHECKS.to_vec()].concat(),
     };

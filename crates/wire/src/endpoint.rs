@@ -73,6 +73,9 @@ pub enum OpenError {
     /// No local port is left towards this address.
     #[error("out of local ports towards this broker: add source addresses with --ifaddr")]
     OutOfPorts,
+    /// This machine has no such address to connect from.
+    #[error("this machine has no address {0} to connect from")]
+    NoSuchSource(IpAddr),
     /// Anything else that the kernel said.
     #[error("{0}")]
     Other(io::Error),

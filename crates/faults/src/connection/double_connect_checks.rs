@@ -177,9 +177,12 @@ fn publishes_the_will(record: &Record) -> Vec<Verdict> {
         let statement = of_version(case, V5_3_1_2_8, V311_3_1_2_8);
         let inconclusive = |why: String| Verdict::inconclusive(CHECK, Force::Must, why);
         let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
-            let why =
-                "no connection with a Will was closed by the broker while the witness listened".to_owned();
-            return Some(inconclusive(why).citing(statement));
+            let why = if witness_proved {
+                "no connection with a Will was closed by the broker"
+            } else {
+                "the witness could not subscribe to the Will topics, or was not proved to hear"
+            };
+            return Some(inconclusive(why.to_owned()).citing(statement));
         };
         let missing = will.due - will.due_and_seen;
         let waited_ms = will.shortest_wait_of_unseen_us.unwrap_or(0) / 1_000;

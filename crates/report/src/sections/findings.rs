@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ungraceful_rig::attempt::Case;
 use ungraceful_rig::record::Record;
 use ungraceful_rig::verdict::{Force, Verdict};
 
@@ -70,12 +71,28 @@ fn force(force: Force) -> Option<&'static str> {
 
 /// Verdicts with the same evidence. To do what gave no result again promises none, so only the others get a command.
 fn point(record: &Record, class: Class, alike: &[&Verdict]) -> Point {
-    let cases: Vec<String> =
-        alike.iter().filter_map(|verdict| verdict.case.as_ref()).map(ToString::to_string).collect();
+    let cases: Vec<&Case> = alike.iter().filter_map(|verdict| verdict.case.as_ref()).collect();
     let evidence = format!("{}{}", alike[0].evidence, examples(alike));
-    let text = if cases.is_empty() { evidence } else { format!("{}: {evidence}", listed(&cases)) };
+    let text = if cases.is_empty() { evidence } else { format!("{}: {evidence}", cases_text(&cases)) };
     let command = (class != Class::Inconclusive).then(|| reproduce_command(record, alike[0]));
     Point { text, command }
+}
+
+/// Cases that share fault and version are named with their variants in one go.
+fn cases_text(cases: &[&Case]) -> String {
+    let mut groups: Vec<(&Case, Vec<String>)> = Vec::new();
+    for case in cases {
+        let same = |(first, _): &&mut (&Case, _)| first.fault == case.fault && first.version == case.version;
+        match groups.iter_mut().find(same) {
+            Some((_, variants)) => variants.push(case.variant.clone()),
+            None => groups.push((case, vec![case.variant.clone()])),
+        }
+    }
+    let texts: Vec<String> = groups
+        .iter()
+        .map(|(case, variants)| format!("{} {} on MQTT {}", case.fault, listed(variants), case.version))
+        .collect();
+    listed(&texts)
 }
 
 /// Where to look in the record.

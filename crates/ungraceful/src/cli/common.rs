@@ -140,6 +140,9 @@ pub struct RunArgs {
         value_delimiter = ','
     )]
     pub bystander_qos: Vec<Given<QoS>>,
+    /// How late our own schedule may run at the 99th percentile before the run's times are called unreliable
+    #[arg(long, value_name = "TIME", env = "UNGRACEFUL_SLIP_LIMIT", default_value = "20ms", allow_hyphen_values = true)]
+    pub slip_limit: Given<Time>,
     /// Makes a run repeatable; drawn and printed when absent
     #[arg(long, value_name = "NUMBER", env = "UNGRACEFUL_SEED", allow_hyphen_values = true)]
     pub seed: Option<Given<Seed>>,
@@ -214,6 +217,8 @@ pub struct RunSettings {
     pub will_wait: Duration,
     /// The bystanders.
     pub bystanders: BystanderSettings,
+    /// Schedule slip beyond which times are not to be relied on.
+    pub slip_limit: Duration,
     /// The seed.
     pub seed: Seed,
     /// Worker threads.
@@ -278,6 +283,7 @@ impl RunArgs {
         let recovery = time(&self.recovery, "--recovery", mistakes);
         let reaction_timeout = positive(&self.reaction_timeout, "--reaction-timeout", mistakes);
         let will_wait = positive(&self.will_wait, "--will-wait", mistakes);
+        let slip_limit = positive(&self.slip_limit, "--slip-limit", mistakes);
         let pairs = self.bystanders.take("--bystanders", mistakes);
         let rate_per_pair = self.bystander_rate.take("--bystander-rate", mistakes);
         let qos: Vec<QoS> =
@@ -299,6 +305,7 @@ impl RunArgs {
             reaction_timeout: reaction_timeout?,
             will_wait: will_wait?,
             bystanders: BystanderSettings { pairs: pairs?.0, rate_per_pair: rate_per_pair?.0, qos },
+            slip_limit: slip_limit?,
             seed: seed?,
             threads: threads?,
         })

@@ -1,0 +1,106 @@
+//! What is sent arrives byte for byte, and the instant told is that of the last write.
+
+use std::io::Read;
+use std::sync::mpsc;
+use std::thread;
+
+use ungraceful_wire::clock::now;
+use ungraceful_wire::{EndKind, SendError};
+
+use crate::peer::{PINGRESP, UNFRAMEABLE, connected, end, publish, reset, within};
+
+#[tokio::test]
+async fn what_fits_the_buffer_takes_one_write() {
+    let (mut connection, mut peer) = connected().await;
+    let before = now();
+    let sent = within(connection.send(&UNFRAMEABLE)).await.expect("open");
+    assert_eq!(sent.writes, 1);
+    assert!(before <= sent.at && sent.at <= now());
+    let mut read = [0; UNFRAMEABLE.len()];
+    peer.read_exact(&mut read).expect("sent");
+    assert_eq!(read, UNFRAMEABLE);
+}
+
+#[tokio::test]
+async fn more_than_the_buffers_hold_takes_several_writes_and_its_instant_is_that_of_the_last() {
+    // Twice what the buffers of both sockets may hold on common systems.
+    const LENGTH: usize = 64 << 20;
+    let (mut connection, mut peer) = connected().await;
+    let (start, started) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        started.recv().expect("the sender is there");
+        let mut read = vec![0; LENGTH];
+        peer.read_exact(&mut read[..LENGTH / 2]).expect("sent");
+        let half_read_at = now();
+        peer.read_exact(&mut read[LENGTH / 2..]).expect("sent");
+        (read, half_read_at)
+    });
+    let bytes: Vec<u8> = (0..=250).cycle().take(LENGTH).collect();
+    let sent = within(async {
+        // The first writes come before anybody reads, so the buffers fill.
+        let mut send = std::pin::pin!(connection.send(&bytes));
+        tokio::select! {
+            biased;
+            sent = &mut send => unreachable!("nobody reads, and yet {sent:?}"),
+            () = crate::peer::turns_of_the_runtime() => {}
+        }
+        start.send(()).expect("the reader is there");
+        send.await.expect("open")
+    });
+    let sent = sent.await;
+    let (read, half_read_at) = reader.join().expect("no panic");
+    assert!(sent.writes > 1);
+    assert!(sent.at >= half_read_at);
+    assert!(read == bytes);
+}
+
+#[tokio::test]
+async fn nothing_to_send_is_sent_at_once() {
+    let (mut connection, _peer) = connected().await;
+    within(connection.send(&[])).await.expect("open");
+}
+
+#[tokio::test]
+async fn send_after_an_rst_is_an_error_that_says_how() {
+    let (mut connection, peer) = connected().await;
+    reset(peer);
+    assert_eq!(end(&mut connection).await.how, EndKind::Reset);
+    let error = within(connection.send(&PINGRESP)).await.expect_err("RST came");
+    let SendError::Ended { written, of, how } = error;
+    assert_eq!((written, of, how), (0, 2, EndKind::Reset));
+    assert_eq!(error.to_string(), "the connection ended after 0 of 2 bytes were written (Reset)");
+}
+
+#[tokio::test]
+async fn send_to_a_peer_that_closed_ends_in_an_error() {
+    // A FIN alone does not end our direction; the RST that answers the first bytes does.
+    let (mut connection, peer) = connected().await;
+    drop(peer);
+    assert_eq!(end(&mut connection).await.how, EndKind::Fin);
+    let SendError::Ended { how, .. } = within(async {
+        loop {
+            match connection.send(&PINGRESP).await {
+                Ok(_) => tokio::task::yield_now().await,
+                Err(error) => break error,
+            }
+        }
+    })
+    .await;
+    assert_eq!(how, EndKind::Reset);
+}
+
+#[tokio::test]
+async fn an_rst_during_a_long_send_says_how_much_was_written() {
+    let (mut connection, mut peer) = connected().await;
+    let bytes = publish(64 << 20);
+    let reader = thread::spawn(move || {
+        peer.read_exact(&mut [0; 100_000]).expect("sent");
+        reset(peer);
+    });
+    let SendError::Ended { written, of, how } =
+        within(connection.send(&bytes)).await.expect_err("the peer resets");
+    reader.join().expect("no panic");
+    assert!((100_000..bytes.len()).contains(&written), "{written}");
+    assert_eq!((of, how), (bytes.len(), EndKind::Reset));
+    assert_eq!(end(&mut connection).await.how, EndKind::Reset);
+}
