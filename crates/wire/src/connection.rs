@@ -1,34 +1,27 @@
 //! One open Network Connection: send exact bytes, receive packets with their instants, end it in a chosen way.
 //!
 //! An idle connection owns its socket's registration and nothing else: what arrives is read into one buffer
-//! per thread, and only a packet that is not complete yet is kept aside.
+//! per thread, and only a packet that is not complete yet, or not asked for yet, is kept aside.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use ungraceful_mqtt::{Frame, Framed, frame};
+use ungraceful_mqtt::Frame;
 
 use crate::clock;
+use crate::framing::Framing;
 use crate::received::{Arrival, EndKind, ReceivedPacket, SendError, Sent, StreamEnd};
 use crate::stream::Stream;
 
 /// One read takes at most this many bytes, and all connections of a thread share the one buffer.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
-/// How much of bytes that can't be cut into packets is kept as evidence.
-const UNFRAMEABLE_KEPT_BYTES: usize = 64;
-
 thread_local! {
     static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice());
-}
-
-/// The beginning of a packet whose rest has not come yet.
-#[derive(Debug)]
-struct Unfinished {
-    bytes: Vec<u8>,
-    first_byte_at: Instant,
 }
 
 /// One open Network Connection.
@@ -38,13 +31,14 @@ struct Unfinished {
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
-    unfinished: Option<Box<Unfinished>>,
-    pending: VecDeque<ReceivedPacket>,
+    framing: Framing,
+    /// What one read brought and nobody took yet: packets, then the telling of unframeable bytes.
+    ahead: VecDeque<Arrival>,
     ended: Option<Box<StreamEnd>>,
-    /// Bytes that can't be framed came, and with them the end of all packets.
-    unframeable: bool,
-    /// The telling of them, until the packets that came before are taken.
-    untold: Option<Box<Arrival>>,
+    /// How both directions ended at once, as the first read or write to fail was told. The kernel tells it
+    /// once: a read sees a mere end of stream then, and a write EPIPE.
+    lost: Option<EndKind>,
+    half_closed: bool,
     quick_ack: bool,
 }
 
@@ -52,25 +46,29 @@ impl Connection {
     pub(crate) fn new(stream: Stream, quick_ack: bool) -> Self {
         Self {
             stream,
-            unfinished: None,
-            pending: VecDeque::new(),
+            framing: Framing::default(),
+            ahead: VecDeque::new(),
             ended: None,
-            unframeable: false,
-            untold: None,
+            lost: None,
+            half_closed: false,
             quick_ack,
         }
     }
 
     /// Hands all bytes to the kernel, in one write when its buffer has room.
     ///
+    /// When the returned future is dropped before it completes, any number of the bytes may have been sent.
+    ///
     /// # Errors
     /// [`SendError::Ended`] when the broker ended the connection first. What it sent before can still be read
-    /// with [`Connection::next`].
+    /// with [`Connection::next`]. A FIN from the broker ends only what it sends: it is no error to send to one
+    /// that sent FIN until it answers by RST. After [`Connection::half_close`] this is an error at once, told
+    /// as [`EndKind::Failed`] because the broker has no part in it.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<Sent, SendError> {
         let mut written = 0;
         let mut writes = 0;
         loop {
-            match self.stream.try_write(&bytes[written..]) {
+            let error = match self.stream.try_write(&bytes[written..]) {
                 Ok(taken) => {
                     let at = clock::now();
                     written += taken;
@@ -78,17 +76,27 @@ impl Connection {
                     if written == bytes.len() {
                         return Ok(Sent { at, writes });
                     }
+                    continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if let Err(error) = self.stream.writable().await {
-                        return Err(SendError::Ended { written, of: bytes.len(), how: EndKind::of(&error) });
+                    match self.stream.writable().await {
+                        Ok(()) => continue,
+                        Err(error) => error,
                     }
                 }
-                Err(error) => {
-                    return Err(SendError::Ended { written, of: bytes.len(), how: EndKind::of(&error) });
-                }
-            }
+                Err(error) => error,
+            };
+            return Err(SendError::Ended { written, of: bytes.len(), how: self.refused(&error) });
         }
+    }
+
+    /// Why a write was refused. EPIPE alone says only that some end came before.
+    fn refused(&mut self, error: &io::Error) -> EndKind {
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            return *self.lost.insert(EndKind::of(error));
+        }
+        let by_us = self.half_closed.then_some(EndKind::Failed);
+        self.lost.or(by_us).unwrap_or(EndKind::of(error))
     }
 
     /// Waits for the next thing the broker does: a whole packet, bytes that are no packet, or the end.
@@ -96,26 +104,12 @@ impl Connection {
     /// Nothing is lost when the returned future is dropped before it completes.
     pub async fn next(&mut self) -> Arrival {
         loop {
-            if let Some(packet) = self.pending.pop_front() {
-                return Arrival::Packet(packet);
+            if let Some(arrival) = self.take_ahead() {
+                return arrival;
             }
-            if let Some(unframeable) = self.untold.take() {
-                return *unframeable;
-            }
-            if let Some(end) = &self.ended {
-                return Arrival::End((**end).clone());
-            }
-            if let Err(error) = self.readiness().await {
-                self.end(EndKind::of(&error));
-                continue;
-            }
-            let mut pending = std::mem::take(&mut self.pending);
-            let read = self.read_once(&mut |frame: Frame<'_>, first_byte_at, complete_at| {
-                pending.push_back(ReceivedPacket { bytes: frame.bytes.to_vec(), first_byte_at, complete_at });
-            });
-            self.pending = pending;
-            if let Some(unframeable @ Arrival::Unframeable { .. }) = read {
-                self.untold = Some(Box::new(unframeable));
+            self.arm_quick_ack();
+            if let Some(arrival) = poll_fn(|context| self.poll_next(context)).await {
+                return arrival;
             }
         }
     }
@@ -124,98 +118,94 @@ impl Connection {
     ///
     /// This is the hot path's way of reading: `visit` gets the packet, the instant of its first byte and that
     /// of its last. Returns the end of the stream, or bytes that can't be framed, once everything before it
-    /// was shown. Not to be mixed with [`Connection::next`] on one connection: what that one has read ahead
-    /// is not shown here.
+    /// was shown. What [`Connection::next`] has read ahead is shown first, without a read.
+    ///
+    /// Nothing is lost when the returned future is dropped before it completes.
     pub async fn receive(&mut self, mut visit: impl FnMut(Frame<'_>, Instant, Instant)) -> Option<Arrival> {
-        if let Some(end) = &self.ended {
-            return Some(Arrival::End((**end).clone()));
+        if self.ahead.is_empty() {
+            self.arm_quick_ack();
+            return poll_fn(|context| self.poll_read(context, &mut visit)).await;
         }
-        if let Err(error) = self.readiness().await {
-            return Some(self.end(EndKind::of(&error)));
+        while let Some(arrival) = self.take_ahead() {
+            match arrival {
+                Arrival::Packet(packet) => visit(packet.frame(), packet.first_byte_at, packet.complete_at),
+                told => return Some(told),
+            }
         }
-        self.read_once(&mut visit)
+        None
     }
 
-    async fn readiness(&self) -> io::Result<()> {
-        if self.quick_ack {
+    fn arm_quick_ack(&self) {
+        if self.quick_ack && self.ended.is_none() {
             self.stream.arm_quick_ack();
         }
-        self.stream.readable().await
     }
 
-    fn read_once(&mut self, visit: &mut impl FnMut(Frame<'_>, Instant, Instant)) -> Option<Arrival> {
-        READ_BUFFER.with_borrow_mut(|buffer| match self.stream.try_read(buffer) {
-            Ok(0) => Some(self.end(EndKind::Fin)),
-            Ok(read) => self.take_in(&buffer[..read], clock::now(), visit),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) => Some(self.end(EndKind::of(&error))),
+    fn take_ahead(&mut self) -> Option<Arrival> {
+        let arrival = self.ahead.pop_front();
+        if self.ahead.is_empty() {
+            // Gives the memory back: an idle connection holds none.
+            self.ahead = VecDeque::new();
+        }
+        arrival
+    }
+
+    /// One read: the first thing it brought; the others are kept.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arrival>> {
+        // Nearly every read brings one packet, and that one needs no queue.
+        let mut first = None;
+        let mut ahead = VecDeque::new();
+        let told = ready!(self.poll_read(context, &mut |frame, first_byte_at, complete_at| {
+            let bytes = frame.bytes.to_vec();
+            let packet = Arrival::Packet(ReceivedPacket { bytes, first_byte_at, complete_at });
+            match first {
+                None => first = Some(packet),
+                Some(_) => ahead.push_back(packet),
+            }
+        }));
+        if first.is_none() {
+            return Poll::Ready(told);
+        }
+        ahead.extend(told);
+        self.ahead = ahead;
+        Poll::Ready(first)
+    }
+
+    /// One read: shows its packets, or tells what came that is none.
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
+    ) -> Poll<Option<Arrival>> {
+        if let Some(end) = &self.ended {
+            return Poll::Ready(Some(Arrival::End((**end).clone())));
+        }
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let read = ready!(self.stream.poll_read(context, buffer));
+            let at = clock::now();
+            Poll::Ready(match read {
+                Ok(0) => Some(self.end(self.lost.unwrap_or(EndKind::Fin), at)),
+                Ok(length) => self.framing.take_in(&buffer[..length], at, visit),
+                Err(error) => {
+                    let how = *self.lost.insert(EndKind::of(&error));
+                    Some(self.end(how, at))
+                }
+            })
         })
     }
 
-    /// Cuts what came into packets, together with what was left over from before.
-    fn take_in(
-        &mut self,
-        bytes: &[u8],
-        at: Instant,
-        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
-    ) -> Option<Arrival> {
-        if self.unframeable {
-            return None;
-        }
-        let Some(mut left) = self.unfinished.take() else {
-            return self.cut(bytes, at, at, visit);
-        };
-        left.bytes.extend_from_slice(bytes);
-        self.cut(&left.bytes, left.first_byte_at, at, visit)
-    }
-
-    fn cut(
-        &mut self,
-        mut bytes: &[u8],
-        mut first_byte_at: Instant,
-        at: Instant,
-        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
-    ) -> Option<Arrival> {
-        loop {
-            match frame(bytes) {
-                Framed::Complete(packet) => {
-                    let length = packet.bytes.len();
-                    visit(packet, first_byte_at, at);
-                    // Whatever follows the first packet came with this read.
-                    first_byte_at = at;
-                    bytes = &bytes[length..];
-                }
-                Framed::Incomplete { .. } => {
-                    if !bytes.is_empty() {
-                        self.unfinished = Some(Box::new(Unfinished { bytes: bytes.to_vec(), first_byte_at }));
-                    }
-                    return None;
-                }
-                Framed::Malformed(_) => {
-                    self.unframeable = true;
-                    let kept = bytes[..bytes.len().min(UNFRAMEABLE_KEPT_BYTES)].to_vec();
-                    return Some(Arrival::Unframeable { bytes: kept, at: first_byte_at });
-                }
-            }
-        }
-    }
-
-    fn end(&mut self, how: EndKind) -> Arrival {
-        let unfinished = self.unfinished.take().map(|left| left.bytes).unwrap_or_default();
-        let end = StreamEnd { how, at: clock::now(), unfinished };
+    fn end(&mut self, how: EndKind, at: Instant) -> Arrival {
+        let end = StreamEnd { how, at, unfinished: self.framing.take_unfinished() };
         self.ended = Some(Box::new(end.clone()));
         Arrival::End(end)
     }
 
     /// Ends the connection by FIN, without a DISCONNECT packet.
     ///
-    /// What has arrived is read and thrown away first, or else the kernel would send RST instead.
+    /// FIN goes first, and what has arrived is read and thrown away, or else the kernel would send RST
+    /// instead. A broker that goes on sending gets RST for that, as from any socket that is closed.
     pub fn close(self) {
-        READ_BUFFER.with_borrow_mut(
-            |buffer| {
-                while matches!(self.stream.try_read(buffer), Ok(read) if read > 0) {}
-            },
-        );
+        self.stream.close();
     }
 
     /// Ends the connection by RST, without a DISCONNECT packet. Falls back to FIN where the kernel refuses the
@@ -227,8 +217,12 @@ impl Connection {
     /// Sends FIN and keeps reading: the broker sees the end of what we send, we see what it does then.
     ///
     /// # Errors
-    /// [`SendError::Ended`] when the connection had ended before.
+    /// [`SendError::Ended`] when the connection is known to have ended before.
     pub async fn half_close(&mut self) -> Result<Sent, SendError> {
+        if let Some(how) = self.lost {
+            return Err(SendError::Ended { written: 0, of: 0, how });
+        }
+        self.half_closed = true;
         match self.stream.half_close().await {
             Ok(()) => Ok(Sent { at: clock::now(), writes: 0 }),
             Err(error) => Err(SendError::Ended { written: 0, of: 0, how: EndKind::of(&error) }),
@@ -255,5 +249,34 @@ impl SilentConnection {
     #[must_use]
     pub fn wake(self) -> Connection {
         self.connection
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::endpoint::{ConnectOptions, Endpoint};
+
+    #[tokio::test]
+    async fn an_idle_connection_holds_no_memory_for_packets() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = Endpoint { address: listener.local_addr().unwrap() };
+        let mut connection = endpoint.open(&ConnectOptions::default()).await.unwrap().connection;
+        let (mut peer, _address) = listener.accept().unwrap();
+        peer.write_all(&[0xD0, 0x00, 0xD0, 0x00, 0xD0, 0x00]).unwrap();
+        for _ in 0..3 {
+            assert!(matches!(connection.next().await, Arrival::Packet(_)));
+        }
+        assert_eq!(connection.ahead.capacity(), 0);
+        assert!(connection.framing.take_unfinished().is_empty());
+        assert!(connection.ended.is_none());
+    }
+
+    #[test]
+    fn a_connection_takes_two_cache_lines_at_most() {
+        assert!(size_of::<Connection>() <= 128, "{}", size_of::<Connection>());
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::clock;
@@ -95,12 +95,29 @@ impl From<io::Error> for OpenError {
     }
 }
 
+impl OpenError {
+    fn of_bind(error: io::Error, source: IpAddr) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrNotAvailable => Self::NoSuchSource(source),
+            // Any port would have done, so none is left.
+            io::ErrorKind::AddrInUse => Self::OutOfPorts,
+            _ => Self::from(error),
+        }
+    }
+}
+
 impl Endpoint {
     /// Opens a Network Connection.
     ///
     /// # Errors
     /// [`OpenError`], at the latest after [`ConnectOptions::connect_timeout`].
     pub async fn open(&self, options: &ConnectOptions) -> Result<Opened, OpenError> {
+        let Connected { tcp, started, established } = self.connect(options).await?;
+        let connection = Connection::new(Stream::Tcp(tcp), options.quick_ack);
+        Ok(Opened { connection, started, established })
+    }
+
+    async fn connect(&self, options: &ConnectOptions) -> Result<Connected, OpenError> {
         let socket = match self.address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -109,15 +126,53 @@ impl Endpoint {
             socket.set_recv_buffer_size(bytes)?;
         }
         if let Some(source) = options.source {
-            socket.bind(SocketAddr::new(source, 0))?;
+            socket.bind(SocketAddr::new(source, 0)).map_err(|error| OpenError::of_bind(error, source))?;
         }
         let started = clock::now();
-        let stream = timeout(options.connect_timeout, socket.connect(self.address))
+        let tcp = timeout(options.connect_timeout, socket.connect(self.address))
             .await
             .map_err(|_elapsed| OpenError::Timeout(options.connect_timeout))??;
         let established = clock::now();
-        stream.set_nodelay(options.no_delay)?;
-        let connection = Connection::new(Stream::Tcp(stream), options.quick_ack);
-        Ok(Opened { connection, started, established })
+        tcp.set_nodelay(options.no_delay)?;
+        Ok(Connected { tcp, started, established })
+    }
+}
+
+/// What TCP brings to every transport.
+struct Connected {
+    tcp: TcpStream,
+    started: Instant,
+    established: Instant,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tcp_nodelay_is_set_unless_a_fault_wants_it_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = Endpoint { address: listener.local_addr().unwrap() };
+        for no_delay in [true, false] {
+            let options = ConnectOptions { no_delay, ..ConnectOptions::default() };
+            let connected = endpoint.connect(&options).await.unwrap();
+            assert_eq!(connected.tcp.nodelay().unwrap(), no_delay);
+        }
+        assert!(ConnectOptions::default().no_delay);
+    }
+
+    #[test]
+    fn running_out_is_told_by_what_ran_out() {
+        let source = IpAddr::from([127, 0, 0, 2]);
+        let of_connect = |errno: Errno| OpenError::from(io::Error::from(errno));
+        let of_bind = |errno: Errno| OpenError::of_bind(errno.into(), source);
+        assert!(matches!(of_connect(Errno::MFILE), OpenError::OutOfDescriptors));
+        assert!(matches!(of_connect(Errno::ADDRNOTAVAIL), OpenError::OutOfPorts));
+        assert!(matches!(of_bind(Errno::ADDRINUSE), OpenError::OutOfPorts));
+        assert!(matches!(of_bind(Errno::ADDRNOTAVAIL), OpenError::NoSuchSource(_)));
     }
 }

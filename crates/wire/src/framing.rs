@@ -117,6 +117,10 @@ mod tests {
         vec![vec![0xD0, 0x00], vec![0x20, 0x03, 0x00, 0x00, 0x00], long, vec![0x40, 0x82, 0x80, 0x00, 1, 2]]
     }
 
+    fn cut(stream: &[u8], size: usize) -> Vec<&[u8]> {
+        stream.chunks(size).collect()
+    }
+
     struct Seen {
         packets: Vec<(Vec<u8>, Instant, Instant)>,
         told: Vec<Arrival>,
@@ -124,14 +128,18 @@ mod tests {
     }
 
     /// Takes in each chunk at an instant of its own, one second after the chunk before.
-    fn take_in<'a>(start: Instant, chunks: impl IntoIterator<Item = &'a [u8]>) -> Seen {
+    fn take_in(start: Instant, chunks: &[&[u8]]) -> Seen {
         let mut framing = Framing::default();
         let mut packets = Vec::new();
         let mut told = Vec::new();
-        for (second, chunk) in (0..).zip(chunks) {
-            told.extend(framing.take_in(chunk, start + Duration::from_secs(second), &mut |frame, first, last| {
-                packets.push((frame.bytes.to_vec(), first, last));
-            }));
+        for (second, &chunk) in (0..).zip(chunks) {
+            told.extend(framing.take_in(
+                chunk,
+                start + Duration::from_secs(second),
+                &mut |frame, first, last| {
+                    packets.push((frame.bytes.to_vec(), first, last));
+                },
+            ));
         }
         Seen { packets, told, left: framing.take_unfinished() }
     }
@@ -140,7 +148,7 @@ mod tests {
     fn chunks_of_every_size_give_the_same_packets() {
         let stream = packets().concat();
         for size in 1..=stream.len() {
-            let seen = take_in(now(), stream.chunks(size));
+            let seen = take_in(now(), &cut(&stream, size));
             let bytes: Vec<_> = seen.packets.iter().map(|(bytes, ..)| bytes.clone()).collect();
             assert_eq!(bytes, packets(), "in chunks of {size}");
             assert!(seen.told.is_empty() && seen.left.is_empty(), "in chunks of {size}");
@@ -154,7 +162,7 @@ mod tests {
         for size in 1..=stream.len() {
             let mut first = 0;
             let instant_of = |offset: usize| start + Duration::from_secs((offset / size) as u64);
-            for (bytes, first_byte_at, complete_at) in take_in(start, stream.chunks(size)).packets {
+            for (bytes, first_byte_at, complete_at) in take_in(start, &cut(&stream, size)).packets {
                 let last = first + bytes.len() - 1;
                 assert_eq!((first_byte_at, complete_at), (instant_of(first), instant_of(last)));
                 first = last + 1;
@@ -167,8 +175,7 @@ mod tests {
         let stream = packets().concat();
         for first in 0..=stream.len() {
             for second in first..=stream.len() {
-                let seen =
-                    take_in(now(), [&stream[..first], &stream[first..second], &stream[second..]]);
+                let seen = take_in(now(), &[&stream[..first], &stream[first..second], &stream[second..]]);
                 assert!(seen.packets.iter().map(|(bytes, ..)| bytes).eq(&packets()), "{first}, {second}");
             }
         }
@@ -178,7 +185,7 @@ mod tests {
     fn a_packet_without_its_end_is_left() {
         let whole = &packets()[2];
         for length in 0..whole.len() {
-            let seen = take_in(now(), whole[..length].chunks(7));
+            let seen = take_in(now(), &cut(&whole[..length], 7));
             assert!(seen.packets.is_empty());
             assert_eq!(seen.left, whole[..length]);
         }
@@ -191,7 +198,7 @@ mod tests {
         stream.extend([0xAA; 100]);
         for size in 1..=stream.len() {
             let start = now();
-            let seen = take_in(start, stream.chunks(size));
+            let seen = take_in(start, &cut(&stream, size));
             assert_eq!(seen.packets.len(), 1, "in chunks of {size}");
             let [Arrival::Unframeable { bytes, at }] = &seen.told[..] else {
                 panic!("in chunks of {size}: {:?}", seen.told)
@@ -209,7 +216,7 @@ mod tests {
         const BODY: usize = 16 << 20;
         let mut packet = vec![0x30, 0x80, 0x80, 0x80, 0x08];
         packet.resize(packet.len() + BODY, 0x5A);
-        let seen = take_in(now(), packet.chunks(1024));
+        let seen = take_in(now(), &cut(&packet, 1024));
         assert_eq!(seen.packets.len(), 1);
         assert!(seen.packets[0].0 == packet);
     }

@@ -11,6 +11,7 @@
 pub mod clock;
 mod connection;
 mod endpoint;
+mod framing;
 mod received;
 mod stream;
 

@@ -3,9 +3,18 @@
 //! TLS and WebSocket become variants here. What a fault does to the socket beneath (RST, half-close) has to
 //! reach through them, so it is asked of the stream and not of a generic reader and writer.
 
-use std::io;
+use std::io::{self, Read};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
+
+/// How many reads of [`DRAIN_BYTES`] a close throws away at most: 64 MiB, more than a socket's buffer holds, so
+/// only a peer that goes on sending all the while reaches it.
+const DRAIN_READS_MAX: usize = 4096;
+const DRAIN_BYTES: usize = 16 * 1024;
 
 /// One transport.
 #[derive(Debug)]
@@ -15,19 +24,24 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        let Self::Tcp(tcp) = self;
-        tcp.readable().await
-    }
-
     pub(crate) async fn writable(&self) -> io::Result<()> {
         let Self::Tcp(tcp) = self;
         tcp.writable().await
     }
 
-    pub(crate) fn try_read(&self, into: &mut [u8]) -> io::Result<usize> {
+    /// Reads once when there is something to read; 0 is the end.
+    ///
+    /// Polled rather than waited for and then tried: a read that leaves room in the buffer has emptied the
+    /// socket, and the runtime then spares the system call that would only say so.
+    pub(crate) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let Self::Tcp(tcp) = self;
-        tcp.try_read(into)
+        let mut into = ReadBuf::new(into);
+        ready!(Pin::new(tcp).poll_read(context, &mut into))?;
+        Poll::Ready(Ok(into.filled().len()))
     }
 
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -55,5 +69,20 @@ impl Stream {
     pub(crate) async fn half_close(&mut self) -> io::Result<()> {
         let Self::Tcp(tcp) = self;
         tokio::io::AsyncWriteExt::shutdown(tcp).await
+    }
+
+    /// Sends FIN, throws away what has arrived, and closes.
+    pub(crate) fn close(self) {
+        let Self::Tcp(tcp) = self;
+        // Not through the runtime: it would not look at bytes that it was not told of yet.
+        let Ok(mut tcp) = tcp.into_std() else { return };
+        let _gone_already = tcp.shutdown(Shutdown::Write);
+        let mut drain = [0; DRAIN_BYTES];
+        for _ in 0..DRAIN_READS_MAX {
+            match tcp.read(&mut drain) {
+                Ok(read) if read > 0 => {}
+                _end_or_nothing_more => break,
+            }
+        }
     }
 }
