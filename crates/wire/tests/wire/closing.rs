@@ -61,7 +61,8 @@ async fn close_may_be_called_while_receive_shows_a_packet() {
     let mut other = Some(other);
     write_at_once(&peer, &PINGRESP);
     while other.is_some() {
-        let told = within(connection.receive(|_, _, _| other.take().into_iter().for_each(|other| other.close())));
+        let told =
+            within(connection.receive(|_, _, _| other.take().into_iter().for_each(|other| other.close())));
         assert_eq!(told.await, None);
     }
     assert_ends_by_fin(&other_peer);

@@ -30,7 +30,10 @@ async fn rst_is_told_as_reset_to_one_who_waits() {
     crate::peer::turns_of_the_runtime().await;
     reset(peer);
     let arrival = within(waiting).await.expect("no panic");
-    assert!(matches!(&arrival, ungraceful_wire::Arrival::End(end) if end.how == EndKind::Reset), "{arrival:?}");
+    assert!(
+        matches!(&arrival, ungraceful_wire::Arrival::End(end) if end.how == EndKind::Reset),
+        "{arrival:?}"
+    );
 }
 
 #[tokio::test]
@@ -81,7 +84,11 @@ async fn the_end_is_told_again_on_every_later_call() {
     for by_reset in [false, true] {
         let (mut connection, peer) = connected().await;
         write_at_once(&peer, &CONNACK[..3]);
-        if by_reset { reset(peer) } else { drop(peer) }
+        if by_reset {
+            reset(peer);
+        } else {
+            drop(peer);
+        }
         let first = end(&mut connection).await;
         for _ in 0..3 {
             assert_eq!(end(&mut connection).await, first);

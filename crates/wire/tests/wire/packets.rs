@@ -184,7 +184,10 @@ async fn receive_begins_with_what_next_has_read_ahead() {
     assert!(matches!(told, Arrival::Unframeable { .. }), "{told:?}");
 }
 
-async fn receive_until_told(connection: &mut ungraceful_wire::Connection, seen: &mut Vec<Vec<u8>>) -> Arrival {
+async fn receive_until_told(
+    connection: &mut ungraceful_wire::Connection,
+    seen: &mut Vec<Vec<u8>>,
+) -> Arrival {
     loop {
         let told = within(connection.receive(|frame, first_byte_at, complete_at| {
             assert!(first_byte_at <= complete_at);

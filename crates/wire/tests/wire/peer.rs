@@ -26,7 +26,9 @@ pub(crate) fn publish(payload_length: usize) -> Vec<u8> {
         }
     }
     packet.extend([0x00, 0x01, b't']);
-    packet.extend((0..=u8::MAX).cycle().take(payload_length));
+    let payload_at = packet.len();
+    packet.extend((0..=u8::MAX).collect::<Vec<_>>().repeat(payload_length / 256 + 1));
+    packet.truncate(payload_at + payload_length);
     packet
 }
 

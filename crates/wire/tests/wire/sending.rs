@@ -23,9 +23,10 @@ async fn what_fits_the_buffer_takes_one_write() {
 
 #[tokio::test]
 async fn more_than_the_buffers_hold_takes_several_writes_and_its_instant_is_that_of_the_last() {
-    // Twice what the buffers of both sockets may hold on common systems.
+    // Half of it is well above what the buffers of both sockets hold.
     const LENGTH: usize = 64 << 20;
     let (mut connection, mut peer) = connected().await;
+    rustix::net::sockopt::set_socket_recv_buffer_size(&peer, 1 << 20).expect("a socket");
     let (start, started) = mpsc::channel();
     let reader = thread::spawn(move || {
         started.recv().expect("the sender is there");
@@ -35,7 +36,8 @@ async fn more_than_the_buffers_hold_takes_several_writes_and_its_instant_is_that
         peer.read_exact(&mut read[LENGTH / 2..]).expect("sent");
         (read, half_read_at)
     });
-    let bytes: Vec<u8> = (0..=250).cycle().take(LENGTH).collect();
+    let mut bytes = b"0123456789abcdefghijklm".repeat(LENGTH / 23 + 1);
+    bytes.truncate(LENGTH);
     let sent = within(async {
         // The first writes come before anybody reads, so the buffers fill.
         let mut send = std::pin::pin!(connection.send(&bytes));
