@@ -44,6 +44,8 @@ pub trait Tool: Sync {
             .about(self.question())
             .long_about(self.long_about())
             .version(env!("CARGO_PKG_VERSION"))
+            // A flag given twice counts as given last, so that a call can be repeated with one thing changed.
+            .args_override_self(true)
             // -h is --host, as in the tools that users know.
             .disable_help_flag(true)
             .arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help))

@@ -141,7 +141,13 @@ pub struct RunArgs {
     )]
     pub bystander_qos: Vec<Given<QoS>>,
     /// How late our own schedule may run at the 99th percentile before the run's times are called unreliable
-    #[arg(long, value_name = "TIME", env = "UNGRACEFUL_SLIP_LIMIT", default_value = "20ms", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_SLIP_LIMIT",
+        default_value = "20ms",
+        allow_hyphen_values = true
+    )]
     pub slip_limit: Given<Time>,
     /// Makes a run repeatable; drawn and printed when absent
     #[arg(long, value_name = "NUMBER", env = "UNGRACEFUL_SEED", allow_hyphen_values = true)]
@@ -276,7 +282,10 @@ impl RunArgs {
         let arrival = self.arrival.take("--arrival", mistakes);
         let attempts =
             self.attempts.take("--attempts", mistakes).map(|attempts| Attempts::PerCase(attempts.0));
-        let duration = self.duration.as_ref().map(|given| Attempts::For(positive(given, "--duration", mistakes).unwrap_or_default()));
+        let duration = self
+            .duration
+            .as_ref()
+            .map(|given| Attempts::For(positive(given, "--duration", mistakes).unwrap_or_default()));
         self.check_prefix(mistakes);
         let warmup = time(&self.warmup, "--warmup", mistakes);
         let baseline = positive(&self.baseline, "--baseline", mistakes);

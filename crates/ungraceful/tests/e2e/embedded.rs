@@ -1,0 +1,106 @@
+//! The main job as a new user runs it: no broker at hand, no flags.
+
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{BrokerOrigin, Completeness};
+
+use crate::support::{binary, double_connect, quick_command};
+
+#[test]
+fn without_a_target_the_embedded_broker_is_started_and_passes() {
+    let call = double_connect(&["--attempts", "4", "--delay", "200ms"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let record = call.record();
+    assert_eq!((record.broker.origin, record.completeness), (BrokerOrigin::Embedded, Completeness::Complete));
+    assert!(call.stdout().lines().next().unwrap().contains("embedded broker"), "{}", call.stdout());
+    for variant in ["identical", "other-client-id", "same-segment", "delayed", "with-will"] {
+        let case = call.case(variant, "5.0");
+        assert_eq!(case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset), 4, "{:?}", case.outcomes);
+        assert_eq!(case.disconnect_codes.get(&0x82), Some(&4), "{variant}: {:?}", case.disconnect_codes);
+    }
+}
+
+#[test]
+fn the_record_has_all_its_files_and_they_agree_with_each_other() {
+    let call = double_connect(&["--attempts", "4", "--variant", "identical"]);
+    let record = call.record();
+    assert_eq!((record.attempts.planned, record.attempts.finished, record.attempts.written), (8, 8, 8));
+    assert_eq!(call.attempts().len(), 8);
+    let timeline = std::fs::read_to_string(call.folder.join("timeline.csv")).unwrap();
+    let mut lines = timeline.lines();
+    let columns: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let sum = |name: &str, phases: &[&str]| -> u64 {
+        let at = columns.iter().position(|column| *column == name).unwrap();
+        let rows = timeline.lines().skip(1).map(|line| line.split(',').collect::<Vec<_>>());
+        rows.filter(|row| phases.contains(&row[1])).map(|row| row[at].parse::<u64>().unwrap()).sum()
+    };
+    assert_eq!(sum("attempts_finished", &["fault"]), 8);
+    let measured = ["baseline", "fault", "recovery"];
+    let phases = record.bystanders.unwrap().phases;
+    let ledger = |count: fn(&ungraceful_rig::ledger::LedgerCounts) -> u64| -> u64 {
+        phases.iter().flat_map(|phase| phase.by_qos.values()).map(count).sum()
+    };
+    assert_eq!(sum("offered", &measured), ledger(|counts| counts.offered));
+    assert_eq!(sum("sent", &measured), ledger(|counts| counts.sent));
+    assert_eq!(sum("delivered", &measured), ledger(|counts| counts.delivered));
+    let histograms = std::fs::read_to_string(call.folder.join("metrics.hlog")).unwrap();
+    assert!(
+        histograms.contains("Tag=reaction_time.fault")
+            && histograms.contains("Tag=bystander_response_time.baseline")
+    );
+}
+
+#[test]
+fn the_front_runs_the_same_tool_and_json_is_one_document() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("record");
+    let output = binary("ungraceful")
+        .args([
+            "double-connect",
+            "--attempts",
+            "1",
+            "--variant",
+            "identical",
+            "--format",
+            "json",
+            "--baseline",
+            "1s",
+        ])
+        .args(["--slip-limit", "1h", "--no-progress", "--output"])
+        .arg(&folder)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(summary["exit"]["code"], 0, "{summary}");
+}
+
+#[test]
+fn the_broker_goes_away_with_the_run_even_when_the_run_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = quick_command(&["--baseline", "1m", "--output"])
+        .arg(folder.path().join("record"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let record = folder.path().join("record/run.json");
+    let pid = loop {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
+        let text = std::fs::read_to_string(&record).unwrap_or_default();
+        if let Ok(begun) = serde_json::from_str::<ungraceful_rig::record::Record>(&text) {
+            assert_eq!(begun.completeness, Completeness::Partial, "a record is readable from the start");
+            break begun.broker.pid.unwrap();
+        }
+        std::thread::yield_now();
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let gone = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // Dead and not yet reaped by whoever inherited it.
+        Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
+        Err(_) => true,
+    };
+    while !gone() {
+        std::thread::yield_now();
+    }
+}

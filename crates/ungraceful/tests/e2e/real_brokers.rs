@@ -1,0 +1,128 @@
+//! The same question to real brokers. Mosquitto must be there (`scripts/test` installs it); the tests for the
+//! others run where the broker is installed and say so where it is not.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::verdict::Conclusion::{Holds, Violated};
+
+use crate::support::{Call, double_connect, double_connect_at};
+
+fn script() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/broker")
+}
+
+/// A real broker that this test started, and that goes with it.
+struct RealBroker {
+    folder: String,
+    address: SocketAddr,
+    address_v5: SocketAddr,
+}
+
+impl RealBroker {
+    /// Starts the broker with this name; absent where it is not installed.
+    fn start(name: &str) -> Option<Self> {
+        let list = Command::new(script()).arg("list").output().unwrap();
+        if !String::from_utf8_lossy(&list.stdout).lines().any(|line| line == name) {
+            println!("skipped: {name} is not installed; scripts/install-brokers {name} would");
+            return None;
+        }
+        let started = Command::new(script()).args(["start", name]).output().unwrap();
+        assert!(started.status.success(), "{started:?}");
+        let said = String::from_utf8(started.stdout).unwrap();
+        let value = |key: &str| {
+            said.lines().find_map(|line| line.strip_prefix(&format!("{key}="))).map(ToOwned::to_owned)
+        };
+        let address = |port: String| SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()));
+        let port = value("port").unwrap();
+        Some(Self {
+            folder: value("dir").unwrap(),
+            address: address(port.clone()),
+            address_v5: address(value("port_v5").unwrap_or(port)),
+        })
+    }
+}
+
+impl Drop for RealBroker {
+    fn drop(&mut self) {
+        let stopped = Command::new(script()).args(["stop", &self.folder]).status();
+        assert!(std::thread::panicking() || stopped.is_ok_and(|status| status.success()));
+    }
+}
+
+fn assert_violated(call: &Call, version: &str) {
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert!(call.stdout().contains(&format!("MQTT {version} [MQTT-3.1.0-2]")), "{}", call.stdout());
+    assert_eq!(call.conclusion("closes_on_second_connect", "identical", version), Violated);
+}
+
+#[test]
+fn mosquitto_closes_without_a_word_on_both_versions() {
+    let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
+    let call = double_connect_at(broker.address, &["--attempts", "5", "--delay", "200ms"]);
+    for version in ["3.1.1", "5.0"] {
+        for variant in ["identical", "other-client-id", "same-segment", "delayed"] {
+            let case = call.case(variant, version);
+            let closed = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+            assert_eq!(closed, 5, "{variant} {version}\n{}", call.said());
+            assert_eq!(call.conclusion("closes_on_second_connect", variant, version), Holds);
+            assert!(case.disconnect_codes.is_empty(), "{:?}", case.disconnect_codes);
+        }
+        assert_eq!(call.case("other-client-id", version).fact("second_client_id", "none"), 5);
+        // What becomes of the Will is the broker's affair, version by version; that it is judged is ours.
+        let will = call.case("with-will", version).will.unwrap();
+        let expected = if will.due_and_seen == will.due { Holds } else { Violated };
+        assert_eq!(will.due, 5);
+        assert_eq!(call.conclusion("publishes_the_will", "with-will", version), expected);
+    }
+    let record = call.record();
+    assert!(record.broker.sys_version.unwrap().starts_with("mosquitto version 2"));
+    assert!(record.witness.unwrap().proved);
+    let bystanders = record.bystanders.unwrap();
+    assert!(bystanders.connections_lost.is_empty(), "{:?}", bystanders.connections_lost);
+    let lost: u64 =
+        bystanders.phases.iter().flat_map(|phase| phase.by_qos.values()).map(|counts| counts.lost).sum();
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn an_installed_mosquitto_can_be_started_by_the_tool_itself() {
+    let call = double_connect(&["--spawn", "mosquitto", "--attempts", "2", "--variant", "identical"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert_eq!(call.record().broker.name.as_deref(), Some("mosquitto"));
+}
+
+#[test]
+fn rabbitmq_answers_a_second_connack_and_is_violated() {
+    let Some(broker) = RealBroker::start("rabbitmq") else { return };
+    let call =
+        double_connect_at(broker.address, &["--attempts", "3", "--variant", "identical,other-client-id"]);
+    assert_violated(&call, "3.1.1");
+    assert_eq!(call.case("identical", "3.1.1").attempts_with_second_connack, 3, "{}", call.said());
+}
+
+#[test]
+fn rumqttd_ignores_a_second_connect_and_is_violated() {
+    let Some(broker) = RealBroker::start("rumqttd") else { return };
+    for (address, version) in [(broker.address, "3.1.1"), (broker.address_v5, "5.0")] {
+        let call = double_connect_at(address, &["--attempts", "3", "--variant", "identical", "-V", version]);
+        assert_violated(&call, version);
+        assert_eq!(
+            call.case("identical", version).sequences.get("still served"),
+            Some(&3),
+            "{}",
+            call.said()
+        );
+    }
+}
+
+#[test]
+fn nats_closes_and_publishes_the_will() {
+    let Some(broker) = RealBroker::start("nats") else { return };
+    let flags = ["--attempts", "3", "--variant", "identical,with-will", "--bystander-qos", "0,1"];
+    let call = double_connect_at(broker.address, &flags);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert_eq!(call.conclusion("closes_on_second_connect", "identical", "3.1.1"), Holds);
+}

@@ -1,0 +1,293 @@
+//! Every reaction class and every verdict, against a broker that reacts as it is told. The tool must be able to
+//! say no, and to say it with the right words.
+
+use ungraceful_rig::reaction::{Outcome, ReactionKind};
+use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
+use ungraceful_scripted_broker::{Script, ScriptedBroker, SecondConnect, Wills};
+
+use crate::support::{Call, double_connect_at};
+
+const CLOSES: &str = "closes_on_second_connect";
+const ONE_CONNACK: &str = "sends_one_connack";
+const WILL: &str = "publishes_the_will";
+const SECOND_ID: &str = "binds_no_second_client_id";
+
+/// One variant, three attempts, both versions, against a broker that does this on a second CONNECT.
+fn against(reaction: &str, variant: &str) -> Call {
+    let second_connect: SecondConnect = reaction.parse().unwrap();
+    let broker = ScriptedBroker::start(Script { second_connect, ..Script::default() });
+    double_connect_at(broker.address(), &["--variant", variant, "--attempts", "3"])
+}
+
+fn assert_all(call: &Call, version: &str, outcome: Outcome, sequence: &str) {
+    let case = call.case("identical", version);
+    assert_eq!(case.outcome(outcome), 3, "{}", call.said());
+    assert_eq!(case.sequences.get(sequence), Some(&3), "{:?}", case.sequences);
+}
+
+#[test]
+fn a_conforming_broker_passes_every_check_in_every_variant_and_version() {
+    let broker = ScriptedBroker::start(Script::default());
+    let call = double_connect_at(broker.address(), &["--attempts", "3", "--delay", "100ms"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let record = call.record();
+    assert_eq!(record.cases.len(), 10);
+    for case in &record.cases {
+        assert_eq!(case.outcome(Outcome::Closed), 3, "{:?}", case.case);
+        let expected = if case.case.version == "5.0" { "DISCONNECT 0x82, FIN" } else { "FIN" };
+        assert_eq!(case.sequences.get(expected), Some(&3), "{:?}", case.sequences);
+    }
+    assert!(record.verdicts.iter().all(|verdict| verdict.conclusion == Holds && verdict.differs.is_none()));
+    // Every attempt is in the file, once, with instants in the order of what happened.
+    let mut attempts = call.attempts();
+    attempts.sort_by_key(|attempt| attempt.attempt);
+    assert_eq!(
+        attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(),
+        (0..30).collect::<Vec<_>>()
+    );
+    for attempt in &attempts {
+        assert!(attempt.due_us <= attempt.started_us);
+        assert!(attempt.started_us <= attempt.established_us.unwrap());
+        assert!(
+            attempt.established_us <= attempt.connack_us && attempt.established_us <= attempt.provoked_us
+        );
+        assert!(attempt.reactions.iter().all(|reaction| Some(reaction.at_us) >= attempt.provoked_us));
+    }
+    // And the broker saw as many second CONNECTs as we say we sent.
+    assert_eq!(broker.log().second_connects(), 30);
+}
+
+#[test]
+fn disconnect_is_read_with_and_without_a_property_length() {
+    for reaction in ["disconnect", "disconnect-short"] {
+        let call = against(reaction, "identical");
+        assert_eq!(call.exit(), 0, "{}", call.said());
+        assert_all(&call, "5.0", Outcome::Closed, "DISCONNECT 0x82, FIN");
+        assert_all(&call, "3.1.1", Outcome::Closed, "FIN");
+        assert_eq!(call.case("identical", "5.0").disconnect_codes.get(&0x82), Some(&3));
+    }
+}
+
+#[test]
+fn fin_and_rst_are_told_apart_and_both_are_a_close() {
+    let call = against("fin", "identical");
+    assert_all(&call, "5.0", Outcome::Closed, "FIN");
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert!(call.verdicts("tells_protocol_error").iter().all(|verdict| verdict.differs.is_some()));
+    let call = against("rst", "identical");
+    assert_all(&call, "5.0", Outcome::Reset, "RST");
+    assert_all(&call, "3.1.1", Outcome::Reset, "RST");
+    assert_eq!(call.exit(), 0, "{}", call.said());
+}
+
+#[test]
+fn mqtt5_3_1_0_2_and_mqtt5_3_2_0_2_a_second_connack_on_a_connection_that_lives_is_violated() {
+    let call = against("second-connack-then-serve", "identical");
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert_all(&call, "5.0", Outcome::Tolerated, "second CONNACK 0x00, still served");
+    for version in ["3.1.1", "5.0"] {
+        assert_eq!(call.conclusion(CLOSES, "identical", version), Violated);
+    }
+    assert_eq!(call.conclusion(ONE_CONNACK, "identical", "5.0"), Violated);
+    assert_eq!(call.conclusion(ONE_CONNACK, "identical", "3.1.1"), Holds, "no statement of 3.1.1 carries it");
+    let citations: Vec<_> =
+        call.verdicts(CLOSES).into_iter().filter_map(|verdict| verdict.citation).collect();
+    assert_eq!(citations, ["MQTT 3.1.1 [MQTT-3.1.0-2]", "MQTT 5.0 [MQTT-3.1.0-2]"]);
+    assert!(call.stdout().contains("MQTT 5.0 [MQTT-3.2.0-2]") && call.stdout().contains("reproduce: "));
+}
+
+#[test]
+fn mqtt5_3_2_0_2_a_second_connack_before_the_close_is_violated_by_that_statement_alone() {
+    let call = against("second-connack-then-fin", "identical");
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert_eq!(call.violated(), [ONE_CONNACK]);
+    assert_all(&call, "5.0", Outcome::Closed, "second CONNACK 0x00, FIN");
+}
+
+#[test]
+fn mqtt3_1_1_3_1_0_2_a_broker_that_serves_on_as_if_nothing_had_happened_is_violated() {
+    let call = against("ignore", "identical");
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert_eq!(call.violated(), [CLOSES]);
+    assert_all(&call, "3.1.1", Outcome::Tolerated, "still served");
+    assert!(call.case("identical", "3.1.1").reaction_time.count == 0, "tolerating is no reaction");
+}
+
+#[test]
+fn silence_is_inconclusive_and_never_an_accusation() {
+    for reaction in ["silence", "disconnect-then-silence"] {
+        let call = against(reaction, "identical");
+        assert_eq!(call.exit(), 3, "{}", call.said());
+        for version in ["3.1.1", "5.0"] {
+            assert_eq!(call.case("identical", version).outcome(Outcome::NoReaction), 3);
+            assert_eq!(call.conclusion(CLOSES, "identical", version), Inconclusive);
+        }
+    }
+}
+
+#[test]
+fn half_a_packet_and_garbage_are_told_as_what_they_are() {
+    let call = against("half-packet-then-fin", "identical");
+    assert_all(&call, "5.0", Outcome::Closed, "half a packet, FIN");
+    let call = against("garbage-then-fin", "identical");
+    assert_all(&call, "5.0", Outcome::Closed, "bytes that are no packet, FIN");
+    assert_eq!(call.conclusion(CLOSES, "identical", "5.0"), Holds, "it closed, whatever else it said");
+    let seen = call.attempts();
+    let garbage =
+        seen.iter().flat_map(|attempt| &attempt.reactions).find(|seen| seen.kind == ReactionKind::Garbage);
+    assert!(garbage.unwrap().detail.as_ref().unwrap().starts_with("ff"), "the bytes are the evidence");
+}
+
+#[test]
+fn a_late_close_is_a_close_and_its_time_is_told() {
+    let call = against("close-after-1200ms", "identical");
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    for version in ["3.1.1", "5.0"] {
+        let times = call.case("identical", version).time_to_close;
+        assert!(times.count == 3 && times.min_us.unwrap() >= 1_200_000, "{times:?}");
+    }
+}
+
+#[test]
+fn another_reason_code_than_0x82_is_a_difference_and_never_a_violation() {
+    let call = against("disconnect-0x81", "identical");
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert_eq!(call.case("identical", "5.0").disconnect_codes.get(&0x81), Some(&3));
+    let verdicts = call.verdicts("tells_protocol_error");
+    assert!(
+        verdicts.iter().all(|verdict| verdict.differs.as_ref().is_some_and(|note| note.contains("0x81")))
+    );
+}
+
+#[test]
+fn a_disconnect_on_a_3_1_1_connection_is_shown_and_differs() {
+    let call = against("disconnect-even-on-3.1.1", "identical");
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert_all(&call, "3.1.1", Outcome::Closed, "DISCONNECT 0x82, FIN");
+    assert!(call.verdicts("sends_no_disconnect_on_3_1_1")[0].differs.is_some());
+}
+
+#[test]
+fn a_second_client_id_that_becomes_live_or_keeps_a_session_is_found_out() {
+    let call = against("adopt-second-client-id", "other-client-id");
+    for version in ["3.1.1", "5.0"] {
+        assert_eq!(
+            call.case("other-client-id", version).fact("second_client_id", "live"),
+            3,
+            "{}",
+            call.said()
+        );
+    }
+    let call = against("keep-session-of-second-client-id", "other-client-id");
+    for version in ["3.1.1", "5.0"] {
+        assert_eq!(
+            call.case("other-client-id", version).fact("second_client_id", "session"),
+            3,
+            "{}",
+            call.said()
+        );
+    }
+    assert!(call.verdicts(SECOND_ID).iter().all(|verdict| verdict.differs.is_some()));
+    let call = against("fin", "other-client-id");
+    for version in ["3.1.1", "5.0"] {
+        assert_eq!(
+            call.case("other-client-id", version).fact("second_client_id", "none"),
+            3,
+            "{}",
+            call.said()
+        );
+    }
+    assert!(call.verdicts(SECOND_ID).iter().all(|verdict| verdict.differs.is_none()));
+}
+
+#[test]
+fn both_connects_in_one_segment_do_not_make_the_first_connack_a_second_one() {
+    let call = against("second-connack-then-fin", "same-segment");
+    assert_eq!(call.case("same-segment", "5.0").attempts_with_second_connack, 3, "{}", call.said());
+    let call = against("fin", "same-segment");
+    let case = call.case("same-segment", "5.0");
+    assert_eq!(
+        (case.attempts_with_second_connack, case.sequences.get("FIN")),
+        (0, Some(&3)),
+        "{}",
+        call.said()
+    );
+}
+
+fn with_wills(wills: Wills) -> Call {
+    let broker = ScriptedBroker::start(Script { wills, ..Script::default() });
+    double_connect_at(broker.address(), &["--variant", "with-will", "--attempts", "3"])
+}
+
+#[test]
+fn mqtt5_3_1_2_8_a_will_that_is_published_holds_and_its_time_is_told() {
+    let call = with_wills(Wills::Publish);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let will = call.case("with-will", "5.0").will.unwrap();
+    assert_eq!((will.set, will.due, will.due_and_seen, will.will_time.count), (3, 3, 3, 3));
+}
+
+#[test]
+fn mqtt5_3_1_2_8_a_will_that_never_comes_is_violated() {
+    let call = with_wills(Wills::Never);
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert_eq!(call.violated(), [WILL]);
+    let will = call.case("with-will", "3.1.1").will.unwrap();
+    assert_eq!((will.due, will.due_and_seen), (3, 0));
+    assert!(will.shortest_wait_of_unseen_us.unwrap() >= 2_000_000, "{will:?}");
+}
+
+#[test]
+fn mqtt3_1_1_3_1_2_8_the_second_connects_will_in_place_of_the_first_is_violated_and_named() {
+    let call = with_wills(Wills::OfSecondConnect);
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    let will = call.case("with-will", "3.1.1").will.unwrap();
+    assert_eq!((will.due, will.due_and_seen, will.of_later_connect), (3, 0, 3));
+    assert!(call.stdout().contains("the Will of the second CONNECT came instead"), "{}", call.stdout());
+}
+
+#[test]
+fn a_will_that_comes_twice_differs() {
+    let call = with_wills(Wills::Twice);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert_eq!(call.case("with-will", "5.0").will.unwrap().more_than_once, 3);
+    assert!(call.verdicts(WILL).iter().all(|verdict| verdict.differs.is_some()));
+}
+
+#[test]
+fn what_the_fault_costs_bystanders_shows_in_the_fault_phase_and_not_in_the_baseline() {
+    let deliveries = "delay-300ms-while-attacked-400ms".parse().unwrap();
+    let broker = ScriptedBroker::start(Script { deliveries, ..Script::default() });
+    let call =
+        double_connect_at(broker.address(), &["--variant", "identical", "--attempts", "20", "-R", "20"]);
+    let bystanders = call.record().bystanders.unwrap();
+    let [baseline, fault, _recovery] = &bystanders.phases[..] else { panic!("{:?}", bystanders.phases) };
+    assert!(fault.response_time.max_us.unwrap() >= 300_000, "{fault:?}");
+    assert!(fault.response_time.p50_us > baseline.response_time.p50_us);
+    assert!(bystanders.recovery_time_us.is_some_and(|time| time > 0), "{:?}", bystanders.recovery_time_us);
+}
+
+#[test]
+fn messages_that_a_broker_acknowledges_and_loses_duplicates_or_reorders_are_counted_exactly() {
+    let run = |deliveries: &str| {
+        let deliveries = deliveries.parse().unwrap();
+        let broker = ScriptedBroker::start(Script { deliveries, ..Script::default() });
+        let call = double_connect_at(broker.address(), &["--variant", "identical", "--attempts", "3"]);
+        let phases = call.record().bystanders.unwrap().phases;
+        let mut sum = ungraceful_rig::ledger::LedgerCounts::default();
+        for counts in phases.iter().flat_map(|phase| phase.by_qos.values()) {
+            sum += counts;
+        }
+        assert_eq!(sum.offered, sum.sent + sum.dropped + sum.waiting);
+        assert_eq!(sum.waiting + sum.dropped + sum.unknown, 0, "{sum:?}");
+        (sum, call)
+    };
+    let (sum, call) = run("lose-every-10");
+    // The warm-up is not counted, so the first of ten is not where the baseline begins: one more or less a pair.
+    assert!(sum.lost.abs_diff(sum.sent / 10) <= 9 && sum.delivered + sum.lost == sum.sent, "{sum:?}");
+    assert!(call.stdout().contains("ACKNOWLEDGED BUT LOST"), "{}", call.stdout());
+    let (sum, _) = run("duplicate-every-10");
+    assert!(sum.lost == 0 && sum.duplicated.abs_diff(sum.sent / 10) <= 9, "{sum:?}");
+    let (sum, _) = run("swap-every-10");
+    assert!(sum.lost == 0 && sum.reordered.abs_diff(sum.sent / 10) <= 9, "{sum:?}");
+}

@@ -1,0 +1,139 @@
+//! Calling a binary, and reading what it left behind.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+use ungraceful_rig::attempt::Attempt;
+use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::verdict::{Conclusion, Verdict};
+
+/// Short phases, and no judgement of our own lateness: test machines are busy.
+const QUICK: [&str; 14] = [
+    "--warmup",
+    "100ms",
+    "--baseline",
+    "1s",
+    "--recovery",
+    "2s",
+    "--reaction-timeout",
+    "2s",
+    "--will-wait",
+    "2s",
+    "--slip-limit",
+    "1h",
+    "--no-progress",
+    "--quiet",
+];
+
+/// The binary under test.
+pub(crate) fn binary(name: &str) -> Command {
+    let path = match name {
+        "ungraceful" => env!("CARGO_BIN_EXE_ungraceful"),
+        "ungraceful-double-connect" => env!("CARGO_BIN_EXE_ungraceful-double-connect"),
+        other => panic!("{other} is no binary of ours"),
+    };
+    let mut command = Command::new(path);
+    // The caller's environment sets no flags here.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("UNGRACEFUL_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A finished call, and the folder of its record.
+pub(crate) struct Call {
+    pub(crate) output: Output,
+    pub(crate) folder: PathBuf,
+    _parent: TempDir,
+}
+
+/// Calls `ungraceful-double-connect` with short phases and `arguments`.
+pub(crate) fn double_connect(arguments: &[&str]) -> Call {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("record");
+    let output = quick_command(arguments).arg("--output").arg(&folder).output().unwrap();
+    Call { output, folder, _parent: parent }
+}
+
+/// The call itself, for those who want to do something while it runs.
+pub(crate) fn quick_command(arguments: &[&str]) -> Command {
+    let mut command = binary("ungraceful-double-connect");
+    command.args(QUICK).args(arguments);
+    command
+}
+
+/// The flags that aim at `address`.
+pub(crate) fn at(address: SocketAddr) -> [String; 4] {
+    ["--host".to_owned(), address.ip().to_string(), "--port".to_owned(), address.port().to_string()]
+}
+
+/// Calls `ungraceful-double-connect` against `address`.
+pub(crate) fn double_connect_at(address: SocketAddr, arguments: &[&str]) -> Call {
+    let target = at(address);
+    let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+    double_connect(&all)
+}
+
+impl Call {
+    pub(crate) fn exit(&self) -> i32 {
+        self.output.status.code().expect("the process was not killed")
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        String::from_utf8(self.output.stdout.clone()).unwrap()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        String::from_utf8(self.output.stderr.clone()).unwrap()
+    }
+
+    /// Everything that was said, for the message of a failed assertion.
+    pub(crate) fn said(&self) -> String {
+        format!("exit {:?}\n--- stdout\n{}\n--- stderr\n{}", self.output.status, self.stdout(), self.stderr())
+    }
+
+    pub(crate) fn record(&self) -> Record {
+        let text = std::fs::read_to_string(self.folder.join("run.json"))
+            .unwrap_or_else(|error| panic!("no run.json: {error}\n{}", self.said()));
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub(crate) fn attempts(&self) -> Vec<Attempt> {
+        let text = std::fs::read_to_string(self.folder.join("attempts.ndjson")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// The case of this variant and version.
+    pub(crate) fn case(&self, variant: &str, version: &str) -> CaseRecord {
+        let is_it = |case: &CaseRecord| case.case.variant == variant && case.case.version == version;
+        self.record().cases.into_iter().find(is_it).unwrap_or_else(|| panic!("no such case\n{}", self.said()))
+    }
+
+    /// The verdicts of this check.
+    pub(crate) fn verdicts(&self, check: &str) -> Vec<Verdict> {
+        self.record().verdicts.into_iter().filter(|verdict| verdict.check == check).collect()
+    }
+
+    /// What this check concludes about this variant and version.
+    pub(crate) fn conclusion(&self, check: &str, variant: &str, version: &str) -> Conclusion {
+        let is_it = |verdict: &Verdict| {
+            verdict.case.as_ref().is_some_and(|case| case.variant == variant && case.version == version)
+        };
+        let verdict = self.verdicts(check).into_iter().find(is_it);
+        verdict.unwrap_or_else(|| panic!("no verdict of {check}\n{}", self.said())).conclusion
+    }
+
+    /// The checks that came out violated.
+    pub(crate) fn violated(&self) -> Vec<String> {
+        let violated = |verdict: &Verdict| verdict.conclusion == Conclusion::Violated;
+        let mut checks: Vec<String> =
+            self.record().verdicts.into_iter().filter(violated).map(|verdict| verdict.check).collect();
+        checks.sort_unstable();
+        checks.dedup();
+        checks
+    }
+}
