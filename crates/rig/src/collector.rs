@@ -24,8 +24,8 @@ use crate::timeline::{Sampled, rows};
 
 /// How many reports may wait; a thread that reports more waits itself, which shows as its loop lag.
 pub(crate) const REPORTS: usize = 4_096;
-/// Rows are written when this many seconds have passed, so that every thread has reported its part.
-const ROW_DELAY_S: u64 = 2;
+/// Rows are written this many seconds later, so that every thread has reported its part.
+const ROW_DELAY_S: u64 = 1;
 const SECOND_US: u64 = 1_000_000;
 
 /// Which thread reports.
@@ -98,7 +98,10 @@ struct Collecting {
     tallies: BTreeMap<(Source, Case), Tally>,
     whole: Interval,
     seconds: BTreeMap<u64, Interval>,
-    written_up_to: u64,
+    /// What was sampled of the processes when each second ended.
+    samples: BTreeMap<u64, Sampled>,
+    /// The second that is under way.
+    second: u64,
 }
 
 fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receiver<Report>) -> Collected {
@@ -108,13 +111,19 @@ fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receive
         tallies: BTreeMap::new(),
         whole: Interval::default(),
         seconds: BTreeMap::new(),
-        written_up_to: 0,
+        samples: BTreeMap::new(),
+        second: 0,
     };
     while let Some(report) = reports.blocking_recv() {
         let second = collecting.links.clock.now_us() / SECOND_US;
-        collecting.take(second, report);
-        collecting.write_rows(second.saturating_sub(ROW_DELAY_S));
+        if second > collecting.second {
+            collecting.end_second();
+            collecting.second = second;
+            collecting.write_rows(second.saturating_sub(ROW_DELAY_S));
+        }
+        collecting.take(report);
     }
+    collecting.end_second();
     collecting.write_rows(u64::MAX);
     // Each worker counted for itself; the sum of the parts is the whole.
     let mut tallies: BTreeMap<Case, Tally> = BTreeMap::new();
@@ -125,7 +134,7 @@ fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receive
 }
 
 impl Collecting {
-    fn take(&mut self, second: u64, report: Report) {
+    fn take(&mut self, report: Report) {
         match report {
             Report::Attempt(source, attempt) => {
                 self.tallies.entry((source, attempt.case.clone())).or_default().add(&attempt);
@@ -137,6 +146,8 @@ impl Collecting {
             Report::Interval(_source, interval) => {
                 self.whole.merge(&interval);
                 self.show(&interval);
+                // Threads report once a second what happened since: most of it in the second before.
+                let second = self.second.saturating_sub(1);
                 self.seconds.entry(second).or_default().merge(&interval);
             }
         }
@@ -163,19 +174,18 @@ impl Collecting {
         }
     }
 
-    /// Writes the rows of all seconds up to `last`.
-    fn write_rows(&mut self, last: u64) {
-        if last != u64::MAX && last < self.written_up_to {
-            return;
-        }
-        self.written_up_to = last.saturating_add(1);
+    /// Samples the processes at the end of the second that is under way.
+    fn end_second(&mut self) {
+        let sampled = self.sample();
+        self.samples.insert(self.second, sampled);
+    }
+
+    /// Writes the rows of all seconds before `end`.
+    fn write_rows(&mut self, end: u64) {
         let started = self.links.clock.started();
-        while let Some(entry) = self.seconds.first_entry() {
-            if *entry.key() > last {
-                break;
-            }
+        while let Some(entry) = self.seconds.first_entry().filter(|entry| *entry.key() < end) {
             let (second, interval) = entry.remove_entry();
-            let sampled = self.sample();
+            let sampled = self.samples.remove(&second).unwrap_or_default();
             self.recorder.rows(&rows(second, &interval, sampled));
             self.recorder.interval_log(started, second, &interval);
         }

@@ -67,12 +67,13 @@ pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: 
         if watching.take_until(client, ask_at, stop, false).await {
             return watching.seen;
         }
-        // A failed write means that the end of the connection is about to be read.
-        if client.ping().await.is_ok() {
+        let asked = client.ping().await.is_ok();
+        if asked {
             watching.pings_open += 1;
         }
         let last = until > deadline;
-        if watching.take_until(client, until, stop, last).await {
+        // A failed write means that the end of the connection is about to be read: no answer suffices then.
+        if watching.take_until(client, until, stop, last && asked).await {
             return watching.seen;
         }
         if last {

@@ -9,11 +9,14 @@ use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
 use crate::client::Client;
-use crate::clock::RunClock;
+use crate::clock::{RunClock, micros};
 use crate::target::Credentials;
 
 /// How long honest traffic may take to prove the broker alive before a connection of our own asks.
-const HONEST_TRAFFIC_WAIT: Duration = Duration::from_millis(300);
+const HONEST_TRAFFIC_WAIT: Duration = Duration::from_millis(500);
+/// How much later than the end of a connection a sign of life must have come. What a broker sent just before it
+/// died may still lie in an honest client's socket, and is read by another thread than the end was.
+const SURELY_LATER: Duration = Duration::from_millis(100);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -38,6 +41,7 @@ impl Pulse {
     /// Whether the broker was alive after `after_us`: proved by honest traffic, or else by a connection of our
     /// own that gets a CONNACK.
     pub async fn alive_after(&self, after_us: u64, asker: &Asker<'_>) -> bool {
+        let after_us = after_us + micros(SURELY_LATER);
         let mut waited = Duration::ZERO;
         while waited < HONEST_TRAFFIC_WAIT {
             if self.last_alive_us() > after_us {

@@ -29,7 +29,7 @@ pub struct Row {
     pub attempts_dropped: u64,
     /// Reactions of the broker.
     pub reactions: u64,
-    /// Connections of attempts that were open when the row was written.
+    /// Connections of attempts that were open at the end of the second.
     pub connections_open: u64,
     /// Median of the bystanders' response time.
     pub bystander_response_time_us_p50: Option<u64>,

@@ -10,7 +10,7 @@
 use std::env;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -29,10 +29,12 @@ const WARM_UP_CONNECTIONS: usize = 5;
 const DESCRIPTORS_BESIDES: u64 = 64;
 /// How long a process waits for another that has hung.
 const HANG_LIMIT: Duration = Duration::from_secs(30);
+/// With fewer of the system's ticks, how CPU time divides into user and system is a matter of luck.
+const TICKS_TO_DIVIDE_BY_MIN: f64 = 20.0;
 /// What an idle connection may take of user-space memory.
 const LIMIT_KB: f64 = 2.0;
 
-fn main() -> io::Result<ExitCode> {
+fn main() -> io::Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
@@ -43,8 +45,7 @@ fn main() -> io::Result<ExitCode> {
         [connections] => compare(number(connections)?, 5),
         [connections, pairs] => compare(number(connections)?, number(pairs)?),
         _ => Err(io::Error::other("usage: idle_connections [connections] [pairs]")),
-    }?;
-    Ok(ExitCode::SUCCESS)
+    }
 }
 
 fn number<N: std::str::FromStr>(text: &str) -> io::Result<N> {
@@ -96,19 +97,18 @@ fn compare(connections: usize, pairs: usize) -> io::Result<()> {
         let of = |samples: &[Sample]| samples.iter().map(figure).collect::<Vec<_>>();
         let (floor, ours) = (of(&floor), of(&ours));
         let ratios: Vec<f64> = ours.iter().zip(&floor).map(|(ours, floor)| ours / floor).collect();
-        let (least, most) =
-            (ours.iter().copied().fold(f64::MAX, f64::min), ours.iter().copied().fold(0.0, f64::max));
-        let ratio = match median(ratios) {
-            ratio if ratio.is_finite() && ratio > 0.0 => format!("{ratio:.2}"),
-            _nothing_to_divide_by => "-".to_owned(),
-        };
-        let limit_text = limit.map_or("-".to_owned(), |limit| format!("{limit:.2}"));
-        let (floor, ours) = (median(floor), median(ours));
+        let least = ours.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = ours.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (floor, ours, ratio) = (median(floor), median(ours), median(ratios));
         let remark = if limit.is_some_and(|limit| ours > limit) { "  above its limit" } else { "" };
-        let spread = format!("({least:.2} - {most:.2})");
         writeln!(
             out,
-            "{label:<36} {floor:>8.2} {ours:>8.2} {spread:>17} {ratio:>7} {limit_text:>6}{remark}"
+            "{label:<36} {:>8} {:>8} {:>17} {:>7} {:>6}{remark}",
+            text(floor),
+            text(ours),
+            format!("({} - {})", text(least), text(most)),
+            text(ratio),
+            limit.map_or("-".to_owned(), text),
         )?;
     }
     writeln!(
@@ -117,6 +117,11 @@ fn compare(connections: usize, pairs: usize) -> io::Result<()> {
          kB of 1,024 bytes, of user space; Connection: {} bytes",
         size_of::<Connection>()
     )
+}
+
+/// A dash for what could not be measured or divided by.
+fn text(figure: f64) -> String {
+    if figure.is_finite() { format!("{figure:.2}") } else { "-".to_owned() }
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {
@@ -199,8 +204,9 @@ impl Reading {
         let user_ticks = self.user_ticks - before.user_ticks;
         let system_ticks = self.system_ticks - before.system_ticks;
         let cpu_us = (self.cpu_s - before.cpu_s) * 1e6 / connections;
-        // The sum is exact, and the ticks of 10 ms only tell how it divides.
-        let user_us = cpu_us * user_ticks / (user_ticks + system_ticks).max(1.0);
+        // The sum is exact, and the ticks of 10 ms only tell how it divides, which takes enough of them.
+        let ticks = user_ticks + system_ticks;
+        let user_us = if ticks < TICKS_TO_DIVIDE_BY_MIN { f64::NAN } else { cpu_us * user_ticks / ticks };
         let rss_kb = (self.rss_kb - before.rss_kb) / connections;
         let anonymous_kb = (self.anonymous_kb - before.anonymous_kb) / connections;
         let mut out = io::stdout().lock();
