@@ -106,7 +106,7 @@ fn compare(connections: usize, pairs: usize) -> io::Result<()> {
             "{label:<36} {:>8} {:>8} {:>17} {:>7} {:>6}{remark}",
             text(floor),
             text(ours),
-            format!("({} - {})", text(least), text(most)),
+            if least.is_finite() { format!("({least:.2} - {most:.2})") } else { text(least) },
             text(ratio),
             limit.map_or("-".to_owned(), text),
         )?;
