@@ -111,7 +111,8 @@ impl OwnedBroker {
             .spawn()
             .map_err(text)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut broker = Self { child, address, name: "mosquitto".to_owned(), _folder: Some(folder), log: Some(log) };
+        let mut broker =
+            Self { child, address, name: "mosquitto".to_owned(), _folder: Some(folder), log: Some(log) };
         broker.await_accepting(now() + READY_WITHIN)?;
         Ok(broker)
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::attempt::Case;
-use crate::clock::micros;
 use crate::bystander::BystanderSettings;
+use crate::clock::micros;
 use crate::honest_thread::HonestResult;
 use crate::meter::Interval;
 use crate::metric::{Histograms, Metric, Percentiles, histogram, merge};

@@ -41,8 +41,6 @@ pub trait Tool: Sync {
     /// The whole command line.
     fn command(&self) -> Command {
         let command = Command::new(self.name())
-            .about(self.question())
-            .long_about(self.long_about())
             .version(env!("CARGO_PKG_VERSION"))
             // A flag given twice counts as given last, so that a call can be repeated with one thing changed.
             .args_override_self(true)
@@ -50,9 +48,12 @@ pub trait Tool: Sync {
             .disable_help_flag(true)
             .arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help))
             .disable_version_flag(true)
-            .arg(clap::arg!(--version "Print version").action(clap::ArgAction::Version))
-            .after_long_help(exit_codes_text());
-        OutputArgs::augment_args(RunArgs::augment_args(self.add_flags(TargetArgs::augment_args(command))))
+            .arg(clap::arg!(--version "Print version").action(clap::ArgAction::Version));
+        let command = OutputArgs::augment_args(RunArgs::augment_args(
+            self.add_flags(TargetArgs::augment_args(command)),
+        ));
+        // After the flags, because each group of them brings an `about` of its own.
+        command.about(self.question()).long_about(self.long_about()).after_long_help(exit_codes_text())
     }
 }
 
