@@ -91,7 +91,7 @@ pub struct Attempt {
     pub reactions: Vec<Reaction>,
     /// The class it ended in.
     pub outcome: Outcome,
-    /// The Will; absent when none was set.
+    /// The Will; absent when none was set, or when the run stopped before it came.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub will: Option<WillSeen>,
     /// What only this fault knows about.
@@ -130,10 +130,13 @@ impl Attempt {
         Some(self.connack_us?.saturating_sub(self.established_us?))
     }
 
-    /// From the end of the connection to the first copy of the Will, in µs. Absent when none came.
+    /// From the end of the connection to the first copy of the Will of the first CONNECT, in µs. Absent when
+    /// that Will did not come.
     #[must_use]
     pub fn will_time_us(&self) -> Option<u64> {
-        let first = self.will.as_ref()?.seen_at_us.first()?;
+        let will = self.will.as_ref()?;
+        let mut copies = will.seen_at_us.iter().zip(&will.of_first_connect);
+        let (first, _) = copies.find(|(_, of_first)| **of_first)?;
         Some(first.saturating_sub(self.ended_at_us()?))
     }
 
@@ -151,5 +154,156 @@ impl Attempt {
             Outcome::Interrupted => labels.push("interrupted".to_owned()),
         }
         labels.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Attempt, Case, Fact, WillSeen};
+    use crate::phase::Phase;
+    use crate::reaction::{Outcome, Reaction, ReactionKind};
+
+    fn reaction(kind: ReactionKind, code: Option<u8>, at_us: u64) -> Reaction {
+        Reaction { kind, code, at_us, detail: None }
+    }
+
+    /// Established at 100, accepted at 350, provoked at 1,000; nothing came.
+    fn attempt(outcome: Outcome, reactions: Vec<Reaction>) -> Attempt {
+        Attempt {
+            attempt: 7,
+            case: Case { fault: "double-connect".into(), variant: "delayed".into(), version: "3.1.1".into() },
+            client_id: "ug0x000007".into(),
+            phase: Phase::Fault,
+            due_us: 40,
+            started_us: 50,
+            established_us: Some(100),
+            connack_us: Some(350),
+            provoked_us: Some(1_000),
+            reactions,
+            outcome,
+            will: None,
+            facts: BTreeMap::new(),
+            trouble: None,
+        }
+    }
+
+    fn disconnect_then_fin(outcome: Outcome) -> Attempt {
+        attempt(
+            outcome,
+            vec![
+                reaction(ReactionKind::Disconnect, Some(0x82), 1_210),
+                reaction(ReactionKind::Closed, None, 1_290),
+            ],
+        )
+    }
+
+    #[test]
+    fn the_reaction_time_ends_with_the_first_reaction_and_the_time_to_close_with_the_end_of_stream() {
+        let closed = disconnect_then_fin(Outcome::Closed);
+        assert_eq!((closed.reaction_time_us(), closed.time_to_close_us()), (Some(210), Some(290)));
+        assert_eq!(closed.ended_at_us(), Some(1_290));
+        let served = attempt(Outcome::Tolerated, vec![reaction(ReactionKind::Connack, Some(0), 1_500)]);
+        assert_eq!((served.reaction_time_us(), served.time_to_close_us()), (Some(500), None));
+    }
+
+    #[test]
+    fn an_attempt_that_is_no_evidence_has_no_times_of_the_broker() {
+        for outcome in [Outcome::BrokerDown, Outcome::NotActed, Outcome::Interrupted] {
+            let attempt = disconnect_then_fin(outcome);
+            assert_eq!((attempt.reaction_time_us(), attempt.time_to_close_us()), (None, None), "{outcome:?}");
+            assert_eq!(attempt.ended_at_us(), None, "{outcome:?}");
+        }
+    }
+
+    #[test]
+    fn without_a_provoking_byte_or_a_reaction_there_is_no_time() {
+        let not_provoked = Attempt { provoked_us: None, ..disconnect_then_fin(Outcome::Closed) };
+        assert_eq!((not_provoked.reaction_time_us(), not_provoked.time_to_close_us()), (None, None));
+        let silent = attempt(Outcome::NoReaction, Vec::new());
+        assert_eq!((silent.reaction_time_us(), silent.time_to_close_us()), (None, None));
+    }
+
+    #[test]
+    fn a_reaction_that_was_read_before_the_write_returned_took_no_time_and_not_less() {
+        let early = attempt(Outcome::Reset, vec![reaction(ReactionKind::Reset, None, 999)]);
+        assert_eq!((early.reaction_time_us(), early.time_to_close_us()), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn the_time_to_connack_starts_with_the_handshake() {
+        let accepted = attempt(Outcome::Closed, Vec::new());
+        assert_eq!(accepted.connack_time_us(), Some(250));
+        assert_eq!(Attempt { connack_us: None, ..accepted.clone() }.connack_time_us(), None);
+        assert_eq!(Attempt { established_us: None, ..accepted }.connack_time_us(), None);
+    }
+
+    fn with_will(outcome: Outcome, seen: &[(u64, bool)]) -> Attempt {
+        let (seen_at_us, of_first_connect) = seen.iter().copied().unzip();
+        let will = WillSeen { due: true, seen_at_us, of_first_connect, waited_us: 5_000 };
+        Attempt { will: Some(will), ..disconnect_then_fin(outcome) }
+    }
+
+    #[test]
+    fn the_time_of_a_will_is_that_of_the_first_connects_will() {
+        assert_eq!(with_will(Outcome::Closed, &[(1_700, true), (1_900, true)]).will_time_us(), Some(410));
+        assert_eq!(with_will(Outcome::Closed, &[(1_300, false), (1_700, true)]).will_time_us(), Some(410));
+        assert_eq!(with_will(Outcome::Closed, &[(1_300, false)]).will_time_us(), None);
+        assert_eq!(with_will(Outcome::Closed, &[]).will_time_us(), None);
+        assert_eq!(with_will(Outcome::Tolerated, &[(1_700, true)]).will_time_us(), None, "not ended");
+        assert_eq!(disconnect_then_fin(Outcome::Closed).will_time_us(), None, "none set");
+    }
+
+    #[test]
+    fn a_sequence_names_every_reaction_in_order_and_what_the_attempt_came_to() {
+        assert_eq!(disconnect_then_fin(Outcome::Closed).sequence(), "DISCONNECT 0x82, FIN");
+        let connack = || vec![reaction(ReactionKind::Connack, Some(0), 1_001)];
+        assert_eq!(attempt(Outcome::Tolerated, connack()).sequence(), "second CONNACK 0x00, still served");
+        for (outcome, words) in [
+            (Outcome::Tolerated, "still served"),
+            (Outcome::NoReaction, "nothing until the deadline"),
+            (Outcome::BrokerDown, "broker down"),
+            (Outcome::NotActed, "fault not carried out"),
+            (Outcome::Interrupted, "interrupted"),
+        ] {
+            assert_eq!(attempt(outcome, Vec::new()).sequence(), words);
+        }
+    }
+
+    #[test]
+    fn a_line_of_attempts_reads_back_as_the_attempt_it_was_written_from() {
+        let full = Attempt {
+            facts: BTreeMap::from([
+                ("flag".into(), Fact::Flag(true)),
+                ("count".into(), Fact::Count(u64::MAX)),
+                ("word".into(), Fact::Word("7".into())),
+                ("another word".into(), Fact::Word("true".into())),
+            ]),
+            trouble: Some("a \"quoted\"\nline".into()),
+            ..with_will(Outcome::Closed, &[(1_700, true), (1_900, false)])
+        };
+        let least = Attempt {
+            established_us: None,
+            connack_us: None,
+            provoked_us: None,
+            ..attempt(Outcome::NotActed, Vec::new())
+        };
+        for attempt in [full, least] {
+            let line = serde_json::to_string(&attempt).unwrap();
+            assert!(!line.contains('\n'), "{line}");
+            assert_eq!(serde_json::from_str::<Attempt>(&line).unwrap(), attempt, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_of_attempts_leaves_out_what_is_absent_and_names_units() {
+        let line = serde_json::to_value(attempt(Outcome::NoReaction, Vec::new())).unwrap();
+        let expected = serde_json::json!({
+            "attempt": 7, "fault": "double-connect", "variant": "delayed", "version": "3.1.1",
+            "client_id": "ug0x000007", "phase": "fault", "due_us": 40, "started_us": 50, "established_us": 100,
+            "connack_us": 350, "provoked_us": 1_000, "reactions": [], "outcome": "no_reaction",
+        });
+        assert_eq!(line, expected);
     }
 }

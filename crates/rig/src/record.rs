@@ -147,7 +147,7 @@ pub struct PhaseRecord {
 /// What became of the Wills of one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WillRecord {
-    /// Attempts that set a Will.
+    /// Attempts that set a Will and waited for it; without those that the end of the run cut short.
     pub set: u64,
     /// Attempts after which the standard wants it published.
     pub due: u64,
@@ -155,14 +155,14 @@ pub struct WillRecord {
     pub due_and_seen: u64,
     /// Attempts after which it was not due and came all the same.
     pub not_due_and_seen: u64,
-    /// Attempts for which it came more than once.
+    /// Attempts for which the Will of the CONNECT that was accepted came more than once.
     pub more_than_once: u64,
     /// Attempts for which the Will of a later CONNECT came.
     pub of_later_connect: u64,
     /// The shortest time that the witness waited for a Will that was due and did not come; absent when all
     /// came.
     pub shortest_wait_of_unseen_us: Option<u64>,
-    /// End of stream, until the witness received the Will.
+    /// End of stream, until the witness received the Will of the CONNECT that was accepted.
     pub will_time: Percentiles,
 }
 
@@ -184,11 +184,11 @@ pub struct CaseRecord {
     pub reactions: BTreeMap<String, u64>,
     /// Attempts by their whole sequence of reactions.
     pub sequences: BTreeMap<String, u64>,
-    /// DISCONNECT packets by Reason Code.
+    /// Attempts that received a DISCONNECT, by Reason Code; one that received two codes counts for each.
     pub disconnect_codes: BTreeMap<u8, u64>,
     /// Attempts that received a CONNACK beyond the one that was due.
     pub attempts_with_second_connack: u64,
-    /// The first attempts of each sequence, to be looked up in `attempts.ndjson`.
+    /// The attempts with the lowest numbers of each sequence, to be looked up in `attempts.ndjson`.
     pub examples: BTreeMap<String, Vec<u64>>,
     /// What only this fault knows about: counts by name and value.
     pub facts: BTreeMap<String, BTreeMap<String, u64>>,
@@ -341,7 +341,7 @@ pub struct Record {
     pub reaction_time: Percentiles,
     /// The bystanders; absent when there were none.
     pub bystanders: Option<BystandersRecord>,
-    /// The witness; absent when it could not subscribe.
+    /// The witness; absent in a record that was cut short. One that could not subscribe is not proved.
     pub witness: Option<WitnessRecord>,
     /// The generator.
     pub generator: GeneratorRecord,

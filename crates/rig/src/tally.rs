@@ -1,7 +1,7 @@
 //! The attempts of one case, counted. Each worker keeps its own; merged, they equal what one worker would have
 //! counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
 
@@ -10,7 +10,7 @@ use crate::metric::{Percentiles, histogram, merge};
 use crate::reaction::{Outcome, ReactionKind};
 use crate::record::{CaseRecord, WillRecord};
 
-/// How many attempts are named as examples of each outcome.
+/// How many attempts are named as examples of each sequence of reactions.
 const EXAMPLES: usize = 3;
 
 /// Everything that is counted of one case.
@@ -78,10 +78,7 @@ impl Tally {
         self.attempts += 1;
         *self.outcomes.entry(attempt.outcome).or_default() += 1;
         let sequence = attempt.sequence();
-        let examples = self.examples.entry(sequence.clone()).or_default();
-        if examples.len() < EXAMPLES {
-            examples.push(attempt.attempt);
-        }
+        add_examples(self.examples.entry(sequence.clone()).or_default(), &[attempt.attempt]);
         *self.sequences.entry(sequence).or_default() += 1;
         if attempt.outcome.is_evidence() {
             self.add_reactions(attempt);
@@ -100,12 +97,17 @@ impl Tally {
 
     fn add_reactions(&mut self, attempt: &Attempt) {
         let mut second_connack = false;
+        // Checks compare these counts with the number of clients: a client that is told twice counts once.
+        let mut disconnect_codes = BTreeSet::new();
         for reaction in &attempt.reactions {
             *self.reactions.entry(reaction.label()).or_default() += 1;
             second_connack |= reaction.kind == ReactionKind::Connack;
             if let (ReactionKind::Disconnect, Some(code)) = (reaction.kind, reaction.code) {
-                *self.disconnect_codes.entry(code).or_default() += 1;
+                disconnect_codes.insert(code);
             }
+        }
+        for code in disconnect_codes {
+            *self.disconnect_codes.entry(code).or_default() += 1;
         }
         self.attempts_with_second_connack += u64::from(second_connack);
         if let Some(us) = attempt.reaction_time_us() {
@@ -132,7 +134,8 @@ impl Tally {
         } else {
             self.wills.not_due_and_seen += u64::from(seen);
         }
-        self.wills.more_than_once += u64::from(will.seen_at_us.len() > 1);
+        let copies = will.of_first_connect.iter().filter(|of_first| **of_first).count();
+        self.wills.more_than_once += u64::from(copies > 1);
         self.wills.of_later_connect += u64::from(will.of_first_connect.contains(&false));
         if let Some(us) = attempt.will_time_us() {
             self.wills.time.saturating_record(us);
@@ -151,11 +154,7 @@ impl Tally {
             add_counts(self.facts.entry(name.clone()).or_default(), counts);
         }
         for (sequence, attempts) in &other.examples {
-            // The lowest numbers, whichever worker had them.
-            let examples = self.examples.entry(sequence.clone()).or_default();
-            examples.extend(attempts);
-            examples.sort_unstable();
-            examples.truncate(EXAMPLES);
+            add_examples(self.examples.entry(sequence.clone()).or_default(), attempts);
         }
         self.attempts_with_second_connack += other.attempts_with_second_connack;
         merge(&mut self.reaction_time, &other.reaction_time);
@@ -217,8 +216,297 @@ impl Tally {
     }
 }
 
+/// Keeps the lowest numbers, in whichever order attempts end and whichever worker had them.
+fn add_examples(examples: &mut Vec<u64>, attempts: &[u64]) {
+    examples.extend(attempts);
+    examples.sort_unstable();
+    examples.truncate(EXAMPLES);
+}
+
 fn add_counts<K: Ord + Clone>(sum: &mut BTreeMap<K, u64>, part: &BTreeMap<K, u64>) {
     for (key, count) in part {
         *sum.entry(key.clone()).or_default() += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::Tally;
+    use crate::attempt::{Attempt, Case, Fact, WillSeen};
+    use crate::phase::Phase;
+    use crate::reaction::{Outcome, Reaction, ReactionKind};
+    use crate::record::{CaseRecord, WillRecord};
+
+    const OUTCOMES: [Outcome; 7] = [
+        Outcome::Closed,
+        Outcome::Reset,
+        Outcome::Tolerated,
+        Outcome::NoReaction,
+        Outcome::BrokerDown,
+        Outcome::NotActed,
+        Outcome::Interrupted,
+    ];
+
+    fn case() -> Case {
+        Case { fault: "double-connect".into(), variant: "with-will".into(), version: "5.0".into() }
+    }
+
+    /// An attempt that was provoked at 1,000 µs and ended in `outcome`.
+    fn attempt(number: u64, outcome: Outcome, reactions: &[(ReactionKind, Option<u8>, u64)]) -> Attempt {
+        let reaction = |(kind, code, at_us): &(ReactionKind, Option<u8>, u64)| Reaction {
+            kind: *kind,
+            code: *code,
+            at_us: *at_us,
+            detail: None,
+        };
+        Attempt {
+            attempt: number,
+            case: case(),
+            client_id: format!("ug{number}"),
+            phase: Phase::Fault,
+            due_us: 0,
+            started_us: 1,
+            established_us: None,
+            connack_us: None,
+            provoked_us: Some(1_000),
+            reactions: reactions.iter().map(reaction).collect(),
+            outcome,
+            will: None,
+            facts: BTreeMap::new(),
+            trouble: None,
+        }
+    }
+
+    fn closed(number: u64, at_us: u64) -> Attempt {
+        attempt(number, Outcome::Closed, &[(ReactionKind::Closed, None, at_us)])
+    }
+
+    fn with_will(number: u64, due: bool, seen: &[(u64, bool)], waited_us: u64) -> Attempt {
+        let will = WillSeen {
+            due,
+            seen_at_us: seen.iter().map(|(at_us, _)| *at_us).collect(),
+            of_first_connect: seen.iter().map(|(_, of_first)| *of_first).collect(),
+            waited_us,
+        };
+        let ended = if due { closed(number, 2_000) } else { attempt(number, Outcome::Tolerated, &[]) };
+        Attempt { will: Some(will), ..ended }
+    }
+
+    fn record_of(attempts: &[Attempt]) -> CaseRecord {
+        let mut tally = Tally::default();
+        for attempt in attempts {
+            tally.add(attempt);
+        }
+        tally.record(&case(), 100)
+    }
+
+    fn will_of(attempts: &[Attempt]) -> WillRecord {
+        record_of(attempts).will.expect("one of them set a Will")
+    }
+
+    fn counts<K: Ord, Q: Into<K> + Copy>(counts: &[(Q, u64)]) -> BTreeMap<K, u64> {
+        counts.iter().map(|(name, count)| ((*name).into(), *count)).collect()
+    }
+
+    #[test]
+    fn each_count_ends_in_its_own_column() {
+        let mut attempts = Vec::new();
+        for (outcome, count) in OUTCOMES.into_iter().zip(1_u64..) {
+            attempts.extend((0..count).map(|_| attempt(0, outcome, &[])));
+        }
+        attempts.push(attempt(
+            1,
+            Outcome::Closed,
+            &[
+                (ReactionKind::Connack, Some(0x00), 1_010),
+                (ReactionKind::Connack, Some(0x00), 1_011),
+                (ReactionKind::Disconnect, Some(0x82), 1_020),
+                (ReactionKind::Disconnect, Some(0x82), 1_021),
+                (ReactionKind::Disconnect, Some(0x8E), 1_022),
+                (ReactionKind::Closed, None, 1_300),
+            ],
+        ));
+        let mut not_acted = attempt(2, Outcome::NotActed, &[]);
+        not_acted.trouble = Some("cannot connect: connection refused".into());
+        not_acted.facts.insert("second_client_id".into(), Fact::Word("none".into()));
+        not_acted.established_us = Some(400);
+        not_acted.connack_us = Some(650);
+        attempts.push(not_acted);
+        let record = record_of(&attempts);
+        assert_eq!((record.planned, record.finished, record.dropped), (100, 30, 70));
+        let outcomes = [
+            ("closed", 2),
+            ("reset", 2),
+            ("tolerated", 3),
+            ("no_reaction", 4),
+            ("broker_down", 5),
+            ("not_acted", 7),
+            ("interrupted", 7),
+        ];
+        assert_eq!(record.outcomes, counts::<String, _>(&outcomes));
+        let reactions =
+            [("second CONNACK 0x00", 2), ("DISCONNECT 0x82", 2), ("DISCONNECT 0x8E", 1), ("FIN", 1)];
+        assert_eq!(record.reactions, counts::<String, _>(&reactions));
+        assert_eq!(record.disconnect_codes, BTreeMap::from([(0x82, 1), (0x8E, 1)]), "clients, not packets");
+        assert_eq!(record.attempts_with_second_connack, 1);
+        assert_eq!(record.facts, BTreeMap::from([("second_client_id".into(), counts(&[("none", 1)]))]));
+        assert_eq!(record.troubles, counts::<String, _>(&[("cannot connect: connection refused", 1)]));
+        assert_eq!((record.reaction_time.count, record.reaction_time.max_us), (1, Some(10)));
+        assert_eq!((record.time_to_close.count, record.time_to_close.max_us), (1, Some(300)));
+        assert_eq!((record.connack_time.count, record.connack_time.max_us), (1, Some(250)));
+        assert_eq!(record.will, None);
+        assert_eq!(record.sequences["nothing until the deadline"], 4);
+        assert_eq!(record.sequences.values().sum::<u64>(), 30);
+    }
+
+    #[test]
+    fn reactions_of_attempts_that_are_no_evidence_are_counted_nowhere_but_in_their_sequence() {
+        let reactions = [
+            (ReactionKind::Connack, Some(0), 1_005),
+            (ReactionKind::Disconnect, Some(0x82), 1_010),
+            (ReactionKind::Closed, None, 1_020),
+        ];
+        let record = record_of(&[
+            attempt(0, Outcome::BrokerDown, &reactions),
+            attempt(1, Outcome::Interrupted, &reactions),
+            attempt(2, Outcome::NotActed, &reactions),
+        ]);
+        assert!(record.reactions.is_empty() && record.disconnect_codes.is_empty());
+        assert_eq!(record.attempts_with_second_connack, 0);
+        assert_eq!((record.reaction_time.count, record.time_to_close.count), (0, 0));
+        assert_eq!(record.sequences["second CONNACK 0x00, DISCONNECT 0x82, FIN, broker down"], 1);
+    }
+
+    #[test]
+    fn a_tally_of_nothing_has_dropped_everything_and_never_less_than_nothing() {
+        let nothing = Tally::default().record(&case(), 7);
+        assert_eq!((nothing.planned, nothing.finished, nothing.dropped), (7, 0, 7));
+        let mut tally = Tally::default();
+        tally.add(&closed(0, 2_000));
+        assert_eq!(tally.record(&case(), 0).dropped, 0);
+    }
+
+    #[test]
+    fn every_fate_of_a_will_is_counted_in_its_own_column() {
+        let (right, wrong) = (true, false);
+        let record = will_of(&[
+            with_will(0, true, &[(2_300, right)], 10),
+            with_will(1, true, &[(2_400, right)], 11),
+            with_will(2, true, &[(2_500, right), (2_600, right)], 12),
+            with_will(3, true, &[(2_010, wrong), (2_700, right)], 13),
+            with_will(4, true, &[(2_020, wrong), (2_021, wrong)], 5_000),
+            with_will(5, true, &[], 4_000),
+            with_will(6, false, &[(3_000, right)], 1),
+            with_will(7, false, &[], 2),
+        ]);
+        let expected = (8, 6, 4, 1, 1, 2, Some(4_000));
+        let counted = (
+            record.set,
+            record.due,
+            record.due_and_seen,
+            record.not_due_and_seen,
+            record.more_than_once,
+            record.of_later_connect,
+            record.shortest_wait_of_unseen_us,
+        );
+        assert_eq!(counted, expected);
+        // From the end at 2,000 to the Will of the first CONNECT: 300, 400, 500 and 700.
+        let times = record.will_time;
+        assert_eq!((times.count, times.min_us, times.max_us), (4, Some(300), Some(700)));
+    }
+
+    #[test]
+    fn the_wait_that_is_told_is_the_shortest_of_those_that_saw_nothing() {
+        let seen_at_once = with_will(0, true, &[(2_001, true)], 3);
+        assert_eq!(will_of(std::slice::from_ref(&seen_at_once)).shortest_wait_of_unseen_us, None);
+        let both = [seen_at_once, with_will(1, true, &[], 900), with_will(2, true, &[], 700)];
+        assert_eq!(will_of(&both).shortest_wait_of_unseen_us, Some(700));
+    }
+
+    #[test]
+    fn examples_are_the_attempts_with_the_lowest_numbers_in_whichever_order_they_ended() {
+        let record = record_of(&[9, 4, 7, 1, 8].map(|number| closed(number, 2_000)));
+        assert_eq!(record.examples, BTreeMap::from([("FIN".to_owned(), vec![1, 4, 7])]));
+    }
+
+    fn reactions() -> impl Strategy<Value = Vec<(ReactionKind, Option<u8>, u64)>> {
+        let kind = prop_oneof![
+            Just((ReactionKind::Disconnect, Some(0x82))),
+            Just((ReactionKind::Disconnect, Some(0x8E))),
+            Just((ReactionKind::Connack, Some(0x00))),
+            Just((ReactionKind::Garbage, None)),
+            Just((ReactionKind::Closed, None)),
+            Just((ReactionKind::Reset, None)),
+        ];
+        prop::collection::vec((kind, 0_u64..9_000_000).prop_map(|((kind, code), at)| (kind, code, at)), 0..4)
+    }
+
+    fn will() -> impl Strategy<Value = Option<WillSeen>> {
+        let seen = prop::collection::vec((0_u64..9_000_000, any::<bool>()), 0..3);
+        let will = (any::<bool>(), seen, 0_u64..6_000_000).prop_map(|(due, seen, waited_us)| {
+            let (seen_at_us, of_first_connect) = seen.into_iter().unzip();
+            WillSeen { due, seen_at_us, of_first_connect, waited_us }
+        });
+        prop::option::of(will)
+    }
+
+    fn fact() -> impl Strategy<Value = BTreeMap<String, Fact>> {
+        let fact = prop_oneof![
+            any::<bool>().prop_map(Fact::Flag),
+            (0_u64..3).prop_map(Fact::Count),
+            Just(Fact::Word("live".into())),
+        ];
+        prop::collection::btree_map(prop_oneof![Just("a".to_owned()), Just("b".to_owned())], fact, 0..3)
+    }
+
+    fn any_attempt() -> impl Strategy<Value = Attempt> {
+        let times =
+            (prop::option::of(0_u64..500), prop::option::of(400_u64..900), prop::option::of(0_u64..2_000));
+        let trouble = prop::option::of(prop_oneof![Just("refused".to_owned()), Just("silent".to_owned())]);
+        (prop::sample::select(&OUTCOMES), reactions(), will(), fact(), times, trouble).prop_map(
+            |(outcome, reactions, will, facts, (established_us, connack_us, provoked_us), trouble)| Attempt {
+                established_us,
+                connack_us,
+                provoked_us,
+                will,
+                facts,
+                trouble,
+                ..attempt(0, outcome, &reactions)
+            },
+        )
+    }
+
+    /// Attempts with their numbers, in the order in which they ended, and which worker had each.
+    fn ended() -> impl Strategy<Value = Vec<(Attempt, bool)>> {
+        prop::collection::vec((any_attempt(), prop::bool::weighted(0.3)), 0..60)
+            .prop_map(|mut attempts| {
+                for ((attempt, _), number) in attempts.iter_mut().zip(0..) {
+                    attempt.attempt = number;
+                }
+                attempts
+            })
+            .prop_shuffle()
+    }
+
+    proptest! {
+        #[test]
+        fn what_two_workers_of_unequal_shares_counted_merges_to_what_one_would_have(ended in ended()) {
+            let (mut first, mut second, mut whole) = (Tally::default(), Tally::default(), Tally::default());
+            for (attempt, is_first) in &ended {
+                whole.add(attempt);
+                if *is_first { &mut first } else { &mut second }.add(attempt);
+            }
+            let mut merged = first.clone();
+            merged.merge(&second);
+            prop_assert_eq!(merged.record(&case(), 60), whole.record(&case(), 60));
+            second.merge(&first);
+            prop_assert_eq!(&second, &merged, "whichever comes first");
+            // Histograms are equal as a whole, and not in their percentiles alone.
+            prop_assert_eq!(merged, whole);
+        }
     }
 }
