@@ -28,25 +28,25 @@ impl RecoveryWatch {
         Self { began_us, limit_us, bins: Vec::new() }
     }
 
-    fn bin(&mut self, due_us: u64) -> Option<&mut Bin> {
-        let index = usize::try_from(due_us.checked_sub(self.began_us)? / BIN_US).ok()?;
-        if index >= self.bins.len() {
-            self.bins.resize(index + 1, Bin::default());
-        }
-        self.bins.get_mut(index)
+    fn index(&self, due_us: u64) -> Option<usize> {
+        usize::try_from(due_us.checked_sub(self.began_us)? / BIN_US).ok()
     }
 
     /// A message fell due.
     pub(crate) fn offered(&mut self, due_us: u64) {
-        if let Some(bin) = self.bin(due_us) {
-            bin.offered += 1;
+        let Some(index) = self.index(due_us) else { return };
+        if index >= self.bins.len() {
+            self.bins.resize(index + 1, Bin::default());
         }
+        self.bins[index].offered += 1;
     }
 
-    /// A message that fell due at `due_us` was delivered for the first time.
+    /// A message that fell due at `due_us` was delivered for the first time. One that never fell due is not
+    /// counted: the broker hands the due time back, and must not decide how much memory this takes.
     pub(crate) fn delivered(&mut self, due_us: u64, response_us: u64) {
+        let index = self.index(due_us);
         if response_us <= self.limit_us
-            && let Some(bin) = self.bin(due_us)
+            && let Some(bin) = index.and_then(|index| self.bins.get_mut(index))
         {
             bin.in_time += 1;
         }
@@ -111,5 +111,15 @@ mod tests {
         assert_eq!(watch(5, |_| None).back_after_us(20_000_000), None);
         assert_eq!(RecoveryWatch::new(0, 10).back_after_us(20_000_000), None);
         assert_eq!(watch(5, |_| Some(2_001)).back_after_us(20_000_000), None);
+    }
+
+    #[test]
+    fn a_due_time_that_the_broker_made_up_takes_no_memory_and_counts_for_nothing() {
+        let mut watch = watch(2, |_| None);
+        for due_us in [u64::MAX, u64::MAX / 2, 3_100_000, 0] {
+            watch.delivered(due_us, 0);
+        }
+        assert_eq!(watch.bins.len(), 20);
+        assert_eq!(watch.back_after_us(20_000_000), None);
     }
 }
