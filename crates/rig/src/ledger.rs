@@ -162,13 +162,14 @@ impl Ledger {
             .map(|(code, set)| (*code, length(set, &range)))
             .filter(|(_, count)| *count > 0)
             .collect();
-        let known = if self.acknowledges { &self.acknowledged } else { &self.sent };
-        let mut excused = self.delivered.clone();
-        excused.extend(self.while_away.iter().cloned());
-        let lost = length_without(known, &excused, &range);
-        let undelivered = length_without(&self.sent, &self.delivered, &range);
-        let refused_undelivered: u64 =
-            self.refused.values().map(|set| length_without(set, &self.delivered, &range)).sum();
+        // Set by set and not by subtracting counts: each message has one fate, so phases add up to the whole.
+        let mut lost = if self.acknowledges { &self.acknowledged } else { &self.sent }.clone();
+        for excused in self.delivered.iter().chain(self.while_away.iter()) {
+            lost.remove(excused.clone());
+        }
+        let mut accounted_for = self.delivered.clone();
+        accounted_for.extend(self.refused.values().flat_map(RangeInclusiveSet::iter).cloned());
+        accounted_for.extend(lost.iter().cloned());
         LedgerCounts {
             offered,
             sent,
@@ -176,8 +177,8 @@ impl Ledger {
             waiting: offered - sent - dropped,
             acknowledged,
             delivered,
-            lost,
-            unknown: undelivered.saturating_sub(lost).saturating_sub(refused_undelivered),
+            lost: length(&lost, &range),
+            unknown: length_without(&self.sent, &accounted_for, &range),
             duplicated: self.duplicates.range(range.clone()).map(|(_, copies)| copies).sum(),
             reordered: length(&self.reordered, &range),
             refused,
