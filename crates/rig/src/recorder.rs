@@ -63,13 +63,14 @@ impl Recorder {
             ))
         };
         std::fs::create_dir_all(directory).map_err(unwritable)?;
-        if directory.join(RUN_JSON).exists() {
+        let names = [RUN_JSON, ATTEMPTS_NDJSON, TIMELINE_CSV, METRICS_HLOG];
+        if let Some(name) = names.into_iter().find(|name| directory.join(name).exists()) {
             return Err(usage(format!(
-                "{} holds a record already, and a record is never overwritten; choose another folder",
+                "{} holds a record already ({name}), and a record is never overwritten; choose another folder",
                 directory.display()
             )));
         }
-        let open = |name: &str| File::create(directory.join(name)).map_err(unwritable);
+        let open = |name: &str| File::create_new(directory.join(name)).map_err(unwritable);
         let (attempts, timeline, intervals) =
             (open(ATTEMPTS_NDJSON)?, open(TIMELINE_CSV)?, open(METRICS_HLOG)?);
         Ok(Self::over(directory, attempts_max, Box::new(attempts), Box::new(timeline), Box::new(intervals)))
@@ -243,7 +244,7 @@ mod tests {
         recorder.interval_log(jiff::Timestamp::UNIX_EPOCH, 4, &second);
         assert_eq!(recorder.trouble(), None);
         let text = std::fs::read_to_string(recorder.directory().join(METRICS_HLOG)).unwrap();
-        assert_eq!(text.matches("StartTimestamp").count(), 1, "one header: {text}");
+        assert_eq!(text.matches("#[StartTime:").count(), 1, "one header: {text}");
         let mut read = histogram();
         for entry in IntervalLogIterator::new(text.as_bytes()) {
             let LogEntry::Interval(line) = entry.unwrap() else { continue };
@@ -284,6 +285,16 @@ mod tests {
         assert!(!folder.path().join(ATTEMPTS_NDJSON).exists());
     }
 
+    #[test]
+    fn a_file_with_the_name_of_one_of_ours_is_not_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(ATTEMPTS_NDJSON), "somebody's notes").unwrap();
+        let refused = Recorder::create(folder.path(), 10).unwrap_err();
+        assert!(matches!(refused, RunError::Usage(_)), "{refused}");
+        assert_eq!(std::fs::read_to_string(folder.path().join(ATTEMPTS_NDJSON)).unwrap(), "somebody's notes");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing is left beside it");
+    }
+
     /// A disk with room for so many bytes.
     struct FullAfter(usize);
 
@@ -308,7 +319,7 @@ mod tests {
             10,
             Box::new(io::sink()),
             Box::new(io::sink()),
-            Box::new(FullAfter(600)),
+            Box::new(FullAfter(500)),
         );
         recorder.interval_log(jiff::Timestamp::UNIX_EPOCH, 0, &measured(&[1]));
         assert_eq!(recorder.trouble(), None);
