@@ -20,7 +20,7 @@ use crate::pulse::{Asker, Pulse};
 use crate::reaction::Outcome;
 use crate::stop::{Stop, StopReason};
 use crate::target::{Credentials, SourceAddresses};
-use crate::witness::{Witness, WitnessWatch};
+use crate::witness::{Witness, WitnessWatch, Witnessed};
 
 /// How long after the first copy of a Will a second one is waited for.
 const WILL_SETTLE: Duration = Duration::from_millis(250);
@@ -90,26 +90,31 @@ impl Stage {
         Some(witness.watch(format!("{}/will/{client_id}", self.topic_root)))
     }
 
-    /// Waits for the Will after a connection ended at `ended_at` and tells what the witness saw.
+    /// Waits for the Will after a connection ended at `ended_at` and tells what the witness saw. `first` is the
+    /// Application Message of the Will that is awaited. Absent when the run stopped before it came: what a wait
+    /// that was cut short did not see says nothing.
     pub async fn await_will(
         &self,
         watch: &WitnessWatch,
         due: bool,
         ended_at: Instant,
         first: &[u8],
-    ) -> WillSeen {
+    ) -> Option<WillSeen> {
         // One that is not due is waited for as long as a second copy would be.
         let deadline = ended_at + if due { self.will_wait } else { WILL_SETTLE };
+        let is_first = |witnessed: &Witnessed| witnessed.payload == first;
         let heard = tokio::select! {
-            heard = watch.settled(deadline, WILL_SETTLE) => heard,
-            _reason = self.stop.raised() => watch.heard(),
+            heard = watch.settled(deadline, WILL_SETTLE, is_first) => heard,
+            _reason = self.stop.raised() => {
+                Some(watch.heard()).filter(|heard| heard.iter().any(is_first))?
+            }
         };
-        WillSeen {
+        Some(WillSeen {
             due,
-            of_first_connect: heard.iter().map(|witnessed| witnessed.payload == first).collect(),
+            of_first_connect: heard.iter().map(is_first).collect(),
             seen_at_us: heard.iter().map(|witnessed| witnessed.at_us).collect(),
             waited_us: self.clock.now_us().saturating_sub(self.clock.us(ended_at)),
-        }
+        })
     }
 
     /// Corrects an outcome for the broker's own death: the end of a connection is a reaction only when the
@@ -257,5 +262,115 @@ impl<'a> AttemptLog<'a> {
     #[must_use]
     pub fn end(self) -> Attempt {
         self.attempt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::sleep;
+    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_wire::clock::now;
+    use ungraceful_wire::{ConnectOptions, Endpoint};
+
+    use super::Stage;
+    use crate::clock::RunClock;
+    use crate::connections::OpenConnections;
+    use crate::pulse::Pulse;
+    use crate::reaction::Outcome;
+    use crate::stop::{Stop, StopReason};
+    use crate::target::{Credentials, SourceAddresses};
+    use crate::witness::{Witness, Witnessed};
+
+    const TOPIC: &str = "ungraceful/1/will/c";
+
+    /// A stage whose broker is never asked anything.
+    fn stage() -> Stage {
+        Stage {
+            endpoint: Endpoint { address: ([127, 0, 0, 1], 9).into() },
+            options: ConnectOptions::default(),
+            sources: SourceAddresses::new(&[]),
+            credentials: Credentials::default(),
+            clock: RunClock::start(),
+            pulse: Pulse::default(),
+            witness: Some(Witness::default()),
+            stop: Stop::default(),
+            connections: OpenConnections::default(),
+            topic_root: "ungraceful/1".into(),
+            reaction_timeout: Duration::from_secs(5),
+            will_wait: Duration::from_secs(5),
+        }
+    }
+
+    fn hear(stage: &Stage, at_us: u64, payload: &[u8]) {
+        let witness = stage.witness.as_ref().expect("this stage has a witness");
+        witness.hear(TOPIC, Witnessed { at_us, payload: payload.to_vec() });
+    }
+
+    #[test]
+    fn without_a_witness_no_will_is_watched() {
+        assert_eq!(stage().watch_will("c").unwrap().topic(), TOPIC);
+        assert!(Stage { witness: None, ..stage() }.watch_will("c").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_will_that_is_awaited_is_told_apart_from_another_one() {
+        let stage = stage();
+        let watch = stage.watch_will("c").unwrap();
+        let publish = async {
+            sleep(Duration::from_secs(1)).await;
+            hear(&stage, 70, b"second");
+            sleep(Duration::from_secs(1)).await;
+            hear(&stage, 80, b"first");
+        };
+        let (seen, ()) = tokio::join!(stage.await_will(&watch, true, now(), b"first"), publish);
+        let seen = seen.unwrap();
+        assert!(seen.due);
+        assert_eq!((seen.seen_at_us, seen.of_first_connect), (vec![70, 80], vec![false, true]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_the_end_of_the_run_cut_short_says_nothing_of_a_missing_will() {
+        let stage = stage();
+        let watch = stage.watch_will("c").unwrap();
+        let stop = async {
+            sleep(Duration::from_secs(1)).await;
+            hear(&stage, 70, b"second");
+            stage.stop.raise(StopReason::BrokerDown("gone".into()));
+        };
+        let (seen, ()) = tokio::join!(stage.await_will(&watch, true, now(), b"first"), stop);
+        assert_eq!(seen, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_will_that_came_before_the_run_was_stopped_has_come() {
+        let stage = stage();
+        let watch = stage.watch_will("c").unwrap();
+        hear(&stage, 70, b"first");
+        stage.stop.raise(StopReason::Interrupted);
+        let seen = stage.await_will(&watch, true, now(), b"first").await.unwrap();
+        assert_eq!(seen.of_first_connect, [true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_a_reaction_when_an_honest_client_was_answered_well_after_it() {
+        let stage = stage();
+        stage.pulse.beat(10_000_000);
+        for outcome in [Outcome::Closed, Outcome::Reset] {
+            assert_eq!(stage.confirm(outcome, Some(1_000), ProtocolVersion::V5).await, outcome);
+        }
+        assert_eq!(stage.stop.reason(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_served_needs_no_other_sign_of_life_and_an_interruption_asks_for_none() {
+        let stage = stage();
+        let (tolerated, interrupted) = (Outcome::Tolerated, Outcome::Interrupted);
+        assert_eq!(stage.confirm(tolerated, None, ProtocolVersion::V5).await, tolerated);
+        assert_eq!(stage.confirm(interrupted, None, ProtocolVersion::V5).await, interrupted);
+        stage.stop.raise(StopReason::Interrupted);
+        let confirmed = stage.confirm(Outcome::Closed, Some(1_000), ProtocolVersion::V5).await;
+        assert_eq!((confirmed, stage.stop.reason()), (Outcome::Closed, Some(StopReason::Interrupted)));
     }
 }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::time::{Instant as TokioInstant, sleep, timeout_at};
+
 /// One message that the witness received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witnessed {
@@ -78,17 +80,23 @@ impl WitnessWatch {
         self.witness.lock().by_topic.get(&self.topic).cloned().unwrap_or_default()
     }
 
-    /// Waits until something has come and `settle` has passed since then (for a second copy), or until
-    /// `deadline` when nothing comes.
-    pub async fn settled(&self, deadline: Instant, settle: Duration) -> Vec<Witnessed> {
+    /// Waits until a message that `is_awaited` has come and `settle` has passed since then (for a second copy), or
+    /// until `deadline` when none comes. Returns everything that came, awaited or not.
+    pub async fn settled(
+        &self,
+        deadline: Instant,
+        settle: Duration,
+        is_awaited: impl Fn(&Witnessed) -> bool,
+    ) -> Vec<Witnessed> {
         const LOOK_EVERY: Duration = Duration::from_millis(5);
-        while self.heard().is_empty() {
-            if ungraceful_wire::clock::now() >= deadline {
-                return Vec::new();
+        let awaited = async {
+            while !self.heard().iter().any(&is_awaited) {
+                sleep(LOOK_EVERY).await;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+        };
+        if timeout_at(TokioInstant::from_std(deadline), awaited).await.is_ok() {
+            sleep(settle).await;
         }
-        tokio::time::sleep(settle).await;
         self.heard()
     }
 }
@@ -96,5 +104,101 @@ impl WitnessWatch {
 impl Drop for WitnessWatch {
     fn drop(&mut self) {
         self.witness.lock().by_topic.remove(&self.topic);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::{Instant as TokioInstant, sleep};
+    use ungraceful_wire::clock::now;
+
+    use super::{Witness, Witnessed};
+
+    const SETTLE: Duration = Duration::from_millis(250);
+
+    fn message(at_us: u64, payload: &[u8]) -> Witnessed {
+        Witnessed { at_us, payload: payload.to_vec() }
+    }
+
+    fn is_first(witnessed: &Witnessed) -> bool {
+        witnessed.payload == b"first"
+    }
+
+    #[test]
+    fn what_comes_on_a_watched_topic_is_kept_in_order_and_apart_from_others() {
+        let witness = Witness::default();
+        let of_another_thread = witness.clone();
+        let (a, b) = (witness.watch("will/a".into()), witness.watch("will/b".into()));
+        witness.hear("will/a", message(1, b"x"));
+        witness.hear("will/b", message(2, b"y"));
+        of_another_thread.hear("will/a", message(3, b"x"));
+        assert_eq!(a.heard(), [message(1, b"x"), message(3, b"x")]);
+        assert_eq!(b.heard(), [message(2, b"y")]);
+        assert_eq!((a.topic(), witness.on_unwatched_topics()), ("will/a", 0));
+    }
+
+    #[test]
+    fn a_watch_that_ends_frees_its_topic_and_what_comes_then_is_unexpected() {
+        let witness = Witness::default();
+        witness.hear("will/a", message(1, b"early"));
+        let watch = witness.watch("will/a".into());
+        assert_eq!(watch.heard(), [], "a message that came before the watch is none of its own");
+        witness.hear("will/a", message(2, b"x"));
+        drop(watch);
+        assert!(witness.lock().by_topic.is_empty());
+        witness.hear("will/a", message(3, b"late"));
+        witness.hear("will/a", message(4, b"late"));
+        assert_eq!(witness.on_unwatched_topics(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_copy_within_the_time_to_settle_is_returned_too() {
+        let witness = Witness::default();
+        let watch = witness.watch("will/a".into());
+        let hear = async {
+            sleep(Duration::from_secs(3)).await;
+            witness.hear("will/a", message(1, b"first"));
+            sleep(SETTLE / 2).await;
+            witness.hear("will/a", message(2, b"first"));
+            sleep(SETTLE).await;
+            witness.hear("will/a", message(3, b"first"));
+        };
+        let settled = watch.settled(now() + Duration::from_secs(5), SETTLE, is_first);
+        let (heard, ()) = tokio::join!(settled, hear);
+        assert_eq!(heard, [message(1, b"first"), message(2, b"first")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_that_is_not_awaited_does_not_cut_the_wait_short() {
+        let witness = Witness::default();
+        let watch = witness.watch("will/a".into());
+        let hear = async {
+            witness.hear("will/a", message(1, b"second"));
+            sleep(Duration::from_secs(4)).await;
+            witness.hear("will/a", message(2, b"first"));
+        };
+        let settled = watch.settled(now() + Duration::from_secs(5), SETTLE, is_first);
+        let (heard, ()) = tokio::join!(settled, hear);
+        assert_eq!(heard, [message(1, b"second"), message(2, b"first")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_waited_for_until_the_deadline_and_not_shorter() {
+        let witness = Witness::default();
+        let watch = witness.watch("will/a".into());
+        let began = TokioInstant::now();
+        let deadline = began + Duration::from_secs(5);
+        assert_eq!(watch.settled(deadline.into_std(), SETTLE, is_first).await, []);
+        assert!(TokioInstant::now() >= deadline);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_before_a_deadline_that_has_passed_is_still_returned() {
+        let witness = Witness::default();
+        let watch = witness.watch("will/a".into());
+        witness.hear("will/a", message(1, b"first"));
+        assert_eq!(watch.settled(now(), SETTLE, is_first).await, [message(1, b"first")]);
     }
 }

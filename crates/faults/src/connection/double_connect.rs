@@ -185,7 +185,9 @@ impl DoubleConnect {
         log.connection_over();
         if let Some(watch) = will.filter(|_| outcome.is_evidence()) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
-            log.will(stage.await_will(&watch, outcome.is_ended(), ended_at, FIRST_WILL).await);
+            if let Some(seen) = stage.await_will(&watch, outcome.is_ended(), ended_at, FIRST_WILL).await {
+                log.will(seen);
+            }
         }
         log.end()
     }
@@ -241,6 +243,9 @@ impl DoubleConnect {
         if self.variant == Variant::Delayed {
             tokio::select! {
                 () = sleep(self.delay) => {}
+                () = ended(client) => {
+                    return Err("the broker ended the connection before the second CONNECT".to_owned());
+                }
                 _reason = stage.stop.raised() => return Ok(None),
             }
         }
@@ -292,6 +297,22 @@ impl DoubleConnect {
             let connect = Client::honest_connect(client_id, &stage.credentials);
             let _nothing_left_to_do = client.connect(&connect, stage.options.connect_timeout).await;
             client.leave().await;
+        }
+    }
+}
+
+/// Returns when the broker has ended the connection, or told the client to go. What else comes is passed over: it
+/// came before the second CONNECT, and is no reaction to it.
+async fn ended(client: &mut Client) {
+    loop {
+        match client.connection.next().await {
+            Arrival::End(_) => return,
+            Arrival::Packet(packet) => {
+                if let Packet::Disconnect(_) = packet.frame().decode(client.version).packet {
+                    return;
+                }
+            }
+            Arrival::Unframeable { .. } => {}
         }
     }
 }
