@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_mqtt::{Packet, ProtocolVersion};
+use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd};
 
 use crate::client::Client;
@@ -17,6 +18,13 @@ use crate::stop::Stop;
 const FIRST_PING_AFTER: Duration = Duration::from_millis(500);
 /// How long the broker has to answer the last PINGREQ, sent at the deadline.
 const LAST_PING_WITHIN: Duration = Duration::from_secs(1);
+/// Arrivals that are still taken when the time to wait is over: what lay ready while our own thread was late. A
+/// broker that never stops sending does not keep the client watching for ever.
+const OVERDUE_MAX: u32 = 64;
+/// Reactions that are kept of one attempt, besides the end of the connection.
+const REACTIONS_MAX: usize = 64;
+/// Stands for all reactions beyond these.
+const AND_MORE: &str = "packets, more than are kept";
 
 /// What to watch for.
 #[derive(Clone, Copy, Debug)]
@@ -95,8 +103,13 @@ impl Watching<'_> {
         stop: &Stop,
         answer_suffices: bool,
     ) -> bool {
+        let mut overdue = 0;
         loop {
             if answer_suffices && self.pings_open == 0 {
+                return false;
+            }
+            overdue += u32::from(now() >= until);
+            if overdue > OVERDUE_MAX {
                 return false;
             }
             tokio::select! {
@@ -174,6 +187,133 @@ impl Watching<'_> {
     }
 
     fn push(&mut self, kind: ReactionKind, code: Option<u8>, at: Instant, detail: Option<String>) {
-        self.seen.reactions.push(Reaction { kind, code, at_us: self.clock.us(at), detail });
+        let at_us = self.clock.us(at);
+        let kept = self.seen.reactions.len();
+        let reaction = if kept < REACTIONS_MAX || kind.ends_connection() {
+            Reaction { kind, code, at_us, detail }
+        } else if kept == REACTIONS_MAX {
+            let detail = Some(AND_MORE.to_owned());
+            Reaction { kind: ReactionKind::OtherPacket, code: None, at_us, detail }
+        } else {
+            return;
+        };
+        self.seen.reactions.push(reaction);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_wire::clock::now;
+    use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd};
+
+    use super::{AND_MORE, Observed, REACTIONS_MAX, Watching};
+    use crate::clock::RunClock;
+    use crate::reaction::{Outcome, Reaction, ReactionKind};
+
+    const CONNACK: &[u8] = &[0x20, 0x03, 0x00, 0x00, 0x00];
+    const CONNACK_REFUSED: &[u8] = &[0x20, 0x03, 0x00, 0x87, 0x00];
+    const DISCONNECT_0X82: &[u8] = &[0xE0, 0x02, 0x82, 0x00];
+    const PINGRESP: &[u8] = &[0xD0, 0x00];
+    const PUBACK: &[u8] = &[0x40, 0x03, 0x00, 0x01, 0x97];
+    const SUBACK: &[u8] = &[0x90, 0x04, 0x00, 0x01, 0x00, 0x00];
+
+    fn watching(clock: &RunClock, connacks_due: u32, pings_open: u32) -> Watching<'_> {
+        Watching {
+            clock,
+            version: ProtocolVersion::V5,
+            connacks_due,
+            pings_open,
+            pings_answered: 0,
+            seen: Observed::default(),
+        }
+    }
+
+    fn packet(bytes: &[u8]) -> Arrival {
+        let at = now();
+        Arrival::Packet(ReceivedPacket { bytes: bytes.to_vec(), first_byte_at: at, complete_at: at })
+    }
+
+    fn end(how: EndKind, unfinished: &[u8]) -> Arrival {
+        Arrival::End(StreamEnd { how, at: now(), unfinished: unfinished.to_vec() })
+    }
+
+    fn labels(reactions: &[Reaction]) -> Vec<String> {
+        reactions.iter().map(Reaction::label).collect()
+    }
+
+    #[test]
+    fn a_connack_that_is_due_is_no_reaction_and_the_next_one_is() {
+        let clock = RunClock::start();
+        let mut watching = watching(&clock, 1, 0);
+        assert!(!watching.take(packet(CONNACK)));
+        assert!(watching.seen.connack_at.is_some() && watching.seen.refused.is_none());
+        assert_eq!(watching.seen.reactions, []);
+        watching.take(packet(CONNACK));
+        assert_eq!(labels(&watching.seen.reactions), ["second CONNACK 0x00"]);
+    }
+
+    #[test]
+    fn a_connack_that_refuses_the_first_connect_is_told_apart_from_a_second_one() {
+        let clock = RunClock::start();
+        let mut first = watching(&clock, 1, 0);
+        first.take(packet(CONNACK_REFUSED));
+        assert_eq!((first.seen.refused, first.seen.reactions.len()), (Some(0x87), 0));
+        let mut second = watching(&clock, 0, 0);
+        second.take(packet(CONNACK_REFUSED));
+        assert_eq!(second.seen.refused, None);
+        assert_eq!(labels(&second.seen.reactions), ["second CONNACK 0x87"]);
+    }
+
+    #[test]
+    fn an_answer_counts_for_one_question_and_one_without_a_question_is_a_reaction() {
+        let clock = RunClock::start();
+        let mut watching = watching(&clock, 0, 1);
+        for _ in 0..2 {
+            watching.take(packet(PINGRESP));
+        }
+        assert_eq!((watching.pings_open, watching.pings_answered), (0, 1));
+        assert_eq!(labels(&watching.seen.reactions), ["unexpected PINGRESP"]);
+    }
+
+    #[test]
+    fn every_reaction_is_kept_in_order_and_the_end_is_the_outcome() {
+        let clock = RunClock::start();
+        for (how, last, outcome) in [
+            (EndKind::Fin, "FIN", Outcome::Closed),
+            (EndKind::Reset, "RST", Outcome::Reset),
+            (EndKind::Failed, "RST", Outcome::Reset),
+        ] {
+            let mut watching = watching(&clock, 0, 0);
+            for bytes in [DISCONNECT_0X82, PUBACK, SUBACK] {
+                assert!(!watching.take(packet(bytes)));
+            }
+            watching.take(Arrival::Unframeable { bytes: vec![0xFF; 3], at: now() });
+            assert!(watching.take(end(how, &[0x20])), "watching is over");
+            let expected = [
+                "DISCONNECT 0x82",
+                "acknowledgement 0x97",
+                "unexpected SUBACK",
+                "bytes that are no packet",
+                "half a packet",
+                last,
+            ];
+            assert_eq!(labels(&watching.seen.reactions), expected);
+            assert_eq!(watching.seen.outcome, Some(outcome));
+        }
+    }
+
+    #[test]
+    fn what_a_broker_that_never_stops_sending_costs_is_bounded_and_its_end_is_kept() {
+        let clock = RunClock::start();
+        let mut watching = watching(&clock, 0, 0);
+        for _ in 0..10 * REACTIONS_MAX {
+            watching.take(packet(PUBACK));
+        }
+        watching.take(end(EndKind::Fin, &[]));
+        let reactions = &watching.seen.reactions;
+        assert_eq!(reactions.len(), REACTIONS_MAX + 2);
+        assert_eq!(reactions[REACTIONS_MAX].detail.as_deref(), Some(AND_MORE), "and it says so");
+        assert_eq!(reactions[REACTIONS_MAX + 1].kind, ReactionKind::Closed);
     }
 }
