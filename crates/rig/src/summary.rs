@@ -160,13 +160,14 @@ fn generator(record: &mut Record, slip_limit: Duration, measured: &Measured<'_>,
 }
 
 /// In words, why figures can't be relied on: beyond the limit, the generator's own lateness is no longer small
-/// beside what it measures.
+/// beside what it measures. With fewer samples than a 90th percentile needs, nothing is told.
 fn bottlenecks(schedule_slip: Percentiles, loop_lag: Percentiles, limit_us: u64) -> Vec<String> {
     let told = |what: &str, times: Percentiles| {
-        let worst = times.p99_us.or(times.p90_us)?;
+        let of_p99 = times.p99_us.map(|us| (us, "99th"));
+        let (worst, percentile) = of_p99.or(times.p90_us.map(|us| (us, "90th")))?;
         (worst > limit_us).then(|| {
             format!(
-                "the generator's {what} was {} ms at the 99th percentile, more than the --slip-limit of {} ms: times \
+                "the generator's {what} was {} ms at the {percentile} percentile, more than the --slip-limit of {} ms: times \
                  of this run contain our own lateness; use fewer clients, a lower rate or a less busy machine",
                 worst / 1_000,
                 limit_us / 1_000
@@ -174,4 +175,332 @@ fn bottlenecks(schedule_slip: Percentiles, loop_lag: Percentiles, limit_us: u64)
         })
     };
     [told("schedule slip", schedule_slip), told("loop lag", loop_lag)].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use ungraceful_mqtt::QoS;
+
+    use super::{Ended, Measured, bottlenecks, phase_records, summarise};
+    use crate::attempt::{Attempt, Case};
+    use crate::bystander::BystanderSettings;
+    use crate::honest_thread::HonestResult;
+    use crate::ledger::LedgerCounts;
+    use crate::meter::{Interval, Meter};
+    use crate::metric::{Metric, Percentiles};
+    use crate::phase::{Phase, PhaseTrack};
+    use crate::plan::{Arrival, Schedule};
+    use crate::reaction::{Outcome, Reaction, ReactionKind};
+    use crate::record::{
+        BrokerOrigin, BrokerRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord, PhaseRecord,
+        Record, ToolRecord, VersionRecord,
+    };
+    use crate::run::{Experiment, PhaseSettings, ScheduleSettings};
+    use crate::seed::Seed;
+    use crate::tally::Tally;
+    use crate::target::{BrokerChoice, Credentials, TargetSettings};
+    use crate::witness::{Witness, Witnessed};
+    use crate::worker::Worked;
+
+    fn tool() -> ToolRecord {
+        ToolRecord { name: "ungraceful-test".into(), version: "0".into(), commit: None }
+    }
+
+    fn experiment(pairs: u64) -> Experiment {
+        let one = NonZeroU32::MIN;
+        Experiment {
+            tool: tool(),
+            command: Vec::new(),
+            settings: BTreeMap::new(),
+            target: TargetSettings {
+                broker: BrokerChoice::Embedded,
+                credentials: Credentials::default(),
+                versions: Vec::new(),
+                versions_required: false,
+                sources: Vec::new(),
+                connect_timeout: Duration::from_secs(1),
+                owned_host: None,
+            },
+            phases: PhaseSettings {
+                warmup: Duration::ZERO,
+                baseline: Duration::ZERO,
+                recovery: Duration::ZERO,
+            },
+            schedule: ScheduleSettings { attempts_per_case: 1, per_second: 1.0, arrival: Arrival::Uniform },
+            clients: one,
+            threads: one,
+            bystanders: BystanderSettings { pairs, rate_per_pair: 17, qos: vec![QoS::AtMostOnce] },
+            reaction_timeout: Duration::ZERO,
+            will_wait: Duration::ZERO,
+            client_id_prefix: "ug".into(),
+            seed: Seed(1),
+            output: "nowhere".into(),
+            attempts_max: 1,
+            slip_limit: Duration::from_millis(20),
+            broker_pid: None,
+            checks: Vec::new(),
+        }
+    }
+
+    fn version(version: &str, spoken: bool) -> VersionRecord {
+        VersionRecord {
+            version: version.into(),
+            spoken,
+            why_not: None,
+            connack_properties: BTreeMap::new(),
+            connack_time_us: None,
+        }
+    }
+
+    fn begun() -> Record {
+        Record {
+            format_version: 1,
+            completeness: Completeness::Partial,
+            incomplete_because: None,
+            tool: tool(),
+            command: Vec::new(),
+            settings: BTreeMap::new(),
+            seed: 1,
+            started_utc: String::new(),
+            duration_us: 0,
+            host: HostRecord::default(),
+            broker: BrokerRecord {
+                origin: BrokerOrigin::Embedded,
+                name: None,
+                target: String::new(),
+                address: String::new(),
+                pid: None,
+                versions: vec![version("3.1.1", true), version("5.0", false)],
+                sys_version: None,
+                exit: None,
+            },
+            phases: Vec::new(),
+            attempts: crate::record::AttemptsRecord::default(),
+            cases: Vec::new(),
+            reaction_time: Percentiles::default(),
+            bystanders: None,
+            witness: None,
+            generator: GeneratorRecord {
+                schedule_slip: Percentiles::default(),
+                loop_lag: Percentiles::default(),
+                own_share: Percentiles::default(),
+                cpu_us: None,
+                attempts_waited_for_a_client: 0,
+                bottlenecks: Vec::new(),
+            },
+            metrics: Vec::new(),
+            verdicts: Vec::new(),
+        }
+    }
+
+    fn case(variant: &str) -> Case {
+        Case { fault: "double-connect".into(), variant: variant.into(), version: "5.0".into() }
+    }
+
+    fn tally(variant: &str, reaction_times_us: &[u64]) -> Tally {
+        let mut tally = Tally::default();
+        for (number, us) in (0..).zip(reaction_times_us) {
+            let closed = Reaction { kind: ReactionKind::Closed, code: None, at_us: 1_000 + us, detail: None };
+            tally.add(&Attempt {
+                attempt: number,
+                case: case(variant),
+                client_id: String::new(),
+                phase: Phase::Fault,
+                due_us: 0,
+                started_us: 0,
+                established_us: None,
+                connack_us: None,
+                provoked_us: Some(1_000),
+                reactions: vec![closed],
+                outcome: Outcome::Closed,
+                will: None,
+                facts: BTreeMap::new(),
+                trouble: None,
+            });
+        }
+        tally
+    }
+
+    fn phases(begun_us: &[(Phase, u64)]) -> PhaseTrack {
+        let track = PhaseTrack::default();
+        for (phase, at_us) in begun_us {
+            track.begin(*phase, *at_us);
+        }
+        track
+    }
+
+    fn three_phases() -> PhaseTrack {
+        phases(&[(Phase::Warmup, 3), (Phase::Baseline, 10), (Phase::Fault, 30)])
+    }
+
+    fn delivered(count: u64) -> LedgerCounts {
+        LedgerCounts { delivered: count, ..LedgerCounts::default() }
+    }
+
+    /// A run of two cases with seven attempts each, of which three and one were carried out.
+    fn summary(pairs: u64, whole: &Interval, honest: &HonestResult, ended: &Ended) -> Record {
+        let tallies = BTreeMap::from([
+            (case("identical"), tally("identical", &[100, 200, 300])),
+            (case("delayed"), tally("delayed", &[900])),
+        ]);
+        let witness = Witness::default();
+        for at_us in [1, 2, 3, 4, 5] {
+            witness.hear("late", Witnessed { at_us, payload: Vec::new() });
+        }
+        let measured = Measured {
+            whole,
+            tallies: &tallies,
+            honest,
+            attempts: (42, 43),
+            witness: &witness,
+            witness_proved: true,
+        };
+        let schedule = Schedule::new(2, 7, 10.0, Arrival::Uniform, Seed(1));
+        let cases = [case("identical"), case("delayed")];
+        summarise(begun(), &experiment(pairs), &three_phases(), &schedule, &cases, &measured, ended)
+    }
+
+    #[test]
+    fn a_phase_ends_where_the_next_one_that_began_begins_and_the_last_one_with_the_run() {
+        let record = |phase, began_us, ended_us| PhaseRecord { phase, began_us, ended_us };
+        let expected =
+            [record(Phase::Warmup, 3, 10), record(Phase::Baseline, 10, 30), record(Phase::Fault, 30, 70)];
+        assert_eq!(phase_records(&three_phases(), 70), expected);
+        let all =
+            phases(&[(Phase::Warmup, 0), (Phase::Baseline, 1), (Phase::Fault, 3), (Phase::Recovery, 7)]);
+        let ends: Vec<u64> = phase_records(&all, 15).iter().map(|phase| phase.ended_us).collect();
+        assert_eq!(ends, [1, 3, 7, 15]);
+        assert_eq!(phase_records(&PhaseTrack::default(), 15), []);
+    }
+
+    #[test]
+    fn what_was_never_begun_is_counted_as_dropped_for_each_case_and_for_the_run() {
+        let record = summary(0, &Interval::default(), &HonestResult::default(), &Ended::default());
+        let of_cases: Vec<_> = record
+            .cases
+            .iter()
+            .map(|case| (case.case.variant.as_str(), case.planned, case.finished, case.dropped))
+            .collect();
+        assert_eq!(of_cases, [("identical", 7, 3, 4), ("delayed", 7, 1, 6)], "in the order of the plan");
+        let attempts = record.attempts;
+        assert_eq!((attempts.planned, attempts.finished, attempts.dropped), (14, 4, 10));
+        assert_eq!((attempts.written, attempts.left_out), (42, 43));
+        assert_eq!((record.reaction_time.count, record.reaction_time.min_us), (4, Some(100)));
+    }
+
+    #[test]
+    fn every_figure_of_the_end_stands_in_its_own_place() {
+        let honest = HonestResult { sys_version: Some("broker 7".into()), ..HonestResult::default() };
+        let ended = Ended {
+            ended_us: 71,
+            recovery_limit_us: Some(72),
+            recovery_time_us: Some(73),
+            cpu_us: Some(74),
+            worked: Worked { waited_for_a_client: 75 },
+            broker_exit: Some("signal 9".into()),
+        };
+        let record = summary(1, &Interval::default(), &honest, &ended);
+        assert_eq!((record.duration_us, record.phases[2].ended_us), (71, 71));
+        assert_eq!(record.broker.sys_version.as_deref(), Some("broker 7"));
+        assert_eq!(record.broker.exit.as_deref(), Some("signal 9"));
+        assert_eq!((record.generator.cpu_us, record.generator.attempts_waited_for_a_client), (Some(74), 75));
+        let bystanders = record.bystanders.unwrap();
+        assert_eq!((bystanders.recovery_limit_us, bystanders.recovery_time_us), (Some(72), Some(73)));
+        assert_eq!((bystanders.pairs, bystanders.rate_per_pair), (1, 17));
+        assert_eq!(bystanders.version, "3.1.1", "the newest that the broker speaks");
+        let witness = record.witness.unwrap();
+        assert_eq!((witness.proved, witness.unexpected), (true, 5));
+    }
+
+    #[test]
+    fn a_witness_that_was_away_for_a_while_is_not_proved() {
+        let honest = HonestResult { witness_gaps: 1, ..HonestResult::default() };
+        let record = summary(0, &Interval::default(), &honest, &Ended::default());
+        assert!(!record.witness.unwrap().proved);
+    }
+
+    #[test]
+    fn bystanders_are_counted_by_phase_and_the_phases_are_those_that_began() {
+        let meter = Meter::default();
+        let record = |metric, phase, us| meter.record(metric, phase, Duration::from_micros(us));
+        record(Metric::BystanderResponseTime, Phase::Warmup, 1);
+        record(Metric::BystanderResponseTime, Phase::Baseline, 20);
+        record(Metric::BystanderServiceTime, Phase::Baseline, 30);
+        record(Metric::BystanderResponseTime, Phase::Fault, 40);
+        let honest = HonestResult {
+            by_phase: BTreeMap::from([
+                (Phase::Baseline, BTreeMap::from([(0, delivered(5)), (1, delivered(6))])),
+                (Phase::Fault, BTreeMap::from([(1, delivered(7))])),
+                (Phase::Recovery, BTreeMap::from([(1, delivered(8))])),
+            ]),
+            connections_lost: BTreeMap::from([("reset".into(), 9)]),
+            ..HonestResult::default()
+        };
+        let bystanders = summary(2, &meter.take(), &honest, &Ended::default()).bystanders.unwrap();
+        assert_eq!(bystanders.connections_lost, honest.connections_lost);
+        let told: Vec<_> = bystanders
+            .phases
+            .iter()
+            .map(|phase| (phase.phase, phase.response_time.max_us, phase.service_time.max_us))
+            .collect();
+        let expected = [(Phase::Baseline, Some(20), Some(30)), (Phase::Fault, Some(40), None)];
+        assert_eq!(told, expected, "neither the warm-up nor a recovery that never began");
+        for phase in &bystanders.phases {
+            assert_eq!(phase.by_qos, honest.by_phase[&phase.phase]);
+        }
+    }
+
+    #[test]
+    fn without_pairs_there_is_no_word_about_bystanders() {
+        let record = summary(0, &Interval::default(), &HonestResult::default(), &Ended::default());
+        assert_eq!(record.bystanders, None);
+    }
+
+    #[test]
+    fn every_metric_of_every_phase_is_told_once_and_the_warm_up_is_no_lateness_of_the_run() {
+        let meter = Meter::default();
+        let record = |metric, phase, us| meter.record(metric, phase, Duration::from_micros(us));
+        record(Metric::ScheduleSlip, Phase::Warmup, 900);
+        record(Metric::ScheduleSlip, Phase::Baseline, 50);
+        record(Metric::ScheduleSlip, Phase::Fault, 60);
+        record(Metric::LoopLag, Phase::Recovery, 70);
+        let summary = summary(0, &meter.take(), &HonestResult::default(), &Ended::default());
+        let told: Vec<_> = summary
+            .metrics
+            .iter()
+            .map(|MetricRecord { metric, phase, percentiles }| (*metric, *phase, percentiles.max_us))
+            .collect();
+        let expected = [
+            (Metric::ScheduleSlip, Phase::Warmup, Some(900)),
+            (Metric::ScheduleSlip, Phase::Baseline, Some(50)),
+            (Metric::ScheduleSlip, Phase::Fault, Some(60)),
+            (Metric::LoopLag, Phase::Recovery, Some(70)),
+        ];
+        assert_eq!(told, expected);
+        let generator = summary.generator;
+        assert_eq!((generator.schedule_slip.count, generator.schedule_slip.max_us), (2, Some(60)));
+        assert_eq!((generator.loop_lag.count, generator.loop_lag.max_us), (1, Some(70)));
+        assert!(generator.bottlenecks.is_empty(), "one slow tick is no bottleneck");
+    }
+
+    #[test]
+    fn a_generator_that_was_late_beyond_the_limit_says_where_and_by_which_percentile() {
+        let p99 = |us| Percentiles { p90_us: Some(1), p99_us: Some(us), ..Percentiles::default() };
+        let p90 = |us| Percentiles { p90_us: Some(us), max_us: Some(9_000_000), ..Percentiles::default() };
+        assert_eq!(bottlenecks(p99(20_000), p90(20_000), 20_000), Vec::<String>::new(), "within the limit");
+        let both = bottlenecks(p99(31_000), p90(42_000), 20_000);
+        assert_eq!(both.len(), 2, "{both:?}");
+        assert!(
+            both[0].starts_with("the generator's schedule slip was 31 ms at the 99th percentile"),
+            "{both:?}"
+        );
+        assert!(both[1].starts_with("the generator's loop lag was 42 ms at the 90th percentile"), "{both:?}");
+        assert!(both.iter().all(|told| told.contains("more than the --slip-limit of 20 ms")), "{both:?}");
+        let too_few = Percentiles { max_us: Some(9_000_000), ..Percentiles::default() };
+        assert_eq!(bottlenecks(too_few, too_few, 20_000), Vec::<String>::new());
+    }
 }
