@@ -86,3 +86,87 @@ impl Meter {
         self.interval.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::{Counters, Interval, Meter};
+    use crate::metric::Metric;
+    use crate::phase::Phase;
+
+    fn distinct(first: u64) -> Counters {
+        Counters {
+            offered: first,
+            sent: first + 1,
+            acknowledged: first + 2,
+            delivered: first + 3,
+            attempts_started: first + 4,
+            attempts_finished: first + 5,
+            attempts_dropped: first + 6,
+            reactions: first + 7,
+        }
+    }
+
+    #[test]
+    fn every_counter_is_added_to_itself() {
+        let mut sum = distinct(10);
+        sum += &distinct(1_000);
+        let expected = Counters {
+            offered: 1_010,
+            sent: 1_012,
+            acknowledged: 1_014,
+            delivered: 1_016,
+            attempts_started: 1_018,
+            attempts_finished: 1_020,
+            attempts_dropped: 1_022,
+            reactions: 1_024,
+        };
+        assert_eq!(sum, expected);
+    }
+
+    #[test]
+    fn a_meter_hands_over_each_thing_once_and_its_clones_measure_into_the_same() {
+        let meter = Meter::default();
+        let of_another_task = meter.clone();
+        of_another_task.count(Phase::Fault, |counters| counters.sent += 2);
+        meter.record(Metric::LoopLag, Phase::Fault, Duration::from_micros(7));
+        let taken = meter.take();
+        assert_eq!(taken.counters[&Phase::Fault], Counters { sent: 2, ..Counters::default() });
+        assert_eq!(taken.histograms.of(Metric::LoopLag, Phase::Fault).unwrap().len(), 1);
+        assert_eq!(meter.take(), Interval::default());
+    }
+
+    fn event() -> impl Strategy<Value = (Phase, Metric, u64)> {
+        let metric = prop::sample::select(&[Metric::LoopLag, Metric::ReactionTime, Metric::ScheduleSlip]);
+        (prop::sample::select(&Phase::ALL), metric, 0_u64..5_000_000_000)
+    }
+
+    fn measure(meter: &Meter, (phase, metric, us): (Phase, Metric, u64)) {
+        meter.count(phase, |counters| *counters += &distinct(us));
+        meter.record(metric, phase, Duration::from_micros(us));
+    }
+
+    proptest! {
+        #[test]
+        fn intervals_of_unequal_length_merge_to_what_one_meter_would_have_measured(
+            events in prop::collection::vec((event(), prop::bool::weighted(0.3)), 0..60),
+        ) {
+            let (first, second, whole) = (Meter::default(), Meter::default(), Meter::default());
+            let mut merged = Interval::default();
+            for (number, (event, is_first)) in events.into_iter().enumerate() {
+                measure(&whole, event);
+                measure(if is_first { &first } else { &second }, event);
+                // A thread reports whenever it does; nothing may depend on when.
+                if number % 5 == 0 {
+                    merged.merge(&second.take());
+                }
+            }
+            merged.merge(&first.take());
+            merged.merge(&second.take());
+            prop_assert_eq!(merged, whole.take());
+        }
+    }
+}

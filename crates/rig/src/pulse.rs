@@ -93,3 +93,19 @@ impl Asker<'_> {
         alive
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Pulse;
+
+    #[test]
+    fn the_last_sign_of_life_never_goes_back_and_is_seen_by_every_clone() {
+        let pulse = Pulse::default();
+        assert_eq!(pulse.last_alive_us(), 0);
+        let other = pulse.clone();
+        for (beat_us, expected_us) in [(50, 50), (30, 50), (50, 50), (70, 70), (0, 70)] {
+            other.beat(beat_us);
+            assert_eq!(pulse.last_alive_us(), expected_us);
+        }
+    }
+}

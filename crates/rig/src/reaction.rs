@@ -12,7 +12,7 @@ pub enum ReactionKind {
     Disconnect,
     /// A CONNACK packet beyond the one that was due, with its code.
     Connack,
-    /// An acknowledgement (PUBACK, PUBREC, SUBACK…) with an error code.
+    /// An acknowledgement (PUBACK, PUBREC, PUBREL, PUBCOMP), with its Reason Code.
     Ack,
     /// A packet that answers nothing that was asked, or a PINGRESP to no PINGREQ.
     OtherPacket,
@@ -143,4 +143,79 @@ pub fn hex(bytes: &[u8]) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_mqtt::ProtocolVersion;
+
+    use super::{Outcome, Reaction, ReactionKind, connack_code_text, hex};
+
+    fn label(kind: ReactionKind, code: Option<u8>, detail: Option<&str>) -> String {
+        Reaction { kind, code, at_us: 9, detail: detail.map(str::to_owned) }.label()
+    }
+
+    #[test]
+    fn a_label_names_the_reaction_and_its_code_and_leaves_out_what_makes_equal_ones_differ() {
+        assert_eq!(label(ReactionKind::Disconnect, Some(0x82), Some("second CONNECT")), "DISCONNECT 0x82");
+        assert_eq!(label(ReactionKind::Connack, Some(0x00), None), "second CONNACK 0x00");
+        assert_eq!(label(ReactionKind::Ack, Some(0x97), None), "acknowledgement 0x97");
+        assert_eq!(label(ReactionKind::OtherPacket, None, Some("PINGRESP")), "unexpected PINGRESP");
+        assert_eq!(label(ReactionKind::OtherPacket, None, None), "unexpected packet");
+        assert_eq!(label(ReactionKind::Garbage, None, Some("deadbeef")), "bytes that are no packet");
+        assert_eq!(label(ReactionKind::UnfinishedPacket, None, Some("20")), "half a packet");
+        assert_eq!(label(ReactionKind::Closed, None, None), "FIN");
+        assert_eq!(label(ReactionKind::Reset, None, None), "RST");
+    }
+
+    #[test]
+    fn every_outcome_has_the_name_that_its_json_has() {
+        for outcome in [
+            Outcome::Closed,
+            Outcome::Reset,
+            Outcome::Tolerated,
+            Outcome::NoReaction,
+            Outcome::BrokerDown,
+            Outcome::NotActed,
+            Outcome::Interrupted,
+        ] {
+            assert_eq!(serde_json::to_value(outcome).unwrap(), outcome.name());
+            assert!(!outcome.is_ended() || outcome.is_evidence(), "the end of a connection is evidence");
+        }
+    }
+
+    #[test]
+    fn only_fin_and_rst_end_a_connection() {
+        let ends = |kind: ReactionKind| kind.ends_connection();
+        assert!(ends(ReactionKind::Closed) && ends(ReactionKind::Reset));
+        for kind in [
+            ReactionKind::Disconnect,
+            ReactionKind::Connack,
+            ReactionKind::Ack,
+            ReactionKind::OtherPacket,
+            ReactionKind::Garbage,
+            ReactionKind::UnfinishedPacket,
+        ] {
+            assert!(!ends(kind), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_connack_code_is_named_by_its_own_version() {
+        assert_eq!(connack_code_text(ProtocolVersion::V5, 0x86), "0x86 Bad User Name or Password");
+        let v311 = connack_code_text(ProtocolVersion::V3_1_1, 0x05);
+        assert!(v311.starts_with("0x05 ") && v311 != "0x05 unknown", "{v311}");
+        assert_eq!(connack_code_text(ProtocolVersion::V3_1_1, 0x86), "0x86 unknown");
+        assert_eq!(connack_code_text(ProtocolVersion::V5, 0xFF), "0xFF unknown");
+        let old = connack_code_text(ProtocolVersion::V5, 0x01);
+        assert!(old.contains("return code of MQTT 3.1.1"), "a broker that knows no 5.0: {old}");
+    }
+
+    #[test]
+    fn evidence_in_hexadecimal_is_cut_after_32_bytes_and_says_so() {
+        assert_eq!(hex(&[]), "");
+        assert_eq!(hex(&[0x00, 0x0F, 0xF0]), "000ff0");
+        assert_eq!(hex(&[0xAB; 32]), "ab".repeat(32));
+        assert_eq!(hex(&[0xAB; 33]), format!("{}…", "ab".repeat(32)));
+    }
 }

@@ -55,3 +55,49 @@ impl Stop {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Stop, StopReason};
+
+    fn down() -> StopReason {
+        StopReason::BrokerDown("gone".into())
+    }
+
+    fn unwritable() -> StopReason {
+        StopReason::RecordFailed("full".into())
+    }
+
+    #[test]
+    fn the_first_reason_counts() {
+        let stop = Stop::default();
+        assert_eq!(stop.reason(), None);
+        stop.raise(down());
+        stop.raise(unwritable());
+        assert_eq!(stop.reason(), Some(down()));
+    }
+
+    #[test]
+    fn an_interruption_takes_precedence_whenever_it_comes() {
+        for first in [down(), unwritable()] {
+            let stop = Stop::default();
+            stop.raise(first.clone());
+            stop.raise(StopReason::Interrupted);
+            stop.raise(first);
+            assert_eq!(stop.reason(), Some(StopReason::Interrupted));
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_is_woken_and_whoever_comes_later_does_not_wait() {
+        let stop = Stop::default();
+        let waiting = tokio::spawn({
+            let stop = stop.clone();
+            async move { stop.raised().await }
+        });
+        tokio::task::yield_now().await;
+        stop.raise(down());
+        assert_eq!(waiting.await.unwrap(), down());
+        assert_eq!(stop.raised().await, down());
+    }
+}
