@@ -1,0 +1,112 @@
+//! The exit code of a judged record.
+
+use ungraceful_mqtt::statement::V5_3_1_0_2;
+use ungraceful_rig::exit::Exit;
+use ungraceful_rig::record::Completeness;
+use ungraceful_rig::verdict::{Conclusion, Force, Verdict, exit_of, judge};
+
+use crate::record::empty_record;
+
+const ALL: [Completeness; 5] = [
+    Completeness::Partial,
+    Completeness::Complete,
+    Completeness::Interrupted,
+    Completeness::BrokerDown,
+    Completeness::RecordFailed,
+];
+
+fn verdict(conclusion: Conclusion) -> Verdict {
+    match conclusion {
+        Conclusion::Holds => Verdict::holds("claim", Force::Must, "seen"),
+        Conclusion::Violated => Verdict::violated("claim", V5_3_1_0_2, "seen"),
+        Conclusion::Inconclusive => Verdict::inconclusive("claim", Force::Must, "not seen"),
+    }
+}
+
+fn exit(completeness: Completeness, conclusions: &[Conclusion]) -> Exit {
+    let mut record = empty_record();
+    record.completeness = completeness;
+    record.verdicts = conclusions.iter().copied().map(verdict).collect();
+    exit_of(&record)
+}
+
+#[test]
+fn a_complete_run_exits_by_the_worst_of_its_verdicts_in_whichever_order_they_stand() {
+    use Conclusion::{Holds, Inconclusive, Violated};
+    let complete = |conclusions: &[Conclusion]| exit(Completeness::Complete, conclusions);
+    assert_eq!(complete(&[Holds]), Exit::Holds);
+    assert_eq!(complete(&[Holds, Holds]), Exit::Holds);
+    assert_eq!(complete(&[Holds, Inconclusive]), Exit::Inconclusive);
+    assert_eq!(complete(&[Inconclusive, Holds]), Exit::Inconclusive);
+    assert_eq!(complete(&[Holds, Violated]), Exit::Violated);
+    assert_eq!(complete(&[Violated, Inconclusive, Holds]), Exit::Violated);
+    assert_eq!(complete(&[Inconclusive, Violated]), Exit::Violated);
+}
+
+#[test]
+fn no_verdict_at_all_is_no_success() {
+    assert_eq!(exit(Completeness::Complete, &[]), Exit::Inconclusive);
+}
+
+#[test]
+fn a_deviation_that_is_allowed_is_a_success() {
+    let mut record = empty_record();
+    record.verdicts = vec![Verdict::differs("claim", Force::May, "another code", "seen")];
+    assert_eq!(exit_of(&record), Exit::Holds);
+}
+
+#[test]
+fn an_interruption_beats_every_verdict_and_so_does_a_record_that_could_not_be_written() {
+    use Conclusion::{Holds, Inconclusive, Violated};
+    for conclusions in [&[][..], &[Holds], &[Inconclusive], &[Violated], &[Holds, Inconclusive, Violated]] {
+        assert_eq!(exit(Completeness::Interrupted, conclusions), Exit::Interrupted, "{conclusions:?}");
+        assert_eq!(exit(Completeness::RecordFailed, conclusions), Exit::Environment, "{conclusions:?}");
+    }
+}
+
+#[test]
+fn a_run_that_was_cut_short_is_never_a_success_and_keeps_what_it_proved() {
+    use Conclusion::{Holds, Inconclusive, Violated};
+    for completeness in [Completeness::Partial, Completeness::BrokerDown] {
+        assert_eq!(exit(completeness, &[]), Exit::Inconclusive, "{completeness:?}");
+        assert_eq!(exit(completeness, &[Holds]), Exit::Inconclusive, "{completeness:?}");
+        assert_eq!(exit(completeness, &[Holds, Inconclusive]), Exit::Inconclusive, "{completeness:?}");
+        assert_eq!(exit(completeness, &[Inconclusive, Violated]), Exit::Violated, "{completeness:?}");
+    }
+}
+
+#[test]
+fn only_a_complete_run_whose_every_check_holds_is_a_success() {
+    for completeness in ALL {
+        let is_success = exit(completeness, &[Conclusion::Holds]) == Exit::Holds;
+        assert_eq!(is_success, completeness == Completeness::Complete, "{completeness:?}");
+    }
+}
+
+#[test]
+fn judging_again_replaces_the_verdicts_and_keeps_their_order() {
+    let mut record = empty_record();
+    record.verdicts = vec![verdict(Conclusion::Violated)];
+    judge(
+        &mut record,
+        &[
+            |_| vec![Verdict::holds("first", Force::Run, "")],
+            |_| Vec::new(),
+            |_| vec![Verdict::holds("second", Force::Run, ""), Verdict::holds("third", Force::Run, "")],
+        ],
+    );
+    let names: Vec<&str> = record.verdicts.iter().map(|verdict| verdict.check.as_str()).collect();
+    assert_eq!(names, ["first", "second", "third"]);
+}
+
+#[test]
+fn an_accusation_carries_its_statement_and_the_force_of_a_must() {
+    let verdict = verdict(Conclusion::Violated);
+    assert_eq!((verdict.force, verdict.citation.as_deref()), (Force::Must, Some("MQTT 5.0 [MQTT-3.1.0-2]")));
+}
+
+#[test]
+fn exit_codes_are_the_published_ones() {
+    let codes = Exit::ALL.map(Exit::code);
+    assert_eq!(codes, [0, 1, 2, 3, 4, 70, 130]);
+}

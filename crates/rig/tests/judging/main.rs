@@ -1,0 +1,7 @@
+//! Judging a record: the checks of every run, the exit code that verdicts come to, and the published schema. No
+//! sockets: a record is all there is.
+
+mod exit_codes;
+mod record;
+mod run_checks;
+mod schema;

@@ -1,0 +1,242 @@
+//! The checks of every run. They accuse nobody: `violated` is not among their conclusions.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use ungraceful_rig::attempt::Case;
+use ungraceful_rig::checks::CHECKS;
+use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::metric::Percentiles;
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{AttemptsRecord, BystanderPhaseRecord, BystandersRecord, Record};
+use ungraceful_rig::verdict::{Conclusion, Force, Verdict, judge};
+
+use crate::record::{case, empty_record};
+
+fn verdicts(record: &Record) -> BTreeMap<String, Verdict> {
+    let mut record = record.clone();
+    judge(&mut record, &CHECKS);
+    record.verdicts.into_iter().map(|verdict| (verdict.check.clone(), verdict)).collect()
+}
+
+fn verdict(record: &Record, check: &str) -> Verdict {
+    verdicts(record).remove(check).expect("the check gave a verdict")
+}
+
+fn identical() -> Case {
+    Case { fault: "double-connect".into(), variant: "identical".into(), version: "5.0".into() }
+}
+
+fn attempts(planned: u64, dropped: u64, outcomes: &[(Outcome, u64)]) -> Record {
+    let mut record = empty_record();
+    record.attempts = AttemptsRecord { planned, dropped, ..AttemptsRecord::default() };
+    record.cases = vec![case(identical(), outcomes)];
+    record
+}
+
+fn bystanders(phases: &[(Phase, &[(u8, LedgerCounts)])]) -> Record {
+    let phase = |(phase, by_qos): &(Phase, &[(u8, LedgerCounts)])| BystanderPhaseRecord {
+        phase: *phase,
+        response_time: Percentiles::default(),
+        service_time: Percentiles::default(),
+        by_qos: by_qos.iter().cloned().collect(),
+    };
+    let mut record = empty_record();
+    record.bystanders = Some(BystandersRecord {
+        pairs: 1,
+        rate_per_pair: 10,
+        version: "5.0".into(),
+        phases: phases.iter().map(phase).collect(),
+        connections_lost: BTreeMap::new(),
+        recovery_limit_us: None,
+        recovery_time_us: None,
+    });
+    record
+}
+
+fn delivered(count: u64) -> LedgerCounts {
+    LedgerCounts { offered: count, sent: count, delivered: count, ..LedgerCounts::default() }
+}
+
+#[test]
+fn nothing_observed_is_never_a_pass() {
+    let verdicts = verdicts(&empty_record());
+    assert_eq!(verdicts.len(), 2, "no bystanders, no word about them: {verdicts:?}");
+    for verdict in verdicts.values() {
+        assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
+    }
+    let of_idle_bystanders = self::verdicts(&bystanders(&[]));
+    assert_eq!(of_idle_bystanders.len(), 4);
+    for verdict in of_idle_bystanders.values() {
+        assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_plan_is_carried_out_when_every_attempt_acted() {
+    let outcomes =
+        [(Outcome::Closed, 3), (Outcome::NoReaction, 2), (Outcome::Tolerated, 1), (Outcome::Reset, 1)];
+    let verdict = verdict(&attempts(7, 0, &outcomes), "carries_out_the_plan");
+    assert_eq!((verdict.conclusion, verdict.force), (Conclusion::Holds, Force::Run));
+    assert_eq!(verdict.evidence, "7 of 7 attempts acted");
+}
+
+#[test]
+fn one_attempt_that_did_not_act_makes_the_plan_inconclusive_and_is_told_in_its_own_place() {
+    let all =
+        [(Outcome::Closed, 40), (Outcome::NotActed, 3), (Outcome::BrokerDown, 4), (Outcome::Interrupted, 5)];
+    let told = verdict(&attempts(60, 8, &all), "carries_out_the_plan").evidence;
+    let expected = "of 60 attempts, 8 were never begun, 3 could not act, 4 met a broker that was down, 5 were \
+                    interrupted";
+    assert_eq!(told, expected);
+    for (dropped, outcome) in
+        [(1, Outcome::Closed), (0, Outcome::NotActed), (0, Outcome::BrokerDown), (0, Outcome::Interrupted)]
+    {
+        let record = attempts(2, dropped, &[(outcome, 1), (Outcome::Reset, 1)]);
+        let verdict = verdict(&record, "carries_out_the_plan");
+        assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{dropped} {outcome:?}");
+    }
+}
+
+#[test]
+fn the_generator_keeps_up_when_it_was_timed_and_no_bottleneck_was_found() {
+    let mut record = empty_record();
+    record.generator.schedule_slip =
+        Percentiles { count: 30, p50_us: Some(3), max_us: Some(81), ..Percentiles::default() };
+    let few = verdict(&record, "generator_keeps_up");
+    assert_eq!(few.conclusion, Conclusion::Holds);
+    assert_eq!(few.evidence, "schedule slip of 81 µs at the most", "too few samples for a percentile");
+    record.generator.schedule_slip.p99_us = Some(70);
+    let many = verdict(&record, "generator_keeps_up");
+    assert_eq!(many.evidence, "schedule slip of 70 µs at the 99th percentile");
+}
+
+#[test]
+fn a_bottleneck_makes_the_generator_inconclusive_and_all_of_them_are_told() {
+    let mut record = empty_record();
+    record.generator.schedule_slip.p99_us = Some(7);
+    record.generator.bottlenecks = vec!["slip".into(), "lag".into()];
+    let verdict = verdict(&record, "generator_keeps_up");
+    assert_eq!((verdict.conclusion, verdict.evidence.as_str()), (Conclusion::Inconclusive, "slip; lag"));
+}
+
+#[test]
+fn bystanders_that_received_everything_lost_nothing() {
+    let record = bystanders(&[
+        (Phase::Baseline, &[(0, delivered(5)), (1, delivered(6))]),
+        (Phase::Fault, &[(0, delivered(7)), (2, delivered(8))]),
+    ]);
+    let verdict = verdict(&record, "bystanders_lose_nothing");
+    assert_eq!((verdict.conclusion, &verdict.differs), (Conclusion::Holds, &None));
+    assert!(verdict.evidence.starts_with("26 messages delivered, 0 acknowledged but lost"), "{verdict:?}");
+}
+
+#[test]
+fn every_way_of_missing_a_message_is_told_apart_and_none_is_an_accusation() {
+    let counts = |lost, unknown, waiting, dropped, refused: u64| LedgerCounts {
+        lost,
+        unknown,
+        waiting,
+        dropped,
+        refused: BTreeMap::from([(0x97, refused)]),
+        ..delivered(100)
+    };
+    let record = bystanders(&[
+        (Phase::Baseline, &[(0, counts(1, 2, 3, 4, 0))]),
+        (Phase::Fault, &[(1, counts(10, 20, 30, 40, 50)), (2, counts(100, 200, 300, 400, 500))]),
+    ]);
+    let verdict = verdict(&record, "bystanders_lose_nothing");
+    assert_eq!(verdict.conclusion, Conclusion::Holds);
+    assert_eq!(verdict.differs.as_deref(), Some("bystanders missed 1660 messages"));
+    let expected = "300 messages delivered, 110 acknowledged but lost, 1 of QoS 0 lost, 222 unknown, 550 refused, \
+                    777 not sent";
+    assert_eq!(verdict.evidence, expected);
+}
+
+#[test]
+fn each_single_way_of_missing_a_message_is_enough_to_differ() {
+    let ways = [
+        LedgerCounts { lost: 1, ..delivered(9) },
+        LedgerCounts { unknown: 1, ..delivered(9) },
+        LedgerCounts { waiting: 1, ..delivered(9) },
+        LedgerCounts { dropped: 1, ..delivered(9) },
+        LedgerCounts { refused: BTreeMap::from([(0x80, 1)]), ..delivered(9) },
+    ];
+    for way in ways {
+        let record = bystanders(&[(Phase::Fault, &[(1, way.clone())])]);
+        let verdict = verdict(&record, "bystanders_lose_nothing");
+        assert_eq!(verdict.differs.as_deref(), Some("bystanders missed 1 messages"), "{way:?}");
+    }
+}
+
+#[test]
+fn bystanders_of_whom_nothing_arrived_are_inconclusive() {
+    let lost = LedgerCounts { offered: 9, sent: 9, lost: 9, ..LedgerCounts::default() };
+    let verdict = verdict(&bystanders(&[(Phase::Fault, &[(0, lost)])]), "bystanders_lose_nothing");
+    assert_eq!(verdict.conclusion, Conclusion::Inconclusive);
+}
+
+#[test]
+fn a_lost_connection_of_a_bystander_differs_and_its_reasons_are_told() {
+    let mut record = bystanders(&[(Phase::Fault, &[(0, delivered(5))])]);
+    let kept = verdict(&record, "bystanders_stay_connected");
+    assert_eq!((kept.conclusion, kept.differs), (Conclusion::Holds, None));
+    let lost = BTreeMap::from([("reset by peer".to_owned(), 2), ("timed out".to_owned(), 3)]);
+    record.bystanders.as_mut().unwrap().connections_lost = lost;
+    let verdict = verdict(&record, "bystanders_stay_connected");
+    assert_eq!(verdict.conclusion, Conclusion::Holds);
+    assert_eq!(verdict.differs.as_deref(), Some("honest clients lost 5 connections"));
+    assert_eq!(verdict.evidence, "reset by peer (2 times); timed out (3 times)");
+}
+
+fn ledger_counts() -> impl Strategy<Value = LedgerCounts> {
+    prop::array::uniform10(0_u64..1_000).prop_map(|n| LedgerCounts {
+        offered: n[0],
+        sent: n[1],
+        dropped: n[2],
+        waiting: n[3],
+        acknowledged: n[4],
+        refused: BTreeMap::from([(0x97, n[5])]),
+        delivered: n[6],
+        lost: n[7],
+        unknown: n[8],
+        duplicated: n[9],
+        reordered: n[0],
+    })
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_record_says_the_checks_of_every_run_accuse_nobody(
+        planned in 0_u64..50,
+        dropped in 0_u64..50,
+        outcomes in prop::array::uniform7(0_u64..5),
+        counts in prop::option::of((ledger_counts(), ledger_counts())),
+        is_bottleneck in any::<bool>(),
+        slip_us in prop::option::of(0_u64..100_000),
+        lost in 0_u64..3,
+    ) {
+        const OUTCOMES: [Outcome; 7] = [
+            Outcome::Closed, Outcome::Reset, Outcome::Tolerated, Outcome::NoReaction, Outcome::BrokerDown,
+            Outcome::NotActed, Outcome::Interrupted,
+        ];
+        let mut record = match counts {
+            Some((first, second)) => bystanders(&[(Phase::Baseline, &[(0, first)]), (Phase::Fault, &[(1, second)])]),
+            None => empty_record(),
+        };
+        if let Some(bystanders) = &mut record.bystanders {
+            bystanders.connections_lost.insert("reset".into(), lost);
+        }
+        let of_attempts = attempts(planned, dropped, &OUTCOMES.into_iter().zip(outcomes).collect::<Vec<_>>());
+        record.attempts = of_attempts.attempts;
+        record.cases = of_attempts.cases;
+        record.generator.schedule_slip.max_us = slip_us;
+        record.generator.bottlenecks = vec!["late".into(); usize::from(is_bottleneck)];
+        for verdict in verdicts(&record).values() {
+            prop_assert_ne!(verdict.conclusion, Conclusion::Violated);
+            prop_assert_eq!((verdict.force, &verdict.citation), (Force::Run, &None));
+            prop_assert!(verdict.differs.is_none() || verdict.conclusion == Conclusion::Holds);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The published JSON Schema of `run.json` is the one that this code writes.
+
+use std::path::PathBuf;
+
+use ungraceful_rig::attempt::Case;
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{Record, json_schema};
+
+use crate::record::{case, empty_record};
+
+fn published() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/run.schema.json")
+}
+
+#[test]
+fn the_published_schema_of_run_json_is_up_to_date() {
+    let current = format!("{}\n", serde_json::to_string_pretty(&json_schema()).unwrap());
+    let path = published();
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, &current).unwrap();
+    }
+    let read = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        read == current,
+        "docs/reference/run.schema.json differs from the code: regenerate it with `UPDATE_REFERENCE=1 cargo test -p \
+         ungraceful-rig`, and raise FORMAT_VERSION when a reader must know"
+    );
+}
+
+#[test]
+fn a_record_reads_back_as_it_was_written() {
+    let mut record = empty_record();
+    let of = Case { fault: "double-connect".into(), variant: "identical".into(), version: "5.0".into() };
+    let mut closed = case(of, &[(Outcome::Closed, 3)]);
+    // Integer keys are text in JSON.
+    closed.disconnect_codes.insert(0x82, 3);
+    closed.examples.insert("DISCONNECT 0x82, FIN".into(), vec![0, 1, 2]);
+    record.cases = vec![closed];
+    record.host.port_range = Some((32_768, 60_999));
+    let text = serde_json::to_string(&record).unwrap();
+    assert_eq!(serde_json::from_str::<Record>(&text).unwrap(), record);
+}
+
+#[test]
+fn a_record_keeps_to_the_published_schema() {
+    let validator = jsonschema::validator_for(&json_schema()).unwrap();
+    let record = serde_json::to_value(empty_record()).unwrap();
+    let errors: Vec<String> = validator.iter_errors(&record).map(|error| error.to_string()).collect();
+    assert_eq!(errors, Vec::<String>::new());
+    let mut without_seed = record;
+    without_seed.as_object_mut().unwrap().remove("seed");
+    assert!(!validator.is_valid(&without_seed), "the schema asks for what a record has");
+}
