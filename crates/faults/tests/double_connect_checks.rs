@@ -118,7 +118,7 @@ fn mqtt5_3_1_0_2_a_broker_that_closes_every_connection_keeps_it() {
 }
 
 #[test]
-fn mqtt311_3_1_0_2_a_broker_that_closes_every_connection_keeps_it() {
+fn mqtt3_1_1_3_1_0_2_a_broker_that_closes_every_connection_keeps_it() {
     let verdict = verdict(identical(V311, &[(Outcome::Closed, 1)]), CLOSES);
     assert_holds(&verdict, Force::Must, Some("MQTT 3.1.1 [MQTT-3.1.0-2]"));
 }
@@ -138,7 +138,7 @@ fn mqtt5_3_1_0_2_one_client_that_is_served_on_is_enough_to_break_it() {
 }
 
 #[test]
-fn mqtt311_3_1_0_2_one_client_that_is_served_on_is_enough_to_break_it() {
+fn mqtt3_1_1_3_1_0_2_one_client_that_is_served_on_is_enough_to_break_it() {
     let verdict = verdict(identical(V311, &[(Outcome::Tolerated, 1)]), CLOSES);
     assert_violated(&verdict, "MQTT 3.1.1 [MQTT-3.1.0-2]");
 }
@@ -306,7 +306,7 @@ fn mqtt5_3_1_2_8_every_will_that_came_keeps_it() {
 }
 
 #[test]
-fn mqtt311_3_1_2_8_is_cited_for_3_1_1() {
+fn mqtt3_1_1_3_1_2_8_is_cited_for_3_1_1() {
     let kept = verdict(with_will(V311, wills(8, 8)), WILL);
     assert_holds(&kept, Force::Must, Some("MQTT 3.1.1 [MQTT-3.1.2-8]"));
     assert_violated(&verdict(with_will(V311, wills(1, 0)), WILL), "MQTT 3.1.1 [MQTT-3.1.2-8]");
