@@ -1,9 +1,12 @@
 //! The broker dies, the disk is full, the user has seen enough: what was recorded is kept and says what it is.
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use ungraceful_rig::attempt::Attempt;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{Completeness, Record};
@@ -12,19 +15,43 @@ use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 use crate::support::{at, binary, double_connect_at, quick_command};
 
-fn pid(child: &Child) -> Pid {
-    Pid::from_child(child)
+/// A run whose fault phase is under way.
+struct Running {
+    child: Child,
+    folder: PathBuf,
+    _parent: TempDir,
 }
 
-/// Waits until the record's timeline shows that the fault phase is under way.
-fn await_fault_phase(child: &mut Child, folder: &std::path::Path) {
-    loop {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
-        let timeline = std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default();
-        if timeline.contains(",fault,") {
-            return;
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("record");
+        let mut child = quick_command(arguments)
+            .arg("--output")
+            .arg(&folder)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // The timeline tells how far the run is.
+        while !std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default().contains(",fault,") {
+            assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
+            std::thread::sleep(Duration::from_millis(20));
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        Self { child, folder, _parent: parent }
+    }
+
+    fn start_at(broker: &ScriptedBroker, arguments: &[&str]) -> Self {
+        let target = at(broker.address());
+        let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+        Self::start(&all)
+    }
+
+    /// Waits for the end; exit code, what was printed, the record and its attempts.
+    fn end(self) -> (Option<i32>, String, Record, Vec<Attempt>) {
+        let output = self.child.wait_with_output().unwrap();
+        let shown = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), shown, record(&self.folder), attempts(&self.folder))
     }
 }
 
@@ -39,29 +66,17 @@ fn attempts(folder: &std::path::Path) -> Vec<Attempt> {
 
 #[test]
 fn a_broker_that_dies_in_mid_run_is_broker_down_and_never_taken_for_a_reaction() {
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("record");
     let broker = ScriptedBroker::start(Script::default());
-    let target = at(broker.address());
-    let target: Vec<&str> = target.iter().map(String::as_str).collect();
     // Delayed by far more than the broker will live: connections that are up and idle when it dies.
-    let mut child = quick_command(&target)
-        .args(["--variant", "identical,delayed", "--delay", "1h", "--duration", "1m", "-R", "20", "--output"])
-        .arg(&folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    await_fault_phase(&mut child, &folder);
+    let flags = ["--variant", "identical,delayed", "--delay", "1h", "--duration", "1m", "-R", "20"];
+    let running = Running::start_at(&broker, &flags);
     broker.stop_abruptly();
-    let output = child.wait_with_output().unwrap();
-    let record = record(&folder);
-    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stdout));
+    let (exit, shown, record, attempts) = running.end();
+    assert_eq!(exit, Some(3), "{shown}");
     assert_eq!(record.completeness, Completeness::BrokerDown);
     assert!(record.incomplete_because.unwrap().contains("broker went down"));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("BROKER DOWN"));
+    assert!(shown.contains("BROKER DOWN"), "{shown}");
     // What was seen before is kept and judged as what it was.
-    let attempts = attempts(&folder);
     assert!(attempts.iter().any(|attempt| attempt.outcome == Outcome::Closed));
     assert!(attempts.iter().any(|attempt| attempt.outcome == Outcome::BrokerDown));
     assert!(record.verdicts.iter().all(|verdict| verdict.conclusion != Conclusion::Violated));
@@ -84,45 +99,25 @@ fn a_broker_that_crashes_on_the_fault_itself_is_broker_down_and_not_a_close() {
 
 #[test]
 fn the_embedded_broker_killed_in_mid_run_is_told_with_how_it_ended() {
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("record");
-    let mut child = quick_command(&["--duration", "1m", "--output"])
-        .arg(&folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    await_fault_phase(&mut child, &folder);
-    let broker = i32::try_from(record(&folder).broker.pid.unwrap()).unwrap();
+    let running = Running::start(&["--duration", "1m"]);
+    let broker = i32::try_from(record(&running.folder).broker.pid.unwrap()).unwrap();
     kill_process(Pid::from_raw(broker).unwrap(), Signal::KILL).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stdout));
-    assert!(record(&folder).broker.exit.unwrap().contains("signal: 9"), "{:?}", record(&folder).broker.exit);
+    let (exit, shown, record, _) = running.end();
+    assert_eq!(exit, Some(3), "{shown}");
+    assert!(record.broker.exit.as_ref().unwrap().contains("signal: 9"), "{:?}", record.broker.exit);
 }
 
 #[test]
 fn an_interrupt_ends_the_run_at_once_with_the_partial_record_and_130() {
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("record");
     let broker = ScriptedBroker::start(Script::default());
-    let target = at(broker.address());
-    let target: Vec<&str> = target.iter().map(String::as_str).collect();
-    let mut child = quick_command(&target)
-        .args(["--duration", "10m", "-R", "20", "--output"])
-        .arg(&folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    await_fault_phase(&mut child, &folder);
-    kill_process(pid(&child), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    let record = record(&folder);
+    let running = Running::start_at(&broker, &["--duration", "10m", "-R", "20"]);
+    kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
+    let (exit, shown, record, attempts) = running.end();
+    assert_eq!(exit, Some(130), "{shown}");
     assert_eq!(record.completeness, Completeness::Interrupted);
     assert!(record.attempts.finished > 0 && record.attempts.dropped > 0, "{:?}", record.attempts);
-    assert_eq!(record.attempts.written, attempts(&folder).len() as u64);
-    assert!(String::from_utf8_lossy(&output.stdout).contains("INTERRUPTED"));
+    assert_eq!(record.attempts.written, attempts.len() as u64);
+    assert!(shown.contains("INTERRUPTED"), "{shown}");
 }
 
 #[test]

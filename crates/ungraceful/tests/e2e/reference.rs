@@ -65,3 +65,12 @@ fn a_record_is_valid_by_its_published_schema() {
     let errors: Vec<String> = validator.iter_errors(&record).map(|error| error.to_string()).collect();
     assert!(errors.is_empty(), "{errors:?}");
 }
+
+#[test]
+fn the_readme_has_the_exit_codes_as_they_are() {
+    let readme = std::fs::read_to_string(reference("../../README.md")).unwrap();
+    for exit in ungraceful_rig::exit::Exit::ALL {
+        let row = format!("| {} | {} |", exit.code(), exit.meaning());
+        assert!(readme.contains(&row), "README.md lacks the row {row}");
+    }
+}
