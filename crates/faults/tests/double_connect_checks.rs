@@ -88,8 +88,8 @@ fn cases_in_which_nothing_was_attempted_are_inconclusive_in_every_check() {
     for version in [V5, V311] {
         let cases = Variant::ALL.map(|variant| case(variant, version, &[])).to_vec();
         let verdicts = judged(&record_of(cases));
-        // Three checks of every case in either version, and one each of two variants.
-        assert_eq!(verdicts.len(), 3 * 5 + 2, "{version}");
+        // Four checks of every case in either version, and one each of two variants.
+        assert_eq!(verdicts.len(), 4 * 5 + 2, "{version}");
         for verdict in verdicts {
             assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
         }
@@ -103,7 +103,7 @@ fn every_verdict_names_the_case_that_was_judged() {
     let cases: Vec<String> =
         judged(&record).into_iter().filter_map(|verdict| Some(verdict.case?.to_string())).collect();
     let (first, second) = ("double-connect identical MQTT 5.0", "double-connect delayed MQTT 3.1.1");
-    assert_eq!(cases, [first, second, first, second, first, second]);
+    assert_eq!(cases, [first, second, first, second, first, second, first, second]);
 }
 
 // closes_on_second_connect
@@ -313,13 +313,17 @@ fn mqtt3_1_1_3_1_2_8_is_cited_for_3_1_1() {
 }
 
 #[test]
-fn mqtt5_3_1_2_8_one_missing_will_before_a_proved_witness_breaks_it() {
-    let verdict = judged_will(true, 0, wills(8, 7));
+fn mqtt5_3_1_2_8_no_will_at_all_before_a_proved_witness_breaks_it() {
+    let verdict = judged_will(true, 0, wills(8, 0));
     assert_violated(&verdict, "MQTT 5.0 [MQTT-3.1.2-8]");
-    assert!(verdict.evidence.starts_with("1 of 8 Wills were never published"), "{verdict:?}");
-    assert!(verdict.evidence.contains("waited 5001 ms"), "{verdict:?}");
-    let instead = judged_will(true, 0, WillRecord { of_later_connect: 3, ..wills(8, 5) });
+    assert!(verdict.evidence.starts_with("none of 8 Wills was published within 5001 ms"), "{verdict:?}");
+    let instead = judged_will(true, 0, WillRecord { of_later_connect: 3, ..wills(8, 0) });
     assert!(instead.evidence.ends_with("; for 3 the Will of the second CONNECT came instead"), "{instead:?}");
+}
+
+#[test]
+fn a_missing_will_among_others_that_came_may_be_our_own_share_of_the_deliveries_and_accuses_nobody() {
+    assert_inconclusive(&judged_will(true, 0, wills(8, 7)), "1 of 8 Wills were not seen within 5001 ms");
 }
 
 #[test]
@@ -519,5 +523,28 @@ proptest! {
                 prop_assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{:?}", verdict);
             }
         }
+    }
+}
+
+// sends_nothing_else
+
+const NOTHING_ELSE: &str = "sends_nothing_else";
+
+#[test]
+fn disconnect_connack_and_the_end_are_nothing_else() {
+    let mut judged = identical(V5, &[(Outcome::Closed, 5)]);
+    for label in ["DISCONNECT 0x82", "second CONNACK 0x00", "FIN", "RST"] {
+        judged.reactions.insert(label.into(), 5);
+    }
+    assert_holds(&verdict(judged, NOTHING_ELSE), Force::Prose, None);
+}
+
+#[test]
+fn garbage_half_packets_and_foreign_packets_differ_and_are_named_with_their_number() {
+    for label in ["bytes that are no packet", "half a packet", "unexpected PUBLISH", "acknowledgement 0x97"] {
+        let mut judged = identical(V311, &[(Outcome::Closed, 5)]);
+        judged.reactions.insert("FIN".into(), 5);
+        judged.reactions.insert(label.into(), 7);
+        assert_differs(&verdict(judged, NOTHING_ELSE), &format!("{label} (×7)"));
     }
 }

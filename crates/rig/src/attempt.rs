@@ -130,14 +130,15 @@ impl Attempt {
         Some(self.connack_us?.saturating_sub(self.established_us?))
     }
 
-    /// From the end of the connection to the first copy of the Will of the first CONNECT, in µs. Absent when
-    /// that Will did not come.
+    /// From the provoking byte to the first copy of the Will of the first CONNECT, in µs. Absent when that Will did
+    /// not come. Not from the end of the connection: a broker may publish the Will first.
     #[must_use]
     pub fn will_time_us(&self) -> Option<u64> {
         let will = self.will.as_ref()?;
         let mut copies = will.seen_at_us.iter().zip(&will.of_first_connect);
         let (first, _) = copies.find(|(_, of_first)| **of_first)?;
-        Some(first.saturating_sub(self.ended_at_us()?))
+        self.ended_at_us()?;
+        Some(first.saturating_sub(self.provoked_us?))
     }
 
     /// The reactions in words, in order, such as `DISCONNECT 0x82, FIN`; for an attempt without any, its
@@ -247,8 +248,8 @@ mod tests {
 
     #[test]
     fn the_time_of_a_will_is_that_of_the_first_connects_will() {
-        assert_eq!(with_will(Outcome::Closed, &[(1_700, true), (1_900, true)]).will_time_us(), Some(410));
-        assert_eq!(with_will(Outcome::Closed, &[(1_300, false), (1_700, true)]).will_time_us(), Some(410));
+        assert_eq!(with_will(Outcome::Closed, &[(1_700, true), (1_900, true)]).will_time_us(), Some(700));
+        assert_eq!(with_will(Outcome::Closed, &[(1_300, false), (1_700, true)]).will_time_us(), Some(700));
         assert_eq!(with_will(Outcome::Closed, &[(1_300, false)]).will_time_us(), None);
         assert_eq!(with_will(Outcome::Closed, &[]).will_time_us(), None);
         assert_eq!(with_will(Outcome::Tolerated, &[(1_700, true)]).will_time_us(), None, "not ended");

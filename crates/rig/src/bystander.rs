@@ -41,6 +41,14 @@ pub struct BystanderSettings {
     pub qos: Vec<QoS>,
 }
 
+/// A message that was written.
+#[derive(Clone, Copy, Debug)]
+struct InFlight {
+    sequence: u64,
+    due_us: u64,
+    sent_at: Instant,
+}
+
 /// One pair, shared by its tasks.
 #[derive(Debug)]
 pub(crate) struct Pair {
@@ -55,11 +63,21 @@ pub(crate) struct Pair {
     /// Given to the connection, and not yet written.
     submitted: VecDeque<(u64, u64)>,
     /// Written, and not yet acknowledged, by Packet Identifier.
-    in_flight: HashMap<u16, (u64, Instant)>,
+    in_flight: HashMap<u16, InFlight>,
     sender: Option<HonestSender>,
+    /// The first number that may have been under way when the subscriber went away; absent while it listens.
+    away_from: Option<u64>,
 }
 
 impl Pair {
+    /// The subscriber listens again, or the run is over: what was under way in between is nobody's loss.
+    pub(crate) fn close_gap(&mut self) {
+        if let Some(from) = self.away_from.take() {
+            let to = self.ledger.offered();
+            self.ledger.subscriber_away(from, to);
+        }
+    }
+
     /// What became of the messages of `phase`, and at which QoS.
     pub(crate) fn counts(&self, phase: Phase) -> (QoS, LedgerCounts) {
         let Some(from) = self.first_of_phase[phase.index()] else {
@@ -127,7 +145,7 @@ pub(crate) fn start(
 ) -> Vec<Rc<RefCell<Pair>>> {
     let pairs: Vec<_> = (0..settings.pairs)
         .zip(settings.qos.iter().cycle())
-        .map(|(number, qos)| make(number, *qos, yard))
+        .map(|(number, qos)| make(number, yard.qos_at_most(*qos), yard))
         .collect();
     for pair in &pairs {
         tasks.spawn_local(publisher(Rc::clone(pair), Rc::clone(yard)));
@@ -148,13 +166,14 @@ fn make(number: u64, qos: QoS, yard: &Yard) -> Rc<RefCell<Pair>> {
         submitted: VecDeque::new(),
         in_flight: HashMap::new(),
         sender: None,
+        away_from: None,
     }))
 }
 
 /// Lets messages fall due at the pair's rate, from the warm-up until the honest thread drains.
 async fn schedule(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, settings: BystanderSettings) {
     let Ok(mut pacer) = Pacer::new() else {
-        yard.connection_lost("out of file descriptors for a timer".to_owned());
+        yard.connection_ended("out of file descriptors for a timer".to_owned(), true);
         return;
     };
     yard.begun().await;
@@ -196,8 +215,9 @@ async fn publisher(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>) {
                 Err(lost) => break lost,
             }
         };
+        let was_connected = pair.borrow().sender.is_some();
         pair.borrow_mut().lost_connection();
-        yard.connection_lost(lost);
+        yard.connection_ended(lost, was_connected);
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }
@@ -215,16 +235,17 @@ fn on_publisher_event(pair: &RefCell<Pair>, yard: &Yard, sender: &HonestSender, 
                 pair.ledger.sent(sequence);
                 yard.meter.count(yard.phases.of(due_us), |counters| counters.sent += 1);
                 if *packet_identifier != 0 {
-                    pair.in_flight.insert(*packet_identifier, (sequence, at));
+                    pair.in_flight.insert(*packet_identifier, InFlight { sequence, due_us, sent_at: at });
                 }
             }
         }
         HonestEvent::Acknowledged { packet_identifier, code } => {
-            if let Some((sequence, sent_at)) = pair.in_flight.remove(packet_identifier) {
-                pair.ledger.acknowledged(sequence, *code);
-                let phase = yard.phases.of(yard.clock.us(sent_at));
-                yard.meter.count(phase, |counters| counters.acknowledged += 1);
-                yard.meter.record(Metric::BystanderServiceTime, phase, at.saturating_duration_since(sent_at));
+            if let Some(message) = pair.in_flight.remove(packet_identifier) {
+                pair.ledger.acknowledged(message.sequence, *code);
+                let phase = yard.phases.of(message.due_us);
+                yard.meter.count(phase, |counters| counters.acknowledged += u64::from(*code < 0x80));
+                let service_time = at.saturating_duration_since(message.sent_at);
+                yard.meter.record(Metric::BystanderServiceTime, phase, service_time);
             }
         }
         HonestEvent::Subscribed(_) | HonestEvent::Delivered { .. } | HonestEvent::Alive => {}
@@ -238,34 +259,39 @@ fn on_publisher_event(pair: &RefCell<Pair>, yard: &Yard, sender: &HonestSender, 
 
 /// Keeps the subscriber connected and notes what it receives.
 async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64) {
-    let mut away_from = None;
     loop {
         let (number, topic, qos) = {
             let pair = pair.borrow();
             (pair.number, pair.topic.clone(), pair.qos)
         };
         let (sender, mut connection) = yard.honest_client(&format!("s{number}"));
+        let mut was_connected = false;
         let lost = loop {
             match connection.next().await {
                 Ok(HonestEvent::Connected) => {
+                    was_connected = true;
                     // A fresh client's queue has room for one request.
                     let _never_full = sender.try_subscribe(&topic, qos);
                 }
                 Ok(HonestEvent::Subscribed(granted)) => {
                     yard.subscribed(granted);
-                    if let Some(from) = away_from.take() {
-                        let mut pair = pair.borrow_mut();
-                        let to = pair.ledger.offered();
-                        pair.ledger.subscriber_away(from, to);
+                    if granted.is_some_and(|qos| qos < pair.borrow().qos) {
+                        // Granted less than asked for: what does not come may have been lost by right.
+                        pair.borrow_mut().ledger.subscriber_away(0, u64::MAX);
                     }
+                    pair.borrow_mut().close_gap();
                 }
                 Ok(HonestEvent::Delivered { payload, .. }) => on_delivery(&pair, &yard, &payload),
                 Ok(_) => yard.pulse.beat(yard.clock.now_us()),
                 Err(lost) => break lost,
             }
         };
-        away_from.get_or_insert(pair.borrow().ledger.offered().saturating_sub(UNDER_WAY_S * rate_per_pair));
-        yard.connection_lost(lost);
+        {
+            let mut pair = pair.borrow_mut();
+            let under_way = pair.ledger.offered().saturating_sub(UNDER_WAY_S * rate_per_pair);
+            pair.away_from.get_or_insert(under_way);
+        }
+        yard.connection_ended(lost, was_connected);
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }

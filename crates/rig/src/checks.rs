@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 
 use crate::ledger::LedgerCounts;
+use crate::phase::Phase;
 use crate::reaction::Outcome;
 use crate::record::Record;
 use crate::verdict::{Check, Force, Verdict};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 4] =
-    [carries_out_the_plan, generator_keeps_up, bystanders_lose_nothing, bystanders_stay_connected];
+pub const CHECKS: [Check; 5] = [
+    carries_out_the_plan,
+    generator_keeps_up,
+    bystanders_lose_nothing,
+    bystanders_stay_connected,
+    bystanders_keep_their_pace,
+];
 
 /// Every planned attempt was begun and acted.
 fn carries_out_the_plan(record: &Record) -> Vec<Verdict> {
@@ -18,10 +24,30 @@ fn carries_out_the_plan(record: &Record) -> Vec<Verdict> {
     let (planned, dropped) = (record.attempts.planned, record.attempts.dropped);
     let (not_acted, down) = (count(Outcome::NotActed), count(Outcome::BrokerDown));
     let interrupted = count(Outcome::Interrupted);
-    let evidence = format!(
-        "of {planned} attempts, {dropped} were never begun, {not_acted} could not act, {down} met a broker that was \
-         down, {interrupted} were interrupted"
-    );
+    let counted = [
+        (dropped, "were never begun"),
+        (not_acted, "could not act"),
+        (down, "met a broker that was down"),
+        (interrupted, "were interrupted"),
+    ];
+    let mut parts: Vec<String> = counted
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    let mut besides = vec![format!("of {planned} attempts, {}", parts.join(", "))];
+    let waited = record.generator.attempts_waited_for_a_client;
+    if waited > 0 {
+        besides.push(format!("{waited} found all clients busy: raise --count or lower --connrate"));
+    }
+    let mut troubles: BTreeMap<&str, u64> = BTreeMap::new();
+    for (trouble, count) in record.cases.iter().flat_map(|case| &case.troubles) {
+        *troubles.entry(trouble).or_default() += count;
+    }
+    if let Some((trouble, count)) = troubles.into_iter().max_by_key(|(_, count)| *count) {
+        besides.push(format!("most often ({count}): {trouble}"));
+    }
+    let evidence = besides.join("; ");
     let sound = planned > 0 && dropped + not_acted + down + interrupted == 0;
     vec![if sound {
         Verdict::holds(CHECK, Force::Run, format!("{planned} of {planned} attempts acted"))
@@ -104,5 +130,47 @@ fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
     } else {
         let note = format!("honest clients lost {lost} connections");
         Verdict::differs(CHECK, Force::Run, note, reasons.join("; "))
+    }]
+}
+
+/// Honest clients were served as fast during the fault as before it. No statement bounds their response time, so a
+/// slower one is a note: what the fault costs everybody else.
+fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "bystanders_keep_their_pace";
+    /// How much slower counts: three times the baseline, and five milliseconds, so that noise does not.
+    const TIMES: u64 = 3;
+    const AND_US: u64 = 5_000;
+    let Some(bystanders) = &record.bystanders else { return Vec::new() };
+    let times = |wanted: Phase| {
+        let phase = bystanders.phases.iter().find(|phase| phase.phase == wanted);
+        phase.map(|phase| phase.response_time).unwrap_or_default()
+    };
+    let (before, during) = (times(Phase::Baseline), times(Phase::Fault));
+    // The highest percentile that both phases have samples enough for.
+    let compared = [
+        ("99th percentile", before.p99_us.zip(during.p99_us)),
+        ("90th percentile", before.p90_us.zip(during.p90_us)),
+        ("slowest", before.max_us.zip(during.max_us)),
+    ];
+    let Some((what, before, during)) =
+        compared.into_iter().find_map(|(what, both)| both.map(|(before, during)| (what, before, during)))
+    else {
+        return vec![Verdict::inconclusive(
+            CHECK,
+            Force::Run,
+            "no message in the baseline or in the fault phase",
+        )];
+    };
+    let evidence =
+        format!("response time, {what}: {before} µs in the baseline, {during} µs in the fault phase");
+    vec![if during > before * TIMES && during > before + AND_US {
+        Verdict::differs(
+            CHECK,
+            Force::Run,
+            "honest clients were served more slowly during the fault",
+            evidence,
+        )
+    } else {
+        Verdict::holds(CHECK, Force::Run, evidence)
     }]
 }

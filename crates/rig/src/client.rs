@@ -24,6 +24,8 @@ pub struct Accepted {
     pub session_present: bool,
     /// The Receive Maximum the broker advertised; absent means 65,535.
     pub receive_maximum: Option<u16>,
+    /// The Keep Alive that the broker asks for in place of the client's; absent when the client's holds.
+    pub server_keep_alive: Option<Duration>,
 }
 
 /// Why a client is not connected, in words that an operator can act on.
@@ -145,6 +147,11 @@ impl Client {
                     connack_at: packet.complete_at,
                     session_present: connack.session_present,
                     receive_maximum: connack.properties.receive_maximum(),
+                    server_keep_alive: connack
+                        .properties
+                        .server_keep_alive_s()
+                        .filter(|seconds| *seconds > 0)
+                        .map(|seconds| Duration::from_secs(u64::from(seconds))),
                 };
                 Ok((accepted, packet))
             }

@@ -37,6 +37,9 @@ pub enum RunError {
     /// Something outside must change: the broker can't be reached, a limit, a disk.
     #[error("{0}")]
     Environment(String),
+    /// The user interrupted it before anything was measured.
+    #[error("interrupted before the run began; nothing was measured")]
+    Interrupted,
     /// We must act.
     #[error("a defect of this program: {0}")]
     Bug(String),
@@ -53,6 +56,7 @@ impl RunError {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Environment(_) => Exit::Environment,
+            Self::Interrupted => Exit::Interrupted,
             Self::Bug(_) => Exit::Bug,
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::OwnedSemaphorePermit;
-use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_wire::{ConnectOptions, Endpoint, OpenError};
 
 use crate::attempt::{Attempt, Case, Fact, WillSeen};
@@ -63,6 +63,10 @@ pub struct Stage {
     pub stop: Stop,
     /// How many connections of attempts are open.
     pub connections: OpenConnections,
+    /// The highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]); a Will keeps to it.
+    pub maximum_qos: QoS,
+    /// Prefix of the ClientIDs of this run, for clients beside those of the attempts.
+    pub client_id_prefix: Arc<str>,
     /// The prefix of every topic of this run.
     pub topic_root: Arc<str>,
     /// How long the broker has to react.
@@ -72,6 +76,15 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Carries out `work`, or gives it up when the run stops: absent then.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            _reason = self.stop.raised() => None,
+            done = work => Some(done),
+        }
+    }
+
     /// Opens a connection for a client of `version`.
     ///
     /// # Errors
@@ -136,12 +149,16 @@ impl Stage {
             credentials: &self.credentials,
             version,
             clock: &self.clock,
-            client_id: format!("ug-pulse-{after_us}"),
+            // Letters and digits only, and unlike any attempt's.
+            client_id: format!("{}z{:x}", self.client_id_prefix, after_us & 0xFFFF_FFFF),
         };
-        if self.stop.reason() == Some(StopReason::Interrupted)
-            || self.pulse.alive_after(after_us, &asker).await
-        {
-            return outcome;
+        let alive = self.unless_stopped(self.pulse.alive_after(after_us, &asker)).await;
+        match (alive, self.stop.reason()) {
+            // A run that is stopped for another reason asks no further, and says of nobody that it went down.
+            (Some(true), _) | (None, Some(StopReason::Interrupted | StopReason::RecordFailed(_))) => {
+                return outcome;
+            }
+            (Some(false), _) | (None, _) => {}
         }
         self.stop.raise(StopReason::BrokerDown(
             "no honest client got an answer any more, and a new connection got no CONNACK".to_owned(),
@@ -270,7 +287,7 @@ mod tests {
     use std::time::Duration;
 
     use tokio::time::sleep;
-    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_mqtt::{ProtocolVersion, QoS};
     use ungraceful_wire::clock::now;
     use ungraceful_wire::{ConnectOptions, Endpoint};
 
@@ -297,6 +314,8 @@ mod tests {
             witness: Some(Witness::default()),
             stop: Stop::default(),
             connections: OpenConnections::default(),
+            maximum_qos: QoS::ExactlyOnce,
+            client_id_prefix: "ug".into(),
             topic_root: "ungraceful/1".into(),
             reaction_timeout: Duration::from_secs(5),
             will_wait: Duration::from_secs(5),

@@ -29,8 +29,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 pub enum HonestEvent {
     /// The broker accepted the client.
     Connected,
-    /// The broker answered SUBSCRIBE; `true` when it granted the subscription.
-    Subscribed(bool),
+    /// The broker answered SUBSCRIBE with this QoS; absent when it refused.
+    Subscribed(Option<QoS>),
     /// The next of the messages that were given to [`HonestSender::try_publish`], in that order, was written.
     /// Packet Identifier 0 stands for QoS 0.
     Sent(u16),
@@ -189,7 +189,10 @@ fn from_v3(event: rumqttc::Event) -> Option<HonestEvent> {
     Some(match event {
         Event::Incoming(Packet::ConnAck(_)) => HonestEvent::Connected,
         Event::Incoming(Packet::SubAck(ack)) => {
-            HonestEvent::Subscribed(ack.return_codes.iter().all(|code| *code != SubscribeReasonCode::Failure))
+            HonestEvent::Subscribed(ack.return_codes.first().and_then(|code| match code {
+                SubscribeReasonCode::Success(qos) => QoS::try_from(*qos as u8).ok(),
+                SubscribeReasonCode::Failure => None,
+            }))
         }
         Event::Incoming(Packet::PubAck(ack)) => {
             HonestEvent::Acknowledged { packet_identifier: ack.pkid, code: 0 }
@@ -211,9 +214,12 @@ fn from_v5(event: v5::Event) -> Option<HonestEvent> {
     use v5::mqttbytes::v5::{Packet, SubscribeReasonCode};
     Some(match event {
         v5::Event::Incoming(Packet::ConnAck(_)) => HonestEvent::Connected,
-        v5::Event::Incoming(Packet::SubAck(ack)) => HonestEvent::Subscribed(
-            ack.return_codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(_))),
-        ),
+        v5::Event::Incoming(Packet::SubAck(ack)) => {
+            HonestEvent::Subscribed(ack.return_codes.first().and_then(|code| match code {
+                SubscribeReasonCode::Success(qos) => QoS::try_from(*qos as u8).ok(),
+                _ => None,
+            }))
+        }
         v5::Event::Incoming(Packet::PubAck(ack)) => {
             HonestEvent::Acknowledged { packet_identifier: ack.pkid, code: puback_code(ack.reason) }
         }

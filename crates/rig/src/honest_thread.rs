@@ -26,8 +26,8 @@ use crate::recovery::RecoveryWatch;
 use crate::target::Credentials;
 use crate::witness::{Witness, Witnessed};
 
-/// How long messages may still be under way when the run is over.
-const DRAIN_WITHIN: Duration = Duration::from_secs(2);
+/// How long messages may still be under way when the run is over, before they count as lost.
+const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 /// Where brokers tell their version, by custom.
@@ -43,6 +43,8 @@ pub(crate) struct HonestSettings {
     pub(crate) client_id_prefix: String,
     pub(crate) topic_root: Arc<str>,
     pub(crate) run: u64,
+    /// What the broker takes at the most; honest clients keep to it.
+    pub(crate) maximum_qos: QoS,
     pub(crate) bystanders: BystanderSettings,
 }
 
@@ -123,23 +125,28 @@ impl Yard {
         self.readiness.send_modify(|readiness| readiness.publishers += 1);
     }
 
-    pub(crate) fn subscribed(&self, granted: bool) {
-        self.readiness.send_modify(|readiness| {
-            if granted {
-                readiness.subscribers += 1;
-            } else {
-                readiness.refused = Some("the broker refused a bystander's SUBSCRIBE".to_owned());
-            }
+    pub(crate) fn subscribed(&self, granted: Option<QoS>) {
+        self.readiness.send_modify(|readiness| match granted {
+            Some(_) => readiness.subscribers += 1,
+            None => readiness.refused = Some("the broker refused a bystander's SUBSCRIBE".to_owned()),
         });
     }
 
-    pub(crate) fn connection_lost(&self, why: String) {
+    /// The QoS wanted, or what the broker takes at the most.
+    pub(crate) fn qos_at_most(&self, wanted: QoS) -> QoS {
+        wanted.min(self.settings.maximum_qos)
+    }
+
+    /// A connection ended, or an attempt at one failed; only what had been connected can be lost.
+    pub(crate) fn connection_ended(&self, why: String, was_connected: bool) {
         // After the end of the run, connections may go as they like.
         if self.is_draining() {
             return;
         }
         self.readiness.send_modify(|readiness| readiness.last_trouble = Some(why.clone()));
-        *self.lost.borrow_mut().entry(why).or_default() += 1;
+        if was_connected {
+            *self.lost.borrow_mut().entry(why).or_default() += 1;
+        }
     }
 
     fn with_recovery(&self, act: impl FnOnce(&mut RecoveryWatch)) {
@@ -295,6 +302,7 @@ fn live(
         let mut orders = yard.orders.clone();
         let _run_is_over = orders.wait_for(|orders| orders.draining).await;
         bystander::drained(&pairs, DRAIN_WITHIN).await;
+        pairs.iter().for_each(|pair| pair.borrow_mut().close_gap());
         yard.leave().await;
         let last = Report::Interval(Source::Honest, yard.meter.take());
         let _collector_is_gone = links.reports.send(last).await;
@@ -314,9 +322,9 @@ fn live(
 async fn report(meter: Meter, reports: mpsc::Sender<Report>) {
     loop {
         tokio::time::sleep(REPORT_EVERY).await;
-        if reports.send(Report::Interval(Source::Honest, meter.take())).await.is_err() {
-            return;
-        }
+        // Room first, then the taking: what is taken is sent, even when this task is ended while it waits.
+        let Ok(room) = reports.reserve().await else { return };
+        room.send(Report::Interval(Source::Honest, meter.take()));
     }
 }
 
@@ -377,7 +385,7 @@ async fn prove_on_order(sender: HonestSender, yard: Rc<Yard>) {
         let asked = yard.orders.borrow().proofs;
         if proved < asked && yard.readiness.borrow().witness {
             let payload = asked.to_be_bytes().to_vec();
-            if sender.try_publish(&topic, QoS::AtLeastOnce, payload).is_ok() {
+            if sender.try_publish(&topic, yard.qos_at_most(QoS::AtLeastOnce), payload).is_ok() {
                 proved = asked;
             }
         }
@@ -394,10 +402,12 @@ fn on_witness_event(witness: &Witness, yard: &Yard, sender: &HonestSender, filte
     match event {
         HonestEvent::Connected => {
             // A fresh client's queue has room for one request.
-            let _never_full = sender.try_subscribe(filter, QoS::AtLeastOnce);
+            let _never_full = sender.try_subscribe(filter, yard.qos_at_most(QoS::AtLeastOnce));
         }
         HonestEvent::Subscribed(granted) => {
-            yard.readiness.send_modify(|readiness| readiness.witness |= granted);
+            // Below QoS 1 a Will may be lost on its way to us by right: its absence would say nothing.
+            let hears_all = granted.is_some_and(|qos| qos >= QoS::AtLeastOnce);
+            yard.readiness.send_modify(|readiness| readiness.witness |= hears_all);
         }
         HonestEvent::Delivered { topic, payload } => {
             if topic == proof_topic(yard) {

@@ -28,7 +28,7 @@ pub enum Metric {
     TimeToClose,
     /// TCP handshake complete, until the CONNACK was complete.
     ConnackTime,
-    /// End of stream, until the witness received the Will.
+    /// Provoking byte handed to the kernel, until the witness received the Will.
     WillTime,
     /// A bystander's message: due, until delivered to its subscriber.
     BystanderResponseTime,

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_wire::{ConnectOptions, Endpoint};
+use ungraceful_wire::{ConnectOptions, Endpoint, OpenError};
 
-use crate::client::Client;
+use crate::client::{Client, NotConnected};
 use crate::clock::{RunClock, micros};
 use crate::target::Credentials;
 
@@ -79,18 +79,20 @@ pub struct Asker<'a> {
 }
 
 impl Asker<'_> {
+    /// Whether somebody is at home. A refused or unanswered handshake says no, and so does silence after it. Any
+    /// CONNACK says yes, an accepting one or not; so does a connection that is accepted and then ended (a broker at
+    /// its limit of connections does that). What goes wrong on our side says nothing against the broker.
     async fn answered(&self) -> bool {
-        let Ok(opened) = self.endpoint.open(self.options).await else { return false };
+        let opened = match self.endpoint.open(self.options).await {
+            Ok(opened) => opened,
+            Err(OpenError::Refused | OpenError::Timeout(_)) => return false,
+            Err(_ours) => return true,
+        };
         let mut client = Client::new(opened.connection, self.version);
         let connect = Client::honest_connect(&self.client_id, self.credentials);
-        // Any CONNACK will do, an accepting one or not: somebody is at home.
         let answer = client.connect(&connect, self.options.connect_timeout).await;
-        let alive = !matches!(
-            answer,
-            Err(crate::client::NotConnected::Silent(_) | crate::client::NotConnected::Ended(_))
-        );
         client.leave().await;
-        alive
+        !matches!(answer, Err(NotConnected::Silent(_)))
     }
 }
 

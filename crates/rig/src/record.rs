@@ -162,7 +162,7 @@ pub struct WillRecord {
     /// The shortest time that the witness waited for a Will that was due and did not come; absent when all
     /// came.
     pub shortest_wait_of_unseen_us: Option<u64>,
-    /// End of stream, until the witness received the Will of the CONNECT that was accepted.
+    /// Provoking byte handed to the kernel, until the witness received the Will of the CONNECT that was accepted.
     pub will_time: Percentiles,
 }
 

@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use hdrhistogram::serialization::V2Serializer;
+use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::attempt::Attempt;
@@ -195,7 +195,7 @@ fn tag(metric: crate::metric::Metric, phase: Phase) -> String {
 /// One second as an interval log of its own, header included: the library writes whole logs only, and a log that
 /// is written at the end of a run would be lost with it.
 fn interval_log_lines(started: jiff::Timestamp, second: u64, interval: &Interval) -> io::Result<String> {
-    let mut serializer = V2Serializer::new();
+    let mut serializer = V2DeflateSerializer::new();
     let start = std::time::SystemTime::from(started);
     let mut buffer = Vec::new();
     let mut builder = IntervalLogWriterBuilder::new();

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
-use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
 use crate::broker_process::{BrokerProcess, own_cpu_us};
@@ -27,6 +27,7 @@ use crate::phase::{Phase, PhaseTrack};
 use crate::plan::Schedule;
 use crate::preflight::{Unfit, try_version};
 use crate::pulse::Pulse;
+use crate::reaction::Outcome;
 use crate::record::{
     BrokerOrigin, BrokerRecord, Completeness, FORMAT_VERSION, GeneratorRecord, Record, Setting, ToolRecord,
     VersionRecord,
@@ -167,9 +168,10 @@ fn demand(experiment: &Experiment) -> Demand {
 /// The first interrupt ends the run in order; the second ends the process.
 async fn raise_on_interrupt(stop: Stop) {
     let interrupted = |signal: tokio::signal::unix::SignalKind| tokio::signal::unix::signal(signal);
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
         interrupted(tokio::signal::unix::SignalKind::interrupt()),
         interrupted(tokio::signal::unix::SignalKind::terminate()),
+        interrupted(tokio::signal::unix::SignalKind::hangup()),
     ) else {
         return;
     };
@@ -178,6 +180,7 @@ async fn raise_on_interrupt(stop: Stop) {
         tokio::select! {
             _signal = interrupt.recv() => {}
             _signal = terminate.recv() => {}
+            _signal = hangup.recv() => {}
         }
         if before {
             std::process::exit(i32::from(crate::exit::Exit::Interrupted.code()));
@@ -195,6 +198,16 @@ struct Broker {
     record: BrokerRecord,
 }
 
+impl Broker {
+    /// The highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]); 2 when it does not say, and on 3.1.1.
+    fn maximum_qos(&self) -> QoS {
+        let said =
+            self.record.versions.iter().filter_map(|version| version.connack_properties.get("Maximum QoS"));
+        let lowest = said.filter_map(|text| text.parse::<u8>().ok()).min();
+        lowest.and_then(|qos| QoS::try_from(qos).ok()).unwrap_or(QoS::ExactlyOnce)
+    }
+}
+
 async fn conduct(
     experiment: &Experiment,
     make_faults: &MakeFaults,
@@ -203,8 +216,13 @@ async fn conduct(
     descriptor_limit: u64,
 ) -> Result<Finished, RunError> {
     let recorder = Recorder::create(&experiment.output, experiment.attempts_max)?;
-    let conducted =
-        Conductor::prepare(experiment, make_faults, observer, stop, descriptor_limit, recorder).await;
+    let prepare =
+        Conductor::prepare(experiment, make_faults, observer, stop.clone(), descriptor_limit, recorder);
+    let conducted = tokio::select! {
+        biased;
+        _reason = stop.raised() => Err(RunError::Interrupted),
+        conducted = prepare => conducted,
+    };
     match conducted {
         Ok(conductor) => conductor.conduct(observer).await,
         Err(error) => {
@@ -286,7 +304,8 @@ async fn try_versions(
     }
     if spoken.is_empty() || (settings.versions_required && !refusals.is_empty()) {
         return Err(RunError::Environment(format!(
-            "the broker does not speak what the run needs: {}; choose with -V",
+            "the broker does not speak what the run needs: {}; choose with -V, and where it closes without a CONNACK, \
+             check credentials, access rules, its limit of connections, and whether the port wants TLS",
             refusals.join("; ")
         )));
     }
@@ -370,6 +389,13 @@ impl<'a> Conductor<'a> {
                 witness: witness_proved.then(|| witness.clone()),
                 stop: stop.clone(),
                 connections,
+                maximum_qos: broker.maximum_qos(),
+                client_id_prefix: format!(
+                    "{}{:05x}x",
+                    experiment.client_id_prefix,
+                    experiment.seed.0 & 0xF_FFFF
+                )
+                .into(),
                 topic_root,
                 reaction_timeout: experiment.reaction_timeout,
                 will_wait: experiment.will_wait,
@@ -378,8 +404,6 @@ impl<'a> Conductor<'a> {
             clients: Arc::new(Semaphore::new(
                 usize::try_from(experiment.clients.get()).unwrap_or(usize::MAX),
             )),
-            client_id_prefix: format!("{}{:05x}x", experiment.client_id_prefix, experiment.seed.0 & 0xF_FFFF)
-                .into(),
             began_us: 0,
             reports: reports.clone(),
         };
@@ -413,11 +437,18 @@ impl<'a> Conductor<'a> {
         let worked = self.fault_phase(observer).await?;
         let (recovery_limit_us, recovery_time_us) = self.recovery_phase(observer).await;
         let cpu_us = own_cpu_us().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
-        if self.witness_proved && self.stop.reason().is_none() {
-            self.witness_proved = self.honest.prove_witness(PROOF_WITHIN).await;
+        // Before and after: a witness that was proved only once may have gone deaf in between.
+        self.witness_proved &= self.stop.reason().is_none() && self.honest.prove_witness(PROOF_WITHIN).await;
+        // A broker that died after the last attempt is down all the same.
+        let version = self.broker.spoken.first().copied().unwrap_or(ProtocolVersion::V5);
+        if self.stop.reason().is_none() {
+            let _down_is_told_by_the_stop = self.job.stage.confirm(Outcome::NoReaction, None, version).await;
         }
         let ended_us = self.clock.now_us();
         let exit = self.broker.owned.as_mut().and_then(OwnedBroker::exit);
+        if let (Some(exit), None) = (&exit, self.stop.reason()) {
+            self.stop.raise(StopReason::BrokerDown(format!("its process ended with {exit}")));
+        }
         let honest = self.honest.drain()?;
         // The collector ends when nobody can report any more.
         drop((self.job, self.reports));
@@ -446,7 +477,11 @@ impl<'a> Conductor<'a> {
     }
 
     fn enter(&self, phase: Phase, expected: Option<Duration>, observer: &mut dyn Observer) {
-        self.phases.begin(phase, self.clock.now_us());
+        self.enter_at(self.clock.now_us(), phase, expected, observer);
+    }
+
+    fn enter_at(&self, at_us: u64, phase: Phase, expected: Option<Duration>, observer: &mut dyn Observer) {
+        self.phases.begin(phase, at_us);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.phase = Some(phase);
         live.phase_expected_us = expected.map(crate::clock::micros);
@@ -497,13 +532,14 @@ impl<'a> Conductor<'a> {
         if self.stop.reason().is_some() {
             return (None, None);
         }
-        self.enter(Phase::Recovery, Some(self.experiment.phases.recovery), observer);
-        let (Some(limit_us), Some(began_us)) =
-            (self.recovery_limit_us(), self.phases.begun_us(Phase::Recovery))
-        else {
-            return (None, None);
-        };
-        self.honest.watch_recovery(began_us, limit_us);
+        let began_us = self.clock.now_us();
+        let limit_us = self.recovery_limit_us();
+        // Watched from the phase's first message on, so the watch comes before the phase.
+        if let Some(limit_us) = limit_us {
+            self.honest.watch_recovery(began_us, limit_us);
+        }
+        self.enter_at(began_us, Phase::Recovery, Some(self.experiment.phases.recovery), observer);
+        let Some(limit_us) = limit_us else { return (None, None) };
         let until_us = began_us + crate::clock::micros(self.experiment.phases.recovery);
         self.wait_until(observer, |now_us| now_us >= until_us || self.honest.back_after_us(now_us).is_some())
             .await;
@@ -562,6 +598,7 @@ fn honest_settings(experiment: &Experiment, broker: &Broker, topic_root: &Arc<st
         client_id_prefix: format!("{}{:05x}", experiment.client_id_prefix, experiment.seed.0 & 0xF_FFFF),
         topic_root: Arc::clone(topic_root),
         run: experiment.seed.0,
+        maximum_qos: broker.maximum_qos(),
         bystanders: experiment.bystanders.clone(),
     }
 }

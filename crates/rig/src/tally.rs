@@ -414,9 +414,9 @@ mod tests {
             record.shortest_wait_of_unseen_us,
         );
         assert_eq!(counted, expected);
-        // From the end at 2,000 to the Will of the first CONNECT: 300, 400, 500 and 700.
+        // From the provoking byte at 1,000 to the Will of the first CONNECT: 1,300, 1,400, 1,500 and 1,700.
         let times = record.will_time;
-        assert_eq!((times.count, times.min_us, times.max_us), (4, Some(300), Some(700)));
+        assert_eq!((times.count, times.min_us, times.max_us), (4, Some(1_300), Some(1_700)));
     }
 
     #[test]

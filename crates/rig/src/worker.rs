@@ -1,11 +1,12 @@
 //! A worker: one thread with its own runtime and its own stripe of the plan. Workers share nothing but the
 //! number of clients that may misbehave at once.
 
+use std::cell::Cell;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinSet, LocalSet};
@@ -33,7 +34,6 @@ pub(crate) struct Job {
     pub(crate) stage: Stage,
     pub(crate) phases: PhaseTrack,
     pub(crate) clients: Arc<Semaphore>,
-    pub(crate) client_id_prefix: Arc<str>,
     /// When the fault phase began, in µs since the run's start.
     pub(crate) began_us: u64,
     pub(crate) reports: mpsc::Sender<Report>,
@@ -94,7 +94,7 @@ fn work(job: Job, stripe: Stripe) -> Result<Worked, RunError> {
         let mut background = JoinSet::new();
         background.spawn_local(loop_lag::measure(meter.clone(), job.stage.clock, job.phases.clone()));
         background.spawn_local(report(meter.clone(), source, job.reports.clone()));
-        let worker = Rc::new(Worker { job, meter, source });
+        let worker = Rc::new(Worker { job, meter, source, waited_for_a_client: Cell::new(0) });
         let worked = worker.carry_out(stripe).await?;
         let last = Report::Interval(source, worker.meter.take());
         let _collector_is_gone = worker.job.reports.send(last).await;
@@ -105,9 +105,9 @@ fn work(job: Job, stripe: Stripe) -> Result<Worked, RunError> {
 async fn report(meter: Meter, source: Source, reports: mpsc::Sender<Report>) {
     loop {
         tokio::time::sleep(REPORT_EVERY).await;
-        if reports.send(Report::Interval(source, meter.take())).await.is_err() {
-            return;
-        }
+        // Room first, then the taking: what is taken is sent, even when this task is ended while it waits.
+        let Ok(room) = reports.reserve().await else { return };
+        room.send(Report::Interval(source, meter.take()));
     }
 }
 
@@ -116,6 +116,7 @@ struct Worker {
     job: Job,
     meter: Meter,
     source: Source,
+    waited_for_a_client: Cell<u64>,
 }
 
 impl Worker {
@@ -123,7 +124,6 @@ impl Worker {
         let mut pacer =
             Pacer::new().map_err(|error| RunError::Environment(format!("cannot make a timer: {error}")))?;
         let mut attempts = JoinSet::new();
-        let mut worked = Worked::default();
         let began = self.job.stage.clock.at(self.job.began_us);
         let stop = &self.job.stage.stop;
         for due in self.job.schedule.plan.stripe(stripe) {
@@ -134,44 +134,43 @@ impl Worker {
                 woke = pacer.until(due_at) => woke,
             };
             self.meter.record(Metric::ScheduleSlip, Phase::Fault, woke.saturating_duration_since(due_at));
-            let permit = match Arc::clone(&self.job.clients).try_acquire_owned() {
-                Ok(permit) => Some(permit),
-                Err(_all_busy) => {
-                    worked.waited_for_a_client += 1;
-                    self.wait_for_a_client(due_at + LATE_MAX).await
-                }
-            };
-            match permit {
-                Some(permit) => {
-                    attempts.spawn_local(Rc::clone(self).attempt(due, permit));
-                }
-                None => self.meter.count(Phase::Fault, |counters| counters.attempts_dropped += 1),
-            }
+            // Waiting for a free client is the attempt's own affair: the schedule goes on.
+            attempts.spawn_local(Rc::clone(self).begin(due, due_at));
             // Ended attempts are let go of as the plan proceeds.
             while attempts.try_join_next().is_some() {}
         }
         while let Some(ended) = attempts.join_next().await {
             ended.map_err(|error| RunError::Bug(format!("an attempt panicked: {error}")))?;
         }
-        Ok(worked)
+        Ok(Worked { waited_for_a_client: self.waited_for_a_client.get() })
     }
 
-    async fn wait_for_a_client(&self, latest: std::time::Instant) -> Option<OwnedSemaphorePermit> {
-        let left = latest.saturating_duration_since(ungraceful_wire::clock::now());
-        let free = timeout(left, Arc::clone(&self.job.clients).acquire_owned());
-        tokio::select! {
-            biased;
-            _reason = self.job.stage.stop.raised() => None,
-            free = free => free.ok()?.ok(),
+    async fn begin(self: Rc<Self>, due: Due, due_at: Instant) {
+        let permit = match Arc::clone(&self.job.clients).try_acquire_owned() {
+            Ok(permit) => Some(permit),
+            Err(_all_busy) => {
+                self.waited_for_a_client.set(self.waited_for_a_client.get() + 1);
+                self.wait_for_a_client(due_at + LATE_MAX).await
+            }
+        };
+        match permit {
+            Some(permit) => self.attempt(due, permit).await,
+            None => self.meter.count(Phase::Fault, |counters| counters.attempts_dropped += 1),
         }
     }
 
-    async fn attempt(self: Rc<Self>, due: Due, permit: OwnedSemaphorePermit) {
+    async fn wait_for_a_client(&self, latest: Instant) -> Option<OwnedSemaphorePermit> {
+        let left = latest.saturating_duration_since(ungraceful_wire::clock::now());
+        let free = timeout(left, Arc::clone(&self.job.clients).acquire_owned());
+        self.job.stage.unless_stopped(free).await?.ok()?.ok()
+    }
+
+    async fn attempt(&self, due: Due, permit: OwnedSemaphorePermit) {
         let job = &self.job;
         let fault = &job.faults[job.schedule.case_of(due.index)];
         let clock = &job.stage.clock;
         let due_us = job.began_us + crate::clock::micros(due.after);
-        let client_id = format!("{}{:06x}", job.client_id_prefix, due.index);
+        let client_id = format!("{}{:06x}", job.stage.client_id_prefix, due.index);
         self.meter.count(Phase::Fault, |counters| counters.attempts_started += 1);
         let log = AttemptLog::begin(due.index, fault.case(), client_id, Phase::Fault, due_us, clock)
             .occupying(permit);

@@ -90,8 +90,7 @@ fn print_completions(shell: Shell, binary: &str) -> ExitCode {
     let Some(mut command) = command_of(binary) else { return no_such_binary(binary) };
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, binary.to_owned(), &mut script);
-    launch::print(&String::from_utf8_lossy(&script));
-    Exit::Holds.into()
+    launch::print(&String::from_utf8_lossy(&script)).into()
 }
 
 /// The man page of a binary, in troff.
@@ -107,10 +106,7 @@ pub fn man_page(command: Command) -> std::io::Result<String> {
 fn print_man(binary: &str) -> ExitCode {
     let Some(command) = command_of(binary) else { return no_such_binary(binary) };
     match man_page(command) {
-        Ok(page) => {
-            launch::print(&page);
-            Exit::Holds.into()
-        }
+        Ok(page) => launch::print(&page).into(),
         Err(_) => Exit::Bug.into(),
     }
 }

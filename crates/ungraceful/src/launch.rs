@@ -18,7 +18,7 @@ use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, ru
 use ungraceful_rig::target::{BrokerChoice, Target};
 use ungraceful_rig::verdict::{Check, exit_of};
 
-use crate::cli::common::{ATTEMPTS_MAX, OutputArgs, RunArgs, RunSettings};
+use crate::cli::common::{ATTEMPTS_MAX, OutputArgs, RunArgs, RunSettings, TIME_MAX};
 use crate::cli::parse::{NotParsed, Parsed, exit_codes_text, parse, without_secrets};
 use crate::cli::target::TargetArgs;
 use crate::{hidden, print_plan};
@@ -96,17 +96,16 @@ fn launch(tool: &dyn Tool, arguments: &[OsString], parsed: &Parsed) -> Result<Ex
     let (experiment, plan, output) = prepare(tool, arguments, parsed)?;
     let format = output.format.take("--format", &mut Vec::new()).unwrap_or(Format::Text);
     if output.print_plan {
-        print(&print_plan::render(&experiment, &plan, format));
-        return Ok(Exit::Holds);
+        return Ok(print(&print_plan::render(&experiment, &plan, format)));
     }
     let style =
         if output.quiet || output.no_progress { ProgressStyle::None } else { ProgressStyle::for_stderr() };
     let mut observer = Terminal::new(style);
     let Finished { record, directory } = run(&experiment, plan.make.as_ref(), &mut observer)?;
     let context = Context { record_dir: Some(directory), colour: wants_colour(), width: None };
-    print(&render(&record, format, &context));
-    let exit = exit_of(&record);
-    if exit == Exit::Environment {
+    let printed = print(&render(&record, format, &context));
+    let exit = if printed == Exit::Environment { printed } else { exit_of(&record) };
+    if exit == Exit::Environment && printed == Exit::Holds {
         complain(&format!(
             "{}: {}",
             tool.name(),
@@ -189,6 +188,14 @@ fn check_plan(settings: &RunSettings, plan: &FaultPlan, mistakes: &mut Vec<Mista
         let what = format!("{all} attempts in all are more than the {ATTEMPTS_MAX} that a run may have");
         mistakes.push(Mistake::new("--attempts", what));
     }
+    // Counts are far below 2^53, where a float is exact.
+    #[expect(clippy::cast_precision_loss, reason = "attempts are bounded by ATTEMPTS_MAX just above")]
+    let seconds = all as f64 / settings.per_second;
+    if seconds > TIME_MAX.as_secs_f64() {
+        let what =
+            format!("{all} attempts at {} per second last longer than the 24h of a run", settings.per_second);
+        mistakes.push(Mistake::new("--connrate", what));
+    }
 }
 
 /// Resolves the host, so that a refused one is told with everything else.
@@ -251,15 +258,23 @@ fn fail(tool: &dyn Tool, error: &RunError) -> ExitCode {
             }
             complain(&format!("nothing was sent; see {} --help", tool.name()));
         }
-        RunError::Environment(_) | RunError::Bug(_) => complain(&format!("{}: {error}", tool.name())),
+        RunError::Environment(_) | RunError::Interrupted | RunError::Bug(_) => {
+            complain(&format!("{}: {error}", tool.name()));
+        }
     }
     error.exit().into()
 }
 
-/// Prints a result; a closed pipe is nobody's concern.
-pub(crate) fn print(text: &str) {
+/// Prints a result. A reader that has gone (`| head`) is nobody's concern; a result that can't be written is.
+pub(crate) fn print(text: &str) -> Exit {
     let mut output = std::io::stdout().lock();
-    let _closed_pipe = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(&format!("cannot write the result to standard output: {error}"));
+            Exit::Environment
+        }
+        Ok(()) | Err(_) => Exit::Holds,
+    }
 }
 
 /// Prints a mistake or trouble. What comes from outside is in it, so control characters are shown and not sent.

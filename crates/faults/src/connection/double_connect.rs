@@ -31,6 +31,12 @@ const FIRST_WILL: &[u8] = b"will of the first CONNECT";
 const SECOND_WILL: &[u8] = b"will of the second CONNECT";
 /// Session Expiry Interval that the second CONNECT with another ClientID asks for: longer than the probe takes.
 const GHOST_SESSION_S: u32 = 60;
+/// How often a client that pauses shows that it is alive: well within its Keep Alive of 60 s.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// However short the Keep Alive is that the broker asks for, not more often than this.
+const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
+/// The fate of a second ClientID that could not be asked about.
+const NOT_PROBED: &str = "not probed";
 /// How long a connection may take to be taken over by the probe.
 const TAKEOVER_WITHIN: Duration = Duration::from_millis(500);
 
@@ -135,29 +141,24 @@ impl Fault for DoubleConnect {
 
 impl DoubleConnect {
     async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        let mut client = match stage.open(self.version).await {
-            Ok((client, established)) => {
-                log.established(established);
-                client
-            }
-            Err(error) => return self.not_acted(stage, log, &format!("cannot connect: {error}")).await,
-        };
         let will = (self.variant == Variant::WithWill).then(|| stage.watch_will(log.client_id())).flatten();
-        let sent = match self.provoke(&mut client, stage, &mut log, will.as_ref()).await {
-            Ok(Some(sent)) => sent,
-            Ok(None) => {
-                client.leave().await;
+        if self.variant == Variant::WithWill && will.is_none() {
+            return self
+                .not_acted(stage, log, "no Will was set, because the witness was not proved to hear")
+                .await;
+        }
+        let provoked = stage.unless_stopped(self.provoke(stage, &mut log, will.as_ref())).await;
+        let (mut client, provoked_at) = match provoked {
+            Some(Ok((client, sent))) => (client, sent.at),
+            Some(Err(trouble)) => return self.not_acted(stage, log, &trouble).await,
+            None => {
                 log.concluded(Outcome::Interrupted);
                 return log.end();
             }
-            Err(trouble) => {
-                drop(client);
-                return self.not_acted(stage, log, &trouble).await;
-            }
         };
-        log.provoked(sent.at);
+        log.provoked(provoked_at);
         let watch = Watch {
-            provoked_at: sent.at,
+            provoked_at,
             within: stage.reaction_timeout,
             connacks_due: u32::from(self.variant == Variant::SameSegment),
         };
@@ -165,23 +166,31 @@ impl DoubleConnect {
         if let Some(code) = seen.refused {
             drop(client);
             let code = connack_code_text(self.version, code);
-            return self
-                .not_acted(stage, log, &format!("the broker refused the first CONNECT: {code}"))
-                .await;
+            let trouble = format!("the broker refused the first CONNECT: {code}");
+            return self.not_acted(stage, log, &trouble).await;
         }
         if let Some(at) = seen.connack_at {
             log.accepted(at);
         }
         let ended_at_us =
             seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
+        // What the broker has ended is over at once; only what is still open goes on counting as a client.
+        let mut open = Some(client);
+        if ended_at_us.is_some() {
+            open = None;
+            log.connection_over();
+        }
         log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
         let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
         log.concluded(outcome);
         if self.variant == Variant::OtherClientId && outcome.is_evidence() {
-            let fate = self.probe_second_client_id(&mut client, stage, log.client_id()).await;
+            let probe = self.probe_second_client_id(open.as_mut(), stage, log.client_id());
+            let fate = stage.unless_stopped(probe).await.unwrap_or(NOT_PROBED);
             log.fact(SECOND_CLIENT_ID, Fact::Word(fate.to_owned()));
         }
-        client.leave().await;
+        if let Some(client) = open {
+            client.leave().await;
+        }
         log.connection_over();
         if let Some(watch) = will.filter(|_| outcome.is_evidence()) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
@@ -201,17 +210,19 @@ impl DoubleConnect {
         log.end()
     }
 
-    /// Connects and sends the second CONNECT. Absent when the run was stopped in between.
+    /// Connects and sends the second CONNECT.
     async fn provoke(
         &self,
-        client: &mut Client,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         will: Option<&WitnessWatch>,
-    ) -> Result<Option<Sent>, String> {
+    ) -> Result<(Client, Sent), String> {
+        let (mut client, established) =
+            stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
         let client_id = log.client_id().to_owned();
         let first = Connect {
-            will: will.map(|watch| will_message(watch.topic(), FIRST_WILL)),
+            will: will.map(|watch| will_message(stage, watch, FIRST_WILL)),
             ..Client::honest_connect(&client_id, &stage.credentials)
         };
         let other_client_id = second_client_id(&client_id);
@@ -219,7 +230,7 @@ impl DoubleConnect {
         let second = match self.variant {
             Variant::Identical | Variant::SameSegment | Variant::Delayed => first,
             Variant::WithWill => {
-                Connect { will: will.map(|watch| will_message(watch.topic(), SECOND_WILL)), ..first }
+                Connect { will: will.map(|watch| will_message(stage, watch, SECOND_WILL)), ..first }
             }
             Variant::OtherClientId => Connect {
                 client_id: &other_client_id,
@@ -239,19 +250,13 @@ impl DoubleConnect {
                 .await
                 .map_err(|error| format!("first CONNECT: {error}"))?;
             log.accepted(accepted.connack_at);
-        }
-        if self.variant == Variant::Delayed {
-            tokio::select! {
-                () = sleep(self.delay) => {}
-                () = ended(client) => {
-                    return Err("the broker ended the connection before the second CONNECT".to_owned());
-                }
-                _reason = stage.stop.raised() => return Ok(None),
-            }
+            let pause = if self.variant == Variant::Delayed { self.delay } else { Duration::ZERO };
+            stay_connected(&mut client, pause, accepted.server_keep_alive).await?;
         }
         second.encode(self.version, &mut bytes).map_err(|error| format!("cannot encode CONNECT: {error}"))?;
         let sent = client.connection.send(&bytes).await;
-        sent.map(Some).map_err(|error| format!("the second CONNECT could not be sent: {error}"))
+        let sent = sent.map_err(|error| format!("the second CONNECT could not be sent: {error}"))?;
+        Ok((client, sent))
     }
 
     /// Properties for MQTT 5.0; none for 3.1.1, which has none.
@@ -266,11 +271,10 @@ impl DoubleConnect {
     /// connects with it takes the connection over), `session` when a session of it was kept, `none` otherwise.
     async fn probe_second_client_id(
         &self,
-        client: &mut Client,
+        client: Option<&mut Client>,
         stage: &Stage,
         client_id: &str,
     ) -> &'static str {
-        const NOT_PROBED: &str = "not probed";
         let other_client_id = second_client_id(client_id);
         let Ok((mut probe, _)) = stage.open(self.version).await else { return NOT_PROBED };
         let connect =
@@ -278,7 +282,13 @@ impl DoubleConnect {
         let Ok(accepted) = probe.connect(&connect, stage.options.connect_timeout).await else {
             return NOT_PROBED;
         };
-        let live = timeout(TAKEOVER_WITHIN, taken_over(client, accepted.connack_at)).await.unwrap_or(false);
+        let live = match client {
+            Some(client) => {
+                timeout(TAKEOVER_WITHIN, taken_over(client, accepted.connack_at)).await.unwrap_or(false)
+            }
+            // What has ended can't be taken over.
+            None => false,
+        };
         // On 5.0 the probe's session ends with its connection, because it asked for no Session Expiry Interval.
         probe.leave().await;
         if self.version == ProtocolVersion::V3_1_1 {
@@ -301,6 +311,33 @@ impl DoubleConnect {
     }
 }
 
+/// Keeps the connection for `pause` as a well-behaved client does, with a PINGREQ in good time. An end that comes
+/// before the second CONNECT, even without a pause, is no reaction to it: the error.
+async fn stay_connected(
+    client: &mut Client,
+    pause: Duration,
+    server_keep_alive: Option<Duration>,
+) -> Result<(), String> {
+    let ping_every = server_keep_alive.map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2));
+    let mut left = pause;
+    loop {
+        let step = left.min(ping_every.max(PING_AT_MOST_EVERY));
+        tokio::select! {
+            biased;
+            () = ended(client) => {
+                return Err("the broker ended the connection before the second CONNECT".to_owned());
+            }
+            () = sleep(step) => {}
+        }
+        left -= step;
+        if left.is_zero() {
+            return Ok(());
+        }
+        // That the connection has ended is read next.
+        let _ended = client.ping().await;
+    }
+}
+
 /// Returns when the broker has ended the connection, or told the client to go. What else comes is passed over: it
 /// came before the second CONNECT, and is no reaction to it.
 async fn ended(client: &mut Client) {
@@ -317,8 +354,9 @@ async fn ended(client: &mut Client) {
     }
 }
 
-fn will_message<'a>(topic: &'a str, payload: &'a [u8]) -> Will<'a> {
-    Will { topic, payload, qos: QoS::AtLeastOnce, retain: false, properties: Properties::NONE }
+fn will_message<'a>(stage: &Stage, watch: &'a WitnessWatch, payload: &'a [u8]) -> Will<'a> {
+    let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
+    Will { topic: watch.topic(), payload, qos, retain: false, properties: Properties::NONE }
 }
 
 /// Stays within the 23 letters and digits that every 3.1.1 broker must accept (MQTT 3.1.1 [MQTT-3.1.3-5]).

@@ -8,13 +8,14 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 use super::double_connect::{ID, SECOND_CLIENT_ID};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 6] = [
+pub const CHECKS: [Check; 7] = [
     closes_on_second_connect,
     sends_one_connack,
     tells_protocol_error,
     sends_no_disconnect_on_3_1_1,
     publishes_the_will,
     binds_no_second_client_id,
+    sends_nothing_else,
 ];
 
 fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
@@ -206,14 +207,20 @@ fn publishes_the_will(record: &Record) -> Vec<Verdict> {
                  for them any more; a longer --will-wait will tell",
                 will.due
             ))
+        } else if missing > 0 && will.due_and_seen > 0 {
+            inconclusive(format!(
+                "{missing} of {} Wills were not seen within {waited_ms} ms, and the others were: the broker may have \
+                 limited what it delivers to our witness; a lower --connrate or a longer --will-wait may tell",
+                will.due
+            ))
         } else if missing > 0 {
             let instead = match will.of_later_connect {
                 0 => String::new(),
                 later => format!("; for {later} the Will of the second CONNECT came instead"),
             };
             let evidence = format!(
-                "{missing} of {} Wills were never published after the broker closed the connection (the witness \
-                 waited {waited_ms} ms and was proved to hear before and after){instead}",
+                "none of {} Wills was published within {waited_ms} ms after the broker closed the connection, nor \
+                 until the end of the run; the witness was proved to hear before and after{instead}",
                 will.due
             );
             Verdict::violated(CHECK, statement, evidence)
@@ -240,6 +247,32 @@ fn besides(will: &WillRecord) -> Option<String> {
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
     (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// No numbered statement: beside DISCONNECT, CONNACK and the end of the connection, nothing answers a second CONNECT.
+fn sends_nothing_else(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "sends_nothing_else";
+    on_each_case(record, |case| {
+        let all = evidence_count(case);
+        if all == 0 {
+            return Some(Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)));
+        }
+        let expected = |label: &str| {
+            ["DISCONNECT", "second CONNACK", "FIN", "RST"].iter().any(|known| label.starts_with(known))
+        };
+        let others: Vec<String> = case
+            .reactions
+            .iter()
+            .filter(|(label, _)| !expected(label))
+            .map(|(label, count)| format!("{label} (×{count})"))
+            .collect();
+        let evidence = format!("what {all} clients received after their second CONNECT");
+        Some(if others.is_empty() {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        } else {
+            Verdict::differs(CHECK, Force::Prose, others.join(", "), evidence)
+        })
+    })
 }
 
 /// No numbered statement: a second CONNECT that is not accepted leaves nothing behind under its ClientID.

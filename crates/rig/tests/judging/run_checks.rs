@@ -67,7 +67,7 @@ fn nothing_observed_is_never_a_pass() {
         assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
     }
     let of_idle_bystanders = self::verdicts(&bystanders(&[]));
-    assert_eq!(of_idle_bystanders.len(), 4);
+    assert_eq!(of_idle_bystanders.len(), 5);
     for verdict in of_idle_bystanders.values() {
         assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
     }
@@ -239,4 +239,48 @@ proptest! {
             prop_assert!(verdict.differs.is_none() || verdict.conclusion == Conclusion::Holds);
         }
     }
+}
+
+// bystanders_keep_their_pace
+
+const PACE: &str = "bystanders_keep_their_pace";
+
+fn served_within_us(baseline: Option<u64>, fault: Option<u64>) -> Record {
+    let mut record = bystanders(&[(Phase::Baseline, &[]), (Phase::Fault, &[])]);
+    let phases = &mut record.bystanders.as_mut().unwrap().phases;
+    for (phase, p99_us) in phases.iter_mut().zip([baseline, fault]) {
+        phase.response_time.p99_us = p99_us;
+    }
+    record
+}
+
+#[test]
+fn slower_service_during_the_fault_is_a_note_when_it_is_more_than_noise() {
+    let judged = |baseline, fault| verdict(&served_within_us(Some(baseline), Some(fault)), PACE);
+    assert_eq!(judged(2_000, 2_100).differs, None);
+    assert_eq!(judged(100, 4_000).differs, None, "forty times of next to nothing");
+    assert_eq!(judged(10_000, 29_000).differs, None, "less than three times");
+    let slow = judged(2_000, 90_000);
+    assert_eq!(slow.conclusion, Conclusion::Holds, "no statement bounds it");
+    assert!(
+        slow.differs.is_some() && slow.evidence.contains("2000 µs") && slow.evidence.contains("90000 µs")
+    );
+}
+
+#[test]
+fn a_pace_that_was_not_measured_is_inconclusive() {
+    for (baseline, fault) in [(None, Some(1)), (Some(1), None)] {
+        assert_eq!(verdict(&served_within_us(baseline, fault), PACE).conclusion, Conclusion::Inconclusive);
+    }
+}
+
+#[test]
+fn the_pace_is_compared_at_the_highest_percentile_that_both_phases_have() {
+    let mut record = served_within_us(Some(1_000), None);
+    let phases = &mut record.bystanders.as_mut().unwrap().phases;
+    for (phase, (p90_us, max_us)) in phases.iter_mut().zip([(900, 5_000), (60_000, 70_000)]) {
+        (phase.response_time.p90_us, phase.response_time.max_us) = (Some(p90_us), Some(max_us));
+    }
+    let verdict = verdict(&record, PACE);
+    assert!(verdict.evidence.contains("90th percentile: 900 µs in the baseline, 60000 µs"), "{verdict:?}");
 }

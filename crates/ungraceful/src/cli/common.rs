@@ -16,7 +16,7 @@ use ungraceful_rig::seed::Seed;
 use super::given::{Given, PerSecond, Readable, Time, Whole};
 
 /// The longest that any phase or wait may be set to.
-const TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
+pub const TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
 /// The most attempts that a run may have in all.
 pub const ATTEMPTS_MAX: u64 = 10_000_000;
 
@@ -30,7 +30,7 @@ pub struct RunArgs {
         long,
         value_name = "N",
         env = "UNGRACEFUL_COUNT",
-        default_value = "100",
+        default_value = "1000",
         allow_hyphen_values = true
     )]
     pub count: Given<Whole<1, 1_000_000>>,
@@ -109,7 +109,7 @@ pub struct RunArgs {
         long,
         value_name = "TIME",
         env = "UNGRACEFUL_WILL_WAIT",
-        default_value = "5s",
+        default_value = "10s",
         allow_hyphen_values = true
     )]
     pub will_wait: Given<Time>,
@@ -185,10 +185,10 @@ pub struct OutputArgs {
     )]
     pub attempts_max: Given<Whole<0, 1_000_000_000>>,
     /// Print nothing but the result
-    #[arg(long)]
+    #[arg(long, env = "UNGRACEFUL_QUIET")]
     pub quiet: bool,
     /// Show no progress on standard error
-    #[arg(long)]
+    #[arg(long, env = "UNGRACEFUL_NO_PROGRESS")]
     pub no_progress: bool,
     /// Print what would be sent and when, and send nothing
     #[arg(long)]

@@ -64,12 +64,14 @@ pub struct PerSecond(pub f64);
 
 impl Readable for PerSecond {
     fn read(text: &str) -> Result<Self, String> {
+        const MIN: f64 = 0.001;
         const MAX: f64 = 100_000.0;
         let number = text.trim().trim_end_matches("/s");
         let (number, factor) =
             number.strip_suffix(['k', 'K']).map_or((number, 1.0), |number| (number, 1_000.0));
         match number.trim().parse::<f64>().map(|rate| rate * factor) {
-            Ok(rate) if rate > 0.0 && rate <= MAX => Ok(Self(rate)),
+            Ok(rate) if (MIN..=MAX).contains(&rate) => Ok(Self(rate)),
+            Ok(rate) if rate > 0.0 && rate < MIN => Err(format!("{text} per second is less than {MIN}")),
             Ok(rate) if rate > MAX => {
                 Err(format!("{text} per second is more than the {MAX} that a run may have"))
             }
@@ -152,7 +154,7 @@ mod tests {
         assert_eq!(PerSecond::read("100/s"), Ok(PerSecond(100.0)));
         assert_eq!(PerSecond::read("0.5"), Ok(PerSecond(0.5)));
         assert_eq!(PerSecond::read("2k"), Ok(PerSecond(2_000.0)));
-        for wrong in ["0", "-5", "NaN", "inf", "1e9", "fast", "", "100/m"] {
+        for wrong in ["0", "-5", "1e-300", "NaN", "inf", "1e9", "fast", "", "100/m"] {
             assert!(PerSecond::read(wrong).is_err(), "{wrong}");
         }
     }

@@ -11,7 +11,7 @@ use ungraceful_rig::attempt::Attempt;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{Completeness, Record};
 use ungraceful_rig::verdict::Conclusion;
-use ungraceful_scripted_broker::{Script, ScriptedBroker};
+use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker, Wills};
 
 use crate::support::{at, binary, double_connect_at, quick_command};
 
@@ -105,6 +105,63 @@ fn the_embedded_broker_killed_in_mid_run_is_told_with_how_it_ended() {
     let (exit, shown, record, _) = running.end();
     assert_eq!(exit, Some(3), "{shown}");
     assert!(record.broker.exit.as_ref().unwrap().contains("signal: 9"), "{:?}", record.broker.exit);
+}
+
+#[test]
+fn a_broker_that_dies_after_the_last_attempt_is_down_all_the_same() {
+    let broker = ScriptedBroker::start(Script::default());
+    let deliveries = ["--variant", "identical", "--attempts", "10", "-R", "10", "--recovery", "5s"];
+    let running = Running::start_at(&broker, &deliveries);
+    // All twenty second CONNECTs have been sent; what is left is the recovery.
+    assert!(broker.wait_until(Duration::from_secs(60), |log| log.second_connects() == 20));
+    broker.stop_abruptly();
+    let (exit, shown, record, _) = running.end();
+    assert_eq!(exit, Some(3), "{shown}");
+    assert_eq!(record.completeness, Completeness::BrokerDown, "{shown}");
+}
+
+#[test]
+fn an_interrupt_while_wills_are_awaited_accuses_nobody() {
+    let broker = ScriptedBroker::start(Script { wills: Wills::Never, ..Script::default() });
+    let flags = ["--variant", "with-will", "--duration", "10m", "-R", "20", "--will-wait", "10m"];
+    let running = Running::start_at(&broker, &flags);
+    assert!(broker.wait_until(Duration::from_secs(60), |log| log.second_connects() > 5));
+    kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
+    let (exit, shown, record, _) = running.end();
+    assert_eq!(exit, Some(130), "{shown}");
+    assert!(record.verdicts.iter().all(|verdict| verdict.conclusion != Conclusion::Violated), "{shown}");
+    assert!(!record.witness.unwrap().proved, "nothing was proved after the fault");
+}
+
+#[test]
+fn an_interrupt_before_the_run_began_says_so_in_one_line() {
+    let broker = ScriptedBroker::start(Script { greeting: Greeting::Silent, ..Script::default() });
+    let target = at(broker.address());
+    let target: Vec<&str> = target.iter().map(String::as_str).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let child = quick_command(&target)
+        .args(["--connect-timeout", "10m", "--output"])
+        .arg(folder.path().join("record"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    assert!(broker.wait_until(Duration::from_secs(60), |log| log.connections() > 0));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    assert!(
+        output.stdout.is_empty() && String::from_utf8_lossy(&output.stderr).contains("interrupted before")
+    );
+    assert!(!folder.path().join("record").exists(), "an empty record would only be in the way");
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_told_and_is_no_success() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = binary("ungraceful-double-connect").arg("--print-plan").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("standard output"));
 }
 
 #[test]
