@@ -30,7 +30,7 @@ fn carries_out_the_plan(record: &Record) -> Vec<Verdict> {
         (down, "met a broker that was down"),
         (interrupted, "were interrupted"),
     ];
-    let mut parts: Vec<String> = counted
+    let parts: Vec<String> = counted
         .iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}"))

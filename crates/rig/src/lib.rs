@@ -33,6 +33,7 @@ pub mod target;
 pub mod verdict;
 pub mod witness;
 
+mod broker;
 mod broker_process;
 mod bystander;
 mod collector;

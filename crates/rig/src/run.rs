@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
-use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_wire::{ConnectOptions, Endpoint};
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_wire::ConnectOptions;
 
+use crate::broker::Broker;
 use crate::broker_process::{BrokerProcess, own_cpu_us};
 use crate::bystander::BystanderSettings;
 use crate::clock::RunClock;
@@ -25,18 +26,14 @@ use crate::live::{Live, Observer};
 use crate::metric::Percentiles;
 use crate::phase::{Phase, PhaseTrack};
 use crate::plan::Schedule;
-use crate::preflight::{Unfit, try_version};
 use crate::pulse::Pulse;
 use crate::reaction::Outcome;
-use crate::record::{
-    BrokerOrigin, BrokerRecord, Completeness, FORMAT_VERSION, GeneratorRecord, Record, Setting, ToolRecord,
-    VersionRecord,
-};
+use crate::record::{Completeness, FORMAT_VERSION, GeneratorRecord, Record, Setting, ToolRecord};
 use crate::recorder::Recorder;
 use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
 use crate::summary::{Ended, Measured, summarise};
-use crate::target::{BrokerChoice, SourceAddresses, Target, TargetSettings};
+use crate::target::{SourceAddresses, TargetSettings};
 use crate::verdict::{Check, judge};
 use crate::witness::Witness;
 use crate::worker::{Job, Worked, Workers};
@@ -190,24 +187,6 @@ async fn raise_on_interrupt(stop: Stop) {
     }
 }
 
-/// The broker, found or started, and what it answered.
-struct Broker {
-    owned: Option<OwnedBroker>,
-    endpoint: Endpoint,
-    spoken: Vec<ProtocolVersion>,
-    record: BrokerRecord,
-}
-
-impl Broker {
-    /// The highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]); 2 when it does not say, and on 3.1.1.
-    fn maximum_qos(&self) -> QoS {
-        let said =
-            self.record.versions.iter().filter_map(|version| version.connack_properties.get("Maximum QoS"));
-        let lowest = said.filter_map(|text| text.parse::<u8>().ok()).min();
-        lowest.and_then(|qos| QoS::try_from(qos).ok()).unwrap_or(QoS::ExactlyOnce)
-    }
-}
-
 async fn conduct(
     experiment: &Experiment,
     make_faults: &MakeFaults,
@@ -239,77 +218,6 @@ fn remove_empty_record(directory: &std::path::Path) -> std::io::Result<()> {
         std::fs::remove_file(directory.join(name))?;
     }
     std::fs::remove_dir(directory)
-}
-
-async fn find_broker(experiment: &Experiment, options: &ConnectOptions) -> Result<Broker, RunError> {
-    let settings = &experiment.target;
-    let (owned, target, origin) = match &settings.broker {
-        BrokerChoice::Embedded => {
-            let owned = OwnedBroker::embedded()?;
-            let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
-            (Some(owned), target, BrokerOrigin::Embedded)
-        }
-        BrokerChoice::SpawnMosquitto => {
-            let owned = OwnedBroker::mosquitto()?;
-            let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
-            (Some(owned), target, BrokerOrigin::Spawned)
-        }
-        BrokerChoice::Host { host, port } => {
-            let mut target = Target::resolve(host, *port, settings.owned_host.as_deref())?;
-            target.prefer_reachable(options).await;
-            (None, target, BrokerOrigin::External)
-        }
-    };
-    let endpoint = target.endpoint();
-    let (spoken, versions) = try_versions(experiment, endpoint, options).await?;
-    let record = BrokerRecord {
-        origin,
-        name: owned.as_ref().map(|owned| owned.name.clone()),
-        target: target.name,
-        address: endpoint.address.to_string(),
-        pid: owned.as_ref().map(OwnedBroker::pid).or(experiment.broker_pid),
-        versions,
-        sys_version: None,
-        exit: None,
-    };
-    Ok(Broker { owned, endpoint, spoken, record })
-}
-
-async fn try_versions(
-    experiment: &Experiment,
-    endpoint: Endpoint,
-    options: &ConnectOptions,
-) -> Result<(Vec<ProtocolVersion>, Vec<VersionRecord>), RunError> {
-    let settings = &experiment.target;
-    let (mut spoken, mut records, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
-    for version in &settings.versions {
-        let client_id = format!("{}pre{}", experiment.client_id_prefix, version.level());
-        match try_version(endpoint, options, &settings.credentials, &client_id, *version).await {
-            Ok(record) => {
-                spoken.push(*version);
-                records.push(record);
-            }
-            Err(Unfit::VersionRefused(why)) => {
-                refusals.push(format!("MQTT {version}: {why}"));
-                records.push(VersionRecord {
-                    version: version.to_string(),
-                    spoken: false,
-                    why_not: Some(why),
-                    connack_properties: BTreeMap::new(),
-                    connack_time_us: None,
-                });
-            }
-            Err(Unfit::Unusable(why)) => return Err(RunError::Environment(why)),
-        }
-    }
-    if spoken.is_empty() || (settings.versions_required && !refusals.is_empty()) {
-        return Err(RunError::Environment(format!(
-            "the broker does not speak what the run needs: {}; choose with -V, and where it closes without a CONNACK, \
-             check credentials, access rules, its limit of connections, and whether the port wants TLS",
-            refusals.join("; ")
-        )));
-    }
-    Ok((spoken, records))
 }
 
 /// A run under way.
@@ -345,8 +253,8 @@ impl<'a> Conductor<'a> {
             source: experiment.target.sources.first().copied(),
             ..ConnectOptions::default()
         };
-        let broker = find_broker(experiment, &options).await?;
-        announce(&broker, experiment, observer);
+        let broker = Broker::find(experiment, &options).await?;
+        broker.announce(experiment, observer);
         let own_share = own_share::measure().await;
         let faults: Arc<[Arc<dyn Fault>]> = make_faults(&broker.spoken).into();
         let schedule = Arc::new(schedule(experiment, &faults)?);
@@ -431,9 +339,11 @@ impl<'a> Conductor<'a> {
         self.honest.begin();
         self.enter(Phase::Warmup, Some(settings.warmup), observer);
         self.wait(settings.warmup, observer).await;
-        self.enter(Phase::Baseline, Some(settings.baseline), observer);
         let cpu_before = own_cpu_us();
-        self.wait(settings.baseline, observer).await;
+        if self.stop.reason().is_none() {
+            self.enter(Phase::Baseline, Some(settings.baseline), observer);
+            self.wait(settings.baseline, observer).await;
+        }
         let worked = self.fault_phase(observer).await?;
         let (recovery_limit_us, recovery_time_us) = self.recovery_phase(observer).await;
         let cpu_us = own_cpu_us().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
@@ -551,26 +461,6 @@ impl<'a> Conductor<'a> {
     fn recovery_limit_us(&self) -> Option<u64> {
         let baseline = self.live.lock().unwrap_or_else(PoisonError::into_inner).baseline_response_time;
         Some(baseline.p99_us.or(baseline.max_us)? + RECOVERY_TOLERANCE_US)
-    }
-}
-
-fn announce(broker: &Broker, experiment: &Experiment, observer: &mut dyn Observer) {
-    let name = match broker.record.origin {
-        BrokerOrigin::Embedded => "embedded broker",
-        BrokerOrigin::Spawned => "mosquitto, started for this run,",
-        BrokerOrigin::External => "broker",
-    };
-    let versions: Vec<String> = broker.spoken.iter().map(ToString::to_string).collect();
-    observer.note(&format!(
-        "{} → {name} at {}, MQTT {}, seed {}",
-        experiment.tool.name,
-        broker.record.target,
-        versions.join(" and "),
-        experiment.seed
-    ));
-    for version in broker.record.versions.iter().filter(|version| !version.spoken) {
-        let why = version.why_not.as_deref().unwrap_or_default();
-        observer.note(&format!("MQTT {} is left out: {why}", version.version));
     }
 }
 

@@ -1,0 +1,128 @@
+//! The broker under test: found or started, and asked which versions it speaks.
+
+use std::collections::BTreeMap;
+
+use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_wire::{ConnectOptions, Endpoint};
+
+use crate::error::RunError;
+use crate::live::Observer;
+use crate::owned_broker::OwnedBroker;
+use crate::preflight::{Unfit, try_version};
+use crate::record::{BrokerOrigin, BrokerRecord, VersionRecord};
+use crate::run::Experiment;
+use crate::target::{BrokerChoice, Target};
+
+/// The broker, found or started, and what it answered.
+pub(crate) struct Broker {
+    pub(crate) owned: Option<OwnedBroker>,
+    pub(crate) endpoint: Endpoint,
+    pub(crate) spoken: Vec<ProtocolVersion>,
+    pub(crate) record: BrokerRecord,
+}
+
+impl Broker {
+    /// The highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]); 2 when it does not say, and on 3.1.1.
+    pub(crate) fn maximum_qos(&self) -> QoS {
+        let said =
+            self.record.versions.iter().filter_map(|version| version.connack_properties.get("Maximum QoS"));
+        let lowest = said.filter_map(|text| text.parse::<u8>().ok()).min();
+        lowest.and_then(|qos| QoS::try_from(qos).ok()).unwrap_or(QoS::ExactlyOnce)
+    }
+
+    /// Finds the broker that the user named, or starts one, and asks which versions it speaks.
+    ///
+    /// # Errors
+    /// [`RunError`] when there is none, or none that a run can be made against.
+    pub(crate) async fn find(experiment: &Experiment, options: &ConnectOptions) -> Result<Self, RunError> {
+        let settings = &experiment.target;
+        let (owned, target, origin) = match &settings.broker {
+            BrokerChoice::Embedded => {
+                let owned = OwnedBroker::embedded()?;
+                let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
+                (Some(owned), target, BrokerOrigin::Embedded)
+            }
+            BrokerChoice::SpawnMosquitto => {
+                let owned = OwnedBroker::mosquitto()?;
+                let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
+                (Some(owned), target, BrokerOrigin::Spawned)
+            }
+            BrokerChoice::Host { host, port } => {
+                let mut target = Target::resolve(host, *port, settings.owned_host.as_deref())?;
+                target.prefer_reachable(options).await;
+                (None, target, BrokerOrigin::External)
+            }
+        };
+        let endpoint = target.endpoint();
+        let (spoken, versions) = try_versions(experiment, endpoint, options).await?;
+        let record = BrokerRecord {
+            origin,
+            name: owned.as_ref().map(|owned| owned.name.clone()),
+            target: target.name,
+            address: endpoint.address.to_string(),
+            pid: owned.as_ref().map(OwnedBroker::pid).or(experiment.broker_pid),
+            versions,
+            sys_version: None,
+            exit: None,
+        };
+        Ok(Self { owned, endpoint, spoken, record })
+    }
+
+    /// Tells who watches what the run is aimed at.
+    pub(crate) fn announce(&self, experiment: &Experiment, observer: &mut dyn Observer) {
+        let name = match self.record.origin {
+            BrokerOrigin::Embedded => "embedded broker",
+            BrokerOrigin::Spawned => "mosquitto, started for this run,",
+            BrokerOrigin::External => "broker",
+        };
+        let versions: Vec<String> = self.spoken.iter().map(ToString::to_string).collect();
+        observer.note(&format!(
+            "{} → {name} at {}, MQTT {}, seed {}",
+            experiment.tool.name,
+            self.record.target,
+            versions.join(" and "),
+            experiment.seed
+        ));
+        for version in self.record.versions.iter().filter(|version| !version.spoken) {
+            let why = version.why_not.as_deref().unwrap_or_default();
+            observer.note(&format!("MQTT {} is left out: {why}", version.version));
+        }
+    }
+}
+
+async fn try_versions(
+    experiment: &Experiment,
+    endpoint: Endpoint,
+    options: &ConnectOptions,
+) -> Result<(Vec<ProtocolVersion>, Vec<VersionRecord>), RunError> {
+    let settings = &experiment.target;
+    let (mut spoken, mut records, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
+    for version in &settings.versions {
+        let client_id = format!("{}pre{}", experiment.client_id_prefix, version.level());
+        match try_version(endpoint, options, &settings.credentials, &client_id, *version).await {
+            Ok(record) => {
+                spoken.push(*version);
+                records.push(record);
+            }
+            Err(Unfit::VersionRefused(why)) => {
+                refusals.push(format!("MQTT {version}: {why}"));
+                records.push(VersionRecord {
+                    version: version.to_string(),
+                    spoken: false,
+                    why_not: Some(why),
+                    connack_properties: BTreeMap::new(),
+                    connack_time_us: None,
+                });
+            }
+            Err(Unfit::Unusable(why)) => return Err(RunError::Environment(why)),
+        }
+    }
+    if spoken.is_empty() || (settings.versions_required && !refusals.is_empty()) {
+        return Err(RunError::Environment(format!(
+            "the broker does not speak what the run needs: {}; choose with -V, and where it closes without a CONNACK, \
+             check credentials, access rules, its limit of connections, and whether the port wants TLS",
+            refusals.join("; ")
+        )));
+    }
+    Ok((spoken, records))
+}
