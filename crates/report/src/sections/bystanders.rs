@@ -114,6 +114,9 @@ fn time_row(
     std::iter::once(cell(format!("{name} {}", figure.name()))).chain(times).collect()
 }
 
+/// Bystanders are back when a whole second went well; a shorter phase has none.
+const WATCHED_US: u64 = 1_000_000;
+
 fn recovery(record: &Record, bystanders: &BystandersRecord) -> String {
     let Some(limit_us) = bystanders.recovery_limit_us else {
         return "Whether they recovered can't be told: the baseline gave no limit.".to_owned();
@@ -126,7 +129,14 @@ fn recovery(record: &Record, bystanders: &BystandersRecord) -> String {
         Some(0) => format!("Back at once after the fault's end: {limit}."),
         Some(us) => format!("Back {} after the fault's end: {limit}.", time(us)),
         None => {
-            let lasted = time(phase.ended_us.saturating_sub(phase.began_us));
+            let lasted_us = phase.ended_us.saturating_sub(phase.began_us);
+            let lasted = time(lasted_us);
+            if lasted_us < WATCHED_US {
+                return format!(
+                    "Whether they recovered ({limit}) can't be told: the recovery phase of {lasted} is shorter than the \
+                     second that is looked at; raise --recovery."
+                );
+            }
             format!("NOT BACK within the recovery phase of {lasted}: in none of its seconds were {limit}.")
         }
     }

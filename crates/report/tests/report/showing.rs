@@ -1,6 +1,7 @@
 //! What a reader of the text relies on, said as claims and not as snapshots.
 
 use ungraceful_report::{Context, Format, render};
+use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{Completeness, Record};
 use ungraceful_rig::verdict::{Force, Verdict};
 
@@ -114,6 +115,10 @@ fn recovery_is_told_for_each_way_it_can_end() {
     assert_eq!(told(&record), "Back at once after the fault's end: 99 % of the messages within 1.31 ms.");
     record.bystanders.as_mut().unwrap().recovery_time_us = None;
     assert!(text(&record).contains("NOT BACK within the recovery phase of 1.22 s"));
+    let mut short = record.clone();
+    let recovery = short.phases.iter_mut().find(|phase| phase.phase == Phase::Recovery).unwrap();
+    recovery.ended_us = recovery.began_us + 999_999;
+    assert!(text(&short).contains("shorter than the second that is looked at"), "{}", text(&short));
     record.phases.truncate(3);
     assert!(text(&record).contains("there was no recovery phase"));
     record.bystanders.as_mut().unwrap().recovery_limit_us = None;
