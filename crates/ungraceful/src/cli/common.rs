@@ -169,7 +169,7 @@ impl Readable for Seed {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Folder of the record; must not hold one already [default: results/<UTC time>-<tool>-<seed>]
+    /// Folder of the record; must not hold one already; by default one of its own in results/, named by time, tool and seed
     #[arg(short = 'o', long, value_name = "DIR", env = "UNGRACEFUL_OUTPUT")]
     pub output: Option<PathBuf>,
     /// Format of the result on standard output: text, json, csv or markdown

@@ -22,7 +22,7 @@ pub struct TargetArgs {
     /// TCP port of the broker [default: 1883]
     #[arg(short = 'p', long, value_name = "PORT", env = "UNGRACEFUL_PORT", allow_hyphen_values = true)]
     pub port: Option<Given<Whole<1, 65_535>>>,
-    /// Broker as mqtt://[user[:password]@]host[:port]
+    /// Broker as `mqtt://user:password@host:port`; all but the host may be left out
     #[arg(long, value_name = "URL", env = "UNGRACEFUL_URL", hide_env_values = true)]
     pub url: Option<String>,
     /// Start an installed broker on a free port of 127.0.0.1, with a configuration of ours: mosquitto

@@ -1,5 +1,12 @@
 //! End to end: the binaries as a user calls them, against brokers that misbehave by name and against real ones.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "what can't be had ends the test, in its helpers too; a test that is skipped says so"
+)]
+
 mod bad_days;
 mod bad_input;
 mod embedded;
