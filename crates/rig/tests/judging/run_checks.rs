@@ -247,7 +247,7 @@ const PACE: &str = "bystanders_keep_their_pace";
 
 fn served_within_us(baseline: Option<u64>, fault: Option<u64>) -> Record {
     let mut record = bystanders(&[(Phase::Baseline, &[]), (Phase::Fault, &[])]);
-    let phases = &mut record.bystanders.as_mut().unwrap().phases;
+    let phases = &mut record.bystanders.as_mut().expect("the builder has bystanders").phases;
     for (phase, p99_us) in phases.iter_mut().zip([baseline, fault]) {
         phase.response_time.p99_us = p99_us;
     }
