@@ -137,9 +137,11 @@ fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
 /// slower one is a note: what the fault costs everybody else.
 fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "bystanders_keep_their_pace";
-    /// How much slower counts: three times the baseline, and five milliseconds, so that noise does not.
+    /// How much slower counts: three times the baseline, and five milliseconds, so that noise does not; and more than
+    /// this many times our own schedule slip, which is in every response time.
     const TIMES: u64 = 3;
     const AND_US: u64 = 5_000;
+    const TIMES_OWN_SLIP: u64 = 3;
     let Some(bystanders) = &record.bystanders else { return Vec::new() };
     let times = |wanted: Phase| {
         let phase = bystanders.phases.iter().find(|phase| phase.phase == wanted);
@@ -163,7 +165,10 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
     };
     let evidence =
         format!("response time, {what}: {before} µs in the baseline, {during} µs in the fault phase");
-    vec![if during > before * TIMES && during > before + AND_US {
+    let slip = record.generator.schedule_slip;
+    let own_us = slip.p99_us.or(slip.max_us).unwrap_or(0);
+    let more_us = during.saturating_sub(before);
+    vec![if during > before * TIMES && more_us > AND_US && more_us > own_us * TIMES_OWN_SLIP {
         Verdict::differs(
             CHECK,
             Force::Run,
@@ -171,6 +176,6 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
             evidence,
         )
     } else {
-        Verdict::holds(CHECK, Force::Run, evidence)
+        Verdict::holds(CHECK, Force::Run, format!("{evidence}; our own schedule slip {own_us} µs"))
     }]
 }
