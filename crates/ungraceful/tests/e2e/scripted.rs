@@ -226,8 +226,7 @@ fn both_connects_in_one_segment_do_not_make_the_first_connack_a_second_one() {
 fn more_attempts_than_clients_are_told_as_that_and_not_as_a_slow_generator() {
     let second_connect = "close-after-1500ms".parse().unwrap();
     let broker = ScriptedBroker::start(Script { second_connect, ..Script::default() });
-    let flags =
-        ["--variant", "identical", "--attempts", "20", "-R", "40", "-c", "2", "--slip-limit", "3s"];
+    let flags = ["--variant", "identical", "--attempts", "20", "-R", "40", "-c", "2", "--slip-limit", "3s"];
     let call = double_connect_at(broker.address(), &flags);
     assert_eq!(call.exit(), 3, "{}", call.said());
     let record = call.record();
