@@ -71,9 +71,17 @@ fn mosquitto_closes_without_a_word_on_both_versions() {
             assert!(case.disconnect_codes.is_empty(), "{:?}", case.disconnect_codes);
         }
         assert_eq!(call.case("other-client-id", version).fact("second_client_id", "none"), 5);
-        // What becomes of the Will is the broker's affair, version by version; that it is judged is ours.
+        // Mosquitto 2.0.11 publishes no Will after a second CONNECT; what another version does is its own affair.
         let will = call.case("with-will", version).will.unwrap();
-        let expected = if will.due_and_seen == will.due { Holds } else { Violated };
+        let sys_version = call.record().broker.sys_version.unwrap();
+        let expected = if sys_version.starts_with("mosquitto version 2.0.11") {
+            assert_eq!(will.due_and_seen, 0, "{}", call.said());
+            Violated
+        } else if will.due_and_seen == will.due {
+            Holds
+        } else {
+            Violated
+        };
         assert_eq!(will.due, 5);
         assert_eq!(call.conclusion("publishes_the_will", "with-will", version), expected);
     }
