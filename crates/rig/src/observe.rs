@@ -16,6 +16,9 @@ use crate::stop::Stop;
 /// How long after the fault the client first asks whether it is still served. A broker that closes at once is
 /// never asked, so the question does not disturb what is measured.
 const FIRST_PING_AFTER: Duration = Duration::from_millis(500);
+/// How often it asks again: a client that fell silent would be cut for its Keep Alive (a broker may ask for one of a
+/// second), and that would look like a reaction to the fault.
+const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 /// How long the broker has to answer the last PINGREQ, sent at the deadline.
 const LAST_PING_WITHIN: Duration = Duration::from_secs(1);
 /// Arrivals that are still taken when the time to wait is over: what lay ready while our own thread was late. A
@@ -71,7 +74,8 @@ pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: 
     };
     let first_ping = watch.provoked_at + FIRST_PING_AFTER.min(watch.within / 2);
     let deadline = watch.provoked_at + watch.within;
-    for (ask_at, until) in [(first_ping, deadline), (deadline, deadline + LAST_PING_WITHIN)] {
+    let mut ask_at = first_ping;
+    loop {
         if watching.take_until(client, ask_at, stop, false).await {
             return watching.seen;
         }
@@ -79,18 +83,19 @@ pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: 
         if asked {
             watching.pings_open += 1;
         }
-        let last = until > deadline;
-        // A failed write means that the end of the connection is about to be read: no answer suffices then.
-        if watching.take_until(client, until, stop, last && asked).await {
+        if ask_at == deadline {
+            // A failed write means that the end of the connection is about to be read: no answer suffices then.
+            if watching.take_until(client, deadline + LAST_PING_WITHIN, stop, asked).await {
+                return watching.seen;
+            }
+            // One answer may have been under way when the fault came; two, and none open, prove that the broker goes
+            // on serving.
+            let served = watching.pings_answered >= 2 && watching.pings_open == 0;
+            watching.seen.outcome = Some(if served { Outcome::Tolerated } else { Outcome::NoReaction });
             return watching.seen;
         }
-        if last {
-            // One answer may have been under way when the fault came; two prove that the broker goes on serving.
-            let served = watching.pings_answered >= 2;
-            watching.seen.outcome = Some(if served { Outcome::Tolerated } else { Outcome::NoReaction });
-        }
+        ask_at = deadline.min(ask_at + ASK_AGAIN_EVERY);
     }
-    watching.seen
 }
 
 impl Watching<'_> {
