@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion;
@@ -145,9 +146,12 @@ pub fn run(
         .map_err(|error| RunError::Environment(format!("cannot start a runtime: {error}")))?;
     runtime.block_on(async {
         let stop = Stop::default();
-        let interrupt = tokio::spawn(raise_on_interrupt(stop.clone()));
+        // Caught from here on, and not from when the task first runs: the run may have sent something by then.
+        let interrupt = signals().map(|signals| tokio::spawn(raise_on_interrupt(stop.clone(), signals)));
         let finished = conduct(experiment, faults, observer, stop, supply.descriptors).await;
-        interrupt.abort();
+        if let Some(interrupt) = interrupt {
+            interrupt.abort();
+        }
         observer.end();
         finished
     })
@@ -162,16 +166,17 @@ fn demand(experiment: &Experiment) -> Demand {
     }
 }
 
+/// The signals that end a run; absent where they can't be caught.
+fn signals() -> Option<[Signal; 3]> {
+    Some([
+        signal(SignalKind::interrupt()).ok()?,
+        signal(SignalKind::terminate()).ok()?,
+        signal(SignalKind::hangup()).ok()?,
+    ])
+}
+
 /// The first interrupt ends the run in order; the second ends the process.
-async fn raise_on_interrupt(stop: Stop) {
-    let interrupted = |signal: tokio::signal::unix::SignalKind| tokio::signal::unix::signal(signal);
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
-        interrupted(tokio::signal::unix::SignalKind::interrupt()),
-        interrupted(tokio::signal::unix::SignalKind::terminate()),
-        interrupted(tokio::signal::unix::SignalKind::hangup()),
-    ) else {
-        return;
-    };
+async fn raise_on_interrupt(stop: Stop, [mut interrupt, mut terminate, mut hangup]: [Signal; 3]) {
     let mut before = false;
     loop {
         tokio::select! {
