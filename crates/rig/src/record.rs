@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::attempt::Case;
 use crate::ledger::LedgerCounts;
-use crate::metric::{Metric, Percentiles};
+use crate::metric::{Distribution, Metric, Percentiles};
 use crate::phase::Phase;
 use crate::verdict::Verdict;
 
@@ -62,6 +62,9 @@ pub struct Setting {
 pub struct ToolRecord {
     /// The binary's name, such as `ungraceful-double-connect`.
     pub name: String,
+    /// The mode it ran in, such as `storm`; absent for a binary that has one alone.
+    #[serde(default)]
+    pub mode: Option<String>,
     /// Its version.
     pub version: String,
     /// The commit it was built from; absent when it was built outside a checkout.
@@ -192,6 +195,11 @@ pub struct CaseRecord {
     pub examples: BTreeMap<String, Vec<u64>>,
     /// What only this fault knows about: counts by name and value.
     pub facts: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What only this fault measures, over its attempts. A name ends in its unit (`_us`, `_bytes`, `_permille`); without
+    /// one it is a count.
+    pub measures: BTreeMap<String, Distribution>,
+    /// What became of the attempts' own Application Messages, by QoS; empty when the fault sends none.
+    pub messages: BTreeMap<u8, LedgerCounts>,
     /// Why attempts did not act, with counts.
     pub troubles: BTreeMap<String, u64>,
     /// Provoking byte handed to the kernel, until the first reaction.

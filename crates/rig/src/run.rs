@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_wire::ConnectOptions;
@@ -239,6 +240,8 @@ struct Conductor<'a> {
     collector: Collector,
     reports: mpsc::Sender<Report>,
     job: Job,
+    /// Tells the workers that the fault phase has begun.
+    began_us: watch::Sender<Option<u64>>,
     begun: Record,
     witness: Witness,
     witness_proved: bool,
@@ -289,6 +292,7 @@ impl<'a> Conductor<'a> {
             live: Arc::clone(&live),
         };
         let collector = Collector::start(recorder, &begun, collector_links, reported)?;
+        let (began_us, _) = watch::channel(None);
         let job = Job {
             schedule: Arc::clone(&schedule),
             faults: Arc::clone(&faults),
@@ -317,7 +321,8 @@ impl<'a> Conductor<'a> {
             clients: Arc::new(Semaphore::new(
                 usize::try_from(experiment.clients.get()).unwrap_or(usize::MAX),
             )),
-            began_us: 0,
+            gathered: Arc::default(),
+            began_us: began_us.subscribe(),
             reports: reports.clone(),
         };
         Ok(Self {
@@ -333,6 +338,7 @@ impl<'a> Conductor<'a> {
             collector,
             reports,
             job,
+            began_us,
             begun,
             witness,
             witness_proved,
@@ -343,13 +349,18 @@ impl<'a> Conductor<'a> {
         let settings = self.experiment.phases;
         self.honest.begin();
         self.enter(Phase::Warmup, Some(settings.warmup), observer);
+        let workers = Workers::start(&self.job, self.experiment.threads)?;
         self.wait(settings.warmup, observer).await;
+        // Clients that are to be there before the fault are there in the baseline as well.
+        let gathered = Arc::clone(&self.job.gathered);
+        let all = self.experiment.threads.get();
+        self.wait_until(observer, |_now| gathered.load(Ordering::Acquire) >= all || workers.are_done()).await;
         let cpu_before = own_cpu_us();
         if self.stop.reason().is_none() {
             self.enter(Phase::Baseline, Some(settings.baseline), observer);
             self.wait(settings.baseline, observer).await;
         }
-        let worked = self.fault_phase(observer).await?;
+        let worked = self.fault_phase(workers, observer).await?;
         let (recovery_limit_us, recovery_time_us) = self.recovery_phase(observer).await;
         let cpu_us = own_cpu_us().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
         // Before and after: a witness that was proved only once may have gone deaf in between.
@@ -427,13 +438,16 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    async fn fault_phase(&mut self, observer: &mut dyn Observer) -> Result<Worked, RunError> {
-        if self.stop.reason().is_some() {
-            return Ok(Worked::default());
+    async fn fault_phase(
+        &self,
+        workers: Workers,
+        observer: &mut dyn Observer,
+    ) -> Result<Worked, RunError> {
+        if self.stop.reason().is_none() {
+            self.enter(Phase::Fault, Some(self.schedule.plan.span()), observer);
+            let began_us = self.phases.begun_us(Phase::Fault).unwrap_or_else(|| self.clock.now_us());
+            self.began_us.send_replace(Some(began_us));
         }
-        self.enter(Phase::Fault, Some(self.schedule.plan.span()), observer);
-        self.job.began_us = self.phases.begun_us(Phase::Fault).unwrap_or_else(|| self.clock.now_us());
-        let workers = Workers::start(&self.job, self.experiment.threads)?;
         self.wait_until(observer, |_now| workers.are_done()).await;
         // When the run stops, attempts still under way cure what they opened; each of their waits is bounded.
         while !workers.are_done() {

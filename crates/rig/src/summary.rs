@@ -207,7 +207,7 @@ mod tests {
     use crate::worker::Worked;
 
     fn tool() -> ToolRecord {
-        ToolRecord { name: "ungraceful-test".into(), version: "0".into(), commit: None }
+        ToolRecord { name: "ungraceful-test".into(), mode: None, version: "0".into(), commit: None }
     }
 
     fn experiment(pairs: u64) -> Experiment {
@@ -319,6 +319,8 @@ mod tests {
                 outcome: Outcome::Closed,
                 will: None,
                 facts: BTreeMap::new(),
+                measures: BTreeMap::new(),
+                messages: BTreeMap::new(),
                 trouble: None,
             });
         }

@@ -51,6 +51,8 @@ pub(crate) fn case(variant: &str, version: &str, finished: u64, sequences: &[(&s
         attempts_with_second_connack: 0,
         examples: BTreeMap::new(),
         facts: BTreeMap::new(),
+        measures: BTreeMap::new(),
+        messages: BTreeMap::new(),
         troubles: BTreeMap::new(),
         reaction_time: Percentiles::default(),
         time_to_close: Percentiles::default(),
@@ -164,6 +166,7 @@ pub(crate) fn all_holds() -> Record {
         completeness: Completeness::Complete,
         incomplete_because: None,
         tool: ToolRecord {
+            mode: None,
             name: "ungraceful-double-connect".into(),
             version: "0.1.0".into(),
             commit: Some("abc1234".into()),
