@@ -23,6 +23,7 @@ const SECRET: [&str; 4] = ["pw", "pw-file", "password", "secret"];
 #[must_use]
 pub fn reproduce_command(record: &Record, verdict: &Verdict) -> String {
     let mut words = vec![record.tool.name.clone()];
+    words.extend(record.tool.mode.clone());
     words.extend(target_words(record));
     if let Some(case) = &verdict.case {
         words.extend(["--variant".to_owned(), case.variant.clone(), "-V".to_owned(), case.version.clone()]);

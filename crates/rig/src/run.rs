@@ -79,6 +79,8 @@ pub struct Experiment {
     pub schedule: ScheduleSettings,
     /// Clients that may misbehave at the same time.
     pub clients: NonZeroU32,
+    /// Connections that one of them has at the same time, at the most.
+    pub connections_per_client: u64,
     /// Worker threads.
     pub threads: NonZeroU32,
     /// The bystanders.
@@ -161,6 +163,7 @@ pub fn run(
 fn demand(experiment: &Experiment) -> Demand {
     Demand {
         clients: u64::from(experiment.clients.get()),
+        connections_per_client: experiment.connections_per_client,
         bystander_pairs: experiment.bystanders.pairs,
         threads: u64::from(experiment.threads.get()) + 1,
         sources: experiment.target.sources.len() as u64,
@@ -438,11 +441,7 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    async fn fault_phase(
-        &self,
-        workers: Workers,
-        observer: &mut dyn Observer,
-    ) -> Result<Worked, RunError> {
+    async fn fault_phase(&self, workers: Workers, observer: &mut dyn Observer) -> Result<Worked, RunError> {
         if self.stop.reason().is_none() {
             self.enter(Phase::Fault, Some(self.schedule.plan.span()), observer);
             let began_us = self.phases.begun_us(Phase::Fault).unwrap_or_else(|| self.clock.now_us());

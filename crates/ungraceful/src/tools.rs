@@ -5,4 +5,4 @@ pub mod double_connect;
 use crate::launch::Tool;
 
 /// Every tool, in the order of the help text.
-pub const ALL: [&dyn Tool; 1] = [&double_connect::DoubleConnectTool];
+pub const ALL: [&Tool; 1] = [&double_connect::TOOL];

@@ -6,6 +6,7 @@ use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::double_connect::{ID, SECOND_CLIENT_ID};
+use crate::judging::{self, evidence_count, examples, is_v5, no_sample, of_version};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 7] = [
@@ -19,47 +20,7 @@ pub const CHECKS: [Check; 7] = [
 ];
 
 fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
-    let cases = record.cases.iter().filter(|case| case.case.fault == ID);
-    cases.filter_map(|case| Some(judge(case)?.on(&case.case))).collect()
-}
-
-fn is_v5(case: &CaseRecord) -> bool {
-    case.case.version == "5.0"
-}
-
-/// The one of two statements that has the case's version.
-fn of_version(case: &CaseRecord, v5: Statement, v311: Statement) -> Statement {
-    if is_v5(case) { v5 } else { v311 }
-}
-
-fn evidence_count(case: &CaseRecord) -> u64 {
-    [Outcome::Closed, Outcome::Reset, Outcome::Tolerated, Outcome::NoReaction]
-        .into_iter()
-        .map(|outcome| case.outcome(outcome))
-        .sum()
-}
-
-/// The attempts whose sequence of reactions `is_one`.
-fn examples(case: &CaseRecord, is_one: impl Fn(&str) -> bool) -> Vec<u64> {
-    case.examples
-        .iter()
-        .filter(|(sequence, _)| is_one(sequence))
-        .flat_map(|(_, attempts)| attempts)
-        .copied()
-        .collect()
-}
-
-fn no_sample(case: &CaseRecord) -> String {
-    let mut why: Vec<String> =
-        case.troubles.iter().map(|(trouble, count)| format!("{trouble} ({count} times)")).collect();
-    let down = case.outcome(Outcome::BrokerDown);
-    if down > 0 {
-        why.push(format!("the broker was down ({down} times)"));
-    }
-    if why.is_empty() {
-        why.push("no attempt was carried out to its end".to_owned());
-    }
-    format!("none of {} attempts tells anything: {}", case.planned, why.join("; "))
+    judging::on_each_case(record, ID, judge)
 }
 
 /// MQTT 5.0 [MQTT-3.1.0-2], MQTT 3.1.1 [MQTT-3.1.0-2]: the broker closes the connection. Violated only when it
