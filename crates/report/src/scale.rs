@@ -36,6 +36,29 @@ pub fn time(us: u64) -> String {
     }
 }
 
+/// A number of bytes with three significant digits and a decimal unit: `512 B`, `2.05 kB`, `1.50 MB`.
+#[must_use]
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if number < 1_000 {
+        return format!("{number} B");
+    }
+    // In hundredths of the unit, rounded; the unit is chosen so that fewer than 1,000 of it remain.
+    let mut unit_bytes = 1_000_u64;
+    let mut unit = 0;
+    while unit + 1 < UNITS.len() && number.saturating_add(unit_bytes / 200) / unit_bytes >= 1_000 {
+        unit_bytes *= 1_000;
+        unit += 1;
+    }
+    let hundredths = number.saturating_add(unit_bytes / 200) / (unit_bytes / 100);
+    let (whole, part) = (hundredths / 100, hundredths % 100);
+    match whole {
+        0..10 => format!("{whole}.{part:02} {}", UNITS[unit]),
+        10..100 => format!("{whole}.{} {}", part / 10, UNITS[unit]),
+        _ => format!("{} {}", count(whole), UNITS[unit]),
+    }
+}
+
 /// How many times `base_us` a time is, such as `×1.3`; absent when they are within 10 % of each other, or when there
 /// is nothing to compare with.
 #[must_use]
@@ -67,7 +90,7 @@ pub fn listed(items: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{count, counted, listed, ratio, time};
+    use super::{bytes, count, counted, listed, ratio, time};
 
     #[test]
     fn thousands_are_separated_by_commas() {
@@ -89,6 +112,13 @@ mod tests {
         let shown = [999_499, 999_500, 999_999, 9_999, 99_950].map(time);
         assert_eq!(shown, ["999 ms", "1.00 s", "1.00 s", "10.0 ms", "100 ms"]);
         assert!(time(u64::MAX).ends_with(" s"));
+    }
+
+    #[test]
+    fn bytes_have_three_significant_digits_and_a_decimal_unit() {
+        let shown = [0, 999, 1_000, 2_048, 1_500_000, 12_345_678, 999_999].map(bytes);
+        assert_eq!(shown, ["0 B", "999 B", "1.00 kB", "2.05 kB", "1.50 MB", "12.3 MB", "1.00 MB"]);
+        assert_eq!(bytes(u64::MAX), "18,446 PB");
     }
 
     #[test]

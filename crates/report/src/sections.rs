@@ -5,6 +5,7 @@ mod bystanders;
 mod cases;
 mod closing;
 mod findings;
+mod measured;
 mod opening;
 
 use ungraceful_rig::record::Record;
@@ -17,6 +18,7 @@ pub(crate) fn compose(record: &Record, context: &Context) -> Document {
     let mut document = Document::default();
     opening::section(record, &mut document);
     cases::section(record, &mut document);
+    measured::section(record, &mut document);
     bystanders::section(record, &mut document);
     findings::section(record, &mut document);
     closing::section(record, context, &mut document);
