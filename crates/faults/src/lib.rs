@@ -7,3 +7,5 @@
 pub mod connection;
 
 mod judging;
+mod outbox;
+mod peer;

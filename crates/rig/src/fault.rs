@@ -120,8 +120,21 @@ impl Stage {
         ended_at: Instant,
         first: &[u8],
     ) -> Option<WillSeen> {
+        self.await_delayed_will(watch, due, Duration::ZERO, ended_at, first).await
+    }
+
+    /// As [`Stage::await_will`], for a Will with a Will Delay Interval (MQTT 5.0 section 3.1.3.2.2): one that is not
+    /// due is waited for until that time has passed as well.
+    pub async fn await_delayed_will(
+        &self,
+        watch: &WitnessWatch,
+        due: bool,
+        delay: Duration,
+        ended_at: Instant,
+        first: &[u8],
+    ) -> Option<WillSeen> {
         // One that is not due is waited for as long as a second copy would be.
-        let deadline = ended_at + if due { self.will_wait } else { WILL_SETTLE };
+        let deadline = ended_at + delay + if due { self.will_wait } else { WILL_SETTLE };
         let is_first = |witnessed: &Witnessed| witnessed.payload == first;
         let heard = tokio::select! {
             heard = watch.settled(deadline, WILL_SETTLE, is_first) => heard,
