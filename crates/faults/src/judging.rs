@@ -57,28 +57,21 @@ pub(crate) fn no_sample(case: &CaseRecord) -> String {
     format!("none of {} attempts tells anything: {}", case.planned, why.join("; "))
 }
 
-/// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only. `is_3_1_1` tells the cases in which the
-/// connections that were watched speak 3.1.1.
-pub(crate) fn sends_no_disconnect_on_3_1_1(
-    record: &Record,
-    fault: &str,
-    is_3_1_1: impl Fn(&CaseRecord) -> bool,
-) -> Vec<Verdict> {
+/// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only. No verdict where the connections that
+/// were watched do not speak 3.1.1.
+pub(crate) fn no_disconnect_on_3_1_1(case: &CaseRecord, is_3_1_1: bool) -> Option<Verdict> {
     const CHECK: &str = "sends_no_disconnect_on_3_1_1";
-    on_each_case(record, fault, |case| {
-        if !is_3_1_1(case) {
-            return None;
-        }
-        let (sent, all): (u64, u64) = (case.disconnect_codes.values().sum(), evidence_count(case));
-        let told = format!(
-            "{sent} of {all} clients of 3.1.1 received a DISCONNECT, which 3.1.1 servers do not send"
-        );
-        Some(match (all, sent) {
-            (0, _) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
-            (_, 0) => Verdict::holds(CHECK, Force::Prose, told),
-            _ => Verdict::differs(CHECK, Force::Prose, "a DISCONNECT from the broker", told)
-                .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT"))),
-        })
+    if !is_3_1_1 {
+        return None;
+    }
+    let (sent, all): (u64, u64) = (case.disconnect_codes.values().sum(), evidence_count(case));
+    let told =
+        format!("{sent} of {all} clients of 3.1.1 received a DISCONNECT, which 3.1.1 servers do not send");
+    Some(match (all, sent) {
+        (0, _) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
+        (_, 0) => Verdict::holds(CHECK, Force::Prose, told),
+        _ => Verdict::differs(CHECK, Force::Prose, "a DISCONNECT from the broker", told)
+            .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT"))),
     })
 }
 

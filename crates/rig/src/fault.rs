@@ -19,6 +19,7 @@ use crate::ledger::LedgerCounts;
 use crate::phase::Phase;
 use crate::pulse::{Asker, Pulse};
 use crate::reaction::Outcome;
+use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
 use crate::target::{Credentials, SourceAddresses};
 use crate::witness::{Witness, WitnessWatch, Witnessed};
@@ -52,6 +53,8 @@ pub trait Fault: fmt::Debug + Send + Sync {
 /// What an attempt acts on: the broker's address, what is measured against, who is listening.
 #[derive(Clone, Debug)]
 pub struct Stage {
+    /// The run's randomness, for faults that need some of their own.
+    pub seed: Seed,
     /// Where connections go to.
     pub endpoint: Endpoint,
     /// How they are opened.
@@ -369,6 +372,7 @@ mod tests {
     /// A stage whose broker is never asked anything.
     fn stage() -> Stage {
         Stage {
+            seed: crate::seed::Seed(1),
             endpoint: Endpoint { address: ([127, 0, 0, 1], 9).into() },
             options: ConnectOptions::default(),
             sources: SourceAddresses::new(&[]),

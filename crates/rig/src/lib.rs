@@ -5,6 +5,7 @@
 //! [`run::run`] with another plan, other faults and other checks.
 
 pub mod attempt;
+pub mod backoff;
 pub mod checks;
 pub mod client;
 pub mod clock;

@@ -300,6 +300,7 @@ impl<'a> Conductor<'a> {
             schedule: Arc::clone(&schedule),
             faults: Arc::clone(&faults),
             stage: Stage {
+                seed: experiment.seed,
                 endpoint: broker.endpoint,
                 options,
                 sources: SourceAddresses::new(&experiment.target.sources),

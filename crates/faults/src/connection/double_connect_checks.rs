@@ -111,7 +111,7 @@ fn tells_protocol_error(record: &Record) -> Vec<Verdict> {
 
 /// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only.
 fn sends_no_disconnect_on_3_1_1(record: &Record) -> Vec<Verdict> {
-    judging::sends_no_disconnect_on_3_1_1(record, ID, |case| !is_v5(case))
+    on_each_case(record, |case| judging::no_disconnect_on_3_1_1(case, !is_v5(case)))
 }
 
 /// MQTT 5.0 [MQTT-3.1.2-8], MQTT 3.1.1 [MQTT-3.1.2-8]: the Will is published when the connection is closed by

@@ -9,11 +9,32 @@ use std::fmt;
 use std::str::FromStr;
 
 use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
-use ungraceful_rig::client::Client;
-use ungraceful_rig::fault::Stage;
+use ungraceful_rig::attempt::Attempt;
+use ungraceful_rig::client::{Client, NotConnected};
+use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::reaction::{Outcome, connack_code_text};
+
+pub mod dead_peer;
+pub mod duel;
+pub mod flap;
+pub mod judged;
+pub mod race;
 
 pub mod storm;
 pub mod storm_checks;
+
+/// Fact: what became of the newcomer's CONNECT, [`ACCEPTED`] or why not.
+pub const NEWCOMER: &str = "newcomer";
+/// The newcomer was accepted.
+pub const ACCEPTED: &str = "accepted";
+/// Fact: how many connections with the ClientID were alive at the end: `0`, `1`, [`TWO`] or [`MORE`], `unknown`.
+pub const ALIVE: &str = "alive";
+/// Two connections with one ClientID.
+pub const TWO: &str = "2";
+/// Several connections with one ClientID.
+pub const MORE: &str = "2 or more";
+/// Measure: CONNECT of the newcomer handed to the kernel, until its CONNACK was complete.
+pub const NEWCOMER_CONNACK: &str = "newcomer_connack_us";
 
 /// The version of the older connection and that of the newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,14 +82,6 @@ impl FromStr for VersionPair {
     }
 }
 
-/// How long the sessions of take-overs live on, where they are to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Durability {
-    /// Session Expiry Interval in seconds (MQTT 5.0), from 1. MQTT 3.1.1 knows no interval: there it means Clean
-    /// Session 0.
-    pub session_expiry_interval_s: u32,
-}
-
 /// The CONNECT of a client whose session is to outlive its connection, or not. `properties` takes those that the
 /// CONNECT then borrows.
 pub(crate) fn session_connect<'a>(
@@ -86,6 +99,33 @@ pub(crate) fn session_connect<'a>(
         },
         ..Client::honest_connect(client_id, &stage.credentials)
     }
+}
+
+/// Why a newcomer was not accepted, in words that are the same for all that met the same.
+pub(crate) fn refusal(refused: &NotConnected) -> String {
+    match refused {
+        NotConnected::Refused { version, code } => format!("CONNACK {}", connack_code_text(*version, *code)),
+        other => other.to_string(),
+    }
+}
+
+/// Nothing can be said about the broker's reaction; whether it is still there can.
+pub(crate) async fn not_acted(
+    stage: &Stage,
+    mut log: AttemptLog<'_>,
+    trouble: &str,
+    version: ProtocolVersion,
+) -> Attempt {
+    log.trouble(trouble);
+    log.connection_over();
+    let outcome = stage.confirm(Outcome::NotActed, None, version).await;
+    log.concluded(outcome);
+    log.end()
+}
+
+pub(crate) fn interrupted(mut log: AttemptLog<'_>) -> Attempt {
+    log.concluded(Outcome::Interrupted);
+    log.end()
 }
 
 #[cfg(test)]

@@ -7,16 +7,21 @@ use ungraceful_faults::connection::takeover::VersionPair;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::error::Mistake;
 
+use crate::cli::common::TIME_MAX;
 use crate::cli::given::{Given, Readable, Time};
 use crate::launch::Tool;
 
+mod dead_peer;
+mod duel;
+mod flap;
+mod race;
 mod storm;
 
 /// The tool.
 pub const TOOL: Tool = Tool {
     name: "ungraceful-takeover",
     question: "What happens when clients come back before the broker noticed that they were gone (same ClientID)?",
-    modes: &[&storm::Storm],
+    modes: &[&storm::Storm, &duel::Duel, &dead_peer::DeadPeer, &race::Race, &flap::Flap],
 };
 
 /// The versions of the older connection and of the newcomer.
@@ -77,6 +82,19 @@ impl Readable for VersionPair {
     fn read(text: &str) -> Result<Self, String> {
         text.parse()
     }
+}
+
+/// A time above 0; absent, with the mistake told, when it is none.
+fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+    let Time(time) = given.take(flag, mistakes)?;
+    if time.is_zero() || time > TIME_MAX {
+        mistakes.push(Mistake::new(
+            flag,
+            format!("{time:?} must be above 0 and at most 24h; give one such as 10s"),
+        ));
+        return None;
+    }
+    Some(time)
 }
 
 /// A time as the whole seconds that MQTT counts in, from 1; absent, with the mistake told, when it is none.

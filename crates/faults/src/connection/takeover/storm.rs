@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant as TokioInstant, sleep_until};
@@ -14,19 +14,20 @@ use ungraceful_rig::attempt::{Attempt, Case, Fact};
 use ungraceful_rig::client::{Accepted, NotConnected};
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Watch, observe};
-use ungraceful_rig::reaction::{Outcome, connack_code_text};
+use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
-use super::{VersionPair, session_connect};
+use super::{
+    ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, interrupted, not_acted, refusal,
+    session_connect,
+};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, discard_session};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "takeover-storm";
 
-/// Facts, by name: what the newcomer was told.
-pub const NEWCOMER: &str = "newcomer";
 /// Session Present in the newcomer's CONNACK: `yes` or `no`.
 pub const SESSION_PRESENT: &str = "session_present";
 /// Whether messages in flight were sent again on the resumed session: `all`, `some`, `none`.
@@ -41,18 +42,12 @@ pub const QUEUED: &str = "queued";
 pub const REPEATED: &str = "repeated";
 /// Whether messages of the session that was to be discarded came: `none`, `some`.
 pub const LEFT_OVER: &str = "left_over";
-/// How many connections with the ClientID were alive at the end: `0`, `1`, `2`, or `unknown`.
-pub const ALIVE: &str = "alive";
 /// The value of a fact that is as it should be, or the opposite.
 pub const YES: &str = "yes";
 /// See [`YES`].
 pub const NO: &str = "no";
 /// No session was to be expected.
 pub const NOT_OWED: &str = "not owed";
-/// The newcomer was accepted.
-pub const ACCEPTED: &str = "accepted";
-/// Measure: CONNECT of the newcomer handed to the kernel, until its CONNACK was complete.
-pub const NEWCOMER_CONNACK: &str = "newcomer_connack_us";
 
 /// Application Message of the older connection's Will.
 const OLD_WILL: &[u8] = b"will of the older connection";
@@ -260,7 +255,12 @@ impl Storm {
             }
         };
         log.provoked(connect_sent.at);
-        let watch = Watch { provoked_at: connect_sent.at, within: stage.reaction_timeout, connacks_due: 0 };
+        let watch = Watch {
+            provoked_at: connect_sent.at,
+            within: stage.reaction_timeout,
+            connacks_due: 0,
+            subscribed: true,
+        };
         let (topic, in_flight, unreleased) = (&old.topic, &old.in_flight, old.unreleased);
         let outbox = &mut old.outbox;
         let look = stage.unless_stopped(self.look_at_newcomer(
@@ -282,7 +282,7 @@ impl Storm {
         let newcomer = match newcomer {
             Some(Ok(newcomer)) => Some(newcomer),
             Some(Err(refused)) => {
-                log.fact(NEWCOMER, Fact::Word(told(&refused)));
+                log.fact(NEWCOMER, Fact::Word(refusal(&refused)));
                 None
             }
             None => None,
@@ -290,24 +290,40 @@ impl Storm {
         if let Some(newcomer) = &newcomer {
             self.tell(&mut log, &old, newcomer, outcome);
         }
-        let resumed = newcomer.as_ref().is_some_and(|newcomer| newcomer.accepted.session_present);
-        if let (Some(watch), true, true) = (will, outcome.is_evidence(), newcomer.is_some()) {
+        if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
-            // A session that was not resumed, though it should have been, makes the delayed Will due.
-            let due = outcome.is_ended() && (self.situation.will_is_due() || !resumed);
-            let delay = match self.situation.will_delay {
-                true => Duration::from_secs(self.will_delay_interval_s.into()),
-                false => Duration::ZERO,
-            };
-            if let Some(seen) = stage.await_delayed_will(&watch, due, delay, ended_at, OLD_WILL).await {
-                log.will(seen);
-            }
+            self.await_will(stage, &mut log, &watch, newcomer, ended_at).await;
         }
         match newcomer {
             Some(newcomer) => newcomer.peer.leave_nothing(stage, &client_id).await,
             None => discard_session(stage, self.versions.new, &client_id).await,
         }
         log.end()
+    }
+
+    /// Waits for the older connection's Will, which is due or not as the session goes.
+    async fn await_will(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        watch: &WitnessWatch,
+        newcomer: &Newcomer,
+        ended_at: Instant,
+    ) {
+        let outcome = log.so_far().outcome;
+        if !outcome.is_evidence() {
+            return;
+        }
+        // A session that was not resumed, though it should have been, makes the delayed Will due.
+        let goes_on = newcomer.accepted.session_present;
+        let due = outcome.is_ended() && (self.situation.will_is_due() || !goes_on);
+        let delay = match self.situation.will_delay {
+            true => Duration::from_secs(self.will_delay_interval_s.into()),
+            false => Duration::ZERO,
+        };
+        if let Some(seen) = stage.await_delayed_will(watch, due, delay, ended_at, OLD_WILL).await {
+            log.will(seen);
+        }
     }
 
     /// Leaves no session behind that outlives its client.
@@ -602,30 +618,4 @@ async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, 
             }
         }
     }
-}
-
-fn told(refused: &NotConnected) -> String {
-    match refused {
-        NotConnected::Refused { version, code } => format!("CONNACK {}", connack_code_text(*version, *code)),
-        other => other.to_string(),
-    }
-}
-
-/// Nothing can be said about the broker's reaction; whether it is still there can.
-pub(crate) async fn not_acted(
-    stage: &Stage,
-    mut log: AttemptLog<'_>,
-    trouble: &str,
-    version: ProtocolVersion,
-) -> Attempt {
-    log.trouble(trouble);
-    log.connection_over();
-    let outcome = stage.confirm(Outcome::NotActed, None, version).await;
-    log.concluded(outcome);
-    log.end()
-}
-
-pub(crate) fn interrupted(mut log: AttemptLog<'_>) -> Attempt {
-    log.concluded(Outcome::Interrupted);
-    log.end()
 }

@@ -2,28 +2,22 @@
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::{
-    Statement, V5_3_1_2_4, V5_3_1_2_5, V5_3_1_3_9, V5_3_1_4_3, V5_3_2_2_2, V5_3_3_1_1, V5_4_3_3_10,
-    V5_4_4_0_1, V5_4_5_0_1, V311_3_1_2_4, V311_3_1_2_6, V311_3_1_2_8, V311_3_1_4_2, V311_3_2_2_1,
-    V311_3_3_1_1, V311_4_3_3_2, V311_4_4_0_1,
+    Statement, V5_3_1_2_4, V5_3_1_2_5, V5_3_1_3_9, V5_3_2_2_2, V5_3_3_1_1, V5_4_3_3_10, V5_4_4_0_1,
+    V5_4_5_0_1, V311_3_1_2_4, V311_3_1_2_6, V311_3_1_2_8, V311_3_2_2_1, V311_3_3_1_1, V311_4_3_3_2,
+    V311_4_4_0_1,
 };
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::record::Record;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::VersionPair;
+use super::judged::TakeOver;
 use super::storm::{
-    ACCEPTED, ALIVE, DUP, ID, IDENTIFIERS, LEFT_OVER, NEWCOMER, NO, QUEUED, REPEATED, SENT_AGAIN,
-    SESSION_PRESENT, Situation, YES,
+    DUP, ID, IDENTIFIERS, LEFT_OVER, NO, QUEUED, REPEATED, SENT_AGAIN, SESSION_PRESENT, Situation, YES,
 };
-use crate::judging::{self, DueWills, due_wills, evidence_count, examples, no_sample};
+use crate::judging::{self, DueWills, due_wills};
 
-/// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 11] = [
-    closes_the_older_connection,
-    accepts_the_newcomer,
-    leaves_one_connection,
-    tells_session_taken_over,
-    sends_no_disconnect_on_3_1_1,
+/// The checks that only a storm has, in the order in which they are reported.
+pub const CHECKS: [Check; 6] = [
     starts_a_new_session,
     resumes_the_session,
     sends_again_what_was_in_flight,
@@ -34,161 +28,32 @@ pub const CHECKS: [Check; 11] = [
 
 /// A case with what its names say.
 struct Told<'a> {
-    case: &'a CaseRecord,
     situation: Situation,
     versions: VersionPair,
+    of: TakeOver<'a>,
 }
 
 impl Told<'_> {
     /// The statement of the version that the newcomer's CONNECT was made in.
     fn of_newcomer(&self, v5: Statement, v311: Statement) -> Statement {
-        match self.versions.new {
-            ProtocolVersion::V5 => v5,
-            ProtocolVersion::V3_1_1 => v311,
-        }
+        self.of.of_newcomer(v5, v311)
     }
 
     fn count(&self, fact: &str, value: &str) -> u64 {
-        self.case.fact(fact, value)
+        self.of.count(fact, value)
     }
 
     /// Attempts that tell the fact at all.
     fn all(&self, fact: &str) -> u64 {
-        self.case.facts.get(fact).map_or(0, |counts| counts.values().sum())
+        self.of.all(fact)
     }
 }
 
 fn on_each_case(record: &Record, judge: impl Fn(&Told<'_>) -> Option<Verdict>) -> Vec<Verdict> {
     judging::on_each_case(record, ID, |case| {
         let situation = Situation::named(&case.case.variant)?;
-        let versions = case.case.version.parse().ok()?;
-        judge(&Told { case, situation, versions })
-    })
-}
-
-fn inconclusive_without_newcomer(check: &str, force: Force, told: &Told<'_>) -> Verdict {
-    let refused = told.all(NEWCOMER).saturating_sub(told.count(NEWCOMER, ACCEPTED));
-    let why = if refused > 0 {
-        format!("the broker accepted none of the newcomers ({refused} refused or not answered)")
-    } else {
-        no_sample(told.case)
-    };
-    Verdict::inconclusive(check, force, why)
-}
-
-/// MQTT 5.0 [MQTT-3.1.4-3], MQTT 3.1.1 [MQTT-3.1.4-2]: the older connection is closed. Violated only when it was
-/// proved to be served on beside a newcomer that was accepted.
-fn closes_the_older_connection(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "closes_the_older_connection";
-    on_each_case(record, |told| {
-        let case = told.case;
-        let statement = told.of_newcomer(V5_3_1_4_3, V311_3_1_4_2);
-        let both = told.count(ALIVE, "2");
-        let (silent, down) = (case.outcome(Outcome::NoReaction), case.outcome(Outcome::BrokerDown));
-        let all = evidence_count(case);
-        let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
-        let verdict = if both > 0 {
-            let evidence = format!(
-                "{both} of {all} older connections were served on beside the newcomer with the same ClientID: both were \
-                 answered PINGREQ until the deadline"
-            );
-            Verdict::violated(CHECK, statement, evidence)
-                .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
-        } else if told.count(NEWCOMER, ACCEPTED) == 0 {
-            inconclusive_without_newcomer(CHECK, Force::Must, told)
-        } else if silent > 0 {
-            let evidence = format!(
-                "{silent} of {all} older connections were neither closed nor served until the deadline; a longer \
-                 --reaction-timeout may tell"
-            );
-            Verdict::inconclusive(CHECK, Force::Must, evidence)
-                .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
-        } else if ended == 0 || down > 0 {
-            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
-        } else {
-            let evidence = format!("the broker closed {ended} of {all} older connections");
-            Verdict::holds(CHECK, Force::Must, evidence)
-        };
-        Some(verdict.citing(statement))
-    })
-}
-
-/// No numbered statement: a broker may refuse any CONNECT. The client that comes back is the one that is in need.
-fn accepts_the_newcomer(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "accepts_the_newcomer";
-    on_each_case(record, |told| {
-        let (all, accepted) = (told.all(NEWCOMER), told.count(NEWCOMER, ACCEPTED));
-        let evidence = format!("{accepted} of {all} newcomers were accepted");
-        Some(match all {
-            0 => Verdict::inconclusive(CHECK, Force::Prose, no_sample(told.case)),
-            _ if accepted == all => Verdict::holds(CHECK, Force::Prose, evidence),
-            _ => {
-                let others = told.case.facts.get(NEWCOMER).into_iter().flatten();
-                let others: Vec<String> = others
-                    .filter(|(value, _)| *value != ACCEPTED)
-                    .map(|(value, count)| format!("{value} (×{count})"))
-                    .collect();
-                Verdict::differs(CHECK, Force::Prose, others.join(", "), evidence)
-            }
-        })
-    })
-}
-
-/// No numbered statement but that of [`closes_the_older_connection`]: of two connections with one ClientID the newer
-/// one is left, and not none.
-fn leaves_one_connection(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "leaves_one_connection";
-    on_each_case(record, |told| {
-        let count = |value| told.count(ALIVE, value);
-        let (none, one, both) = (count("0"), count("1"), count("2"));
-        let evidence =
-            format!("{one} ClientIDs ended with one live connection, {none} with none, {both} with two");
-        Some(if none + one + both == 0 {
-            inconclusive_without_newcomer(CHECK, Force::Prose, told)
-        } else if none + both > 0 {
-            let note = format!("{} ClientIDs without exactly one live connection", none + both);
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
-        } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
-        })
-    })
-}
-
-/// MQTT 5.0 section 3.1.4 (prose): the older client is told 0x8E before it is cut.
-fn tells_session_taken_over(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "tells_session_taken_over";
-    on_each_case(record, |told| {
-        if told.versions.old != ProtocolVersion::V5 {
-            return None;
-        }
-        let (case, all) = (told.case, evidence_count(told.case));
-        if all == 0 || told.count(NEWCOMER, ACCEPTED) == 0 {
-            return Some(inconclusive_without_newcomer(CHECK, Force::Prose, told));
-        }
-        let expected = case.disconnect_codes.get(&0x8E).copied().unwrap_or(0);
-        let evidence =
-            format!("{expected} of {all} older clients received DISCONNECT 0x8E (Session taken over)");
-        let others: Vec<String> = case
-            .disconnect_codes
-            .iter()
-            .filter(|(code, _)| **code != 0x8E)
-            .map(|(code, count)| format!("DISCONNECT 0x{code:02X} ({count} times)"))
-            .collect();
-        Some(if !others.is_empty() {
-            Verdict::differs(CHECK, Force::Prose, others.join(", "), evidence)
-        } else if expected == 0 {
-            Verdict::differs(CHECK, Force::Prose, "no DISCONNECT tells the older client why", evidence)
-        } else if expected < all {
-            Verdict::differs(CHECK, Force::Prose, "not every older client was told the reason", evidence)
-        } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
-        })
-    })
-}
-
-fn sends_no_disconnect_on_3_1_1(record: &Record) -> Vec<Verdict> {
-    judging::sends_no_disconnect_on_3_1_1(record, ID, |case| {
-        case.case.version.parse::<VersionPair>().is_ok_and(|pair| pair.old == ProtocolVersion::V3_1_1)
+        let of = TakeOver::of(case)?;
+        judge(&Told { situation, versions: of.versions, of })
     })
 }
 
@@ -209,7 +74,7 @@ fn starts_a_new_session(record: &Record) -> Vec<Verdict> {
              messages of the older session"
         );
         Some(if all == 0 {
-            inconclusive_without_newcomer(CHECK, Force::Must, told).citing(discards)
+            told.of.no_newcomer(CHECK, Force::Must).citing(discards)
         } else if left_over > 0 {
             Verdict::violated(CHECK, discards, evidence)
         } else if present > 0 {
@@ -240,7 +105,7 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
             told.all(QUEUED) - without_queue
         );
         Some(if all == 0 {
-            inconclusive_without_newcomer(CHECK, Force::Must, told).citing(statement)
+            told.of.no_newcomer(CHECK, Force::Must).citing(statement)
         } else if absent > 0 {
             Verdict::violated(CHECK, statement, evidence)
         } else if without_queue > 0 && told.versions.new == ProtocolVersion::V5 {
@@ -353,7 +218,7 @@ fn treats_the_will_as_the_session(record: &Record) -> Vec<Verdict> {
             Some(statement) => verdict.citing(statement),
             None => verdict,
         };
-        let Some(will) = told.case.will.as_ref() else {
+        let Some(will) = told.of.case.will.as_ref() else {
             let why = if witness_proved {
                 "no Will could be waited for"
             } else {

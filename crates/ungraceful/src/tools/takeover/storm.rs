@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_faults::connection::takeover::judged;
 use ungraceful_faults::connection::takeover::storm::{self, Situation};
 use ungraceful_faults::connection::takeover::storm_checks::CHECKS;
 use ungraceful_mqtt::ProtocolVersion;
@@ -145,6 +146,6 @@ impl Mode for Storm {
     }
 
     fn checks(&self) -> Vec<Check> {
-        CHECKS.to_vec()
+        [judged::CHECKS.to_vec(), CHECKS.to_vec()].concat()
     }
 }
