@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::server::{ConnectionId, Server};
 
 /// How many orders may wait for a Client that does not read. The reader stops before its answers could overflow it.
-const ORDERS_MAX: usize = 65_536;
+const ORDERS_MAX: usize = 1 << 18;
 /// How many answers one read can bring about at most: the shortest packet has two bytes.
 const ANSWERS_MAX: usize = READ_MAX / 2;
 const READ_MAX: usize = 16_384;
@@ -75,6 +75,8 @@ enum Written {
     Fin,
     /// The Client is gone.
     Failed,
+    /// The Client took nothing for too long.
+    Stalled,
 }
 
 /// Takes a connection in, which is done when this returns, and serves it to its end, which the future does. In two
@@ -108,7 +110,8 @@ async fn converse(
     orders: mpsc::Receiver<Order>,
 ) {
     let reading = read_all(stream, id, server, link);
-    let writing = write_all(stream, orders, &link.waiting);
+    let stall_max = server.borrow().stall_max();
+    let writing = write_all(stream, orders, &link.waiting, stall_max);
     tokio::pin!(reading, writing);
     tokio::select! {
         () = &mut reading => {
@@ -120,6 +123,11 @@ async fn converse(
                 let _ = timeout(LINGER, reading).await;
             }
             Written::Failed => server.borrow_mut().lost(id),
+            Written::Stalled => {
+                server.borrow_mut().reset(id);
+                // Fails only on a connection that is gone.
+                let _ = stream.set_zero_linger();
+            }
         },
     }
 }
@@ -162,7 +170,12 @@ async fn read_some(stream: &TcpStream, chunk: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-async fn write_all(stream: &TcpStream, mut orders: mpsc::Receiver<Order>, waiting: &Cell<usize>) -> Written {
+async fn write_all(
+    stream: &TcpStream,
+    mut orders: mpsc::Receiver<Order>,
+    waiting: &Cell<usize>,
+    stall_max: Option<Duration>,
+) -> Written {
     let mut batch = Vec::new();
     loop {
         let mut next = orders.recv().await;
@@ -177,8 +190,12 @@ async fn write_all(stream: &TcpStream, mut orders: mpsc::Receiver<Order>, waitin
             }
             next = if is_last || batch.len() >= WRITE_MAX { None } else { orders.try_recv().ok() };
         }
-        if write_batch(stream, &batch).await.is_err() {
-            return Written::Failed;
+        match write_batch(stream, &batch, stall_max).await {
+            Ok(()) => {}
+            Err(error) if stall_max.is_some() && error.kind() == io::ErrorKind::TimedOut => {
+                return Written::Stalled;
+            }
+            Err(_) => return Written::Failed,
         }
         batch.clear();
         if is_last {
@@ -190,9 +207,13 @@ async fn write_all(stream: &TcpStream, mut orders: mpsc::Receiver<Order>, waitin
     }
 }
 
-async fn write_batch(stream: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
+/// Writes all of it; an error of kind `TimedOut` tells that the socket took nothing for as long as it may.
+async fn write_batch(stream: &TcpStream, mut rest: &[u8], stall_max: Option<Duration>) -> io::Result<()> {
     while !rest.is_empty() {
-        stream.writable().await?;
+        match stall_max {
+            None => stream.writable().await?,
+            Some(limit) => timeout(limit, stream.writable()).await.map_err(io::Error::from)??,
+        }
         match stream.try_write(rest) {
             Ok(count) => rest = &rest[count..],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

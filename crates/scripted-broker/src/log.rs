@@ -2,6 +2,7 @@
 //!
 //! The broker's thread writes, any other reads or waits. It is bounded; what did not fit is counted.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +34,13 @@ pub enum Event {
         connection: u64,
         /// The ClientID in it; absent when the packet could not be read.
         client_id: Option<String>,
+    },
+    /// A CONNECT came with a ClientID that another connection had: what happened to either is the policy's business.
+    TakeOver {
+        /// The number of the connection that had the ClientID.
+        connection: u64,
+        /// The number of the newcomer.
+        by: u64,
     },
     /// A DISCONNECT came.
     Disconnect {
@@ -66,6 +74,17 @@ pub enum EndedBy {
     Broker,
 }
 
+/// How many PUBLISHes one connection had.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Traffic {
+    /// How many came, those that were refused or sent again included.
+    pub received: u64,
+    /// How many were sent, those that were sent again included; a PUBREL that was sent again counts as well.
+    pub sent: u64,
+    /// How many QoS 1 and QoS 2 deliveries were outstanding at most.
+    pub outstanding_most: usize,
+}
+
 /// What a broker has seen so far.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Log {
@@ -76,6 +95,9 @@ pub struct Log {
     /// How many deliveries were dropped because a subscriber reads too slowly or takes no packets so large: not those
     /// that a policy lost.
     pub dropped: u64,
+    /// The PUBLISHes of each connection that had some, by its number; those of connections numbered from
+    /// [`EVENTS_MAX`] on are left out.
+    pub traffic: BTreeMap<u64, Traffic>,
 }
 
 impl Log {
@@ -90,6 +112,16 @@ impl Log {
             Event::Connect { client_id, .. } => Some(client_id.as_str()),
             _ => None,
         })
+    }
+
+    /// How many take-overs there were, as far as the events go.
+    pub fn take_overs(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::TakeOver { .. })).count()
+    }
+
+    /// The PUBLISHes of one connection.
+    pub fn traffic_of(&self, connection: u64) -> Traffic {
+        self.traffic.get(&connection).copied().unwrap_or_default()
     }
 
     /// How many second CONNECTs came, as far as the events go; third ones count as well.
@@ -117,6 +149,24 @@ impl SharedLog {
     pub(crate) fn note_dropped(&self) {
         self.lock().dropped += 1;
         self.0.1.notify_all();
+    }
+
+    pub(crate) fn note_publish(&self, connection: u64) {
+        self.note_traffic(connection, |traffic| traffic.received += 1);
+    }
+
+    pub(crate) fn note_sent(&self, connection: u64, outstanding: usize) {
+        self.note_traffic(connection, |traffic| {
+            traffic.sent += 1;
+            traffic.outstanding_most = traffic.outstanding_most.max(outstanding);
+        });
+    }
+
+    fn note_traffic(&self, connection: u64, change: impl FnOnce(&mut Traffic)) {
+        if connection < EVENTS_MAX as u64 {
+            change(self.lock().traffic.entry(connection).or_default());
+            self.0.1.notify_all();
+        }
     }
 
     pub(crate) fn snapshot(&self) -> Log {
