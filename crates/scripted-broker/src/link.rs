@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::server::{ConnectionId, Server};
 
@@ -26,6 +26,8 @@ const WRITE_MAX: usize = 65_536;
 /// How long a connection is still read after the FIN. Closing it with unread bytes would send an RST, which can
 /// overtake the last packet in the Client's kernel.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a Client has for reading what was sent before the FIN. One that does not read must be closed as well.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 enum Order {
     Bytes(Vec<u8>),
@@ -39,6 +41,7 @@ pub(crate) struct Link {
     /// The bytes in the orders that were not taken up yet.
     waiting: Rc<Cell<usize>>,
     reset: Rc<Notify>,
+    closing: Rc<Notify>,
 }
 
 impl Link {
@@ -58,6 +61,7 @@ impl Link {
 
     /// Has the connection closed by FIN behind the bytes that wait.
     pub(crate) fn close(&self) {
+        self.closing.notify_one();
         if self.orders.try_send(Order::Fin).is_err() {
             self.reset();
         }
@@ -83,7 +87,7 @@ enum Written {
 /// steps, so that whoever resets all connections finds those that have not been served yet.
 pub(crate) fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Future<Output = ()> {
     let (orders, taken_up) = mpsc::channel(ORDERS_MAX);
-    let link = Link { orders, waiting: Rc::default(), reset: Rc::default() };
+    let link = Link { orders, waiting: Rc::default(), reset: Rc::default(), closing: Rc::default() };
     // What is gone already will show in the first read.
     let _ = stream.set_nodelay(true);
     let id = server.borrow_mut().accept(link.clone());
@@ -129,7 +133,17 @@ async fn converse(
                 let _ = stream.set_zero_linger();
             }
         },
+        () = overdue(link) => {
+            // Fails only on a connection that is gone.
+            let _ = stream.set_zero_linger();
+        }
     }
+}
+
+/// Returns when a FIN could not be sent for too long.
+async fn overdue(link: &Link) {
+    link.closing.notified().await;
+    sleep(CLOSE_MAX).await;
 }
 
 async fn read_all(stream: &TcpStream, id: ConnectionId, server: &RefCell<Server>, link: &Link) {

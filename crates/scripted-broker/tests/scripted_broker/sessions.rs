@@ -13,13 +13,13 @@ fn conforming() -> ScriptedBroker {
 const AN_HOUR: &[Property<'static>] = &[Property::SessionExpiryInterval(3600)];
 
 /// A CONNECT whose session outlives the connection.
-fn lasting(version: ProtocolVersion, clean_start: bool) -> Connect<'static> {
+pub(crate) fn lasting(version: ProtocolVersion, clean_start: bool) -> Connect<'static> {
     let properties = if version == V5 { AN_HOUR.into() } else { Properties::NONE };
     Connect { clean_start, properties, ..Connect::new("client") }
 }
 
 /// In MQTT 3.1.1 the only session that lasts is one without Clean Session.
-fn first_of_lasting(version: ProtocolVersion) -> Connect<'static> {
+pub(crate) fn first_of_lasting(version: ProtocolVersion) -> Connect<'static> {
     lasting(version, version == V5)
 }
 
