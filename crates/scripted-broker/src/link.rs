@@ -27,7 +27,7 @@ const WRITE_MAX: usize = 65_536;
 /// overtake the last packet in the Client's kernel.
 const LINGER: Duration = Duration::from_secs(1);
 /// How long a Client has for reading what was sent before the FIN. One that does not read must be closed as well.
-const CLOSE_MAX: Duration = Duration::from_secs(10);
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 enum Order {
     Bytes(Vec<u8>),

@@ -170,7 +170,7 @@ fn mqtt_3_1_1_has_no_quota_to_leak() {
 
 #[test]
 fn late_pubacks_come_late_and_in_order() {
-    let late = Duration::from_millis(200);
+    let late = Duration::from_millis(600);
     let broker = broker_with(Flow::default(), Pubacks::Late(late));
     let mut client = connected(&broker);
     let took = time_of(|| {

@@ -113,6 +113,20 @@ fn a_session_expires_after_its_interval() {
 }
 
 #[test]
+fn the_expiry_of_a_session_is_nothing_to_the_next_one_of_its_client() {
+    let broker = conforming();
+    for expiry_s in [1, 3600] {
+        let properties = [Property::SessionExpiryInterval(expiry_s)];
+        let connect = Connect { properties: properties.as_slice().into(), ..lasting(V5, true) };
+        let mut client = RawClient::connected_with(&broker, V5, &connect, 0);
+        client.send(&[0xE0, 0]);
+        client.expect_fin();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    RawClient::connected_with(&broker, V5, &lasting(V5, false), 1).expect_service();
+}
+
+#[test]
 fn disconnect_can_set_the_session_expiry_interval_but_not_raise_it_from_zero() {
     let broker = conforming();
     let mut client = RawClient::connected_with(&broker, V5, &lasting(V5, true), 0);
