@@ -107,12 +107,12 @@ impl Server {
         connection.backlog = Vec::new();
         let client_id = std::mem::take(&mut connection.client_id);
         self.log.note(Event::Ended { connection: id, by });
-        let is_over = self.detach(id, &client_id);
+        self.detach(id, &client_id);
         let copies = self.will_copies(farewell);
         if let Some(will) = will
             && copies > 0
         {
-            self.settle_will(id, &client_id, will, copies, is_over);
+            self.settle_will(id, &client_id, will, copies);
         }
     }
 
@@ -153,21 +153,15 @@ impl Server {
     }
 
     /// Publishes a Will, or has it wait in the session for its delay or the session's end.
-    fn settle_will(
-        &mut self,
-        id: ConnectionId,
-        client_id: &str,
-        will: LastWill,
-        copies: usize,
-        is_over: bool,
-    ) {
+    fn settle_will(&mut self, id: ConnectionId, client_id: &str, will: LastWill, copies: usize) {
         let waiting = WaitingWill { connection: id, message: will.message, copies };
-        let is_due = is_over || will.delay.is_zero() || self.script.wills == Wills::IgnoreDelay;
+        let is_due = will.delay.is_zero() || self.script.wills == Wills::IgnoreDelay;
         match self.sessions.get_mut(client_id) {
             Some(session) if !is_due => {
                 session.will = Some(waiting);
                 self.timers.add(Instant::now() + will.delay, Later::PublishWill(client_id.to_owned(), id));
             }
+            // It is due, or there is no session any more in which it could wait.
             _ => self.publish_will(client_id, &waiting),
         }
     }

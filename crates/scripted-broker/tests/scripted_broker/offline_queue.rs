@@ -1,10 +1,12 @@
 //! Each policy for the queue of a session without a connection, in both versions.
 
+use std::num::NonZeroU16;
+
 use ungraceful_mqtt::ProtocolVersion::V5;
-use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
 use ungraceful_scripted_broker::{OfflineQueue, Script, ScriptedBroker};
 
-use crate::raw_client::RawClient;
+use crate::raw_client::{RawClient, encoded};
 use crate::sessions::{first_of_lasting, lasting};
 
 /// Four messages come for a subscriber that is away; tells what it gets when it is back. The second one is the first
@@ -74,6 +76,39 @@ fn refuse_tells_the_publisher_where_the_version_can() {
         let refused: &[u8] = if version == V5 { &[3, 4] } else { &[] };
         assert_eq!(queued("refuse-over-2", version, refused), ["1", "2"]);
     }
+}
+
+#[test]
+fn what_was_refused_needs_no_quota_and_can_be_sent_again() {
+    let script = Script {
+        offline_queue: "refuse-over-1".parse().expect("a name of the list"),
+        receive_maximum: NonZeroU16::new(1),
+        ..Script::default()
+    };
+    let broker = ScriptedBroker::start(script);
+    let connack = |session_present| [0x20, 10, session_present, 0, 7, 0x21, 0, 1, 0x29, 0, 0x2A, 0];
+    let connected = |connect: Connect<'_>, session_present| {
+        let mut client = RawClient::open(&broker, V5);
+        client.send(&encoded(V5, &Packet::Connect(connect)));
+        client.expect(&connack(session_present));
+        client
+    };
+    let mut client = connected(lasting(V5, true), 0);
+    client.subscribe("t", QoS::ExactlyOnce);
+    client.send(&[0xE0, 0]);
+    client.expect_fin();
+    let mut publisher = connected(Connect::new("publisher"), 0);
+    publisher.publish("t", "1", QoS::AtLeastOnce);
+    publisher.expect(&[0x40, 2, 0, 7]);
+    publisher.publish("t", "2", QoS::ExactlyOnce);
+    publisher.expect(&[0x50, 3, 0, 7, 0x97]);
+    publisher.send(&[0x34, 7, 0, 1, b't', 0, 8, 0, b'2']);
+    publisher.expect(&[0x50, 3, 0, 8, 0x97]);
+    let mut client = connected(lasting(V5, false), 1);
+    assert_eq!(client.next_payload(), "1");
+    publisher.publish("t", "2", QoS::ExactlyOnce);
+    publisher.expect(&[0x50, 2, 0, 7]);
+    assert_eq!(client.next_payload(), "2");
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
-use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
 use ungraceful_scripted_broker::{EndedBy, Event, Script, ScriptedBroker, TakeOver};
 
-use crate::raw_client::{PATIENCE, RawClient, connack, connect, time_of};
+use crate::raw_client::{PATIENCE, RawClient, connack, connect, encoded, time_of};
 use crate::sessions::{first_of_lasting, lasting};
 
 const WAIT: Duration = Duration::from_millis(300);
@@ -173,7 +173,7 @@ fn newcomer_waits_for_its_connack() {
         let mut publisher = RawClient::connected(&broker, version, "publisher");
         let again = lasting(version, false);
         let took = time_of(|| {
-            new.send(&crate::raw_client::encoded(version, &ungraceful_mqtt::Packet::Connect(again)));
+            new.send(&encoded(version, &Packet::Connect(again)));
             old.expect(&disconnect(version, 0x8E));
             old.expect_fin();
             // What it sends meanwhile is answered behind the CONNACK.
@@ -195,6 +195,16 @@ fn newcomer_waits_for_its_connack() {
 fn newcomer_waits_only_when_there_is_somebody_to_take_over() {
     let broker = broker_with(TakeOver::NewcomerWaits(Duration::from_secs(600)));
     RawClient::connected(&broker, V3_1_1, "client").expect_service();
+}
+
+#[test]
+fn a_newcomer_that_has_waited_is_held_to_its_keep_alive() {
+    let broker = broker_with(TakeOver::NewcomerWaits(WAIT));
+    let _old = RawClient::connected(&broker, V5, "client");
+    let connect = Connect { keep_alive_s: 1, ..Connect::new("client") };
+    let mut new = RawClient::connected_with(&broker, V5, &connect, 0);
+    new.expect(&[0xE0, 2, 0x8D, 0]);
+    new.expect_fin();
 }
 
 #[test]
