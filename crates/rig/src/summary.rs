@@ -241,7 +241,7 @@ mod tests {
             output: "nowhere".into(),
             attempts_max: 1,
             slip_limit: Duration::from_millis(20),
-            broker_pid: None,
+            watch: crate::watch::WatchSettings::default(),
             checks: Vec::new(),
         }
     }
@@ -284,6 +284,8 @@ mod tests {
             reaction_time: Percentiles::default(),
             bystanders: None,
             witness: None,
+            broker_resources: None,
+            broker_log: None,
             generator: GeneratorRecord {
                 schedule_slip: Percentiles::default(),
                 loop_lag: Percentiles::default(),

@@ -195,6 +195,8 @@ pub(crate) fn all_holds() -> Record {
         reaction_time: times(1_323, 215),
         bystanders: Some(bystanders()),
         witness: Some(WitnessRecord { proved: true, unexpected: 0 }),
+        broker_resources: None,
+        broker_log: None,
         generator: GeneratorRecord {
             schedule_slip: times(1_900, 70),
             loop_lag: times(1_100, 150),

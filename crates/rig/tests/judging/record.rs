@@ -40,6 +40,8 @@ pub(crate) fn empty_record() -> Record {
         reaction_time: Percentiles::default(),
         bystanders: None,
         witness: None,
+        broker_resources: None,
+        broker_log: None,
         generator: GeneratorRecord {
             schedule_slip: Percentiles::default(),
             loop_lag: Percentiles::default(),
