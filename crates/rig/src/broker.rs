@@ -97,6 +97,11 @@ impl Broker {
     }
 }
 
+/// What the ClientIDs begin with that ask for a version; the version's level follows.
+pub(crate) fn preflight_client_id_prefix(experiment: &Experiment) -> String {
+    format!("{}pre", experiment.client_id_prefix)
+}
+
 async fn try_versions(
     experiment: &Experiment,
     endpoint: Endpoint,
@@ -105,7 +110,7 @@ async fn try_versions(
     let settings = &experiment.target;
     let (mut spoken, mut records, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
     for version in &settings.versions {
-        let client_id = format!("{}pre{}", experiment.client_id_prefix, version.level());
+        let client_id = format!("{}{}", preflight_client_id_prefix(experiment), version.level());
         match try_version(endpoint, options, &settings.credentials, &client_id, *version).await {
             Ok(record) => {
                 spoken.push(*version);

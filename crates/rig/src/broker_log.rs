@@ -167,7 +167,12 @@ mod tests {
     use crate::stop::{Stop, StopReason};
 
     fn ids() -> ClientIds {
-        ClientIds { of_attempts: "ugabc00x".into(), of_run: "ugabc00".into(), attempts_planned: 100 }
+        ClientIds {
+            of_attempts: "ugabc00x".into(),
+            of_run: "ugabc00".into(),
+            before_run: "ugpre".into(),
+            attempts_planned: 100,
+        }
     }
 
     /// Appends each of `looks` before one look, and follows until the last.

@@ -24,6 +24,8 @@ pub(crate) struct ClientIds {
     pub(crate) of_attempts: String,
     /// What all of the run begin with.
     pub(crate) of_run: String,
+    /// What those of the clients before it begin with, before one digit.
+    pub(crate) before_run: String,
     /// Attempts in the plan: no larger number is one.
     pub(crate) attempts_planned: u64,
 }
@@ -87,7 +89,8 @@ impl ClientIds {
     /// ends, no word goes on, so what is returned ends at a character's end.
     fn variable(&self, rest: &str) -> Option<(&'static str, usize)> {
         let word = span(rest, |byte| byte.is_ascii_alphanumeric());
-        if word > 0 && rest.starts_with(&self.of_run) && word >= self.of_run.len() {
+        let is_before_run = word == self.before_run.len() + 1 && rest.starts_with(&self.before_run);
+        if word >= self.of_run.len() && rest.starts_with(&self.of_run) || is_before_run {
             return Some(("<client>", word));
         }
         time_length(rest.as_bytes())
@@ -223,7 +226,12 @@ mod tests {
     use super::{ClientIds, Phrases};
 
     fn ids() -> ClientIds {
-        ClientIds { of_attempts: "ugabc00x".into(), of_run: "ugabc00".into(), attempts_planned: 0x1000 }
+        ClientIds {
+            of_attempts: "ugabc00x".into(),
+            of_run: "ugabc00".into(),
+            before_run: "ugpre".into(),
+            attempts_planned: 0x1000,
+        }
     }
 
     #[test]
@@ -286,6 +294,7 @@ mod tests {
             ),
             ("from fe80::1 and 10.0.0.5.", "from <address> and <address>."),
             ("job 0x1F of 3e2f00aa and f81d4fae-7dec-11d0-a765-00a0c91e6bf6", "job <id> of <id> and <id>"),
+            ("Client ugpre5 is no ugpresent", "Client <client> is no ugpresent"),
             ("decade 12345678 facade00 v5", "decade <n> <id> v<n>"),
             ("", ""),
         ];

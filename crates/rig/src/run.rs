@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_wire::ConnectOptions;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, preflight_client_id_prefix};
 use crate::broker_log::{LogLinks, LogThread};
 use crate::broker_process::{BrokerProcess, own_cpu_us};
 use crate::bystander::BystanderSettings;
@@ -511,7 +511,8 @@ fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedu
 /// How the ClientIDs of this run begin.
 fn client_ids(experiment: &Experiment, attempts_planned: u64) -> ClientIds {
     let of_run = format!("{}{:05x}", experiment.client_id_prefix, experiment.seed.0 & 0xF_FFFF);
-    ClientIds { of_attempts: format!("{of_run}x"), of_run, attempts_planned }
+    let before_run = preflight_client_id_prefix(experiment);
+    ClientIds { of_attempts: format!("{of_run}x"), of_run, before_run, attempts_planned }
 }
 
 fn honest_settings(experiment: &Experiment, broker: &Broker, topic_root: &Arc<str>) -> HonestSettings {
