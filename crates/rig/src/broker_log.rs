@@ -73,6 +73,9 @@ struct Keeping<W: Write> {
     client_ids: ClientIds,
     lines_max: u64,
     record: BrokerLogRecord,
+    /// Lines that name no attempt. They may take half of the room: a broker that logs every message says more of
+    /// bystanders before the fault than fits.
+    others_kept: u64,
     phrases: Phrases,
     named: RangeInclusiveSet<u64>,
     write_error: Option<io::Error>,
@@ -85,6 +88,7 @@ impl<W: Write> Keeping<W> {
             client_ids,
             lines_max,
             record: BrokerLogRecord::default(),
+            others_kept: 0,
             phrases: Phrases::default(),
             named: RangeInclusiveSet::new(),
             write_error: None,
@@ -126,14 +130,20 @@ impl<W: Write> Keeping<W> {
         for attempt in &attempts {
             self.named.insert(*attempt..=*attempt);
         }
-        if self.record.lines_kept >= self.lines_max || self.write_error.is_some() {
+        let others_max = self.lines_max.div_ceil(2);
+        let is_crowded = attempts.is_empty() && self.others_kept >= others_max;
+        if is_crowded || self.record.lines_kept >= self.lines_max || self.write_error.is_some() {
             self.record.lines_left_out += 1;
             return;
         }
+        let is_other = attempts.is_empty();
         let line = BrokerLogLine { at_us, line: text, attempts };
         let written = serde_json::to_string(&line).map_err(io::Error::from);
         match written.and_then(|line| writeln!(self.file, "{line}")) {
-            Ok(()) => self.record.lines_kept += 1,
+            Ok(()) => {
+                self.record.lines_kept += 1;
+                self.others_kept += u64::from(is_other);
+            }
             Err(error) => {
                 self.record.lines_left_out += 1;
                 self.write_error = Some(error);
@@ -240,6 +250,17 @@ mod tests {
         assert_eq!((record.lines_kept, record.lines_left_out), (2, 2));
         assert_eq!((record.lines_that_name_an_attempt, record.attempts_named), (4, 2));
         assert_eq!(record.phrases[0].lines, 4);
+    }
+
+    #[test]
+    fn lines_that_name_no_attempt_leave_half_of_the_room_to_those_that_do() {
+        let mut keeping = Keeping::new(Vec::new(), ids(), 5);
+        let looks = [&*"PUBLISH\n".repeat(9), &"hello ugabc00x000007\n".repeat(3), "PUBLISH\n"];
+        let record = follow(&mut keeping, &looks, &Stop::default());
+        let kept: Vec<bool> =
+            lines(keeping.file.get_ref()).iter().map(|line| line.attempts.is_empty()).collect();
+        assert_eq!(kept, [true, true, true, false, false]);
+        assert_eq!((record.lines_kept, record.lines_left_out), (5, 8));
     }
 
     /// A disk that is full.

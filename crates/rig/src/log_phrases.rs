@@ -8,6 +8,8 @@ use crate::record::LogPhraseRecord;
 
 /// Phrases that are told.
 const PHRASES_TOLD_MAX: usize = 20;
+/// Of these, the ones that name no attempt, unless there are too few others.
+const OTHERS_TOLD_MAX: usize = 10;
 /// Phrases that are counted; a log of which no two lines are alike must not cost memory without end.
 const PHRASES_COUNTED_MAX: usize = 1_000;
 /// Characters of a phrase.
@@ -204,7 +206,7 @@ impl Phrases {
         *example = example.or(attempt);
     }
 
-    /// The most frequent phrases, the most frequent first.
+    /// The most frequent phrases, the most frequent first. Half of the room is for those that name an attempt.
     pub(crate) fn most_frequent(self) -> Vec<LogPhraseRecord> {
         let mut phrases: Vec<LogPhraseRecord> = self
             .seen
@@ -213,6 +215,13 @@ impl Phrases {
             .collect();
         phrases.sort_unstable_by(|one, other| {
             other.lines.cmp(&one.lines).then_with(|| one.phrase.cmp(&other.phrase))
+        });
+        let naming = phrases.iter().filter(|phrase| phrase.example_attempt.is_some()).count();
+        let mut others_left = OTHERS_TOLD_MAX.max(PHRASES_TOLD_MAX.saturating_sub(naming));
+        phrases.retain(|phrase| {
+            let is_told = phrase.example_attempt.is_some() || others_left > 0;
+            others_left -= usize::from(is_told && phrase.example_attempt.is_none());
+            is_told
         });
         phrases.truncate(PHRASES_TOLD_MAX);
         phrases
@@ -322,6 +331,19 @@ mod tests {
             .collect();
         assert_eq!(first, [("a", 2, Some(7)), ("c", 2, Some(9)), ("b", 1, None), ("d0000", 1, None)]);
         assert_eq!(told.len(), 20);
+    }
+
+    #[test]
+    fn phrases_that_name_an_attempt_are_told_even_when_others_are_more_frequent() {
+        let mut phrases = Phrases::default();
+        for number in 0..30 {
+            phrases.count(format!("other {number:02}"), None);
+            phrases.count(format!("other {number:02}"), None);
+            phrases.count(format!("caused {number:02}"), Some(number));
+        }
+        let told = phrases.most_frequent();
+        let naming = told.iter().filter(|phrase| phrase.example_attempt.is_some()).count();
+        assert_eq!((told.len(), naming), (20, 10));
     }
 
     proptest! {

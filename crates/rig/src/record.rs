@@ -342,7 +342,8 @@ pub struct BrokerLogRecord {
     pub path: String,
     /// Lines in `broker-log.ndjson`.
     pub lines_kept: u64,
-    /// Lines read, and left out of it because of `--broker-log-max`. They count in everything below.
+    /// Lines read, and left out of it because of `--broker-log-max`, of which lines that name no attempt may take half.
+    /// They count in everything below.
     pub lines_left_out: u64,
     /// Lines that were longer than the 1,024 bytes that are kept of each.
     pub lines_cut: u64,
@@ -356,7 +357,8 @@ pub struct BrokerLogRecord {
     pub begun_anew: u64,
     /// Why it could not be read to its end; absent when it could.
     pub trouble: Option<String>,
-    /// The most frequent phrases, at most 20, the most frequent first.
+    /// The most frequent phrases, at most 20, the most frequent first. Those that name no attempt are at most 10 of
+    /// them, unless there are fewer others.
     pub phrases: Vec<LogPhraseRecord>,
 }
 

@@ -60,7 +60,8 @@ pub struct TargetArgs {
     /// Log file of the broker: what it appends during the run is kept, with the attempts that each line names
     #[arg(long, value_name = "FILE", env = "UNGRACEFUL_BROKER_LOG")]
     pub broker_log: Option<PathBuf>,
-    /// Lines of the broker's log to keep at the most; what is left out is counted
+    /// Lines of the broker's log to keep at the most, half of them for those that name an attempt; what is left out is
+    /// counted
     #[arg(
         long,
         value_name = "N",
