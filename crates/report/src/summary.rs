@@ -12,7 +12,7 @@ use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerResourcesRecord, BystandersRecord, CaseRecord,
-    Completeness, GeneratorRecord, Record, ToolRecord, WillRecord, WitnessRecord,
+    Completeness, GeneratorRecord, Record, SysRecord, ToolRecord, WillRecord, WitnessRecord,
 };
 use ungraceful_rig::verdict::{Conclusion, Force, Verdict, exit_of};
 
@@ -61,6 +61,7 @@ struct Target<'a> {
     address: &'a str,
     versions: Vec<Version<'a>>,
     sys_version: Option<&'a str>,
+    sys: &'a BTreeMap<String, SysRecord>,
     exit: Option<&'a str>,
 }
 
@@ -194,6 +195,7 @@ impl<'a> Target<'a> {
             address: &broker.address,
             versions: versions.collect(),
             sys_version: broker.sys_version.as_deref(),
+            sys: &broker.sys,
             exit: broker.exit.as_deref(),
         }
     }

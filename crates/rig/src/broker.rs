@@ -70,6 +70,7 @@ impl Broker {
             pid: owned.as_ref().map(OwnedBroker::pid).or(experiment.watch.pid),
             versions,
             sys_version: None,
+            sys: BTreeMap::new(),
             exit: None,
         };
         Ok(Self { owned, endpoint, spoken, record, log })

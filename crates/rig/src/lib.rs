@@ -52,6 +52,7 @@ mod recovery;
 mod resources;
 mod slope;
 mod summary;
+mod sys_topics;
 mod tally;
 mod timeline;
 mod worker;

@@ -112,6 +112,16 @@ pub enum BrokerOrigin {
     External,
 }
 
+/// A number that the broker published about itself. Its unit is the broker's; brokers publish every few seconds, so
+/// either value may be as old as that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SysRecord {
+    /// The last value before the fault phase; absent when there was none yet.
+    pub before: Option<i64>,
+    /// The last value of the run.
+    pub after: Option<i64>,
+}
+
 /// The broker under test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokerRecord {
@@ -129,6 +139,10 @@ pub struct BrokerRecord {
     pub versions: Vec<VersionRecord>,
     /// What it published on `$SYS/broker/version`; absent when it published nothing there.
     pub sys_version: Option<String>,
+    /// What it published below `$SYS/broker` as a whole number, by Topic Name, at most 64 topics; empty when it publishes
+    /// nothing there or lets nobody subscribe.
+    #[serde(default)]
+    pub sys: BTreeMap<String, SysRecord>,
     /// How its process ended during the run; absent when it did not or is not ours.
     pub exit: Option<String>,
 }

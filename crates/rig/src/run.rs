@@ -25,6 +25,7 @@ use crate::fault::{Fault, Stage};
 use crate::honest_thread::{HonestLinks, HonestSettings, HonestThread};
 use crate::limits::{Demand, Supply, raise_descriptor_limit, shortages};
 use crate::live::{Live, Observer};
+use crate::log_follower::LogFollower;
 use crate::log_phrases::ClientIds;
 use crate::metric::Percentiles;
 use crate::phase::{Phase, PhaseTrack};
@@ -292,15 +293,8 @@ impl<'a> Conductor<'a> {
         let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit);
         let client_ids = client_ids(experiment, schedule.plan.len());
         let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
-        let broker_log = match broker.log.take() {
-            Some(follower) => {
-                let lines_max = experiment.watch.log_lines_max;
-                let file = recorder.broker_log()?;
-                let stop = stop.clone();
-                Some(LogThread::start(LogLinks { follower, file, clock, stop, client_ids, lines_max })?)
-            }
-            None => None,
-        };
+        let log_lines_max = experiment.watch.log_lines_max;
+        let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, log_lines_max)?;
         let broker_process = broker.record.pid.map(BrokerProcess::new);
         let collector_links = CollectorLinks {
             clock,
@@ -506,6 +500,20 @@ fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedu
         settings.arrival,
         experiment.seed,
     ))
+}
+
+/// Follows the broker's log from where it was opened; absent when it is not known.
+fn follow_log(
+    follower: Option<LogFollower>,
+    recorder: &Recorder,
+    clock: RunClock,
+    stop: &Stop,
+    client_ids: ClientIds,
+    lines_max: u64,
+) -> Result<Option<LogThread>, RunError> {
+    let Some(follower) = follower else { return Ok(None) };
+    let (file, stop) = (recorder.broker_log()?, stop.clone());
+    LogThread::start(LogLinks { follower, file, clock, stop, client_ids, lines_max }).map(Some)
 }
 
 /// How the ClientIDs of this run begin.

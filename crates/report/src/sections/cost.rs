@@ -7,9 +7,34 @@ use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::{NONE, TOO_FEW};
 use crate::scale::{bytes, count, time};
 
+/// What of a broker's own numbers matters here, by the end of their Topic Names as Mosquitto and its kin have them.
+const SYS_TOPICS: [&str; 9] = [
+    "clients/connected",
+    "clients/disconnected",
+    "clients/maximum",
+    "heap/current",
+    "heap/maximum",
+    "publish/messages/dropped",
+    "store/messages/count",
+    "store/messages/bytes",
+    "subscriptions/count",
+];
+
 pub(super) fn section(record: &Record, document: &mut Document) {
-    let Some(resources) = &record.broker_resources else { return };
+    let sys = sys(record);
+    if record.broker_resources.is_none() && sys.is_none() {
+        return;
+    }
     document.heading("What it cost the broker");
+    if let Some(resources) = &record.broker_resources {
+        of_process(record, resources, document);
+    }
+    if let Some(sys) = sys {
+        document.labelled("Its own $SYS", sys);
+    }
+}
+
+fn of_process(record: &Record, resources: &BrokerResourcesRecord, document: &mut Document) {
     document.push(Block::Table(table(resources)));
     if let Some(cpu) = cpu(record, resources) {
         document.labelled("CPU time", cpu);
@@ -20,6 +45,22 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         told += " Each of the samples depends on the one before, so the interval is optimistic.";
     }
     document.line(told);
+}
+
+/// What the broker's own numbers were before the fault phase and are at the end, as far as they matter and changed;
+/// absent when none did.
+fn sys(record: &Record) -> Option<String> {
+    let told = SYS_TOPICS.iter().filter_map(|name| {
+        let (_, value) = record.broker.sys.iter().find(|(topic, _)| topic.ends_with(&format!("/{name}")))?;
+        let (before, after) = (value.before?, value.after?);
+        (before != after).then(|| format!("{name} {} → {}", signed_count(before), signed_count(after)))
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join(" · "))
+}
+
+fn signed_count(number: i64) -> String {
+    format!("{}{}", if number < 0 { "−" } else { "" }, count(number.unsigned_abs()))
 }
 
 fn table(resources: &BrokerResourcesRecord) -> Table {

@@ -10,8 +10,8 @@ use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerRecord, BrokerResourcesRecord, BystanderPhaseRecord,
     BystandersRecord, CaseRecord, Completeness, FORMAT_VERSION, GeneratorRecord, HostRecord, LogPhraseRecord,
-    PhaseRecord, QuantityRecord, Record, Setting, SettingSource, SlopeRecord, ToolRecord, VersionRecord,
-    WillRecord, WitnessRecord,
+    PhaseRecord, QuantityRecord, Record, Setting, SettingSource, SlopeRecord, SysRecord, ToolRecord,
+    VersionRecord, WillRecord, WitnessRecord,
 };
 use ungraceful_rig::verdict::{Force, Verdict};
 
@@ -236,6 +236,7 @@ pub(crate) fn all_holds() -> Record {
             pid: Some(4_711),
             versions: vec![version("3.1.1"), version("5.0")],
             sys_version: None,
+            sys: BTreeMap::new(),
             exit: None,
         },
         phases: phases(),
@@ -272,6 +273,14 @@ pub(crate) fn violated() -> Record {
     broker.name = Some("mosquitto version 2.0.18".into());
     broker.versions[1].spoken = false;
     broker.versions[1].why_not = Some("CONNACK 0x84 Unsupported Protocol Version".into());
+    let sys = |before, after| SysRecord { before, after };
+    broker.sys = BTreeMap::from([
+        ("$SYS/broker/clients/connected".into(), sys(Some(8), Some(1_008))),
+        ("$SYS/broker/clients/maximum".into(), sys(Some(9), Some(9))),
+        ("$SYS/broker/heap/current".into(), sys(Some(61_440), Some(-7))),
+        ("$SYS/broker/publish/messages/dropped".into(), sys(None, Some(5))),
+        ("$SYS/broker/messages/sent".into(), sys(Some(1), Some(2))),
+    ]);
     record.settings.insert("threshold".into(), setting("p99 < 5ms", SettingSource::File));
     record.settings.insert("host".into(), setting("broker.example", SettingSource::Flag));
     record.settings.insert("insecure".into(), setting("true", SettingSource::Flag));
@@ -418,6 +427,7 @@ pub(crate) fn hostile() -> Record {
     case.troubles = counts(&[(evil, 4)]);
     case.facts.insert(evil.into(), counts(&[(evil, 46)]));
     bystanders_of(&mut record).connections_lost = counts(&[(evil, 6)]);
+    record.broker.sys.insert(evil.into(), SysRecord { before: Some(1), after: Some(2) });
     if let Some(log) = &mut record.broker_log {
         (log.path, log.trouble) = (evil.into(), Some(evil.into()));
         log.phrases = (0..12).map(|n| phrase(&format!("{evil} {n}"), 99 - n, Some(n))).collect();

@@ -32,6 +32,7 @@ pub(crate) fn empty_record() -> Record {
             pid: None,
             versions: Vec::new(),
             sys_version: None,
+            sys: BTreeMap::new(),
             exit: None,
         },
         phases: Vec::new(),
