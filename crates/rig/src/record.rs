@@ -299,9 +299,9 @@ pub struct QuantityRecord {
     pub max: Option<u64>,
     /// When the fault phase ended.
     pub after_fault: Option<u64>,
-    /// When the run ended, after the recovery, with the bystanders still connected.
-    pub at_end: Option<u64>,
-    /// `at_end` less `before_fault`: what the fault left behind.
+    /// When the recovery ended, with the bystanders still connected.
+    pub after_recovery: Option<u64>,
+    /// `after_recovery` less `before_fault`: what the fault left behind.
     pub change: Option<i64>,
     /// How it grew over the fault phase: once-a-second samples against the number of attempts that had ended by
     /// then. Absent with fewer than 5 samples, or when no attempt ended between them. Samples that follow one

@@ -21,8 +21,8 @@ pub(crate) struct ResourceEdges {
     pub(crate) baseline_began: Option<Usage>,
     pub(crate) fault_began: Option<Usage>,
     pub(crate) fault_ended: Option<Usage>,
-    /// The end of the run, with the honest clients still there.
-    pub(crate) ended: Option<Usage>,
+    /// With the honest clients still there, and nobody else any more.
+    pub(crate) recovery_ended: Option<Usage>,
 }
 
 /// The process as it is now; absent when it is not known.
@@ -37,7 +37,7 @@ pub(crate) fn resources(
     edges: &ResourceEdges,
     phases: &[PhaseRecord],
 ) -> Option<BrokerResourcesRecord> {
-    let seen = [edges.baseline_began, edges.fault_began, edges.fault_ended, edges.ended];
+    let seen = [edges.baseline_began, edges.fault_began, edges.fault_ended, edges.recovery_ended];
     if samples.is_empty() && seen.iter().all(Option::is_none) {
         return None;
     }
@@ -62,8 +62,8 @@ fn quantity(
     of: fn(&Usage) -> Option<u64>,
 ) -> QuantityRecord {
     let at = |edge: &Option<Usage>| edge.as_ref().and_then(of);
-    let (before_fault, after_fault, at_end) =
-        (at(&edges.fault_began), at(&edges.fault_ended), at(&edges.ended));
+    let (before_fault, after_fault, after_recovery) =
+        (at(&edges.fault_began), at(&edges.fault_ended), at(&edges.recovery_ended));
     let points: Vec<(u64, u64)> =
         samples.iter().filter_map(|sample| Some((sample.attempts_finished, of(&sample.usage)?))).collect();
     let max = points.iter().map(|(_, value)| *value).chain(before_fault).chain(after_fault).max();
@@ -71,8 +71,8 @@ fn quantity(
         before_fault,
         max,
         after_fault,
-        at_end,
-        change: at_end.zip(before_fault).and_then(|(end, before)| end.checked_signed_diff(before)),
+        after_recovery,
+        change: after_recovery.zip(before_fault).and_then(|(end, before)| end.checked_signed_diff(before)),
         per_1000_attempts: per_1000(&points),
     }
 }
@@ -117,14 +117,14 @@ mod tests {
             baseline_began: Some(usage(11, 1, Some(1))),
             fault_began: Some(usage(14, 4_900, Some(29))),
             fault_ended: Some(usage(21, 5_200, Some(41))),
-            ended: Some(usage(40, 4_800, Some(28))),
+            recovery_ended: Some(usage(40, 4_800, Some(28))),
         };
         let record = resources(&samples, &edges, &phases()).unwrap();
         assert_eq!(record.samples, 6);
         assert_eq!((record.cpu_us_baseline_phase, record.cpu_us_fault_phase), (Some(3), Some(7)));
         let rss = record.rss_bytes;
         assert_eq!((rss.before_fault, rss.max, rss.after_fault), (Some(4_900), Some(5_200), Some(5_200)));
-        assert_eq!((rss.at_end, rss.change), (Some(4_800), Some(-100)));
+        assert_eq!((rss.after_recovery, rss.change), (Some(4_800), Some(-100)));
         let slope = |value| Some(SlopeRecord { estimate: value, low: value, high: value, samples: 6 });
         assert_eq!(rss.per_1000_attempts, slope(2_000.0));
         let descriptors = record.descriptors;

@@ -365,6 +365,10 @@ impl<'a> Conductor<'a> {
         }
         let worked = self.fault_phase(observer).await?;
         let (recovery_limit_us, recovery_time_us) = self.recovery_phase(observer).await;
+        if self.stop.reason().is_none() {
+            // Before the last probe, whose connection would be taken for one that the fault left behind.
+            self.broker_edges.recovery_ended = look(self.broker_process.as_ref());
+        }
         let cpu_us = own_cpu_us().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
         // Before and after: a witness that was proved only once may have gone deaf in between.
         self.witness_proved &= self.stop.reason().is_none() && self.honest.prove_witness(PROOF_WITHIN).await;
@@ -374,7 +378,6 @@ impl<'a> Conductor<'a> {
             let _down_is_told_by_the_stop = self.job.stage.confirm(Outcome::NoReaction, None, version).await;
         }
         let ended_us = self.clock.now_us();
-        self.broker_edges.ended = look(self.broker_process.as_ref());
         let exit = self.broker.owned.as_mut().and_then(OwnedBroker::exit);
         if let (Some(exit), None) = (&exit, self.stop.reason()) {
             self.stop.raise(StopReason::BrokerDown(format!("its process ended with {exit}")));

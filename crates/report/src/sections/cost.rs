@@ -65,7 +65,8 @@ fn signed_count(number: i64) -> String {
 
 fn table(resources: &BrokerResourcesRecord) -> Table {
     let mut columns = vec![Column::words("")];
-    columns.extend(["before fault", "highest", "after fault", "at the end", "change"].map(Column::numbers));
+    columns
+        .extend(["before fault", "highest", "after fault", "after recovery", "change"].map(Column::numbers));
     columns.push(Column::numbers("per 1,000 attempts"));
     columns.push(Column::numbers("95 % interval"));
     let rows = vec![
@@ -85,7 +86,7 @@ fn row(
     shown: fn(u64) -> String,
     shown_slope: fn(f64) -> String,
 ) -> Vec<Cell> {
-    let values = [quantity.before_fault, quantity.max, quantity.after_fault, quantity.at_end];
+    let values = [quantity.before_fault, quantity.max, quantity.after_fault, quantity.after_recovery];
     let values = values.map(|value| cell(value.map_or_else(|| NONE.to_owned(), shown)));
     let change = quantity.change.map(|change| {
         let sign = if change < 0 { "−" } else { "+" };

@@ -150,7 +150,7 @@ fn what_the_broker_says_of_a_second_connect_is_kept_beside_the_attempt_that_caus
 
     let resources = record.broker_resources.unwrap();
     for quantity in [resources.rss_bytes, resources.descriptors] {
-        let known = [quantity.before_fault, quantity.max, quantity.after_fault, quantity.at_end];
+        let known = [quantity.before_fault, quantity.max, quantity.after_fault, quantity.after_recovery];
         assert!(known.iter().all(|value| *value > Some(3)), "{quantity:?}");
         let slope = quantity.per_1000_attempts.unwrap();
         assert!(slope.samples >= 5 && slope.low <= slope.estimate && slope.estimate <= slope.high);
