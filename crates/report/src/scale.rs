@@ -36,29 +36,6 @@ pub fn time(us: u64) -> String {
     }
 }
 
-/// A number of bytes with three significant digits and a decimal unit: `512 B`, `2.05 kB`, `1.50 MB`.
-#[must_use]
-pub fn bytes(number: u64) -> String {
-    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    if number < 1_000 {
-        return format!("{number} B");
-    }
-    // In hundredths of the unit, rounded; the unit is chosen so that fewer than 1,000 of it remain.
-    let mut unit_bytes = 1_000_u64;
-    let mut unit = 0;
-    while unit + 1 < UNITS.len() && number.saturating_add(unit_bytes / 200) / unit_bytes >= 1_000 {
-        unit_bytes *= 1_000;
-        unit += 1;
-    }
-    let hundredths = number.saturating_add(unit_bytes / 200) / (unit_bytes / 100);
-    let (whole, part) = (hundredths / 100, hundredths % 100);
-    match whole {
-        0..10 => format!("{whole}.{part:02} {}", UNITS[unit]),
-        10..100 => format!("{whole}.{} {}", part / 10, UNITS[unit]),
-        _ => format!("{} {}", count(whole), UNITS[unit]),
-    }
-}
-
 /// How many times `base_us` a time is, such as `×1.3`; absent when they are within 10 % of each other, or when there
 /// is nothing to compare with.
 #[must_use]
@@ -69,6 +46,26 @@ pub fn ratio(us: u64, base_us: u64) -> Option<String> {
         0..100 => Some(format!("×{}.{}", tenths / 10, tenths % 10)),
         _ => Some(format!("×{}", count(tenths / 10))),
     }
+}
+
+/// A number of bytes, with three significant digits and its unit: `512 B`, `4.10 MiB`, `1,020 KiB`.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    // The largest unit of which there is at least one.
+    let power = usize::try_from(bytes.ilog2() / 10).unwrap_or(1).min(UNITS.len());
+    let unit_bytes = 1_u64 << (10 * power);
+    let hundredths = u128::from(bytes) * 100 / u128::from(unit_bytes);
+    let (whole, rest) = (hundredths / 100, hundredths % 100);
+    let number = match whole {
+        0..10 => format!("{whole}.{rest:02}"),
+        10..100 => format!("{whole}.{}", rest / 10),
+        _ => count(u64::try_from(whole).unwrap_or(u64::MAX)),
+    };
+    format!("{number} {}", UNITS[power - 1])
 }
 
 /// `1 case`, `2 cases`: a count with its noun, which forms its plural by an `s`.
@@ -115,10 +112,9 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_three_significant_digits_and_a_decimal_unit() {
-        let shown = [0, 999, 1_000, 2_048, 1_500_000, 12_345_678, 999_999].map(bytes);
-        assert_eq!(shown, ["0 B", "999 B", "1.00 kB", "2.05 kB", "1.50 MB", "12.3 MB", "1.00 MB"]);
-        assert_eq!(bytes(u64::MAX), "18,446 PB");
+    fn bytes_have_three_significant_digits_and_the_unit_that_fits() {
+        let shown = [0, 1_023, 1_024, 4_299_161, 55_555_555, 1_048_575, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "1023 B", "1.00 KiB", "4.09 MiB", "52.9 MiB", "1,023 KiB", "16,383 PiB"]);
     }
 
     #[test]

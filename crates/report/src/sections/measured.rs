@@ -138,7 +138,7 @@ mod tests {
             format!("{name}: {}", unit.shown(value))
         };
         assert_eq!(shown("newcomer_connack_us", 1_500), "newcomer connack: 1.50 ms");
-        assert_eq!(shown("drained_bytes", 2_048), "drained: 2.05 kB");
+        assert_eq!(shown("drained_bytes", 2_048), "drained: 2.00 KiB");
         assert_eq!(shown("connected_permille", 987), "connected: 98.7 %");
         assert_eq!(shown("takeovers", 12_345), "takeovers: 12,345");
     }

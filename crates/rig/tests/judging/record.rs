@@ -32,6 +32,7 @@ pub(crate) fn empty_record() -> Record {
             pid: None,
             versions: Vec::new(),
             sys_version: None,
+            sys: BTreeMap::new(),
             exit: None,
         },
         phases: Vec::new(),
@@ -40,6 +41,8 @@ pub(crate) fn empty_record() -> Record {
         reaction_time: Percentiles::default(),
         bystanders: None,
         witness: None,
+        broker_resources: None,
+        broker_log: None,
         generator: GeneratorRecord {
             schedule_slip: Percentiles::default(),
             loop_lag: Percentiles::default(),
