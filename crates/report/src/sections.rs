@@ -8,6 +8,7 @@ mod cases;
 mod closing;
 mod cost;
 mod findings;
+mod found;
 mod measured;
 mod opening;
 
@@ -21,6 +22,7 @@ pub(crate) fn compose(record: &Record, context: &Context) -> Document {
     let mut document = Document::default();
     opening::section(record, &mut document);
     cases::section(record, &mut document);
+    found::section(record, &mut document);
     measured::section(record, &mut document);
     bystanders::section(record, &mut document);
     cost::section(record, &mut document);
