@@ -15,3 +15,4 @@ mod real_brokers;
 mod reference;
 mod scripted;
 mod support;
+mod takeover;
