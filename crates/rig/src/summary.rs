@@ -239,7 +239,7 @@ mod tests {
             },
             schedule: ScheduleSettings { attempts_per_case: 1, per_second: 1.0, arrival: Arrival::Uniform },
             clients: one,
-            connections_per_client: 2,
+            connections: 2,
             threads: one,
             bystanders: BystanderSettings { pairs, rate_per_pair: 17, qos: vec![QoS::AtMostOnce] },
             reaction_timeout: Duration::ZERO,

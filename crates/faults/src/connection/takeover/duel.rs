@@ -351,21 +351,20 @@ impl Duel {
 
 /// Serves a contender's connection until it is ended, and tells when; absent when the duel is over before.
 async fn serve(arena: &Arena<'_>, peer: &mut Peer) -> Option<Instant> {
-    let mut reactions = Vec::new();
     let reaction =
         |kind, code, at: Instant| Reaction { kind, code, at_us: arena.stage.clock.us(at), detail: None };
     loop {
         match peer.next_before(arena.until).await? {
             Event::Delivered(delivered) => take_all(arena, &[delivered]),
-            Event::Disconnect(code) => {
-                reactions.push(reaction(ReactionKind::Disconnect, Some(code), now()));
-            }
             Event::Ended { how, at } => {
                 let kind = match how {
                     EndKind::Fin => ReactionKind::Closed,
                     EndKind::Reset | EndKind::Failed => ReactionKind::Reset,
                 };
-                reactions.push(reaction(kind, None, at));
+                // It may have come before this, while the contender waited for its SUBACK.
+                let told = peer.disconnected;
+                let told = told.map(|(code, at)| reaction(ReactionKind::Disconnect, Some(code), at));
+                let reactions: Vec<Reaction> = told.into_iter().chain([reaction(kind, None, at)]).collect();
                 arena.thrown_out.set(arena.thrown_out.get() + 1);
                 let told: Vec<String> = reactions.iter().map(Reaction::label).collect();
                 arena.thrown_out_by.borrow_mut().insert(told.join(", "));
