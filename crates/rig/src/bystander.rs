@@ -122,7 +122,9 @@ impl Pair {
 
     fn offer(&mut self, due_us: u64, phase: Phase, waiting_max: usize) {
         let sequence = self.ledger.offer();
-        if phase != Phase::Warmup && self.first_of_phase[Phase::Baseline.index()..].iter().all(Option::is_none) {
+        if phase != Phase::Warmup
+            && self.first_of_phase[Phase::Baseline.index()..].iter().all(Option::is_none)
+        {
             self.ledger.keep_evidence_from(sequence);
         }
         self.first_of_phase[phase.index()].get_or_insert(sequence);

@@ -83,9 +83,7 @@ impl AddAssign<&Self> for LedgerCounts {
 }
 
 /// What was not in order with a message.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IrregularityKind {
     /// QoS 1 or 2: acknowledged, and not delivered until the end of the run.
@@ -359,10 +357,11 @@ impl Ledger {
         let Some(range) = self.range(from, to) else { return evidence };
         let missing = self.missing();
         let lost = if self.acknowledges { Kind::AcknowledgedButLost } else { Kind::LostAtQos0 };
-        evidence.ranges(lost, [(None, &missing.lost)], &range);
-        evidence.ranges(Kind::WithoutSubscribers, [(None, &missing.without_subscribers)], &range);
-        evidence.ranges(Kind::Refused, self.refused.iter().map(|(code, set)| (Some(*code), set)), &range);
-        evidence.ranges(Kind::Unknown, [(None, &missing.unknown)], &range);
+        let refused: Vec<_> = self.refused.iter().map(|(code, set)| (Some(*code), set)).collect();
+        evidence.ranges(lost, &[(None, &missing.lost)], &range);
+        evidence.ranges(Kind::WithoutSubscribers, &[(None, &missing.without_subscribers)], &range);
+        evidence.ranges(Kind::Refused, &refused, &range);
+        evidence.ranges(Kind::Unknown, &[(None, &missing.unknown)], &range);
         let counts = self.counts(from, to);
         for (kind, count) in [
             (Kind::Duplicated, counts.duplicated),
@@ -385,16 +384,16 @@ impl Ledger {
 }
 
 impl Irregularities {
-    fn ranges<'a>(
+    fn ranges(
         &mut self,
         kind: IrregularityKind,
-        sets: impl IntoIterator<Item = (Option<u8>, &'a RangeInclusiveSet<u64>)>,
+        sets: &[(Option<u8>, &RangeInclusiveSet<u64>)],
         range: &RangeInclusive<u64>,
     ) {
-        let parts = sets.into_iter().flat_map(|(code, set)| {
-            set.overlapping(range).map(move |part| {
+        let parts = sets.iter().flat_map(|(code, set)| {
+            set.overlapping(range).map(|part| {
                 let (first, last) = (*part.start().max(range.start()), *part.end().min(range.end()));
-                Irregularity { kind, first, last, code, at_us: None, dup: None }
+                Irregularity { kind, first, last, code: *code, at_us: None, dup: None }
             })
         });
         for (index, part) in parts.enumerate() {
@@ -450,9 +449,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{
-        Delivered, EVIDENCE_AT_MOST, Irregularity, IrregularityKind as Kind, Ledger, LedgerCounts,
-    };
+    use super::{Delivered, EVIDENCE_AT_MOST, Irregularity, IrregularityKind as Kind, Ledger, LedgerCounts};
 
     fn at(at_us: u64) -> Delivered {
         Delivered { at_us, dup: false }
