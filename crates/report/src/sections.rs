@@ -4,6 +4,7 @@
 mod bystanders;
 mod cases;
 mod closing;
+mod evidence;
 mod findings;
 mod opening;
 

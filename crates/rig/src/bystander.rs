@@ -115,9 +115,10 @@ impl Pair {
         Some((from, next.copied().unwrap_or(u64::MAX)))
     }
 
-    /// Messages whose fate is still open.
+    /// Messages whose fate is still open: not delivered, or not acknowledged by a broker that owes it.
     pub(crate) fn outstanding(&self) -> u64 {
-        self.ledger.outstanding() + self.waiting.len() as u64 + self.submitted.len() as u64
+        let ours = self.waiting.len() + self.submitted.len() + self.in_flight.len();
+        self.ledger.outstanding() + ours as u64
     }
 
     fn offer(&mut self, due_us: u64, phase: Phase, waiting_max: usize) {
