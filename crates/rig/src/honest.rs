@@ -424,3 +424,117 @@ fn v5_qos(qos: QoS) -> v5::mqttbytes::QoS {
         QoS::ExactlyOnce => v5::mqttbytes::QoS::ExactlyOnce,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use ungraceful_mqtt::{ProtocolVersion, QoS};
+
+    use super::{Exchanges, HonestConnection, HonestEvent, HonestSender, honest_client};
+    use crate::target::Credentials;
+
+    #[test]
+    fn a_qos_2_publish_is_repeated_until_its_pubrel_and_a_new_one_afterwards() {
+        let mut exchanges = Exchanges::default();
+        let mut published = |qos, packet_identifier| exchanges.published(qos, packet_identifier);
+        assert!(!published(QoS::ExactlyOnce, 7));
+        assert!(published(QoS::ExactlyOnce, 7) && !published(QoS::ExactlyOnce, 8));
+        assert!(!published(QoS::AtLeastOnce, 7) && !published(QoS::AtMostOnce, 0));
+        assert_eq!(exchanges.released(7), HonestEvent::Alive);
+        assert!(!exchanges.published(QoS::ExactlyOnce, 7));
+    }
+
+    #[test]
+    fn the_code_of_a_qos_2_message_is_that_of_its_pubrec() {
+        let mut exchanges = Exchanges::default();
+        assert_eq!(exchanges.received(3, 0x10), HonestEvent::Alive);
+        assert_eq!(exchanges.received(4, 0x00), HonestEvent::Alive);
+        let refused = HonestEvent::Acknowledged { packet_identifier: 5, code: 0x97 };
+        assert_eq!(exchanges.received(5, 0x97), refused);
+        for (packet_identifier, code) in [(4, 0), (3, 0x10), (3, 0)] {
+            let acknowledged = HonestEvent::Acknowledged { packet_identifier, code };
+            assert_eq!(exchanges.completed(packet_identifier), acknowledged);
+        }
+    }
+
+    /// An honest client of MQTT 5.0, and a peer that has accepted it and does the rest.
+    fn client_of(
+        rest: impl FnOnce(TcpStream) + Send + 'static,
+    ) -> (HonestSender, HonestConnection, std::thread::JoinHandle<()>) {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert_eq!(packet(&mut stream).unwrap()[0], 0x10, "CONNECT");
+            stream.write_all(&[0x20, 3, 0, 0, 0]).unwrap();
+            rest(stream);
+        });
+        let (sender, connection) = honest_client(
+            address,
+            ProtocolVersion::V5,
+            "honest",
+            &Credentials::default(),
+            Duration::from_secs(60),
+        );
+        (sender, connection, peer)
+    }
+
+    /// The next packet, with a Remaining Length of one byte; absent at the end of the stream.
+    fn packet(stream: &mut TcpStream) -> Option<Vec<u8>> {
+        let mut header = [0; 2];
+        stream.read_exact(&mut header).ok()?;
+        let mut packet = vec![0; usize::from(header[1])];
+        stream.read_exact(&mut packet).ok()?;
+        packet.insert(0, header[0]);
+        Some(packet)
+    }
+
+    #[tokio::test]
+    async fn a_publisher_goes_on_however_many_of_its_qos_2_messages_are_refused() {
+        const MESSAGES: u16 = 70;
+        let (sender, mut connection, peer) = client_of(|mut stream| {
+            while let Some(publish) = packet(&mut stream).filter(|packet| packet[0] == 0x34) {
+                // After a topic of one byte stands the Packet Identifier.
+                stream.write_all(&[0x50, 3, publish[4], publish[5], 0x97]).unwrap();
+            }
+        });
+        let (mut given, mut refused) = (0, 0);
+        while refused < MESSAGES {
+            if let HonestEvent::Acknowledged { code, .. } = connection.next().await.unwrap() {
+                assert_eq!(code, 0x97);
+                refused += 1;
+            }
+            while given < MESSAGES && sender.try_publish("t", QoS::ExactlyOnce, vec![0]).is_ok() {
+                given += 1;
+            }
+        }
+        drop(connection);
+        peer.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_came_before_the_end_of_a_connection_is_told_before_it() {
+        let (_sender, mut connection, peer) = client_of(|mut stream| {
+            let publish = |dup: u8, payload| [0x30 | dup << 3, 5, 0, 1, b't', 0, payload];
+            let all: Vec<u8> = [publish(0, 1), publish(1, 2), publish(0, 3)].concat();
+            stream.write_all(&all).unwrap();
+        });
+        let mut came = Vec::new();
+        let lost = loop {
+            match connection.next().await {
+                Ok(HonestEvent::Delivered { payload, dup, qos, is_repeated, .. }) => {
+                    assert_eq!((qos, is_repeated), (QoS::AtMostOnce, false));
+                    came.push((payload[0], dup));
+                }
+                Ok(_) => {}
+                Err(lost) => break lost,
+            }
+        };
+        assert_eq!(came, [(1, false), (2, true), (3, false)], "{lost}");
+        assert_eq!(connection.next().await, Err(lost), "and it stays lost");
+        peer.join().unwrap();
+    }
+}
