@@ -436,6 +436,9 @@ mod tests {
     use super::{Exchanges, HonestConnection, HonestEvent, HonestSender, honest_client};
     use crate::target::Credentials;
 
+    /// The shortest that rumqttc can be given.
+    const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
     #[test]
     fn a_qos_2_publish_is_repeated_until_its_pubrel_and_a_new_one_afterwards() {
         let mut exchanges = Exchanges::default();
@@ -460,8 +463,9 @@ mod tests {
         }
     }
 
-    /// An honest client of MQTT 5.0, and a peer that has accepted it and does the rest.
+    /// An honest client, and a peer that has accepted it and does the rest.
     fn client_of(
+        version: ProtocolVersion,
         rest: impl FnOnce(TcpStream) + Send + 'static,
     ) -> (HonestSender, HonestConnection, std::thread::JoinHandle<()>) {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -469,16 +473,15 @@ mod tests {
         let peer = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             assert_eq!(packet(&mut stream).unwrap()[0], 0x10, "CONNECT");
-            stream.write_all(&[0x20, 3, 0, 0, 0]).unwrap();
+            let connack: &[u8] = match version {
+                ProtocolVersion::V3_1_1 => &[0x20, 2, 0, 0],
+                ProtocolVersion::V5 => &[0x20, 3, 0, 0, 0],
+            };
+            stream.write_all(connack).unwrap();
             rest(stream);
         });
-        let (sender, connection) = honest_client(
-            address,
-            ProtocolVersion::V5,
-            "honest",
-            &Credentials::default(),
-            Duration::from_secs(60),
-        );
+        let (sender, connection) =
+            honest_client(address, version, "honest", &Credentials::default(), CONNECT_TIMEOUT);
         (sender, connection, peer)
     }
 
@@ -495,7 +498,7 @@ mod tests {
     #[tokio::test]
     async fn a_publisher_goes_on_however_many_of_its_qos_2_messages_are_refused() {
         const MESSAGES: u16 = 70;
-        let (sender, mut connection, peer) = client_of(|mut stream| {
+        let (sender, mut connection, peer) = client_of(ProtocolVersion::V5, |mut stream| {
             while let Some(publish) = packet(&mut stream).filter(|packet| packet[0] == 0x34) {
                 // After a topic of one byte stands the Packet Identifier.
                 stream.write_all(&[0x50, 3, publish[4], publish[5], 0x97]).unwrap();
@@ -516,8 +519,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_broker_that_does_not_read_for_a_while_is_not_given_up() {
+        // More than the kernel holds for a peer that does not read.
+        const MESSAGES: usize = 2_000;
+        for version in [ProtocolVersion::V3_1_1, ProtocolVersion::V5] {
+            let (sender, mut connection, peer) = client_of(version, |mut stream| {
+                std::thread::sleep(CONNECT_TIMEOUT * 2);
+                let mut buffer = vec![0; 65_536];
+                while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
+            });
+            let (mut given, mut sent) = (0, 0);
+            while sent < MESSAGES {
+                sent += usize::from(matches!(connection.next().await.unwrap(), HonestEvent::Sent(0)));
+                while given < MESSAGES && sender.try_publish("t", QoS::AtMostOnce, vec![0; 8_000]).is_ok() {
+                    given += 1;
+                }
+            }
+            drop(connection);
+            peer.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
     async fn what_came_before_the_end_of_a_connection_is_told_before_it() {
-        let (_sender, mut connection, peer) = client_of(|mut stream| {
+        let (_sender, mut connection, peer) = client_of(ProtocolVersion::V5, |mut stream| {
             let publish = |dup: u8, payload| [0x30 | dup << 3, 5, 0, 1, b't', 0, payload];
             let all: Vec<u8> = [publish(0, 1), publish(1, 2), publish(0, 3)].concat();
             stream.write_all(&all).unwrap();

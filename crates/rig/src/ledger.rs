@@ -170,6 +170,10 @@ pub struct Ledger {
     reordered: RangeInclusiveSet<u64>,
     latest_delivered: Option<u64>,
     while_away: RangeInclusiveSet<u64>,
+    /// Delivered, refused, or without subscribers by the broker's own account.
+    settled: RangeInclusiveSet<u64>,
+    /// How many were sent and are not settled. Kept and not computed, because it is looked at over and over.
+    outstanding: u64,
     /// Of what was delivered, the first of each kind.
     evidence: BTreeMap<IrregularityKind, Vec<Irregularity>>,
     evidence_from: u64,
@@ -211,7 +215,17 @@ impl Ledger {
 
     /// `sequence` was handed to the connection.
     pub fn sent(&mut self, sequence: u64) {
-        self.sent.insert(sequence..=sequence);
+        if !self.sent.contains(&sequence) {
+            self.sent.insert(sequence..=sequence);
+            self.outstanding += u64::from(!self.settled.contains(&sequence));
+        }
+    }
+
+    fn settle(&mut self, sequence: u64) {
+        if !self.settled.contains(&sequence) {
+            self.settled.insert(sequence..=sequence);
+            self.outstanding -= u64::from(self.sent.contains(&sequence));
+        }
     }
 
     /// `sequence` will never be sent.
@@ -223,11 +237,13 @@ impl Ledger {
     pub fn acknowledged(&mut self, sequence: u64, code: u8) {
         if code >= 0x80 {
             self.refused.entry(code).or_default().insert(sequence..=sequence);
+            self.settle(sequence);
             return;
         }
         self.acknowledged.insert(sequence..=sequence);
         if code == NO_MATCHING_SUBSCRIBERS {
             self.without_subscribers.insert(sequence..=sequence);
+            self.settle(sequence);
         }
     }
 
@@ -246,6 +262,7 @@ impl Ledger {
             return false;
         }
         self.delivered.insert(sequence..=sequence);
+        self.settle(sequence);
         if self.latest_delivered.is_some_and(|latest| sequence < latest) {
             self.reordered.insert(sequence..=sequence);
             self.keep(IrregularityKind::Reordered, sequence, copy);
@@ -284,10 +301,7 @@ impl Ledger {
     /// account.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
-        let mut settled = self.delivered.clone();
-        settled.extend(self.refused.values().flat_map(RangeInclusiveSet::iter).cloned());
-        settled.extend(self.without_subscribers.iter().cloned());
-        length_without(&self.sent, &settled, &(0..=u64::MAX - 1))
+        self.outstanding
     }
 
     /// Set by set and not by subtracting counts: each message has one fate, so phases add up to the whole.
@@ -426,19 +440,6 @@ fn length(set: &RangeInclusiveSet<u64>, range: &RangeInclusive<u64>) -> u64 {
     set.overlapping(range).map(|part| overlap(part, range)).sum()
 }
 
-/// How many numbers of `set` in `range` are not in `other`.
-fn length_without(
-    set: &RangeInclusiveSet<u64>,
-    other: &RangeInclusiveSet<u64>,
-    range: &RangeInclusive<u64>,
-) -> u64 {
-    let common = |part: &RangeInclusive<u64>| {
-        let part = *part.start().max(range.start())..=*part.end().min(range.end());
-        overlap(&part, &part) - length(other, &part)
-    };
-    set.overlapping(range).map(common).sum()
-}
-
 fn overlap(part: &RangeInclusive<u64>, range: &RangeInclusive<u64>) -> u64 {
     part.end().min(range.end()) - part.start().max(range.start()) + 1
 }
@@ -449,7 +450,10 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Delivered, EVIDENCE_AT_MOST, Irregularity, IrregularityKind as Kind, Ledger, LedgerCounts};
+    use super::{
+        Delivered, EVIDENCE_AT_MOST, Irregularity, IrregularityKind as Kind, Ledger, LedgerCounts, length,
+        without,
+    };
 
     fn at(at_us: u64) -> Delivered {
         Delivered { at_us, dup: false }
@@ -698,6 +702,7 @@ mod tests {
             sum += &ledger.counts(low, high);
             sum += &ledger.counts(high, 40);
             prop_assert_eq!(&sum, &ledger.counts(0, 40));
+            prop_assert_eq!(ledger.outstanding(), length(&without(&ledger.sent, &ledger.settled), &(0..=40)));
             // Evidence tells of as many as were counted.
             for (kind, count) in [
                 (Kind::AcknowledgedButLost, sum.lost),

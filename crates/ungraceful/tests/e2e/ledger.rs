@@ -177,13 +177,25 @@ fn record(folder: &Path) -> Record {
 }
 
 #[test]
-fn a_broker_that_stops_for_five_seconds_costs_bystanders_these_seconds_and_is_charged_with_nothing_else() {
+fn mqtt5_a_broker_that_stops_for_five_seconds_costs_bystanders_these_seconds_and_is_charged_with_nothing_else()
+ {
+    stopped_for_five_seconds("5.0");
+}
+
+#[test]
+fn mqtt3_1_1_a_broker_that_stops_for_five_seconds_costs_bystanders_these_seconds_and_nothing_else() {
+    stopped_for_five_seconds("3.1.1");
+}
+
+fn stopped_for_five_seconds(version: &str) {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("record");
     // Longer than the pause: every wait of ours that the broker could be charged with.
     let flags = [
         "--spawn",
         "mosquitto",
+        "-V",
+        version,
         "--variant",
         "identical",
         "--duration",
@@ -229,6 +241,7 @@ fn a_broker_that_stops_for_five_seconds_costs_bystanders_these_seconds_and_is_ch
     assert_eq!(output.status.code(), Some(0), "{shown}\n{told}");
 
     let bystanders = record.bystanders.unwrap();
+    assert_eq!(bystanders.version, version);
     let (baseline, fault) = (phase(&bystanders, Phase::Baseline), phase(&bystanders, Phase::Fault));
     assert!(fault.response_time.count >= 1_000, "{fault:?}");
     let slowest_us = fault.response_time.max_us.unwrap();
