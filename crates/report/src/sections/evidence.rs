@@ -19,8 +19,9 @@ pub(super) fn line(bystanders: &BystandersRecord, kind: IrregularityKind) -> Opt
     let not_listed = bystanders.irregularities_left_out.get(&kind).copied().unwrap_or(0);
     let more =
         others.iter().map(|(_, listed)| listed.irregularity.messages()).fold(not_listed, u64::saturating_add);
-    let named: Vec<_> = named.into_iter().map(|(_, listed)| listed).collect();
-    // Those of a pair in a phase stand together as long as they follow on each other.
+    let mut named: Vec<_> = named.into_iter().map(|(_, listed)| listed).collect();
+    // Those of a pair in a phase stand together.
+    named.sort_by_key(|listed| (listed.phase, listed.pair));
     let mut groups: Vec<String> = Vec::new();
     for same in named.chunk_by(|one, next| heading(one) == heading(next)) {
         let messages: Vec<_> = same.iter().map(|listed| message(listed)).collect();

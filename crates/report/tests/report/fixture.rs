@@ -145,9 +145,9 @@ pub(crate) fn irregular(
 fn irregularities() -> Vec<IrregularityRecord> {
     use IrregularityKind::{AcknowledgedButLost, Duplicated, Reordered};
     let lost = |numbers| irregular(AcknowledgedButLost, (1, 1), Phase::Fault, numbers, None);
-    let mut listed = vec![lost((520, 530))];
+    let mut listed = vec![irregular(AcknowledgedButLost, (2, 2), Phase::Recovery, (1_600, 1_604), None)];
+    listed.push(lost((520, 530)));
     listed.extend((0..6).map(|n| lost((540 + n * 2, 540 + n * 2))));
-    listed.push(irregular(AcknowledgedButLost, (2, 2), Phase::Recovery, (1_600, 1_604), None));
     let copy = |number, dup| {
         let delivered = Some((6_100_000 + number, dup));
         irregular(Duplicated, (2, 2), Phase::Fault, (number, number), delivered)
