@@ -5,3 +5,7 @@
 //! Next to each fault stand its checks, which read the record alone.
 
 pub mod connection;
+
+mod judging;
+mod outbox;
+mod peer;

@@ -70,6 +70,8 @@ fn fields(case: &CaseRecord) -> Vec<Field> {
         json("reactions_json", &case.reactions),
         json("disconnect_codes_json", &case.disconnect_codes),
         json("facts_json", &case.facts),
+        json("measures_json", &case.measures),
+        json("messages_json", &case.messages),
         json("troubles_json", &case.troubles),
     ]);
     fields
@@ -122,6 +124,8 @@ fn nothing() -> CaseRecord {
         attempts_with_second_connack: 0,
         examples: Default::default(),
         facts: Default::default(),
+        measures: Default::default(),
+        messages: Default::default(),
         troubles: Default::default(),
         reaction_time: Percentiles::default(),
         time_to_close: Percentiles::default(),

@@ -10,8 +10,21 @@ const OF_THE_BROKER: [&str; 4] = ["host", "port", "url", "spawn"];
 /// Settings that choose the case; the verdict's case stands in for them, if it has one.
 const OF_THE_CASE: [&str; 2] = ["variant", "protocol-version"];
 /// Settings that are written in another way, or that change what is shown and not what is done.
-const OF_THE_REPORT: [&str; 9] =
-    ["seed", "output", "format", "config", "quiet", "progress", "no-progress", "no-color", "print-plan"];
+const OF_THE_REPORT: [&str; 12] = [
+    "seed",
+    "output",
+    "format",
+    "config",
+    "quiet",
+    "progress",
+    "no-progress",
+    "no-color",
+    "print-plan",
+    // Another day's broker is another process.
+    "broker-pid",
+    "broker-log",
+    "broker-log-max",
+];
 /// Never written, even should a record hold them by mistake.
 const SECRET: [&str; 4] = ["pw", "pw-file", "password", "secret"];
 
@@ -23,6 +36,7 @@ const SECRET: [&str; 4] = ["pw", "pw-file", "password", "secret"];
 #[must_use]
 pub fn reproduce_command(record: &Record, verdict: &Verdict) -> String {
     let mut words = vec![record.tool.name.clone()];
+    words.extend(record.tool.mode.clone());
     words.extend(target_words(record));
     if let Some(case) = &verdict.case {
         words.extend(["--variant".to_owned(), case.variant.clone(), "-V".to_owned(), case.version.clone()]);

@@ -7,6 +7,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ledger::LedgerCounts;
 use crate::phase::Phase;
 use crate::reaction::{Outcome, Reaction};
 
@@ -97,6 +98,13 @@ pub struct Attempt {
     /// What only this fault knows about.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub facts: BTreeMap<String, Fact>,
+    /// What only this fault measures, by name. The name ends in its unit (`_us`, `_bytes`, `_permille`); without one
+    /// it is a count.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub measures: BTreeMap<String, u64>,
+    /// What became of the Application Messages of this attempt, by QoS.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub messages: BTreeMap<u8, LedgerCounts>,
     /// Why the fault did not act or what else went wrong; absent when nothing did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trouble: Option<String>,
@@ -186,6 +194,8 @@ mod tests {
             outcome,
             will: None,
             facts: BTreeMap::new(),
+            measures: BTreeMap::new(),
+            messages: BTreeMap::new(),
             trouble: None,
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_wire::{ConnectOptions, Endpoint, OpenError};
 
@@ -15,9 +15,11 @@ use crate::attempt::{Attempt, Case, Fact, WillSeen};
 use crate::client::Client;
 use crate::clock::RunClock;
 use crate::connections::OpenConnections;
+use crate::ledger::LedgerCounts;
 use crate::phase::Phase;
 use crate::pulse::{Asker, Pulse};
 use crate::reaction::Outcome;
+use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
 use crate::target::{Credentials, SourceAddresses};
 use crate::witness::{Witness, WitnessWatch, Witnessed};
@@ -40,11 +42,19 @@ pub trait Fault: fmt::Debug + Send + Sync {
 
     /// What is put on the wire, in one line, for `--print-plan`.
     fn describe(&self) -> String;
+
+    /// Whether its attempts are begun before the baseline, all of them, and then wait for their due time
+    /// ([`AttemptLog::turn`]): for faults that need clients which have been connected and working for a while.
+    fn gathers(&self) -> bool {
+        false
+    }
 }
 
 /// What an attempt acts on: the broker's address, what is measured against, who is listening.
 #[derive(Clone, Debug)]
 pub struct Stage {
+    /// The run's randomness, for faults that need some of their own.
+    pub seed: Seed,
     /// Where connections go to.
     pub endpoint: Endpoint,
     /// How they are opened.
@@ -113,8 +123,21 @@ impl Stage {
         ended_at: Instant,
         first: &[u8],
     ) -> Option<WillSeen> {
+        self.await_delayed_will(watch, due, Duration::ZERO, ended_at, first).await
+    }
+
+    /// As [`Stage::await_will`], for a Will with a Will Delay Interval (MQTT 5.0 section 3.1.3.2.2): one that is not
+    /// due is waited for until that time has passed as well.
+    pub async fn await_delayed_will(
+        &self,
+        watch: &WitnessWatch,
+        due: bool,
+        delay: Duration,
+        ended_at: Instant,
+        first: &[u8],
+    ) -> Option<WillSeen> {
         // One that is not due is waited for as long as a second copy would be.
-        let deadline = ended_at + if due { self.will_wait } else { WILL_SETTLE };
+        let deadline = ended_at + delay + if due { self.will_wait } else { WILL_SETTLE };
         let is_first = |witnessed: &Witnessed| witnessed.payload == first;
         let heard = tokio::select! {
             heard = watch.settled(deadline, WILL_SETTLE, is_first) => heard,
@@ -167,12 +190,22 @@ impl Stage {
     }
 }
 
+/// What a gathered attempt waits for.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// Comes at the due time, with it in µs since the run's start; never, when the run stops first.
+    pub(crate) due_us: oneshot::Receiver<u64>,
+    /// A place among the attempts that are being gathered at the same time; free once this one waits.
+    pub(crate) gathering: Option<OwnedSemaphorePermit>,
+}
+
 /// The attempt's record while it is being made.
 #[derive(Debug)]
 pub struct AttemptLog<'a> {
     attempt: Attempt,
     clock: &'a RunClock,
     client: Option<OwnedSemaphorePermit>,
+    turn: Option<Turn>,
 }
 
 impl<'a> AttemptLog<'a> {
@@ -200,9 +233,32 @@ impl<'a> AttemptLog<'a> {
             outcome: Outcome::NotActed,
             will: None,
             facts: BTreeMap::new(),
+            measures: BTreeMap::new(),
+            messages: BTreeMap::new(),
             trouble: None,
         };
-        Self { attempt, clock, client: None }
+        Self { attempt, clock, client: None, turn: None }
+    }
+
+    /// Makes the attempt one that is gathered and waits for its turn.
+    #[must_use]
+    pub(crate) fn waiting_for(self, turn: Turn) -> Self {
+        Self { turn: Some(turn), ..self }
+    }
+
+    /// Waits until the attempt is due: at once, unless its fault [gathers](Fault::gathers). False when the run stops
+    /// first. Nothing is lost when the returned future is dropped before it completes.
+    pub async fn turn(&mut self) -> bool {
+        let Some(turn) = &mut self.turn else { return true };
+        turn.gathering = None;
+        match (&mut turn.due_us).await {
+            Ok(due_us) => {
+                self.attempt.due_us = due_us;
+                self.turn = None;
+                true
+            }
+            Err(_stopped) => false,
+        }
     }
 
     /// Counts this attempt's client among those that may misbehave at the same time.
@@ -264,6 +320,17 @@ impl<'a> AttemptLog<'a> {
         self.attempt.facts.insert(name.to_owned(), fact);
     }
 
+    /// A value that only this fault measures. The name ends in its unit (`_us`, `_bytes`, `_permille`); without one it
+    /// is a count.
+    pub fn measure(&mut self, name: &str, value: u64) {
+        self.attempt.measures.insert(name.to_owned(), value);
+    }
+
+    /// What became of Application Messages of this attempt that were sent at `qos`.
+    pub fn messages(&mut self, qos: QoS, counts: &LedgerCounts) {
+        *self.attempt.messages.entry(qos.into()).or_default() += counts;
+    }
+
     /// Why the fault did not act, or what else went wrong.
     pub fn trouble(&mut self, what: impl fmt::Display) {
         self.attempt.trouble = Some(what.to_string());
@@ -305,6 +372,7 @@ mod tests {
     /// A stage whose broker is never asked anything.
     fn stage() -> Stage {
         Stage {
+            seed: crate::seed::Seed(1),
             endpoint: Endpoint { address: ([127, 0, 0, 1], 9).into() },
             options: ConnectOptions::default(),
             sources: SourceAddresses::new(&[]),

@@ -12,8 +12,10 @@ const DESCRIPTORS_PER_THREAD: u64 = 8;
 /// What a plan takes at the same time, at the most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
-    /// Clients that misbehave at the same time (`--count`). Each may open a probe beside its own connection.
+    /// Clients that misbehave at the same time (`--count`).
     pub clients: u64,
+    /// Connections that each of them has at the same time, probes included; at least 1.
+    pub connections_per_client: u64,
     /// Bystander pairs; each takes two connections and a timer.
     pub bystander_pairs: u64,
     /// Generator threads.
@@ -35,7 +37,7 @@ impl Demand {
     /// Descriptors that the plan takes.
     #[must_use]
     pub fn descriptors(&self) -> u64 {
-        2 * self.clients
+        self.connections_per_client * self.clients
             + 3 * self.bystander_pairs
             + DESCRIPTORS_PER_THREAD * self.threads
             + DESCRIPTORS_BESIDES
@@ -44,7 +46,7 @@ impl Demand {
     /// Local ports that the plan takes.
     #[must_use]
     pub fn ports(&self) -> u64 {
-        2 * self.clients + 2 * self.bystander_pairs + 1
+        self.connections_per_client * self.clients + 2 * self.bystander_pairs + 1
     }
 }
 
@@ -82,7 +84,7 @@ pub fn shortages(demand: Demand, supply: Supply) -> Vec<Mistake> {
 
 fn affordable(demand: Demand, descriptors: u64) -> u64 {
     let besides = Demand { clients: 0, ..demand }.descriptors();
-    descriptors.saturating_sub(besides) / 2
+    descriptors.saturating_sub(besides) / demand.connections_per_client.max(1)
 }
 
 /// Raises the soft limit of open files to the hard one and tells what it is then.
@@ -100,7 +102,8 @@ pub fn raise_descriptor_limit() -> u64 {
 mod tests {
     use super::{Demand, Supply, shortages};
 
-    const DEMAND: Demand = Demand { clients: 1_000, bystander_pairs: 3, threads: 3, sources: 1 };
+    const DEMAND: Demand =
+        Demand { clients: 1_000, connections_per_client: 2, bystander_pairs: 3, threads: 3, sources: 1 };
 
     #[test]
     fn a_plan_that_fits_exactly_is_let_through_and_one_descriptor_less_is_refused() {

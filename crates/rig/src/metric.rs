@@ -117,6 +117,71 @@ pub fn merge(sum: &mut Histogram<u64>, part: &Histogram<u64>) {
     sum.add(part).expect("all histograms have the same bounds");
 }
 
+/// Values that a fault measures, whatever their unit: the histogram and the exact sum.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Values {
+    histogram: Histogram<u64>,
+    sum: u64,
+    largest: u64,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        Self { histogram: histogram(), sum: 0, largest: 0 }
+    }
+}
+
+impl Values {
+    /// Takes in one value.
+    pub(crate) fn add(&mut self, value: u64) {
+        self.histogram.saturating_record(value);
+        self.sum = self.sum.saturating_add(value);
+        self.largest = self.largest.max(value);
+    }
+
+    /// Takes in all values of `other`.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        merge(&mut self.histogram, &other.histogram);
+        self.sum = self.sum.saturating_add(other.sum);
+        self.largest = self.largest.max(other.largest);
+    }
+
+    /// The values in a few numbers.
+    #[must_use]
+    pub(crate) fn distribution(&self) -> Distribution {
+        let of = Percentiles::of(&self.histogram);
+        let any = |value: u64| (of.count > 0).then_some(value);
+        Distribution {
+            count: of.count,
+            sum: self.sum,
+            min: of.min_us,
+            p50: of.p50_us,
+            p90: of.p90_us,
+            p99: of.p99_us,
+            max: any(self.largest),
+        }
+    }
+}
+
+/// Values of any unit in a few numbers. The same rule holds for percentiles as in [`Percentiles`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Distribution {
+    /// How many values there are.
+    pub count: u64,
+    /// Their sum, exact.
+    pub sum: u64,
+    /// The smallest; absent without values.
+    pub min: Option<u64>,
+    /// The median; needs 20 values.
+    pub p50: Option<u64>,
+    /// 90th percentile; needs 100 values.
+    pub p90: Option<u64>,
+    /// 99th percentile; needs 1,000 values.
+    pub p99: Option<u64>,
+    /// The largest, exact; absent without values.
+    pub max: Option<u64>,
+}
+
 /// A distribution in a few numbers, in µs. A percentile is absent when there are too few samples for it: fewer
 /// than ten beyond it (p99 needs 1,000 samples, p99.9 needs 10,000).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -56,6 +56,7 @@ pub(crate) fn summarise(
     record.duration_us = ended.ended_us;
     record.phases = phase_records(phases, ended.ended_us);
     record.broker.sys_version.clone_from(&measured.honest.sys_version);
+    record.broker.sys.clone_from(&measured.honest.sys);
     record.broker.exit.clone_from(&ended.broker_exit);
     let per_case = schedule.plan.len() / (cases.len() as u64).max(1);
     let none = Tally::default();
@@ -201,7 +202,7 @@ mod tests {
     use crate::reaction::{Outcome, Reaction, ReactionKind};
     use crate::record::{
         BrokerOrigin, BrokerRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord, PhaseRecord,
-        Record, ToolRecord, VersionRecord,
+        Record, SysRecord, ToolRecord, VersionRecord,
     };
     use crate::run::{Experiment, PhaseSettings, ScheduleSettings};
     use crate::seed::Seed;
@@ -211,7 +212,7 @@ mod tests {
     use crate::worker::Worked;
 
     fn tool() -> ToolRecord {
-        ToolRecord { name: "ungraceful-test".into(), version: "0".into(), commit: None }
+        ToolRecord { name: "ungraceful-test".into(), mode: None, version: "0".into(), commit: None }
     }
 
     fn experiment(pairs: u64) -> Experiment {
@@ -236,6 +237,7 @@ mod tests {
             },
             schedule: ScheduleSettings { attempts_per_case: 1, per_second: 1.0, arrival: Arrival::Uniform },
             clients: one,
+            connections_per_client: 2,
             threads: one,
             bystanders: BystanderSettings { pairs, rate_per_pair: 17, qos: vec![QoS::AtMostOnce] },
             reaction_timeout: Duration::ZERO,
@@ -245,7 +247,7 @@ mod tests {
             output: "nowhere".into(),
             attempts_max: 1,
             slip_limit: Duration::from_millis(20),
-            broker_pid: None,
+            watch: crate::watch::WatchSettings::default(),
             checks: Vec::new(),
         }
     }
@@ -280,6 +282,7 @@ mod tests {
                 pid: None,
                 versions: vec![version("3.1.1", true), version("5.0", false)],
                 sys_version: None,
+                sys: BTreeMap::new(),
                 exit: None,
             },
             phases: Vec::new(),
@@ -288,6 +291,8 @@ mod tests {
             reaction_time: Percentiles::default(),
             bystanders: None,
             witness: None,
+            broker_resources: None,
+            broker_log: None,
             generator: GeneratorRecord {
                 schedule_slip: Percentiles::default(),
                 loop_lag: Percentiles::default(),
@@ -323,6 +328,8 @@ mod tests {
                 outcome: Outcome::Closed,
                 will: None,
                 facts: BTreeMap::new(),
+                measures: BTreeMap::new(),
+                messages: BTreeMap::new(),
                 trouble: None,
             });
         }
@@ -398,7 +405,12 @@ mod tests {
 
     #[test]
     fn every_figure_of_the_end_stands_in_its_own_place() {
-        let honest = HonestResult { sys_version: Some("broker 7".into()), ..HonestResult::default() };
+        let sys = SysRecord { before: Some(8), after: Some(9) };
+        let honest = HonestResult {
+            sys_version: Some("broker 7".into()),
+            sys: BTreeMap::from([("$SYS/broker/clients/connected".into(), sys)]),
+            ..HonestResult::default()
+        };
         let ended = Ended {
             ended_us: 71,
             recovery_limit_us: Some(72),
@@ -410,6 +422,7 @@ mod tests {
         let record = summary(1, &Interval::default(), &honest, &ended);
         assert_eq!((record.duration_us, record.phases[2].ended_us), (71, 71));
         assert_eq!(record.broker.sys_version.as_deref(), Some("broker 7"));
+        assert_eq!(record.broker.sys["$SYS/broker/clients/connected"], sys);
         assert_eq!(record.broker.exit.as_deref(), Some("signal 9"));
         assert_eq!((record.generator.cpu_us, record.generator.attempts_waited_for_a_client), (Some(74), 75));
         let bystanders = record.bystanders.unwrap();

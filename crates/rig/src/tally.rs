@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use hdrhistogram::Histogram;
 
 use crate::attempt::{Attempt, Case};
-use crate::metric::{Percentiles, histogram, merge};
+use crate::ledger::LedgerCounts;
+use crate::metric::{Percentiles, Values, histogram, merge};
 use crate::reaction::{Outcome, ReactionKind};
 use crate::record::{CaseRecord, WillRecord};
 
@@ -24,6 +25,8 @@ pub(crate) struct Tally {
     attempts_with_second_connack: u64,
     examples: BTreeMap<String, Vec<u64>>,
     facts: BTreeMap<String, BTreeMap<String, u64>>,
+    measures: BTreeMap<String, Values>,
+    messages: BTreeMap<u8, LedgerCounts>,
     troubles: BTreeMap<String, u64>,
     reaction_time: Histogram<u64>,
     time_to_close: Histogram<u64>,
@@ -54,6 +57,8 @@ impl Default for Tally {
             attempts_with_second_connack: 0,
             examples: BTreeMap::new(),
             facts: BTreeMap::new(),
+            measures: BTreeMap::new(),
+            messages: BTreeMap::new(),
             troubles: BTreeMap::new(),
             reaction_time: histogram(),
             time_to_close: histogram(),
@@ -85,6 +90,12 @@ impl Tally {
         }
         for (name, fact) in &attempt.facts {
             *self.facts.entry(name.clone()).or_default().entry(fact.to_string()).or_default() += 1;
+        }
+        for (name, value) in &attempt.measures {
+            self.measures.entry(name.clone()).or_default().add(*value);
+        }
+        for (qos, counts) in &attempt.messages {
+            *self.messages.entry(*qos).or_default() += counts;
         }
         if let Some(trouble) = &attempt.trouble {
             *self.troubles.entry(trouble.clone()).or_default() += 1;
@@ -153,6 +164,12 @@ impl Tally {
         for (name, counts) in &other.facts {
             add_counts(self.facts.entry(name.clone()).or_default(), counts);
         }
+        for (name, values) in &other.measures {
+            self.measures.entry(name.clone()).or_default().merge(values);
+        }
+        for (qos, counts) in &other.messages {
+            *self.messages.entry(*qos).or_default() += counts;
+        }
         for (sequence, attempts) in &other.examples {
             add_examples(self.examples.entry(sequence.clone()).or_default(), attempts);
         }
@@ -207,6 +224,12 @@ impl Tally {
             attempts_with_second_connack: self.attempts_with_second_connack,
             examples: self.examples.clone(),
             facts: self.facts.clone(),
+            measures: self
+                .measures
+                .iter()
+                .map(|(name, values)| (name.clone(), values.distribution()))
+                .collect(),
+            messages: self.messages.clone(),
             troubles: self.troubles.clone(),
             reaction_time: Percentiles::of(&self.reaction_time),
             time_to_close: Percentiles::of(&self.time_to_close),
@@ -277,6 +300,8 @@ mod tests {
             outcome,
             will: None,
             facts: BTreeMap::new(),
+            measures: BTreeMap::new(),
+            messages: BTreeMap::new(),
             trouble: None,
         }
     }

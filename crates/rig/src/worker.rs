@@ -2,19 +2,21 @@
 //! number of clients that may misbehave at once.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::timeout;
 
 use crate::collector::{Report, Source};
 use crate::error::RunError;
-use crate::fault::{AttemptLog, Fault, Stage};
+use crate::fault::{AttemptLog, Fault, Stage, Turn};
 use crate::loop_lag;
 use crate::meter::Meter;
 use crate::metric::Metric;
@@ -25,6 +27,8 @@ use crate::plan::{Due, Schedule, Stripe};
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How late an attempt may be begun because all clients are busy; beyond, it is dropped and counted.
 const LATE_MAX: Duration = Duration::from_secs(5);
+/// Attempts that a worker gathers at the same time: well below the length of a listen backlog.
+const GATHERING_MAX: u32 = 32;
 
 /// What every worker of a run needs.
 #[derive(Clone, Debug)]
@@ -34,8 +38,10 @@ pub(crate) struct Job {
     pub(crate) stage: Stage,
     pub(crate) phases: PhaseTrack,
     pub(crate) clients: Arc<Semaphore>,
-    /// When the fault phase began, in µs since the run's start.
-    pub(crate) began_us: u64,
+    /// How many workers have gathered what they were to gather.
+    pub(crate) gathered: Arc<AtomicU32>,
+    /// When the fault phase began, in µs since the run's start; absent until it does.
+    pub(crate) began_us: watch::Receiver<Option<u64>>,
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
@@ -124,28 +130,75 @@ impl Worker {
         let mut pacer =
             Pacer::new().map_err(|error| RunError::Environment(format!("cannot make a timer: {error}")))?;
         let mut attempts = JoinSet::new();
-        let began = self.job.stage.clock.at(self.job.began_us);
         let stop = &self.job.stage.stop;
-        for due in self.job.schedule.plan.stripe(stripe) {
-            let due_at = began + due.after;
+        let mut gathered = self.gather(stripe, &mut attempts).await;
+        self.job.gathered.fetch_add(1, Ordering::Release);
+        let mut began_us = self.job.began_us.clone();
+        let began = tokio::select! {
+            biased;
+            _reason = stop.raised() => None,
+            began = began_us.wait_for(Option::is_some) => began.ok().and_then(|began_us| *began_us),
+        };
+        let began_us = began.unwrap_or_default();
+        let began_at = self.job.stage.clock.at(began_us);
+        let due = self.job.schedule.plan.stripe(stripe).filter(|_| began.is_some());
+        for due in due {
+            let due_at = began_at + due.after;
             let woke = tokio::select! {
                 biased;
                 _reason = stop.raised() => break,
                 woke = pacer.until(due_at) => woke,
             };
             self.meter.record(Metric::ScheduleSlip, Phase::Fault, woke.saturating_duration_since(due_at));
-            // Waiting for a free client is the attempt's own affair: the schedule goes on.
-            attempts.spawn_local(Rc::clone(self).begin(due, due_at));
+            let due_us = began_us + crate::clock::micros(due.after);
+            match gathered.remove(&due.index) {
+                Some(turn) => {
+                    // One that ended before its turn has told why.
+                    let _ended = turn.send(due_us);
+                }
+                // Waiting for a free client is the attempt's own affair: the schedule goes on.
+                None => {
+                    attempts.spawn_local(Rc::clone(self).begin(due, due_us, due_at));
+                }
+            }
             // Ended attempts are let go of as the plan proceeds.
             while attempts.try_join_next().is_some() {}
         }
+        // Whose turn did not come is told so.
+        drop(gathered);
         while let Some(ended) = attempts.join_next().await {
             ended.map_err(|error| RunError::Bug(format!("an attempt panicked: {error}")))?;
         }
         Ok(Worked { waited_for_a_client: self.waited_for_a_client.get() })
     }
 
-    async fn begin(self: Rc<Self>, due: Due, due_at: Instant) {
+    /// Begins the attempts of all faults that gather, and waits until each of them waits for its turn or has ended.
+    async fn gather(
+        self: &Rc<Self>,
+        stripe: Stripe,
+        attempts: &mut JoinSet<()>,
+    ) -> HashMap<u64, oneshot::Sender<u64>> {
+        let places = Arc::new(Semaphore::new(GATHERING_MAX as usize));
+        let mut turns = HashMap::new();
+        for due in self.job.schedule.plan.stripe(stripe) {
+            if !self.job.faults[self.job.schedule.case_of(due.index)].gathers() {
+                continue;
+            }
+            let place = self.job.stage.unless_stopped(Arc::clone(&places).acquire_owned()).await;
+            let Some(Ok(place)) = place else { break };
+            let Ok(permit) = Arc::clone(&self.job.clients).try_acquire_owned() else { continue };
+            let (turn, due_us) = oneshot::channel();
+            turns.insert(due.index, turn);
+            let turn = Turn { due_us, gathering: Some(place) };
+            let worker = Rc::clone(self);
+            attempts.spawn_local(async move { worker.attempt(due.index, 0, permit, Some(turn)).await });
+            while attempts.try_join_next().is_some() {}
+        }
+        let _stopped = self.job.stage.unless_stopped(places.acquire_many(GATHERING_MAX)).await;
+        turns
+    }
+
+    async fn begin(self: Rc<Self>, due: Due, due_us: u64, due_at: Instant) {
         let permit = match Arc::clone(&self.job.clients).try_acquire_owned() {
             Ok(permit) => Some(permit),
             Err(_all_busy) => {
@@ -154,7 +207,7 @@ impl Worker {
             }
         };
         match permit {
-            Some(permit) => self.attempt(due, permit).await,
+            Some(permit) => self.attempt(due.index, due_us, permit, None).await,
             None => self.meter.count(Phase::Fault, |counters| counters.attempts_dropped += 1),
         }
     }
@@ -165,15 +218,17 @@ impl Worker {
         self.job.stage.unless_stopped(free).await?.ok()?.ok()
     }
 
-    async fn attempt(&self, due: Due, permit: OwnedSemaphorePermit) {
+    async fn attempt(&self, index: u64, due_us: u64, permit: OwnedSemaphorePermit, turn: Option<Turn>) {
         let job = &self.job;
-        let fault = &job.faults[job.schedule.case_of(due.index)];
+        let fault = &job.faults[job.schedule.case_of(index)];
         let clock = &job.stage.clock;
-        let due_us = job.began_us + crate::clock::micros(due.after);
-        let client_id = format!("{}{:06x}", job.stage.client_id_prefix, due.index);
+        let client_id = format!("{}{index:06x}", job.stage.client_id_prefix);
         self.meter.count(Phase::Fault, |counters| counters.attempts_started += 1);
-        let log = AttemptLog::begin(due.index, fault.case(), client_id, Phase::Fault, due_us, clock)
-            .occupying(permit);
+        let log = AttemptLog::begin(index, fault.case(), client_id, Phase::Fault, due_us, clock);
+        let log = match turn {
+            Some(turn) => log.occupying(permit).waiting_for(turn),
+            None => log.occupying(permit),
+        };
         let attempt = fault.attempt(&job.stage, log).await;
         self.measure(&attempt);
         let _collector_is_gone = job.reports.send(Report::Attempt(self.source, Box::new(attempt))).await;

@@ -5,3 +5,4 @@ pub mod common;
 pub mod given;
 pub mod parse;
 pub mod target;
+pub mod versions;

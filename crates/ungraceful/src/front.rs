@@ -27,8 +27,8 @@ pub fn command() -> Command {
         .after_long_help(exit_codes_text());
     for tool in tools::ALL {
         command = command.subcommand(
-            Command::new(tool.name().trim_start_matches("ungraceful-"))
-                .about(tool.question())
+            Command::new(tool.name.trim_start_matches("ungraceful-"))
+                .about(tool.question)
                 .disable_help_flag(true),
         );
     }
@@ -56,9 +56,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         return exit;
     }
     let named = arguments.get(1).and_then(|argument| argument.to_str());
-    let is_named = |tool: &&&dyn Tool| named == Some(tool.name().trim_start_matches("ungraceful-"));
+    let is_named = |tool: &&&Tool| named == Some(tool.name.trim_start_matches("ungraceful-"));
     if let Some(tool) = tools::ALL.iter().find(is_named) {
-        return launch::main(*tool, arguments[1..].iter().cloned());
+        return launch::main(tool, arguments[1..].iter().cloned());
     }
     match command().try_get_matches_from(arguments) {
         Ok(matches) => match matches.subcommand() {
@@ -83,7 +83,14 @@ pub fn command_of(binary: &str) -> Option<Command> {
     if binary == "ungraceful" {
         return Some(command());
     }
-    tools::ALL.iter().find(|tool| tool.name() == binary).map(|tool| tool.command())
+    if let Some(tool) = tools::ALL.iter().find(|tool| tool.name == binary) {
+        return Some(tool.command());
+    }
+    // The pages of modes, such as `ungraceful-takeover-duel`.
+    tools::ALL.iter().find_map(|tool| {
+        let mode = tool.mode(binary.strip_prefix(tool.name)?.strip_prefix('-')?)?;
+        Some(tool.mode_command(mode).name(binary.to_owned()))
+    })
 }
 
 fn print_completions(shell: Shell, binary: &str) -> ExitCode {
@@ -112,7 +119,7 @@ fn print_man(binary: &str) -> ExitCode {
 }
 
 fn no_such_binary(binary: &str) -> ExitCode {
-    let names: Vec<&str> = tools::ALL.iter().map(|tool| tool.name()).collect();
+    let names: Vec<&str> = tools::ALL.iter().map(|tool| tool.name).collect();
     launch::complain(&format!("{binary:?} is no binary of ours; there are ungraceful, {}", names.join(", ")));
     Exit::Usage.into()
 }

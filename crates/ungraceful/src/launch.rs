@@ -23,24 +23,72 @@ use crate::cli::parse::{NotParsed, Parsed, exit_codes_text, parse, without_secre
 use crate::cli::target::TargetArgs;
 use crate::{hidden, print_plan};
 
-/// What one tool brings: its question, its flags, its faults, its checks.
-pub trait Tool: Sync {
+/// A binary: the question it answers, and the modes in which it does.
+#[derive(Clone, Copy)]
+pub struct Tool {
     /// The binary's name.
-    fn name(&self) -> &'static str;
+    pub name: &'static str,
     /// The question it answers.
-    fn question(&self) -> &'static str;
+    pub question: &'static str,
+    /// Its modes, the default one first. A binary with one mode alone does not name it on its command line.
+    pub modes: &'static [&'static dyn Mode],
+}
+
+/// What one mode of a tool brings: its flags, its faults, its checks.
+pub trait Mode: Sync {
+    /// The mode's name.
+    fn name(&self) -> &'static str;
+    /// What it finds out, in one line.
+    fn about(&self) -> &'static str;
     /// What it does, for its help text.
     fn long_about(&self) -> &'static str;
-    /// Adds the flags that only this tool has.
+    /// Adds the flags that only this mode has.
     fn add_flags(&self, command: Command) -> Command;
-    /// Reads these flags; mistakes are added to the list.
+    /// Defaults that this mode has for flags of every run, by long flag.
+    fn defaults(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
+    /// Reads the mode's flags; mistakes are added to the list.
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan;
     /// What the record is judged by, beside the checks of every run.
     fn checks(&self) -> Vec<Check>;
+}
 
-    /// The whole command line.
-    fn command(&self) -> Command {
-        let command = Command::new(self.name())
+impl Tool {
+    /// The command line of one mode, as it is parsed.
+    #[must_use]
+    pub fn mode_command(&self, mode: &dyn Mode) -> Command {
+        let name = if self.modes.len() > 1 {
+            format!("{} {}", self.name, mode.name())
+        } else {
+            self.name.to_owned()
+        };
+        let command = Command::new(mode.name()).bin_name(name).about(mode.about());
+        self.with_flags(command, mode).about(mode.about()).long_about(mode.long_about())
+    }
+
+    /// The whole command line: the default mode's flags, and the modes.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let default = self.modes[0];
+        let command = self.with_flags(Command::new(self.name), default).about(self.question);
+        if self.modes.len() == 1 {
+            return command.long_about(default.long_about());
+        }
+        let long_about =
+            format!("{}\n\nWithout a mode: {}. {}", self.question, default.name(), default.long_about());
+        let modes = self.modes.iter().map(|mode| self.mode_command(*mode));
+        command
+            .long_about(long_about)
+            .subcommands(modes)
+            .subcommand_value_name("MODE")
+            .subcommand_help_heading("Modes")
+            .disable_help_subcommand(true)
+            .args_conflicts_with_subcommands(true)
+    }
+
+    fn with_flags(&self, command: Command, mode: &dyn Mode) -> Command {
+        let command = command
             .version(env!("CARGO_PKG_VERSION"))
             // A flag given twice counts as given last, so that a call can be repeated with one thing changed.
             .args_override_self(true)
@@ -50,50 +98,94 @@ pub trait Tool: Sync {
             .disable_version_flag(true)
             .arg(clap::arg!(--version "Print version").action(clap::ArgAction::Version));
         let command = OutputArgs::augment_args(RunArgs::augment_args(
-            self.add_flags(TargetArgs::augment_args(command)),
+            mode.add_flags(TargetArgs::augment_args(command)),
         ));
-        // After the flags, because each group of them brings an `about` of its own.
-        command.about(self.question()).long_about(self.long_about()).after_long_help(exit_codes_text())
+        let command = mode.defaults().iter().fold(command, |command, (flag, value)| {
+            command.mut_arg(flag.replace('-', "_"), |arg| arg.default_value(*value))
+        });
+        // Last, because each group of flags brings an `about` of its own.
+        command.after_long_help(exit_codes_text())
+    }
+
+    /// The mode with this name.
+    #[must_use]
+    pub fn mode(&self, name: &str) -> Option<&'static dyn Mode> {
+        self.modes.iter().find(|mode| mode.name() == name).copied()
     }
 }
 
-/// What a tool is going to do.
+/// What a mode is going to do.
 pub struct FaultPlan {
     /// Versions to speak.
     pub versions: Vec<ProtocolVersion>,
     /// Whether the user named them.
     pub versions_required: bool,
-    /// Cases for each version.
-    pub cases_per_version: u64,
-    /// The longest that an attempt waits by its own choice.
+    /// How many attempts each case has.
+    pub attempts: AttemptsOf,
+    /// The longest that an attempt takes by its own choice, beside the waits that every run has.
     pub longest_pause: Duration,
+    /// Connections that one client of `--count` has at the same time, at the most.
+    pub connections_per_client: u64,
     /// Makes the faults for the versions that the broker speaks.
     pub make: Box<MakeFaults>,
 }
 
+/// Where the number of attempts of each case comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttemptsOf {
+    /// `--attempts` or `--duration`.
+    Flags,
+    /// One for each client of `--count`, shared by the cases: clients that are all there at the same time.
+    Clients,
+}
+
 /// Runs a tool.
-pub fn main(tool: &dyn Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Some(exit) = hidden::command(&arguments) {
         return exit;
     }
-    let parsed = match parse(&tool.command(), &arguments) {
+    let named = arguments.get(1).and_then(|name| tool.mode(name.to_str()?)).filter(|_| tool.modes.len() > 1);
+    let mode = named.unwrap_or(tool.modes[0]);
+    let call = Call { tool, mode, arguments: &arguments };
+    let parsed = match named {
+        Some(mode) => {
+            let flags: Vec<OsString> = arguments[..1].iter().chain(&arguments[2..]).cloned().collect();
+            parse(&tool.mode_command(mode), &flags)
+        }
+        None => parse(&tool.command(), &arguments),
+    };
+    let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(NotParsed::Clap(error)) => {
             // A closed pipe is nobody's concern here.
             let _printed = error.print();
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() };
         }
-        Err(NotParsed::Config(mistakes)) => return fail(tool, &RunError::Usage(mistakes)),
+        Err(NotParsed::Config(mistakes)) => return fail(&call, &RunError::Usage(mistakes)),
     };
-    match launch(tool, &arguments, &parsed) {
+    match launch(&call, &parsed) {
         Ok(exit) => exit.into(),
-        Err(error) => fail(tool, &error),
+        Err(error) => fail(&call, &error),
     }
 }
 
-fn launch(tool: &dyn Tool, arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
-    let (experiment, plan, output) = prepare(tool, arguments, parsed)?;
+/// What was called, and how.
+struct Call<'a> {
+    tool: &'a Tool,
+    mode: &'static dyn Mode,
+    arguments: &'a [OsString],
+}
+
+impl Call<'_> {
+    /// The mode's name; absent for a tool that has one alone.
+    fn mode_name(&self) -> Option<&'static str> {
+        (self.tool.modes.len() > 1).then(|| self.mode.name())
+    }
+}
+
+fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
+    let (experiment, plan, output) = prepare(call, parsed)?;
     let format = output.format.take("--format", &mut Vec::new()).unwrap_or(Format::Text);
     if output.print_plan {
         return Ok(print(&print_plan::render(&experiment, &plan, format)));
@@ -108,7 +200,7 @@ fn launch(tool: &dyn Tool, arguments: &[OsString], parsed: &Parsed) -> Result<Ex
     if exit == Exit::Environment && printed == Exit::Holds {
         complain(&format!(
             "{}: {}",
-            tool.name(),
+            call.tool.name,
             record.incomplete_because.as_deref().unwrap_or("the record failed")
         ));
     }
@@ -120,19 +212,15 @@ fn wants_colour() -> bool {
 }
 
 /// Reads and checks everything; all mistakes are told together.
-fn prepare(
-    tool: &dyn Tool,
-    arguments: &[OsString],
-    parsed: &Parsed,
-) -> Result<(Experiment, FaultPlan, OutputArgs), RunError> {
+fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, OutputArgs), RunError> {
     let read = "the flags are those of the tool's command";
     let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
     let run = RunArgs::from_arg_matches(&parsed.matches).expect(read);
     let output = OutputArgs::from_arg_matches(&parsed.matches).expect(read);
     let mut mistakes = Vec::new();
-    let plan = tool.fault_plan(&parsed.matches, &mut mistakes);
+    let plan = call.mode.fault_plan(&parsed.matches, &mut mistakes);
     let target_settings = target.settings(plan.versions.clone(), plan.versions_required, &mut mistakes);
-    let broker_pid = target.broker_pid.as_ref().and_then(|pid| pid.take("--broker-pid", &mut mistakes));
+    let watch = target.watch(&mut mistakes);
     let attempts_max = output.attempts_max.take("--attempts-max", &mut mistakes);
     let _checked = output.format.take("--format", &mut mistakes);
     let settings = run.settings(&mut mistakes);
@@ -149,41 +237,60 @@ fn prepare(
     let (Some(settings), true) = (settings, mistakes.is_empty()) else {
         return Err(RunError::Usage(mistakes));
     };
-    let cases = plan.cases_per_version * plan.versions.len() as u64;
+    let attempts_per_case = attempts_per_case(&settings, &plan);
     let experiment = Experiment {
         tool: ToolRecord {
-            name: tool.name().to_owned(),
+            name: call.tool.name.to_owned(),
+            mode: call.mode_name().map(ToOwned::to_owned),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: option_env!("UNGRACEFUL_COMMIT").map(ToOwned::to_owned),
         },
-        command: without_secrets(arguments),
+        command: without_secrets(call.arguments),
         settings: parsed.settings.clone(),
         target: target_settings,
         phases: settings.phases,
         schedule: ScheduleSettings {
-            attempts_per_case: settings.attempts.per_case(settings.per_second, cases),
+            attempts_per_case,
             per_second: settings.per_second,
             arrival: settings.arrival,
         },
         clients: settings.clients,
+        connections_per_client: plan.connections_per_client,
         threads: settings.threads,
         bystanders: settings.bystanders.clone(),
         reaction_timeout: settings.reaction_timeout,
         will_wait: settings.will_wait,
         client_id_prefix: run.client_id_prefix.clone(),
         seed: settings.seed,
-        output: folder.unwrap_or_else(|| default_folder(tool.name(), &settings)),
+        output: folder.unwrap_or_else(|| default_folder(call, &settings)),
         attempts_max: attempts_max.map_or(0, |max| max.0),
         slip_limit: settings.slip_limit,
-        broker_pid: broker_pid.and_then(|pid| u32::try_from(pid.0).ok()),
-        checks: [tool.checks(), ungraceful_rig::checks::CHECKS.to_vec()].concat(),
+        watch,
+        checks: [call.mode.checks(), ungraceful_rig::checks::CHECKS.to_vec()].concat(),
     };
     Ok((experiment, plan, output))
 }
 
+/// Cases when the broker speaks every version that is asked for.
+fn cases(plan: &FaultPlan) -> u64 {
+    (plan.make)(&plan.versions).len() as u64
+}
+
+fn attempts_per_case(settings: &RunSettings, plan: &FaultPlan) -> u64 {
+    let cases = cases(plan).max(1);
+    match plan.attempts {
+        AttemptsOf::Flags => settings.attempts.per_case(settings.per_second, cases),
+        AttemptsOf::Clients => (u64::from(settings.clients.get()) / cases).max(1),
+    }
+}
+
 fn check_plan(settings: &RunSettings, plan: &FaultPlan, mistakes: &mut Vec<Mistake>) {
-    let cases = plan.cases_per_version * plan.versions.len() as u64;
-    let all = settings.attempts.per_case(settings.per_second, cases).saturating_mul(cases);
+    let cases = cases(plan);
+    if cases == 0 {
+        // Why there is none has been told.
+        return;
+    }
+    let all = attempts_per_case(settings, plan).saturating_mul(cases);
     if all > ATTEMPTS_MAX {
         let what = format!("{all} attempts in all are more than the {ATTEMPTS_MAX} that a run may have");
         mistakes.push(Mistake::new("--attempts", what));
@@ -243,23 +350,26 @@ fn check_folder(folder: &PathBuf, mistakes: &mut Vec<Mistake>) {
     }
 }
 
-fn default_folder(tool: &str, settings: &RunSettings) -> PathBuf {
+fn default_folder(call: &Call<'_>, settings: &RunSettings) -> PathBuf {
     let started = RunClock::start().started();
     let stamp = started.strftime("%Y%m%dT%H%M%SZ");
-    let name = tool.trim_start_matches("ungraceful-");
+    let name = call.tool.name.trim_start_matches("ungraceful-");
+    let name = call.mode_name().map_or_else(|| name.to_owned(), |mode| format!("{name}-{mode}"));
     PathBuf::from("results").join(format!("{stamp}-{name}-{}", settings.seed))
 }
 
-fn fail(tool: &dyn Tool, error: &RunError) -> ExitCode {
+fn fail(call: &Call<'_>, error: &RunError) -> ExitCode {
+    let name = call.tool.name;
+    let called = call.mode_name().map_or_else(|| name.to_owned(), |mode| format!("{name} {mode}"));
     match error {
         RunError::Usage(mistakes) => {
             for mistake in mistakes {
-                complain(&format!("{}: {mistake}", tool.name()));
+                complain(&format!("{name}: {mistake}"));
             }
-            complain(&format!("nothing was sent; see {} --help", tool.name()));
+            complain(&format!("nothing was sent; see {called} --help"));
         }
         RunError::Environment(_) | RunError::Interrupted | RunError::Bug(_) => {
-            complain(&format!("{}: {error}", tool.name()));
+            complain(&format!("{name}: {error}"));
         }
     }
     error.exit().into()

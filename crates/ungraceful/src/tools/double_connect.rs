@@ -11,11 +11,19 @@ use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
 
 use crate::cli::given::{Given, Readable, Time};
-use crate::launch::{FaultPlan, Tool};
+use crate::cli::versions::VersionArgs;
+use crate::launch::{AttemptsOf, FaultPlan, Mode, Tool};
 
 /// The tool.
+pub const TOOL: Tool = Tool {
+    name: "ungraceful-double-connect",
+    question: "What happens on a second CONNECT?",
+    modes: &[&SecondConnect],
+};
+
+/// Its only mode.
 #[derive(Clone, Copy, Debug)]
-pub struct DoubleConnectTool;
+struct SecondConnect;
 
 /// The flags that only this tool has.
 #[derive(Args, Clone, Debug)]
@@ -24,15 +32,6 @@ struct DoubleConnectArgs {
     /// Variants, separated by commas: identical, other-client-id, same-segment, delayed, with-will [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
     variant: Vec<Given<Variant>>,
-    /// MQTT versions, separated by commas: 3.1.1 (or 4), 5 (or 5.0) [default: both, those that the broker speaks]
-    #[arg(
-        short = 'V',
-        long,
-        value_name = "VERSION",
-        env = "UNGRACEFUL_PROTOCOL_VERSION",
-        value_delimiter = ','
-    )]
-    protocol_version: Vec<Given<ProtocolVersion>>,
     /// Pause before the second CONNECT of the variant `delayed`
     #[arg(
         long,
@@ -50,12 +49,12 @@ impl Readable for Variant {
     }
 }
 
-impl Tool for DoubleConnectTool {
+impl Mode for SecondConnect {
     fn name(&self) -> &'static str {
-        "ungraceful-double-connect"
+        "second-connect"
     }
 
-    fn question(&self) -> &'static str {
+    fn about(&self) -> &'static str {
         "What happens on a second CONNECT?"
     }
 
@@ -67,7 +66,7 @@ impl Tool for DoubleConnectTool {
     }
 
     fn add_flags(&self, command: Command) -> Command {
-        DoubleConnectArgs::augment_args(command)
+        VersionArgs::augment_args(DoubleConnectArgs::augment_args(command))
     }
 
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
@@ -78,18 +77,13 @@ impl Tool for DoubleConnectTool {
             args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
         let variants: Vec<Variant> =
             Variant::ALL.into_iter().filter(|variant| named.is_empty() || named.contains(variant)).collect();
-        let named: Vec<ProtocolVersion> = args
-            .protocol_version
-            .iter()
-            .filter_map(|version| version.take("--protocol-version", mistakes))
-            .collect();
-        let versions: Vec<ProtocolVersion> = [ProtocolVersion::V3_1_1, ProtocolVersion::V5]
-            .into_iter()
-            .filter(|version| named.is_empty() || named.contains(version))
-            .collect();
+        let versions =
+            VersionArgs::from_arg_matches(matches).expect("the flags are those of this tool's command");
+        let (versions, versions_required) = versions.versions(mistakes);
         FaultPlan {
-            versions_required: !named.is_empty(),
-            cases_per_version: variants.len() as u64,
+            versions_required,
+            attempts: AttemptsOf::Flags,
+            connections_per_client: 2,
             versions,
             longest_pause: if variants.contains(&Variant::Delayed) { delay } else { Default::default() },
             make: Box::new(move |spoken| {

@@ -131,6 +131,13 @@ fn mqtt5_4_4_0_1_and_mqtt3_1_1_4_3_3_1_a_qos_2_message_that_is_delivered_twice_i
 }
 
 #[test]
+fn copies_at_qos_2_alone_are_violated_and_nothing_else_is_told_of() {
+    let call = against("duplicate-qos2-every-10", &[]);
+    assert_eq!((call.exit(), call.violated()), (1, vec![ONCE.to_owned()]), "{}", call.said());
+    assert!(!has_note(&call, NOT_REPEATED), "{}", call.said());
+}
+
+#[test]
 fn messages_of_qos_0_and_1_that_are_delivered_twice_are_a_note() {
     let call = against("duplicate-every-10", &["--bystander-qos", "0,1"]);
     assert_eq!(call.exit(), 0, "{}", call.said());

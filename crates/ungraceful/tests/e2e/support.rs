@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 use ungraceful_rig::attempt::Attempt;
-use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::record::{BrokerLogLine, CaseRecord, Record};
 use ungraceful_rig::verdict::{Conclusion, Verdict};
 
 /// Short phases, and no judgement of our own lateness: test machines are busy.
@@ -105,6 +105,20 @@ impl Call {
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         let text = std::fs::read_to_string(self.folder.join("attempts.ndjson")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// What was kept of the broker's log.
+    pub(crate) fn broker_log(&self) -> Vec<BrokerLogLine> {
+        let text = std::fs::read_to_string(self.folder.join("broker-log.ndjson")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// A column of the timeline.
+    pub(crate) fn timeline(&self, column: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.join("timeline.csv")).unwrap();
+        let mut rows = text.lines().map(|line| line.split(','));
+        let at = rows.next().unwrap().position(|name| name == column).unwrap();
+        rows.map(|mut row| row.nth(at).unwrap().to_owned()).collect()
     }
 
     /// The case of this variant and version.
