@@ -9,6 +9,7 @@ mod closing;
 mod cost;
 mod evidence;
 mod findings;
+mod found;
 mod measured;
 mod opening;
 
@@ -22,6 +23,7 @@ pub(crate) fn compose(record: &Record, context: &Context) -> Document {
     let mut document = Document::default();
     opening::section(record, &mut document);
     cases::section(record, &mut document);
+    found::section(record, &mut document);
     measured::section(record, &mut document);
     bystanders::section(record, &mut document);
     cost::section(record, &mut document);

@@ -503,6 +503,9 @@ pub struct Record {
     pub cases: Vec<CaseRecord>,
     /// Reaction times of all cases together.
     pub reaction_time: Percentiles,
+    /// What faults measured, all cases together; by name as in each case.
+    #[serde(default)]
+    pub measures: BTreeMap<String, Distribution>,
     /// The bystanders; absent when there were none.
     pub bystanders: Option<BystandersRecord>,
     /// The witness; absent in a record that was cut short. One that could not subscribe is not proved.

@@ -584,6 +584,7 @@ fn begin_record(
         attempts: crate::record::AttemptsRecord::default(),
         cases: Vec::new(),
         reaction_time: Percentiles::default(),
+        measures: BTreeMap::new(),
         bystanders: None,
         witness: None,
         broker_resources: None,

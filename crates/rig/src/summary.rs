@@ -8,7 +8,7 @@ use crate::bystander::BystanderSettings;
 use crate::clock::micros;
 use crate::honest_thread::HonestResult;
 use crate::meter::Interval;
-use crate::metric::{Histograms, Metric, Percentiles, histogram, merge};
+use crate::metric::{Histograms, Metric, Percentiles, Values, histogram, merge};
 use crate::phase::{Phase, PhaseTrack};
 use crate::plan::Schedule;
 use crate::record::{
@@ -80,6 +80,12 @@ pub(crate) fn summarise(
         merge(&mut reaction_time, tally.reaction_time());
     }
     record.reaction_time = Percentiles::of(&reaction_time);
+    let mut measures: BTreeMap<&str, Values> = BTreeMap::new();
+    for (name, values) in measured.tallies.values().flat_map(Tally::measures) {
+        measures.entry(name).or_default().merge(values);
+    }
+    record.measures =
+        measures.iter().map(|(name, values)| ((*name).to_owned(), values.distribution())).collect();
     record.bystanders = bystanders(&experiment.bystanders, phases, &begun_version(&record), measured, ended);
     record.witness = Some(WitnessRecord {
         proved: measured.witness_proved && measured.honest.witness_gaps == 0,
@@ -289,6 +295,7 @@ mod tests {
             attempts: crate::record::AttemptsRecord::default(),
             cases: Vec::new(),
             reaction_time: Percentiles::default(),
+            measures: BTreeMap::new(),
             bystanders: None,
             witness: None,
             broker_resources: None,

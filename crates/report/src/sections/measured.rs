@@ -1,5 +1,7 @@
 //! What only this fault measures: a row per case and value, and the fate of the attempts' own messages.
 
+use std::collections::BTreeMap;
+
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::Distribution;
 use ungraceful_rig::record::{CaseRecord, Record};
@@ -12,7 +14,8 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     let measured: Vec<_> = record.cases.iter().filter(|case| !case.measures.is_empty()).collect();
     if !measured.is_empty() {
         document.heading("What was measured");
-        document.push(Block::Table(values(&measured)));
+        let all = if measured.len() > 1 { &record.measures } else { &BTreeMap::new() };
+        document.push(Block::Table(values(&measured, all)));
     }
     let with_messages: Vec<_> = record.cases.iter().filter(|case| !case.messages.is_empty()).collect();
     if !with_messages.is_empty() {
@@ -52,49 +55,60 @@ impl Unit {
     }
 }
 
-fn values(cases: &[&CaseRecord]) -> Table {
-    let columns = vec![
-        Column::words("MQTT"),
-        Column::words("variant"),
-        Column::words("value"),
-        Column::numbers("attempts"),
-        Column::numbers("sum"),
-        Column::numbers("min"),
-        Column::numbers("p50"),
-        Column::numbers("p99"),
-        Column::numbers("max"),
-    ];
-    let rows = cases.iter().flat_map(|case| {
-        case.measures.iter().map(move |(name, values)| {
-            let mut row = vec![cell(&case.case.version), cell(&case.case.variant)];
-            row.extend(value_cells(name, values));
-            row
-        })
-    });
-    Table { columns, rows: rows.collect(), keys: 3 }
+fn values(cases: &[&CaseRecord], all: &BTreeMap<String, Distribution>) -> Table {
+    let is_single = cases.iter().flat_map(|case| case.measures.values()).all(|values| values.count <= 1);
+    // One value needs no distribution; and what is measured once per case is not summed over cases.
+    let shape = if is_single { Shape::Single } else { Shape::Distribution };
+    let mut columns = vec![Column::words("MQTT"), Column::words("variant"), Column::words("value")];
+    columns.extend(shape.columns());
+    let of_all = all
+        .iter()
+        .filter(|_| !is_single)
+        .map(|(name, values)| [vec![cell("all"), cell("")], shape.cells(name, values)].concat());
+    let mut rows: Vec<Vec<Cell>> = of_all.collect();
+    for case in cases {
+        rows.extend(case.measures.iter().map(|(name, values)| {
+            [vec![cell(&case.case.version), cell(&case.case.variant)], shape.cells(name, values)].concat()
+        }));
+    }
+    Table { columns, rows, keys: 3 }
 }
 
-fn value_cells(name: &str, values: &Distribution) -> Vec<Cell> {
-    let (name, unit) = Unit::of(name);
-    let figure = |value: Option<u64>| match value {
-        Some(value) => cell(unit.shown(value)),
-        None if values.count == 0 => cell(NONE),
-        None => cell(TOO_FEW),
-    };
-    // The sum of times or of shares says nothing.
-    let sum = match unit {
-        Unit::Count | Unit::Bytes => cell(unit.shown(values.sum)),
-        Unit::Time | Unit::Permille => cell(""),
-    };
-    vec![
-        cell(name),
-        cell(scale::count(values.count)),
-        sum,
-        figure(values.min),
-        figure(values.p50),
-        figure(values.p99),
-        figure(values.max),
-    ]
+#[derive(Clone, Copy)]
+enum Shape {
+    Single,
+    Distribution,
+}
+
+impl Shape {
+    fn columns(self) -> Vec<Column> {
+        match self {
+            Self::Single => vec![Column::numbers("measured")],
+            Self::Distribution => {
+                ["attempts", "sum", "min", "p50", "p99", "max"].map(Column::numbers).to_vec()
+            }
+        }
+    }
+
+    /// The value's name, and its figures.
+    fn cells(self, name: &str, values: &Distribution) -> Vec<Cell> {
+        let (name, unit) = Unit::of(name);
+        let figure = |value: Option<u64>| match value {
+            Some(value) => cell(unit.shown(value)),
+            None if values.count == 0 => cell(NONE),
+            None => cell(TOO_FEW),
+        };
+        if let Self::Single = self {
+            return vec![cell(name), figure(values.max)];
+        }
+        // The sum of times or of shares says nothing.
+        let sum = match unit {
+            Unit::Count | Unit::Bytes => cell(unit.shown(values.sum)),
+            Unit::Time | Unit::Permille => cell(""),
+        };
+        let figures = [values.min, values.p50, values.p99, values.max].map(figure);
+        [vec![cell(name), cell(scale::count(values.count)), sum], figures.to_vec()].concat()
+    }
 }
 
 type Counted = fn(&LedgerCounts) -> u64;
@@ -129,7 +143,7 @@ fn messages(cases: &[&CaseRecord]) -> Table {
 mod tests {
     use ungraceful_rig::metric::Distribution;
 
-    use super::{Unit, value_cells};
+    use super::{Shape, Unit};
 
     #[test]
     fn a_value_is_shown_in_the_unit_that_its_name_ends_in() {
@@ -147,11 +161,12 @@ mod tests {
     fn sums_are_told_of_counts_and_not_of_times_and_no_percentile_without_values_enough() {
         let values =
             Distribution { count: 2, sum: 30, min: Some(10), max: Some(20), ..Distribution::default() };
-        let counts = value_cells("takeovers", &values).concat();
+        let counts = Shape::Distribution.cells("takeovers", &values).concat();
         assert_eq!(counts, ["takeovers", "2", "30", "10", "too few", "too few", "20"]);
-        let times = value_cells("connack_us", &values).concat();
+        let times = Shape::Distribution.cells("connack_us", &values).concat();
         assert_eq!(times, ["connack", "2", "", "10 µs", "too few", "too few", "20 µs"]);
-        let none = value_cells("takeovers", &Distribution::default()).concat();
+        assert_eq!(Shape::Single.cells("connack_us", &values).concat(), ["connack", "20 µs"]);
+        let none = Shape::Distribution.cells("takeovers", &Distribution::default()).concat();
         assert_eq!(none, ["takeovers", "0", "0", "–", "–", "–", "–"]);
     }
 }

@@ -288,6 +288,7 @@ pub(crate) fn all_holds() -> Record {
         phases: phases(),
         attempts: AttemptsRecord { planned: 790, finished: 790, dropped: 0, written: 790, left_out: 0 },
         cases: vec![identical, with_will],
+        measures: Default::default(),
         reaction_time: times(1_323, 215),
         bystanders: Some(bystanders()),
         witness: Some(WitnessRecord { proved: true, unexpected: 0 }),

@@ -39,6 +39,7 @@ pub(crate) fn empty_record() -> Record {
         attempts: AttemptsRecord::default(),
         cases: Vec::new(),
         reaction_time: Percentiles::default(),
+        measures: BTreeMap::new(),
         bystanders: None,
         witness: None,
         broker_resources: None,

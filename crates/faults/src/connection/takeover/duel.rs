@@ -86,7 +86,8 @@ struct Arena<'a> {
     refused: RefCell<BTreeMap<String, u64>>,
     sessions_present: Cell<u64>,
     sessions_absent: Cell<u64>,
-    first_is_up: Cell<bool>,
+    /// The session has its subscription: what is published from then on is owed to it.
+    is_subscribed: Cell<bool>,
 }
 
 impl Fault for Duel {
@@ -138,7 +139,7 @@ impl Duel {
             refused: RefCell::default(),
             sessions_present: Cell::default(),
             sessions_absent: Cell::default(),
-            first_is_up: Cell::default(),
+            is_subscribed: Cell::default(),
         };
         let fought = stage.unless_stopped(self.fight(&arena)).await;
         let Some((published, alive)) = fought else {
@@ -243,20 +244,20 @@ impl Duel {
         }
         arena.connack_us.borrow_mut().push(micros(connack_time));
         let mut peer = Peer::new(client);
-        if !accepted.session_present {
+        if !accepted.session_present || !arena.is_subscribed.get() {
             let within = arena.stage.options.connect_timeout;
-            // A contender that was thrown out before its SUBACK finds that out next.
-            let _thrown_out = peer.subscribe(&arena.topic, QoS::AtLeastOnce, within).await;
+            // A contender that was thrown out before its SUBACK finds that out next, and another one subscribes.
+            let subscribed = peer.subscribe(&arena.topic, QoS::AtLeastOnce, within).await;
+            arena.is_subscribed.set(subscribed.is_ok() || arena.is_subscribed.get());
             take_all(arena, &peer.take_set_aside());
         }
-        arena.first_is_up.set(true);
         Some((peer, accepted.connack_at))
     }
 
     /// Publishes to the contenders for as long as the duel lasts.
     async fn publish(&self, arena: &Arena<'_>) -> Result<(), String> {
         const LOOK_EVERY: Duration = Duration::from_millis(5);
-        while !arena.first_is_up.get() && now() < arena.until {
+        while !arena.is_subscribed.get() && now() < arena.until {
             sleep(LOOK_EVERY).await;
         }
         let client_id = format!("{}p", arena.client_id);
