@@ -140,6 +140,10 @@ fn bystanders(
             .map(of_phase)
             .collect(),
         connections_lost: measured.honest.connections_lost.clone(),
+        irregularities: measured.honest.irregularities.clone(),
+        irregularities_left_out: measured.honest.irregularities_left_out.clone(),
+        pairs_below_qos: measured.honest.pairs_below_qos,
+        drain: measured.honest.drain,
         recovery_limit_us: ended.recovery_limit_us,
         recovery_time_us: ended.recovery_time_us,
     })

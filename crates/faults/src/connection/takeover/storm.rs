@@ -12,6 +12,7 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_mqtt::{Property, ProtocolVersion, QoS, Will};
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
 use ungraceful_rig::client::{Accepted, NotConnected};
+use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Watch, observe};
 use ungraceful_rig::reaction::Outcome;
@@ -297,7 +298,7 @@ impl Storm {
             None => None,
         };
         if let Some(newcomer) = &newcomer {
-            self.tell(&mut log, &session, newcomer, outcome);
+            self.tell(&mut log, &stage.clock, &session, newcomer, outcome);
         }
         if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
@@ -517,7 +518,14 @@ impl Storm {
     }
 
     /// Puts what was seen into facts.
-    fn tell(&self, log: &mut AttemptLog<'_>, old: &OldSession, newcomer: &Newcomer, outcome: Outcome) {
+    fn tell(
+        &self,
+        log: &mut AttemptLog<'_>,
+        clock: &RunClock,
+        old: &OldSession,
+        newcomer: &Newcomer,
+        outcome: Outcome,
+    ) {
         let word = |word: &str| Fact::Word(word.to_owned());
         let accepted = newcomer.accepted;
         log.fact(NEWCOMER, word(ACCEPTED));
@@ -549,7 +557,7 @@ impl Storm {
             return;
         }
         let mut outbox = old.outbox.clone();
-        newcomer.came.iter().filter_map(|came| came.sequence).for_each(|sequence| outbox.delivered(sequence));
+        outbox.take_all(&newcomer.came, clock);
         outbox.tell(log);
         let unreleased = old.unreleased.map(|(sequence, _)| sequence);
         self.tell_in_flight(log, old, newcomer, unreleased);
