@@ -2,8 +2,11 @@
 //! owed within one QoS only (MQTT 5.0 [MQTT-4.6.0-5]).
 
 use ungraceful_mqtt::QoS;
+use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::AttemptLog;
-use ungraceful_rig::ledger::Ledger;
+use ungraceful_rig::ledger::{Delivered, Ledger};
+
+use crate::peer;
 
 /// Where the QoS stands in a sequence number as it travels.
 const QOS_SHIFT: u32 = 56;
@@ -50,10 +53,19 @@ impl Outbox {
     }
 
     /// It came.
-    pub(crate) fn delivered(&mut self, sequence: u64) {
+    pub(crate) fn delivered(&mut self, sequence: u64, copy: Delivered) {
         self.act(sequence, |ledger, number| {
-            ledger.delivered(number);
+            ledger.delivered(number, copy);
         });
+    }
+
+    /// These came; those that are none of ours are passed over.
+    pub(crate) fn take_all(&mut self, came: &[peer::Delivered], clock: &RunClock) {
+        for message in came {
+            if let Some(sequence) = message.sequence {
+                self.delivered(sequence, Delivered { at_us: clock.us(message.at), dup: message.dup });
+            }
+        }
     }
 
     /// Every sequence number that was given out.
@@ -63,9 +75,10 @@ impl Outbox {
             .flat_map(|(qos, ledger)| (0..ledger.offered()).map(move |number| qos << QOS_SHIFT | number))
     }
 
-    /// Messages that were acknowledged and never came.
+    /// Messages that were acknowledged and never came, whether or not the broker said that nobody had subscribed.
     pub(crate) fn lost(&self) -> u64 {
-        self.by_qos[1..].iter().map(|ledger| ledger.counts(0, u64::MAX).lost).sum()
+        let counts = self.by_qos[1..].iter().map(|ledger| ledger.counts(0, u64::MAX));
+        counts.map(|counts| counts.lost + counts.without_subscribers).sum()
     }
 
     /// Puts the fate of all messages into the attempt.
@@ -82,7 +95,7 @@ impl Outbox {
 mod tests {
     use ungraceful_mqtt::QoS::{AtLeastOnce, ExactlyOnce};
 
-    use super::Outbox;
+    use super::{Delivered, Outbox};
 
     #[test]
     fn each_qos_has_numbers_and_losses_of_its_own() {
@@ -93,10 +106,10 @@ mod tests {
             outbox.sent(*sequence);
             outbox.acknowledged(*sequence, 0);
         }
-        outbox.delivered(sequences[2]);
+        outbox.delivered(sequences[2], Delivered::default());
         assert_eq!(outbox.lost(), 2);
-        outbox.delivered(sequences[1]);
-        outbox.delivered(u64::MAX);
+        outbox.delivered(sequences[1], Delivered::default());
+        outbox.delivered(u64::MAX, Delivered::default());
         assert_eq!(outbox.lost(), 1);
         assert_eq!(outbox.by_qos[1].counts(0, 9).reordered, 0);
         let mut all: Vec<u64> = outbox.sequences().collect();

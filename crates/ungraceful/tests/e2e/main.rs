@@ -10,8 +10,10 @@
 mod bad_days;
 mod bad_input;
 mod embedded;
+mod ledger;
 mod plan;
 mod real_brokers;
 mod reference;
 mod scripted;
 mod support;
+mod takeover;

@@ -158,6 +158,11 @@ pub struct Storm {
 /// The older client, ready to be taken over.
 struct Old {
     peer: Peer,
+    session: OldSession,
+}
+
+/// What it has with the broker.
+struct OldSession {
     topic: String,
     outbox: Outbox,
     /// What it was sent and did not acknowledge.
@@ -166,7 +171,7 @@ struct Old {
     unreleased: Option<(u64, u16)>,
     ping_every: Duration,
     /// The broker keeps the session as long as it was asked to.
-    session_is_kept: bool,
+    is_kept: bool,
 }
 
 /// What became of the newcomer.
@@ -261,8 +266,9 @@ impl Storm {
             connacks_due: 0,
             subscribed: true,
         };
-        let (topic, in_flight, unreleased) = (&old.topic, &old.in_flight, old.unreleased);
-        let outbox = &mut old.outbox;
+        let (topic, in_flight, unreleased) =
+            (&old.session.topic, &old.session.in_flight, old.session.unreleased);
+        let outbox = &mut old.session.outbox;
         let look = stage.unless_stopped(self.look_at_newcomer(
             stage,
             newcomer,
@@ -277,6 +283,9 @@ impl Storm {
         let ended_at_us =
             seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
         log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+        // What the broker has ended gives its descriptor back at once.
+        let Old { peer: older, session } = old;
+        let still_open = ended_at_us.is_none().then_some(older);
         let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.versions.new).await;
         log.concluded(outcome);
         let newcomer = match newcomer {
@@ -288,7 +297,7 @@ impl Storm {
             None => None,
         };
         if let Some(newcomer) = &newcomer {
-            self.tell(stage, &mut log, &old, newcomer, outcome);
+            self.tell(stage, &mut log, &session, newcomer, outcome);
         }
         if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
@@ -297,6 +306,9 @@ impl Storm {
         match newcomer {
             Some(newcomer) => newcomer.peer.leave_nothing(stage, &client_id).await,
             None => discard_session(stage, self.versions.new, &client_id).await,
+        }
+        if let Some(older) = still_open {
+            older.client.leave().await;
         }
         log.end()
     }
@@ -390,8 +402,7 @@ impl Storm {
         let topic = format!("{}/takeover/{client_id}", stage.topic_root);
         let granted = peer.subscribe(&topic, stage.maximum_qos, within).await?;
         peer.acknowledges = false;
-        let mut old = Old {
-            peer,
+        let session = OldSession {
             topic,
             outbox: Outbox::default(),
             in_flight: Vec::new(),
@@ -400,8 +411,9 @@ impl Storm {
                 .server_keep_alive
                 .map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2))
                 .max(PING_AT_MOST_EVERY),
-            session_is_kept: self.situation.persistent && accepted.session_expiry_interval_s != Some(0),
+            is_kept: self.situation.persistent && accepted.session_expiry_interval_s != Some(0),
         };
+        let mut old = Old { peer, session };
         self.put_in_flight(stage, &mut old, granted).await?;
         Ok(old)
     }
@@ -416,14 +428,14 @@ impl Storm {
             .chain(std::iter::repeat_n(QoS::ExactlyOnce, qos_2.into()))
             .chain(std::iter::repeat_n(QoS::AtLeastOnce, if qos_1 == 0 { 0 } else { self.queued.into() }));
         for qos in all {
-            let sequence = old.outbox.offer(qos);
-            let code = old.peer.publish(&old.topic, qos, sequence, within).await?;
+            let sequence = old.session.outbox.offer(qos);
+            let code = old.peer.publish(&old.session.topic, qos, sequence, within).await?;
             if code >= 0x80 {
                 // What the broker did not take it need not deliver.
                 return Err(format!("the broker refused a PUBLISH of the older client (0x{code:02X})"));
             }
-            old.outbox.sent(sequence);
-            old.outbox.acknowledged(sequence, code);
+            old.session.outbox.sent(sequence);
+            old.session.outbox.acknowledged(sequence, code);
         }
         let deadline = now() + within;
         let mut delivered = old.peer.take_set_aside();
@@ -438,15 +450,16 @@ impl Storm {
             }
         }
         if qos_2 > 0 {
-            let sequence = old.outbox.offer(QoS::ExactlyOnce);
+            let sequence = old.session.outbox.offer(QoS::ExactlyOnce);
             old.peer.releases = false;
-            let identifier = old.peer.send_publish(&old.topic, QoS::ExactlyOnce, sequence, None).await?;
-            old.outbox.sent(sequence);
+            let identifier =
+                old.peer.send_publish(&old.session.topic, QoS::ExactlyOnce, sequence, None).await?;
+            old.session.outbox.sent(sequence);
             old.peer.received(identifier, within).await?;
-            old.unreleased = Some((sequence, identifier));
+            old.session.unreleased = Some((sequence, identifier));
             delivered.extend(old.peer.take_set_aside());
         }
-        old.in_flight = delivered;
+        old.session.in_flight = delivered;
         Ok(())
     }
 
@@ -520,7 +533,7 @@ impl Storm {
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
-        old: &Old,
+        old: &OldSession,
         newcomer: &Newcomer,
         outcome: Outcome,
     ) {
@@ -530,7 +543,7 @@ impl Storm {
         let present = match accepted.session_present {
             true => YES,
             // The broker said at the older client's CONNECT that it would not keep the session.
-            false if self.situation.resumes() && !old.session_is_kept => NOT_OWED,
+            false if self.situation.resumes() && !old.is_kept => NOT_OWED,
             false => NO,
         };
         log.fact(SESSION_PRESENT, word(present));
@@ -553,7 +566,7 @@ impl Storm {
             return;
         }
         // A session that the broker never promised to keep, or did not keep, owes nothing more.
-        if !accepted.session_present || !old.session_is_kept {
+        if !accepted.session_present || !old.is_kept {
             return;
         }
         let unreleased = old.unreleased.map(|(sequence, _)| sequence);
@@ -562,7 +575,7 @@ impl Storm {
             return;
         }
         let mut outbox = old.outbox.clone();
-        newcomer.came.iter().filter_map(|came| came.sequence).for_each(|sequence| outbox.delivered(sequence));
+        outbox.take_all(&newcomer.came, &stage.clock);
         outbox.tell(log);
         let was_sent = |sequence: u64| old.in_flight.iter().any(|message| message.sequence == Some(sequence));
         let queued: Vec<u64> = outbox
@@ -581,7 +594,7 @@ impl Storm {
     fn tell_in_flight(
         &self,
         log: &mut AttemptLog<'_>,
-        old: &Old,
+        old: &OldSession,
         newcomer: &Newcomer,
         unreleased: Option<u64>,
         is_whole: bool,
@@ -649,13 +662,13 @@ fn share(part: usize, whole: usize) -> &'static str {
 
 /// Serves the older client until its attempt is due. False when the run stops first.
 async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, String> {
-    let mut ping_at = now() + old.ping_every;
+    let mut ping_at = now() + old.session.ping_every;
     loop {
         tokio::select! {
             biased;
             is_due = log.turn() => return Ok(is_due),
             event = old.peer.next() => match event {
-                Event::Delivered(message) => old.in_flight.push(message),
+                Event::Delivered(message) => old.session.in_flight.push(message),
                 Event::Ended { .. } | Event::Disconnect(_) => {
                     return Err("the broker ended the connection before the take-over".to_owned());
                 }
@@ -664,7 +677,7 @@ async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, 
             () = sleep_until(TokioInstant::from_std(ping_at)) => {
                 // That the connection has ended is read next.
                 let _ended = old.peer.client.ping().await;
-                ping_at += old.ping_every;
+                ping_at += old.session.ping_every;
             }
         }
     }
