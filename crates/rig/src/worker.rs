@@ -333,7 +333,7 @@ mod tests {
             }
             self.gathering.fetch_sub(1, Ordering::SeqCst);
             // Every other one fails.
-            self.prepares != Prepares::InVain || attempt % 2 == 0
+            self.prepares != Prepares::InVain || attempt.is_multiple_of(2)
         }
     }
 
