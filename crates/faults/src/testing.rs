@@ -15,7 +15,7 @@ use ungraceful_rig::target::{Credentials, SourceAddresses};
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
-/// A broker, and a stage on which nobody else is: no witness, and nobody's pulse but that of who asks.
+/// A broker, and a stage on which nobody else is. There is no witness, and the broker counts as alive.
 pub(crate) struct Scene {
     pub(crate) broker: ScriptedBroker,
     pub(crate) stage: Stage,
@@ -24,6 +24,8 @@ pub(crate) struct Scene {
 impl Scene {
     pub(crate) fn with(script: Script) -> Self {
         let broker = ScriptedBroker::start(script);
+        let pulse = Pulse::default();
+        pulse.beat(u64::MAX);
         let stage = Stage {
             seed: Seed(1),
             endpoint: Endpoint { address: broker.address() },
@@ -31,7 +33,7 @@ impl Scene {
             sources: SourceAddresses::new(&[]),
             credentials: Credentials::default(),
             clock: RunClock::start(),
-            pulse: Pulse::default(),
+            pulse,
             witness: None,
             stop: Stop::default(),
             connections: OpenConnections::default(),
@@ -46,6 +48,13 @@ impl Scene {
 
     pub(crate) fn conforming() -> Self {
         Self::with(Script::default())
+    }
+
+    /// The same, but whether the broker is alive is asked for.
+    pub(crate) fn mortal(script: Script) -> Self {
+        let mut scene = Self::with(script);
+        scene.stage.pulse = Pulse::default();
+        scene
     }
 
     /// Carries `fault` out once.

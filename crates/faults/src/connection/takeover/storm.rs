@@ -682,3 +682,67 @@ async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, 
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ungraceful_mqtt::QoS;
+    use ungraceful_rig::client::Accepted;
+    use ungraceful_wire::clock::now;
+
+    use super::{Delivered, Situation, is_resumed_within, messages_of};
+
+    fn copy(sequence: u64, identifier: u16, dup: bool) -> Delivered {
+        Delivered {
+            identifier: Some(identifier),
+            dup,
+            qos: QoS::ExactlyOnce,
+            sequence: Some(sequence),
+            at: now(),
+        }
+    }
+
+    #[test]
+    fn a_copy_with_dup_under_the_same_identifier_is_no_message_of_its_own() {
+        let of = |came: &[Delivered]| messages_of(came, 7);
+        assert_eq!(of(&[]), 0);
+        assert_eq!(of(&[copy(7, 1, true)]), 1, "what the older client was sent may come with DUP");
+        assert_eq!(of(&[copy(7, 1, true), copy(7, 1, true), copy(8, 2, false)]), 1);
+        assert_eq!(of(&[copy(7, 1, true), copy(7, 1, false)]), 2, "the identifier was free again");
+        assert_eq!(of(&[copy(7, 1, true), copy(7, 2, true)]), 2);
+        assert_eq!(of(&[copy(7, 1, false), copy(7, 2, false), copy(7, 2, true)]), 2);
+    }
+
+    #[test]
+    fn a_delayed_will_is_forbidden_only_where_the_session_was_resumed_well_before_its_delay() {
+        let accepted = |ms, session_present| {
+            let connect_sent = now();
+            let connack_at = connect_sent + Duration::from_millis(ms);
+            Accepted {
+                connect_sent,
+                connack_at,
+                session_present,
+                session_expiry_interval_s: None,
+                receive_maximum: None,
+                server_keep_alive: None,
+            }
+        };
+        let delay = Duration::from_secs(2);
+        assert!(is_resumed_within(&accepted(900, true), delay));
+        assert!(!is_resumed_within(&accepted(1_100, true), delay));
+        assert!(!is_resumed_within(&accepted(1, false), delay));
+        assert!(!is_resumed_within(&accepted(0, true), Duration::ZERO), "and there is a delay");
+    }
+
+    #[test]
+    fn every_situation_is_found_by_its_name_and_one_alone_forbids_the_will() {
+        for situation in Situation::ALL {
+            assert_eq!(situation.to_string().parse(), Ok(situation));
+        }
+        let forbidding = Situation::ALL.into_iter().filter(|situation| !situation.will_is_due());
+        assert_eq!(forbidding.map(Situation::name).collect::<Vec<_>>(), ["resume-will-delay"]);
+        let resuming = Situation::ALL.into_iter().filter(|situation| situation.resumes());
+        assert_eq!(resuming.map(Situation::name).collect::<Vec<_>>(), ["resume", "resume-will-delay"]);
+    }
+}
