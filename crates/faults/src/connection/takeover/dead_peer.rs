@@ -5,14 +5,14 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{LocalBoxFuture, pending};
 use tokio::time::{sleep, timeout};
 use ungraceful_mqtt::{ProtocolVersion, Publish, QoS};
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
 use ungraceful_rig::client::Client;
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::{Watch, observe};
+use ungraceful_rig::observe::{Observed, Watch, observe};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::Record;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
@@ -35,6 +35,8 @@ const MESSAGE_BYTES: usize = 32 * 1_024;
 /// How long the broker is given to run into the zero window.
 const FILL_WITHIN: Duration = Duration::from_millis(500);
 
+/// How often the newcomer shows that it is alive, while the older connection is watched.
+const PING_EVERY: Duration = Duration::from_millis(400);
 const NOT_TAKEN: &str = "the broker did not take the backlog in time";
 
 /// In which way the older connection is dead.
@@ -132,7 +134,7 @@ impl DeadPeer {
         };
         // Nothing reads the older connection from here until the newcomer has its answer.
         let newcomer = stage.unless_stopped(self.come_back(stage, &client_id, &mut log)).await;
-        let newcomer = match newcomer {
+        let mut newcomer = match newcomer {
             Some(Ok(newcomer)) => newcomer,
             Some(Err(trouble)) => return not_acted(stage, log, &trouble, self.versions.new).await,
             None => return interrupted(log),
@@ -141,7 +143,19 @@ impl DeadPeer {
         // From the newcomer's answer on, however long it took: the broker has all of its time to close the older one.
         let provoked_at = now();
         let watch = Watch { provoked_at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
-        let seen = observe(&mut old, &stage.clock, &stage.stop, watch).await;
+        let kept = async {
+            // Silent for as long, the newcomer would be cut for its Keep Alive, which the broker may have shortened.
+            if let Some(peer) = &mut newcomer.accepted {
+                while peer.is_served(stage.reaction_timeout).await {
+                    sleep(PING_EVERY).await;
+                }
+            }
+            pending::<Observed>().await
+        };
+        let seen = tokio::select! {
+            seen = observe(&mut old, &stage.clock, &stage.stop, watch) => seen,
+            seen = kept => seen,
+        };
         let ended_at_us =
             seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
         log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));

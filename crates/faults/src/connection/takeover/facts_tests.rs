@@ -135,6 +135,16 @@ async fn the_broker_has_all_of_its_time_to_close_a_dead_peer_after_it_has_accept
     assert!(attempt.measures["newcomer_connack_us"] >= 800_000);
 }
 
+#[tokio::test]
+async fn a_newcomer_beside_a_dead_peer_keeps_the_keep_alive_that_the_broker_asks_for() {
+    let dead_peer = DeadPeer { corpse: Corpse::Silent, versions: VersionPair::both(V5), backlog_bytes: 0 };
+    let script = Script { take_over: TakeOver::KeepBoth, server_keep_alive_s: Some(1), ..Script::default() };
+    let mut scene = Scene::with(script);
+    scene.stage.reaction_timeout = Duration::from_secs(3);
+    let attempt = scene.attempt(&dead_peer).await;
+    assert_eq!(fact(&attempt, ALIVE).as_deref(), Some("2"), "{attempt:?}");
+}
+
 const DUEL: Duel = Duel {
     version: V5,
     contenders: 2,
