@@ -30,6 +30,21 @@ fn split(sequence: u64) -> Option<(usize, u64)> {
 }
 
 impl Outbox {
+    /// These messages, sent in this order; with the Reason Code of those that were acknowledged.
+    pub(crate) fn of(published: &[(u64, Option<u8>)]) -> Self {
+        let mut outbox = Self::default();
+        for (sequence, code) in published {
+            if let Some((qos, _)) = split(*sequence) {
+                outbox.by_qos[qos].offer();
+            }
+            outbox.sent(*sequence);
+            if let Some(code) = code {
+                outbox.acknowledged(*sequence, *code);
+            }
+        }
+        outbox
+    }
+
     /// The next message of `qos` falls due; returns the sequence number that it travels under.
     pub(crate) fn offer(&mut self, qos: QoS) -> u64 {
         let number = self.by_qos[usize::from(qos.level())].offer();

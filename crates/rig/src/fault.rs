@@ -202,7 +202,8 @@ pub(crate) struct Turn {
 /// The attempt's record while it is being made.
 #[derive(Debug)]
 pub struct AttemptLog<'a> {
-    attempt: Attempt,
+    /// In a box, because a log is handed on from future to future, each of which keeps room for it.
+    attempt: Box<Attempt>,
     clock: &'a RunClock,
     client: Option<OwnedSemaphorePermit>,
     turn: Option<Turn>,
@@ -219,7 +220,7 @@ impl<'a> AttemptLog<'a> {
         due_us: u64,
         clock: &'a RunClock,
     ) -> Self {
-        let attempt = Attempt {
+        let attempt = Box::new(Attempt {
             attempt: number,
             case,
             client_id,
@@ -236,7 +237,7 @@ impl<'a> AttemptLog<'a> {
             measures: BTreeMap::new(),
             messages: BTreeMap::new(),
             trouble: None,
-        };
+        });
         Self { attempt, clock, client: None, turn: None }
     }
 
@@ -348,7 +349,7 @@ impl<'a> AttemptLog<'a> {
     /// Ends the record.
     #[must_use]
     pub fn end(self) -> Attempt {
-        self.attempt
+        *self.attempt
     }
 }
 

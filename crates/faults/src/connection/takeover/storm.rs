@@ -164,7 +164,8 @@ struct Old {
 /// What it has with the broker.
 struct OldSession {
     topic: String,
-    outbox: Outbox,
+    /// What it published, and the Reason Code that it was acknowledged with; absent for what is not yet.
+    published: Vec<(u64, Option<u8>)>,
     /// What it was sent and did not acknowledge.
     in_flight: Vec<Delivered>,
     /// The message that it published at QoS 2 and did not release, with its Packet Identifier.
@@ -221,44 +222,52 @@ impl Fault for Storm {
 }
 
 impl Storm {
+    /// Each part is in a box of its own: an attempt that waits for its turn, one of ten thousand, holds no room for
+    /// what comes after.
     async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        let client_id = log.client_id().to_owned();
-        let will = stage.watch_will(&client_id);
-        let prepared = stage.unless_stopped(self.prepare(stage, &mut log, &client_id, will.as_ref())).await;
+        let will = stage.watch_will(log.client_id());
+        let prepared = Box::pin(stage.unless_stopped(self.prepare(stage, &mut log, will.as_ref()))).await;
         let mut old = match prepared {
             Some(Ok(old)) => old,
-            Some(Err(trouble)) => {
-                self.cure(stage, &client_id).await;
-                return not_acted(stage, log, &trouble, self.versions.new).await;
-            }
-            None => {
-                self.cure(stage, &client_id).await;
-                return interrupted(log);
-            }
+            Some(Err(trouble)) => return Box::pin(self.give_up(stage, log, Some(&trouble))).await,
+            None => return Box::pin(self.give_up(stage, log, None)).await,
         };
         match wait_for_turn(&mut old, &mut log).await {
-            Ok(true) => {}
+            Ok(true) => Box::pin(self.take_over(stage, log, *old, will)).await,
             Ok(false) => {
-                old.peer.leave_nothing(stage, &client_id).await;
-                return interrupted(log);
+                Box::pin(old.peer.leave_nothing(stage, log.client_id())).await;
+                interrupted(log)
             }
-            Err(trouble) => {
-                self.cure(stage, &client_id).await;
-                return not_acted(stage, log, &trouble, self.versions.new).await;
-            }
+            Err(trouble) => Box::pin(self.give_up(stage, log, Some(&trouble))).await,
         }
+    }
+
+    /// Leaves no session behind that outlives its client; without a trouble, the run was stopped.
+    async fn give_up(&self, stage: &Stage, log: AttemptLog<'_>, trouble: Option<&str>) -> Attempt {
+        if self.situation.persistent {
+            discard_session(stage, self.versions.new, log.client_id()).await;
+        }
+        match trouble {
+            Some(trouble) => not_acted(stage, log, trouble, self.versions.new).await,
+            None => interrupted(log),
+        }
+    }
+
+    async fn take_over(
+        &self,
+        stage: &Stage,
+        mut log: AttemptLog<'_>,
+        mut old: Old,
+        will: Option<WitnessWatch>,
+    ) -> Attempt {
+        let client_id = log.client_id().to_owned();
         let provoked = stage.unless_stopped(self.provoke(stage, &client_id)).await;
         let (newcomer, connect_sent) = match provoked {
             Some(Ok(provoked)) => provoked,
-            Some(Err(trouble)) => {
-                old.peer.leave_nothing(stage, &client_id).await;
-                return not_acted(stage, log, &trouble, self.versions.new).await;
-            }
-            None => {
-                old.peer.leave_nothing(stage, &client_id).await;
-                return interrupted(log);
-            }
+            Some(Err(trouble)) => return self.give_up(stage, log, Some(&trouble)).await,
+            None => return self.give_up(stage, log, None).await,
         };
+        let mut outbox = Outbox::of(&old.session.published);
         log.provoked(connect_sent.at);
         let watch = Watch {
             provoked_at: connect_sent.at,
@@ -268,7 +277,6 @@ impl Storm {
         };
         let (topic, in_flight, unreleased) =
             (&old.session.topic, &old.session.in_flight, old.session.unreleased);
-        let outbox = &mut old.session.outbox;
         let look = stage.unless_stopped(self.look_at_newcomer(
             stage,
             newcomer,
@@ -276,7 +284,7 @@ impl Storm {
             topic,
             in_flight,
             unreleased,
-            outbox,
+            &mut outbox,
         ));
         let (seen, newcomer) =
             tokio::join!(observe(&mut old.peer.client, &stage.clock, &stage.stop, watch), look);
@@ -297,7 +305,8 @@ impl Storm {
             None => None,
         };
         if let Some(newcomer) = &newcomer {
-            self.tell(stage, &mut log, &session, newcomer, outcome);
+            outbox.take_all(&newcomer.came, &stage.clock);
+            self.tell(stage, &mut log, &outbox, &session, newcomer, outcome);
         }
         if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
@@ -346,22 +355,14 @@ impl Storm {
         }
     }
 
-    /// Leaves no session behind that outlives its client.
-    async fn cure(&self, stage: &Stage, client_id: &str) {
-        if self.situation.persistent {
-            discard_session(stage, self.versions.new, client_id).await;
-        }
-    }
-
     /// Has the older client connected, subscribed, and with messages in flight in both directions.
     async fn prepare(
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
-        client_id: &str,
         will: Option<&WitnessWatch>,
-    ) -> Result<Old, String> {
-        let version = self.versions.old;
+    ) -> Result<Box<Old>, String> {
+        let (version, client_id) = (self.versions.old, log.client_id().to_owned());
         let (client, established) =
             stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
         log.established(established);
@@ -379,7 +380,7 @@ impl Storm {
         let mut connect = session_connect(
             stage,
             version,
-            client_id,
+            &client_id,
             // 3.1.1 has one flag for both: a session that is to be kept is not a clean one.
             version == ProtocolVersion::V5 || !self.situation.persistent,
             &properties,
@@ -404,7 +405,7 @@ impl Storm {
         peer.acknowledges = false;
         let session = OldSession {
             topic,
-            outbox: Outbox::default(),
+            published: Vec::new(),
             in_flight: Vec::new(),
             unreleased: None,
             ping_every: accepted
@@ -415,7 +416,7 @@ impl Storm {
         };
         let mut old = Old { peer, session };
         self.put_in_flight(stage, &mut old, granted).await?;
-        Ok(old)
+        Ok(Box::new(old))
     }
 
     /// Messages that the broker has taken and the older client has not acknowledged; and one that the broker has taken
@@ -427,15 +428,15 @@ impl Storm {
         let all = std::iter::repeat_n(QoS::AtLeastOnce, qos_1.into())
             .chain(std::iter::repeat_n(QoS::ExactlyOnce, qos_2.into()))
             .chain(std::iter::repeat_n(QoS::AtLeastOnce, if qos_1 == 0 { 0 } else { self.queued.into() }));
+        let mut numbers = Outbox::default();
         for qos in all {
-            let sequence = old.session.outbox.offer(qos);
+            let sequence = numbers.offer(qos);
             let code = old.peer.publish(&old.session.topic, qos, sequence, within).await?;
             if code >= 0x80 {
                 // What the broker did not take it need not deliver.
                 return Err(format!("the broker refused a PUBLISH of the older client (0x{code:02X})"));
             }
-            old.session.outbox.sent(sequence);
-            old.session.outbox.acknowledged(sequence, code);
+            old.session.published.push((sequence, Some(code)));
         }
         let deadline = now() + within;
         let mut delivered = old.peer.take_set_aside();
@@ -450,11 +451,11 @@ impl Storm {
             }
         }
         if qos_2 > 0 {
-            let sequence = old.session.outbox.offer(QoS::ExactlyOnce);
+            let sequence = numbers.offer(QoS::ExactlyOnce);
             old.peer.releases = false;
             let identifier =
                 old.peer.send_publish(&old.session.topic, QoS::ExactlyOnce, sequence, None).await?;
-            old.session.outbox.sent(sequence);
+            old.session.published.push((sequence, None));
             old.peer.received(identifier, within).await?;
             old.session.unreleased = Some((sequence, identifier));
             delivered.extend(old.peer.take_set_aside());
@@ -533,6 +534,7 @@ impl Storm {
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
+        outbox: &Outbox,
         old: &OldSession,
         newcomer: &Newcomer,
         outcome: Outcome,
@@ -574,8 +576,6 @@ impl Storm {
         if !is_whole {
             return;
         }
-        let mut outbox = old.outbox.clone();
-        outbox.take_all(&newcomer.came, &stage.clock);
         outbox.tell(log);
         let was_sent = |sequence: u64| old.in_flight.iter().any(|message| message.sequence == Some(sequence));
         let queued: Vec<u64> = outbox
