@@ -279,6 +279,15 @@ fn an_older_connection_of_unknown_fate_is_no_accusation() {
 }
 
 #[test]
+fn a_race_or_a_duel_in_which_nobody_met_says_so() {
+    for fault in [duel::ID, race::ID] {
+        let made = Made::of(fault, "clean", V5, &[(Outcome::NoReaction, 2), (Outcome::Closed, 1)]);
+        let verdict = made.fact(NEWCOMER, "accepted", 3).fact(ALIVE, "1", 3).verdict(CLOSES);
+        assert_inconclusive(&verdict, "in 2 of 3 attempts the broker closed nobody");
+    }
+}
+
+#[test]
 fn a_broker_that_went_down_is_not_said_to_have_closed() {
     let made = Made::of(storm::ID, "clean", V5, &[(Outcome::Closed, 8), (Outcome::BrokerDown, 1)]);
     let verdict = made.fact(NEWCOMER, "accepted", 8).fact(ALIVE, "1", 8).verdict(CLOSES);
@@ -784,6 +793,15 @@ fn messages_that_all_came_hold_and_lost_ones_are_a_note_and_never_an_accusation(
     assert_eq!(verdict.evidence, expected);
     let verdict = duelled("resume", 30, 500, 7).verdict(KEEPS);
     assert_differs(&verdict, "acknowledged messages were lost in take-overs");
+}
+
+#[test]
+fn a_message_that_the_broker_acknowledged_for_nobody_is_lost_all_the_same() {
+    let mut made = duelled("resume", 30, 500, 2);
+    made.0.messages.get_mut(&1).unwrap().without_subscribers = 3;
+    let verdict = made.verdict(KEEPS);
+    assert_differs(&verdict, "acknowledged messages were lost in take-overs");
+    assert!(verdict.evidence.contains("5 of them never delivered"), "{verdict:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, TWO, VersionPair};
+use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, TWO, VersionPair, duel, race};
 use crate::judging::{self, evidence_count, examples, no_sample};
 
 /// The checks, in the order in which they are reported.
@@ -107,10 +107,16 @@ fn closes_the_older_connection(record: &Record) -> Vec<Verdict> {
         } else if accepted == 0 {
             told.no_newcomer(CHECK, Force::Must)
         } else if silent > 0 {
-            let evidence = format!(
-                "{silent} of {all} older connections were neither closed nor served until the deadline; a longer \
-                 --reaction-timeout may tell"
-            );
+            let evidence = match case.case.fault.as_str() {
+                // Many against many: there is no one older connection.
+                duel::ID | race::ID => format!(
+                    "in {silent} of {all} attempts the broker closed nobody, and no two clients were proved to be served"
+                ),
+                _ => format!(
+                    "{silent} of {all} older connections were neither closed nor served until the deadline; a longer \
+                     --reaction-timeout may tell"
+                ),
+            };
             Verdict::inconclusive(CHECK, Force::Must, evidence)
                 .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
         } else if down > 0 {
