@@ -9,3 +9,6 @@ pub mod connection;
 mod judging;
 mod outbox;
 mod peer;
+
+#[cfg(test)]
+mod testing;

@@ -385,3 +385,6 @@ fn read_payload(payload: &[u8]) -> Option<u64> {
     let number = payload.strip_prefix(MARK)?.try_into().ok()?;
     Some(u64::from_be_bytes(number))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use ungraceful_mqtt::{PacketType, ReasonCode};
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::metric::Percentiles;
+use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerResourcesRecord, BystandersRecord, CaseRecord,
@@ -44,6 +44,7 @@ struct Summary<'a> {
     attempts: AttemptsRecord,
     cases: Vec<CaseSummary<'a>>,
     reaction_time: Percentiles,
+    measures: &'a BTreeMap<String, Distribution>,
     bystanders: Option<Bystanders<'a>>,
     witness: Option<WitnessRecord>,
     broker_resources: Option<BrokerResourcesRecord>,
@@ -97,6 +98,8 @@ struct CaseSummary<'a> {
     disconnect_codes: Vec<CodeSummary>,
     attempts_with_second_connack: u64,
     facts: &'a BTreeMap<String, BTreeMap<String, u64>>,
+    measures: &'a BTreeMap<String, Distribution>,
+    messages: &'a BTreeMap<u8, LedgerCounts>,
     troubles: &'a BTreeMap<String, u64>,
     reaction_time: Percentiles,
     time_to_close: Percentiles,
@@ -169,6 +172,7 @@ impl<'a> Summary<'a> {
             attempts: record.attempts,
             cases: record.cases.iter().map(CaseSummary::of).collect(),
             reaction_time: record.reaction_time,
+            measures: &record.measures,
             bystanders: record.bystanders.as_ref().map(Bystanders::of),
             witness: record.witness,
             broker_resources: record.broker_resources,
@@ -219,6 +223,8 @@ impl<'a> CaseSummary<'a> {
             disconnect_codes: disconnect_codes.collect(),
             attempts_with_second_connack: case.attempts_with_second_connack,
             facts: &case.facts,
+            measures: &case.measures,
+            messages: &case.messages,
             troubles: &case.troubles,
             reaction_time: case.reaction_time,
             time_to_close: case.time_to_close,

@@ -248,10 +248,13 @@ impl<'a> AttemptLog<'a> {
     }
 
     /// Waits until the attempt is due: at once, unless its fault [gathers](Fault::gathers). False when the run stops
-    /// first. Nothing is lost when the returned future is dropped before it completes.
+    /// first, and whenever asked again. Nothing is lost when the returned future is dropped before it completes.
     pub async fn turn(&mut self) -> bool {
         let Some(turn) = &mut self.turn else { return true };
         turn.gathering = None;
+        if turn.due_us.is_terminated() {
+            return false;
+        }
         match (&mut turn.due_us).await {
             Ok(due_us) => {
                 self.attempt.due_us = due_us;
@@ -351,17 +354,21 @@ impl<'a> AttemptLog<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
-    use tokio::time::sleep;
+    use tokio::sync::{Semaphore, oneshot};
+    use tokio::time::{sleep, timeout};
     use ungraceful_mqtt::{ProtocolVersion, QoS};
     use ungraceful_wire::clock::now;
     use ungraceful_wire::{ConnectOptions, Endpoint};
 
-    use super::Stage;
+    use super::{AttemptLog, Stage, Turn};
+    use crate::attempt::Case;
     use crate::clock::RunClock;
     use crate::connections::OpenConnections;
+    use crate::phase::Phase;
     use crate::pulse::Pulse;
     use crate::reaction::Outcome;
     use crate::stop::{Stop, StopReason};
@@ -371,7 +378,7 @@ mod tests {
     const TOPIC: &str = "ungraceful/1/will/c";
 
     /// A stage whose broker is never asked anything.
-    fn stage() -> Stage {
+    pub(crate) fn stage() -> Stage {
         Stage {
             seed: crate::seed::Seed(1),
             endpoint: Endpoint { address: ([127, 0, 0, 1], 9).into() },
@@ -460,5 +467,46 @@ mod tests {
         stage.stop.raise(StopReason::Interrupted);
         let confirmed = stage.confirm(Outcome::Closed, Some(1_000), ProtocolVersion::V5).await;
         assert_eq!((confirmed, stage.stop.reason()), (Outcome::Closed, Some(StopReason::Interrupted)));
+    }
+
+    fn log(clock: &RunClock) -> AttemptLog<'_> {
+        let case = Case { fault: "f".into(), variant: "v".into(), version: "5.0".into() };
+        AttemptLog::begin(7, case, "ug7".into(), Phase::Fault, 55, clock)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_at_once_the_turn_of_an_attempt_that_was_not_gathered() {
+        let clock = RunClock::start();
+        let mut log = log(&clock);
+        assert!(log.turn().await && log.turn().await);
+        assert_eq!(log.so_far().due_us, 55);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gathered_attempt_gives_up_its_place_when_it_waits_and_is_told_its_due_time_though_it_looked_away()
+     {
+        let (clock, places) = (RunClock::start(), Arc::new(Semaphore::new(1)));
+        let (sender, due_us) = oneshot::channel();
+        let gathering = Some(Arc::clone(&places).try_acquire_owned().unwrap());
+        let mut log = log(&clock).waiting_for(Turn { due_us, gathering });
+        assert_eq!(places.available_permits(), 0, "it gathers");
+        for _ in 0..3 {
+            assert!(timeout(Duration::from_secs(1), log.turn()).await.is_err(), "its turn has not come");
+        }
+        assert_eq!(places.available_permits(), 1, "it waits, and another one may gather");
+        sender.send(4_321).unwrap();
+        assert!(log.turn().await);
+        assert_eq!(log.so_far().due_us, 4_321);
+        assert!(log.turn().await, "and it stays its turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gathered_attempt_whose_run_stops_first_is_told_so_however_often_it_asks() {
+        let clock = RunClock::start();
+        let (sender, due_us) = oneshot::channel();
+        let mut log = log(&clock).waiting_for(Turn { due_us, gathering: None });
+        drop(sender);
+        assert!(!log.turn().await);
+        assert!(!log.turn().await);
     }
 }

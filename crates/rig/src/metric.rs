@@ -154,13 +154,15 @@ impl Values {
     pub(crate) fn distribution(&self) -> Distribution {
         let of = Percentiles::of(&self.histogram);
         let any = |value: u64| (of.count > 0).then_some(value);
+        // A percentile is rounded to three digits, and never beyond the values that there are.
+        let within = |value: Option<u64>| value.map(|value| value.min(self.largest).max(self.smallest));
         Distribution {
             count: of.count,
             sum: self.sum,
             min: any(self.smallest),
-            p50: of.p50_us,
-            p90: of.p90_us,
-            p99: of.p99_us,
+            p50: within(of.p50_us),
+            p90: within(of.p90_us),
+            p99: within(of.p99_us),
             max: any(self.largest),
         }
     }
@@ -232,7 +234,9 @@ impl Percentiles {
 mod tests {
     use std::time::Duration;
 
-    use super::{HIGHEST_US, Histograms, Metric, Percentiles, histogram};
+    use proptest::prelude::*;
+
+    use super::{Distribution, HIGHEST_US, Histograms, Metric, Percentiles, Values, histogram};
     use crate::phase::Phase;
 
     fn of_samples(count: u64) -> Percentiles {
@@ -277,5 +281,72 @@ mod tests {
         let held = histograms.of(Metric::TimeToClose, Phase::Fault).unwrap();
         assert_eq!(held.len(), 1);
         assert!(held.max() >= HIGHEST_US);
+    }
+
+    fn values(values: impl IntoIterator<Item = u64>) -> Values {
+        let mut taken = Values::default();
+        values.into_iter().for_each(|value| taken.add(value));
+        taken
+    }
+
+    #[test]
+    fn no_value_has_no_figures_and_one_value_is_told_as_it_was() {
+        assert_eq!(Values::default().distribution(), Distribution::default());
+        let odd = 123_456_789;
+        let one = values([odd]).distribution();
+        let expected =
+            Distribution { count: 1, sum: odd, min: Some(odd), max: Some(odd), ..Distribution::default() };
+        assert_eq!(one, expected);
+        let nothing = values([0]).distribution();
+        assert_eq!((nothing.count, nothing.sum, nothing.min, nothing.max), (1, 0, Some(0), Some(0)));
+    }
+
+    #[test]
+    fn a_percentile_of_values_with_fewer_than_ten_beyond_it_is_absent() {
+        let of = |count| values(1..=count).distribution();
+        assert_eq!((of(19).p50, of(20).p50), (None, Some(10)));
+        assert_eq!((of(99).p90, of(100).p90), (None, Some(90)));
+        assert_eq!((of(999).p99, of(1_000).p99), (None, Some(990)));
+    }
+
+    #[test]
+    fn no_percentile_lies_beyond_the_smallest_or_the_largest_value() {
+        // Neither has three digits.
+        for value in [10_000_001, 7_654_321, 3_000_000_019, HIGHEST_US * 1_000] {
+            let same = values(std::iter::repeat_n(value, 1_000)).distribution();
+            assert_eq!((same.p50, same.p90, same.p99), (Some(value), Some(value), Some(value)));
+        }
+    }
+
+    #[test]
+    fn values_beyond_the_range_of_times_keep_their_exact_sum_and_extremes() {
+        let (small, large) = (5, HIGHEST_US * 4);
+        let both = values([large, small]).distribution();
+        assert_eq!((both.count, both.sum), (2, large + small));
+        assert_eq!((both.min, both.max), (Some(small), Some(large)));
+        assert_eq!(values([u64::MAX, 3]).distribution().sum, u64::MAX, "and nothing overflows");
+    }
+
+    proptest! {
+        #[test]
+        fn values_in_unequal_parts_merge_to_what_one_would_have_taken_and_sums_are_exact(
+            all in prop::collection::vec((0_u64..20_000_000_000, prop::bool::weighted(0.2)), 0..200),
+        ) {
+            let part = |first| values(all.iter().filter(|(_, is_first)| *is_first == first).map(|(value, _)| *value));
+            let (whole, first, second) = (values(all.iter().map(|(value, _)| *value)), part(true), part(false));
+            let (mut merged, mut reversed) = (first.clone(), second.clone());
+            merged.merge(&second);
+            reversed.merge(&first);
+            prop_assert_eq!(&merged, &whole);
+            prop_assert_eq!(&reversed, &whole);
+            let told = whole.distribution();
+            prop_assert_eq!(told.count, all.len() as u64);
+            prop_assert_eq!(told.sum, all.iter().map(|(value, _)| *value).sum::<u64>());
+            prop_assert_eq!(told.min, all.iter().map(|(value, _)| *value).min());
+            prop_assert_eq!(told.max, all.iter().map(|(value, _)| *value).max());
+            for percentile in [told.p50, told.p90, told.p99].into_iter().flatten() {
+                prop_assert!(Some(percentile) >= told.min && Some(percentile) <= told.max, "{:?}", told);
+            }
+        }
     }
 }

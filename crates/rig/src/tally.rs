@@ -265,6 +265,7 @@ mod tests {
 
     use super::Tally;
     use crate::attempt::{Attempt, Case, Fact, WillSeen};
+    use crate::ledger::LedgerCounts;
     use crate::phase::Phase;
     use crate::reaction::{Outcome, Reaction, ReactionKind};
     use crate::record::{CaseRecord, WillRecord};
@@ -493,21 +494,76 @@ mod tests {
         prop::collection::btree_map(prop_oneof![Just("a".to_owned()), Just("b".to_owned())], fact, 0..3)
     }
 
+    fn measures() -> impl Strategy<Value = BTreeMap<String, u64>> {
+        let name = prop::sample::select(&["takeovers", "connack_us", "unread_bytes"]);
+        prop::collection::btree_map(name.prop_map(ToOwned::to_owned), 0_u64..9_000_000_000, 0..3)
+    }
+
+    fn messages() -> impl Strategy<Value = BTreeMap<u8, LedgerCounts>> {
+        let counts =
+            (prop::array::uniform5(0_u64..9), prop::collection::btree_map(0x80_u8..0x83, 1_u64..9, 0..2));
+        let counts = counts.prop_map(|(n, refused)| LedgerCounts {
+            offered: n[0],
+            sent: n[1],
+            delivered: n[2],
+            lost: n[3],
+            duplicated: n[4],
+            refused,
+            ..LedgerCounts::default()
+        });
+        prop::collection::btree_map(0_u8..3, counts, 0..3)
+    }
+
+    #[test]
+    fn measures_and_messages_of_attempts_are_summed_by_name_and_qos() {
+        let attempt = |number, measures: &[(&str, u64)], messages: &[(u8, u64)]| Attempt {
+            measures: counts(measures),
+            messages: messages
+                .iter()
+                .map(|(qos, lost)| (*qos, LedgerCounts { lost: *lost, sent: 10, ..LedgerCounts::default() }))
+                .collect(),
+            ..closed(number, 2_000)
+        };
+        let record = record_of(&[
+            attempt(0, &[("takeovers", 7), ("unread_bytes", 10_000_001)], &[(1, 3)]),
+            attempt(1, &[("takeovers", 4)], &[(1, 2), (2, 1)]),
+            attempt(2, &[], &[]),
+        ]);
+        let takeovers = record.measures["takeovers"];
+        assert_eq!((takeovers.count, takeovers.sum, takeovers.min, takeovers.max), (2, 11, Some(4), Some(7)));
+        let unread = record.measures["unread_bytes"];
+        assert_eq!((unread.count, unread.sum, unread.max), (1, 10_000_001, Some(10_000_001)));
+        let of_qos = |qos| (record.messages[&qos].sent, record.messages[&qos].lost);
+        assert_eq!((of_qos(1), of_qos(2), record.messages.len()), ((20, 5), (10, 1), 2));
+    }
+
     fn any_attempt() -> impl Strategy<Value = Attempt> {
         let times =
             (prop::option::of(0_u64..500), prop::option::of(400_u64..900), prop::option::of(0_u64..2_000));
         let trouble = prop::option::of(prop_oneof![Just("refused".to_owned()), Just("silent".to_owned())]);
-        (prop::sample::select(&OUTCOMES), reactions(), will(), fact(), times, trouble).prop_map(
-            |(outcome, reactions, will, facts, (established_us, connack_us, provoked_us), trouble)| Attempt {
-                established_us,
-                connack_us,
-                provoked_us,
-                will,
-                facts,
-                trouble,
-                ..attempt(0, outcome, &reactions)
-            },
-        )
+        (prop::sample::select(&OUTCOMES), reactions(), will(), fact(), times, trouble, measures(), messages())
+            .prop_map(
+                |(
+                    outcome,
+                    reactions,
+                    will,
+                    facts,
+                    (established_us, connack_us, provoked_us),
+                    trouble,
+                    measures,
+                    messages,
+                )| Attempt {
+                    measures,
+                    messages,
+                    established_us,
+                    connack_us,
+                    provoked_us,
+                    will,
+                    facts,
+                    trouble,
+                    ..attempt(0, outcome, &reactions)
+                },
+            )
     }
 
     /// Attempts with their numbers, in the order in which they ended, and which worker had each.

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::timeout;
 
 use crate::collector::{Report, Source};
@@ -49,6 +49,16 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<Result<Worked, RunError>>>,
+}
+
+/// Counts a worker among those that have gathered, once it is dropped: one that failed has gathered all it ever will, and
+/// the others are not to wait for it.
+struct Gathering(Arc<AtomicU32>);
+
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
 }
 
 /// What a worker tells at its end.
@@ -108,6 +118,10 @@ fn work(job: Job, stripe: Stripe) -> Result<Worked, RunError> {
     })
 }
 
+fn well_ended(ended: Result<(), JoinError>) -> Result<(), RunError> {
+    ended.map_err(|error| RunError::Bug(format!("an attempt panicked: {error}")))
+}
+
 async fn report(meter: Meter, source: Source, reports: mpsc::Sender<Report>) {
     loop {
         tokio::time::sleep(REPORT_EVERY).await;
@@ -127,12 +141,13 @@ struct Worker {
 
 impl Worker {
     async fn carry_out(self: &Rc<Self>, stripe: Stripe) -> Result<Worked, RunError> {
+        let gathering = Gathering(Arc::clone(&self.job.gathered));
         let mut pacer =
             Pacer::new().map_err(|error| RunError::Environment(format!("cannot make a timer: {error}")))?;
         let mut attempts = JoinSet::new();
         let stop = &self.job.stage.stop;
-        let mut gathered = self.gather(stripe, &mut attempts).await;
-        self.job.gathered.fetch_add(1, Ordering::Release);
+        let mut gathered = self.gather(stripe, &mut attempts).await?;
+        drop(gathering);
         let mut began_us = self.job.began_us.clone();
         let began = tokio::select! {
             biased;
@@ -162,12 +177,14 @@ impl Worker {
                 }
             }
             // Ended attempts are let go of as the plan proceeds.
-            while attempts.try_join_next().is_some() {}
+            while let Some(ended) = attempts.try_join_next() {
+                well_ended(ended)?;
+            }
         }
         // Whose turn did not come is told so.
         drop(gathered);
         while let Some(ended) = attempts.join_next().await {
-            ended.map_err(|error| RunError::Bug(format!("an attempt panicked: {error}")))?;
+            well_ended(ended)?;
         }
         Ok(Worked { waited_for_a_client: self.waited_for_a_client.get() })
     }
@@ -177,7 +194,7 @@ impl Worker {
         self: &Rc<Self>,
         stripe: Stripe,
         attempts: &mut JoinSet<()>,
-    ) -> HashMap<u64, oneshot::Sender<u64>> {
+    ) -> Result<HashMap<u64, oneshot::Sender<u64>>, RunError> {
         let places = Arc::new(Semaphore::new(GATHERING_MAX as usize));
         let mut turns = HashMap::new();
         for due in self.job.schedule.plan.stripe(stripe) {
@@ -192,10 +209,12 @@ impl Worker {
             let turn = Turn { due_us, gathering: Some(place) };
             let worker = Rc::clone(self);
             attempts.spawn_local(async move { worker.attempt(due.index, 0, permit, Some(turn)).await });
-            while attempts.try_join_next().is_some() {}
+            while let Some(ended) = attempts.try_join_next() {
+                well_ended(ended)?;
+            }
         }
         let _stopped = self.job.stage.unless_stopped(places.acquire_many(GATHERING_MAX)).await;
-        turns
+        Ok(turns)
     }
 
     async fn begin(self: Rc<Self>, due: Due, due_us: u64, due_at: Instant) {
@@ -248,5 +267,291 @@ impl Worker {
             counters.attempts_finished += 1;
             counters.reactions += attempt.reactions.len() as u64;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::{Duration, Instant};
+
+    use futures_util::future::LocalBoxFuture;
+    use tokio::sync::{Semaphore, mpsc, watch};
+    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_wire::clock::now;
+
+    use super::{GATHERING_MAX, Job, Workers};
+    use crate::attempt::{Attempt, Case};
+    use crate::collector::Report;
+    use crate::error::RunError;
+    use crate::fault::{AttemptLog, Fault, Stage, tests};
+    use crate::phase::PhaseTrack;
+    use crate::plan::{Arrival, Schedule};
+    use crate::reaction::Outcome;
+    use crate::seed::Seed;
+    use crate::stop::StopReason;
+
+    /// What an attempt does while it is being gathered.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Prepares {
+        AtOnce,
+        For(Duration),
+        InVain,
+        Panics,
+    }
+
+    /// A fault that touches no broker: it prepares, waits for its turn, and acts.
+    #[derive(Debug)]
+    struct Waiter {
+        gathers: bool,
+        prepares: Prepares,
+        begun: AtomicU32,
+        gathering: AtomicU32,
+        gathering_most: AtomicU32,
+    }
+
+    impl Waiter {
+        fn new(gathers: bool, prepares: Prepares) -> Arc<Self> {
+            let none = AtomicU32::default;
+            Arc::new(Self { gathers, prepares, begun: none(), gathering: none(), gathering_most: none() })
+        }
+
+        fn begun(&self) -> u32 {
+            self.begun.load(Ordering::SeqCst)
+        }
+
+        async fn prepare(&self, attempt: u64) -> bool {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            let gathering = self.gathering.fetch_add(1, Ordering::SeqCst) + 1;
+            self.gathering_most.fetch_max(gathering, Ordering::SeqCst);
+            match self.prepares {
+                Prepares::For(time) => tokio::time::sleep(time).await,
+                Prepares::Panics if attempt == 1 => panic!("as it was told to"),
+                _ => {}
+            }
+            self.gathering.fetch_sub(1, Ordering::SeqCst);
+            // Every other one fails.
+            self.prepares != Prepares::InVain || attempt.is_multiple_of(2)
+        }
+    }
+
+    impl Fault for Waiter {
+        fn case(&self) -> Case {
+            let variant = if self.gathers { "gathered" } else { "not gathered" };
+            Case { fault: "waiter".into(), variant: variant.into(), version: "5.0".into() }
+        }
+
+        fn version(&self) -> ProtocolVersion {
+            ProtocolVersion::V5
+        }
+
+        fn gathers(&self) -> bool {
+            self.gathers
+        }
+
+        fn describe(&self) -> String {
+            "nothing".into()
+        }
+
+        fn attempt<'a>(&'a self, _stage: &'a Stage, mut log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+            Box::pin(async move {
+                if !self.prepare(log.number()).await {
+                    return log.end();
+                }
+                log.concluded(Outcome::Interrupted);
+                if log.turn().await {
+                    log.provoked(now());
+                    log.concluded(Outcome::Closed);
+                }
+                log.end()
+            })
+        }
+    }
+
+    struct Running {
+        workers: Workers,
+        job: Job,
+        began_us: watch::Sender<Option<u64>>,
+        reported: mpsc::Receiver<Report>,
+        threads: u32,
+    }
+
+    /// Starts workers on `per_case` attempts of each fault, 100 a second.
+    fn start(faults: &[Arc<Waiter>], per_case: u64, clients: usize, threads: u32) -> Running {
+        let cases = u16::try_from(faults.len()).unwrap();
+        let schedule = Schedule::new(cases, per_case, 100.0, Arrival::Uniform, Seed(3));
+        let (began_us, begins) = watch::channel(None);
+        let (reports, reported) = mpsc::channel(10_000);
+        let job = Job {
+            schedule: Arc::new(schedule),
+            faults: faults.iter().map(|fault| Arc::clone(fault) as Arc<dyn Fault>).collect(),
+            stage: tests::stage(),
+            phases: PhaseTrack::default(),
+            clients: Arc::new(Semaphore::new(clients)),
+            gathered: Arc::default(),
+            began_us: begins,
+            reports,
+        };
+        let workers = Workers::start(&job, NonZeroU32::new(threads).unwrap()).unwrap();
+        Running { workers, job, began_us, reported, threads }
+    }
+
+    fn wait_until(mut is_so: impl FnMut() -> bool) {
+        let latest: Instant = now() + Duration::from_secs(10);
+        while !is_so() {
+            assert!(now() < latest, "it did not come about within 10 s");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    impl Running {
+        fn gathered(&self) {
+            wait_until(|| self.job.gathered.load(Ordering::Acquire) == self.threads);
+        }
+
+        /// Begins the fault phase and tells when.
+        fn begin(&self) -> u64 {
+            let began_us = self.job.stage.clock.now_us();
+            self.began_us.send(Some(began_us)).unwrap();
+            began_us
+        }
+
+        /// Waits for the end, and returns every attempt by its number.
+        fn end(self) -> Result<Vec<Attempt>, RunError> {
+            let Self { workers, job, mut reported, .. } = self;
+            workers.join()?;
+            drop(job);
+            let mut attempts = Vec::new();
+            while let Ok(report) = reported.try_recv() {
+                if let Report::Attempt(_, attempt) = report {
+                    attempts.push(*attempt);
+                }
+            }
+            attempts.sort_by_key(|attempt| attempt.attempt);
+            Ok(attempts)
+        }
+    }
+
+    #[test]
+    fn attempts_that_gather_are_begun_before_the_fault_phase_and_act_when_they_are_due() {
+        let fault = Waiter::new(true, Prepares::AtOnce);
+        let running = start(&[Arc::clone(&fault)], 7, 100, 2);
+        running.gathered();
+        assert_eq!(fault.begun(), 7, "all of them, in every stripe");
+        std::thread::sleep(Duration::from_millis(30));
+        let began_us = running.begin();
+        let attempts = running.end().unwrap();
+        assert_eq!(attempts.len(), 7);
+        for (attempt, number) in attempts.iter().zip(0_u64..) {
+            assert_eq!((attempt.attempt, attempt.outcome), (number, Outcome::Closed));
+            assert_eq!(attempt.due_us, began_us + number * 10_000, "its place in the schedule");
+            assert!(attempt.started_us < began_us && attempt.provoked_us.unwrap() >= attempt.due_us);
+        }
+    }
+
+    #[test]
+    fn attempts_that_do_not_gather_are_begun_when_they_are_due_beside_those_that_do() {
+        let (gathers, does_not) = (Waiter::new(true, Prepares::AtOnce), Waiter::new(false, Prepares::AtOnce));
+        let running = start(&[Arc::clone(&gathers), Arc::clone(&does_not)], 4, 100, 1);
+        running.gathered();
+        assert_eq!((gathers.begun(), does_not.begun()), (4, 0));
+        let began_us = running.begin();
+        let attempts = running.end().unwrap();
+        assert_eq!(attempts.len(), 8);
+        for (attempt, number) in attempts.iter().zip(0_u64..) {
+            assert_eq!(attempt.due_us, began_us + number * 10_000);
+            assert_eq!(attempt.started_us >= began_us, attempt.case.variant == "not gathered");
+        }
+    }
+
+    #[test]
+    fn a_run_that_stops_before_the_fault_phase_tells_every_gathered_attempt() {
+        let fault = Waiter::new(true, Prepares::AtOnce);
+        let running = start(&[fault], 5, 100, 2);
+        running.gathered();
+        running.job.stage.stop.raise(StopReason::Interrupted);
+        let attempts = running.end().unwrap();
+        assert_eq!(attempts.len(), 5);
+        assert!(attempts.iter().all(|attempt| attempt.outcome == Outcome::Interrupted), "{attempts:?}");
+        assert!(attempts.iter().all(|attempt| attempt.provoked_us.is_none()), "none of them acts");
+    }
+
+    #[test]
+    fn a_run_that_stops_within_the_fault_phase_tells_those_whose_turn_has_not_come() {
+        let fault = Waiter::new(true, Prepares::AtOnce);
+        let running = start(&[fault], 200, 1_000, 1);
+        running.gathered();
+        running.begin();
+        std::thread::sleep(Duration::from_millis(100));
+        running.job.stage.stop.raise(StopReason::BrokerDown("gone".into()));
+        let attempts = running.end().unwrap();
+        let acted = attempts.iter().filter(|attempt| attempt.outcome == Outcome::Closed).count();
+        assert_eq!(attempts.len(), 200, "every one ends");
+        assert!((1..200).contains(&acted), "{acted} of them acted");
+        assert!(attempts[acted..].iter().all(|attempt| attempt.outcome == Outcome::Interrupted));
+    }
+
+    #[test]
+    fn a_run_that_stops_while_attempts_are_gathered_gathers_no_more_and_ends() {
+        let fault = Waiter::new(true, Prepares::For(Duration::from_millis(200)));
+        let running = start(&[Arc::clone(&fault)], 500, 1_000, 1);
+        wait_until(|| fault.begun() > 0);
+        running.job.stage.stop.raise(StopReason::Interrupted);
+        running.gathered();
+        let attempts = running.end().unwrap();
+        assert!(attempts.len() <= 2 * GATHERING_MAX as usize, "{} were begun", attempts.len());
+    }
+
+    #[test]
+    fn no_more_than_a_listen_backlog_takes_are_gathered_at_the_same_time() {
+        let fault = Waiter::new(true, Prepares::For(Duration::from_millis(5)));
+        let running = start(&[Arc::clone(&fault)], 100, 1_000, 1);
+        running.gathered();
+        assert_eq!((fault.begun(), fault.gathering.load(Ordering::SeqCst)), (100, 0), "each of them waits");
+        assert_eq!(fault.gathering_most.load(Ordering::SeqCst), GATHERING_MAX);
+        running.job.stage.stop.raise(StopReason::Interrupted);
+        assert_eq!(running.end().unwrap().len(), 100);
+    }
+
+    #[test]
+    fn an_attempt_that_fails_while_it_is_gathered_holds_nobody_up_and_is_reported_once() {
+        let fault = Waiter::new(true, Prepares::InVain);
+        let running = start(&[fault], 6, 100, 1);
+        running.gathered();
+        running.begin();
+        let outcomes: Vec<_> = running.end().unwrap().iter().map(|attempt| attempt.outcome).collect();
+        let (acts, fails) = (Outcome::Closed, Outcome::NotActed);
+        assert_eq!(outcomes, [acts, fails, acts, fails, acts, fails]);
+    }
+
+    #[test]
+    fn attempts_for_which_no_client_is_free_are_not_gathered_but_begun_when_they_are_due() {
+        let fault = Waiter::new(true, Prepares::AtOnce);
+        let running = start(&[Arc::clone(&fault)], 4, 3, 1);
+        running.gathered();
+        assert_eq!(fault.begun(), 3);
+        let began_us = running.begin();
+        let attempts = running.end().unwrap();
+        assert_eq!(attempts.iter().filter(|attempt| attempt.outcome == Outcome::Closed).count(), 4);
+        assert_eq!(attempts.iter().filter(|attempt| attempt.started_us >= began_us).count(), 1);
+    }
+
+    #[test]
+    fn a_panic_in_an_attempt_is_told_and_keeps_nobody_waiting() {
+        let fault = Waiter::new(true, Prepares::Panics);
+        let running = start(&[fault], 6, 100, 1);
+        running.gathered();
+        running.job.stage.stop.raise(StopReason::Interrupted);
+        assert!(matches!(running.end(), Err(RunError::Bug(what)) if what.contains("panicked")));
+    }
+
+    #[test]
+    fn a_panic_that_is_met_as_the_plan_proceeds_is_told_too() {
+        let fault = Waiter::new(false, Prepares::Panics);
+        let running = start(&[fault], 6, 100, 1);
+        running.begin();
+        assert!(matches!(running.end(), Err(RunError::Bug(what)) if what.contains("panicked")));
     }
 }

@@ -129,6 +129,9 @@ pub(crate) fn interrupted(mut log: AttemptLog<'_>) -> Attempt {
 }
 
 #[cfg(test)]
+mod facts_tests;
+
+#[cfg(test)]
 mod tests {
     use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 

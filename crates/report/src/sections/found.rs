@@ -1,6 +1,7 @@
 //! What only this fault knows about, where it is too much for columns beside the reactions; and the Wills of many
 //! situations as a grid.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
@@ -53,7 +54,7 @@ fn facts(cases: &[CaseRecord], document: &mut Document) {
         }
         match values.iter().next() {
             Some((value, times)) if values.len() == 1 => {
-                same.push(format!("{} {value} ×{}", name.replace('_', " "), count(*times)));
+                same.push(format!("{}: {value} ×{}", name.replace('_', " "), count(*times)));
             }
             _ => differing.push(name),
         }
@@ -61,8 +62,11 @@ fn facts(cases: &[CaseRecord], document: &mut Document) {
     if !differing.is_empty() {
         let mut columns = vec![Column::words("MQTT"), Column::words("variant")];
         columns.extend(differing.iter().map(|name| Column::words(name.replace('_', " "))));
-        let rows = cases.iter().map(|case| {
-            let mut row = vec![cell(&case.case.version), cell(&case.case.variant)];
+        let variant = variants(cases);
+        let with_any =
+            cases.iter().filter(|case| differing.iter().any(|name| case.facts.contains_key(*name)));
+        let rows = with_any.map(|case| {
+            let mut row = vec![cell(&case.case.version), cell(variant(case))];
             row.extend(
                 differing.iter().map(|name| case.facts.get(*name).map_or_else(|| cell(NONE), counted_values)),
             );
@@ -71,7 +75,17 @@ fn facts(cases: &[CaseRecord], document: &mut Document) {
         document.push(Block::Table(Table { columns, rows: rows.collect(), keys: 2 }));
     }
     if !same.is_empty() {
-        document.labelled("Everywhere", same.join(" · "));
+        document.labelled("No exception", same.join(" · "));
+    }
+}
+
+/// How a case is called beside its version: by its variant, and by its fault where there are several.
+pub(super) fn variants(cases: &[impl Borrow<CaseRecord>]) -> impl Fn(&CaseRecord) -> String {
+    let faults: BTreeSet<&str> = cases.iter().map(|case| case.borrow().case.fault.as_str()).collect();
+    let is_one = faults.len() <= 1;
+    move |case| match is_one {
+        true => case.case.variant.clone(),
+        false => format!("{} {}", case.case.fault, case.case.variant),
     }
 }
 
@@ -79,21 +93,21 @@ fn facts(cases: &[CaseRecord], document: &mut Document) {
 fn grid(cases: &[CaseRecord]) -> Table {
     let with_will = || cases.iter().filter(|case| case.will.is_some());
     let versions: BTreeSet<&str> = with_will().map(|case| case.case.version.as_str()).collect();
-    let mut variants: Vec<&str> = Vec::new();
-    for case in with_will() {
-        if !variants.contains(&case.case.variant.as_str()) {
-            variants.push(&case.case.variant);
+    let variant = variants(cases);
+    let mut named: Vec<String> = Vec::new();
+    for name in with_will().map(&variant) {
+        if !named.contains(&name) {
+            named.push(name);
         }
     }
     let mut columns = vec![Column::words("variant")];
     columns.extend(versions.iter().map(|version| Column::words(format!("MQTT {version}"))));
-    let rows = variants.iter().map(|variant| {
+    let rows = named.iter().map(|name| {
         let of = |version: &str| {
-            let case =
-                with_will().find(|case| case.case.variant == **variant && case.case.version == version);
+            let case = with_will().find(|case| variant(case) == *name && case.case.version == version);
             case.and_then(|case| case.will.as_ref()).map_or_else(|| cell(NONE), will)
         };
-        std::iter::once(cell(*variant)).chain(versions.iter().map(|version| of(version))).collect()
+        std::iter::once(cell(name)).chain(versions.iter().map(|version| of(version))).collect()
     });
     Table { columns, rows: rows.collect(), keys: 1 }
 }
@@ -105,7 +119,7 @@ fn will(will: &WillRecord) -> Cell {
             0 => String::new(),
             _ => format!(", {}", Figure::P50.named(&will.will_time)),
         };
-        lines.push(format!("due: {} of {} sent{p50}", count(will.due_and_seen), count(will.due)));
+        lines.push(format!("due: {} of {} came{p50}", count(will.due_and_seen), count(will.due)));
         if let Some(waited_us) = will.shortest_wait_of_unseen_us {
             let unseen = will.due.saturating_sub(will.due_and_seen);
             lines.push(format!("{} not within {}", count(unseen), time(waited_us)));
@@ -113,10 +127,13 @@ fn will(will: &WillRecord) -> Cell {
     }
     let not_due = will.set.saturating_sub(will.due);
     if not_due > 0 {
-        lines.push(format!("not due: {} of {} sent", count(will.not_due_and_seen), count(not_due)));
+        lines.push(format!("not due: {} of {} came", count(will.not_due_and_seen), count(not_due)));
     }
     if will.more_than_once > 0 {
         lines.push(format!("{} more than once", count(will.more_than_once)));
+    }
+    if will.of_later_connect > 0 {
+        lines.push(format!("{} of a later CONNECT", count(will.of_later_connect)));
     }
     lines
 }

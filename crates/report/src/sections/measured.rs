@@ -1,4 +1,5 @@
-//! What only this fault measures: a row per case and value, and the fate of the attempts' own messages.
+//! What only this fault measures: a row per case and value, or a column per case where each was measured once; and the
+//! fate of the attempts' own messages.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +7,7 @@ use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::Distribution;
 use ungraceful_rig::record::{CaseRecord, Record};
 
+use super::found::variants;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::{NONE, TOO_FEW};
 use crate::scale;
@@ -14,8 +16,14 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     let measured: Vec<_> = record.cases.iter().filter(|case| !case.measures.is_empty()).collect();
     if !measured.is_empty() {
         document.heading("What was measured");
-        let all = if measured.len() > 1 { &record.measures } else { &BTreeMap::new() };
-        document.push(Block::Table(values(&measured, all)));
+        let is_single =
+            measured.iter().flat_map(|case| case.measures.values()).all(|values| values.count <= 1);
+        // One value needs no distribution; and what is measured once per case is not summed over cases.
+        document.push(Block::Table(match is_single {
+            true if measured.len() <= CASES_AS_COLUMNS => side_by_side(&measured),
+            true => values(&measured, &BTreeMap::new(), Shape::Single),
+            false => values(&measured, &record.measures, Shape::Distribution),
+        }));
     }
     let with_messages: Vec<_> = record.cases.iter().filter(|case| !case.messages.is_empty()).collect();
     if !with_messages.is_empty() {
@@ -24,12 +32,17 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     }
 }
 
+/// Cases that stand side by side; more stand below each other.
+const CASES_AS_COLUMNS: usize = 4;
+
 /// The unit of a value, by the end of its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Time,
     Bytes,
     Permille,
+    /// A count for each of something else (`_per_` in its name).
+    Ratio,
     Count,
 }
 
@@ -41,7 +54,8 @@ impl Unit {
     fn of(name: &str) -> (String, Self) {
         let found =
             Self::SUFFIXES.iter().find_map(|(suffix, unit)| Some((name.strip_suffix(suffix)?, *unit)));
-        let (name, unit) = found.unwrap_or((name, Self::Count));
+        let counted = if name.contains("_per_") { Self::Ratio } else { Self::Count };
+        let (name, unit) = found.unwrap_or((name, counted));
         (name.replace('_', " "), unit)
     }
 
@@ -50,25 +64,50 @@ impl Unit {
             Self::Time => scale::time(value),
             Self::Bytes => scale::bytes(value),
             Self::Permille => format!("{}.{} %", value / 10, value % 10),
-            Self::Count => scale::count(value),
+            Self::Count | Self::Ratio => scale::count(value),
         }
     }
 }
 
-fn values(cases: &[&CaseRecord], all: &BTreeMap<String, Distribution>) -> Table {
-    let is_single = cases.iter().flat_map(|case| case.measures.values()).all(|values| values.count <= 1);
-    // One value needs no distribution; and what is measured once per case is not summed over cases.
-    let shape = if is_single { Shape::Single } else { Shape::Distribution };
+/// What a case measured, in the order of the names that are shown.
+fn by_name(measures: &BTreeMap<String, Distribution>) -> Vec<(&str, &Distribution)> {
+    let mut sorted: Vec<_> = measures.iter().map(|(name, values)| (name.as_str(), values)).collect();
+    sorted.sort_by_key(|(name, _)| Unit::of(name).0);
+    sorted
+}
+
+/// A row for each value, a column for each case.
+fn side_by_side(cases: &[&CaseRecord]) -> Table {
+    let variant = variants(cases);
+    let mut columns = vec![Column::words("value")];
+    let named = |case: &&CaseRecord| Column::numbers(format!("MQTT {} {}", case.case.version, variant(case)));
+    columns.extend(cases.iter().map(named));
+    let every: BTreeMap<String, Distribution> =
+        cases.iter().flat_map(|case| &case.measures).map(|(name, values)| (name.clone(), *values)).collect();
+    let row = |name: &str| {
+        let of = |case: &&CaseRecord| match case.measures.get(name) {
+            Some(values) => Shape::Single.cells(name, values).pop().unwrap_or_else(|| cell(NONE)),
+            None => cell(NONE),
+        };
+        std::iter::once(cell(Unit::of(name).0)).chain(cases.iter().map(of)).collect()
+    };
+    Table { columns, rows: by_name(&every).into_iter().map(|(name, _)| row(name)).collect(), keys: 1 }
+}
+
+fn values(cases: &[&CaseRecord], all: &BTreeMap<String, Distribution>, shape: Shape) -> Table {
     let mut columns = vec![Column::words("MQTT"), Column::words("variant"), Column::words("value")];
     columns.extend(shape.columns());
-    let of_all = all
-        .iter()
-        .filter(|_| !is_single)
+    // What one case alone has measured is told once.
+    let of_several = |name: &str| cases.iter().filter(|case| case.measures.contains_key(name)).count() > 1;
+    let of_all = by_name(all)
+        .into_iter()
+        .filter(|(name, _)| of_several(name))
         .map(|(name, values)| [vec![cell("all"), cell("")], shape.cells(name, values)].concat());
     let mut rows: Vec<Vec<Cell>> = of_all.collect();
+    let variant = variants(cases);
     for case in cases {
-        rows.extend(case.measures.iter().map(|(name, values)| {
-            [vec![cell(&case.case.version), cell(&case.case.variant)], shape.cells(name, values)].concat()
+        rows.extend(by_name(&case.measures).into_iter().map(|(name, values)| {
+            [vec![cell(&case.case.version), cell(variant(case))], shape.cells(name, values)].concat()
         }));
     }
     Table { columns, rows, keys: 3 }
@@ -101,10 +140,10 @@ impl Shape {
         if let Self::Single = self {
             return vec![cell(name), figure(values.max)];
         }
-        // The sum of times or of shares says nothing.
+        // The sum of times, shares or ratios says nothing.
         let sum = match unit {
             Unit::Count | Unit::Bytes => cell(unit.shown(values.sum)),
-            Unit::Time | Unit::Permille => cell(""),
+            Unit::Time | Unit::Permille | Unit::Ratio => cell(""),
         };
         let figures = [values.min, values.p50, values.p99, values.max].map(figure);
         [vec![cell(name), cell(scale::count(values.count)), sum], figures.to_vec()].concat()
@@ -126,12 +165,14 @@ const COUNTS: [(&str, Counted); 8] = [
 ];
 
 fn messages(cases: &[&CaseRecord]) -> Table {
+    let variant = variants(cases);
+    let variant = &variant;
     let mut columns = vec![Column::words("MQTT"), Column::words("variant"), Column::numbers("QoS")];
     columns.extend(COUNTS.map(|(name, _)| Column::numbers(name)));
     let rows = cases.iter().flat_map(|case| {
         case.messages.iter().map(move |(qos, counts)| {
             let mut row =
-                vec![cell(&case.case.version), cell(&case.case.variant), cell(scale::count((*qos).into()))];
+                vec![cell(&case.case.version), cell(variant(case)), cell(scale::count((*qos).into()))];
             row.extend(COUNTS.map(|(_, counted)| cell(scale::count(counted(counts)))));
             row
         })
@@ -165,6 +206,8 @@ mod tests {
         assert_eq!(counts, ["takeovers", "2", "30", "10", "too few", "too few", "20"]);
         let times = Shape::Distribution.cells("connack_us", &values).concat();
         assert_eq!(times, ["connack", "2", "", "10 µs", "too few", "too few", "20 µs"]);
+        let ratios = Shape::Distribution.cells("takeovers_per_minute", &values).concat();
+        assert_eq!(ratios, ["takeovers per minute", "2", "", "10", "too few", "too few", "20"]);
         assert_eq!(Shape::Single.cells("connack_us", &values).concat(), ["connack", "20 µs"]);
         let none = Shape::Distribution.cells("takeovers", &Distribution::default()).concat();
         assert_eq!(none, ["takeovers", "0", "0", "–", "–", "–", "–"]);

@@ -35,6 +35,63 @@ fn a_hostile_name_makes_no_html_in_markdown_and_no_further_cell() {
     assert_eq!(tables, [11, 5, 9, 4], "{rows:?}\n{shown}");
 }
 
+/// A storm of which everything is named by somebody hostile that a broker or a user can name.
+fn hostile_storm(evil: &str) -> Record {
+    let mut record = fixture::storm();
+    for case in &mut record.cases {
+        case.case.variant = format!("{evil} {}", case.case.variant);
+        let facts = std::mem::take(&mut case.facts);
+        case.facts = facts
+            .into_iter()
+            .map(|(name, values)| {
+                let values = values.into_iter().map(|(value, count)| (format!("{evil} {value}"), count));
+                (format!("{evil} {name}"), values.collect())
+            })
+            .collect();
+        let measures = std::mem::take(&mut case.measures);
+        case.measures = measures.into_iter().map(|(name, of)| (format!("{evil} {name}"), of)).collect();
+    }
+    let measures = std::mem::take(&mut record.measures);
+    record.measures = measures.into_iter().map(|(name, of)| (format!("{evil} {name}"), of)).collect();
+    record
+}
+
+#[test]
+fn hostile_facts_measures_and_variants_stay_in_their_cells() {
+    let evil = "\u{1b}[2J|<script>`x`</script>\r\n=cmd,\"'\u{202e}";
+    let record = hostile_storm(evil);
+    assert_harmless(&record);
+    let mut duel = fixture::duel();
+    let measures = std::mem::take(&mut duel.cases[0].measures);
+    duel.cases[0].measures = measures.into_iter().map(|(name, of)| (format!("{evil} {name}"), of)).collect();
+    duel.cases[0].case.variant = evil.into();
+    assert_harmless(&duel);
+    for (record, harmless) in [(record, fixture::storm()), (duel, fixture::duel())] {
+        let shown = render(&record, Format::Markdown, &Context::default());
+        let outside: Vec<_> = shown.lines().filter(|line| !line.starts_with("    ")).collect();
+        assert!(outside.iter().all(|line| !line.contains("<script>")), "{shown}");
+        let written = render(&record, Format::Csv, &Context::default());
+        let rows = csv::Reader::from_reader(written.as_bytes()).records().filter_map(Result::ok).count();
+        assert_eq!(rows, record.cases.len());
+        let json = render(&record, Format::Json, &Context::default());
+        let summary: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for (shown, case) in summary["cases"].as_array().unwrap().iter().zip(&record.cases) {
+            assert_eq!(shown["facts"], serde_json::to_value(&case.facts).unwrap());
+            assert_eq!(shown["measures"], serde_json::to_value(&case.measures).unwrap());
+        }
+        let columns = |record: &Record| -> Vec<usize> {
+            let shown = render(record, Format::Markdown, &Context::default());
+            let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+            let mut widths: Vec<_> = shown.lines().filter(|line| line.starts_with("| ")).map(cells).collect();
+            widths.dedup();
+            widths
+        };
+        if record.tool.mode.as_deref() == Some("storm") {
+            assert_eq!(columns(&record), columns(&harmless), "no name makes a further cell");
+        }
+    }
+}
+
 #[test]
 fn a_hostile_name_is_one_cell_in_csv_and_one_string_in_json() {
     let record = fixture::hostile();

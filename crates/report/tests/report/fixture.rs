@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ungraceful_mqtt::statement;
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::{Irregularity, IrregularityKind, LedgerCounts};
-use ungraceful_rig::metric::Percentiles;
+use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerRecord, BrokerResourcesRecord, BystanderPhaseRecord,
@@ -488,6 +488,159 @@ pub(crate) fn hostile() -> Record {
         Verdict::differs("says_why", Force::May, evil, evil),
         Verdict::inconclusive(evil, Force::Run, evil),
         Verdict::holds(evil, Force::Run, evil),
+    ];
+    record
+}
+
+/// A distribution whose figures are `base` and the next ones, each as far as `count` values carry it.
+pub(crate) fn values(count: u64, base: u64) -> Distribution {
+    let at = |offset: u64, needed: u64| (count >= needed).then_some(base + offset);
+    Distribution {
+        count,
+        sum: count * (base + 2),
+        min: at(1, 1),
+        p50: at(2, 20),
+        p90: at(3, 100),
+        p99: at(4, 1_000),
+        max: at(5, 1),
+    }
+}
+
+fn takeover(
+    mode: &str,
+    variant: &str,
+    version: &str,
+    finished: u64,
+    sequences: &[(&str, u64)],
+) -> CaseRecord {
+    let mut case = case(variant, version, finished, sequences);
+    case.case.fault = format!("takeover-{mode}");
+    case
+}
+
+fn fact(case: &mut CaseRecord, name: &str, values: &[(&str, u64)]) {
+    case.facts.insert(name.into(), counts(values));
+}
+
+/// Two hundred older clients and two thousand of one situation more, taken over: four situations of 5.0 and two of
+/// 3.1.1. Two facts are the same everywhere, the others are not; every fate of a Will is there.
+pub(crate) fn storm() -> Record {
+    let will = |set, due, due_and_seen, not_due_and_seen, more_than_once, base_us| WillRecord {
+        set,
+        due,
+        due_and_seen,
+        not_due_and_seen,
+        more_than_once,
+        of_later_connect: 0,
+        shortest_wait_of_unseen_us: (due_and_seen < due).then_some(10_004_000),
+        will_time: times(due_and_seen, base_us),
+    };
+    let mut record = all_holds();
+    record.tool.name = "ungraceful-takeover".into();
+    record.tool.mode = Some("storm".into());
+    record.command = vec!["ungraceful-takeover".into(), "storm".into()];
+    let fin = [("DISCONNECT 0x8E, FIN", 2_000)];
+    let mut resume = takeover("storm", "resume", "5.0", 2_000, &fin);
+    fact(&mut resume, "session_present", &[("yes", 1_990), ("no", 10)]);
+    fact(&mut resume, "sent_again", &[("all", 1_985), ("some", 5)]);
+    fact(&mut resume, "identifiers", &[("kept", 1_990)]);
+    fact(&mut resume, "dup", &[("set", 1_988), ("missing", 2)]);
+    fact(&mut resume, "repeated", &[("once", 1_989), ("twice", 1)]);
+    resume.measures = BTreeMap::from([
+        ("newcomer_connack_us".to_owned(), values(2_000, 12_300)),
+        ("unread_bytes".to_owned(), values(150, 4_096)),
+        ("connected_permille".to_owned(), values(21, 940)),
+        ("connects_refused".to_owned(), values(3, 17)),
+    ]);
+    let messages = |first: u64, lost| LedgerCounts { lost, ..ledger(first) };
+    resume.messages = BTreeMap::from([(1, messages(8_000, 12)), (2, messages(4_000, 0))]);
+    resume.will = Some(will(2_000, 2_000, 1_998, 0, 3, 12_900));
+    let mut resume_delay = takeover("storm", "resume-will-delay", "5.0", 50, &[("DISCONNECT 0x8E, FIN", 50)]);
+    fact(&mut resume_delay, "session_present", &[("yes", 50)]);
+    fact(&mut resume_delay, "sent_again", &[("all", 50)]);
+    resume_delay.will = Some(will(50, 0, 0, 4, 0, 0));
+    resume_delay.measures = BTreeMap::from([("newcomer_connack_us".to_owned(), values(50, 11_300))]);
+    let mut discard = takeover("storm", "discard", "5.0", 51, &[("DISCONNECT 0x8E, FIN", 51)]);
+    fact(&mut discard, "session_present", &[("no", 51)]);
+    fact(&mut discard, "left_over", &[("none", 51)]);
+    discard.will = Some(will(51, 49, 0, 0, 0, 0));
+    let mut clean = takeover("storm", "clean", "5.0", 52, &[("still served", 48), ("RST", 4)]);
+    fact(&mut clean, "session_present", &[("no", 52)]);
+    fact(&mut clean, "left_over", &[("none", 52)]);
+    clean.will = Some(will(52, 4, 4, 1, 0, 13_900));
+    let mut of_3_1_1 = takeover("storm", "resume", "3.1.1", 53, &[("FIN", 53)]);
+    fact(&mut of_3_1_1, "session_present", &[("yes", 53)]);
+    fact(&mut of_3_1_1, "sent_again", &[("all", 53)]);
+    of_3_1_1.will = Some(will(53, 53, 53, 0, 0, 14_900));
+    of_3_1_1.messages = BTreeMap::from([(1, messages(700, 0))]);
+    let mut clean_3_1_1 = takeover("storm", "clean", "3.1.1", 54, &[("FIN", 54)]);
+    fact(&mut clean_3_1_1, "session_present", &[("no", 54)]);
+    fact(&mut clean_3_1_1, "left_over", &[("none", 54)]);
+    clean_3_1_1.will = Some(will(54, 0, 0, 0, 0, 0));
+    let mut cases = [resume, resume_delay, discard, clean, of_3_1_1, clean_3_1_1];
+    for (case, first) in cases.iter_mut().zip([310, 320, 330, 340, 350, 360]) {
+        case.reaction_time = times(case.finished, first);
+        let finished = case.finished;
+        fact(case, "newcomer", &[("accepted", finished)]);
+        fact(case, "alive", &[("1", finished)]);
+    }
+    fact(&mut cases[3], "alive", &[("1", 4), ("2", 48)]);
+    record.cases = cases.into();
+    record.measures = BTreeMap::from([
+        ("newcomer_connack_us".to_owned(), values(2_050, 12_200)),
+        ("unread_bytes".to_owned(), values(150, 4_096)),
+        ("connected_permille".to_owned(), values(21, 940)),
+        ("connects_refused".to_owned(), values(3, 17)),
+    ]);
+    record.attempts = AttemptsRecord { planned: 2_260, finished: 2_260, written: 2_260, ..record.attempts };
+    let both = "48 of 52 ClientIDs had more than one connection that was served on";
+    record.verdicts = vec![
+        Verdict::violated("closes_the_older_connection", statement::V5_3_1_4_3, both)
+            .on(&record.cases[3].case),
+        Verdict::holds("generator_kept_up", Force::Run, "slip and lag stayed within their limits"),
+    ];
+    record
+}
+
+/// One duel for each case: what was measured was measured once.
+pub(crate) fn duel() -> Record {
+    let mut record = all_holds();
+    record.tool.name = "ungraceful-takeover".into();
+    record.tool.mode = Some("duel".into());
+    record.command = vec!["ungraceful-takeover".into(), "duel".into()];
+    let duel = |variant, takeovers, lost| {
+        let mut case = takeover("duel", variant, "5.0", 1, &[("DISCONNECT 0x8E, FIN", 1)]);
+        case.reaction_time = times(1, 410 + takeovers);
+        fact(&mut case, "newcomer", &[("accepted", 1)]);
+        fact(&mut case, "alive", &[("1", 1)]);
+        fact(&mut case, "thrown_out_by", &[("DISCONNECT 0x8E, FIN or RST", 1)]);
+        let one =
+            |value| Distribution { count: 1, sum: value, min: Some(value), max: Some(value), ..values(0, 0) };
+        case.measures = BTreeMap::from([
+            ("takeovers".to_owned(), one(takeovers)),
+            ("takeovers_per_minute".to_owned(), one(takeovers * 6)),
+            ("connected_permille".to_owned(), one(987)),
+            ("connects_refused".to_owned(), one(0)),
+            ("newcomer_connack_us".to_owned(), one(1_203)),
+            ("newcomer_connack_max_us".to_owned(), one(45_600)),
+        ]);
+        if variant == "resume" {
+            fact(&mut case, "session_present", &[("always", 1)]);
+            case.measures.insert("lost_per_1000_takeovers".to_owned(), one(lost * 1_000 / takeovers));
+            case.messages = BTreeMap::from([(1, LedgerCounts { lost, ..ledger(500) })]);
+        }
+        case
+    };
+    record.cases = vec![duel("resume", 4_321, 17), duel("clean", 5_432, 0)];
+    record.attempts = AttemptsRecord { planned: 2, finished: 2, written: 2, ..record.attempts };
+    record.verdicts = vec![
+        Verdict::differs(
+            "keeps_messages_across_takeovers",
+            Force::Prose,
+            "acknowledged messages were lost in take-overs",
+            "502 messages acknowledged, 17 of them never delivered, 9 delivered more than once, in 4321 take-overs",
+        )
+        .on(&record.cases[0].case),
     ];
     record
 }

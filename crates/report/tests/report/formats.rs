@@ -31,6 +31,18 @@ fn a_broker_that_goes_on_serving_is_violating() {
 }
 
 #[test]
+fn a_storm_with_facts_wills_measures_and_messages_of_many_situations() {
+    assert_all_formats("storm", &fixture::storm());
+    let context = Context { width: Some(100), ..context() };
+    insta::assert_snapshot!("storm.text_100", render(&fixture::storm(), Format::Text, &context));
+}
+
+#[test]
+fn a_duel_whose_values_were_each_measured_once() {
+    assert_all_formats("duel", &fixture::duel());
+}
+
+#[test]
 fn an_interrupted_run() {
     assert_all_formats("interrupted", &fixture::interrupted());
 }

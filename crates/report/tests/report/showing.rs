@@ -165,8 +165,15 @@ fn colour_is_on_the_classes_of_findings_and_nowhere_else() {
 
 #[test]
 fn no_line_is_wider_than_the_terminal_but_commands_that_are_to_be_copied() {
-    for record in [fixture::all_holds(), fixture::violated(), fixture::interrupted(), fixture::broker_down()]
-    {
+    let records = [
+        fixture::all_holds(),
+        fixture::violated(),
+        fixture::interrupted(),
+        fixture::broker_down(),
+        fixture::storm(),
+        fixture::duel(),
+    ];
+    for record in records {
         for width in 80..=200 {
             let shown = render(&record, Format::Text, &Context { width: Some(width), ..Context::default() });
             for line in shown.lines().filter(|line| !line.contains("reproduce: ")) {
@@ -184,4 +191,44 @@ fn the_report_says_nothing_about_a_witness_when_no_case_has_a_will() {
     record.cases[1].will = None;
     assert!(!text(&record).contains("Witness"));
     assert!(!line_with(&text(&record), "MQTT  ").contains("Will"));
+}
+
+#[test]
+fn cases_of_several_faults_are_told_apart_in_every_table() {
+    let mut record = fixture::storm();
+    // The same variant and version, of another fault.
+    let mut other = record.cases[0].clone();
+    other.case.fault = "takeover-other".into();
+    if let Some(will) = &mut other.will {
+        will.more_than_once = 1_234;
+    }
+    record.cases.push(other);
+    let shown = text(&record);
+    assert!(shown.contains("1,234 more than once"), "its Wills have a row of their own\n{shown}");
+    for section in ["What else was seen", "Wills of the connections", "What was measured", "Messages of"] {
+        let (_, after) = shown.split_once(section).unwrap();
+        let table = after.split("\n\n").next().unwrap();
+        assert!(table.contains("takeover-other resume"), "{section}\n{table}");
+        assert!(table.contains("takeover-storm resume"), "{section}\n{table}");
+    }
+}
+
+#[test]
+fn a_few_cases_of_which_each_value_was_measured_once_stand_side_by_side_and_many_below_each_other() {
+    let mut record = fixture::duel();
+    let shown = text(&record);
+    let row = line_with(&shown, "takeovers per minute").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(row, "takeovers per minute 25,926 32,592");
+    let lost = line_with(&shown, "lost per 1000 takeovers").split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(lost, "lost per 1000 takeovers 3 –", "a clean session loses nothing that it owes");
+    record.cases.extend(record.cases.clone());
+    record.cases.extend(record.cases.clone());
+    assert_eq!(text(&record).matches("takeovers per minute").count(), 8);
+}
+
+#[test]
+fn what_several_cases_measured_is_told_over_all_of_them_and_what_one_measured_only_once() {
+    let shown = text(&fixture::storm());
+    assert_eq!(shown.matches("newcomer connack").count(), 3, "{shown}");
+    assert_eq!(shown.matches("  unread  ").count(), 1, "{shown}");
 }

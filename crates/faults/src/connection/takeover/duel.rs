@@ -20,6 +20,7 @@ use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
 use super::judged::each_takeover;
+use super::storm::NOT_OWED;
 use super::{
     ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, interrupted, not_acted, refusal,
     session_connect,
@@ -29,7 +30,8 @@ use crate::peer::{Delivered, Event, Peer, discard_session};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "takeover-duel";
-/// Fact: whether every CONNECT after the first found the session: `always`, `never`, `sometimes`.
+/// Fact: whether every CONNECT after the first found the session: `always`, `never`, `sometimes`; or that the broker
+/// said it would not keep any.
 pub const SESSION_PRESENT: &str = "session_present";
 /// Fact: how contenders were thrown out, every way that was seen.
 pub const THROWN_OUT_BY: &str = "thrown_out_by";
@@ -48,8 +50,8 @@ pub const CONNACK_MAX: &str = "newcomer_connack_max_us";
 
 /// How long contenders are looked at after the duel, before those that are alive are counted.
 const SETTLE: Duration = Duration::from_millis(500);
-/// How long the last client waits for messages that are still to come.
-const DRAIN_IDLE: Duration = Duration::from_millis(500);
+/// How often those that are alive are asked again, while there is more than one of them.
+const ASK_AGAIN_EVERY: Duration = Duration::from_millis(500);
 
 /// A duel.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +90,8 @@ struct Arena<'a> {
     sessions_absent: Cell<u64>,
     /// The session has its subscription: what is published from then on is owed to it.
     is_subscribed: Cell<bool>,
+    /// The broker said that it would not keep the session (Session Expiry Interval 0).
+    is_not_kept: Cell<bool>,
 }
 
 impl Fault for Duel {
@@ -140,6 +144,7 @@ impl Duel {
             sessions_present: Cell::default(),
             sessions_absent: Cell::default(),
             is_subscribed: Cell::default(),
+            is_not_kept: Cell::default(),
         };
         let fought = stage.unless_stopped(self.fight(&arena)).await;
         let Some((published, alive)) = fought else {
@@ -154,17 +159,21 @@ impl Duel {
         if let Err(trouble) = published {
             log.trouble(trouble);
         }
-        if stage.unless_stopped(self.drain(&arena)).await.is_none() {
+        let Some(drained) = stage.unless_stopped(self.drain(&arena)).await else {
             discard_session(stage, self.version, &client_id).await;
             return interrupted(log);
+        };
+        self.tell(&arena, &mut log, began, alive, drained.is_ok());
+        if let Err(trouble) = drained {
+            log.trouble(trouble);
+            discard_session(stage, self.version, &client_id).await;
         }
-        self.tell(&arena, &mut log, began, alive);
-        let outcome = if alive > 1 { Outcome::Tolerated } else { Outcome::Closed };
         let reactions = arena.first_thrown_out.take().unwrap_or_default();
         let outcome = match (alive, reactions.is_empty()) {
+            (Some(2..), _) => Outcome::Tolerated,
             // Nobody was thrown out, and one or none is left: they never met.
-            (0 | 1, true) => Outcome::NoReaction,
-            _ => outcome,
+            (_, true) => Outcome::NoReaction,
+            _ => Outcome::Closed,
         };
         let ended_at_us = reactions.last().map(|reaction| reaction.at_us);
         log.reacted(reactions, outcome);
@@ -173,18 +182,29 @@ impl Duel {
         log.end()
     }
 
-    /// The duel itself. How the publisher fared, and how many contenders were alive at its end.
-    async fn fight(&self, arena: &Arena<'_>) -> (Result<(), String>, usize) {
+    /// The duel itself. How the publisher fared, and how many contenders were alive at its end; absent when none was
+    /// connected then, as happens when all of them wait before they connect again.
+    async fn fight(&self, arena: &Arena<'_>) -> (Result<(), String>, Option<usize>) {
         let contenders = join_all((0..self.contenders).map(|number| self.contend(arena, number)));
         let (left, published) = join(contenders, self.publish(arena)).await;
         let mut left: Vec<Peer> = left.into_iter().flatten().collect();
         // Who was thrown out in the last moment is known to be by now.
         sleep(SETTLE).await;
-        let mut alive = 0;
-        for peer in &mut left {
-            alive += usize::from(peer.is_served(arena.stage.reaction_timeout).await);
-            take_all(arena, &peer.take_set_aside());
-        }
+        // More than one is an accusation only when the broker had all of its time to close the older ones.
+        let deadline = now() + arena.stage.reaction_timeout;
+        let alive = loop {
+            let is_last = now() >= deadline;
+            let mut alive = 0;
+            for peer in &mut left {
+                alive += usize::from(peer.is_served(arena.stage.reaction_timeout).await);
+                take_all(arena, &peer.take_set_aside());
+            }
+            if alive < 2 || is_last {
+                break alive;
+            }
+            sleep(ASK_AGAIN_EVERY).await;
+        };
+        let alive = (!left.is_empty()).then_some(alive);
         for peer in left {
             peer.client.leave().await;
         }
@@ -243,6 +263,13 @@ impl Duel {
             count.set(count.get() + 1);
         }
         arena.connack_us.borrow_mut().push(micros(connack_time));
+        if !accepted.session_present {
+            // With the older session its subscription is gone.
+            arena.is_subscribed.set(false);
+        }
+        if accepted.session_expiry_interval_s == Some(0) {
+            arena.is_not_kept.set(true);
+        }
         let mut peer = Peer::new(client);
         if !accepted.session_present || !arena.is_subscribed.get() {
             let within = arena.stage.options.connect_timeout;
@@ -296,25 +323,39 @@ impl Duel {
     }
 
     /// The last client takes what the session still holds, and ends the session.
-    async fn drain(&self, arena: &Arena<'_>) {
+    ///
+    /// # Errors
+    /// In words, when it could not look: what did not come says nothing then.
+    async fn drain(&self, arena: &Arena<'_>) -> Result<(), String> {
         let connect = session_connect(arena.stage, self.version, arena.client_id, self.clean_start, &[]);
-        let Ok((mut peer, _)) = Peer::connect(arena.stage, self.version, &connect).await else { return };
+        let connected = Peer::connect(arena.stage, self.version, &connect).await;
+        let (mut peer, _) = connected.map_err(|error| format!("the client after the duel: {error}"))?;
         let latest = now() + arena.stage.reaction_timeout;
         while !self.clean_start && arena.outbox.borrow().lost() > 0 {
-            match peer.next_before((now() + DRAIN_IDLE).min(latest)).await {
+            match peer.next_before(latest).await {
                 Some(Event::Delivered(delivered)) => take_all(arena, &[delivered]),
-                Some(Event::Ended { .. } | Event::Disconnect(_)) => return,
+                Some(Event::Ended { .. } | Event::Disconnect(_)) => {
+                    return Err("the broker ended the connection of the client after the duel".to_owned());
+                }
                 Some(_) if now() < latest => {}
                 Some(_) | None => break,
             }
         }
         peer.leave_nothing(arena.stage, arena.client_id).await;
+        Ok(())
     }
 
-    fn tell(&self, arena: &Arena<'_>, log: &mut AttemptLog<'_>, began: Instant, alive: usize) {
+    fn tell(
+        &self,
+        arena: &Arena<'_>,
+        log: &mut AttemptLog<'_>,
+        began: Instant,
+        alive: Option<usize>,
+        is_drained: bool,
+    ) {
         let word = |word: &str| Fact::Word(word.to_owned());
         log.fact(NEWCOMER, word(ACCEPTED));
-        log.fact(ALIVE, word(["0", "1"].get(alive).unwrap_or(&MORE)));
+        log.fact(ALIVE, word(alive.map_or("unknown", |alive| ["0", "1"].get(alive).unwrap_or(&MORE))));
         let thrown_out = arena.thrown_out.get();
         log.measure(TAKEOVERS, thrown_out);
         let lasted_us = micros(self.lasting).max(1);
@@ -322,7 +363,9 @@ impl Duel {
         let connected = union(&mut arena.connected.borrow_mut(), began, arena.until);
         log.measure(CONNECTED, micros(connected).saturating_mul(1_000) / lasted_us);
         let outbox = arena.outbox.borrow();
-        if !self.clean_start && thrown_out > 0 {
+        // A loss is one only where the session is owed, and somebody looked.
+        let can_lose = !self.clean_start && !arena.is_not_kept.get() && is_drained;
+        if can_lose && thrown_out > 0 {
             log.measure(LOST_PER_1000, outbox.lost().saturating_mul(1_000) / thrown_out);
         }
         log.measure(REFUSED, arena.refused.borrow().values().sum());
@@ -338,12 +381,15 @@ impl Duel {
         }
         if !self.clean_start {
             let present = match (arena.sessions_present.get(), arena.sessions_absent.get()) {
+                _ if arena.is_not_kept.get() => NOT_OWED,
                 (0, 0) => "unknown",
                 (_, 0) => "always",
                 (0, _) => "never",
                 _ => "sometimes",
             };
             log.fact(SESSION_PRESENT, word(present));
+        }
+        if can_lose {
             outbox.tell(log);
         }
     }

@@ -7,7 +7,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
-use ungraceful_rig::client::{Client, NotConnected};
+use ungraceful_rig::client::Client;
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::reaction::Outcome;
@@ -57,8 +57,6 @@ struct Flapped {
     first_refusal: Option<(Instant, String)>,
     accepted_before: u64,
     accepted_again_at: Option<Instant>,
-    /// Connections that could not be opened at all.
-    not_opened: u64,
 }
 
 impl Fault for Flap {
@@ -92,12 +90,23 @@ impl Flap {
         let Some(flapped) = stage.unless_stopped(self.flap(stage, &client_id)).await else {
             return interrupted(log);
         };
-        if flapped.connack_us.is_empty() && flapped.first_refusal.is_none() {
-            let trouble = format!("{} connections could not be opened", flapped.not_opened);
-            return not_acted(stage, log, &trouble, self.version).await;
+        if flapped.connack_us.is_empty() {
+            // Who was never accepted was not banned for coming back.
+            let why = flapped.first_refusal.map_or_else(|| "no connection".to_owned(), |(_, how)| how);
+            return not_acted(stage, log, &format!("never accepted: {why}"), self.version).await;
         }
         let others = stage.unless_stopped(others_are_served(stage, &client_id, self.version)).await;
         let Some(others) = others else { return interrupted(log) };
+        // Each connection was ended by its client; what is judged is whether it might come back. That nobody is served
+        // may also mean that the broker is no more.
+        let outcome = match others {
+            true => Outcome::Tolerated,
+            false => stage.confirm(Outcome::NoReaction, None, self.version).await,
+        };
+        log.reacted(Vec::new(), outcome);
+        if !outcome.is_evidence() {
+            return log.end();
+        }
         log.fact(OTHERS_SERVED, Fact::Word(if others { "yes" } else { "no" }.to_owned()));
         log.measure(ACCEPTED, flapped.connack_us.len() as u64);
         let tenth = (flapped.connack_us.len() / 10).max(1);
@@ -122,9 +131,6 @@ impl Flap {
                 log.measure(BANNED_FOR, micros(again_at.saturating_duration_since(*refused_at)));
             }
         }
-        // Each connection was ended by its client; what is judged is whether it might come back.
-        let outcome = stage.confirm(Outcome::Tolerated, None, self.version).await;
-        log.reacted(Vec::new(), outcome);
         log.end()
     }
 
@@ -135,19 +141,18 @@ impl Flap {
         while due < began + self.lasting {
             sleep_until(TokioInstant::from_std(due)).await;
             match self.come_and_go(stage, client_id).await {
-                Some(Ok(connack_us)) => {
+                Ok(connack_us) => {
                     flapped.connack_us.push(connack_us);
                     if flapped.first_refusal.is_some() {
                         flapped.accepted_again_at.get_or_insert_with(now);
                     }
                 }
-                Some(Err(refused)) => {
+                Err(how) => {
                     if flapped.first_refusal.is_none() {
                         flapped.accepted_before = flapped.connack_us.len() as u64;
-                        flapped.first_refusal = Some((now(), refusal(&refused)));
+                        flapped.first_refusal = Some((now(), how));
                     }
                 }
-                None => flapped.not_opened += 1,
             }
             // One that took longer than its time is followed at once, and not by all that were missed.
             due = (due + self.every).max(now());
@@ -155,13 +160,16 @@ impl Flap {
         flapped
     }
 
-    /// One connection; absent when it could not be opened.
-    async fn come_and_go(&self, stage: &Stage, client_id: &str) -> Option<Result<u64, NotConnected>> {
-        let (mut client, _) = stage.open(self.version).await.ok()?;
+    /// One connection: the time to its CONNACK, or why there was none. A broker may also ban an address, so that no
+    /// connection is opened at all.
+    async fn come_and_go(&self, stage: &Stage, client_id: &str) -> Result<u64, String> {
+        let opened = stage.open(self.version).await;
+        let (mut client, _) = opened.map_err(|error| format!("cannot connect: {error}"))?;
         let connect = Client::honest_connect(client_id, &stage.credentials);
         let answered = client.connect(&connect, stage.options.connect_timeout).await;
         client.connection.reset();
-        Some(answered.map(|accepted| micros(accepted.connack_at.duration_since(accepted.connect_sent))))
+        let accepted = answered.map_err(|refused| refusal(&refused))?;
+        Ok(micros(accepted.connack_at.saturating_duration_since(accepted.connect_sent)))
     }
 }
 

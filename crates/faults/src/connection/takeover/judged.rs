@@ -6,7 +6,7 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, TWO, VersionPair};
+use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, TWO, VersionPair, duel, race};
 use crate::judging::{self, evidence_count, examples, no_sample};
 
 /// The checks, in the order in which they are reported.
@@ -52,9 +52,17 @@ impl<'a> TakeOver<'a> {
         self.case.facts.get(fact).map_or(0, |counts| counts.values().sum())
     }
 
+    /// Newcomers that were not accepted.
+    pub(super) fn refused(&self) -> u64 {
+        self.all(NEWCOMER).saturating_sub(self.count(NEWCOMER, ACCEPTED))
+    }
+
     /// The verdict where no newcomer was accepted.
     pub(super) fn no_newcomer(&self, check: &str, force: Force) -> Verdict {
-        let refused = self.all(NEWCOMER).saturating_sub(self.count(NEWCOMER, ACCEPTED));
+        let refused = match self.count(NEWCOMER, ACCEPTED) {
+            0 => self.refused(),
+            _ => 0,
+        };
         let why = if refused > 0 {
             format!("the broker accepted none of the newcomers ({refused} refused or not answered)")
         } else {
@@ -62,6 +70,11 @@ impl<'a> TakeOver<'a> {
         };
         Verdict::inconclusive(check, force, why)
     }
+}
+
+/// Attempts in which the broker ended the older connection.
+pub(super) fn closed_by_the_broker(case: &CaseRecord) -> u64 {
+    case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset)
 }
 
 pub(super) fn each_takeover(
@@ -82,28 +95,54 @@ fn closes_the_older_connection(record: &Record) -> Vec<Verdict> {
         let both = told.count(ALIVE, TWO) + told.count(ALIVE, MORE);
         let (silent, down) = (case.outcome(Outcome::NoReaction), case.outcome(Outcome::BrokerDown));
         let all = evidence_count(case);
-        let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+        let ended = closed_by_the_broker(case);
+        let accepted = told.count(NEWCOMER, ACCEPTED);
         let verdict = if both > 0 {
             let evidence = format!(
-                "{both} of {all} ClientIDs had more than one connection that was served on: each of them was answered \
-                 PINGREQ until the deadline"
+                "{both} of {all} ClientIDs had more than one connection that was served on after the newest CONNECT had \
+                 been accepted: each of them was answered PINGREQ"
             );
             Verdict::violated(CHECK, statement, evidence)
                 .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
-        } else if told.count(NEWCOMER, ACCEPTED) == 0 {
+        } else if accepted == 0 {
             told.no_newcomer(CHECK, Force::Must)
         } else if silent > 0 {
-            let evidence = format!(
-                "{silent} of {all} older connections were neither closed nor served until the deadline; a longer \
-                 --reaction-timeout may tell"
-            );
+            let evidence = match case.case.fault.as_str() {
+                // Many against many: there is no one older connection.
+                duel::ID | race::ID => format!(
+                    "in {silent} of {all} attempts the broker closed nobody, and no two clients were proved to be served"
+                ),
+                _ => format!(
+                    "{silent} of {all} older connections were neither closed nor served until the deadline; a longer \
+                     --reaction-timeout may tell"
+                ),
+            };
             Verdict::inconclusive(CHECK, Force::Must, evidence)
                 .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
-        } else if ended == 0 || down > 0 {
+        } else if down > 0 {
+            let evidence =
+                format!("the broker closed {ended} older connections, then went down during {down} attempts");
+            Verdict::inconclusive(CHECK, Force::Must, evidence)
+        } else if ended < accepted.min(all) {
+            let evidence = format!(
+                "the broker closed {ended} older connections and accepted {accepted} newcomers: of the others, the older \
+                 connection was served on, and the newcomer was not"
+            );
+            Verdict::inconclusive(CHECK, Force::Must, evidence)
+                .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
+        } else if ended == 0 {
             Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
         } else {
-            let evidence = format!("the broker closed {ended} of {all} older connections");
-            Verdict::holds(CHECK, Force::Must, evidence)
+            let refused = told.refused();
+            let but = match refused {
+                0 => String::new(),
+                _ => format!("; it refused {refused} newcomers, for whom it need not close any"),
+            };
+            Verdict::holds(
+                CHECK,
+                Force::Must,
+                format!("the broker closed {ended} of {all} older connections{but}"),
+            )
         };
         Some(verdict.citing(statement))
     })
@@ -157,13 +196,18 @@ fn tells_session_taken_over(record: &Record) -> Vec<Verdict> {
         if told.versions.old != ProtocolVersion::V5 {
             return None;
         }
-        let (case, all) = (told.case, evidence_count(told.case));
-        if all == 0 || told.count(NEWCOMER, ACCEPTED) == 0 {
+        let (case, all) = (told.case, closed_by_the_broker(told.case));
+        if told.count(NEWCOMER, ACCEPTED) == 0 {
             return Some(told.no_newcomer(CHECK, Force::Prose));
         }
+        if all == 0 && case.disconnect_codes.is_empty() {
+            let why = "the broker closed no older connection";
+            return Some(Verdict::inconclusive(CHECK, Force::Prose, why));
+        }
         let expected = case.disconnect_codes.get(&0x8E).copied().unwrap_or(0);
-        let evidence =
-            format!("{expected} of {all} older clients received DISCONNECT 0x8E (Session taken over)");
+        let evidence = format!(
+            "{expected} older clients received DISCONNECT 0x8E (Session taken over); the broker closed {all} of them"
+        );
         let others: Vec<String> = case
             .disconnect_codes
             .iter()

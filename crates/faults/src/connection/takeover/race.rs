@@ -114,16 +114,26 @@ impl Race {
             None => ACCEPTED.to_owned(),
         };
         log.fact(NEWCOMER, Fact::Word(newcomer));
-        let count = match alive {
-            0 if unclear => "unknown",
-            0 => "0",
-            1 => "1",
+        // A broker that took long to accept one of two may be about to close the other.
+        let in_time = |raced: &&Raced| {
+            let half_us = micros(stage.reaction_timeout / 2);
+            raced.accepted_after_us.as_ref().is_ok_and(|us| *us <= half_us)
+        };
+        let proved = raced.iter().filter(served).filter(in_time).count();
+        let count = match (alive, proved) {
+            (0 | 1, _) if unclear => "unknown",
+            (0, _) => "0",
+            (1, _) => "1",
+            (_, 0 | 1) => "unknown",
             _ => MORE,
         };
         log.fact(ALIVE, Fact::Word(count.to_owned()));
         // What the losers saw; the survivor saw nothing.
+        let ends = |raced: &Raced| raced.seen.reactions.iter().any(|seen| seen.kind.ends_connection());
         let outcome = match alive {
-            _ if unclear => Outcome::NoReaction,
+            0 | 1 if unclear => Outcome::NoReaction,
+            // Nobody was closed: the others were refused, or never answered.
+            0 | 1 if !raced.iter().any(ends) => Outcome::NoReaction,
             0 | 1 => Outcome::Closed,
             _ => Outcome::Tolerated,
         };

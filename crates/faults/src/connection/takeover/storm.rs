@@ -19,7 +19,7 @@ use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 use super::{
-    ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, interrupted, not_acted, refusal,
+    ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, interrupted, not_acted, refusal,
     session_connect,
 };
 use crate::outbox::Outbox;
@@ -306,7 +306,7 @@ impl Storm {
         };
         if let Some(newcomer) = &newcomer {
             outbox.take_all(&newcomer.came, &stage.clock);
-            self.tell(&mut log, &outbox, &session, newcomer, outcome);
+            self.tell(stage, &mut log, &outbox, &session, newcomer, outcome);
         }
         if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
@@ -337,11 +337,19 @@ impl Storm {
         }
         // A session that was not resumed, though it should have been, makes the delayed Will due.
         let goes_on = newcomer.accepted.session_present;
-        let due = outcome.is_ended() && (self.situation.will_is_due() || !goes_on);
-        let delay = match self.situation.will_delay {
+        // MQTT 3.1.1 knows no delay.
+        let is_delayed = self.situation.will_delay && self.versions.old == ProtocolVersion::V5;
+        let is_forbidden = is_delayed && !self.situation.will_is_due();
+        let due = outcome.is_ended() && (!is_forbidden || !goes_on);
+        let delay = match is_delayed {
             true => Duration::from_secs(self.will_delay_interval_s.into()),
             false => Duration::ZERO,
         };
+        if is_forbidden && !due && !is_resumed_within(&newcomer.accepted, delay) {
+            // The broker may have closed the older connection long before it accepted the newcomer, or never resumed
+            // the session: nobody can tell whether the Will is due.
+            return;
+        }
         if let Some(seen) = stage.await_delayed_will(watch, due, delay, ended_at, OLD_WILL).await {
             log.will(seen);
         }
@@ -424,6 +432,10 @@ impl Storm {
         for qos in all {
             let sequence = numbers.offer(qos);
             let code = old.peer.publish(&old.session.topic, qos, sequence, within).await?;
+            if code >= 0x80 {
+                // What the broker did not take it need not deliver.
+                return Err(format!("the broker refused a PUBLISH of the older client (0x{code:02X})"));
+            }
             old.session.published.push((sequence, Some(code)));
         }
         let deadline = now() + within;
@@ -520,6 +532,7 @@ impl Storm {
     /// Puts what was seen into facts.
     fn tell(
         &self,
+        stage: &Stage,
         log: &mut AttemptLog<'_>,
         outbox: &Outbox,
         old: &OldSession,
@@ -541,12 +554,14 @@ impl Storm {
         let alive = match (outcome, newcomer.alive) {
             (Outcome::Closed | Outcome::Reset, false) => "0",
             (Outcome::Closed | Outcome::Reset, true) | (Outcome::Tolerated, false) => "1",
-            (Outcome::Tolerated, true) => "2",
+            // A broker that took long to accept the newcomer may be about to close the older connection.
+            (Outcome::Tolerated, true) if connack_time <= stage.reaction_timeout / 2 => TWO,
             _ => "unknown",
         };
         log.fact(ALIVE, word(alive));
-        let copies =
-            |sequence: u64| newcomer.came.iter().filter(|came| came.sequence == Some(sequence)).count();
+        let copies = |sequence: u64| messages_of(&newcomer.came, sequence);
+        // To a newcomer that was cut off, and by a broker that went down, not everything could be sent.
+        let is_whole = newcomer.alive && outcome.is_evidence();
         if !self.situation.resumes() {
             let left_over = newcomer.came.iter().any(|came| came.sequence.is_some());
             log.fact(LEFT_OVER, word(if left_over { "some" } else { "none" }));
@@ -556,9 +571,12 @@ impl Storm {
         if !accepted.session_present || !old.is_kept {
             return;
         }
-        outbox.tell(log);
         let unreleased = old.unreleased.map(|(sequence, _)| sequence);
-        self.tell_in_flight(log, old, newcomer, unreleased);
+        self.tell_in_flight(log, old, newcomer, unreleased, is_whole);
+        if !is_whole {
+            return;
+        }
+        outbox.tell(log);
         let was_sent = |sequence: u64| old.in_flight.iter().any(|message| message.sequence == Some(sequence));
         let queued: Vec<u64> = outbox
             .sequences()
@@ -579,11 +597,15 @@ impl Storm {
         old: &OldSession,
         newcomer: &Newcomer,
         unreleased: Option<u64>,
+        is_whole: bool,
     ) {
         let word = |word: &str| Fact::Word(word.to_owned());
         // The repeated message may be sent again or not: the newcomer itself has sent it again.
-        let in_flight: Vec<&Delivered> =
-            old.in_flight.iter().filter(|message| message.sequence != unreleased).collect();
+        // Nor is a message owed that came at QoS 0, or is none of ours.
+        let is_owed = |message: &&Delivered| {
+            message.identifier.is_some() && message.sequence.is_some() && message.sequence != unreleased
+        };
+        let in_flight: Vec<&Delivered> = old.in_flight.iter().filter(is_owed).collect();
         if in_flight.is_empty() {
             return;
         }
@@ -592,7 +614,9 @@ impl Storm {
         };
         let sent_again: Vec<(&Delivered, &Delivered)> =
             in_flight.iter().filter_map(|message| Some((*message, again(message)?))).collect();
-        log.fact(SENT_AGAIN, word(share(sent_again.len(), in_flight.len())));
+        if is_whole {
+            log.fact(SENT_AGAIN, word(share(sent_again.len(), in_flight.len())));
+        }
         if sent_again.is_empty() {
             return;
         }
@@ -601,6 +625,26 @@ impl Storm {
         let marked = sent_again.iter().all(|(_, after)| after.dup);
         log.fact(DUP, word(if marked { "set" } else { "missing" }));
     }
+}
+
+/// Whether the newcomer was accepted well before the Will Delay Interval of the older connection, which was not closed
+/// before the newcomer's CONNECT, had passed; with the session resumed.
+fn is_resumed_within(newcomer: &Accepted, delay: Duration) -> bool {
+    let took = newcomer.connack_at.saturating_duration_since(newcomer.connect_sent);
+    newcomer.session_present && took < delay / 2
+}
+
+/// How often a message came. A copy with DUP under the Packet Identifier of an earlier one is no message of its own.
+fn messages_of(came: &[Delivered], sequence: u64) -> usize {
+    let mut identifiers = Vec::new();
+    let of_it = came.iter().filter(|came| came.sequence == Some(sequence));
+    of_it
+        .filter(|came| {
+            let is_copy = came.dup && identifiers.contains(&came.identifier);
+            identifiers.push(came.identifier);
+            !is_copy
+        })
+        .count()
 }
 
 /// How many QoS of those above 0 the broker takes.
@@ -636,5 +680,69 @@ async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, 
                 ping_at += old.session.ping_every;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ungraceful_mqtt::QoS;
+    use ungraceful_rig::client::Accepted;
+    use ungraceful_wire::clock::now;
+
+    use super::{Delivered, Situation, is_resumed_within, messages_of};
+
+    fn copy(sequence: u64, identifier: u16, dup: bool) -> Delivered {
+        Delivered {
+            identifier: Some(identifier),
+            dup,
+            qos: QoS::ExactlyOnce,
+            sequence: Some(sequence),
+            at: now(),
+        }
+    }
+
+    #[test]
+    fn a_copy_with_dup_under_the_same_identifier_is_no_message_of_its_own() {
+        let of = |came: &[Delivered]| messages_of(came, 7);
+        assert_eq!(of(&[]), 0);
+        assert_eq!(of(&[copy(7, 1, true)]), 1, "what the older client was sent may come with DUP");
+        assert_eq!(of(&[copy(7, 1, true), copy(7, 1, true), copy(8, 2, false)]), 1);
+        assert_eq!(of(&[copy(7, 1, true), copy(7, 1, false)]), 2, "the identifier was free again");
+        assert_eq!(of(&[copy(7, 1, true), copy(7, 2, true)]), 2);
+        assert_eq!(of(&[copy(7, 1, false), copy(7, 2, false), copy(7, 2, true)]), 2);
+    }
+
+    #[test]
+    fn a_delayed_will_is_forbidden_only_where_the_session_was_resumed_well_before_its_delay() {
+        let accepted = |ms, session_present| {
+            let connect_sent = now();
+            let connack_at = connect_sent + Duration::from_millis(ms);
+            Accepted {
+                connect_sent,
+                connack_at,
+                session_present,
+                session_expiry_interval_s: None,
+                receive_maximum: None,
+                server_keep_alive: None,
+            }
+        };
+        let delay = Duration::from_secs(2);
+        assert!(is_resumed_within(&accepted(900, true), delay));
+        assert!(!is_resumed_within(&accepted(1_100, true), delay));
+        assert!(!is_resumed_within(&accepted(1, false), delay));
+        assert!(!is_resumed_within(&accepted(0, true), Duration::ZERO), "and there is a delay");
+    }
+
+    #[test]
+    fn every_situation_is_found_by_its_name_and_one_alone_forbids_the_will() {
+        for situation in Situation::ALL {
+            assert_eq!(situation.to_string().parse(), Ok(situation));
+        }
+        let forbidding = Situation::ALL.into_iter().filter(|situation| !situation.will_is_due());
+        assert_eq!(forbidding.map(Situation::name).collect::<Vec<_>>(), ["resume-will-delay"]);
+        let resuming = Situation::ALL.into_iter().filter(|situation| situation.resumes());
+        assert_eq!(resuming.map(Situation::name).collect::<Vec<_>>(), ["resume", "resume-will-delay"]);
     }
 }

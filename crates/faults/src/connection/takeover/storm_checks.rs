@@ -6,13 +6,15 @@ use ungraceful_mqtt::statement::{
     V5_4_5_0_1, V311_3_1_2_4, V311_3_1_2_6, V311_3_1_2_8, V311_3_2_2_1, V311_3_3_1_1, V311_4_3_3_2,
     V311_4_4_0_1,
 };
+use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::Record;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::VersionPair;
-use super::judged::TakeOver;
+use super::judged::{TakeOver, closed_by_the_broker};
 use super::storm::{
-    DUP, ID, IDENTIFIERS, LEFT_OVER, NO, QUEUED, REPEATED, SENT_AGAIN, SESSION_PRESENT, Situation, YES,
+    DUP, ID, IDENTIFIERS, LEFT_OVER, NO, NOT_OWED, QUEUED, REPEATED, SENT_AGAIN, SESSION_PRESENT, Situation,
+    YES,
 };
 use crate::judging::{self, DueWills, due_wills};
 
@@ -41,6 +43,23 @@ impl Told<'_> {
 
     fn count(&self, fact: &str, value: &str) -> u64 {
         self.of.count(fact, value)
+    }
+
+    /// Attempts in which the broker was found to be down.
+    fn down(&self) -> u64 {
+        self.of.case.outcome(Outcome::BrokerDown)
+    }
+
+    /// The verdict on what is missing, where `violated` would accuse: a broker that went down during attempts of this
+    /// case may have been on its knees in the others.
+    fn missing(&self, check: &str, statement: Statement, evidence: String) -> Verdict {
+        match self.down() {
+            0 => Verdict::violated(check, statement, evidence),
+            down => {
+                let why = format!("{evidence}; but the broker went down during {down} attempts of this case");
+                Verdict::inconclusive(check, Force::Must, why).citing(statement)
+            }
+        }
     }
 
     /// Attempts that tell the fact at all.
@@ -104,12 +123,20 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
             told.all(QUEUED),
             told.all(QUEUED) - without_queue
         );
-        Some(if all == 0 {
+        let not_owed = told.count(SESSION_PRESENT, NOT_OWED);
+        Some(if all == 0 && not_owed > 0 {
+            let why = format!(
+                "the broker told {not_owed} older clients that it would not keep their session (Session Expiry Interval \
+                 0), and owes them none"
+            );
+            Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
+        } else if all == 0 {
             told.of.no_newcomer(CHECK, Force::Must).citing(statement)
         } else if absent > 0 {
-            Verdict::violated(CHECK, statement, evidence)
-        } else if without_queue > 0 && told.versions.new == ProtocolVersion::V5 {
-            Verdict::violated(CHECK, V5_4_5_0_1, evidence)
+            told.missing(CHECK, statement, evidence)
+        } else if without_queue > 0 && told.versions == VersionPair::both(ProtocolVersion::V5) {
+            // The messages were taken, and are to be sent, by the rules of 5.0.
+            told.missing(CHECK, V5_4_5_0_1, evidence)
         } else if without_queue > 0 {
             Verdict::differs(CHECK, Force::Must, "messages that waited in the session did not come", evidence)
                 .citing(statement)
@@ -136,9 +163,12 @@ fn sends_again_what_was_in_flight(record: &Record) -> Vec<Verdict> {
              again until the deadline, and {renamed} under other Packet Identifiers"
         );
         Some(if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Must, "no session was resumed").citing(statement)
-        } else if lacking + renamed > 0 {
+            let why = "no session with unacknowledged messages was resumed";
+            Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
+        } else if renamed > 0 {
             Verdict::violated(CHECK, statement, evidence)
+        } else if lacking > 0 {
+            told.missing(CHECK, statement, evidence)
         } else {
             Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
         })
@@ -154,16 +184,21 @@ fn marks_what_it_sends_again(record: &Record) -> Vec<Verdict> {
         }
         let statement = told.of_newcomer(V5_3_3_1_1, V311_3_3_1_1);
         let (missing, all) = (told.count(DUP, "missing"), told.all(DUP));
+        let renamed = told.count(IDENTIFIERS, "changed");
         let evidence =
             format!("of {all} newcomers that were sent messages again, {missing} saw some with DUP 0");
         Some(if all == 0 {
             Verdict::inconclusive(CHECK, Force::Must, "nothing was sent again").citing(statement)
-        } else if told.count(IDENTIFIERS, "changed") == all {
-            // Under another Packet Identifier it is a message of its own.
-            let why = "what came had other Packet Identifiers: it was not sent again, but sent anew";
-            Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
-        } else if missing > 0 && told.count(IDENTIFIERS, "changed") == 0 {
+        } else if missing > renamed {
+            // More than can be those of other Packet Identifiers.
             Verdict::violated(CHECK, statement, evidence)
+        } else if missing > 0 {
+            // Under another Packet Identifier it is a message of its own.
+            let why = format!(
+                "{evidence}, and {renamed} were sent some under other Packet Identifiers: these were not sent again, but \
+                 sent anew"
+            );
+            Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
         } else {
             Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
         })
@@ -209,6 +244,7 @@ fn treats_the_will_as_the_session(record: &Record) -> Vec<Verdict> {
         let is_3_1_1 = told.versions.old == ProtocolVersion::V3_1_1;
         let forbidden = told.situation.resumes() && told.situation.will_delay && !is_3_1_1;
         let force = if is_3_1_1 || forbidden { Force::Must } else { Force::Prose };
+        let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
         let statement = match (is_3_1_1, forbidden) {
             (true, _) => Some(V311_3_1_2_8),
             (false, true) => Some(V5_3_1_3_9),
@@ -236,14 +272,25 @@ fn treats_the_will_as_the_session(record: &Record) -> Vec<Verdict> {
         }
         if will.due == 0 {
             let evidence = format!("none of {} Wills was published until its delay had passed", will.set);
-            return Some(cited(if !forbidden {
+            return Some(cited(if !forbidden || closed_by_the_broker(told.of.case) == 0 {
                 Verdict::inconclusive(CHECK, force, "no connection with a Will was closed by the broker")
-            } else if witness_proved {
-                Verdict::holds(CHECK, force, evidence)
-            } else {
+            } else if !witness_proved {
                 Verdict::inconclusive(CHECK, force, "the witness was not proved to hear")
+            } else if unexpected > 0 {
+                let why = format!(
+                    "{evidence}, but {unexpected} messages came when nobody waited for them any more"
+                );
+                Verdict::inconclusive(CHECK, force, why)
+            } else {
+                Verdict::holds(CHECK, force, evidence)
             }));
         }
+        // Where a delayed Will is due all the same, its session was not resumed: no statement demands it.
+        let (force, statement) = if forbidden { (Force::Prose, None) } else { (force, statement) };
+        let cited = |verdict: Verdict| match statement {
+            Some(statement) => verdict.citing(statement),
+            None => verdict,
+        };
         Some(cited(match due_wills(record, will) {
             DueWills::Unknown(why) => Verdict::inconclusive(CHECK, force, why),
             DueWills::Came(evidence) if will.more_than_once > 0 => {

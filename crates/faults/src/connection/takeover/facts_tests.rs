@@ -1,0 +1,209 @@
+//! What the modes make of brokers that misbehave: above all, what they must not make of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use ungraceful_mqtt::ProtocolVersion::V5;
+use ungraceful_rig::attempt::{Attempt, Fact};
+use ungraceful_rig::backoff::Backoff;
+use ungraceful_rig::fault::Fault;
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_scripted_broker::{Script, Sessions, TakeOver};
+
+use super::dead_peer::{Corpse, DeadPeer};
+use super::duel::Duel;
+use super::flap::Flap;
+use super::race::Race;
+use super::storm::{Situation, Storm};
+use super::{ALIVE, NEWCOMER, VersionPair};
+use crate::testing::Scene;
+
+fn facts(attempt: &Attempt) -> BTreeMap<&str, String> {
+    attempt.facts.iter().map(|(name, fact)| (name.as_str(), fact.to_string())).collect()
+}
+
+fn fact(attempt: &Attempt, name: &str) -> Option<String> {
+    attempt.facts.get(name).map(Fact::to_string)
+}
+
+/// Carries `fault` out before a broker that is killed `after`.
+async fn before_a_broker_that_dies(after: Duration, fault: &dyn Fault) -> Attempt {
+    let scene = Scene::mortal(Script::default());
+    let die = async {
+        sleep(after).await;
+        scene.broker.stop_abruptly();
+    };
+    tokio::join!(scene.attempt(fault), die).0
+}
+
+const RESUME: Storm = Storm {
+    situation: Situation { clean_start: false, persistent: true, will_delay: false },
+    versions: VersionPair::both(V5),
+    session_expiry_interval_s: 60,
+    will_delay_interval_s: 1,
+    in_flight: 2,
+    queued: 2,
+};
+
+#[tokio::test]
+async fn a_storm_on_a_conforming_broker_tells_that_all_is_as_it_should_be() {
+    let attempt = Scene::conforming().attempt(&RESUME).await;
+    assert_eq!(attempt.outcome, Outcome::Closed);
+    let expected = [
+        ("alive", "1"),
+        ("dup", "set"),
+        ("identifiers", "kept"),
+        ("newcomer", "accepted"),
+        ("queued", "all"),
+        ("repeated", "once"),
+        ("sent_again", "all"),
+        ("session_present", "yes"),
+    ];
+    let expected: BTreeMap<&str, String> = expected.map(|(name, value)| (name, value.to_owned())).into();
+    assert_eq!(facts(&attempt), expected);
+}
+
+#[tokio::test]
+async fn a_storm_tells_of_a_message_that_was_delivered_twice_and_of_two_connections_that_live() {
+    let scene = Scene::with(Script { sessions: Sessions::ForgetReceived, ..Script::default() });
+    let attempt = scene.attempt(&RESUME).await;
+    assert_eq!(fact(&attempt, "repeated").as_deref(), Some("twice"));
+    let scene = Scene::with(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
+    let attempt = scene.attempt(&RESUME).await;
+    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2")));
+}
+
+#[tokio::test]
+async fn a_newcomer_that_is_cut_off_by_a_broker_that_dies_is_owed_nothing() {
+    // Between the newcomer's CONNACK, which comes at once, and the last of what it looks for.
+    let mut storm = RESUME;
+    storm.in_flight = 50;
+    let scene = Scene::mortal(Script { sessions: Sessions::LoseUnacknowledged, ..Script::default() });
+    let die = async {
+        while scene.broker.log().take_overs() == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        sleep(Duration::from_millis(100)).await;
+        scene.broker.stop_abruptly();
+    };
+    let (attempt, ()) = tokio::join!(scene.attempt(&storm), die);
+    let told = facts(&attempt);
+    assert_eq!(told.get("newcomer").map(String::as_str), Some("accepted"), "{attempt:?}");
+    for absent in ["sent_again", "queued", "repeated"] {
+        assert_eq!(told.get(absent), None, "{absent} in {told:?}");
+    }
+    assert!(attempt.messages.is_empty(), "and none of its messages is called lost");
+}
+
+#[tokio::test]
+async fn a_race_in_which_all_others_are_refused_took_nobody_over() {
+    let scene = Scene::with(Script { take_over: TakeOver::RefuseNewcomer, ..Script::default() });
+    let attempt = scene.attempt(&Race { version: V5, contenders: 4 }).await;
+    assert_eq!(attempt.outcome, Outcome::NoReaction, "nobody was closed: {attempt:?}");
+    assert_eq!(fact(&attempt, ALIVE).as_deref(), Some("1"));
+    assert_eq!(attempt.measures["contenders_accepted"], 1);
+}
+
+#[tokio::test]
+async fn a_race_has_one_survivor_or_more() {
+    let race = Race { version: V5, contenders: 4 };
+    let attempt = Scene::conforming().attempt(&race).await;
+    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
+    let scene = Scene::with(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
+    let attempt = scene.attempt(&race).await;
+    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2 or more")));
+}
+
+#[tokio::test]
+async fn a_dead_peer_beside_a_newcomer_that_was_refused_is_no_live_connection_too_few() {
+    let dead_peer = DeadPeer { corpse: Corpse::Silent, versions: VersionPair::both(V5), backlog_bytes: 0 };
+    let scene = Scene::with(Script { take_over: TakeOver::RefuseNewcomer, ..Script::default() });
+    let attempt = scene.attempt(&dead_peer).await;
+    assert_eq!(attempt.outcome, Outcome::Tolerated);
+    assert!(fact(&attempt, NEWCOMER).is_some_and(|how| how.starts_with("CONNACK 0x85")), "{attempt:?}");
+    assert_eq!(fact(&attempt, ALIVE), None);
+}
+
+#[tokio::test]
+async fn the_broker_has_all_of_its_time_to_close_a_dead_peer_after_it_has_accepted_the_newcomer() {
+    let dead_peer = DeadPeer { corpse: Corpse::Silent, versions: VersionPair::both(V5), backlog_bytes: 0 };
+    let held_back = TakeOver::NewcomerWaits(Duration::from_millis(800));
+    let scene = Scene::with(Script { take_over: held_back, ..Script::default() });
+    let attempt = scene.attempt(&dead_peer).await;
+    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
+    assert!(attempt.measures["newcomer_connack_us"] >= 800_000);
+}
+
+#[tokio::test]
+async fn a_newcomer_beside_a_dead_peer_keeps_the_keep_alive_that_the_broker_asks_for() {
+    let dead_peer = DeadPeer { corpse: Corpse::Silent, versions: VersionPair::both(V5), backlog_bytes: 0 };
+    let script = Script { take_over: TakeOver::KeepBoth, server_keep_alive_s: Some(1), ..Script::default() };
+    let mut scene = Scene::with(script);
+    scene.stage.reaction_timeout = Duration::from_secs(3);
+    let attempt = scene.attempt(&dead_peer).await;
+    assert_eq!(fact(&attempt, ALIVE).as_deref(), Some("2"), "{attempt:?}");
+}
+
+const DUEL: Duel = Duel {
+    version: V5,
+    contenders: 2,
+    backoff: Backoff::Fixed(Duration::from_millis(20)),
+    lasting: Duration::from_millis(600),
+    clean_start: false,
+    session_expiry_interval_s: 60,
+    messages_per_second: 100,
+};
+
+#[tokio::test]
+async fn a_duel_tells_who_is_left_and_what_was_lost() {
+    let attempt = Scene::conforming().attempt(&DUEL).await;
+    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
+    assert_eq!(attempt.measures["lost_per_1000_takeovers"], 0, "{attempt:?}");
+    let scene = Scene::with(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
+    let attempt = scene.attempt(&DUEL).await;
+    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2 or more")));
+}
+
+#[tokio::test]
+async fn a_duel_whose_broker_closes_the_older_connection_late_has_one_survivor() {
+    // Later than contenders are given to find out, sooner than the broker has to react.
+    let late = TakeOver::CloseAfter(Duration::from_millis(700));
+    let scene = Scene::with(Script { take_over: late, ..Script::default() });
+    let attempt = scene.attempt(&DUEL).await;
+    assert_ne!(fact(&attempt, ALIVE).as_deref(), Some("2 or more"), "{attempt:?}");
+}
+
+#[tokio::test]
+async fn a_duel_after_which_nobody_could_look_has_lost_nothing_for_certain() {
+    let attempt = before_a_broker_that_dies(Duration::from_millis(300), &DUEL).await;
+    assert_eq!(attempt.outcome, Outcome::BrokerDown, "{attempt:?}");
+    assert!(attempt.messages.is_empty() && !attempt.measures.contains_key("lost_per_1000_takeovers"));
+    assert!(attempt.trouble.is_some());
+}
+
+const FLAP: Flap =
+    Flap { version: V5, every: Duration::from_millis(20), lasting: Duration::from_millis(400) };
+
+#[tokio::test]
+async fn a_client_that_flaps_on_a_conforming_broker_is_never_banned() {
+    let attempt = Scene::conforming().attempt(&FLAP).await;
+    let told = (fact(&attempt, "banned"), fact(&attempt, "others_served"));
+    assert_eq!(told, (Some("no".to_owned()), Some("yes".to_owned())));
+    assert_eq!(attempt.outcome, Outcome::Tolerated);
+}
+
+#[tokio::test]
+async fn a_broker_that_dies_while_a_client_flaps_has_banned_nobody() {
+    let attempt = before_a_broker_that_dies(Duration::from_millis(200), &FLAP).await;
+    assert_eq!(attempt.outcome, Outcome::BrokerDown, "{attempt:?}");
+    assert_eq!(facts(&attempt), BTreeMap::new());
+}
+
+#[tokio::test]
+async fn a_client_that_was_never_accepted_was_not_banned_for_coming_back() {
+    let scene = Scene::with(Script { greeting: "refuse-0x87".parse().unwrap(), ..Script::default() });
+    let attempt = scene.attempt(&FLAP).await;
+    assert!(!attempt.outcome.is_evidence() && facts(&attempt).is_empty(), "{attempt:?}");
+    assert!(attempt.trouble.is_some_and(|why| why.starts_with("never accepted: CONNACK 0x87")));
+}

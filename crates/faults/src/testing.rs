@@ -1,0 +1,66 @@
+//! What tests of this crate have in common: a scripted broker, and a stage before it.
+
+use std::time::Duration;
+
+use ungraceful_mqtt::QoS;
+use ungraceful_rig::attempt::{Attempt, Case};
+use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::connections::OpenConnections;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::pulse::Pulse;
+use ungraceful_rig::seed::Seed;
+use ungraceful_rig::stop::Stop;
+use ungraceful_rig::target::{Credentials, SourceAddresses};
+use ungraceful_scripted_broker::{Script, ScriptedBroker};
+use ungraceful_wire::{ConnectOptions, Endpoint};
+
+/// A broker, and a stage on which nobody else is. There is no witness, and the broker counts as alive.
+pub(crate) struct Scene {
+    pub(crate) broker: ScriptedBroker,
+    pub(crate) stage: Stage,
+}
+
+impl Scene {
+    pub(crate) fn with(script: Script) -> Self {
+        let broker = ScriptedBroker::start(script);
+        let pulse = Pulse::default();
+        pulse.beat(u64::MAX);
+        let stage = Stage {
+            seed: Seed(1),
+            endpoint: Endpoint { address: broker.address() },
+            options: ConnectOptions { connect_timeout: Duration::from_secs(5), ..ConnectOptions::default() },
+            sources: SourceAddresses::new(&[]),
+            credentials: Credentials::default(),
+            clock: RunClock::start(),
+            pulse,
+            witness: None,
+            stop: Stop::default(),
+            connections: OpenConnections::default(),
+            maximum_qos: QoS::ExactlyOnce,
+            client_id_prefix: "ug".into(),
+            topic_root: "ungraceful/1".into(),
+            reaction_timeout: Duration::from_secs(1),
+            will_wait: Duration::from_secs(1),
+        };
+        Self { broker, stage }
+    }
+
+    pub(crate) fn conforming() -> Self {
+        Self::with(Script::default())
+    }
+
+    /// The same, but whether the broker is alive is asked for.
+    pub(crate) fn mortal(script: Script) -> Self {
+        let mut scene = Self::with(script);
+        scene.stage.pulse = Pulse::default();
+        scene
+    }
+
+    /// Carries `fault` out once.
+    pub(crate) async fn attempt(&self, fault: &dyn Fault) -> Attempt {
+        let case: Case = fault.case();
+        let log = AttemptLog::begin(0, case, "ug000000".into(), Phase::Fault, 0, &self.stage.clock);
+        fault.attempt(&self.stage, log).await
+    }
+}
