@@ -90,6 +90,60 @@ impl Connection {
         }
     }
 
+    /// Hands all bytes to the kernel as [`Connection::send`] does, and reads while its buffer is full, so that a
+    /// broker which answers before it reads on can't come to a standstill with us. What it reads is kept for
+    /// [`Connection::next`] and [`Connection::receive`]: as much as the broker sends in the meantime.
+    ///
+    /// `written` is how many of the bytes the kernel has taken: 0 at first. It holds at every moment, so a call whose
+    /// future was dropped is taken up again by calling with the same two arguments. Nothing that was read is lost.
+    ///
+    /// # Errors
+    /// As [`Connection::send`]; also when the broker's FIN came while the kernel's buffer was full, because a broker
+    /// that has gone reads nothing more. [`Connection::next`] tells how it ended.
+    pub async fn send_while_receiving(
+        &mut self,
+        bytes: &[u8],
+        written: &mut usize,
+    ) -> Result<Sent, SendError> {
+        let mut writes = 0;
+        while *written < bytes.len() {
+            match self.stream.try_write(&bytes[*written..]) {
+                Ok(taken) => {
+                    *written += taken;
+                    writes += 1;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll_fn(|context| self.poll_writable_or_read(context)).await;
+                    if let Some(end) = &self.ended {
+                        return Err(SendError::Ended { written: *written, of: bytes.len(), how: end.how });
+                    }
+                }
+                Err(error) => {
+                    let how = self.refused(&error);
+                    return Err(SendError::Ended { written: *written, of: bytes.len(), how });
+                }
+            }
+        }
+        Ok(Sent { at: clock::now(), writes })
+    }
+
+    /// Ready when bytes can be written, or when some were read and put aside.
+    fn poll_writable_or_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.stream.poll_writable(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut ahead = std::mem::take(&mut self.ahead);
+        let read = self.poll_read(context, &mut |frame, first_byte_at, complete_at| {
+            let bytes = frame.bytes.to_vec();
+            ahead.push_back(Arrival::Packet(ReceivedPacket { bytes, first_byte_at, complete_at }));
+        });
+        if let Poll::Ready(Some(told @ Arrival::Unframeable { .. })) = &read {
+            ahead.push_back(told.clone());
+        }
+        self.ahead = ahead;
+        read.map(|_the_end_is_told_again| ())
+    }
+
     /// Why a write was refused. EPIPE alone says only that some end came before.
     fn refused(&mut self, error: &io::Error) -> EndKind {
         if error.kind() != io::ErrorKind::BrokenPipe {

@@ -29,6 +29,13 @@ impl Stream {
         tcp.writable().await
     }
 
+    /// Ready when the kernel's buffer has room, or when a write would tell that it never will again.
+    pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
+        let Self::Tcp(tcp) = self;
+        // What went wrong is told by the write that follows.
+        tcp.poll_write_ready(context).map(|_told_by_the_write| ())
+    }
+
     /// Reads once when there is something to read; 0 is the end.
     ///
     /// Polled rather than waited for and then tried: a read that leaves room in the buffer has emptied the
