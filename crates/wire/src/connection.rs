@@ -189,6 +189,12 @@ impl Connection {
         None
     }
 
+    /// How many arrivals have been read and not been taken yet.
+    #[must_use]
+    pub fn read_ahead(&self) -> usize {
+        self.ahead.len()
+    }
+
     fn arm_quick_ack(&self) {
         if self.quick_ack && self.ended.is_none() {
             self.stream.arm_quick_ack();

@@ -17,9 +17,11 @@ use tokio::time::timeout;
 use ungraceful_mqtt::{Packet, PacketIdentifier, ProtocolVersion, QoS};
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
 use ungraceful_rig::client::Client;
+use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Observed, Watch, observe_expecting};
-use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
+use ungraceful_wire::Arrival;
 use ungraceful_wire::clock::now;
 
 use super::ending::{interrupted, not_acted, qos_not_taken};
@@ -291,8 +293,9 @@ impl BeyondReceiveMaximum {
         log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
         let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
         log.concluded(outcome);
-        if outcome.is_ended() {
-            drop(client);
+        if outcome.is_ended() || flood.sent < planned {
+            // After half a PUBLISH a DISCONNECT would be read as its payload.
+            client.connection.reset();
         } else {
             client.leave().await;
         }
@@ -381,6 +384,16 @@ impl BeyondReceiveMaximum {
         }
         let mut answers = Answers::default();
         let mut seen = Observed::default();
+        if !written.is_multiple_of(template.len()) {
+            let (goes_on, reaction) =
+                take_what_is_there(client, &mut answers, qos, fates, &stage.clock).await;
+            seen.reactions.extend(reaction);
+            if goes_on {
+                // Half a PUBLISH lies before whatever we could ask.
+                seen.outcome = stage.stop.reason().is_none().then_some(Outcome::NoReaction);
+                return Ok((provoked_at, seen, answers));
+            }
+        }
         for _ in 0..MORE_TIME_MAX {
             let before = answers.all();
             let watch = Watch { provoked_at: now(), within: stage.reaction_timeout, connacks_due: 0 };
@@ -406,14 +419,39 @@ impl BeyondReceiveMaximum {
     }
 }
 
+/// Takes the acknowledgements that are there. Whether the connection goes on: false when it has ended, or when the broker
+/// said that it will, which is returned as the reaction that it is.
+async fn take_what_is_there(
+    client: &mut Client,
+    answers: &mut Answers,
+    qos: QoS,
+    fates: &RefCell<Fates>,
+    clock: &RunClock,
+) -> (bool, Option<Reaction>) {
+    while let Ok(arrival) = timeout(Duration::ZERO, client.connection.next()).await {
+        let Arrival::Packet(packet) = arrival else { return (false, None) };
+        let decoded = packet.frame().decode(client.version).packet;
+        let expected = answers.take(&decoded, qos, fates);
+        if let Packet::Disconnect(disconnect) = decoded
+            && !expected
+        {
+            let (code, at_us) = (Some(disconnect.reason_code.0), clock.us(packet.first_byte_at));
+            let kind = ReactionKind::Disconnect;
+            return (false, Some(Reaction { kind, code, at_us, detail: None }));
+        }
+    }
+    (true, None)
+}
+
 /// Writes everything, in as few writes as the socket takes, and tells when the last byte was handed over; gives up when
-/// the broker takes nothing for `patience`.
+/// the broker neither takes nor answers anything for `patience`.
 async fn send_all(client: &mut Client, bytes: &[u8], written: &mut usize, patience: Duration) -> Instant {
     loop {
-        let before = *written;
+        // A kernel's buffers take in much at a time: between two such times the answers tell that the broker reads.
+        let before = (*written, client.connection.read_ahead());
         match timeout(patience, client.connection.send_while_receiving(bytes, written)).await {
             Ok(Ok(sent)) => return sent.at,
-            Err(_elapsed) if *written > before => {}
+            Err(_elapsed) if (*written, client.connection.read_ahead()) != before => {}
             // An end of the connection is told by what is read next.
             Ok(Err(_)) | Err(_) => return now(),
         }
