@@ -2,10 +2,15 @@
 
 mod ending;
 mod fates;
+mod judging;
 mod numbered;
 mod publisher;
 mod seen;
 mod subscriber;
 
+pub mod quota_leak;
+pub mod quota_leak_checks;
 pub mod receive_maximum;
 pub mod receive_maximum_checks;
+pub mod unacked_subscriber;
+pub mod unacked_subscriber_checks;

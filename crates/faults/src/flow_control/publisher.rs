@@ -16,7 +16,10 @@ use super::numbered;
 use super::seen::Seen;
 
 /// The most PUBLISH packets that our publishers have unacknowledged, however many the broker allows.
-pub(super) const IN_FLIGHT_MAX: u16 = 100;
+const IN_FLIGHT_MAX: u16 = 100;
+/// The same on 3.1.1, where nobody says how many a broker allows: one that allows 20 may acknowledge what is beyond and
+/// throw it away.
+const IN_FLIGHT_MAX_3_1_1: u16 = 10;
 
 /// How long the end of a connection is waited for that a DISCONNECT has announced.
 const END_WITHIN: Duration = Duration::from_secs(1);
@@ -45,6 +48,10 @@ pub(super) enum Published {
 #[derive(Debug)]
 pub(super) struct Publisher {
     client: Client,
+    /// When the TCP handshake was complete.
+    pub(super) established: Instant,
+    /// The CONNACK.
+    pub(super) accepted: Accepted,
     pub(super) sending: Sending,
 }
 
@@ -55,7 +62,8 @@ pub(super) struct Sending {
     qos: QoS,
     template: PublishTemplate,
     attempt: u64,
-    window: usize,
+    /// The most messages that may be unacknowledged.
+    pub(super) window: usize,
     /// Messages by the Packet Identifier under which they are unacknowledged, and when each was sent.
     open: HashMap<u16, (u64, Instant)>,
     next_identifier: PacketIdentifier,
@@ -128,38 +136,28 @@ impl Sending {
 }
 
 impl Publisher {
-    /// Connects. Keeps to `window` unacknowledged messages, to the broker's Receive Maximum and to [`IN_FLIGHT_MAX`].
+    /// Connects. Keeps to the broker's Receive Maximum, and to [`IN_FLIGHT_MAX`] of ours.
     pub(super) async fn open(
         stage: &Stage,
         version: ProtocolVersion,
         client_id: &str,
         attempt: u64,
         publishing: Publishing<'_>,
-    ) -> Result<(Self, Accepted), String> {
-        let (client, _) =
+    ) -> Result<Self, String> {
+        let (mut client, established) =
             stage.open(version).await.map_err(|error| format!("the publisher cannot connect: {error}"))?;
-        Self::connect(client, stage, client_id, attempt, publishing)
-            .await
-            .map_err(|error| format!("the publisher: {error}"))
-    }
-
-    /// As [`Publisher::open`], on a connection that is open.
-    pub(super) async fn connect(
-        mut client: Client,
-        stage: &Stage,
-        client_id: &str,
-        attempt: u64,
-        publishing: Publishing<'_>,
-    ) -> Result<(Self, Accepted), String> {
-        let version = client.version;
         let connect = Client::honest_connect(client_id, &stage.credentials);
         let accepted = client
             .connect(&connect, stage.options.connect_timeout)
             .await
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| format!("the publisher: {error}"))?;
         let template = numbered::template(version, publishing.topic, publishing.qos, publishing.payload_len)
             .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
-        let window = accepted.receive_maximum.unwrap_or(u16::MAX).clamp(1, IN_FLIGHT_MAX);
+        let in_flight_max = match version {
+            ProtocolVersion::V5 => IN_FLIGHT_MAX,
+            ProtocolVersion::V3_1_1 => IN_FLIGHT_MAX_3_1_1,
+        };
+        let window = accepted.receive_maximum.unwrap_or(u16::MAX).clamp(1, in_flight_max);
         let sending = Sending {
             version,
             qos: publishing.qos,
@@ -176,7 +174,7 @@ impl Publisher {
             written: 0,
             seen: Seen::new(stage.clock),
         };
-        Ok((Self { client, sending }, accepted))
+        Ok(Self { client, established, accepted, sending })
     }
 
     /// Publishes until `total` messages were sent and answered, however many of them were sent before. Gives up when
@@ -220,7 +218,7 @@ impl Publisher {
     }
 
     async fn receive(&mut self, fates: &RefCell<Fates>) {
-        let Self { client, sending } = self;
+        let Self { client, sending, .. } = self;
         let version = client.version;
         let take = |frame: ungraceful_mqtt::Frame<'_>, at, _complete_at| {
             sending.take(&frame.decode(version).packet, at, fates);

@@ -3,13 +3,12 @@
 //! That the broker is to answer with DISCONNECT 0x93 is prose, so nothing here accuses a broker that does something else.
 //! MQTT 3.1.1 has no Receive Maximum: its cases are shown and not judged.
 
-use std::collections::BTreeMap;
-
 use ungraceful_mqtt::statement::V5_3_14_4_2;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
+use super::judging::{in_words, range, sum, values};
 use super::receive_maximum::{
     ALL_TAKEN, BELOW, EXCESS_DELIVERED, EXCESS_SENT, ID, LINE, RECEIVE_MAXIMUM, STOPPED_READING,
     TAKEN_BEFORE_REACTION, UNANSWERED, Variant, WHAT,
@@ -27,28 +26,12 @@ fn on_each_v5_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdic
     judging::on_each_case(record, ID, |case| if is_v5(case) { judge(case) } else { None })
 }
 
-/// The largest and the smallest of what was measured, such as `25` or `20 to 25`; absent without a sample.
-fn range(case: &CaseRecord, measure: &str) -> Option<String> {
-    let measured = case.measures.get(measure)?;
-    let (min, max) = (measured.min?, measured.max?);
-    Some(if min == max { max.to_string() } else { format!("{min} to {max}") })
-}
-
-fn sum(case: &CaseRecord, measure: &str) -> u64 {
-    case.measures.get(measure).map_or(0, |measured| measured.sum)
-}
-
-fn facts<'a>(case: &'a CaseRecord, name: &str) -> BTreeMap<&'a str, u64> {
-    let counts = case.facts.get(name).into_iter().flatten();
-    counts.filter(|(_, count)| **count > 0).map(|(value, count)| (value.as_str(), *count)).collect()
-}
-
 /// MQTT 5.0 sections 3.3.4 and 4.9 (prose): more than Receive Maximum is answered with DISCONNECT 0x93.
 fn answers_excess_with_0x93(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "answers_excess_with_0x93";
     on_each_v5_case(record, |case| {
         let all = evidence_count(case);
-        let what = facts(case, WHAT);
+        let what = values(case, WHAT);
         let (Some(announced), Some(taken), false) =
             (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), all == 0)
         else {
@@ -68,12 +51,9 @@ fn answers_excess_with_0x93(record: &Record) -> Vec<Verdict> {
         }
         let unsettled: u64 = [UNANSWERED, STOPPED_READING].iter().filter_map(|value| what.get(value)).sum();
         let (down, expected) = (case.outcome(Outcome::BrokerDown), what.get(EXPECTED).copied().unwrap_or(0));
-        let others: Vec<String> = what
-            .iter()
-            .filter(|(value, _)| **value != EXPECTED)
-            .map(|(value, count)| format!("{value} ({count} times)"))
-            .collect();
-        let others = others.join(", ");
+        let others =
+            what.iter().filter(|(value, _)| **value != EXPECTED).map(|(value, count)| (*value, *count));
+        let others = in_words(&others.collect());
         let qos1 = case.case.variant == Variant::Qos1.name();
         Some(if unsettled > 0 || sent == 0 {
             let why = format!(
@@ -101,7 +81,7 @@ fn answers_excess_with_0x93(record: &Record) -> Vec<Verdict> {
 fn takes_what_it_announced(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "takes_what_it_announced";
     on_each_v5_case(record, |case| {
-        let lines = facts(case, LINE);
+        let lines = values(case, LINE);
         let told: u64 = lines.values().sum();
         let below = lines.get(BELOW).copied().unwrap_or(0);
         let (Some(announced), Some(taken), true) =

@@ -63,6 +63,10 @@ impl<'a> Connecting<'a> {
 #[derive(Debug)]
 pub(super) struct Subscriber {
     client: Client,
+    /// When the TCP handshake was complete.
+    pub(super) established: Instant,
+    /// The CONNACK.
+    pub(super) accepted: Accepted,
     pub(super) hearing: Hearing,
     ping_every: Duration,
 }
@@ -161,8 +165,8 @@ impl Subscriber {
         version: ProtocolVersion,
         connecting: Connecting<'_>,
         options: &ConnectOptions,
-    ) -> Result<(Self, Accepted), String> {
-        let (mut client, _) = stage
+    ) -> Result<Self, String> {
+        let (mut client, established) = stage
             .open_with(version, options)
             .await
             .map_err(|error| format!("the subscriber cannot connect: {error}"))?;
@@ -183,8 +187,7 @@ impl Subscriber {
         let hearing = Hearing::new(version, connecting.acknowledging, Seen::new(stage.clock));
         let asked =
             accepted.server_keep_alive.map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2));
-        let subscriber = Self { client, hearing, ping_every: asked.max(PING_AT_MOST_EVERY) };
-        Ok((subscriber, accepted))
+        Ok(Self { client, established, accepted, hearing, ping_every: asked.max(PING_AT_MOST_EVERY) })
     }
 
     /// Connects, and subscribes to `topic` at `qos`.
@@ -195,7 +198,7 @@ impl Subscriber {
         topic: &str,
         qos: QoS,
     ) -> Result<Self, String> {
-        let (mut subscriber, _) = Self::connect(stage, version, connecting, &stage.options).await?;
+        let mut subscriber = Self::connect(stage, version, connecting, &stage.options).await?;
         subscriber.subscribe(topic, qos, stage.options.connect_timeout).await?;
         Ok(subscriber)
     }

@@ -1,6 +1,8 @@
 //! `ungraceful-flood`: what happens past what was agreed?
 
+mod quota_leak;
 mod receive_maximum;
+mod unacked_subscriber;
 mod variants;
 
 use crate::launch::Tool;
@@ -9,5 +11,5 @@ use crate::launch::Tool;
 pub const TOOL: Tool = Tool {
     name: "ungraceful-flood",
     question: "What happens past what was agreed?",
-    modes: &[&receive_maximum::ReceiveMaximum],
+    modes: &[&receive_maximum::ReceiveMaximum, &quota_leak::Leak, &unacked_subscriber::Unacked],
 };
