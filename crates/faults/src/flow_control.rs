@@ -8,6 +8,8 @@ mod publisher;
 mod seen;
 mod subscriber;
 
+pub mod offline_queue;
+pub mod offline_queue_checks;
 pub mod quota_leak;
 pub mod quota_leak_checks;
 pub mod receive_maximum;

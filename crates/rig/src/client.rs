@@ -24,6 +24,8 @@ pub struct Accepted {
     pub session_present: bool,
     /// The Receive Maximum the broker advertised; absent means 65,535.
     pub receive_maximum: Option<u16>,
+    /// The Session Expiry Interval in seconds that the broker grants; absent when it is what the client asked for.
+    pub session_expiry_interval_s: Option<u32>,
     /// The Keep Alive that the broker asks for in place of the client's; absent when the client's holds.
     pub server_keep_alive: Option<Duration>,
 }
@@ -147,6 +149,7 @@ impl Client {
                     connack_at: packet.complete_at,
                     session_present: connack.session_present,
                     receive_maximum: connack.properties.receive_maximum(),
+                    session_expiry_interval_s: connack.properties.session_expiry_interval_s(),
                     server_keep_alive: connack
                         .properties
                         .server_keep_alive_s()

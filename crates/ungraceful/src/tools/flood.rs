@@ -1,5 +1,6 @@
 //! `ungraceful-flood`: what happens past what was agreed?
 
+mod offline_queue;
 mod quota_leak;
 mod receive_maximum;
 mod unacked_subscriber;
@@ -11,5 +12,10 @@ use crate::launch::Tool;
 pub const TOOL: Tool = Tool {
     name: "ungraceful-flood",
     question: "What happens past what was agreed?",
-    modes: &[&receive_maximum::ReceiveMaximum, &quota_leak::Leak, &unacked_subscriber::Unacked],
+    modes: &[
+        &receive_maximum::ReceiveMaximum,
+        &quota_leak::Leak,
+        &unacked_subscriber::Unacked,
+        &offline_queue::Offline,
+    ],
 };

@@ -72,7 +72,7 @@ impl Mode for Leak {
 
     fn defaults(&self) -> &'static [(&'static str, &'static str)] {
         // Two, because a cut without a reason is put down to a count only when it comes again.
-        &[("attempts", "2"), ("connrate", "5"), ("count", "4")]
+        &[("attempts", "2"), ("connrate", "5"), ("count", "16")]
     }
 
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
