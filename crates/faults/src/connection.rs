@@ -2,3 +2,4 @@
 
 pub mod double_connect;
 pub mod double_connect_checks;
+pub mod takeover;

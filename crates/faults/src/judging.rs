@@ -2,8 +2,8 @@
 
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::Verdict;
+use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
+use ungraceful_rig::verdict::{Force, Verdict};
 
 /// The verdicts of `judge` on each case of `fault`.
 pub(crate) fn on_each_case(
@@ -55,4 +55,73 @@ pub(crate) fn no_sample(case: &CaseRecord) -> String {
         why.push("no attempt was carried out to its end".to_owned());
     }
     format!("none of {} attempts tells anything: {}", case.planned, why.join("; "))
+}
+
+/// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only. No verdict where the connections that
+/// were watched do not speak 3.1.1.
+pub(crate) fn no_disconnect_on_3_1_1(case: &CaseRecord, is_3_1_1: bool) -> Option<Verdict> {
+    const CHECK: &str = "sends_no_disconnect_on_3_1_1";
+    if !is_3_1_1 {
+        return None;
+    }
+    let (sent, all): (u64, u64) = (case.disconnect_codes.values().sum(), evidence_count(case));
+    let told =
+        format!("{sent} of {all} clients of 3.1.1 received a DISCONNECT, which 3.1.1 servers do not send");
+    Some(match (all, sent) {
+        (0, _) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
+        (_, 0) => Verdict::holds(CHECK, Force::Prose, told),
+        _ => Verdict::differs(CHECK, Force::Prose, "a DISCONNECT from the broker", told)
+            .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT"))),
+    })
+}
+
+/// What a record says of Wills that were due.
+pub(crate) enum DueWills {
+    /// Nothing, and why.
+    Unknown(String),
+    /// None came, with everything proved that makes their absence tell.
+    Missing(String),
+    /// They came.
+    Came(String),
+}
+
+/// What the record says of the Wills of a case of which some were due. A missing Will accuses only when none of the
+/// case came before a witness that was proved to hear, in a run that came to its end.
+pub(crate) fn due_wills(record: &Record, will: &WillRecord) -> DueWills {
+    let witness_proved = record.witness.is_some_and(|witness| witness.proved);
+    let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
+    let missing = will.due.saturating_sub(will.due_and_seen);
+    let waited_ms = will.shortest_wait_of_unseen_us.unwrap_or(0) / 1_000;
+    if missing == 0 {
+        DueWills::Came(format!("{} of {} Wills came", will.due_and_seen, will.due))
+    } else if !witness_proved {
+        DueWills::Unknown(format!(
+            "{missing} of {} Wills were not seen, but the witness was not proved to hear",
+            will.due
+        ))
+    } else if record.completeness != Completeness::Complete {
+        DueWills::Unknown(format!(
+            "{missing} of {} Wills were not seen, but the run did not come to its end, so the witness was not proved to \
+             hear after it",
+            will.due
+        ))
+    } else if unexpected > 0 {
+        DueWills::Unknown(format!(
+            "{missing} of {} Wills were not seen within {waited_ms} ms, and {unexpected} came when nobody waited for \
+             them any more; a longer --will-wait will tell",
+            will.due
+        ))
+    } else if will.due_and_seen > 0 {
+        DueWills::Unknown(format!(
+            "{missing} of {} Wills were not seen within {waited_ms} ms, and the others were: the broker may have limited \
+             what it delivers to our witness; a lower --connrate or a longer --will-wait may tell",
+            will.due
+        ))
+    } else {
+        DueWills::Missing(format!(
+            "none of {} Wills was published within {waited_ms} ms after the broker closed the connection, nor until the \
+             end of the run; the witness was proved to hear before and after",
+            will.due
+        ))
+    }
 }

@@ -8,3 +8,5 @@ pub mod connection;
 pub mod flow_control;
 
 mod judging;
+mod outbox;
+mod peer;

@@ -60,6 +60,7 @@ statements! {
     V5_3_1_2_2, V5, "MQTT-3.1.2-2", "A Server that does not take the Protocol Version closes, after CONNACK 0x84 if it likes.";
     V5_3_1_2_3, V5, "MQTT-3.1.2-3", "The Server checks that the reserved Connect Flag is 0.";
     V5_3_1_2_4, V5, "MQTT-3.1.2-4", "Clean Start 1 discards the session there was and starts a new one.";
+    V5_3_1_2_5, V5, "MQTT-3.1.2-5", "Clean Start 0 resumes the session there is.";
     V5_3_1_2_8, V5, "MQTT-3.1.2-8", "The Will is published once the connection is lost and its delay or the session is over, unless it was withdrawn.";
     V5_3_1_2_11, V5, "MQTT-3.1.2-11", "Without a Will the Will QoS is 0.";
     V5_3_1_2_14, V5, "MQTT-3.1.2-14", "A Will without Will Retain is published as not retained.";
@@ -94,6 +95,7 @@ statements! {
     V5_3_2_2_18, V5, "MQTT-3.2.2-18", "Without a Topic Alias Maximum from the Server a Client uses no Topic Alias.";
     V5_3_2_2_21, V5, "MQTT-3.2.2-21", "A Server Keep Alive replaces the Client's Keep Alive.";
     V5_3_3_1_2, V5, "MQTT-3.3.1-2", "A QoS 0 PUBLISH has DUP 0.";
+    V5_3_3_1_1, V5, "MQTT-3.3.1-1", "A PUBLISH that is sent again has DUP 1.";
     V5_3_3_1_4, V5, "MQTT-3.3.1-4", "No PUBLISH has both QoS bits set.";
     V5_3_3_1_5, V5, "MQTT-3.3.1-5", "A retained PUBLISH replaces what was retained for its topic.";
     V5_3_3_1_6, V5, "MQTT-3.3.1-6", "A retained PUBLISH without payload removes what was retained for its topic.";
@@ -167,6 +169,7 @@ statements! {
     V311_3_1_0_2, V3_1_1, "MQTT-3.1.0-2", "A second CONNECT is a protocol violation, and the Server closes.";
     V311_3_1_2_2, V3_1_1, "MQTT-3.1.2-2", "A Server that does not support the Protocol Level answers with CONNACK 0x01 and closes.";
     V311_3_1_2_3, V3_1_1, "MQTT-3.1.2-3", "The Server closes when the reserved Connect Flag is not 0.";
+    V311_3_1_2_4, V3_1_1, "MQTT-3.1.2-4", "Clean Session 0 resumes the session there is, and has it stored after the connection.";
     V311_3_1_2_6, V3_1_1, "MQTT-3.1.2-6", "Clean Session 1 discards the session there was and starts a new one.";
     V311_3_1_2_8, V3_1_1, "MQTT-3.1.2-8", "The Will is published when the connection ends without a DISCONNECT.";
     V311_3_1_2_10, V3_1_1, "MQTT-3.1.2-10", "The Will goes once it is published or the Client has sent DISCONNECT.";
@@ -178,7 +181,10 @@ statements! {
     V311_3_1_4_1, V3_1_1, "MQTT-3.1.4-1", "The Server checks the form of a CONNECT and closes when it is wrong.";
     V311_3_1_4_2, V3_1_1, "MQTT-3.1.4-2", "A CONNECT with the Client Identifier of a live connection has the older one closed.";
     V311_3_1_4_5, V3_1_1, "MQTT-3.1.4-5", "After refusing a CONNECT the Server processes nothing that follows it.";
+    V311_3_2_2_1, V3_1_1, "MQTT-3.2.2-1", "After Clean Session 1 the CONNACK says Session Present 0.";
+    V311_3_2_2_2, V3_1_1, "MQTT-3.2.2-2", "After Clean Session 0 the CONNACK says Session Present 1 where the Server has stored a session.";
     V311_3_2_2_4, V3_1_1, "MQTT-3.2.2-4", "A refusing CONNACK says Session Present 0.";
+    V311_3_3_1_1, V3_1_1, "MQTT-3.3.1-1", "A PUBLISH that is sent again has DUP 1.";
     V311_3_3_1_2, V3_1_1, "MQTT-3.3.1-2", "A QoS 0 PUBLISH has DUP 0.";
     V311_3_3_1_4, V3_1_1, "MQTT-3.3.1-4", "A PUBLISH with both QoS bits set makes the receiver close.";
     V311_3_3_2_2, V3_1_1, "MQTT-3.3.2-2", "The Topic Name of a PUBLISH has no wildcard.";
@@ -192,6 +198,7 @@ statements! {
     V311_3_14_1_1, V3_1_1, "MQTT-3.14.1-1", "The Server checks that a DISCONNECT's reserved bits are 0, and closes when they are not.";
     V311_3_14_4_1, V3_1_1, "MQTT-3.14.4-1", "After a DISCONNECT the Client closes.";
     V311_3_14_4_3, V3_1_1, "MQTT-3.14.4-3", "A DISCONNECT makes the Server discard the Will unpublished.";
+    V311_4_3_3_2, V3_1_1, "MQTT-4.3.3-2", "Until PUBREL a repeated QoS 2 PUBLISH is acknowledged again, but not delivered again.";
     V311_4_4_0_1, V3_1_1, "MQTT-4.4.0-1", "On a resumed session what is unacknowledged is sent again with its Packet Identifiers.";
     V311_4_6_0_6, V3_1_1, "MQTT-4.6.0-6", "A Server delivers the messages of one Client on one Ordered Topic in their order.";
     V311_4_7_3_1, V3_1_1, "MQTT-4.7.3-1", "Topic Names and Topic Filters have at least one character.";

@@ -10,8 +10,21 @@ const OF_THE_BROKER: [&str; 4] = ["host", "port", "url", "spawn"];
 /// Settings that choose the case; the verdict's case stands in for them, if it has one.
 const OF_THE_CASE: [&str; 2] = ["variant", "protocol-version"];
 /// Settings that are written in another way, or that change what is shown and not what is done.
-const OF_THE_REPORT: [&str; 9] =
-    ["seed", "output", "format", "config", "quiet", "progress", "no-progress", "no-color", "print-plan"];
+const OF_THE_REPORT: [&str; 12] = [
+    "seed",
+    "output",
+    "format",
+    "config",
+    "quiet",
+    "progress",
+    "no-progress",
+    "no-color",
+    "print-plan",
+    // Another day's broker is another process.
+    "broker-pid",
+    "broker-log",
+    "broker-log-max",
+];
 /// Never written, even should a record hold them by mistake.
 const SECRET: [&str; 4] = ["pw", "pw-file", "password", "secret"];
 

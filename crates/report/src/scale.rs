@@ -48,6 +48,26 @@ pub fn ratio(us: u64, base_us: u64) -> Option<String> {
     }
 }
 
+/// A number of bytes, with three significant digits and its unit: `512 B`, `4.10 MiB`, `1,020 KiB`.
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1_024 {
+        return format!("{bytes} B");
+    }
+    // The largest unit of which there is at least one.
+    let power = usize::try_from(bytes.ilog2() / 10).unwrap_or(1).min(UNITS.len());
+    let unit_bytes = 1_u64 << (10 * power);
+    let hundredths = u128::from(bytes) * 100 / u128::from(unit_bytes);
+    let (whole, rest) = (hundredths / 100, hundredths % 100);
+    let number = match whole {
+        0..10 => format!("{whole}.{rest:02}"),
+        10..100 => format!("{whole}.{}", rest / 10),
+        _ => count(u64::try_from(whole).unwrap_or(u64::MAX)),
+    };
+    format!("{number} {}", UNITS[power - 1])
+}
+
 /// `1 case`, `2 cases`: a count with its noun, which forms its plural by an `s`.
 #[must_use]
 pub fn counted(number: u64, noun: &str) -> String {
@@ -67,7 +87,7 @@ pub fn listed(items: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{count, counted, listed, ratio, time};
+    use super::{bytes, count, counted, listed, ratio, time};
 
     #[test]
     fn thousands_are_separated_by_commas() {
@@ -89,6 +109,12 @@ mod tests {
         let shown = [999_499, 999_500, 999_999, 9_999, 99_950].map(time);
         assert_eq!(shown, ["999 ms", "1.00 s", "1.00 s", "10.0 ms", "100 ms"]);
         assert!(time(u64::MAX).ends_with(" s"));
+    }
+
+    #[test]
+    fn bytes_have_three_significant_digits_and_the_unit_that_fits() {
+        let shown = [0, 1_023, 1_024, 4_299_161, 55_555_555, 1_048_575, u64::MAX].map(bytes);
+        assert_eq!(shown, ["0 B", "1023 B", "1.00 KiB", "4.09 MiB", "52.9 MiB", "1,023 KiB", "16,383 PiB"]);
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! The sections of a report for people, in the order in which a tired operator needs them: what was run, what must
-//! not be overlooked, what the broker did, what others felt of it, what follows, and whether to believe it.
+//! not be overlooked, what the broker did, what others felt of it, what it cost the broker and what its log
+//! said, what follows, and whether to believe it.
 
+mod broker_log;
 mod bystanders;
 mod cases;
 mod closing;
+mod cost;
 mod findings;
+mod found;
+mod measured;
 mod opening;
 
 use ungraceful_rig::record::Record;
@@ -17,7 +22,11 @@ pub(crate) fn compose(record: &Record, context: &Context) -> Document {
     let mut document = Document::default();
     opening::section(record, &mut document);
     cases::section(record, &mut document);
+    found::section(record, &mut document);
+    measured::section(record, &mut document);
     bystanders::section(record, &mut document);
+    cost::section(record, &mut document);
+    broker_log::section(record, &mut document);
     findings::section(record, &mut document);
     closing::section(record, context, &mut document);
     document

@@ -11,8 +11,8 @@ use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
-    AttemptsRecord, BrokerOrigin, BystandersRecord, CaseRecord, Completeness, GeneratorRecord, Record,
-    ToolRecord, WillRecord, WitnessRecord,
+    AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerResourcesRecord, BystandersRecord, CaseRecord,
+    Completeness, GeneratorRecord, Record, SysRecord, ToolRecord, WillRecord, WitnessRecord,
 };
 use ungraceful_rig::verdict::{Conclusion, Force, Verdict, exit_of};
 
@@ -46,6 +46,8 @@ struct Summary<'a> {
     reaction_time: Percentiles,
     bystanders: Option<Bystanders<'a>>,
     witness: Option<WitnessRecord>,
+    broker_resources: Option<BrokerResourcesRecord>,
+    broker_log: Option<&'a BrokerLogRecord>,
     generator: &'a GeneratorRecord,
     verdicts: Vec<VerdictSummary<'a>>,
     record_dir: Option<String>,
@@ -59,6 +61,7 @@ struct Target<'a> {
     address: &'a str,
     versions: Vec<Version<'a>>,
     sys_version: Option<&'a str>,
+    sys: &'a BTreeMap<String, SysRecord>,
     exit: Option<&'a str>,
 }
 
@@ -168,6 +171,8 @@ impl<'a> Summary<'a> {
             reaction_time: record.reaction_time,
             bystanders: record.bystanders.as_ref().map(Bystanders::of),
             witness: record.witness,
+            broker_resources: record.broker_resources,
+            broker_log: record.broker_log.as_ref(),
             generator: &record.generator,
             verdicts: record.verdicts.iter().map(|verdict| VerdictSummary::of(record, verdict)).collect(),
             record_dir: context.record_dir.as_ref().map(|dir| dir.to_string_lossy().into_owned()),
@@ -190,6 +195,7 @@ impl<'a> Target<'a> {
             address: &broker.address,
             versions: versions.collect(),
             sys_version: broker.sys_version.as_deref(),
+            sys: &broker.sys,
             exit: broker.exit.as_deref(),
         }
     }

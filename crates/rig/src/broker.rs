@@ -7,6 +7,7 @@ use ungraceful_wire::{ConnectOptions, Endpoint};
 
 use crate::error::RunError;
 use crate::live::Observer;
+use crate::log_follower::LogFollower;
 use crate::owned_broker::OwnedBroker;
 use crate::preflight::{Unfit, try_version};
 use crate::record::{BrokerOrigin, BrokerRecord, VersionRecord};
@@ -19,6 +20,8 @@ pub(crate) struct Broker {
     pub(crate) endpoint: Endpoint,
     pub(crate) spoken: Vec<ProtocolVersion>,
     pub(crate) record: BrokerRecord,
+    /// Its log, from before our first packet on; absent when it is not known.
+    pub(crate) log: Option<LogFollower>,
 }
 
 impl Broker {
@@ -36,6 +39,7 @@ impl Broker {
     /// [`RunError`] when there is none, or none that a run can be made against.
     pub(crate) async fn find(experiment: &Experiment, options: &ConnectOptions) -> Result<Self, RunError> {
         let settings = &experiment.target;
+        let log = experiment.watch.follow_log().map_err(|mistake| RunError::Usage(vec![mistake]))?;
         let (owned, target, origin) = match &settings.broker {
             BrokerChoice::Embedded => {
                 let owned = OwnedBroker::embedded()?;
@@ -53,6 +57,9 @@ impl Broker {
                 (None, target, BrokerOrigin::External)
             }
         };
+        // The log of a broker that we started needs no flag; without it the run is none the worse.
+        let own_log = || LogFollower::at_end(owned.as_ref()?.log()?).ok();
+        let log = log.or_else(own_log);
         let endpoint = target.endpoint();
         let (spoken, versions) = try_versions(experiment, endpoint, options).await?;
         let record = BrokerRecord {
@@ -60,12 +67,13 @@ impl Broker {
             name: owned.as_ref().map(|owned| owned.name.clone()),
             target: target.name,
             address: endpoint.address.to_string(),
-            pid: owned.as_ref().map(OwnedBroker::pid).or(experiment.broker_pid),
+            pid: owned.as_ref().map(OwnedBroker::pid).or(experiment.watch.pid),
             versions,
             sys_version: None,
+            sys: BTreeMap::new(),
             exit: None,
         };
-        Ok(Self { owned, endpoint, spoken, record })
+        Ok(Self { owned, endpoint, spoken, record, log })
     }
 
     /// Tells who watches what the run is aimed at.
@@ -90,6 +98,11 @@ impl Broker {
     }
 }
 
+/// What the ClientIDs begin with that ask for a version; the version's level follows.
+pub(crate) fn preflight_client_id_prefix(experiment: &Experiment) -> String {
+    format!("{}pre", experiment.client_id_prefix)
+}
+
 async fn try_versions(
     experiment: &Experiment,
     endpoint: Endpoint,
@@ -98,7 +111,7 @@ async fn try_versions(
     let settings = &experiment.target;
     let (mut spoken, mut records, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
     for version in &settings.versions {
-        let client_id = format!("{}pre{}", experiment.client_id_prefix, version.level());
+        let client_id = format!("{}{}", preflight_client_id_prefix(experiment), version.level());
         match try_version(endpoint, options, &settings.credentials, &client_id, *version).await {
             Ok(record) => {
                 spoken.push(*version);

@@ -1,37 +1,76 @@
-//! The broker's process, where its id is known: CPU time and memory, once a second.
+//! The broker's process, where its id is known: CPU time, memory and open file descriptors, as `/proc` shows them.
+//!
+//! One process and no more: what a broker's child processes use is not in it.
 
-use procfs::process::Process;
+use std::path::PathBuf;
 
-/// What a process used.
+use procfs::process::{Process, Stat};
+
+/// What a process has used, and holds, at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
-    /// CPU time since the last sample, in µs; absent for the first one.
-    pub cpu_us: Option<u64>,
+    /// CPU time since the process began, user and system together, in µs; in steps of the kernel's tick, mostly 10 ms.
+    pub(crate) cpu_us: u64,
     /// Resident memory.
-    pub rss_bytes: u64,
+    pub(crate) rss_bytes: u64,
+    /// Open file descriptors; absent where `/proc/PID/fd` can't be read, as with another user's process.
+    pub(crate) descriptors: Option<u64>,
 }
 
 /// A process that is watched.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BrokerProcess {
     pid: i32,
-    cpu_us_before: Option<u64>,
+    /// When the process began, in the kernel's ticks: tells it from a later one with the same id.
+    began_ticks: Option<u64>,
 }
 
 impl BrokerProcess {
     /// Watches `pid`.
     #[must_use]
     pub(crate) fn new(pid: u32) -> Self {
-        Self { pid: i32::try_from(pid).unwrap_or(i32::MAX), cpu_us_before: None }
+        let pid = i32::try_from(pid).unwrap_or(i32::MAX);
+        Self { pid, began_ticks: read(pid).ok().map(|stat| stat.starttime) }
     }
 
-    /// What the process used since the last sample; absent when it is gone.
-    pub(crate) fn sample(&mut self) -> Option<Usage> {
-        let stat = Process::new(self.pid).ok()?.stat().ok()?;
-        let cpu_us = ticks_to_us(stat.utime + stat.stime);
-        let since = self.cpu_us_before.replace(cpu_us).map(|before| cpu_us.saturating_sub(before));
-        Some(Usage { cpu_us: since, rss_bytes: stat.rss * procfs::page_size() })
+    /// What the process has used by now; absent when it is gone.
+    pub(crate) fn sample(&self) -> Option<Usage> {
+        let stat = read(self.pid).ok().filter(|stat| Some(stat.starttime) == self.began_ticks)?;
+        Some(Usage {
+            cpu_us: ticks_to_us(stat.utime + stat.stime),
+            rss_bytes: stat.rss * procfs::page_size(),
+            descriptors: self.descriptors(),
+        })
     }
+
+    fn descriptors(&self) -> Option<u64> {
+        let folder = PathBuf::from(format!("/proc/{}/fd", self.pid));
+        let entries = std::fs::read_dir(&folder).ok()?;
+        // From Linux 6.2 on the folder's size is their number; before, it is 0 and they are counted one by one.
+        match std::fs::metadata(&folder).ok()?.len() {
+            0 => Some(entries.count() as u64),
+            known => Some(known),
+        }
+    }
+}
+
+/// Why a process can't be watched, as a fragment with its cure; absent when it can.
+#[must_use]
+pub(crate) fn why_not_watched(pid: u32) -> Option<String> {
+    let cure = "give the id of the broker's process (pgrep -x NAME tells it), or leave the flag out";
+    match read(i32::try_from(pid).unwrap_or(i32::MAX)) {
+        Ok(_) => None,
+        Err(why) => Some(format!("{why}; {cure}")),
+    }
+}
+
+/// The process's entry, unless it has ended: one that its parent has not taken note of yet has no memory any more.
+fn read(pid: i32) -> Result<Stat, String> {
+    let stat = Process::new(pid).and_then(|process| process.stat()).map_err(|error| match error {
+        procfs::ProcError::NotFound(_) => format!("there is no process {pid} here"),
+        other => format!("process {pid} can't be read ({other})"),
+    })?;
+    if matches!(stat.state, 'Z' | 'X' | 'x') { Err(format!("process {pid} has ended")) } else { Ok(stat) }
 }
 
 /// CPU time that this process has used, in µs; absent where it can't be told.
@@ -47,21 +86,43 @@ fn ticks_to_us(ticks: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::BrokerProcess;
+    use super::{BrokerProcess, why_not_watched};
 
     #[test]
-    fn a_living_process_has_memory_and_a_second_sample_has_its_cpu_time() {
-        let mut own = BrokerProcess::new(std::process::id());
+    fn a_living_process_has_memory_and_each_file_that_it_opens_is_one_descriptor_more() {
+        let own = BrokerProcess::new(std::process::id());
         let first = own.sample().unwrap();
-        assert!(first.rss_bytes > 100_000 && first.cpu_us.is_none());
-        assert!(own.sample().unwrap().cpu_us.is_some());
+        assert!(first.rss_bytes > 100_000, "{first:?}");
+        // Other tests of this process open files too, so many at once stand out.
+        let files: Vec<_> = (0..500).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        let second = own.sample().unwrap();
+        assert!(second.descriptors >= first.descriptors.map(|before| before + 400), "{first:?} {second:?}");
+        assert!(second.cpu_us >= first.cpu_us);
+        drop(files);
     }
 
     #[test]
-    fn a_process_that_is_gone_has_no_sample() {
-        let mut child = std::process::Command::new("true").spawn().unwrap();
+    fn a_process_that_is_gone_has_no_sample_and_one_that_was_not_there_is_a_mistake_with_its_cure() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let pid = child.id();
+        assert_eq!(why_not_watched(pid), None);
+        let watched = BrokerProcess::new(pid);
+        assert!(watched.sample().is_some());
+        // Ended, and not yet taken note of: neither its memory nor its descriptors are there any more.
+        drop(child.stdin.take());
+        while read_state(pid) != Some('Z') {
+            std::thread::yield_now();
+        }
+        assert_eq!(watched.sample(), None);
+        assert!(why_not_watched(pid).unwrap().contains("has ended"));
         child.wait().unwrap();
-        assert_eq!(BrokerProcess::new(pid).sample(), None);
+        assert_eq!(watched.sample(), None);
+        assert!(why_not_watched(pid).unwrap().contains("there is no process"));
+    }
+
+    fn read_state(pid: u32) -> Option<char> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        text.rsplit_once(") ")?.1.chars().next()
     }
 }

@@ -22,10 +22,11 @@ pub struct Accepted {
     pub connack_at: Instant,
     /// Whether the broker kept a session of this ClientID.
     pub session_present: bool,
+    /// The Session Expiry Interval that the broker uses in place of the client's, in seconds (MQTT 5.0); absent when
+    /// the client's holds.
+    pub session_expiry_interval_s: Option<u32>,
     /// The Receive Maximum the broker advertised; absent means 65,535.
     pub receive_maximum: Option<u16>,
-    /// The Session Expiry Interval in seconds that the broker grants; absent when it is what the client asked for.
-    pub session_expiry_interval_s: Option<u32>,
     /// The Keep Alive that the broker asks for in place of the client's; absent when the client's holds.
     pub server_keep_alive: Option<Duration>,
 }
@@ -118,16 +119,28 @@ impl Client {
         connect: &Connect<'_>,
         within: Duration,
     ) -> Result<(Accepted, ReceivedPacket), NotConnected> {
-        let mut bytes = Vec::new();
-        connect.encode(self.version, &mut bytes).map_err(NotConnected::Encoding)?;
-        let sent = match self.connection.send(&bytes).await {
-            Ok(sent) => sent,
-            Err(SendError::Ended { how, .. }) => return Err(NotConnected::Ended(how)),
-        };
+        let sent = self.send_connect(connect).await?;
         self.await_connack(sent, within).await
     }
 
-    async fn await_connack(
+    /// Sends a CONNECT and waits for nothing.
+    ///
+    /// # Errors
+    /// [`NotConnected`].
+    pub async fn send_connect(&mut self, connect: &Connect<'_>) -> Result<Sent, NotConnected> {
+        let mut bytes = Vec::new();
+        connect.encode(self.version, &mut bytes).map_err(NotConnected::Encoding)?;
+        match self.connection.send(&bytes).await {
+            Ok(sent) => Ok(sent),
+            Err(SendError::Ended { how, .. }) => Err(NotConnected::Ended(how)),
+        }
+    }
+
+    /// Waits for the CONNACK to a CONNECT that was sent.
+    ///
+    /// # Errors
+    /// [`NotConnected`], at the latest after `within`.
+    pub async fn await_connack(
         &mut self,
         connect_sent: Sent,
         within: Duration,
@@ -148,8 +161,8 @@ impl Client {
                     connect_sent: connect_sent.at,
                     connack_at: packet.complete_at,
                     session_present: connack.session_present,
-                    receive_maximum: connack.properties.receive_maximum(),
                     session_expiry_interval_s: connack.properties.session_expiry_interval_s(),
+                    receive_maximum: connack.properties.receive_maximum(),
                     server_keep_alive: connack
                         .properties
                         .server_keep_alive_s()

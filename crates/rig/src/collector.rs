@@ -18,6 +18,7 @@ use crate::metric::{Metric, Percentiles};
 use crate::phase::Phase;
 use crate::record::Record;
 use crate::recorder::Recorder;
+use crate::resources::{ResourceSample, look};
 use crate::stop::{Stop, StopReason};
 use crate::tally::Tally;
 use crate::timeline::{Sampled, rows};
@@ -51,6 +52,8 @@ pub(crate) enum Report {
 pub(crate) struct Collected {
     pub(crate) tallies: BTreeMap<Case, Tally>,
     pub(crate) whole: Interval,
+    /// The broker's process, once a second.
+    pub(crate) resources: Vec<ResourceSample>,
     pub(crate) recorder: Recorder,
 }
 
@@ -100,6 +103,9 @@ struct Collecting {
     seconds: BTreeMap<u64, Interval>,
     /// What was sampled of the processes when each second ended.
     samples: BTreeMap<u64, Sampled>,
+    /// The broker's process so far.
+    resources: Vec<ResourceSample>,
+    attempts_finished: u64,
     /// The second that is under way.
     second: u64,
 }
@@ -112,6 +118,8 @@ fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receive
         whole: Interval::default(),
         seconds: BTreeMap::new(),
         samples: BTreeMap::new(),
+        resources: Vec::new(),
+        attempts_finished: 0,
         second: 0,
     };
     while let Some(report) = reports.blocking_recv() {
@@ -130,7 +138,12 @@ fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receive
     for ((_source, case), tally) in collecting.tallies {
         tallies.entry(case).or_default().merge(&tally);
     }
-    Collected { tallies, whole: collecting.whole, recorder: collecting.recorder }
+    Collected {
+        tallies,
+        whole: collecting.whole,
+        resources: collecting.resources,
+        recorder: collecting.recorder,
+    }
 }
 
 impl Collecting {
@@ -139,6 +152,7 @@ impl Collecting {
             Report::Attempt(source, attempt) => {
                 self.tallies.entry((source, attempt.case.clone())).or_default().add(&attempt);
                 self.recorder.attempt(&attempt);
+                self.attempts_finished += 1;
                 let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
                 live.attempts_finished += 1;
                 *live.outcomes.entry(attempt.outcome.name()).or_default() += 1;
@@ -195,11 +209,22 @@ impl Collecting {
     }
 
     fn sample(&mut self) -> Sampled {
-        let usage = self.links.broker.as_mut().and_then(BrokerProcess::sample);
+        let usage = look(self.links.broker.as_ref());
+        let cpu_us_before = self.resources.last().map(|before| before.usage.cpu_us);
+        let at_us = self.links.clock.now_us();
+        self.resources.extend(usage.map(|usage| ResourceSample {
+            at_us,
+            attempts_finished: self.attempts_finished,
+            usage,
+        }));
+        let cpu_us = |usage: crate::broker_process::Usage| {
+            cpu_us_before.map(|before| usage.cpu_us.saturating_sub(before))
+        };
         Sampled {
             connections_open: self.links.connections.now(),
-            broker_cpu_us: usage.and_then(|usage| usage.cpu_us),
+            broker_cpu_us: usage.and_then(cpu_us),
             broker_rss_bytes: usage.map(|usage| usage.rss_bytes),
+            broker_descriptors: usage.and_then(|usage| usage.descriptors),
         }
     }
 }

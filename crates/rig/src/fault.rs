@@ -19,6 +19,7 @@ use crate::ledger::LedgerCounts;
 use crate::phase::Phase;
 use crate::pulse::{Asker, Pulse};
 use crate::reaction::Outcome;
+use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
 use crate::target::{Credentials, SourceAddresses};
 use crate::witness::{Witness, WitnessWatch, Witnessed};
@@ -52,6 +53,8 @@ pub trait Fault: fmt::Debug + Send + Sync {
 /// What an attempt acts on: the broker's address, what is measured against, who is listening.
 #[derive(Clone, Debug)]
 pub struct Stage {
+    /// The run's randomness, for faults that need some of their own.
+    pub seed: Seed,
     /// Where connections go to.
     pub endpoint: Endpoint,
     /// How they are opened.
@@ -132,8 +135,21 @@ impl Stage {
         ended_at: Instant,
         first: &[u8],
     ) -> Option<WillSeen> {
+        self.await_delayed_will(watch, due, Duration::ZERO, ended_at, first).await
+    }
+
+    /// As [`Stage::await_will`], for a Will with a Will Delay Interval (MQTT 5.0 section 3.1.3.2.2): one that is not
+    /// due is waited for until that time has passed as well.
+    pub async fn await_delayed_will(
+        &self,
+        watch: &WitnessWatch,
+        due: bool,
+        delay: Duration,
+        ended_at: Instant,
+        first: &[u8],
+    ) -> Option<WillSeen> {
         // One that is not due is waited for as long as a second copy would be.
-        let deadline = ended_at + if due { self.will_wait } else { WILL_SETTLE };
+        let deadline = ended_at + delay + if due { self.will_wait } else { WILL_SETTLE };
         let is_first = |witnessed: &Witnessed| witnessed.payload == first;
         let heard = tokio::select! {
             heard = watch.settled(deadline, WILL_SETTLE, is_first) => heard,
@@ -368,6 +384,7 @@ mod tests {
     /// A stage whose broker is never asked anything.
     fn stage() -> Stage {
         Stage {
+            seed: crate::seed::Seed(1),
             endpoint: Endpoint { address: ([127, 0, 0, 1], 9).into() },
             options: ConnectOptions::default(),
             sources: SourceAddresses::new(&[]),

@@ -22,7 +22,9 @@ use crate::loop_lag;
 use crate::meter::Meter;
 use crate::phase::{Phase, PhaseTrack};
 use crate::pulse::Pulse;
+use crate::record::SysRecord;
 use crate::recovery::RecoveryWatch;
+use crate::sys_topics::{SYS_FILTER, SYS_VERSION_TOPIC, SysTopics};
 use crate::target::Credentials;
 use crate::witness::{Witness, Witnessed};
 
@@ -30,8 +32,6 @@ use crate::witness::{Witness, Witnessed};
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 const RECONNECT_AFTER: Duration = Duration::from_millis(100);
-/// Where brokers tell their version, by custom.
-const SYS_VERSION_TOPIC: &str = "$SYS/broker/version";
 
 /// What the honest clients need to know.
 #[derive(Clone, Debug)]
@@ -77,6 +77,7 @@ pub(crate) struct Yard {
     senders: RefCell<HashMap<String, HonestSender>>,
     lost: RefCell<BTreeMap<String, u64>>,
     sys_version: RefCell<Option<String>>,
+    sys_topics: RefCell<SysTopics>,
 }
 
 /// What the run asks of the honest thread.
@@ -170,6 +171,7 @@ pub(crate) struct HonestResult {
     pub(crate) by_phase: BTreeMap<Phase, BTreeMap<u8, LedgerCounts>>,
     pub(crate) connections_lost: BTreeMap<String, u64>,
     pub(crate) sys_version: Option<String>,
+    pub(crate) sys: BTreeMap<String, SysRecord>,
     pub(crate) witness_gaps: u32,
 }
 
@@ -291,11 +293,12 @@ fn live(
         senders: RefCell::default(),
         lost: RefCell::default(),
         sys_version: RefCell::default(),
+        sys_topics: RefCell::default(),
     });
     LocalSet::new().block_on(&runtime, async move {
         let mut tasks = JoinSet::new();
         tasks.spawn_local(watch_for_wills(links.witness.clone(), Rc::clone(&yard)));
-        tasks.spawn_local(ask_version(Rc::clone(&yard)));
+        tasks.spawn_local(ask_sys(Rc::clone(&yard)));
         tasks.spawn_local(loop_lag::measure(yard.meter.clone(), links.clock, links.phases.clone()));
         tasks.spawn_local(report(yard.meter.clone(), links.reports.clone()));
         let pairs = bystander::start(&bystanders, &yard, &mut tasks);
@@ -314,6 +317,7 @@ fn live(
             by_phase,
             connections_lost: yard.lost.take(),
             sys_version: yard.sys_version.take(),
+            sys: yard.sys_topics.take().into_records(),
             witness_gaps: yard.readiness.borrow().witness_gaps,
         }
     })
@@ -328,9 +332,9 @@ async fn report(meter: Meter, reports: mpsc::Sender<Report>) {
     }
 }
 
-/// Asks once for the broker's version where brokers tell it by custom. A client of its own, because some brokers
-/// cut a client that subscribes there.
-async fn ask_version(yard: Rc<Yard>) {
+/// Asks for the broker's version where brokers tell it by custom and, where one does, for what else it tells there. A
+/// client of its own, because some brokers cut a client that subscribes there; it does not come back then.
+async fn ask_sys(yard: Rc<Yard>) {
     let (sender, mut connection) = yard.honest_client("v");
     while let Ok(event) = connection.next().await {
         match event {
@@ -338,9 +342,19 @@ async fn ask_version(yard: Rc<Yard>) {
                 // A fresh client's queue has room for one request.
                 let _never_full = sender.try_subscribe(SYS_VERSION_TOPIC, QoS::AtMostOnce);
             }
-            HonestEvent::Delivered { payload, .. } => {
-                *yard.sys_version.borrow_mut() = Some(String::from_utf8_lossy(&payload).into_owned());
+            HonestEvent::Subscribed(None) => {
                 let _connection_is_gone = sender.try_disconnect();
+            }
+            HonestEvent::Delivered { topic, payload } if topic == SYS_VERSION_TOPIC => {
+                let version = String::from_utf8_lossy(&payload).into_owned();
+                // The wider subscription brings the version once more.
+                if yard.sys_version.replace(Some(version)).is_none() {
+                    let _never_full = sender.try_subscribe(SYS_FILTER, QoS::AtMostOnce);
+                }
+            }
+            HonestEvent::Delivered { topic, payload } if !yard.is_draining() => {
+                let is_before_fault = yard.phases.begun_us(Phase::Fault).is_none();
+                yard.sys_topics.borrow_mut().hear(&topic, &payload, is_before_fault);
             }
             _ => {}
         }

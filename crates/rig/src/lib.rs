@@ -5,6 +5,7 @@
 //! [`run::run`] with another plan, other faults and other checks.
 
 pub mod attempt;
+pub mod backoff;
 pub mod checks;
 pub mod client;
 pub mod clock;
@@ -31,21 +32,28 @@ pub mod seed;
 pub mod stop;
 pub mod target;
 pub mod verdict;
+pub mod watch;
 pub mod witness;
 
 mod broker;
+mod broker_log;
 mod broker_process;
 mod bystander;
 mod collector;
 mod honest_thread;
 mod host;
+mod log_follower;
+mod log_phrases;
 mod loop_lag;
 mod meter;
 mod own_share;
 mod pacer;
 mod preflight;
 mod recovery;
+mod resources;
+mod slope;
 mod summary;
+mod sys_topics;
 mod tally;
 mod timeline;
 mod worker;

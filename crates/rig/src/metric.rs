@@ -122,12 +122,13 @@ pub fn merge(sum: &mut Histogram<u64>, part: &Histogram<u64>) {
 pub(crate) struct Values {
     histogram: Histogram<u64>,
     sum: u64,
+    smallest: u64,
     largest: u64,
 }
 
 impl Default for Values {
     fn default() -> Self {
-        Self { histogram: histogram(), sum: 0, largest: 0 }
+        Self { histogram: histogram(), sum: 0, smallest: u64::MAX, largest: 0 }
     }
 }
 
@@ -136,6 +137,7 @@ impl Values {
     pub(crate) fn add(&mut self, value: u64) {
         self.histogram.saturating_record(value);
         self.sum = self.sum.saturating_add(value);
+        self.smallest = self.smallest.min(value);
         self.largest = self.largest.max(value);
     }
 
@@ -143,6 +145,7 @@ impl Values {
     pub(crate) fn merge(&mut self, other: &Self) {
         merge(&mut self.histogram, &other.histogram);
         self.sum = self.sum.saturating_add(other.sum);
+        self.smallest = self.smallest.min(other.smallest);
         self.largest = self.largest.max(other.largest);
     }
 
@@ -154,7 +157,7 @@ impl Values {
         Distribution {
             count: of.count,
             sum: self.sum,
-            min: of.min_us,
+            min: any(self.smallest),
             p50: of.p50_us,
             p90: of.p90_us,
             p99: of.p99_us,
@@ -170,7 +173,7 @@ pub struct Distribution {
     pub count: u64,
     /// Their sum, exact.
     pub sum: u64,
-    /// The smallest; absent without values.
+    /// The smallest, exact; absent without values.
     pub min: Option<u64>,
     /// The median; needs 20 values.
     pub p50: Option<u64>,

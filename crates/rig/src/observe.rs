@@ -38,6 +38,8 @@ pub struct Watch {
     pub within: Duration,
     /// CONNACKs that are still due for what the client rightly sent; more than these are reactions.
     pub connacks_due: u32,
+    /// The client has subscriptions: a PUBLISH is a delivery then, and no reaction.
+    pub subscribed: bool,
 }
 
 /// What was seen.
@@ -60,6 +62,7 @@ struct Watching<'a> {
     clock: &'a RunClock,
     version: ProtocolVersion,
     connacks_due: u32,
+    subscribed: bool,
     pings_open: u32,
     pings_answered: u32,
     seen: Observed,
@@ -83,6 +86,7 @@ pub async fn observe_expecting(
         clock,
         version: client.version,
         connacks_due: watch.connacks_due,
+        subscribed: watch.subscribed,
         pings_open: 0,
         pings_answered: 0,
         seen: Observed::default(),
@@ -187,6 +191,7 @@ impl Watching<'_> {
             Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
                 self.push(ReactionKind::Ack, Some(ack.reason_code.0), at, None);
             }
+            Packet::Publish(_) if self.subscribed => {}
             Packet::Unreadable { .. } => self.push(ReactionKind::Garbage, None, at, Some(hex(&packet.bytes))),
             _ => {
                 let name =
@@ -247,6 +252,7 @@ mod tests {
             clock,
             version: ProtocolVersion::V5,
             connacks_due,
+            subscribed: false,
             pings_open,
             pings_answered: 0,
             seen: Observed::default(),
@@ -287,6 +293,17 @@ mod tests {
         second.take(packet(CONNACK_REFUSED));
         assert_eq!(second.seen.refused, None);
         assert_eq!(labels(&second.seen.reactions), ["second CONNACK 0x87"]);
+    }
+
+    #[test]
+    fn a_publish_is_a_reaction_only_for_a_client_that_has_subscribed_to_nothing() {
+        const PUBLISH: &[u8] = &[0x30, 0x04, 0x00, 0x01, b't', 0x00];
+        let clock = RunClock::start();
+        let mut watching = watching(&clock, 0, 0);
+        watching.take(packet(PUBLISH));
+        watching.subscribed = true;
+        watching.take(packet(PUBLISH));
+        assert_eq!(labels(&watching.seen.reactions), ["unexpected PUBLISH"]);
     }
 
     #[test]

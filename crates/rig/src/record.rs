@@ -115,6 +115,16 @@ pub enum BrokerOrigin {
     External,
 }
 
+/// A number that the broker published about itself. Its unit is the broker's; brokers publish every few seconds, so
+/// either value may be as old as that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SysRecord {
+    /// The last value before the fault phase; absent when there was none yet.
+    pub before: Option<i64>,
+    /// The last value of the run.
+    pub after: Option<i64>,
+}
+
 /// The broker under test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokerRecord {
@@ -132,6 +142,10 @@ pub struct BrokerRecord {
     pub versions: Vec<VersionRecord>,
     /// What it published on `$SYS/broker/version`; absent when it published nothing there.
     pub sys_version: Option<String>,
+    /// What it published below `$SYS/broker` as a whole number, by Topic Name, at most 64 topics; empty when it publishes
+    /// nothing there or lets nobody subscribe.
+    #[serde(default)]
+    pub sys: BTreeMap<String, SysRecord>,
     /// How its process ended during the run; absent when it did not or is not ours.
     pub exit: Option<String>,
 }
@@ -270,6 +284,106 @@ pub struct WitnessRecord {
     pub unexpected: u64,
 }
 
+/// A slope per 1,000 attempts with its 95 % confidence interval. The unit is that of the quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SlopeRecord {
+    /// By ordinary least squares, to a thousandth.
+    pub estimate: f64,
+    /// Lower end of the interval, by Student's t.
+    pub low: f64,
+    /// Upper end of the interval.
+    pub high: f64,
+    /// Samples that it rests on, at least 5.
+    pub samples: u64,
+}
+
+/// A quantity of the broker's process over the run. The unit is in the name of the field that holds it; a value is
+/// absent when the process could not be read then, or the run did not get that far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QuantityRecord {
+    /// When the baseline ended and the fault phase began.
+    pub before_fault: Option<u64>,
+    /// The largest value seen in the fault phase, by samples once a second and at its begin and end.
+    pub max: Option<u64>,
+    /// When the fault phase ended.
+    pub after_fault: Option<u64>,
+    /// When the recovery ended, with the bystanders still connected.
+    pub after_recovery: Option<u64>,
+    /// `after_recovery` less `before_fault`: what the fault left behind.
+    pub change: Option<i64>,
+    /// How it grew over the fault phase: once-a-second samples against the number of attempts that had ended by
+    /// then. Absent with fewer than 5 samples, or when no attempt ended between them. Samples that follow one
+    /// another are not independent (memory is taken and given back in steps, and keeps for a while what it has), so
+    /// the interval is optimistic: the true one is wider.
+    pub per_1000_attempts: Option<SlopeRecord>,
+}
+
+/// What the run cost the broker's process. Of that process alone: what its child processes use does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BrokerResourcesRecord {
+    /// Samples taken in the fault phase, one a second.
+    pub samples: u64,
+    /// Resident memory, in bytes.
+    pub rss_bytes: QuantityRecord,
+    /// Open file descriptors; all absent where `/proc/PID/fd` can't be read, as with another user's process.
+    pub descriptors: QuantityRecord,
+    /// CPU time used in the baseline phase, in steps of the kernel's tick (mostly 10 ms).
+    pub cpu_us_baseline_phase: Option<u64>,
+    /// CPU time used in the fault phase.
+    pub cpu_us_fault_phase: Option<u64>,
+}
+
+/// A phrase of the broker's log: lines that differ in nothing but numbers, ids, addresses and ClientIDs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LogPhraseRecord {
+    /// The line, with a placeholder such as `<client>` or `<n>` for what differs, and without its time. Text of the
+    /// broker: escape it before showing it.
+    pub phrase: String,
+    /// Lines of this phrase.
+    pub lines: u64,
+    /// The first attempt that such a line named; absent when none did.
+    pub example_attempt: Option<u64>,
+}
+
+/// A line of `broker-log.ndjson`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BrokerLogLine {
+    /// When we read it, in µs since the run's start: at the most a tenth of a second after the broker wrote it.
+    pub at_us: u64,
+    /// What the broker wrote, at most 1,024 bytes of it. What is no UTF-8 is replaced; control characters are as they
+    /// came, so escape it before showing it.
+    pub line: String,
+    /// The attempts whose ClientID, or that of a helper of theirs, is in the line as a word of its own.
+    pub attempts: Vec<u64>,
+}
+
+/// What the broker wrote into its log during the run. The lines are in `broker-log.ndjson`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BrokerLogRecord {
+    /// The file.
+    pub path: String,
+    /// Lines in `broker-log.ndjson`.
+    pub lines_kept: u64,
+    /// Lines read, and left out of it because of `--broker-log-max`, of which lines that name no attempt may take half.
+    /// They count in everything below.
+    pub lines_left_out: u64,
+    /// Lines that were longer than the 1,024 bytes that are kept of each.
+    pub lines_cut: u64,
+    /// Lines that name the ClientID of an attempt.
+    pub lines_that_name_an_attempt: u64,
+    /// Attempts that were named by a line.
+    pub attempts_named: u64,
+    /// What was appended and never read, because the broker wrote faster than we read.
+    pub bytes_unread: u64,
+    /// Times that the file was truncated, or that another took its place.
+    pub begun_anew: u64,
+    /// Why it could not be read to its end; absent when it could.
+    pub trouble: Option<String>,
+    /// The most frequent phrases, at most 20, the most frequent first. Those that name no attempt are at most 10 of
+    /// them, unless there are fewer others.
+    pub phrases: Vec<LogPhraseRecord>,
+}
+
 /// Whether the generator itself can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GeneratorRecord {
@@ -347,10 +461,18 @@ pub struct Record {
     pub cases: Vec<CaseRecord>,
     /// Reaction times of all cases together.
     pub reaction_time: Percentiles,
+    /// What faults measured, all cases together; by name as in each case.
+    #[serde(default)]
+    pub measures: BTreeMap<String, Distribution>,
     /// The bystanders; absent when there were none.
     pub bystanders: Option<BystandersRecord>,
     /// The witness; absent in a record that was cut short. One that could not subscribe is not proved.
     pub witness: Option<WitnessRecord>,
+    /// What the run cost the broker's process; absent when that is not known (`--broker-pid`).
+    pub broker_resources: Option<BrokerResourcesRecord>,
+    /// What the broker wrote into its log; absent when its log is not known (`--broker-log`), and in a record that was
+    /// cut short.
+    pub broker_log: Option<BrokerLogRecord>,
     /// The generator.
     pub generator: GeneratorRecord,
     /// Every metric by phase.

@@ -26,6 +26,8 @@ pub const ATTEMPTS_NDJSON: &str = "attempts.ndjson";
 pub const TIMELINE_CSV: &str = "timeline.csv";
 /// HdrHistogram interval logs, one tag per metric and phase.
 pub const METRICS_HLOG: &str = "metrics.hlog";
+/// One line per line of the broker's log; only where there is a log to follow.
+pub const BROKER_LOG_NDJSON: &str = "broker-log.ndjson";
 
 /// The open files of a record.
 pub struct Recorder {
@@ -63,7 +65,7 @@ impl Recorder {
             ))
         };
         std::fs::create_dir_all(directory).map_err(unwritable)?;
-        let names = [RUN_JSON, ATTEMPTS_NDJSON, TIMELINE_CSV, METRICS_HLOG];
+        let names = [RUN_JSON, ATTEMPTS_NDJSON, TIMELINE_CSV, METRICS_HLOG, BROKER_LOG_NDJSON];
         if let Some(name) = names.into_iter().find(|name| directory.join(name).exists()) {
             return Err(usage(format!(
                 "{} holds a record already ({name}), and a record is never overwritten; choose another folder",
@@ -100,6 +102,16 @@ impl Recorder {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Makes the file for the lines of the broker's log, which the thread that follows it writes.
+    ///
+    /// # Errors
+    /// [`RunError::Environment`] when it can't be made.
+    pub fn broker_log(&self) -> Result<File, RunError> {
+        let path = self.directory.join(BROKER_LOG_NDJSON);
+        File::create_new(&path)
+            .map_err(|error| RunError::Environment(format!("cannot write {}: {error}", path.display())))
     }
 
     /// Why the record can't be written any more; absent while it can.

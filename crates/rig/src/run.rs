@@ -14,7 +14,8 @@ use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_wire::ConnectOptions;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, preflight_client_id_prefix};
+use crate::broker_log::{LogLinks, LogThread};
 use crate::broker_process::{BrokerProcess, own_cpu_us};
 use crate::bystander::BystanderSettings;
 use crate::clock::RunClock;
@@ -25,6 +26,8 @@ use crate::fault::{Fault, Stage};
 use crate::honest_thread::{HonestLinks, HonestSettings, HonestThread};
 use crate::limits::{Demand, Supply, raise_descriptor_limit, shortages};
 use crate::live::{Live, Observer};
+use crate::log_follower::LogFollower;
+use crate::log_phrases::ClientIds;
 use crate::metric::Percentiles;
 use crate::phase::{Phase, PhaseTrack};
 use crate::plan::Schedule;
@@ -32,11 +35,13 @@ use crate::pulse::Pulse;
 use crate::reaction::Outcome;
 use crate::record::{Completeness, FORMAT_VERSION, GeneratorRecord, Record, Setting, ToolRecord};
 use crate::recorder::Recorder;
+use crate::resources::{ResourceEdges, look, resources};
 use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
 use crate::summary::{Ended, Measured, summarise};
 use crate::target::{SourceAddresses, TargetSettings};
 use crate::verdict::{Check, judge};
+use crate::watch::WatchSettings;
 use crate::witness::Witness;
 use crate::worker::{Job, Worked, Workers};
 use crate::{host, own_share, owned_broker::OwnedBroker};
@@ -99,8 +104,8 @@ pub struct Experiment {
     pub attempts_max: u64,
     /// Schedule slip or loop lag at the 99th percentile beyond which the run's times are not to be relied on.
     pub slip_limit: Duration,
-    /// Process id of the broker, when the user gave it.
-    pub broker_pid: Option<u32>,
+    /// What of the broker is watched beside its packets.
+    pub watch: WatchSettings,
     /// The checks.
     pub checks: Vec<Check>,
 }
@@ -139,7 +144,8 @@ pub fn run(
     observer: &mut dyn Observer,
 ) -> Result<Finished, RunError> {
     let supply = Supply { descriptors: raise_descriptor_limit(), ports: host::port_range() };
-    let mistakes = shortages(demand(experiment), supply);
+    let mut mistakes = shortages(demand(experiment), supply);
+    mistakes.extend(experiment.watch.mistakes());
     if !mistakes.is_empty() {
         return Err(RunError::Usage(mistakes));
     }
@@ -222,7 +228,8 @@ async fn conduct(
 }
 
 fn remove_empty_record(directory: &std::path::Path) -> std::io::Result<()> {
-    use crate::recorder::{ATTEMPTS_NDJSON, METRICS_HLOG, TIMELINE_CSV};
+    use crate::recorder::{ATTEMPTS_NDJSON, BROKER_LOG_NDJSON, METRICS_HLOG, TIMELINE_CSV};
+    let _there_is_not_always_one = std::fs::remove_file(directory.join(BROKER_LOG_NDJSON));
     for name in [ATTEMPTS_NDJSON, METRICS_HLOG, TIMELINE_CSV] {
         std::fs::remove_file(directory.join(name))?;
     }
@@ -233,6 +240,9 @@ fn remove_empty_record(directory: &std::path::Path) -> std::io::Result<()> {
 struct Conductor<'a> {
     experiment: &'a Experiment,
     broker: Broker,
+    broker_process: Option<BrokerProcess>,
+    broker_edges: ResourceEdges,
+    broker_log: Option<LogThread>,
     clock: RunClock,
     phases: PhaseTrack,
     stop: Stop,
@@ -264,7 +274,7 @@ impl<'a> Conductor<'a> {
             source: experiment.target.sources.first().copied(),
             ..ConnectOptions::default()
         };
-        let broker = Broker::find(experiment, &options).await?;
+        let mut broker = Broker::find(experiment, &options).await?;
         broker.announce(experiment, observer);
         let own_share = own_share::measure().await;
         let faults: Arc<[Arc<dyn Fault>]> = make_faults(&broker.spoken).into();
@@ -287,11 +297,16 @@ impl<'a> Conductor<'a> {
         let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
         let live = Arc::new(Mutex::new(Live { attempts_planned: schedule.plan.len(), ..Live::default() }));
         let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit);
+        let client_ids = client_ids(experiment, schedule.plan.len());
+        let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
+        let log_lines_max = experiment.watch.log_lines_max;
+        let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, log_lines_max)?;
+        let broker_process = broker.record.pid.map(BrokerProcess::new);
         let collector_links = CollectorLinks {
             clock,
             stop: stop.clone(),
             connections: connections.clone(),
-            broker: broker.record.pid.map(BrokerProcess::new),
+            broker: broker_process.clone(),
             live: Arc::clone(&live),
         };
         let collector = Collector::start(recorder, &begun, collector_links, reported)?;
@@ -300,6 +315,7 @@ impl<'a> Conductor<'a> {
             schedule: Arc::clone(&schedule),
             faults: Arc::clone(&faults),
             stage: Stage {
+                seed: experiment.seed,
                 endpoint: broker.endpoint,
                 options,
                 sources: SourceAddresses::new(&experiment.target.sources),
@@ -310,12 +326,7 @@ impl<'a> Conductor<'a> {
                 stop: stop.clone(),
                 connections,
                 maximum_qos: broker.maximum_qos(),
-                client_id_prefix: format!(
-                    "{}{:05x}x",
-                    experiment.client_id_prefix,
-                    experiment.seed.0 & 0xF_FFFF
-                )
-                .into(),
+                client_id_prefix,
                 topic_root,
                 reaction_timeout: experiment.reaction_timeout,
                 will_wait: experiment.will_wait,
@@ -331,6 +342,9 @@ impl<'a> Conductor<'a> {
         Ok(Self {
             experiment,
             broker,
+            broker_process,
+            broker_edges: ResourceEdges::default(),
+            broker_log,
             clock,
             phases,
             stop,
@@ -360,11 +374,16 @@ impl<'a> Conductor<'a> {
         self.wait_until(observer, |_now| gathered.load(Ordering::Acquire) >= all || workers.are_done()).await;
         let cpu_before = own_cpu_us();
         if self.stop.reason().is_none() {
+            self.broker_edges.baseline_began = look(self.broker_process.as_ref());
             self.enter(Phase::Baseline, Some(settings.baseline), observer);
             self.wait(settings.baseline, observer).await;
         }
         let worked = self.fault_phase(workers, observer).await?;
         let (recovery_limit_us, recovery_time_us) = self.recovery_phase(observer).await;
+        if self.stop.reason().is_none() {
+            // Before the last probe, whose connection would be taken for one that the fault left behind.
+            self.broker_edges.recovery_ended = look(self.broker_process.as_ref());
+        }
         let cpu_us = own_cpu_us().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
         // Before and after: a witness that was proved only once may have gone deaf in between.
         self.witness_proved &= self.stop.reason().is_none() && self.honest.prove_witness(PROOF_WITHIN).await;
@@ -382,6 +401,7 @@ impl<'a> Conductor<'a> {
         // The collector ends when nobody can report any more.
         drop((self.job, self.reports));
         let collected = self.collector.finish()?;
+        let broker_log = self.broker_log.map(LogThread::finish).transpose()?;
         let ended =
             Ended { ended_us, recovery_limit_us, recovery_time_us, cpu_us, worked, broker_exit: exit };
         let measured = Measured {
@@ -395,6 +415,8 @@ impl<'a> Conductor<'a> {
         let cases: Vec<_> = self.faults.iter().map(|fault| fault.case()).collect();
         let mut record =
             summarise(self.begun, self.experiment, &self.phases, &self.schedule, &cases, &measured, &ended);
+        record.broker_resources = resources(&collected.resources, &self.broker_edges, &record.phases);
+        record.broker_log = broker_log;
         complete(&mut record, self.stop.reason());
         judge(&mut record, &self.experiment.checks);
         let mut recorder = collected.recorder;
@@ -441,8 +463,13 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    async fn fault_phase(&self, workers: Workers, observer: &mut dyn Observer) -> Result<Worked, RunError> {
+    async fn fault_phase(
+        &mut self,
+        workers: Workers,
+        observer: &mut dyn Observer,
+    ) -> Result<Worked, RunError> {
         if self.stop.reason().is_none() {
+            self.broker_edges.fault_began = look(self.broker_process.as_ref());
             self.enter(Phase::Fault, Some(self.schedule.plan.span()), observer);
             let began_us = self.phases.begun_us(Phase::Fault).unwrap_or_else(|| self.clock.now_us());
             self.began_us.send_replace(Some(began_us));
@@ -452,6 +479,7 @@ impl<'a> Conductor<'a> {
         while !workers.are_done() {
             sleep(LOOK_EVERY).await;
         }
+        self.broker_edges.fault_ended = look(self.broker_process.as_ref());
         workers.join()
     }
 
@@ -495,6 +523,27 @@ fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedu
     ))
 }
 
+/// Follows the broker's log from where it was opened; absent when it is not known.
+fn follow_log(
+    follower: Option<LogFollower>,
+    recorder: &Recorder,
+    clock: RunClock,
+    stop: &Stop,
+    client_ids: ClientIds,
+    lines_max: u64,
+) -> Result<Option<LogThread>, RunError> {
+    let Some(follower) = follower else { return Ok(None) };
+    let (file, stop) = (recorder.broker_log()?, stop.clone());
+    LogThread::start(LogLinks { follower, file, clock, stop, client_ids, lines_max }).map(Some)
+}
+
+/// How the ClientIDs of this run begin.
+fn client_ids(experiment: &Experiment, attempts_planned: u64) -> ClientIds {
+    let of_run = format!("{}{:05x}", experiment.client_id_prefix, experiment.seed.0 & 0xF_FFFF);
+    let before_run = preflight_client_id_prefix(experiment);
+    ClientIds { of_attempts: format!("{of_run}x"), of_run, before_run, attempts_planned }
+}
+
 fn honest_settings(experiment: &Experiment, broker: &Broker, topic_root: &Arc<str>) -> HonestSettings {
     // The newest version that both speak.
     let version = broker.spoken.iter().copied().max().unwrap_or(ProtocolVersion::V5);
@@ -503,7 +552,7 @@ fn honest_settings(experiment: &Experiment, broker: &Broker, topic_root: &Arc<st
         version,
         credentials: experiment.target.credentials.clone(),
         connect_timeout: experiment.target.connect_timeout,
-        client_id_prefix: format!("{}{:05x}", experiment.client_id_prefix, experiment.seed.0 & 0xF_FFFF),
+        client_id_prefix: client_ids(experiment, 0).of_run,
         topic_root: Arc::clone(topic_root),
         run: experiment.seed.0,
         maximum_qos: broker.maximum_qos(),
@@ -535,8 +584,11 @@ fn begin_record(
         attempts: crate::record::AttemptsRecord::default(),
         cases: Vec::new(),
         reaction_time: Percentiles::default(),
+        measures: BTreeMap::new(),
         bystanders: None,
         witness: None,
+        broker_resources: None,
+        broker_log: None,
         generator: GeneratorRecord {
             schedule_slip: Percentiles::default(),
             loop_lag: Percentiles::default(),

@@ -8,7 +8,7 @@ use crate::bystander::BystanderSettings;
 use crate::clock::micros;
 use crate::honest_thread::HonestResult;
 use crate::meter::Interval;
-use crate::metric::{Histograms, Metric, Percentiles, histogram, merge};
+use crate::metric::{Histograms, Metric, Percentiles, Values, histogram, merge};
 use crate::phase::{Phase, PhaseTrack};
 use crate::plan::Schedule;
 use crate::record::{
@@ -56,6 +56,7 @@ pub(crate) fn summarise(
     record.duration_us = ended.ended_us;
     record.phases = phase_records(phases, ended.ended_us);
     record.broker.sys_version.clone_from(&measured.honest.sys_version);
+    record.broker.sys.clone_from(&measured.honest.sys);
     record.broker.exit.clone_from(&ended.broker_exit);
     let per_case = schedule.plan.len() / (cases.len() as u64).max(1);
     let none = Tally::default();
@@ -79,6 +80,12 @@ pub(crate) fn summarise(
         merge(&mut reaction_time, tally.reaction_time());
     }
     record.reaction_time = Percentiles::of(&reaction_time);
+    let mut measures: BTreeMap<&str, Values> = BTreeMap::new();
+    for (name, values) in measured.tallies.values().flat_map(Tally::measures) {
+        measures.entry(name).or_default().merge(values);
+    }
+    record.measures =
+        measures.iter().map(|(name, values)| ((*name).to_owned(), values.distribution())).collect();
     record.bystanders = bystanders(&experiment.bystanders, phases, &begun_version(&record), measured, ended);
     record.witness = Some(WitnessRecord {
         proved: measured.witness_proved && measured.honest.witness_gaps == 0,
@@ -197,7 +204,7 @@ mod tests {
     use crate::reaction::{Outcome, Reaction, ReactionKind};
     use crate::record::{
         BrokerOrigin, BrokerRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord, PhaseRecord,
-        Record, ToolRecord, VersionRecord,
+        Record, SysRecord, ToolRecord, VersionRecord,
     };
     use crate::run::{Experiment, PhaseSettings, ScheduleSettings};
     use crate::seed::Seed;
@@ -242,7 +249,7 @@ mod tests {
             output: "nowhere".into(),
             attempts_max: 1,
             slip_limit: Duration::from_millis(20),
-            broker_pid: None,
+            watch: crate::watch::WatchSettings::default(),
             checks: Vec::new(),
         }
     }
@@ -277,14 +284,18 @@ mod tests {
                 pid: None,
                 versions: vec![version("3.1.1", true), version("5.0", false)],
                 sys_version: None,
+                sys: BTreeMap::new(),
                 exit: None,
             },
             phases: Vec::new(),
             attempts: crate::record::AttemptsRecord::default(),
             cases: Vec::new(),
             reaction_time: Percentiles::default(),
+            measures: BTreeMap::new(),
             bystanders: None,
             witness: None,
+            broker_resources: None,
+            broker_log: None,
             generator: GeneratorRecord {
                 schedule_slip: Percentiles::default(),
                 loop_lag: Percentiles::default(),
@@ -397,7 +408,12 @@ mod tests {
 
     #[test]
     fn every_figure_of_the_end_stands_in_its_own_place() {
-        let honest = HonestResult { sys_version: Some("broker 7".into()), ..HonestResult::default() };
+        let sys = SysRecord { before: Some(8), after: Some(9) };
+        let honest = HonestResult {
+            sys_version: Some("broker 7".into()),
+            sys: BTreeMap::from([("$SYS/broker/clients/connected".into(), sys)]),
+            ..HonestResult::default()
+        };
         let ended = Ended {
             ended_us: 71,
             recovery_limit_us: Some(72),
@@ -409,6 +425,7 @@ mod tests {
         let record = summary(1, &Interval::default(), &honest, &ended);
         assert_eq!((record.duration_us, record.phases[2].ended_us), (71, 71));
         assert_eq!(record.broker.sys_version.as_deref(), Some("broker 7"));
+        assert_eq!(record.broker.sys["$SYS/broker/clients/connected"], sys);
         assert_eq!(record.broker.exit.as_deref(), Some("signal 9"));
         assert_eq!((record.generator.cpu_us, record.generator.attempts_waited_for_a_client), (Some(74), 75));
         let bystanders = record.bystanders.unwrap();

@@ -189,6 +189,11 @@ impl Tally {
         merge(&mut wills.time, &others.time);
     }
 
+    /// What the fault measured, by name, to be summed over cases.
+    pub(crate) fn measures(&self) -> impl Iterator<Item = (&str, &Values)> {
+        self.measures.iter().map(|(name, values)| (name.as_str(), values))
+    }
+
     /// The reaction times, to be summed over cases.
     #[must_use]
     pub(crate) fn reaction_time(&self) -> &Histogram<u64> {

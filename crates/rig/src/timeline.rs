@@ -37,10 +37,13 @@ pub struct Row {
     pub bystander_response_time_us_p99: Option<u64>,
     /// Largest of the bystanders' response times.
     pub bystander_response_time_us_max: Option<u64>,
-    /// CPU time that the broker used in this second; empty when its process is not known.
+    /// CPU time that the broker's process used in this second; empty when it is not known. Here and in the next two,
+    /// what its child processes use does not count.
     pub broker_cpu_us: Option<u64>,
     /// The broker's resident memory.
     pub broker_rss_bytes: Option<u64>,
+    /// File descriptors that the broker holds open; empty where `/proc/PID/fd` can't be read.
+    pub broker_descriptors: Option<u64>,
     /// Largest lag of a generator thread's own tick.
     pub generator_lag_us_max: Option<u64>,
 }
@@ -54,6 +57,8 @@ pub(crate) struct Sampled {
     pub broker_cpu_us: Option<u64>,
     /// The broker's resident memory.
     pub broker_rss_bytes: Option<u64>,
+    /// File descriptors that the broker holds open.
+    pub broker_descriptors: Option<u64>,
 }
 
 /// The rows of one second: one for each phase that something was counted in.
@@ -92,6 +97,7 @@ fn row(second: u64, phase: Phase, interval: &Interval, sampled: Sampled) -> Row 
         bystander_response_time_us_max: response.map(|histogram| histogram.max()),
         broker_cpu_us: sampled.broker_cpu_us,
         broker_rss_bytes: sampled.broker_rss_bytes,
+        broker_descriptors: sampled.broker_descriptors,
         generator_lag_us_max: lag.map(|histogram| histogram.max()),
     }
 }
@@ -115,7 +121,12 @@ mod tests {
         });
         meter.record(Metric::BystanderResponseTime, Phase::Fault, Duration::from_micros(700));
         meter.record(Metric::LoopLag, Phase::Baseline, Duration::from_micros(60));
-        let sampled = Sampled { connections_open: 7, broker_cpu_us: Some(8), broker_rss_bytes: Some(9) };
+        let sampled = Sampled {
+            connections_open: 7,
+            broker_cpu_us: Some(8),
+            broker_rss_bytes: Some(9),
+            broker_descriptors: Some(10),
+        };
         let rows = rows(12, &meter.take(), sampled);
         assert_eq!(rows.len(), 2);
         assert_eq!((rows[0].phase, rows[0].offered, rows[0].generator_lag_us_max), ("baseline", 3, Some(60)));
@@ -124,5 +135,6 @@ mod tests {
         assert_eq!(rows[1].bystander_response_time_us_p99, None, "one sample has no 99th percentile");
         assert!(rows.iter().all(|row| row.second == 12 && row.connections_open == 7));
         assert!(rows.iter().all(|row| (row.broker_cpu_us, row.broker_rss_bytes) == (Some(8), Some(9))));
+        assert!(rows.iter().all(|row| row.broker_descriptors == Some(10)));
     }
 }

@@ -28,11 +28,11 @@
 //! ```
 //!
 //! What it does: MQTT 3.1.1 and 5.0 over TCP, sessions in memory with their expiry, take-over, all three QoS both ways,
-//! retained messages, Wills, Keep Alive, Receive Maximum both ways and the Client's Maximum Packet Size.
+//! retained messages, Wills with their delay, Keep Alive, Maximum QoS, Receive Maximum both ways and the Client's Maximum Packet Size.
 //!
 //! What it leaves out on purpose: TLS and WebSocket; user names and passwords (everyone is let in); enhanced
 //! authentication (refused with 0x8C); Topic Aliases, Shared Subscriptions and Subscription Identifiers (5.0 Clients are
-//! told so in the CONNACK); Will Delay Interval (taken as 0); Message Expiry Interval (passed on as it came); a time
+//! told so in the CONNACK); Message Expiry Interval (passed on as it came); a time
 //! limit for the first CONNECT; queueing QoS 0 for absent Clients. Everything is on one thread, so it is no broker to
 //! measure performance on.
 
@@ -48,6 +48,9 @@ mod timers;
 mod topic_filter;
 
 pub use broker::ScriptedBroker;
-pub use log::{EVENTS_MAX, EndedBy, Event, Log};
-pub use policy::{Deliveries, Greeting, SecondConnect, UnknownName, Wills};
+pub use log::{EVENTS_MAX, EndedBy, Event, Log, Traffic};
+pub use policy::{
+    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader, SubscriberFlow,
+    TakeOver, UnknownName, Wills,
+};
 pub use script::Script;

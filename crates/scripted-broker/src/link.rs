@@ -10,12 +10,12 @@ use std::time::Duration;
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::server::{ConnectionId, Server};
 
 /// How many orders may wait for a Client that does not read. The reader stops before its answers could overflow it.
-const ORDERS_MAX: usize = 65_536;
+const ORDERS_MAX: usize = 1 << 18;
 /// How many answers one read can bring about at most: the shortest packet has two bytes.
 const ANSWERS_MAX: usize = READ_MAX / 2;
 const READ_MAX: usize = 16_384;
@@ -26,6 +26,8 @@ const WRITE_MAX: usize = 65_536;
 /// How long a connection is still read after the FIN. Closing it with unread bytes would send an RST, which can
 /// overtake the last packet in the Client's kernel.
 const LINGER: Duration = Duration::from_secs(1);
+/// How long a Client has for reading what was sent before the FIN. One that does not read must be closed as well.
+const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 enum Order {
     Bytes(Vec<u8>),
@@ -39,6 +41,7 @@ pub(crate) struct Link {
     /// The bytes in the orders that were not taken up yet.
     waiting: Rc<Cell<usize>>,
     reset: Rc<Notify>,
+    closing: Rc<Notify>,
 }
 
 impl Link {
@@ -58,6 +61,7 @@ impl Link {
 
     /// Has the connection closed by FIN behind the bytes that wait.
     pub(crate) fn close(&self) {
+        self.closing.notify_one();
         if self.orders.try_send(Order::Fin).is_err() {
             self.reset();
         }
@@ -75,13 +79,15 @@ enum Written {
     Fin,
     /// The Client is gone.
     Failed,
+    /// The Client took nothing for too long.
+    Stalled,
 }
 
 /// Takes a connection in, which is done when this returns, and serves it to its end, which the future does. In two
 /// steps, so that whoever resets all connections finds those that have not been served yet.
 pub(crate) fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Future<Output = ()> {
     let (orders, taken_up) = mpsc::channel(ORDERS_MAX);
-    let link = Link { orders, waiting: Rc::default(), reset: Rc::default() };
+    let link = Link { orders, waiting: Rc::default(), reset: Rc::default(), closing: Rc::default() };
     // What is gone already will show in the first read.
     let _ = stream.set_nodelay(true);
     let id = server.borrow_mut().accept(link.clone());
@@ -108,7 +114,8 @@ async fn converse(
     orders: mpsc::Receiver<Order>,
 ) {
     let reading = read_all(stream, id, server, link);
-    let writing = write_all(stream, orders, &link.waiting);
+    let stall_max = server.borrow().stall_max();
+    let writing = write_all(stream, orders, &link.waiting, stall_max);
     tokio::pin!(reading, writing);
     tokio::select! {
         () = &mut reading => {
@@ -120,8 +127,23 @@ async fn converse(
                 let _ = timeout(LINGER, reading).await;
             }
             Written::Failed => server.borrow_mut().lost(id),
+            Written::Stalled => {
+                server.borrow_mut().reset(id);
+                // Fails only on a connection that is gone.
+                let _ = stream.set_zero_linger();
+            }
         },
+        () = overdue(link) => {
+            // Fails only on a connection that is gone.
+            let _ = stream.set_zero_linger();
+        }
     }
+}
+
+/// Returns when a FIN could not be sent for too long.
+async fn overdue(link: &Link) {
+    link.closing.notified().await;
+    sleep(CLOSE_MAX).await;
 }
 
 async fn read_all(stream: &TcpStream, id: ConnectionId, server: &RefCell<Server>, link: &Link) {
@@ -162,7 +184,12 @@ async fn read_some(stream: &TcpStream, chunk: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-async fn write_all(stream: &TcpStream, mut orders: mpsc::Receiver<Order>, waiting: &Cell<usize>) -> Written {
+async fn write_all(
+    stream: &TcpStream,
+    mut orders: mpsc::Receiver<Order>,
+    waiting: &Cell<usize>,
+    stall_max: Option<Duration>,
+) -> Written {
     let mut batch = Vec::new();
     loop {
         let mut next = orders.recv().await;
@@ -177,8 +204,12 @@ async fn write_all(stream: &TcpStream, mut orders: mpsc::Receiver<Order>, waitin
             }
             next = if is_last || batch.len() >= WRITE_MAX { None } else { orders.try_recv().ok() };
         }
-        if write_batch(stream, &batch).await.is_err() {
-            return Written::Failed;
+        match write_batch(stream, &batch, stall_max).await {
+            Ok(()) => {}
+            Err(error) if stall_max.is_some() && error.kind() == io::ErrorKind::TimedOut => {
+                return Written::Stalled;
+            }
+            Err(_) => return Written::Failed,
         }
         batch.clear();
         if is_last {
@@ -190,9 +221,13 @@ async fn write_all(stream: &TcpStream, mut orders: mpsc::Receiver<Order>, waitin
     }
 }
 
-async fn write_batch(stream: &TcpStream, mut rest: &[u8]) -> io::Result<()> {
+/// Writes all of it; an error of kind `TimedOut` tells that the socket took nothing for as long as it may.
+async fn write_batch(stream: &TcpStream, mut rest: &[u8], stall_max: Option<Duration>) -> io::Result<()> {
     while !rest.is_empty() {
-        stream.writable().await?;
+        match stall_max {
+            None => stream.writable().await?,
+            Some(limit) => timeout(limit, stream.writable()).await.map_err(io::Error::from)??,
+        }
         match stream.try_write(rest) {
             Ok(count) => rest = &rest[count..],
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -2,11 +2,16 @@
 //!
 //! The broker's thread writes, any other reads or waits. It is bounded; what did not fit is counted.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How many events a log keeps; later ones are counted in [`Log::left_out`].
 pub const EVENTS_MAX: usize = 100_000;
+/// How often a reader that waits looks into the log at most.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// One thing the broker saw or did. Connections are numbered from 0 in the order of their acceptance.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -33,6 +38,13 @@ pub enum Event {
         connection: u64,
         /// The ClientID in it; absent when the packet could not be read.
         client_id: Option<String>,
+    },
+    /// A CONNECT came with a ClientID that another connection had: what happened to either is the policy's business.
+    TakeOver {
+        /// The number of the connection that had the ClientID.
+        connection: u64,
+        /// The number of the newcomer.
+        by: u64,
     },
     /// A DISCONNECT came.
     Disconnect {
@@ -66,6 +78,17 @@ pub enum EndedBy {
     Broker,
 }
 
+/// How many PUBLISHes one connection had.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Traffic {
+    /// How many came, those that were refused or sent again included.
+    pub received: u64,
+    /// How many were sent, those that were sent again included; a PUBREL that was sent again counts as well.
+    pub sent: u64,
+    /// How many QoS 1 and QoS 2 deliveries were outstanding at most.
+    pub outstanding_most: usize,
+}
+
 /// What a broker has seen so far.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Log {
@@ -76,6 +99,9 @@ pub struct Log {
     /// How many deliveries were dropped because a subscriber reads too slowly or takes no packets so large: not those
     /// that a policy lost.
     pub dropped: u64,
+    /// The PUBLISHes of each connection that had some, by its number; those of connections numbered from
+    /// [`EVENTS_MAX`] on are left out.
+    pub traffic: BTreeMap<u64, Traffic>,
 }
 
 impl Log {
@@ -92,6 +118,16 @@ impl Log {
         })
     }
 
+    /// How many take-overs there were, as far as the events go.
+    pub fn take_overs(&self) -> usize {
+        self.events.iter().filter(|event| matches!(event, Event::TakeOver { .. })).count()
+    }
+
+    /// The PUBLISHes of one connection.
+    pub fn traffic_of(&self, connection: u64) -> Traffic {
+        self.traffic.get(&connection).copied().unwrap_or_default()
+    }
+
     /// How many second CONNECTs came, as far as the events go; third ones count as well.
     pub fn second_connects(&self) -> usize {
         self.events.iter().filter(|event| matches!(event, Event::SecondConnect { .. })).count()
@@ -100,7 +136,7 @@ impl Log {
 
 /// The log, shared between the broker's thread and those that read it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SharedLog(Arc<(Mutex<Log>, Condvar)>);
+pub(crate) struct SharedLog(Arc<Mutex<Log>>);
 
 impl SharedLog {
     pub(crate) fn note(&self, event: Event) {
@@ -110,26 +146,52 @@ impl SharedLog {
         } else {
             log.left_out += 1;
         }
-        drop(log);
-        self.0.1.notify_all();
     }
 
     pub(crate) fn note_dropped(&self) {
         self.lock().dropped += 1;
-        self.0.1.notify_all();
+    }
+
+    pub(crate) fn note_publish(&self, connection: u64) {
+        self.note_traffic(connection, |traffic| traffic.received += 1);
+    }
+
+    pub(crate) fn note_sent(&self, connection: u64, outstanding: usize) {
+        self.note_traffic(connection, |traffic| {
+            traffic.sent += 1;
+            traffic.outstanding_most = traffic.outstanding_most.max(outstanding);
+        });
+    }
+
+    fn note_traffic(&self, connection: u64, change: impl FnOnce(&mut Traffic)) {
+        if connection < EVENTS_MAX as u64 {
+            change(self.lock().traffic.entry(connection).or_default());
+        }
     }
 
     pub(crate) fn snapshot(&self) -> Log {
         self.lock().clone()
     }
 
+    /// Looks again and again. The broker wakes nobody: with a condition that counts events, waking a reader for each
+    /// event and each PUBLISH would cost more the longer the log is.
     pub(crate) fn wait_until(&self, timeout: Duration, mut is_enough: impl FnMut(&Log) -> bool) -> bool {
-        let waited = self.0.1.wait_timeout_while(self.lock(), timeout, |log| !is_enough(log));
-        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+        let start = Instant::now();
+        loop {
+            let looked = Instant::now();
+            if is_enough(&self.lock()) {
+                return true;
+            }
+            if start.elapsed() >= timeout {
+                return false;
+            }
+            // The broker needs the log more than the reader does.
+            std::thread::sleep((looked.elapsed() * 4).max(LOOK_EVERY));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
         // A reader that panicked leaves a whole log behind.
-        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

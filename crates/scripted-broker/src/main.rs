@@ -6,7 +6,11 @@ use std::num::NonZeroU16;
 use std::process::ExitCode;
 
 use clap::Parser;
-use ungraceful_scripted_broker::{Deliveries, Greeting, Script, ScriptedBroker, SecondConnect, Wills};
+use ungraceful_mqtt::QoS;
+use ungraceful_scripted_broker::{
+    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, Script, ScriptedBroker, SecondConnect, Sessions,
+    SlowReader, SubscriberFlow, TakeOver, Wills,
+};
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
 #[derive(Parser)]
@@ -15,6 +19,12 @@ struct Arguments {
     /// What happens on a second CONNECT
     #[arg(long, value_name = "NAME", default_value_t)]
     second_connect: SecondConnect,
+    /// What happens to the older connection when a CONNECT with its ClientID comes
+    #[arg(long, value_name = "NAME", default_value_t)]
+    take_over: TakeOver,
+    /// What becomes of a session when its Client comes back
+    #[arg(long, value_name = "NAME", default_value_t)]
+    sessions: Sessions,
     /// What becomes of Wills
     #[arg(long, value_name = "NAME", default_value_t)]
     wills: Wills,
@@ -24,9 +34,30 @@ struct Arguments {
     /// What becomes of messages on their way to subscribers
     #[arg(long, value_name = "NAME", default_value_t)]
     deliveries: Deliveries,
+    /// What happens past the Receive Maximum in the CONNACK
+    #[arg(long, value_name = "NAME", default_value_t)]
+    flow: Flow,
+    /// When QoS 1 is acknowledged
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pubacks: Pubacks,
+    /// How a Client's Receive Maximum is kept to
+    #[arg(long, value_name = "NAME", default_value_t)]
+    subscriber_flow: SubscriberFlow,
+    /// How much is kept for a session without a connection
+    #[arg(long, value_name = "NAME", default_value_t)]
+    offline_queue: OfflineQueue,
+    /// What happens to a Client that does not read
+    #[arg(long, value_name = "NAME", default_value_t)]
+    slow_reader: SlowReader,
     /// The Receive Maximum in the CONNACK; none is sent by default
     #[arg(long, value_name = "N")]
     receive_maximum: Option<NonZeroU16>,
+    /// The Server Keep Alive in the CONNACK; none is sent by default
+    #[arg(long, value_name = "SECONDS")]
+    server_keep_alive: Option<u16>,
+    /// The Maximum QoS in the CONNACK; none is sent by default
+    #[arg(long, value_name = "0|1", value_parser = maximum_qos)]
+    maximum_qos: Option<QoS>,
     /// The port; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -52,9 +83,18 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
     let script = Script {
         greeting: arguments.greeting,
         second_connect: arguments.second_connect,
+        take_over: arguments.take_over,
+        sessions: arguments.sessions,
         wills: arguments.wills,
         deliveries: arguments.deliveries,
+        flow: arguments.flow,
+        pubacks: arguments.pubacks,
+        subscriber_flow: arguments.subscriber_flow,
+        offline_queue: arguments.offline_queue,
+        slow_reader: arguments.slow_reader,
         receive_maximum: arguments.receive_maximum,
+        server_keep_alive_s: arguments.server_keep_alive,
+        maximum_qos: arguments.maximum_qos,
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
     let broker = ScriptedBroker::start_on(address, script)?;
@@ -67,9 +107,24 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
 
 fn list() -> std::io::Result<()> {
     write_names("--second-connect", SecondConnect::names())?;
+    write_names("--take-over", TakeOver::names())?;
+    write_names("--sessions", Sessions::names())?;
     write_names("--wills", Wills::names())?;
     write_names("--greeting", Greeting::names())?;
-    write_names("--deliveries", Deliveries::names())
+    write_names("--deliveries", Deliveries::names())?;
+    write_names("--flow", Flow::names())?;
+    write_names("--pubacks", Pubacks::names())?;
+    write_names("--subscriber-flow", SubscriberFlow::names())?;
+    write_names("--offline-queue", OfflineQueue::names())?;
+    write_names("--slow-reader", SlowReader::names())
+}
+
+fn maximum_qos(text: &str) -> Result<QoS, &'static str> {
+    match text {
+        "0" => Ok(QoS::AtMostOnce),
+        "1" => Ok(QoS::AtLeastOnce),
+        _ => Err("write 0 or 1"),
+    }
 }
 
 fn write_names(flag: &str, names: impl Iterator<Item = (&'static str, &'static str)>) -> std::io::Result<()> {

@@ -1,13 +1,27 @@
 //! The policies of a script, one file each: what can go wrong, by name. The server's files act on them.
 
 mod deliveries;
+mod flow;
 mod greeting;
 mod name;
+mod offline_queue;
+mod pubacks;
 mod second_connect;
+mod sessions;
+mod slow_reader;
+mod subscriber_flow;
+mod take_over;
 mod wills;
 
 pub use deliveries::Deliveries;
+pub use flow::Flow;
 pub use greeting::Greeting;
 pub use name::UnknownName;
+pub use offline_queue::OfflineQueue;
+pub use pubacks::Pubacks;
 pub use second_connect::SecondConnect;
+pub use sessions::Sessions;
+pub use slow_reader::SlowReader;
+pub use subscriber_flow::SubscriberFlow;
+pub use take_over::TakeOver;
 pub use wills::Wills;

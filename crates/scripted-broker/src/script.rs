@@ -2,7 +2,12 @@
 
 use std::num::NonZeroU16;
 
-use crate::policy::{Deliveries, Greeting, SecondConnect, Wills};
+use ungraceful_mqtt::QoS;
+
+use crate::policy::{
+    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader, SubscriberFlow,
+    TakeOver, Wills,
+};
 
 /// How a broker behaves; the default conforms. The policies are independent of each other.
 ///
@@ -19,10 +24,29 @@ pub struct Script {
     pub greeting: Greeting,
     /// What happens on a second CONNECT.
     pub second_connect: SecondConnect,
+    /// What happens to the older connection when a CONNECT with its ClientID comes.
+    pub take_over: TakeOver,
+    /// What becomes of a session when its Client comes back.
+    pub sessions: Sessions,
     /// What becomes of Wills.
     pub wills: Wills,
     /// What becomes of Application Messages on their way to subscribers.
     pub deliveries: Deliveries,
+    /// What happens past the Receive Maximum that the CONNACK told.
+    pub flow: Flow,
+    /// When QoS 1 is acknowledged.
+    pub pubacks: Pubacks,
+    /// How the Client's Receive Maximum is kept to.
+    pub subscriber_flow: SubscriberFlow,
+    /// How much is kept for a session without a connection.
+    pub offline_queue: OfflineQueue,
+    /// What happens to a Client that does not read.
+    pub slow_reader: SlowReader,
     /// The Receive Maximum in the CONNACK, kept to as well: absent, none is sent, which means 65,535. MQTT 5.0 only.
     pub receive_maximum: Option<NonZeroU16>,
+    /// The Server Keep Alive in the CONNACK in seconds, kept to as well: absent, none is sent, and the Client's holds.
+    /// MQTT 5.0 only.
+    pub server_keep_alive_s: Option<u16>,
+    /// The Maximum QoS in the CONNACK, kept to as well: absent or QoS 2, none is sent. MQTT 5.0 only.
+    pub maximum_qos: Option<QoS>,
 }

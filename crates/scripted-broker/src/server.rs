@@ -11,7 +11,10 @@ mod ending;
 mod greeting;
 mod second_connect;
 mod session;
+mod subscribers;
 mod subscribing;
+mod taking_over;
+mod window;
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -20,20 +23,25 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use ungraceful_mqtt::{
-    Frame, Framed, Oddities, Oddity, Packet, PacketType, ProtocolVersion, QoS, ReasonCode, frame,
+    Frame, Framed, Oddities, Oddity, Packet, PacketIdentifier, PacketType, ProtocolVersion, QoS, ReasonCode,
+    frame,
 };
 
 use crate::link::Link;
 use crate::log::{Event, SharedLog};
 use crate::message::Message;
-use crate::policy::Greeting;
+use crate::policy::{Greeting, SlowReader};
 use crate::script::Script;
 use crate::timers::Timers;
 use connection::{Connection, Phase};
 use session::Session;
+use subscribers::Subscribers;
 
 /// A connection's number, in the order of acceptance from 0.
 pub(crate) type ConnectionId = u64;
+
+/// How much of what a Client sends is kept while its CONNACK is held back.
+const BACKLOG_MAX: usize = 1 << 20;
 
 /// What the server wants done later.
 pub(crate) enum Later {
@@ -43,8 +51,14 @@ pub(crate) enum Later {
     ReleaseHeld(String, u64),
     /// Ends the session of this ClientID, unless it was used since.
     ExpireSession(String, u64),
-    /// Closes the connection for its second CONNECT.
-    CloseForSecondConnect(ConnectionId),
+    /// Publishes the Will that waits in the session of this ClientID, if it is still this connection's.
+    PublishWill(String, ConnectionId),
+    /// Closes the connection, which is not answered any more, with this Reason Code.
+    CloseLate(ConnectionId, ReasonCode),
+    /// Sends the CONNACK that was held back.
+    Admit(ConnectionId),
+    /// Acknowledges a QoS 1 message, with this Reason Code.
+    Acknowledge(ConnectionId, PacketIdentifier, ReasonCode),
 }
 
 /// The broker without its sockets.
@@ -54,10 +68,12 @@ pub(crate) struct Server {
     connections: HashMap<ConnectionId, Connection>,
     /// By ClientID; in a fixed order, so that a message reaches its subscribers in the same order every time.
     sessions: BTreeMap<String, Session>,
+    subscribers: Subscribers,
     retained: BTreeMap<String, Rc<Message>>,
     timers: Rc<Timers<Later>>,
     crash: Rc<Notify>,
     accepted: u64,
+    session_uses: u64,
     /// When the last second CONNECT came.
     attacked: Option<Instant>,
     /// Whether everything is being reset.
@@ -71,10 +87,12 @@ impl Server {
             log,
             connections: HashMap::new(),
             sessions: BTreeMap::new(),
+            subscribers: Subscribers::default(),
             retained: BTreeMap::new(),
             timers: Timers::new(),
             crash: Rc::new(Notify::new()),
             accepted: 0,
+            session_uses: 0,
             attacked: None,
             is_down: false,
         }
@@ -96,8 +114,11 @@ impl Server {
             match later {
                 Later::DeliverDelayed(client_id) => self.deliver_delayed(&client_id),
                 Later::ReleaseHeld(client_id, number) => self.release_held(&client_id, number),
-                Later::ExpireSession(client_id, use_count) => self.expire_session(&client_id, use_count),
-                Later::CloseForSecondConnect(id) => self.close_late(id),
+                Later::ExpireSession(client_id, use_number) => self.expire_session(&client_id, use_number),
+                Later::PublishWill(client_id, id) => self.publish_late_will(&client_id, id),
+                Later::CloseLate(id, code) => self.close_late(id, code),
+                Later::Admit(id) => self.admit_late(id),
+                Later::Acknowledge(id, identifier, code) => self.acknowledge_once(id, identifier, code),
             }
         }
     }
@@ -127,18 +148,52 @@ impl Server {
 
     /// How long the Client may say nothing: one and a half times its Keep Alive (`MQTT 5.0 [MQTT-3.1.2-22]`).
     pub(crate) fn silence_max(&self, id: ConnectionId) -> Option<Duration> {
-        let connection = self.connections.get(&id).filter(|connection| connection.phase == Phase::Serving)?;
+        let connection = self.connections.get(&id)?;
+        if !matches!(connection.phase, Phase::Waiting | Phase::Serving) {
+            return None;
+        }
         let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
         if keep_alive.is_zero() { None } else { Some(keep_alive * 3 / 2) }
     }
 
     /// The Client said nothing for longer than that.
     pub(crate) fn keep_alive_elapsed(&mut self, id: ConnectionId) {
-        self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT);
+        if self.phase(id) == Phase::Serving {
+            self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT);
+        }
+    }
+
+    /// How long the socket of a Client may take nothing although something waits for it.
+    pub(crate) const fn stall_max(&self) -> Option<Duration> {
+        match self.script.slow_reader {
+            SlowReader::Buffer => None,
+            SlowReader::CutAfter(time) => Some(time),
+        }
     }
 
     /// Acts on all whole packets at the head of `bytes`, and tells how many bytes are done with.
     pub(crate) fn take_in(&mut self, id: ConnectionId, bytes: &[u8]) -> usize {
+        let Some(connection) = self.connections.get_mut(&id).filter(|it| !it.backlog.is_empty()) else {
+            return self.take_in_some(id, bytes);
+        };
+        let mut all = std::mem::take(&mut connection.backlog);
+        all.extend_from_slice(bytes);
+        let used = self.take_in_some(id, &all);
+        self.keep_back(id, &all[used..]);
+        bytes.len()
+    }
+
+    /// Keeps bytes for the next call of [`Self::take_in`].
+    fn keep_back(&mut self, id: ConnectionId, rest: &[u8]) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.backlog.extend_from_slice(rest);
+            if connection.phase == Phase::Waiting && connection.backlog.len() > BACKLOG_MAX {
+                self.reset(id);
+            }
+        }
+    }
+
+    fn take_in_some(&mut self, id: ConnectionId, bytes: &[u8]) -> usize {
         if self.phase(id) == Phase::AwaitingConnect && self.script.greeting == Greeting::Http {
             self.answer_as_http(id);
         }
@@ -152,6 +207,9 @@ impl Server {
                 Framed::Incomplete { .. } => return used,
                 Framed::Malformed(_) => self.lose_track(id),
             }
+        }
+        if self.phase(id) == Phase::Waiting {
+            self.keep_back(id, &bytes[used..]);
         }
         // Nobody looks at the rest any more.
         bytes.len()
@@ -191,6 +249,7 @@ impl Server {
             Packet::PubComp(ack) => self.finish(id, ack.packet_identifier, QoS::ExactlyOnce),
             Packet::Subscribe(subscribe) => self.subscribe(id, &subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, &unsubscribe),
+            Packet::PingReq if self.is_starving(id) => {}
             Packet::PingReq => self.answer_ping(id),
             Packet::Disconnect(disconnect) => self.say_goodbye(id, &disconnect),
             Packet::Unreadable { .. } => self.disconnect(id, ReasonCode::MALFORMED_PACKET),

@@ -220,7 +220,7 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
     let mut mistakes = Vec::new();
     let plan = call.mode.fault_plan(&parsed.matches, &mut mistakes);
     let target_settings = target.settings(plan.versions.clone(), plan.versions_required, &mut mistakes);
-    let broker_pid = target.broker_pid.as_ref().and_then(|pid| pid.take("--broker-pid", &mut mistakes));
+    let watch = target.watch(&mut mistakes);
     let attempts_max = output.attempts_max.take("--attempts-max", &mut mistakes);
     let _checked = output.format.take("--format", &mut mistakes);
     let settings = run.settings(&mut mistakes);
@@ -265,7 +265,7 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
         output: folder.unwrap_or_else(|| default_folder(call, &settings)),
         attempts_max: attempts_max.map_or(0, |max| max.0),
         slip_limit: settings.slip_limit,
-        broker_pid: broker_pid.and_then(|pid| u32::try_from(pid.0).ok()),
+        watch,
         checks: [call.mode.checks(), ungraceful_rig::checks::CHECKS.to_vec()].concat(),
     };
     Ok((experiment, plan, output))

@@ -2,8 +2,9 @@
 
 pub mod double_connect;
 pub mod flood;
+pub mod takeover;
 
 use crate::launch::Tool;
 
 /// Every tool, in the order of the help text.
-pub const ALL: [&Tool; 2] = [&double_connect::TOOL, &flood::TOOL];
+pub const ALL: [&Tool; 3] = [&takeover::TOOL, &flood::TOOL, &double_connect::TOOL];

@@ -161,6 +161,7 @@ impl DoubleConnect {
             provoked_at,
             within: stage.reaction_timeout,
             connacks_due: u32::from(self.variant == Variant::SameSegment),
+            subscribed: false,
         };
         let seen = observe(&mut client, &stage.clock, &stage.stop, watch).await;
         if let Some(code) = seen.refused {

@@ -2,11 +2,11 @@
 
 use ungraceful_mqtt::statement::{V5_3_1_0_2, V5_3_1_2_8, V5_3_2_0_2, V311_3_1_0_2, V311_3_1_2_8};
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
+use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::double_connect::{ID, SECOND_CLIENT_ID};
-use crate::judging::{self, evidence_count, examples, is_v5, no_sample, of_version};
+use crate::judging::{self, DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 7] = [
@@ -111,22 +111,7 @@ fn tells_protocol_error(record: &Record) -> Vec<Verdict> {
 
 /// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only.
 fn sends_no_disconnect_on_3_1_1(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "sends_no_disconnect_on_3_1_1";
-    on_each_case(record, |case| {
-        if is_v5(case) {
-            return None;
-        }
-        let (sent, all): (u64, u64) = (case.disconnect_codes.values().sum(), evidence_count(case));
-        let told = format!(
-            "{sent} of {all} clients of 3.1.1 received a DISCONNECT, which 3.1.1 servers do not send"
-        );
-        Some(match (all, sent) {
-            (0, _) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
-            (_, 0) => Verdict::holds(CHECK, Force::Prose, told),
-            _ => Verdict::differs(CHECK, Force::Prose, "a DISCONNECT from the broker", told)
-                .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT"))),
-        })
-    })
+    on_each_case(record, |case| judging::no_disconnect_on_3_1_1(case, !is_v5(case)))
 }
 
 /// MQTT 5.0 [MQTT-3.1.2-8], MQTT 3.1.1 [MQTT-3.1.2-8]: the Will is published when the connection is closed by
@@ -134,7 +119,6 @@ fn sends_no_disconnect_on_3_1_1(record: &Record) -> Vec<Verdict> {
 fn publishes_the_will(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "publishes_the_will";
     let witness_proved = record.witness.is_some_and(|witness| witness.proved);
-    let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
     on_each_case(record, |case| {
         if case.case.variant != super::double_connect::Variant::WithWill.name() {
             return None;
@@ -149,48 +133,19 @@ fn publishes_the_will(record: &Record) -> Vec<Verdict> {
             };
             return Some(inconclusive(why.to_owned()).citing(statement));
         };
-        let missing = will.due.saturating_sub(will.due_and_seen);
-        let waited_ms = will.shortest_wait_of_unseen_us.unwrap_or(0) / 1_000;
-        let verdict = if missing > 0 && !witness_proved {
-            inconclusive(format!(
-                "{missing} of {} Wills were not seen, but the witness was not proved to hear",
-                will.due
-            ))
-        } else if missing > 0 && record.completeness != Completeness::Complete {
-            inconclusive(format!(
-                "{missing} of {} Wills were not seen, but the run did not come to its end, so the witness was not \
-                 proved to hear after it",
-                will.due
-            ))
-        } else if missing > 0 && unexpected > 0 {
-            inconclusive(format!(
-                "{missing} of {} Wills were not seen within {waited_ms} ms, and {unexpected} came when nobody waited \
-                 for them any more; a longer --will-wait will tell",
-                will.due
-            ))
-        } else if missing > 0 && will.due_and_seen > 0 {
-            inconclusive(format!(
-                "{missing} of {} Wills were not seen within {waited_ms} ms, and the others were: the broker may have \
-                 limited what it delivers to our witness; a lower --connrate or a longer --will-wait may tell",
-                will.due
-            ))
-        } else if missing > 0 {
-            let instead = match will.of_later_connect {
-                0 => String::new(),
-                later => format!("; for {later} the Will of the second CONNECT came instead"),
-            };
-            let evidence = format!(
-                "none of {} Wills was published within {waited_ms} ms after the broker closed the connection, nor \
-                 until the end of the run; the witness was proved to hear before and after{instead}",
-                will.due
-            );
-            Verdict::violated(CHECK, statement, evidence)
-        } else {
-            let evidence = format!("{} of {} Wills came", will.due_and_seen, will.due);
-            match besides(will) {
+        let verdict = match due_wills(record, will) {
+            DueWills::Unknown(why) => inconclusive(why),
+            DueWills::Missing(evidence) => {
+                let instead = match will.of_later_connect {
+                    0 => String::new(),
+                    later => format!("; for {later} the Will of the second CONNECT came instead"),
+                };
+                Verdict::violated(CHECK, statement, evidence + &instead)
+            }
+            DueWills::Came(evidence) => match besides(will) {
                 Some(note) => Verdict::differs(CHECK, Force::Must, note, evidence),
                 None => Verdict::holds(CHECK, Force::Must, evidence),
-            }
+            },
         };
         Some(verdict.citing(statement))
     })

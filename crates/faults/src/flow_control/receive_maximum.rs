@@ -396,7 +396,12 @@ impl BeyondReceiveMaximum {
         }
         for _ in 0..MORE_TIME_MAX {
             let before = answers.all();
-            let watch = Watch { provoked_at: now(), within: stage.reaction_timeout, connacks_due: 0 };
+            let watch = Watch {
+                provoked_at: now(),
+                within: stage.reaction_timeout,
+                connacks_due: 0,
+                subscribed: false,
+            };
             // Answers to what was asked before come first.
             let mut late = seen.pings_open;
             let mut take = |packet: &Packet<'_>| match packet {

@@ -7,6 +7,7 @@ use ungraceful_mqtt::{PacketType, ReasonCode};
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
 
+use super::found;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::{Figure, NONE};
 use crate::scale::{count, counted, time};
@@ -38,8 +39,8 @@ impl<'a> Shape<'a> {
         let faults: BTreeSet<_> = cases.iter().map(|case| &case.case.fault).collect();
         Self {
             fault: faults.len() > 1,
-            will: cases.iter().any(|case| case.will.is_some()),
-            facts: cases.iter().flat_map(|case| case.facts.keys().map(String::as_str)).collect(),
+            will: found::wills_beside_reactions(cases),
+            facts: found::beside_reactions(cases),
         }
     }
 
@@ -97,7 +98,7 @@ fn figures(percentiles: &Percentiles) -> [Cell; 3] {
 }
 
 /// Values with their counts, the most frequent first; what is left out is still counted.
-fn counted_values(counts: &BTreeMap<String, u64>) -> Cell {
+pub(super) fn counted_values(counts: &BTreeMap<String, u64>) -> Cell {
     let mut sorted: Vec<_> = counts.iter().collect();
     sorted.sort_by_key(|(value, count)| (Reverse(**count), *value));
     let (shown, others) = sorted.split_at(sorted.len().min(SHOWN_AT_MOST));

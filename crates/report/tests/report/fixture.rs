@@ -8,9 +8,10 @@ use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
-    AttemptsRecord, BrokerOrigin, BrokerRecord, BystanderPhaseRecord, BystandersRecord, CaseRecord,
-    Completeness, FORMAT_VERSION, GeneratorRecord, HostRecord, PhaseRecord, Record, Setting, SettingSource,
-    ToolRecord, VersionRecord, WillRecord, WitnessRecord,
+    AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerRecord, BrokerResourcesRecord, BystanderPhaseRecord,
+    BystandersRecord, CaseRecord, Completeness, FORMAT_VERSION, GeneratorRecord, HostRecord, LogPhraseRecord,
+    PhaseRecord, QuantityRecord, Record, Setting, SettingSource, SlopeRecord, SysRecord, ToolRecord,
+    VersionRecord, WillRecord, WitnessRecord,
 };
 use ungraceful_rig::verdict::{Force, Verdict};
 
@@ -116,6 +117,54 @@ fn bystanders() -> BystandersRecord {
     }
 }
 
+fn resources() -> BrokerResourcesRecord {
+    let slope = |estimate, low, high| Some(SlopeRecord { estimate, low, high, samples: 10 });
+    BrokerResourcesRecord {
+        samples: 10,
+        rss_bytes: QuantityRecord {
+            before_fault: Some(8_331_264),
+            max: Some(9_437_184),
+            after_fault: Some(9_375_744),
+            after_recovery: Some(8_863_744),
+            change: Some(532_480),
+            per_1000_attempts: slope(1_411_072.125, 1_310_720.0, 1_511_424.25),
+        },
+        descriptors: QuantityRecord {
+            before_fault: Some(16),
+            max: Some(1_017),
+            after_fault: Some(18),
+            after_recovery: Some(14),
+            change: Some(-2),
+            per_1000_attempts: slope(0.714, -6.794, 8.222),
+        },
+        cpu_us_baseline_phase: Some(120_000),
+        cpu_us_fault_phase: Some(1_230_000),
+    }
+}
+
+pub(crate) fn phrase(phrase: &str, lines: u64, example_attempt: Option<u64>) -> LogPhraseRecord {
+    LogPhraseRecord { phrase: phrase.to_owned(), lines, example_attempt }
+}
+
+fn broker_log() -> BrokerLogRecord {
+    BrokerLogRecord {
+        path: "/var/log/mosquitto/mosquitto.log".into(),
+        lines_kept: 2_391,
+        lines_left_out: 0,
+        lines_cut: 0,
+        lines_that_name_an_attempt: 1_581,
+        attempts_named: 790,
+        bytes_unread: 0,
+        begun_anew: 0,
+        trouble: None,
+        phrases: vec![
+            phrase("New connection from <address> on port <n>.", 810, None),
+            phrase("Bad client <client> sending multiple CONNECT messages.", 791, Some(0)),
+            phrase("Client <client> disconnected due to protocol error.", 790, Some(1)),
+        ],
+    }
+}
+
 fn phases() -> Vec<PhaseRecord> {
     let phase = |phase, began_us, ended_us| PhaseRecord { phase, began_us, ended_us };
     vec![
@@ -190,14 +239,18 @@ pub(crate) fn all_holds() -> Record {
             pid: Some(4_711),
             versions: vec![version("3.1.1"), version("5.0")],
             sys_version: None,
+            sys: BTreeMap::new(),
             exit: None,
         },
         phases: phases(),
         attempts: AttemptsRecord { planned: 790, finished: 790, dropped: 0, written: 790, left_out: 0 },
         cases: vec![identical, with_will],
+        measures: Default::default(),
         reaction_time: times(1_323, 215),
         bystanders: Some(bystanders()),
         witness: Some(WitnessRecord { proved: true, unexpected: 0 }),
+        broker_resources: Some(resources()),
+        broker_log: Some(broker_log()),
         generator: GeneratorRecord {
             schedule_slip: times(1_900, 70),
             loop_lag: times(1_100, 150),
@@ -224,6 +277,14 @@ pub(crate) fn violated() -> Record {
     broker.name = Some("mosquitto version 2.0.18".into());
     broker.versions[1].spoken = false;
     broker.versions[1].why_not = Some("CONNACK 0x84 Unsupported Protocol Version".into());
+    let sys = |before, after| SysRecord { before, after };
+    broker.sys = BTreeMap::from([
+        ("$SYS/broker/clients/connected".into(), sys(Some(8), Some(1_008))),
+        ("$SYS/broker/clients/maximum".into(), sys(Some(9), Some(9))),
+        ("$SYS/broker/heap/current".into(), sys(Some(61_440), Some(-7))),
+        ("$SYS/broker/publish/messages/dropped".into(), sys(None, Some(5))),
+        ("$SYS/broker/messages/sent".into(), sys(Some(1), Some(2))),
+    ]);
     record.settings.insert("threshold".into(), setting("p99 < 5ms", SettingSource::File));
     record.settings.insert("host".into(), setting("broker.example", SettingSource::Flag));
     record.settings.insert("insecure".into(), setting("true", SettingSource::Flag));
@@ -299,6 +360,19 @@ pub(crate) fn interrupted() -> Record {
     cases[0].outcomes = counts(&[("closed", 16), ("interrupted", 3)]);
     record.cases = cases.into();
     record.reaction_time = times(22, 615);
+    // Too short for a slope, in a process whose descriptors nobody may count; and a log that said nothing.
+    record.broker_resources = Some(BrokerResourcesRecord {
+        samples: 2,
+        rss_bytes: QuantityRecord {
+            before_fault: Some(700),
+            max: Some(701),
+            after_fault: Some(701),
+            ..QuantityRecord::default()
+        },
+        cpu_us_baseline_phase: Some(120_000),
+        ..BrokerResourcesRecord::default()
+    });
+    record.broker_log = Some(BrokerLogRecord { path: "broker.log".into(), ..BrokerLogRecord::default() });
     let bystanders = bystanders_of(&mut record);
     bystanders.phases.truncate(2);
     bystanders.phases[1].response_time = times(18, 440);
@@ -357,6 +431,12 @@ pub(crate) fn hostile() -> Record {
     case.troubles = counts(&[(evil, 4)]);
     case.facts.insert(evil.into(), counts(&[(evil, 46)]));
     bystanders_of(&mut record).connections_lost = counts(&[(evil, 6)]);
+    record.broker.sys.insert(evil.into(), SysRecord { before: Some(1), after: Some(2) });
+    if let Some(log) = &mut record.broker_log {
+        (log.path, log.trouble) = (evil.into(), Some(evil.into()));
+        log.phrases = (0..12).map(|n| phrase(&format!("{evil} {n}"), 99 - n, Some(n))).collect();
+        (log.lines_left_out, log.lines_cut, log.bytes_unread) = (25, 26, 27_000);
+    }
     record.verdicts = vec![
         Verdict::violated(evil, statement::V311_3_1_0_2, evil).on(&record.cases[1].case),
         Verdict::differs("says_why", Force::May, evil, evil),

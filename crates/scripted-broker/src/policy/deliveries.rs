@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::name::{Named, UnknownName, by_name, count, duration, listed, name_of};
 
 /// What becomes of an Application Message on its way to a subscriber. The publisher gets its acknowledgement in any
-/// case. Deliveries are counted for each subscriber apart, from 1.
+/// case. Deliveries are counted for each subscriber apart, from 1; where a QoS is
+/// named, those of that QoS alone.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Deliveries {
     /// Each comes once and in order. Conforms.
@@ -18,6 +19,10 @@ pub enum Deliveries {
     LoseEvery(NonZeroU32),
     /// Every n-th comes twice, the second time as a message of its own.
     DuplicateEvery(NonZeroU32),
+    /// Every n-th at QoS 1 is lost.
+    LoseQos1Every(NonZeroU32),
+    /// Every n-th at QoS 2 comes twice, the second time as a message of its own with a new Packet Identifier.
+    DuplicateQos2Every(NonZeroU32),
     /// Every n-th comes after the one that follows it, or a second later if none follows by then.
     SwapEvery(NonZeroU32),
     /// Each comes this much later.
@@ -31,6 +36,8 @@ const TABLE: &[Named<Deliveries>] = &[
     Named::one(Deliveries::All, "all", "each once and in order: conforms"),
     Named::family("lose-every-N", "every N-th delivery to a subscriber is lost, though acknowledged"),
     Named::family("duplicate-every-N", "every N-th delivery to a subscriber comes twice"),
+    Named::family("lose-qos1-every-N", "every N-th delivery at QoS 1 is lost, though acknowledged"),
+    Named::family("duplicate-qos2-every-N", "every N-th delivery at QoS 2 comes twice, as two messages"),
     Named::family("swap-every-N", "every N-th delivery to a subscriber comes after the next one"),
     Named::family("delay-DURATION", "each comes this much later (800ms, 2s)"),
     Named::family(
@@ -52,6 +59,12 @@ impl Deliveries {
         if let Some(n) = text.strip_prefix("duplicate-every-") {
             return count(n).map(Self::DuplicateEvery);
         }
+        if let Some(n) = text.strip_prefix("lose-qos1-every-") {
+            return count(n).map(Self::LoseQos1Every);
+        }
+        if let Some(n) = text.strip_prefix("duplicate-qos2-every-") {
+            return count(n).map(Self::DuplicateQos2Every);
+        }
         if let Some(n) = text.strip_prefix("swap-every-") {
             return count(n).map(Self::SwapEvery);
         }
@@ -69,6 +82,8 @@ impl fmt::Display for Deliveries {
             Self::All => f.pad(name_of(TABLE, self).unwrap_or_default()),
             Self::LoseEvery(n) => write!(f, "lose-every-{n}"),
             Self::DuplicateEvery(n) => write!(f, "duplicate-every-{n}"),
+            Self::LoseQos1Every(n) => write!(f, "lose-qos1-every-{n}"),
+            Self::DuplicateQos2Every(n) => write!(f, "duplicate-qos2-every-{n}"),
             Self::SwapEvery(n) => write!(f, "swap-every-{n}"),
             Self::DelayBy(by) => write!(f, "delay-{}ms", by.as_millis()),
             Self::DelayWhileAttacked(by, time) => {

@@ -1,10 +1,14 @@
 //! PUBLISH from a Client, and the acknowledgements of both directions (MQTT 5.0 section 4.3).
 
-use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, ReasonCode};
+use tokio::time::Instant;
+use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode};
 
-use super::session::{Session, Step};
-use super::{ConnectionId, Server};
+use super::connection::Phase;
+use super::delivering::Taken;
+use super::session::Session;
+use super::{ConnectionId, Later, Server, answer};
 use crate::message::Message;
+use crate::policy::{Flow, Pubacks};
 
 impl Server {
     /// Acts on a PUBLISH.
@@ -17,14 +21,68 @@ impl Server {
             // MQTT 5.0 [MQTT-3.3.4-6].
             return self.disconnect(id, ReasonCode::PROTOCOL_ERROR);
         }
+        if publish.qos > self.maximum_qos(self.version(id)) {
+            // MQTT 5.0 [MQTT-3.2.2-11].
+            return self.disconnect(id, ReasonCode::QOS_NOT_SUPPORTED);
+        }
+        self.log.note_publish(id);
         match publish.packet_identifier.and_then(PacketIdentifier::new) {
-            None => self.take(id, publish),
-            Some(identifier) if publish.qos == QoS::AtLeastOnce => {
+            None => {
                 self.take(id, publish);
-                self.acknowledge(id, &Packet::PubAck(Ack::new(identifier)));
+            }
+            Some(identifier) if !self.is_within_quota(id, identifier, publish.qos) => {}
+            Some(identifier) if publish.qos == QoS::AtLeastOnce => {
+                let code = self.take(id, publish).code();
+                match self.script.pubacks {
+                    Pubacks::AtOnce => self.acknowledge_once(id, identifier, code),
+                    Pubacks::Late(time) => {
+                        self.timers.add(Instant::now() + time, Later::Acknowledge(id, identifier, code));
+                    }
+                }
             }
             Some(identifier) => self.receive_exactly_once(id, publish, identifier),
         }
+    }
+
+    /// Whether the Receive Maximum of the CONNACK allows this PUBLISH; does what the policy wants if not.
+    fn is_within_quota(&mut self, id: ConnectionId, identifier: PacketIdentifier, qos: QoS) -> bool {
+        let Some(limit) = self.receive_maximum(id) else { return true };
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        let is_exceeded = match self.script.flow {
+            Flow::Tolerate => false,
+            Flow::Leak | Flow::LeakThenFin => connection.publishes >= limit,
+            _ => connection.outstanding.len() >= limit && !connection.outstanding.contains(&identifier),
+        };
+        if !is_exceeded {
+            connection.publishes += 1;
+            connection.outstanding.insert(identifier);
+            return true;
+        }
+        match self.script.flow {
+            Flow::Disconnect | Flow::Leak | Flow::Tolerate => {
+                self.disconnect(id, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
+            }
+            Flow::Fin | Flow::LeakThenFin => self.hang_up(id),
+            Flow::Rst => self.reset(id),
+            Flow::Silence => self.set_phase(id, Phase::Muted),
+            Flow::Refuse(code) => {
+                let packet_type =
+                    if qos == QoS::AtLeastOnce { PacketType::PubAck } else { PacketType::PubRec };
+                self.send(id, answer::acknowledgement_with(packet_type, identifier, code));
+            }
+        }
+        false
+    }
+
+    /// Acknowledges a QoS 1 message, which gives its quota back.
+    pub(super) fn acknowledge_once(
+        &mut self,
+        id: ConnectionId,
+        identifier: PacketIdentifier,
+        code: ReasonCode,
+    ) {
+        self.give_quota_back(id, identifier);
+        self.acknowledge(id, &Packet::PubAck(self.with_code(id, identifier, code)));
     }
 
     fn receive_exactly_once(
@@ -33,23 +91,32 @@ impl Server {
         publish: &Publish<'_>,
         identifier: PacketIdentifier,
     ) {
-        let limit = self.receive_maximum(id);
         let Some(session) = self.session_of(id) else { return };
-        if !session.received.contains(&identifier.get()) {
-            // QoS 1 is acknowledged before the next packet is read, so that only QoS 2 counts.
-            if limit.is_some_and(|limit| session.received.len() >= limit) {
-                return self.disconnect(id, ReasonCode::RECEIVE_MAXIMUM_EXCEEDED);
-            }
-            session.received.insert(identifier.get());
-            self.take(id, publish);
+        let mut code = ReasonCode::SUCCESS;
+        if session.received.insert(identifier.get()) {
+            code = self.take(id, publish).code();
         }
-        self.acknowledge(id, &Packet::PubRec(Ack::new(identifier)));
+        let refusal = self.with_code(id, identifier, code);
+        if refusal.reason_code.is_error() {
+            // MQTT 5.0 section 4.9: that gives the quota back, and no PUBREL follows.
+            self.give_quota_back(id, identifier);
+            if let Some(session) = self.session_of(id) {
+                session.received.remove(&identifier.get());
+            }
+        }
+        self.acknowledge(id, &Packet::PubRec(refusal));
     }
 
-    fn take(&mut self, id: ConnectionId, publish: &Publish<'_>) {
+    fn give_quota_back(&mut self, id: ConnectionId, identifier: PacketIdentifier) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.outstanding.remove(&identifier);
+        }
+    }
+
+    fn take(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Taken {
         let message = Message::published(publish);
         let publisher = self.connections.get(&id).map(|connection| connection.client_id.clone());
-        self.accept_message(&message, &publisher.unwrap_or_default());
+        self.accept_message(&message, &publisher.unwrap_or_default())
     }
 
     /// Acts on PUBREL: ends a QoS 2 message that came in.
@@ -57,6 +124,7 @@ impl Server {
         let Some(identifier) = PacketIdentifier::new(packet_identifier) else { return };
         let Some(session) = self.session_of(id) else { return };
         let was_there = session.received.remove(&packet_identifier);
+        self.give_quota_back(id, identifier);
         let ack = self.with_doubt(id, Ack::new(identifier), was_there);
         self.acknowledge(id, &Packet::PubComp(ack));
     }
@@ -65,28 +133,31 @@ impl Server {
     pub(super) fn release(&mut self, id: ConnectionId, received: &Ack<'_>) {
         let Some(identifier) = PacketIdentifier::new(received.packet_identifier) else { return };
         let Some(session) = self.session_of(id) else { return };
-        let position = session.position(identifier.get());
         if received.reason_code.is_error() {
             // MQTT 5.0 [MQTT-4.3.3-4]: that was it, without a PUBREL.
             return self.finish(id, identifier.get(), QoS::ExactlyOnce);
         }
-        if let Some(in_flight) = position.and_then(|at| session.in_flight.get_mut(at)) {
-            in_flight.step = Step::Released;
-        }
-        let ack = self.with_doubt(id, Ack::new(identifier), position.is_some());
+        let is_known = session.window.release(identifier);
+        let ack = self.with_doubt(id, Ack::new(identifier), is_known);
         self.acknowledge(id, &Packet::PubRel(ack));
     }
 
     /// Acts on what ends a delivery of this QoS: PUBACK, PUBCOMP, or a PUBREC that refuses.
     pub(super) fn finish(&mut self, id: ConnectionId, packet_identifier: u16, qos: QoS) {
+        let Some(identifier) = PacketIdentifier::new(packet_identifier) else { return };
         let Some(session) = self.session_of(id) else { return };
-        let position = session.position(packet_identifier);
-        if let Some(at) = position.filter(|&at| session.in_flight[at].delivery.qos == qos) {
-            session.in_flight.remove(at);
-        }
+        session.window.finish(identifier, qos);
         if let Some(connection) = self.connections.get(&id) {
             let client_id = connection.client_id.clone();
             self.flush(&client_id);
+        }
+    }
+
+    /// An acknowledgement with this Reason Code, which MQTT 3.1.1 has no means to say.
+    fn with_code<'a>(&self, id: ConnectionId, identifier: PacketIdentifier, code: ReasonCode) -> Ack<'a> {
+        match self.version(id) {
+            ProtocolVersion::V3_1_1 => Ack::new(identifier),
+            ProtocolVersion::V5 => Ack::new(identifier).with_reason_code(code),
         }
     }
 
@@ -110,6 +181,14 @@ impl Server {
             ProtocolVersion::V5 => {
                 Some(self.script.receive_maximum.map_or(u16::MAX, std::num::NonZeroU16::get).into())
             }
+        }
+    }
+
+    /// The highest QoS that the CONNACK promised to take.
+    pub(super) fn maximum_qos(&self, version: ProtocolVersion) -> QoS {
+        match version {
+            ProtocolVersion::V3_1_1 => QoS::ExactlyOnce,
+            ProtocolVersion::V5 => self.script.maximum_qos.unwrap_or(QoS::ExactlyOnce),
         }
     }
 

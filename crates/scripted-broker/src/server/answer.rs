@@ -2,11 +2,13 @@
 
 use ungraceful_mqtt::forbidden::{Forged, RemainingLength};
 use ungraceful_mqtt::{
-    ConnAck, ConnectReturnCode, PacketType, Property, ProtocolVersion, ReasonCode, encode,
+    ConnAck, ConnectReturnCode, PacketIdentifier, PacketType, Property, ProtocolVersion, QoS, ReasonCode,
+    encode,
 };
 
 use super::connection::Phase;
 use super::{ConnectionId, Server};
+use crate::policy::SubscriberFlow;
 
 /// Five bytes with which no packet can begin: the fourth byte of the length says that a fifth follows.
 pub(super) const GARBAGE: [u8; 5] = [0xFF; 5];
@@ -35,6 +37,15 @@ pub(super) fn half_disconnect(code: ReasonCode) -> Vec<u8> {
         .to_vec()
 }
 
+/// A PUBACK or PUBREC of MQTT 5.0 with any code.
+pub(super) fn acknowledgement_with(
+    packet_type: PacketType,
+    identifier: PacketIdentifier,
+    code: u8,
+) -> Vec<u8> {
+    Forged::of_type(packet_type).two_bytes(identifier.get()).byte(code).to_vec()
+}
+
 /// A CONNACK that refuses, with any code.
 pub(super) fn refusal(version: ProtocolVersion, v5: ReasonCode, v3_1_1: ConnectReturnCode) -> Vec<u8> {
     let refusal = Forged::of_type(PacketType::ConnAck).byte(0);
@@ -58,6 +69,9 @@ impl Server {
                 self.script.receive_maximum.map(|value| Property::ReceiveMaximum(value.get()));
             properties.extend(receive_maximum);
             properties.extend(assigned.map(Property::AssignedClientIdentifier));
+            let maximum_qos = self.script.maximum_qos.filter(|&qos| qos < QoS::ExactlyOnce);
+            properties.extend(maximum_qos.map(|qos| Property::MaximumQoS(qos.level())));
+            properties.extend(self.script.server_keep_alive_s.map(Property::ServerKeepAlive));
             properties.push(Property::SubscriptionIdentifierAvailable(0));
             properties.push(Property::SharedSubscriptionAvailable(0));
         }
@@ -66,6 +80,16 @@ impl Server {
             .encode(version, &mut bytes)
             .expect("every property is one of a CONNACK, with a legal value");
         bytes
+    }
+
+    /// Whether the policy keeps this Client from its PINGRESPs.
+    pub(super) fn is_starving(&self, id: ConnectionId) -> bool {
+        if self.script.subscriber_flow != SubscriberFlow::StarvePings {
+            return false;
+        }
+        let Some(connection) = self.connections.get(&id) else { return false };
+        let session = self.sessions.get(&connection.client_id);
+        session.is_some_and(|session| session.window.sent() >= connection.receive_maximum)
     }
 
     pub(super) fn answer_ping(&self, id: ConnectionId) {

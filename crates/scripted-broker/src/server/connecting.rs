@@ -1,11 +1,13 @@
-//! Accepting a Client: its ClientID, its session, and the take-over of whoever had it (MQTT 5.0 section 3.1.4).
+//! Accepting a Client: its ClientID, and its session (MQTT 5.0 section 3.1.4).
 
+use tokio::time::Instant;
 use ungraceful_mqtt::{Connect, ConnectReturnCode, ProtocolVersion, ReasonCode};
 
-use super::connection::Phase;
+use super::connection::{LastWill, Phase};
 use super::session::SessionExpiry;
-use super::{ConnectionId, Server};
-use crate::message::Message;
+use super::{ConnectionId, Later, Server};
+use crate::log::Event;
+use crate::policy::{Sessions, TakeOver};
 
 /// The ClientID that the broker chooses for a connection.
 pub(super) fn assigned_client_id(id: ConnectionId) -> String {
@@ -26,27 +28,78 @@ impl Server {
             let (v5, v3_1_1) = (ReasonCode::BAD_AUTHENTICATION_METHOD, ConnectReturnCode::NOT_AUTHORIZED);
             return self.refuse(id, version, v5, v3_1_1);
         }
+        if let Some(will) = &connect.will
+            && version == ProtocolVersion::V5
+            && self.script.maximum_qos.is_some_and(|maximum| will.qos > maximum)
+        {
+            // MQTT 5.0 [MQTT-3.2.2-12].
+            let (v5, v3_1_1) = (ReasonCode::QOS_NOT_SUPPORTED, ConnectReturnCode::SERVER_UNAVAILABLE);
+            return self.refuse(id, version, v5, v3_1_1);
+        }
         let assigned = has_no_name.then(|| assigned_client_id(id));
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
+        let holder = self.holder(id, client_id);
+        if let Some(holder) = holder
+            && self.script.take_over == TakeOver::RefuseNewcomer
+        {
+            self.log.note(Event::TakeOver { connection: holder, by: id });
+            let (v5, v3_1_1) =
+                (ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, ConnectReturnCode::IDENTIFIER_REJECTED);
+            return self.refuse(id, version, v5, v3_1_1);
+        }
         let expiry = SessionExpiry::of_connect(version, connect.clean_start, connect.properties);
         let present = self.take_session(id, client_id, connect.clean_start, expiry);
         let acceptance = self.acceptance(version, present, assigned.as_deref());
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.version = version;
-            connection.client_id = client_id.to_owned();
-            connection.will = connect.will.as_ref().map(Message::of_will);
-            connection.keep_alive_s = connect.keep_alive_s;
-            connection.receive_maximum = connect.properties.receive_maximum().unwrap_or(u16::MAX).into();
-            connection.packet_size_max = (connect.properties.maximum_packet_size())
-                .and_then(|size| usize::try_from(size).ok())
-                .unwrap_or(usize::MAX);
-            connection.phase = Phase::Serving;
+        let keep_alive_s = match version {
+            ProtocolVersion::V5 => self.script.server_keep_alive_s.unwrap_or(connect.keep_alive_s),
+            ProtocolVersion::V3_1_1 => connect.keep_alive_s,
+        };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.version = version;
+        connection.client_id = client_id.to_owned();
+        connection.will = connect.will.as_ref().map(LastWill::of);
+        connection.keep_alive_s = keep_alive_s;
+        connection.receive_maximum = connect.properties.receive_maximum().unwrap_or(u16::MAX).into();
+        connection.packet_size_max = (connect.properties.maximum_packet_size())
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or(usize::MAX);
+        connection.acceptance = acceptance;
+        connection.phase = Phase::Waiting;
+        match self.script.take_over {
+            TakeOver::NewcomerWaits(time) if holder.is_some() => {
+                self.timers.add(Instant::now() + time, Later::Admit(id));
+            }
+            _ => self.admit(id),
         }
-        self.send(id, acceptance);
-        self.resume(client_id);
     }
 
-    /// Binds the session of a ClientID to a connection, after whoever has it was closed; tells Session Present.
+    /// Sends the CONNACK that was held back, and all that waits for the Client.
+    fn admit(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.phase != Phase::Waiting {
+            return;
+        }
+        connection.phase = Phase::Serving;
+        let acceptance = std::mem::take(&mut connection.acceptance);
+        let client_id = connection.client_id.clone();
+        self.send(id, acceptance);
+        self.resume(&client_id);
+    }
+
+    /// The time of a CONNACK that was held back has come.
+    pub(super) fn admit_late(&mut self, id: ConnectionId) {
+        self.admit(id);
+        // What came meanwhile is looked at now.
+        self.take_in(id, &[]);
+    }
+
+    /// Who else has this ClientID.
+    fn holder(&self, id: ConnectionId, client_id: &str) -> Option<ConnectionId> {
+        self.sessions.get(client_id)?.connection.filter(|&holder| holder != id)
+    }
+
+    /// Binds the session of a ClientID to a connection, after whoever has it was dealt with; tells what to say in
+    /// Session Present.
     pub(super) fn take_session(
         &mut self,
         id: ConnectionId,
@@ -54,19 +107,34 @@ impl Server {
         clean_start: bool,
         expiry: SessionExpiry,
     ) -> bool {
-        let holder = self.sessions.get(client_id).and_then(|session| session.connection);
-        if let Some(holder) = holder.filter(|&holder| holder != id) {
+        let policy = self.script.sessions;
+        let goes_on = match policy {
+            Sessions::ResumeClean | Sessions::ResumeCleanSilently => true,
+            _ => !clean_start,
+        };
+        if let Some(holder) = self.holder(id, client_id) {
             // MQTT 5.0 [MQTT-3.1.4-3]. The session goes with it if it is to expire at the close.
-            self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER);
+            self.take_over(holder, id, client_id, goes_on);
         }
-        if clean_start {
+        if !goes_on {
+            self.end_session(client_id);
+        } else if matches!(policy, Sessions::Forget | Sessions::LiePresent) {
             self.sessions.remove(client_id);
         }
-        let present = self.sessions.contains_key(client_id);
+        let is_kept = self.sessions.contains_key(client_id);
         let session = self.sessions.entry(client_id.to_owned()).or_default();
+        // MQTT 5.0 [MQTT-3.1.3-9].
+        session.will = None;
+        session.spoil(policy);
         session.connection = Some(id);
         session.expiry = expiry;
-        session.use_count += 1;
-        present
+        self.session_uses += 1;
+        session.use_number = self.session_uses;
+        match policy {
+            Sessions::ResumeCleanSilently => is_kept && !clean_start,
+            Sessions::LieAbsent => false,
+            Sessions::LiePresent => !clean_start,
+            _ => is_kept,
+        }
     }
 }

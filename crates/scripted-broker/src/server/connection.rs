@@ -1,8 +1,10 @@
 //! What the server knows of one connection. All files of the server look at it.
 
+use std::collections::HashSet;
 use std::rc::Rc;
+use std::time::Duration;
 
-use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::{PacketIdentifier, ProtocolVersion, Will};
 
 use crate::link::Link;
 use crate::message::Message;
@@ -12,12 +14,29 @@ use crate::message::Message;
 pub(super) enum Phase {
     /// No CONNECT yet.
     AwaitingConnect,
+    /// Its CONNACK is held back, and what it sends waits.
+    Waiting,
     /// Accepted.
     Serving,
     /// Open, but the broker neither listens nor speaks any more. The Will is still to come.
     Muted,
     /// Over, even if bytes are still on their way out.
     Ended,
+}
+
+/// What to publish when a connection ends.
+#[derive(Clone)]
+pub(super) struct LastWill {
+    pub(super) message: Rc<Message>,
+    /// The Will Delay Interval.
+    pub(super) delay: Duration,
+}
+
+impl LastWill {
+    pub(super) fn of(will: &Will<'_>) -> Self {
+        let delay_s = will.properties.will_delay_interval_s().unwrap_or_default();
+        Self { message: Message::of_will(will), delay: Duration::from_secs(delay_s.into()) }
+    }
 }
 
 /// One connection.
@@ -27,12 +46,20 @@ pub(super) struct Connection {
     pub(super) version: ProtocolVersion,
     /// The key of its session; empty before the CONNECT.
     pub(super) client_id: String,
-    pub(super) will: Option<Rc<Message>>,
+    pub(super) will: Option<LastWill>,
     pub(super) keep_alive_s: u16,
     /// The Client's Receive Maximum.
     pub(super) receive_maximum: usize,
     /// The Client's Maximum Packet Size in bytes.
     pub(super) packet_size_max: usize,
+    /// The Packet Identifiers of QoS 1 and QoS 2 messages that came on this connection and are not done. MQTT 5.0 only.
+    pub(super) outstanding: HashSet<PacketIdentifier>,
+    /// How many QoS 1 and QoS 2 PUBLISHes came on this connection. MQTT 5.0 only.
+    pub(super) publishes: usize,
+    /// The CONNACK that is held back.
+    pub(super) acceptance: Vec<u8>,
+    /// What came and was not looked at, while the CONNACK was held back.
+    pub(super) backlog: Vec<u8>,
 }
 
 impl Connection {
@@ -46,6 +73,10 @@ impl Connection {
             keep_alive_s: 0,
             receive_maximum: usize::from(u16::MAX),
             packet_size_max: usize::MAX,
+            outstanding: HashSet::new(),
+            publishes: 0,
+            acceptance: Vec::new(),
+            backlog: Vec::new(),
         }
     }
 }

@@ -1,29 +1,54 @@
 //! From a message to its subscribers: retained messages, who gets it, what the policy does to it, and the queue of each.
 
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, QoS};
+use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, QoS, ReasonCode};
 
 use super::acknowledging::acknowledgement_bytes;
 use super::connection::{Connection, Phase};
-use super::session::{InFlight, Session, Step};
+use super::session::Session;
+use super::window::{InFlight, Step};
 use super::{ConnectionId, Later, Server};
 use crate::message::{Delivery, Message};
-use crate::policy::Deliveries;
+use crate::policy::{Deliveries, OfflineQueue, Sessions, SubscriberFlow};
 use crate::topic_filter;
 
 /// How many deliveries wait for one Client; later ones are dropped and counted.
-const PENDING_MAX: usize = 65_536;
-/// How many deliveries to one Client are not acknowledged, whatever its Receive Maximum allows.
-const IN_FLIGHT_MAX: usize = 1_024;
+const PENDING_MAX: usize = 1 << 20;
+/// How many deliveries to one Client are not acknowledged, whatever the policy allows: so many Packet Identifiers are.
+const IN_FLIGHT_MAX: usize = 65_535;
 /// How long a swap holds a message back when no other follows.
 const HELD_MAX: Duration = Duration::from_secs(1);
 
+/// Whether a message was taken for all who want it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Taken {
+    /// It was, or was lost in silence.
+    Yes,
+    /// The publisher is to hear that it was not.
+    No,
+}
+
+impl Taken {
+    fn and(self, other: Self) -> Self {
+        if self == Self::No { self } else { other }
+    }
+
+    /// What to say in PUBACK or PUBREC.
+    pub(super) const fn code(self) -> ReasonCode {
+        match self {
+            Self::Yes => ReasonCode::SUCCESS,
+            Self::No => ReasonCode::QUOTA_EXCEEDED,
+        }
+    }
+}
+
 impl Server {
-    /// Takes a message from a Client or its Will, and sends it to all who want it.
-    pub(super) fn accept_message(&mut self, message: &Rc<Message>, publisher: &str) {
+    /// Takes a message from a Client or its Will, and sends it to all who want it. Tells whether it is to be refused.
+    pub(super) fn accept_message(&mut self, message: &Rc<Message>, publisher: &str) -> Taken {
         if message.retain {
             // MQTT 5.0 [MQTT-3.3.1-6]: no payload takes the retained message away.
             if message.payload.is_empty() {
@@ -32,65 +57,89 @@ impl Server {
                 self.retained.insert(message.topic.clone(), Rc::clone(message));
             }
         }
-        let takers: Vec<_> = (self.sessions.iter())
-            .filter_map(|(client_id, session)| {
-                let delivery = wanted(session, message, publisher == client_id)?;
-                Some((client_id.clone(), delivery))
-            })
-            .collect();
-        for (client_id, delivery) in takers {
-            self.deliver(&client_id, delivery);
+        let mut taken = Taken::Yes;
+        for client_id in self.subscribers.of(&message.topic) {
+            let session = self.sessions.get(&client_id);
+            match session.and_then(|session| wanted(session, message, publisher == client_id)) {
+                Some(delivery) => taken = taken.and(self.deliver(&client_id, delivery)),
+                None => self.tidy_subscriber(&client_id, &message.topic),
+            }
+        }
+        taken
+    }
+
+    /// Forgets that a session may want this topic, if it has no such subscription any more.
+    fn tidy_subscriber(&mut self, client_id: &str, topic: &str) {
+        let subscriptions =
+            self.sessions.get(client_id).map_or(&[][..], |session| session.subscriptions.as_slice());
+        let filters = || subscriptions.iter().map(|subscribed| subscribed.topic_filter.as_str());
+        if !filters().any(|filter| filter == topic) {
+            let has_wildcards = filters().any(|filter| filter.contains(['+', '#']));
+            self.subscribers.remove(topic, client_id, has_wildcards);
         }
     }
 
     /// Has the policy decide what becomes of one delivery.
-    pub(super) fn deliver(&mut self, client_id: &str, delivery: Delivery) {
-        let Some(session) = self.sessions.get_mut(client_id) else { return };
+    pub(super) fn deliver(&mut self, client_id: &str, delivery: Delivery) -> Taken {
+        let Some(session) = self.sessions.get_mut(client_id) else { return Taken::Yes };
         session.delivery_count += 1;
         let number = session.delivery_count;
-        let is_nth = |n: std::num::NonZeroU32| number % u64::from(n.get()) == 0;
+        let is_nth = |n: NonZeroU32| number % u64::from(n.get()) == 0;
+        let number_at_qos = session.count_at_qos(delivery.qos);
+        let is_nth_at = |qos, n: NonZeroU32| delivery.qos == qos && number_at_qos % u64::from(n.get()) == 0;
         match self.script.deliveries {
-            Deliveries::LoseEvery(n) if is_nth(n) => {}
-            Deliveries::DuplicateEvery(n) if is_nth(n) => {
-                self.hand_over(client_id, delivery.clone());
-                self.hand_over(client_id, delivery);
+            Deliveries::LoseEvery(n) if is_nth(n) => Taken::Yes,
+            Deliveries::LoseQos1Every(n) if is_nth_at(QoS::AtLeastOnce, n) => Taken::Yes,
+            Deliveries::DuplicateEvery(n) if is_nth(n) => self.hand_over_twice(client_id, delivery),
+            Deliveries::DuplicateQos2Every(n) if is_nth_at(QoS::ExactlyOnce, n) => {
+                self.hand_over_twice(client_id, delivery)
             }
             Deliveries::SwapEvery(n) => {
                 if let Some((_, held)) = session.held.take() {
-                    self.hand_over(client_id, delivery);
-                    self.hand_over(client_id, held);
+                    let taken = self.hand_over(client_id, delivery);
+                    taken.and(self.hand_over(client_id, held))
                 } else if is_nth(n) {
                     session.held = Some((number, delivery));
                     let later = Later::ReleaseHeld(client_id.to_owned(), number);
                     self.timers.add(Instant::now() + HELD_MAX, later);
+                    Taken::Yes
                 } else {
-                    self.hand_over(client_id, delivery);
+                    self.hand_over(client_id, delivery)
                 }
             }
             Deliveries::DelayBy(by) => self.delay(client_id, delivery, by),
             Deliveries::DelayWhileAttacked(by, time) => {
                 let is_attacked = self.attacked.is_some_and(|attacked| attacked.elapsed() <= time);
-                self.delay(client_id, delivery, if is_attacked { by } else { Duration::ZERO });
+                self.delay(client_id, delivery, if is_attacked { by } else { Duration::ZERO })
             }
-            Deliveries::All | Deliveries::LoseEvery(_) | Deliveries::DuplicateEvery(_) => {
-                self.hand_over(client_id, delivery);
-            }
+            Deliveries::All
+            | Deliveries::LoseEvery(_)
+            | Deliveries::LoseQos1Every(_)
+            | Deliveries::DuplicateEvery(_)
+            | Deliveries::DuplicateQos2Every(_) => self.hand_over(client_id, delivery),
         }
     }
 
+    fn hand_over_twice(&mut self, client_id: &str, delivery: Delivery) -> Taken {
+        let taken = self.hand_over(client_id, delivery.clone());
+        taken.and(self.hand_over(client_id, delivery))
+    }
+
     /// Hands a delivery over later, but never before one that is being delayed already.
-    fn delay(&mut self, client_id: &str, delivery: Delivery, by: Duration) {
-        let Some(session) = self.sessions.get_mut(client_id) else { return };
+    fn delay(&mut self, client_id: &str, delivery: Delivery, by: Duration) -> Taken {
+        let Some(session) = self.sessions.get_mut(client_id) else { return Taken::Yes };
         let last_due = session.delayed.back().map(|&(due, _)| due);
         if by.is_zero() && last_due.is_none() {
             return self.hand_over(client_id, delivery);
         }
         if session.delayed.len() >= PENDING_MAX {
-            return self.log.note_dropped();
+            self.log.note_dropped();
+            return Taken::Yes;
         }
         let due = (Instant::now() + by).max(last_due.unwrap_or_else(Instant::now));
         session.delayed.push_back((due, delivery));
         self.timers.add(due, Later::DeliverDelayed(client_id.to_owned()));
+        Taken::Yes
     }
 
     /// Hands over what was delayed and is due.
@@ -114,62 +163,83 @@ impl Server {
     }
 
     /// Puts a delivery into the subscriber's queue, and sends what may be sent.
-    fn hand_over(&mut self, client_id: &str, delivery: Delivery) {
-        let Some(session) = self.sessions.get_mut(client_id) else { return };
+    fn hand_over(&mut self, client_id: &str, delivery: Delivery) -> Taken {
+        let Some(session) = self.sessions.get_mut(client_id) else { return Taken::Yes };
         if delivery.qos == QoS::AtMostOnce {
             // An absent Client gets no QoS 0: MQTT 5.0 section 3.1.2.11.2 leaves that to the Server.
-            if let Some(connection) = serving(&self.connections, session)
-                && (!connection.link.has_room() || !post(connection, &delivery, None, false))
-            {
-                self.log.note_dropped();
+            if let Some((id, connection)) = serving(&self.connections, session) {
+                if connection.link.has_room() && post(connection, &delivery, None, false) {
+                    self.log.note_sent(id, 0);
+                } else {
+                    self.log.note_dropped();
+                }
             }
-        } else if session.pending.len() < PENDING_MAX {
+            return Taken::Yes;
+        }
+        if session.connection.is_none() {
+            let is_full = |n: NonZeroU32| session.pending.len() as u64 >= u64::from(n.get());
+            match self.script.offline_queue {
+                OfflineQueue::DropNewestOver(n) if is_full(n) => return Taken::Yes,
+                OfflineQueue::RefuseOver(n) if is_full(n) => return Taken::No,
+                OfflineQueue::DropOldestOver(n) if is_full(n) => {
+                    session.pending.pop_front();
+                }
+                _ => {}
+            }
+        }
+        if session.pending.len() < PENDING_MAX {
             session.pending.push_back(delivery);
             self.flush(client_id);
         } else {
             self.log.note_dropped();
         }
+        Taken::Yes
     }
 
     /// Sends again what a former connection left unfinished, then what waits (`MQTT 5.0 [MQTT-4.4.0-1]`).
     pub(super) fn resume(&mut self, client_id: &str) {
         if let Some(session) = self.sessions.get_mut(client_id) {
-            for in_flight in &mut session.in_flight {
-                in_flight.is_sent = false;
-            }
+            session.window.begin_again();
+            session.is_stalled = false;
         }
         self.flush(client_id);
     }
 
     /// Sends what the Client's Receive Maximum allows (`MQTT 5.0 [MQTT-3.3.4-9]`).
     pub(super) fn flush(&mut self, client_id: &str) {
+        let policy = self.script.subscriber_flow;
+        let dup = self.script.sessions != Sessions::ResendWithoutDup;
         let Some(session) = self.sessions.get_mut(client_id) else { return };
-        let Some(connection) = serving(&self.connections, session) else { return };
-        let room = connection.receive_maximum.min(IN_FLIGHT_MAX);
-        let mut sent = session.in_flight.iter().filter(|in_flight| in_flight.is_sent).count();
-        for in_flight in session.in_flight.iter_mut().filter(|in_flight| !in_flight.is_sent) {
-            if sent == room {
-                return;
+        let Some((id, connection)) = serving(&self.connections, session) else { return };
+        let limit = policy.limit(connection.receive_maximum).min(IN_FLIGHT_MAX);
+        while session.window.sent() < limit && !session.is_stalled {
+            // What is outstanding will be acknowledged, and then there is room.
+            if session.window.sent() > 0 && !connection.link.has_room() {
+                break;
             }
-            send_again(connection, in_flight);
-            in_flight.is_sent = true;
-            sent += 1;
-        }
-        while sent < room {
-            let Some(delivery) = session.pending.pop_front() else { return };
-            let packet_identifier = session.free_identifier();
+            if let Some(in_flight) = session.window.next_to_send_again() {
+                send_again(connection, in_flight, dup);
+                self.log.note_sent(id, session.window.sent());
+                continue;
+            }
+            let next = match policy {
+                SubscriberFlow::ReorderQueue => session.pending.pop_back(),
+                _ => session.pending.pop_front(),
+            };
+            let Some(delivery) = next else { break };
+            let Some(packet_identifier) = session.window.free_identifier() else {
+                session.pending.push_front(delivery);
+                break;
+            };
             if post(connection, &delivery, Some(packet_identifier), false) {
-                sent += 1;
-                session.in_flight.push_back(InFlight {
-                    packet_identifier,
-                    delivery,
-                    step: Step::Published,
-                    is_sent: true,
-                });
+                session.window.add(packet_identifier, delivery);
+                self.log.note_sent(id, session.window.sent());
             } else {
+                session.window.give_back(packet_identifier);
                 self.log.note_dropped();
             }
         }
+        session.is_stalled |= policy == SubscriberFlow::Stall && session.window.sent() >= limit;
     }
 }
 
@@ -181,7 +251,7 @@ fn wanted(session: &Session, message: &Rc<Message>, is_own: bool) -> Option<Deli
                 && !(is_own && subscribed.options.is_no_local())
         })
     };
-    let maximum_qos = matching().map(|subscribed| subscribed.options.maximum_qos()).max()?;
+    let maximum_qos = matching().map(|subscribed| subscribed.qos).max()?;
     let as_published = matching().any(|subscribed| subscribed.options.is_retain_as_published());
     Some(Delivery {
         message: Rc::clone(message),
@@ -194,8 +264,10 @@ fn wanted(session: &Session, message: &Rc<Message>, is_own: bool) -> Option<Deli
 fn serving<'a>(
     connections: &'a std::collections::HashMap<ConnectionId, Connection>,
     session: &Session,
-) -> Option<&'a Connection> {
-    connections.get(&session.connection?).filter(|connection| connection.phase == Phase::Serving)
+) -> Option<(ConnectionId, &'a Connection)> {
+    let id = session.connection?;
+    let connection = connections.get(&id).filter(|connection| connection.phase == Phase::Serving)?;
+    Some((id, connection))
 }
 
 /// Sends a PUBLISH; tells whether it could be written and is not too large for the Client (`MQTT 5.0 [MQTT-3.1.2-24]`).
@@ -214,11 +286,11 @@ fn post(
     }
 }
 
-fn send_again(connection: &Connection, in_flight: &InFlight) {
+fn send_again(connection: &Connection, in_flight: &InFlight, dup: bool) {
     match in_flight.step {
         Step::Published => {
             // It fitted when it was sent first; a Client that takes less now cannot have it.
-            post(connection, &in_flight.delivery, Some(in_flight.packet_identifier), true);
+            post(connection, &in_flight.delivery, Some(in_flight.packet_identifier), dup);
         }
         Step::Released => {
             let pubrel = Packet::PubRel(Ack::new(in_flight.packet_identifier));

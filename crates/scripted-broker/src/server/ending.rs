@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use ungraceful_mqtt::{Disconnect, ProtocolVersion, ReasonCode};
 
-use super::connection::Phase;
-use super::session::SessionExpiry;
+use super::connection::{LastWill, Phase};
+use super::session::{SessionExpiry, WaitingWill};
 use super::{ConnectionId, Later, Server, answer};
 use crate::log::{EndedBy, Event};
 use crate::policy::Wills;
@@ -38,7 +38,7 @@ impl Server {
     }
 
     /// RST, at once.
-    pub(super) fn reset(&mut self, id: ConnectionId) {
+    pub(crate) fn reset(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get(&id) {
             connection.link.reset();
         }
@@ -59,17 +59,17 @@ impl Server {
         }
     }
 
-    /// Nothing for this time, then DISCONNECT and FIN.
-    pub(super) fn close_after(&mut self, id: ConnectionId, time: Duration) {
+    /// Nothing for this time, then DISCONNECT with this Reason Code and FIN.
+    pub(super) fn close_after(&mut self, id: ConnectionId, time: Duration, code: ReasonCode) {
         self.set_phase(id, Phase::Muted);
-        self.timers.add(Instant::now() + time, Later::CloseForSecondConnect(id));
+        self.timers.add(Instant::now() + time, Later::CloseLate(id, code));
     }
 
     /// The time of [`Self::close_after`] has come.
-    pub(super) fn close_late(&mut self, id: ConnectionId) {
+    pub(super) fn close_late(&mut self, id: ConnectionId, code: ReasonCode) {
         if self.phase(id) == Phase::Muted {
             self.set_phase(id, Phase::Serving);
-            self.disconnect(id, ReasonCode::PROTOCOL_ERROR);
+            self.disconnect(id, code);
         }
     }
 
@@ -104,40 +104,81 @@ impl Server {
         }
         connection.phase = Phase::Ended;
         let will = connection.will.take();
+        connection.backlog = Vec::new();
         let client_id = std::mem::take(&mut connection.client_id);
         self.log.note(Event::Ended { connection: id, by });
         self.detach(id, &client_id);
-        if let Some(will) = will {
-            for _ in 0..self.will_copies(farewell) {
-                self.log.note(Event::Will { connection: id, topic: will.topic.clone() });
-                self.accept_message(&will, &client_id);
-            }
+        let copies = self.will_copies(farewell);
+        if let Some(will) = will
+            && copies > 0
+        {
+            self.settle_will(id, &client_id, will, copies);
         }
     }
 
-    /// Leaves the session of this ClientID without its connection, if it is this one.
-    pub(super) fn detach(&mut self, id: ConnectionId, client_id: &str) {
+    /// Leaves the session of this ClientID without its connection, if it is this one; tells whether that ends it.
+    pub(super) fn detach(&mut self, id: ConnectionId, client_id: &str) -> bool {
         let session = self.sessions.get_mut(client_id).filter(|session| session.connection == Some(id));
-        let Some(session) = session else { return };
+        let Some(session) = session else { return false };
         session.connection = None;
         match session.expiry {
             SessionExpiry::AtClose => {
                 self.sessions.remove(client_id);
+                return true;
             }
             SessionExpiry::After(time) => {
-                let later = Later::ExpireSession(client_id.to_owned(), session.use_count);
+                let later = Later::ExpireSession(client_id.to_owned(), session.use_number);
                 self.timers.add(Instant::now() + time, later);
             }
             SessionExpiry::Never => {}
         }
+        false
     }
 
     /// The time of a session is up, unless it has a connection or was taken up since.
-    pub(super) fn expire_session(&mut self, client_id: &str, use_count: u64) {
+    pub(super) fn expire_session(&mut self, client_id: &str, use_number: u64) {
         let unused = (self.sessions.get(client_id))
-            .is_some_and(|session| session.connection.is_none() && session.use_count == use_count);
+            .is_some_and(|session| session.connection.is_none() && session.use_number == use_number);
         if unused {
-            self.sessions.remove(client_id);
+            self.end_session(client_id);
+        }
+    }
+
+    /// Ends a session, which is what a Will that waits has waited for (`MQTT 5.0 [MQTT-3.1.2-8]`).
+    pub(super) fn end_session(&mut self, client_id: &str) {
+        let will = self.sessions.remove(client_id).and_then(|session| session.will);
+        if let Some(will) = will {
+            self.publish_will(client_id, &will);
+        }
+    }
+
+    /// Publishes a Will, or has it wait in the session for its delay or the session's end.
+    fn settle_will(&mut self, id: ConnectionId, client_id: &str, will: LastWill, copies: usize) {
+        let waiting = WaitingWill { connection: id, message: will.message, copies };
+        let is_due = will.delay.is_zero() || self.script.wills == Wills::IgnoreDelay;
+        match self.sessions.get_mut(client_id) {
+            Some(session) if !is_due => {
+                session.will = Some(waiting);
+                self.timers.add(Instant::now() + will.delay, Later::PublishWill(client_id.to_owned(), id));
+            }
+            // It is due, or there is no session any more in which it could wait.
+            _ => self.publish_will(client_id, &waiting),
+        }
+    }
+
+    /// The delay of a Will is over, unless the session was taken up since.
+    pub(super) fn publish_late_will(&mut self, client_id: &str, id: ConnectionId) {
+        let will = (self.sessions.get_mut(client_id))
+            .and_then(|session| session.will.take_if(|will| will.connection == id));
+        if let Some(will) = will {
+            self.publish_will(client_id, &will);
+        }
+    }
+
+    fn publish_will(&mut self, client_id: &str, will: &WaitingWill) {
+        for _ in 0..will.copies {
+            self.log.note(Event::Will { connection: will.connection, topic: will.message.topic.clone() });
+            self.accept_message(&will.message, client_id);
         }
     }
 
@@ -150,7 +191,14 @@ impl Server {
             (Wills::EvenAfterDisconnect, _) => 1,
             (_, Farewell::Normal) => 0,
             (Wills::Twice, Farewell::None) => 2,
-            (Wills::Publish | Wills::OfSecondConnect, Farewell::None) => 1,
+            (
+                Wills::Publish
+                | Wills::OfSecondConnect
+                | Wills::IgnoreDelay
+                | Wills::NeverOnTakeOver
+                | Wills::AlwaysOnTakeOver,
+                Farewell::None,
+            ) => 1,
         }
     }
 }

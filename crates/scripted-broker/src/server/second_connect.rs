@@ -1,16 +1,13 @@
 //! A second CONNECT: what the policy makes of it, on a connection that is being served.
 
-use std::rc::Rc;
-
 use tokio::time::Instant;
 use ungraceful_mqtt::{Packet, ProtocolVersion, ReasonCode};
 
 use super::connecting::assigned_client_id;
-use super::connection::Phase;
+use super::connection::{LastWill, Phase};
 use super::session::SessionExpiry;
 use super::{ConnectionId, Server, answer};
 use crate::log::Event;
-use crate::message::Message;
 use crate::policy::{SecondConnect, Wills};
 
 /// What of a second CONNECT matters, if it could be read.
@@ -18,7 +15,7 @@ struct Second {
     client_id: String,
     clean_start: bool,
     expiry: SessionExpiry,
-    will: Option<Rc<Message>>,
+    will: Option<LastWill>,
 }
 
 impl Second {
@@ -29,7 +26,7 @@ impl Second {
             client_id: connect.client_id.to_owned(),
             clean_start: connect.clean_start,
             expiry: SessionExpiry::of_connect(version, connect.clean_start, connect.properties),
-            will: connect.will.as_ref().map(Message::of_will),
+            will: connect.will.as_ref().map(LastWill::of),
         })
     }
 }
@@ -64,7 +61,7 @@ impl Server {
             }
             SecondConnect::Fin => self.hang_up(id),
             SecondConnect::Rst => self.reset(id),
-            SecondConnect::CloseAfter(time) => self.close_after(id, time),
+            SecondConnect::CloseAfter(time) => self.close_after(id, time, ReasonCode::PROTOCOL_ERROR),
             SecondConnect::SecondConnackThenServe => {
                 let acceptance = self.acceptance(version, false, None);
                 self.send(id, acceptance);

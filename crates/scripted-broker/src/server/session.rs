@@ -1,13 +1,16 @@
 //! Session State: what outlives a connection (MQTT 5.0 section 4.1).
 
 use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ungraceful_mqtt::{PacketIdentifier, Properties, ProtocolVersion, SubscriptionOptions};
+use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, SubscriptionOptions};
 
 use super::ConnectionId;
-use crate::message::Delivery;
+use super::window::Window;
+use crate::message::{Delivery, Message};
+use crate::policy::Sessions;
 
 /// How long a session lives on without a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,65 +45,77 @@ impl SessionExpiry {
 }
 
 /// One subscription.
+#[derive(Clone)]
 pub(super) struct Subscribed {
     pub(super) topic_filter: String,
     pub(super) options: SubscriptionOptions,
+    /// What the SUBACK granted.
+    pub(super) qos: QoS,
 }
 
-/// How far a QoS 1 or QoS 2 delivery has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Step {
-    /// PUBLISH was sent: PUBACK or PUBREC is due.
-    Published,
-    /// PUBREL was sent: PUBCOMP is due.
-    Released,
-}
-
-/// A QoS 1 or QoS 2 delivery that is not done.
-pub(super) struct InFlight {
-    pub(super) packet_identifier: PacketIdentifier,
-    pub(super) delivery: Delivery,
-    pub(super) step: Step,
-    /// Whether it was sent on the present connection.
-    pub(super) is_sent: bool,
+/// A Will that waits for its delay, or for the end of its session.
+#[derive(Clone)]
+pub(super) struct WaitingWill {
+    /// The connection it belonged to.
+    pub(super) connection: ConnectionId,
+    pub(super) message: Rc<Message>,
+    /// How often to publish it.
+    pub(super) copies: usize,
 }
 
 /// One session.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Session {
     pub(super) connection: Option<ConnectionId>,
     pub(super) expiry: SessionExpiry,
-    /// How often a connection took it up: tells whether it was used since.
-    pub(super) use_count: u64,
+    /// A number of the last take-up, unique in the broker: tells whether the session was used since.
+    pub(super) use_number: u64,
     pub(super) subscriptions: Vec<Subscribed>,
     /// What waits for the Client's Receive Maximum, or for the Client.
     pub(super) pending: VecDeque<Delivery>,
-    /// In the order in which they were sent, which is the order to send them again.
-    pub(super) in_flight: VecDeque<InFlight>,
+    pub(super) window: Window,
+    /// Whether nothing is put into the window any more until the next connection.
+    pub(super) is_stalled: bool,
     /// The Packet Identifiers of QoS 2 messages that came in and are not released.
     pub(super) received: HashSet<u16>,
     /// How many deliveries were due to this subscriber, the lost ones included.
     pub(super) delivery_count: u64,
+    /// How many of them were due at QoS 1, and at QoS 2.
+    pub(super) acknowledged_counts: [u64; 2],
     /// What a swap holds back, with its number.
     pub(super) held: Option<(u64, Delivery)>,
     /// What is being delayed, and when each is due: never before the one ahead of it.
     pub(super) delayed: VecDeque<(Instant, Delivery)>,
-    last_identifier: Option<PacketIdentifier>,
+    /// The Will of its last connection, if it may still be published.
+    pub(super) will: Option<WaitingWill>,
 }
 
 impl Session {
-    /// A Packet Identifier that no delivery in flight has.
-    pub(super) fn free_identifier(&mut self) -> PacketIdentifier {
-        let mut next = self.last_identifier.map_or(PacketIdentifier::MIN, PacketIdentifier::next);
-        while self.in_flight.iter().any(|in_flight| in_flight.packet_identifier == next) {
-            next = next.next();
-        }
-        self.last_identifier = Some(next);
-        next
+    /// Counts a delivery; tells how many there were at its QoS, which is 0 at QoS 0.
+    pub(super) fn count_at_qos(&mut self, qos: QoS) -> u64 {
+        let count = match qos {
+            QoS::AtMostOnce => return 0,
+            QoS::AtLeastOnce => &mut self.acknowledged_counts[0],
+            QoS::ExactlyOnce => &mut self.acknowledged_counts[1],
+        };
+        *count += 1;
+        *count
     }
 
-    /// The place of a delivery in flight.
-    pub(super) fn position(&self, packet_identifier: u16) -> Option<usize> {
-        self.in_flight.iter().position(|in_flight| in_flight.packet_identifier.get() == packet_identifier)
+    /// Does to a session that is being resumed what the policy wants.
+    pub(super) fn spoil(&mut self, policy: Sessions) {
+        match policy {
+            Sessions::LoseUnacknowledged => self.window.clear(),
+            Sessions::LoseQueued => self.pending.clear(),
+            Sessions::ResendWithNewIdentifiers => self.window.rename_all(),
+            Sessions::ForgetReceived => self.received.clear(),
+            Sessions::Keep
+            | Sessions::ResumeClean
+            | Sessions::ResumeCleanSilently
+            | Sessions::Forget
+            | Sessions::LiePresent
+            | Sessions::LieAbsent
+            | Sessions::ResendWithoutDup => {}
+        }
     }
 }

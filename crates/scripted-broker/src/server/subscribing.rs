@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use ungraceful_mqtt::{
-    PacketIdentifier, ProtocolVersion, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription, UnsubAck,
-    Unsubscribe,
+    PacketIdentifier, ProtocolVersion, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription,
+    UnsubAck, Unsubscribe,
 };
 
 use super::session::{Session, Subscribed};
@@ -18,7 +18,9 @@ impl Server {
         let Some(identifier) = PacketIdentifier::new(subscribe.packet_identifier) else { return };
         let version = self.version(id);
         let has_identifier = subscribe.properties.subscription_identifier().is_some();
-        let Some(session) = self.session_of(id) else { return };
+        let maximum_qos = self.maximum_qos(version);
+        let Some(connection) = self.connections.get(&id) else { return };
+        let Some(session) = self.sessions.get_mut(&connection.client_id) else { return };
         let mut codes = Vec::new();
         let mut retained_wanted = Vec::new();
         for subscription in subscribe.filters.iter() {
@@ -29,12 +31,14 @@ impl Server {
             } else if is_shared {
                 ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED.0
             } else {
-                let is_new = replace(session, &subscription);
+                let qos = subscription.options.maximum_qos().min(maximum_qos);
+                let is_new = replace(session, &subscription, qos);
+                self.subscribers.add(subscription.topic_filter, &connection.client_id);
                 let handling = subscription.options.handling().unwrap_or_default();
                 if handling == RetainHandling::Send || handling == RetainHandling::SendIfNew && is_new {
-                    retained_wanted.push(subscription);
+                    retained_wanted.push((subscription, qos));
                 }
-                subscription.options.maximum_qos().level()
+                qos.level()
             });
         }
         let mut bytes = Vec::new();
@@ -42,12 +46,12 @@ impl Server {
             .encode(version, &mut bytes)
             .expect("one code of a SUBACK for each Topic Filter, of which there are some");
         self.send(id, bytes);
-        for subscription in retained_wanted {
-            self.deliver_retained(id, &subscription);
+        for (subscription, qos) in retained_wanted {
+            self.deliver_retained(id, &subscription, qos);
         }
     }
 
-    fn deliver_retained(&mut self, id: ConnectionId, subscription: &Subscription<'_>) {
+    fn deliver_retained(&mut self, id: ConnectionId, subscription: &Subscription<'_>, qos: QoS) {
         let Some(client_id) = self.connections.get(&id).map(|connection| connection.client_id.clone()) else {
             return;
         };
@@ -55,7 +59,7 @@ impl Server {
             .filter(|message| topic_filter::matches(subscription.topic_filter, &message.topic))
             .map(|message| Delivery {
                 message: Rc::clone(message),
-                qos: message.qos.min(subscription.options.maximum_qos()),
+                qos: message.qos.min(qos),
                 // MQTT 5.0 [MQTT-3.3.1-8].
                 retain: true,
             })
@@ -92,13 +96,14 @@ impl Server {
 }
 
 /// Adds a subscription in place of the one with the same Topic Filter; tells whether there was none.
-fn replace(session: &mut Session, subscription: &Subscription<'_>) -> bool {
+fn replace(session: &mut Session, subscription: &Subscription<'_>, qos: QoS) -> bool {
     let before = session.subscriptions.len();
     session.subscriptions.retain(|subscribed| subscribed.topic_filter != subscription.topic_filter);
     let is_new = session.subscriptions.len() == before;
     session.subscriptions.push(Subscribed {
         topic_filter: subscription.topic_filter.to_owned(),
         options: subscription.options,
+        qos,
     });
     is_new
 }

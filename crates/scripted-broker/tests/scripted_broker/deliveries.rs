@@ -100,6 +100,45 @@ fn a_duplicate_at_qos_1_is_a_message_of_its_own() {
 }
 
 #[test]
+fn lose_qos1_every_second_counts_qos_1_alone() {
+    for version in ProtocolVersion::ALL {
+        let mut pair = Pair::new("lose-qos1-every-2", version);
+        pair.subscriber.subscribe("t", QoS::AtLeastOnce);
+        for payload in ["1", "2", "3", "4"] {
+            pair.publisher.publish("t", "0", QoS::AtMostOnce);
+            pair.publisher.publish("t", payload, QoS::AtLeastOnce);
+            pair.publisher.expect(&[0x40, 2, 0, 7]);
+        }
+        pair.expect(&[0, 1, 0, 0, 3, 0]);
+        pair.subscriber.expect_service();
+    }
+}
+
+#[test]
+fn duplicate_qos2_every_second_sends_a_message_of_its_own() {
+    for version in ProtocolVersion::ALL {
+        let mut pair = Pair::new("duplicate-qos2-every-2", version);
+        pair.subscriber.subscribe("t", QoS::ExactlyOnce);
+        for payload in ["1", "2"] {
+            pair.publisher.publish("t", "0", QoS::AtLeastOnce);
+            pair.publisher.expect(&[0x40, 2, 0, 7]);
+            pair.publisher.publish("t", payload, QoS::ExactlyOnce);
+            pair.publisher.expect(&[0x50, 2, 0, 7]);
+            pair.publisher.send(&[0x62, 2, 0, 7]);
+            pair.publisher.expect(&[0x70, 2, 0, 7]);
+        }
+        let came: Vec<_> = (0..5).map(|_| pair.subscriber.next_packet()).collect();
+        let seen: Vec<_> = came
+            .iter()
+            .map(|bytes| (bytes[0], bytes[6], bytes.last().copied().unwrap_or_default()))
+            .collect();
+        let expected = [(0x32, 1, b'0'), (0x34, 2, b'1'), (0x32, 3, b'0'), (0x34, 4, b'2'), (0x34, 5, b'2')];
+        assert_eq!(seen, expected);
+        pair.subscriber.expect_service();
+    }
+}
+
+#[test]
 fn swap_every_third_brings_it_after_its_follower() {
     for version in ProtocolVersion::ALL {
         let mut pair = Pair::new("swap-every-3", version);

@@ -116,6 +116,24 @@ fn unsubscribe_ends_a_subscription() {
 }
 
 #[test]
+fn subscriptions_outlast_messages_that_they_do_not_match() {
+    for version in ProtocolVersion::ALL {
+        let broker = conforming();
+        let mut client = RawClient::connected(&broker, version, "client");
+        client.subscribe("a/+", QoS::AtMostOnce);
+        client.subscribe("b", QoS::AtMostOnce);
+        for topic in ["c", "a", "b/b", "c"] {
+            client.publish(topic, "x", QoS::AtMostOnce);
+        }
+        client.expect_service();
+        for topic in ["a/b", "b"] {
+            client.publish(topic, "x", QoS::AtMostOnce);
+            assert_eq!(client.next_payload(), "x");
+        }
+    }
+}
+
+#[test]
 fn subscriptions_it_does_not_support_are_refused_by_name() {
     let broker = conforming();
     let mut client = RawClient::connected(&broker, V5, "client");

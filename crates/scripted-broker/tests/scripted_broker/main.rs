@@ -2,11 +2,18 @@
 
 mod deliveries;
 mod exchanges;
+mod flow;
 mod greeting;
 mod lifecycle;
+mod limits;
+mod load;
 mod names;
+mod offline_queue;
 mod program;
 mod raw_client;
+mod resumption;
 mod second_connect;
 mod sessions;
+mod subscriber_flow;
+mod take_over;
 mod wills;

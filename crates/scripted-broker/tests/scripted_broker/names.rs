@@ -1,10 +1,14 @@
 //! Every listed name is one, and every policy writes itself as it is read.
 
 use std::fmt::{Debug, Display};
+use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
-use ungraceful_scripted_broker::{Deliveries, Greeting, SecondConnect, UnknownName, Wills};
+use ungraceful_scripted_broker::{
+    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader, SubscriberFlow,
+    TakeOver, UnknownName, Wills,
+};
 
 fn all_can_be_read<P>(names: impl Iterator<Item = (&'static str, &'static str)>)
 where
@@ -21,23 +25,43 @@ where
     }
 }
 
+fn starts_with_default<P>(mut names: impl Iterator<Item = (&'static str, &'static str)>)
+where
+    P: FromStr<Err = UnknownName> + PartialEq + Debug + Default,
+{
+    let (name, meaning) = names.next().expect("a policy has names");
+    assert_eq!(name.parse(), Ok(P::default()));
+    assert!(meaning.ends_with("conforms"), "{meaning}");
+}
+
 #[test]
 fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<SecondConnect>(SecondConnect::names());
     all_can_be_read::<Wills>(Wills::names());
     all_can_be_read::<Greeting>(Greeting::names());
     all_can_be_read::<Deliveries>(Deliveries::names());
+    all_can_be_read::<TakeOver>(TakeOver::names());
+    all_can_be_read::<Sessions>(Sessions::names());
+    all_can_be_read::<Flow>(Flow::names());
+    all_can_be_read::<Pubacks>(Pubacks::names());
+    all_can_be_read::<SubscriberFlow>(SubscriberFlow::names());
+    all_can_be_read::<OfflineQueue>(OfflineQueue::names());
+    all_can_be_read::<SlowReader>(SlowReader::names());
 }
 
 #[test]
 fn the_first_name_of_each_policy_is_the_conforming_default() {
-    assert_eq!(
-        SecondConnect::names().next().map(|(name, _)| name.parse()),
-        Some(Ok(SecondConnect::default()))
-    );
-    assert_eq!(Wills::names().next().map(|(name, _)| name.parse()), Some(Ok(Wills::default())));
-    assert_eq!(Greeting::names().next().map(|(name, _)| name.parse()), Some(Ok(Greeting::default())));
-    assert_eq!(Deliveries::names().next().map(|(name, _)| name.parse()), Some(Ok(Deliveries::default())));
+    starts_with_default::<SecondConnect>(SecondConnect::names());
+    starts_with_default::<Wills>(Wills::names());
+    starts_with_default::<Greeting>(Greeting::names());
+    starts_with_default::<Deliveries>(Deliveries::names());
+    starts_with_default::<TakeOver>(TakeOver::names());
+    starts_with_default::<Sessions>(Sessions::names());
+    starts_with_default::<Flow>(Flow::names());
+    starts_with_default::<Pubacks>(Pubacks::names());
+    starts_with_default::<SubscriberFlow>(SubscriberFlow::names());
+    starts_with_default::<OfflineQueue>(OfflineQueue::names());
+    starts_with_default::<SlowReader>(SlowReader::names());
 }
 
 #[test]
@@ -48,6 +72,13 @@ fn names_carry_their_values() {
     assert_eq!("refuse-0x87".parse(), Ok(Greeting::refuse(ReasonCode::NOT_AUTHORIZED)));
     let both = Greeting::RefuseWith(ReasonCode(0x87), ConnectReturnCode(3));
     assert_eq!("refuse-0x87-0x03".parse(), Ok(both));
+    assert_eq!("disconnect-0x8c".parse(), Ok(TakeOver::DisconnectCode(0x8C)));
+    assert_eq!("close-after-2s".parse(), Ok(TakeOver::CloseAfter(two_seconds)));
+    assert_eq!("newcomer-waits-2s".parse(), Ok(TakeOver::NewcomerWaits(two_seconds)));
+    assert_eq!("refuse-0x97".parse(), Ok(Flow::Refuse(0x97)));
+    assert_eq!("late-puback-2s".parse(), Ok(Pubacks::Late(two_seconds)));
+    assert_eq!("exceed-by-3".parse(), Ok(SubscriberFlow::ExceedBy(NonZeroU32::MIN.saturating_add(2))));
+    assert_eq!("cut-after-2s".parse(), Ok(SlowReader::CutAfter(two_seconds)));
 }
 
 #[test]
@@ -58,6 +89,12 @@ fn what_is_no_name_is_refused_with_a_hint() {
     for wrong in ["lose-every-0", "lose-every-", "delay-5", "delay-5ms-while-attacked-", "swap-every-N"] {
         assert!(wrong.parse::<Deliveries>().is_err(), "{wrong:?}");
     }
+    for wrong in ["disconnect-", "newcomer-waits-5", "close-after-"] {
+        assert!(wrong.parse::<TakeOver>().is_err(), "{wrong:?}");
+    }
+    assert!("refuse-97".parse::<Flow>().is_err());
+    assert!("exceed-by-0".parse::<SubscriberFlow>().is_err());
+    assert!("drop-oldest-over-".parse::<OfflineQueue>().is_err());
     assert!("refuse-0x87-".parse::<Greeting>().is_err());
     let error = "sometimes".parse::<Wills>().expect_err("no such policy");
     assert_eq!(error.to_string(), "no wills policy is named `sometimes`: see `scripted-broker --list`");

@@ -46,6 +46,25 @@ fn list_names_everything() {
     assert!(text.contains("--wills never: "));
     assert!(text.contains("--greeting http: "));
     assert!(text.contains("--deliveries lose-every-N: "));
+    for flag in
+        ["take-over", "sessions", "flow", "pubacks", "subscriber-flow", "offline-queue", "slow-reader"]
+    {
+        assert!(text.contains(&format!("--{flag} ")), "{flag}");
+    }
+}
+
+#[test]
+fn every_policy_has_a_flag() {
+    let mut child = program()
+        .args(["--take-over", "keep-both", "--sessions", "forget", "--wills", "ignore-delay"])
+        .args(["--flow", "refuse-0x97", "--pubacks", "late-puback-1s", "--subscriber-flow", "exceed-by-2"])
+        .args(["--offline-queue", "refuse-over-3", "--slow-reader", "cut-after-5s"])
+        .args(["--deliveries", "duplicate-qos2-every-3", "--server-keep-alive", "9", "--maximum-qos", "1"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    assert!(child.wait().expect("it ends").success());
 }
 
 #[test]

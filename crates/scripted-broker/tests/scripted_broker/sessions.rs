@@ -13,13 +13,13 @@ fn conforming() -> ScriptedBroker {
 const AN_HOUR: &[Property<'static>] = &[Property::SessionExpiryInterval(3600)];
 
 /// A CONNECT whose session outlives the connection.
-fn lasting(version: ProtocolVersion, clean_start: bool) -> Connect<'static> {
+pub(crate) fn lasting(version: ProtocolVersion, clean_start: bool) -> Connect<'static> {
     let properties = if version == V5 { AN_HOUR.into() } else { Properties::NONE };
     Connect { clean_start, properties, ..Connect::new("client") }
 }
 
 /// In MQTT 3.1.1 the only session that lasts is one without Clean Session.
-fn first_of_lasting(version: ProtocolVersion) -> Connect<'static> {
+pub(crate) fn first_of_lasting(version: ProtocolVersion) -> Connect<'static> {
     lasting(version, version == V5)
 }
 
@@ -110,6 +110,20 @@ fn a_session_expires_after_its_interval() {
     let mut clock = RawClient::connected_with(&broker, V5, &second, 0);
     clock.expect(&[0xE0, 2, 0x8D, 0]);
     RawClient::connected_with(&broker, V5, &connect, 0).expect_service();
+}
+
+#[test]
+fn the_expiry_of_a_session_is_nothing_to_the_next_one_of_its_client() {
+    let broker = conforming();
+    for expiry_s in [1, 3600] {
+        let properties = [Property::SessionExpiryInterval(expiry_s)];
+        let connect = Connect { properties: properties.as_slice().into(), ..lasting(V5, true) };
+        let mut client = RawClient::connected_with(&broker, V5, &connect, 0);
+        client.send(&[0xE0, 0]);
+        client.expect_fin();
+    }
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    RawClient::connected_with(&broker, V5, &lasting(V5, false), 1).expect_service();
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Wills: when they are published, and each policy.
 
+use std::time::Duration;
+
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::{Connect, Packet, Property, ProtocolVersion, QoS, Will};
-use ungraceful_scripted_broker::{Event, Script, ScriptedBroker, SecondConnect, Wills};
+use ungraceful_scripted_broker::{Event, Script, ScriptedBroker, SecondConnect, TakeOver, Wills};
 
-use crate::raw_client::{PATIENCE, RawClient, encoded};
+use crate::raw_client::{PATIENCE, RawClient, connack, encoded, time_of};
 
 struct Scene {
     broker: ScriptedBroker,
@@ -14,7 +16,10 @@ struct Scene {
 
 impl Scene {
     fn new(wills: Wills, version: ProtocolVersion) -> Self {
-        let script = Script { wills, second_connect: SecondConnect::Fin, ..Script::default() };
+        Self::with(Script { wills, second_connect: SecondConnect::Fin, ..Script::default() }, version)
+    }
+
+    fn with(script: Script, version: ProtocolVersion) -> Self {
         let broker = ScriptedBroker::start(script);
         let witness = RawClient::subscribed(&broker, version, "#", QoS::AtMostOnce);
         Self { broker, witness, version }
@@ -148,6 +153,172 @@ fn even_after_disconnect_publishes_a_void_will() {
         client.expect_fin();
         scene.expect_wills(&["first"]);
     }
+}
+
+/// A CONNECT of MQTT 5.0 with a Will that is delayed by so many seconds, and a Session Expiry Interval.
+fn delayed(delay_s: u32, expiry_s: u32, clean_start: bool) -> Vec<u8> {
+    let will_properties = [Property::WillDelayInterval(delay_s)];
+    let will = Will { properties: will_properties.as_slice().into(), ..Will::new("will", b"delayed") };
+    let properties = [Property::SessionExpiryInterval(expiry_s)];
+    let connect = Connect {
+        clean_start,
+        properties: properties.as_slice().into(),
+        will: Some(will),
+        ..Connect::new("client")
+    };
+    encoded(V5, &Packet::Connect(connect))
+}
+
+impl Scene {
+    fn delayed(&self, delay_s: u32, expiry_s: u32) -> RawClient {
+        self.connected(&delayed(delay_s, expiry_s, true), 0)
+    }
+
+    fn connected(&self, connect: &[u8], session_present: u8) -> RawClient {
+        let mut client = RawClient::open(&self.broker, V5);
+        client.send(connect);
+        client.expect(&connack(V5, session_present));
+        client
+    }
+
+    /// Takes the Client's session up without a Will of its own.
+    fn newcomer(&self, clean_start: bool, session_present: u8) -> RawClient {
+        let connect = Connect { clean_start, ..Connect::new("client") };
+        self.connected(&encoded(V5, &Packet::Connect(connect)), session_present)
+    }
+}
+
+#[test]
+fn mqtt5_3_1_2_8_a_will_waits_for_its_delay() {
+    let mut scene = Scene::new(Wills::Publish, V5);
+    let client = scene.delayed(2, 3600);
+    let took = time_of(|| {
+        drop(client);
+        scene.wait_for_end();
+        scene.expect_wills(&[]);
+        assert_eq!(scene.witness.next_payload(), "delayed");
+    });
+    assert!(took >= Duration::from_secs(2), "{took:?}");
+    // It is published once, and is nothing to the next connection.
+    let _newcomer = scene.newcomer(true, 0);
+    scene.expect_wills(&[]);
+}
+
+#[test]
+fn mqtt5_3_1_2_8_a_will_does_not_wait_longer_than_its_session() {
+    let mut scene = Scene::new(Wills::Publish, V5);
+    let client = scene.delayed(3600, 1);
+    let took = time_of(|| {
+        drop(client);
+        assert_eq!(scene.witness.next_payload(), "delayed");
+    });
+    assert!(took >= Duration::from_secs(1), "{took:?}");
+    drop(scene.delayed(3600, 0));
+    assert_eq!(scene.witness.next_payload(), "delayed");
+}
+
+#[test]
+fn mqtt5_3_1_3_9_a_will_is_not_published_when_the_session_is_resumed_in_time() {
+    let mut scene = Scene::new(Wills::Publish, V5);
+    drop(scene.delayed(2, 3600));
+    scene.wait_for_end();
+    let mut newcomer = scene.newcomer(false, 1);
+    newcomer.expect_service();
+    std::thread::sleep(Duration::from_millis(2_200));
+    scene.expect_wills(&[]);
+}
+
+#[test]
+fn a_will_that_waits_is_published_when_clean_start_ends_the_session() {
+    let mut scene = Scene::new(Wills::Publish, V5);
+    drop(scene.delayed(3600, 3600));
+    scene.wait_for_end();
+    scene.expect_wills(&[]);
+    let _newcomer = scene.newcomer(true, 0);
+    scene.expect_wills(&["delayed"]);
+}
+
+#[test]
+fn a_delayed_will_is_published_on_a_take_over_that_ends_the_session() {
+    for (expiry_s, clean_start) in [(3600, true), (0, false), (0, true)] {
+        let mut scene = Scene::new(Wills::Publish, V5);
+        let _old = scene.delayed(3600, expiry_s);
+        let _newcomer = scene.newcomer(clean_start, 0);
+        scene.expect_wills(&["delayed"]);
+    }
+}
+
+#[test]
+fn mqtt5_3_1_3_9_a_delayed_will_is_not_published_on_a_take_over_that_resumes_the_session() {
+    let mut scene = Scene::new(Wills::Publish, V5);
+    let mut old = scene.delayed(2, 3600);
+    let _newcomer = scene.newcomer(false, 1);
+    old.expect(&[0xE0, 2, 0x8E, 0]);
+    old.expect_fin();
+    std::thread::sleep(Duration::from_millis(2_200));
+    scene.expect_wills(&[]);
+    let mut scene = Scene::new(Wills::Publish, V5);
+    let _old = scene.delayed(0, 3600);
+    let _newcomer = scene.newcomer(false, 1);
+    scene.expect_wills(&["delayed"]);
+}
+
+#[test]
+fn a_delayed_will_of_a_connection_that_is_not_closed_at_once_follows_the_same_rules() {
+    for take_over in [TakeOver::CloseAfter(Duration::from_secs(1)), TakeOver::Silence] {
+        for (clean_start, session_present, wills) in [(true, 0, &["delayed"][..]), (false, 1, &[])] {
+            let mut scene = Scene::with(Script { take_over, ..Script::default() }, V5);
+            let mut old = scene.delayed(3600, 3600);
+            let _newcomer = scene.newcomer(clean_start, session_present);
+            scene.expect_wills(&[]);
+            if take_over == TakeOver::Silence {
+                old.expect_silence();
+            } else {
+                old.expect(&[0xE0, 2, 0x8E, 0]);
+                old.expect_fin();
+            }
+            scene.wait_for_end();
+            scene.expect_wills(wills);
+        }
+    }
+}
+
+#[test]
+fn ignore_delay_publishes_at_once() {
+    let mut scene = Scene::new(Wills::IgnoreDelay, V5);
+    drop(scene.delayed(3600, 3600));
+    scene.wait_for_end();
+    scene.expect_wills(&["delayed"]);
+    let mut scene = Scene::new(Wills::IgnoreDelay, V5);
+    let _old = scene.delayed(3600, 3600);
+    let _newcomer = scene.newcomer(false, 1);
+    scene.expect_wills(&["delayed"]);
+}
+
+#[test]
+fn never_on_take_over_publishes_none_of_who_is_taken_over() {
+    for version in ProtocolVersion::ALL {
+        let mut scene = Scene::new(Wills::NeverOnTakeOver, version);
+        let _old = scene.client();
+        let new = scene.client();
+        scene.expect_wills(&[]);
+        drop(new);
+        assert_eq!(scene.witness.next_payload(), "first");
+    }
+}
+
+#[test]
+fn always_on_take_over_publishes_what_must_not_be() {
+    let mut scene = Scene::new(Wills::AlwaysOnTakeOver, V5);
+    let _old = scene.delayed(3600, 3600);
+    let _newcomer = scene.newcomer(false, 1);
+    scene.expect_wills(&["delayed"]);
+    // Without a take-over the delay counts.
+    let mut scene = Scene::new(Wills::AlwaysOnTakeOver, V5);
+    drop(scene.delayed(3600, 3600));
+    scene.wait_for_end();
+    let _newcomer = scene.newcomer(false, 1);
+    scene.expect_wills(&[]);
 }
 
 #[test]

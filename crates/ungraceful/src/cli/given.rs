@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_rig::backoff::Backoff;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::plan::Arrival;
 
@@ -121,6 +122,33 @@ impl Readable for Arrival {
     }
 }
 
+impl Readable for Backoff {
+    fn read(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "give none, fixed:100ms, exponential:100ms..10s or full-jitter:100ms..10s, with times of your own";
+        let wrong = |why: &str| format!("{text:?} is no back-off: {why}; {EXPECTED}");
+        let time = |text: &str| Time::read(text).map(|time| time.0).map_err(|why| wrong(&why));
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        let Some((name, times)) = text.split_once(':') else { return Err(wrong("it names no time")) };
+        if name == "fixed" {
+            return Ok(Self::Fixed(time(times)?));
+        }
+        let Some((from, to)) = times.split_once("..") else {
+            return Err(wrong("it names no range of times"));
+        };
+        let (from, to) = (time(from)?, time(to)?);
+        if from.is_zero() || to < from {
+            return Err(wrong("the first time must be above 0 and not above the second"));
+        }
+        match name {
+            "exponential" => Ok(Self::Exponential { from, to }),
+            "full-jitter" => Ok(Self::FullJitter { from, to }),
+            _ => Err(wrong("there is none of this name")),
+        }
+    }
+}
+
 /// Anything that the standard library reads and that needs no bound of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address(pub std::net::IpAddr);
@@ -137,6 +165,8 @@ impl Readable for Address {
 mod tests {
     use std::time::Duration;
 
+    use ungraceful_rig::backoff::Backoff;
+
     use super::{PerSecond, Readable, Time, Whole};
 
     #[test]
@@ -146,6 +176,26 @@ mod tests {
         assert_eq!(Time::read("0"), Ok(Time(Duration::ZERO)));
         for wrong in ["5", "", "-1s", "soon", "1 parsec"] {
             assert!(Time::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn back_offs_have_a_name_and_their_times() {
+        let (from, to) = (Duration::from_millis(100), Duration::from_secs(10));
+        assert_eq!(Backoff::read("none"), Ok(Backoff::None));
+        assert_eq!(Backoff::read("fixed:100ms"), Ok(Backoff::Fixed(from)));
+        assert_eq!(Backoff::read("exponential:100ms..10s"), Ok(Backoff::Exponential { from, to }));
+        assert_eq!(Backoff::read("full-jitter:100ms..10s"), Ok(Backoff::FullJitter { from, to }));
+        for wrong in [
+            "",
+            "fixed",
+            "fixed:5",
+            "exponential:100ms",
+            "exponential:0..1s",
+            "linear:1s..2s",
+            "full-jitter:2s..1s",
+        ] {
+            assert!(Backoff::read(wrong).unwrap_err().contains("give none, fixed"), "{wrong}");
         }
     }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::target::{BrokerChoice, Credentials, Secret, TargetSettings};
+use ungraceful_rig::watch::{LOG_LINES_MAX_DEFAULT, WatchSettings};
 use url::Url;
 
 use super::given::{Address, Given, Time, Whole};
@@ -52,9 +53,23 @@ pub struct TargetArgs {
     /// Aim at a broker that is neither on loopback nor in a private network: repeat its host exactly, if it is yours
     #[arg(long, value_name = "HOST", env = "UNGRACEFUL_I_OWN_THIS_BROKER")]
     pub i_own_this_broker: Option<String>,
-    /// Process id of the broker, to put its CPU time and memory on the timeline
+    /// Process id of the broker, to tell what the run costs it: CPU time, memory and open file descriptors of this
+    /// process, not of its children
     #[arg(long, value_name = "PID", env = "UNGRACEFUL_BROKER_PID", allow_hyphen_values = true)]
     pub broker_pid: Option<Given<Whole<1, 4_194_304>>>,
+    /// Log file of the broker: what it appends during the run is kept, with the attempts that each line names
+    #[arg(long, value_name = "FILE", env = "UNGRACEFUL_BROKER_LOG")]
+    pub broker_log: Option<PathBuf>,
+    /// Lines of the broker's log to keep at the most, half of them for those that name an attempt; what is left out is
+    /// counted
+    #[arg(
+        long,
+        value_name = "N",
+        env = "UNGRACEFUL_BROKER_LOG_MAX",
+        default_value = "10000",
+        allow_hyphen_values = true
+    )]
+    pub broker_log_max: Given<Whole<0, 1_000_000_000>>,
 }
 
 /// What a URL says.
@@ -101,6 +116,19 @@ impl TargetArgs {
             connect_timeout,
             owned_host: self.i_own_this_broker.clone(),
         }
+    }
+
+    /// What of the broker is watched; what can't be is told as a mistake.
+    pub fn watch(&self, mistakes: &mut Vec<Mistake>) -> WatchSettings {
+        let pid = self.broker_pid.as_ref().and_then(|pid| pid.take("--broker-pid", mistakes));
+        let log_lines_max = self.broker_log_max.take("--broker-log-max", mistakes);
+        let settings = WatchSettings {
+            pid: pid.and_then(|pid| u32::try_from(pid.0).ok()),
+            log: self.broker_log.clone(),
+            log_lines_max: log_lines_max.map_or(LOG_LINES_MAX_DEFAULT, |max| max.0),
+        };
+        mistakes.extend(settings.mistakes());
+        settings
     }
 
     fn broker(

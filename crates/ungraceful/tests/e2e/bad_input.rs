@@ -105,6 +105,27 @@ fn two_brokers_a_port_without_a_host_and_urls_we_do_not_speak_are_usage_errors()
 }
 
 #[test]
+fn a_process_or_a_log_that_cannot_be_watched_is_told_before_the_first_packet() {
+    let broker = ScriptedBroker::start(Script::default());
+    let mut gone = std::process::Command::new("true").spawn().unwrap();
+    let pid = gone.id().to_string();
+    gone.wait().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let watch = |log: &str| {
+        double_connect_at(
+            broker.address(),
+            &["--broker-pid", &pid, "--broker-log", log, "--broker-log-max", "-1"],
+        )
+    };
+    let flags = ["--broker-pid: there is no process", "--broker-log-max", "leave the flag out"];
+    assert_refused(&watch("/no/such/file.log"), 2, &flags);
+    assert_refused(&watch("/no/such/file.log"), 2, &["--broker-log: cannot follow /no/such/file.log"]);
+    assert_refused(&watch(folder), 2, &["--broker-log: cannot follow", "it is no regular file"]);
+    assert_eq!(broker.log().connections(), 0);
+}
+
+#[test]
 fn more_clients_than_descriptors_are_refused_with_the_cure() {
     let call = double_connect(&["--count", "1000000"]);
     assert_refused(&call, 2, &["file descriptors", "lower --count"]);

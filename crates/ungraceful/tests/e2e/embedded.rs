@@ -42,6 +42,10 @@ fn the_record_has_all_its_files_and_they_agree_with_each_other() {
     assert_eq!(sum("offered", &measured), ledger(|counts| counts.offered));
     assert_eq!(sum("sent", &measured), ledger(|counts| counts.sent));
     assert_eq!(sum("delivered", &measured), ledger(|counts| counts.delivered));
+    // The process of a broker of ours is known; it has no log.
+    assert!(call.timeline("broker_descriptors").iter().any(|cell| cell.parse::<u64>().is_ok_and(|n| n > 3)));
+    assert!(record.broker_resources.unwrap().rss_bytes.change.is_some());
+    assert!(record.broker_log.is_none() && !call.folder.join("broker-log.ndjson").exists());
     let histograms = std::fs::read_to_string(call.folder.join("metrics.hlog")).unwrap();
     assert!(
         histograms.contains("Tag=reaction_time.fault")

@@ -10,6 +10,7 @@
 mod bad_days;
 mod bad_input;
 mod embedded;
+mod flood;
 mod plan;
 mod real_brokers;
 mod reference;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::BrokerLogLine;
 use ungraceful_rig::verdict::Conclusion::{Holds, Violated};
 
 use crate::support::{Call, double_connect, double_connect_at};
@@ -17,13 +18,15 @@ fn script() -> PathBuf {
 /// A real broker that this test started, and that goes with it.
 struct RealBroker {
     folder: String,
+    pid: String,
+    log: String,
     address: SocketAddr,
     address_v5: SocketAddr,
 }
 
 impl RealBroker {
     /// Starts the broker with this name; absent where it is not installed.
-    fn start(name: &str) -> Option<Self> {
+    pub(crate) fn start(name: &str) -> Option<Self> {
         let list = Command::new(script()).arg("list").output().unwrap();
         if !String::from_utf8_lossy(&list.stdout).lines().any(|line| line == name) {
             println!("skipped: {name} is not installed; scripts/install-brokers {name} would");
@@ -39,6 +42,8 @@ impl RealBroker {
         let port = value("port").unwrap();
         Some(Self {
             folder: value("dir").unwrap(),
+            pid: value("pid").unwrap(),
+            log: value("log").unwrap(),
             address: address(port.clone()),
             address_v5: address(value("port_v5").unwrap_or(port)),
         })
@@ -99,7 +104,63 @@ fn mosquitto_closes_without_a_word_on_both_versions() {
 fn an_installed_mosquitto_can_be_started_by_the_tool_itself() {
     let call = double_connect(&["--spawn", "mosquitto", "--attempts", "2", "--variant", "identical"]);
     assert_eq!(call.exit(), 0, "{}", call.said());
-    assert_eq!(call.record().broker.name.as_deref(), Some("mosquitto"));
+    let record = call.record();
+    assert_eq!(record.broker.name.as_deref(), Some("mosquitto"));
+    // What it counts itself, as Mosquitto names it; the bystanders alone are six clients.
+    assert!(record.broker.sys["$SYS/broker/clients/connected"].after >= Some(6), "{:?}", record.broker.sys);
+    // Its log and its process need no flag.
+    let log = record.broker_log.unwrap();
+    assert_eq!(log.attempts_named, 4, "{log:?}");
+    assert!(record.broker_resources.unwrap().descriptors.before_fault > Some(3));
+}
+
+#[test]
+fn what_the_broker_says_of_a_second_connect_is_kept_beside_the_attempt_that_caused_it() {
+    let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
+    let watch = ["--broker-pid", &broker.pid, "--broker-log", &broker.log];
+    // Eight seconds: enough samples of the process for a slope.
+    let load = ["--attempts", "32", "--connrate", "8", "--variant", "identical"];
+    let call = double_connect_at(broker.address, &[watch.as_slice(), &load].concat());
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let lines = call.broker_log();
+    let attempts = call.attempts();
+    assert_eq!(attempts.len(), 64);
+    for attempt in &attempts {
+        let is_told = |line: &&BrokerLogLine| {
+            line.attempts == [attempt.attempt] && line.line.contains("disconnected due to protocol error")
+        };
+        let told: Vec<_> = lines.iter().filter(is_told).collect();
+        assert_eq!(told.len(), 1, "{attempt:?}\n{}", call.said());
+        assert!(told[0].at_us >= attempt.started_us && told[0].line.contains(&attempt.client_id), "{told:?}");
+    }
+    assert!(lines.is_sorted_by_key(|line| line.at_us));
+
+    let record = call.record();
+    let log = record.broker_log.unwrap();
+    // It logs every message of the bystanders, too; they do not crowd out what the attempts caused.
+    assert_eq!((log.lines_kept, log.bytes_unread), (lines.len() as u64, 0));
+    assert_eq!(log.attempts_named, 64);
+    let phrase = log.phrases.iter().find(|phrase| phrase.phrase.contains("due to protocol error")).unwrap();
+    assert_eq!(
+        (phrase.phrase.as_str(), phrase.lines),
+        ("Client <client> disconnected due to protocol error.", 64)
+    );
+    assert!(attempts.iter().any(|attempt| Some(attempt.attempt) == phrase.example_attempt));
+    assert!(call.stdout().contains(&phrase.phrase), "{}", call.stdout());
+
+    let resources = record.broker_resources.unwrap();
+    for quantity in [resources.rss_bytes, resources.descriptors] {
+        let known = [quantity.before_fault, quantity.max, quantity.after_fault, quantity.after_recovery];
+        assert!(known.iter().all(|value| *value > Some(3)), "{quantity:?}");
+        let slope = quantity.per_1000_attempts.unwrap();
+        assert!(slope.samples >= 5 && slope.low <= slope.estimate && slope.estimate <= slope.high);
+    }
+    assert!(resources.cpu_us_baseline_phase.is_some() && resources.cpu_us_fault_phase.is_some());
+    // But for the first second, which has no CPU time before it.
+    for column in ["broker_cpu_us", "broker_rss_bytes", "broker_descriptors"] {
+        let cells = call.timeline(column);
+        assert!(cells.iter().filter(|cell| !cell.is_empty()).count() >= 8, "{column}: {cells:?}");
+    }
 }
 
 #[test]

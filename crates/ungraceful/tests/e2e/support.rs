@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 use ungraceful_rig::attempt::Attempt;
-use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::record::{BrokerLogLine, CaseRecord, Record};
 use ungraceful_rig::verdict::{Conclusion, Verdict};
 
 /// Short phases, and no judgement of our own lateness: test machines are busy.
@@ -32,6 +32,7 @@ pub(crate) fn binary(name: &str) -> Command {
     let path = match name {
         "ungraceful" => env!("CARGO_BIN_EXE_ungraceful"),
         "ungraceful-double-connect" => env!("CARGO_BIN_EXE_ungraceful-double-connect"),
+        "ungraceful-flood" => env!("CARGO_BIN_EXE_ungraceful-flood"),
         other => panic!("{other} is no binary of ours"),
     };
     let mut command = Command::new(path);
@@ -71,6 +72,22 @@ pub(crate) fn at(address: SocketAddr) -> [String; 4] {
     ["--host".to_owned(), address.ip().to_string(), "--port".to_owned(), address.port().to_string()]
 }
 
+/// Calls a mode of `ungraceful-flood` with short phases and `arguments`.
+pub(crate) fn flood(mode: &str, arguments: &[&str]) -> Call {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("record");
+    let mut command = binary("ungraceful-flood");
+    let output = command.arg(mode).args(QUICK).args(arguments).arg("--output").arg(&folder).output().unwrap();
+    Call { output, folder, _parent: parent }
+}
+
+/// Calls a mode of `ungraceful-flood` against `address`.
+pub(crate) fn flood_at(address: SocketAddr, mode: &str, arguments: &[&str]) -> Call {
+    let target = at(address);
+    let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+    flood(mode, &all)
+}
+
 /// Calls `ungraceful-double-connect` against `address`.
 pub(crate) fn double_connect_at(address: SocketAddr, arguments: &[&str]) -> Call {
     let target = at(address);
@@ -105,6 +122,20 @@ impl Call {
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
         let text = std::fs::read_to_string(self.folder.join("attempts.ndjson")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// What was kept of the broker's log.
+    pub(crate) fn broker_log(&self) -> Vec<BrokerLogLine> {
+        let text = std::fs::read_to_string(self.folder.join("broker-log.ndjson")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// A column of the timeline.
+    pub(crate) fn timeline(&self, column: &str) -> Vec<String> {
+        let text = std::fs::read_to_string(self.folder.join("timeline.csv")).unwrap();
+        let mut rows = text.lines().map(|line| line.split(','));
+        let at = rows.next().unwrap().position(|name| name == column).unwrap();
+        rows.map(|mut row| row.nth(at).unwrap().to_owned()).collect()
     }
 
     /// The case of this variant and version.

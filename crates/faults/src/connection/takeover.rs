@@ -1,0 +1,148 @@
+//! Client take-over: a CONNECT with the ClientID of a connection that is still alive.
+//!
+//! Both versions of the standard want the older connection closed (MQTT 5.0 [MQTT-3.1.4-3], MQTT 3.1.1
+//! [MQTT-3.1.4-2]). Devices do it whenever they come back before the broker noticed that they were gone, and two
+//! devices with one ClientID do it to each other for ever. What an operator finds in the log is a client cut because
+//! "another client connected with the same ClientID".
+
+use std::fmt;
+use std::str::FromStr;
+
+use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
+use ungraceful_rig::attempt::Attempt;
+use ungraceful_rig::client::{Client, NotConnected};
+use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::reaction::{Outcome, connack_code_text};
+
+pub mod dead_peer;
+pub mod duel;
+pub mod flap;
+pub mod judged;
+pub mod race;
+
+pub mod storm;
+pub mod storm_checks;
+
+/// Fact: what became of the newcomer's CONNECT, [`ACCEPTED`] or why not.
+pub const NEWCOMER: &str = "newcomer";
+/// The newcomer was accepted.
+pub const ACCEPTED: &str = "accepted";
+/// Fact: how many connections with the ClientID were alive at the end: `0`, `1`, [`TWO`] or [`MORE`], `unknown`.
+pub const ALIVE: &str = "alive";
+/// Two connections with one ClientID.
+pub const TWO: &str = "2";
+/// Several connections with one ClientID.
+pub const MORE: &str = "2 or more";
+/// Measure: CONNECT of the newcomer handed to the kernel, until its CONNACK was complete.
+pub const NEWCOMER_CONNACK: &str = "newcomer_connack_us";
+
+/// The version of the older connection and that of the newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VersionPair {
+    /// The older connection's.
+    pub old: ProtocolVersion,
+    /// The newcomer's.
+    pub new: ProtocolVersion,
+}
+
+impl VersionPair {
+    /// Both of the same version.
+    #[must_use]
+    pub const fn both(version: ProtocolVersion) -> Self {
+        Self { old: version, new: version }
+    }
+}
+
+/// Between the two versions of a pair.
+const TO: &str = "-to-";
+
+impl fmt::Display for VersionPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.old == self.new {
+            write!(f, "{}", self.new)
+        } else {
+            write!(f, "{}{TO}{}", self.old, self.new)
+        }
+    }
+}
+
+impl FromStr for VersionPair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let version = |text: &str| {
+            text.trim().parse::<ProtocolVersion>().map_err(|_unknown| {
+                format!("{text:?} is no version we speak; give 3.1.1, 5, 3.1.1-to-5 or 5-to-3.1.1")
+            })
+        };
+        match text.split_once(TO) {
+            Some((old, new)) => Ok(Self { old: version(old)?, new: version(new)? }),
+            None => Ok(Self::both(version(text)?)),
+        }
+    }
+}
+
+/// The CONNECT of a client whose session is to outlive its connection, or not. `properties` takes those that the
+/// CONNECT then borrows.
+pub(crate) fn session_connect<'a>(
+    stage: &'a Stage,
+    version: ProtocolVersion,
+    client_id: &'a str,
+    clean_start: bool,
+    properties: &'a [Property<'a>],
+) -> Connect<'a> {
+    Connect {
+        clean_start,
+        properties: match version {
+            ProtocolVersion::V5 => Properties::List(properties),
+            ProtocolVersion::V3_1_1 => Properties::NONE,
+        },
+        ..Client::honest_connect(client_id, &stage.credentials)
+    }
+}
+
+/// Why a newcomer was not accepted, in words that are the same for all that met the same.
+pub(crate) fn refusal(refused: &NotConnected) -> String {
+    match refused {
+        NotConnected::Refused { version, code } => format!("CONNACK {}", connack_code_text(*version, *code)),
+        other => other.to_string(),
+    }
+}
+
+/// Nothing can be said about the broker's reaction; whether it is still there can.
+pub(crate) async fn not_acted(
+    stage: &Stage,
+    mut log: AttemptLog<'_>,
+    trouble: &str,
+    version: ProtocolVersion,
+) -> Attempt {
+    log.trouble(trouble);
+    log.connection_over();
+    let outcome = stage.confirm(Outcome::NotActed, None, version).await;
+    log.concluded(outcome);
+    log.end()
+}
+
+pub(crate) fn interrupted(mut log: AttemptLog<'_>) -> Attempt {
+    log.concluded(Outcome::Interrupted);
+    log.end()
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
+
+    use super::VersionPair;
+
+    #[test]
+    fn a_pair_of_versions_is_read_as_it_is_written() {
+        let mixed = VersionPair { old: V3_1_1, new: V5 };
+        for pair in [VersionPair::both(V5), VersionPair::both(V3_1_1), mixed] {
+            assert_eq!(pair.to_string().parse(), Ok(pair));
+        }
+        assert_eq!("5-to-4".parse(), Ok(VersionPair { old: V5, new: V3_1_1 }));
+        for wrong in ["", "6", "5-to-", "5-to-5-to-5"] {
+            assert!(wrong.parse::<VersionPair>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The dead peer: a client comes back while its older connection is still open and nobody reads it any more. Does the
+//! newcomer's CONNACK wait for the corpse?
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use tokio::time::sleep;
+use ungraceful_mqtt::{ProtocolVersion, Publish, QoS};
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::client::Client;
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::observe::{Watch, observe};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::Record;
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_wire::ConnectOptions;
+
+use super::judged::{TakeOver, each_takeover};
+use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, interrupted, not_acted, refusal};
+use crate::peer::Peer;
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "takeover-dead-peer";
+/// Measure: what the broker was given for the older connection and that connection's client did not read.
+pub const UNREAD: &str = "unread_bytes";
+
+/// The receive buffer of an older client that is to have a zero window soon.
+const SMALL_BUFFER_BYTES: u32 = 4_096;
+/// One message towards the client that does not read.
+const MESSAGE_BYTES: usize = 32 * 1_024;
+/// How long the broker is given to run into the zero window.
+const FILL_WITHIN: Duration = Duration::from_millis(500);
+
+/// In which way the older connection is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Corpse {
+    /// It is alive: the control that the others are compared with.
+    Alive,
+    /// It neither reads nor writes; nothing is under way to it.
+    Silent,
+    /// It does not read, and more is under way to it than the kernels' buffers hold: its window is zero.
+    ZeroWindow,
+}
+
+impl Corpse {
+    /// All of them, in the order of the tables.
+    pub const ALL: [Self; 3] = [Self::Alive, Self::Silent, Self::ZeroWindow];
+
+    /// The name used on the command line and in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alive => "alive",
+            Self::Silent => "silent",
+            Self::ZeroWindow => "zero-window",
+        }
+    }
+}
+
+impl fmt::Display for Corpse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Corpse {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|corpse| corpse.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no variant; choose from {names}")
+        })
+    }
+}
+
+/// A take-over of a connection that is dead in one way.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadPeer {
+    /// In which.
+    pub corpse: Corpse,
+    /// The versions.
+    pub versions: VersionPair,
+    /// What is sent towards the older client that does not read, in bytes.
+    pub backlog_bytes: u64,
+}
+
+impl Fault for DeadPeer {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: self.corpse.name().to_owned(),
+            version: self.versions.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.versions.new
+    }
+
+    fn describe(&self) -> String {
+        let then = "then CONNECT with the same ClientID on a new connection";
+        match self.corpse {
+            Corpse::Alive => format!("CONNECT, SUBSCRIBE; {then}"),
+            Corpse::Silent => format!("CONNECT, SUBSCRIBE, and the socket is not read any more; {then}"),
+            Corpse::ZeroWindow => format!(
+                "CONNECT, SUBSCRIBE, the socket is not read any more, and {} bytes are published to it; {then}",
+                self.backlog_bytes
+            ),
+        }
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl DeadPeer {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let client_id = log.client_id().to_owned();
+        let prepared = stage.unless_stopped(self.prepare(stage, &mut log, &client_id)).await;
+        let old = match prepared {
+            Some(Ok(old)) => old,
+            Some(Err(trouble)) => return not_acted(stage, log, &trouble, self.versions.new).await,
+            None => return interrupted(log),
+        };
+        // Nothing reads the older connection from here until the newcomer has its answer.
+        let newcomer = stage.unless_stopped(self.come_back(stage, &client_id, &mut log)).await;
+        let newcomer = match newcomer {
+            Some(Ok(newcomer)) => newcomer,
+            Some(Err(trouble)) => return not_acted(stage, log, &trouble, self.versions.new).await,
+            None => return interrupted(log),
+        };
+        let mut old = old;
+        let provoked_at = newcomer.sent_at;
+        let watch = Watch { provoked_at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
+        let seen = observe(&mut old, &stage.clock, &stage.stop, watch).await;
+        let ended_at_us =
+            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
+        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.versions.new).await;
+        log.concluded(outcome);
+        let mut alive = false;
+        if let Some(mut peer) = newcomer.accepted {
+            alive = peer.is_served(stage.reaction_timeout).await;
+            peer.client.leave().await;
+        }
+        let count = match (outcome, alive) {
+            (Outcome::Closed | Outcome::Reset, false) => "0",
+            (Outcome::Closed | Outcome::Reset, true) | (Outcome::Tolerated, false) => "1",
+            (Outcome::Tolerated, true) => TWO,
+            _ => "unknown",
+        };
+        log.fact(ALIVE, Fact::Word(count.to_owned()));
+        log.end()
+    }
+
+    /// Has the older client connected, and dead.
+    async fn prepare(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        client_id: &str,
+    ) -> Result<Client, String> {
+        let receive_buffer_bytes = (self.corpse == Corpse::ZeroWindow).then_some(SMALL_BUFFER_BYTES);
+        let stage_of_old = Stage {
+            options: ConnectOptions { receive_buffer_bytes, ..stage.options.clone() },
+            ..stage.clone()
+        };
+        let opened = stage_of_old.open(self.versions.old).await;
+        let (client, established) = opened.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
+        let mut peer = Peer::new(client);
+        let within = stage.options.connect_timeout;
+        let connect = Client::honest_connect(client_id, &stage.credentials);
+        let accepted =
+            peer.client.connect(&connect, within).await.map_err(|error| format!("older client: {error}"))?;
+        log.accepted(accepted.connack_at);
+        let topic = format!("{}/takeover/{client_id}", stage.topic_root);
+        peer.subscribe(&topic, QoS::AtMostOnce, within).await?;
+        if self.corpse == Corpse::ZeroWindow {
+            self.fill(stage, log, client_id, &topic).await?;
+        }
+        Ok(peer.client)
+    }
+
+    /// Publishes more to the older client than the buffers between it and the broker hold.
+    async fn fill(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        client_id: &str,
+        topic: &str,
+    ) -> Result<(), String> {
+        let publisher_id = format!("{client_id}p");
+        let connect = Client::honest_connect(&publisher_id, &stage.credentials);
+        let (mut publisher, _) = Peer::connect(stage, self.versions.old, &connect).await?;
+        let message = vec![0; MESSAGE_BYTES];
+        let mut bytes = Vec::new();
+        Publish::new(topic, &message)
+            .encode(self.versions.old, &mut bytes)
+            .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
+        let mut given = 0;
+        while given < self.backlog_bytes {
+            let sent = publisher.client.connection.send(&bytes).await;
+            sent.map_err(|error| format!("the backlog could not be published: {error}"))?;
+            given += bytes.len() as u64;
+        }
+        log.measure(UNREAD, given);
+        // Everything published is with the broker when it has answered what came after it.
+        if !publisher.is_served(stage.reaction_timeout).await {
+            return Err("the broker did not take the backlog in time".to_owned());
+        }
+        sleep(FILL_WITHIN).await;
+        publisher.client.leave().await;
+        Ok(())
+    }
+
+    /// The newcomer connects.
+    async fn come_back(
+        &self,
+        stage: &Stage,
+        client_id: &str,
+        log: &mut AttemptLog<'_>,
+    ) -> Result<CameBack, String> {
+        let opened = stage.open(self.versions.new).await;
+        let (client, _) = opened.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
+        let mut peer = Peer::new(client);
+        let connect = Client::honest_connect(client_id, &stage.credentials);
+        let sent = peer.client.send_connect(&connect).await;
+        let sent = sent.map_err(|error| format!("the newcomer's CONNECT could not be sent: {error}"))?;
+        log.provoked(sent.at);
+        let answered = peer.client.await_connack(sent, stage.reaction_timeout).await;
+        let accepted = match answered {
+            Ok((accepted, _packet)) => {
+                log.fact(NEWCOMER, Fact::Word(ACCEPTED.to_owned()));
+                let connack_time = accepted.connack_at.saturating_duration_since(sent.at);
+                log.measure(NEWCOMER_CONNACK, micros(connack_time));
+                Some(peer)
+            }
+            Err(refused) => {
+                log.fact(NEWCOMER, Fact::Word(refusal(&refused)));
+                None
+            }
+        };
+        Ok(CameBack { accepted, sent_at: sent.at })
+    }
+}
+
+/// What became of the newcomer.
+struct CameBack {
+    accepted: Option<Peer>,
+    sent_at: std::time::Instant,
+}
+
+/// The checks that only this mode has.
+pub const CHECKS: [Check; 1] = [does_not_wait_for_the_dead];
+
+/// No numbered statement bounds the time to CONNACK; a client whose network was lost is locked out for as long.
+fn does_not_wait_for_the_dead(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "does_not_wait_for_the_dead";
+    /// How much longer than with a living peer counts: ten times, and half a second, so that noise does not.
+    const TIMES: u64 = 10;
+    const AND_US: u64 = 500_000;
+    each_takeover(record, |told| {
+        if told.case.case.variant == Corpse::Alive.name() {
+            return None;
+        }
+        let control =
+            record.cases.iter().filter_map(TakeOver::of).find(|other| {
+                other.case.case.variant == Corpse::Alive.name() && other.versions == told.versions
+            });
+        let slowest = |told: &TakeOver<'_>| told.case.measures.get(NEWCOMER_CONNACK)?.max;
+        let Some(dead_us) = slowest(told) else {
+            return Some(told.no_newcomer(CHECK, Force::Prose));
+        };
+        let Some(alive_us) = control.as_ref().and_then(slowest) else {
+            let why = "no take-over of a living connection to compare with; add the variant alive";
+            return Some(Verdict::inconclusive(CHECK, Force::Prose, why));
+        };
+        let evidence = format!(
+            "the slowest CONNACK took {dead_us} µs with a peer that is {}, and {alive_us} µs with one that is alive",
+            told.case.case.variant
+        );
+        Some(if dead_us > alive_us.saturating_mul(TIMES) && dead_us > alive_us + AND_US {
+            Verdict::differs(CHECK, Force::Prose, "the newcomer waits for the dead connection", evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        })
+    })
+}

@@ -1,0 +1,444 @@
+//! The duel: two or more clients with one ClientID, each connecting again when the other has thrown it out. A publisher
+//! of its own tells what is lost on the way.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures_util::future::{LocalBoxFuture, join, join_all};
+use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
+use ungraceful_mqtt::{Property, ProtocolVersion, QoS};
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::backoff::Backoff;
+use ungraceful_rig::client::Client;
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
+use ungraceful_rig::record::Record;
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_wire::EndKind;
+use ungraceful_wire::clock::now;
+
+use super::judged::each_takeover;
+use super::{
+    ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, interrupted, not_acted, refusal,
+    session_connect,
+};
+use crate::outbox::Outbox;
+use crate::peer::{Delivered, Event, Peer, discard_session};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "takeover-duel";
+/// Fact: whether every CONNECT after the first found the session: `always`, `never`, `sometimes`.
+pub const SESSION_PRESENT: &str = "session_present";
+/// Fact: how contenders were thrown out, every way that was seen.
+pub const THROWN_OUT_BY: &str = "thrown_out_by";
+/// Measure: connections that the broker ended during the duel.
+pub const TAKEOVERS: &str = "takeovers";
+/// Measure: the same, for each minute of the duel.
+pub const TAKEOVERS_PER_MINUTE: &str = "takeovers_per_minute";
+/// Measure: the share of the duel in which at least one contender was connected.
+pub const CONNECTED: &str = "connected_permille";
+/// Measure: messages that the broker acknowledged and no contender was sent, for each 1,000 take-overs.
+pub const LOST_PER_1000: &str = "lost_per_1000_takeovers";
+/// Measure: CONNECTs that were not accepted.
+pub const REFUSED: &str = "connects_refused";
+/// Measure: the longest of the contenders' CONNACK times.
+pub const CONNACK_MAX: &str = "newcomer_connack_max_us";
+
+/// How long contenders are looked at after the duel, before those that are alive are counted.
+const SETTLE: Duration = Duration::from_millis(500);
+/// How long the last client waits for messages that are still to come.
+const DRAIN_IDLE: Duration = Duration::from_millis(500);
+
+/// A duel.
+#[derive(Clone, Copy, Debug)]
+pub struct Duel {
+    /// The version that all of them speak.
+    pub version: ProtocolVersion,
+    /// How many clients there are, from 2.
+    pub contenders: u16,
+    /// How long each waits before it connects again.
+    pub backoff: Backoff,
+    /// How long the duel lasts; above 0.
+    pub lasting: Duration,
+    /// Each contender asks for Clean Start 1.
+    pub clean_start: bool,
+    /// Session Expiry Interval in seconds, where they do not.
+    pub session_expiry_interval_s: u32,
+    /// Messages of QoS 1 that are published to the ClientID's topic, per second, from 1.
+    pub messages_per_second: u32,
+}
+
+/// What the contenders and the publisher share.
+struct Arena<'a> {
+    stage: &'a Stage,
+    client_id: &'a str,
+    topic: String,
+    until: Instant,
+    outbox: RefCell<Outbox>,
+    /// From CONNACK to the end, of every connection.
+    connected: RefCell<Vec<(Instant, Instant)>>,
+    connack_us: RefCell<Vec<u64>>,
+    thrown_out: Cell<u64>,
+    thrown_out_by: RefCell<BTreeSet<String>>,
+    first_thrown_out: RefCell<Option<Vec<Reaction>>>,
+    refused: RefCell<BTreeMap<String, u64>>,
+    sessions_present: Cell<u64>,
+    sessions_absent: Cell<u64>,
+    /// The session has its subscription: what is published from then on is owed to it.
+    is_subscribed: Cell<bool>,
+}
+
+impl Fault for Duel {
+    fn case(&self) -> Case {
+        let sessions = if self.clean_start { "clean" } else { "resume" };
+        Case {
+            fault: ID.to_owned(),
+            variant: sessions.to_owned(),
+            version: VersionPair::both(self.version).to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "{} clients with one ClientID, each connecting again when it is thrown out (back-off {:?}), for {:?}, Clean \
+             Start {}; {} messages per second of QoS 1 are published to them",
+            self.contenders,
+            self.backoff,
+            self.lasting,
+            u8::from(self.clean_start),
+            self.messages_per_second
+        )
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl Duel {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let client_id = log.client_id().to_owned();
+        let began = now();
+        let arena = Arena {
+            stage,
+            client_id: &client_id,
+            topic: format!("{}/takeover/{client_id}", stage.topic_root),
+            until: began + self.lasting,
+            outbox: RefCell::default(),
+            connected: RefCell::default(),
+            connack_us: RefCell::default(),
+            thrown_out: Cell::default(),
+            thrown_out_by: RefCell::default(),
+            first_thrown_out: RefCell::default(),
+            refused: RefCell::default(),
+            sessions_present: Cell::default(),
+            sessions_absent: Cell::default(),
+            is_subscribed: Cell::default(),
+        };
+        let fought = stage.unless_stopped(self.fight(&arena)).await;
+        let Some((published, alive)) = fought else {
+            discard_session(stage, self.version, &client_id).await;
+            return interrupted(log);
+        };
+        if arena.connack_us.borrow().is_empty() {
+            let why = arena.refused.borrow().keys().next().cloned();
+            let why = why.unwrap_or_else(|| "no contender could connect".to_owned());
+            return not_acted(stage, log, &why, self.version).await;
+        }
+        if let Err(trouble) = published {
+            log.trouble(trouble);
+        }
+        if stage.unless_stopped(self.drain(&arena)).await.is_none() {
+            discard_session(stage, self.version, &client_id).await;
+            return interrupted(log);
+        }
+        self.tell(&arena, &mut log, began, alive);
+        let outcome = if alive > 1 { Outcome::Tolerated } else { Outcome::Closed };
+        let reactions = arena.first_thrown_out.take().unwrap_or_default();
+        let outcome = match (alive, reactions.is_empty()) {
+            // Nobody was thrown out, and one or none is left: they never met.
+            (0 | 1, true) => Outcome::NoReaction,
+            _ => outcome,
+        };
+        let ended_at_us = reactions.last().map(|reaction| reaction.at_us);
+        log.reacted(reactions, outcome);
+        let outcome = stage.confirm(outcome, ended_at_us, self.version).await;
+        log.concluded(outcome);
+        log.end()
+    }
+
+    /// The duel itself. How the publisher fared, and how many contenders were alive at its end.
+    async fn fight(&self, arena: &Arena<'_>) -> (Result<(), String>, usize) {
+        let contenders = join_all((0..self.contenders).map(|number| self.contend(arena, number)));
+        let (left, published) = join(contenders, self.publish(arena)).await;
+        let mut left: Vec<Peer> = left.into_iter().flatten().collect();
+        // Who was thrown out in the last moment is known to be by now.
+        sleep(SETTLE).await;
+        let mut alive = 0;
+        for peer in &mut left {
+            alive += usize::from(peer.is_served(arena.stage.reaction_timeout).await);
+            take_all(arena, &peer.take_set_aside());
+        }
+        for peer in left {
+            peer.client.leave().await;
+        }
+        (published, alive)
+    }
+
+    /// One contender, until the duel is over. The connection that it has then; absent when it has none.
+    async fn contend(&self, arena: &Arena<'_>, number: u16) -> Option<Peer> {
+        let random = arena.stage.seed.stream(&format!("duel {} {number}", arena.client_id));
+        let mut waits = self.backoff.waits(random);
+        while now() < arena.until {
+            let Some((mut peer, connected_at)) = self.enter(arena).await else {
+                self.pause(arena, waits.next_wait().max(Duration::from_millis(1))).await;
+                continue;
+            };
+            let Some(ended_at) = serve(arena, &mut peer).await else {
+                arena.connected.borrow_mut().push((connected_at, arena.until.max(connected_at)));
+                return Some(peer);
+            };
+            arena.connected.borrow_mut().push((connected_at, ended_at));
+            waits.connection_lasted(ended_at.saturating_duration_since(connected_at));
+            self.pause(arena, waits.next_wait()).await;
+        }
+        None
+    }
+
+    async fn pause(&self, arena: &Arena<'_>, wait: Duration) {
+        sleep_until(TokioInstant::from_std((now() + wait).min(arena.until))).await;
+    }
+
+    /// Connects, and subscribes where there is no session; absent when that failed.
+    async fn enter(&self, arena: &Arena<'_>) -> Option<(Peer, Instant)> {
+        let kept = [Property::SessionExpiryInterval(self.session_expiry_interval_s)];
+        let properties: &[Property<'_>] = if self.clean_start { &[] } else { &kept };
+        let connect =
+            session_connect(arena.stage, self.version, arena.client_id, self.clean_start, properties);
+        let refuse = |why: String| *arena.refused.borrow_mut().entry(why).or_default() += 1;
+        let (mut client, _) = match arena.stage.open(self.version).await {
+            Ok(opened) => opened,
+            Err(error) => {
+                refuse(format!("cannot connect: {error}"));
+                return None;
+            }
+        };
+        let accepted = match client.connect(&connect, arena.stage.options.connect_timeout).await {
+            Ok(accepted) => accepted,
+            Err(refused) => {
+                refuse(refusal(&refused));
+                return None;
+            }
+        };
+        let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
+        if !arena.connack_us.borrow().is_empty() {
+            let count =
+                if accepted.session_present { &arena.sessions_present } else { &arena.sessions_absent };
+            count.set(count.get() + 1);
+        }
+        arena.connack_us.borrow_mut().push(micros(connack_time));
+        let mut peer = Peer::new(client);
+        if !accepted.session_present || !arena.is_subscribed.get() {
+            let within = arena.stage.options.connect_timeout;
+            // A contender that was thrown out before its SUBACK finds that out next, and another one subscribes.
+            let subscribed = peer.subscribe(&arena.topic, QoS::AtLeastOnce, within).await;
+            arena.is_subscribed.set(subscribed.is_ok() || arena.is_subscribed.get());
+            take_all(arena, &peer.take_set_aside());
+        }
+        Some((peer, accepted.connack_at))
+    }
+
+    /// Publishes to the contenders for as long as the duel lasts.
+    async fn publish(&self, arena: &Arena<'_>) -> Result<(), String> {
+        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        while !arena.is_subscribed.get() && now() < arena.until {
+            sleep(LOOK_EVERY).await;
+        }
+        let client_id = format!("{}p", arena.client_id);
+        let connect = Client::honest_connect(&client_id, &arena.stage.credentials);
+        let (mut publisher, _) = Peer::connect(arena.stage, self.version, &connect)
+            .await
+            .map_err(|error| format!("the publisher: {error}"))?;
+        let every = Duration::from_secs(1) / self.messages_per_second.max(1);
+        let mut due = now();
+        let mut under_way: BTreeMap<u16, u64> = BTreeMap::new();
+        while due < arena.until || !under_way.is_empty() {
+            let deadline = if due < arena.until { due } else { now() + arena.stage.reaction_timeout };
+            match publisher.next_before(deadline).await {
+                Some(Event::Finished { identifier, code }) => {
+                    if let Some(sequence) = under_way.remove(&identifier) {
+                        arena.outbox.borrow_mut().acknowledged(sequence, code);
+                    }
+                }
+                Some(Event::Ended { .. } | Event::Disconnect(_)) => {
+                    return Err("the broker ended the publisher's connection".to_owned());
+                }
+                Some(_) => {}
+                None if due < arena.until => {
+                    let sequence = arena.outbox.borrow_mut().offer(QoS::AtLeastOnce);
+                    let sent = publisher.send_publish(&arena.topic, QoS::AtLeastOnce, sequence, None).await?;
+                    arena.outbox.borrow_mut().sent(sequence);
+                    under_way.insert(sent, sequence);
+                    due += every;
+                }
+                // What is not acknowledged by now stays unknown.
+                None => break,
+            }
+        }
+        publisher.client.leave().await;
+        Ok(())
+    }
+
+    /// The last client takes what the session still holds, and ends the session.
+    async fn drain(&self, arena: &Arena<'_>) {
+        let connect = session_connect(arena.stage, self.version, arena.client_id, self.clean_start, &[]);
+        let Ok((mut peer, _)) = Peer::connect(arena.stage, self.version, &connect).await else { return };
+        let latest = now() + arena.stage.reaction_timeout;
+        while !self.clean_start && arena.outbox.borrow().lost() > 0 {
+            match peer.next_before((now() + DRAIN_IDLE).min(latest)).await {
+                Some(Event::Delivered(delivered)) => take_all(arena, &[delivered]),
+                Some(Event::Ended { .. } | Event::Disconnect(_)) => return,
+                Some(_) if now() < latest => {}
+                Some(_) | None => break,
+            }
+        }
+        peer.leave_nothing(arena.stage, arena.client_id).await;
+    }
+
+    fn tell(&self, arena: &Arena<'_>, log: &mut AttemptLog<'_>, began: Instant, alive: usize) {
+        let word = |word: &str| Fact::Word(word.to_owned());
+        log.fact(NEWCOMER, word(ACCEPTED));
+        log.fact(ALIVE, word(["0", "1"].get(alive).unwrap_or(&MORE)));
+        let thrown_out = arena.thrown_out.get();
+        log.measure(TAKEOVERS, thrown_out);
+        let lasted_us = micros(self.lasting).max(1);
+        log.measure(TAKEOVERS_PER_MINUTE, thrown_out.saturating_mul(60_000_000) / lasted_us);
+        let connected = union(&mut arena.connected.borrow_mut(), began, arena.until);
+        log.measure(CONNECTED, micros(connected).saturating_mul(1_000) / lasted_us);
+        let outbox = arena.outbox.borrow();
+        if !self.clean_start && thrown_out > 0 {
+            log.measure(LOST_PER_1000, outbox.lost().saturating_mul(1_000) / thrown_out);
+        }
+        log.measure(REFUSED, arena.refused.borrow().values().sum());
+        let mut connack_us = arena.connack_us.borrow().clone();
+        connack_us.sort_unstable();
+        if let (Some(median), Some(longest)) = (connack_us.get(connack_us.len() / 2), connack_us.last()) {
+            log.measure(NEWCOMER_CONNACK, *median);
+            log.measure(CONNACK_MAX, *longest);
+        }
+        let by: Vec<String> = arena.thrown_out_by.borrow().iter().cloned().collect();
+        if !by.is_empty() {
+            log.fact(THROWN_OUT_BY, Fact::Word(by.join(" or ")));
+        }
+        if !self.clean_start {
+            let present = match (arena.sessions_present.get(), arena.sessions_absent.get()) {
+                (0, 0) => "unknown",
+                (_, 0) => "always",
+                (0, _) => "never",
+                _ => "sometimes",
+            };
+            log.fact(SESSION_PRESENT, word(present));
+            outbox.tell(log);
+        }
+    }
+}
+
+/// Serves a contender's connection until it is ended, and tells when; absent when the duel is over before.
+async fn serve(arena: &Arena<'_>, peer: &mut Peer) -> Option<Instant> {
+    let mut reactions = Vec::new();
+    let reaction =
+        |kind, code, at: Instant| Reaction { kind, code, at_us: arena.stage.clock.us(at), detail: None };
+    loop {
+        match peer.next_before(arena.until).await? {
+            Event::Delivered(delivered) => take_all(arena, &[delivered]),
+            Event::Disconnect(code) => {
+                reactions.push(reaction(ReactionKind::Disconnect, Some(code), now()));
+            }
+            Event::Ended { how, at } => {
+                let kind = match how {
+                    EndKind::Fin => ReactionKind::Closed,
+                    EndKind::Reset | EndKind::Failed => ReactionKind::Reset,
+                };
+                reactions.push(reaction(kind, None, at));
+                arena.thrown_out.set(arena.thrown_out.get() + 1);
+                let told: Vec<String> = reactions.iter().map(Reaction::label).collect();
+                arena.thrown_out_by.borrow_mut().insert(told.join(", "));
+                arena.first_thrown_out.borrow_mut().get_or_insert(reactions);
+                return Some(at);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn take_all(arena: &Arena<'_>, delivered: &[Delivered]) {
+    let mut outbox = arena.outbox.borrow_mut();
+    delivered
+        .iter()
+        .filter_map(|delivered| delivered.sequence)
+        .for_each(|sequence| outbox.delivered(sequence));
+}
+
+/// How much of the time from `began` to `until` is covered by at least one of the stretches.
+fn union(stretches: &mut [(Instant, Instant)], began: Instant, until: Instant) -> Duration {
+    stretches.sort_unstable();
+    let (mut covered, mut reached) = (Duration::ZERO, began);
+    for (from, to) in stretches {
+        let (from, to) = ((*from).max(reached), (*to).min(until));
+        covered += to.saturating_duration_since(from);
+        reached = reached.max(to);
+    }
+    covered
+}
+
+/// The checks that only this mode has.
+pub const CHECKS: [Check; 1] = [keeps_messages_across_takeovers];
+
+/// A session that every contender resumed holds what nobody has acknowledged. Which statement a loss breaks can't be
+/// told from outside (the message may have been on its way to one of many connections), so it is a note.
+fn keeps_messages_across_takeovers(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "keeps_messages_across_takeovers";
+    each_takeover(record, |told| {
+        if told.case.case.fault != ID || told.case.case.variant != "resume" {
+            return None;
+        }
+        let counts = told.case.messages.get(&1).cloned().unwrap_or_default();
+        let takeovers = told.case.measures.get(TAKEOVERS).map_or(0, |values| values.sum);
+        let evidence = format!(
+            "{} messages acknowledged, {} of them never delivered, {} delivered more than once, in {takeovers} take-overs",
+            counts.acknowledged, counts.lost, counts.duplicated
+        );
+        Some(if counts.acknowledged == 0 || takeovers == 0 {
+            let why = "no message was acknowledged, or nobody was taken over";
+            Verdict::inconclusive(CHECK, Force::Prose, why)
+        } else if counts.lost > 0 {
+            Verdict::differs(CHECK, Force::Prose, "acknowledged messages were lost in take-overs", evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ungraceful_wire::clock::now;
+
+    use super::union;
+
+    #[test]
+    fn overlapping_connections_count_once_and_nothing_beyond_the_duel_counts() {
+        let began = now();
+        let at = |ms| began + Duration::from_millis(ms);
+        let mut stretches = [(at(50), at(80)), (at(10), at(30)), (at(20), at(40)), (at(90), at(500))];
+        assert_eq!(union(&mut stretches, began, at(100)), Duration::from_millis(30 + 30 + 10));
+        assert_eq!(union(&mut [], began, at(100)), Duration::ZERO);
+    }
+}

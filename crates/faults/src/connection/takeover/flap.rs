@@ -1,0 +1,237 @@
+//! The flap: one ClientID connects and resets its connection, again and again. When does the broker have enough of it,
+//! and for how long?
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+use tokio::time::{Instant as TokioInstant, sleep_until};
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::client::{Client, NotConnected};
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::Record;
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_wire::clock::now;
+
+use super::{interrupted, not_acted, refusal};
+use crate::judging::{self, no_sample};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "reconnect-flap";
+/// Fact: `no`, or how the broker refused the client that came back too often.
+pub const BANNED: &str = "banned";
+/// The client was never refused.
+pub const NEVER: &str = "no";
+/// Fact: whether another ClientID was served at the end, `yes` or `no`.
+pub const OTHERS_SERVED: &str = "others_served";
+/// Measure: connections that were accepted.
+pub const ACCEPTED: &str = "connections_accepted";
+/// Measure: connections that were accepted before the first that was not.
+pub const BANNED_AFTER: &str = "banned_after_connections";
+/// Measure: from the first refusal until the client was accepted again; absent when it was not by the end.
+pub const BANNED_FOR: &str = "banned_for_us";
+/// Measure: median CONNACK time of the first tenth of all connections, and of the last tenth: does it drift?
+pub const CONNACK_FIRST: &str = "connack_first_tenth_us";
+/// See [`CONNACK_FIRST`].
+pub const CONNACK_LAST: &str = "connack_last_tenth_us";
+/// Measure: the longest CONNACK time.
+pub const CONNACK_MAX: &str = "connack_max_us";
+
+/// One client that flaps.
+#[derive(Clone, Copy, Debug)]
+pub struct Flap {
+    /// The version it speaks.
+    pub version: ProtocolVersion,
+    /// From one connection to the next; above 0.
+    pub every: Duration,
+    /// How long it goes on.
+    pub lasting: Duration,
+}
+
+/// What was seen of all connections.
+#[derive(Debug, Default)]
+struct Flapped {
+    connack_us: Vec<u64>,
+    first_refusal: Option<(Instant, String)>,
+    accepted_before: u64,
+    accepted_again_at: Option<Instant>,
+    /// Connections that could not be opened at all.
+    not_opened: u64,
+}
+
+impl Fault for Flap {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: format!("every-{}ms", self.every.as_millis()),
+            version: self.version.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "CONNECT, wait for CONNACK, RST; again every {:?} for {:?} with the same ClientID",
+            self.every, self.lasting
+        )
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl Flap {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let client_id = log.client_id().to_owned();
+        let Some(flapped) = stage.unless_stopped(self.flap(stage, &client_id)).await else {
+            return interrupted(log);
+        };
+        if flapped.connack_us.is_empty() && flapped.first_refusal.is_none() {
+            let trouble = format!("{} connections could not be opened", flapped.not_opened);
+            return not_acted(stage, log, &trouble, self.version).await;
+        }
+        let others = stage.unless_stopped(others_are_served(stage, &client_id, self.version)).await;
+        let Some(others) = others else { return interrupted(log) };
+        log.fact(OTHERS_SERVED, Fact::Word(if others { "yes" } else { "no" }.to_owned()));
+        log.measure(ACCEPTED, flapped.connack_us.len() as u64);
+        let tenth = (flapped.connack_us.len() / 10).max(1);
+        if let Some(first) = median(flapped.connack_us.get(..tenth).unwrap_or_default()) {
+            log.measure(CONNACK_FIRST, first);
+        }
+        let last = flapped.connack_us.len().saturating_sub(tenth);
+        if let Some(last) = median(&flapped.connack_us[last..]) {
+            log.measure(CONNACK_LAST, last);
+        }
+        if let Some(longest) = flapped.connack_us.iter().max() {
+            log.measure(CONNACK_MAX, *longest);
+        }
+        let banned = match &flapped.first_refusal {
+            None => NEVER.to_owned(),
+            Some((_, how)) => how.clone(),
+        };
+        log.fact(BANNED, Fact::Word(banned));
+        if let Some((refused_at, _)) = &flapped.first_refusal {
+            log.measure(BANNED_AFTER, flapped.accepted_before);
+            if let Some(again_at) = flapped.accepted_again_at {
+                log.measure(BANNED_FOR, micros(again_at.saturating_duration_since(*refused_at)));
+            }
+        }
+        // Each connection was ended by its client; what is judged is whether it might come back.
+        let outcome = stage.confirm(Outcome::Tolerated, None, self.version).await;
+        log.reacted(Vec::new(), outcome);
+        log.end()
+    }
+
+    async fn flap(&self, stage: &Stage, client_id: &str) -> Flapped {
+        let mut flapped = Flapped::default();
+        let began = now();
+        let mut due = began;
+        while due < began + self.lasting {
+            sleep_until(TokioInstant::from_std(due)).await;
+            match self.come_and_go(stage, client_id).await {
+                Some(Ok(connack_us)) => {
+                    flapped.connack_us.push(connack_us);
+                    if flapped.first_refusal.is_some() {
+                        flapped.accepted_again_at.get_or_insert_with(now);
+                    }
+                }
+                Some(Err(refused)) => {
+                    if flapped.first_refusal.is_none() {
+                        flapped.accepted_before = flapped.connack_us.len() as u64;
+                        flapped.first_refusal = Some((now(), refusal(&refused)));
+                    }
+                }
+                None => flapped.not_opened += 1,
+            }
+            // One that took longer than its time is followed at once, and not by all that were missed.
+            due = (due + self.every).max(now());
+        }
+        flapped
+    }
+
+    /// One connection; absent when it could not be opened.
+    async fn come_and_go(&self, stage: &Stage, client_id: &str) -> Option<Result<u64, NotConnected>> {
+        let (mut client, _) = stage.open(self.version).await.ok()?;
+        let connect = Client::honest_connect(client_id, &stage.credentials);
+        let answered = client.connect(&connect, stage.options.connect_timeout).await;
+        client.connection.reset();
+        Some(answered.map(|accepted| micros(accepted.connack_at.duration_since(accepted.connect_sent))))
+    }
+}
+
+/// Whether a client with another ClientID is accepted.
+async fn others_are_served(stage: &Stage, client_id: &str, version: ProtocolVersion) -> bool {
+    let other = format!("{client_id}o");
+    let Ok((mut client, _)) = stage.open(version).await else { return false };
+    let connect = Client::honest_connect(&other, &stage.credentials);
+    let accepted = client.connect(&connect, stage.options.connect_timeout).await.is_ok();
+    client.leave().await;
+    accepted
+}
+
+fn median(values: &[u64]) -> Option<u64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted.get(sorted.len() / 2).copied()
+}
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: [Check; 2] = [takes_the_client_back, serves_others];
+
+/// No numbered statement: a broker may refuse a client that comes back too often.
+fn takes_the_client_back(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "takes_the_client_back";
+    judging::on_each_case(record, ID, |case| {
+        let never = case.fact(BANNED, NEVER);
+        let all: u64 = case.facts.get(BANNED).map_or(0, |counts| counts.values().sum());
+        let connections = case.measures.get(ACCEPTED).map_or(0, |values| values.sum);
+        let evidence = format!(
+            "{never} of {all} clients that came back again and again were always accepted ({connections} connections)"
+        );
+        Some(if all == 0 {
+            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
+        } else if never == all {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        } else {
+            let how = case.facts.get(BANNED).into_iter().flatten();
+            let how: Vec<String> = how
+                .filter(|(value, _)| *value != NEVER)
+                .map(|(value, count)| format!("{value} (×{count})"))
+                .collect();
+            Verdict::differs(CHECK, Force::Prose, format!("refused: {}", how.join(", ")), evidence)
+        })
+    })
+}
+
+/// No numbered statement: whoever flaps, others are served.
+fn serves_others(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "serves_others";
+    judging::on_each_case(record, ID, |case| {
+        let (served, not) = (case.fact(OTHERS_SERVED, "yes"), case.fact(OTHERS_SERVED, "no"));
+        let evidence =
+            format!("after {} clients had flapped, another one was accepted {served} times", served + not);
+        Some(match (served + not, not) {
+            (0, _) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
+            (_, 0) => Verdict::holds(CHECK, Force::Prose, evidence),
+            _ => Verdict::differs(CHECK, Force::Prose, "another client was refused", evidence),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_the_middle_value() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[5]), Some(5));
+        assert_eq!(median(&[9, 1, 5]), Some(5));
+    }
+}

@@ -1,0 +1,169 @@
+//! The race: many CONNECTs with one ClientID, released on connections of their own within a millisecond. One of them is
+//! left, or the broker keeps two clients under one name.
+
+use futures_util::future::{LocalBoxFuture, join_all};
+use ungraceful_mqtt::{Connect, ProtocolVersion};
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::client::{Client, NotConnected};
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::observe::{Observed, Watch, observe};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_wire::Sent;
+
+use super::{
+    ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, interrupted, not_acted, refusal,
+};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "takeover-race";
+/// Measure: first CONNECT handed to the kernel, until the last one was.
+pub const RELEASED_WITHIN: &str = "released_within_us";
+/// Measure: contenders that were answered by a CONNACK that accepts them, however short they lived.
+pub const CONTENDERS_ACCEPTED: &str = "contenders_accepted";
+
+/// One race.
+#[derive(Clone, Copy, Debug)]
+pub struct Race {
+    /// The version that every contender speaks.
+    pub version: ProtocolVersion,
+    /// How many there are, from 2.
+    pub contenders: u16,
+}
+
+impl Fault for Race {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: format!("{}-contenders", self.contenders),
+            version: VersionPair::both(self.version).to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        format!("{} connections, then CONNECT with one ClientID on each of them at once", self.contenders)
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+/// What became of one contender.
+struct Raced {
+    client: Client,
+    accepted_after_us: Result<u64, NotConnected>,
+    seen: Observed,
+}
+
+impl Race {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let client_id = log.client_id().to_owned();
+        let released = match stage.unless_stopped(self.release(stage, &client_id)).await {
+            Some(Ok(released)) => released,
+            Some(Err(trouble)) => return not_acted(stage, log, &trouble, self.version).await,
+            None => return interrupted(log),
+        };
+        let sent = |edge: fn(u64, u64) -> u64, none: u64| {
+            released.iter().map(|(_, sent)| stage.clock.us(sent.at)).fold(none, edge)
+        };
+        let (first_us, last_us) = (sent(u64::min, u64::MAX), sent(u64::max, 0));
+        log.provoked(stage.clock.at(first_us));
+        log.measure(RELEASED_WITHIN, last_us.saturating_sub(first_us));
+        let raced = join_all(released.into_iter().map(|(client, sent)| watch(stage, client, sent))).await;
+        if stage.stop.reason().is_some() {
+            return interrupted(log);
+        }
+        self.tell(stage, log, raced, last_us).await
+    }
+
+    /// Opens every connection first, and then sends every CONNECT.
+    async fn release(&self, stage: &Stage, client_id: &str) -> Result<Vec<(Client, Sent)>, String> {
+        let mut clients = Vec::new();
+        for _ in 0..self.contenders {
+            let opened = stage.open(self.version).await;
+            let (client, _) = opened.map_err(|error| format!("a contender cannot connect: {error}"))?;
+            clients.push(client);
+        }
+        let connect: Connect<'_> = Client::honest_connect(client_id, &stage.credentials);
+        let mut released = Vec::new();
+        for mut client in clients {
+            let sent = client.send_connect(&connect).await;
+            released.push((client, sent.map_err(|error| format!("a CONNECT could not be sent: {error}"))?));
+        }
+        Ok(released)
+    }
+
+    async fn tell(&self, stage: &Stage, mut log: AttemptLog<'_>, raced: Vec<Raced>, last_us: u64) -> Attempt {
+        let served = |raced: &&Raced| raced.seen.outcome == Some(Outcome::Tolerated);
+        let alive = raced.iter().filter(served).count();
+        let accepted = raced.iter().filter(|raced| raced.accepted_after_us.is_ok()).count();
+        let unclear = raced.iter().any(|raced| raced.seen.outcome == Some(Outcome::NoReaction));
+        log.measure(CONTENDERS_ACCEPTED, accepted as u64);
+        if let Some(us) = raced.iter().filter(served).find_map(|raced| raced.accepted_after_us.as_ref().ok())
+        {
+            log.measure(NEWCOMER_CONNACK, *us);
+        }
+        let newcomer = match raced.iter().find_map(|raced| raced.accepted_after_us.as_ref().err()) {
+            _ if accepted > 0 => ACCEPTED.to_owned(),
+            Some(refused) => refusal(refused),
+            None => ACCEPTED.to_owned(),
+        };
+        log.fact(NEWCOMER, Fact::Word(newcomer));
+        let count = match alive {
+            0 if unclear => "unknown",
+            0 => "0",
+            1 => "1",
+            _ => MORE,
+        };
+        log.fact(ALIVE, Fact::Word(count.to_owned()));
+        // What the losers saw; the survivor saw nothing.
+        let outcome = match alive {
+            _ if unclear => Outcome::NoReaction,
+            0 | 1 => Outcome::Closed,
+            _ => Outcome::Tolerated,
+        };
+        let mut reactions = Vec::new();
+        let mut clients = Vec::new();
+        for contender in raced {
+            reactions.extend(contender.seen.reactions);
+            clients.push(contender.client);
+        }
+        reactions.sort_by_key(|reaction| reaction.at_us);
+        // The first loser stands for all: a sequence of many is none that could be compared.
+        let first_end = reactions.iter().position(|reaction| reaction.kind.ends_connection());
+        reactions.truncate(first_end.map_or(reactions.len(), |end| end + 1));
+        log.reacted(reactions, outcome);
+        let confirmed = stage.confirm(outcome, Some(last_us), self.version).await;
+        log.concluded(confirmed);
+        for client in clients {
+            client.leave().await;
+        }
+        log.end()
+    }
+}
+
+/// Waits for a contender's CONNACK, and then for what the broker does with it.
+async fn watch(stage: &Stage, mut client: Client, sent: Sent) -> Raced {
+    let within = stage.reaction_timeout;
+    let accepted = match stage.unless_stopped(client.await_connack(sent, within)).await {
+        Some(Ok((accepted, _packet))) => accepted,
+        Some(Err(refused)) => {
+            // What was refused, or never answered, is no live connection.
+            return Raced { client, accepted_after_us: Err(refused), seen: Observed::default() };
+        }
+        None => {
+            let never = Err(NotConnected::Silent(within));
+            return Raced { client, accepted_after_us: never, seen: Observed::default() };
+        }
+    };
+    let watch =
+        Watch { provoked_at: sent.at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
+    let seen = observe(&mut client, &stage.clock, &stage.stop, watch).await;
+    let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
+    Raced { client, accepted_after_us: Ok(micros(connack_time)), seen }
+}

@@ -1,0 +1,621 @@
+//! The storm: many clients that are connected and working, each taken over by a new connection with its ClientID.
+//!
+//! Each situation is one combination of what decides the fate of session and Will: the newcomer's Clean Start, whether
+//! the older session was to outlive its connection, and whether the Will had a delay.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+use tokio::time::{Instant as TokioInstant, sleep_until};
+use ungraceful_mqtt::{Property, ProtocolVersion, QoS, Will};
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::client::{Accepted, NotConnected};
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::observe::{Watch, observe};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_wire::clock::now;
+
+use super::{
+    ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, interrupted, not_acted, refusal,
+    session_connect,
+};
+use crate::outbox::Outbox;
+use crate::peer::{Delivered, Event, Peer, discard_session};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "takeover-storm";
+
+/// Session Present in the newcomer's CONNACK: `yes` or `no`.
+pub const SESSION_PRESENT: &str = "session_present";
+/// Whether messages in flight were sent again on the resumed session: `all`, `some`, `none`.
+pub const SENT_AGAIN: &str = "sent_again";
+/// Whether these kept their Packet Identifiers: `kept`, `changed`.
+pub const IDENTIFIERS: &str = "identifiers";
+/// Whether these had DUP 1: `set`, `missing`.
+pub const DUP: &str = "dup";
+/// Whether messages that waited behind the older client's Receive Maximum came: `all`, `some`, `none`.
+pub const QUEUED: &str = "queued";
+/// How often the QoS 2 message came that the newcomer repeated: `once`, `twice`, `never`.
+pub const REPEATED: &str = "repeated";
+/// Whether messages of the session that was to be discarded came: `none`, `some`.
+pub const LEFT_OVER: &str = "left_over";
+/// The value of a fact that is as it should be, or the opposite.
+pub const YES: &str = "yes";
+/// See [`YES`].
+pub const NO: &str = "no";
+/// No session was to be expected.
+pub const NOT_OWED: &str = "not owed";
+
+/// Application Message of the older connection's Will.
+const OLD_WILL: &[u8] = b"will of the older connection";
+/// How often a client that waits for its turn shows that it is alive: well within its Keep Alive of 60 s.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// However short the Keep Alive is that the broker asks for, not more often than this.
+const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
+/// How long after the last message that is awaited another one would be noticed.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// What decides the fate of session and Will.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Situation {
+    /// The newcomer asks for Clean Start 1 (3.1.1: Clean Session 1).
+    pub clean_start: bool,
+    /// The older session was to outlive its connection (Session Expiry Interval above 0; 3.1.1: Clean Session 0).
+    pub persistent: bool,
+    /// The older connection's Will has a Will Delay Interval (MQTT 5.0).
+    pub will_delay: bool,
+}
+
+impl Situation {
+    /// Every situation, in the order of the tables.
+    pub const ALL: [Self; 8] = {
+        const fn of(clean_start: bool, persistent: bool, will_delay: bool) -> Situation {
+            Situation { clean_start, persistent, will_delay }
+        }
+        [
+            of(false, true, false),
+            of(false, true, true),
+            of(true, true, false),
+            of(true, true, true),
+            of(false, false, false),
+            of(false, false, true),
+            of(true, false, false),
+            of(true, false, true),
+        ]
+    };
+
+    /// The name used on the command line and in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match (self.clean_start, self.persistent, self.will_delay) {
+            (false, true, false) => "resume",
+            (false, true, true) => "resume-will-delay",
+            (true, true, false) => "discard",
+            (true, true, true) => "discard-will-delay",
+            (false, false, false) => "ended",
+            (false, false, true) => "ended-will-delay",
+            (true, false, false) => "clean",
+            (true, false, true) => "clean-will-delay",
+        }
+    }
+
+    /// Whether the newcomer is to go on with the older session.
+    #[must_use]
+    pub const fn resumes(self) -> bool {
+        self.persistent && !self.clean_start
+    }
+
+    /// Whether the older connection's Will is to be published: always, but for a delayed one whose session goes on.
+    #[must_use]
+    pub const fn will_is_due(self) -> bool {
+        !(self.resumes() && self.will_delay)
+    }
+
+    /// The situation with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|situation| situation.name() == name)
+    }
+}
+
+impl fmt::Display for Situation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Situation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::named(text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no variant; choose from {names}")
+        })
+    }
+}
+
+/// One situation with one pair of versions.
+#[derive(Clone, Copy, Debug)]
+pub struct Storm {
+    /// What decides the fate of session and Will.
+    pub situation: Situation,
+    /// The versions.
+    pub versions: VersionPair,
+    /// Session Expiry Interval of a session that is to outlive its connection, in seconds, from 1.
+    pub session_expiry_interval_s: u32,
+    /// Will Delay Interval of a delayed Will, in seconds, from 1.
+    pub will_delay_interval_s: u32,
+    /// Messages of QoS 1 and as many of QoS 2 that the older client was sent and has not acknowledged.
+    pub in_flight: u16,
+    /// Messages of QoS 1 that wait behind these (MQTT 5.0: behind the older client's Receive Maximum).
+    pub queued: u16,
+}
+
+/// The older client, ready to be taken over.
+struct Old {
+    peer: Peer,
+    topic: String,
+    outbox: Outbox,
+    /// What it was sent and did not acknowledge.
+    in_flight: Vec<Delivered>,
+    /// The message that it published at QoS 2 and did not release, with its Packet Identifier.
+    unreleased: Option<(u64, u16)>,
+    ping_every: Duration,
+    /// The broker keeps the session as long as it was asked to.
+    session_is_kept: bool,
+}
+
+/// What became of the newcomer.
+struct Newcomer {
+    peer: Peer,
+    accepted: Accepted,
+    came: Vec<Delivered>,
+    /// It was served when all was over.
+    alive: bool,
+}
+
+impl Fault for Storm {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: self.situation.name().to_owned(),
+            version: self.versions.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.versions.new
+    }
+
+    fn gathers(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> String {
+        let of = |kept: bool| if kept { "a session that is kept" } else { "a session that ends with it" };
+        let will = match self.situation.will_delay {
+            true => format!("a Will delayed by {} s", self.will_delay_interval_s),
+            false => "a Will".to_owned(),
+        };
+        format!(
+            "CONNECT with {will} and {}, SUBSCRIBE, {} messages left unacknowledged; then CONNECT with the same ClientID \
+             and Clean Start {} on a new connection",
+            of(self.situation.persistent),
+            2 * self.in_flight + 1,
+            u8::from(self.situation.clean_start)
+        )
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl Storm {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let client_id = log.client_id().to_owned();
+        let will = stage.watch_will(&client_id);
+        let prepared = stage.unless_stopped(self.prepare(stage, &mut log, &client_id, will.as_ref())).await;
+        let mut old = match prepared {
+            Some(Ok(old)) => old,
+            Some(Err(trouble)) => {
+                self.cure(stage, &client_id).await;
+                return not_acted(stage, log, &trouble, self.versions.new).await;
+            }
+            None => {
+                self.cure(stage, &client_id).await;
+                return interrupted(log);
+            }
+        };
+        match wait_for_turn(&mut old, &mut log).await {
+            Ok(true) => {}
+            Ok(false) => {
+                old.peer.leave_nothing(stage, &client_id).await;
+                return interrupted(log);
+            }
+            Err(trouble) => {
+                self.cure(stage, &client_id).await;
+                return not_acted(stage, log, &trouble, self.versions.new).await;
+            }
+        }
+        let provoked = stage.unless_stopped(self.provoke(stage, &client_id)).await;
+        let (newcomer, connect_sent) = match provoked {
+            Some(Ok(provoked)) => provoked,
+            Some(Err(trouble)) => {
+                old.peer.leave_nothing(stage, &client_id).await;
+                return not_acted(stage, log, &trouble, self.versions.new).await;
+            }
+            None => {
+                old.peer.leave_nothing(stage, &client_id).await;
+                return interrupted(log);
+            }
+        };
+        log.provoked(connect_sent.at);
+        let watch = Watch {
+            provoked_at: connect_sent.at,
+            within: stage.reaction_timeout,
+            connacks_due: 0,
+            subscribed: true,
+        };
+        let (topic, in_flight, unreleased) = (&old.topic, &old.in_flight, old.unreleased);
+        let outbox = &mut old.outbox;
+        let look = stage.unless_stopped(self.look_at_newcomer(
+            stage,
+            newcomer,
+            connect_sent,
+            topic,
+            in_flight,
+            unreleased,
+            outbox,
+        ));
+        let (seen, newcomer) =
+            tokio::join!(observe(&mut old.peer.client, &stage.clock, &stage.stop, watch), look);
+        let ended_at_us =
+            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
+        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.versions.new).await;
+        log.concluded(outcome);
+        let newcomer = match newcomer {
+            Some(Ok(newcomer)) => Some(newcomer),
+            Some(Err(refused)) => {
+                log.fact(NEWCOMER, Fact::Word(refusal(&refused)));
+                None
+            }
+            None => None,
+        };
+        if let Some(newcomer) = &newcomer {
+            self.tell(&mut log, &old, newcomer, outcome);
+        }
+        if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
+            let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
+            self.await_will(stage, &mut log, &watch, newcomer, ended_at).await;
+        }
+        match newcomer {
+            Some(newcomer) => newcomer.peer.leave_nothing(stage, &client_id).await,
+            None => discard_session(stage, self.versions.new, &client_id).await,
+        }
+        log.end()
+    }
+
+    /// Waits for the older connection's Will, which is due or not as the session goes.
+    async fn await_will(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        watch: &WitnessWatch,
+        newcomer: &Newcomer,
+        ended_at: Instant,
+    ) {
+        let outcome = log.so_far().outcome;
+        if !outcome.is_evidence() {
+            return;
+        }
+        // A session that was not resumed, though it should have been, makes the delayed Will due.
+        let goes_on = newcomer.accepted.session_present;
+        let due = outcome.is_ended() && (self.situation.will_is_due() || !goes_on);
+        let delay = match self.situation.will_delay {
+            true => Duration::from_secs(self.will_delay_interval_s.into()),
+            false => Duration::ZERO,
+        };
+        if let Some(seen) = stage.await_delayed_will(watch, due, delay, ended_at, OLD_WILL).await {
+            log.will(seen);
+        }
+    }
+
+    /// Leaves no session behind that outlives its client.
+    async fn cure(&self, stage: &Stage, client_id: &str) {
+        if self.situation.persistent {
+            discard_session(stage, self.versions.new, client_id).await;
+        }
+    }
+
+    /// Has the older client connected, subscribed, and with messages in flight in both directions.
+    async fn prepare(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        client_id: &str,
+        will: Option<&WitnessWatch>,
+    ) -> Result<Old, String> {
+        let version = self.versions.old;
+        let (client, established) =
+            stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
+        let mut peer = Peer::new(client);
+        let in_flight_most = self.in_flight * levels(stage);
+        let properties = [
+            Property::SessionExpiryInterval(if self.situation.persistent {
+                self.session_expiry_interval_s
+            } else {
+                0
+            }),
+            Property::ReceiveMaximum(in_flight_most.max(1)),
+        ];
+        let delay = [Property::WillDelayInterval(self.will_delay_interval_s)];
+        let mut connect = session_connect(
+            stage,
+            version,
+            client_id,
+            // 3.1.1 has one flag for both: a session that is to be kept is not a clean one.
+            version == ProtocolVersion::V5 || !self.situation.persistent,
+            &properties,
+        );
+        connect.will = will.map(|watch| Will {
+            topic: watch.topic(),
+            payload: OLD_WILL,
+            qos: QoS::AtLeastOnce.min(stage.maximum_qos),
+            retain: false,
+            properties: if self.situation.will_delay && version == ProtocolVersion::V5 {
+                ungraceful_mqtt::Properties::List(&delay)
+            } else {
+                ungraceful_mqtt::Properties::NONE
+            },
+        });
+        let within = stage.options.connect_timeout;
+        let accepted =
+            peer.client.connect(&connect, within).await.map_err(|error| format!("older client: {error}"))?;
+        log.accepted(accepted.connack_at);
+        let topic = format!("{}/takeover/{client_id}", stage.topic_root);
+        let granted = peer.subscribe(&topic, stage.maximum_qos, within).await?;
+        peer.acknowledges = false;
+        let mut old = Old {
+            peer,
+            topic,
+            outbox: Outbox::default(),
+            in_flight: Vec::new(),
+            unreleased: None,
+            ping_every: accepted
+                .server_keep_alive
+                .map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2))
+                .max(PING_AT_MOST_EVERY),
+            session_is_kept: self.situation.persistent && accepted.session_expiry_interval_s != Some(0),
+        };
+        self.put_in_flight(stage, &mut old, granted).await?;
+        Ok(old)
+    }
+
+    /// Messages that the broker has taken and the older client has not acknowledged; and one that the broker has taken
+    /// at QoS 2 and the client has not released.
+    async fn put_in_flight(&self, stage: &Stage, old: &mut Old, granted: QoS) -> Result<(), String> {
+        let within = stage.options.connect_timeout;
+        let qos_2 = if granted == QoS::ExactlyOnce { self.in_flight } else { 0 };
+        let qos_1 = if granted == QoS::AtMostOnce { 0 } else { self.in_flight };
+        let all = std::iter::repeat_n(QoS::AtLeastOnce, qos_1.into())
+            .chain(std::iter::repeat_n(QoS::ExactlyOnce, qos_2.into()))
+            .chain(std::iter::repeat_n(QoS::AtLeastOnce, if qos_1 == 0 { 0 } else { self.queued.into() }));
+        for qos in all {
+            let sequence = old.outbox.offer(qos);
+            let code = old.peer.publish(&old.topic, qos, sequence, within).await?;
+            old.outbox.sent(sequence);
+            old.outbox.acknowledged(sequence, code);
+        }
+        let deadline = now() + within;
+        let mut delivered = old.peer.take_set_aside();
+        while delivered.len() < usize::from(qos_1 + qos_2) {
+            match old.peer.next_before(deadline).await {
+                Some(Event::Delivered(message)) => delivered.push(message),
+                Some(Event::Ended { .. } | Event::Disconnect(_)) => {
+                    return Err("the broker ended the connection before the take-over".to_owned());
+                }
+                Some(_) => {}
+                None => return Err("the older client was not sent its own messages in time".to_owned()),
+            }
+        }
+        if qos_2 > 0 {
+            let sequence = old.outbox.offer(QoS::ExactlyOnce);
+            old.peer.releases = false;
+            let identifier = old.peer.send_publish(&old.topic, QoS::ExactlyOnce, sequence, None).await?;
+            old.outbox.sent(sequence);
+            old.peer.received(identifier, within).await?;
+            old.unreleased = Some((sequence, identifier));
+            delivered.extend(old.peer.take_set_aside());
+        }
+        old.in_flight = delivered;
+        Ok(())
+    }
+
+    /// Opens the newcomer's connection and sends its CONNECT.
+    async fn provoke(&self, stage: &Stage, client_id: &str) -> Result<(Peer, ungraceful_wire::Sent), String> {
+        let version = self.versions.new;
+        let (client, _) =
+            stage.open(version).await.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
+        let mut peer = Peer::new(client);
+        let kept = [Property::SessionExpiryInterval(self.session_expiry_interval_s)];
+        let properties: &[Property<'_>] = if self.situation.persistent { &kept } else { &[] };
+        let connect = session_connect(stage, version, client_id, self.situation.clean_start, properties);
+        let sent = peer.client.send_connect(&connect).await;
+        Ok((peer, sent.map_err(|error| format!("the newcomer's CONNECT could not be sent: {error}"))?))
+    }
+
+    /// Waits for the newcomer's CONNACK, takes what comes, and repeats what the older client had not released.
+    #[expect(clippy::too_many_arguments, reason = "parts of one attempt that are borrowed apart")]
+    async fn look_at_newcomer(
+        &self,
+        stage: &Stage,
+        mut peer: Peer,
+        connect_sent: ungraceful_wire::Sent,
+        topic: &str,
+        in_flight: &[Delivered],
+        unreleased: Option<(u64, u16)>,
+        outbox: &mut Outbox,
+    ) -> Result<Newcomer, NotConnected> {
+        let (accepted, _packet) = peer.client.await_connack(connect_sent, stage.reaction_timeout).await?;
+        let deadline = accepted.connack_at + stage.reaction_timeout;
+        let resumed = accepted.session_present && self.situation.resumes();
+        let mut repeated = None;
+        if let (true, Some((sequence, identifier))) = (resumed, unreleased) {
+            let again = peer.send_publish(topic, QoS::ExactlyOnce, sequence, Some(identifier)).await;
+            repeated = again.is_ok().then_some(identifier);
+        }
+        let mut came: Vec<Delivered> = Vec::new();
+        let mut settled_at = None;
+        loop {
+            let is_there = |sequence: Option<u64>| came.iter().any(|message| message.sequence == sequence);
+            let all_there = !resumed
+                || (repeated.is_none()
+                    && in_flight.iter().all(|message| is_there(message.sequence))
+                    && outbox.sequences().all(|sequence| is_there(Some(sequence))));
+            if all_there && settled_at.is_none() {
+                settled_at = Some(now() + SETTLE);
+            }
+            let until = settled_at.unwrap_or(deadline).min(deadline);
+            match peer.next_before(until).await {
+                Some(Event::Delivered(message)) => came.push(message),
+                Some(Event::Finished { identifier, code }) if repeated == Some(identifier) => {
+                    repeated = None;
+                    if let Some((sequence, _)) = unreleased {
+                        outbox.acknowledged(sequence, code);
+                    }
+                }
+                Some(Event::Ended { .. } | Event::Disconnect(_)) => {
+                    return Ok(Newcomer { peer, accepted, came, alive: false });
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let alive = peer.is_served(stage.reaction_timeout).await;
+        came.extend(peer.take_set_aside());
+        Ok(Newcomer { peer, accepted, came, alive })
+    }
+
+    /// Puts what was seen into facts.
+    fn tell(&self, log: &mut AttemptLog<'_>, old: &Old, newcomer: &Newcomer, outcome: Outcome) {
+        let word = |word: &str| Fact::Word(word.to_owned());
+        let accepted = newcomer.accepted;
+        log.fact(NEWCOMER, word(ACCEPTED));
+        let present = match accepted.session_present {
+            true => YES,
+            // The broker said at the older client's CONNECT that it would not keep the session.
+            false if self.situation.resumes() && !old.session_is_kept => NOT_OWED,
+            false => NO,
+        };
+        log.fact(SESSION_PRESENT, word(present));
+        let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
+        log.measure(NEWCOMER_CONNACK, ungraceful_rig::clock::micros(connack_time));
+        let alive = match (outcome, newcomer.alive) {
+            (Outcome::Closed | Outcome::Reset, false) => "0",
+            (Outcome::Closed | Outcome::Reset, true) | (Outcome::Tolerated, false) => "1",
+            (Outcome::Tolerated, true) => "2",
+            _ => "unknown",
+        };
+        log.fact(ALIVE, word(alive));
+        let copies =
+            |sequence: u64| newcomer.came.iter().filter(|came| came.sequence == Some(sequence)).count();
+        if !self.situation.resumes() {
+            let left_over = newcomer.came.iter().any(|came| came.sequence.is_some());
+            log.fact(LEFT_OVER, word(if left_over { "some" } else { "none" }));
+            return;
+        }
+        // A session that the broker never promised to keep, or did not keep, owes nothing more.
+        if !accepted.session_present || !old.session_is_kept {
+            return;
+        }
+        let mut outbox = old.outbox.clone();
+        newcomer.came.iter().filter_map(|came| came.sequence).for_each(|sequence| outbox.delivered(sequence));
+        outbox.tell(log);
+        let unreleased = old.unreleased.map(|(sequence, _)| sequence);
+        self.tell_in_flight(log, old, newcomer, unreleased);
+        let was_sent = |sequence: u64| old.in_flight.iter().any(|message| message.sequence == Some(sequence));
+        let queued: Vec<u64> = outbox
+            .sequences()
+            .filter(|sequence| !was_sent(*sequence) && Some(*sequence) != unreleased)
+            .collect();
+        if !queued.is_empty() {
+            let came = queued.iter().filter(|sequence| copies(**sequence) > 0).count();
+            log.fact(QUEUED, word(share(came, queued.len())));
+        }
+        if let Some(sequence) = unreleased {
+            log.fact(REPEATED, word(["never", "once"].get(copies(sequence)).unwrap_or(&"twice")));
+        }
+    }
+
+    fn tell_in_flight(
+        &self,
+        log: &mut AttemptLog<'_>,
+        old: &Old,
+        newcomer: &Newcomer,
+        unreleased: Option<u64>,
+    ) {
+        let word = |word: &str| Fact::Word(word.to_owned());
+        // The repeated message may be sent again or not: the newcomer itself has sent it again.
+        let in_flight: Vec<&Delivered> =
+            old.in_flight.iter().filter(|message| message.sequence != unreleased).collect();
+        if in_flight.is_empty() {
+            return;
+        }
+        let again = |message: &Delivered| {
+            newcomer.came.iter().find(|came| came.sequence.is_some() && came.sequence == message.sequence)
+        };
+        let sent_again: Vec<(&Delivered, &Delivered)> =
+            in_flight.iter().filter_map(|message| Some((*message, again(message)?))).collect();
+        log.fact(SENT_AGAIN, word(share(sent_again.len(), in_flight.len())));
+        if sent_again.is_empty() {
+            return;
+        }
+        let kept = sent_again.iter().all(|(before, after)| before.identifier == after.identifier);
+        log.fact(IDENTIFIERS, word(if kept { "kept" } else { "changed" }));
+        let marked = sent_again.iter().all(|(_, after)| after.dup);
+        log.fact(DUP, word(if marked { "set" } else { "missing" }));
+    }
+}
+
+/// How many QoS of those above 0 the broker takes.
+fn levels(stage: &Stage) -> u16 {
+    stage.maximum_qos.level().into()
+}
+
+fn share(part: usize, whole: usize) -> &'static str {
+    match part {
+        0 => "none",
+        part if part == whole => "all",
+        _ => "some",
+    }
+}
+
+/// Serves the older client until its attempt is due. False when the run stops first.
+async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, String> {
+    let mut ping_at = now() + old.ping_every;
+    loop {
+        tokio::select! {
+            biased;
+            is_due = log.turn() => return Ok(is_due),
+            event = old.peer.next() => match event {
+                Event::Delivered(message) => old.in_flight.push(message),
+                Event::Ended { .. } | Event::Disconnect(_) => {
+                    return Err("the broker ended the connection before the take-over".to_owned());
+                }
+                _ => {}
+            },
+            () = sleep_until(TokioInstant::from_std(ping_at)) => {
+                // That the connection has ended is read next.
+                let _ended = old.peer.client.ping().await;
+                ping_at += old.ping_every;
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What a take-over storm is judged by. Each check reads the record alone and gives a verdict for each case.
+
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::statement::{
+    Statement, V5_3_1_2_4, V5_3_1_2_5, V5_3_1_3_9, V5_3_2_2_2, V5_3_3_1_1, V5_4_3_3_10, V5_4_4_0_1,
+    V5_4_5_0_1, V311_3_1_2_4, V311_3_1_2_6, V311_3_1_2_8, V311_3_2_2_1, V311_3_3_1_1, V311_4_3_3_2,
+    V311_4_4_0_1,
+};
+use ungraceful_rig::record::Record;
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+
+use super::VersionPair;
+use super::judged::TakeOver;
+use super::storm::{
+    DUP, ID, IDENTIFIERS, LEFT_OVER, NO, QUEUED, REPEATED, SENT_AGAIN, SESSION_PRESENT, Situation, YES,
+};
+use crate::judging::{self, DueWills, due_wills};
+
+/// The checks that only a storm has, in the order in which they are reported.
+pub const CHECKS: [Check; 6] = [
+    starts_a_new_session,
+    resumes_the_session,
+    sends_again_what_was_in_flight,
+    marks_what_it_sends_again,
+    delivers_the_repeated_message_once,
+    treats_the_will_as_the_session,
+];
+
+/// A case with what its names say.
+struct Told<'a> {
+    situation: Situation,
+    versions: VersionPair,
+    of: TakeOver<'a>,
+}
+
+impl Told<'_> {
+    /// The statement of the version that the newcomer's CONNECT was made in.
+    fn of_newcomer(&self, v5: Statement, v311: Statement) -> Statement {
+        self.of.of_newcomer(v5, v311)
+    }
+
+    fn count(&self, fact: &str, value: &str) -> u64 {
+        self.of.count(fact, value)
+    }
+
+    /// Attempts that tell the fact at all.
+    fn all(&self, fact: &str) -> u64 {
+        self.of.all(fact)
+    }
+}
+
+fn on_each_case(record: &Record, judge: impl Fn(&Told<'_>) -> Option<Verdict>) -> Vec<Verdict> {
+    judging::on_each_case(record, ID, |case| {
+        let situation = Situation::named(&case.case.variant)?;
+        let of = TakeOver::of(case)?;
+        judge(&Told { situation, versions: of.versions, of })
+    })
+}
+
+/// Clean Start 1 begins a session without Session Present (MQTT 5.0 [MQTT-3.2.2-2], MQTT 3.1.1 [MQTT-3.2.2-1]) and
+/// without anything of the older one ([MQTT-3.1.2-4], 3.1.1 [MQTT-3.1.2-6]).
+fn starts_a_new_session(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "starts_a_new_session";
+    on_each_case(record, |told| {
+        if !told.situation.clean_start {
+            return None;
+        }
+        let discards = told.of_newcomer(V5_3_1_2_4, V311_3_1_2_6);
+        let says_so = told.of_newcomer(V5_3_2_2_2, V311_3_2_2_1);
+        let (present, all) = (told.count(SESSION_PRESENT, YES), told.all(SESSION_PRESENT));
+        let left_over = told.count(LEFT_OVER, "some");
+        let evidence = format!(
+            "of {all} newcomers with Clean Start 1, {present} were told Session Present 1 and {left_over} were sent \
+             messages of the older session"
+        );
+        Some(if all == 0 {
+            told.of.no_newcomer(CHECK, Force::Must).citing(discards)
+        } else if left_over > 0 {
+            Verdict::violated(CHECK, discards, evidence)
+        } else if present > 0 {
+            Verdict::violated(CHECK, says_so, evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence).citing(discards)
+        })
+    })
+}
+
+/// Clean Start 0 goes on with the session there is (MQTT 5.0 [MQTT-3.1.2-5], MQTT 3.1.1 [MQTT-3.1.2-4]): Session
+/// Present tells, and what waited behind the older client's Receive Maximum comes ([MQTT-4.5.0-1]).
+fn resumes_the_session(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "resumes_the_session";
+    on_each_case(record, |told| {
+        if !told.situation.resumes() {
+            return None;
+        }
+        let statement = told.of_newcomer(V5_3_1_2_5, V311_3_1_2_4);
+        let absent = told.count(SESSION_PRESENT, NO);
+        let all = absent + told.count(SESSION_PRESENT, YES);
+        let without_queue = told.count(QUEUED, "none") + told.count(QUEUED, "some");
+        let evidence = format!(
+            "of {all} newcomers with Clean Start 0, {} were told Session Present 1; of {} whose messages waited in the \
+             session, {} were sent all of them",
+            all - absent,
+            told.all(QUEUED),
+            told.all(QUEUED) - without_queue
+        );
+        Some(if all == 0 {
+            told.of.no_newcomer(CHECK, Force::Must).citing(statement)
+        } else if absent > 0 {
+            Verdict::violated(CHECK, statement, evidence)
+        } else if without_queue > 0 && told.versions.new == ProtocolVersion::V5 {
+            Verdict::violated(CHECK, V5_4_5_0_1, evidence)
+        } else if without_queue > 0 {
+            Verdict::differs(CHECK, Force::Must, "messages that waited in the session did not come", evidence)
+                .citing(statement)
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
+        })
+    })
+}
+
+/// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.4.0-1]: what the older client had not acknowledged is sent again, with
+/// its Packet Identifier.
+fn sends_again_what_was_in_flight(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "sends_again_what_was_in_flight";
+    on_each_case(record, |told| {
+        if !told.situation.resumes() {
+            return None;
+        }
+        let statement = told.of_newcomer(V5_4_4_0_1, V311_4_4_0_1);
+        let all = told.all(SENT_AGAIN);
+        let lacking = told.count(SENT_AGAIN, "none") + told.count(SENT_AGAIN, "some");
+        let renamed = told.count(IDENTIFIERS, "changed");
+        let evidence = format!(
+            "of {all} newcomers that resumed a session with unacknowledged messages, {lacking} were not sent all of them \
+             again until the deadline, and {renamed} under other Packet Identifiers"
+        );
+        Some(if all == 0 {
+            Verdict::inconclusive(CHECK, Force::Must, "no session was resumed").citing(statement)
+        } else if lacking + renamed > 0 {
+            Verdict::violated(CHECK, statement, evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
+        })
+    })
+}
+
+/// MQTT 5.0 [MQTT-3.3.1-1], MQTT 3.1.1 [MQTT-3.3.1-1]: DUP is 1 on what is sent again.
+fn marks_what_it_sends_again(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "marks_what_it_sends_again";
+    on_each_case(record, |told| {
+        if !told.situation.resumes() {
+            return None;
+        }
+        let statement = told.of_newcomer(V5_3_3_1_1, V311_3_3_1_1);
+        let (missing, all) = (told.count(DUP, "missing"), told.all(DUP));
+        let evidence =
+            format!("of {all} newcomers that were sent messages again, {missing} saw some with DUP 0");
+        Some(if all == 0 {
+            Verdict::inconclusive(CHECK, Force::Must, "nothing was sent again").citing(statement)
+        } else if told.count(IDENTIFIERS, "changed") == all {
+            // Under another Packet Identifier it is a message of its own.
+            let why = "what came had other Packet Identifiers: it was not sent again, but sent anew";
+            Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
+        } else if missing > 0 && told.count(IDENTIFIERS, "changed") == 0 {
+            Verdict::violated(CHECK, statement, evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
+        })
+    })
+}
+
+/// MQTT 5.0 [MQTT-4.3.3-10], MQTT 3.1.1 [MQTT-4.3.3-2]: a QoS 2 PUBLISH that is repeated before its PUBREL is not
+/// delivered again.
+fn delivers_the_repeated_message_once(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "delivers_the_repeated_message_once";
+    on_each_case(record, |told| {
+        if !told.situation.resumes() {
+            return None;
+        }
+        let statement = told.of_newcomer(V5_4_3_3_10, V311_4_3_3_2);
+        let all = told.all(REPEATED);
+        let (twice, never) = (told.count(REPEATED, "twice"), told.count(REPEATED, "never"));
+        let evidence = format!(
+            "of {all} QoS 2 messages that the newcomer repeated with DUP 1, {twice} came more than once and {never} never"
+        );
+        Some(if all == 0 {
+            let why = "no QoS 2 message was repeated on a resumed session";
+            Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
+        } else if twice > 0 {
+            Verdict::violated(CHECK, statement, evidence)
+        } else if never > 0 {
+            let note = "a QoS 2 message that the broker took did not come until the deadline";
+            Verdict::differs(CHECK, Force::Must, note, evidence).citing(statement)
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
+        })
+    })
+}
+
+/// The Will of the older connection. MQTT 3.1.1 [MQTT-3.1.2-8] has it published whenever the connection is closed
+/// without DISCONNECT. MQTT 5.0 forbids one that is delayed while its session goes on ([MQTT-3.1.3-9]); all others are
+/// published by a comment in section 3.1.4, and by [MQTT-3.1.2-8] with an exception that may be read to cover
+/// take-overs: a deviation there is a note.
+fn treats_the_will_as_the_session(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "treats_the_will_as_the_session";
+    let witness_proved = record.witness.is_some_and(|witness| witness.proved);
+    on_each_case(record, |told| {
+        let is_3_1_1 = told.versions.old == ProtocolVersion::V3_1_1;
+        let forbidden = told.situation.resumes() && told.situation.will_delay && !is_3_1_1;
+        let force = if is_3_1_1 || forbidden { Force::Must } else { Force::Prose };
+        let statement = match (is_3_1_1, forbidden) {
+            (true, _) => Some(V311_3_1_2_8),
+            (false, true) => Some(V5_3_1_3_9),
+            (false, false) => None,
+        };
+        let cited = |verdict: Verdict| match statement {
+            Some(statement) => verdict.citing(statement),
+            None => verdict,
+        };
+        let Some(will) = told.of.case.will.as_ref() else {
+            let why = if witness_proved {
+                "no Will could be waited for"
+            } else {
+                "the witness could not subscribe to the Will topics, or was not proved to hear"
+            };
+            return Some(cited(Verdict::inconclusive(CHECK, force, why)));
+        };
+        if will.not_due_and_seen > 0 && forbidden {
+            let evidence = format!(
+                "{} of {} Wills with a Will Delay Interval were published although the session was resumed before it had \
+                 passed",
+                will.not_due_and_seen, will.set
+            );
+            return Some(Verdict::violated(CHECK, V5_3_1_3_9, evidence));
+        }
+        if will.due == 0 {
+            let evidence = format!("none of {} Wills was published until its delay had passed", will.set);
+            return Some(cited(if !forbidden {
+                Verdict::inconclusive(CHECK, force, "no connection with a Will was closed by the broker")
+            } else if witness_proved {
+                Verdict::holds(CHECK, force, evidence)
+            } else {
+                Verdict::inconclusive(CHECK, force, "the witness was not proved to hear")
+            }));
+        }
+        Some(cited(match due_wills(record, will) {
+            DueWills::Unknown(why) => Verdict::inconclusive(CHECK, force, why),
+            DueWills::Came(evidence) if will.more_than_once > 0 => {
+                let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
+                Verdict::differs(CHECK, force, note, evidence)
+            }
+            DueWills::Came(evidence) => Verdict::holds(CHECK, force, evidence),
+            DueWills::Missing(evidence) if is_3_1_1 => Verdict::violated(CHECK, V311_3_1_2_8, evidence),
+            DueWills::Missing(evidence) => {
+                Verdict::differs(CHECK, force, "the Will of the older connection is not published", evidence)
+            }
+        }))
+    })
+}

@@ -1,0 +1,108 @@
+//! The Application Messages that an attempt sends, by QoS, each with a ledger of its own: the order of messages is
+//! owed within one QoS only (MQTT 5.0 [MQTT-4.6.0-5]).
+
+use ungraceful_mqtt::QoS;
+use ungraceful_rig::fault::AttemptLog;
+use ungraceful_rig::ledger::Ledger;
+
+/// Where the QoS stands in a sequence number as it travels.
+const QOS_SHIFT: u32 = 56;
+
+/// Messages by QoS.
+#[derive(Clone, Debug)]
+pub(crate) struct Outbox {
+    by_qos: [Ledger; 3],
+}
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self { by_qos: [Ledger::new(false), Ledger::new(true), Ledger::new(true)] }
+    }
+}
+
+/// The ledger's place and number of a sequence number as it travels; absent for one that is none of ours.
+fn split(sequence: u64) -> Option<(usize, u64)> {
+    let qos = usize::try_from(sequence >> QOS_SHIFT).ok().filter(|qos| *qos <= 2)?;
+    Some((qos, sequence & ((1 << QOS_SHIFT) - 1)))
+}
+
+impl Outbox {
+    /// The next message of `qos` falls due; returns the sequence number that it travels under.
+    pub(crate) fn offer(&mut self, qos: QoS) -> u64 {
+        let number = self.by_qos[usize::from(qos.level())].offer();
+        u64::from(qos.level()) << QOS_SHIFT | number
+    }
+
+    fn act(&mut self, sequence: u64, act: impl FnOnce(&mut Ledger, u64)) {
+        if let Some((qos, number)) = split(sequence) {
+            act(&mut self.by_qos[qos], number);
+        }
+    }
+
+    /// It was handed to the connection.
+    pub(crate) fn sent(&mut self, sequence: u64) {
+        self.act(sequence, Ledger::sent);
+    }
+
+    /// The broker acknowledged it with `code`.
+    pub(crate) fn acknowledged(&mut self, sequence: u64, code: u8) {
+        self.act(sequence, |ledger, number| ledger.acknowledged(number, code));
+    }
+
+    /// It came.
+    pub(crate) fn delivered(&mut self, sequence: u64) {
+        self.act(sequence, |ledger, number| {
+            ledger.delivered(number);
+        });
+    }
+
+    /// Every sequence number that was given out.
+    pub(crate) fn sequences(&self) -> impl Iterator<Item = u64> + '_ {
+        (0_u64..)
+            .zip(&self.by_qos)
+            .flat_map(|(qos, ledger)| (0..ledger.offered()).map(move |number| qos << QOS_SHIFT | number))
+    }
+
+    /// Messages that were acknowledged and never came.
+    pub(crate) fn lost(&self) -> u64 {
+        self.by_qos[1..].iter().map(|ledger| ledger.counts(0, u64::MAX).lost).sum()
+    }
+
+    /// Puts the fate of all messages into the attempt.
+    pub(crate) fn tell(&self, log: &mut AttemptLog<'_>) {
+        for (qos, ledger) in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].iter().zip(&self.by_qos) {
+            if ledger.offered() > 0 {
+                log.messages(*qos, &ledger.counts(0, u64::MAX));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_mqtt::QoS::{AtLeastOnce, ExactlyOnce};
+
+    use super::Outbox;
+
+    #[test]
+    fn each_qos_has_numbers_and_losses_of_its_own() {
+        let mut outbox = Outbox::default();
+        let sequences: Vec<u64> =
+            [AtLeastOnce, ExactlyOnce, AtLeastOnce].into_iter().map(|qos| outbox.offer(qos)).collect();
+        for sequence in &sequences {
+            outbox.sent(*sequence);
+            outbox.acknowledged(*sequence, 0);
+        }
+        outbox.delivered(sequences[2]);
+        assert_eq!(outbox.lost(), 2);
+        outbox.delivered(sequences[1]);
+        outbox.delivered(u64::MAX);
+        assert_eq!(outbox.lost(), 1);
+        assert_eq!(outbox.by_qos[1].counts(0, 9).reordered, 0);
+        let mut all: Vec<u64> = outbox.sequences().collect();
+        all.sort_unstable();
+        let mut given = sequences;
+        given.sort_unstable();
+        assert_eq!(all, given);
+    }
+}

@@ -1,0 +1,380 @@
+//! A client that keeps the protocol while a fault is being prepared, or while its consequences are looked into:
+//! subscribes, publishes with the whole handshake, takes deliveries, and acknowledges them or not as it is told.
+
+use std::time::{Duration, Instant};
+
+use tokio::time::{Instant as TokioInstant, sleep_until};
+use ungraceful_mqtt::{
+    Ack, Connect, Packet, PacketIdentifier, Properties, ProtocolVersion, Publish, QoS, Subscribe,
+    Subscription,
+};
+use ungraceful_rig::client::{Accepted, Client};
+use ungraceful_rig::fault::Stage;
+use ungraceful_wire::clock::now;
+use ungraceful_wire::{Arrival, EndKind, ReceivedPacket};
+
+/// An Application Message as it was delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Delivered {
+    /// Packet Identifier; absent at QoS 0.
+    pub(crate) identifier: Option<u16>,
+    /// DUP.
+    pub(crate) dup: bool,
+    /// QoS.
+    pub(crate) qos: QoS,
+    /// The number it was sent under; absent for a message that is none of ours.
+    pub(crate) sequence: Option<u64>,
+    /// When it was complete.
+    pub(crate) at: Instant,
+}
+
+/// What came.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A message.
+    Delivered(Delivered),
+    /// The acknowledgement that ends a PUBLISH of ours (PUBACK, PUBCOMP, or a PUBREC that refuses).
+    Finished {
+        /// Packet Identifier.
+        identifier: u16,
+        /// Reason Code; 0 on MQTT 3.1.1.
+        code: u8,
+    },
+    /// PUBREC that takes a QoS 2 PUBLISH of ours.
+    Received {
+        /// Packet Identifier.
+        identifier: u16,
+    },
+    /// SUBACK with the first code.
+    Granted(u8),
+    /// PINGRESP.
+    Pong,
+    /// DISCONNECT.
+    Disconnect(u8),
+    /// The connection ended.
+    Ended {
+        /// How.
+        how: EndKind,
+        /// When.
+        at: Instant,
+    },
+    /// Anything else.
+    Other,
+}
+
+/// The client.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Its connection.
+    pub(crate) client: Client,
+    /// Whether deliveries are acknowledged as they come.
+    pub(crate) acknowledges: bool,
+    /// Whether PUBREC is answered by PUBREL.
+    pub(crate) releases: bool,
+    last_identifier: PacketIdentifier,
+    /// Acknowledgements that wait to be sent before anything else is read.
+    owed: Vec<u8>,
+    /// What came while something else was waited for.
+    set_aside: Vec<Delivered>,
+}
+
+impl Peer {
+    /// A client whose CONNECT is yet to be sent, or has been accepted.
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client,
+            acknowledges: true,
+            releases: true,
+            last_identifier: PacketIdentifier::MAX,
+            owed: Vec::new(),
+            set_aside: Vec::new(),
+        }
+    }
+
+    /// Opens a connection and sends this CONNECT.
+    ///
+    /// # Errors
+    /// In words, when there is no connection or the broker refuses.
+    pub(crate) async fn connect(
+        stage: &Stage,
+        version: ProtocolVersion,
+        connect: &Connect<'_>,
+    ) -> Result<(Self, Accepted), String> {
+        let (mut client, _) =
+            stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
+        let accepted = client.connect(connect, stage.options.connect_timeout).await;
+        Ok((Self::new(client), accepted.map_err(|error| error.to_string())?))
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.client.version
+    }
+
+    fn next_identifier(&mut self) -> PacketIdentifier {
+        self.last_identifier = self.last_identifier.next();
+        self.last_identifier
+    }
+
+    /// What came while something else was waited for, taken out.
+    pub(crate) fn take_set_aside(&mut self) -> Vec<Delivered> {
+        std::mem::take(&mut self.set_aside)
+    }
+
+    /// Waits for the next thing that comes. Acknowledgements that are owed go out first.
+    pub(crate) async fn next(&mut self) -> Event {
+        if !self.owed.is_empty() {
+            let owed = std::mem::take(&mut self.owed);
+            // That the connection has ended is read next.
+            let _ended = self.client.connection.send(&owed).await;
+        }
+        match self.client.connection.next().await {
+            Arrival::Packet(packet) => self.take(&packet),
+            Arrival::Unframeable { .. } => Event::Other,
+            Arrival::End(end) => Event::Ended { how: end.how, at: end.at },
+        }
+    }
+
+    /// The next thing that comes before `deadline`; absent when nothing does.
+    pub(crate) async fn next_before(&mut self, deadline: Instant) -> Option<Event> {
+        tokio::select! {
+            biased;
+            event = self.next() => Some(event),
+            () = sleep_until(TokioInstant::from_std(deadline)) => None,
+        }
+    }
+
+    fn take(&mut self, packet: &ReceivedPacket) -> Event {
+        let version = self.version();
+        match packet.frame().decode(version).packet {
+            Packet::Publish(publish) => {
+                let identifier = publish.packet_identifier.and_then(PacketIdentifier::new);
+                if let (true, Some(identifier)) = (self.acknowledges, identifier) {
+                    let acknowledgement = match publish.qos {
+                        QoS::ExactlyOnce => Packet::PubRec(Ack::new(identifier)),
+                        _ => Packet::PubAck(Ack::new(identifier)),
+                    };
+                    self.owe(&acknowledgement);
+                }
+                Event::Delivered(Delivered {
+                    identifier: publish.packet_identifier,
+                    dup: publish.dup,
+                    qos: publish.qos,
+                    sequence: read_payload(publish.payload),
+                    at: packet.complete_at,
+                })
+            }
+            Packet::PubRel(ack) => {
+                if let (true, Some(identifier)) =
+                    (self.acknowledges, PacketIdentifier::new(ack.packet_identifier))
+                {
+                    self.owe(&Packet::PubComp(Ack::new(identifier)));
+                }
+                Event::Other
+            }
+            Packet::PubRec(ack) if !ack.reason_code.is_error() => {
+                if let (true, Some(identifier)) =
+                    (self.releases, PacketIdentifier::new(ack.packet_identifier))
+                {
+                    self.owe(&Packet::PubRel(Ack::new(identifier)));
+                }
+                Event::Received { identifier: ack.packet_identifier }
+            }
+            Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubComp(ack) => {
+                Event::Finished { identifier: ack.packet_identifier, code: ack.reason_code.0 }
+            }
+            Packet::SubAck(suback) => Event::Granted(suback.reason_codes.first().copied().unwrap_or(0x80)),
+            Packet::PingResp => Event::Pong,
+            Packet::Disconnect(disconnect) => Event::Disconnect(disconnect.reason_code.0),
+            _ => Event::Other,
+        }
+    }
+
+    fn owe(&mut self, packet: &Packet<'_>) {
+        packet.encode(self.version(), &mut self.owed).expect("an acknowledgement without a code is legal");
+    }
+
+    /// Subscribes to `filter` and tells the QoS that was granted.
+    ///
+    /// # Errors
+    /// In words, when the broker refuses, is silent or ends the connection.
+    pub(crate) async fn subscribe(
+        &mut self,
+        filter: &str,
+        qos: QoS,
+        within: Duration,
+    ) -> Result<QoS, String> {
+        let filters = [Subscription::new(filter, qos)];
+        let mut bytes = Vec::new();
+        Subscribe::new(self.next_identifier(), &filters)
+            .encode(self.version(), &mut bytes)
+            .map_err(|error| format!("cannot encode SUBSCRIBE: {error}"))?;
+        self.send(&bytes, "SUBSCRIBE").await?;
+        let deadline = now() + within;
+        loop {
+            match self.next_before(deadline).await {
+                Some(Event::Granted(code)) => {
+                    return QoS::try_from(code)
+                        .map_err(|_| format!("the broker refused the SUBSCRIBE (0x{code:02X})"));
+                }
+                Some(event) => self.pass(event, "SUBSCRIBE")?,
+                None => return Err(format!("no SUBACK within {within:?}")),
+            }
+        }
+    }
+
+    /// Publishes message `sequence` and waits for the end of its handshake; tells the Reason Code (0 at QoS 0).
+    ///
+    /// # Errors
+    /// In words, when the broker is silent or ends the connection.
+    pub(crate) async fn publish(
+        &mut self,
+        topic: &str,
+        qos: QoS,
+        sequence: u64,
+        within: Duration,
+    ) -> Result<u8, String> {
+        let identifier = self.send_publish(topic, qos, sequence, None).await?;
+        if qos == QoS::AtMostOnce {
+            return Ok(0);
+        }
+        let deadline = now() + within;
+        loop {
+            match self.next_before(deadline).await {
+                Some(Event::Finished { identifier: finished, code }) if finished == identifier => {
+                    return Ok(code);
+                }
+                Some(event) => self.pass(event, "PUBLISH")?,
+                None => {
+                    return Err(format!("PUBLISH at QoS {} not acknowledged within {within:?}", qos.level()));
+                }
+            }
+        }
+    }
+
+    /// Publishes message `sequence` and waits for nothing; tells the Packet Identifier (0 at QoS 0). With `again`,
+    /// repeats one with that Packet Identifier and DUP.
+    ///
+    /// # Errors
+    /// In words, when the connection has ended.
+    pub(crate) async fn send_publish(
+        &mut self,
+        topic: &str,
+        qos: QoS,
+        sequence: u64,
+        again: Option<u16>,
+    ) -> Result<u16, String> {
+        let payload = payload(sequence);
+        let identifier = match again.and_then(PacketIdentifier::new) {
+            Some(identifier) => identifier,
+            None => self.next_identifier(),
+        };
+        let publish = Publish { dup: again.is_some(), ..Publish::new(topic, &payload) };
+        let publish = match qos {
+            QoS::AtMostOnce => publish,
+            QoS::AtLeastOnce => publish.at_least_once(identifier),
+            QoS::ExactlyOnce => publish.exactly_once(identifier),
+        };
+        let mut bytes = Vec::new();
+        publish
+            .encode(self.version(), &mut bytes)
+            .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
+        self.send(&bytes, "PUBLISH").await?;
+        Ok(publish.packet_identifier.unwrap_or(0))
+    }
+
+    /// Waits for PUBREC to `identifier`.
+    ///
+    /// # Errors
+    /// In words, when the broker refuses, is silent or ends the connection.
+    pub(crate) async fn received(&mut self, identifier: u16, within: Duration) -> Result<(), String> {
+        let deadline = now() + within;
+        loop {
+            match self.next_before(deadline).await {
+                Some(Event::Received { identifier: received }) if received == identifier => return Ok(()),
+                Some(Event::Finished { identifier: refused, code }) if refused == identifier => {
+                    return Err(format!("the broker refused the PUBLISH (0x{code:02X})"));
+                }
+                Some(event) => self.pass(event, "PUBREC")?,
+                None => return Err(format!("no PUBREC within {within:?}")),
+            }
+        }
+    }
+
+    /// Whether the broker answers a PINGREQ within `within`.
+    pub(crate) async fn is_served(&mut self, within: Duration) -> bool {
+        if self.client.ping().await.is_err() {
+            return false;
+        }
+        let deadline = now() + within;
+        loop {
+            match self.next_before(deadline).await {
+                Some(Event::Pong) => return true,
+                Some(event) => {
+                    if self.pass(event, "PINGRESP").is_err() {
+                        return false;
+                    }
+                }
+                None => return false,
+            }
+        }
+    }
+
+    async fn send(&mut self, bytes: &[u8], what: &str) -> Result<(), String> {
+        let sent = self.client.connection.send(bytes).await;
+        sent.map(|_| ()).map_err(|error| format!("{what} could not be sent: {error}"))
+    }
+
+    /// What came while something else was waited for.
+    fn pass(&mut self, event: Event, awaited: &str) -> Result<(), String> {
+        match event {
+            Event::Delivered(delivered) => self.set_aside.push(delivered),
+            Event::Ended { .. } => {
+                return Err(format!("the broker ended the connection before {awaited} was done"));
+            }
+            Event::Disconnect(code) => {
+                return Err(format!("the broker sent DISCONNECT 0x{code:02X} before {awaited} was done"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Leaves and has no session kept: by its DISCONNECT on MQTT 5.0, by a clean session of its own on 3.1.1.
+    pub(crate) async fn leave_nothing(self, stage: &Stage, client_id: &str) {
+        let version = self.version();
+        match version {
+            ProtocolVersion::V5 => {
+                let at_once = [ungraceful_mqtt::Property::SessionExpiryInterval(0)];
+                self.client.leave_with(Properties::List(&at_once)).await;
+            }
+            ProtocolVersion::V3_1_1 => {
+                self.client.leave().await;
+                discard_session(stage, version, client_id).await;
+            }
+        }
+    }
+}
+
+/// Has whatever session there is of this ClientID removed: a client with Clean Start 1 comes and goes.
+pub(crate) async fn discard_session(stage: &Stage, version: ProtocolVersion, client_id: &str) {
+    if let Ok((mut client, _)) = stage.open(version).await {
+        let connect = Client::honest_connect(client_id, &stage.credentials);
+        let _nothing_left_to_do = client.connect(&connect, stage.options.connect_timeout).await;
+        client.leave().await;
+    }
+}
+
+/// Marks a message as one of ours, before its number.
+const MARK: &[u8; 8] = b"ungrace1";
+
+fn payload(sequence: u64) -> [u8; 16] {
+    let mut payload = [0; 16];
+    payload[..8].copy_from_slice(MARK);
+    payload[8..].copy_from_slice(&sequence.to_be_bytes());
+    payload
+}
+
+fn read_payload(payload: &[u8]) -> Option<u64> {
+    let number = payload.strip_prefix(MARK)?.try_into().ok()?;
+    Some(u64::from_be_bytes(number))
+}

@@ -1,0 +1,144 @@
+//! What the run cost the broker's process: memory, open file descriptors and CPU time.
+
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::record::{BrokerResourcesRecord, QuantityRecord, Record};
+
+use crate::document::{Block, Cell, Column, Document, Table, cell};
+use crate::percentile::{NONE, TOO_FEW};
+use crate::scale::{bytes, count, time};
+
+/// What of a broker's own numbers matters here, by the end of their Topic Names as Mosquitto and its kin have them.
+const SYS_TOPICS: [&str; 9] = [
+    "clients/connected",
+    "clients/disconnected",
+    "clients/maximum",
+    "heap/current",
+    "heap/maximum",
+    "publish/messages/dropped",
+    "store/messages/count",
+    "store/messages/bytes",
+    "subscriptions/count",
+];
+
+pub(super) fn section(record: &Record, document: &mut Document) {
+    let sys = sys(record);
+    if record.broker_resources.is_none() && sys.is_none() {
+        return;
+    }
+    document.heading("What it cost the broker");
+    if let Some(resources) = &record.broker_resources {
+        of_process(record, resources, document);
+    }
+    if let Some(sys) = sys {
+        document.labelled("Its own $SYS", sys);
+    }
+}
+
+fn of_process(record: &Record, resources: &BrokerResourcesRecord, document: &mut Document) {
+    document.push(Block::Table(table(resources)));
+    if let Some(cpu) = cpu(record, resources) {
+        document.labelled("CPU time", cpu);
+    }
+    let mut told = "Of the broker's own process, without its children.".to_owned();
+    let slopes = [resources.rss_bytes.per_1000_attempts, resources.descriptors.per_1000_attempts];
+    if slopes.iter().any(Option::is_some) {
+        told += " Each of the samples depends on the one before, so the interval is optimistic.";
+    }
+    document.line(told);
+}
+
+/// What the broker's own numbers were before the fault phase and are at the end, as far as they matter and changed;
+/// absent when none did.
+fn sys(record: &Record) -> Option<String> {
+    let told = SYS_TOPICS.iter().filter_map(|name| {
+        let (_, value) = record.broker.sys.iter().find(|(topic, _)| topic.ends_with(&format!("/{name}")))?;
+        let (before, after) = (value.before?, value.after?);
+        (before != after).then(|| format!("{name} {} → {}", signed_count(before), signed_count(after)))
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join(" · "))
+}
+
+fn signed_count(number: i64) -> String {
+    format!("{}{}", if number < 0 { "−" } else { "" }, count(number.unsigned_abs()))
+}
+
+fn table(resources: &BrokerResourcesRecord) -> Table {
+    let mut columns = vec![Column::words("")];
+    columns
+        .extend(["before fault", "highest", "after fault", "after recovery", "change"].map(Column::numbers));
+    columns.push(Column::numbers("per 1,000 attempts"));
+    columns.push(Column::numbers("95 % interval"));
+    let rows = vec![
+        row("memory (RSS)", &resources.rss_bytes, bytes, |value| {
+            format!("{}{}", sign(value), bytes(magnitude(value)))
+        }),
+        row("open descriptors", &resources.descriptors, count, |value| {
+            format!("{}{:.2}", sign(value), value.abs())
+        }),
+    ];
+    Table { columns, rows, keys: 1 }
+}
+
+fn row(
+    name: &str,
+    quantity: &QuantityRecord,
+    shown: fn(u64) -> String,
+    shown_slope: fn(f64) -> String,
+) -> Vec<Cell> {
+    let values = [quantity.before_fault, quantity.max, quantity.after_fault, quantity.after_recovery];
+    let values = values.map(|value| cell(value.map_or_else(|| NONE.to_owned(), shown)));
+    let change = quantity.change.map(|change| {
+        let sign = if change < 0 { "−" } else { "+" };
+        format!("{}{}", if change == 0 { "±" } else { sign }, shown(change.unsigned_abs()))
+    });
+    let nothing_known = quantity.max.is_none();
+    let no_slope = if nothing_known { NONE } else { TOO_FEW };
+    let (slope, interval) = match &quantity.per_1000_attempts {
+        Some(slope) => {
+            let interval = format!("{} to {}", shown_slope(slope.low), shown_slope(slope.high));
+            (shown_slope(slope.estimate), interval)
+        }
+        None => (no_slope.to_owned(), NONE.to_owned()),
+    };
+    let mut row = vec![cell(name)];
+    row.extend(values);
+    row.extend([change.unwrap_or_else(|| NONE.to_owned()), slope, interval].map(cell));
+    row
+}
+
+fn sign(value: f64) -> &'static str {
+    if value < 0.0 {
+        "−"
+    } else if value > 0.0 {
+        "+"
+    } else {
+        "±"
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a positive number of bytes, of which the fraction does not matter; the cast saturates"
+)]
+fn magnitude(value: f64) -> u64 {
+    value.abs().round() as u64
+}
+
+/// CPU time by phase, with the share of a core; absent when neither phase's is known.
+fn cpu(record: &Record, resources: &BrokerResourcesRecord) -> Option<String> {
+    let told = |of_phase: Phase, name: &str, cpu_us: Option<u64>| {
+        let phase = record.phases.iter().find(|phase| phase.phase == of_phase)?;
+        let lasted_us = phase.ended_us.saturating_sub(phase.began_us);
+        let per_mille = cpu_us?.saturating_mul(1_000).saturating_add(lasted_us / 2).checked_div(lasted_us)?;
+        let share = format!("{}.{} % of a core", per_mille / 10, per_mille % 10);
+        Some(format!("{} in the {name} ({share})", time(cpu_us?)))
+    };
+    let told = [
+        told(Phase::Baseline, "baseline", resources.cpu_us_baseline_phase),
+        told(Phase::Fault, "fault phase", resources.cpu_us_fault_phase),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}

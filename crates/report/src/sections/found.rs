@@ -1,0 +1,122 @@
+//! What only this fault knows about, where it is too much for columns beside the reactions; and the Wills of many
+//! situations as a grid.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
+
+use super::cases::counted_values;
+use crate::document::{Block, Cell, Column, Document, Table, cell};
+use crate::percentile::{Figure, NONE};
+use crate::scale::{count, time};
+
+/// Facts that stand beside the reactions; more have a table of their own.
+const BESIDE_REACTIONS: usize = 2;
+/// Cases with a Will that are shown beside the reactions; more make a grid.
+const WILLS_BESIDE_REACTIONS: usize = 3;
+
+/// The names of all facts.
+fn names(cases: &[CaseRecord]) -> BTreeSet<&str> {
+    cases.iter().flat_map(|case| case.facts.keys().map(String::as_str)).collect()
+}
+
+/// The facts that are columns beside the reactions.
+pub(super) fn beside_reactions(cases: &[CaseRecord]) -> BTreeSet<&str> {
+    let names = names(cases);
+    if names.len() > BESIDE_REACTIONS { BTreeSet::new() } else { names }
+}
+
+/// Whether the Wills are a column beside the reactions.
+pub(super) fn wills_beside_reactions(cases: &[CaseRecord]) -> bool {
+    (1..=WILLS_BESIDE_REACTIONS).contains(&cases.iter().filter(|case| case.will.is_some()).count())
+}
+
+pub(super) fn section(record: &Record, document: &mut Document) {
+    let cases = &record.cases;
+    if names(cases).len() > BESIDE_REACTIONS {
+        facts(cases, document);
+    }
+    if cases.iter().filter(|case| case.will.is_some()).count() > WILLS_BESIDE_REACTIONS {
+        document.heading("Wills of the connections that were ended");
+        document.push(Block::Table(grid(cases)));
+    }
+}
+
+fn facts(cases: &[CaseRecord], document: &mut Document) {
+    document.heading("What else was seen");
+    let mut differing = Vec::new();
+    let mut same = Vec::new();
+    for name in names(cases) {
+        let mut values: BTreeMap<&str, u64> = BTreeMap::new();
+        for (value, times) in cases.iter().filter_map(|case| case.facts.get(name)).flatten() {
+            *values.entry(value).or_default() += times;
+        }
+        match values.iter().next() {
+            Some((value, times)) if values.len() == 1 => {
+                same.push(format!("{} {value} ×{}", name.replace('_', " "), count(*times)));
+            }
+            _ => differing.push(name),
+        }
+    }
+    if !differing.is_empty() {
+        let mut columns = vec![Column::words("MQTT"), Column::words("variant")];
+        columns.extend(differing.iter().map(|name| Column::words(name.replace('_', " "))));
+        let rows = cases.iter().map(|case| {
+            let mut row = vec![cell(&case.case.version), cell(&case.case.variant)];
+            row.extend(
+                differing.iter().map(|name| case.facts.get(*name).map_or_else(|| cell(NONE), counted_values)),
+            );
+            row
+        });
+        document.push(Block::Table(Table { columns, rows: rows.collect(), keys: 2 }));
+    }
+    if !same.is_empty() {
+        document.labelled("Everywhere", same.join(" · "));
+    }
+}
+
+/// A row for each variant, a column for each version.
+fn grid(cases: &[CaseRecord]) -> Table {
+    let with_will = || cases.iter().filter(|case| case.will.is_some());
+    let versions: BTreeSet<&str> = with_will().map(|case| case.case.version.as_str()).collect();
+    let mut variants: Vec<&str> = Vec::new();
+    for case in with_will() {
+        if !variants.contains(&case.case.variant.as_str()) {
+            variants.push(&case.case.variant);
+        }
+    }
+    let mut columns = vec![Column::words("variant")];
+    columns.extend(versions.iter().map(|version| Column::words(format!("MQTT {version}"))));
+    let rows = variants.iter().map(|variant| {
+        let of = |version: &str| {
+            let case =
+                with_will().find(|case| case.case.variant == **variant && case.case.version == version);
+            case.and_then(|case| case.will.as_ref()).map_or_else(|| cell(NONE), will)
+        };
+        std::iter::once(cell(*variant)).chain(versions.iter().map(|version| of(version))).collect()
+    });
+    Table { columns, rows: rows.collect(), keys: 1 }
+}
+
+fn will(will: &WillRecord) -> Cell {
+    let mut lines = Vec::new();
+    if will.due > 0 {
+        let p50 = match will.will_time.count {
+            0 => String::new(),
+            _ => format!(", {}", Figure::P50.named(&will.will_time)),
+        };
+        lines.push(format!("due: {} of {} sent{p50}", count(will.due_and_seen), count(will.due)));
+        if let Some(waited_us) = will.shortest_wait_of_unseen_us {
+            let unseen = will.due.saturating_sub(will.due_and_seen);
+            lines.push(format!("{} not within {}", count(unseen), time(waited_us)));
+        }
+    }
+    let not_due = will.set.saturating_sub(will.due);
+    if not_due > 0 {
+        lines.push(format!("not due: {} of {} sent", count(will.not_due_and_seen), count(not_due)));
+    }
+    if will.more_than_once > 0 {
+        lines.push(format!("{} more than once", count(will.more_than_once)));
+    }
+    lines
+}

@@ -1,0 +1,285 @@
+//! The broker's log beside the run: a thread that follows the file, keeps its lines in the record, and notes which
+//! attempts they name. It never makes anybody else wait.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rangemap::RangeInclusiveSet;
+
+use crate::clock::RunClock;
+use crate::error::RunError;
+use crate::log_follower::{LogFollower, LogLine};
+use crate::log_phrases::{ClientIds, Phrases};
+use crate::record::{BrokerLogLine, BrokerLogRecord};
+use crate::stop::{Stop, StopReason};
+
+/// How often the file is looked at: how late `at_us` of a line may be.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// What is read at one look, and at the last one: a log that grows faster is no longer read by the line.
+const BYTES_PER_LOOK_MAX: u64 = 4 << 20;
+const BYTES_AT_THE_END_MAX: u64 = 64 << 20;
+
+/// What the thread needs.
+#[derive(Debug)]
+pub(crate) struct LogLinks {
+    pub(crate) follower: LogFollower,
+    /// `broker-log.ndjson`.
+    pub(crate) file: File,
+    pub(crate) clock: RunClock,
+    pub(crate) stop: Stop,
+    pub(crate) client_ids: ClientIds,
+    /// Lines to keep at the most.
+    pub(crate) lines_max: u64,
+}
+
+/// The running thread. It ends when this is finished or dropped.
+#[derive(Debug)]
+pub(crate) struct LogThread {
+    thread: JoinHandle<BrokerLogRecord>,
+    over: Sender<()>,
+}
+
+impl LogThread {
+    /// Starts the thread.
+    pub(crate) fn start(links: LogLinks) -> Result<Self, RunError> {
+        let (over, is_over) = channel();
+        let thread = std::thread::Builder::new()
+            .name("broker-log".to_owned())
+            .spawn(move || {
+                let LogLinks { follower, file, clock, stop, client_ids, lines_max } = links;
+                let mut keeping = Keeping::new(file, client_ids, lines_max);
+                let wait = || is_over.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout);
+                keeping.follow(follower, wait, || clock.now_us(), &stop)
+            })
+            .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
+        Ok(Self { thread, over })
+    }
+
+    /// Looks a last time and ends.
+    pub(crate) fn finish(self) -> Result<BrokerLogRecord, RunError> {
+        drop(self.over);
+        self.thread
+            .join()
+            .map_err(|_panic| RunError::Bug("the thread of the broker's log panicked".to_owned()))
+    }
+}
+
+/// What was kept so far.
+struct Keeping<W: Write> {
+    file: BufWriter<W>,
+    client_ids: ClientIds,
+    lines_max: u64,
+    record: BrokerLogRecord,
+    /// Lines that name no attempt. They may take half of the room: a broker that logs every message says more of
+    /// bystanders before the fault than fits.
+    others_kept: u64,
+    phrases: Phrases,
+    named: RangeInclusiveSet<u64>,
+    write_error: Option<io::Error>,
+}
+
+impl<W: Write> Keeping<W> {
+    fn new(file: W, client_ids: ClientIds, lines_max: u64) -> Self {
+        Self {
+            file: BufWriter::new(file),
+            client_ids,
+            lines_max,
+            record: BrokerLogRecord::default(),
+            others_kept: 0,
+            phrases: Phrases::default(),
+            named: RangeInclusiveSet::new(),
+            write_error: None,
+        }
+    }
+
+    /// Follows the log for as long as `wait` says so.
+    fn follow(
+        &mut self,
+        mut follower: LogFollower,
+        wait: impl Fn() -> bool,
+        now_us: impl Fn() -> u64,
+        stop: &Stop,
+    ) -> BrokerLogRecord {
+        self.record.path = follower.path().to_string_lossy().into_owned();
+        let mut read = Ok(());
+        while read.is_ok() && wait() {
+            read = follower.look(BYTES_PER_LOOK_MAX, &mut |line| self.keep(line, now_us()));
+            self.flush(stop);
+        }
+        self.record.begun_anew = follower.begun_anew();
+        let finished =
+            read.and_then(|()| follower.finish(BYTES_AT_THE_END_MAX, &mut |line| self.keep(line, now_us())));
+        match finished {
+            Ok(bytes_unread) => self.record.bytes_unread = bytes_unread,
+            Err(error) => self.record.trouble = Some(format!("it could not be read on: {error}")),
+        }
+        self.flush(stop);
+        self.record.attempts_named = self.named.iter().map(|range| range.end() - range.start() + 1).sum();
+        self.record.phrases = std::mem::take(&mut self.phrases).most_frequent();
+        std::mem::take(&mut self.record)
+    }
+
+    fn keep(&mut self, LogLine { text, is_cut }: LogLine, at_us: u64) {
+        let attempts = self.client_ids.attempts_named(&text);
+        self.phrases.count(self.client_ids.phrase(&text), attempts.first().copied());
+        self.record.lines_cut += u64::from(is_cut);
+        self.record.lines_that_name_an_attempt += u64::from(!attempts.is_empty());
+        for attempt in &attempts {
+            self.named.insert(*attempt..=*attempt);
+        }
+        let others_max = self.lines_max.div_ceil(2);
+        let is_crowded = attempts.is_empty() && self.others_kept >= others_max;
+        if is_crowded || self.record.lines_kept >= self.lines_max || self.write_error.is_some() {
+            self.record.lines_left_out += 1;
+            return;
+        }
+        let is_other = attempts.is_empty();
+        let line = BrokerLogLine { at_us, line: text, attempts };
+        let written = serde_json::to_string(&line).map_err(io::Error::from);
+        match written.and_then(|line| writeln!(self.file, "{line}")) {
+            Ok(()) => {
+                self.record.lines_kept += 1;
+                self.others_kept += u64::from(is_other);
+            }
+            Err(error) => {
+                self.record.lines_left_out += 1;
+                self.write_error = Some(error);
+            }
+        }
+    }
+
+    /// Brings what was kept to the disk. When that fails, the run ends in order, as with every file of the record.
+    fn flush(&mut self, stop: &Stop) {
+        let flushed = match self.write_error.take() {
+            Some(error) => Err(error),
+            None => self.file.flush(),
+        };
+        if let Err(error) = flushed {
+            let what = format!("cannot write {}: {error}", crate::recorder::BROKER_LOG_NDJSON);
+            stop.raise(StopReason::RecordFailed(what));
+            self.write_error = Some(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::{self, Write};
+
+    use super::Keeping;
+    use crate::log_follower::LogFollower;
+    use crate::log_phrases::ClientIds;
+    use crate::record::{BrokerLogLine, BrokerLogRecord};
+    use crate::stop::{Stop, StopReason};
+
+    fn ids() -> ClientIds {
+        ClientIds {
+            of_attempts: "ugabc00x".into(),
+            of_run: "ugabc00".into(),
+            before_run: "ugpre".into(),
+            attempts_planned: 100,
+        }
+    }
+
+    /// Appends each of `looks` before one look, and follows until the last.
+    fn follow<W: Write>(keeping: &mut Keeping<W>, looks: &[&str], stop: &Stop) -> BrokerLogRecord {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let follower = LogFollower::at_end(file.path()).unwrap();
+        let looked = Cell::new(0);
+        let wait = || {
+            let Some(text) = looks.get(looked.get()) else { return false };
+            file.as_file().write_all(text.as_bytes()).unwrap();
+            looked.set(looked.get() + 1);
+            true
+        };
+        let now_us = || looked.get() as u64 * 1_000;
+        keeping.follow(follower, wait, now_us, stop)
+    }
+
+    fn lines(written: &[u8]) -> Vec<BrokerLogLine> {
+        std::str::from_utf8(written)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn lines_are_kept_with_the_time_of_the_look_and_the_attempts_that_they_name() {
+        let mut keeping = Keeping::new(Vec::new(), ids(), 100);
+        let looks = [
+            "1: hello ugabc00x000001\n",
+            "2: \u{1b}[31mred\n3: hello ugabc00x000002b\n",
+            "4: hello ugabc00x000001\nthe e",
+        ];
+        let record = follow(&mut keeping, &looks, &Stop::default());
+        let line = |at_us, line: &str, attempts: &[u64]| BrokerLogLine {
+            at_us,
+            line: line.to_owned(),
+            attempts: attempts.to_vec(),
+        };
+        let expected = [
+            line(1_000, "1: hello ugabc00x000001", &[1]),
+            line(2_000, "2: \u{1b}[31mred", &[]),
+            line(2_000, "3: hello ugabc00x000002b", &[2]),
+            line(3_000, "4: hello ugabc00x000001", &[1]),
+            line(3_000, "the e", &[]),
+        ];
+        assert_eq!(lines(keeping.file.get_ref()), expected);
+        assert_eq!((record.lines_kept, record.lines_left_out, record.bytes_unread), (5, 0, 0));
+        assert_eq!((record.lines_that_name_an_attempt, record.attempts_named), (3, 2));
+        let phrases: Vec<_> = record
+            .phrases
+            .iter()
+            .map(|told| (told.phrase.as_str(), told.lines, told.example_attempt))
+            .collect();
+        assert_eq!(phrases[0], ("hello <client>", 3, Some(1)));
+        assert_eq!(record.trouble, None);
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted_and_its_attempts_and_phrases_count_all_the_same() {
+        let mut keeping = Keeping::new(Vec::new(), ids(), 2);
+        let looks = [&*"hello ugabc00x000007\n".repeat(3), "hello ugabc00x000008\n"];
+        let record = follow(&mut keeping, &looks, &Stop::default());
+        assert_eq!(lines(keeping.file.get_ref()).len(), 2);
+        assert_eq!((record.lines_kept, record.lines_left_out), (2, 2));
+        assert_eq!((record.lines_that_name_an_attempt, record.attempts_named), (4, 2));
+        assert_eq!(record.phrases[0].lines, 4);
+    }
+
+    #[test]
+    fn lines_that_name_no_attempt_leave_half_of_the_room_to_those_that_do() {
+        let mut keeping = Keeping::new(Vec::new(), ids(), 5);
+        let looks = [&*"PUBLISH\n".repeat(9), &"hello ugabc00x000007\n".repeat(3), "PUBLISH\n"];
+        let record = follow(&mut keeping, &looks, &Stop::default());
+        let kept: Vec<bool> =
+            lines(keeping.file.get_ref()).iter().map(|line| line.attempts.is_empty()).collect();
+        assert_eq!(kept, [true, true, true, false, false]);
+        assert_eq!((record.lines_kept, record.lines_left_out), (5, 8));
+    }
+
+    /// A disk that is full.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_stops_the_run_as_every_other_file_of_the_record() {
+        let stop = Stop::default();
+        follow(&mut Keeping::new(Full, ids(), 100), &["one\n", "two\n"], &stop);
+        let Some(StopReason::RecordFailed(what)) = stop.reason() else { panic!("{:?}", stop.reason()) };
+        assert!(what.contains("broker-log.ndjson") && what.contains("no storage space"), "{what}");
+    }
+}

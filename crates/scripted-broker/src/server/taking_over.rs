@@ -1,0 +1,87 @@
+//! What the take-over policy makes of the connection that had the ClientID of a newcomer.
+
+use std::time::Duration;
+
+use ungraceful_mqtt::ReasonCode;
+
+use super::connection::Phase;
+use super::session::SessionExpiry;
+use super::{ConnectionId, Server};
+use crate::log::Event;
+use crate::policy::{TakeOver, Wills};
+
+impl Server {
+    /// Deals with the connection that holds this ClientID, before its session goes to another, or ends.
+    pub(super) fn take_over(
+        &mut self,
+        holder: ConnectionId,
+        by: ConnectionId,
+        client_id: &str,
+        goes_on: bool,
+    ) {
+        self.log.note(Event::TakeOver { connection: holder, by });
+        if self.script.take_over == TakeOver::KeepBoth {
+            return self.set_aside(holder, client_id, goes_on);
+        }
+        if let Some(connection) = self.connections.get_mut(&holder) {
+            match self.script.wills {
+                Wills::NeverOnTakeOver => connection.will = None,
+                Wills::AlwaysOnTakeOver => {
+                    if let Some(will) = &mut connection.will {
+                        will.delay = Duration::ZERO;
+                    }
+                }
+                _ => {}
+            }
+        }
+        match self.script.take_over {
+            TakeOver::DisconnectCode(code) => self.disconnect(holder, ReasonCode(code)),
+            TakeOver::Fin => self.hang_up(holder),
+            TakeOver::Rst => self.reset(holder),
+            TakeOver::CloseAfter(time) => {
+                self.part(holder, client_id, goes_on);
+                self.close_after(holder, time, ReasonCode::SESSION_TAKEN_OVER);
+            }
+            TakeOver::Silence => {
+                self.part(holder, client_id, goes_on);
+                self.set_phase(holder, Phase::Muted);
+            }
+            // A newcomer that is to be refused does not come here, but a second CONNECT that is adopted does.
+            TakeOver::Disconnect
+            | TakeOver::NewcomerWaits(_)
+            | TakeOver::RefuseNewcomer
+            | TakeOver::KeepBoth => self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER),
+        }
+    }
+
+    /// Takes a session from a connection that stays open for a while, and settles when its Will is due: at its end, or
+    /// not at all.
+    fn part(&mut self, holder: ConnectionId, client_id: &str, goes_on: bool) {
+        let is_over = self.detach(holder, client_id) || !goes_on;
+        let Some(connection) = self.connections.get_mut(&holder) else { return };
+        connection.will = connection.will.take().filter(|will| is_over || will.delay.is_zero());
+        if let Some(will) = &mut connection.will {
+            will.delay = Duration::ZERO;
+        }
+    }
+
+    /// Leaves a connection what it has: its session goes on under a key that is no ClientID, as a copy if the newcomer
+    /// resumes it.
+    fn set_aside(&mut self, holder: ConnectionId, client_id: &str, goes_on: bool) {
+        let is_resumed = goes_on
+            && self.sessions.get(client_id).is_some_and(|session| session.expiry != SessionExpiry::AtClose);
+        let session =
+            if is_resumed { self.sessions.get(client_id).cloned() } else { self.sessions.remove(client_id) };
+        let (Some(mut session), Some(connection)) = (session, self.connections.get_mut(&holder)) else {
+            return;
+        };
+        // No ClientID has U+0000: MQTT 5.0 [MQTT-1.5.4-2].
+        let key = format!("{client_id}\0{holder}");
+        session.expiry = SessionExpiry::AtClose;
+        connection.client_id.clone_from(&key);
+        for subscribed in &session.subscriptions {
+            self.subscribers.add(&subscribed.topic_filter, &key);
+        }
+        self.sessions.insert(key, session);
+    }
+}

@@ -1,0 +1,136 @@
+//! What the CONNACK can say besides the Receive Maximum, and Clients that do not read.
+
+use std::time::Duration;
+
+use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
+use ungraceful_mqtt::{Connect, Packet, PacketIdentifier, QoS, Subscribe, Subscription, Will};
+use ungraceful_scripted_broker::{EndedBy, Event, Script, ScriptedBroker, SlowReader, TakeOver};
+
+use crate::raw_client::{PATIENCE, RawClient, connect, encoded};
+
+#[test]
+fn mqtt5_3_2_2_21_the_server_keep_alive_replaces_the_clients() {
+    let broker = ScriptedBroker::start(Script { server_keep_alive_s: Some(1), ..Script::default() });
+    let mut client = RawClient::open(&broker, V5);
+    client.send(&connect(V5, "client"));
+    client.expect(&[0x20, 10, 0, 0, 7, 0x13, 0, 1, 0x29, 0, 0x2A, 0]);
+    client.expect(&[0xE0, 2, 0x8D, 0]);
+    client.expect_fin();
+    RawClient::connected(&broker, V3_1_1, "old").expect_service();
+}
+
+/// A Client whose broker takes at most this QoS.
+fn limited(maximum_qos: QoS) -> (ScriptedBroker, RawClient) {
+    let broker = ScriptedBroker::start(Script { maximum_qos: Some(maximum_qos), ..Script::default() });
+    let mut client = RawClient::open(&broker, V5);
+    client.send(&connect(V5, "client"));
+    client.expect(&[0x20, 9, 0, 0, 6, 0x24, maximum_qos.level(), 0x29, 0, 0x2A, 0]);
+    (broker, client)
+}
+
+#[test]
+fn mqtt5_3_2_2_11_a_message_above_the_maximum_qos_closes() {
+    for (maximum_qos, qos) in [
+        (QoS::AtMostOnce, QoS::AtLeastOnce),
+        (QoS::AtMostOnce, QoS::ExactlyOnce),
+        (QoS::AtLeastOnce, QoS::ExactlyOnce),
+    ] {
+        let (_broker, mut client) = limited(maximum_qos);
+        client.publish("t", "x", qos);
+        client.expect(&[0xE0, 2, 0x9B, 0]);
+        client.expect_fin();
+    }
+}
+
+#[test]
+fn mqtt5_3_2_2_12_a_will_above_the_maximum_qos_is_refused() {
+    let (broker, _client) = limited(QoS::AtLeastOnce);
+    let will = Will { qos: QoS::ExactlyOnce, ..Will::new("will", b"") };
+    let mut client = RawClient::open(&broker, V5);
+    client.send(&encoded(V5, &Packet::Connect(Connect { will: Some(will), ..Connect::new("other") })));
+    client.expect(&[0x20, 3, 0, 0x9B, 0]);
+    client.expect_fin();
+}
+
+#[test]
+fn a_subscription_is_granted_at_most_the_maximum_qos() {
+    let (broker, mut client) = limited(QoS::AtLeastOnce);
+    let filters = [Subscription::new("t", QoS::ExactlyOnce)];
+    let subscribe = Subscribe::new(PacketIdentifier::MIN, &filters);
+    client.send(&encoded(V5, &Packet::Subscribe(subscribe)));
+    client.expect(&[0x90, 4, 0, 1, 0, 1]);
+    // MQTT 3.1.1 cannot be told of such a limit, so there is none.
+    let mut old = RawClient::connected(&broker, V3_1_1, "old");
+    old.publish("t", "x", QoS::ExactlyOnce);
+    old.expect(&[0x50, 2, 0, 7]);
+    assert_eq!(client.next_packet()[0], 0x32);
+    client.publish("t", "x", QoS::AtLeastOnce);
+    assert_eq!(client.next_packet()[0], 0x32);
+    client.expect(&[0x40, 2, 0, 7]);
+}
+
+/// A subscriber that reads nothing, with more on its way to it than any socket takes.
+fn stuck(broker: &ScriptedBroker) -> RawClient {
+    let stuck = RawClient::subscribed(broker, V5, "t", QoS::AtMostOnce);
+    let mut publisher = RawClient::connected(broker, V5, "publisher");
+    let payload = "x".repeat(100_000);
+    for _ in 0..150 {
+        publisher.publish("t", &payload, QoS::AtMostOnce);
+    }
+    publisher.expect_service();
+    stuck
+}
+
+fn is_reset(event: &Event) -> bool {
+    matches!(event, Event::Ended { connection: 0, by: EndedBy::Broker })
+}
+
+#[test]
+fn cut_after_resets_a_client_that_does_not_read() {
+    let slow_reader = SlowReader::CutAfter(Duration::from_millis(500));
+    let broker = ScriptedBroker::start(Script { slow_reader, ..Script::default() });
+    let mut stuck = stuck(&broker);
+    assert!(broker.wait_until(PATIENCE, |log| log.events.iter().any(is_reset)));
+    stuck.expect_reset();
+}
+
+#[test]
+fn cut_after_leaves_a_client_in_peace_for_which_nothing_waits() {
+    let slow_reader = SlowReader::CutAfter(Duration::from_millis(50));
+    let broker = ScriptedBroker::start(Script { slow_reader, ..Script::default() });
+    let mut client = RawClient::connected(&broker, V5, "client");
+    std::thread::sleep(Duration::from_millis(300));
+    client.expect_service();
+}
+
+#[test]
+fn a_client_that_does_not_read_can_be_taken_over() {
+    let broker = ScriptedBroker::start(Script { take_over: TakeOver::default(), ..Script::default() });
+    let mut stuck = stuck(&broker);
+    RawClient::connected(&broker, V5, "subscriber").expect_service();
+    assert!(broker.log().events.iter().any(is_reset));
+    // It reads late, but no longer than the broker waits for it.
+    std::thread::sleep(Duration::from_secs(8));
+    stuck.expect_reset();
+}
+
+#[test]
+fn much_at_qos_1_for_a_client_that_does_not_read_waits_and_comes() {
+    let broker = ScriptedBroker::start(Script::default());
+    let mut slow = RawClient::subscribed(&broker, V5, "t", QoS::AtLeastOnce);
+    let mut publisher = RawClient::connected(&broker, V5, "publisher");
+    let payload = "x".repeat(100_000);
+    for _ in 0..300 {
+        publisher.publish("t", &payload, QoS::AtLeastOnce);
+        publisher.expect(&[0x40, 2, 0, 7]);
+    }
+    // It is bounded what waits in bytes; the rest comes with the acknowledgements.
+    assert!(broker.log().traffic_of(0).outstanding_most < 300);
+    for _ in 0..300 {
+        let packet = slow.next_packet();
+        let identifier = [packet[7], packet[8]];
+        slow.send(&[0x40, 2, identifier[0], identifier[1]]);
+    }
+    slow.expect_service();
+    assert_eq!(broker.log().dropped, 0);
+}

@@ -1,0 +1,126 @@
+//! Each policy for the queue of a session without a connection, in both versions.
+
+use std::num::NonZeroU16;
+
+use ungraceful_mqtt::ProtocolVersion::V5;
+use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
+use ungraceful_scripted_broker::{OfflineQueue, Script, ScriptedBroker};
+
+use crate::raw_client::{RawClient, encoded};
+use crate::sessions::{first_of_lasting, lasting};
+
+/// Four messages come for a subscriber that is away; tells what it gets when it is back. The second one is the first
+/// that comes at QoS 2, and `refused` are those that the publisher is told were not taken.
+fn queued(policy: &str, version: ProtocolVersion, refused: &[u8]) -> Vec<String> {
+    let offline_queue: OfflineQueue = policy.parse().expect("a name of the list");
+    let broker = ScriptedBroker::start(Script { offline_queue, ..Script::default() });
+    let mut client = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
+    client.subscribe("t", QoS::ExactlyOnce);
+    client.send(&[0xE0, 0]);
+    client.expect_fin();
+    let mut other = RawClient::connected(&broker, version, "other");
+    other.subscribe("t", QoS::AtMostOnce);
+    let mut publisher = RawClient::connected(&broker, version, "publisher");
+    for number in 1..=4 {
+        let qos = if number % 2 == 0 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+        publisher.publish("t", &number.to_string(), qos);
+        let first_byte = if qos == QoS::ExactlyOnce { 0x50 } else { 0x40 };
+        if refused.contains(&number) {
+            publisher.expect(&[first_byte, 3, 0, 7, 0x97]);
+        } else {
+            publisher.expect(&[first_byte, 2, 0, 7]);
+            if qos == QoS::ExactlyOnce {
+                publisher.send(&[0x62, 2, 0, 7]);
+                publisher.expect(&[0x70, 2, 0, 7]);
+            }
+        }
+        // Who is there gets it in any case.
+        assert_eq!(other.next_payload(), number.to_string());
+    }
+    let mut client = RawClient::connected_with(&broker, version, &lasting(version, false), 1);
+    other.publish("t", "end", QoS::AtMostOnce);
+    let mut payloads = Vec::new();
+    loop {
+        let payload = client.next_payload();
+        if payload == "end" {
+            return payloads;
+        }
+        payloads.push(payload);
+    }
+}
+
+#[test]
+fn unlimited_keeps_all() {
+    for version in ProtocolVersion::ALL {
+        assert_eq!(queued("unlimited", version, &[]), ["1", "2", "3", "4"]);
+    }
+}
+
+#[test]
+fn drop_newest_keeps_the_first() {
+    for version in ProtocolVersion::ALL {
+        assert_eq!(queued("drop-newest-over-2", version, &[]), ["1", "2"]);
+    }
+}
+
+#[test]
+fn drop_oldest_keeps_the_last() {
+    for version in ProtocolVersion::ALL {
+        assert_eq!(queued("drop-oldest-over-2", version, &[]), ["3", "4"]);
+    }
+}
+
+#[test]
+fn refuse_tells_the_publisher_where_the_version_can() {
+    for version in ProtocolVersion::ALL {
+        let refused: &[u8] = if version == V5 { &[3, 4] } else { &[] };
+        assert_eq!(queued("refuse-over-2", version, refused), ["1", "2"]);
+    }
+}
+
+#[test]
+fn what_was_refused_needs_no_quota_and_can_be_sent_again() {
+    let script = Script {
+        offline_queue: "refuse-over-1".parse().expect("a name of the list"),
+        receive_maximum: NonZeroU16::new(1),
+        ..Script::default()
+    };
+    let broker = ScriptedBroker::start(script);
+    let connack = |session_present| [0x20, 10, session_present, 0, 7, 0x21, 0, 1, 0x29, 0, 0x2A, 0];
+    let connected = |connect: Connect<'_>, session_present| {
+        let mut client = RawClient::open(&broker, V5);
+        client.send(&encoded(V5, &Packet::Connect(connect)));
+        client.expect(&connack(session_present));
+        client
+    };
+    let mut client = connected(lasting(V5, true), 0);
+    client.subscribe("t", QoS::ExactlyOnce);
+    client.send(&[0xE0, 0]);
+    client.expect_fin();
+    let mut publisher = connected(Connect::new("publisher"), 0);
+    publisher.publish("t", "1", QoS::AtLeastOnce);
+    publisher.expect(&[0x40, 2, 0, 7]);
+    publisher.publish("t", "2", QoS::ExactlyOnce);
+    publisher.expect(&[0x50, 3, 0, 7, 0x97]);
+    publisher.send(&[0x34, 7, 0, 1, b't', 0, 8, 0, b'2']);
+    publisher.expect(&[0x50, 3, 0, 8, 0x97]);
+    let mut client = connected(lasting(V5, false), 1);
+    assert_eq!(client.next_payload(), "1");
+    publisher.publish("t", "2", QoS::ExactlyOnce);
+    publisher.expect(&[0x50, 2, 0, 7]);
+    assert_eq!(client.next_payload(), "2");
+}
+
+#[test]
+fn the_queue_of_a_client_that_is_there_has_no_such_limit() {
+    for version in ProtocolVersion::ALL {
+        let offline_queue = "refuse-over-1".parse().expect("a name of the list");
+        let broker = ScriptedBroker::start(Script { offline_queue, ..Script::default() });
+        let mut client = RawClient::subscribed(&broker, version, "t", QoS::AtLeastOnce);
+        for payload in ["1", "2", "3"] {
+            client.publish("t", payload, QoS::AtLeastOnce);
+            assert_eq!(client.next_payload(), payload);
+            client.expect(&[0x40, 2, 0, 7]);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Each policy for take-overs, in both versions.
+
+use std::time::Duration;
+
+use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
+use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
+use ungraceful_scripted_broker::{EndedBy, Event, Script, ScriptedBroker, TakeOver};
+
+use crate::raw_client::{PATIENCE, RawClient, connack, connect, encoded, time_of};
+use crate::sessions::{first_of_lasting, lasting};
+
+const WAIT: Duration = Duration::from_millis(300);
+
+fn broker_with(take_over: TakeOver) -> ScriptedBroker {
+    ScriptedBroker::start(Script { take_over, ..Script::default() })
+}
+
+/// What a DISCONNECT with this code is on the wire: nothing in MQTT 3.1.1.
+fn disconnect(version: ProtocolVersion, code: u8) -> Vec<u8> {
+    if version == V5 { vec![0xE0, 2, code, 0] } else { vec![] }
+}
+
+/// The older connection and the newcomer, which is accepted.
+fn both(broker: &ScriptedBroker, version: ProtocolVersion) -> (RawClient, RawClient) {
+    let old = RawClient::connected(broker, version, "client");
+    let new = RawClient::connected(broker, version, "client");
+    (old, new)
+}
+
+#[test]
+fn the_log_counts_take_overs() {
+    let broker = broker_with(TakeOver::default());
+    let (mut old, mut new) = both(&broker, V5);
+    old.expect(&disconnect(V5, 0x8E));
+    old.expect_fin();
+    new.expect_service();
+    let log = broker.log();
+    assert_eq!(log.take_overs(), 1);
+    assert!(log.events.contains(&Event::TakeOver { connection: 0, by: 1 }));
+    assert!(log.events.contains(&Event::Ended { connection: 0, by: EndedBy::Broker }));
+}
+
+#[test]
+fn disconnect_code_says_that_code() {
+    for version in ProtocolVersion::ALL {
+        let broker = broker_with(TakeOver::DisconnectCode(0x82));
+        let (mut old, mut new) = both(&broker, version);
+        old.expect(&disconnect(version, 0x82));
+        old.expect_fin();
+        new.expect_service();
+    }
+}
+
+#[test]
+fn fin_closes_without_a_word() {
+    for version in ProtocolVersion::ALL {
+        let broker = broker_with(TakeOver::Fin);
+        let (mut old, mut new) = both(&broker, version);
+        old.expect_fin();
+        new.expect_service();
+    }
+}
+
+#[test]
+fn rst_resets_without_a_word() {
+    for version in ProtocolVersion::ALL {
+        let broker = broker_with(TakeOver::Rst);
+        let (mut old, mut new) = both(&broker, version);
+        old.expect_reset();
+        new.expect_service();
+    }
+}
+
+#[test]
+fn keep_both_serves_both() {
+    for version in ProtocolVersion::ALL {
+        for is_lasting in [false, true] {
+            let broker = broker_with(TakeOver::KeepBoth);
+            let mut old = if is_lasting {
+                RawClient::connected_with(&broker, version, &first_of_lasting(version), 0)
+            } else {
+                RawClient::connected(&broker, version, "client")
+            };
+            old.subscribe("t", QoS::AtLeastOnce);
+            let mut new = if is_lasting {
+                RawClient::connected_with(&broker, version, &lasting(version, false), 1)
+            } else {
+                RawClient::connected(&broker, version, "client")
+            };
+            if !is_lasting {
+                new.subscribe("t", QoS::AtLeastOnce);
+            }
+            old.expect_service();
+            new.expect_service();
+            let mut publisher = RawClient::connected(&broker, version, "publisher");
+            for payload in ["1", "2"] {
+                publisher.publish("t", payload, QoS::AtLeastOnce);
+                publisher.expect(&[0x40, 2, 0, 7]);
+                assert_eq!([old.next_payload(), new.next_payload()], [payload, payload]);
+            }
+            old.send(&[0x40, 2, 0, 1]);
+            old.publish("other", "x", QoS::ExactlyOnce);
+            old.expect(&[0x50, 2, 0, 7]);
+            new.expect_service();
+            // The end of one is nothing to the other.
+            old.send(&[0xE0, 0]);
+            old.expect_fin();
+            new.expect_service();
+        }
+    }
+}
+
+#[test]
+fn keep_both_keeps_a_third_as_well() {
+    let broker = broker_with(TakeOver::KeepBoth);
+    let mut clients: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = RawClient::connected(&broker, V5, "client");
+            client.subscribe("t", QoS::AtMostOnce);
+            client
+        })
+        .collect();
+    clients[0].publish("t", "x", QoS::AtMostOnce);
+    for client in &mut clients {
+        assert_eq!(client.next_payload(), "x");
+    }
+    assert_eq!(broker.log().take_overs(), 2);
+}
+
+#[test]
+fn refuse_newcomer_keeps_the_old_one() {
+    for version in ProtocolVersion::ALL {
+        let broker = broker_with(TakeOver::RefuseNewcomer);
+        let mut old = RawClient::connected(&broker, version, "client");
+        old.subscribe("t", QoS::AtMostOnce);
+        let mut new = RawClient::open(&broker, version);
+        new.send(&connect(version, "client"));
+        new.expect(if version == V5 { &[0x20, 3, 0, 0x85, 0] } else { &[0x20, 2, 0, 2] });
+        new.expect_fin();
+        old.publish("t", "x", QoS::AtMostOnce);
+        assert_eq!(old.next_payload(), "x");
+        drop(old);
+        let ended = Event::Ended { connection: 0, by: EndedBy::Client };
+        assert!(broker.wait_until(PATIENCE, |log| log.events.contains(&ended)));
+        RawClient::connected(&broker, version, "client").expect_service();
+    }
+}
+
+#[test]
+fn close_after_accepts_at_once_and_closes_late() {
+    for version in ProtocolVersion::ALL {
+        let broker = broker_with(TakeOver::CloseAfter(WAIT));
+        let mut old = RawClient::connected(&broker, version, "client");
+        let took = time_of(|| {
+            let mut new = RawClient::connected(&broker, version, "client");
+            old.send(&[0xC0, 0]);
+            new.expect_service();
+            old.expect(&disconnect(version, 0x8E));
+            old.expect_fin();
+            new.expect_service();
+        });
+        assert!(took >= WAIT, "{took:?}");
+    }
+}
+
+#[test]
+fn newcomer_waits_for_its_connack() {
+    for version in ProtocolVersion::ALL {
+        let broker = broker_with(TakeOver::NewcomerWaits(WAIT));
+        let mut old = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
+        old.subscribe("t", QoS::AtLeastOnce);
+        let mut new = RawClient::open(&broker, version);
+        let mut publisher = RawClient::connected(&broker, version, "publisher");
+        let again = lasting(version, false);
+        let took = time_of(|| {
+            new.send(&encoded(version, &Packet::Connect(again)));
+            old.expect(&disconnect(version, 0x8E));
+            old.expect_fin();
+            // What it sends meanwhile is answered behind the CONNACK.
+            new.send(&[0xC0, 0, 0xC0]);
+            publisher.publish("t", "x", QoS::AtLeastOnce);
+            publisher.expect(&[0x40, 2, 0, 7]);
+            new.expect(&connack(version, 1));
+        });
+        assert!(took >= WAIT, "{took:?}");
+        assert_eq!(new.next_payload(), "x");
+        new.expect(&[0xD0, 0]);
+        new.send(&[0]);
+        new.expect(&[0xD0, 0]);
+        new.expect_service();
+    }
+}
+
+#[test]
+fn newcomer_waits_only_when_there_is_somebody_to_take_over() {
+    let broker = broker_with(TakeOver::NewcomerWaits(Duration::from_secs(600)));
+    RawClient::connected(&broker, V3_1_1, "client").expect_service();
+}
+
+#[test]
+fn a_newcomer_that_has_waited_is_held_to_its_keep_alive() {
+    let broker = broker_with(TakeOver::NewcomerWaits(WAIT));
+    let _old = RawClient::connected(&broker, V5, "client");
+    let connect = Connect { keep_alive_s: 1, ..Connect::new("client") };
+    let mut new = RawClient::connected_with(&broker, V5, &connect, 0);
+    new.expect(&[0xE0, 2, 0x8D, 0]);
+    new.expect_fin();
+}
+
+#[test]
+fn a_newcomer_that_does_not_wait_is_done_with() {
+    let broker = broker_with(TakeOver::NewcomerWaits(WAIT));
+    let _old = RawClient::connected(&broker, V5, "client");
+    let mut new = RawClient::open(&broker, V5);
+    new.send(&connect(V5, "client"));
+    new.expect_silence();
+    RawClient::connected(&broker, V5, "client").expect_service();
+}
+
+#[test]
+fn silence_neither_answers_nor_closes() {
+    for version in ProtocolVersion::ALL {
+        let broker = broker_with(TakeOver::Silence);
+        let mut old = RawClient::connected(&broker, version, "client");
+        old.subscribe("t", QoS::AtMostOnce);
+        let mut new = RawClient::connected(&broker, version, "client");
+        old.send(&[0xC0, 0]);
+        new.subscribe("t", QoS::AtMostOnce);
+        new.publish("t", "x", QoS::AtMostOnce);
+        assert_eq!(new.next_payload(), "x");
+        assert!(!broker.log().events.iter().any(|event| matches!(event, Event::Ended { .. })));
+        old.expect_silence();
+        new.expect_service();
+    }
+}

@@ -1,0 +1,112 @@
+//! `ungraceful-takeover`: what happens when clients come back before the broker noticed that they were gone?
+
+use std::time::Duration;
+
+use clap::Args;
+use ungraceful_faults::connection::takeover::VersionPair;
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_rig::error::Mistake;
+
+use crate::cli::common::TIME_MAX;
+use crate::cli::given::{Given, Readable, Time};
+use crate::launch::Tool;
+
+mod dead_peer;
+mod duel;
+mod flap;
+mod race;
+mod storm;
+
+/// The tool.
+pub const TOOL: Tool = Tool {
+    name: "ungraceful-takeover",
+    question: "What happens when clients come back before the broker noticed that they were gone (same ClientID)?",
+    modes: &[&storm::Storm, &duel::Duel, &dead_peer::DeadPeer, &race::Race, &flap::Flap],
+};
+
+/// The versions of the older connection and of the newcomer.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+struct VersionPairArgs {
+    /// MQTT versions, separated by commas: 3.1.1 (or 4), 5 (or 5.0); and mixed, older connection first: 3.1.1-to-5, 5-to-3.1.1 [default: 3.1.1 and 5, those that the broker speaks]
+    #[arg(
+        short = 'V',
+        long,
+        value_name = "VERSION",
+        env = "UNGRACEFUL_PROTOCOL_VERSION",
+        value_delimiter = ','
+    )]
+    protocol_version: Vec<Given<VersionPair>>,
+}
+
+/// What versions a run is to speak.
+#[derive(Clone, Debug)]
+struct Pairs {
+    /// Each pair once.
+    pairs: Vec<VersionPair>,
+    /// Every version of these, each once.
+    versions: Vec<ProtocolVersion>,
+    /// Whether the user named them.
+    named: bool,
+}
+
+impl VersionPairArgs {
+    fn pairs(&self, mistakes: &mut Vec<Mistake>) -> Pairs {
+        let mut pairs: Vec<VersionPair> = self
+            .protocol_version
+            .iter()
+            .filter_map(|pair| pair.take("--protocol-version", mistakes))
+            .collect();
+        let named = !self.protocol_version.is_empty();
+        if !named {
+            pairs = [ProtocolVersion::V3_1_1, ProtocolVersion::V5].map(VersionPair::both).to_vec();
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        let versions = [ProtocolVersion::V3_1_1, ProtocolVersion::V5]
+            .into_iter()
+            .filter(|version| pairs.iter().any(|pair| pair.old == *version || pair.new == *version))
+            .collect();
+        Pairs { pairs, versions, named }
+    }
+}
+
+impl Pairs {
+    /// Those of which the broker speaks both.
+    fn spoken(&self, spoken: &[ProtocolVersion]) -> impl Iterator<Item = VersionPair> {
+        self.pairs.iter().copied().filter(|pair| spoken.contains(&pair.old) && spoken.contains(&pair.new))
+    }
+}
+
+impl Readable for VersionPair {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+/// A time above 0; absent, with the mistake told, when it is none.
+fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+    let Time(time) = given.take(flag, mistakes)?;
+    if time.is_zero() || time > TIME_MAX {
+        mistakes.push(Mistake::new(
+            flag,
+            format!("{time:?} must be above 0 and at most 24h; give one such as 10s"),
+        ));
+        return None;
+    }
+    Some(time)
+}
+
+/// A time as the whole seconds that MQTT counts in, from 1; absent, with the mistake told, when it is none.
+fn whole_seconds(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<u32> {
+    let Time(time) = given.take(flag, mistakes)?;
+    let seconds = u32::try_from(time.as_secs()).ok().filter(|seconds| *seconds < u32::MAX);
+    match seconds {
+        Some(seconds) if seconds > 0 && time == Duration::from_secs(seconds.into()) => Some(seconds),
+        _ => {
+            let what = format!("{time:?} is no whole number of seconds from 1; give one such as 60s");
+            mistakes.push(Mistake::new(flag, what));
+            None
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! `ungraceful-takeover dead-peer`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_faults::connection::takeover::dead_peer::{self, Corpse};
+use ungraceful_faults::connection::takeover::judged;
+use ungraceful_rig::error::Mistake;
+use ungraceful_rig::fault::Fault;
+use ungraceful_rig::verdict::Check;
+
+use super::VersionPairArgs;
+use crate::cli::given::{Given, Readable, Whole};
+use crate::launch::{AttemptsOf, FaultPlan, Mode};
+
+/// The mode.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeadPeer;
+
+/// The flags that only this mode has.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+struct DeadPeerArgs {
+    /// Variants, separated by commas: alive (the control), silent, zero-window [default: all]
+    #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
+    variant: Vec<Given<Corpse>>,
+    /// MiB that are published to the older client of zero-window, which does not read them
+    #[arg(
+        long,
+        value_name = "MIB",
+        env = "UNGRACEFUL_BACKLOG",
+        default_value = "8",
+        allow_hyphen_values = true
+    )]
+    backlog: Given<Whole<1, 1_000>>,
+}
+
+impl Readable for Corpse {
+    fn read(text: &str) -> Result<Self, String> {
+        text.trim().parse()
+    }
+}
+
+impl Mode for DeadPeer {
+    fn name(&self) -> &'static str {
+        "dead-peer"
+    }
+
+    fn about(&self) -> &'static str {
+        "The older connection is dead: does the newcomer's CONNACK wait for it?"
+    }
+
+    fn long_about(&self) -> &'static str {
+        "Takes over connections whose client reads nothing any more, with nothing under way to it (silent) or with more \
+         than the buffers between it and the broker hold (zero-window), and compares the newcomer's CONNACK time with \
+         that of a take-over of a living connection (alive). Then the older client reads again, to see whether the \
+         broker has closed its connection."
+    }
+
+    fn add_flags(&self, command: Command) -> Command {
+        VersionPairArgs::augment_args(DeadPeerArgs::augment_args(command))
+    }
+
+    fn defaults(&self) -> &'static [(&'static str, &'static str)] {
+        &[("attempts", "20"), ("count", "5"), ("connrate", "5")]
+    }
+
+    fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
+        let read = "the flags are those of this mode's command";
+        let args = DeadPeerArgs::from_arg_matches(matches).expect(read);
+        let pairs = VersionPairArgs::from_arg_matches(matches).expect(read).pairs(mistakes);
+        let named: Vec<Corpse> =
+            args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
+        let corpses: Vec<Corpse> =
+            Corpse::ALL.into_iter().filter(|corpse| named.is_empty() || named.contains(corpse)).collect();
+        let backlog_bytes = args.backlog.take("--backlog", mistakes).map_or(1, |mib| mib.0) * 1_024 * 1_024;
+        FaultPlan {
+            versions: pairs.versions.clone(),
+            versions_required: pairs.named,
+            attempts: AttemptsOf::Flags,
+            connections_per_client: 3,
+            longest_pause: Duration::from_secs(1),
+            make: Box::new(move |spoken| {
+                let cases = pairs.spoken(spoken).flat_map(|versions| {
+                    corpses.iter().map(move |corpse| dead_peer::DeadPeer {
+                        corpse: *corpse,
+                        versions,
+                        backlog_bytes,
+                    })
+                });
+                cases.map(|fault| Arc::new(fault) as Arc<dyn Fault>).collect()
+            }),
+        }
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        [judged::CHECKS.to_vec(), dead_peer::CHECKS.to_vec()].concat()
+    }
+}

@@ -1,0 +1,151 @@
+//! `ungraceful-takeover storm`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_faults::connection::takeover::judged;
+use ungraceful_faults::connection::takeover::storm::{self, Situation};
+use ungraceful_faults::connection::takeover::storm_checks::CHECKS;
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_rig::error::Mistake;
+use ungraceful_rig::fault::Fault;
+use ungraceful_rig::verdict::Check;
+
+use super::{VersionPairArgs, whole_seconds};
+use crate::cli::given::{Given, Readable, Time, Whole};
+use crate::launch::{AttemptsOf, FaultPlan, Mode};
+
+/// The mode.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Storm;
+
+/// The flags that only this mode has.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+struct StormArgs {
+    /// Variants, separated by commas: resume, discard, ended, clean, each also with -will-delay [default: all]
+    #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
+    variant: Vec<Given<Situation>>,
+    /// Session Expiry Interval of sessions that are to outlive their connection; 3.1.1 knows none and uses Clean Session 0
+    #[arg(
+        short = 'x',
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_SESSION_EXPIRY_INTERVAL",
+        default_value = "60s",
+        allow_hyphen_values = true
+    )]
+    session_expiry_interval: Given<Time>,
+    /// Will Delay Interval of the variants with a delayed Will (MQTT 5)
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_WILL_DELAY",
+        default_value = "2s",
+        allow_hyphen_values = true
+    )]
+    will_delay: Given<Time>,
+    /// Messages of QoS 1, and as many of QoS 2, that each older client was sent and has not acknowledged
+    #[arg(
+        long,
+        value_name = "N",
+        env = "UNGRACEFUL_IN_FLIGHT",
+        default_value = "2",
+        allow_hyphen_values = true
+    )]
+    in_flight: Given<Whole<0, 1_000>>,
+    /// Messages of QoS 1 that wait behind these in the session
+    #[arg(
+        long,
+        value_name = "N",
+        env = "UNGRACEFUL_QUEUED",
+        default_value = "2",
+        allow_hyphen_values = true
+    )]
+    queued: Given<Whole<0, 1_000>>,
+}
+
+impl Readable for Situation {
+    fn read(text: &str) -> Result<Self, String> {
+        text.trim().parse()
+    }
+}
+
+impl Mode for Storm {
+    fn name(&self) -> &'static str {
+        "storm"
+    }
+
+    fn about(&self) -> &'static str {
+        "Many clients, connected and working, are each taken over by a new connection"
+    }
+
+    fn long_about(&self) -> &'static str {
+        "Connects --count clients before the baseline, with a Will and with messages in flight, and takes each of them \
+         over by a new connection with its ClientID, --connrate per second. Tells how long the new connection waits for \
+         its CONNACK, what the older one is told, whether session, messages and Will fare as the standard has it, and \
+         which ClientIDs end with no live connection or with two. --attempts does not count here: each client is taken \
+         over once."
+    }
+
+    fn add_flags(&self, command: Command) -> Command {
+        VersionPairArgs::augment_args(StormArgs::augment_args(command))
+    }
+
+    fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
+        let read = "the flags are those of this mode's command";
+        let args = StormArgs::from_arg_matches(matches).expect(read);
+        let pairs = VersionPairArgs::from_arg_matches(matches).expect(read).pairs(mistakes);
+        let named: Vec<Situation> =
+            args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
+        let expiry = whole_seconds(&args.session_expiry_interval, "--session-expiry-interval", mistakes);
+        let delay = whole_seconds(&args.will_delay, "--will-delay", mistakes);
+        let count = |given: &Given<Whole<0, 1_000>>, flag, mistakes: &mut Vec<Mistake>| {
+            given.take(flag, mistakes).and_then(|count| u16::try_from(count.0).ok()).unwrap_or(0)
+        };
+        let in_flight = count(&args.in_flight, "--in-flight", mistakes);
+        let queued = count(&args.queued, "--queued", mistakes);
+        let (expiry, delay) = (expiry.unwrap_or(1), delay.unwrap_or(1));
+        let situations: Vec<Situation> = Situation::ALL
+            .into_iter()
+            .filter(|situation| named.is_empty() || named.contains(situation))
+            .collect();
+        let has_delay = situations.iter().any(|situation| situation.will_delay);
+        if !named.is_empty()
+            && has_delay
+            && pairs.pairs.iter().all(|pair| pair.old == ProtocolVersion::V3_1_1)
+        {
+            let what = "MQTT 3.1.1 has no Will Delay Interval; choose a variant without it, or -V 5";
+            mistakes.push(Mistake::new("--variant", what));
+        }
+        let (versions, versions_required) = (pairs.versions.clone(), pairs.named);
+        FaultPlan {
+            versions,
+            versions_required,
+            attempts: AttemptsOf::Clients,
+            connections_per_client: 2,
+            longest_pause: if has_delay { Duration::from_secs(delay.into()) } else { Duration::ZERO },
+            make: Box::new(move |spoken| {
+                let cases = pairs.spoken(spoken).flat_map(|versions| {
+                    let situations = situations.iter().filter(move |situation| {
+                        !situation.will_delay || versions.old == ProtocolVersion::V5
+                    });
+                    situations.map(move |situation| storm::Storm {
+                        situation: *situation,
+                        versions,
+                        session_expiry_interval_s: expiry,
+                        will_delay_interval_s: delay,
+                        in_flight,
+                        queued,
+                    })
+                });
+                cases.map(|storm| Arc::new(storm) as Arc<dyn Fault>).collect()
+            }),
+        }
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        [judged::CHECKS.to_vec(), CHECKS.to_vec()].concat()
+    }
+}
