@@ -6,7 +6,7 @@ use ungraceful_mqtt::{
 };
 
 /// The shortest payload that holds attempt and number.
-pub const PAYLOAD_LEN_MIN: usize = STAMP_LEN;
+const PAYLOAD_LEN_MIN: usize = STAMP_LEN;
 
 /// What the payload of message `sequence` of attempt `attempt` begins with.
 pub(super) fn stamp(attempt: u64, sequence: u64) -> [u8; STAMP_LEN] {

@@ -16,12 +16,12 @@ fn script() -> PathBuf {
 }
 
 /// A real broker that this test started, and that goes with it.
-struct RealBroker {
+pub(crate) struct RealBroker {
     folder: String,
     pid: String,
     log: String,
-    address: SocketAddr,
-    address_v5: SocketAddr,
+    pub(crate) address: SocketAddr,
+    pub(crate) address_v5: SocketAddr,
 }
 
 impl RealBroker {
