@@ -14,5 +14,7 @@ pub mod quota_leak;
 pub mod quota_leak_checks;
 pub mod receive_maximum;
 pub mod receive_maximum_checks;
+pub mod slow_consumer;
+pub mod slow_consumer_checks;
 pub mod unacked_subscriber;
 pub mod unacked_subscriber_checks;

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 use ungraceful_faults::flow_control::{
     offline_queue, offline_queue_checks, quota_leak, quota_leak_checks, receive_maximum,
-    receive_maximum_checks, unacked_subscriber, unacked_subscriber_checks,
+    receive_maximum_checks, slow_consumer, slow_consumer_checks, unacked_subscriber,
+    unacked_subscriber_checks,
 };
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
@@ -91,7 +92,8 @@ fn assert_violated(verdict: &Verdict, citation: &str) {
 
 #[test]
 fn cases_in_which_nothing_was_attempted_are_inconclusive_or_not_judged() {
-    let all: [(&str, &str, &[Check], usize); 4] = [
+    let all: [(&str, &str, &[Check], usize); 5] = [
+        (slow_consumer::ID, "drip-qos1", &slow_consumer_checks::CHECKS, 2),
         (receive_maximum::ID, "qos2", &receive_maximum_checks::CHECKS, 2),
         (unacked_subscriber::ID, "k3-qos1", &unacked_subscriber_checks::CHECKS, 5),
         (quota_leak::ID, "qos1", &quota_leak_checks::CHECKS, 1),
@@ -467,5 +469,48 @@ mod a_queue_is_filled {
         assert_differs(&refused, "100 messages were refused");
         let twice = LedgerCounts { duplicated: 4, ..delivered(0, 0) };
         assert_differs(&returned(V5, "true", "none", twice).verdict(&CHECKS, KEEPS), "4 copies");
+    }
+}
+
+mod a_subscriber_is_slow {
+    use super::slow_consumer::{CUT, CUT_MEANWHILE, ID, NOT_CUT, PUBLISHER};
+    use super::slow_consumer_checks::CHECKS;
+    use super::*;
+
+    const KEEPS: &str = "keeps_qos1_for_the_slow";
+    const SPARES: &str = "spares_the_publisher";
+
+    /// Two subscribers for which the broker took 100 messages.
+    fn slow(variant: &str, cut: &str, publisher: &str, lost: u64) -> Made {
+        let delivered = 100 - lost;
+        let counts =
+            LedgerCounts { sent: 100, acknowledged: 100, delivered, lost, ..LedgerCounts::default() };
+        Made::of(ID, variant, V5, &[(Outcome::Tolerated, 2)])
+            .fact(CUT, cut, 2)
+            .fact(PUBLISHER, publisher, 2)
+            .messages(counts)
+    }
+
+    #[test]
+    fn a_broker_that_keeps_everything_and_slows_nobody_holds() {
+        let verdicts = slow("zero-window-qos1", NOT_CUT, "kept its pace", 0).judged(&CHECKS);
+        assert_eq!(verdicts.len(), 2);
+        verdicts.iter().for_each(assert_holds);
+    }
+
+    #[test]
+    fn what_is_lost_at_qos_1_is_noted_and_the_cut_is_told_apart() {
+        let kept = slow("zero-window-qos1", NOT_CUT, "kept its pace", 30).verdict(&CHECKS, KEEPS);
+        assert_differs(&kept, "30 messages were taken and lost");
+        let cut = slow("zero-window-qos1", CUT_MEANWHILE, "kept its pace", 30).verdict(&CHECKS, KEEPS);
+        assert_differs(&cut, "is cut, and its messages go with it");
+        let qos0 = slow("drip-qos0", NOT_CUT, "kept its pace", 30).judged(&CHECKS);
+        assert!(qos0.iter().all(|verdict| verdict.check != KEEPS), "QoS 0 promises nothing");
+    }
+
+    #[test]
+    fn a_publisher_that_is_slowed_is_noted() {
+        let verdict = slow("drip-qos1", NOT_CUT, "was slowed", 0).verdict(&CHECKS, SPARES);
+        assert_differs(&verdict, "felt by its publisher");
     }
 }

@@ -189,6 +189,26 @@ impl Connection {
         None
     }
 
+    /// Waits for bytes and reads at most `bytes` of them, at least 1 and at most 64 KiB, as a client does that is slow.
+    /// Otherwise as [`Connection::receive`].
+    ///
+    /// Nothing is lost when the returned future is dropped before it completes.
+    pub async fn receive_at_most(
+        &mut self,
+        bytes: usize,
+        mut visit: impl FnMut(Frame<'_>, Instant, Instant),
+    ) -> Option<Arrival> {
+        poll_fn(|context| self.poll_read_at_most(bytes, context, &mut visit)).await
+    }
+
+    /// Whether the end of the stream has arrived, read or not, or the connection is lost. Reads nothing: this tells a
+    /// client that does not read that it was cut, as far as its kernel knows. A FIN behind bytes for which there was no
+    /// room has not arrived.
+    #[must_use]
+    pub fn has_hung_up(&self) -> bool {
+        self.ended.is_some() || self.lost.is_some() || self.stream.has_hung_up()
+    }
+
     /// How many arrivals have been read and not been taken yet.
     #[must_use]
     pub fn read_ahead(&self) -> usize {
@@ -237,11 +257,21 @@ impl Connection {
         context: &mut Context<'_>,
         visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
     ) -> Poll<Option<Arrival>> {
+        self.poll_read_at_most(READ_BUFFER_BYTES, context, visit)
+    }
+
+    fn poll_read_at_most(
+        &mut self,
+        bytes: usize,
+        context: &mut Context<'_>,
+        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
+    ) -> Poll<Option<Arrival>> {
         if let Some(end) = &self.ended {
             return Poll::Ready(Some(Arrival::End((**end).clone())));
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
-            let read = ready!(self.stream.poll_read(context, buffer));
+            let bytes = bytes.clamp(1, buffer.len());
+            let read = ready!(self.stream.poll_read(context, &mut buffer[..bytes]));
             let at = clock::now();
             Poll::Ready(match read {
                 Ok(0) => Some(self.end(self.lost.unwrap_or(EndKind::Fin), at)),

@@ -8,6 +8,7 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -54,6 +55,15 @@ impl Stream {
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let Self::Tcp(tcp) = self;
         tcp.try_write(bytes)
+    }
+
+    /// Whether FIN, RST or the kernel's own end of the connection has arrived, without reading.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        let Self::Tcp(tcp) = self;
+        let mut asked = [PollFd::new(tcp, PollFlags::RDHUP)];
+        // Errors and hang-ups are told unasked. A poll that fails has nothing to tell: the next one will.
+        let told = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0);
+        told > 0 && asked[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
     }
 
     /// Asks for immediate acknowledgements of what arrives next. Best effort: a transport or system without

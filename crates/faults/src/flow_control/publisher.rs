@@ -24,6 +24,9 @@ const IN_FLIGHT_MAX_3_1_1: u16 = 10;
 /// How long the end of a connection is waited for that a DISCONNECT has announced.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
+/// The most that waits for a socket which takes nothing: at a rate, what falls due then is left out.
+const OUTBOX_MAX_BYTES: usize = 256 * 1024;
+
 /// What a publisher publishes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Publishing<'a> {
@@ -73,6 +76,8 @@ pub(super) struct Sending {
     pub(super) acknowledged: u64,
     /// Messages that were refused, by the Reason Code of the PUBACK or PUBREC.
     pub(super) refused: BTreeMap<u8, u64>,
+    /// How long each message took from being sent to its last acknowledgement, in µs.
+    pub(super) service_us: Vec<u64>,
     /// Acknowledgements of any kind.
     answers: u64,
     outbox: Vec<u8>,
@@ -123,7 +128,8 @@ impl Sending {
     }
 
     fn conclude(&mut self, ack: &Ack<'_>, fates: &RefCell<Fates>) {
-        let Some((sequence, _)) = self.open.remove(&ack.packet_identifier) else { return };
+        let Some((sequence, sent_at)) = self.open.remove(&ack.packet_identifier) else { return };
+        self.service_us.push(u64::try_from(sent_at.elapsed().as_micros()).unwrap_or(u64::MAX));
         let code = ack.reason_code.0;
         self.answers += 1;
         if code < 0x80 {
@@ -169,6 +175,7 @@ impl Publisher {
             sent: 0,
             acknowledged: 0,
             refused: BTreeMap::new(),
+            service_us: Vec::new(),
             answers: 0,
             outbox: Vec::new(),
             written: 0,
@@ -238,6 +245,30 @@ impl Publisher {
         }
     }
 
+    /// Publishes `per_second` messages a second for `time`, as far as window and socket allow: what can't be sent is not
+    /// made up for beyond [`OUTBOX_MAX_BYTES`]. Returns false when the connection ended before.
+    pub(super) async fn publish_at(
+        &mut self,
+        fates: &RefCell<Fates>,
+        per_second: u64,
+        time: Duration,
+    ) -> bool {
+        const TICK: Duration = Duration::from_millis(10);
+        let began = now();
+        while began.elapsed() < time && !self.sending.seen.is_over() {
+            let due = began.elapsed().as_micros() * u128::from(per_second) / 1_000_000;
+            if self.sending.outbox.len() < OUTBOX_MAX_BYTES {
+                self.sending.fill(u64::try_from(due).unwrap_or(u64::MAX), fates);
+            }
+            let _elapsed = timeout(TICK, self.flush()).await;
+            // An acknowledgement lets the next message go; without any, the next tick does.
+            if self.sending.outbox.is_empty() {
+                let _elapsed = timeout(TICK, self.receive(fates)).await;
+            }
+        }
+        !self.sending.seen.is_over()
+    }
+
     /// Asks whether the client is served; true when the answer came within `within`.
     pub(super) async fn is_served(&mut self, fates: &RefCell<Fates>, within: Duration) -> bool {
         ungraceful_mqtt::encode::pingreq(&mut self.sending.outbox);
@@ -285,6 +316,7 @@ mod tests {
             sent: 0,
             acknowledged: 0,
             refused: BTreeMap::new(),
+            service_us: Vec::new(),
             answers: 0,
             outbox: Vec::new(),
             written: 0,

@@ -85,6 +85,8 @@ pub(super) struct Hearing {
     pub(super) open_most: usize,
     /// PUBLISH packets of this attempt that came, copies among them.
     pub(super) publishes: u64,
+    /// Bytes of the packets that came.
+    pub(super) bytes: u64,
     /// When the latest message came that was not there before.
     pub(super) latest_at: Option<Instant>,
     outbox: Vec<u8>,
@@ -102,6 +104,7 @@ impl Hearing {
             unanswered: VecDeque::new(),
             open_most: 0,
             publishes: 0,
+            bytes: 0,
             latest_at: None,
             outbox: Vec::new(),
             written: 0,
@@ -260,6 +263,7 @@ impl Subscriber {
     async fn receive(client: &mut Client, hearing: &mut Hearing, fates: &RefCell<Fates>) -> Option<Arrival> {
         let version = client.version;
         let take = |frame: ungraceful_mqtt::Frame<'_>, at, _complete_at| {
+            hearing.bytes += frame.bytes.len() as u64;
             hearing.take(&frame.decode(version).packet, at, fates);
         };
         client.connection.receive(take).await
@@ -315,6 +319,33 @@ impl Subscriber {
                 (publishes, quiet_since) = (self.hearing.publishes, now());
             }
         }
+    }
+
+    /// Reads one byte.
+    pub(super) async fn sip(&mut self, fates: &RefCell<Fates>) {
+        let Self { client, hearing, .. } = self;
+        let version = client.version;
+        let take = |frame: ungraceful_mqtt::Frame<'_>, at, _complete_at| {
+            hearing.bytes += frame.bytes.len() as u64;
+            hearing.take(&frame.decode(version).packet, at, fates);
+        };
+        let told = client.connection.receive_at_most(1, take).await;
+        if let Some(told) = told {
+            self.hearing.seen.take_told(&told);
+        }
+    }
+
+    /// Sends a PINGREQ if the socket takes it, and reads nothing: a client that does not read is alive all the same.
+    pub(super) async fn ping_without_reading(&mut self) {
+        const WITHIN: Duration = Duration::from_millis(10);
+        if let Ok(Ok(_sent)) = timeout(WITHIN, self.client.ping()).await {
+            self.hearing.seen.pings_open += 1;
+        }
+    }
+
+    /// Whether the end of the connection has arrived, read or not.
+    pub(super) fn has_hung_up(&self) -> bool {
+        self.client.connection.has_hung_up()
     }
 
     /// Puts a PINGREQ into the outbox.

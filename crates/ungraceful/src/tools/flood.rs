@@ -3,6 +3,7 @@
 mod offline_queue;
 mod quota_leak;
 mod receive_maximum;
+mod slow_consumer;
 mod unacked_subscriber;
 mod variants;
 
@@ -17,5 +18,6 @@ pub const TOOL: Tool = Tool {
         &quota_leak::Leak,
         &unacked_subscriber::Unacked,
         &offline_queue::Offline,
+        &slow_consumer::Slow,
     ],
 };

@@ -357,6 +357,45 @@ mod offline_queue {
     }
 }
 
+mod slow_consumer {
+    use super::*;
+
+    const KEEPS: &str = "keeps_qos1_for_the_slow";
+
+    fn against(slow_reader: &str, arguments: &[&str]) -> Call {
+        let script = Script { slow_reader: slow_reader.parse().unwrap(), ..Script::default() };
+        let broker = ScriptedBroker::start(script);
+        let all = [&["--connrate", "10", "-V", "5"], arguments].concat();
+        flood_at(broker.address(), "slow-consumer", &all)
+    }
+
+    #[test]
+    fn a_broker_that_keeps_what_is_not_read_delivers_it_all_afterwards() {
+        let flags = ["--variant", "zero-window-qos1,drip-qos1", "--for", "2s", "--publish-rate", "200"];
+        let call = against("buffer", &flags);
+        assert_exit(&call, 0);
+        for variant in ["zero-window-qos1", "drip-qos1"] {
+            let case = call.case(variant, "5.0");
+            assert_eq!(case.fact("cut", "no"), 1, "{}", call.said());
+            assert_eq!(most(&case, "undelivered"), Some(0), "{}", call.said());
+            assert!(most(&case, "drained_bytes") > Some(200 * 1_024), "{:?}", case.measures);
+            assert_eq!(note(&call, KEEPS, variant), None);
+        }
+    }
+
+    #[test]
+    fn a_cut_is_seen_while_nothing_is_read() {
+        // More than the kernels' buffers hold.
+        let flags = ["--variant", "zero-window-qos1", "--for", "4s", "--size", "16384"];
+        let call = against("cut-after-500ms", &flags);
+        assert_exit(&call, 0);
+        let case = call.case("zero-window-qos1", "5.0");
+        assert_eq!(case.fact("cut", "while it did not read"), 1, "{}", call.said());
+        assert!(most(&case, "cut_after_us") > Some(500_000), "{:?}", case.measures);
+        assert!(note(&call, KEEPS, "zero-window-qos1").unwrap().contains("is cut"), "{}", call.said());
+    }
+}
+
 #[test]
 fn what_is_wrong_with_the_flags_of_a_mode_is_told_together() {
     let call = flood("unacked-subscriber", &["--variant", "k2-qos1", "--messages", "0", "--size", "3"]);
