@@ -67,7 +67,7 @@ impl Made {
 
     fn verdict(&self, checks: &[Check], check: &str) -> Verdict {
         let found = self.judged(checks).into_iter().find(|verdict| verdict.check == check);
-        found.unwrap_or_else(|| panic!("{check} does not judge this case"))
+        found.expect("the check judges this case")
     }
 }
 
