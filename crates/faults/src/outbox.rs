@@ -2,8 +2,11 @@
 //! owed within one QoS only (MQTT 5.0 [MQTT-4.6.0-5]).
 
 use ungraceful_mqtt::QoS;
+use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::AttemptLog;
-use ungraceful_rig::ledger::Ledger;
+use ungraceful_rig::ledger::{Delivered, Ledger};
+
+use crate::peer;
 
 /// Where the QoS stands in a sequence number as it travels.
 const QOS_SHIFT: u32 = 56;
@@ -27,6 +30,21 @@ fn split(sequence: u64) -> Option<(usize, u64)> {
 }
 
 impl Outbox {
+    /// These messages, sent in this order; with the Reason Code of those that were acknowledged.
+    pub(crate) fn of(published: &[(u64, Option<u8>)]) -> Self {
+        let mut outbox = Self::default();
+        for (sequence, code) in published {
+            if let Some((qos, _)) = split(*sequence) {
+                outbox.by_qos[qos].offer();
+            }
+            outbox.sent(*sequence);
+            if let Some(code) = code {
+                outbox.acknowledged(*sequence, *code);
+            }
+        }
+        outbox
+    }
+
     /// The next message of `qos` falls due; returns the sequence number that it travels under.
     pub(crate) fn offer(&mut self, qos: QoS) -> u64 {
         let number = self.by_qos[usize::from(qos.level())].offer();
@@ -50,10 +68,19 @@ impl Outbox {
     }
 
     /// It came.
-    pub(crate) fn delivered(&mut self, sequence: u64) {
+    pub(crate) fn delivered(&mut self, sequence: u64, copy: Delivered) {
         self.act(sequence, |ledger, number| {
-            ledger.delivered(number);
+            ledger.delivered(number, copy);
         });
+    }
+
+    /// These came; those that are none of ours are passed over.
+    pub(crate) fn take_all(&mut self, came: &[peer::Delivered], clock: &RunClock) {
+        for message in came {
+            if let Some(sequence) = message.sequence {
+                self.delivered(sequence, Delivered { at_us: clock.us(message.at), dup: message.dup });
+            }
+        }
     }
 
     /// Every sequence number that was given out.
@@ -63,9 +90,10 @@ impl Outbox {
             .flat_map(|(qos, ledger)| (0..ledger.offered()).map(move |number| qos << QOS_SHIFT | number))
     }
 
-    /// Messages that were acknowledged and never came.
+    /// Messages that were acknowledged and never came, whether or not the broker said that nobody had subscribed.
     pub(crate) fn lost(&self) -> u64 {
-        self.by_qos[1..].iter().map(|ledger| ledger.counts(0, u64::MAX).lost).sum()
+        let counts = self.by_qos[1..].iter().map(|ledger| ledger.counts(0, u64::MAX));
+        counts.map(|counts| counts.lost + counts.without_subscribers).sum()
     }
 
     /// Puts the fate of all messages into the attempt.
@@ -82,7 +110,7 @@ impl Outbox {
 mod tests {
     use ungraceful_mqtt::QoS::{AtLeastOnce, ExactlyOnce};
 
-    use super::Outbox;
+    use super::{Delivered, Outbox};
 
     #[test]
     fn each_qos_has_numbers_and_losses_of_its_own() {
@@ -93,10 +121,10 @@ mod tests {
             outbox.sent(*sequence);
             outbox.acknowledged(*sequence, 0);
         }
-        outbox.delivered(sequences[2]);
+        outbox.delivered(sequences[2], Delivered::default());
         assert_eq!(outbox.lost(), 2);
-        outbox.delivered(sequences[1]);
-        outbox.delivered(u64::MAX);
+        outbox.delivered(sequences[1], Delivered::default());
+        outbox.delivered(u64::MAX, Delivered::default());
         assert_eq!(outbox.lost(), 1);
         assert_eq!(outbox.by_qos[1].counts(0, 9).reordered, 0);
         let mut all: Vec<u64> = outbox.sequences().collect();

@@ -76,6 +76,8 @@ pub(crate) struct Peer {
     owed: Vec<u8>,
     /// What came while something else was waited for.
     set_aside: Vec<Delivered>,
+    /// The broker's DISCONNECT: its Reason Code, and when it came.
+    pub(crate) disconnected: Option<(u8, Instant)>,
 }
 
 impl Peer {
@@ -88,6 +90,7 @@ impl Peer {
             last_identifier: PacketIdentifier::MAX,
             owed: Vec::new(),
             set_aside: Vec::new(),
+            disconnected: None,
         }
     }
 
@@ -184,7 +187,11 @@ impl Peer {
             }
             Packet::SubAck(suback) => Event::Granted(suback.reason_codes.first().copied().unwrap_or(0x80)),
             Packet::PingResp => Event::Pong,
-            Packet::Disconnect(disconnect) => Event::Disconnect(disconnect.reason_code.0),
+            Packet::Disconnect(disconnect) => {
+                let code = disconnect.reason_code.0;
+                self.disconnected = Some((code, packet.first_byte_at));
+                Event::Disconnect(code)
+            }
             _ => Event::Other,
         }
     }

@@ -459,6 +459,9 @@ mod a_queue_is_filled {
         let lost = returned(V5, "true", "newest", delivered(100, 0)).verdict(&CHECKS, KEEPS);
         assert_differs(&lost, "100 of 400 messages were taken and lost");
         assert!(lost.evidence.contains("missing end: newest (2 times)"), "{lost:?}");
+        let unknown_to = LedgerCounts { without_subscribers: 9, delivered: 391, ..delivered(0, 0) };
+        let unknown_to = returned(V5, "true", "newest", unknown_to).verdict(&CHECKS, KEEPS);
+        assert_differs(&unknown_to, "9 of 400 messages were taken and lost");
         let refused = LedgerCounts {
             acknowledged: 300,
             delivered: 300,

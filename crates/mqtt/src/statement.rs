@@ -198,9 +198,11 @@ statements! {
     V311_3_14_1_1, V3_1_1, "MQTT-3.14.1-1", "The Server checks that a DISCONNECT's reserved bits are 0, and closes when they are not.";
     V311_3_14_4_1, V3_1_1, "MQTT-3.14.4-1", "After a DISCONNECT the Client closes.";
     V311_3_14_4_3, V3_1_1, "MQTT-3.14.4-3", "A DISCONNECT makes the Server discard the Will unpublished.";
+    V311_4_3_3_1, V3_1_1, "MQTT-4.3.3-1", "A QoS 2 message is sent once, under a Packet Identifier of its own and with DUP 0, and never again after its PUBREL.";
     V311_4_3_3_2, V3_1_1, "MQTT-4.3.3-2", "Until PUBREL a repeated QoS 2 PUBLISH is acknowledged again, but not delivered again.";
     V311_4_4_0_1, V3_1_1, "MQTT-4.4.0-1", "On a resumed session what is unacknowledged is sent again with its Packet Identifiers.";
-    V311_4_6_0_6, V3_1_1, "MQTT-4.6.0-6", "A Server delivers the messages of one Client on one Ordered Topic in their order.";
+    V311_4_5_0_1, V3_1_1, "MQTT-4.5.0-1", "The Server adds each message it takes to the sessions that subscribe to it.";
+    V311_4_6_0_6, V3_1_1, "MQTT-4.6.0-6", "A Server delivers the messages of one Client on one topic and QoS in their order.";
     V311_4_7_3_1, V3_1_1, "MQTT-4.7.3-1", "Topic Names and Topic Filters have at least one character.";
     V311_4_8_0_1, V3_1_1, "MQTT-4.8.0-1", "A protocol violation makes the receiver close.";
 }

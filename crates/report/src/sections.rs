@@ -7,6 +7,7 @@ mod bystanders;
 mod cases;
 mod closing;
 mod cost;
+mod evidence;
 mod findings;
 mod found;
 mod measured;

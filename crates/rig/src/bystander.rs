@@ -13,18 +13,22 @@ use tokio::task::JoinSet;
 use ungraceful_mqtt::QoS;
 use ungraceful_wire::clock::now;
 
-use crate::clock::micros;
+use crate::clock::{RunClock, micros};
 use crate::honest::{HonestEvent, HonestSender};
 use crate::honest_thread::Yard;
-use crate::ledger::{Ledger, LedgerCounts};
+use crate::ledger::{Delivered, EVIDENCE_AT_MOST, IrregularityKind, Ledger, LedgerCounts};
 use crate::metric::Metric;
 use crate::pacer::Pacer;
 use crate::phase::Phase;
+use crate::record::{Drain, IrregularityRecord};
 
 /// How many messages may wait for a connection that does not keep up, in seconds of the pair's rate.
 const WAITING_MAX_S: u64 = 60;
 /// How long before a lost connection a message may have been under way to a subscriber.
 const UNDER_WAY_S: u64 = 5;
+/// For how long nothing may have arrived at the end of draining, so that the broker is not taken for one that is slow
+/// and still delivering.
+const QUIET: Duration = Duration::from_secs(2);
 /// How long a bystander that lost its connection waits before it connects again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 /// Bytes of a bystander's Application Message: run, pair, sequence number, due time.
@@ -49,6 +53,21 @@ struct InFlight {
     sent_at: Instant,
 }
 
+/// When the messages of a pair fall due.
+#[derive(Clone, Copy, Debug)]
+struct PairSchedule {
+    /// When the first one did.
+    origin: Instant,
+    /// Messages per second.
+    rate_per_pair: u64,
+}
+
+impl PairSchedule {
+    fn due(&self, sequence: u64) -> Instant {
+        self.origin + Duration::from_secs(1).mul_f64(rate(sequence) / rate(self.rate_per_pair))
+    }
+}
+
 /// One pair, shared by its tasks.
 #[derive(Debug)]
 pub(crate) struct Pair {
@@ -58,6 +77,11 @@ pub(crate) struct Pair {
     ledger: Ledger,
     /// The first sequence number of each phase.
     first_of_phase: [Option<u64>; 4],
+    schedule: Option<PairSchedule>,
+    /// When the subscriber received the latest message of the pair.
+    latest_delivery: Option<Instant>,
+    /// Whether the subscriber was granted, or served at, a lower QoS than it asked for.
+    is_below_qos: bool,
     /// Due, and not yet given to the connection: sequence number and due time.
     waiting: VecDeque<(u64, u64)>,
     /// Given to the connection, and not yet written.
@@ -80,21 +104,30 @@ impl Pair {
 
     /// What became of the messages of `phase`, and at which QoS.
     pub(crate) fn counts(&self, phase: Phase) -> (QoS, LedgerCounts) {
-        let Some(from) = self.first_of_phase[phase.index()] else {
-            return (self.qos, LedgerCounts::default());
-        };
-        let to =
-            self.first_of_phase[phase.index() + 1..].iter().flatten().next().copied().unwrap_or(u64::MAX);
-        (self.qos, self.ledger.counts(from, to))
+        let counts = self.numbers(phase).map(|(from, to)| self.ledger.counts(from, to));
+        (self.qos, counts.unwrap_or_default())
     }
 
-    /// Messages whose fate is still open.
+    /// The first sequence number of `phase` and of the next one; absent when no message fell due in it.
+    fn numbers(&self, phase: Phase) -> Option<(u64, u64)> {
+        let from = self.first_of_phase[phase.index()]?;
+        let next = self.first_of_phase[phase.index() + 1..].iter().flatten().next();
+        Some((from, next.copied().unwrap_or(u64::MAX)))
+    }
+
+    /// Messages whose fate is still open: not delivered, or not acknowledged by a broker that owes it.
     pub(crate) fn outstanding(&self) -> u64 {
-        self.ledger.outstanding() + self.waiting.len() as u64 + self.submitted.len() as u64
+        let ours = self.waiting.len() + self.submitted.len() + self.in_flight.len();
+        self.ledger.outstanding() + ours as u64
     }
 
     fn offer(&mut self, due_us: u64, phase: Phase, waiting_max: usize) {
         let sequence = self.ledger.offer();
+        if phase != Phase::Warmup
+            && self.first_of_phase[Phase::Baseline.index()..].iter().all(Option::is_none)
+        {
+            self.ledger.keep_evidence_from(sequence);
+        }
         self.first_of_phase[phase.index()].get_or_insert(sequence);
         if self.waiting.len() < waiting_max {
             self.waiting.push_back((sequence, due_us));
@@ -162,6 +195,9 @@ fn make(number: u64, qos: QoS, yard: &Yard) -> Rc<RefCell<Pair>> {
         topic: format!("{}/bystander/{number}", yard.topic_root),
         ledger: Ledger::new(qos != QoS::AtMostOnce),
         first_of_phase: [None; 4],
+        schedule: None,
+        latest_delivery: None,
+        is_below_qos: false,
         waiting: VecDeque::new(),
         submitted: VecDeque::new(),
         in_flight: HashMap::new(),
@@ -180,10 +216,11 @@ async fn schedule(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, settings: BystanderSe
     let step = Duration::from_secs(1).div_f64(rate(settings.rate_per_pair));
     // Pairs take turns within a step, so that they do not queue behind each other.
     let offset = step.mul_f64(rate(pair.borrow().number) / rate(settings.pairs));
-    let origin = now() + offset;
+    let of_pair = PairSchedule { origin: now() + offset, rate_per_pair: settings.rate_per_pair };
+    pair.borrow_mut().schedule = Some(of_pair);
     let waiting_max = usize::try_from(settings.rate_per_pair * WAITING_MAX_S).unwrap_or(usize::MAX);
-    for index in 0_u64.. {
-        let due = origin + Duration::from_secs(1).mul_f64(rate(index) / rate(settings.rate_per_pair));
+    for sequence in 0_u64.. {
+        let due = of_pair.due(sequence);
         let woke = pacer.until(due).await;
         if yard.is_draining() {
             return;
@@ -234,7 +271,9 @@ fn on_publisher_event(pair: &RefCell<Pair>, yard: &Yard, sender: &HonestSender, 
             if let Some((sequence, due_us)) = pair.submitted.pop_front() {
                 pair.ledger.sent(sequence);
                 yard.meter.count(yard.phases.of(due_us), |counters| counters.sent += 1);
-                if *packet_identifier != 0 {
+                // An identifier that is used again before its acknowledgement is the library's mistake: what the
+                // acknowledgement is then for can't be told, so neither message has one.
+                if *packet_identifier != 0 && pair.in_flight.remove(packet_identifier).is_none() {
                     pair.in_flight.insert(*packet_identifier, InFlight { sequence, due_us, sent_at: at });
                 }
             }
@@ -277,11 +316,15 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64)
                     yard.subscribed(granted);
                     if granted.is_some_and(|qos| qos < pair.borrow().qos) {
                         // Granted less than asked for: what does not come may have been lost by right.
-                        pair.borrow_mut().ledger.subscriber_away(0, u64::MAX);
+                        let mut pair = pair.borrow_mut();
+                        pair.ledger.subscriber_away(0, u64::MAX);
+                        pair.is_below_qos = true;
                     }
                     pair.borrow_mut().close_gap();
                 }
-                Ok(HonestEvent::Delivered { payload, .. }) => on_delivery(&pair, &yard, &payload),
+                Ok(HonestEvent::Delivered { payload, qos, dup, is_repeated, .. }) => {
+                    on_delivery(&pair, &yard, &Copy { payload, qos, dup, is_repeated });
+                }
                 Ok(_) => yard.pulse.beat(yard.clock.now_us()),
                 Err(lost) => break lost,
             }
@@ -296,12 +339,26 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64)
     }
 }
 
-fn on_delivery(pair: &RefCell<Pair>, yard: &Yard, payload: &[u8]) {
-    let at_us = yard.clock.now_us();
+/// A PUBLISH that a subscriber received.
+struct Copy {
+    payload: Vec<u8>,
+    qos: QoS,
+    dup: bool,
+    is_repeated: bool,
+}
+
+fn on_delivery(pair: &RefCell<Pair>, yard: &Yard, copy: &Copy) {
+    let at = now();
+    let at_us = yard.clock.us(at);
     yard.pulse.beat(at_us);
     let mut pair = pair.borrow_mut();
-    let Some((sequence, due_us)) = read_payload(payload, yard.run, pair.number) else { return };
-    if pair.ledger.delivered(sequence) {
+    let Some((sequence, due_us)) = read_payload(&copy.payload, yard.run, pair.number) else { return };
+    pair.latest_delivery = Some(at);
+    pair.is_below_qos |= copy.qos < pair.qos;
+    let delivered = Delivered { at_us, dup: copy.dup };
+    if copy.is_repeated {
+        pair.ledger.repeated(sequence, delivered);
+    } else if pair.ledger.delivered(sequence, delivered) {
         let response_us = at_us.saturating_sub(due_us);
         let phase = yard.phases.of(due_us);
         yard.meter.count(phase, |counters| counters.delivered += 1);
@@ -320,12 +377,65 @@ pub(crate) fn counts_by_qos(pairs: &[Rc<RefCell<Pair>>], phase: Phase) -> BTreeM
     by_qos
 }
 
+/// Which messages of the measured phases were not in order: of each kind those that were due first, and how many more
+/// there were.
+pub(crate) fn irregularities(
+    pairs: &[Rc<RefCell<Pair>>],
+    clock: &RunClock,
+) -> (Vec<IrregularityRecord>, BTreeMap<IrregularityKind, u64>) {
+    let mut by_kind: BTreeMap<IrregularityKind, Vec<IrregularityRecord>> = BTreeMap::new();
+    let mut left_out: BTreeMap<IrregularityKind, u64> = BTreeMap::new();
+    for pair in pairs {
+        let pair = pair.borrow();
+        for phase in Phase::MEASURED {
+            let Some((from, to)) = pair.numbers(phase) else { continue };
+            let evidence = pair.ledger.irregularities(from, to);
+            for (kind, count) in evidence.left_out {
+                *left_out.entry(kind).or_default() += count;
+            }
+            for irregularity in evidence.listed {
+                let due = pair.schedule.map(|schedule| schedule.due(irregularity.first));
+                by_kind.entry(irregularity.kind).or_default().push(IrregularityRecord {
+                    pair: pair.number,
+                    qos: pair.qos.into(),
+                    phase,
+                    due_us: due.map_or(0, |due| clock.us(due)),
+                    irregularity,
+                });
+            }
+        }
+    }
+    for (kind, listed) in &mut by_kind {
+        listed.sort_by_key(|listed| (listed.due_us, listed.pair));
+        let beyond: u64 =
+            listed.iter().skip(EVIDENCE_AT_MOST).map(|listed| listed.irregularity.messages()).sum();
+        if beyond > 0 {
+            *left_out.entry(*kind).or_default() += beyond;
+        }
+        listed.truncate(EVIDENCE_AT_MOST);
+    }
+    (by_kind.into_values().flatten().collect(), left_out)
+}
+
+/// Pairs whose subscriber was granted, or served at, a lower QoS than it asked for.
+pub(crate) fn pairs_below_qos(pairs: &[Rc<RefCell<Pair>>]) -> u64 {
+    pairs.iter().filter(|pair| pair.borrow().is_below_qos).count() as u64
+}
+
 /// Waits until the fate of every message is known, or `within` has passed.
-pub(crate) async fn drained(pairs: &[Rc<RefCell<Pair>>], within: Duration) {
+pub(crate) async fn drain(pairs: &[Rc<RefCell<Pair>>], within: Duration) -> Drain {
     const LOOK_EVERY: Duration = Duration::from_millis(10);
     let began = now();
-    while micros(now() - began) < micros(within) && pairs.iter().any(|pair| pair.borrow().outstanding() > 0) {
+    while micros(now() - began) < micros(within) {
+        if pairs.iter().all(|pair| pair.borrow().outstanding() == 0) {
+            return Drain::Settled;
+        }
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let latest = pairs.iter().filter_map(|pair| pair.borrow().latest_delivery).max();
+    match latest {
+        Some(latest) if now().saturating_duration_since(latest) < QUIET => Drain::StillArriving,
+        _ => Drain::Quiet,
     }
 }
 

@@ -1,4 +1,7 @@
-//! The checks of every run: is the run itself sound, and were the bystanders harmed? They accuse nobody.
+//! The checks of every run: is the run itself sound, and were the bystanders harmed? Only those on messages
+//! (`messages`) accuse.
+
+mod messages;
 
 use std::collections::BTreeMap;
 
@@ -9,9 +12,13 @@ use crate::record::Record;
 use crate::verdict::{Check, Force, Verdict};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 5] = [
+pub const CHECKS: [Check; 9] = [
     carries_out_the_plan,
     generator_keeps_up,
+    messages::acknowledged_messages_arrive,
+    messages::qos_2_arrives_once,
+    messages::messages_keep_their_order,
+    messages::messages_are_not_repeated,
     bystanders_lose_nothing,
     bystanders_stay_connected,
     bystanders_keep_their_pace,
@@ -85,8 +92,8 @@ fn totals(record: &Record) -> BTreeMap<u8, LedgerCounts> {
     by_qos
 }
 
-/// What honest clients sent arrived. A loss is a note and no accusation: which statement it breaks depends on
-/// sessions and quotas that the ledger does not know.
+/// What honest clients sent arrived, of every QoS and whatever kept it back. A note and no accusation; what
+/// accuses is `acknowledged_messages_arrive`.
 fn bystanders_lose_nothing(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "bystanders_lose_nothing";
     if record.bystanders.is_none() {
@@ -98,14 +105,18 @@ fn bystanders_lose_nothing(record: &Record) -> Vec<Verdict> {
     let unknown: u64 = by_qos.values().map(|counts| counts.unknown).sum();
     let kept_back: u64 = by_qos.values().map(|counts| counts.waiting + counts.dropped).sum();
     let refused: u64 = by_qos.values().flat_map(|counts| counts.refused.values()).sum();
+    let without_subscribers: u64 = by_qos.values().map(|counts| counts.without_subscribers).sum();
     let acknowledged_but_lost: u64 =
         by_qos.iter().filter(|(qos, _)| **qos > 0).map(|(_, counts)| counts.lost).sum();
-    let evidence = format!(
+    let mut evidence = format!(
         "{delivered} messages delivered, {acknowledged_but_lost} acknowledged but lost, {} of QoS 0 lost, {unknown} \
          unknown, {refused} refused, {kept_back} not sent",
         lost - acknowledged_but_lost
     );
-    let missed = lost + unknown + refused + kept_back;
+    if without_subscribers > 0 {
+        evidence += &format!(", {without_subscribers} without subscribers by the broker's account");
+    }
+    let missed = lost + unknown + refused + kept_back + without_subscribers;
     vec![if delivered == 0 {
         Verdict::inconclusive(CHECK, Force::Run, "no bystander message was delivered at all")
     } else if missed > 0 {

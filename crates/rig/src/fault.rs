@@ -214,7 +214,8 @@ pub(crate) struct Turn {
 /// The attempt's record while it is being made.
 #[derive(Debug)]
 pub struct AttemptLog<'a> {
-    attempt: Attempt,
+    /// In a box, because a log is handed on from future to future, each of which keeps room for it.
+    attempt: Box<Attempt>,
     clock: &'a RunClock,
     client: Option<OwnedSemaphorePermit>,
     turn: Option<Turn>,
@@ -231,7 +232,7 @@ impl<'a> AttemptLog<'a> {
         due_us: u64,
         clock: &'a RunClock,
     ) -> Self {
-        let attempt = Attempt {
+        let attempt = Box::new(Attempt {
             attempt: number,
             case,
             client_id,
@@ -248,7 +249,7 @@ impl<'a> AttemptLog<'a> {
             measures: BTreeMap::new(),
             messages: BTreeMap::new(),
             trouble: None,
-        };
+        });
         Self { attempt, clock, client: None, turn: None }
     }
 
@@ -357,7 +358,7 @@ impl<'a> AttemptLog<'a> {
     /// Ends the record.
     #[must_use]
     pub fn end(self) -> Attempt {
-        self.attempt
+        *self.attempt
     }
 }
 

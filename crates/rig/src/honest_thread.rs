@@ -1,6 +1,6 @@
 //! The thread of the honest clients: bystanders and witness, apart from everything that a fault does.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -17,12 +17,12 @@ use crate::clock::RunClock;
 use crate::collector::{Report, Source};
 use crate::error::RunError;
 use crate::honest::{HonestConnection, HonestEvent, HonestSender, honest_client};
-use crate::ledger::LedgerCounts;
+use crate::ledger::{IrregularityKind, LedgerCounts};
 use crate::loop_lag;
 use crate::meter::Meter;
 use crate::phase::{Phase, PhaseTrack};
 use crate::pulse::Pulse;
-use crate::record::SysRecord;
+use crate::record::{Drain, IrregularityRecord, SysRecord};
 use crate::recovery::RecoveryWatch;
 use crate::sys_topics::{SYS_FILTER, SYS_VERSION_TOPIC, SysTopics};
 use crate::target::Credentials;
@@ -76,6 +76,8 @@ pub(crate) struct Yard {
     /// The latest sender of each client, by ClientID.
     senders: RefCell<HashMap<String, HonestSender>>,
     lost: RefCell<BTreeMap<String, u64>>,
+    /// Whether the clients are leaving: from then on connections may go as they like.
+    is_leaving: Cell<bool>,
     sys_version: RefCell<Option<String>>,
     sys_topics: RefCell<SysTopics>,
 }
@@ -106,6 +108,7 @@ impl Yard {
     /// Lets every client leave with DISCONNECT: honest clients leave no trace of an error in a broker's log.
     async fn leave(&self) {
         const LEAVE_WITHIN: Duration = Duration::from_millis(100);
+        self.is_leaving.set(true);
         for sender in self.senders.borrow().values() {
             let _connection_is_gone = sender.try_disconnect();
         }
@@ -140,8 +143,7 @@ impl Yard {
 
     /// A connection ended, or an attempt at one failed; only what had been connected can be lost.
     pub(crate) fn connection_ended(&self, why: String, was_connected: bool) {
-        // After the end of the run, connections may go as they like.
-        if self.is_draining() {
+        if self.is_leaving.get() {
             return;
         }
         self.readiness.send_modify(|readiness| readiness.last_trouble = Some(why.clone()));
@@ -170,6 +172,10 @@ impl Yard {
 pub(crate) struct HonestResult {
     pub(crate) by_phase: BTreeMap<Phase, BTreeMap<u8, LedgerCounts>>,
     pub(crate) connections_lost: BTreeMap<String, u64>,
+    pub(crate) irregularities: Vec<IrregularityRecord>,
+    pub(crate) irregularities_left_out: BTreeMap<IrregularityKind, u64>,
+    pub(crate) pairs_below_qos: u64,
+    pub(crate) drain: Option<Drain>,
     pub(crate) sys_version: Option<String>,
     pub(crate) sys: BTreeMap<String, SysRecord>,
     pub(crate) witness_gaps: u32,
@@ -292,6 +298,7 @@ fn live(
         recovery,
         senders: RefCell::default(),
         lost: RefCell::default(),
+        is_leaving: Cell::new(false),
         sys_version: RefCell::default(),
         sys_topics: RefCell::default(),
     });
@@ -304,7 +311,7 @@ fn live(
         let pairs = bystander::start(&bystanders, &yard, &mut tasks);
         let mut orders = yard.orders.clone();
         let _run_is_over = orders.wait_for(|orders| orders.draining).await;
-        bystander::drained(&pairs, DRAIN_WITHIN).await;
+        let drain = bystander::drain(&pairs, DRAIN_WITHIN).await;
         pairs.iter().for_each(|pair| pair.borrow_mut().close_gap());
         yard.leave().await;
         let last = Report::Interval(Source::Honest, yard.meter.take());
@@ -313,9 +320,14 @@ fn live(
             .into_iter()
             .map(|phase| (phase, bystander::counts_by_qos(&pairs, phase)))
             .collect();
+        let (irregularities, irregularities_left_out) = bystander::irregularities(&pairs, &yard.clock);
         HonestResult {
             by_phase,
             connections_lost: yard.lost.take(),
+            irregularities,
+            irregularities_left_out,
+            pairs_below_qos: bystander::pairs_below_qos(&pairs),
+            drain: Some(drain),
             sys_version: yard.sys_version.take(),
             sys: yard.sys_topics.take().into_records(),
             witness_gaps: yard.readiness.borrow().witness_gaps,
@@ -345,14 +357,14 @@ async fn ask_sys(yard: Rc<Yard>) {
             HonestEvent::Subscribed(None) => {
                 let _connection_is_gone = sender.try_disconnect();
             }
-            HonestEvent::Delivered { topic, payload } if topic == SYS_VERSION_TOPIC => {
+            HonestEvent::Delivered { topic, payload, .. } if topic == SYS_VERSION_TOPIC => {
                 let version = String::from_utf8_lossy(&payload).into_owned();
                 // The wider subscription brings the version once more.
                 if yard.sys_version.replace(Some(version)).is_none() {
                     let _never_full = sender.try_subscribe(SYS_FILTER, QoS::AtMostOnce);
                 }
             }
-            HonestEvent::Delivered { topic, payload } if !yard.is_draining() => {
+            HonestEvent::Delivered { topic, payload, .. } if !yard.is_draining() => {
                 let is_before_fault = yard.phases.begun_us(Phase::Fault).is_none();
                 yard.sys_topics.borrow_mut().hear(&topic, &payload, is_before_fault);
             }
@@ -423,7 +435,7 @@ fn on_witness_event(witness: &Witness, yard: &Yard, sender: &HonestSender, filte
             let hears_all = granted.is_some_and(|qos| qos >= QoS::AtLeastOnce);
             yard.readiness.send_modify(|readiness| readiness.witness |= hears_all);
         }
-        HonestEvent::Delivered { topic, payload } => {
+        HonestEvent::Delivered { topic, payload, .. } => {
             if topic == proof_topic(yard) {
                 let number = payload.as_slice().try_into().map_or(0, u32::from_be_bytes);
                 yard.readiness

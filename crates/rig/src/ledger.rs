@@ -1,12 +1,20 @@
-//! The ledger of one publisher: what became of every Application Message it was to send. Exact, and bounded:
-//! sequence numbers are kept as ranges, so memory grows with gaps and not with messages.
+//! The ledger of one publisher: what became of every Application Message it was to send, and evidence for what was
+//! not in order. Exact, and bounded: sequence numbers are kept as ranges, so memory grows with gaps and not with
+//! messages, and of each kind of evidence only the first is kept.
+//!
+//! Bystanders keep one per pair; so may whatever else sends numbered messages of its own.
 
 use std::collections::BTreeMap;
 use std::ops::{AddAssign, RangeInclusive};
 
-use rangemap::RangeInclusiveSet;
+use rangemap::{RangeInclusiveMap, RangeInclusiveSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Entries of each kind of evidence that are kept: of one ledger, and of a run.
+pub const EVIDENCE_AT_MOST: usize = 100;
+/// "No matching subscribers" in PUBACK and PUBREC of MQTT 5.0.
+const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
 
 /// What became of the messages of one phase. The identities that always hold are
 /// `offered = sent + dropped + waiting` and, for QoS 1 and 2, `sent = acknowledged + refused + unacknowledged`.
@@ -26,14 +34,29 @@ pub struct LedgerCounts {
     pub refused: BTreeMap<u8, u64>,
     /// Delivered to the subscriber at least once.
     pub delivered: u64,
-    /// Lost for certain: acknowledged and never delivered (QoS 1 and 2), or sent and never delivered (QoS 0).
+    /// Lost: acknowledged and not delivered until the end of the run (QoS 1 and 2), or sent and not delivered (QoS 0).
     pub lost: u64,
+    /// Of the lost, those after which nothing of the same publisher was delivered. Whether they were lost or late
+    /// can't be told of them; the others were overtaken.
+    #[serde(default)]
+    pub lost_at_the_end: u64,
+    /// Acknowledged with 0x10 "No matching subscribers" and never delivered, though the subscriber listened: the broker
+    /// says itself that it knew of nobody. Not among the lost.
+    #[serde(default)]
+    pub without_subscribers: u64,
     /// Sent and not delivered, and nobody can tell whose loss it is: the publisher's connection was lost before
     /// an acknowledgement (QoS 1 and 2), or the subscriber, which has no session, was away.
     pub unknown: u64,
     /// Deliveries beyond the first.
     pub duplicated: u64,
-    /// Deliveries of a message after a later one of the same publisher and topic.
+    /// Of these, those whose DUP flag was 0.
+    #[serde(default)]
+    pub duplicated_without_dup: u64,
+    /// QoS 2 PUBLISH packets that repeated one with the same Packet Identifier before its PUBREL: by the standard the
+    /// same delivery, and not among the duplicated.
+    #[serde(default)]
+    pub repeated: u64,
+    /// Messages whose first delivery came after that of a later one of the same publisher and topic.
     pub reordered: u64,
 }
 
@@ -46,13 +69,89 @@ impl AddAssign<&Self> for LedgerCounts {
         self.acknowledged += other.acknowledged;
         self.delivered += other.delivered;
         self.lost += other.lost;
+        self.lost_at_the_end += other.lost_at_the_end;
+        self.without_subscribers += other.without_subscribers;
         self.unknown += other.unknown;
         self.duplicated += other.duplicated;
+        self.duplicated_without_dup += other.duplicated_without_dup;
+        self.repeated += other.repeated;
         self.reordered += other.reordered;
         for (code, count) in &other.refused {
             *self.refused.entry(*code).or_default() += count;
         }
     }
+}
+
+/// What was not in order with a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum IrregularityKind {
+    /// QoS 1 or 2: acknowledged, and not delivered until the end of the run.
+    AcknowledgedButLost,
+    /// QoS 0: sent, and not delivered until the end of the run.
+    LostAtQos0,
+    /// Acknowledged with 0x10 "No matching subscribers", and not delivered.
+    WithoutSubscribers,
+    /// Refused with an error.
+    Refused,
+    /// Sent and not delivered, and nobody can tell whose loss it is.
+    Unknown,
+    /// Delivered once more.
+    Duplicated,
+    /// A QoS 2 PUBLISH repeated with the same Packet Identifier before its PUBREL.
+    Repeated,
+    /// Delivered for the first time after a later message of the same publisher and topic.
+    Reordered,
+}
+
+/// Evidence: a message that was not in order, or several with consecutive numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Irregularity {
+    /// What was not in order.
+    pub kind: IrregularityKind,
+    /// Sequence number of the message, or of the first of several.
+    pub first: u64,
+    /// Sequence number of the last of several; the same as the first for a single one.
+    pub last: u64,
+    /// The Reason Code of a refusal; absent for what is none.
+    pub code: Option<u8>,
+    /// When it was delivered, in µs since the run's start; absent for what was not delivered.
+    pub at_us: Option<u64>,
+    /// The DUP flag of that delivery; absent for what was not delivered.
+    pub dup: Option<bool>,
+}
+
+impl Irregularity {
+    /// How many messages it tells of.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+}
+
+/// Evidence, as far as it was kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Irregularities {
+    /// Kind by kind, and in the order of the sequence numbers or of the deliveries.
+    pub listed: Vec<Irregularity>,
+    /// Messages (or, for what came more than once, copies) that are not among the listed, by kind.
+    pub left_out: BTreeMap<IrregularityKind, u64>,
+}
+
+/// One copy of a message, as its subscriber received it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// When, in µs since the run's start.
+    pub at_us: u64,
+    /// The DUP flag.
+    pub dup: bool,
+}
+
+/// Copies of one message beyond the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Copies {
+    all: u64,
+    without_dup: u64,
 }
 
 /// What became of each sequence number of one publisher. Numbers are given out from 0, in due order.
@@ -63,12 +162,28 @@ pub struct Ledger {
     sent: RangeInclusiveSet<u64>,
     dropped: RangeInclusiveSet<u64>,
     acknowledged: RangeInclusiveSet<u64>,
+    without_subscribers: RangeInclusiveSet<u64>,
     refused: BTreeMap<u8, RangeInclusiveSet<u64>>,
     delivered: RangeInclusiveSet<u64>,
-    duplicates: BTreeMap<u64, u64>,
+    duplicates: RangeInclusiveMap<u64, Copies>,
+    repeated: RangeInclusiveMap<u64, u64>,
     reordered: RangeInclusiveSet<u64>,
     latest_delivered: Option<u64>,
     while_away: RangeInclusiveSet<u64>,
+    /// Delivered, refused, or without subscribers by the broker's own account.
+    settled: RangeInclusiveSet<u64>,
+    /// How many were sent and are not settled. Kept and not computed, because it is looked at over and over.
+    outstanding: u64,
+    /// Of what was delivered, the first of each kind.
+    evidence: BTreeMap<IrregularityKind, Vec<Irregularity>>,
+    evidence_from: u64,
+}
+
+/// The messages that did not arrive, apart by why.
+struct Missing {
+    lost: RangeInclusiveSet<u64>,
+    without_subscribers: RangeInclusiveSet<u64>,
+    unknown: RangeInclusiveSet<u64>,
 }
 
 impl Ledger {
@@ -90,9 +205,27 @@ impl Ledger {
         self.offered
     }
 
+    /// Evidence is wanted of `sequence` and later messages alone, so that a warm-up does not take up the room.
+    pub fn keep_evidence_from(&mut self, sequence: u64) {
+        self.evidence_from = sequence;
+        for kept in self.evidence.values_mut() {
+            kept.retain(|irregularity| irregularity.first >= sequence);
+        }
+    }
+
     /// `sequence` was handed to the connection.
     pub fn sent(&mut self, sequence: u64) {
-        self.sent.insert(sequence..=sequence);
+        if !self.sent.contains(&sequence) {
+            self.sent.insert(sequence..=sequence);
+            self.outstanding += u64::from(!self.settled.contains(&sequence));
+        }
+    }
+
+    fn settle(&mut self, sequence: u64) {
+        if !self.settled.contains(&sequence) {
+            self.settled.insert(sequence..=sequence);
+            self.outstanding -= u64::from(self.sent.contains(&sequence));
+        }
     }
 
     /// `sequence` will never be sent.
@@ -102,29 +235,58 @@ impl Ledger {
 
     /// The broker acknowledged `sequence` with `code`; from 0x80 on it refused it.
     pub fn acknowledged(&mut self, sequence: u64, code: u8) {
-        if code < 0x80 {
-            self.acknowledged.insert(sequence..=sequence);
-        } else {
+        if code >= 0x80 {
             self.refused.entry(code).or_default().insert(sequence..=sequence);
+            self.settle(sequence);
+            return;
+        }
+        self.acknowledged.insert(sequence..=sequence);
+        if code == NO_MATCHING_SUBSCRIBERS {
+            self.without_subscribers.insert(sequence..=sequence);
+            self.settle(sequence);
         }
     }
 
-    /// The subscriber received `sequence`. Numbers that never fell due are somebody else's and not counted;
+    /// The subscriber received a copy of `sequence`. Numbers that never fell due are somebody else's and not counted;
     /// returns whether it was the first copy.
-    pub fn delivered(&mut self, sequence: u64) -> bool {
+    pub fn delivered(&mut self, sequence: u64, copy: Delivered) -> bool {
         if sequence >= self.offered {
             return false;
         }
         if self.delivered.contains(&sequence) {
-            *self.duplicates.entry(sequence).or_default() += 1;
+            let mut copies = self.duplicates.get(&sequence).copied().unwrap_or_default();
+            copies.all += 1;
+            copies.without_dup += u64::from(!copy.dup);
+            self.duplicates.insert(sequence..=sequence, copies);
+            self.keep(IrregularityKind::Duplicated, sequence, copy);
             return false;
         }
         self.delivered.insert(sequence..=sequence);
+        self.settle(sequence);
         if self.latest_delivered.is_some_and(|latest| sequence < latest) {
             self.reordered.insert(sequence..=sequence);
+            self.keep(IrregularityKind::Reordered, sequence, copy);
         }
         self.latest_delivered = self.latest_delivered.max(Some(sequence));
         true
+    }
+
+    /// The subscriber received the QoS 2 PUBLISH of `sequence` once more with the same Packet Identifier and before its
+    /// PUBREL: the same delivery, told again.
+    pub fn repeated(&mut self, sequence: u64, copy: Delivered) {
+        if sequence < self.offered {
+            let copies = self.repeated.get(&sequence).copied().unwrap_or_default();
+            self.repeated.insert(sequence..=sequence, copies + 1);
+            self.keep(IrregularityKind::Repeated, sequence, copy);
+        }
+    }
+
+    fn keep(&mut self, kind: IrregularityKind, sequence: u64, copy: Delivered) {
+        let kept = self.evidence.entry(kind).or_default();
+        if sequence >= self.evidence_from && kept.len() < EVIDENCE_AT_MOST {
+            let (at_us, dup) = (Some(copy.at_us), Some(copy.dup));
+            kept.push(Irregularity { kind, first: sequence, last: sequence, code: None, at_us, dup });
+        }
     }
 
     /// The subscriber was away while the numbers from `from` up to and without `to` were under way: what of
@@ -135,73 +297,147 @@ impl Ledger {
         }
     }
 
-    /// How many messages were sent and are neither delivered nor refused.
+    /// How many messages were sent and are neither delivered nor refused, nor without subscribers by the broker's own
+    /// account.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
-        let all = 0..=u64::MAX - 1;
-        let refused = self.refused.values().map(|set| length(set, &all)).sum::<u64>();
-        length(&self.sent, &all).saturating_sub(length(&self.delivered, &all)).saturating_sub(refused)
+        self.outstanding
+    }
+
+    /// Set by set and not by subtracting counts: each message has one fate, so phases add up to the whole.
+    fn missing(&self) -> Missing {
+        let mut excused = self.delivered.clone();
+        excused.extend(self.while_away.iter().cloned());
+        let without_subscribers = without(&self.without_subscribers, &excused);
+        excused.extend(without_subscribers.iter().cloned());
+        let lost = without(if self.acknowledges { &self.acknowledged } else { &self.sent }, &excused);
+        let mut accounted_for = self.delivered.clone();
+        accounted_for.extend(self.refused.values().flat_map(RangeInclusiveSet::iter).cloned());
+        accounted_for.extend(lost.iter().chain(without_subscribers.iter()).cloned());
+        let unknown = without(&self.sent, &accounted_for);
+        Missing { lost, without_subscribers, unknown }
     }
 
     /// What became of the sequence numbers from `from` up to and without `to`.
     #[must_use]
     pub fn counts(&self, from: u64, to: u64) -> LedgerCounts {
-        let to = to.min(self.offered);
-        if from >= to {
-            return LedgerCounts::default();
-        }
-        let range = from..=to - 1;
-        let offered = to - from;
+        let Some(range) = self.range(from, to) else { return LedgerCounts::default() };
+        let missing = self.missing();
+        let offered = overlap(&range, &range);
         let sent = length(&self.sent, &range);
         let dropped = length(&self.dropped, &range);
-        let acknowledged = length(&self.acknowledged, &range);
-        let delivered = length(&self.delivered, &range);
-        let refused: BTreeMap<u8, u64> = self
-            .refused
-            .iter()
-            .map(|(code, set)| (*code, length(set, &range)))
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        // Set by set and not by subtracting counts: each message has one fate, so phases add up to the whole.
-        let mut lost = if self.acknowledges { &self.acknowledged } else { &self.sent }.clone();
-        for excused in self.delivered.iter().chain(self.while_away.iter()) {
-            lost.remove(excused.clone());
-        }
-        let mut accounted_for = self.delivered.clone();
-        accounted_for.extend(self.refused.values().flat_map(RangeInclusiveSet::iter).cloned());
-        accounted_for.extend(lost.iter().cloned());
+        let lost = length(&missing.lost, &range);
+        let overtaken = self.latest_delivered.map_or(0, |latest| {
+            let until = *range.end().min(&latest);
+            if until < *range.start() { 0 } else { length(&missing.lost, &(*range.start()..=until)) }
+        });
+        let duplicates = |copies: fn(&Copies) -> u64| {
+            self.duplicates.overlapping(&range).map(|(part, each)| overlap(part, &range) * copies(each)).sum()
+        };
         LedgerCounts {
             offered,
             sent,
             dropped,
             waiting: offered - sent - dropped,
-            acknowledged,
-            delivered,
-            lost: length(&lost, &range),
-            unknown: length_without(&self.sent, &accounted_for, &range),
-            duplicated: self.duplicates.range(range.clone()).map(|(_, copies)| copies).sum(),
+            acknowledged: length(&self.acknowledged, &range),
+            refused: self
+                .refused
+                .iter()
+                .map(|(code, set)| (*code, length(set, &range)))
+                .filter(|(_, count)| *count > 0)
+                .collect(),
+            delivered: length(&self.delivered, &range),
+            lost,
+            lost_at_the_end: lost - overtaken,
+            without_subscribers: length(&missing.without_subscribers, &range),
+            unknown: length(&missing.unknown, &range),
+            duplicated: duplicates(|copies| copies.all),
+            duplicated_without_dup: duplicates(|copies| copies.without_dup),
+            repeated: self
+                .repeated
+                .overlapping(&range)
+                .map(|(part, each)| overlap(part, &range) * each)
+                .sum(),
             reordered: length(&self.reordered, &range),
-            refused,
         }
     }
+
+    /// Which of the sequence numbers from `from` up to and without `to` were not in order: at most
+    /// [`EVIDENCE_AT_MOST`] entries of each kind.
+    #[must_use]
+    pub fn irregularities(&self, from: u64, to: u64) -> Irregularities {
+        use IrregularityKind as Kind;
+        let mut evidence = Irregularities::default();
+        let Some(range) = self.range(from, to) else { return evidence };
+        let missing = self.missing();
+        let lost = if self.acknowledges { Kind::AcknowledgedButLost } else { Kind::LostAtQos0 };
+        let refused: Vec<_> = self.refused.iter().map(|(code, set)| (Some(*code), set)).collect();
+        evidence.ranges(lost, &[(None, &missing.lost)], &range);
+        evidence.ranges(Kind::WithoutSubscribers, &[(None, &missing.without_subscribers)], &range);
+        evidence.ranges(Kind::Refused, &refused, &range);
+        evidence.ranges(Kind::Unknown, &[(None, &missing.unknown)], &range);
+        let counts = self.counts(from, to);
+        for (kind, count) in [
+            (Kind::Duplicated, counts.duplicated),
+            (Kind::Repeated, counts.repeated),
+            (Kind::Reordered, counts.reordered),
+        ] {
+            let kept = self.evidence.get(&kind).into_iter().flatten();
+            let kept: Vec<_> = kept.filter(|kept| range.contains(&kept.first)).cloned().collect();
+            evidence.leave_out(kind, count.saturating_sub(kept.len() as u64));
+            evidence.listed.extend(kept);
+        }
+        evidence
+    }
+
+    /// Those of the numbers from `from` up to and without `to` that fell due.
+    fn range(&self, from: u64, to: u64) -> Option<RangeInclusive<u64>> {
+        let to = to.min(self.offered);
+        (from < to).then(|| from..=to - 1)
+    }
+}
+
+impl Irregularities {
+    fn ranges(
+        &mut self,
+        kind: IrregularityKind,
+        sets: &[(Option<u8>, &RangeInclusiveSet<u64>)],
+        range: &RangeInclusive<u64>,
+    ) {
+        let parts = sets.iter().flat_map(|(code, set)| {
+            set.overlapping(range).map(|part| {
+                let (first, last) = (*part.start().max(range.start()), *part.end().min(range.end()));
+                Irregularity { kind, first, last, code: *code, at_us: None, dup: None }
+            })
+        });
+        for (index, part) in parts.enumerate() {
+            if index < EVIDENCE_AT_MOST {
+                self.listed.push(part);
+            } else {
+                self.leave_out(kind, part.messages());
+            }
+        }
+    }
+
+    fn leave_out(&mut self, kind: IrregularityKind, count: u64) {
+        if count > 0 {
+            *self.left_out.entry(kind).or_default() += count;
+        }
+    }
+}
+
+/// The numbers of `set` that are not in `other`.
+fn without(set: &RangeInclusiveSet<u64>, other: &RangeInclusiveSet<u64>) -> RangeInclusiveSet<u64> {
+    let mut rest = set.clone();
+    for part in other.iter() {
+        rest.remove(part.clone());
+    }
+    rest
 }
 
 /// How many numbers of `set` lie in `range`.
 fn length(set: &RangeInclusiveSet<u64>, range: &RangeInclusive<u64>) -> u64 {
     set.overlapping(range).map(|part| overlap(part, range)).sum()
-}
-
-/// How many numbers of `set` in `range` are not in `other`.
-fn length_without(
-    set: &RangeInclusiveSet<u64>,
-    other: &RangeInclusiveSet<u64>,
-    range: &RangeInclusive<u64>,
-) -> u64 {
-    let common = |part: &RangeInclusive<u64>| {
-        let part = *part.start().max(range.start())..=*part.end().min(range.end());
-        overlap(&part, &part) - length(other, &part)
-    };
-    set.overlapping(range).map(common).sum()
 }
 
 fn overlap(part: &RangeInclusive<u64>, range: &RangeInclusive<u64>) -> u64 {
@@ -214,7 +450,31 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Ledger, LedgerCounts};
+    use super::{
+        Delivered, EVIDENCE_AT_MOST, Irregularity, IrregularityKind as Kind, Ledger, LedgerCounts, length,
+        without,
+    };
+
+    fn at(at_us: u64) -> Delivered {
+        Delivered { at_us, dup: false }
+    }
+
+    /// A ledger of `messages` messages that were sent, and acknowledged with 0.
+    fn acknowledged(messages: u64) -> Ledger {
+        let mut ledger = Ledger::new(true);
+        for _ in 0..messages {
+            let sequence = ledger.offer();
+            ledger.sent(sequence);
+            ledger.acknowledged(sequence, 0);
+        }
+        ledger
+    }
+
+    /// Kind, first and last of what is listed.
+    fn listed(ledger: &Ledger, from: u64, to: u64) -> Vec<(Kind, u64, u64)> {
+        let listed = ledger.irregularities(from, to).listed;
+        listed.iter().map(|evidence| (evidence.kind, evidence.first, evidence.last)).collect()
+    }
 
     #[test]
     fn every_fate_of_a_message_is_counted_once_and_in_its_own_column() {
@@ -230,9 +490,12 @@ mod tests {
             ledger.acknowledged(sequence, 0);
         }
         ledger.acknowledged(5, 0x97);
-        for sequence in [0, 2, 1, 1, 1, 6, 99] {
-            ledger.delivered(sequence);
+        for sequence in [0, 2, 1, 1, 6, 99] {
+            ledger.delivered(sequence, at(0));
         }
+        ledger.delivered(1, Delivered { at_us: 0, dup: true });
+        ledger.repeated(2, at(0));
+        ledger.repeated(99, at(0));
         let counts = ledger.counts(0, 10);
         let expected = LedgerCounts {
             offered: 10,
@@ -242,13 +505,29 @@ mod tests {
             acknowledged: 5,
             refused: BTreeMap::from([(0x97, 1)]),
             delivered: 4,
-            lost: 2,       // 3 and 4: acknowledged, never delivered
+            lost: 2, // 3 and 4: acknowledged, never delivered
+            lost_at_the_end: 0,
+            without_subscribers: 0,
             unknown: 1,    // 7: sent, then silence; 6 came without an acknowledgement
             duplicated: 2, // 1, three times
-            reordered: 1,  // 1, after 2
+            duplicated_without_dup: 1,
+            repeated: 1,
+            reordered: 1, // 1, after 2
         };
         assert_eq!(counts, expected);
         assert_eq!(ledger.outstanding(), 3);
+    }
+
+    #[test]
+    fn a_message_that_was_refused_and_came_all_the_same_hides_no_other_that_is_outstanding() {
+        let mut ledger = Ledger::new(true);
+        for _ in 0..2 {
+            let sequence = ledger.offer();
+            ledger.sent(sequence);
+        }
+        ledger.acknowledged(0, 0x97);
+        ledger.delivered(0, at(0));
+        assert_eq!(ledger.outstanding(), 1);
     }
 
     #[test]
@@ -258,7 +537,7 @@ mod tests {
             let sequence = ledger.offer();
             ledger.sent(sequence);
         }
-        ledger.delivered(1);
+        ledger.delivered(1, at(0));
         let counts = ledger.counts(0, 3);
         assert_eq!((counts.acknowledged, counts.delivered, counts.lost, counts.unknown), (0, 1, 2, 0));
     }
@@ -271,8 +550,8 @@ mod tests {
             ledger.sent(sequence);
             ledger.acknowledged(sequence, 0);
         }
-        ledger.delivered(0);
-        ledger.delivered(3);
+        ledger.delivered(0, at(0));
+        ledger.delivered(3, at(0));
         ledger.subscriber_away(2, 5);
         let counts = ledger.counts(0, 6);
         assert_eq!(
@@ -280,6 +559,101 @@ mod tests {
             (2, 2, 2),
             "1 and 5 lost; 2 and 4 unknown"
         );
+    }
+
+    #[test]
+    fn a_lost_message_that_nothing_followed_is_told_apart_from_one_that_was_overtaken() {
+        let mut ledger = acknowledged(10);
+        for sequence in [0, 1, 4, 6] {
+            ledger.delivered(sequence, at(0));
+        }
+        let lost = |from, to| {
+            let counts = ledger.counts(from, to);
+            (counts.lost, counts.lost_at_the_end)
+        };
+        assert_eq!(lost(0, 10), (6, 3), "2, 3 and 5 were overtaken by 4 and 6; 7 to 9 by nothing");
+        assert_eq!((lost(0, 4), lost(4, 8), lost(8, 10)), ((2, 0), (2, 1), (2, 2)));
+        assert_eq!(acknowledged(3).counts(0, 3).lost_at_the_end, 3, "nothing came at all");
+    }
+
+    #[test]
+    fn what_the_broker_knew_no_subscriber_for_is_neither_lost_nor_unknown_unless_it_came_all_the_same() {
+        let mut ledger = acknowledged(1);
+        for _ in 0..3 {
+            let sequence = ledger.offer();
+            ledger.sent(sequence);
+            ledger.acknowledged(sequence, 0x10);
+        }
+        ledger.delivered(0, at(0));
+        ledger.delivered(2, at(0));
+        ledger.subscriber_away(3, 4);
+        let counts = ledger.counts(0, 4);
+        assert_eq!((counts.acknowledged, counts.without_subscribers), (4, 1));
+        assert_eq!((counts.lost, counts.unknown), (0, 1), "3 while nobody listened");
+        assert_eq!(ledger.outstanding(), 0);
+        assert_eq!(listed(&ledger, 0, 4), [(Kind::WithoutSubscribers, 1, 1), (Kind::Unknown, 3, 3)]);
+    }
+
+    #[test]
+    fn evidence_names_losses_as_ranges_and_copies_with_their_instant_and_dup() {
+        let mut ledger = acknowledged(12);
+        for (sequence, at_us) in [(0, 5), (3, 6), (2, 7), (11, 8)] {
+            ledger.delivered(sequence, at(at_us));
+        }
+        ledger.delivered(3, Delivered { at_us: 9, dup: true });
+        let expected = [
+            (Kind::AcknowledgedButLost, 1, 1),
+            (Kind::AcknowledgedButLost, 4, 10),
+            (Kind::Duplicated, 3, 3),
+            (Kind::Reordered, 2, 2),
+        ];
+        assert_eq!(listed(&ledger, 0, 12), expected);
+        let [.., duplicated, reordered] = &ledger.irregularities(0, 12).listed[..] else { unreachable!() };
+        assert_eq!((duplicated.at_us, duplicated.dup), (Some(9), Some(true)));
+        assert_eq!((reordered.at_us, reordered.dup), (Some(7), Some(false)));
+        // A range is cut where a phase ends.
+        assert_eq!(listed(&ledger, 0, 6)[1], (Kind::AcknowledgedButLost, 4, 5));
+        assert_eq!(listed(&ledger, 6, 12), [(Kind::AcknowledgedButLost, 6, 10)]);
+    }
+
+    #[test]
+    fn evidence_is_bounded_and_what_is_left_out_is_counted() {
+        let mut ledger = acknowledged(1_000);
+        for sequence in (0..1_000).step_by(2) {
+            ledger.delivered(sequence, at(0));
+            for _ in 0..3 {
+                ledger.delivered(sequence, at(0));
+            }
+        }
+        let evidence = ledger.irregularities(0, 1_000);
+        assert_eq!(evidence.listed.len(), 2 * EVIDENCE_AT_MOST);
+        assert_eq!(evidence.left_out[&Kind::AcknowledgedButLost], 400);
+        assert_eq!(evidence.left_out[&Kind::Duplicated], 1_400);
+    }
+
+    #[test]
+    fn a_warm_up_takes_no_room_from_the_evidence_of_what_is_measured() {
+        let mut ledger = acknowledged(300);
+        for sequence in 0..200 {
+            ledger.delivered(sequence, at(0));
+            ledger.delivered(sequence, at(1));
+        }
+        ledger.keep_evidence_from(150);
+        ledger.delivered(10, at(2));
+        ledger.delivered(160, at(3));
+        assert_eq!(listed(&ledger, 150, 200), [(Kind::Duplicated, 160, 160)]);
+        assert_eq!(ledger.irregularities(150, 200).left_out[&Kind::Duplicated], 50);
+    }
+
+    #[test]
+    fn a_ledger_in_which_everything_comes_twice_takes_no_more_memory_than_one_in_order() {
+        let mut ledger = acknowledged(10_000);
+        for sequence in 0..10_000 {
+            ledger.delivered(sequence, at(0));
+            ledger.delivered(sequence, at(0));
+        }
+        assert_eq!(ledger.duplicates.len(), 1);
+        assert_eq!(ledger.counts(0, 10_000).duplicated, 10_000);
     }
 
     #[test]
@@ -294,14 +668,16 @@ mod tests {
         Sent(u64),
         Acknowledged(u64, u8),
         Delivered(u64),
+        Repeated(u64),
     }
 
     fn event() -> impl Strategy<Value = Event> {
         prop_oneof![
             3 => Just(Event::Offer),
             2 => (0_u64..40).prop_map(Event::Sent),
-            2 => ((0_u64..40), prop_oneof![Just(0_u8), Just(0x97)]).prop_map(|(n, code)| Event::Acknowledged(n, code)),
+            2 => ((0_u64..40), prop_oneof![Just(0_u8), Just(0x10), Just(0x97)]).prop_map(|(n, code)| Event::Acknowledged(n, code)),
             2 => (0_u64..40).prop_map(Event::Delivered),
+            1 => (0_u64..40).prop_map(Event::Repeated),
         ]
     }
 
@@ -316,7 +692,8 @@ mod tests {
                     Event::Offer => { ledger.offer(); }
                     Event::Sent(n) if n < ledger.offered() => ledger.sent(n),
                     Event::Acknowledged(n, code) if n < ledger.offered() => ledger.acknowledged(n, code),
-                    Event::Delivered(n) => { ledger.delivered(n); }
+                    Event::Delivered(n) => { ledger.delivered(n, at(0)); }
+                    Event::Repeated(n) => ledger.repeated(n, at(0)),
                     Event::Sent(_) | Event::Acknowledged(..) => {}
                 }
             }
@@ -324,7 +701,24 @@ mod tests {
             let mut sum = ledger.counts(0, low);
             sum += &ledger.counts(low, high);
             sum += &ledger.counts(high, 40);
-            prop_assert_eq!(sum, ledger.counts(0, 40));
+            prop_assert_eq!(&sum, &ledger.counts(0, 40));
+            prop_assert_eq!(ledger.outstanding(), length(&without(&ledger.sent, &ledger.settled), &(0..=40)));
+            // Evidence tells of as many as were counted.
+            for (kind, count) in [
+                (Kind::AcknowledgedButLost, sum.lost),
+                (Kind::WithoutSubscribers, sum.without_subscribers),
+                (Kind::Refused, sum.refused.values().sum()),
+                (Kind::Unknown, sum.unknown),
+                (Kind::Duplicated, sum.duplicated),
+                (Kind::Repeated, sum.repeated),
+                (Kind::Reordered, sum.reordered),
+            ] {
+                let evidence = ledger.irregularities(0, 40);
+                let listed = evidence.listed.iter().filter(|listed| listed.kind == kind);
+                let told = listed.map(Irregularity::messages).sum::<u64>()
+                    + evidence.left_out.get(&kind).copied().unwrap_or(0);
+                prop_assert_eq!((kind, told), (kind, count));
+            }
         }
     }
 }

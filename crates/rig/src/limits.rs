@@ -14,8 +14,8 @@ const DESCRIPTORS_PER_THREAD: u64 = 8;
 pub struct Demand {
     /// Clients that misbehave at the same time (`--count`).
     pub clients: u64,
-    /// Connections that each of them has at the same time, probes included; at least 1.
-    pub connections_per_client: u64,
+    /// Connections that all of them have at the same time, probes included.
+    pub connections: u64,
     /// Bystander pairs; each takes two connections and a timer.
     pub bystander_pairs: u64,
     /// Generator threads.
@@ -37,7 +37,7 @@ impl Demand {
     /// Descriptors that the plan takes.
     #[must_use]
     pub fn descriptors(&self) -> u64 {
-        self.connections_per_client * self.clients
+        self.connections
             + 3 * self.bystander_pairs
             + DESCRIPTORS_PER_THREAD * self.threads
             + DESCRIPTORS_BESIDES
@@ -46,7 +46,7 @@ impl Demand {
     /// Local ports that the plan takes.
     #[must_use]
     pub fn ports(&self) -> u64 {
-        self.connections_per_client * self.clients + 2 * self.bystander_pairs + 1
+        self.connections + 2 * self.bystander_pairs + 1
     }
 }
 
@@ -82,9 +82,11 @@ pub fn shortages(demand: Demand, supply: Supply) -> Vec<Mistake> {
     mistakes
 }
 
+/// How many clients fit, in proportion to what those that were asked for take.
 fn affordable(demand: Demand, descriptors: u64) -> u64 {
-    let besides = Demand { clients: 0, ..demand }.descriptors();
-    descriptors.saturating_sub(besides) / demand.connections_per_client.max(1)
+    let besides = Demand { connections: 0, ..demand }.descriptors();
+    let per_client = demand.connections.div_ceil(demand.clients.max(1)).max(1);
+    descriptors.saturating_sub(besides) / per_client
 }
 
 /// Raises the soft limit of open files to the hard one and tells what it is then.
@@ -103,7 +105,7 @@ mod tests {
     use super::{Demand, Supply, shortages};
 
     const DEMAND: Demand =
-        Demand { clients: 1_000, connections_per_client: 2, bystander_pairs: 3, threads: 3, sources: 1 };
+        Demand { clients: 1_000, connections: 2_000, bystander_pairs: 3, threads: 3, sources: 1 };
 
     #[test]
     fn a_plan_that_fits_exactly_is_let_through_and_one_descriptor_less_is_refused() {

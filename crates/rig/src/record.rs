@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::attempt::Case;
-use crate::ledger::LedgerCounts;
+use crate::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use crate::metric::{Distribution, Metric, Percentiles};
 use crate::phase::Phase;
 use crate::verdict::Verdict;
@@ -253,6 +253,35 @@ pub struct BystanderPhaseRecord {
     pub by_qos: BTreeMap<u8, LedgerCounts>,
 }
 
+/// How the wait for messages that were still under way at the run's end came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Drain {
+    /// What became of every message was known before the time was up.
+    Settled,
+    /// The time was up, and nothing had arrived any more for the last seconds of it.
+    Quiet,
+    /// The time was up, and messages were still arriving: the broker is slow, and what had not arrived may have been on
+    /// its way.
+    StillArriving,
+}
+
+/// Which message of the bystanders was not in order, or which ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct IrregularityRecord {
+    /// Number of the publisher-subscriber pair, from 0.
+    pub pair: u64,
+    /// QoS of the pair.
+    pub qos: u8,
+    /// The phase in which the message, or the first of several, was due.
+    pub phase: Phase,
+    /// When it was due, in µs since the run's start.
+    pub due_us: u64,
+    /// What was not in order.
+    #[serde(flatten)]
+    pub irregularity: Irregularity,
+}
+
 /// The bystanders of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BystandersRecord {
@@ -266,6 +295,19 @@ pub struct BystandersRecord {
     pub phases: Vec<BystanderPhaseRecord>,
     /// Connections that they lost, with the reasons the client library gave.
     pub connections_lost: BTreeMap<String, u64>,
+    /// Which messages of the measured phases were not in order: at most 100 entries of each kind, of these the ones that
+    /// were due first.
+    #[serde(default)]
+    pub irregularities: Vec<IrregularityRecord>,
+    /// Messages (or, for what came more than once, copies) that were not in order and are not among these, by kind.
+    #[serde(default)]
+    pub irregularities_left_out: BTreeMap<IrregularityKind, u64>,
+    /// Pairs whose subscriber was granted, or served at, a lower QoS than it asked for.
+    #[serde(default)]
+    pub pairs_below_qos: u64,
+    /// How the wait for what was still under way at the end came out; absent where it was not noted.
+    #[serde(default)]
+    pub drain: Option<Drain>,
     /// The limit that a response had to keep to count as recovered: the baseline's p99 (its maximum when there
     /// are too few samples) and one millisecond.
     pub recovery_limit_us: Option<u64>,

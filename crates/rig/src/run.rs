@@ -84,8 +84,8 @@ pub struct Experiment {
     pub schedule: ScheduleSettings,
     /// Clients that may misbehave at the same time.
     pub clients: NonZeroU32,
-    /// Connections that one of them has at the same time, at the most.
-    pub connections_per_client: u64,
+    /// Connections that all of them have at the same time, at the most.
+    pub connections: u64,
     /// Worker threads.
     pub threads: NonZeroU32,
     /// The bystanders.
@@ -169,7 +169,7 @@ pub fn run(
 fn demand(experiment: &Experiment) -> Demand {
     Demand {
         clients: u64::from(experiment.clients.get()),
-        connections_per_client: experiment.connections_per_client,
+        connections: experiment.connections,
         bystander_pairs: experiment.bystanders.pairs,
         threads: u64::from(experiment.threads.get()) + 1,
         sources: experiment.target.sources.len() as u64,
@@ -269,11 +269,7 @@ impl<'a> Conductor<'a> {
         descriptor_limit: u64,
         recorder: Recorder,
     ) -> Result<Self, RunError> {
-        let options = ConnectOptions {
-            connect_timeout: experiment.target.connect_timeout,
-            source: experiment.target.sources.first().copied(),
-            ..ConnectOptions::default()
-        };
+        let options = connect_options(experiment);
         let mut broker = Broker::find(experiment, &options).await?;
         broker.announce(experiment, observer);
         let own_share = own_share::measure().await;
@@ -281,9 +277,7 @@ impl<'a> Conductor<'a> {
         let schedule = Arc::new(schedule(experiment, &faults)?);
         let (clock, phases, pulse) = (RunClock::start(), PhaseTrack::default(), Pulse::default());
         let (witness, connections) = (Witness::default(), OpenConnections::default());
-        let topic_root: Arc<str> =
-            format!("ungraceful/{:016x}", experiment.seed.0 ^ clock.started().as_second().cast_unsigned())
-                .into();
+        let topic_root = topic_root(experiment.seed, &clock);
         let (reports, reported) = mpsc::channel(REPORTS);
         let links = HonestLinks {
             clock,
@@ -508,6 +502,19 @@ impl<'a> Conductor<'a> {
         let baseline = self.live.lock().unwrap_or_else(PoisonError::into_inner).baseline_response_time;
         Some(baseline.p99_us.or(baseline.max_us)? + RECOVERY_TOLERANCE_US)
     }
+}
+
+fn connect_options(experiment: &Experiment) -> ConnectOptions {
+    ConnectOptions {
+        connect_timeout: experiment.target.connect_timeout,
+        source: experiment.target.sources.first().copied(),
+        ..ConnectOptions::default()
+    }
+}
+
+/// Unlike any other run's, of the same seed too.
+fn topic_root(seed: Seed, clock: &RunClock) -> Arc<str> {
+    format!("ungraceful/{:016x}", seed.0 ^ clock.started().as_second().cast_unsigned()).into()
 }
 
 fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedule, RunError> {

@@ -140,6 +140,10 @@ fn bystanders(
             .map(of_phase)
             .collect(),
         connections_lost: measured.honest.connections_lost.clone(),
+        irregularities: measured.honest.irregularities.clone(),
+        irregularities_left_out: measured.honest.irregularities_left_out.clone(),
+        pairs_below_qos: measured.honest.pairs_below_qos,
+        drain: measured.honest.drain,
         recovery_limit_us: ended.recovery_limit_us,
         recovery_time_us: ended.recovery_time_us,
     })
@@ -239,7 +243,7 @@ mod tests {
             },
             schedule: ScheduleSettings { attempts_per_case: 1, per_second: 1.0, arrival: Arrival::Uniform },
             clients: one,
-            connections_per_client: 2,
+            connections: 2,
             threads: one,
             bystanders: BystanderSettings { pairs, rate_per_pair: 17, qos: vec![QoS::AtMostOnce] },
             reaction_timeout: Duration::ZERO,

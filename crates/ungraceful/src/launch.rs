@@ -124,10 +124,41 @@ pub struct FaultPlan {
     pub attempts: AttemptsOf,
     /// The longest that an attempt takes by its own choice, beside the waits that every run has.
     pub longest_pause: Duration,
-    /// Connections that one client of `--count` has at the same time, at the most.
-    pub connections_per_client: u64,
+    /// How many connections the clients of `--count` have at the same time.
+    pub connections: ConnectionsOf,
     /// Makes the faults for the versions that the broker speaks.
     pub make: Box<MakeFaults>,
+}
+
+/// How many connections a run has at the same time, beside those of its honest clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionsOf {
+    /// At most so many for each client of `--count`.
+    EachClient(u64),
+    /// One for each client of `--count`, and another for those that are being attempted.
+    EachClientAndAttempt,
+}
+
+impl ConnectionsOf {
+    fn of(self, settings: &RunSettings) -> u64 {
+        /// How long an attempt goes on after the time the broker has to react, at the most.
+        const BESIDES_S: f64 = 2.0;
+        let clients = u64::from(settings.clients.get());
+        match self {
+            Self::EachClient(connections) => clients * connections,
+            Self::EachClientAndAttempt => {
+                let under_way =
+                    (settings.per_second * (settings.reaction_timeout.as_secs_f64() + BESIDES_S)).ceil();
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "rates and times are positive, and what is too large is cut at once"
+                )]
+                let under_way = under_way as u64;
+                clients + under_way.min(clients)
+            }
+        }
+    }
 }
 
 /// Where the number of attempts of each case comes from.
@@ -255,7 +286,7 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
             arrival: settings.arrival,
         },
         clients: settings.clients,
-        connections_per_client: plan.connections_per_client,
+        connections: plan.connections.of(&settings),
         threads: settings.threads,
         bystanders: settings.bystanders.clone(),
         reaction_timeout: settings.reaction_timeout,

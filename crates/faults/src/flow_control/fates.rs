@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use ungraceful_mqtt::{Publish, QoS};
+use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::AttemptLog;
-use ungraceful_rig::ledger::{Ledger, LedgerCounts};
+use ungraceful_rig::ledger::{Delivered, Ledger, LedgerCounts};
 
 use super::numbered;
 
@@ -13,6 +14,7 @@ use super::numbered;
 pub(super) struct Fates {
     attempt: u64,
     qos: QoS,
+    clock: RunClock,
     ledger: Ledger,
     /// By number.
     each: Vec<Fate>,
@@ -57,10 +59,11 @@ impl LostEnd {
 
 impl Fates {
     /// Of attempt `attempt`, which publishes at `qos`.
-    pub(super) fn new(attempt: u64, qos: QoS) -> Self {
+    pub(super) fn new(attempt: u64, qos: QoS, clock: RunClock) -> Self {
         Self {
             attempt,
             qos,
+            clock,
             ledger: Ledger::new(qos != QoS::AtMostOnce),
             each: Vec::new(),
             delivered: 0,
@@ -89,10 +92,21 @@ impl Fates {
         self.owed += u64::from(!fate.delivered);
     }
 
-    /// A PUBLISH came, at `at`. Returns the number of a message that was delivered for the first time.
-    pub(super) fn delivered(&mut self, publish: &Publish<'_>, _at: Instant) -> Option<u64> {
+    /// A PUBLISH came, at `at`; a copy `of_one_delivery` of QoS 2 when its Packet Identifier had come before and was not
+    /// released since. Returns the number of a message that was delivered for the first time.
+    pub(super) fn delivered(
+        &mut self,
+        publish: &Publish<'_>,
+        at: Instant,
+        of_one_delivery: bool,
+    ) -> Option<u64> {
         let sequence = numbered::sequence(self.attempt, publish.payload)?;
-        self.ledger.delivered(sequence);
+        let copy = Delivered { at_us: self.clock.us(at), dup: publish.dup };
+        if of_one_delivery {
+            self.ledger.repeated(sequence, copy);
+        } else {
+            self.ledger.delivered(sequence, copy);
+        }
         let fate = self.at(sequence).filter(|fate| !fate.delivered)?;
         fate.delivered = true;
         let owed = fate.acknowledged;
@@ -153,6 +167,7 @@ impl Fates {
 #[cfg(test)]
 mod tests {
     use ungraceful_mqtt::{Publish, QoS};
+    use ungraceful_rig::clock::RunClock;
     use ungraceful_wire::clock::now;
 
     use super::{Fates, LostEnd};
@@ -161,12 +176,12 @@ mod tests {
     const ATTEMPT: u64 = 9;
 
     fn deliver(fates: &mut Fates, sequence: u64) -> Option<u64> {
-        fates.delivered(&Publish::new("t", &numbered::stamp(ATTEMPT, sequence)), now())
+        fates.delivered(&Publish::new("t", &numbered::stamp(ATTEMPT, sequence)), now(), false)
     }
 
     /// Five messages that the broker took; those named were delivered.
     fn taken(delivered: &[u64]) -> Fates {
-        let mut fates = Fates::new(ATTEMPT, QoS::AtLeastOnce);
+        let mut fates = Fates::new(ATTEMPT, QoS::AtLeastOnce, RunClock::start());
         for _ in 0..5 {
             let sequence = fates.send();
             fates.acknowledged(sequence, 0);
@@ -209,7 +224,7 @@ mod tests {
         assert_eq!(deliver(&mut fates, 2), None, "a second copy");
         assert_eq!(deliver(&mut fates, 5), None, "never sent");
         let others = numbered::stamp(ATTEMPT + 1, 0);
-        assert_eq!(fates.delivered(&Publish::new("t", &others), now()), None);
+        assert_eq!(fates.delivered(&Publish::new("t", &others), now(), false), None);
         assert_eq!((fates.delivered_count(), fates.delivered_from(2), fates.delivered_from(3)), (1, 1, 0));
     }
 }

@@ -46,3 +46,8 @@ pub(super) fn counts(case: &CaseRecord) -> LedgerCounts {
     }
     all
 }
+
+/// Messages that the broker took, with or without saying that it knew of no subscriber, and did not deliver.
+pub(super) fn missing(counts: &LedgerCounts) -> u64 {
+    counts.lost + counts.without_subscribers
+}

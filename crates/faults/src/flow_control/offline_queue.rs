@@ -92,7 +92,7 @@ impl OfflineQueue {
         if let Some(trouble) = qos_not_taken(stage, self.variant.qos()) {
             return not_acted(stage, log, self.version, &trouble).await;
         }
-        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos()));
+        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos(), stage.clock));
         let returned = stage.unless_stopped(self.act(stage, &mut log, &fates)).await;
         let mut returned = match returned {
             Some(Ok(returned)) => returned,
@@ -191,7 +191,8 @@ impl OfflineQueue {
         log.measure("taken", sending.acknowledged);
         log.measure("refused", sending.refused.values().sum());
         log.measure("delivered", fates.delivered_count());
-        log.measure("lost", fates.counts().lost);
+        let counts = fates.counts();
+        log.measure("lost", counts.lost + counts.without_subscribers);
         fates.tell(log);
     }
 

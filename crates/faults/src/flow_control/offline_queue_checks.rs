@@ -5,7 +5,7 @@ use ungraceful_mqtt::statement::{V5_3_1_2_23, V5_4_6_0_5, V311_4_6_0_6};
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::judging::{counts, in_words, min, values};
+use super::judging::{counts, in_words, min, missing, values};
 use super::offline_queue::{GRANTED_S, ID, LOST_END, PUBLISHER, SESSION_PRESENT};
 use crate::judging::{self, evidence_count, examples, is_v5, no_sample, of_version};
 
@@ -80,7 +80,7 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
             counts.sent,
             counts.acknowledged,
             counts.delivered,
-            counts.lost,
+            missing(&counts),
             counts.duplicated,
             in_words(&values(case, PUBLISHER)),
             in_words(&values(case, LOST_END)),
@@ -88,11 +88,12 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
         let gone = case.fact(SESSION_PRESENT, "false");
         Some(if counts.acknowledged + refused == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if gone > 0 && counts.lost > 0 {
+        } else if gone > 0 && missing(&counts) > 0 {
             let why = format!("{gone} of {all} sessions were gone, and their messages with them; {evidence}");
             Verdict::inconclusive(CHECK, Force::Prose, why)
-        } else if counts.lost > 0 {
-            let note = format!("{} of {} messages were taken and lost", counts.lost, counts.acknowledged);
+        } else if missing(&counts) > 0 {
+            let note =
+                format!("{} of {} messages were taken and lost", missing(&counts), counts.acknowledged);
             Verdict::differs(CHECK, Force::Prose, note, evidence)
         } else if refused > 0 {
             Verdict::differs(CHECK, Force::Prose, format!("{refused} messages were refused"), evidence)

@@ -322,7 +322,7 @@ mod tests {
             written: 0,
             seen: Seen::new(RunClock::start()),
         };
-        (sending, RefCell::new(Fates::new(1, qos)))
+        (sending, RefCell::new(Fates::new(1, qos, RunClock::start())))
     }
 
     fn ack(identifier: u16, code: u8) -> Ack<'static> {

@@ -157,7 +157,7 @@ impl QuotaLeak {
         log.established(publisher.established);
         log.accepted(publisher.accepted.connack_at);
         log.provoked(now());
-        let fates = RefCell::new(Fates::new(log.number(), qos));
+        let fates = RefCell::new(Fates::new(log.number(), qos, stage.clock));
         let known = stage.unless_stopped(self.act(stage, &mut publisher, &fates)).await;
         let seen = &publisher.sending.seen;
         let outcome = match &known {

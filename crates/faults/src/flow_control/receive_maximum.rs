@@ -279,7 +279,7 @@ impl BeyondReceiveMaximum {
             };
         let planned = self.planned(receive_maximum);
         let mut flood = Flood { receive_maximum, planned, sent: 0 };
-        let fates = RefCell::new(Fates::new(log.number(), qos));
+        let fates = RefCell::new(Fates::new(log.number(), qos, stage.clock));
         let (provoked_at, seen, answers) = {
             let attack = self.attack(stage, &mut client, &topic, &mut flood, &fates);
             match subscriber.listen_during(&fates, attack).await {
@@ -468,6 +468,7 @@ mod tests {
     use std::cell::RefCell;
 
     use ungraceful_mqtt::{Ack, Disconnect, Packet, PacketIdentifier, QoS, ReasonCode};
+    use ungraceful_rig::clock::RunClock;
     use ungraceful_rig::reaction::Outcome;
 
     use super::{
@@ -484,7 +485,7 @@ mod tests {
     }
 
     fn told(packets: &[Packet<'static>], outcome: Outcome) -> (String, &'static str, u64) {
-        let fates = RefCell::new(Fates::new(1, QoS::ExactlyOnce));
+        let fates = RefCell::new(Fates::new(1, QoS::ExactlyOnce, RunClock::start()));
         let mut answers = Answers::default();
         for packet in packets {
             answers.take(packet, QoS::ExactlyOnce, &fates);
@@ -529,7 +530,7 @@ mod tests {
 
     #[test]
     fn only_the_first_refusal_is_a_reaction() {
-        let fates = RefCell::new(Fates::new(1, QoS::ExactlyOnce));
+        let fates = RefCell::new(Fates::new(1, QoS::ExactlyOnce, RunClock::start()));
         let mut answers = Answers::default();
         let mut is_expected = |packet: Packet<'static>| answers.take(&packet, QoS::ExactlyOnce, &fates);
         assert!(is_expected(pubrec(1, 0)));

@@ -171,7 +171,7 @@ impl SlowConsumer {
         };
         log.established(subscriber.established);
         log.accepted(subscriber.accepted.connack_at);
-        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos));
+        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos, stage.clock));
         let provoked_at = now();
         log.provoked(provoked_at);
         let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);

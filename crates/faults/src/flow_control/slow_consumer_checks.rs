@@ -4,7 +4,7 @@
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::judging::{counts, in_words, values};
+use super::judging::{counts, in_words, missing, values};
 use super::slow_consumer::{CUT, ID, NOT_CUT, PUBLISHER};
 use crate::judging::{self, evidence_count, no_sample};
 
@@ -29,21 +29,21 @@ fn keeps_qos1_for_the_slow(record: &Record) -> Vec<Verdict> {
             "of {} messages that the broker took, {} were delivered and {} lost; {} of {all} subscribers were cut",
             counts.acknowledged,
             counts.delivered,
-            counts.lost,
+            missing(&counts),
             all - kept.min(all)
         );
         Some(if all == 0 || counts.acknowledged == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if counts.lost > 0 && kept < all {
+        } else if missing(&counts) > 0 && kept < all {
             Verdict::differs(
                 CHECK,
                 Force::Prose,
                 "the slow subscriber is cut, and its messages go with it",
                 evidence,
             )
-        } else if counts.lost > 0 {
+        } else if missing(&counts) > 0 {
             let note =
-                format!("{} messages were taken and lost, and the subscriber was not cut", counts.lost);
+                format!("{} messages were taken and lost, and the subscriber was not cut", missing(&counts));
             Verdict::differs(CHECK, Force::Prose, note, evidence)
         } else {
             Verdict::holds(CHECK, Force::Prose, evidence)

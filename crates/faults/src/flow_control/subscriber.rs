@@ -116,7 +116,9 @@ impl Hearing {
         match packet {
             Packet::Publish(publish) => {
                 self.publishes += 1;
-                if fates.borrow_mut().delivered(publish, at).is_some() {
+                let of_one_delivery = publish.qos == QoS::ExactlyOnce
+                    && publish.packet_identifier.is_some_and(|identifier| self.open.contains(&identifier));
+                if fates.borrow_mut().delivered(publish, at, of_one_delivery).is_some() {
                     self.latest_at = Some(at);
                 }
                 let Some(identifier) = publish.packet_identifier else { return };
@@ -400,7 +402,7 @@ mod tests {
     }
 
     fn hear(hearing: &mut Hearing, packet: Packet<'_>) {
-        hearing.take(&packet, now(), &RefCell::new(Fates::new(0, QoS::ExactlyOnce)));
+        hearing.take(&packet, now(), &RefCell::new(Fates::new(0, QoS::ExactlyOnce, RunClock::start())));
     }
 
     fn publish(qos: QoS, identifier: u16) -> Packet<'static> {

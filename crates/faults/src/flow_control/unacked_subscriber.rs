@@ -179,7 +179,7 @@ impl UnackedSubscriber {
         };
         log.established(subscriber.established);
         log.accepted(subscriber.accepted.connack_at);
-        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos));
+        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos, stage.clock));
         log.provoked(now());
         let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
         let known = stage.unless_stopped(acting).await;
@@ -276,12 +276,13 @@ impl UnackedSubscriber {
         }
         let counts = fates.counts();
         if let Some(acknowledged_at) = known.acknowledged_at {
-            let drained = match (counts.lost, counts.reordered, counts.duplicated) {
-                (0, 0, 0) => "everything, in order",
-                (0, 0, _) => "everything, some of it again",
-                (0, _, _) => "everything, not in order",
-                _ => "not everything",
-            };
+            let drained =
+                match (counts.lost + counts.without_subscribers, counts.reordered, counts.duplicated) {
+                    (0, 0, 0) => "everything, in order",
+                    (0, 0, _) => "everything, some of it again",
+                    (0, _, _) => "everything, not in order",
+                    _ => "not everything",
+                };
             log.fact(DRAINED, Fact::Word(drained.to_owned()));
             if let Some(latest_at) = subscriber.hearing.latest_at.filter(|at| *at > acknowledged_at) {
                 let drain = latest_at - acknowledged_at;

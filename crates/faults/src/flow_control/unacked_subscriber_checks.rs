@@ -8,7 +8,7 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::judging::{counts, max, min};
+use super::judging::{counts, max, min, missing};
 use super::unacked_subscriber::{
     ANSWERED, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST, OUTSTANDING_WITHHELD, PINGREQ,
     STARVED, TAKEN, Variant,
@@ -128,15 +128,17 @@ fn delivers_everything_once(record: &Record) -> Vec<Verdict> {
         let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
         let evidence = format!(
             "of {} messages that the broker took, {} were lost, and {} copies came again",
-            counts.acknowledged, counts.lost, counts.duplicated
+            counts.acknowledged,
+            missing(&counts),
+            counts.duplicated
         );
         Some(if counts.acknowledged == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if ended > 0 {
             let why = format!("{ended} subscribers were cut before they acknowledged; {evidence}");
             Verdict::inconclusive(CHECK, Force::Prose, why)
-        } else if counts.lost > 0 {
-            let note = format!("{} messages were taken and not delivered", counts.lost);
+        } else if missing(&counts) > 0 {
+            let note = format!("{} messages were taken and not delivered", missing(&counts));
             Verdict::differs(CHECK, Force::Prose, note, evidence)
         } else if counts.duplicated > 0 {
             Verdict::differs(

@@ -1,11 +1,12 @@
 //! What the honest clients felt of it: their times and the fate of their messages, phase by phase.
 
 use ungraceful_mqtt::ReasonCode;
-use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::ledger::{IrregularityKind, LedgerCounts};
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{BystanderPhaseRecord, BystandersRecord, Record};
 
+use super::evidence;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::Figure;
 use crate::scale::{count, counted, ratio, time};
@@ -26,6 +27,11 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         document.push(Block::Table(table(bystanders)));
         document.line(recovery(record, bystanders));
         refusals(bystanders, document);
+    }
+    for (label, kind) in EVIDENCE {
+        if let Some(which) = evidence::line(bystanders, kind) {
+            document.labelled(label, which);
+        }
     }
     for (why, times) in &bystanders.connections_lost {
         document.labelled("Cut off", format!("{}: {why}", counted(*times, "connection")));
@@ -51,12 +57,21 @@ fn refusals(bystanders: &BystandersRecord, document: &mut Document) {
 type Distribution = fn(&BystanderPhaseRecord) -> &Percentiles;
 type Counted = fn(&BystanderPhaseRecord, &LedgerCounts) -> u64;
 
+/// What is told message by message. What was acknowledged and lost stands at the head of the report.
+const EVIDENCE: [(&str, IrregularityKind); 5] = [
+    ("No subscriber", IrregularityKind::WithoutSubscribers),
+    ("Duplicated", IrregularityKind::Duplicated),
+    ("Repeated", IrregularityKind::Repeated),
+    ("Reordered", IrregularityKind::Reordered),
+    ("Unknown", IrregularityKind::Unknown),
+];
+
 /// Distributions of a phase, each shown in three rows.
 const TIMES: [(&str, Distribution); 2] =
     [("response time", |phase| &phase.response_time), ("service time", |phase| &phase.service_time)];
 
 /// Counts of a phase, and whether their row is shown when all are zero. The lost ones come first.
-const COUNTS: [(&str, bool, Counted); 12] = [
+const COUNTS: [(&str, bool, Counted); 15] = [
     ("acknowledged but lost", true, |phase, _| totals::acknowledged_but_lost(phase)),
     ("due", true, |_, sum| sum.offered),
     ("sent", true, |_, sum| sum.sent),
@@ -64,10 +79,13 @@ const COUNTS: [(&str, bool, Counted); 12] = [
     ("not sent before the end", false, |_, sum| sum.waiting),
     ("acknowledged", true, |_, sum| sum.acknowledged),
     ("refused", false, |_, sum| sum.refused.values().sum()),
+    ("without subscribers", false, |_, sum| sum.without_subscribers),
     ("delivered", true, |_, sum| sum.delivered),
     ("lost at QoS 0", true, |phase, _| totals::lost_at_qos_0(phase)),
     ("unknown", true, |_, sum| sum.unknown),
     ("duplicated", true, |_, sum| sum.duplicated),
+    ("duplicated with DUP 0", false, |_, sum| sum.duplicated_without_dup),
+    ("repeated before PUBREL", false, |_, sum| sum.repeated),
     ("reordered", true, |_, sum| sum.reordered),
 ];
 

@@ -115,7 +115,7 @@ type Counted = fn(&LedgerCounts) -> u64;
 
 /// The columns; the lost ones come first.
 const COUNTS: [(&str, Counted); 8] = [
-    ("lost", |counts| counts.lost),
+    ("lost", |counts| counts.lost + counts.without_subscribers),
     ("sent", |counts| counts.sent),
     ("acknowledged", |counts| counts.acknowledged),
     ("refused", |counts| counts.refused.values().sum()),

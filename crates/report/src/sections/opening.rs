@@ -1,8 +1,10 @@
 //! What was run against which broker, and what nobody may overlook before reading on.
 
+use ungraceful_rig::ledger::IrregularityKind;
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{BrokerOrigin, BrokerRecord, Completeness, PhaseRecord, Record};
 
+use super::evidence;
 use crate::document::{Block, Document};
 use crate::scale::{count, counted, listed, time};
 use crate::totals;
@@ -88,6 +90,12 @@ fn alarms(record: &Record, document: &mut Document) {
             lost.iter().map(|(phase, lost)| format!("{} in {phase}", count(*lost))).collect();
         let what = format!("{} of the bystanders, QoS 1 and 2", counted(sum, "message"));
         document.alarm("ACKNOWLEDGED BUT LOST", format!("{what}: {}", listed(&where_lost)));
+        let bystanders = record.bystanders.as_ref();
+        let which = bystanders
+            .and_then(|bystanders| evidence::line(bystanders, IrregularityKind::AcknowledgedButLost));
+        if let Some(which) = which {
+            document.labelled("Lost", which);
+        }
     }
     for bottleneck in &record.generator.bottlenecks {
         document.alarm("GENERATOR NOT RELIABLE", bottleneck);

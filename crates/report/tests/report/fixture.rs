@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use ungraceful_mqtt::statement;
 use ungraceful_rig::attempt::Case;
-use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerRecord, BrokerResourcesRecord, BystanderPhaseRecord,
-    BystandersRecord, CaseRecord, Completeness, FORMAT_VERSION, GeneratorRecord, HostRecord, LogPhraseRecord,
-    PhaseRecord, QuantityRecord, Record, Setting, SettingSource, SlopeRecord, SysRecord, ToolRecord,
-    VersionRecord, WillRecord, WitnessRecord,
+    BystandersRecord, CaseRecord, Completeness, Drain, FORMAT_VERSION, GeneratorRecord, HostRecord,
+    IrregularityRecord, LogPhraseRecord, PhaseRecord, QuantityRecord, Record, Setting, SettingSource,
+    SlopeRecord, SysRecord, ToolRecord, VersionRecord, WillRecord, WitnessRecord,
 };
 use ungraceful_rig::verdict::{Force, Verdict};
 
@@ -88,6 +88,10 @@ fn ledger(first: u64) -> LedgerCounts {
         lost: 0,
         unknown: first / 100 + 4,
         duplicated: first / 100 + 5,
+        duplicated_without_dup: 0,
+        lost_at_the_end: 0,
+        without_subscribers: 0,
+        repeated: 0,
         reordered: first / 100 + 6,
     }
 }
@@ -112,9 +116,48 @@ fn bystanders() -> BystandersRecord {
             bystander_phase(Phase::Recovery, 330, 123),
         ],
         connections_lost: BTreeMap::new(),
+        irregularities: Vec::new(),
+        irregularities_left_out: BTreeMap::new(),
+        pairs_below_qos: 0,
+        drain: Some(Drain::Settled),
         recovery_limit_us: Some(1_314),
         recovery_time_us: Some(200_000),
     }
+}
+
+/// Messages of a pair in a phase that were not in order; those that were delivered, at this instant.
+pub(crate) fn irregular(
+    kind: IrregularityKind,
+    (pair, qos): (u64, u8),
+    phase: Phase,
+    numbers: (u64, u64),
+    delivered: Option<(u64, bool)>,
+) -> IrregularityRecord {
+    let irregularity = Irregularity {
+        kind,
+        first: numbers.0,
+        last: numbers.1,
+        code: None,
+        at_us: delivered.map(|(at_us, _)| at_us),
+        dup: delivered.map(|(_, dup)| dup),
+    };
+    IrregularityRecord { pair, qos, phase, due_us: 6_040_000 + numbers.0, irregularity }
+}
+
+/// What was lost as in [`violated`], and more that was not in order than a report names.
+fn irregularities() -> Vec<IrregularityRecord> {
+    use IrregularityKind::{AcknowledgedButLost, Duplicated, Reordered};
+    let lost = |numbers| irregular(AcknowledgedButLost, (1, 1), Phase::Fault, numbers, None);
+    let mut listed = vec![irregular(AcknowledgedButLost, (2, 2), Phase::Recovery, (1_600, 1_604), None)];
+    listed.push(lost((520, 530)));
+    listed.extend((0..6).map(|n| lost((540 + n * 2, 540 + n * 2))));
+    let copy = |number, dup| {
+        let delivered = Some((6_100_000 + number, dup));
+        irregular(Duplicated, (2, 2), Phase::Fault, (number, number), delivered)
+    };
+    listed.extend((0..10).map(|n| copy(700 + n, n == 3)));
+    listed.push(irregular(Reordered, (0, 0), Phase::Baseline, (77, 77), Some((1_234_567, false))));
+    listed
 }
 
 fn resources() -> BrokerResourcesRecord {
@@ -339,6 +382,9 @@ pub(crate) fn violated() -> Record {
     fault.refused = BTreeMap::from([(0x97, 21), (0x87, 2)]);
     ledger_of(bystanders, 1, 0).lost = 24;
     ledger_of(bystanders, 2, 2).lost = 5;
+    ledger_of(bystanders, 1, 2).duplicated_without_dup = 14;
+    bystanders.irregularities = irregularities();
+    bystanders.irregularities_left_out = BTreeMap::from([(IrregularityKind::Duplicated, 4_321)]);
     bystanders.phases[1].response_time.p99_us = Some(40_800);
     bystanders.recovery_time_us = None;
     bystanders.connections_lost = counts(&[("connection reset by peer", 6)]);

@@ -53,6 +53,28 @@ fn acknowledged_messages_that_were_lost_come_before_every_table_and_those_of_qos
 }
 
 #[test]
+fn which_messages_were_lost_stands_below_the_alarm_and_other_irregularities_with_the_bystanders() {
+    let shown = text(&fixture::violated());
+    let lost = "Lost          fault, pair 1 (QoS 1): 520–530, 540, 542, 544, 546, 548, 550 · recovery, pair 2 (QoS 2): \
+                1600–1604";
+    assert_eq!(line_with(&shown, "Lost  "), lost);
+    let (alarm, lost) = (shown.find("!! ACKNOWLEDGED BUT LOST").unwrap(), shown.find(lost).unwrap());
+    assert!(alarm < lost && lost < shown.find("What the broker did").unwrap(), "{shown}");
+    let duplicated = line_with(&shown, "Duplicated  ");
+    assert!(duplicated.contains("fault, pair 2 (QoS 2): 700 at 6.10 s DUP 0, 701"), "{duplicated}");
+    assert!(duplicated.contains("703 at 6.10 s DUP 1") && !duplicated.contains("708"), "{duplicated}");
+    // Two that are listed and not named, and those that the record has no room for.
+    assert!(duplicated.ends_with(" · and 4,323 more, see run.json"), "{duplicated}");
+    let reordered = line_with(&shown, "Reordered  ");
+    assert!(reordered.ends_with("baseline, pair 0 (QoS 0): 77 at 1.23 s DUP 0"), "{reordered}");
+    let bystanders = shown.find("Bystanders: ").unwrap();
+    assert!(
+        bystanders < shown.find(duplicated).unwrap()
+            && shown.find(reordered).unwrap() < shown.find("Findings").unwrap()
+    );
+}
+
+#[test]
 fn what_the_generator_could_not_do_is_told_before_the_tables() {
     let shown = text(&fixture::broker_down());
     assert!(shown.find("loop lag p99 41 ms is above 10 ms") < shown.find("What the broker did"));

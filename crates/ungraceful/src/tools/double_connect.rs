@@ -12,7 +12,7 @@ use ungraceful_rig::verdict::Check;
 
 use crate::cli::given::{Given, Readable, Time};
 use crate::cli::versions::VersionArgs;
-use crate::launch::{AttemptsOf, FaultPlan, Mode, Tool};
+use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode, Tool};
 
 /// The tool.
 pub const TOOL: Tool = Tool {
@@ -83,7 +83,7 @@ impl Mode for SecondConnect {
         FaultPlan {
             versions_required,
             attempts: AttemptsOf::Flags,
-            connections_per_client: 2,
+            connections: ConnectionsOf::EachClient(2),
             versions,
             longest_pause: if variants.contains(&Variant::Delayed) { delay } else { Default::default() },
             make: Box::new(move |spoken| {

@@ -33,6 +33,7 @@ pub(crate) fn binary(name: &str) -> Command {
         "ungraceful" => env!("CARGO_BIN_EXE_ungraceful"),
         "ungraceful-double-connect" => env!("CARGO_BIN_EXE_ungraceful-double-connect"),
         "ungraceful-flood" => env!("CARGO_BIN_EXE_ungraceful-flood"),
+        "ungraceful-takeover" => env!("CARGO_BIN_EXE_ungraceful-takeover"),
         other => panic!("{other} is no binary of ours"),
     };
     let mut command = Command::new(path);
@@ -54,10 +55,24 @@ pub(crate) struct Call {
 
 /// Calls `ungraceful-double-connect` with short phases and `arguments`.
 pub(crate) fn double_connect(arguments: &[&str]) -> Call {
+    call("ungraceful-double-connect", &[], arguments)
+}
+
+/// Calls a binary in a mode (none for a binary that has one alone) with short phases and `arguments`.
+pub(crate) fn call(name: &str, mode: &[&str], arguments: &[&str]) -> Call {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("record");
-    let output = quick_command(arguments).arg("--output").arg(&folder).output().unwrap();
+    let mut command = binary(name);
+    let output =
+        command.args(mode).args(QUICK).args(arguments).arg("--output").arg(&folder).output().unwrap();
     Call { output, folder, _parent: parent }
+}
+
+/// Calls a binary in a mode against `address`.
+pub(crate) fn call_at(address: SocketAddr, name: &str, mode: &str, arguments: &[&str]) -> Call {
+    let target = at(address);
+    let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+    call(name, &[mode], &all)
 }
 
 /// The call itself, for those who want to do something while it runs.
@@ -142,6 +157,23 @@ impl Call {
     pub(crate) fn case(&self, variant: &str, version: &str) -> CaseRecord {
         let is_it = |case: &CaseRecord| case.case.variant == variant && case.case.version == version;
         self.record().cases.into_iter().find(is_it).unwrap_or_else(|| panic!("no such case\n{}", self.said()))
+    }
+
+    /// The only case of this run.
+    pub(crate) fn only_case(&self) -> CaseRecord {
+        let cases = self.record().cases;
+        assert_eq!(cases.len(), 1, "{}", self.said());
+        cases.into_iter().next().unwrap()
+    }
+
+    /// What broke with a note: checks that hold with a difference.
+    pub(crate) fn differing(&self) -> Vec<String> {
+        let differs = |verdict: &Verdict| verdict.case.is_some() && verdict.differs.is_some();
+        let mut checks: Vec<String> =
+            self.record().verdicts.into_iter().filter(differs).map(|verdict| verdict.check).collect();
+        checks.sort_unstable();
+        checks.dedup();
+        checks
     }
 
     /// The verdicts of this check.

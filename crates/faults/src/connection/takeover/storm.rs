@@ -158,15 +158,21 @@ pub struct Storm {
 /// The older client, ready to be taken over.
 struct Old {
     peer: Peer,
+    session: OldSession,
+}
+
+/// What it has with the broker.
+struct OldSession {
     topic: String,
-    outbox: Outbox,
+    /// What it published, and the Reason Code that it was acknowledged with; absent for what is not yet.
+    published: Vec<(u64, Option<u8>)>,
     /// What it was sent and did not acknowledge.
     in_flight: Vec<Delivered>,
     /// The message that it published at QoS 2 and did not release, with its Packet Identifier.
     unreleased: Option<(u64, u16)>,
     ping_every: Duration,
     /// The broker keeps the session as long as it was asked to.
-    session_is_kept: bool,
+    is_kept: bool,
 }
 
 /// What became of the newcomer.
@@ -216,44 +222,52 @@ impl Fault for Storm {
 }
 
 impl Storm {
+    /// Each part is in a box of its own: an attempt that waits for its turn, one of ten thousand, holds no room for
+    /// what comes after.
     async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        let client_id = log.client_id().to_owned();
-        let will = stage.watch_will(&client_id);
-        let prepared = stage.unless_stopped(self.prepare(stage, &mut log, &client_id, will.as_ref())).await;
+        let will = stage.watch_will(log.client_id());
+        let prepared = Box::pin(stage.unless_stopped(self.prepare(stage, &mut log, will.as_ref()))).await;
         let mut old = match prepared {
             Some(Ok(old)) => old,
-            Some(Err(trouble)) => {
-                self.cure(stage, &client_id).await;
-                return not_acted(stage, log, &trouble, self.versions.new).await;
-            }
-            None => {
-                self.cure(stage, &client_id).await;
-                return interrupted(log);
-            }
+            Some(Err(trouble)) => return Box::pin(self.give_up(stage, log, Some(&trouble))).await,
+            None => return Box::pin(self.give_up(stage, log, None)).await,
         };
         match wait_for_turn(&mut old, &mut log).await {
-            Ok(true) => {}
+            Ok(true) => Box::pin(self.take_over(stage, log, *old, will)).await,
             Ok(false) => {
-                old.peer.leave_nothing(stage, &client_id).await;
-                return interrupted(log);
+                Box::pin(old.peer.leave_nothing(stage, log.client_id())).await;
+                interrupted(log)
             }
-            Err(trouble) => {
-                self.cure(stage, &client_id).await;
-                return not_acted(stage, log, &trouble, self.versions.new).await;
-            }
+            Err(trouble) => Box::pin(self.give_up(stage, log, Some(&trouble))).await,
         }
+    }
+
+    /// Leaves no session behind that outlives its client; without a trouble, the run was stopped.
+    async fn give_up(&self, stage: &Stage, log: AttemptLog<'_>, trouble: Option<&str>) -> Attempt {
+        if self.situation.persistent {
+            discard_session(stage, self.versions.new, log.client_id()).await;
+        }
+        match trouble {
+            Some(trouble) => not_acted(stage, log, trouble, self.versions.new).await,
+            None => interrupted(log),
+        }
+    }
+
+    async fn take_over(
+        &self,
+        stage: &Stage,
+        mut log: AttemptLog<'_>,
+        mut old: Old,
+        will: Option<WitnessWatch>,
+    ) -> Attempt {
+        let client_id = log.client_id().to_owned();
         let provoked = stage.unless_stopped(self.provoke(stage, &client_id)).await;
         let (newcomer, connect_sent) = match provoked {
             Some(Ok(provoked)) => provoked,
-            Some(Err(trouble)) => {
-                old.peer.leave_nothing(stage, &client_id).await;
-                return not_acted(stage, log, &trouble, self.versions.new).await;
-            }
-            None => {
-                old.peer.leave_nothing(stage, &client_id).await;
-                return interrupted(log);
-            }
+            Some(Err(trouble)) => return self.give_up(stage, log, Some(&trouble)).await,
+            None => return self.give_up(stage, log, None).await,
         };
+        let mut outbox = Outbox::of(&old.session.published);
         log.provoked(connect_sent.at);
         let watch = Watch {
             provoked_at: connect_sent.at,
@@ -261,8 +275,8 @@ impl Storm {
             connacks_due: 0,
             subscribed: true,
         };
-        let (topic, in_flight, unreleased) = (&old.topic, &old.in_flight, old.unreleased);
-        let outbox = &mut old.outbox;
+        let (topic, in_flight, unreleased) =
+            (&old.session.topic, &old.session.in_flight, old.session.unreleased);
         let look = stage.unless_stopped(self.look_at_newcomer(
             stage,
             newcomer,
@@ -270,13 +284,16 @@ impl Storm {
             topic,
             in_flight,
             unreleased,
-            outbox,
+            &mut outbox,
         ));
         let (seen, newcomer) =
             tokio::join!(observe(&mut old.peer.client, &stage.clock, &stage.stop, watch), look);
         let ended_at_us =
             seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
         log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+        // What the broker has ended gives its descriptor back at once.
+        let Old { peer: older, session } = old;
+        let still_open = ended_at_us.is_none().then_some(older);
         let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.versions.new).await;
         log.concluded(outcome);
         let newcomer = match newcomer {
@@ -288,7 +305,8 @@ impl Storm {
             None => None,
         };
         if let Some(newcomer) = &newcomer {
-            self.tell(&mut log, &old, newcomer, outcome);
+            outbox.take_all(&newcomer.came, &stage.clock);
+            self.tell(&mut log, &outbox, &session, newcomer, outcome);
         }
         if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
@@ -297,6 +315,9 @@ impl Storm {
         match newcomer {
             Some(newcomer) => newcomer.peer.leave_nothing(stage, &client_id).await,
             None => discard_session(stage, self.versions.new, &client_id).await,
+        }
+        if let Some(older) = still_open {
+            older.client.leave().await;
         }
         log.end()
     }
@@ -326,22 +347,14 @@ impl Storm {
         }
     }
 
-    /// Leaves no session behind that outlives its client.
-    async fn cure(&self, stage: &Stage, client_id: &str) {
-        if self.situation.persistent {
-            discard_session(stage, self.versions.new, client_id).await;
-        }
-    }
-
     /// Has the older client connected, subscribed, and with messages in flight in both directions.
     async fn prepare(
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
-        client_id: &str,
         will: Option<&WitnessWatch>,
-    ) -> Result<Old, String> {
-        let version = self.versions.old;
+    ) -> Result<Box<Old>, String> {
+        let (version, client_id) = (self.versions.old, log.client_id().to_owned());
         let (client, established) =
             stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
         log.established(established);
@@ -359,7 +372,7 @@ impl Storm {
         let mut connect = session_connect(
             stage,
             version,
-            client_id,
+            &client_id,
             // 3.1.1 has one flag for both: a session that is to be kept is not a clean one.
             version == ProtocolVersion::V5 || !self.situation.persistent,
             &properties,
@@ -382,20 +395,20 @@ impl Storm {
         let topic = format!("{}/takeover/{client_id}", stage.topic_root);
         let granted = peer.subscribe(&topic, stage.maximum_qos, within).await?;
         peer.acknowledges = false;
-        let mut old = Old {
-            peer,
+        let session = OldSession {
             topic,
-            outbox: Outbox::default(),
+            published: Vec::new(),
             in_flight: Vec::new(),
             unreleased: None,
             ping_every: accepted
                 .server_keep_alive
                 .map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2))
                 .max(PING_AT_MOST_EVERY),
-            session_is_kept: self.situation.persistent && accepted.session_expiry_interval_s != Some(0),
+            is_kept: self.situation.persistent && accepted.session_expiry_interval_s != Some(0),
         };
+        let mut old = Old { peer, session };
         self.put_in_flight(stage, &mut old, granted).await?;
-        Ok(old)
+        Ok(Box::new(old))
     }
 
     /// Messages that the broker has taken and the older client has not acknowledged; and one that the broker has taken
@@ -407,11 +420,11 @@ impl Storm {
         let all = std::iter::repeat_n(QoS::AtLeastOnce, qos_1.into())
             .chain(std::iter::repeat_n(QoS::ExactlyOnce, qos_2.into()))
             .chain(std::iter::repeat_n(QoS::AtLeastOnce, if qos_1 == 0 { 0 } else { self.queued.into() }));
+        let mut numbers = Outbox::default();
         for qos in all {
-            let sequence = old.outbox.offer(qos);
-            let code = old.peer.publish(&old.topic, qos, sequence, within).await?;
-            old.outbox.sent(sequence);
-            old.outbox.acknowledged(sequence, code);
+            let sequence = numbers.offer(qos);
+            let code = old.peer.publish(&old.session.topic, qos, sequence, within).await?;
+            old.session.published.push((sequence, Some(code)));
         }
         let deadline = now() + within;
         let mut delivered = old.peer.take_set_aside();
@@ -426,15 +439,16 @@ impl Storm {
             }
         }
         if qos_2 > 0 {
-            let sequence = old.outbox.offer(QoS::ExactlyOnce);
+            let sequence = numbers.offer(QoS::ExactlyOnce);
             old.peer.releases = false;
-            let identifier = old.peer.send_publish(&old.topic, QoS::ExactlyOnce, sequence, None).await?;
-            old.outbox.sent(sequence);
+            let identifier =
+                old.peer.send_publish(&old.session.topic, QoS::ExactlyOnce, sequence, None).await?;
+            old.session.published.push((sequence, None));
             old.peer.received(identifier, within).await?;
-            old.unreleased = Some((sequence, identifier));
+            old.session.unreleased = Some((sequence, identifier));
             delivered.extend(old.peer.take_set_aside());
         }
-        old.in_flight = delivered;
+        old.session.in_flight = delivered;
         Ok(())
     }
 
@@ -504,14 +518,21 @@ impl Storm {
     }
 
     /// Puts what was seen into facts.
-    fn tell(&self, log: &mut AttemptLog<'_>, old: &Old, newcomer: &Newcomer, outcome: Outcome) {
+    fn tell(
+        &self,
+        log: &mut AttemptLog<'_>,
+        outbox: &Outbox,
+        old: &OldSession,
+        newcomer: &Newcomer,
+        outcome: Outcome,
+    ) {
         let word = |word: &str| Fact::Word(word.to_owned());
         let accepted = newcomer.accepted;
         log.fact(NEWCOMER, word(ACCEPTED));
         let present = match accepted.session_present {
             true => YES,
             // The broker said at the older client's CONNECT that it would not keep the session.
-            false if self.situation.resumes() && !old.session_is_kept => NOT_OWED,
+            false if self.situation.resumes() && !old.is_kept => NOT_OWED,
             false => NO,
         };
         log.fact(SESSION_PRESENT, word(present));
@@ -532,11 +553,9 @@ impl Storm {
             return;
         }
         // A session that the broker never promised to keep, or did not keep, owes nothing more.
-        if !accepted.session_present || !old.session_is_kept {
+        if !accepted.session_present || !old.is_kept {
             return;
         }
-        let mut outbox = old.outbox.clone();
-        newcomer.came.iter().filter_map(|came| came.sequence).for_each(|sequence| outbox.delivered(sequence));
         outbox.tell(log);
         let unreleased = old.unreleased.map(|(sequence, _)| sequence);
         self.tell_in_flight(log, old, newcomer, unreleased);
@@ -557,7 +576,7 @@ impl Storm {
     fn tell_in_flight(
         &self,
         log: &mut AttemptLog<'_>,
-        old: &Old,
+        old: &OldSession,
         newcomer: &Newcomer,
         unreleased: Option<u64>,
     ) {
@@ -599,13 +618,13 @@ fn share(part: usize, whole: usize) -> &'static str {
 
 /// Serves the older client until its attempt is due. False when the run stops first.
 async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, String> {
-    let mut ping_at = now() + old.ping_every;
+    let mut ping_at = now() + old.session.ping_every;
     loop {
         tokio::select! {
             biased;
             is_due = log.turn() => return Ok(is_due),
             event = old.peer.next() => match event {
-                Event::Delivered(message) => old.in_flight.push(message),
+                Event::Delivered(message) => old.session.in_flight.push(message),
                 Event::Ended { .. } | Event::Disconnect(_) => {
                     return Err("the broker ended the connection before the take-over".to_owned());
                 }
@@ -614,7 +633,7 @@ async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, 
             () = sleep_until(TokioInstant::from_std(ping_at)) => {
                 // That the connection has ended is read next.
                 let _ended = old.peer.client.ping().await;
-                ping_at += old.ping_every;
+                ping_at += old.session.ping_every;
             }
         }
     }

@@ -12,7 +12,7 @@ use ungraceful_rig::verdict::Check;
 
 use super::VersionPairArgs;
 use crate::cli::given::{Given, Readable, Whole};
-use crate::launch::{AttemptsOf, FaultPlan, Mode};
+use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,7 @@ impl Mode for DeadPeer {
             versions: pairs.versions.clone(),
             versions_required: pairs.named,
             attempts: AttemptsOf::Flags,
-            connections_per_client: 3,
+            connections: ConnectionsOf::EachClient(3),
             longest_pause: Duration::from_secs(1),
             make: Box::new(move |spoken| {
                 let cases = pairs.spoken(spoken).flat_map(|versions| {

@@ -13,7 +13,7 @@ use ungraceful_rig::verdict::Check;
 use super::{positive, whole_seconds};
 use crate::cli::given::{Given, Readable, Time, Whole};
 use crate::cli::versions::VersionArgs;
-use crate::launch::{AttemptsOf, FaultPlan, Mode};
+use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +129,7 @@ impl Mode for Duel {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            connections_per_client: contenders + 2,
+            connections: ConnectionsOf::EachClient(contenders + 2),
             longest_pause: lasting,
             make: Box::new(move |spoken| {
                 let cases = spoken.iter().flat_map(|version| {

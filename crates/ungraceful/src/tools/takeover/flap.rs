@@ -12,7 +12,7 @@ use ungraceful_rig::verdict::Check;
 use super::positive;
 use crate::cli::given::{Given, Time};
 use crate::cli::versions::VersionArgs;
-use crate::launch::{AttemptsOf, FaultPlan, Mode};
+use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ impl Mode for Flap {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            connections_per_client: 1,
+            connections: ConnectionsOf::EachClient(1),
             longest_pause: lasting,
             make: Box::new(move |spoken| {
                 let cases = spoken.iter().map(|version| flap::Flap { version: *version, every, lasting });

@@ -11,7 +11,7 @@ use ungraceful_rig::verdict::Check;
 
 use crate::cli::given::{Given, Whole};
 use crate::cli::versions::VersionArgs;
-use crate::launch::{AttemptsOf, FaultPlan, Mode};
+use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +65,7 @@ impl Mode for Race {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            connections_per_client: contenders,
+            connections: ConnectionsOf::EachClient(contenders),
             longest_pause: Duration::ZERO,
             make: Box::new(move |spoken| {
                 let contenders = u16::try_from(contenders).unwrap_or(2);

@@ -14,7 +14,7 @@ use ungraceful_rig::verdict::Check;
 
 use super::{VersionPairArgs, whole_seconds};
 use crate::cli::given::{Given, Readable, Time, Whole};
-use crate::launch::{AttemptsOf, FaultPlan, Mode};
+use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +124,7 @@ impl Mode for Storm {
             versions,
             versions_required,
             attempts: AttemptsOf::Clients,
-            connections_per_client: 2,
+            connections: ConnectionsOf::EachClientAndAttempt,
             longest_pause: if has_delay { Duration::from_secs(delay.into()) } else { Duration::ZERO },
             make: Box::new(move |spoken| {
                 let cases = pairs.spoken(spoken).flat_map(|versions| {

@@ -1,0 +1,278 @@
+//! The checks of every run on the bystanders' messages: do they arrive, once, and in their order?
+//!
+//! They accuse by a numbered MUST, so they are slow to: a run that was cut short, a connection that was lost, a broker
+//! that is merely slow may explain what was seen, and then it is a note or inconclusive. The standard sets no time
+//! within which a message must arrive; what proves a loss is that a later message of the same publisher arrived.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::statement::{self, Statement};
+
+use super::totals;
+use crate::ledger::{IrregularityKind, LedgerCounts};
+use crate::record::{BystandersRecord, Completeness, Drain, Record};
+use crate::verdict::{Force, Verdict};
+
+/// Messages that evidence names.
+const EXAMPLES_AT_MOST: usize = 3;
+
+/// The messages of the bystanders that a check is about.
+struct Messages<'a> {
+    record: &'a Record,
+    bystanders: &'a BystandersRecord,
+    by_qos: BTreeMap<u8, LedgerCounts>,
+    sum: LedgerCounts,
+}
+
+/// What may explain an irregularity, other than the broker.
+enum Explained {
+    /// Seen all the same: a note.
+    Note(String),
+    /// Nothing can be concluded.
+    Unclear(String),
+}
+
+impl<'a> Messages<'a> {
+    /// The messages of these QoS; absent when there are no bystanders, or none of these QoS.
+    fn of(record: &'a Record, is_wanted: impl Fn(u8) -> bool) -> Option<Self> {
+        let bystanders = record.bystanders.as_ref()?;
+        let mut by_qos = totals(record);
+        let had_any = !by_qos.is_empty();
+        by_qos.retain(|qos, _| is_wanted(*qos));
+        if had_any && by_qos.is_empty() {
+            return None;
+        }
+        let mut sum = LedgerCounts::default();
+        for counts in by_qos.values() {
+            sum += counts;
+        }
+        Some(Self { record, bystanders, by_qos, sum })
+    }
+
+    fn explained(&self) -> Option<Explained> {
+        let lost: u64 = self.bystanders.connections_lost.values().sum();
+        let below = self.bystanders.pairs_below_qos;
+        if self.record.completeness != Completeness::Complete {
+            Some(Explained::Unclear("the run was cut short".to_owned()))
+        } else if lost > 0 {
+            Some(Explained::Note(format!(
+                "honest clients lost {lost} connections, so it may be these that explain it"
+            )))
+        } else if below > 0 {
+            Some(Explained::Note(format!(
+                "{below} subscribers were granted or served at a lower QoS than they asked for"
+            )))
+        } else {
+            None
+        }
+    }
+
+    /// The verdict on what was seen: `violated` when nothing else explains it.
+    fn accuse(
+        &self,
+        check: &str,
+        statements: [Statement; 2],
+        note: &str,
+        evidence: &str,
+        explained: Option<Explained>,
+    ) -> Verdict {
+        match (explained, self.statement(statements)) {
+            (None, Some(statement)) => Verdict::violated(check, statement, evidence),
+            (Some(Explained::Note(why)), _) => {
+                Verdict::differs(check, Force::Must, note, format!("{evidence}; {why}"))
+            }
+            (Some(Explained::Unclear(why)), _) => {
+                Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}"))
+            }
+            (None, None) => {
+                let why = "the version that the bystanders spoke is not known";
+                Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}"))
+            }
+        }
+    }
+
+    /// The one of the bystanders' version, of the statements of MQTT 5.0 and of 3.1.1.
+    fn statement(&self, [v5, v3_1_1]: [Statement; 2]) -> Option<Statement> {
+        match self.bystanders.version.parse() {
+            Ok(ProtocolVersion::V5) => Some(v5),
+            Ok(ProtocolVersion::V3_1_1) => Some(v3_1_1),
+            Err(_) => None,
+        }
+    }
+
+    fn holds(&self, check: &str, statements: [Statement; 2], evidence: String) -> Verdict {
+        let verdict = Verdict::holds(check, Force::Must, evidence);
+        match self.statement(statements) {
+            Some(statement) => verdict.citing(statement),
+            None => verdict,
+        }
+    }
+
+    /// Of each QoS that has any, `QoS 1: 5`.
+    fn per_qos(&self, count: impl Fn(&LedgerCounts) -> u64) -> String {
+        let counted = self.by_qos.iter().map(|(qos, counts)| (qos, count(counts)));
+        let told = counted.filter(|(_, count)| *count > 0).map(|(qos, count)| format!("QoS {qos}: {count}"));
+        told.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The first of the messages of this kind and of these QoS, to look up in the record.
+    fn examples(&self, kind: IrregularityKind) -> String {
+        self.examples_of(kind, |qos| self.by_qos.contains_key(&qos))
+    }
+
+    fn examples_of(&self, kind: IrregularityKind, is_wanted: impl Fn(u8) -> bool) -> String {
+        let listed = self.bystanders.irregularities.iter();
+        let wanted = listed.filter(|listed| listed.irregularity.kind == kind && is_wanted(listed.qos));
+        let mut told = String::new();
+        for listed in wanted.take(EXAMPLES_AT_MOST) {
+            let (first, last) = (listed.irregularity.first, listed.irregularity.last);
+            let numbers = if first == last { format!("{first}") } else { format!("{first} to {last}") };
+            let before = if told.is_empty() { "; such as" } else { "," };
+            let (pair, phase) = (listed.pair, listed.phase.name());
+            let _written = write!(told, "{before} pair {pair} number {numbers} ({phase})");
+        }
+        told
+    }
+}
+
+/// What the broker acknowledged, the subscriber received.
+pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "acknowledged_messages_arrive";
+    const STATEMENTS: [Statement; 2] = [statement::V5_4_5_0_1, statement::V311_4_5_0_1];
+    let Some(messages) = Messages::of(record, |qos| qos > 0) else { return Vec::new() };
+    let sum = &messages.sum;
+    if sum.acknowledged == 0 || sum.delivered == 0 {
+        let why = "no bystander message of QoS 1 or 2 was acknowledged, or none arrived at all";
+        return vec![Verdict::inconclusive(CHECK, Force::Must, why)];
+    }
+    let without = sum.without_subscribers;
+    if sum.lost == 0 && without > 0 {
+        let note = "the broker says of messages that nobody had subscribed, and somebody had";
+        let evidence = format!(
+            "{without} of {} acknowledged messages came back with 0x10 \"No matching subscribers\" and did not arrive{}",
+            sum.acknowledged,
+            messages.examples(IrregularityKind::WithoutSubscribers)
+        );
+        return vec![Verdict::differs(CHECK, Force::Prose, note, evidence)];
+    }
+    if sum.lost == 0 {
+        let evidence = format!("none of {} acknowledged messages is missing", sum.acknowledged);
+        return vec![messages.holds(CHECK, STATEMENTS, evidence)];
+    }
+    let overtaken = sum.lost - sum.lost_at_the_end.min(sum.lost);
+    let mut evidence = format!(
+        "{} of {} acknowledged messages never arrived ({}), {overtaken} of them overtaken by later ones of the same \
+         publisher{}",
+        sum.lost,
+        sum.acknowledged,
+        messages.per_qos(|counts| counts.lost),
+        messages.examples(IrregularityKind::AcknowledgedButLost)
+    );
+    if without > 0 {
+        let _written = write!(evidence, "; {without} more with 0x10 \"No matching subscribers\"");
+    }
+    let explained = messages.explained().or_else(|| {
+        let unclear = |why: &str| Some(Explained::Unclear(why.to_owned()));
+        match messages.bystanders.drain {
+            Some(Drain::StillArriving) => unclear(
+                "messages were still arriving when the time for it was up: the broker is slow, and may have lost none",
+            ),
+            None => unclear("whether messages were still arriving at the end was not noted"),
+            Some(Drain::Settled | Drain::Quiet) if overtaken == 0 => {
+                unclear("nothing arrived after them, so late can't be told from lost")
+            }
+            Some(Drain::Settled | Drain::Quiet) => None,
+        }
+    });
+    let note = "acknowledged messages of bystanders never arrived";
+    vec![messages.accuse(CHECK, STATEMENTS, note, &evidence, explained)]
+}
+
+/// A QoS 2 message is delivered once. MQTT 5.0 forbids every repetition but for a resumed session; in 3.1.1 it is the
+/// rules for the sender of a QoS 2 message. A PUBLISH repeated within its exchange is no second delivery.
+pub(super) fn qos_2_arrives_once(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "qos_2_arrives_once";
+    const STATEMENTS: [Statement; 2] = [statement::V5_4_4_0_1, statement::V311_4_3_3_1];
+    let Some(messages) = Messages::of(record, |qos| qos == 2) else { return Vec::new() };
+    let sum = &messages.sum;
+    if sum.delivered == 0 {
+        return vec![Verdict::inconclusive(CHECK, Force::Must, "no bystander message of QoS 2 arrived")];
+    }
+    if sum.duplicated == 0 {
+        let evidence = format!("each of {} messages of QoS 2 arrived once", sum.delivered);
+        return vec![messages.holds(CHECK, STATEMENTS, evidence)];
+    }
+    let evidence = format!(
+        "{} copies beyond the first, {} of them with DUP 0, of {} messages of QoS 2{}",
+        sum.duplicated,
+        sum.duplicated_without_dup,
+        sum.delivered,
+        messages.examples(IrregularityKind::Duplicated)
+    );
+    let note = "messages of QoS 2 arrived more than once";
+    vec![messages.accuse(CHECK, STATEMENTS, note, &evidence, messages.explained())]
+}
+
+/// Nothing is sent again on a connection that lives, of QoS 0 and 1, nor within an exchange of QoS 2. A note: a receiver
+/// of QoS 1 must be ready for it, and MQTT 3.1.1 does not forbid to send again.
+pub(super) fn messages_are_not_repeated(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "messages_are_not_repeated";
+    let Some(messages) = Messages::of(record, |_| true) else { return Vec::new() };
+    if messages.sum.delivered == 0 {
+        return vec![Verdict::inconclusive(CHECK, Force::Prose, "no bystander message arrived")];
+    }
+    let below_2 = || messages.by_qos.iter().filter(|(qos, _)| **qos < 2);
+    let duplicated: u64 = below_2().map(|(_, counts)| counts.duplicated).sum();
+    let mut told: Vec<String> = below_2()
+        .filter(|(_, counts)| counts.duplicated > 0)
+        .map(|(qos, counts)| {
+            let (copies, without_dup) = (counts.duplicated, counts.duplicated_without_dup);
+            format!("QoS {qos}: {copies} copies beyond the first, {without_dup} of them with DUP 0")
+        })
+        .collect();
+    let repeated = messages.sum.repeated;
+    if repeated > 0 {
+        told.push(format!("QoS 2: {repeated} PUBLISH packets sent again before their PUBREL"));
+    }
+    if told.is_empty() {
+        let evidence = format!("nothing of {} messages was sent again", messages.sum.delivered);
+        return vec![Verdict::holds(CHECK, Force::Prose, evidence)];
+    }
+    let examples = if duplicated > 0 {
+        messages.examples_of(IrregularityKind::Duplicated, |qos| qos < 2)
+    } else {
+        messages.examples(IrregularityKind::Repeated)
+    };
+    let mut evidence = format!("{}{examples}", told.join("; "));
+    let lost: u64 = messages.bystanders.connections_lost.values().sum();
+    if lost > 0 {
+        let _written = write!(evidence, "; honest clients lost {lost} connections");
+    }
+    vec![Verdict::differs(CHECK, Force::Prose, "messages were sent to a subscriber again", evidence)]
+}
+
+/// The messages of one publisher to one topic arrive in their order: the first copy of each.
+pub(super) fn messages_keep_their_order(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "messages_keep_their_order";
+    const STATEMENTS: [Statement; 2] = [statement::V5_4_6_0_5, statement::V311_4_6_0_6];
+    let Some(messages) = Messages::of(record, |_| true) else { return Vec::new() };
+    let sum = &messages.sum;
+    if sum.delivered == 0 {
+        return vec![Verdict::inconclusive(CHECK, Force::Must, "no bystander message arrived")];
+    }
+    if sum.reordered == 0 {
+        let evidence = format!("{} messages arrived in the order of their publishers", sum.delivered);
+        return vec![messages.holds(CHECK, STATEMENTS, evidence)];
+    }
+    let evidence = format!(
+        "{} of {} messages arrived after a later one of the same publisher and topic ({}){}",
+        sum.reordered,
+        sum.delivered,
+        messages.per_qos(|counts| counts.reordered),
+        messages.examples(IrregularityKind::Reordered)
+    );
+    let note = "messages arrived out of their order";
+    vec![messages.accuse(CHECK, STATEMENTS, note, &evidence, messages.explained())]
+}

@@ -1,0 +1,256 @@
+//! The checks of every run on the bystanders' messages: what they accuse of, by which statement, and what keeps them from
+//! it.
+
+use ungraceful_rig::ledger::{Irregularity, IrregularityKind, LedgerCounts};
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::record::{BystandersRecord, Completeness, Drain, IrregularityRecord, Record};
+use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
+use ungraceful_rig::verdict::{Force, Verdict};
+
+use crate::run_checks::{bystanders, delivered, verdict, verdicts};
+
+const ARRIVE: &str = "acknowledged_messages_arrive";
+const ONCE: &str = "qos_2_arrives_once";
+const ORDER: &str = "messages_keep_their_order";
+const NOT_REPEATED: &str = "messages_are_not_repeated";
+const ALL: [&str; 4] = [ARRIVE, ONCE, ORDER, NOT_REPEATED];
+
+fn acknowledged(count: u64) -> LedgerCounts {
+    LedgerCounts { acknowledged: count, ..delivered(count) }
+}
+
+/// A run in which the bystanders of `qos` had `counts` in the fault phase, and everything well in the baseline.
+fn run(qos: u8, counts: LedgerCounts) -> Record {
+    bystanders(&[
+        (Phase::Baseline, &[(0, delivered(50)), (1, acknowledged(50)), (2, acknowledged(50))]),
+        (Phase::Fault, &[(qos, counts)]),
+    ])
+}
+
+/// One lost message of this QoS, which a later one overtook.
+fn one_lost(qos: u8) -> Record {
+    run(qos, LedgerCounts { acknowledged: 10, lost: 1, ..delivered(9) })
+}
+
+fn one_copy(qos: u8) -> Record {
+    run(qos, LedgerCounts { duplicated: 1, duplicated_without_dup: 1, ..acknowledged(9) })
+}
+
+fn one_reordered(qos: u8) -> Record {
+    run(qos, LedgerCounts { reordered: 1, ..acknowledged(9) })
+}
+
+/// For each check that accuses, a record that it accuses.
+fn accused() -> [(&'static str, Record); 3] {
+    [(ARRIVE, one_lost(1)), (ONCE, one_copy(2)), (ORDER, one_reordered(0))]
+}
+
+fn of_bystanders(record: &mut Record) -> &mut BystandersRecord {
+    record.bystanders.as_mut().expect("the builder has bystanders")
+}
+
+fn irregular(kind: IrregularityKind, qos: u8, first: u64, last: u64) -> IrregularityRecord {
+    let irregularity = Irregularity { kind, first, last, code: None, at_us: None, dup: None };
+    IrregularityRecord { pair: 7, qos, phase: Phase::Fault, due_us: 1, irregularity }
+}
+
+fn differs(verdict: &Verdict) -> bool {
+    verdict.conclusion == Holds && verdict.differs.is_some()
+}
+
+#[test]
+fn messages_that_all_arrive_once_and_in_order_hold_by_the_statement_of_the_bystanders_version() {
+    for (version, citations) in [
+        ("5.0", ["MQTT 5.0 [MQTT-4.5.0-1]", "MQTT 5.0 [MQTT-4.4.0-1]", "MQTT 5.0 [MQTT-4.6.0-5]"]),
+        ("3.1.1", ["MQTT 3.1.1 [MQTT-4.5.0-1]", "MQTT 3.1.1 [MQTT-4.3.3-1]", "MQTT 3.1.1 [MQTT-4.6.0-6]"]),
+    ] {
+        let mut record = run(2, acknowledged(10));
+        of_bystanders(&mut record).version = version.into();
+        for (check, citation) in [ARRIVE, ONCE, ORDER].into_iter().zip(citations) {
+            let verdict = verdict(&record, check);
+            assert_eq!((verdict.conclusion, &verdict.differs), (Holds, &None), "{verdict:?}");
+            assert_eq!(verdict.citation.as_deref(), Some(citation));
+        }
+        let not_repeated = verdict(&record, NOT_REPEATED);
+        assert_eq!((not_repeated.conclusion, not_repeated.citation), (Holds, None));
+        assert_eq!(not_repeated.differs, None);
+    }
+}
+
+#[test]
+fn each_check_accuses_by_the_statement_of_the_bystanders_version() {
+    let of_v3_1_1 = ["MQTT 3.1.1 [MQTT-4.5.0-1]", "MQTT 3.1.1 [MQTT-4.3.3-1]", "MQTT 3.1.1 [MQTT-4.6.0-6]"];
+    let of_v5 = ["MQTT 5.0 [MQTT-4.5.0-1]", "MQTT 5.0 [MQTT-4.4.0-1]", "MQTT 5.0 [MQTT-4.6.0-5]"];
+    for (version, citations) in [("3.1.1", of_v3_1_1), ("5.0", of_v5)] {
+        for ((check, mut record), citation) in accused().into_iter().zip(citations) {
+            of_bystanders(&mut record).version = version.into();
+            let verdict = verdict(&record, check);
+            assert_eq!((verdict.conclusion, verdict.force), (Violated, Force::Must), "{verdict:?}");
+            assert_eq!(verdict.citation.as_deref(), Some(citation));
+            let others = ALL.into_iter().filter(|other| *other != check);
+            for other in others {
+                assert_ne!(self::verdict(&record, other).conclusion, Violated, "{other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_version_that_is_not_known_has_no_statement_to_accuse_by() {
+    for (check, mut record) in accused() {
+        of_bystanders(&mut record).version = "4.2".into();
+        assert_eq!(verdict(&record, check).conclusion, Inconclusive, "{check}");
+    }
+}
+
+#[test]
+fn a_lost_connection_of_a_bystander_makes_a_note_of_an_accusation() {
+    for (check, mut record) in accused() {
+        of_bystanders(&mut record).connections_lost.insert("reset".into(), 1);
+        let verdict = verdict(&record, check);
+        assert!(differs(&verdict) && verdict.evidence.contains("lost 1 connections"), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_subscriber_below_its_qos_makes_a_note_of_an_accusation() {
+    for (check, mut record) in accused() {
+        of_bystanders(&mut record).pairs_below_qos = 1;
+        assert!(differs(&verdict(&record, check)), "{check}");
+    }
+}
+
+#[test]
+fn a_run_that_was_cut_short_accuses_nobody() {
+    for completeness in [
+        Completeness::Partial,
+        Completeness::Interrupted,
+        Completeness::BrokerDown,
+        Completeness::RecordFailed,
+    ] {
+        for (check, mut record) in accused() {
+            record.completeness = completeness;
+            assert_eq!(verdict(&record, check).conclusion, Inconclusive, "{check} {completeness:?}");
+        }
+    }
+}
+
+#[test]
+fn without_bystanders_there_is_no_word_and_without_samples_no_conclusion() {
+    let mut record = run(1, acknowledged(1));
+    record.bystanders = None;
+    let given = verdicts(&record);
+    assert!(ALL.iter().all(|check| !given.contains_key(*check)), "{given:?}");
+    let idle = bystanders(&[(Phase::Fault, &[(0, delivered(0)), (1, delivered(0)), (2, delivered(0))])]);
+    for check in ALL {
+        assert_eq!(verdict(&idle, check).conclusion, Inconclusive, "{check}");
+    }
+}
+
+#[test]
+fn bystanders_of_other_qos_alone_say_nothing_about_acknowledged_messages_or_about_qos_2() {
+    let given = verdicts(&bystanders(&[(Phase::Fault, &[(0, delivered(5))])]));
+    assert!(!given.contains_key(ARRIVE) && !given.contains_key(ONCE), "{given:?}");
+    assert_eq!((given[ORDER].conclusion, given[NOT_REPEATED].conclusion), (Holds, Holds));
+    let given = verdicts(&bystanders(&[(Phase::Fault, &[(1, acknowledged(5))])]));
+    assert!(given.contains_key(ARRIVE) && !given.contains_key(ONCE), "{given:?}");
+}
+
+#[test]
+fn a_loss_of_either_acknowledged_qos_is_violated_and_one_of_qos_0_is_not() {
+    for qos in [1, 2] {
+        assert_eq!(verdict(&one_lost(qos), ARRIVE).conclusion, Violated, "{qos}");
+    }
+    assert_eq!(verdict(&one_lost(0), ARRIVE).conclusion, Holds);
+}
+
+#[test]
+fn a_loss_is_told_with_its_numbers_and_with_messages_to_look_up() {
+    let mut record = one_lost(1);
+    of_bystanders(&mut record).irregularities = vec![
+        irregular(IrregularityKind::LostAtQos0, 0, 1, 1),
+        irregular(IrregularityKind::AcknowledgedButLost, 1, 33, 33),
+        irregular(IrregularityKind::AcknowledgedButLost, 2, 40, 49),
+    ];
+    let expected = "1 of 110 acknowledged messages never arrived (QoS 1: 1), 1 of them overtaken by later ones of the \
+                    same publisher; such as pair 7 number 33 (fault), pair 7 number 40 to 49 (fault)";
+    assert_eq!(verdict(&record, ARRIVE).evidence, expected);
+}
+
+#[test]
+fn a_broker_that_is_still_delivering_when_the_time_is_up_is_slow_and_not_accused() {
+    for (drain, conclusion) in [
+        (Some(Drain::StillArriving), Inconclusive),
+        (None, Inconclusive),
+        (Some(Drain::Settled), Violated),
+        (Some(Drain::Quiet), Violated),
+    ] {
+        let mut record = one_lost(1);
+        of_bystanders(&mut record).drain = drain;
+        assert_eq!(verdict(&record, ARRIVE).conclusion, conclusion, "{drain:?}");
+    }
+}
+
+#[test]
+fn messages_after_which_nothing_arrived_may_be_late_and_accuse_nobody() {
+    let counts = LedgerCounts { acknowledged: 12, lost: 3, lost_at_the_end: 3, ..delivered(9) };
+    let late = verdict(&run(1, counts.clone()), ARRIVE);
+    assert_eq!(late.conclusion, Inconclusive);
+    assert!(late.evidence.contains("late can't be told from lost"), "{late:?}");
+    let overtaken = LedgerCounts { lost_at_the_end: 2, ..counts };
+    assert_eq!(verdict(&run(1, overtaken), ARRIVE).conclusion, Violated);
+}
+
+#[test]
+fn acknowledged_messages_of_which_none_at_all_arrived_are_inconclusive() {
+    let counts = LedgerCounts { acknowledged: 9, lost: 9, lost_at_the_end: 0, ..LedgerCounts::default() };
+    let record = bystanders(&[(Phase::Fault, &[(1, counts)])]);
+    assert_eq!(verdict(&record, ARRIVE).conclusion, Inconclusive);
+}
+
+#[test]
+fn a_broker_that_says_it_knew_no_subscriber_is_noted_and_not_accused() {
+    let counts = LedgerCounts { acknowledged: 12, without_subscribers: 3, ..delivered(9) };
+    let verdict = verdict(&run(1, counts), ARRIVE);
+    assert!(differs(&verdict) && verdict.evidence.contains("0x10"), "{verdict:?}");
+    assert_eq!(verdict.citation, None);
+}
+
+#[test]
+fn what_was_refused_or_is_unknown_is_not_lost() {
+    let refused = std::collections::BTreeMap::from([(0x97, 4)]);
+    let counts = LedgerCounts { refused, unknown: 5, ..acknowledged(9) };
+    assert_eq!(verdict(&run(2, counts), ARRIVE).conclusion, Holds);
+}
+
+#[test]
+fn copies_of_qos_0_and_1_are_a_note_and_those_of_qos_2_are_violated() {
+    for (qos, once, repeated) in [(0, Holds, true), (1, Holds, true), (2, Violated, false)] {
+        let record = one_copy(qos);
+        assert_eq!(verdict(&record, ONCE).conclusion, once, "{qos}");
+        let noted = verdict(&record, NOT_REPEATED);
+        assert_eq!((noted.conclusion, noted.differs.is_some()), (Holds, repeated), "{qos}");
+    }
+    let mut record = one_copy(1);
+    let copy = irregular(IrregularityKind::Duplicated, 1, 3, 3);
+    of_bystanders(&mut record).irregularities = vec![irregular(IrregularityKind::Duplicated, 2, 1, 1), copy];
+    let expected = "QoS 1: 1 copies beyond the first, 1 of them with DUP 0; such as pair 7 number 3 (fault)";
+    assert_eq!(verdict(&record, NOT_REPEATED).evidence, expected);
+}
+
+#[test]
+fn a_publish_repeated_within_its_exchange_is_no_second_delivery() {
+    let record = run(2, LedgerCounts { repeated: 4, ..acknowledged(9) });
+    assert_eq!(verdict(&record, ONCE).conclusion, Holds);
+    let noted = verdict(&record, NOT_REPEATED);
+    assert!(differs(&noted) && noted.evidence.contains("4 PUBLISH packets"), "{noted:?}");
+}
+
+#[test]
+fn messages_out_of_their_order_are_violated_at_every_qos() {
+    for qos in [0, 1, 2] {
+        let verdict = verdict(&one_reordered(qos), ORDER);
+        assert_eq!(verdict.conclusion, Violated);
+        assert!(verdict.evidence.contains(&format!("(QoS {qos}: 1)")), "{verdict:?}");
+    }
+}

@@ -1,0 +1,279 @@
+//! What becomes of the bystanders' messages: each way of losing, repeating or reordering them is caught by the verdict
+//! that is meant for it and by no other, and a broker that stops for a while is charged with nothing but the time.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::ledger::{IrregularityKind, LedgerCounts};
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::record::{BystanderPhaseRecord, BystandersRecord, Drain, Record};
+use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive};
+use ungraceful_scripted_broker::{Script, ScriptedBroker};
+
+use crate::support::{Call, double_connect_at, quick_command};
+
+const ARRIVE: &str = "acknowledged_messages_arrive";
+const ONCE: &str = "qos_2_arrives_once";
+const ORDER: &str = "messages_keep_their_order";
+const NOT_REPEATED: &str = "messages_are_not_repeated";
+
+/// A short run against a broker that does this with its deliveries.
+fn against(deliveries: &str, flags: &[&str]) -> Call {
+    let deliveries = deliveries.parse().unwrap();
+    let broker = ScriptedBroker::start(Script { deliveries, ..Script::default() });
+    let flags = ["--variant", "identical", "--attempts", "3"].iter().chain(flags).copied();
+    double_connect_at(broker.address(), &flags.collect::<Vec<_>>())
+}
+
+fn bystanders(call: &Call) -> BystandersRecord {
+    call.record().bystanders.unwrap()
+}
+
+/// The counts of each QoS, over all phases; and that they add up.
+fn sum(bystanders: &BystandersRecord, qos: u8) -> LedgerCounts {
+    let mut sum = LedgerCounts::default();
+    for counts in bystanders.phases.iter().filter_map(|phase| phase.by_qos.get(&qos)) {
+        sum += counts;
+    }
+    assert_eq!(sum.offered, sum.sent + sum.dropped + sum.waiting, "{sum:?}");
+    sum
+}
+
+/// Messages of this kind that the evidence tells of, listed or not.
+fn told(bystanders: &BystandersRecord, kind: IrregularityKind) -> u64 {
+    let of_kind = bystanders.irregularities.iter().filter(|listed| listed.irregularity.kind == kind);
+    let listed: u64 = of_kind.map(|listed| listed.irregularity.messages()).sum();
+    listed + bystanders.irregularities_left_out.get(&kind).copied().unwrap_or(0)
+}
+
+fn has_note(call: &Call, check: &str) -> bool {
+    call.verdicts(check)[0].differs.is_some()
+}
+
+#[test]
+fn a_broker_that_delivers_each_message_once_and_in_order_passes_with_nothing_to_tell_in_either_version() {
+    for version in ["3.1.1", "5.0"] {
+        let call = against("all", &["-V", version]);
+        assert_eq!(call.exit(), 0, "{}", call.said());
+        for check in [ARRIVE, ONCE, ORDER, NOT_REPEATED] {
+            let verdict = &call.verdicts(check)[0];
+            assert_eq!((verdict.conclusion, &verdict.differs), (Holds, &None), "{}", call.said());
+        }
+        let bystanders = bystanders(&call);
+        assert_eq!((bystanders.drain, bystanders.pairs_below_qos), (Some(Drain::Settled), 0));
+        assert!(bystanders.irregularities.is_empty(), "{:?}", bystanders.irregularities);
+    }
+}
+
+#[test]
+fn mqtt5_4_5_0_1_and_mqtt3_1_1_4_5_0_1_acknowledged_messages_that_are_lost_are_violated() {
+    for version in ["3.1.1", "5.0"] {
+        let call = against("lose-every-10", &["-V", version]);
+        assert_eq!(call.exit(), 1, "{}", call.said());
+        assert_eq!(call.violated(), [ARRIVE], "{}", call.said());
+        let citation = format!("MQTT {version} [MQTT-4.5.0-1]");
+        assert_eq!(call.verdicts(ARRIVE)[0].citation, Some(citation));
+        let bystanders = bystanders(&call);
+        let lost = sum(&bystanders, 1).lost + sum(&bystanders, 2).lost;
+        assert!(lost > 0, "{}", call.said());
+        assert_eq!(told(&bystanders, IrregularityKind::AcknowledgedButLost), lost);
+        assert_eq!(told(&bystanders, IrregularityKind::LostAtQos0), sum(&bystanders, 0).lost);
+        assert_eq!(bystanders.drain, Some(Drain::Quiet));
+        // Every tenth delivery of a subscriber: the numbers, which begin at 0, end in 9.
+        for listed in &bystanders.irregularities {
+            let what = &listed.irregularity;
+            assert!(what.first % 10 == 9 && what.last == what.first && what.at_us.is_none(), "{listed:?}");
+        }
+        let shown = call.stdout();
+        let alarm = shown.find("ACKNOWLEDGED BUT LOST").unwrap();
+        let evidence = shown.find("\nLost ").unwrap();
+        assert!(alarm < evidence && evidence < shown.find("What the broker did").unwrap(), "{shown}");
+    }
+}
+
+#[test]
+fn messages_that_are_lost_at_qos_0_alone_are_a_note_and_no_accusation() {
+    let call = against("lose-every-10", &["--bystander-qos", "0"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert!(has_note(&call, "bystanders_lose_nothing") && call.verdicts(ARRIVE).is_empty());
+    assert!(!call.stdout().contains("ACKNOWLEDGED BUT LOST"), "{}", call.stdout());
+}
+
+#[test]
+fn mqtt5_4_4_0_1_and_mqtt3_1_1_4_3_3_1_a_qos_2_message_that_is_delivered_twice_is_violated() {
+    for (version, number) in [("3.1.1", "4.3.3-1"), ("5.0", "4.4.0-1")] {
+        let call = against("duplicate-every-10", &["-V", version]);
+        assert_eq!(call.exit(), 1, "{}", call.said());
+        assert_eq!(call.violated(), [ONCE], "{}", call.said());
+        assert_eq!(call.verdicts(ONCE)[0].citation, Some(format!("MQTT {version} [MQTT-{number}]")));
+        assert!(has_note(&call, NOT_REPEATED), "those of QoS 0 and 1: {}", call.said());
+        let bystanders = bystanders(&call);
+        let counts = [0, 1, 2].map(|qos| sum(&bystanders, qos));
+        for counts in &counts {
+            assert!(
+                counts.duplicated > 0 && counts.duplicated_without_dup == counts.duplicated,
+                "{counts:?}"
+            );
+            assert_eq!((counts.lost, counts.reordered, counts.repeated), (0, 0, 0));
+        }
+        let duplicated: u64 = counts.iter().map(|counts| counts.duplicated).sum();
+        assert_eq!(told(&bystanders, IrregularityKind::Duplicated), duplicated);
+        for listed in &bystanders.irregularities {
+            assert!(listed.irregularity.at_us.unwrap() >= listed.due_us, "{listed:?}");
+            assert_eq!(listed.irregularity.dup, Some(false), "{listed:?}");
+        }
+        assert!(call.stdout().contains("\nDuplicated "), "{}", call.stdout());
+    }
+}
+
+#[test]
+fn copies_at_qos_2_alone_are_violated_and_nothing_else_is_told_of() {
+    let call = against("duplicate-qos2-every-10", &[]);
+    assert_eq!((call.exit(), call.violated()), (1, vec![ONCE.to_owned()]), "{}", call.said());
+    assert!(!has_note(&call, NOT_REPEATED), "{}", call.said());
+}
+
+#[test]
+fn messages_of_qos_0_and_1_that_are_delivered_twice_are_a_note() {
+    let call = against("duplicate-every-10", &["--bystander-qos", "0,1"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert!(has_note(&call, NOT_REPEATED) && call.verdicts(ONCE).is_empty(), "{}", call.said());
+}
+
+#[test]
+fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_messages_that_change_places_are_violated() {
+    for (version, number) in [("3.1.1", "4.6.0-6"), ("5.0", "4.6.0-5")] {
+        let call = against("swap-every-10", &["-V", version]);
+        assert_eq!(call.exit(), 1, "{}", call.said());
+        assert_eq!(call.violated(), [ORDER], "{}", call.said());
+        assert_eq!(call.verdicts(ORDER)[0].citation, Some(format!("MQTT {version} [MQTT-{number}]")));
+        let bystanders = bystanders(&call);
+        let reordered = [0, 1, 2].map(|qos| sum(&bystanders, qos).reordered);
+        assert!(reordered.iter().all(|count| *count > 0), "{reordered:?}");
+        assert_eq!(told(&bystanders, IrregularityKind::Reordered), reordered.iter().sum::<u64>());
+        assert!(call.stdout().contains("\nReordered "), "{}", call.stdout());
+    }
+}
+
+#[test]
+fn a_broker_that_delivers_so_late_that_the_run_is_over_first_is_not_accused_of_a_loss() {
+    // Messages begin to arrive again shortly before the time for them is up, or would long after it.
+    for (delay, expected) in [("12s", [Inconclusive, Holds]), ("120s", [Inconclusive, Inconclusive])] {
+        let call = against(&format!("delay-{delay}-while-attacked-3600s"), &[]);
+        assert!(call.violated().is_empty(), "{}", call.said());
+        assert!(expected.contains(&call.verdicts(ARRIVE)[0].conclusion), "{delay} {}", call.said());
+        assert!(bystanders(&call).drain.is_some());
+    }
+}
+
+// A broker that stops for a while
+
+/// How long the broker is stopped.
+const PAUSE: Duration = Duration::from_secs(5);
+
+fn phase(bystanders: &BystandersRecord, wanted: Phase) -> &BystanderPhaseRecord {
+    bystanders.phases.iter().find(|phase| phase.phase == wanted).unwrap()
+}
+
+fn record(folder: &Path) -> Record {
+    serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn mqtt5_a_broker_that_stops_for_five_seconds_costs_bystanders_these_seconds_and_is_charged_with_nothing_else()
+ {
+    stopped_for_five_seconds("5.0");
+}
+
+#[test]
+fn mqtt3_1_1_a_broker_that_stops_for_five_seconds_costs_bystanders_these_seconds_and_nothing_else() {
+    stopped_for_five_seconds("3.1.1");
+}
+
+fn stopped_for_five_seconds(version: &str) {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("record");
+    // Longer than the pause: every wait of ours that the broker could be charged with.
+    let flags = [
+        "--spawn",
+        "mosquitto",
+        "-V",
+        version,
+        "--variant",
+        "identical",
+        "--duration",
+        "12s",
+        "-R",
+        "10",
+        "--baseline",
+        "4s",
+        "--recovery",
+        "60s",
+        "--reaction-timeout",
+        "30s",
+        "--connect-timeout",
+        "30s",
+    ];
+    let child = quick_command(&flags)
+        .arg("--output")
+        .arg(&folder)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The timeline tells that the fault phase is under way.
+    let timeline = || std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default();
+    while !timeline().contains(",fault,") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let broker = Pid::from_raw(i32::try_from(record(&folder).broker.pid.unwrap()).unwrap()).unwrap();
+    let stopped = RunClock::start();
+    kill_process(broker, Signal::STOP).unwrap();
+    std::thread::sleep(PAUSE);
+    kill_process(broker, Signal::CONT).unwrap();
+    // As long as it was at the most; a busy machine may have made more of it than was asked for.
+    let paused_us = stopped.now_us();
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let record = record(&folder);
+    let mut told = String::new();
+    for verdict in &record.verdicts {
+        let _written = writeln!(told, "{verdict:?}");
+    }
+    // Nothing is violated, nothing inconclusive, and every attempt acted.
+    assert_eq!(output.status.code(), Some(0), "{shown}\n{told}");
+
+    let bystanders = record.bystanders.unwrap();
+    assert_eq!(bystanders.version, version);
+    let (baseline, fault) = (phase(&bystanders, Phase::Baseline), phase(&bystanders, Phase::Fault));
+    assert!(fault.response_time.count >= 1_000, "{fault:?}");
+    let slowest_us = fault.response_time.max_us.unwrap();
+    assert!(fault.response_time.p99_us.unwrap() >= 4_000_000, "{fault:?}");
+    // Not the pause twice over: what waited is timed from when it was due, and goes out when the broker is back. How late
+    // our own schedule ran is in it.
+    let slip_us = record.generator.schedule_slip.max_us.unwrap();
+    assert!(slowest_us >= 4_500_000, "{fault:?}");
+    assert!(slowest_us < paused_us + slip_us + 3_000_000, "{slowest_us} {paused_us} {slip_us}");
+    assert!(baseline.response_time.max_us.unwrap() < slowest_us / 2, "{baseline:?}");
+    // Due and sent are different instants for what had to wait, and both are told.
+    assert!(fault.service_time.max_us.unwrap() >= 4_500_000, "{fault:?}");
+    assert!(bystanders.recovery_time_us.is_some(), "{shown}");
+
+    assert!(bystanders.connections_lost.is_empty(), "{:?}", bystanders.connections_lost);
+    for qos in [0, 1, 2] {
+        let counts = sum(&bystanders, qos);
+        let all_well = LedgerCounts {
+            offered: counts.offered,
+            sent: counts.offered,
+            delivered: counts.offered,
+            acknowledged: if qos == 0 { 0 } else { counts.offered },
+            ..LedgerCounts::default()
+        };
+        assert_eq!(counts, all_well, "QoS {qos}");
+    }
+    assert_eq!((bystanders.drain, bystanders.irregularities.len()), (Some(Drain::Settled), 0));
+}

@@ -1,0 +1,366 @@
+//! Take-overs: the conforming broker passes every check, each broken rule is caught by the verdict meant for it and by
+//! no other, and the real brokers do what they were seen to do.
+
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::Record;
+use ungraceful_rig::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
+use ungraceful_scripted_broker::{Script, ScriptedBroker, Sessions, TakeOver, Wills};
+
+use crate::support::{Call, call, call_at};
+
+const TOOL: &str = "ungraceful-takeover";
+const CLOSES: &str = "closes_the_older_connection";
+const WILL: &str = "treats_the_will_as_the_session";
+
+/// A small storm of these variants against a broker with this script.
+fn storm(script: Script, arguments: &[&str]) -> Call {
+    let broker = ScriptedBroker::start(script);
+    let quick = ["--connrate", "200", "--will-delay", "1s"];
+    call_at(broker.address(), TOOL, "storm", &[&quick, arguments].concat())
+}
+
+fn conclusions_of_the_broker(record: &Record) -> impl Iterator<Item = (&str, Conclusion)> {
+    let of_the_broker = record.verdicts.iter().filter(|verdict| verdict.case.is_some());
+    of_the_broker.map(|verdict| (verdict.check.as_str(), verdict.conclusion))
+}
+
+/// Everything of the broker's holds, without a note.
+fn assert_clean(call: &Call) {
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let record = call.record();
+    assert!(conclusions_of_the_broker(&record).count() > 0, "{}", call.said());
+    assert!(conclusions_of_the_broker(&record).all(|(_, conclusion)| conclusion == Holds), "{}", call.said());
+    assert_eq!(call.differing(), Vec::<String>::new(), "{}", call.said());
+}
+
+#[test]
+fn a_conforming_broker_passes_every_check_of_the_storm_in_every_situation_and_version() {
+    let call = storm(Script::default(), &["--count", "72", "-V", "3.1.1,5,3.1.1-to-5,5-to-3.1.1"]);
+    assert_clean(&call);
+    let record = call.record();
+    // Eight situations where the older client speaks 5.0, four where its version knows no Will Delay Interval.
+    assert_eq!(record.cases.len(), 24);
+    for case in &record.cases {
+        assert_eq!(case.outcome(Outcome::Closed), 3, "{:?}\n{}", case.case, call.said());
+        assert_eq!(case.fact("alive", "1"), 3);
+        assert_eq!(case.measures["newcomer_connack_us"].count, 3);
+    }
+    let told = |version: &str| call.case("resume", version).disconnect_codes.get(&0x8E).copied();
+    assert_eq!((told("5.0"), told("3.1.1")), (Some(3), None));
+    // What was in flight came once: two of QoS 1, two that waited behind them, two of QoS 2 and the repeated one.
+    let messages = call.case("resume", "5.0").messages;
+    assert_eq!((messages[&1].delivered, messages[&2].delivered), (12, 9), "{messages:?}");
+    assert!(messages.values().all(|counts| counts.lost + counts.unknown + counts.duplicated == 0));
+    // And the Wills were sent where they were due, and nowhere else.
+    let will = |variant: &str, version: &str| call.case(variant, version).will.unwrap();
+    assert_eq!(will("resume", "5.0").due_and_seen, 3);
+    assert_eq!(
+        (will("resume-will-delay", "5.0").due, will("resume-will-delay", "5.0").not_due_and_seen),
+        (0, 0)
+    );
+}
+
+/// A storm on a broker that breaks one rule: this check alone is violated, with this citation.
+fn assert_caught(script: Script, arguments: &[&str], check: &str, citation: &str) {
+    let call = storm(script, arguments);
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert_eq!(call.violated(), [check], "{}", call.said());
+    let verdicts = call.verdicts(check);
+    assert!(
+        verdicts.iter().any(|verdict| {
+            verdict.conclusion == Violated && verdict.citation.as_deref() == Some(citation)
+        }),
+        "{verdicts:?}"
+    );
+    assert!(call.stdout().contains("reproduce: ungraceful-takeover storm"), "{}", call.said());
+}
+
+#[test]
+fn mqtt5_3_1_4_3_a_broker_that_keeps_both_connections_is_violated() {
+    let script = Script { take_over: TakeOver::KeepBoth, ..Script::default() };
+    let (v5, v311) = ("MQTT 5.0 [MQTT-3.1.4-3]", "MQTT 3.1.1 [MQTT-3.1.4-2]");
+    assert_caught(script, &["--variant", "clean", "-c", "3", "-V", "5"], CLOSES, v5);
+    assert_caught(script, &["--variant", "clean", "-c", "3", "-V", "3.1.1"], CLOSES, v311);
+}
+
+#[test]
+fn mqtt5_3_1_2_4_and_mqtt5_3_2_2_2_a_broker_that_resumes_a_session_in_spite_of_clean_start_is_violated() {
+    let script = |sessions| Script { sessions, ..Script::default() };
+    let arguments = |version| ["--variant", "discard", "-c", "3", "-V", version];
+    let check = "starts_a_new_session";
+    assert_caught(script(Sessions::ResumeClean), &arguments("5"), check, "MQTT 5.0 [MQTT-3.1.2-4]");
+    assert_caught(script(Sessions::ResumeCleanSilently), &arguments("5"), check, "MQTT 5.0 [MQTT-3.1.2-4]");
+    assert_caught(script(Sessions::ResumeClean), &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
+}
+
+#[test]
+fn mqtt5_3_1_2_5_a_broker_that_forgets_the_session_is_violated() {
+    let script = |sessions| Script { sessions, ..Script::default() };
+    let arguments = |version| ["--variant", "resume", "-c", "3", "-V", version];
+    let check = "resumes_the_session";
+    assert_caught(script(Sessions::Forget), &arguments("5"), check, "MQTT 5.0 [MQTT-3.1.2-5]");
+    assert_caught(script(Sessions::Forget), &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.1.2-4]");
+    assert_caught(script(Sessions::LoseQueued), &arguments("5"), check, "MQTT 5.0 [MQTT-4.5.0-1]");
+}
+
+#[test]
+fn mqtt5_4_4_0_1_a_broker_that_does_not_send_again_what_was_unacknowledged_is_violated() {
+    let script = |sessions| Script { sessions, ..Script::default() };
+    let arguments = |version| ["--variant", "resume", "-c", "3", "-V", version, "--queued", "0"];
+    let check = "sends_again_what_was_in_flight";
+    assert_caught(script(Sessions::LoseUnacknowledged), &arguments("5"), check, "MQTT 5.0 [MQTT-4.4.0-1]");
+    assert_caught(
+        script(Sessions::LoseUnacknowledged),
+        &arguments("3.1.1"),
+        check,
+        "MQTT 3.1.1 [MQTT-4.4.0-1]",
+    );
+    assert_caught(
+        script(Sessions::ResendWithNewIdentifiers),
+        &arguments("5"),
+        check,
+        "MQTT 5.0 [MQTT-4.4.0-1]",
+    );
+}
+
+#[test]
+fn mqtt5_3_3_1_1_a_broker_that_sends_again_without_dup_is_violated() {
+    let script = Script { sessions: Sessions::ResendWithoutDup, ..Script::default() };
+    let arguments = |version| ["--variant", "resume", "-c", "3", "-V", version];
+    let check = "marks_what_it_sends_again";
+    assert_caught(script, &arguments("5"), check, "MQTT 5.0 [MQTT-3.3.1-1]");
+    assert_caught(script, &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.3.1-1]");
+}
+
+#[test]
+fn mqtt5_4_3_3_10_a_broker_that_delivers_a_repeated_qos_2_message_twice_is_violated() {
+    let script = Script { sessions: Sessions::ForgetReceived, ..Script::default() };
+    let arguments = |version| ["--variant", "resume", "-c", "3", "-V", version];
+    let check = "delivers_the_repeated_message_once";
+    assert_caught(script, &arguments("5"), check, "MQTT 5.0 [MQTT-4.3.3-10]");
+    assert_caught(script, &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-4.3.3-2]");
+}
+
+#[test]
+fn mqtt5_3_1_3_9_a_delayed_will_that_is_sent_although_its_session_goes_on_is_violated() {
+    for wills in [Wills::IgnoreDelay, Wills::AlwaysOnTakeOver] {
+        let script = Script { wills, ..Script::default() };
+        let arguments = ["--variant", "resume-will-delay", "-c", "3", "-V", "5"];
+        assert_caught(script, &arguments, WILL, "MQTT 5.0 [MQTT-3.1.3-9]");
+    }
+}
+
+#[test]
+fn mqtt3_1_1_3_1_2_8_a_will_that_a_take_over_swallows_is_violated_on_3_1_1_and_differs_on_5_0() {
+    let script = Script { wills: Wills::NeverOnTakeOver, ..Script::default() };
+    assert_caught(
+        script,
+        &["--variant", "clean", "-c", "3", "-V", "3.1.1"],
+        WILL,
+        "MQTT 3.1.1 [MQTT-3.1.2-8]",
+    );
+    let call = storm(script, &["--variant", "clean,resume", "-c", "6", "-V", "5"]);
+    assert_eq!(call.exit(), 0, "no numbered statement of 5.0 is without a way out: {}", call.said());
+    assert_eq!(call.differing(), [WILL]);
+}
+
+#[test]
+fn what_the_standard_only_tells_or_allows_differs_and_accuses_nobody() {
+    let storm_of = |take_over| {
+        let script = Script { take_over, ..Script::default() };
+        storm(script, &["--variant", "clean", "-c", "3", "-V", "5"])
+    };
+    for (take_over, sequence) in [
+        (TakeOver::Fin, "FIN"),
+        (TakeOver::Rst, "RST"),
+        (TakeOver::DisconnectCode(0x87), "DISCONNECT 0x87, FIN"),
+    ] {
+        let call = storm_of(take_over);
+        assert_eq!(call.exit(), 0, "{}", call.said());
+        assert_eq!(call.differing(), ["tells_session_taken_over"]);
+        assert_eq!(call.only_case().sequences.get(sequence), Some(&3));
+    }
+    let refused = storm_of(TakeOver::RefuseNewcomer);
+    assert_eq!(refused.exit(), 3, "who may refuse whom is the broker's affair: {}", refused.said());
+    assert_eq!(refused.only_case().outcome(Outcome::Tolerated), 3);
+    assert!(refused.differing().contains(&"accepts_the_newcomer".to_owned()));
+}
+
+#[test]
+fn a_broker_that_is_late_is_timed_and_one_that_is_silent_is_no_breach() {
+    let of = |take_over| Script { take_over, ..Script::default() };
+    let arguments = ["--variant", "clean", "-c", "3", "-V", "5"];
+    let late = storm(of("newcomer-waits-800ms".parse().unwrap()), &arguments);
+    assert_eq!(late.exit(), 0, "{}", late.said());
+    let connack = late.only_case().measures["newcomer_connack_us"];
+    assert!(connack.min >= Some(800_000), "{connack:?}");
+    let late = storm(of("close-after-700ms".parse().unwrap()), &arguments);
+    assert_eq!(late.exit(), 0, "{}", late.said());
+    let times = late.only_case().time_to_close;
+    assert!(times.count == 3 && times.min_us >= Some(700_000), "{times:?}");
+    let silent = storm(of(TakeOver::Silence), &arguments);
+    assert_eq!(silent.exit(), 3, "{}", silent.said());
+    assert_eq!(silent.conclusion(CLOSES, "clean", "5.0"), Inconclusive);
+}
+
+#[test]
+fn clients_are_there_in_the_baseline_and_each_is_taken_over_when_it_is_due() {
+    let call = storm(Script::default(), &["--variant", "clean", "-c", "20", "-V", "5", "--connrate", "40"]);
+    assert_clean(&call);
+    let phases = call.record().phases;
+    let baseline = phases.iter().find(|phase| phase.phase.name() == "baseline").unwrap().began_us;
+    let fault = phases.iter().find(|phase| phase.phase.name() == "fault").unwrap().began_us;
+    let mut attempts = call.attempts();
+    attempts.sort_by_key(|attempt| attempt.attempt);
+    for (index, attempt) in (0..).zip(&attempts) {
+        assert!(attempt.connack_us.unwrap() <= baseline, "connected before the baseline");
+        assert_eq!(attempt.due_us, fault + index * 25_000, "due at its place of the rate");
+        assert!(attempt.provoked_us.unwrap() >= attempt.due_us, "and not taken over before");
+    }
+    let timeline = std::fs::read_to_string(call.folder.join("timeline.csv")).unwrap();
+    let mut rows = csv_rows(&timeline);
+    let open =
+        rows.find(|row| row["phase"] == "baseline").expect("a row of the baseline")["connections_open"]
+            .clone();
+    assert_eq!(open, "20");
+}
+
+/// The rows of a simple CSV, by column.
+fn csv_rows(text: &str) -> impl Iterator<Item = std::collections::HashMap<String, String>> {
+    let mut lines = text.lines().map(|line| line.split(',').map(ToOwned::to_owned).collect::<Vec<String>>());
+    let header = lines.next().unwrap();
+    lines.map(move |cells| header.iter().cloned().zip(cells).collect()).collect::<Vec<_>>().into_iter()
+}
+
+#[test]
+fn a_duel_counts_what_the_broker_saw_and_loses_nothing_on_a_conforming_broker() {
+    let broker = ScriptedBroker::start(Script::default());
+    let arguments = ["--for", "2s", "-V", "5", "--variant", "resume", "--backoff", "fixed:20ms"];
+    let call = call_at(broker.address(), TOOL, "duel", &arguments);
+    assert_clean(&call);
+    let case = call.only_case();
+    let takeovers = case.measures["takeovers"].sum;
+    assert!(takeovers >= 20, "{case:?}");
+    // The last contender is taken over by nobody, and one CONNECT of each may have come when nobody was connected.
+    let seen = broker.log().take_overs() as u64;
+    assert!(seen.abs_diff(takeovers) <= 2, "we counted {takeovers}, the broker {seen}");
+    assert_eq!(case.measures["takeovers_per_minute"].sum, takeovers * 30);
+    let connected = case.measures["connected_permille"].sum;
+    assert!((500..=1_000).contains(&connected), "{connected} ‰");
+    assert_eq!((case.fact("session_present", "always"), case.fact("alive", "1")), (1, 1));
+    let messages = &case.messages[&1];
+    assert!(messages.acknowledged >= 50 && messages.lost == 0, "{messages:?}");
+    assert_eq!(case.measures["lost_per_1000_takeovers"].sum, 0);
+}
+
+#[test]
+fn a_duel_tells_of_lost_messages_and_of_two_that_live_side_by_side() {
+    let script = Script { sessions: Sessions::LoseUnacknowledged, ..Script::default() };
+    let script = Script { deliveries: "lose-every-5".parse().unwrap(), ..script };
+    let broker = ScriptedBroker::start(script);
+    let arguments = ["--for", "1s", "-V", "5", "--variant", "resume", "--backoff", "fixed:20ms"];
+    let call = call_at(broker.address(), TOOL, "duel", &arguments);
+    assert_eq!(call.differing(), ["keeps_messages_across_takeovers"], "{}", call.said());
+    assert!(call.only_case().messages[&1].lost > 0);
+    let broker = ScriptedBroker::start(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
+    let call = call_at(broker.address(), TOOL, "duel", &arguments);
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert_eq!(call.violated(), [CLOSES]);
+}
+
+#[test]
+fn a_race_has_one_survivor_or_is_violated() {
+    let broker = ScriptedBroker::start(Script::default());
+    let arguments = ["--attempts", "3", "--contenders", "5"];
+    let call = call_at(broker.address(), TOOL, "race", &arguments);
+    assert_clean(&call);
+    for version in ["3.1.1", "5.0"] {
+        let case = call.case("5-contenders", version);
+        assert_eq!((case.fact("alive", "1"), case.measures["contenders_accepted"].sum), (3, 15));
+        assert_eq!(case.measures["released_within_us"].count, 3);
+    }
+    assert_eq!(broker.log().take_overs(), 2 * 3 * 4);
+    let broker = ScriptedBroker::start(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
+    let call = call_at(broker.address(), TOOL, "race", &arguments);
+    assert_eq!((call.exit(), call.violated()), (1, vec![CLOSES.to_owned()]), "{}", call.said());
+    assert_eq!(call.case("5-contenders", "5.0").fact("alive", "2 or more"), 3);
+}
+
+#[test]
+fn a_newcomer_that_waits_for_a_dead_peer_is_told_of_and_a_living_control_stands_beside_it() {
+    let broker = ScriptedBroker::start(Script::default());
+    let call = call_at(broker.address(), TOOL, "dead-peer", &["--attempts", "2", "--connrate", "50"]);
+    assert_clean(&call);
+    assert_eq!(call.record().cases.len(), 6);
+    assert!(call.case("zero-window", "5.0").measures["unread_bytes"].min >= Some(8 * 1024 * 1024));
+    let call =
+        call_at(broker.address(), TOOL, "dead-peer", &["--attempts", "1", "--variant", "silent", "-V", "5"]);
+    assert_eq!(call.conclusion("does_not_wait_for_the_dead", "silent", "5.0"), Inconclusive);
+}
+
+#[test]
+fn a_client_that_flaps_is_counted_connection_by_connection() {
+    let broker = ScriptedBroker::start(Script::default());
+    let call = call_at(broker.address(), TOOL, "flap", &["--for", "1s", "--every", "50ms", "-V", "5"]);
+    assert_clean(&call);
+    let case = call.only_case();
+    let accepted = case.measures["connections_accepted"].sum;
+    assert!((5..=20).contains(&accepted), "{accepted} connections in a second, one every 50 ms");
+    assert_eq!(case.fact("banned", "no"), 1);
+}
+
+#[test]
+fn the_embedded_broker_tells_every_client_that_is_taken_over() {
+    let call = call(TOOL, &["storm"], &["-V", "5", "--variant", "clean", "-c", "500", "-R", "500"]);
+    assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
+    let case = call.only_case();
+    assert_eq!(case.disconnect_codes.get(&0x8E), Some(&500), "{}", call.said());
+    assert_eq!((case.fact("alive", "1"), case.outcome(Outcome::Closed)), (500, 500));
+}
+
+#[test]
+fn mosquitto_closes_without_a_word_and_swallows_the_will_of_a_session_that_goes_on() {
+    let call =
+        call(TOOL, &["storm"], &["--spawn", "mosquitto", "-c", "48", "-R", "200", "--will-delay", "1s"]);
+    let record = call.record();
+    assert!(record.cases.len() == 12, "{}", call.said());
+    for case in &record.cases {
+        assert_eq!(case.outcome(Outcome::Closed), 4, "{}", call.said());
+        assert_eq!(case.fact("alive", "1"), 4);
+        assert_eq!(call.conclusion(CLOSES, &case.case.variant, &case.case.version), Holds);
+    }
+    // Later versions say 0x8E; this one is what the distribution has.
+    if record.broker.sys_version.as_deref() == Some("mosquitto version 2.0.11") {
+        assert!(call.differing().contains(&"tells_session_taken_over".to_owned()), "{}", call.said());
+        assert_eq!(call.violated(), [WILL], "{}", call.said());
+        assert_eq!(call.conclusion(WILL, "resume", "3.1.1"), Violated);
+        assert_eq!(call.conclusion(WILL, "clean", "3.1.1"), Holds);
+        assert_eq!(call.conclusion(WILL, "resume-will-delay", "5.0"), Holds);
+    }
+    assert!(record.broker_log.is_some_and(|log| log.attempts_named == 48), "{}", call.said());
+}
+
+#[test]
+fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet() {
+    let call = call(
+        TOOL,
+        &["storm"],
+        &["--variant", "gone", "-V", "7", "--will-delay", "1500ms", "--in-flight", "-1"],
+    );
+    assert_eq!(call.exit(), 2, "{}", call.said());
+    let told = call.stderr();
+    for part in [
+        "\"gone\" is no variant",
+        "\"7\" is no version",
+        "--will-delay",
+        "whole number of seconds",
+        "--in-flight",
+    ] {
+        assert!(told.contains(part), "{part} is missing in {told}");
+    }
+    assert!(told.contains("see ungraceful-takeover storm --help"), "{told}");
+    let call = self::call(TOOL, &["duel"], &["--backoff", "linear", "--contenders", "1", "--for", "0"]);
+    let told = call.stderr();
+    assert!(call.exit() == 2 && told.contains("exponential:100ms..10s"), "{told}");
+    assert!(told.contains("--contenders") && told.contains("--for"), "{told}");
+}
