@@ -9,7 +9,7 @@ use ungraceful_rig::verdict::Check;
 use super::variants;
 use crate::cli::given::{Given, Readable, Whole};
 use crate::cli::versions::VersionArgs;
-use crate::launch::{AttemptsOf, FaultPlan, Mode};
+use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -87,8 +87,8 @@ impl Mode for Leak {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            longest_pause: Default::default(),
-            connections_per_client: 1,
+            longest_pause: variants::publishing(messages),
+            connections: ConnectionsOf::EachClient(1),
             make: variants::each(variants, move |variant, version| {
                 let payload_len = usize::try_from(size).unwrap_or(usize::MAX);
                 Some(QuotaLeak { variant, version, messages, payload_len })

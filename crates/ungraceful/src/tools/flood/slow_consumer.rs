@@ -11,7 +11,7 @@ use ungraceful_rig::verdict::Check;
 use super::variants;
 use crate::cli::given::{Given, Readable, Time, Whole};
 use crate::cli::versions::VersionArgs;
-use crate::launch::{AttemptsOf, FaultPlan, Mode};
+use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The longest that a subscriber does not read.
 const FOR_MAX: Duration = Duration::from_secs(3_600);
@@ -106,8 +106,8 @@ impl Mode for Slow {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            longest_pause: time,
-            connections_per_client: 2,
+            longest_pause: time + variants::WAITS,
+            connections: ConnectionsOf::EachClient(2),
             make: variants::each(variants, move |variant, version| {
                 let payload_len = usize::try_from(size).unwrap_or(usize::MAX);
                 Some(SlowConsumer { variant, version, time, per_second, payload_len })

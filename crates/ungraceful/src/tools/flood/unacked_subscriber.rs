@@ -9,7 +9,7 @@ use ungraceful_rig::verdict::Check;
 use super::variants;
 use crate::cli::given::{Given, Readable, Whole};
 use crate::cli::versions::VersionArgs;
-use crate::launch::{AttemptsOf, FaultPlan, Mode};
+use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -92,8 +92,8 @@ impl Mode for Unacked {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            longest_pause: Default::default(),
-            connections_per_client: 2,
+            longest_pause: variants::publishing(messages),
+            connections: ConnectionsOf::EachClient(2),
             make: variants::each(variants, move |variant, version| {
                 let payload_len = usize::try_from(size).unwrap_or(usize::MAX);
                 let fault = UnackedSubscriber { variant, version, messages, payload_len };

@@ -1,6 +1,7 @@
 //! What the modes of the flood have in common: choosing variants, and making a fault for each of them and each version.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::error::Mistake;
@@ -8,6 +9,15 @@ use ungraceful_rig::fault::Fault;
 use ungraceful_rig::run::MakeFaults;
 
 use crate::cli::given::{Given, Readable};
+
+/// What the waits of an attempt come to at the most, beside the one for a reaction: each is as long as that one, and a
+/// broker that goes on answering is given a dozen.
+pub(super) const WAITS: Duration = Duration::from_secs(60);
+
+/// How long it takes to publish so many messages, at the most, to a broker that takes a thousand a second.
+pub(super) const fn publishing(messages: u64) -> Duration {
+    Duration::from_millis(messages).saturating_add(WAITS)
+}
 
 /// The variants that were named, in the order of `all`; all of them when none was.
 pub(super) fn chosen<V: Readable + PartialEq>(
