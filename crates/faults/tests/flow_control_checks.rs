@@ -360,6 +360,8 @@ mod a_client_keeps_every_rule {
         assert_violated(&verdict(Outcome::Closed, "cut by FIN", &[1_024, 1_030]), CITATION);
         let elsewhere = verdict(Outcome::Closed, "cut by FIN", &[1_024, 30_000]);
         assert_inconclusive(&elsewhere, "--attempts 3 may tell");
+        let at_once = verdict(Outcome::Reset, "cut by RST", &[0, 0]);
+        assert_inconclusive(&at_once, "--attempts 3 may tell");
         let once = Made::of(ID, "qos1", V5, &[(Outcome::Closed, 1)])
             .fact(SERVED, "cut by RST", 1)
             .measure(ACKNOWLEDGED_AT_END, &[1_024])

@@ -96,5 +96,6 @@ fn ends_at_one_count(case: &CaseRecord, all: u64) -> bool {
     let Some((least, most)) = min(case, ACKNOWLEDGED_AT_END).zip(max(case, ACKNOWLEDGED_AT_END)) else {
         return false;
     };
-    all >= ALIKE_MIN && most - least <= max(case, WINDOW).unwrap_or(0)
+    // One that takes no message at all has another reason.
+    all >= ALIKE_MIN && least > 0 && most - least <= max(case, WINDOW).unwrap_or(0)
 }

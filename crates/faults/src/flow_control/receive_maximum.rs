@@ -301,9 +301,11 @@ impl BeyondReceiveMaximum {
         }
         log.connection_over();
         if outcome.is_evidence() {
-            let settle =
-                subscriber.listen_until(&fates, QUIET, |_, fates| fates.delivered_count() >= planned);
-            let _all_came = stage.unless_stopped(settle).await;
+            // What was taken with PUBACK is owed, and waited for; what waits for its PUBREL is not.
+            let owed = subscriber.listen_until(&fates, stage.reaction_timeout, |_, fates| fates.owed() == 0);
+            let _all_came = stage.unless_stopped(owed).await;
+            let more = subscriber.listen_until(&fates, QUIET, |_, fates| fates.delivered_count() >= planned);
+            let _all_came = stage.unless_stopped(more).await;
             self.tell(&mut log, &flood, &answers, &fates.borrow());
         }
         subscriber.leave().await;
