@@ -78,10 +78,20 @@ impl Fates {
 
     /// The next message is handed to the connection; returns its number.
     pub(super) fn send(&mut self) -> u64 {
-        let sequence = self.ledger.offer();
-        self.ledger.sent(sequence);
-        self.each.push(Fate::default());
+        let sequence = self.offer();
+        self.sent(sequence);
         sequence
+    }
+
+    /// The next message falls due; returns its number. It may be delivered from now on.
+    pub(super) fn offer(&mut self) -> u64 {
+        self.each.push(Fate::default());
+        self.ledger.offer()
+    }
+
+    /// Message `sequence` was handed to the connection.
+    pub(super) fn sent(&mut self, sequence: u64) {
+        self.ledger.sent(sequence);
     }
 
     /// The broker took message `sequence` with `code`, or refused it from 0x80 on.
@@ -206,6 +216,16 @@ mod tests {
             assert_eq!(taken(delivered).lost_end(), end, "{delivered:?}");
             assert_eq!(taken(delivered).owed(), 5 - delivered.len() as u64);
         }
+    }
+
+    #[test]
+    fn a_message_may_be_delivered_before_we_know_that_it_was_sent() {
+        let mut fates = taken(&[]);
+        let sequence = fates.offer();
+        assert_eq!(deliver(&mut fates, sequence), Some(sequence));
+        fates.sent(sequence);
+        fates.acknowledged(sequence, 0);
+        assert_eq!((fates.counts().delivered, fates.counts().lost, fates.owed()), (1, 5, 5));
     }
 
     #[test]

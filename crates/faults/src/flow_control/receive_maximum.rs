@@ -376,14 +376,14 @@ impl BeyondReceiveMaximum {
         for sequence in 0..flood.planned {
             template.append(&mut bytes, Some(identifier), numbered::stamp(attempt, sequence));
             identifier = identifier.next();
+            // The first are delivered while the last are still being sent.
+            fates.borrow_mut().offer();
         }
         let mut written = 0;
         let sending = send_all(client, &bytes, &mut written, stage.reaction_timeout);
         let provoked_at = stage.unless_stopped(sending).await.unwrap_or_else(now);
         flood.sent = (written / template.len()) as u64;
-        for _ in 0..flood.sent {
-            fates.borrow_mut().send();
-        }
+        (0..flood.sent).for_each(|sequence| fates.borrow_mut().sent(sequence));
         let mut answers = Answers::default();
         let mut seen = Observed::default();
         if !written.is_multiple_of(template.len()) {

@@ -107,6 +107,16 @@ mod receive_maximum {
     }
 
     #[test]
+    fn what_is_delivered_while_the_flood_is_still_being_sent_is_counted() {
+        let broker = ScriptedBroker::start(Script::default());
+        let arguments = ["--variant", "qos1", "--attempts", "1", "-V", "3.1.1", "--size", "1000"];
+        let call = flood_at(broker.address(), "receive-maximum", &arguments);
+        let counts = call.case("qos1", "3.1.1").messages[&1].clone();
+        assert_eq!((counts.sent, counts.acknowledged), (65_535, 65_535), "{}", call.said());
+        assert_eq!((counts.delivered, counts.lost), (65_535, 0), "{}", call.said());
+    }
+
+    #[test]
     fn a_maximum_qos_leaves_a_case_undone_and_says_why() {
         let script = Script { maximum_qos: Some(QoS::AtLeastOnce), ..Script::default() };
         let broker = ScriptedBroker::start(script);
