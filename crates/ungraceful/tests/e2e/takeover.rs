@@ -311,11 +311,11 @@ fn a_client_that_flaps_is_counted_connection_by_connection() {
 
 #[test]
 fn the_embedded_broker_tells_every_client_that_is_taken_over() {
-    let call = call(TOOL, &["storm"], &["-V", "5", "--variant", "clean", "-c", "500", "-R", "500"]);
+    let call = call(TOOL, &["storm"], &["-V", "5", "--variant", "clean", "-c", "5000", "-R", "1000"]);
     assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
     let case = call.only_case();
-    assert_eq!(case.disconnect_codes.get(&0x8E), Some(&500), "{}", call.said());
-    assert_eq!((case.fact("alive", "1"), case.outcome(Outcome::Closed)), (500, 500));
+    assert_eq!(case.disconnect_codes.get(&0x8E), Some(&5_000), "{}", call.said());
+    assert_eq!((case.fact("alive", "1"), case.outcome(Outcome::Closed)), (5_000, 5_000));
 }
 
 #[test]
