@@ -5,6 +5,7 @@
 //! Next to each fault stand its checks, which read the record alone.
 
 pub mod connection;
+pub mod flow_control;
 
 mod judging;
 mod outbox;

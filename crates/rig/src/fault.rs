@@ -100,7 +100,19 @@ impl Stage {
     /// # Errors
     /// [`OpenError`].
     pub async fn open(&self, version: ProtocolVersion) -> Result<(Client, Instant), OpenError> {
-        let options = ConnectOptions { source: self.sources.next(), ..self.options.clone() };
+        self.open_with(version, &self.options).await
+    }
+
+    /// As [`Stage::open`], with socket options of its own; the address to connect from is the run's all the same.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_with(
+        &self,
+        version: ProtocolVersion,
+        options: &ConnectOptions,
+    ) -> Result<(Client, Instant), OpenError> {
+        let options = ConnectOptions { source: self.sources.next(), ..options.clone() };
         let opened = self.endpoint.open(&options).await?;
         let client = Client::new(opened.connection, version).counted(self.connections.enter());
         Ok((client, opened.established))

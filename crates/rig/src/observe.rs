@@ -53,9 +53,12 @@ pub struct Observed {
     pub refused: Option<u8>,
     /// When the last CONNACK that was due came.
     pub connack_at: Option<Instant>,
+    /// PINGREQs that were not answered when watching ended; whoever goes on to watch has their answers to expect.
+    pub pings_open: u32,
 }
 
 struct Watching<'a> {
+    expects: &'a mut dyn FnMut(&Packet<'_>) -> bool,
     clock: &'a RunClock,
     version: ProtocolVersion,
     connacks_due: u32,
@@ -67,7 +70,19 @@ struct Watching<'a> {
 
 /// Watches `client` until its connection ends, or to the deadline.
 pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: Watch) -> Observed {
+    observe_expecting(client, clock, stop, watch, &mut |_packet| false).await
+}
+
+/// As [`observe`]; a packet that the fault `expects` is no reaction. It is asked about every packet, in order.
+pub async fn observe_expecting(
+    client: &mut Client,
+    clock: &RunClock,
+    stop: &Stop,
+    watch: Watch,
+    expects: &mut dyn FnMut(&Packet<'_>) -> bool,
+) -> Observed {
     let mut watching = Watching {
+        expects,
         clock,
         version: client.version,
         connacks_due: watch.connacks_due,
@@ -96,6 +111,7 @@ pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: 
             // on serving.
             let served = watching.pings_answered >= 2 && watching.pings_open == 0;
             watching.seen.outcome = Some(if served { Outcome::Tolerated } else { Outcome::NoReaction });
+            watching.seen.pings_open = watching.pings_open;
             return watching.seen;
         }
         ask_at = deadline.min(ask_at + ASK_AGAIN_EVERY);
@@ -155,6 +171,7 @@ impl Watching<'_> {
         let at = packet.first_byte_at;
         let frame = packet.frame();
         match frame.decode(self.version).packet {
+            expected if (self.expects)(&expected) => {}
             Packet::Disconnect(disconnect) => {
                 let reason = disconnect.properties.reason_string().map(ToOwned::to_owned);
                 self.push(ReactionKind::Disconnect, Some(disconnect.reason_code.0), at, reason);
@@ -230,6 +247,8 @@ mod tests {
 
     fn watching(clock: &RunClock, connacks_due: u32, pings_open: u32) -> Watching<'_> {
         Watching {
+            // A closure of no size: it is leaked without a loss.
+            expects: Box::leak(Box::new(|_: &ungraceful_mqtt::Packet<'_>| false)),
             clock,
             version: ProtocolVersion::V5,
             connacks_due,

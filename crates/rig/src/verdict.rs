@@ -80,12 +80,24 @@ impl Verdict {
         Self { conclusion: Conclusion::Inconclusive, ..Self::holds(check, force, why) }
     }
 
-    /// A verdict that `statement`, a numbered MUST, is broken. There is no other way to make one: an accusation
-    /// needs a number.
+    /// A verdict that `statement`, a numbered MUST, is broken. There is one other way to make one,
+    /// [`Verdict::violated_without_number`]: an accusation needs a number.
     #[must_use]
     pub fn violated(check: &str, statement: Statement, evidence: impl Into<String>) -> Self {
         Self { conclusion: Conclusion::Violated, ..Self::holds(check, Force::Must, evidence) }
             .citing(statement)
+    }
+
+    /// A verdict that a client which keeps every rule of the standard is not served. Only for this: no numbered
+    /// statement says it, because everything else in the standard is about it. `section` is where MQTT 5.0 tells the
+    /// rule that the client has kept, such as `4.9`.
+    #[must_use]
+    pub fn violated_without_number(check: &str, section: &str, evidence: impl Into<String>) -> Self {
+        Self {
+            conclusion: Conclusion::Violated,
+            citation: Some(format!("MQTT 5.0 §{section} (prose, no numbered statement)")),
+            ..Self::holds(check, Force::Prose, evidence)
+        }
     }
 
     /// A verdict that the broker does something else than what is merely allowed or told.

@@ -90,6 +90,60 @@ impl Connection {
         }
     }
 
+    /// Hands all bytes to the kernel as [`Connection::send`] does, and reads while its buffer is full, so that a
+    /// broker which answers before it reads on can't come to a standstill with us. What it reads is kept for
+    /// [`Connection::next`] and [`Connection::receive`]: as much as the broker sends in the meantime.
+    ///
+    /// `written` is how many of the bytes the kernel has taken: 0 at first. It holds at every moment, so a call whose
+    /// future was dropped is taken up again by calling with the same two arguments. Nothing that was read is lost.
+    ///
+    /// # Errors
+    /// As [`Connection::send`]; also when the broker's FIN came while the kernel's buffer was full, because a broker
+    /// that has gone reads nothing more. [`Connection::next`] tells how it ended.
+    pub async fn send_while_receiving(
+        &mut self,
+        bytes: &[u8],
+        written: &mut usize,
+    ) -> Result<Sent, SendError> {
+        let mut writes = 0;
+        while *written < bytes.len() {
+            match self.stream.try_write(&bytes[*written..]) {
+                Ok(taken) => {
+                    *written += taken;
+                    writes += 1;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    poll_fn(|context| self.poll_writable_or_read(context)).await;
+                    if let Some(end) = &self.ended {
+                        return Err(SendError::Ended { written: *written, of: bytes.len(), how: end.how });
+                    }
+                }
+                Err(error) => {
+                    let how = self.refused(&error);
+                    return Err(SendError::Ended { written: *written, of: bytes.len(), how });
+                }
+            }
+        }
+        Ok(Sent { at: clock::now(), writes })
+    }
+
+    /// Ready when bytes can be written, or when some were read and put aside.
+    fn poll_writable_or_read(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.stream.poll_writable(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut ahead = std::mem::take(&mut self.ahead);
+        let read = self.poll_read(context, &mut |frame, first_byte_at, complete_at| {
+            let bytes = frame.bytes.to_vec();
+            ahead.push_back(Arrival::Packet(ReceivedPacket { bytes, first_byte_at, complete_at }));
+        });
+        if let Poll::Ready(Some(told @ Arrival::Unframeable { .. })) = &read {
+            ahead.push_back(told.clone());
+        }
+        self.ahead = ahead;
+        read.map(|_the_end_is_told_again| ())
+    }
+
     /// Why a write was refused. EPIPE alone says only that some end came before.
     fn refused(&mut self, error: &io::Error) -> EndKind {
         if error.kind() != io::ErrorKind::BrokenPipe {
@@ -135,6 +189,32 @@ impl Connection {
         None
     }
 
+    /// Waits for bytes and reads at most `bytes` of them, at least 1 and at most 64 KiB, as a client does that is slow.
+    /// Otherwise as [`Connection::receive`].
+    ///
+    /// Nothing is lost when the returned future is dropped before it completes.
+    pub async fn receive_at_most(
+        &mut self,
+        bytes: usize,
+        mut visit: impl FnMut(Frame<'_>, Instant, Instant),
+    ) -> Option<Arrival> {
+        poll_fn(|context| self.poll_read_at_most(bytes, context, &mut visit)).await
+    }
+
+    /// Whether the end of the stream has arrived, read or not, or the connection is lost. Reads nothing: this tells a
+    /// client that does not read that it was cut, as far as its kernel knows. A FIN behind bytes for which there was no
+    /// room has not arrived.
+    #[must_use]
+    pub fn has_hung_up(&self) -> bool {
+        self.ended.is_some() || self.lost.is_some() || self.stream.has_hung_up()
+    }
+
+    /// How many arrivals have been read and not been taken yet.
+    #[must_use]
+    pub fn read_ahead(&self) -> usize {
+        self.ahead.len()
+    }
+
     fn arm_quick_ack(&self) {
         if self.quick_ack && self.ended.is_none() {
             self.stream.arm_quick_ack();
@@ -177,11 +257,21 @@ impl Connection {
         context: &mut Context<'_>,
         visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
     ) -> Poll<Option<Arrival>> {
+        self.poll_read_at_most(READ_BUFFER_BYTES, context, visit)
+    }
+
+    fn poll_read_at_most(
+        &mut self,
+        bytes: usize,
+        context: &mut Context<'_>,
+        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
+    ) -> Poll<Option<Arrival>> {
         if let Some(end) = &self.ended {
             return Poll::Ready(Some(Arrival::End((**end).clone())));
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
-            let read = ready!(self.stream.poll_read(context, buffer));
+            let bytes = bytes.clamp(1, buffer.len());
+            let read = ready!(self.stream.poll_read(context, &mut buffer[..bytes]));
             let at = clock::now();
             Poll::Ready(match read {
                 Ok(0) => Some(self.end(self.lost.unwrap_or(EndKind::Fin), at)),

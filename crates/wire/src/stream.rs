@@ -8,6 +8,7 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -29,6 +30,13 @@ impl Stream {
         tcp.writable().await
     }
 
+    /// Ready when the kernel's buffer has room, or when a write would tell that it never will again.
+    pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
+        let Self::Tcp(tcp) = self;
+        // What went wrong is told by the write that follows.
+        tcp.poll_write_ready(context).map(|_told_by_the_write| ())
+    }
+
     /// Reads once when there is something to read; 0 is the end.
     ///
     /// Polled rather than waited for and then tried: a read that leaves room in the buffer has emptied the
@@ -47,6 +55,15 @@ impl Stream {
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let Self::Tcp(tcp) = self;
         tcp.try_write(bytes)
+    }
+
+    /// Whether FIN, RST or the kernel's own end of the connection has arrived, without reading.
+    pub(crate) fn has_hung_up(&self) -> bool {
+        let Self::Tcp(tcp) = self;
+        let mut asked = [PollFd::new(tcp, PollFlags::RDHUP)];
+        // Errors and hang-ups are told unasked. A poll that fails has nothing to tell: the next one will.
+        let told = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0);
+        told > 0 && asked[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
     }
 
     /// Asks for immediate acknowledgements of what arrives next. Best effort: a transport or system without

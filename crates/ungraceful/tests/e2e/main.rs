@@ -10,6 +10,7 @@
 mod bad_days;
 mod bad_input;
 mod embedded;
+mod flood;
 mod ledger;
 mod plan;
 mod real_brokers;

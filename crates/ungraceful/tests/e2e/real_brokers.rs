@@ -16,17 +16,17 @@ fn script() -> PathBuf {
 }
 
 /// A real broker that this test started, and that goes with it.
-struct RealBroker {
+pub(crate) struct RealBroker {
     folder: String,
     pid: String,
     log: String,
-    address: SocketAddr,
-    address_v5: SocketAddr,
+    pub(crate) address: SocketAddr,
+    pub(crate) address_v5: SocketAddr,
 }
 
 impl RealBroker {
     /// Starts the broker with this name; absent where it is not installed.
-    fn start(name: &str) -> Option<Self> {
+    pub(crate) fn start(name: &str) -> Option<Self> {
         let list = Command::new(script()).arg("list").output().unwrap();
         if !String::from_utf8_lossy(&list.stdout).lines().any(|line| line == name) {
             println!("skipped: {name} is not installed; scripts/install-brokers {name} would");

@@ -32,6 +32,7 @@ pub(crate) fn binary(name: &str) -> Command {
     let path = match name {
         "ungraceful" => env!("CARGO_BIN_EXE_ungraceful"),
         "ungraceful-double-connect" => env!("CARGO_BIN_EXE_ungraceful-double-connect"),
+        "ungraceful-flood" => env!("CARGO_BIN_EXE_ungraceful-flood"),
         "ungraceful-takeover" => env!("CARGO_BIN_EXE_ungraceful-takeover"),
         other => panic!("{other} is no binary of ours"),
     };
@@ -84,6 +85,22 @@ pub(crate) fn quick_command(arguments: &[&str]) -> Command {
 /// The flags that aim at `address`.
 pub(crate) fn at(address: SocketAddr) -> [String; 4] {
     ["--host".to_owned(), address.ip().to_string(), "--port".to_owned(), address.port().to_string()]
+}
+
+/// Calls a mode of `ungraceful-flood` with short phases and `arguments`.
+pub(crate) fn flood(mode: &str, arguments: &[&str]) -> Call {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("record");
+    let mut command = binary("ungraceful-flood");
+    let output = command.arg(mode).args(QUICK).args(arguments).arg("--output").arg(&folder).output().unwrap();
+    Call { output, folder, _parent: parent }
+}
+
+/// Calls a mode of `ungraceful-flood` against `address`.
+pub(crate) fn flood_at(address: SocketAddr, mode: &str, arguments: &[&str]) -> Call {
+    let target = at(address);
+    let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+    flood(mode, &all)
 }
 
 /// Calls `ungraceful-double-connect` against `address`.

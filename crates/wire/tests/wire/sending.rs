@@ -1,13 +1,15 @@
 //! What is sent arrives byte for byte, and the instant told is that of the last write.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::thread;
 
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{EndKind, SendError};
+use ungraceful_wire::{Arrival, EndKind, SendError};
 
-use crate::peer::{PINGRESP, UNFRAMEABLE, connected, end, publish, reset, within};
+use crate::peer::{
+    PINGRESP, UNFRAMEABLE, connected, end, next, packet, publish, reset, within, write_at_once,
+};
 
 #[tokio::test]
 async fn what_fits_the_buffer_takes_one_write() {
@@ -105,4 +107,80 @@ async fn an_rst_during_a_long_send_says_how_much_was_written() {
     assert!((100_000..bytes.len()).contains(&written), "{written}");
     assert_eq!((of, how), (bytes.len(), EndKind::Reset));
     assert_eq!(end(&mut connection).await.how, EndKind::Reset);
+}
+
+#[tokio::test]
+async fn a_peer_that_answers_before_it_reads_on_does_not_stop_a_send_that_receives() {
+    // More in each direction than the kernel's buffers hold.
+    let packet = publish(60_000);
+    let count = 600;
+    let bytes = packet.repeat(count);
+    let (mut connection, mut peer) = connected().await;
+    let length = packet.len();
+    let answering = thread::spawn(move || {
+        let mut read = vec![0; length];
+        for _ in 0..count {
+            peer.read_exact(&mut read).expect("as much as is sent");
+            peer.write_all(&read).expect("the other end reads");
+        }
+    });
+    let mut written = 0;
+    within(connection.send_while_receiving(&bytes, &mut written)).await.expect("open");
+    assert_eq!(written, bytes.len());
+    assert!(connection.read_ahead() > 0, "what came meanwhile is kept");
+    for _ in 0..count {
+        let Arrival::Packet(received) = next(&mut connection).await else { panic!("no packet") };
+        assert_eq!(received.bytes, packet);
+    }
+    answering.join().expect("the peer read everything");
+}
+
+#[tokio::test]
+async fn a_send_that_receives_and_was_dropped_is_taken_up_where_it_was() {
+    let bytes = publish(60_000).repeat(600);
+    let (mut connection, mut peer) = connected().await;
+    let mut written = 0;
+    {
+        let mut sending = std::pin::pin!(connection.send_while_receiving(&bytes, &mut written));
+        let pending = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(sending.as_mut().poll(context).is_pending())
+        });
+        assert!(pending.await, "nobody reads: the kernel's buffers are full");
+    }
+    assert!((1..bytes.len()).contains(&written), "{written}");
+    let length = bytes.len();
+    let reading = thread::spawn(move || {
+        let mut read = vec![0; length];
+        peer.read_exact(&mut read).expect("as much as is sent");
+        read
+    });
+    within(connection.send_while_receiving(&bytes, &mut written)).await.expect("open");
+    assert!(reading.join().expect("the peer read") == bytes, "every byte once, in order");
+}
+
+#[tokio::test]
+async fn a_hang_up_is_seen_with_unread_bytes_before_it_and_nothing_is_read() {
+    let (mut connection, peer) = connected().await;
+    assert!(!connection.has_hung_up());
+    write_at_once(&peer, &PINGRESP);
+    assert!(!connection.has_hung_up(), "bytes are no end");
+    drop(peer);
+    within(async {
+        while !connection.has_hung_up() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(packet(&mut connection).await.bytes, PINGRESP);
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_a_packet_byte_by_byte() {
+    let (mut connection, peer) = connected().await;
+    write_at_once(&peer, &PINGRESP);
+    let mut packets = 0;
+    within(connection.receive_at_most(1, |_, _, _| packets += 1)).await;
+    assert_eq!(packets, 0);
+    within(connection.receive_at_most(1, |_, _, _| packets += 1)).await;
+    assert_eq!(packets, 1);
 }

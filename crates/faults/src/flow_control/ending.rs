@@ -1,0 +1,34 @@
+//! How attempts of these faults end, whatever they were about.
+
+use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_rig::attempt::Attempt;
+use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::reaction::Outcome;
+
+/// Why nothing can be published at `qos`; absent when it can.
+pub(super) fn qos_not_taken(stage: &Stage, qos: QoS) -> Option<String> {
+    (qos > stage.maximum_qos).then(|| {
+        format!("the broker takes no {qos}: its CONNACK says Maximum QoS {}", stage.maximum_qos.level())
+    })
+}
+
+/// Nothing can be said about the broker's reaction; whether it is still there can.
+pub(super) async fn not_acted(
+    stage: &Stage,
+    mut log: AttemptLog<'_>,
+    version: ProtocolVersion,
+    trouble: &str,
+) -> Attempt {
+    log.trouble(trouble);
+    log.connection_over();
+    let outcome = stage.confirm(Outcome::NotActed, None, version).await;
+    log.concluded(outcome);
+    log.end()
+}
+
+/// The run was stopped before the attempt had anything to tell.
+pub(super) fn interrupted(mut log: AttemptLog<'_>) -> Attempt {
+    log.connection_over();
+    log.concluded(Outcome::Interrupted);
+    log.end()
+}

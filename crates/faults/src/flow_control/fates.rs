@@ -1,0 +1,250 @@
+//! What became of every Application Message of one attempt. The one place that knows the rig's ledger.
+
+use std::time::Instant;
+
+use ungraceful_mqtt::{Publish, QoS};
+use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::fault::AttemptLog;
+use ungraceful_rig::ledger::{Delivered, Ledger, LedgerCounts};
+
+use super::numbered;
+
+/// What became of the messages that one attempt published at one QoS on one topic.
+#[derive(Debug)]
+pub(super) struct Fates {
+    attempt: u64,
+    qos: QoS,
+    clock: RunClock,
+    ledger: Ledger,
+    /// By number.
+    each: Vec<Fate>,
+    delivered: u64,
+    /// Taken by the broker and not delivered yet.
+    owed: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Fate {
+    acknowledged: bool,
+    delivered: bool,
+}
+
+/// Which of the messages that the broker had taken are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LostEnd {
+    /// None is.
+    None,
+    /// All are.
+    All,
+    /// The first ones, and all before any that was delivered.
+    Oldest,
+    /// The last ones, and all after any that was delivered.
+    Newest,
+    /// Neither: some in between.
+    Scattered,
+}
+
+impl LostEnd {
+    /// The word for it in files and tables.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::All => "all",
+            Self::Oldest => "oldest",
+            Self::Newest => "newest",
+            Self::Scattered => "scattered",
+        }
+    }
+}
+
+impl Fates {
+    /// Of attempt `attempt`, which publishes at `qos`.
+    pub(super) fn new(attempt: u64, qos: QoS, clock: RunClock) -> Self {
+        Self {
+            attempt,
+            qos,
+            clock,
+            ledger: Ledger::new(qos != QoS::AtMostOnce),
+            each: Vec::new(),
+            delivered: 0,
+            owed: 0,
+        }
+    }
+
+    /// The attempt whose messages these are.
+    pub(super) fn attempt(&self) -> u64 {
+        self.attempt
+    }
+
+    /// The next message is handed to the connection; returns its number.
+    pub(super) fn send(&mut self) -> u64 {
+        let sequence = self.offer();
+        self.sent(sequence);
+        sequence
+    }
+
+    /// The next message falls due; returns its number. It may be delivered from now on.
+    pub(super) fn offer(&mut self) -> u64 {
+        self.each.push(Fate::default());
+        self.ledger.offer()
+    }
+
+    /// Message `sequence` was handed to the connection.
+    pub(super) fn sent(&mut self, sequence: u64) {
+        self.ledger.sent(sequence);
+    }
+
+    /// The broker took message `sequence` with `code`, or refused it from 0x80 on.
+    pub(super) fn acknowledged(&mut self, sequence: u64, code: u8) {
+        self.ledger.acknowledged(sequence, code);
+        let Some(fate) = self.at(sequence).filter(|fate| !fate.acknowledged && code < 0x80) else { return };
+        fate.acknowledged = true;
+        self.owed += u64::from(!fate.delivered);
+    }
+
+    /// A PUBLISH came, at `at`; a copy `of_one_delivery` of QoS 2 when its Packet Identifier had come before and was not
+    /// released since. Returns the number of a message that was delivered for the first time.
+    pub(super) fn delivered(
+        &mut self,
+        publish: &Publish<'_>,
+        at: Instant,
+        of_one_delivery: bool,
+    ) -> Option<u64> {
+        let sequence = numbered::sequence(self.attempt, publish.payload)?;
+        let copy = Delivered { at_us: self.clock.us(at), dup: publish.dup };
+        if of_one_delivery {
+            self.ledger.repeated(sequence, copy);
+        } else {
+            self.ledger.delivered(sequence, copy);
+        }
+        let fate = self.at(sequence).filter(|fate| !fate.delivered)?;
+        fate.delivered = true;
+        let owed = fate.acknowledged;
+        self.delivered += 1;
+        self.owed -= u64::from(owed);
+        Some(sequence)
+    }
+
+    fn at(&mut self, sequence: u64) -> Option<&mut Fate> {
+        self.each.get_mut(usize::try_from(sequence).ok()?)
+    }
+
+    /// Messages that were delivered at least once.
+    pub(super) fn delivered_count(&self) -> u64 {
+        self.delivered
+    }
+
+    /// Messages from number `from` on that were delivered at least once.
+    pub(super) fn delivered_from(&self, from: u64) -> u64 {
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        self.each.iter().skip(from).filter(|fate| fate.delivered).count() as u64
+    }
+
+    /// Messages that the broker took and has not delivered.
+    pub(super) fn owed(&self) -> u64 {
+        self.owed
+    }
+
+    /// Which of the messages that the broker took are missing.
+    pub(super) fn lost_end(&self) -> LostEnd {
+        let taken: Vec<bool> =
+            self.each.iter().filter(|fate| fate.acknowledged).map(|fate| fate.delivered).collect();
+        let lost = taken.iter().filter(|delivered| !**delivered).count();
+        if lost == 0 {
+            LostEnd::None
+        } else if lost == taken.len() {
+            LostEnd::All
+        } else if taken[lost..].iter().all(|delivered| *delivered) {
+            LostEnd::Oldest
+        } else if taken[..taken.len() - lost].iter().all(|delivered| *delivered) {
+            LostEnd::Newest
+        } else {
+            LostEnd::Scattered
+        }
+    }
+
+    /// Everything in numbers.
+    pub(super) fn counts(&self) -> LedgerCounts {
+        self.ledger.counts(0, self.ledger.offered())
+    }
+
+    /// Writes what became of the messages into the attempt's record.
+    pub(super) fn tell(&self, log: &mut AttemptLog<'_>) {
+        log.messages(self.qos, &self.counts());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_mqtt::{Publish, QoS};
+    use ungraceful_rig::clock::RunClock;
+    use ungraceful_wire::clock::now;
+
+    use super::{Fates, LostEnd};
+    use crate::flow_control::numbered;
+
+    const ATTEMPT: u64 = 9;
+
+    fn deliver(fates: &mut Fates, sequence: u64) -> Option<u64> {
+        fates.delivered(&Publish::new("t", &numbered::stamp(ATTEMPT, sequence)), now(), false)
+    }
+
+    /// Five messages that the broker took; those named were delivered.
+    fn taken(delivered: &[u64]) -> Fates {
+        let mut fates = Fates::new(ATTEMPT, QoS::AtLeastOnce, RunClock::start());
+        for _ in 0..5 {
+            let sequence = fates.send();
+            fates.acknowledged(sequence, 0);
+        }
+        for sequence in delivered {
+            deliver(&mut fates, *sequence);
+        }
+        fates
+    }
+
+    #[test]
+    fn the_lost_end_is_told_by_what_lies_beyond_it() {
+        let ends: [(&[u64], LostEnd); 6] = [
+            (&[0, 1, 2, 3, 4], LostEnd::None),
+            (&[], LostEnd::All),
+            (&[3, 4], LostEnd::Oldest),
+            (&[0, 1], LostEnd::Newest),
+            (&[0, 1, 4], LostEnd::Scattered),
+            (&[1, 2, 3], LostEnd::Scattered),
+        ];
+        for (delivered, end) in ends {
+            assert_eq!(taken(delivered).lost_end(), end, "{delivered:?}");
+            assert_eq!(taken(delivered).owed(), 5 - delivered.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_message_may_be_delivered_before_we_know_that_it_was_sent() {
+        let mut fates = taken(&[]);
+        let sequence = fates.offer();
+        assert_eq!(deliver(&mut fates, sequence), Some(sequence));
+        fates.sent(sequence);
+        fates.acknowledged(sequence, 0);
+        assert_eq!((fates.counts().delivered, fates.counts().lost, fates.owed()), (1, 5, 5));
+    }
+
+    #[test]
+    fn what_the_broker_refused_is_neither_owed_nor_lost() {
+        let mut fates = taken(&[0, 1, 2, 3, 4]);
+        let refused = fates.send();
+        fates.acknowledged(refused, 0x97);
+        assert_eq!((fates.owed(), fates.lost_end()), (0, LostEnd::None));
+        assert_eq!(fates.counts().refused[&0x97], 1);
+    }
+
+    #[test]
+    fn a_message_is_new_once_and_those_of_others_never() {
+        let mut fates = taken(&[]);
+        assert_eq!(deliver(&mut fates, 2), Some(2));
+        assert_eq!(deliver(&mut fates, 2), None, "a second copy");
+        assert_eq!(deliver(&mut fates, 5), None, "never sent");
+        let others = numbered::stamp(ATTEMPT + 1, 0);
+        assert_eq!(fates.delivered(&Publish::new("t", &others), now(), false), None);
+        assert_eq!((fates.delivered_count(), fates.delivered_from(2), fates.delivered_from(3)), (1, 1, 0));
+    }
+}

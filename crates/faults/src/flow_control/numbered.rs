@@ -1,0 +1,55 @@
+//! Application Messages that say which attempt they belong to and which number they have, so that each one's fate can be
+//! told.
+
+use ungraceful_mqtt::{
+    EncodeError, PacketIdentifier, ProtocolVersion, Publish, PublishTemplate, QoS, STAMP_LEN,
+};
+
+/// The shortest payload that holds attempt and number.
+const PAYLOAD_LEN_MIN: usize = STAMP_LEN;
+
+/// What the payload of message `sequence` of attempt `attempt` begins with.
+pub(super) fn stamp(attempt: u64, sequence: u64) -> [u8; STAMP_LEN] {
+    let mut stamp = [0; STAMP_LEN];
+    let (first, second) = stamp.split_at_mut(size_of::<u64>());
+    first.copy_from_slice(&attempt.to_be_bytes());
+    second.copy_from_slice(&sequence.to_be_bytes());
+    stamp
+}
+
+/// The number of a message of `attempt`; absent when the payload is somebody else's.
+pub(super) fn sequence(attempt: u64, payload: &[u8]) -> Option<u64> {
+    let (of, rest) = payload.split_first_chunk()?;
+    let (sequence, _padding) = rest.split_first_chunk()?;
+    (u64::from_be_bytes(*of) == attempt).then_some(u64::from_be_bytes(*sequence))
+}
+
+/// The PUBLISH of every message on `topic`, with `payload_len` bytes of payload, to be stamped.
+pub(super) fn template(
+    version: ProtocolVersion,
+    topic: &str,
+    qos: QoS,
+    payload_len: usize,
+) -> Result<PublishTemplate, EncodeError> {
+    let payload = vec![b'.'; payload_len.max(PAYLOAD_LEN_MIN)];
+    let publish = Publish::new(topic, &payload);
+    let publish = match qos {
+        QoS::AtMostOnce => publish,
+        QoS::AtLeastOnce => publish.at_least_once(PacketIdentifier::MIN),
+        QoS::ExactlyOnce => publish.exactly_once(PacketIdentifier::MIN),
+    };
+    PublishTemplate::new(&publish, version, Some(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{sequence, stamp};
+
+    #[test]
+    fn a_message_is_known_by_its_attempt_and_number_whatever_follows() {
+        let padded = [&stamp(7, 65_536)[..], b"...."].concat();
+        assert_eq!(sequence(7, &padded), Some(65_536));
+        assert_eq!(sequence(8, &padded), None, "somebody else's");
+        assert_eq!(sequence(7, &padded[..15]), None, "cut short");
+    }
+}

@@ -1,0 +1,206 @@
+//! A subscriber with a session that is kept goes away; a publisher fills its queue; it returns.
+//!
+//! Every broker limits what it keeps. This tells where, and which end of the queue goes: the oldest messages, the newest,
+//! or none because the publisher is refused. What does come comes in order (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1
+//! [MQTT-4.6.0-6]).
+
+use std::cell::RefCell;
+
+use futures_util::future::LocalBoxFuture;
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_wire::clock::now;
+
+use super::ending::{interrupted, not_acted, qos_not_taken};
+use super::fates::Fates;
+use super::publisher::{Published, Publisher, Publishing};
+pub use super::quota_leak::Variant;
+use super::subscriber::{Connecting, Subscriber};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "offline-queue-fill";
+/// The fact that tells whether the broker had kept the session.
+pub const SESSION_PRESENT: &str = "session_present";
+/// The fact that tells which of the messages that the broker took are missing.
+pub const LOST_END: &str = "lost_end";
+/// The fact that tells how the broker answered the publisher.
+pub const PUBLISHER: &str = "publisher";
+/// The measure of the Session Expiry Interval that the broker granted, in seconds; only on 5.0.
+pub const GRANTED_S: &str = "session_expiry_interval_granted_s";
+
+/// The Session Expiry Interval that is asked for, in seconds: longer than any attempt takes, and short enough that a
+/// session which could not be removed goes away by itself.
+const SESSION_EXPIRY_INTERVAL_S: u32 = 3_600;
+/// How long copies of messages are waited for that have come once.
+const COPIES_WITHIN: std::time::Duration = std::time::Duration::from_millis(200);
+
+/// A queue that is filled while its subscriber is away, in one variant and version.
+#[derive(Clone, Copy, Debug)]
+pub struct OfflineQueue {
+    /// The QoS of the messages.
+    pub variant: Variant,
+    /// The version that both clients speak.
+    pub version: ProtocolVersion,
+    /// How many messages are published.
+    pub messages: u64,
+    /// Bytes of payload of each, at least 16.
+    pub payload_len: usize,
+}
+
+impl Fault for OfflineQueue {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: self.variant.name().to_owned(),
+            version: self.version.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        let session = match self.version {
+            ProtocolVersion::V5 => "with Session Expiry Interval 3,600 s",
+            ProtocolVersion::V3_1_1 => "with Clean Session 0",
+        };
+        let (messages, qos) = (self.messages, self.variant.qos());
+        format!(
+            "a subscriber {session} leaves, {messages} messages of {qos} are published, it returns; its session is removed"
+        )
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+/// What is known once the subscriber has returned.
+#[derive(Debug)]
+struct Returned {
+    subscriber: Subscriber,
+    publisher: Publisher,
+    published: Published,
+    served: bool,
+}
+
+impl OfflineQueue {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        if let Some(trouble) = qos_not_taken(stage, self.variant.qos()) {
+            return not_acted(stage, log, self.version, &trouble).await;
+        }
+        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos(), stage.clock));
+        let returned = stage.unless_stopped(self.act(stage, &mut log, &fates)).await;
+        let mut returned = match returned {
+            Some(Ok(returned)) => returned,
+            Some(Err(trouble)) => {
+                self.remove_session(stage, log.client_id()).await;
+                return not_acted(stage, log, self.version, &trouble).await;
+            }
+            None => {
+                self.remove_session(stage, log.client_id()).await;
+                return interrupted(log);
+            }
+        };
+        let drained_at = now();
+        let served = stage.unless_stopped(returned.subscriber.is_served(&fates, stage.reaction_timeout));
+        returned.served = served.await.unwrap_or(false);
+        let seen = &returned.subscriber.hearing.seen;
+        let outcome = match stage.stop.reason() {
+            Some(_) if seen.end.is_none() && !returned.served => Outcome::Interrupted,
+            _ => seen.outcome(returned.served),
+        };
+        log.reacted(seen.reactions(), outcome);
+        let ended_at_us = seen.ended_at_us();
+        log.concluded(stage.confirm(outcome, ended_at_us, self.version).await);
+        if log.so_far().outcome.is_evidence() {
+            self.tell(&mut log, &returned, &fates.borrow());
+            let latest_at = returned.subscriber.hearing.latest_at.filter(|at| *at <= drained_at);
+            if let Some(latest_at) = latest_at {
+                let drain = latest_at.saturating_duration_since(returned.subscriber.accepted.connack_at);
+                log.measure("drain_us", u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
+            }
+        }
+        returned.publisher.leave().await;
+        returned.subscriber.leave().await;
+        self.remove_session(stage, log.client_id()).await;
+        log.connection_over();
+        log.end()
+    }
+
+    fn connecting<'a>(&self, client_id: &'a str, clean_start: bool) -> Connecting<'a> {
+        Connecting {
+            clean_start,
+            session_expiry_interval_s: Some(SESSION_EXPIRY_INTERVAL_S),
+            ..Connecting::honest(client_id)
+        }
+    }
+
+    async fn act(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        fates: &RefCell<Fates>,
+    ) -> Result<Returned, String> {
+        let client_id = log.client_id().to_owned();
+        let topic = format!("{}/flood/{client_id}", stage.topic_root);
+        // On 3.1.1 a clean session would be one that is not kept.
+        let connecting = self.connecting(&client_id, self.version == ProtocolVersion::V5);
+        let mut subscriber = Subscriber::connect(stage, self.version, connecting, &stage.options).await?;
+        log.established(subscriber.established);
+        log.accepted(subscriber.accepted.connack_at);
+        let granted = subscriber.accepted.session_expiry_interval_s.unwrap_or(SESSION_EXPIRY_INTERVAL_S);
+        if self.version == ProtocolVersion::V5 {
+            log.measure(GRANTED_S, u64::from(granted));
+        }
+        subscriber.subscribe(&topic, self.variant.qos(), stage.options.connect_timeout).await?;
+        subscriber.leave().await;
+        let publishing = Publishing { topic: &topic, qos: self.variant.qos(), payload_len: self.payload_len };
+        let publisher_id = format!("{client_id}p");
+        let mut publisher =
+            Publisher::open(stage, self.version, &publisher_id, log.number(), publishing).await?;
+        log.provoked(now());
+        let patience = stage.reaction_timeout;
+        let mut published = publisher.publish(fates, self.messages, patience).await;
+        let connecting = self.connecting(&client_id, false);
+        let mut subscriber = Subscriber::connect(stage, self.version, connecting, &stage.options).await?;
+        if published == Published::Stalled {
+            // What the broker would not take while nobody received.
+            let publishing = publisher.publish(fates, self.messages, patience);
+            published = subscriber.listen_during(fates, publishing).await;
+        }
+        subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
+        subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
+        Ok(Returned { subscriber, publisher, published, served: false })
+    }
+
+    fn tell(&self, log: &mut AttemptLog<'_>, returned: &Returned, fates: &Fates) {
+        let sending = &returned.publisher.sending;
+        log.fact(SESSION_PRESENT, Fact::Flag(returned.subscriber.accepted.session_present));
+        log.fact(LOST_END, Fact::Word(fates.lost_end().name().to_owned()));
+        let publisher = match (returned.published, sending.refused.keys().next()) {
+            (Published::All, None) => "all taken".to_owned(),
+            (Published::All, Some(code)) => format!("refused with 0x{code:02X}"),
+            (Published::Cut, _) => format!("cut by {}", sending.seen.ended_by().unwrap_or_default()),
+            (Published::Stalled, _) => "stalled".to_owned(),
+        };
+        log.fact(PUBLISHER, Fact::Word(publisher));
+        log.measure("taken", sending.acknowledged);
+        log.measure("refused", sending.refused.values().sum());
+        log.measure("delivered", fates.delivered_count());
+        let counts = fates.counts();
+        log.measure("lost", counts.lost + counts.without_subscribers);
+        fates.tell(log);
+    }
+
+    /// Removes the session, also when the run is being stopped: nothing of an attempt stays behind.
+    async fn remove_session(&self, stage: &Stage, client_id: &str) {
+        let clean = Connecting::honest(client_id);
+        if let Ok(subscriber) = Subscriber::connect(stage, self.version, clean, &stage.options).await {
+            subscriber.leave().await;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What a broker is judged by that keeps messages for a subscriber which is away. Each check reads the record alone and
+//! gives a verdict for each case.
+
+use ungraceful_mqtt::statement::{V5_3_1_2_23, V5_4_6_0_5, V311_4_6_0_6};
+use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+
+use super::judging::{counts, in_words, min, missing, values};
+use super::offline_queue::{GRANTED_S, ID, LOST_END, PUBLISHER, SESSION_PRESENT};
+use crate::judging::{self, evidence_count, examples, is_v5, no_sample, of_version};
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: [Check; 3] = [keeps_the_session, delivers_the_queue_in_order, keeps_what_it_took];
+
+fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
+    judging::on_each_case(record, ID, judge)
+}
+
+/// MQTT 5.0 [MQTT-3.1.2-23]: the session is kept for its Session Expiry Interval. Accuses only when it was gone each time,
+/// and the broker had granted the interval; on 3.1.1 it is a note.
+fn keeps_the_session(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "keeps_the_session";
+    on_each_case(record, |case| {
+        let (kept, gone) = (case.fact(SESSION_PRESENT, "true"), case.fact(SESSION_PRESENT, "false"));
+        let all = kept + gone;
+        let granted_s = min(case, GRANTED_S);
+        let told = match granted_s {
+            Some(seconds) => format!(" (Session Expiry Interval {seconds} s granted)"),
+            None => String::new(),
+        };
+        let evidence = format!("{kept} of {all} sessions were there when their clients returned{told}");
+        let verdict = if all == 0 {
+            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
+        } else if gone == 0 {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        } else if is_v5(case) && kept == 0 && granted_s.is_some_and(|seconds| seconds > SHORT_S) {
+            Verdict::violated(CHECK, V5_3_1_2_23, evidence).with_examples(examples(case, |_| true))
+        } else {
+            Verdict::differs(CHECK, Force::Must, format!("{gone} sessions were gone"), evidence)
+        };
+        Some(if is_v5(case) { verdict.citing(V5_3_1_2_23) } else { verdict })
+    })
+}
+
+/// A Session Expiry Interval that an attempt may outlast, in seconds.
+const SHORT_S: u64 = 600;
+
+/// MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]: the messages of one publisher on one topic at one QoS come in their
+/// order. Judged by the first copy of each.
+fn delivers_the_queue_in_order(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "delivers_the_queue_in_order";
+    on_each_case(record, |case| {
+        let statement = of_version(case, V5_4_6_0_5, V311_4_6_0_6);
+        let counts = counts(case);
+        let evidence = format!(
+            "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
+            counts.delivered, counts.reordered
+        );
+        let verdict = if counts.reordered > 0 {
+            Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
+        } else if counts.delivered < 2 {
+            Verdict::inconclusive(CHECK, Force::Must, "fewer than two messages came, which have no order")
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// No numbered statement: a broker may limit what it keeps for a client that is away.
+fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "keeps_what_it_took";
+    on_each_case(record, |case| {
+        let counts = counts(case);
+        let all = evidence_count(case);
+        let refused: u64 = counts.refused.values().sum();
+        let evidence = format!(
+            "of {} messages to {all} clients that were away, the broker took {} and refused {refused}; {} were delivered, {} \
+             lost, {} came again; publishers: {}; missing end: {}",
+            counts.sent,
+            counts.acknowledged,
+            counts.delivered,
+            missing(&counts),
+            counts.duplicated,
+            in_words(&values(case, PUBLISHER)),
+            in_words(&values(case, LOST_END)),
+        );
+        let gone = case.fact(SESSION_PRESENT, "false");
+        Some(if counts.acknowledged + refused == 0 {
+            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
+        } else if gone > 0 && missing(&counts) > 0 {
+            let why = format!("{gone} of {all} sessions were gone, and their messages with them; {evidence}");
+            Verdict::inconclusive(CHECK, Force::Prose, why)
+        } else if missing(&counts) > 0 {
+            let note =
+                format!("{} of {} messages were taken and lost", missing(&counts), counts.acknowledged);
+            Verdict::differs(CHECK, Force::Prose, note, evidence)
+        } else if refused > 0 {
+            Verdict::differs(CHECK, Force::Prose, format!("{refused} messages were refused"), evidence)
+        } else if counts.duplicated > 0 {
+            let note = format!("{} copies came again", counts.duplicated);
+            Verdict::differs(CHECK, Force::Prose, note, evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        })
+    })
+}

@@ -1,0 +1,217 @@
+//! A client that keeps every rule, for long: it stays within the broker's Receive Maximum and acknowledges everything, for
+//! many times as many messages. A broker that takes the quota for each PUBLISH and forgets to give it back cuts it.
+//!
+//! The quota comes back with PUBACK, with PUBCOMP, and with a PUBREC that refuses (MQTT 5.0 section 4.9, prose). Nobody
+//! subscribes: nothing that happens on another connection has a part in it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_wire::clock::now;
+
+use super::ending::{interrupted, not_acted, qos_not_taken};
+use super::fates::Fates;
+use super::publisher::{Published, Publisher, Publishing};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "receive-quota-leak";
+/// The fact that tells how far the client was served.
+pub const SERVED: &str = "served";
+/// The measure of how many messages were acknowledged without an error.
+pub const ACKNOWLEDGED: &str = "acknowledged";
+/// The measure of how many messages had been acknowledged when the broker cut or stopped to answer; only of attempts in
+/// which it did.
+pub const ACKNOWLEDGED_AT_END: &str = "acknowledged_at_end";
+/// The measure of how many messages were refused.
+pub const REFUSED: &str = "refused";
+/// The measure of the most messages that the client had unacknowledged: its window.
+pub const WINDOW: &str = "window";
+/// The measure of the Receive Maximum that the broker announced: 65,535 when it announced none.
+pub const RECEIVE_MAXIMUM: &str = "receive_maximum";
+
+/// The value of [`SERVED`] when every message was acknowledged without an error.
+pub const TO_THE_END: &str = "to the end";
+/// How the value of [`SERVED`] begins when some were refused; the Reason Code follows.
+pub const REFUSED_WITH: &str = "refused with ";
+/// How the value of [`SERVED`] begins when the broker cut the client; DISCONNECT with its Reason Code, FIN or RST follows.
+pub const CUT_BY: &str = "cut by ";
+/// The value of [`SERVED`] when acknowledgements stopped to come and PINGREQ was answered, twice.
+pub const STALLED: &str = "no more acknowledgements";
+/// The value of [`SERVED`] when the broker answered nothing at all any more.
+pub const SILENT: &str = "no answer at all";
+
+/// However short the reaction timeout is, acknowledgements have not stopped before: a broker that writes to a disk, or
+/// waits for another node, may take its time.
+const STALL_MIN: Duration = Duration::from_secs(5);
+
+/// The QoS of the messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// QoS 1.
+    Qos1,
+    /// QoS 2, with the whole handshake.
+    Qos2,
+}
+
+impl Variant {
+    /// Every variant, in the order of the tables.
+    pub const ALL: [Self; 2] = [Self::Qos1, Self::Qos2];
+
+    /// The name used on the command line and in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qos1 => "qos1",
+            Self::Qos2 => "qos2",
+        }
+    }
+
+    /// The QoS of the messages.
+    #[must_use]
+    pub const fn qos(self) -> QoS {
+        match self {
+            Self::Qos1 => QoS::AtLeastOnce,
+            Self::Qos2 => QoS::ExactlyOnce,
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no variant; choose from {names}")
+        })
+    }
+}
+
+/// A client that keeps every rule, in one variant and version.
+#[derive(Clone, Copy, Debug)]
+pub struct QuotaLeak {
+    /// The QoS of the messages.
+    pub variant: Variant,
+    /// The version that the client speaks.
+    pub version: ProtocolVersion,
+    /// How many messages it sends.
+    pub messages: u64,
+    /// Bytes of payload of each, at least 16.
+    pub payload_len: usize,
+}
+
+impl Fault for QuotaLeak {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: self.variant.name().to_owned(),
+            version: self.version.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        let window = match self.version {
+            ProtocolVersion::V5 => "within the CONNACK's Receive Maximum and 100",
+            ProtocolVersion::V3_1_1 => "with 10 in flight",
+        };
+        let qos = self.variant.qos();
+        format!("{} messages of {qos}, {window}, every acknowledgement answered", self.messages)
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl QuotaLeak {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let qos = self.variant.qos();
+        if let Some(trouble) = qos_not_taken(stage, qos) {
+            return not_acted(stage, log, self.version, &trouble).await;
+        }
+        let topic = format!("{}/flood/{}", stage.topic_root, log.client_id());
+        let publishing = Publishing { topic: &topic, qos, payload_len: self.payload_len };
+        let opened = Publisher::open(stage, self.version, log.client_id(), log.number(), publishing);
+        let mut publisher = match stage.unless_stopped(opened).await {
+            Some(Ok(publisher)) => publisher,
+            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
+            None => return interrupted(log),
+        };
+        log.established(publisher.established);
+        log.accepted(publisher.accepted.connack_at);
+        log.provoked(now());
+        let fates = RefCell::new(Fates::new(log.number(), qos, stage.clock));
+        let known = stage.unless_stopped(self.act(stage, &mut publisher, &fates)).await;
+        let seen = &publisher.sending.seen;
+        let outcome = match &known {
+            Some((_, served)) => seen.outcome(*served),
+            None => Outcome::Interrupted,
+        };
+        log.reacted(seen.reactions(), outcome);
+        let ended_at_us = seen.ended_at_us();
+        log.concluded(stage.confirm(outcome, ended_at_us, self.version).await);
+        if let Some((published, served)) = known.filter(|_| log.so_far().outcome.is_evidence()) {
+            tell(&mut log, &publisher, published, served);
+        }
+        publisher.leave().await;
+        log.connection_over();
+        log.end()
+    }
+
+    /// Publishes; then asks whether the client is served. A client that waits for acknowledgements is asked twice, the
+    /// second time after it has waited once more.
+    async fn act(
+        &self,
+        stage: &Stage,
+        publisher: &mut Publisher,
+        fates: &RefCell<Fates>,
+    ) -> (Published, bool) {
+        let patience = stage.reaction_timeout.max(STALL_MIN);
+        let published = publisher.publish(fates, self.messages, patience).await;
+        if published == Published::Cut {
+            return (published, false);
+        }
+        let served = publisher.is_served(fates, patience).await;
+        if published == Published::All || !served {
+            return (published, served);
+        }
+        let published = publisher.publish(fates, self.messages, patience).await;
+        (published, publisher.is_served(fates, patience).await)
+    }
+}
+
+fn tell(log: &mut AttemptLog<'_>, publisher: &Publisher, published: Published, served: bool) {
+    let sending = &publisher.sending;
+    let word = match (published, sending.seen.ended_by(), sending.refused.keys().next()) {
+        (_, Some(how), _) => format!("{CUT_BY}{how}"),
+        (Published::All, None, None) => TO_THE_END.to_owned(),
+        (Published::All, None, Some(code)) => format!("{REFUSED_WITH}0x{code:02X}"),
+        (_, None, _) if served => STALLED.to_owned(),
+        (_, None, _) => SILENT.to_owned(),
+    };
+    log.fact(SERVED, Fact::Word(word));
+    log.measure(ACKNOWLEDGED, sending.acknowledged);
+    log.measure(REFUSED, sending.refused.values().sum());
+    log.measure(WINDOW, sending.window as u64);
+    log.measure(RECEIVE_MAXIMUM, u64::from(publisher.accepted.receive_maximum.unwrap_or(u16::MAX)));
+    if published != Published::All {
+        log.measure(ACKNOWLEDGED_AT_END, sending.acknowledged);
+    }
+}

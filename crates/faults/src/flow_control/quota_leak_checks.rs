@@ -1,0 +1,101 @@
+//! What a broker is judged by whose client keeps every rule. The check reads the record alone and gives a verdict for each
+//! case.
+
+use std::collections::BTreeMap;
+
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{CaseRecord, Completeness, Record};
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+
+use super::judging::{in_words, max, min, range, values};
+use super::quota_leak::{
+    ACKNOWLEDGED, ACKNOWLEDGED_AT_END, CUT_BY, ID, REFUSED_WITH, SERVED, SILENT, STALLED, TO_THE_END, WINDOW,
+};
+use crate::judging::{self, evidence_count, examples, is_v5, no_sample};
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: [Check; 1] = [serves_a_client_that_keeps_every_rule];
+
+/// What the client has kept to.
+const SECTION: &str = "4.9";
+/// The one DISCONNECT that names the quota.
+const RECEIVE_MAXIMUM_EXCEEDED: &str = "DISCONNECT 0x93";
+/// Attempts that must end alike before an end without a reason is put down to a count.
+const ALIKE_MIN: u64 = 2;
+
+/// MQTT 5.0 section 4.9: a client that stays within Receive Maximum and acknowledges everything is served.
+///
+/// No numbered statement carries it, so it accuses only of what can have no other reason: DISCONNECT 0x93, which names the
+/// quota; acknowledgements that stop while PINGREQ is answered; or a cut without a reason that comes in every attempt, after
+/// the same number of messages. Any other Reason Code is a limit of another kind: a note.
+fn serves_a_client_that_keeps_every_rule(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "serves_a_client_that_keeps_every_rule";
+    judging::on_each_case(record, ID, |case| {
+        let served = values(case, SERVED);
+        let all = evidence_count(case);
+        let down = case.outcome(Outcome::BrokerDown);
+        let acknowledged = range(case, ACKNOWLEDGED).unwrap_or_default();
+        let evidence = format!(
+            "{}, of {all} clients that kept to Receive Maximum and answered every acknowledgement; {acknowledged} messages \
+             acknowledged; at most {} in flight",
+            in_words(&served),
+            max(case, WINDOW).unwrap_or(0),
+        );
+        let inconclusive =
+            |why: &str| Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}: {why}"));
+        let of = |value: &str| served.get(value).copied().unwrap_or(0);
+        let named = of(&format!("{CUT_BY}{RECEIVE_MAXIMUM_EXCEEDED}"));
+        let cut = begins(&served, CUT_BY);
+        let cut_silently = of(&format!("{CUT_BY}FIN")) + of(&format!("{CUT_BY}RST"));
+        let with_another_reason = cut - named - cut_silently;
+        Some(if served.is_empty() {
+            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
+        } else if of(TO_THE_END) == all && down == 0 {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        } else if down > 0 || record.completeness == Completeness::BrokerDown {
+            inconclusive("the broker went down")
+        } else if named + of(STALLED) > 0 && is_v5(case) {
+            Verdict::violated_without_number(CHECK, SECTION, evidence)
+                .with_examples(examples(case, |sequence| !sequence.starts_with("still served")))
+        } else if cut_silently == all && is_v5(case) && ends_at_one_count(case, all) {
+            Verdict::violated_without_number(
+                CHECK,
+                SECTION,
+                format!("{evidence}; every one of them after as many"),
+            )
+            .with_examples(examples(case, |_| true))
+        } else if cut_silently > 0 {
+            inconclusive(
+                "a cut without a reason is put down to the quota when it comes in every attempt after as many messages; \
+                 --attempts 3 may tell",
+            )
+        } else if of(SILENT) > 0 {
+            inconclusive("a broker that answers nothing may be slow; a longer --reaction-timeout may tell")
+        } else if with_another_reason > 0 {
+            let note = "cut with a Reason Code that is not that of the quota";
+            Verdict::differs(CHECK, Force::Prose, note, evidence)
+        } else if begins(&served, REFUSED_WITH) > 0 {
+            Verdict::differs(
+                CHECK,
+                Force::Prose,
+                "messages were refused, for a limit of another kind",
+                evidence,
+            )
+        } else {
+            Verdict::differs(CHECK, Force::Prose, "not every client was served to the end", evidence)
+        })
+    })
+}
+
+fn begins(served: &BTreeMap<&str, u64>, with: &str) -> u64 {
+    served.iter().filter(|(value, _)| value.starts_with(with)).map(|(_, count)| count).sum()
+}
+
+/// Whether enough attempts ended after the same number of messages, give or take what was in flight.
+fn ends_at_one_count(case: &CaseRecord, all: u64) -> bool {
+    let Some((least, most)) = min(case, ACKNOWLEDGED_AT_END).zip(max(case, ACKNOWLEDGED_AT_END)) else {
+        return false;
+    };
+    // One that takes no message at all has another reason.
+    all >= ALIKE_MIN && least > 0 && most - least <= max(case, WINDOW).unwrap_or(0)
+}

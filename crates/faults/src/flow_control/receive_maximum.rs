@@ -1,0 +1,543 @@
+//! More than Receive Maximum: a client sends more PUBLISH packets of QoS 1 or 2 than it may have unacknowledged, all at
+//! once, and releases none of QoS 2.
+//!
+//! The client breaks MQTT 5.0 [MQTT-3.3.4-7]. What the broker is to do about it, DISCONNECT with 0x93, is prose (MQTT 5.0
+//! sections 3.3.4 and 4.9). MQTT 3.1.1 has no Receive Maximum: there the same flood shows what a broker limits by itself.
+//!
+//! There are 65,535 Packet Identifiers, so a broker that announces 65,535, or nothing, can't be sent more than that.
+
+use std::cell::RefCell;
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+use tokio::time::timeout;
+use ungraceful_mqtt::{Packet, PacketIdentifier, ProtocolVersion, QoS};
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::client::Client;
+use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::observe::{Observed, Watch, observe_expecting};
+use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
+use ungraceful_wire::Arrival;
+use ungraceful_wire::clock::now;
+
+use super::ending::{interrupted, not_acted, qos_not_taken};
+use super::fates::Fates;
+use super::numbered;
+use super::subscriber::{Connecting, Subscriber};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "receive-max";
+/// The fact that tells what the broker answered first, beside acknowledgements without an error.
+pub const WHAT: &str = "what";
+/// The fact that tells where the broker drew the line.
+pub const LINE: &str = "line";
+/// The measure of the Receive Maximum that the broker announced: 65,535 when it announced none.
+pub const RECEIVE_MAXIMUM: &str = "receive_maximum";
+/// The measure of how many PUBLISH packets had been acknowledged without an error before anything else came.
+pub const TAKEN_BEFORE_REACTION: &str = "taken_before_reaction";
+/// The measure of how many PUBLISH packets were sent beyond Receive Maximum.
+pub const EXCESS_SENT: &str = "excess_sent";
+/// The measure of how many of these a subscriber received.
+pub const EXCESS_DELIVERED: &str = "excess_delivered";
+
+/// The value of [`WHAT`] when every PUBLISH was acknowledged without an error.
+pub const ALL_TAKEN: &str = "all taken";
+/// The value of [`WHAT`] when the broker left some PUBLISH packets without an answer.
+pub const UNANSWERED: &str = "unanswered";
+/// The value of [`WHAT`] when the broker stopped to read before it had everything.
+pub const STOPPED_READING: &str = "stopped reading";
+/// The value of [`WHAT`] when the broker closed without a DISCONNECT.
+pub const CLOSE: &str = "close";
+
+/// The value of [`LINE`] when a PUBLISH within Receive Maximum was refused.
+pub const BELOW: &str = "below Receive Maximum";
+/// The value of [`LINE`] when the first PUBLISH beyond Receive Maximum was the first to be refused.
+pub const AT: &str = "at Receive Maximum";
+/// The value of [`LINE`] when some PUBLISH packets beyond Receive Maximum were taken.
+pub const BEYOND: &str = "beyond Receive Maximum";
+/// The value of [`LINE`] when every PUBLISH was taken.
+pub const NOWHERE: &str = "nowhere";
+/// The value of [`LINE`] when it can't be told: acknowledgements may be lost with a connection.
+pub const UNKNOWN: &str = "not told";
+
+/// The Receive Maximum of a broker that announces none (MQTT 5.0 section 3.2.2.3.3), and the number of Packet
+/// Identifiers.
+const UNLIMITED: u64 = u16::MAX as u64;
+/// How long nothing must come before a subscriber has received what there is.
+const QUIET: Duration = Duration::from_millis(300);
+/// How often a broker that is still answering is given another reaction timeout.
+const MORE_TIME_MAX: u32 = 12;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// QoS 2, without ever sending PUBREL: nothing gives the quota back.
+    Qos2,
+    /// QoS 1: brokers acknowledge at once, and with it give the quota back.
+    Qos1,
+}
+
+impl Variant {
+    /// Every variant, in the order of the tables.
+    pub const ALL: [Self; 2] = [Self::Qos2, Self::Qos1];
+
+    /// The name used on the command line and in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Qos2 => "qos2",
+            Self::Qos1 => "qos1",
+        }
+    }
+
+    /// The QoS of the PUBLISH packets.
+    #[must_use]
+    pub const fn qos(self) -> QoS {
+        match self {
+            Self::Qos2 => QoS::ExactlyOnce,
+            Self::Qos1 => QoS::AtLeastOnce,
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no variant; choose from {names}")
+        })
+    }
+}
+
+/// More than Receive Maximum, in one variant and version.
+#[derive(Clone, Copy, Debug)]
+pub struct BeyondReceiveMaximum {
+    /// What is sent.
+    pub variant: Variant,
+    /// The version that the client speaks.
+    pub version: ProtocolVersion,
+    /// How many PUBLISH packets are sent beyond Receive Maximum.
+    pub excess: u64,
+    /// The most PUBLISH packets that are sent in all.
+    pub flood_max: u64,
+    /// Bytes of payload of each, at least 16.
+    pub payload_len: usize,
+}
+
+/// What came back for the flood.
+#[derive(Debug, Default)]
+struct Answers {
+    /// Acknowledgements without an error.
+    taken: u64,
+    /// The same, before anything else came.
+    taken_before_reaction: u64,
+    /// Acknowledgements with an error.
+    refused: u64,
+    /// What came first that is no acknowledgement without an error.
+    first: Option<First>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum First {
+    /// The name of the packet, its Reason Code, and the number of the PUBLISH that it refuses, from 1.
+    Refusal(&'static str, u8, u64),
+    /// A DISCONNECT.
+    Disconnect(u8),
+}
+
+impl Answers {
+    /// Takes a packet; true when it is no reaction.
+    fn take(&mut self, packet: &Packet<'_>, qos: QoS, fates: &RefCell<Fates>) -> bool {
+        let (ack, name) = match packet {
+            Packet::PubRec(ack) if qos == QoS::ExactlyOnce => (ack, "PUBREC"),
+            Packet::PubAck(ack) if qos == QoS::AtLeastOnce => (ack, "PUBACK"),
+            Packet::Disconnect(disconnect) => {
+                self.first.get_or_insert(First::Disconnect(disconnect.reason_code.0));
+                return false;
+            }
+            _ => return false,
+        };
+        let (code, number) = (ack.reason_code.0, u64::from(ack.packet_identifier));
+        // What is taken with PUBREC and never released is owed to nobody.
+        if qos == QoS::AtLeastOnce || code >= 0x80 {
+            fates.borrow_mut().acknowledged(number.saturating_sub(1), code);
+        }
+        if code < 0x80 {
+            self.taken += 1;
+            self.taken_before_reaction += u64::from(self.first.is_none());
+            return true;
+        }
+        self.refused += 1;
+        let is_first = self.first.is_none();
+        self.first.get_or_insert(First::Refusal(name, code, number));
+        !is_first
+    }
+
+    fn all(&self) -> u64 {
+        self.taken + self.refused
+    }
+
+    fn what(&self, flood: &Flood, outcome: Outcome) -> String {
+        match &self.first {
+            Some(First::Refusal(name, code, _)) => format!("{name} 0x{code:02X}"),
+            Some(First::Disconnect(code)) => format!("DISCONNECT 0x{code:02X}"),
+            None if outcome.is_ended() => CLOSE.to_owned(),
+            None if flood.sent < flood.planned => STOPPED_READING.to_owned(),
+            None if self.taken >= flood.sent => ALL_TAKEN.to_owned(),
+            None => UNANSWERED.to_owned(),
+        }
+    }
+
+    /// Where the broker drew the line. Only the refusal of one PUBLISH tells it exactly; with the connection, PUBRECs may
+    /// have been lost that were under way, so that fewer of them say nothing.
+    fn line(&self, flood: &Flood, outcome: Outcome) -> &'static str {
+        let drawn_after = |taken: u64| match taken.cmp(&flood.receive_maximum) {
+            Ordering::Less => BELOW,
+            Ordering::Equal => AT,
+            Ordering::Greater => BEYOND,
+        };
+        match self.first {
+            Some(First::Refusal(_, _, number)) => drawn_after(number.saturating_sub(1)),
+            None if !outcome.is_ended() && self.taken >= flood.sent => NOWHERE,
+            None if !outcome.is_ended() => UNKNOWN,
+            _ if self.taken_before_reaction < flood.receive_maximum => UNKNOWN,
+            _ => drawn_after(self.taken_before_reaction),
+        }
+    }
+}
+
+/// What was sent.
+#[derive(Clone, Copy, Debug)]
+struct Flood {
+    receive_maximum: u64,
+    planned: u64,
+    sent: u64,
+}
+
+impl Fault for BeyondReceiveMaximum {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: self.variant.name().to_owned(),
+            version: self.version.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        let qos = self.variant.qos();
+        let release = if qos == QoS::ExactlyOnce { ", PUBREL never" } else { "" };
+        match self.version {
+            ProtocolVersion::V5 => format!(
+                "as many PUBLISH of {qos} as the CONNACK's Receive Maximum, and {} more, in one go{release} (at most {})",
+                self.excess, self.flood_max
+            ),
+            ProtocolVersion::V3_1_1 => format!(
+                "no Receive Maximum in 3.1.1: {} PUBLISH of {qos} in one go{release}",
+                self.planned(UNLIMITED)
+            ),
+        }
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl BeyondReceiveMaximum {
+    /// How many PUBLISH packets are sent to a broker with this Receive Maximum.
+    fn planned(&self, receive_maximum: u64) -> u64 {
+        (receive_maximum + self.excess).min(self.flood_max).min(UNLIMITED)
+    }
+
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let qos = self.variant.qos();
+        if let Some(trouble) = qos_not_taken(stage, qos) {
+            return not_acted(stage, log, self.version, &trouble).await;
+        }
+        let topic = format!("{}/flood/{}", stage.topic_root, log.client_id());
+        let (mut subscriber, mut client, receive_maximum) =
+            match stage.unless_stopped(self.prepare(stage, &mut log, &topic)).await {
+                Some(Ok(prepared)) => prepared,
+                Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
+                None => return interrupted(log),
+            };
+        let planned = self.planned(receive_maximum);
+        let mut flood = Flood { receive_maximum, planned, sent: 0 };
+        let fates = RefCell::new(Fates::new(log.number(), qos, stage.clock));
+        let (provoked_at, seen, answers) = {
+            let attack = self.attack(stage, &mut client, &topic, &mut flood, &fates);
+            match subscriber.listen_during(&fates, attack).await {
+                Ok(attacked) => attacked,
+                Err(trouble) => return not_acted(stage, log, self.version, &trouble).await,
+            }
+        };
+        log.provoked(provoked_at);
+        let ended_at_us =
+            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
+        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
+        log.concluded(outcome);
+        if outcome.is_ended() || flood.sent < planned {
+            // After half a PUBLISH a DISCONNECT would be read as its payload.
+            client.connection.reset();
+        } else {
+            client.leave().await;
+        }
+        log.connection_over();
+        if outcome.is_evidence() {
+            // What was taken with PUBACK is owed, and waited for; what waits for its PUBREL is not.
+            let owed = subscriber.listen_until(&fates, stage.reaction_timeout, |_, fates| fates.owed() == 0);
+            let _all_came = stage.unless_stopped(owed).await;
+            let more = subscriber.listen_until(&fates, QUIET, |_, fates| fates.delivered_count() >= planned);
+            let _all_came = stage.unless_stopped(more).await;
+            self.tell(&mut log, &flood, &answers, &fates.borrow());
+        }
+        subscriber.leave().await;
+        log.end()
+    }
+
+    fn tell(&self, log: &mut AttemptLog<'_>, flood: &Flood, answers: &Answers, fates: &Fates) {
+        let outcome = log.so_far().outcome;
+        log.fact(WHAT, Fact::Word(answers.what(flood, outcome)));
+        log.measure("sent", flood.sent);
+        log.measure("taken", answers.taken);
+        log.measure(TAKEN_BEFORE_REACTION, answers.taken_before_reaction);
+        fates.tell(log);
+        if self.version == ProtocolVersion::V5 {
+            log.fact(LINE, Fact::Word(answers.line(flood, outcome).to_owned()));
+            log.measure(RECEIVE_MAXIMUM, flood.receive_maximum);
+            log.measure(EXCESS_SENT, flood.sent.saturating_sub(flood.receive_maximum));
+            log.measure(EXCESS_DELIVERED, fates.delivered_from(flood.receive_maximum));
+        }
+        let wanted = flood.receive_maximum + self.excess;
+        if self.version == ProtocolVersion::V5 && flood.planned < wanted && self.flood_max < UNLIMITED {
+            log.trouble(format!(
+                "the flood was cut at --flood-max {}; {wanted} would be needed to go {} beyond Receive Maximum",
+                flood.planned, self.excess
+            ));
+        }
+    }
+
+    async fn prepare(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        topic: &str,
+    ) -> Result<(Subscriber, Client, u64), String> {
+        let client_id = log.client_id().to_owned();
+        let subscriber_id = format!("{client_id}s");
+        let honest = Connecting::honest(&subscriber_id);
+        let subscriber = Subscriber::open(stage, self.version, honest, topic, self.variant.qos()).await?;
+        let (mut client, established) =
+            stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
+        let connect = Client::honest_connect(&client_id, &stage.credentials);
+        let accepted = client
+            .connect(&connect, stage.options.connect_timeout)
+            .await
+            .map_err(|error| error.to_string())?;
+        log.accepted(accepted.connack_at);
+        let receive_maximum = accepted.receive_maximum.map_or(UNLIMITED, u64::from);
+        Ok((subscriber, client, receive_maximum))
+    }
+
+    /// Sends the flood and watches what comes back.
+    async fn attack(
+        &self,
+        stage: &Stage,
+        client: &mut Client,
+        topic: &str,
+        flood: &mut Flood,
+        fates: &RefCell<Fates>,
+    ) -> Result<(Instant, Observed, Answers), String> {
+        let qos = self.variant.qos();
+        let attempt = fates.borrow().attempt();
+        let template = numbered::template(self.version, topic, qos, self.payload_len)
+            .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
+        let count = usize::try_from(flood.planned).unwrap_or(usize::MAX);
+        let mut bytes = Vec::with_capacity(template.len() * count);
+        let mut identifier = PacketIdentifier::MIN;
+        for sequence in 0..flood.planned {
+            template.append(&mut bytes, Some(identifier), numbered::stamp(attempt, sequence));
+            identifier = identifier.next();
+            // The first are delivered while the last are still being sent.
+            fates.borrow_mut().offer();
+        }
+        let mut written = 0;
+        let sending = send_all(client, &bytes, &mut written, stage.reaction_timeout);
+        let provoked_at = stage.unless_stopped(sending).await.unwrap_or_else(now);
+        flood.sent = (written / template.len()) as u64;
+        (0..flood.sent).for_each(|sequence| fates.borrow_mut().sent(sequence));
+        let mut answers = Answers::default();
+        let mut seen = Observed::default();
+        if !written.is_multiple_of(template.len()) {
+            let (goes_on, reaction) =
+                take_what_is_there(client, &mut answers, qos, fates, &stage.clock).await;
+            seen.reactions.extend(reaction);
+            if goes_on {
+                // Half a PUBLISH lies before whatever we could ask.
+                seen.outcome = stage.stop.reason().is_none().then_some(Outcome::NoReaction);
+                return Ok((provoked_at, seen, answers));
+            }
+        }
+        for _ in 0..MORE_TIME_MAX {
+            let before = answers.all();
+            let watch = Watch {
+                provoked_at: now(),
+                within: stage.reaction_timeout,
+                connacks_due: 0,
+                subscribed: false,
+            };
+            // Answers to what was asked before come first.
+            let mut late = seen.pings_open;
+            let mut take = |packet: &Packet<'_>| match packet {
+                Packet::PingResp if late > 0 => {
+                    late -= 1;
+                    true
+                }
+                other => answers.take(other, qos, fates),
+            };
+            let more = observe_expecting(client, &stage.clock, &stage.stop, watch, &mut take).await;
+            seen.reactions.extend(more.reactions);
+            seen.outcome = more.outcome;
+            seen.pings_open = more.pings_open + late;
+            let open = seen.outcome.is_some_and(|outcome| !outcome.is_ended());
+            if !open || answers.all() >= flood.sent || answers.all() == before {
+                break;
+            }
+        }
+        Ok((provoked_at, seen, answers))
+    }
+}
+
+/// Takes the acknowledgements that are there. Whether the connection goes on: false when it has ended, or when the broker
+/// said that it will, which is returned as the reaction that it is.
+async fn take_what_is_there(
+    client: &mut Client,
+    answers: &mut Answers,
+    qos: QoS,
+    fates: &RefCell<Fates>,
+    clock: &RunClock,
+) -> (bool, Option<Reaction>) {
+    while let Ok(arrival) = timeout(Duration::ZERO, client.connection.next()).await {
+        let Arrival::Packet(packet) = arrival else { return (false, None) };
+        let decoded = packet.frame().decode(client.version).packet;
+        let expected = answers.take(&decoded, qos, fates);
+        if let Packet::Disconnect(disconnect) = decoded
+            && !expected
+        {
+            let (code, at_us) = (Some(disconnect.reason_code.0), clock.us(packet.first_byte_at));
+            let kind = ReactionKind::Disconnect;
+            return (false, Some(Reaction { kind, code, at_us, detail: None }));
+        }
+    }
+    (true, None)
+}
+
+/// Writes everything, in as few writes as the socket takes, and tells when the last byte was handed over; gives up when
+/// the broker neither takes nor answers anything for `patience`.
+async fn send_all(client: &mut Client, bytes: &[u8], written: &mut usize, patience: Duration) -> Instant {
+    loop {
+        // A kernel's buffers take in much at a time: between two such times the answers tell that the broker reads.
+        let before = (*written, client.connection.read_ahead());
+        match timeout(patience, client.connection.send_while_receiving(bytes, written)).await {
+            Ok(Ok(sent)) => return sent.at,
+            Err(_elapsed) if (*written, client.connection.read_ahead()) != before => {}
+            // An end of the connection is told by what is read next.
+            Ok(Err(_)) | Err(_) => return now(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use ungraceful_mqtt::{Ack, Disconnect, Packet, PacketIdentifier, QoS, ReasonCode};
+    use ungraceful_rig::clock::RunClock;
+    use ungraceful_rig::reaction::Outcome;
+
+    use super::{
+        ALL_TAKEN, AT, Answers, BELOW, BEYOND, CLOSE, Flood, NOWHERE, STOPPED_READING, UNANSWERED, UNKNOWN,
+    };
+    use crate::flow_control::fates::Fates;
+
+    /// Twelve PUBLISH packets to a broker with a Receive Maximum of ten.
+    const FLOOD: Flood = Flood { receive_maximum: 10, planned: 12, sent: 12 };
+    const DISCONNECT: Packet<'static> = Packet::Disconnect(Disconnect::new(ReasonCode(0x93)));
+
+    fn pubrec(number: u16, code: u8) -> Packet<'static> {
+        Packet::PubRec(Ack::new(PacketIdentifier::new(number).unwrap()).with_reason_code(ReasonCode(code)))
+    }
+
+    fn told(packets: &[Packet<'static>], outcome: Outcome) -> (String, &'static str, u64) {
+        let fates = RefCell::new(Fates::new(1, QoS::ExactlyOnce, RunClock::start()));
+        let mut answers = Answers::default();
+        for packet in packets {
+            answers.take(packet, QoS::ExactlyOnce, &fates);
+        }
+        (answers.what(&FLOOD, outcome), answers.line(&FLOOD, outcome), answers.taken_before_reaction)
+    }
+
+    fn pubrecs(count: u16) -> Vec<Packet<'static>> {
+        (1..=count).map(|number| pubrec(number, 0)).collect()
+    }
+
+    #[test]
+    fn the_line_is_drawn_by_the_publish_that_is_refused_first() {
+        let refused_at = |number: u16| {
+            let packets = [pubrecs(number - 1), vec![pubrec(number, 0x97), pubrec(number + 1, 0)]].concat();
+            told(&packets, Outcome::Tolerated)
+        };
+        assert_eq!(refused_at(10), ("PUBREC 0x97".into(), BELOW, 9));
+        assert_eq!(refused_at(11), ("PUBREC 0x97".into(), AT, 10));
+        assert_eq!(refused_at(12), ("PUBREC 0x97".into(), BEYOND, 11));
+    }
+
+    #[test]
+    fn with_the_connection_pubrecs_may_be_lost_so_fewer_of_them_say_nothing() {
+        let with_disconnect = |count| told(&[pubrecs(count), vec![DISCONNECT]].concat(), Outcome::Closed);
+        assert_eq!(with_disconnect(3), ("DISCONNECT 0x93".into(), UNKNOWN, 3));
+        assert_eq!(with_disconnect(10), ("DISCONNECT 0x93".into(), AT, 10));
+        assert_eq!(with_disconnect(11), ("DISCONNECT 0x93".into(), BEYOND, 11));
+        assert_eq!(told(&pubrecs(4), Outcome::Reset), (CLOSE.into(), UNKNOWN, 4));
+        assert_eq!(told(&pubrecs(10), Outcome::Closed), (CLOSE.into(), AT, 10));
+    }
+
+    #[test]
+    fn a_broker_that_takes_everything_is_told_from_one_that_answers_no_more_and_one_that_reads_no_more() {
+        assert_eq!(told(&pubrecs(12), Outcome::Tolerated), (ALL_TAKEN.into(), NOWHERE, 12));
+        assert_eq!(told(&pubrecs(9), Outcome::Tolerated), (UNANSWERED.into(), UNKNOWN, 9));
+        let answers = Answers { taken: 5, taken_before_reaction: 5, ..Answers::default() };
+        let flood = Flood { sent: 7, ..FLOOD };
+        assert_eq!(answers.what(&flood, Outcome::NoReaction), STOPPED_READING);
+        assert_eq!(answers.line(&flood, Outcome::NoReaction), UNKNOWN);
+    }
+
+    #[test]
+    fn only_the_first_refusal_is_a_reaction() {
+        let fates = RefCell::new(Fates::new(1, QoS::ExactlyOnce, RunClock::start()));
+        let mut answers = Answers::default();
+        let mut is_expected = |packet: Packet<'static>| answers.take(&packet, QoS::ExactlyOnce, &fates);
+        assert!(is_expected(pubrec(1, 0)));
+        assert!(!is_expected(pubrec(2, 0x97)));
+        assert!(is_expected(pubrec(3, 0x97)) && is_expected(pubrec(4, 0)));
+        assert_eq!((answers.taken, answers.taken_before_reaction, answers.refused), (2, 1, 2));
+    }
+}

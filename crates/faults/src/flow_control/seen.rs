@@ -1,0 +1,111 @@
+//! What a broker did on one connection beside what the client asked for: packets that answer nothing, answers to
+//! PINGREQ, the end.
+
+use std::time::Instant;
+
+use ungraceful_mqtt::Packet;
+use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind, hex};
+use ungraceful_wire::{Arrival, EndKind, StreamEnd};
+
+/// Reactions that are kept of one connection, besides its end.
+const REACTIONS_MAX: usize = 16;
+
+/// What a broker did on one connection.
+#[derive(Debug)]
+pub(super) struct Seen {
+    clock: RunClock,
+    reactions: Vec<Reaction>,
+    /// The Reason Code of the first DISCONNECT that came.
+    pub(super) disconnect: Option<u8>,
+    /// The end of what the broker sends; absent while the connection is open.
+    pub(super) end: Option<StreamEnd>,
+    /// PINGREQs that were not answered yet.
+    pub(super) pings_open: u32,
+}
+
+impl Seen {
+    pub(super) fn new(clock: RunClock) -> Self {
+        Self { clock, reactions: Vec::new(), disconnect: None, end: None, pings_open: 0 }
+    }
+
+    /// Takes a packet that the client has no other use for.
+    pub(super) fn take(&mut self, packet: &Packet<'_>, at: Instant) {
+        match packet {
+            Packet::Disconnect(disconnect) => {
+                let code = disconnect.reason_code.0;
+                self.disconnect.get_or_insert(code);
+                let reason = disconnect.properties.reason_string().map(ToOwned::to_owned);
+                self.push(ReactionKind::Disconnect, Some(code), at, reason);
+            }
+            Packet::PingResp if self.pings_open > 0 => self.pings_open -= 1,
+            Packet::PubAck(ack) | Packet::PubRec(ack) | Packet::PubRel(ack) | Packet::PubComp(ack) => {
+                self.push(ReactionKind::Ack, Some(ack.reason_code.0), at, None);
+            }
+            Packet::Unreadable { .. } => self.push(ReactionKind::Garbage, None, at, None),
+            other => {
+                let name = other.packet_type().map_or("packet", |packet_type| packet_type.name());
+                self.push(ReactionKind::OtherPacket, None, at, Some(name.to_owned()));
+            }
+        }
+    }
+
+    /// Takes what came that is no packet.
+    pub(super) fn take_told(&mut self, arrival: &Arrival) {
+        match arrival {
+            Arrival::Unframeable { bytes, at } => {
+                self.push(ReactionKind::Garbage, None, *at, Some(hex(bytes)));
+            }
+            Arrival::End(end) if self.end.is_none() => {
+                let kind = match end.how {
+                    EndKind::Fin => ReactionKind::Closed,
+                    EndKind::Reset | EndKind::Failed => ReactionKind::Reset,
+                };
+                self.push(kind, None, end.at, None);
+                self.end = Some(end.clone());
+            }
+            Arrival::End(_) | Arrival::Packet(_) => {}
+        }
+    }
+
+    fn push(&mut self, kind: ReactionKind, code: Option<u8>, at: Instant, detail: Option<String>) {
+        if self.reactions.len() < REACTIONS_MAX || kind.ends_connection() {
+            self.reactions.push(Reaction { kind, code, at_us: self.clock.us(at), detail });
+        }
+    }
+
+    /// When the connection ended, in µs since the run's start; absent while it is open.
+    pub(super) fn ended_at_us(&self) -> Option<u64> {
+        self.end.as_ref().map(|end| self.clock.us(end.at))
+    }
+
+    /// The class that it comes to: how the connection ended or, while it is open, whether the client is `served`.
+    pub(super) fn outcome(&self, served: bool) -> Outcome {
+        match &self.end {
+            Some(end) if end.how == EndKind::Fin => Outcome::Closed,
+            Some(_) => Outcome::Reset,
+            None if served => Outcome::Tolerated,
+            None => Outcome::NoReaction,
+        }
+    }
+
+    /// Every reaction in order.
+    pub(super) fn reactions(&self) -> Vec<Reaction> {
+        self.reactions.clone()
+    }
+
+    /// Whether the broker has ended the connection, or told the client to go.
+    pub(super) fn is_over(&self) -> bool {
+        self.end.is_some() || self.disconnect.is_some()
+    }
+
+    /// How the broker ended the connection, in a word; absent while it is open.
+    pub(super) fn ended_by(&self) -> Option<String> {
+        match (self.disconnect, &self.end) {
+            (Some(code), _) => Some(format!("DISCONNECT 0x{code:02X}")),
+            (None, Some(end)) if end.how == EndKind::Fin => Some("FIN".to_owned()),
+            (None, Some(_)) => Some("RST".to_owned()),
+            (None, None) => None,
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! A subscriber that receives and does not acknowledge, while a publisher goes on; then it acknowledges after all.
+//!
+//! A Server has no more than the Client's Receive Maximum of PUBLISH packets unacknowledged (MQTT 5.0 [MQTT-3.3.4-9]), and
+//! answers everything else while that quota is used up ([MQTT-4.9.0-3]). What was held back comes in order once the client
+//! acknowledges ([MQTT-4.6.0-5]). Which quota a client gives back when: with PUBACK, with PUBCOMP, or with a PUBREC that
+//! refuses (section 4.9). MQTT 3.1.1 has no Receive Maximum: there it is told how many a broker sends by itself.
+
+use std::cell::RefCell;
+use std::cmp::Ordering;
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_wire::clock::now;
+
+use super::ending::{interrupted, not_acted, qos_not_taken};
+use super::fates::Fates;
+use super::publisher::{Published, Publisher, Publishing};
+use super::subscriber::{Acknowledging, Connecting, Subscriber};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "unacked-subscriber";
+/// The fact that tells how many PUBLISH packets were unacknowledged, beside Receive Maximum.
+pub const HELD: &str = "held";
+/// The fact that tells whether PINGREQ was answered while nothing was acknowledged.
+pub const PINGREQ: &str = "pingreq";
+/// The fact that tells what became of what was held back, once the client acknowledged.
+pub const DRAINED: &str = "drained";
+/// The measure of the most PUBLISH packets that were unacknowledged at the same time, from begin to end.
+pub const OUTSTANDING_MOST: &str = "outstanding_most";
+/// The measure of how many PUBLISH packets were unacknowledged when the broker sent no more of them.
+pub const OUTSTANDING_WITHHELD: &str = "outstanding_withheld";
+
+/// The value of [`HELD`] when fewer PUBLISH packets came than Receive Maximum allows.
+pub const BELOW: &str = "below Receive Maximum";
+/// The value of [`HELD`] when as many PUBLISH packets came as Receive Maximum allows.
+pub const AT: &str = "at Receive Maximum";
+/// The value of [`HELD`] when more PUBLISH packets came than Receive Maximum allows, with nothing acknowledged.
+pub const BEYOND: &str = "beyond Receive Maximum";
+/// The value of [`HELD`] when that happened only once the client acknowledged.
+pub const BEYOND_LATER: &str = "beyond it while acknowledging";
+/// The measure of how many messages the broker took from the publisher.
+pub const TAKEN: &str = "taken";
+
+/// The value of [`PINGREQ`] when the client was answered.
+pub const ANSWERED: &str = "answered";
+/// The value of [`PINGREQ`] when it was not answered, and the publisher's PINGREQ of the same time was.
+pub const STARVED: &str = "not answered";
+/// The value of [`PINGREQ`] when the publisher was not answered either.
+pub const BOTH_SILENT: &str = "nobody was answered";
+
+/// How long nothing must come before the broker has sent what it is going to.
+const QUIET: Duration = Duration::from_millis(500);
+/// How long copies of messages are waited for that have come once.
+const COPIES_WITHIN: Duration = Duration::from_millis(200);
+
+/// Receive Maximum and QoS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Variant {
+    /// The client's Receive Maximum; absent means that it says none, which stands for 65,535.
+    pub receive_maximum: Option<u16>,
+    /// The QoS of messages and subscription.
+    pub qos: QoS,
+}
+
+const fn variant(receive_maximum: Option<u16>, qos: QoS) -> Variant {
+    Variant { receive_maximum, qos }
+}
+
+impl Variant {
+    /// Every variant, in the order of the tables.
+    pub const ALL: [Self; 8] = [
+        variant(Some(1), QoS::AtLeastOnce),
+        variant(Some(1), QoS::ExactlyOnce),
+        variant(Some(3), QoS::AtLeastOnce),
+        variant(Some(3), QoS::ExactlyOnce),
+        variant(Some(20), QoS::AtLeastOnce),
+        variant(Some(20), QoS::ExactlyOnce),
+        variant(None, QoS::AtLeastOnce),
+        variant(None, QoS::ExactlyOnce),
+    ];
+
+    /// The name used on the command line and in files, such as `k3-qos1` or `absent-qos2`.
+    #[must_use]
+    pub fn name(self) -> String {
+        let receive_maximum = self.receive_maximum.map_or_else(|| "absent".to_owned(), |k| format!("k{k}"));
+        format!("{receive_maximum}-qos{}", self.qos.level())
+    }
+
+    /// Whether there is such a case in this version.
+    #[must_use]
+    pub fn is_in(self, version: ProtocolVersion) -> bool {
+        version == ProtocolVersion::V5 || self.receive_maximum.is_none()
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name())
+    }
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no variant; choose from {names}")
+        })
+    }
+}
+
+/// A subscriber that does not acknowledge, in one variant and version.
+#[derive(Clone, Copy, Debug)]
+pub struct UnackedSubscriber {
+    /// Receive Maximum and QoS.
+    pub variant: Variant,
+    /// The version that both clients speak.
+    pub version: ProtocolVersion,
+    /// How many messages are published.
+    pub messages: u64,
+    /// Bytes of payload of each, at least 16.
+    pub payload_len: usize,
+}
+
+impl Fault for UnackedSubscriber {
+    fn case(&self) -> Case {
+        Case { fault: ID.to_owned(), variant: self.variant.name(), version: self.version.to_string() }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        let limit = match (self.version, self.variant.receive_maximum) {
+            (ProtocolVersion::V3_1_1, _) => "without a Receive Maximum, which 3.1.1 has not".to_owned(),
+            (_, None) => "without a Receive Maximum".to_owned(),
+            (_, Some(k)) => format!("with Receive Maximum {k}"),
+        };
+        format!(
+            "a subscriber {limit} acknowledges nothing while {} messages of {} are published, is asked whether it is \
+             served, then acknowledges everything",
+            self.messages, self.variant.qos
+        )
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+/// What is known once the attempt was carried out.
+#[derive(Debug)]
+struct Known {
+    published: Published,
+    /// PUBLISH packets that were unacknowledged when the broker sent no more of them.
+    withheld: u64,
+    pingreq: Option<&'static str>,
+    acknowledged_at: Option<Instant>,
+}
+
+impl UnackedSubscriber {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        if let Some(trouble) = qos_not_taken(stage, self.variant.qos) {
+            return not_acted(stage, log, self.version, &trouble).await;
+        }
+        let prepared = stage.unless_stopped(self.prepare(stage, &log)).await;
+        let (mut subscriber, mut publisher) = match prepared {
+            Some(Ok(prepared)) => prepared,
+            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
+            None => return interrupted(log),
+        };
+        log.established(subscriber.established);
+        log.accepted(subscriber.accepted.connack_at);
+        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos, stage.clock));
+        log.provoked(now());
+        let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
+        let known = stage.unless_stopped(acting).await;
+        let seen = &subscriber.hearing.seen;
+        let served = known.as_ref().is_some_and(|known| known.pingreq == Some(ANSWERED));
+        let outcome = if known.is_some() { seen.outcome(served) } else { Outcome::Interrupted };
+        log.reacted(seen.reactions(), outcome);
+        let ended_at_us = seen.ended_at_us();
+        log.concluded(stage.confirm(outcome, ended_at_us, self.version).await);
+        if let Some(known) = known.filter(|_| log.so_far().outcome.is_evidence()) {
+            self.tell(&mut log, &subscriber, &publisher, &known, &fates.borrow());
+        }
+        publisher.leave().await;
+        subscriber.leave().await;
+        log.connection_over();
+        log.end()
+    }
+
+    async fn prepare(&self, stage: &Stage, log: &AttemptLog<'_>) -> Result<(Subscriber, Publisher), String> {
+        let topic = format!("{}/flood/{}", stage.topic_root, log.client_id());
+        let connecting = Connecting {
+            receive_maximum: self.variant.receive_maximum,
+            acknowledging: Acknowledging::Withheld,
+            ..Connecting::honest(log.client_id())
+        };
+        let subscriber = Subscriber::open(stage, self.version, connecting, &topic, self.variant.qos).await?;
+        let publishing = Publishing { topic: &topic, qos: self.variant.qos, payload_len: self.payload_len };
+        let publisher_id = format!("{}p", log.client_id());
+        let publisher = Publisher::open(stage, self.version, &publisher_id, log.number(), publishing).await?;
+        Ok((subscriber, publisher))
+    }
+
+    async fn act(
+        &self,
+        stage: &Stage,
+        subscriber: &mut Subscriber,
+        publisher: &mut Publisher,
+        fates: &RefCell<Fates>,
+    ) -> Known {
+        let patience = stage.reaction_timeout;
+        let publishing = publisher.publish(fates, self.messages, patience);
+        let published = subscriber.listen_during(fates, publishing).await;
+        subscriber.listen_until(fates, QUIET, |_, _| false).await;
+        let withheld = subscriber.hearing.open_most as u64;
+        let mut known = Known { published, withheld, pingreq: None, acknowledged_at: None };
+        if subscriber.hearing.seen.is_over() {
+            return known;
+        }
+        let answered = subscriber.is_served(fates, patience).await;
+        known.pingreq = Some(if answered {
+            ANSWERED
+        } else if subscriber.hearing.seen.is_over() {
+            return known;
+        } else if published != Published::Cut && publisher.is_served(fates, patience).await {
+            STARVED
+        } else {
+            BOTH_SILENT
+        });
+        subscriber.acknowledge();
+        known.acknowledged_at = Some(now());
+        if published == Published::Stalled {
+            // What the broker would not take while it could not deliver.
+            let publishing = publisher.publish(fates, self.messages, patience);
+            known.published = subscriber.listen_during(fates, publishing).await;
+        }
+        subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
+        subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
+        known
+    }
+
+    fn tell(
+        &self,
+        log: &mut AttemptLog<'_>,
+        subscriber: &Subscriber,
+        publisher: &Publisher,
+        known: &Known,
+        fates: &Fates,
+    ) {
+        let outstanding = subscriber.hearing.open_most as u64;
+        log.measure(OUTSTANDING_MOST, outstanding);
+        log.measure(OUTSTANDING_WITHHELD, known.withheld);
+        log.measure(TAKEN, publisher.sending.acknowledged);
+        if let Some(k) = self.variant.receive_maximum.map(u64::from) {
+            let held = match known.withheld.cmp(&k) {
+                Ordering::Greater => BEYOND,
+                _ if outstanding > k => BEYOND_LATER,
+                Ordering::Equal => AT,
+                Ordering::Less => BELOW,
+            };
+            log.fact(HELD, Fact::Word(held.to_owned()));
+        }
+        if let Some(pingreq) = known.pingreq {
+            log.fact(PINGREQ, Fact::Word(pingreq.to_owned()));
+        }
+        let counts = fates.counts();
+        if let Some(acknowledged_at) = known.acknowledged_at {
+            let drained =
+                match (counts.lost + counts.without_subscribers, counts.reordered, counts.duplicated) {
+                    (0, 0, 0) => "everything, in order",
+                    (0, 0, _) => "everything, some of it again",
+                    (0, _, _) => "everything, not in order",
+                    _ => "not everything",
+                };
+            log.fact(DRAINED, Fact::Word(drained.to_owned()));
+            if let Some(latest_at) = subscriber.hearing.latest_at.filter(|at| *at > acknowledged_at) {
+                let drain = latest_at - acknowledged_at;
+                log.measure("drain_us", u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
+            }
+        }
+        match known.published {
+            Published::All => {}
+            Published::Cut => {
+                let how = publisher.sending.seen.ended_by().unwrap_or_default();
+                log.trouble(format!("the broker cut our publisher, which keeps every rule: {how}"));
+            }
+            Published::Stalled => log.trouble("the broker stopped to acknowledge what our publisher sent"),
+        }
+        fates.tell(log);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_mqtt::ProtocolVersion;
+
+    use super::Variant;
+
+    #[test]
+    fn every_variant_is_found_by_its_name_and_3_1_1_has_those_without_a_receive_maximum() {
+        for variant in Variant::ALL {
+            assert_eq!(variant.name().parse(), Ok(variant));
+        }
+        let of_3_1_1: Vec<String> = Variant::ALL
+            .into_iter()
+            .filter(|variant| variant.is_in(ProtocolVersion::V3_1_1))
+            .map(Variant::name)
+            .collect();
+        assert_eq!(of_3_1_1, ["absent-qos1", "absent-qos2"]);
+    }
+}

@@ -1,0 +1,176 @@
+//! What a broker is judged by whose subscriber does not acknowledge. Each check reads the record alone and gives a verdict
+//! for each case.
+//!
+//! MQTT 3.1.1 has no Receive Maximum: its cases are shown and not judged.
+
+use ungraceful_mqtt::statement::{V5_3_3_4_9, V5_4_6_0_5, V5_4_9_0_3};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+
+use super::judging::{counts, max, min, missing};
+use super::unacked_subscriber::{
+    ANSWERED, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST, OUTSTANDING_WITHHELD, PINGREQ,
+    STARVED, TAKEN, Variant,
+};
+use crate::judging::{self, evidence_count, examples, is_v5, no_sample};
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: [Check; 5] = [
+    stays_within_receive_maximum,
+    answers_while_the_quota_is_used_up,
+    delivers_in_order,
+    delivers_everything_once,
+    keeps_the_subscriber,
+];
+
+fn on_each_v5_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
+    judging::on_each_case(record, ID, |case| if is_v5(case) { judge(case) } else { None })
+}
+
+/// The client's Receive Maximum; absent when it said none.
+fn receive_maximum(case: &CaseRecord) -> Option<u64> {
+    case.case.variant.parse::<Variant>().ok()?.receive_maximum.map(u64::from)
+}
+
+/// MQTT 5.0 [MQTT-3.3.4-9]: no more than Receive Maximum is unacknowledged.
+fn stays_within_receive_maximum(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "stays_within_receive_maximum";
+    on_each_v5_case(record, |case| {
+        let k = receive_maximum(case)?;
+        let all = evidence_count(case);
+        let (most, taken) = (max(case, OUTSTANDING_MOST).unwrap_or(0), max(case, TAKEN).unwrap_or(0));
+        let withheld = max(case, OUTSTANDING_WITHHELD).unwrap_or(0);
+        let evidence = format!(
+            "a client with Receive Maximum {k} had up to {withheld} PUBLISH unacknowledged while it acknowledged nothing, \
+             and up to {most} once it did; up to {taken} messages were there to be sent"
+        );
+        // What is beyond has been counted packet by packet: it needs no other circumstance.
+        let verdict = if most > k {
+            let (at_once, later) = (case.fact(HELD, BEYOND), case.fact(HELD, BEYOND_LATER));
+            let evidence = format!("{evidence}; {} of {all} clients met it", at_once + later);
+            Verdict::violated(CHECK, V5_3_3_4_9, evidence).with_examples(examples(case, |_| true))
+        } else if most == 0 {
+            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
+        } else if taken <= k {
+            Verdict::inconclusive(CHECK, Force::Must, format!("{evidence}, which is not more than {k}"))
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        };
+        Some(verdict.citing(V5_3_3_4_9))
+    })
+}
+
+/// MQTT 5.0 [MQTT-4.9.0-3]: a quota that is used up holds back PUBLISH packets and nothing else. Violated only when a
+/// client beside it was answered in the same time, so that the broker as a whole was not merely slow.
+fn answers_while_the_quota_is_used_up(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "answers_while_the_quota_is_used_up";
+    on_each_v5_case(record, |case| {
+        let k = receive_maximum(case)?;
+        let answered = case.fact(PINGREQ, ANSWERED);
+        let (starved, silent) = (case.fact(PINGREQ, STARVED), case.fact(PINGREQ, BOTH_SILENT));
+        let all = answered + starved + silent;
+        let least = min(case, OUTSTANDING_WITHHELD).unwrap_or(0);
+        let verdict = if starved > 0 && least < k {
+            let why = format!(
+                "{starved} of {all} clients got no answer to PINGREQ, but only {least} PUBLISH were unacknowledged, fewer \
+                 than their Receive Maximum of {k}"
+            );
+            Verdict::inconclusive(CHECK, Force::Must, why)
+        } else if starved > 0 {
+            let evidence = format!(
+                "{starved} of {all} clients with {k} or more PUBLISH unacknowledged got no answer to PINGREQ within the \
+                 reaction timeout, and our publisher got one"
+            );
+            Verdict::violated(CHECK, V5_4_9_0_3, evidence).with_examples(examples(case, |_| true))
+        } else if silent > 0 {
+            let why =
+                format!("{silent} of {all} clients got no answer to PINGREQ, and our publisher none either");
+            Verdict::inconclusive(CHECK, Force::Must, why)
+        } else if answered == 0 {
+            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
+        } else {
+            let evidence = format!(
+                "{answered} of {all} clients got an answer to PINGREQ with at least {least} PUBLISH unacknowledged"
+            );
+            Verdict::holds(CHECK, Force::Must, evidence)
+        };
+        Some(verdict.citing(V5_4_9_0_3))
+    })
+}
+
+/// MQTT 5.0 [MQTT-4.6.0-5]: the messages of one publisher on one topic at one QoS come in their order. Judged by the first
+/// copy of each.
+fn delivers_in_order(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "delivers_in_order";
+    on_each_v5_case(record, |case| {
+        let counts = counts(case);
+        let evidence = format!(
+            "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
+            counts.delivered, counts.reordered
+        );
+        let verdict = if counts.reordered > 0 {
+            Verdict::violated(CHECK, V5_4_6_0_5, evidence).with_examples(examples(case, |_| true))
+        } else if counts.delivered < 2 {
+            Verdict::inconclusive(CHECK, Force::Must, "fewer than two messages came, which have no order")
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        };
+        Some(verdict.citing(V5_4_6_0_5))
+    })
+}
+
+/// No numbered statement: brokers limit what they hold back, and a message that is lost to a limit breaks none.
+fn delivers_everything_once(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "delivers_everything_once";
+    on_each_v5_case(record, |case| {
+        let counts = counts(case);
+        let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+        let evidence = format!(
+            "of {} messages that the broker took, {} were lost, and {} copies came again",
+            counts.acknowledged,
+            missing(&counts),
+            counts.duplicated
+        );
+        Some(if counts.acknowledged == 0 {
+            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
+        } else if ended > 0 {
+            let why = format!("{ended} subscribers were cut before they acknowledged; {evidence}");
+            Verdict::inconclusive(CHECK, Force::Prose, why)
+        } else if missing(&counts) > 0 {
+            let note = format!("{} messages were taken and not delivered", missing(&counts));
+            Verdict::differs(CHECK, Force::Prose, note, evidence)
+        } else if counts.duplicated > 0 {
+            Verdict::differs(
+                CHECK,
+                Force::Prose,
+                format!("{} copies came again", counts.duplicated),
+                evidence,
+            )
+        } else {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        })
+    })
+}
+
+/// No numbered statement: a client may take as long as it likes to acknowledge.
+fn keeps_the_subscriber(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "keeps_the_subscriber";
+    on_each_v5_case(record, |case| {
+        let all = evidence_count(case);
+        let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+        let evidence = format!("the broker ended {ended} of {all} connections that acknowledged nothing");
+        Some(if all == 0 {
+            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
+        } else if ended > 0 {
+            Verdict::differs(
+                CHECK,
+                Force::Prose,
+                "the broker cuts a client that does not acknowledge",
+                evidence,
+            )
+        } else {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        })
+    })
+}

@@ -1,0 +1,521 @@
+//! What the checks of flow control conclude from records made by hand. No sockets.
+
+#[path = "../../rig/tests/judging/record.rs"]
+mod record;
+
+use std::collections::BTreeMap;
+
+use ungraceful_faults::flow_control::{
+    offline_queue, offline_queue_checks, quota_leak, quota_leak_checks, receive_maximum,
+    receive_maximum_checks, slow_consumer, slow_consumer_checks, unacked_subscriber,
+    unacked_subscriber_checks,
+};
+use ungraceful_rig::attempt::Case;
+use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::metric::Distribution;
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::CaseRecord;
+use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
+
+const V5: &str = "5.0";
+const V311: &str = "3.1.1";
+
+/// A case to which a test adds what it is about.
+struct Made(CaseRecord);
+
+impl Made {
+    fn of(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64)]) -> Self {
+        let case = Case { fault: fault.into(), variant: variant.into(), version: version.into() };
+        Self(record::case(case, outcomes))
+    }
+
+    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
+        self.0.facts.entry(name.into()).or_default().insert(value.into(), count);
+        self
+    }
+
+    fn measure(mut self, name: &str, values: &[u64]) -> Self {
+        let distribution = Distribution {
+            count: values.len() as u64,
+            sum: values.iter().sum(),
+            min: values.iter().copied().min(),
+            max: values.iter().copied().max(),
+            ..Distribution::default()
+        };
+        self.0.measures.insert(name.into(), distribution);
+        self
+    }
+
+    fn sequence(mut self, sequence: &str, count: u64) -> Self {
+        self.0.sequences.insert(sequence.into(), count);
+        self.0.examples.insert(sequence.into(), vec![7]);
+        self
+    }
+
+    fn messages(mut self, counts: LedgerCounts) -> Self {
+        self.0.messages = BTreeMap::from([(1, counts)]);
+        self
+    }
+
+    /// All verdicts on it.
+    fn judged(&self, checks: &[Check]) -> Vec<Verdict> {
+        let mut record = record::empty_record();
+        record.cases = vec![self.0.clone()];
+        judge(&mut record, checks);
+        record.verdicts
+    }
+
+    fn verdict(&self, checks: &[Check], check: &str) -> Verdict {
+        let found = self.judged(checks).into_iter().find(|verdict| verdict.check == check);
+        found.expect("the check judges this case")
+    }
+}
+
+fn assert_holds(verdict: &Verdict) {
+    assert_eq!((verdict.conclusion, &verdict.differs), (Conclusion::Holds, &None), "{verdict:?}");
+}
+
+fn assert_differs(verdict: &Verdict, note: &str) {
+    assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
+    assert!(verdict.differs.as_deref().is_some_and(|differs| differs.contains(note)), "{verdict:?}");
+}
+
+fn assert_inconclusive(verdict: &Verdict, why: &str) {
+    assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
+    assert!(verdict.evidence.contains(why), "{verdict:?}");
+}
+
+fn assert_violated(verdict: &Verdict, citation: &str) {
+    assert_eq!(verdict.conclusion, Conclusion::Violated, "{verdict:?}");
+    assert_eq!(verdict.citation.as_deref(), Some(citation));
+}
+
+#[test]
+fn cases_in_which_nothing_was_attempted_are_inconclusive_or_not_judged() {
+    let all: [(&str, &str, &[Check], usize); 5] = [
+        (slow_consumer::ID, "drip-qos1", &slow_consumer_checks::CHECKS, 2),
+        (receive_maximum::ID, "qos2", &receive_maximum_checks::CHECKS, 2),
+        (unacked_subscriber::ID, "k3-qos1", &unacked_subscriber_checks::CHECKS, 5),
+        (quota_leak::ID, "qos1", &quota_leak_checks::CHECKS, 1),
+        (offline_queue::ID, "qos1", &offline_queue_checks::CHECKS, 3),
+    ];
+    for (fault, variant, checks, count) in all {
+        let verdicts = Made::of(fault, variant, V5, &[]).judged(checks);
+        assert_eq!(verdicts.len(), count, "{fault}: {verdicts:?}");
+        for verdict in verdicts {
+            assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
+            assert_eq!(verdict.case.unwrap().fault, fault);
+        }
+        assert_eq!(Made::of("double-connect", variant, V5, &[]).judged(checks), [], "another fault's");
+    }
+}
+
+#[test]
+fn what_mqtt_3_1_1_has_no_word_about_is_not_judged() {
+    let flood = Made::of(receive_maximum::ID, "qos2", V311, &[(Outcome::Closed, 3)]);
+    assert_eq!(flood.judged(&receive_maximum_checks::CHECKS), []);
+    let unacked = Made::of(unacked_subscriber::ID, "absent-qos1", V311, &[(Outcome::NoReaction, 3)]);
+    assert_eq!(unacked.judged(&unacked_subscriber_checks::CHECKS), []);
+}
+
+mod receive_maximum_is_exceeded {
+    use super::receive_maximum::{
+        ALL_TAKEN, AT, BELOW, BEYOND, EXCESS_DELIVERED, EXCESS_SENT, ID, LINE, RECEIVE_MAXIMUM,
+        TAKEN_BEFORE_REACTION, UNANSWERED, UNKNOWN, WHAT,
+    };
+    use super::receive_maximum_checks::CHECKS;
+    use super::*;
+
+    const ANSWERS: &str = "answers_excess_with_0x93";
+    const TAKES: &str = "takes_what_it_announced";
+    const CLOSES: &str = "closes_after_its_disconnect";
+
+    /// Three floods of ten beyond a Receive Maximum of twenty, which all ended alike.
+    fn flooded(variant: &str, outcome: Outcome, what: &str, line: &str) -> Made {
+        Made::of(ID, variant, V5, &[(outcome, 3)])
+            .fact(WHAT, what, 3)
+            .fact(LINE, line, 3)
+            .measure(RECEIVE_MAXIMUM, &[20, 20, 20])
+            .measure(TAKEN_BEFORE_REACTION, &[20, 20, 25])
+            .measure(EXCESS_SENT, &[10, 10, 10])
+            .measure(EXCESS_DELIVERED, &[0, 0, 0])
+    }
+
+    #[test]
+    fn a_disconnect_0x93_is_what_the_standard_has_in_mind() {
+        let verdict = flooded("qos2", Outcome::Closed, "DISCONNECT 0x93", AT).verdict(&CHECKS, ANSWERS);
+        assert_holds(&verdict);
+        assert_eq!((verdict.force, verdict.citation.clone()), (Force::Prose, None));
+        assert!(verdict.evidence.contains("20 to 25 PUBLISH taken"), "{verdict:?}");
+    }
+
+    #[test]
+    fn any_other_answer_is_noted_and_accuses_nobody() {
+        for (outcome, what, line) in [
+            (Outcome::Tolerated, "PUBREC 0x97", AT),
+            (Outcome::Tolerated, ALL_TAKEN, "nowhere"),
+            (Outcome::Reset, "close", BEYOND),
+            (Outcome::Closed, "DISCONNECT 0x82", AT),
+        ] {
+            let verdict = flooded("qos2", outcome, what, line).verdict(&CHECKS, ANSWERS);
+            assert_differs(&verdict, &format!("{what} (3 times) in place of DISCONNECT 0x93"));
+        }
+    }
+
+    #[test]
+    fn qos_1_that_is_all_taken_claims_nothing_and_says_why() {
+        let verdict = flooded("qos1", Outcome::Tolerated, ALL_TAKEN, "nowhere").verdict(&CHECKS, ANSWERS);
+        assert_differs(&verdict, "QoS 1 does not tell");
+        assert!(verdict.evidence.contains("neither that it keeps to its limit"), "{verdict:?}");
+        let refused = flooded("qos1", Outcome::Tolerated, "PUBACK 0x97", AT).verdict(&CHECKS, ANSWERS);
+        assert_differs(&refused, "PUBACK 0x97");
+    }
+
+    #[test]
+    fn a_broker_that_may_not_have_got_so_far_is_not_judged_by_what_it_did_not_do() {
+        let verdict = flooded("qos2", Outcome::Tolerated, UNANSWERED, UNKNOWN).verdict(&CHECKS, ANSWERS);
+        assert_inconclusive(&verdict, "may not have got beyond the limit");
+        let cut = flooded("qos2", Outcome::Tolerated, "PUBREC 0x97", BELOW).measure(EXCESS_SENT, &[0, 0, 0]);
+        assert_inconclusive(&cut.verdict(&CHECKS, ANSWERS), "may not have got beyond the limit");
+        let died = Made::of(ID, "qos2", V5, &[(Outcome::Closed, 3), (Outcome::BrokerDown, 1)]);
+        let died = Made(CaseRecord {
+            outcomes: died.0.outcomes,
+            ..flooded("qos2", Outcome::Closed, "DISCONNECT 0x93", AT).0
+        });
+        assert_inconclusive(&died.verdict(&CHECKS, ANSWERS), "went down");
+    }
+
+    #[test]
+    fn a_limit_that_no_client_can_exceed_is_told_and_not_judged() {
+        let verdict = flooded("qos2", Outcome::Tolerated, ALL_TAKEN, "nowhere")
+            .measure(EXCESS_SENT, &[0, 0, 0])
+            .measure(RECEIVE_MAXIMUM, &[65_535; 3])
+            .verdict(&CHECKS, ANSWERS);
+        assert_holds(&verdict);
+        assert!(verdict.evidence.contains("want of Packet Identifiers"), "{verdict:?}");
+    }
+
+    #[test]
+    fn a_refusal_within_receive_maximum_is_noted_and_a_lost_connection_says_nothing() {
+        let below = flooded("qos2", Outcome::Tolerated, "PUBREC 0x97", BELOW).verdict(&CHECKS, TAKES);
+        assert_differs(&below, "3 of 3 clients were refused a PUBLISH within Receive Maximum");
+        let unknown = flooded("qos2", Outcome::Reset, "close", UNKNOWN).verdict(&CHECKS, TAKES);
+        assert_inconclusive(&unknown, "before so many acknowledgements had come");
+        assert_holds(&flooded("qos2", Outcome::Tolerated, "PUBREC 0x97", AT).verdict(&CHECKS, TAKES));
+    }
+
+    #[test]
+    fn mqtt5_3_14_4_2_a_broker_that_serves_on_after_its_disconnect_breaks_it() {
+        let told = |sequence: &str, outcome| {
+            let mut made = flooded("qos2", outcome, "DISCONNECT 0x93", AT).sequence(sequence, 3);
+            made.0.disconnect_codes = BTreeMap::from([(0x93, 3)]);
+            made.verdict(&CHECKS, CLOSES)
+        };
+        let citation = "MQTT 5.0 [MQTT-3.14.4-2]";
+        let served = told("DISCONNECT 0x93, still served", Outcome::Tolerated);
+        assert_violated(&served, citation);
+        assert_eq!(served.examples, [7]);
+        assert_holds(&told("DISCONNECT 0x93, FIN", Outcome::Closed));
+        let silent = told("DISCONNECT 0x93, nothing until the deadline", Outcome::NoReaction);
+        assert_inconclusive(&silent, "--reaction-timeout");
+    }
+}
+
+mod a_subscriber_does_not_acknowledge {
+    use super::unacked_subscriber::{
+        ANSWERED, AT, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST, OUTSTANDING_WITHHELD,
+        PINGREQ, STARVED, TAKEN,
+    };
+    use super::unacked_subscriber_checks::CHECKS;
+    use super::*;
+
+    const STAYS: &str = "stays_within_receive_maximum";
+    const ANSWERS: &str = "answers_while_the_quota_is_used_up";
+    const ORDER: &str = "delivers_in_order";
+    const ONCE: &str = "delivers_everything_once";
+    const KEEPS: &str = "keeps_the_subscriber";
+
+    /// Two subscribers with a Receive Maximum of three, for which 200 messages each were there.
+    fn withheld(held: &str, withheld: u64, most: u64, pingreq: &str) -> Made {
+        Made::of(ID, "k3-qos2", V5, &[(Outcome::Tolerated, 2)])
+            .fact(HELD, held, 2)
+            .fact(PINGREQ, pingreq, 2)
+            .measure(OUTSTANDING_WITHHELD, &[withheld, withheld])
+            .measure(OUTSTANDING_MOST, &[most, most])
+            .measure(TAKEN, &[200, 200])
+            .sequence("still served", 2)
+            .messages(delivered(0, 0, 0))
+    }
+
+    fn delivered(lost: u64, reordered: u64, duplicated: u64) -> LedgerCounts {
+        LedgerCounts {
+            sent: 400,
+            acknowledged: 400,
+            delivered: 400 - lost,
+            lost,
+            reordered,
+            duplicated,
+            ..LedgerCounts::default()
+        }
+    }
+
+    #[test]
+    fn a_broker_that_keeps_to_every_rule_holds_in_every_check() {
+        let verdicts = withheld(AT, 3, 3, ANSWERED).judged(&CHECKS);
+        assert_eq!(verdicts.len(), CHECKS.len());
+        verdicts.iter().for_each(assert_holds);
+    }
+
+    #[test]
+    fn mqtt5_3_3_4_9_one_publish_too_many_breaks_it_at_once_or_while_the_client_acknowledges() {
+        for made in [withheld(BEYOND, 4, 4, ANSWERED), withheld(BEYOND_LATER, 3, 4, ANSWERED)] {
+            let verdict = made.verdict(&CHECKS, STAYS);
+            assert_violated(&verdict, "MQTT 5.0 [MQTT-3.3.4-9]");
+            assert!(verdict.evidence.ends_with("2 of 2 clients met it"), "{verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_the_messages_do_not_reach_is_not_proved_to_be_kept() {
+        let few = withheld(AT, 3, 3, ANSWERED).measure(TAKEN, &[3, 3]).verdict(&CHECKS, STAYS);
+        assert_inconclusive(&few, "not more than 3");
+        let absent = Made::of(ID, "absent-qos2", V5, &[(Outcome::Tolerated, 2)]);
+        assert!(absent.judged(&CHECKS).iter().all(|verdict| verdict.check != STAYS));
+    }
+
+    #[test]
+    fn mqtt5_4_9_0_3_no_answer_to_pingreq_breaks_it_when_the_quota_is_used_up_and_others_are_answered() {
+        let verdict = withheld(AT, 3, 3, STARVED).verdict(&CHECKS, ANSWERS);
+        assert_violated(&verdict, "MQTT 5.0 [MQTT-4.9.0-3]");
+        let slow = withheld(AT, 3, 3, BOTH_SILENT).verdict(&CHECKS, ANSWERS);
+        assert_inconclusive(&slow, "our publisher none either");
+        let unused = withheld("below Receive Maximum", 2, 2, STARVED).verdict(&CHECKS, ANSWERS);
+        assert_inconclusive(&unused, "fewer than their Receive Maximum");
+    }
+
+    #[test]
+    fn mqtt5_4_6_0_5_a_first_copy_after_a_later_message_breaks_it() {
+        let reordered = withheld(AT, 3, 3, ANSWERED).messages(delivered(0, 1, 0));
+        assert_violated(&reordered.verdict(&CHECKS, ORDER), "MQTT 5.0 [MQTT-4.6.0-5]");
+        let copies = withheld(AT, 3, 3, ANSWERED).messages(delivered(0, 0, 9));
+        assert_holds(&copies.verdict(&CHECKS, ORDER));
+        let one = LedgerCounts { delivered: 1, ..LedgerCounts::default() };
+        let one = withheld(AT, 3, 3, ANSWERED).messages(one).verdict(&CHECKS, ORDER);
+        assert_inconclusive(&one, "fewer than two");
+    }
+
+    #[test]
+    fn what_is_lost_or_comes_again_is_noted() {
+        let made = |counts| withheld(AT, 3, 3, ANSWERED).messages(counts).verdict(&CHECKS, ONCE);
+        assert_differs(&made(delivered(5, 0, 0)), "5 messages were taken and not delivered");
+        assert_differs(&made(delivered(0, 0, 2)), "2 copies came again");
+    }
+
+    #[test]
+    fn a_subscriber_that_is_cut_is_noted_and_its_messages_are_nobodys_loss() {
+        let cut = Made::of(ID, "k3-qos1", V5, &[(Outcome::Closed, 2)]).messages(delivered(300, 0, 0));
+        assert_differs(&cut.verdict(&CHECKS, KEEPS), "cuts a client that does not acknowledge");
+        assert_inconclusive(&cut.verdict(&CHECKS, ONCE), "were cut before they acknowledged");
+    }
+}
+
+mod a_client_keeps_every_rule {
+    use super::quota_leak::{
+        ACKNOWLEDGED, ACKNOWLEDGED_AT_END, ID, SERVED, SILENT, STALLED, TO_THE_END, WINDOW,
+    };
+    use super::quota_leak_checks::CHECKS;
+    use super::*;
+
+    const SERVES: &str = "serves_a_client_that_keeps_every_rule";
+    const CITATION: &str = "MQTT 5.0 §4.9 (prose, no numbered statement)";
+
+    /// Two clients, both served as `served` says, until `ends` messages were acknowledged.
+    fn served(version: &str, outcome: Outcome, served: &str, ends: &[u64]) -> Made {
+        let made = Made::of(ID, "qos1", version, &[(outcome, 2)])
+            .fact(SERVED, served, 2)
+            .measure(ACKNOWLEDGED, ends)
+            .measure(WINDOW, &[20, 20]);
+        if served == TO_THE_END { made } else { made.measure(ACKNOWLEDGED_AT_END, ends) }
+    }
+
+    fn verdict(outcome: Outcome, what: &str, ends: &[u64]) -> Verdict {
+        served(V5, outcome, what, ends).verdict(&CHECKS, SERVES)
+    }
+
+    #[test]
+    fn a_broker_that_serves_to_the_end_holds() {
+        assert_holds(&verdict(Outcome::Tolerated, TO_THE_END, &[70_000, 70_000]));
+    }
+
+    #[test]
+    fn mqtt5_4_9_a_client_within_its_quota_that_is_cut_for_it_accuses_without_a_number() {
+        let cut = verdict(Outcome::Closed, "cut by DISCONNECT 0x93", &[1_024, 1_024]);
+        assert_violated(&cut, CITATION);
+        assert_eq!(cut.force, Force::Prose);
+        assert_violated(&verdict(Outcome::Tolerated, STALLED, &[1_024, 9_000]), CITATION);
+    }
+
+    #[test]
+    fn a_cut_without_a_reason_accuses_when_it_comes_every_time_after_as_many() {
+        assert_violated(&verdict(Outcome::Closed, "cut by FIN", &[1_024, 1_030]), CITATION);
+        let elsewhere = verdict(Outcome::Closed, "cut by FIN", &[1_024, 30_000]);
+        assert_inconclusive(&elsewhere, "--attempts 3 may tell");
+        let at_once = verdict(Outcome::Reset, "cut by RST", &[0, 0]);
+        assert_inconclusive(&at_once, "--attempts 3 may tell");
+        let once = Made::of(ID, "qos1", V5, &[(Outcome::Closed, 1)])
+            .fact(SERVED, "cut by RST", 1)
+            .measure(ACKNOWLEDGED_AT_END, &[1_024])
+            .measure(WINDOW, &[20]);
+        assert_inconclusive(&once.verdict(&CHECKS, SERVES), "--attempts 3 may tell");
+        let one_of_two = Made::of(ID, "qos1", V5, &[(Outcome::Closed, 1), (Outcome::Tolerated, 1)])
+            .fact(SERVED, "cut by RST", 1)
+            .fact(SERVED, TO_THE_END, 1)
+            .measure(ACKNOWLEDGED_AT_END, &[1_024])
+            .measure(WINDOW, &[20]);
+        assert_inconclusive(&one_of_two.verdict(&CHECKS, SERVES), "--attempts 3 may tell");
+    }
+
+    #[test]
+    fn another_reason_is_another_limit_and_noted() {
+        let rate = verdict(Outcome::Closed, "cut by DISCONNECT 0x96", &[5_000, 5_000]);
+        assert_differs(&rate, "not that of the quota");
+        let quota = verdict(Outcome::Tolerated, "refused with 0x97", &[69_000, 69_000]);
+        assert_differs(&quota, "a limit of another kind");
+    }
+
+    #[test]
+    fn a_broker_that_is_slow_or_goes_down_is_not_accused() {
+        assert_inconclusive(&verdict(Outcome::NoReaction, SILENT, &[5, 5]), "may be slow");
+        let mut down = served(V5, Outcome::Closed, "cut by DISCONNECT 0x93", &[5, 5]);
+        down.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
+        assert_inconclusive(&down.verdict(&CHECKS, SERVES), "went down");
+    }
+
+    #[test]
+    fn on_3_1_1_nothing_of_it_is_a_violation() {
+        for what in [STALLED, "cut by DISCONNECT 0x93"] {
+            let made = served(V311, Outcome::Closed, what, &[1_024, 1_024]);
+            assert_eq!(made.verdict(&CHECKS, SERVES).conclusion, Conclusion::Holds);
+            assert!(made.verdict(&CHECKS, SERVES).differs.is_some());
+        }
+    }
+}
+
+mod a_queue_is_filled {
+    use super::offline_queue::{GRANTED_S, ID, LOST_END, PUBLISHER, SESSION_PRESENT};
+    use super::offline_queue_checks::CHECKS;
+    use super::*;
+
+    const SESSION: &str = "keeps_the_session";
+    const ORDER: &str = "delivers_the_queue_in_order";
+    const KEEPS: &str = "keeps_what_it_took";
+
+    /// Two clients that returned.
+    fn returned(version: &str, present: &str, lost_end: &str, counts: LedgerCounts) -> Made {
+        Made::of(ID, "qos1", version, &[(Outcome::Tolerated, 2)])
+            .fact(SESSION_PRESENT, present, 2)
+            .fact(LOST_END, lost_end, 2)
+            .fact(PUBLISHER, "all taken", 2)
+            .measure(GRANTED_S, &[3_600, 3_600])
+            .messages(counts)
+    }
+
+    fn delivered(lost: u64, reordered: u64) -> LedgerCounts {
+        let delivered = 400 - lost;
+        LedgerCounts { sent: 400, acknowledged: 400, delivered, lost, reordered, ..LedgerCounts::default() }
+    }
+
+    #[test]
+    fn a_broker_that_keeps_everything_in_order_holds() {
+        for version in [V5, V311] {
+            let verdicts = returned(version, "true", "none", delivered(0, 0)).judged(&CHECKS);
+            assert_eq!(verdicts.len(), 3);
+            verdicts.iter().for_each(assert_holds);
+        }
+    }
+
+    #[test]
+    fn mqtt5_3_1_2_23_a_session_that_is_gone_each_time_although_it_was_granted_breaks_it() {
+        let gone = returned(V5, "false", "all", delivered(400, 0));
+        assert_violated(&gone.verdict(&CHECKS, SESSION), "MQTT 5.0 [MQTT-3.1.2-23]");
+        assert_inconclusive(&gone.verdict(&CHECKS, KEEPS), "and their messages with them");
+        assert_inconclusive(&gone.verdict(&CHECKS, ORDER), "fewer than two");
+        let once = gone.fact(SESSION_PRESENT, "true", 1);
+        assert_differs(&once.verdict(&CHECKS, SESSION), "sessions were gone");
+        let short = returned(V5, "false", "all", delivered(400, 0)).measure(GRANTED_S, &[0, 0]);
+        assert_differs(&short.verdict(&CHECKS, SESSION), "sessions were gone");
+        let of_3_1_1 = returned(V311, "false", "all", delivered(400, 0));
+        assert_differs(&of_3_1_1.verdict(&CHECKS, SESSION), "sessions were gone");
+    }
+
+    #[test]
+    fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_another_order_breaks_them() {
+        for (version, citation) in [(V5, "MQTT 5.0 [MQTT-4.6.0-5]"), (V311, "MQTT 3.1.1 [MQTT-4.6.0-6]")] {
+            let made = returned(version, "true", "none", delivered(0, 3));
+            assert_violated(&made.verdict(&CHECKS, ORDER), citation);
+        }
+    }
+
+    #[test]
+    fn what_is_lost_or_refused_to_a_limit_is_noted_with_its_end() {
+        let lost = returned(V5, "true", "newest", delivered(100, 0)).verdict(&CHECKS, KEEPS);
+        assert_differs(&lost, "100 of 400 messages were taken and lost");
+        assert!(lost.evidence.contains("missing end: newest (2 times)"), "{lost:?}");
+        let unknown_to = LedgerCounts { without_subscribers: 9, delivered: 391, ..delivered(0, 0) };
+        let unknown_to = returned(V5, "true", "newest", unknown_to).verdict(&CHECKS, KEEPS);
+        assert_differs(&unknown_to, "9 of 400 messages were taken and lost");
+        let refused = LedgerCounts {
+            acknowledged: 300,
+            delivered: 300,
+            refused: BTreeMap::from([(0x97, 100)]),
+            ..delivered(0, 0)
+        };
+        let refused = returned(V5, "true", "none", refused).verdict(&CHECKS, KEEPS);
+        assert_differs(&refused, "100 messages were refused");
+        let twice = LedgerCounts { duplicated: 4, ..delivered(0, 0) };
+        assert_differs(&returned(V5, "true", "none", twice).verdict(&CHECKS, KEEPS), "4 copies");
+    }
+}
+
+mod a_subscriber_is_slow {
+    use super::slow_consumer::{CUT, CUT_MEANWHILE, ID, NOT_CUT, PUBLISHER};
+    use super::slow_consumer_checks::CHECKS;
+    use super::*;
+
+    const KEEPS: &str = "keeps_qos1_for_the_slow";
+    const SPARES: &str = "spares_the_publisher";
+
+    /// Two subscribers for which the broker took 100 messages.
+    fn slow(variant: &str, cut: &str, publisher: &str, lost: u64) -> Made {
+        let delivered = 100 - lost;
+        let counts =
+            LedgerCounts { sent: 100, acknowledged: 100, delivered, lost, ..LedgerCounts::default() };
+        Made::of(ID, variant, V5, &[(Outcome::Tolerated, 2)])
+            .fact(CUT, cut, 2)
+            .fact(PUBLISHER, publisher, 2)
+            .messages(counts)
+    }
+
+    #[test]
+    fn a_broker_that_keeps_everything_and_slows_nobody_holds() {
+        let verdicts = slow("zero-window-qos1", NOT_CUT, "kept its pace", 0).judged(&CHECKS);
+        assert_eq!(verdicts.len(), 2);
+        verdicts.iter().for_each(assert_holds);
+    }
+
+    #[test]
+    fn what_is_lost_at_qos_1_is_noted_and_the_cut_is_told_apart() {
+        let kept = slow("zero-window-qos1", NOT_CUT, "kept its pace", 30).verdict(&CHECKS, KEEPS);
+        assert_differs(&kept, "30 messages were taken and lost");
+        let cut = slow("zero-window-qos1", CUT_MEANWHILE, "kept its pace", 30).verdict(&CHECKS, KEEPS);
+        assert_differs(&cut, "is cut, and its messages go with it");
+        let qos0 = slow("drip-qos0", NOT_CUT, "kept its pace", 30).judged(&CHECKS);
+        assert!(qos0.iter().all(|verdict| verdict.check != KEEPS), "QoS 0 promises nothing");
+    }
+
+    #[test]
+    fn a_publisher_that_is_slowed_is_noted() {
+        let verdict = slow("drip-qos1", NOT_CUT, "was slowed", 0).verdict(&CHECKS, SPARES);
+        assert_differs(&verdict, "felt by its publisher");
+    }
+}
