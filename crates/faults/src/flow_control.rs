@@ -1,6 +1,5 @@
 //! Faults of flow control: more than was agreed, or less than is needed to go on.
 
-mod ending;
 mod fates;
 mod judging;
 mod numbered;

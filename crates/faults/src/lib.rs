@@ -7,6 +7,7 @@
 pub mod connection;
 pub mod flow_control;
 
+mod ending;
 mod judging;
 mod outbox;
 mod peer;

@@ -9,10 +9,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
-use ungraceful_rig::attempt::Attempt;
 use ungraceful_rig::client::{Client, NotConnected};
-use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::reaction::{Outcome, connack_code_text};
+use ungraceful_rig::fault::Stage;
+use ungraceful_rig::reaction::connack_code_text;
 
 pub mod dead_peer;
 pub mod duel;
@@ -107,25 +106,6 @@ pub(crate) fn refusal(refused: &NotConnected) -> String {
         NotConnected::Refused { version, code } => format!("CONNACK {}", connack_code_text(*version, *code)),
         other => other.to_string(),
     }
-}
-
-/// Nothing can be said about the broker's reaction; whether it is still there can.
-pub(crate) async fn not_acted(
-    stage: &Stage,
-    mut log: AttemptLog<'_>,
-    trouble: &str,
-    version: ProtocolVersion,
-) -> Attempt {
-    log.trouble(trouble);
-    log.connection_over();
-    let outcome = stage.confirm(Outcome::NotActed, None, version).await;
-    log.concluded(outcome);
-    log.end()
-}
-
-pub(crate) fn interrupted(mut log: AttemptLog<'_>) -> Attempt {
-    log.concluded(Outcome::Interrupted);
-    log.end()
 }
 
 #[cfg(test)]

@@ -16,9 +16,9 @@ use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
 
-use super::ending::{interrupted, not_acted, qos_not_taken};
 use super::fates::Fates;
 use super::publisher::{Published, Publisher, Publishing};
+use crate::ending::{interrupted, not_acted, qos_not_taken};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "receive-quota-leak";

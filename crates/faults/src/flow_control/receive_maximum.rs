@@ -24,10 +24,10 @@ use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_wire::Arrival;
 use ungraceful_wire::clock::now;
 
-use super::ending::{interrupted, not_acted, qos_not_taken};
 use super::fates::Fates;
 use super::numbered;
 use super::subscriber::{Connecting, Subscriber};
+use crate::ending::{interrupted, not_acted, qos_not_taken};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "receive-max";

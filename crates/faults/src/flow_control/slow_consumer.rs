@@ -19,10 +19,10 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
-use super::ending::{interrupted, not_acted, qos_not_taken};
 use super::fates::Fates;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Connecting, Subscriber};
+use crate::ending::{interrupted, not_acted, qos_not_taken};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "slow-consumer";

@@ -18,10 +18,10 @@ use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
 
-use super::ending::{interrupted, not_acted, qos_not_taken};
 use super::fates::Fates;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Acknowledging, Connecting, Subscriber};
+use crate::ending::{interrupted, not_acted, qos_not_taken};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "unacked-subscriber";

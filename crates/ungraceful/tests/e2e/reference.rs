@@ -29,18 +29,37 @@ fn printed(binary_name: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Every binary, and the modes of each.
+const BINARIES: [(&str, &[&str]); 4] = [
+    ("ungraceful", &[]),
+    ("ungraceful-double-connect", &[]),
+    ("ungraceful-takeover", &["storm", "duel", "dead-peer", "race", "flap"]),
+    (
+        "ungraceful-flood",
+        &["receive-maximum", "quota-leak", "unacked-subscriber", "slow-consumer", "offline-queue"],
+    ),
+];
+
 #[test]
 fn help_texts_and_man_pages_are_those_of_the_binaries() {
-    for name in ["ungraceful", "ungraceful-double-connect"] {
+    for (name, modes) in BINARIES {
         assert_current(&format!("{name}.txt"), &printed(name, &["--help"]));
         assert_current(&format!("{name}.1"), &printed("ungraceful", &["man", name]));
+        for mode in modes {
+            let page = format!("{name}-{mode}");
+            assert_current(&format!("{page}.txt"), &printed(name, &[mode, "--help"]));
+            assert_current(&format!("{page}.1"), &printed("ungraceful", &["man", &page]));
+        }
     }
 }
 
 #[test]
 fn every_man_page_has_the_exit_codes() {
-    for name in ["ungraceful", "ungraceful-double-connect"] {
-        let page = printed("ungraceful", &["man", name]);
+    let pages = BINARIES.iter().flat_map(|(name, modes)| {
+        std::iter::once((*name).to_owned()).chain(modes.iter().map(move |mode| format!("{name}-{mode}")))
+    });
+    for name in pages {
+        let page = printed("ungraceful", &["man", &name]);
         for code in ["0", "1", "2", "3", "4", "70", "130"] {
             let has_code = |line: &str| line.split_whitespace().next() == Some(code);
             assert!(page.lines().any(has_code), "{code} is missing in the man page of {name}");

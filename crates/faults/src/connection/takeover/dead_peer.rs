@@ -20,7 +20,8 @@ use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
 use super::judged::{TakeOver, each_takeover};
-use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, interrupted, not_acted, refusal};
+use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, refusal};
+use crate::ending::{interrupted, not_acted};
 use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
@@ -129,14 +130,14 @@ impl DeadPeer {
         let prepared = stage.unless_stopped(self.prepare(stage, &mut log, &client_id)).await;
         let old = match prepared {
             Some(Ok(old)) => old,
-            Some(Err(trouble)) => return not_acted(stage, log, &trouble, self.versions.new).await,
+            Some(Err(trouble)) => return not_acted(stage, log, self.versions.new, &trouble).await,
             None => return interrupted(log),
         };
         // Nothing reads the older connection from here until the newcomer has its answer.
         let newcomer = stage.unless_stopped(self.come_back(stage, &client_id, &mut log)).await;
         let mut newcomer = match newcomer {
             Some(Ok(newcomer)) => newcomer,
-            Some(Err(trouble)) => return not_acted(stage, log, &trouble, self.versions.new).await,
+            Some(Err(trouble)) => return not_acted(stage, log, self.versions.new, &trouble).await,
             None => return interrupted(log),
         };
         let mut old = old;

@@ -21,10 +21,8 @@ use ungraceful_wire::clock::now;
 
 use super::judged::each_takeover;
 use super::storm::NOT_OWED;
-use super::{
-    ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, interrupted, not_acted, refusal,
-    session_connect,
-};
+use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal, session_connect};
+use crate::ending::{interrupted, not_acted};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, discard_session};
 
@@ -154,7 +152,7 @@ impl Duel {
         if arena.connack_us.borrow().is_empty() {
             let why = arena.refused.borrow().keys().next().cloned();
             let why = why.unwrap_or_else(|| "no contender could connect".to_owned());
-            return not_acted(stage, log, &why, self.version).await;
+            return not_acted(stage, log, self.version, &why).await;
         }
         if let Err(trouble) = published {
             log.trouble(trouble);

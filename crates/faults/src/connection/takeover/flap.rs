@@ -15,7 +15,8 @@ use ungraceful_rig::record::Record;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 use ungraceful_wire::clock::now;
 
-use super::{interrupted, not_acted, refusal};
+use super::refusal;
+use crate::ending::{interrupted, not_acted};
 use crate::judging::{self, no_sample};
 
 /// The fault's id in the catalogue.
@@ -93,7 +94,7 @@ impl Flap {
         if flapped.connack_us.is_empty() {
             // Who was never accepted was not banned for coming back.
             let why = flapped.first_refusal.map_or_else(|| "no connection".to_owned(), |(_, how)| how);
-            return not_acted(stage, log, &format!("never accepted: {why}"), self.version).await;
+            return not_acted(stage, log, self.version, &format!("never accepted: {why}")).await;
         }
         let others = stage.unless_stopped(others_are_served(stage, &client_id, self.version)).await;
         let Some(others) = others else { return interrupted(log) };

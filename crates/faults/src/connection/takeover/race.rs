@@ -11,9 +11,8 @@ use ungraceful_rig::observe::{Observed, Watch, observe};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::Sent;
 
-use super::{
-    ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, interrupted, not_acted, refusal,
-};
+use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal};
+use crate::ending::{interrupted, not_acted};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "takeover-race";
@@ -65,7 +64,7 @@ impl Race {
         let client_id = log.client_id().to_owned();
         let released = match stage.unless_stopped(self.release(stage, &client_id)).await {
             Some(Ok(released)) => released,
-            Some(Err(trouble)) => return not_acted(stage, log, &trouble, self.version).await,
+            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
             None => return interrupted(log),
         };
         let sent = |edge: fn(u64, u64) -> u64, none: u64| {

@@ -18,10 +18,8 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
-use super::{
-    ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, interrupted, not_acted, refusal,
-    session_connect,
-};
+use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, refusal, session_connect};
+use crate::ending::{interrupted, not_acted};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, discard_session};
 
@@ -32,6 +30,9 @@ pub const ID: &str = "takeover-storm";
 pub const SESSION_PRESENT: &str = "session_present";
 /// Whether messages in flight were sent again on the resumed session: `all`, `some`, `none`.
 pub const SENT_AGAIN: &str = "sent_again";
+/// The value of [`SENT_AGAIN`] and [`QUEUED`] when something was missing at the deadline, and nothing that was published
+/// later came either.
+pub const NOT_YET: &str = "not yet";
 /// Whether these kept their Packet Identifiers: `kept`, `changed`.
 pub const IDENTIFIERS: &str = "identifiers";
 /// Whether these had DUP 1: `set`, `missing`.
@@ -180,6 +181,8 @@ struct Newcomer {
     peer: Peer,
     accepted: Accepted,
     came: Vec<Delivered>,
+    /// The message that was published after all others, when some of them had not come; and whether it did.
+    later: Option<(u64, bool)>,
     /// It was served when all was over.
     alive: bool,
 }
@@ -248,7 +251,7 @@ impl Storm {
             discard_session(stage, self.versions.new, log.client_id()).await;
         }
         match trouble {
-            Some(trouble) => not_acted(stage, log, trouble, self.versions.new).await,
+            Some(trouble) => not_acted(stage, log, self.versions.new, trouble).await,
             None => interrupted(log),
         }
     }
@@ -498,7 +501,7 @@ impl Storm {
             repeated = again.is_ok().then_some(identifier);
         }
         let mut came: Vec<Delivered> = Vec::new();
-        let mut settled_at = None;
+        let mut settled_at: Option<Instant> = None;
         loop {
             let is_there = |sequence: Option<u64>| came.iter().any(|message| message.sequence == sequence);
             let all_there = !resumed
@@ -518,15 +521,19 @@ impl Storm {
                     }
                 }
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {
-                    return Ok(Newcomer { peer, accepted, came, alive: false });
+                    return Ok(Newcomer { peer, accepted, came, later: None, alive: false });
                 }
                 Some(_) => {}
                 None => break,
             }
         }
+        let mut later = None;
+        if settled_at.is_none() {
+            later = Some(publish_later(stage, &mut peer, topic, outbox, &mut came).await);
+        }
         let alive = peer.is_served(stage.reaction_timeout).await;
         came.extend(peer.take_set_aside());
-        Ok(Newcomer { peer, accepted, came, alive })
+        Ok(Newcomer { peer, accepted, came, later, alive })
     }
 
     /// Puts what was seen into facts.
@@ -581,10 +588,11 @@ impl Storm {
         let queued: Vec<u64> = outbox
             .sequences()
             .filter(|sequence| !was_sent(*sequence) && Some(*sequence) != unreleased)
+            .filter(|sequence| newcomer.later.is_none_or(|(later, _)| later != *sequence))
             .collect();
         if !queued.is_empty() {
             let came = queued.iter().filter(|sequence| copies(**sequence) > 0).count();
-            log.fact(QUEUED, word(share(came, queued.len())));
+            log.fact(QUEUED, word(share(came, queued.len(), newcomer.later)));
         }
         if let Some(sequence) = unreleased {
             log.fact(REPEATED, word(["never", "once"].get(copies(sequence)).unwrap_or(&"twice")));
@@ -615,7 +623,7 @@ impl Storm {
         let sent_again: Vec<(&Delivered, &Delivered)> =
             in_flight.iter().filter_map(|message| Some((*message, again(message)?))).collect();
         if is_whole {
-            log.fact(SENT_AGAIN, word(share(sent_again.len(), in_flight.len())));
+            log.fact(SENT_AGAIN, word(share(sent_again.len(), in_flight.len(), newcomer.later)));
         }
         if sent_again.is_empty() {
             return;
@@ -652,11 +660,42 @@ fn levels(stage: &Stage) -> u16 {
     stage.maximum_qos.level().into()
 }
 
-fn share(part: usize, whole: usize) -> &'static str {
-    match part {
-        0 => "none",
-        part if part == whole => "all",
-        _ => "some",
+/// How many of all came. What a later message on the same topic did not overtake may still be on its way: the standard
+/// sets no time.
+fn share(part: usize, whole: usize, later: Option<(u64, bool)>) -> &'static str {
+    match (part, later) {
+        (part, _) if part == whole => "all",
+        (_, None | Some((_, false))) => NOT_YET,
+        (0, Some((_, true))) => "none",
+        (_, Some((_, true))) => "some",
+    }
+}
+
+/// Publishes one message after all others, on the same topic, and tells its number and whether it came.
+async fn publish_later(
+    stage: &Stage,
+    peer: &mut Peer,
+    topic: &str,
+    outbox: &mut Outbox,
+    came: &mut Vec<Delivered>,
+) -> (u64, bool) {
+    let sequence = outbox.offer(QoS::AtLeastOnce);
+    outbox.sent(sequence);
+    let Ok(code) = peer.publish(topic, QoS::AtLeastOnce, sequence, stage.reaction_timeout).await else {
+        return (sequence, false);
+    };
+    outbox.acknowledged(sequence, code);
+    came.extend(peer.take_set_aside());
+    let deadline = now() + stage.reaction_timeout;
+    loop {
+        if came.iter().any(|message| message.sequence == Some(sequence)) {
+            return (sequence, true);
+        }
+        match peer.next_before(deadline).await {
+            Some(Event::Delivered(message)) => came.push(message),
+            Some(Event::Ended { .. } | Event::Disconnect(_)) | None => return (sequence, false),
+            Some(_) => {}
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 use super::VersionPair;
 use super::judged::{TakeOver, closed_by_the_broker};
 use super::storm::{
-    DUP, ID, IDENTIFIERS, LEFT_OVER, NO, NOT_OWED, QUEUED, REPEATED, SENT_AGAIN, SESSION_PRESENT, Situation,
-    YES,
+    DUP, ID, IDENTIFIERS, LEFT_OVER, NO, NOT_OWED, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, SESSION_PRESENT,
+    Situation, YES,
 };
 use crate::judging::{self, DueWills, due_wills};
 
@@ -121,7 +121,7 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
              session, {} were sent all of them",
             all - absent,
             told.all(QUEUED),
-            told.all(QUEUED) - without_queue
+            told.count(QUEUED, "all")
         );
         let not_owed = told.count(SESSION_PRESENT, NOT_OWED);
         Some(if all == 0 && not_owed > 0 {
@@ -137,6 +137,8 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
         } else if without_queue > 0 && told.versions == VersionPair::both(ProtocolVersion::V5) {
             // The messages were taken, and are to be sent, by the rules of 5.0.
             told.missing(CHECK, V5_4_5_0_1, evidence)
+        } else if told.count(QUEUED, NOT_YET) > 0 && without_queue == 0 {
+            Verdict::inconclusive(CHECK, Force::Must, not_yet(told.count(QUEUED, NOT_YET))).citing(statement)
         } else if without_queue > 0 {
             Verdict::differs(CHECK, Force::Must, "messages that waited in the session did not come", evidence)
                 .citing(statement)
@@ -144,6 +146,13 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
             Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
         })
     })
+}
+
+fn not_yet(newcomers: u64) -> String {
+    format!(
+        "{newcomers} newcomers were not sent everything until the deadline, and nothing that was published later either: a \
+         longer --reaction-timeout may tell"
+    )
 }
 
 /// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.4.0-1]: what the older client had not acknowledged is sent again, with
@@ -168,7 +177,11 @@ fn sends_again_what_was_in_flight(record: &Record) -> Vec<Verdict> {
         } else if renamed > 0 {
             Verdict::violated(CHECK, statement, evidence)
         } else if lacking > 0 {
+            let evidence = format!("{evidence}; a later message on the same topic was");
             told.missing(CHECK, statement, evidence)
+        } else if told.count(SENT_AGAIN, NOT_YET) > 0 {
+            Verdict::inconclusive(CHECK, Force::Must, not_yet(told.count(SENT_AGAIN, NOT_YET)))
+                .citing(statement)
         } else {
             Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
         })

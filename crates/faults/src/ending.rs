@@ -1,4 +1,4 @@
-//! How attempts of these faults end, whatever they were about.
+//! How attempts end that have nothing to tell of the broker, whatever they were about.
 
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_rig::attempt::Attempt;
@@ -6,14 +6,14 @@ use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_rig::reaction::Outcome;
 
 /// Why nothing can be published at `qos`; absent when it can.
-pub(super) fn qos_not_taken(stage: &Stage, qos: QoS) -> Option<String> {
+pub(crate) fn qos_not_taken(stage: &Stage, qos: QoS) -> Option<String> {
     (qos > stage.maximum_qos).then(|| {
         format!("the broker takes no {qos}: its CONNACK says Maximum QoS {}", stage.maximum_qos.level())
     })
 }
 
 /// Nothing can be said about the broker's reaction; whether it is still there can.
-pub(super) async fn not_acted(
+pub(crate) async fn not_acted(
     stage: &Stage,
     mut log: AttemptLog<'_>,
     version: ProtocolVersion,
@@ -27,7 +27,7 @@ pub(super) async fn not_acted(
 }
 
 /// The run was stopped before the attempt had anything to tell.
-pub(super) fn interrupted(mut log: AttemptLog<'_>) -> Attempt {
+pub(crate) fn interrupted(mut log: AttemptLog<'_>) -> Attempt {
     log.connection_over();
     log.concluded(Outcome::Interrupted);
     log.end()
