@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use ungraceful_faults::connection::takeover::dead_peer;
 use ungraceful_faults::connection::takeover::flap;
 use ungraceful_faults::connection::takeover::storm::{
-    self, DUP, IDENTIFIERS, LEFT_OVER, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, SESSION_PRESENT, Situation,
+    self, DUP, IDENTIFIERS, LATE, LEFT_OVER, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, SESSION_PRESENT,
+    Situation,
 };
 use ungraceful_faults::connection::takeover::{
     ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, duel, judged, race, storm_checks,
@@ -556,8 +557,11 @@ fn mqtt5_4_4_0_1_and_mqtt3_1_1_4_4_0_1_what_does_not_come_or_under_another_ident
 fn what_may_still_be_on_its_way_accuses_nobody() {
     for pair in PAIRS {
         let late = |fact| resumed(pair, 3).facts(fact, &[("all", 2), (NOT_YET, 1)]);
-        assert_inconclusive(&late(SENT_AGAIN).verdict(AGAIN), "a longer --reaction-timeout may tell");
-        assert_inconclusive(&late(QUEUED).verdict(RESUMES), "a longer --reaction-timeout may tell");
+        assert_inconclusive(&late(SENT_AGAIN).verdict(AGAIN), "a longer --resend-wait may tell");
+        assert_inconclusive(&late(QUEUED).verdict(RESUMES), "a longer --resend-wait may tell");
+        let after_all = resumed(pair, 3).facts(SENT_AGAIN, &[("all", 1), (LATE, 2)]);
+        let note = "what was in flight is sent again late, and not in its order";
+        assert_differs(&after_all.verdict(AGAIN), note);
         // One that was overtaken breaks it, whatever the others may still be.
         let both = resumed(pair, 3).facts(SENT_AGAIN, &[("none", 1), (NOT_YET, 2)]);
         assert_violated(&both.verdict(AGAIN), again_citation(pair));

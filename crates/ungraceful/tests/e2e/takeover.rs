@@ -15,7 +15,7 @@ const WILL: &str = "treats_the_will_as_the_session";
 /// A small storm of these variants against a broker with this script.
 fn storm(script: Script, arguments: &[&str]) -> Call {
     let broker = ScriptedBroker::start(script);
-    let quick = ["--connrate", "200", "--will-delay", "1s"];
+    let quick = ["--connrate", "200", "--will-delay", "1s", "--resend-wait", "4s"];
     call_at(broker.address(), TOOL, "storm", &[&quick, arguments].concat())
 }
 

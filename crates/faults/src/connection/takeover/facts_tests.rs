@@ -44,6 +44,7 @@ const RESUME: Storm = Storm {
     will_delay_interval_s: 1,
     in_flight: 2,
     queued: 2,
+    resend_within: Duration::from_secs(3),
 };
 
 #[tokio::test]

@@ -30,6 +30,10 @@ pub const ID: &str = "takeover-storm";
 pub const SESSION_PRESENT: &str = "session_present";
 /// Whether messages in flight were sent again on the resumed session: `all`, `some`, `none`.
 pub const SENT_AGAIN: &str = "sent_again";
+/// Measure: the newcomer's CONNACK, until the last of the messages in flight had been sent again.
+pub const SENT_AGAIN_AFTER: &str = "sent_again_after_us";
+/// The value of [`SENT_AGAIN`] and [`QUEUED`] when everything came, but not before a message that was published later.
+pub const LATE: &str = "late";
 /// The value of [`SENT_AGAIN`] and [`QUEUED`] when something was missing at the deadline, and nothing that was published
 /// later came either.
 pub const NOT_YET: &str = "not yet";
@@ -154,6 +158,9 @@ pub struct Storm {
     pub in_flight: u16,
     /// Messages of QoS 1 that wait behind these (MQTT 5.0: behind the older client's Receive Maximum).
     pub queued: u16,
+    /// How long a broker has to send what a resumed session owes, from the newcomer's CONNACK on. The standard sets no
+    /// time, and there are brokers that send it only when an acknowledgement is half a minute overdue.
+    pub resend_within: Duration,
 }
 
 /// The older client, ready to be taken over.
@@ -530,10 +537,44 @@ impl Storm {
         let mut later = None;
         if settled_at.is_none() {
             later = Some(publish_later(stage, &mut peer, topic, outbox, &mut came).await);
+            self.wait_for_owed(&mut peer, &accepted, outbox, in_flight, &mut came).await;
         }
         let alive = peer.is_served(stage.reaction_timeout).await;
         came.extend(peer.take_set_aside());
         Ok(Newcomer { peer, accepted, came, later, alive })
+    }
+
+    /// Goes on taking what comes until everything that is owed has come, or its time is over.
+    async fn wait_for_owed(
+        &self,
+        peer: &mut Peer,
+        accepted: &Accepted,
+        outbox: &Outbox,
+        in_flight: &[Delivered],
+        came: &mut Vec<Delivered>,
+    ) {
+        let deadline = accepted.connack_at + self.resend_within;
+        let ping_every = accepted.server_keep_alive.map_or(PING_EVERY, |keep_alive| keep_alive / 2);
+        let ping_every = ping_every.clamp(PING_AT_MOST_EVERY, PING_EVERY);
+        let is_there = |came: &[Delivered], sequence: Option<u64>| {
+            came.iter().any(|message| message.sequence == sequence)
+        };
+        let mut ping_at = now() + ping_every;
+        while now() < deadline
+            && !(in_flight.iter().all(|message| is_there(came, message.sequence))
+                && outbox.sequences().all(|sequence| is_there(came, Some(sequence))))
+        {
+            match peer.next_before(ping_at.min(deadline)).await {
+                Some(Event::Delivered(message)) => came.push(message),
+                Some(Event::Ended { .. } | Event::Disconnect(_)) => return,
+                Some(_) => {}
+                None => {
+                    // That the connection has ended is read next.
+                    let _ended = peer.client.ping().await;
+                    ping_at = now() + ping_every;
+                }
+            }
+        }
     }
 
     /// Puts what was seen into facts.
@@ -622,6 +663,10 @@ impl Storm {
         };
         let sent_again: Vec<(&Delivered, &Delivered)> =
             in_flight.iter().filter_map(|message| Some((*message, again(message)?))).collect();
+        if let Some(last) = sent_again.iter().map(|(_, after)| after.at).max() {
+            let after = last.saturating_duration_since(newcomer.accepted.connack_at);
+            log.measure(SENT_AGAIN_AFTER, ungraceful_rig::clock::micros(after));
+        }
         if is_whole {
             log.fact(SENT_AGAIN, word(share(sent_again.len(), in_flight.len(), newcomer.later)));
         }
@@ -664,6 +709,7 @@ fn levels(stage: &Stage) -> u16 {
 /// sets no time.
 fn share(part: usize, whole: usize, later: Option<(u64, bool)>) -> &'static str {
     match (part, later) {
+        (part, Some((_, true))) if part == whole => LATE,
         (part, _) if part == whole => "all",
         (_, None | Some((_, false))) => NOT_YET,
         (0, Some((_, true))) => "none",

@@ -13,8 +13,8 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 use super::VersionPair;
 use super::judged::{TakeOver, closed_by_the_broker};
 use super::storm::{
-    DUP, ID, IDENTIFIERS, LEFT_OVER, NO, NOT_OWED, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, SESSION_PRESENT,
-    Situation, YES,
+    DUP, ID, IDENTIFIERS, LATE, LEFT_OVER, NO, NOT_OWED, NOT_YET, QUEUED, REPEATED, SENT_AGAIN,
+    SENT_AGAIN_AFTER, SESSION_PRESENT, Situation, YES,
 };
 use crate::judging::{self, DueWills, due_wills};
 
@@ -121,7 +121,7 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
              session, {} were sent all of them",
             all - absent,
             told.all(QUEUED),
-            told.count(QUEUED, "all")
+            told.count(QUEUED, "all") + told.count(QUEUED, LATE)
         );
         let not_owed = told.count(SESSION_PRESENT, NOT_OWED);
         Some(if all == 0 && not_owed > 0 {
@@ -151,7 +151,7 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
 fn not_yet(newcomers: u64) -> String {
     format!(
         "{newcomers} newcomers were not sent everything until the deadline, and nothing that was published later either: a \
-         longer --reaction-timeout may tell"
+         longer --resend-wait may tell"
     )
 }
 
@@ -171,6 +171,7 @@ fn sends_again_what_was_in_flight(record: &Record) -> Vec<Verdict> {
             "of {all} newcomers that resumed a session with unacknowledged messages, {lacking} were not sent all of them \
              again until the deadline, and {renamed} under other Packet Identifiers"
         );
+        let late = told.count(SENT_AGAIN, LATE);
         Some(if all == 0 {
             let why = "no session with unacknowledged messages was resumed";
             Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
@@ -182,6 +183,14 @@ fn sends_again_what_was_in_flight(record: &Record) -> Vec<Verdict> {
         } else if told.count(SENT_AGAIN, NOT_YET) > 0 {
             Verdict::inconclusive(CHECK, Force::Must, not_yet(told.count(SENT_AGAIN, NOT_YET)))
                 .citing(statement)
+        } else if late > 0 {
+            let evidence = format!(
+                "of {all} newcomers that resumed a session with unacknowledged messages, {late} were sent them again only \
+                 after a message that had been published later, at the latest {} ms after their CONNACK",
+                told.of.case.measures.get(SENT_AGAIN_AFTER).and_then(|after| after.max).unwrap_or(0) / 1_000
+            );
+            let note = "what was in flight is sent again late, and not in its order";
+            Verdict::differs(CHECK, Force::Must, note, evidence).citing(statement)
         } else {
             Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
         })

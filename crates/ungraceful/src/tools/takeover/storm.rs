@@ -12,7 +12,7 @@ use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
 
-use super::{VersionPairArgs, whole_seconds};
+use super::{VersionPairArgs, positive, whole_seconds};
 use crate::cli::given::{Given, Readable, Time, Whole};
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -64,6 +64,15 @@ struct StormArgs {
         allow_hyphen_values = true
     )]
     queued: Given<Whole<0, 1_000>>,
+    /// How long the broker has to send what a resumed session owes; waited for only where something is missing
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_RESEND_WAIT",
+        default_value = "60s",
+        allow_hyphen_values = true
+    )]
+    resend_wait: Given<Time>,
 }
 
 impl Readable for Situation {
@@ -106,6 +115,7 @@ impl Mode for Storm {
         };
         let in_flight = count(&args.in_flight, "--in-flight", mistakes);
         let queued = count(&args.queued, "--queued", mistakes);
+        let resend_within = positive(&args.resend_wait, "--resend-wait", mistakes).unwrap_or_default();
         let (expiry, delay) = (expiry.unwrap_or(1), delay.unwrap_or(1));
         let situations: Vec<Situation> = Situation::ALL
             .into_iter()
@@ -125,7 +135,7 @@ impl Mode for Storm {
             versions_required,
             attempts: AttemptsOf::Clients,
             connections: ConnectionsOf::EachClientAndAttempt,
-            longest_pause: if has_delay { Duration::from_secs(delay.into()) } else { Duration::ZERO },
+            longest_pause: resend_within + Duration::from_secs(if has_delay { delay.into() } else { 0 }),
             make: Box::new(move |spoken| {
                 let cases = pairs.spoken(spoken).flat_map(|versions| {
                     let situations = situations.iter().filter(move |situation| {
@@ -138,6 +148,7 @@ impl Mode for Storm {
                         will_delay_interval_s: delay,
                         in_flight,
                         queued,
+                        resend_within,
                     })
                 });
                 cases.map(|storm| Arc::new(storm) as Arc<dyn Fault>).collect()
