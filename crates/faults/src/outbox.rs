@@ -45,6 +45,12 @@ impl Outbox {
         outbox
     }
 
+    /// The QoS of a sequence number as it travels; absent for one that is none of ours.
+    pub(crate) fn qos_of(sequence: u64) -> Option<QoS> {
+        let (qos, _) = split(sequence)?;
+        Some([QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][qos])
+    }
+
     /// The next message of `qos` falls due; returns the sequence number that it travels under.
     pub(crate) fn offer(&mut self, qos: QoS) -> u64 {
         let number = self.by_qos[usize::from(qos.level())].offer();
@@ -81,6 +87,11 @@ impl Outbox {
                 self.delivered(sequence, Delivered { at_us: clock.us(message.at), dup: message.dup });
             }
         }
+    }
+
+    /// Whether the broker has taken any message of QoS 1 or 2.
+    pub(crate) fn acknowledged_any(&self) -> bool {
+        self.by_qos[1..].iter().any(|ledger| ledger.counts(0, u64::MAX).acknowledged > 0)
     }
 
     /// Every sequence number that was given out.

@@ -13,6 +13,17 @@ use ungraceful_rig::fault::Stage;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, EndKind, ReceivedPacket};
 
+/// How often a client shows that it is alive: well within its Keep Alive of 60 s.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// However short the Keep Alive is that the broker asks for, not more often than this.
+const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
+
+/// How often a client is to send PINGREQ, of which the broker may have asked for a Keep Alive of its own.
+pub(crate) fn ping_every(server_keep_alive: Option<Duration>) -> Duration {
+    let asked = server_keep_alive.map_or(PING_EVERY, |keep_alive| keep_alive / 2);
+    asked.clamp(PING_AT_MOST_EVERY, PING_EVERY)
+}
+
 /// An Application Message as it was delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Delivered {
@@ -72,6 +83,8 @@ pub(crate) struct Peer {
     /// Whether PUBREC is answered by PUBREL.
     pub(crate) releases: bool,
     last_identifier: PacketIdentifier,
+    /// How often the client is to show that it is alive; whoever holds it sends the PINGREQs.
+    pub(crate) ping_every: Duration,
     /// Acknowledgements that wait to be sent before anything else is read.
     owed: Vec<u8>,
     /// What came while something else was waited for.
@@ -87,6 +100,7 @@ impl Peer {
             client,
             acknowledges: true,
             releases: true,
+            ping_every: PING_EVERY,
             last_identifier: PacketIdentifier::MAX,
             owed: Vec::new(),
             set_aside: Vec::new(),
@@ -106,7 +120,8 @@ impl Peer {
         let (mut client, _) =
             stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
         let accepted = client.connect(connect, stage.options.connect_timeout).await;
-        Ok((Self::new(client), accepted.map_err(|error| error.to_string())?))
+        let accepted = accepted.map_err(|error| error.to_string())?;
+        Ok((Self { ping_every: ping_every(accepted.server_keep_alive), ..Self::new(client) }, accepted))
     }
 
     fn version(&self) -> ProtocolVersion {

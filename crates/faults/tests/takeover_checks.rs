@@ -451,7 +451,7 @@ fn mqtt5_3_1_2_5_and_mqtt3_1_1_3_1_2_4_a_session_that_goes_on_with_all_that_wait
 
 #[test]
 fn mqtt5_3_1_2_5_and_mqtt3_1_1_3_1_2_4_one_session_that_is_gone_breaks_it() {
-    for pair in PAIRS {
+    for pair in [V5, V311] {
         let verdict = resumed(pair, 3).fact(SESSION_PRESENT, "no", 1).verdict(RESUMES);
         let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-3.1.2-5]", "MQTT 3.1.1 [MQTT-3.1.2-4]");
         assert_violated(&verdict, citation);
@@ -459,6 +459,11 @@ fn mqtt5_3_1_2_5_and_mqtt3_1_1_3_1_2_4_one_session_that_is_gone_breaks_it() {
             verdict.evidence.starts_with("of 4 newcomers with Clean Start 0, 3 were told"),
             "{verdict:?}"
         );
+    }
+    // Neither version says what becomes of a session of the other one.
+    for pair in [TO_V5, TO_V311] {
+        let verdict = resumed(pair, 3).fact(SESSION_PRESENT, "no", 1).verdict(RESUMES);
+        assert_differs(&verdict, "a session does not go on in the other version");
     }
 }
 

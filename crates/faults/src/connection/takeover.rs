@@ -7,11 +7,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Instant;
 
 use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
 use ungraceful_rig::client::{Client, NotConnected};
 use ungraceful_rig::fault::Stage;
-use ungraceful_rig::reaction::connack_code_text;
+use ungraceful_rig::observe::{Observed, Watch, observe};
+use ungraceful_rig::reaction::{Outcome, connack_code_text};
+use ungraceful_wire::clock::now;
 
 pub mod dead_peer;
 pub mod duel;
@@ -98,6 +101,25 @@ pub(crate) fn session_connect<'a>(
         },
         ..Client::honest_connect(client_id, &stage.credentials)
     }
+}
+
+/// Watches an older connection on until the broker has had all of its time since the newcomer was accepted: what was
+/// seen of it from the newcomer's CONNECT on is no more than a beginning, when its CONNACK took long.
+pub(crate) async fn observe_on(
+    stage: &Stage,
+    older: &mut Client,
+    seen: Observed,
+    accepted_at: Instant,
+) -> Observed {
+    let is_open = matches!(seen.outcome, Some(Outcome::Tolerated | Outcome::NoReaction));
+    if !is_open || accepted_at + stage.reaction_timeout <= now() {
+        return seen;
+    }
+    let watch =
+        Watch { provoked_at: accepted_at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
+    let later = observe(older, &stage.clock, &stage.stop, watch).await;
+    let reactions = seen.reactions.into_iter().chain(later.reactions).collect();
+    Observed { reactions, ..later }
 }
 
 /// Why a newcomer was not accepted, in words that are the same for all that met the same.

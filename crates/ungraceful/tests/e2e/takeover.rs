@@ -204,6 +204,46 @@ fn a_broker_that_is_late_is_timed_and_one_that_is_silent_is_no_breach() {
 }
 
 #[test]
+fn a_duel_keeps_to_what_the_broker_asks_of_its_clients() {
+    // A Keep Alive of a second, one message at a time, and acknowledgements that take their time.
+    let script = Script {
+        server_keep_alive_s: Some(1),
+        receive_maximum: std::num::NonZeroU16::new(1),
+        pubacks: "late-puback-60ms".parse().unwrap(),
+        ..Script::default()
+    };
+    let broker = ScriptedBroker::start(script);
+    let arguments = ["--for", "3s", "-V", "5", "--variant", "resume", "--backoff", "fixed:1900ms"];
+    let call =
+        call_at(broker.address(), TOOL, "duel", &[&arguments[..], &["--publish-rate", "100"]].concat());
+    assert_clean(&call);
+    let case = call.only_case();
+    assert!(case.troubles.is_empty(), "{:?}", case.troubles);
+    // As many take-overs as the broker saw: none of them was a lapse of a contender's own.
+    let (ours, seen) = (case.measures["takeovers"].sum, broker.log().take_overs() as u64);
+    assert!(ours.abs_diff(seen) <= 1, "we counted {ours}, the broker {seen}");
+    assert!(case.messages[&1].acknowledged >= 10, "{:?}", case.messages);
+}
+
+#[test]
+fn a_duel_in_which_nobody_is_let_in_says_why() {
+    let broker = ScriptedBroker::start(Script { take_over: TakeOver::RefuseNewcomer, ..Script::default() });
+    let arguments = ["--for", "1s", "-V", "5", "--variant", "clean", "--backoff", "fixed:50ms"];
+    let call = call_at(broker.address(), TOOL, "duel", &arguments);
+    assert_eq!(call.exit(), 3, "{}", call.said());
+    assert!(call.differing().contains(&"accepts_the_newcomer".to_owned()), "{}", call.said());
+    assert!(call.stdout().contains("0x85"), "{}", call.said());
+}
+
+#[test]
+fn a_broker_that_has_little_under_way_has_the_rest_counted_as_waiting() {
+    let script = Script { subscriber_flow: "stall".parse().unwrap(), ..Script::default() };
+    let call = storm(script, &["--variant", "resume", "-c", "3", "-V", "5", "--in-flight", "3"]);
+    assert_eq!(call.only_case().outcome(Outcome::Closed), 3, "{}", call.said());
+    assert_eq!(call.conclusion(CLOSES, "resume", "5.0"), Holds, "whatever waits: {}", call.said());
+}
+
+#[test]
 fn clients_are_there_in_the_baseline_and_each_is_taken_over_when_it_is_due() {
     let call = storm(Script::default(), &["--variant", "clean", "-c", "20", "-V", "5", "--connrate", "40"]);
     assert_clean(&call);
@@ -363,4 +403,8 @@ fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet
     let told = call.stderr();
     assert!(call.exit() == 2 && told.contains("exponential:100ms..10s"), "{told}");
     assert!(told.contains("--contenders") && told.contains("--for"), "{told}");
+    let call = self::call(TOOL, &["flap"], &["--every", "20s", "--for", "10s"]);
+    assert!(call.exit() == 2 && call.stderr().contains("--every"), "{}", call.said());
+    let call = self::call(TOOL, &["duel"], &["--for", "1ns"]);
+    assert!(call.exit() == 2 && call.stderr().contains("at least 100ms"), "{}", call.said());
 }

@@ -22,9 +22,9 @@ use ungraceful_wire::clock::now;
 use super::judged::each_takeover;
 use super::storm::NOT_OWED;
 use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal, session_connect};
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{interrupted, not_acted, qos_not_taken};
 use crate::outbox::Outbox;
-use crate::peer::{Delivered, Event, Peer, discard_session};
+use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "takeover-duel";
@@ -33,6 +33,8 @@ pub const ID: &str = "takeover-duel";
 pub const SESSION_PRESENT: &str = "session_present";
 /// Fact: how contenders were thrown out, every way that was seen.
 pub const THROWN_OUT_BY: &str = "thrown_out_by";
+/// Fact: why CONNECTs were not accepted, the most frequent reason; absent when all were.
+pub const REFUSED_BY: &str = "refused_by";
 /// Measure: connections that the broker ended during the duel.
 pub const TAKEOVERS: &str = "takeovers";
 /// Measure: the same, for each minute of the duel.
@@ -125,6 +127,9 @@ impl Fault for Duel {
 
 impl Duel {
     async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        if let Some(trouble) = qos_not_taken(stage, QoS::AtLeastOnce) {
+            return not_acted(stage, log, self.version, &trouble).await;
+        }
         let client_id = log.client_id().to_owned();
         let began = now();
         let arena = Arena {
@@ -269,6 +274,7 @@ impl Duel {
             arena.is_not_kept.set(true);
         }
         let mut peer = Peer::new(client);
+        peer.ping_every = ping_every(accepted.server_keep_alive);
         if !accepted.session_present || !arena.is_subscribed.get() {
             let within = arena.stage.options.connect_timeout;
             // A contender that was thrown out before its SUBACK finds that out next, and another one subscribes.
@@ -287,25 +293,32 @@ impl Duel {
         }
         let client_id = format!("{}p", arena.client_id);
         let connect = Client::honest_connect(&client_id, &arena.stage.credentials);
-        let (mut publisher, _) = Peer::connect(arena.stage, self.version, &connect)
+        let (mut publisher, accepted) = Peer::connect(arena.stage, self.version, &connect)
             .await
             .map_err(|error| format!("the publisher: {error}"))?;
+        // A client keeps to the broker's Receive Maximum (MQTT 5.0 [MQTT-3.3.4-7]); what is due waits.
+        let at_once = usize::from(accepted.receive_maximum.unwrap_or(u16::MAX));
         let every = Duration::from_secs(1) / self.messages_per_second.max(1);
         let mut due = now();
         let mut under_way: BTreeMap<u16, u64> = BTreeMap::new();
-        while due < arena.until || !under_way.is_empty() {
-            let deadline = if due < arena.until { due } else { now() + arena.stage.reaction_timeout };
+        // What a broker that acknowledges slowly leaves no room for is not published after the duel.
+        while (due < arena.until && now() < arena.until) || !under_way.is_empty() {
+            let may_send = due < arena.until && now() < arena.until && under_way.len() < at_once;
+            let deadline = if may_send { due } else { now() + arena.stage.reaction_timeout };
             match publisher.next_before(deadline).await {
                 Some(Event::Finished { identifier, code }) => {
                     if let Some(sequence) = under_way.remove(&identifier) {
                         arena.outbox.borrow_mut().acknowledged(sequence, code);
                     }
                 }
-                Some(Event::Ended { .. } | Event::Disconnect(_)) => {
+                Some(Event::Ended { .. }) => {
                     return Err("the broker ended the publisher's connection".to_owned());
                 }
+                Some(Event::Disconnect(code)) => {
+                    return Err(format!("the broker sent the publisher DISCONNECT 0x{code:02X}"));
+                }
                 Some(_) => {}
-                None if due < arena.until => {
+                None if may_send => {
                     let sequence = arena.outbox.borrow_mut().offer(QoS::AtLeastOnce);
                     let sent = publisher.send_publish(&arena.topic, QoS::AtLeastOnce, sequence, None).await?;
                     arena.outbox.borrow_mut().sent(sequence);
@@ -329,11 +342,17 @@ impl Duel {
         let connected = Peer::connect(arena.stage, self.version, &connect).await;
         let (mut peer, _) = connected.map_err(|error| format!("the client after the duel: {error}"))?;
         let latest = now() + arena.stage.reaction_timeout;
+        let mut ping_at = now() + peer.ping_every;
         while !self.clean_start && arena.outbox.borrow().lost() > 0 {
-            match peer.next_before(latest).await {
+            match peer.next_before(latest.min(ping_at)).await {
                 Some(Event::Delivered(delivered)) => take_all(arena, &[delivered]),
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {
                     return Err("the broker ended the connection of the client after the duel".to_owned());
+                }
+                None if now() < latest => {
+                    // That the connection has ended is read next.
+                    let _ended = peer.client.ping().await;
+                    ping_at = now() + peer.ping_every;
                 }
                 Some(_) if now() < latest => {}
                 Some(_) | None => break,
@@ -352,7 +371,14 @@ impl Duel {
         is_drained: bool,
     ) {
         let word = |word: &str| Fact::Word(word.to_owned());
-        log.fact(NEWCOMER, word(ACCEPTED));
+        let refused = arena.refused.borrow();
+        let most = refused.iter().max_by_key(|(_, count)| **count).map(|(why, _)| why.as_str());
+        // The first of them met nobody: without a take-over, a refusal is what became of the others.
+        let newcomer = most.filter(|_| arena.thrown_out.get() == 0).unwrap_or(ACCEPTED);
+        log.fact(NEWCOMER, word(newcomer));
+        if let (Some(why), true) = (most, newcomer == ACCEPTED) {
+            log.fact(REFUSED_BY, word(why));
+        }
         log.fact(ALIVE, word(alive.map_or("unknown", |alive| ["0", "1"].get(alive).unwrap_or(&MORE))));
         let thrown_out = arena.thrown_out.get();
         log.measure(TAKEOVERS, thrown_out);
@@ -363,10 +389,10 @@ impl Duel {
         let outbox = arena.outbox.borrow();
         // A loss is one only where the session is owed, and somebody looked.
         let can_lose = !self.clean_start && !arena.is_not_kept.get() && is_drained;
-        if can_lose && thrown_out > 0 {
+        if can_lose && thrown_out > 0 && outbox.acknowledged_any() {
             log.measure(LOST_PER_1000, outbox.lost().saturating_mul(1_000) / thrown_out);
         }
-        log.measure(REFUSED, arena.refused.borrow().values().sum());
+        log.measure(REFUSED, refused.values().sum());
         let mut connack_us = arena.connack_us.borrow().clone();
         connack_us.sort_unstable();
         if let (Some(median), Some(longest)) = (connack_us.get(connack_us.len() / 2), connack_us.last()) {
@@ -397,8 +423,18 @@ impl Duel {
 async fn serve(arena: &Arena<'_>, peer: &mut Peer) -> Option<Instant> {
     let reaction =
         |kind, code, at: Instant| Reaction { kind, code, at_us: arena.stage.clock.us(at), detail: None };
+    let mut ping_at = now() + peer.ping_every;
     loop {
-        match peer.next_before(arena.until).await? {
+        let Some(event) = peer.next_before(ping_at.min(arena.until)).await else {
+            if now() >= arena.until {
+                return None;
+            }
+            // That the connection has ended is read next.
+            let _ended = peer.client.ping().await;
+            ping_at = now() + peer.ping_every;
+            continue;
+        };
+        match event {
             Event::Delivered(delivered) => take_all(arena, &[delivered]),
             Event::Ended { how, at } => {
                 let kind = match how {

@@ -205,6 +205,8 @@ fn takes_the_client_back(record: &Record) -> Vec<Verdict> {
         );
         Some(if all == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
+        } else if never == all && connections < 2 * all {
+            Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}: nobody came back"))
         } else if never == all {
             Verdict::holds(CHECK, Force::Prose, evidence)
         } else {

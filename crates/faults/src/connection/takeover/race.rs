@@ -1,6 +1,8 @@
 //! The race: many CONNECTs with one ClientID, released on connections of their own within a millisecond. One of them is
 //! left, or the broker keeps two clients under one name.
 
+use std::time::Instant;
+
 use futures_util::future::{LocalBoxFuture, join_all};
 use ungraceful_mqtt::{Connect, ProtocolVersion};
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
@@ -11,7 +13,7 @@ use ungraceful_rig::observe::{Observed, Watch, observe};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::Sent;
 
-use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal};
+use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, observe_on, refusal};
 use crate::ending::{interrupted, not_acted};
 
 /// The fault's id in the catalogue.
@@ -20,6 +22,9 @@ pub const ID: &str = "takeover-race";
 pub const RELEASED_WITHIN: &str = "released_within_us";
 /// Measure: contenders that were answered by a CONNACK that accepts them, however short they lived.
 pub const CONTENDERS_ACCEPTED: &str = "contenders_accepted";
+
+/// Fact: why contenders that were not accepted were not; absent when all were, or none.
+pub const OTHERS: &str = "others_refused_by";
 
 /// One race.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +60,18 @@ impl Fault for Race {
 /// What became of one contender.
 struct Raced {
     client: Client,
+    accepted_at: Option<Instant>,
     accepted_after_us: Result<u64, NotConnected>,
     seen: Observed,
+}
+
+impl Raced {
+    async fn watched_on(mut self, stage: &Stage, accepted_at: Instant) -> Self {
+        if self.accepted_at.is_some() {
+            self.seen = observe_on(stage, &mut self.client, self.seen, accepted_at).await;
+        }
+        self
+    }
 }
 
 impl Race {
@@ -74,6 +89,12 @@ impl Race {
         log.provoked(stage.clock.at(first_us));
         log.measure(RELEASED_WITHIN, last_us.saturating_sub(first_us));
         let raced = join_all(released.into_iter().map(|(client, sent)| watch(stage, client, sent))).await;
+        // Whoever was accepted last may throw out the others until the broker has had all of its time since then.
+        let last_accepted = raced.iter().filter_map(|raced| raced.accepted_at).max();
+        let raced = match last_accepted {
+            Some(at) => join_all(raced.into_iter().map(|raced| raced.watched_on(stage, at))).await,
+            None => raced,
+        };
         if stage.stop.reason().is_some() {
             return interrupted(log);
         }
@@ -107,23 +128,16 @@ impl Race {
         {
             log.measure(NEWCOMER_CONNACK, *us);
         }
-        let newcomer = match raced.iter().find_map(|raced| raced.accepted_after_us.as_ref().err()) {
-            _ if accepted > 0 => ACCEPTED.to_owned(),
-            Some(refused) => refusal(refused),
-            None => ACCEPTED.to_owned(),
-        };
+        let refused = raced.iter().find_map(|raced| raced.accepted_after_us.as_ref().err()).map(refusal);
+        if let (true, Some(refused)) = (accepted > 0, &refused) {
+            log.fact(OTHERS, Fact::Word(refused.clone()));
+        }
+        let newcomer = refused.filter(|_| accepted == 0).unwrap_or_else(|| ACCEPTED.to_owned());
         log.fact(NEWCOMER, Fact::Word(newcomer));
-        // A broker that took long to accept one of two may be about to close the other.
-        let in_time = |raced: &&Raced| {
-            let half_us = micros(stage.reaction_timeout / 2);
-            raced.accepted_after_us.as_ref().is_ok_and(|us| *us <= half_us)
-        };
-        let proved = raced.iter().filter(served).filter(in_time).count();
-        let count = match (alive, proved) {
-            (0 | 1, _) if unclear => "unknown",
-            (0, _) => "0",
-            (1, _) => "1",
-            (_, 0 | 1) => "unknown",
+        let count = match alive {
+            0 | 1 if unclear => "unknown",
+            0 => "0",
+            1 => "1",
             _ => MORE,
         };
         log.fact(ALIVE, Fact::Word(count.to_owned()));
@@ -163,16 +177,26 @@ async fn watch(stage: &Stage, mut client: Client, sent: Sent) -> Raced {
         Some(Ok((accepted, _packet))) => accepted,
         Some(Err(refused)) => {
             // What was refused, or never answered, is no live connection.
-            return Raced { client, accepted_after_us: Err(refused), seen: Observed::default() };
+            return Raced {
+                client,
+                accepted_at: None,
+                accepted_after_us: Err(refused),
+                seen: Observed::default(),
+            };
         }
         None => {
             let never = Err(NotConnected::Silent(within));
-            return Raced { client, accepted_after_us: never, seen: Observed::default() };
+            return Raced { client, accepted_at: None, accepted_after_us: never, seen: Observed::default() };
         }
     };
     let watch =
         Watch { provoked_at: sent.at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
     let seen = observe(&mut client, &stage.clock, &stage.stop, watch).await;
     let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
-    Raced { client, accepted_after_us: Ok(micros(connack_time)), seen }
+    Raced {
+        client,
+        accepted_at: Some(accepted.connack_at),
+        accepted_after_us: Ok(micros(connack_time)),
+        seen,
+    }
 }

@@ -18,10 +18,12 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
-use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, refusal, session_connect};
+use super::{
+    ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, observe_on, refusal, session_connect,
+};
 use crate::ending::{interrupted, not_acted};
 use crate::outbox::Outbox;
-use crate::peer::{Delivered, Event, Peer, discard_session};
+use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "takeover-storm";
@@ -56,12 +58,13 @@ pub const NOT_OWED: &str = "not owed";
 
 /// Application Message of the older connection's Will.
 const OLD_WILL: &[u8] = b"will of the older connection";
-/// How often a client that waits for its turn shows that it is alive: well within its Keep Alive of 60 s.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// However short the Keep Alive is that the broker asks for, not more often than this.
-const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 /// How long after the last message that is awaited another one would be noticed.
 const SETTLE: Duration = Duration::from_millis(300);
+/// How long after the newcomer's CONNACK messages of a session that is no more would be noticed.
+const LEFT_OVER_WITHIN: Duration = Duration::from_secs(1);
+/// How long the broker has to send the older client what it published to itself; what comes later is in flight as well,
+/// and what does not come waits in the session: a broker may limit what it has under way.
+const IN_FLIGHT_WITHIN: Duration = Duration::from_secs(1);
 
 /// What decides the fate of session and Will.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -179,8 +182,10 @@ struct OldSession {
     /// The message that it published at QoS 2 and did not release, with its Packet Identifier.
     unreleased: Option<(u64, u16)>,
     ping_every: Duration,
-    /// The broker keeps the session as long as it was asked to.
+    /// The broker keeps the session at all.
     is_kept: bool,
+    /// How long it keeps the session after the connection; what was asked for, unless its CONNACK says less.
+    granted: Duration,
 }
 
 /// What became of the newcomer.
@@ -188,8 +193,9 @@ struct Newcomer {
     peer: Peer,
     accepted: Accepted,
     came: Vec<Delivered>,
-    /// The message that was published after all others, when some of them had not come; and whether it did.
-    later: Option<(u64, bool)>,
+    /// Messages that were published after all others, when some of those had not come; and whether they came. One for
+    /// each QoS of which some are missing: order is owed within one QoS alone.
+    later: Vec<(u64, bool)>,
     /// It was served when all was over.
     alive: bool,
 }
@@ -298,6 +304,12 @@ impl Storm {
         ));
         let (seen, newcomer) =
             tokio::join!(observe(&mut old.peer.client, &stage.clock, &stage.stop, watch), look);
+        let seen = match &newcomer {
+            Some(Ok(newcomer)) => {
+                observe_on(stage, &mut old.peer.client, seen, newcomer.accepted.connack_at).await
+            }
+            _ => seen,
+        };
         let ended_at_us =
             seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
         log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
@@ -316,7 +328,7 @@ impl Storm {
         };
         if let Some(newcomer) = &newcomer {
             outbox.take_all(&newcomer.came, &stage.clock);
-            self.tell(stage, &mut log, &outbox, &session, newcomer, outcome);
+            self.tell(&mut log, &outbox, &session, newcomer, outcome);
         }
         if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
@@ -418,11 +430,11 @@ impl Storm {
             published: Vec::new(),
             in_flight: Vec::new(),
             unreleased: None,
-            ping_every: accepted
-                .server_keep_alive
-                .map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2))
-                .max(PING_AT_MOST_EVERY),
+            ping_every: ping_every(accepted.server_keep_alive),
             is_kept: self.situation.persistent && accepted.session_expiry_interval_s != Some(0),
+            granted: Duration::from_secs(
+                accepted.session_expiry_interval_s.unwrap_or(self.session_expiry_interval_s).into(),
+            ),
         };
         let mut old = Old { peer, session };
         self.put_in_flight(stage, &mut old, granted).await?;
@@ -448,7 +460,7 @@ impl Storm {
             }
             old.session.published.push((sequence, Some(code)));
         }
-        let deadline = now() + within;
+        let deadline = now() + IN_FLIGHT_WITHIN;
         let mut delivered = old.peer.take_set_aside();
         while delivered.len() < usize::from(qos_1 + qos_2) {
             match old.peer.next_before(deadline).await {
@@ -457,7 +469,7 @@ impl Storm {
                     return Err("the broker ended the connection before the take-over".to_owned());
                 }
                 Some(_) => {}
-                None => return Err("the older client was not sent its own messages in time".to_owned()),
+                None => break,
             }
         }
         if qos_2 > 0 {
@@ -516,7 +528,8 @@ impl Storm {
                     && in_flight.iter().all(|message| is_there(message.sequence))
                     && outbox.sequences().all(|sequence| is_there(Some(sequence))));
             if all_there && settled_at.is_none() {
-                settled_at = Some(now() + SETTLE);
+                // What must not come has no time either by which it would have.
+                settled_at = Some(now() + if resumed { SETTLE } else { LEFT_OVER_WITHIN });
             }
             let until = settled_at.unwrap_or(deadline).min(deadline);
             match peer.next_before(until).await {
@@ -528,15 +541,20 @@ impl Storm {
                     }
                 }
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {
-                    return Ok(Newcomer { peer, accepted, came, later: None, alive: false });
+                    return Ok(Newcomer { peer, accepted, came, later: Vec::new(), alive: false });
                 }
                 Some(_) => {}
                 None => break,
             }
         }
-        let mut later = None;
+        let mut later = Vec::new();
         if settled_at.is_none() {
-            later = Some(publish_later(stage, &mut peer, topic, outbox, &mut came).await);
+            let missing = missing_of(outbox, &came);
+            for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
+                if missing.iter().any(|sequence| Outbox::qos_of(*sequence) == Some(qos)) {
+                    later.push(publish_later(stage, &mut peer, topic, qos, outbox, &mut came).await);
+                }
+            }
             self.wait_for_owed(&mut peer, &accepted, outbox, in_flight, &mut came).await;
         }
         let alive = peer.is_served(stage.reaction_timeout).await;
@@ -554,8 +572,7 @@ impl Storm {
         came: &mut Vec<Delivered>,
     ) {
         let deadline = accepted.connack_at + self.resend_within;
-        let ping_every = accepted.server_keep_alive.map_or(PING_EVERY, |keep_alive| keep_alive / 2);
-        let ping_every = ping_every.clamp(PING_AT_MOST_EVERY, PING_EVERY);
+        let ping_every = ping_every(accepted.server_keep_alive);
         let is_there = |came: &[Delivered], sequence: Option<u64>| {
             came.iter().any(|message| message.sequence == sequence)
         };
@@ -580,7 +597,6 @@ impl Storm {
     /// Puts what was seen into facts.
     fn tell(
         &self,
-        stage: &Stage,
         log: &mut AttemptLog<'_>,
         outbox: &Outbox,
         old: &OldSession,
@@ -590,20 +606,21 @@ impl Storm {
         let word = |word: &str| Fact::Word(word.to_owned());
         let accepted = newcomer.accepted;
         log.fact(NEWCOMER, word(ACCEPTED));
+        let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
         let present = match accepted.session_present {
             true => YES,
             // The broker said at the older client's CONNECT that it would not keep the session.
             false if self.situation.resumes() && !old.is_kept => NOT_OWED,
+            // Nor for so long.
+            false if self.situation.resumes() && connack_time >= old.granted => NOT_OWED,
             false => NO,
         };
         log.fact(SESSION_PRESENT, word(present));
-        let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
         log.measure(NEWCOMER_CONNACK, ungraceful_rig::clock::micros(connack_time));
         let alive = match (outcome, newcomer.alive) {
             (Outcome::Closed | Outcome::Reset, false) => "0",
             (Outcome::Closed | Outcome::Reset, true) | (Outcome::Tolerated, false) => "1",
-            // A broker that took long to accept the newcomer may be about to close the older connection.
-            (Outcome::Tolerated, true) if connack_time <= stage.reaction_timeout / 2 => TWO,
+            (Outcome::Tolerated, true) => TWO,
             _ => "unknown",
         };
         log.fact(ALIVE, word(alive));
@@ -629,11 +646,12 @@ impl Storm {
         let queued: Vec<u64> = outbox
             .sequences()
             .filter(|sequence| !was_sent(*sequence) && Some(*sequence) != unreleased)
-            .filter(|sequence| newcomer.later.is_none_or(|(later, _)| later != *sequence))
+            .filter(|sequence| newcomer.later.iter().all(|(later, _)| later != sequence))
             .collect();
         if !queued.is_empty() {
-            let came = queued.iter().filter(|sequence| copies(**sequence) > 0).count();
-            log.fact(QUEUED, word(share(came, queued.len(), newcomer.later)));
+            let missing: Vec<u64> =
+                queued.iter().copied().filter(|sequence| copies(*sequence) == 0).collect();
+            log.fact(QUEUED, word(share(&missing, queued.len(), &newcomer.later)));
         }
         if let Some(sequence) = unreleased {
             log.fact(REPEATED, word(["never", "once"].get(copies(sequence)).unwrap_or(&"twice")));
@@ -668,7 +686,12 @@ impl Storm {
             log.measure(SENT_AGAIN_AFTER, ungraceful_rig::clock::micros(after));
         }
         if is_whole {
-            log.fact(SENT_AGAIN, word(share(sent_again.len(), in_flight.len(), newcomer.later)));
+            let missing: Vec<u64> = in_flight
+                .iter()
+                .filter(|message| again(message).is_none())
+                .filter_map(|message| message.sequence)
+                .collect();
+            log.fact(SENT_AGAIN, word(share(&missing, in_flight.len(), &newcomer.later)));
         }
         if sent_again.is_empty() {
             return;
@@ -705,15 +728,27 @@ fn levels(stage: &Stage) -> u16 {
     stage.maximum_qos.level().into()
 }
 
-/// How many of all came. What a later message on the same topic did not overtake may still be on its way: the standard
-/// sets no time.
-fn share(part: usize, whole: usize, later: Option<(u64, bool)>) -> &'static str {
-    match (part, later) {
-        (part, Some((_, true))) if part == whole => LATE,
-        (part, _) if part == whole => "all",
-        (_, None | Some((_, false))) => NOT_YET,
-        (0, Some((_, true))) => "none",
-        (_, Some((_, true))) => "some",
+/// The messages that have not come.
+fn missing_of(outbox: &Outbox, came: &[Delivered]) -> Vec<u64> {
+    outbox
+        .sequences()
+        .filter(|sequence| came.iter().all(|message| message.sequence != Some(*sequence)))
+        .collect()
+}
+
+/// How many of all came. What a later message of its QoS on the same topic did not overtake may still be on its way: the
+/// standard sets no time.
+fn share(missing: &[u64], whole: usize, later: &[(u64, bool)]) -> &'static str {
+    let is_overtaken = |sequence: &u64| {
+        later.iter().any(|(later, came)| *came && Outbox::qos_of(*later) == Outbox::qos_of(*sequence))
+    };
+    if missing.is_empty() {
+        return if later.iter().any(|(_, came)| *came) { LATE } else { "all" };
+    }
+    match missing.iter().any(is_overtaken) {
+        false => NOT_YET,
+        true if missing.len() == whole => "none",
+        true => "some",
     }
 }
 
@@ -722,12 +757,13 @@ async fn publish_later(
     stage: &Stage,
     peer: &mut Peer,
     topic: &str,
+    qos: QoS,
     outbox: &mut Outbox,
     came: &mut Vec<Delivered>,
 ) -> (u64, bool) {
-    let sequence = outbox.offer(QoS::AtLeastOnce);
+    let sequence = outbox.offer(qos);
     outbox.sent(sequence);
-    let Ok(code) = peer.publish(topic, QoS::AtLeastOnce, sequence, stage.reaction_timeout).await else {
+    let Ok(code) = peer.publish(topic, qos, sequence, stage.reaction_timeout).await else {
         return (sequence, false);
     };
     outbox.acknowledged(sequence, code);

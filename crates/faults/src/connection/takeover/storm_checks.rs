@@ -126,16 +126,21 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
         let not_owed = told.count(SESSION_PRESENT, NOT_OWED);
         Some(if all == 0 && not_owed > 0 {
             let why = format!(
-                "the broker told {not_owed} older clients that it would not keep their session (Session Expiry Interval \
-                 0), and owes them none"
+                "the broker told {not_owed} older clients that it would not keep their session, or for less time than the \
+                 take-over took, and owes them none"
             );
             Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
         } else if all == 0 {
             told.of.no_newcomer(CHECK, Force::Must).citing(statement)
+        } else if absent > 0 && told.versions.old != told.versions.new {
+            // Neither version says that a session of the other one is to be resumed.
+            let note = "a session does not go on in the other version";
+            Verdict::differs(CHECK, Force::Must, note, evidence).citing(statement)
         } else if absent > 0 {
             told.missing(CHECK, statement, evidence)
         } else if without_queue > 0 && told.versions == VersionPair::both(ProtocolVersion::V5) {
             // The messages were taken, and are to be sent, by the rules of 5.0.
+            let evidence = format!("{evidence} (has the broker been given a limit of its queues?)");
             told.missing(CHECK, V5_4_5_0_1, evidence)
         } else if told.count(QUEUED, NOT_YET) > 0 && without_queue == 0 {
             Verdict::inconclusive(CHECK, Force::Must, not_yet(told.count(QUEUED, NOT_YET))).citing(statement)

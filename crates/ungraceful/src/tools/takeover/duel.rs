@@ -15,6 +15,9 @@ use crate::cli::given::{Given, Readable, Time, Whole};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
+/// The shortest duel in which clients have time to meet.
+const SHORTEST: Duration = Duration::from_millis(100);
+
 /// The mode.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Duel;
@@ -123,6 +126,10 @@ impl Mode for Duel {
         let contenders = args.contenders.take("--contenders", mistakes).map_or(2, |count| count.0);
         let backoff = args.backoff.take("--backoff", mistakes).unwrap_or(Backoff::None);
         let lasting = positive(&args.lasting, "--for", mistakes).unwrap_or(Duration::from_secs(1));
+        if lasting < SHORTEST {
+            let what = format!("{lasting:?} is too short for a duel; give at least {SHORTEST:?}");
+            mistakes.push(Mistake::new("--for", what));
+        }
         let rate = args.publish_rate.take("--publish-rate", mistakes).map_or(1, |rate| rate.0);
         let expiry = whole_seconds(&args.session_expiry_interval, "--session-expiry-interval", mistakes);
         FaultPlan {

@@ -73,6 +73,11 @@ impl Mode for Flap {
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
         let every = positive(&args.every, "--every", mistakes).unwrap_or(Duration::from_secs(1));
         let lasting = positive(&args.lasting, "--for", mistakes).unwrap_or(Duration::from_secs(1));
+        if every >= lasting {
+            let what =
+                format!("{every:?} leaves no time to come back within the {lasting:?} of --for; give less");
+            mistakes.push(Mistake::new("--every", what));
+        }
         FaultPlan {
             versions,
             versions_required,
