@@ -214,8 +214,9 @@ fn a_duel_keeps_to_what_the_broker_asks_of_its_clients() {
     };
     let broker = ScriptedBroker::start(script);
     let arguments = ["--for", "3s", "-V", "5", "--variant", "resume", "--backoff", "fixed:1900ms"];
-    let call =
-        call_at(broker.address(), TOOL, "duel", &[&arguments[..], &["--publish-rate", "100"]].concat());
+    // Our honest clients would have more to publish than such a broker takes.
+    let arguments = [&arguments[..], &["--publish-rate", "100", "--bystanders", "0"]].concat();
+    let call = call_at(broker.address(), TOOL, "duel", &arguments);
     assert_clean(&call);
     let case = call.only_case();
     assert!(case.troubles.is_empty(), "{:?}", case.troubles);
