@@ -69,6 +69,9 @@ pub struct ToolRecord {
     pub version: String,
     /// The commit it was built from; absent when it was built outside a checkout.
     pub commit: Option<String>,
+    /// Whether its cases are chosen by `--variant`; otherwise other flags set their number or their times.
+    #[serde(default)]
+    pub chooses_variants: bool,
 }
 
 /// The machine that the generator ran on.

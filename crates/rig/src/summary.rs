@@ -218,7 +218,13 @@ mod tests {
     use crate::worker::Worked;
 
     fn tool() -> ToolRecord {
-        ToolRecord { name: "ungraceful-test".into(), mode: None, version: "0".into(), commit: None }
+        ToolRecord {
+            name: "ungraceful-test".into(),
+            mode: None,
+            version: "0".into(),
+            commit: None,
+            chooses_variants: true,
+        }
     }
 
     fn experiment(pairs: u64) -> Experiment {

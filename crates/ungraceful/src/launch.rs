@@ -1,11 +1,13 @@
 //! The launch of a tool, the same for all: arguments, plan, run, report, exit code.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
@@ -13,9 +15,9 @@ use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::exit::Exit;
-use ungraceful_rig::record::ToolRecord;
+use ungraceful_rig::record::{Setting, SettingSource, ToolRecord};
 use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, run};
-use ungraceful_rig::target::{BrokerChoice, Target};
+use ungraceful_rig::target::{BrokerChoice, Credentials, Target};
 use ungraceful_rig::verdict::{Check, exit_of};
 
 use crate::cli::common::{ATTEMPTS_MAX, OutputArgs, RunArgs, RunSettings, TIME_MAX};
@@ -105,6 +107,12 @@ impl Tool {
         });
         // Last, because each group of flags brings an `about` of its own.
         command.after_long_help(exit_codes_text())
+    }
+
+    /// Whether the mode's cases are chosen by `--variant`.
+    #[must_use]
+    pub fn chooses_variants(&self, mode: &dyn Mode) -> bool {
+        self.mode_command(mode).get_arguments().any(|arg| arg.get_long() == Some("variant"))
     }
 
     /// The mode with this name.
@@ -275,9 +283,10 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
             mode: call.mode_name().map(ToOwned::to_owned),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: option_env!("UNGRACEFUL_COMMIT").map(ToOwned::to_owned),
+            chooses_variants: call.tool.chooses_variants(call.mode),
         },
         command: without_secrets(call.arguments),
-        settings: parsed.settings.clone(),
+        settings: with_user_name(parsed, &target_settings.credentials),
         target: target_settings,
         phases: settings.phases,
         schedule: ScheduleSettings {
@@ -300,6 +309,20 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
         checks: [call.mode.checks(), ungraceful_rig::checks::CHECKS.to_vec()].concat(),
     };
     Ok((experiment, plan, output))
+}
+
+/// The settings for the record. A URL is not among them, because it may hold a password; the User Name in it is.
+fn with_user_name(parsed: &Parsed, credentials: &Credentials) -> BTreeMap<String, Setting> {
+    let mut settings = parsed.settings.clone();
+    if let Some(name) = &credentials.user_name {
+        let source = match parsed.matches.value_source("url") {
+            Some(ValueSource::CommandLine) => SettingSource::Flag,
+            Some(ValueSource::EnvVariable) => SettingSource::Environment,
+            _ => SettingSource::File,
+        };
+        settings.entry("username".to_owned()).or_insert_with(|| Setting { value: name.clone(), source });
+    }
+    settings
 }
 
 /// Cases when the broker speaks every version that is asked for.
@@ -422,4 +445,45 @@ pub(crate) fn print(text: &str) -> Exit {
 pub(crate) fn complain(text: &str) {
     let mut errors = std::io::stderr().lock();
     let _closed_pipe = writeln!(errors, "{}", ungraceful_report::escape::plain(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use ungraceful_rig::record::{Setting, SettingSource};
+    use ungraceful_rig::target::{Credentials, Secret};
+
+    use super::{Parsed, parse, with_user_name};
+    use crate::tools;
+
+    fn parsed(tool: &super::Tool, mode: &str, flags: &[&str]) -> Parsed {
+        let arguments: Vec<OsString> = ["tool"].iter().chain(flags).map(OsString::from).collect();
+        parse(&tool.mode_command(tool.mode(mode).unwrap()), &arguments).unwrap()
+    }
+
+    #[test]
+    fn a_mode_chooses_variants_when_it_has_the_flag_for_it() {
+        let chooses = |tool: &super::Tool, mode| tool.chooses_variants(tool.mode(mode).unwrap());
+        for (mode, expected) in [("storm", true), ("duel", true), ("race", false), ("flap", false)] {
+            assert_eq!(chooses(&tools::takeover::TOOL, mode), expected, "{mode}");
+        }
+        let double_connect = &tools::double_connect::TOOL;
+        assert!(double_connect.chooses_variants(double_connect.modes[0]));
+    }
+
+    #[test]
+    fn the_user_name_of_a_url_is_a_setting_and_its_password_is_not() {
+        let with = |flags: &[&str], name: &str| {
+            let password = Some(Secret::new("hunter2"));
+            let credentials = Credentials { user_name: Some(name.into()), password };
+            let settings = with_user_name(&parsed(&tools::takeover::TOOL, "race", flags), &credentials);
+            assert!(settings.values().all(|setting| !setting.value.contains("hunter2")), "{settings:?}");
+            settings["username"].clone()
+        };
+        let flag = |value: &str| Setting { value: value.into(), source: SettingSource::Flag };
+        let url = ["--url", "mqtt://me:hunter2@127.0.0.1"];
+        assert_eq!(with(&url, "me"), flag("me"));
+        assert_eq!(with(&[&url[..], &["--username", "other"]].concat(), "other"), flag("other"));
+    }
 }

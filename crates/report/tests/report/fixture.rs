@@ -262,6 +262,7 @@ pub(crate) fn all_holds() -> Record {
             name: "ungraceful-double-connect".into(),
             version: "0.1.0".into(),
             commit: Some("abc1234".into()),
+            chooses_variants: true,
         },
         command: vec!["ungraceful-double-connect".into()],
         settings: BTreeMap::from([
