@@ -118,13 +118,12 @@ fn verdicts_with_the_same_evidence_stand_in_one_line_with_all_their_cases() {
     let mut record = fixture::all_holds();
     let verdict = Verdict::inconclusive("will_is_published_once", Force::Must, "no Will was due");
     record.verdicts = record.cases.iter().map(|case| verdict.clone().on(&case.case)).collect();
-    let line =
-        "double-connect identical on MQTT 5.0 and double-connect with-will on MQTT 3.1.1: no Will was due";
+    let line = "double-connect identical on MQTT 5.0 and double-connect with-will on MQTT 3.1.1; in each of them: no Will was due";
     assert_eq!(line_with(&text(&record), "no Will was due").trim(), line);
     for verdict in &mut record.verdicts {
         verdict.case.as_mut().unwrap().version = "5.0".to_owned();
     }
-    let line = "double-connect identical and with-will on MQTT 5.0: no Will was due";
+    let line = "double-connect identical and with-will on MQTT 5.0; in each of them: no Will was due";
     assert_eq!(line_with(&text(&record), "no Will was due").trim(), line, "fault and version are named once");
 }
 
