@@ -292,6 +292,7 @@ mod tests {
                 target: String::new(),
                 address: String::new(),
                 pid: None,
+                process_name: None,
                 versions: vec![version("3.1.1", true), version("5.0", false)],
                 sys_version: None,
                 sys: BTreeMap::new(),

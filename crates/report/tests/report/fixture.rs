@@ -281,6 +281,7 @@ pub(crate) fn all_holds() -> Record {
             target: "127.0.0.1:40123".into(),
             address: "127.0.0.1:40123".into(),
             pid: Some(4_711),
+            process_name: Some("ungraceful-doub".into()),
             versions: vec![version("3.1.1"), version("5.0")],
             sys_version: None,
             sys: BTreeMap::new(),

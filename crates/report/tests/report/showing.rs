@@ -231,3 +231,15 @@ fn what_several_cases_measured_is_told_over_all_of_them_and_what_one_measured_on
     assert_eq!(shown.matches("newcomer connack").count(), 3, "{shown}");
     assert_eq!(shown.matches("  unread  ").count(), 1, "{shown}");
 }
+
+#[test]
+fn what_it_cost_names_the_process_that_was_measured() {
+    let mut record = fixture::all_holds();
+    let told = |record: &Record| line_with(&text(record), "without its children").to_owned();
+    record.broker.process_name = Some("cat\u{1b}[2J".into());
+    assert!(told(&record).starts_with("Of process 4711 (cat\\u{1b}[2J), without"), "{}", told(&record));
+    record.broker.process_name = None;
+    assert!(told(&record).starts_with("Of process 4711, without"), "{}", told(&record));
+    record.broker.pid = None;
+    assert!(told(&record).starts_with("Of the broker's own process, without"), "{}", told(&record));
+}

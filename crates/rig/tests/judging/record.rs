@@ -36,6 +36,7 @@ pub(crate) fn empty_record() -> Record {
             target: "127.0.0.1:1883".into(),
             address: "127.0.0.1:1883".into(),
             pid: None,
+            process_name: None,
             versions: Vec::new(),
             sys_version: None,
             sys: BTreeMap::new(),
