@@ -199,6 +199,12 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
         Err(NotParsed::Clap(error)) => {
             // A closed pipe is nobody's concern here.
             let _printed = error.print();
+            if named.is_none()
+                && error.use_stderr()
+                && let Some(cure) = mode_comes_first(tool, &arguments[1..])
+            {
+                complain(&cure);
+            }
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() };
         }
         Err(NotParsed::Config(mistakes)) => return fail(&call, &RunError::Usage(mistakes)),
@@ -207,6 +213,18 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
         Ok(exit) => exit.into(),
         Err(error) => fail(&call, &error),
     }
+}
+
+/// The cure for arguments that were refused and look as if a mode was meant: one that there is not, or one that comes
+/// after a flag.
+fn mode_comes_first(tool: &Tool, arguments: &[OsString]) -> Option<String> {
+    let arguments: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
+    let is_misplaced = arguments.iter().any(|argument| tool.mode(argument).is_some());
+    let is_unknown = arguments.first().is_some_and(|argument| !argument.starts_with('-'));
+    (tool.modes.len() > 1 && (is_misplaced || is_unknown)).then(|| {
+        let modes: Vec<&str> = tool.modes.iter().map(|mode| mode.name()).collect();
+        format!("modes of {}: {}; the mode comes first, its flags after it", tool.name, modes.join(", "))
+    })
 }
 
 /// What was called, and how.
@@ -266,6 +284,9 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
     if let Some(settings) = &settings {
         check_plan(settings, &plan, &mut mistakes);
     }
+    if plan.attempts == AttemptsOf::Clients {
+        mistakes.extend(attempts_of_clients(&parsed.settings));
+    }
     check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
     let folder = output.output.clone();
     if let Some(folder) = &folder
@@ -286,7 +307,7 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
             chooses_variants: call.tool.chooses_variants(call.mode),
         },
         command: without_secrets(call.arguments),
-        settings: with_user_name(parsed, &target_settings.credentials),
+        settings: recorded_settings(parsed, &target_settings.credentials, plan.attempts),
         target: target_settings,
         phases: settings.phases,
         schedule: ScheduleSettings {
@@ -311,9 +332,20 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
     Ok((experiment, plan, output))
 }
 
-/// The settings for the record. A URL is not among them, because it may hold a password; the User Name in it is.
-fn with_user_name(parsed: &Parsed, credentials: &Credentials) -> BTreeMap<String, Setting> {
+/// What sets the number of attempts in most modes.
+const FLAGS_OF_ATTEMPTS: [&str; 2] = ["attempts", "duration"];
+
+/// The settings for the record: those that count. A URL is not among them, because it may hold a password; the User
+/// Name in it is.
+fn recorded_settings(
+    parsed: &Parsed,
+    credentials: &Credentials,
+    attempts: AttemptsOf,
+) -> BTreeMap<String, Setting> {
     let mut settings = parsed.settings.clone();
+    if attempts == AttemptsOf::Clients {
+        settings.retain(|name, _| !FLAGS_OF_ATTEMPTS.contains(&name.as_str()));
+    }
     if let Some(name) = &credentials.user_name {
         let source = match parsed.matches.value_source("url") {
             Some(ValueSource::CommandLine) => SettingSource::Flag,
@@ -323,6 +355,17 @@ fn with_user_name(parsed: &Parsed, credentials: &Credentials) -> BTreeMap<String
         settings.entry("username".to_owned()).or_insert_with(|| Setting { value: name.clone(), source });
     }
     settings
+}
+
+/// What was given and would not count where the clients are the attempts. An environment may be meant for other calls.
+fn attempts_of_clients(settings: &BTreeMap<String, Setting>) -> impl Iterator<Item = Mistake> {
+    let given = FLAGS_OF_ATTEMPTS.into_iter().filter(|name| {
+        let source = settings.get(*name).map(|setting| setting.source);
+        matches!(source, Some(SettingSource::Flag | SettingSource::File))
+    });
+    given.map(|name| {
+        Mistake::new(format!("--{name}"), "each client is taken over once; leave it out and give --count")
+    })
 }
 
 /// Cases when the broker speaks every version that is asked for.
@@ -343,6 +386,13 @@ fn check_plan(settings: &RunSettings, plan: &FaultPlan, mistakes: &mut Vec<Mista
     if cases == 0 {
         // Why there is none has been told.
         return;
+    }
+    let clients = u64::from(settings.clients.get());
+    if plan.attempts == AttemptsOf::Clients && clients < cases {
+        let what = format!(
+            "{clients} is too few for {cases} cases; give at least {cases}, or fewer variants or versions"
+        );
+        mistakes.push(Mistake::new("--count", what));
     }
     let all = attempts_per_case(settings, plan).saturating_mul(cases);
     if all > ATTEMPTS_MAX {
@@ -454,7 +504,7 @@ mod tests {
     use ungraceful_rig::record::{Setting, SettingSource};
     use ungraceful_rig::target::{Credentials, Secret};
 
-    use super::{Parsed, parse, with_user_name};
+    use super::{AttemptsOf, Parsed, attempts_of_clients, mode_comes_first, parse, recorded_settings};
     use crate::tools;
 
     fn parsed(tool: &super::Tool, mode: &str, flags: &[&str]) -> Parsed {
@@ -477,7 +527,8 @@ mod tests {
         let with = |flags: &[&str], name: &str| {
             let password = Some(Secret::new("hunter2"));
             let credentials = Credentials { user_name: Some(name.into()), password };
-            let settings = with_user_name(&parsed(&tools::takeover::TOOL, "race", flags), &credentials);
+            let parsed = parsed(&tools::takeover::TOOL, "race", flags);
+            let settings = recorded_settings(&parsed, &credentials, AttemptsOf::Flags);
             assert!(settings.values().all(|setting| !setting.value.contains("hunter2")), "{settings:?}");
             settings["username"].clone()
         };
@@ -485,5 +536,32 @@ mod tests {
         let url = ["--url", "mqtt://me:hunter2@127.0.0.1"];
         assert_eq!(with(&url, "me"), flag("me"));
         assert_eq!(with(&[&url[..], &["--username", "other"]].concat(), "other"), flag("other"));
+    }
+    #[test]
+    fn where_clients_are_the_attempts_a_number_of_attempts_is_a_mistake_and_no_setting() {
+        let parsed = |flags: &[&str]| parsed(&tools::takeover::TOOL, "storm", flags);
+        let told = |flags: &[&str]| {
+            attempts_of_clients(&parsed(flags).settings).map(|mistake| mistake.flag).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&["--count", "50"]), Vec::<String>::new());
+        assert_eq!(told(&["--attempts", "50", "-z", "5s"]), ["--attempts", "--duration"]);
+        let nobody = Credentials { user_name: None, password: None };
+        let settings = recorded_settings(&parsed(&[]), &nobody, AttemptsOf::Clients);
+        assert!(settings.contains_key("count") && !settings.contains_key("attempts"), "{settings:?}");
+    }
+
+    #[test]
+    fn a_mode_that_there_is_not_and_one_after_a_flag_are_told_the_modes() {
+        let told = |tool, arguments: &[&str]| {
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            mode_comes_first(tool, &arguments)
+        };
+        let flood = &tools::flood::TOOL;
+        for arguments in [&["nope"][..], &["--attempts", "3", "quota-leak"]] {
+            let cure = told(flood, arguments).unwrap();
+            assert!(cure.contains("quota-leak, ") && cure.contains("the mode comes first"), "{cure}");
+        }
+        assert_eq!(told(flood, &["--no-such-flag"]), None, "and what is no mode is another mistake");
+        assert_eq!(told(&tools::double_connect::TOOL, &["nope"]), None, "it has one mode alone");
     }
 }
