@@ -30,7 +30,7 @@ const SECRET: [&str; 4] = ["pw", "pw-file", "password", "secret"];
 
 /// The command that repeats what `verdict` rests on, quoted for a shell.
 ///
-/// The verdict's case is the only one that is run; a verdict on the run as a whole repeats the whole run. A setting
+/// The verdict's case is the only one that is run, as far as the mode's flags choose cases; a verdict on the run as a whole repeats the whole run. A setting
 /// whose value is `true` is written as a flag without value, one that is `false` not at all. No secret is
 /// written: a broker that asks for a password needs it from the environment, as before.
 #[must_use]
@@ -39,7 +39,10 @@ pub fn reproduce_command(record: &Record, verdict: &Verdict) -> String {
     words.extend(record.tool.mode.clone());
     words.extend(target_words(record));
     if let Some(case) = &verdict.case {
-        words.extend(["--variant".to_owned(), case.variant.clone(), "-V".to_owned(), case.version.clone()]);
+        if record.tool.chooses_variants {
+            words.extend(["--variant".to_owned(), case.variant.clone()]);
+        }
+        words.extend(["-V".to_owned(), case.version.clone()]);
     }
     for (name, setting) in &record.settings {
         let name = name.replace('_', "-");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
+use crate::broker_process::process_name;
 use crate::error::RunError;
 use crate::live::Observer;
 use crate::log_follower::LogFollower;
@@ -62,12 +63,14 @@ impl Broker {
         let log = log.or_else(own_log);
         let endpoint = target.endpoint();
         let (spoken, versions) = try_versions(experiment, endpoint, options).await?;
+        let pid = owned.as_ref().map(OwnedBroker::pid).or(experiment.watch.pid);
         let record = BrokerRecord {
             origin,
             name: owned.as_ref().map(|owned| owned.name.clone()),
             target: target.name,
             address: endpoint.address.to_string(),
-            pid: owned.as_ref().map(OwnedBroker::pid).or(experiment.watch.pid),
+            pid,
+            process_name: pid.and_then(process_name),
             versions,
             sys_version: None,
             sys: BTreeMap::new(),

@@ -54,6 +54,12 @@ impl BrokerProcess {
     }
 }
 
+/// What the system calls a process; absent when there is none.
+#[must_use]
+pub(crate) fn process_name(pid: u32) -> Option<String> {
+    read(i32::try_from(pid).ok()?).ok().map(|stat| stat.comm)
+}
+
 /// Why a process can't be watched, as a fragment with its cure; absent when it can.
 #[must_use]
 pub(crate) fn why_not_watched(pid: u32) -> Option<String> {
@@ -86,7 +92,7 @@ fn ticks_to_us(ticks: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BrokerProcess, why_not_watched};
+    use super::{BrokerProcess, process_name, why_not_watched};
 
     #[test]
     fn a_living_process_has_memory_and_each_file_that_it_opens_is_one_descriptor_more() {
@@ -107,6 +113,7 @@ mod tests {
             std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let pid = child.id();
         assert_eq!(why_not_watched(pid), None);
+        assert_eq!(process_name(pid).as_deref(), Some("cat"));
         let watched = BrokerProcess::new(pid);
         assert!(watched.sample().is_some());
         // Ended, and not yet taken note of: neither its memory nor its descriptors are there any more.
@@ -119,6 +126,7 @@ mod tests {
         child.wait().unwrap();
         assert_eq!(watched.sample(), None);
         assert!(why_not_watched(pid).unwrap().contains("there is no process"));
+        assert_eq!(process_name(pid), None);
     }
 
     fn read_state(pid: u32) -> Option<char> {

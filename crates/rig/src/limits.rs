@@ -43,6 +43,16 @@ impl Demand {
             + DESCRIPTORS_BESIDES
     }
 
+    /// Connections that each client has, at the most.
+    fn connections_per_client(&self) -> u64 {
+        self.connections.div_ceil(self.clients.max(1)).max(1)
+    }
+
+    /// What the plan takes with one client that misbehaves.
+    fn of_one_client(self) -> Self {
+        Self { clients: 1, connections: self.connections_per_client(), ..self }
+    }
+
     /// Local ports that the plan takes.
     #[must_use]
     pub fn ports(&self) -> u64 {
@@ -60,20 +70,29 @@ pub fn shortages(demand: Demand, supply: Supply) -> Vec<Mistake> {
             "--count",
             format!(
                 "this run needs up to {needed} file descriptors and this process may open {}; raise the hard limit \
-                 (`ulimit -Hn`, LimitNOFILE, --ulimit nofile) or lower --count to {}",
+                 (`ulimit -Hn`, LimitNOFILE, --ulimit nofile){}",
                 supply.descriptors,
-                affordable(demand, supply.descriptors)
+                match affordable(demand, supply.descriptors) {
+                    0 => format!("; even one client needs {}", demand.of_one_client().descriptors()),
+                    clients => format!(" or lower --count to {clients}"),
+                }
             ),
         ));
     }
     if let Some((first, last)) = supply.ports {
         let available = (u64::from(last.saturating_sub(first)) + 1) * demand.sources.max(1);
         if demand.ports() > available {
+            let of_one = demand.of_one_client().ports();
+            let fewer = if of_one > available {
+                format!("or widen net.ipv4.ip_local_port_range; even one client needs {of_one}")
+            } else {
+                "widen net.ipv4.ip_local_port_range, or lower --count".to_owned()
+            };
             mistakes.push(Mistake::new(
                 "--count",
                 format!(
                     "this run needs up to {} local ports at once and {available} are there ({first} to {last}); add \
-                     source addresses with --ifaddr, widen net.ipv4.ip_local_port_range, or lower --count",
+                     source addresses with --ifaddr, {fewer}",
                     demand.ports()
                 ),
             ));
@@ -85,8 +104,7 @@ pub fn shortages(demand: Demand, supply: Supply) -> Vec<Mistake> {
 /// How many clients fit, in proportion to what those that were asked for take.
 fn affordable(demand: Demand, descriptors: u64) -> u64 {
     let besides = Demand { connections: 0, ..demand }.descriptors();
-    let per_client = demand.connections.div_ceil(demand.clients.max(1)).max(1);
-    descriptors.saturating_sub(besides) / per_client
+    descriptors.saturating_sub(besides) / demand.connections_per_client()
 }
 
 /// Raises the soft limit of open files to the hard one and tells what it is then.
@@ -123,6 +141,18 @@ mod tests {
         let refused = shortages(DEMAND, supply);
         assert!(refused.len() == 1 && refused[0].what.contains("--ifaddr"), "{refused:?}");
         assert_eq!(shortages(Demand { sources: 3, ..DEMAND }, supply), []);
+    }
+
+    #[test]
+    fn where_not_even_one_client_fits_fewer_of_them_are_no_cure() {
+        // 64 besides, three threads of 8, three pairs of 3, and two connections of the one client.
+        let told = |descriptors, ports| shortages(DEMAND, Supply { descriptors, ports });
+        let of_descriptors = told(98, None);
+        assert!(of_descriptors[0].what.ends_with("; even one client needs 99"), "{of_descriptors:?}");
+        assert!(told(99, None)[0].what.ends_with(" or lower --count to 1"));
+        let of_ports = told(1_000_000, Some((1, 8)));
+        assert!(of_ports[0].what.ends_with("; even one client needs 9"), "{of_ports:?}");
+        assert!(told(1_000_000, Some((1, 9)))[0].what.ends_with(", or lower --count"));
     }
 
     #[test]

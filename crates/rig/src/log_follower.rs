@@ -1,12 +1,12 @@
 //! Follows a log file that somebody else writes: what is appended, through truncation and rotation, line by line and
 //! in bounded memory. Never waits for the writer.
 //!
-//! A file that is truncated and grows beyond its old length between two looks can't be told from one that was only
-//! appended to.
+//! A file that is truncated and grows beyond its old length between two looks is told from one that was only appended
+//! to by the bytes before the place where reading goes on: they are no longer those that were read.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes kept of a line.
@@ -14,6 +14,8 @@ pub(crate) const LINE_BYTES_MAX: usize = 1_024;
 /// Looks for which a file that was rotated away is still read: its writer goes on until it is told to open the new
 /// one.
 const LOOKS_AT_PREVIOUS: u32 = 50;
+/// Bytes before the place where reading goes on, by which the file is known again.
+const LAST_BYTES_MAX: usize = 64;
 
 /// A line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +42,7 @@ impl LogFollower {
     /// Why it can't be followed: it is not there, may not be read, or is no regular file.
     pub(crate) fn at_end(path: &Path) -> io::Result<Self> {
         let mut current = Followed::open(path)?;
-        current.offset = current.file.seek(SeekFrom::End(0))?;
+        current.go_to_end()?;
         Ok(Self { path: path.to_owned(), current, previous: None, begun_anew: 0 })
     }
 
@@ -68,15 +70,22 @@ impl LogFollower {
                 self.previous = None;
             }
         }
+        match self.current.before_offset()? {
+            Before::AsRead => {}
+            Before::Other => {
+                self.begun_anew += 1;
+                self.current.line.end(take);
+                self.current.go_to_begin()?;
+            }
+            Before::Hole => {
+                self.begun_anew += 1;
+                self.current.line.end(take);
+                self.current.last.fill(0);
+            }
+        }
         self.current.read(&mut bytes_left, take)?;
         if bytes_left == 0 {
             return Ok(());
-        }
-        if self.current.file.metadata()?.len() < self.current.offset {
-            self.begun_anew += 1;
-            self.current.line.end(take);
-            self.current.offset = self.current.file.seek(SeekFrom::Start(0))?;
-            self.current.read(&mut bytes_left, take)?;
         }
         // In the gap of a rotation there is none, and somebody may put there what is no log: both can wait.
         let is_other =
@@ -120,7 +129,20 @@ struct Followed {
     identity: (u64, u64),
     /// Where reading goes on.
     offset: u64,
+    /// What stood there just before when it was read, at most [`LAST_BYTES_MAX`].
+    last: Vec<u8>,
     line: HalfLine,
+}
+
+/// What stands before the place where reading goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Before {
+    /// What was read there.
+    AsRead,
+    /// Something else, or nothing: the file was truncated.
+    Other,
+    /// Zeros: the file was truncated, and its writer goes on at its old place.
+    Hole,
 }
 
 impl Followed {
@@ -131,7 +153,49 @@ impl Followed {
         }
         let file = File::open(path)?;
         let identity = identity(&file.metadata()?);
-        Ok(Self { file, identity, offset: 0, line: HalfLine::default() })
+        Ok(Self { file, identity, offset: 0, last: Vec::new(), line: HalfLine::default() })
+    }
+
+    fn go_to_begin(&mut self) -> io::Result<()> {
+        self.offset = self.file.seek(SeekFrom::Start(0))?;
+        self.last.clear();
+        Ok(())
+    }
+
+    fn go_to_end(&mut self) -> io::Result<()> {
+        self.offset = self.file.seek(SeekFrom::End(0))?;
+        let known = usize::try_from(self.offset).unwrap_or(usize::MAX).min(LAST_BYTES_MAX);
+        match self.bytes_before_offset(known)? {
+            Some(last) => self.last = last,
+            // Truncated at this very moment.
+            None => self.go_to_begin()?,
+        }
+        Ok(())
+    }
+
+    /// The `count` bytes before the offset as they are now; absent when the file is shorter.
+    fn bytes_before_offset(&self, count: usize) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = vec![0; count];
+        match self.file.read_exact_at(&mut bytes, self.offset.saturating_sub(count as u64)) {
+            Ok(()) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn before_offset(&self) -> io::Result<Before> {
+        let found = self.bytes_before_offset(self.last.len())?;
+        Ok(match found {
+            Some(found) if found == self.last => Before::AsRead,
+            Some(found) if found.iter().all(|byte| *byte == 0) => Before::Hole,
+            Some(_) | None => Before::Other,
+        })
+    }
+
+    fn remember(&mut self, read: &[u8]) {
+        self.last.extend_from_slice(&read[read.len().saturating_sub(LAST_BYTES_MAX)..]);
+        let surplus = self.last.len().saturating_sub(LAST_BYTES_MAX);
+        self.last.drain(..surplus);
     }
 
     fn read(&mut self, bytes_left: &mut u64, take: &mut dyn FnMut(LogLine)) -> io::Result<()> {
@@ -146,6 +210,7 @@ impl Followed {
             };
             self.offset += read as u64;
             *bytes_left -= read as u64;
+            self.remember(&buffer[..read]);
             self.line.go_on(&buffer[..read], take);
         }
         Ok(())
@@ -256,6 +321,39 @@ mod tests {
         assert_eq!(follower.begun_anew(), 1);
         append(&path, b"and on\n");
         assert_eq!(look(&mut follower), ["and on"]);
+    }
+
+    #[test]
+    fn a_file_that_is_truncated_and_outgrows_its_old_length_before_the_next_look_is_read_from_its_begin() {
+        for before in ["short\n", &"what was there before\n".repeat(1_000)] {
+            let (_folder, path) = log(before);
+            let mut follower = LogFollower::at_end(&path).unwrap();
+            let mut anew = "anew\n".repeat(before.len());
+            File::create(&path).unwrap().write_all(anew.as_bytes()).unwrap();
+            assert_eq!(look(&mut follower).len(), before.len(), "since the follower came");
+            anew = "and on\n".repeat(anew.len());
+            File::create(&path).unwrap().write_all(anew.as_bytes()).unwrap();
+            assert_eq!(look(&mut follower).len() * "and on\n".len(), anew.len(), "since the last look");
+            assert_eq!(follower.begun_anew(), 2);
+            append(&path, b"once\n");
+            assert_eq!(look(&mut follower), ["once"]);
+            assert_eq!(follower.begun_anew(), 2);
+        }
+    }
+
+    #[test]
+    fn a_writer_that_goes_on_at_its_old_place_after_a_truncation_is_followed_there() {
+        let (_folder, path) = log("");
+        let mut writer = OpenOptions::new().write(true).open(&path).unwrap();
+        let mut follower = LogFollower::at_end(&path).unwrap();
+        writer.write_all(b"one\ntwo\n").unwrap();
+        assert_eq!(look(&mut follower), ["one", "two"]);
+        File::create(&path).unwrap();
+        writer.write_all(b"three\n").unwrap();
+        assert_eq!(look(&mut follower), ["three"]);
+        writer.write_all(b"four\n").unwrap();
+        assert_eq!(look(&mut follower), ["four"]);
+        assert_eq!(follower.begun_anew(), 1);
     }
 
     #[test]

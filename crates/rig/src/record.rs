@@ -69,6 +69,9 @@ pub struct ToolRecord {
     pub version: String,
     /// The commit it was built from; absent when it was built outside a checkout.
     pub commit: Option<String>,
+    /// Whether its cases are chosen by `--variant`; otherwise other flags set their number or their times.
+    #[serde(default)]
+    pub chooses_variants: bool,
 }
 
 /// The machine that the generator ran on.
@@ -138,6 +141,10 @@ pub struct BrokerRecord {
     pub address: String,
     /// Process id, when it is known.
     pub pid: Option<u32>,
+    /// What the system calls this process, at most 15 bytes; absent when the id is not known or the process could not be
+    /// read.
+    #[serde(default)]
+    pub process_name: Option<String>,
     /// What it answered to each version.
     pub versions: Vec<VersionRecord>,
     /// What it published on `$SYS/broker/version`; absent when it published nothing there.

@@ -218,7 +218,13 @@ mod tests {
     use crate::worker::Worked;
 
     fn tool() -> ToolRecord {
-        ToolRecord { name: "ungraceful-test".into(), mode: None, version: "0".into(), commit: None }
+        ToolRecord {
+            name: "ungraceful-test".into(),
+            mode: None,
+            version: "0".into(),
+            commit: None,
+            chooses_variants: true,
+        }
     }
 
     fn experiment(pairs: u64) -> Experiment {
@@ -286,6 +292,7 @@ mod tests {
                 target: String::new(),
                 address: String::new(),
                 pid: None,
+                process_name: None,
                 versions: vec![version("3.1.1", true), version("5.0", false)],
                 sys_version: None,
                 sys: BTreeMap::new(),

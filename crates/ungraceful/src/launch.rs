@@ -1,11 +1,13 @@
 //! The launch of a tool, the same for all: arguments, plan, run, report, exit code.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
@@ -13,9 +15,9 @@ use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::exit::Exit;
-use ungraceful_rig::record::ToolRecord;
+use ungraceful_rig::record::{Setting, SettingSource, ToolRecord};
 use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, run};
-use ungraceful_rig::target::{BrokerChoice, Target};
+use ungraceful_rig::target::{BrokerChoice, Credentials, Target};
 use ungraceful_rig::verdict::{Check, exit_of};
 
 use crate::cli::common::{ATTEMPTS_MAX, OutputArgs, RunArgs, RunSettings, TIME_MAX};
@@ -107,6 +109,12 @@ impl Tool {
         command.after_long_help(exit_codes_text())
     }
 
+    /// Whether the mode's cases are chosen by `--variant`.
+    #[must_use]
+    pub fn chooses_variants(&self, mode: &dyn Mode) -> bool {
+        self.mode_command(mode).get_arguments().any(|arg| arg.get_long() == Some("variant"))
+    }
+
     /// The mode with this name.
     #[must_use]
     pub fn mode(&self, name: &str) -> Option<&'static dyn Mode> {
@@ -191,6 +199,12 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
         Err(NotParsed::Clap(error)) => {
             // A closed pipe is nobody's concern here.
             let _printed = error.print();
+            if named.is_none()
+                && error.use_stderr()
+                && let Some(cure) = mode_comes_first(tool, &arguments[1..])
+            {
+                complain(&cure);
+            }
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() };
         }
         Err(NotParsed::Config(mistakes)) => return fail(&call, &RunError::Usage(mistakes)),
@@ -199,6 +213,18 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
         Ok(exit) => exit.into(),
         Err(error) => fail(&call, &error),
     }
+}
+
+/// The cure for arguments that were refused and look as if a mode was meant: one that there is not, or one that comes
+/// after a flag.
+fn mode_comes_first(tool: &Tool, arguments: &[OsString]) -> Option<String> {
+    let arguments: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
+    let is_misplaced = arguments.iter().any(|argument| tool.mode(argument).is_some());
+    let is_unknown = arguments.first().is_some_and(|argument| !argument.starts_with('-'));
+    (tool.modes.len() > 1 && (is_misplaced || is_unknown)).then(|| {
+        let modes: Vec<&str> = tool.modes.iter().map(|mode| mode.name()).collect();
+        format!("modes of {}: {}; the mode comes first, its flags after it", tool.name, modes.join(", "))
+    })
 }
 
 /// What was called, and how.
@@ -258,6 +284,9 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
     if let Some(settings) = &settings {
         check_plan(settings, &plan, &mut mistakes);
     }
+    if plan.attempts == AttemptsOf::Clients {
+        mistakes.extend(attempts_of_clients(&parsed.settings));
+    }
     check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
     let folder = output.output.clone();
     if let Some(folder) = &folder
@@ -275,9 +304,10 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
             mode: call.mode_name().map(ToOwned::to_owned),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: option_env!("UNGRACEFUL_COMMIT").map(ToOwned::to_owned),
+            chooses_variants: call.tool.chooses_variants(call.mode),
         },
         command: without_secrets(call.arguments),
-        settings: parsed.settings.clone(),
+        settings: recorded_settings(parsed, &target_settings.credentials, plan.attempts),
         target: target_settings,
         phases: settings.phases,
         schedule: ScheduleSettings {
@@ -302,6 +332,42 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
     Ok((experiment, plan, output))
 }
 
+/// What sets the number of attempts in most modes.
+const FLAGS_OF_ATTEMPTS: [&str; 2] = ["attempts", "duration"];
+
+/// The settings for the record: those that count. A URL is not among them, because it may hold a password; the User
+/// Name in it is.
+fn recorded_settings(
+    parsed: &Parsed,
+    credentials: &Credentials,
+    attempts: AttemptsOf,
+) -> BTreeMap<String, Setting> {
+    let mut settings = parsed.settings.clone();
+    if attempts == AttemptsOf::Clients {
+        settings.retain(|name, _| !FLAGS_OF_ATTEMPTS.contains(&name.as_str()));
+    }
+    if let Some(name) = &credentials.user_name {
+        let source = match parsed.matches.value_source("url") {
+            Some(ValueSource::CommandLine) => SettingSource::Flag,
+            Some(ValueSource::EnvVariable) => SettingSource::Environment,
+            _ => SettingSource::File,
+        };
+        settings.entry("username".to_owned()).or_insert_with(|| Setting { value: name.clone(), source });
+    }
+    settings
+}
+
+/// What was given and would not count where the clients are the attempts. An environment may be meant for other calls.
+fn attempts_of_clients(settings: &BTreeMap<String, Setting>) -> impl Iterator<Item = Mistake> {
+    let given = FLAGS_OF_ATTEMPTS.into_iter().filter(|name| {
+        let source = settings.get(*name).map(|setting| setting.source);
+        matches!(source, Some(SettingSource::Flag | SettingSource::File))
+    });
+    given.map(|name| {
+        Mistake::new(format!("--{name}"), "each client is taken over once; leave it out and give --count")
+    })
+}
+
 /// Cases when the broker speaks every version that is asked for.
 fn cases(plan: &FaultPlan) -> u64 {
     (plan.make)(&plan.versions).len() as u64
@@ -320,6 +386,13 @@ fn check_plan(settings: &RunSettings, plan: &FaultPlan, mistakes: &mut Vec<Mista
     if cases == 0 {
         // Why there is none has been told.
         return;
+    }
+    let clients = u64::from(settings.clients.get());
+    if plan.attempts == AttemptsOf::Clients && clients < cases {
+        let what = format!(
+            "{clients} is too few for {cases} cases; give at least {cases}, or fewer variants or versions"
+        );
+        mistakes.push(Mistake::new("--count", what));
     }
     let all = attempts_per_case(settings, plan).saturating_mul(cases);
     if all > ATTEMPTS_MAX {
@@ -422,4 +495,73 @@ pub(crate) fn print(text: &str) -> Exit {
 pub(crate) fn complain(text: &str) {
     let mut errors = std::io::stderr().lock();
     let _closed_pipe = writeln!(errors, "{}", ungraceful_report::escape::plain(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use ungraceful_rig::record::{Setting, SettingSource};
+    use ungraceful_rig::target::{Credentials, Secret};
+
+    use super::{AttemptsOf, Parsed, attempts_of_clients, mode_comes_first, parse, recorded_settings};
+    use crate::tools;
+
+    fn parsed(tool: &super::Tool, mode: &str, flags: &[&str]) -> Parsed {
+        let arguments: Vec<OsString> = ["tool"].iter().chain(flags).map(OsString::from).collect();
+        parse(&tool.mode_command(tool.mode(mode).unwrap()), &arguments).unwrap()
+    }
+
+    #[test]
+    fn a_mode_chooses_variants_when_it_has_the_flag_for_it() {
+        let chooses = |tool: &super::Tool, mode| tool.chooses_variants(tool.mode(mode).unwrap());
+        for (mode, expected) in [("storm", true), ("duel", true), ("race", false), ("flap", false)] {
+            assert_eq!(chooses(&tools::takeover::TOOL, mode), expected, "{mode}");
+        }
+        let double_connect = &tools::double_connect::TOOL;
+        assert!(double_connect.chooses_variants(double_connect.modes[0]));
+    }
+
+    #[test]
+    fn the_user_name_of_a_url_is_a_setting_and_its_password_is_not() {
+        let with = |flags: &[&str], name: &str| {
+            let password = Some(Secret::new("hunter2"));
+            let credentials = Credentials { user_name: Some(name.into()), password };
+            let parsed = parsed(&tools::takeover::TOOL, "race", flags);
+            let settings = recorded_settings(&parsed, &credentials, AttemptsOf::Flags);
+            assert!(settings.values().all(|setting| !setting.value.contains("hunter2")), "{settings:?}");
+            settings["username"].clone()
+        };
+        let flag = |value: &str| Setting { value: value.into(), source: SettingSource::Flag };
+        let url = ["--url", "mqtt://me:hunter2@127.0.0.1"];
+        assert_eq!(with(&url, "me"), flag("me"));
+        assert_eq!(with(&[&url[..], &["--username", "other"]].concat(), "other"), flag("other"));
+    }
+    #[test]
+    fn where_clients_are_the_attempts_a_number_of_attempts_is_a_mistake_and_no_setting() {
+        let parsed = |flags: &[&str]| parsed(&tools::takeover::TOOL, "storm", flags);
+        let told = |flags: &[&str]| {
+            attempts_of_clients(&parsed(flags).settings).map(|mistake| mistake.flag).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&["--count", "50"]), Vec::<String>::new());
+        assert_eq!(told(&["--attempts", "50", "-z", "5s"]), ["--attempts", "--duration"]);
+        let nobody = Credentials { user_name: None, password: None };
+        let settings = recorded_settings(&parsed(&[]), &nobody, AttemptsOf::Clients);
+        assert!(settings.contains_key("count") && !settings.contains_key("attempts"), "{settings:?}");
+    }
+
+    #[test]
+    fn a_mode_that_there_is_not_and_one_after_a_flag_are_told_the_modes() {
+        let told = |tool, arguments: &[&str]| {
+            let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+            mode_comes_first(tool, &arguments)
+        };
+        let flood = &tools::flood::TOOL;
+        for arguments in [&["nope"][..], &["--attempts", "3", "quota-leak"]] {
+            let cure = told(flood, arguments).unwrap();
+            assert!(cure.contains("quota-leak, ") && cure.contains("the mode comes first"), "{cure}");
+        }
+        assert_eq!(told(flood, &["--no-such-flag"]), None, "and what is no mode is another mistake");
+        assert_eq!(told(&tools::double_connect::TOOL, &["nope"]), None, "it has one mode alone");
+    }
 }

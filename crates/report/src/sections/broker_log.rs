@@ -3,11 +3,14 @@
 use ungraceful_rig::record::{BrokerLogRecord, LogPhraseRecord, Record};
 
 use crate::document::{Block, Column, Document, Table, cell};
+use crate::escape;
 use crate::percentile::NONE;
 use crate::scale::{bytes, count, counted};
 
 /// Phrases shown; of the others only their number.
 const SHOWN_AT_MOST: usize = 10;
+/// Characters shown of a phrase.
+const PHRASE_CHARACTERS_MAX: usize = 80;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
     let Some(log) = &record.broker_log else { return };
@@ -35,12 +38,27 @@ fn table(log: &BrokerLogRecord) -> Table {
         let example = phrase.example_attempt.map(|attempt| format!("attempt {attempt}"));
         vec![
             cell(count(phrase.lines)),
-            cell(&*phrase.phrase),
+            cell(cut(&phrase.phrase)),
             cell(example.unwrap_or_else(|| NONE.to_owned())),
         ]
     };
     let rows = naming.into_iter().chain(others).take(SHOWN_AT_MOST).map(row).collect();
     Table { columns, rows, keys: 0 }
+}
+
+/// The phrase, or its begin and `…`, so that it takes no more room than it may once what is in it is escaped.
+fn cut(phrase: &str) -> String {
+    let (mut taken, mut room_for_mark) = (0, 0);
+    for (at, character) in phrase.char_indices() {
+        if taken < PHRASE_CHARACTERS_MAX {
+            room_for_mark = at;
+        }
+        taken += escape::plain(character.encode_utf8(&mut [0; 4])).chars().count();
+        if taken > PHRASE_CHARACTERS_MAX {
+            return format!("{}…", &phrase[..room_for_mark]);
+        }
+    }
+    phrase.to_owned()
 }
 
 fn summary(log: &BrokerLogRecord) -> String {
@@ -64,4 +82,22 @@ fn summary(log: &BrokerLogRecord) -> String {
         text += &format!("; {} came too fast to be read", bytes(log.bytes_unread));
     }
     text + "."
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cut;
+    use crate::escape;
+
+    #[test]
+    fn a_phrase_takes_at_most_80_characters_with_what_is_escaped_in_it() {
+        let whole = "ä".repeat(80);
+        assert_eq!(cut(&whole), whole);
+        assert_eq!(cut(&format!("{whole}b")), format!("{}…", "ä".repeat(79)));
+        for binary in ["\0", "\u{fffd}", "a\0\u{1b}", "\u{202e}"] {
+            let shown = escape::plain(&cut(&binary.repeat(500))).chars().count();
+            assert!((72..=80).contains(&shown), "{binary:?} {shown}");
+        }
+        assert_eq!(cut(""), "");
+    }
 }

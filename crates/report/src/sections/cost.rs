@@ -1,7 +1,7 @@
 //! What the run cost the broker's process: memory, open file descriptors and CPU time.
 
 use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{BrokerResourcesRecord, QuantityRecord, Record};
+use ungraceful_rig::record::{BrokerRecord, BrokerResourcesRecord, QuantityRecord, Record};
 
 use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::{NONE, TOO_FEW};
@@ -39,12 +39,21 @@ fn of_process(record: &Record, resources: &BrokerResourcesRecord, document: &mut
     if let Some(cpu) = cpu(record, resources) {
         document.labelled("CPU time", cpu);
     }
-    let mut told = "Of the broker's own process, without its children.".to_owned();
+    let mut told = format!("Of {}, without its children.", process(&record.broker));
     let slopes = [resources.rss_bytes.per_1000_attempts, resources.descriptors.per_1000_attempts];
     if slopes.iter().any(Option::is_some) {
         told += " Each of the samples depends on the one before, so the interval is optimistic.";
     }
     document.line(told);
+}
+
+/// The process that all of it is of: whoever gave the id of another one is to see it.
+fn process(broker: &BrokerRecord) -> String {
+    match (broker.pid, &broker.process_name) {
+        (Some(pid), Some(name)) => format!("process {pid} ({name})"),
+        (Some(pid), None) => format!("process {pid}"),
+        (None, _) => "the broker's own process".to_owned(),
+    }
 }
 
 /// What the broker's own numbers were before the fault phase and are at the end, as far as they matter and changed;

@@ -73,7 +73,12 @@ fn force(force: Force) -> Option<&'static str> {
 fn point(record: &Record, class: Class, alike: &[&Verdict]) -> Point {
     let cases: Vec<&Case> = alike.iter().filter_map(|verdict| verdict.case.as_ref()).collect();
     let evidence = format!("{}{}", alike[0].evidence, examples(alike));
-    let text = if cases.is_empty() { evidence } else { format!("{}: {evidence}", cases_text(&cases)) };
+    let text = match cases.len() {
+        0 => evidence,
+        1 => format!("{}: {evidence}", cases_text(&cases)),
+        // Numbers of several cases would read as their sum.
+        _ => format!("{}; in each of them: {evidence}", cases_text(&cases)),
+    };
     let command = (class != Class::Inconclusive).then(|| reproduce_command(record, alike[0]));
     Point { text, command }
 }

@@ -262,6 +262,7 @@ pub(crate) fn all_holds() -> Record {
             name: "ungraceful-double-connect".into(),
             version: "0.1.0".into(),
             commit: Some("abc1234".into()),
+            chooses_variants: true,
         },
         command: vec!["ungraceful-double-connect".into()],
         settings: BTreeMap::from([
@@ -280,6 +281,7 @@ pub(crate) fn all_holds() -> Record {
             target: "127.0.0.1:40123".into(),
             address: "127.0.0.1:40123".into(),
             pid: Some(4_711),
+            process_name: Some("ungraceful-doub".into()),
             versions: vec![version("3.1.1"), version("5.0")],
             sys_version: None,
             sys: BTreeMap::new(),

@@ -80,3 +80,21 @@ fn values_are_quoted_and_one_that_looks_like_a_flag_is_tied_to_its_name() {
     let command = reproduce_command(&record, &record.verdicts[0]);
     assert!(command.ends_with("--attempts=-5 --topic 'a b/$x' --seed 12345"), "{command}");
 }
+
+#[test]
+fn a_mode_without_variants_to_choose_gets_no_flag_for_them() {
+    let mut record = fixture::violated();
+    record.tool.chooses_variants = false;
+    let command = reproduce_command(&record, &record.verdicts[2]);
+    assert!(command.contains(" -p 1884 -V 3.1.1 --attempts 790 "), "{command}");
+}
+
+#[test]
+fn the_user_name_is_written_and_not_the_password() {
+    let mut record = fixture::violated();
+    let flag = |value: &str| Setting { value: value.to_owned(), source: SettingSource::Flag };
+    record.settings.insert("username".into(), flag("me"));
+    record.settings.insert("pw".into(), flag("hunter2"));
+    let command = reproduce_command(&record, &record.verdicts[2]);
+    assert!(command.contains(" --username me ") && !command.contains("hunter2"), "{command}");
+}

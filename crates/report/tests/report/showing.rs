@@ -118,13 +118,12 @@ fn verdicts_with_the_same_evidence_stand_in_one_line_with_all_their_cases() {
     let mut record = fixture::all_holds();
     let verdict = Verdict::inconclusive("will_is_published_once", Force::Must, "no Will was due");
     record.verdicts = record.cases.iter().map(|case| verdict.clone().on(&case.case)).collect();
-    let line =
-        "double-connect identical on MQTT 5.0 and double-connect with-will on MQTT 3.1.1: no Will was due";
+    let line = "double-connect identical on MQTT 5.0 and double-connect with-will on MQTT 3.1.1; in each of them: no Will was due";
     assert_eq!(line_with(&text(&record), "no Will was due").trim(), line);
     for verdict in &mut record.verdicts {
         verdict.case.as_mut().unwrap().version = "5.0".to_owned();
     }
-    let line = "double-connect identical and with-will on MQTT 5.0: no Will was due";
+    let line = "double-connect identical and with-will on MQTT 5.0; in each of them: no Will was due";
     assert_eq!(line_with(&text(&record), "no Will was due").trim(), line, "fault and version are named once");
 }
 
@@ -231,4 +230,16 @@ fn what_several_cases_measured_is_told_over_all_of_them_and_what_one_measured_on
     let shown = text(&fixture::storm());
     assert_eq!(shown.matches("newcomer connack").count(), 3, "{shown}");
     assert_eq!(shown.matches("  unread  ").count(), 1, "{shown}");
+}
+
+#[test]
+fn what_it_cost_names_the_process_that_was_measured() {
+    let mut record = fixture::all_holds();
+    let told = |record: &Record| line_with(&text(record), "without its children").to_owned();
+    record.broker.process_name = Some("cat\u{1b}[2J".into());
+    assert!(told(&record).starts_with("Of process 4711 (cat\\u{1b}[2J), without"), "{}", told(&record));
+    record.broker.process_name = None;
+    assert!(told(&record).starts_with("Of process 4711, without"), "{}", told(&record));
+    record.broker.pid = None;
+    assert!(told(&record).starts_with("Of the broker's own process, without"), "{}", told(&record));
 }

@@ -117,6 +117,16 @@ impl<'a> Messages<'a> {
         told.collect::<Vec<_>>().join(", ")
     }
 
+    /// Of each phase that has any, `fault: 5`.
+    fn per_phase(&self, count: impl Fn(&LedgerCounts) -> u64) -> String {
+        let counted = self.bystanders.phases.iter().map(|phase| {
+            let of_these = phase.by_qos.iter().filter(|(qos, _)| self.by_qos.contains_key(qos));
+            (phase.phase.name(), of_these.map(|(_, counts)| count(counts)).sum::<u64>())
+        });
+        let told = counted.filter(|(_, count)| *count > 0).map(|(phase, count)| format!("{phase}: {count}"));
+        told.collect::<Vec<_>>().join(", ")
+    }
+
     /// The first of the messages of this kind and of these QoS, to look up in the record.
     fn examples(&self, kind: IrregularityKind) -> String {
         self.examples_of(kind, |qos| self.by_qos.contains_key(&qos))
@@ -163,16 +173,18 @@ pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
     }
     let overtaken = sum.lost - sum.lost_at_the_end.min(sum.lost);
     let mut evidence = format!(
-        "{} of {} acknowledged messages never arrived ({}), {overtaken} of them overtaken by later ones of the same \
-         publisher{}",
+        "{} of {} acknowledged messages never arrived ({}; {}), {overtaken} of them overtaken by later ones of the \
+         same publisher{}",
         sum.lost,
         sum.acknowledged,
         messages.per_qos(|counts| counts.lost),
+        messages.per_phase(|counts| counts.lost),
         messages.examples(IrregularityKind::AcknowledgedButLost)
     );
     if without > 0 {
         let _written = write!(evidence, "; {without} more with 0x10 \"No matching subscribers\"");
     }
+    evidence += "; if the broker has been given a limit of its queues (Mosquitto: max_queued_messages), that may be it";
     let explained = messages.explained().or_else(|| {
         let unclear = |why: &str| Some(Explained::Unclear(why.to_owned()));
         match messages.bystanders.drain {
@@ -183,11 +195,21 @@ pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
             Some(Drain::Settled | Drain::Quiet) if overtaken == 0 => {
                 unclear("nothing arrived after them, so late can't be told from lost")
             }
-            Some(Drain::Settled | Drain::Quiet) => None,
+            Some(Drain::Settled | Drain::Quiet) => dropped_by_its_own_account(record).map(Explained::Note),
         }
     });
     let note = "acknowledged messages of bystanders never arrived";
     vec![messages.accuse(CHECK, STATEMENTS, note, &evidence, explained)]
+}
+
+/// What the broker says itself of messages that it dropped, which it does when a limit that it was given is reached;
+/// absent when it says nothing of it, or that the number of them did not grow.
+fn dropped_by_its_own_account(record: &Record) -> Option<String> {
+    let (topic, before, after) = record.broker.sys.iter().find_map(|(topic, value)| {
+        let (before, after) = (value.before?, value.after?);
+        (topic.contains("messages/dropped") && after > before).then_some((topic, before, after))
+    })?;
+    Some(format!("by its own account the broker dropped messages ({topic} went from {before} to {after})"))
 }
 
 /// A QoS 2 message is delivered once. MQTT 5.0 forbids every repetition but for a resumed session; in 3.1.1 it is the

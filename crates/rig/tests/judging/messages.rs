@@ -3,7 +3,7 @@
 
 use ungraceful_rig::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{BystandersRecord, Completeness, Drain, IrregularityRecord, Record};
+use ungraceful_rig::record::{BystandersRecord, Completeness, Drain, IrregularityRecord, Record, SysRecord};
 use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_rig::verdict::{Force, Verdict};
 
@@ -172,9 +172,46 @@ fn a_loss_is_told_with_its_numbers_and_with_messages_to_look_up() {
         irregular(IrregularityKind::AcknowledgedButLost, 1, 33, 33),
         irregular(IrregularityKind::AcknowledgedButLost, 2, 40, 49),
     ];
-    let expected = "1 of 110 acknowledged messages never arrived (QoS 1: 1), 1 of them overtaken by later ones of the \
-                    same publisher; such as pair 7 number 33 (fault), pair 7 number 40 to 49 (fault)";
+    let expected = "1 of 110 acknowledged messages never arrived (QoS 1: 1; fault: 1), 1 of them overtaken by later \
+                    ones of the same publisher; such as pair 7 number 33 (fault), pair 7 number 40 to 49 (fault); if \
+                    the broker has been given a limit of its queues (Mosquitto: max_queued_messages), that may be it";
     assert_eq!(verdict(&record, ARRIVE).evidence, expected);
+}
+
+#[test]
+fn a_loss_in_the_baseline_too_is_told_by_phases_and_stays_violated() {
+    let lost = |lost| LedgerCounts { acknowledged: 10, lost, ..delivered(10 - lost) };
+    let record = bystanders(&[
+        (Phase::Baseline, &[(0, LedgerCounts { lost: 9, ..delivered(1) }), (1, lost(2)), (2, lost(3))]),
+        (Phase::Fault, &[(1, lost(1))]),
+        (Phase::Recovery, &[(1, lost(0))]),
+    ]);
+    let verdict = verdict(&record, ARRIVE);
+    assert_eq!(verdict.conclusion, Violated);
+    assert!(
+        verdict.evidence.contains("(QoS 1: 3, QoS 2: 3; baseline: 5, fault: 1), 6 of them"),
+        "{verdict:?}"
+    );
+    assert!(verdict.evidence.contains("max_queued_messages"), "{verdict:?}");
+}
+
+#[test]
+fn a_loss_of_a_broker_that_says_it_dropped_messages_is_a_note_and_only_when_more_were_dropped_in_the_run() {
+    let dropped = |topic: &str, before, after| {
+        let mut record = one_lost(1);
+        record.broker.sys.insert(topic.to_owned(), SysRecord { before, after });
+        verdict(&record, ARRIVE)
+    };
+    const DROPPED: &str = "$SYS/broker/publish/messages/dropped";
+    let noted = dropped(DROPPED, Some(3), Some(7));
+    assert!(differs(&noted), "{noted:?}");
+    assert!(
+        noted.evidence.ends_with("dropped messages ($SYS/broker/publish/messages/dropped went from 3 to 7)")
+    );
+    for (before, after) in [(Some(7), Some(7)), (Some(7), Some(3)), (None, Some(7)), (Some(7), None)] {
+        assert_eq!(dropped(DROPPED, before, after).conclusion, Violated, "{before:?} {after:?}");
+    }
+    assert_eq!(dropped("$SYS/broker/messages/sent", Some(3), Some(7)).conclusion, Violated);
 }
 
 #[test]

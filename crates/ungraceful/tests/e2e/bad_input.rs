@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker};
 
-use crate::support::{Call, binary, double_connect, double_connect_at};
+use crate::support::{Call, binary, call, double_connect, double_connect_at};
 
 fn assert_refused(call: &Call, exit: i32, words: &[&str]) {
     assert_eq!(call.exit(), exit, "{}", call.said());
@@ -129,6 +129,31 @@ fn a_process_or_a_log_that_cannot_be_watched_is_told_before_the_first_packet() {
 fn more_clients_than_descriptors_are_refused_with_the_cure() {
     let call = double_connect(&["--count", "1000000"]);
     assert_refused(&call, 2, &["file descriptors", "lower --count"]);
+}
+
+#[test]
+fn a_storm_of_fewer_clients_than_cases_or_with_a_number_of_attempts_is_refused() {
+    let storm =
+        |flags: &[&str]| call("ungraceful-takeover", &["storm"], &[&["--print-plan"], flags].concat());
+    assert_refused(&storm(&["--count", "11"]), 2, &["--count: 11 is too few", "give at least 12"]);
+    assert_eq!(storm(&["--count", "12"]).exit(), 0);
+    assert_eq!(storm(&["--count", "1", "--variant", "clean", "-V", "5"]).exit(), 0);
+    let cure = "each client is taken over once; leave it out and give --count";
+    let told = [&format!("--attempts: {cure}")[..], &format!("--duration: {cure}")];
+    assert_refused(&storm(&["--attempts", "100", "--duration", "5s"]), 2, &told);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "attempts = 100\n").unwrap();
+    assert_refused(&storm(&["--config", file.path().to_str().unwrap()]), 2, &told[..1]);
+}
+
+#[test]
+fn an_unknown_mode_and_a_flag_before_the_mode_are_refused_with_the_modes_there_are() {
+    for arguments in [&["nope"][..], &["--attempts", "3", "quota-leak"]] {
+        let output = binary("ungraceful-flood").args(arguments).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("quota-leak, ") && told.contains("the mode comes first"), "{told}");
+    }
 }
 
 #[test]
