@@ -94,8 +94,8 @@ impl Mode for Storm {
         "Connects --count clients before the baseline, with a Will and with messages in flight, and takes each of them \
          over by a new connection with its ClientID, --connrate per second. Tells how long the new connection waits for \
          its CONNACK, what the older one is told, whether session, messages and Will fare as the standard has it, and \
-         which ClientIDs end with no live connection or with two. --attempts does not count here: each client is taken \
-         over once."
+         which ClientIDs end with no live connection or with two. Each client is taken over once, so --attempts and \
+         --duration have no place here."
     }
 
     fn add_flags(&self, command: Command) -> Command {
