@@ -223,8 +223,8 @@ mod receive_maximum_is_exceeded {
 
 mod a_subscriber_does_not_acknowledge {
     use super::unacked_subscriber::{
-        ANSWERED, AT, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST, OUTSTANDING_WITHHELD,
-        PINGREQ, STARVED, TAKEN,
+        ANSWERED, ANSWERED_LATE, AT, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST,
+        OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN,
     };
     use super::unacked_subscriber_checks::CHECKS;
     use super::*;
@@ -289,6 +289,8 @@ mod a_subscriber_does_not_acknowledge {
         assert_violated(&verdict, "MQTT 5.0 [MQTT-4.9.0-3]");
         let slow = withheld(AT, 3, 3, BOTH_SILENT).verdict(&CHECKS, ANSWERS);
         assert_inconclusive(&slow, "our publisher none either");
+        let late = withheld(AT, 3, 3, ANSWERED_LATE).verdict(&CHECKS, ANSWERS);
+        assert_differs(&late, "2 of 2 were answered late");
         let unused = withheld("below Receive Maximum", 2, 2, STARVED).verdict(&CHECKS, ANSWERS);
         assert_inconclusive(&unused, "fewer than their Receive Maximum");
     }

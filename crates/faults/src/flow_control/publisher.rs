@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::future::pending;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -282,6 +284,37 @@ impl Publisher {
         };
         let answered = timeout(within, asked).await.is_ok();
         answered && self.sending.seen.end.is_none()
+    }
+
+    /// Asks again and again whether the client is served, each time `every` after the time before or once that was
+    /// answered, and notes when the answers came. Goes on for ever.
+    pub(super) async fn keep_asking(
+        &mut self,
+        fates: &RefCell<Fates>,
+        every: Duration,
+        answered: &RefCell<Vec<Instant>>,
+    ) -> Infallible {
+        loop {
+            let asked_at = now();
+            ungraceful_mqtt::encode::pingreq(&mut self.sending.outbox);
+            self.sending.seen.pings_open += 1;
+            while self.sending.seen.pings_open > 0 || asked_at.elapsed() < every {
+                if self.sending.seen.end.is_some() {
+                    return pending().await;
+                }
+                let open = self.sending.seen.pings_open;
+                self.flush().await;
+                if open > 0 {
+                    self.receive(fates).await;
+                } else {
+                    let left = every.saturating_sub(asked_at.elapsed());
+                    let _elapsed = timeout(left, self.receive(fates)).await;
+                }
+                if open > 0 && self.sending.seen.pings_open == 0 {
+                    answered.borrow_mut().push(now());
+                }
+            }
+        }
     }
 
     /// Leaves as a well-behaved client does.

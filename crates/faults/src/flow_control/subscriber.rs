@@ -359,6 +359,11 @@ impl Subscriber {
     /// Asks whether the client is served; true when the answer came within `within`.
     pub(super) async fn is_served(&mut self, fates: &RefCell<Fates>, within: Duration) -> bool {
         self.ask();
+        self.is_answered(fates, within).await
+    }
+
+    /// Whether all that was asked by PINGREQ is answered within `within`.
+    pub(super) async fn is_answered(&mut self, fates: &RefCell<Fates>, within: Duration) -> bool {
         let until = now() + within;
         while self.hearing.seen.end.is_none() {
             let left = until.saturating_duration_since(now()).min(Duration::from_millis(5));

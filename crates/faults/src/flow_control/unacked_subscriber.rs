@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::fmt;
+use std::pin::pin;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -49,13 +50,19 @@ pub const TAKEN: &str = "taken";
 
 /// The value of [`PINGREQ`] when the client was answered.
 pub const ANSWERED: &str = "answered";
-/// The value of [`PINGREQ`] when it was not answered, and the publisher's PINGREQ of the same time was.
+/// The value of [`PINGREQ`] when the client was answered after the reaction timeout.
+pub const ANSWERED_LATE: &str = "answered late";
+/// The value of [`PINGREQ`] when it was not answered, while later ones of the publisher's were, several of them.
 pub const STARVED: &str = "not answered";
-/// The value of [`PINGREQ`] when the publisher was not answered either.
-pub const BOTH_SILENT: &str = "nobody was answered";
+/// The value of [`PINGREQ`] when the publisher was not answered either, or not often enough to tell.
+pub const BOTH_SILENT: &str = "not answered, nor was the publisher";
 
 /// How long nothing must come before the broker has sent what it is going to.
 const QUIET: Duration = Duration::from_millis(500);
+/// How often the publisher asks while the subscriber waits for its answer.
+const ASK_EVERY: Duration = Duration::from_millis(300);
+/// However short the reaction timeout is, a late answer is waited for this long.
+const LATE_MIN: Duration = Duration::from_secs(3);
 /// How long copies of messages are waited for that have come once.
 const COPIES_WITHIN: Duration = Duration::from_millis(200);
 
@@ -228,16 +235,10 @@ impl UnackedSubscriber {
         if subscriber.hearing.seen.is_over() {
             return known;
         }
-        let answered = subscriber.is_served(fates, patience).await;
-        known.pingreq = Some(if answered {
-            ANSWERED
-        } else if subscriber.hearing.seen.is_over() {
+        known.pingreq = ask_both(subscriber, publisher, fates, patience).await;
+        if subscriber.hearing.seen.is_over() {
             return known;
-        } else if published != Published::Cut && publisher.is_served(fates, patience).await {
-            STARVED
-        } else {
-            BOTH_SILENT
-        });
+        }
         subscriber.acknowledge();
         known.acknowledged_at = Some(now());
         if published == Published::Stalled {
@@ -301,11 +302,82 @@ impl UnackedSubscriber {
     }
 }
 
+/// Asks by PINGREQ whether the subscriber is served, and from the same moment on, again and again, whether the publisher
+/// is. Absent when the subscriber's connection ended.
+///
+/// A broker that stood still for a while answers both afterwards, so a silence counts only beside answers to what the
+/// publisher has asked later, and only when it goes on after them.
+async fn ask_both(
+    subscriber: &mut Subscriber,
+    publisher: &mut Publisher,
+    fates: &RefCell<Fates>,
+    patience: Duration,
+) -> Option<&'static str> {
+    let answered = RefCell::new(Vec::new());
+    let asked_at = now();
+    let waiting = async {
+        if subscriber.is_served(fates, patience).await {
+            return ANSWERED;
+        }
+        let late = subscriber.is_answered(fates, patience.max(LATE_MIN)).await;
+        if late { ANSWERED_LATE } else { STARVED }
+    };
+    let word = {
+        let mut asking = pin!(publisher.keep_asking(fates, ASK_EVERY, &answered));
+        tokio::select! {
+            biased;
+            word = waiting => word,
+            never = &mut asking => match never {},
+        }
+    };
+    if word == STARVED && subscriber.hearing.seen.is_over() {
+        return None;
+    }
+    let is_unproved = word == STARVED && !prove_that_it_was_alive(asked_at, now(), &answered.borrow());
+    Some(if is_unproved { BOTH_SILENT } else { word })
+}
+
+/// Whether the answers to the publisher's PINGREQs, by when they came, show that the broker was answering while
+/// the subscriber, which had asked at `asked_at`, waited until `until`.
+fn prove_that_it_was_alive(asked_at: Instant, until: Instant, answered: &[Instant]) -> bool {
+    /// As many as that.
+    const ANSWERS_MIN: usize = 3;
+    /// From the first of them to the last.
+    const SPREAD_MIN: Duration = Duration::from_secs(1);
+    /// How long the subscriber waits after them.
+    const AFTERWARDS: Duration = Duration::from_secs(1);
+    let is_in_time = |at: &&Instant| **at > asked_at && **at + AFTERWARDS <= until;
+    let in_time: Vec<&Instant> = answered.iter().filter(is_in_time).collect();
+    match (in_time.first(), in_time.last()) {
+        (Some(first), Some(last)) => in_time.len() >= ANSWERS_MIN && **last - **first >= SPREAD_MIN,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use ungraceful_mqtt::ProtocolVersion;
+    use std::time::Duration;
 
-    use super::Variant;
+    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_wire::clock::now;
+
+    use super::{Variant, prove_that_it_was_alive};
+
+    #[test]
+    fn a_broker_was_alive_when_it_answered_several_later_questions_and_time_was_left_afterwards() {
+        let asked_at = now();
+        let after = |ms: u64| asked_at + Duration::from_millis(ms);
+        let proved = |answered: &[u64], until| {
+            let answered: Vec<_> = answered.iter().map(|ms| after(*ms)).collect();
+            prove_that_it_was_alive(asked_at, after(until), &answered)
+        };
+        assert!(proved(&[300, 600, 900, 1_300], 5_000));
+        assert!(!proved(&[6_300], 8_000), "a broker that stood still has just begun to answer again");
+        assert!(!proved(&[1, 2, 3, 4], 5_000), "all in one moment");
+        assert!(!proved(&[300, 1_300], 5_000), "two");
+        assert!(!proved(&[300, 4_500, 4_800], 5_000), "no time was left");
+        assert!(!proved(&[], 5_000));
+    }
 
     #[test]
     fn every_variant_is_found_by_its_name_and_3_1_1_has_those_without_a_receive_maximum() {

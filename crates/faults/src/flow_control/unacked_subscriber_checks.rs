@@ -10,8 +10,8 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::judging::{counts, max, min, missing};
 use super::unacked_subscriber::{
-    ANSWERED, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST, OUTSTANDING_WITHHELD, PINGREQ,
-    STARVED, TAKEN, Variant,
+    ANSWERED, ANSWERED_LATE, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST,
+    OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN, Variant,
 };
 use crate::judging::{self, evidence_count, examples, is_v5, no_sample};
 
@@ -62,14 +62,15 @@ fn stays_within_receive_maximum(record: &Record) -> Vec<Verdict> {
 }
 
 /// MQTT 5.0 [MQTT-4.9.0-3]: a quota that is used up holds back PUBLISH packets and nothing else. Violated only when a
-/// client beside it was answered in the same time, so that the broker as a whole was not merely slow.
+/// client beside it was answered meanwhile, several times and to what it had asked later, so that the broker as a whole was
+/// not merely slow.
 fn answers_while_the_quota_is_used_up(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "answers_while_the_quota_is_used_up";
     on_each_v5_case(record, |case| {
         let k = receive_maximum(case)?;
-        let answered = case.fact(PINGREQ, ANSWERED);
+        let (late, answered) = (case.fact(PINGREQ, ANSWERED_LATE), case.fact(PINGREQ, ANSWERED));
         let (starved, silent) = (case.fact(PINGREQ, STARVED), case.fact(PINGREQ, BOTH_SILENT));
-        let all = answered + starved + silent;
+        let all = answered + late + starved + silent;
         let least = min(case, OUTSTANDING_WITHHELD).unwrap_or(0);
         let verdict = if starved > 0 && least < k {
             let why = format!(
@@ -79,16 +80,23 @@ fn answers_while_the_quota_is_used_up(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Must, why)
         } else if starved > 0 {
             let evidence = format!(
-                "{starved} of {all} clients with {k} or more PUBLISH unacknowledged got no answer to PINGREQ within the \
-                 reaction timeout, and our publisher got one"
+                "{starved} of {all} clients with {k} or more PUBLISH unacknowledged got no answer to PINGREQ, and our \
+                 publisher got several to what it had asked later"
             );
             Verdict::violated(CHECK, V5_4_9_0_3, evidence).with_examples(examples(case, |_| true))
         } else if silent > 0 {
-            let why =
-                format!("{silent} of {all} clients got no answer to PINGREQ, and our publisher none either");
+            let why = format!(
+                "{silent} of {all} clients got no answer to PINGREQ, and our publisher none either, or few"
+            );
             Verdict::inconclusive(CHECK, Force::Must, why)
-        } else if answered == 0 {
+        } else if all == 0 {
             Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
+        } else if late > 0 {
+            let evidence = format!(
+                "{answered} of {all} clients got an answer to PINGREQ within the reaction timeout and {late} later, with at \
+                 least {least} PUBLISH unacknowledged"
+            );
+            Verdict::differs(CHECK, Force::Must, format!("{late} of {all} were answered late"), evidence)
         } else {
             let evidence = format!(
                 "{answered} of {all} clients got an answer to PINGREQ with at least {least} PUBLISH unacknowledged"
