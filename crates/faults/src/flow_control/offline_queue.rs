@@ -106,7 +106,8 @@ impl OfflineQueue {
             }
         };
         let drained_at = now();
-        let served = stage.unless_stopped(returned.subscriber.is_served(&fates, stage.reaction_timeout));
+        let asking = returned.subscriber.is_served(&fates, stage.reaction_timeout);
+        let served = stage.unless_stopped(returned.publisher.linger_during(&fates, asking));
         returned.served = served.await.unwrap_or(false);
         let seen = &returned.subscriber.hearing.seen;
         let outcome = match stage.stop.reason() {
@@ -166,14 +167,18 @@ impl OfflineQueue {
         let patience = stage.reaction_timeout;
         let mut published = publisher.publish(fates, self.messages, patience).await;
         let connecting = self.connecting(&client_id, false);
-        let mut subscriber = Subscriber::connect(stage, self.version, connecting, &stage.options).await?;
+        let returning = Subscriber::connect(stage, self.version, connecting, &stage.options);
+        let mut subscriber = publisher.linger_during(fates, returning).await?;
         if published == Published::Stalled {
             // What the broker would not take while nobody received.
             let publishing = publisher.publish(fates, self.messages, patience);
             published = subscriber.listen_during(fates, publishing).await;
         }
-        subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
-        subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
+        let draining = async {
+            subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
+            subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
+        };
+        publisher.linger_during(fates, draining).await;
         Ok(Returned { subscriber, publisher, published, served: false })
     }
 

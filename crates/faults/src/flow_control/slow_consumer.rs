@@ -234,11 +234,11 @@ impl SlowConsumer {
         let enough = |_: &_, fates: &Fates| {
             if at_most_once { fates.delivered_count() >= sent } else { fates.owed() == 0 }
         };
-        subscriber.listen_until(fates, patience, enough).await;
+        publisher.linger_during(fates, subscriber.listen_until(fates, patience, enough)).await;
         let drained_bytes = subscriber.hearing.bytes - read_before;
         // What has not come by now was thrown away: the next answer is the next question's.
         let pingresp_missing = u64::from(std::mem::take(&mut subscriber.hearing.seen.pings_open));
-        let served = subscriber.is_served(fates, patience).await;
+        let served = publisher.linger_during(fates, subscriber.is_served(fates, patience)).await;
         Known { cut_at, not_published, drained_bytes, pingresp_missing, served }
     }
 

@@ -17,12 +17,8 @@ use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, ConnectOptions};
 
 use super::fates::Fates;
+use super::pinging::Pinging;
 use super::seen::Seen;
-
-/// How often a client that only listens shows that it is alive: well within its Keep Alive of 60 s.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// However short the Keep Alive is that the broker asks for, not more often than this.
-const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 
 /// When a subscriber acknowledges what it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +64,7 @@ pub(super) struct Subscriber {
     /// The CONNACK.
     pub(super) accepted: Accepted,
     pub(super) hearing: Hearing,
-    ping_every: Duration,
+    pinging: Pinging,
 }
 
 /// What a subscriber has received, and what it owes in return.
@@ -190,9 +186,8 @@ impl Subscriber {
             .await
             .map_err(|error| format!("the subscriber: {error}"))?;
         let hearing = Hearing::new(version, connecting.acknowledging, Seen::new(stage.clock));
-        let asked =
-            accepted.server_keep_alive.map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2));
-        Ok(Self { client, established, accepted, hearing, ping_every: asked.max(PING_AT_MOST_EVERY) })
+        let pinging = Pinging::new(&accepted);
+        Ok(Self { client, established, accepted, hearing, pinging })
     }
 
     /// Connects, and subscribes to `topic` at `qos`.
@@ -244,8 +239,10 @@ impl Subscriber {
 
     /// Receives until the connection ends. Nothing is lost when the returned future is dropped.
     pub(super) async fn listen(&mut self, fates: &RefCell<Fates>) {
-        let mut ping_at = now() + self.ping_every;
         while self.hearing.seen.end.is_none() {
+            if self.pinging.is_due() {
+                self.ask();
+            }
             self.flush().await;
             tokio::select! {
                 biased;
@@ -254,10 +251,7 @@ impl Subscriber {
                         self.hearing.seen.take_told(&told);
                     }
                 }
-                () = sleep_until(TokioInstant::from_std(ping_at)) => {
-                    ping_at = now() + self.ping_every;
-                    self.ask();
-                }
+                () = sleep_until(TokioInstant::from_std(self.pinging.due_at())) => {}
             }
         }
     }

@@ -229,7 +229,7 @@ impl UnackedSubscriber {
         let patience = stage.reaction_timeout;
         let publishing = publisher.publish(fates, self.messages, patience);
         let published = subscriber.listen_during(fates, publishing).await;
-        subscriber.listen_until(fates, QUIET, |_, _| false).await;
+        publisher.linger_during(fates, subscriber.listen_until(fates, QUIET, |_, _| false)).await;
         let withheld = subscriber.hearing.open_most as u64;
         let mut known = Known { published, withheld, pingreq: None, acknowledged_at: None };
         if subscriber.hearing.seen.is_over() {
@@ -246,8 +246,11 @@ impl UnackedSubscriber {
             let publishing = publisher.publish(fates, self.messages, patience);
             known.published = subscriber.listen_during(fates, publishing).await;
         }
-        subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
-        subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
+        let draining = async {
+            subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
+            subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
+        };
+        publisher.linger_during(fates, draining).await;
         known
     }
 
