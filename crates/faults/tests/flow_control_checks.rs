@@ -323,7 +323,7 @@ mod a_subscriber_does_not_acknowledge {
 
 mod a_client_keeps_every_rule {
     use super::quota_leak::{
-        ACKNOWLEDGED, ACKNOWLEDGED_AT_END, ID, SERVED, SILENT, STALLED, TO_THE_END, WINDOW,
+        ACKNOWLEDGED, ACKNOWLEDGED_AT_END, ID, RECEIVE_MAXIMUM, SERVED, SILENT, STALLED, TO_THE_END, WINDOW,
     };
     use super::quota_leak_checks::CHECKS;
     use super::*;
@@ -336,6 +336,7 @@ mod a_client_keeps_every_rule {
         let made = Made::of(ID, "qos1", version, &[(outcome, 2)])
             .fact(SERVED, served, 2)
             .measure(ACKNOWLEDGED, ends)
+            .measure(RECEIVE_MAXIMUM, &[1_024, 1_024])
             .measure(WINDOW, &[20, 20]);
         if served == TO_THE_END { made } else { made.measure(ACKNOWLEDGED_AT_END, ends) }
     }
@@ -354,25 +355,44 @@ mod a_client_keeps_every_rule {
         let cut = verdict(Outcome::Closed, "cut by DISCONNECT 0x93", &[1_024, 1_024]);
         assert_violated(&cut, CITATION);
         assert_eq!(cut.force, Force::Prose);
-        assert_violated(&verdict(Outcome::Tolerated, STALLED, &[1_024, 9_000]), CITATION);
     }
 
     #[test]
-    fn a_cut_without_a_reason_accuses_when_it_comes_every_time_after_as_many() {
+    fn acknowledgements_that_stop_accuse_when_they_do_every_time_after_as_many() {
+        assert_violated(&verdict(Outcome::Tolerated, STALLED, &[1_024, 1_030]), CITATION);
+        let elsewhere = verdict(Outcome::Tolerated, STALLED, &[1_024, 9_000]);
+        assert_inconclusive(&elsewhere, "a longer --reaction-timeout may tell");
+        let once = Made::of(ID, "qos1", V5, &[(Outcome::Tolerated, 1)])
+            .fact(SERVED, STALLED, 1)
+            .measure(ACKNOWLEDGED_AT_END, &[1_024])
+            .measure(WINDOW, &[20]);
+        assert_inconclusive(&once.verdict(&CHECKS, SERVES), "a longer --reaction-timeout may tell");
+        let one_of_two = Made::of(ID, "qos1", V5, &[(Outcome::Tolerated, 2)])
+            .fact(SERVED, STALLED, 1)
+            .fact(SERVED, TO_THE_END, 1)
+            .measure(ACKNOWLEDGED_AT_END, &[1_024])
+            .measure(WINDOW, &[20]);
+        assert_inconclusive(&one_of_two.verdict(&CHECKS, SERVES), "a longer --reaction-timeout may tell");
+    }
+
+    #[test]
+    fn a_cut_without_a_reason_accuses_when_it_comes_every_time_where_the_quota_ends() {
         assert_violated(&verdict(Outcome::Closed, "cut by FIN", &[1_024, 1_030]), CITATION);
-        let elsewhere = verdict(Outcome::Closed, "cut by FIN", &[1_024, 30_000]);
-        assert_inconclusive(&elsewhere, "--attempts 3 may tell");
-        let at_once = verdict(Outcome::Reset, "cut by RST", &[0, 0]);
-        assert_inconclusive(&at_once, "--attempts 3 may tell");
+        for ends in [[1_024, 30_000], [500, 500], [5_000, 5_000], [0, 0]] {
+            let elsewhere = verdict(Outcome::Closed, "cut by FIN", &ends);
+            assert_differs(&elsewhere, "a limit of another kind may do the same");
+        }
         let once = Made::of(ID, "qos1", V5, &[(Outcome::Closed, 1)])
             .fact(SERVED, "cut by RST", 1)
             .measure(ACKNOWLEDGED_AT_END, &[1_024])
+            .measure(RECEIVE_MAXIMUM, &[1_024])
             .measure(WINDOW, &[20]);
         assert_inconclusive(&once.verdict(&CHECKS, SERVES), "--attempts 3 may tell");
         let one_of_two = Made::of(ID, "qos1", V5, &[(Outcome::Closed, 1), (Outcome::Tolerated, 1)])
             .fact(SERVED, "cut by RST", 1)
             .fact(SERVED, TO_THE_END, 1)
             .measure(ACKNOWLEDGED_AT_END, &[1_024])
+            .measure(RECEIVE_MAXIMUM, &[1_024, 1_024])
             .measure(WINDOW, &[20]);
         assert_inconclusive(&one_of_two.verdict(&CHECKS, SERVES), "--attempts 3 may tell");
     }
@@ -381,8 +401,14 @@ mod a_client_keeps_every_rule {
     fn another_reason_is_another_limit_and_noted() {
         let rate = verdict(Outcome::Closed, "cut by DISCONNECT 0x96", &[5_000, 5_000]);
         assert_differs(&rate, "not that of the quota");
-        let quota = verdict(Outcome::Tolerated, "refused with 0x97", &[69_000, 69_000]);
+        let quota = verdict(Outcome::Tolerated, "refused with 0x97", &[69_000, 69_500]);
         assert_differs(&quota, "a limit of another kind");
+    }
+
+    #[test]
+    fn everything_that_is_refused_from_the_same_count_on_looks_like_a_quota_that_is_never_given_back() {
+        let leaked = verdict(Outcome::Tolerated, "refused with 0x97", &[1_024, 1_024]);
+        assert_differs(&leaked, "as if the quota were never given back");
     }
 
     #[test]
