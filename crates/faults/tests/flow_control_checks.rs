@@ -14,7 +14,7 @@ use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::Distribution;
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::CaseRecord;
+use ungraceful_rig::record::{BystandersRecord, CaseRecord};
 use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -68,6 +68,23 @@ impl Made {
     fn verdict(&self, checks: &[Check], check: &str) -> Verdict {
         let found = self.judged(checks).into_iter().find(|verdict| verdict.check == check);
         found.expect("the check judges this case")
+    }
+}
+
+/// Bystanders who lost so many connections and nothing else.
+fn who_lost_connections(count: u64) -> BystandersRecord {
+    BystandersRecord {
+        pairs: 1,
+        rate_per_pair: 10,
+        version: V5.into(),
+        phases: Vec::new(),
+        connections_lost: BTreeMap::from([("FIN".into(), count)]),
+        irregularities: Vec::new(),
+        irregularities_left_out: BTreeMap::new(),
+        pairs_below_qos: 0,
+        drain: None,
+        recovery_limit_us: None,
+        recovery_time_us: None,
     }
 }
 
@@ -430,7 +447,7 @@ mod a_client_keeps_every_rule {
 }
 
 mod a_queue_is_filled {
-    use super::offline_queue::{GRANTED_S, ID, LOST_END, PUBLISHER, SESSION_PRESENT};
+    use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER, SESSION_PRESENT};
     use super::offline_queue_checks::CHECKS;
     use super::*;
 
@@ -474,6 +491,26 @@ mod a_queue_is_filled {
         assert_differs(&short.verdict(&CHECKS, SESSION), "sessions were gone");
         let of_3_1_1 = returned(V311, "false", "all", delivered(400, 0));
         assert_differs(&of_3_1_1.verdict(&CHECKS, SESSION), "sessions were gone");
+    }
+
+    #[test]
+    fn a_session_that_is_gone_with_the_broker_that_held_it_accuses_nobody() {
+        let once = returned(V5, "true", "none", delivered(0, 0)).fact(SESSION_PRESENT, "true", 0);
+        let once = once.fact(SESSION_PRESENT, "false", 1);
+        assert_differs(&once.verdict(&CHECKS, SESSION), "1 sessions were gone");
+        let cut = returned(V5, NOT_TOLD, "all", delivered(400, 0));
+        assert_inconclusive(&cut.verdict(&CHECKS, SESSION), "none of 2 attempts");
+        assert_inconclusive(&cut.verdict(&CHECKS, KEEPS), "2 of 2 publishers were cut");
+        let mut down = returned(V5, "false", "all", delivered(400, 0));
+        down.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
+        assert_differs(&down.verdict(&CHECKS, SESSION), "sessions were gone");
+        let mut record = record::empty_record();
+        record.cases = vec![returned(V5, "false", "all", delivered(400, 0)).0];
+        record.bystanders = Some(who_lost_connections(4));
+        judge(&mut record, &CHECKS);
+        let session = record.verdicts.iter().find(|verdict| verdict.check == SESSION).unwrap();
+        assert_differs(session, "sessions were gone");
+        assert!(session.evidence.contains("lost 4 connections"), "{session:?}");
     }
 
     #[test]

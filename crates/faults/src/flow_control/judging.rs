@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::record::CaseRecord;
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{CaseRecord, Completeness, Record};
 
 /// The largest value of a measure; absent without one.
 pub(super) fn max(case: &CaseRecord, measure: &str) -> Option<u64> {
@@ -45,6 +46,20 @@ pub(super) fn counts(case: &CaseRecord) -> LedgerCounts {
         all += counts;
     }
     all
+}
+
+/// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
+/// forgotten then, or sent again, is no rule that it broke.
+pub(super) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
+    let lost: u64 =
+        record.bystanders.iter().flat_map(|bystanders| bystanders.connections_lost.values()).sum();
+    if case.outcome(Outcome::BrokerDown) > 0 || record.completeness == Completeness::BrokerDown {
+        Some("the broker went down".to_owned())
+    } else if lost > 0 {
+        Some(format!("honest clients lost {lost} connections, so it may be these that explain it"))
+    } else {
+        None
+    }
 }
 
 /// Messages that the broker took, with or without saying that it knew of no subscriber, and did not deliver.

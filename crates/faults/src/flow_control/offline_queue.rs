@@ -27,6 +27,8 @@ pub const SESSION_PRESENT: &str = "session_present";
 pub const LOST_END: &str = "lost_end";
 /// The fact that tells how the broker answered the publisher.
 pub const PUBLISHER: &str = "publisher";
+/// The value of [`SESSION_PRESENT`] when the publisher was cut meanwhile: a broker that came up anew has no sessions.
+pub const NOT_TOLD: &str = "not told, the publisher was cut";
 /// The measure of the Session Expiry Interval that the broker granted, in seconds; only on 5.0.
 pub const GRANTED_S: &str = "session_expiry_interval_granted_s";
 
@@ -184,7 +186,9 @@ impl OfflineQueue {
 
     fn tell(&self, log: &mut AttemptLog<'_>, returned: &Returned, fates: &Fates) {
         let sending = &returned.publisher.sending;
-        log.fact(SESSION_PRESENT, Fact::Flag(returned.subscriber.accepted.session_present));
+        let present = Fact::Flag(returned.subscriber.accepted.session_present);
+        let is_cut = sending.seen.is_over();
+        log.fact(SESSION_PRESENT, if is_cut { Fact::Word(NOT_TOLD.to_owned()) } else { present });
         log.fact(LOST_END, Fact::Word(fates.lost_end().name().to_owned()));
         let publisher = match (returned.published, sending.refused.keys().next()) {
             (Published::All, None) => "all taken".to_owned(),
