@@ -128,6 +128,32 @@ fn cases_in_which_nothing_was_attempted_are_inconclusive_or_not_judged() {
 }
 
 #[test]
+fn a_message_of_qos_2_that_comes_twice_on_a_living_connection_breaks_the_rule_of_its_version() {
+    let modes: [(&str, &[Check], &str); 2] = [
+        (unacked_subscriber::ID, &unacked_subscriber_checks::CHECKS, "delivers_qos_2_once"),
+        (offline_queue::ID, &offline_queue_checks::CHECKS, "delivers_the_queue_once"),
+    ];
+    for (fault, checks, check) in modes {
+        let made = |version, copies: u64| {
+            Made::of(fault, "absent-qos2", version, &[(Outcome::Tolerated, 2)])
+                .measure("qos2_delivered", &[200, 200])
+                .measure("qos2_delivered_again", &[copies, 0])
+        };
+        assert_violated(&made(V5, 1).verdict(checks, check), "MQTT 5.0 [MQTT-4.4.0-1]");
+        assert_violated(&made(V311, 1).verdict(checks, check), "MQTT 3.1.1 [MQTT-4.3.3-1]");
+        assert_holds(&made(V5, 0).verdict(checks, check));
+        let cut = Made::of(fault, "absent-qos2", V5, &[(Outcome::Tolerated, 2)]);
+        assert_inconclusive(&cut.verdict(checks, check), "none of 2 attempts");
+        let mut record = record::empty_record();
+        record.cases = vec![made(V5, 1).0];
+        record.bystanders = Some(who_lost_connections(1));
+        judge(&mut record, checks);
+        let verdict = record.verdicts.iter().find(|verdict| verdict.check == check).unwrap();
+        assert_differs(verdict, "arrived more than once");
+    }
+}
+
+#[test]
 fn what_mqtt_3_1_1_has_no_word_about_is_not_judged() {
     let flood = Made::of(receive_maximum::ID, "qos2", V311, &[(Outcome::Closed, 3)]);
     assert_eq!(flood.judged(&receive_maximum_checks::CHECKS), []);
@@ -261,6 +287,8 @@ mod a_subscriber_does_not_acknowledge {
             .measure(OUTSTANDING_MOST, &[most, most])
             .measure(TAKEN, &[200, 200])
             .sequence("still served", 2)
+            .measure("qos2_delivered", &[200, 200])
+            .measure("qos2_delivered_again", &[0, 0])
             .messages(delivered(0, 0, 0))
     }
 

@@ -9,6 +9,11 @@ use ungraceful_rig::ledger::{Delivered, Ledger, LedgerCounts};
 
 use super::numbered;
 
+/// The measure of how many messages of QoS 2 were delivered at least once, while nobody's connection ended.
+pub(super) const DELIVERED_QOS2: &str = "qos2_delivered";
+/// The measure of how many copies of them came beyond the first, in exchanges of their own.
+pub(super) const DUPLICATED_QOS2: &str = "qos2_delivered_again";
+
 /// What became of the messages that one attempt published at one QoS on one topic.
 #[derive(Debug)]
 pub(super) struct Fates {
@@ -166,6 +171,15 @@ impl Fates {
     /// Everything in numbers.
     pub(super) fn counts(&self) -> LedgerCounts {
         self.ledger.counts(0, self.ledger.offered())
+    }
+
+    /// Writes how often messages of QoS 2 came, of an attempt in which neither publisher nor subscriber was cut.
+    pub(super) fn tell_copies(&self, log: &mut AttemptLog<'_>) {
+        if self.qos == QoS::ExactlyOnce {
+            let counts = self.counts();
+            log.measure(DELIVERED_QOS2, counts.delivered);
+            log.measure(DUPLICATED_QOS2, counts.duplicated);
+        }
     }
 
     /// Writes what became of the messages into the attempt's record.

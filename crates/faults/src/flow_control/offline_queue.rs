@@ -202,6 +202,9 @@ impl OfflineQueue {
         log.measure("delivered", fates.delivered_count());
         let counts = fates.counts();
         log.measure("lost", counts.lost + counts.without_subscribers);
+        if !is_cut && !returned.subscriber.hearing.seen.is_over() {
+            fates.tell_copies(log);
+        }
         fates.tell(log);
     }
 

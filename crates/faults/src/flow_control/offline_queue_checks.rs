@@ -5,12 +5,13 @@ use ungraceful_mqtt::statement::{V5_3_1_2_23, V5_4_6_0_5, V311_4_6_0_6};
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::judging::{counts, in_words, min, missing, unsettled, values};
+use super::judging::{counts, in_words, min, missing, qos_2_comes_once, unsettled, values};
 use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER, SESSION_PRESENT};
 use crate::judging::{self, evidence_count, examples, is_v5, no_sample, of_version};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 3] = [keeps_the_session, delivers_the_queue_in_order, keeps_what_it_took];
+pub const CHECKS: [Check; 4] =
+    [keeps_the_session, delivers_the_queue_in_order, delivers_the_queue_once, keeps_what_it_took];
 
 fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
     judging::on_each_case(record, ID, judge)
@@ -75,6 +76,11 @@ fn delivers_the_queue_in_order(record: &Record) -> Vec<Verdict> {
         };
         Some(verdict.citing(statement))
     })
+}
+
+/// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]: a message of QoS 2 comes once.
+fn delivers_the_queue_once(record: &Record) -> Vec<Verdict> {
+    on_each_case(record, |case| qos_2_comes_once(record, case, "delivers_the_queue_once"))
 }
 
 /// No numbered statement: a broker may limit what it keeps for a client that is away.

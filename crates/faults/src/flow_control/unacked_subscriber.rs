@@ -301,6 +301,9 @@ impl UnackedSubscriber {
             }
             Published::Stalled => log.trouble("the broker stopped to acknowledge what our publisher sent"),
         }
+        if !publisher.sending.seen.is_over() && !subscriber.hearing.seen.is_over() {
+            fates.tell_copies(log);
+        }
         fates.tell(log);
     }
 }

@@ -1,14 +1,14 @@
 //! What a broker is judged by whose subscriber does not acknowledge. Each check reads the record alone and gives a verdict
 //! for each case.
 //!
-//! MQTT 3.1.1 has no Receive Maximum: its cases are shown and not judged.
+//! MQTT 3.1.1 has no Receive Maximum: of its cases only what comes twice is judged.
 
 use ungraceful_mqtt::statement::{V5_3_3_4_9, V5_4_6_0_5, V5_4_9_0_3};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::judging::{counts, max, min, missing};
+use super::judging::{counts, max, min, missing, qos_2_comes_once};
 use super::unacked_subscriber::{
     ANSWERED, ANSWERED_LATE, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST,
     OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN, Variant,
@@ -16,10 +16,11 @@ use super::unacked_subscriber::{
 use crate::judging::{self, evidence_count, examples, is_v5, no_sample};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 5] = [
+pub const CHECKS: [Check; 6] = [
     stays_within_receive_maximum,
     answers_while_the_quota_is_used_up,
     delivers_in_order,
+    delivers_qos_2_once,
     delivers_everything_once,
     keeps_the_subscriber,
 ];
@@ -126,6 +127,11 @@ fn delivers_in_order(record: &Record) -> Vec<Verdict> {
         };
         Some(verdict.citing(V5_4_6_0_5))
     })
+}
+
+/// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]: a message of QoS 2 comes once.
+fn delivers_qos_2_once(record: &Record) -> Vec<Verdict> {
+    judging::on_each_case(record, ID, |case| qos_2_comes_once(record, case, "delivers_qos_2_once"))
 }
 
 /// No numbered statement: brokers limit what they hold back, and a message that is lost to a limit breaks none.
