@@ -1,6 +1,6 @@
 //! What became of every Application Message of one attempt. The one place that knows the rig's ledger.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Publish, QoS};
 use ungraceful_rig::clock::RunClock;
@@ -168,6 +168,15 @@ impl Fates {
         }
     }
 
+    /// How far an attempt came that was given up after `longest`.
+    pub(super) fn unfinished(&self, longest: Duration) -> String {
+        let counts = self.counts();
+        format!(
+            "given up after {longest:?}: of {} messages that were sent the broker had taken {} and delivered {}",
+            counts.sent, counts.acknowledged, counts.delivered
+        )
+    }
+
     /// Everything in numbers.
     pub(super) fn counts(&self) -> LedgerCounts {
         self.ledger.counts(0, self.ledger.offered())
@@ -240,6 +249,15 @@ mod tests {
         fates.sent(sequence);
         fates.acknowledged(sequence, 0);
         assert_eq!((fates.counts().delivered, fates.counts().lost, fates.owed()), (1, 5, 5));
+    }
+
+    #[test]
+    fn an_attempt_that_is_given_up_says_how_far_it_came() {
+        let told = taken(&[0, 1]).unfinished(std::time::Duration::from_secs(60));
+        assert_eq!(
+            told,
+            "given up after 60s: of 5 messages that were sent the broker had taken 5 and delivered 2"
+        );
     }
 
     #[test]

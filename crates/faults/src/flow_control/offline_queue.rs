@@ -5,6 +5,7 @@
 //! [MQTT-4.6.0-6]).
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::ProtocolVersion;
@@ -17,7 +18,7 @@ use super::fates::Fates;
 use super::publisher::{Published, Publisher, Publishing};
 pub use super::quota_leak::Variant;
 use super::subscriber::{Connecting, Subscriber};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "offline-queue-fill";
@@ -36,7 +37,7 @@ pub const GRANTED_S: &str = "session_expiry_interval_granted_s";
 /// session which could not be removed goes away by itself.
 const SESSION_EXPIRY_INTERVAL_S: u32 = 3_600;
 /// How long copies of messages are waited for that have come once.
-const COPIES_WITHIN: std::time::Duration = std::time::Duration::from_millis(200);
+const COPIES_WITHIN: Duration = Duration::from_millis(200);
 
 /// A queue that is filled while its subscriber is away, in one variant and version.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +50,8 @@ pub struct OfflineQueue {
     pub messages: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
+    /// The longest that an attempt takes; it is given up then.
+    pub longest: Duration,
 }
 
 impl Fault for OfflineQueue {
@@ -95,7 +98,12 @@ impl OfflineQueue {
             return not_acted(stage, log, self.version, &trouble).await;
         }
         let fates = RefCell::new(Fates::new(log.number(), self.variant.qos(), stage.clock));
-        let returned = stage.unless_stopped(self.act(stage, &mut log, &fates)).await;
+        let returned = within(stage, self.longest, self.act(stage, &mut log, &fates)).await;
+        let returned = match returned {
+            Ended::Done(returned) => Some(returned),
+            Ended::TooLong => Some(Err(fates.borrow().unfinished(self.longest))),
+            Ended::Stopped => None,
+        };
         let mut returned = match returned {
             Some(Ok(returned)) => returned,
             Some(Err(trouble)) => {

@@ -18,7 +18,7 @@ use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
 use super::publisher::{Published, Publisher, Publishing};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "receive-quota-leak";
@@ -111,6 +111,8 @@ pub struct QuotaLeak {
     pub messages: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
+    /// The longest that an attempt takes; it is given up then.
+    pub longest: Duration,
 }
 
 impl Fault for QuotaLeak {
@@ -158,7 +160,15 @@ impl QuotaLeak {
         log.accepted(publisher.accepted.connack_at);
         log.provoked(now());
         let fates = RefCell::new(Fates::new(log.number(), qos, stage.clock));
-        let known = stage.unless_stopped(self.act(stage, &mut publisher, &fates)).await;
+        let known = match within(stage, self.longest, self.act(stage, &mut publisher, &fates)).await {
+            Ended::Done(known) => Some(known),
+            Ended::Stopped => None,
+            Ended::TooLong => {
+                publisher.leave().await;
+                let trouble = fates.borrow().unfinished(self.longest);
+                return not_acted(stage, log, self.version, &trouble).await;
+            }
+        };
         let seen = &publisher.sending.seen;
         let outcome = match &known {
             Some((_, served)) => seen.outcome(*served),

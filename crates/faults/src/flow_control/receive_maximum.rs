@@ -27,7 +27,7 @@ use ungraceful_wire::clock::now;
 use super::fates::Fates;
 use super::numbered;
 use super::subscriber::{Connecting, Subscriber};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::ending::{interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "receive-max";
@@ -134,6 +134,8 @@ pub struct BeyondReceiveMaximum {
     pub flood_max: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
+    /// The longest that an attempt takes; it is given up then.
+    pub longest: Duration,
 }
 
 /// What came back for the flood.
@@ -280,11 +282,21 @@ impl BeyondReceiveMaximum {
         let planned = self.planned(receive_maximum);
         let mut flood = Flood { receive_maximum, planned, sent: 0 };
         let fates = RefCell::new(Fates::new(log.number(), qos, stage.clock));
+        let began = now();
         let (provoked_at, seen, answers) = {
             let attack = self.attack(stage, &mut client, &topic, &mut flood, &fates);
-            match subscriber.listen_during(&fates, attack).await {
+            let attack = timeout(self.longest, subscriber.listen_during(&fates, attack));
+            let attacked = match attack.await {
                 Ok(attacked) => attacked,
-                Err(trouble) => return not_acted(stage, log, self.version, &trouble).await,
+                Err(_elapsed) => Err(fates.borrow().unfinished(self.longest)),
+            };
+            match attacked {
+                Ok(attacked) => attacked,
+                Err(trouble) => {
+                    client.connection.reset();
+                    subscriber.leave().await;
+                    return not_acted(stage, log, self.version, &trouble).await;
+                }
             }
         };
         log.provoked(provoked_at);
@@ -303,9 +315,9 @@ impl BeyondReceiveMaximum {
         if outcome.is_evidence() {
             // What was taken with PUBACK is owed, and waited for; what waits for its PUBREL is not.
             let owed = subscriber.listen_until(&fates, stage.reaction_timeout, |_, fates| fates.owed() == 0);
-            let _all_came = stage.unless_stopped(owed).await;
+            let _all_came = within(stage, self.longest.saturating_sub(began.elapsed()), owed).await;
             let more = subscriber.listen_until(&fates, QUIET, |_, fates| fates.delivered_count() >= planned);
-            let _all_came = stage.unless_stopped(more).await;
+            let _all_came = within(stage, self.longest.saturating_sub(began.elapsed()), more).await;
             self.tell(&mut log, &flood, &answers, &fates.borrow());
         }
         subscriber.leave().await;

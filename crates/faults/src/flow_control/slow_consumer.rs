@@ -22,7 +22,7 @@ use ungraceful_wire::clock::now;
 use super::fates::Fates;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Connecting, Subscriber};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "slow-consumer";
@@ -118,6 +118,8 @@ pub struct SlowConsumer {
     pub per_second: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
+    /// The longest that an attempt takes; it is given up then.
+    pub longest: Duration,
 }
 
 impl Fault for SlowConsumer {
@@ -175,7 +177,16 @@ impl SlowConsumer {
         let provoked_at = now();
         log.provoked(provoked_at);
         let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
-        let known = stage.unless_stopped(acting).await;
+        let known = match within(stage, self.longest, acting).await {
+            Ended::Done(known) => Some(known),
+            Ended::Stopped => None,
+            Ended::TooLong => {
+                publisher.leave().await;
+                subscriber.leave().await;
+                let trouble = fates.borrow().unfinished(self.longest);
+                return not_acted(stage, log, self.version, &trouble).await;
+            }
+        };
         let seen = &subscriber.hearing.seen;
         let outcome = match &known {
             Some(known) => seen.outcome(known.served),

@@ -301,7 +301,7 @@ impl Subscriber {
     ) -> bool {
         /// Looked at in between: what is enough is told by more than one connection.
         const LOOK_EVERY: Duration = Duration::from_millis(10);
-        let (mut publishes, mut quiet_since) = (self.hearing.publishes, now());
+        let (mut latest_at, mut quiet_since) = (self.hearing.latest_at, now());
         loop {
             if enough(&self.hearing, &fates.borrow()) {
                 return true;
@@ -311,8 +311,9 @@ impl Subscriber {
             }
             // Whether it timed out or ended is seen above.
             let _elapsed = timeout(LOOK_EVERY, self.listen(fates)).await;
-            if self.hearing.publishes > publishes {
-                (publishes, quiet_since) = (self.hearing.publishes, now());
+            // What comes again and again is nothing new.
+            if self.hearing.latest_at > latest_at {
+                (latest_at, quiet_since) = (self.hearing.latest_at, now());
             }
         }
     }

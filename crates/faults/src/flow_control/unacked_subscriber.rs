@@ -22,7 +22,7 @@ use ungraceful_wire::clock::now;
 use super::fates::Fates;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Acknowledging, Connecting, Subscriber};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "unacked-subscriber";
@@ -134,6 +134,8 @@ pub struct UnackedSubscriber {
     pub messages: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
+    /// The longest that an attempt takes; it is given up then.
+    pub longest: Duration,
 }
 
 impl Fault for UnackedSubscriber {
@@ -189,7 +191,16 @@ impl UnackedSubscriber {
         let fates = RefCell::new(Fates::new(log.number(), self.variant.qos, stage.clock));
         log.provoked(now());
         let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
-        let known = stage.unless_stopped(acting).await;
+        let known = match within(stage, self.longest, acting).await {
+            Ended::Done(known) => Some(known),
+            Ended::Stopped => None,
+            Ended::TooLong => {
+                publisher.leave().await;
+                subscriber.leave().await;
+                let trouble = fates.borrow().unfinished(self.longest);
+                return not_acted(stage, log, self.version, &trouble).await;
+            }
+        };
         let seen = &subscriber.hearing.seen;
         let served = known.as_ref().is_some_and(|known| known.pingreq == Some(ANSWERED));
         let outcome = if known.is_some() { seen.outcome(served) } else { Outcome::Interrupted };

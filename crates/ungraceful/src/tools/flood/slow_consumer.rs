@@ -102,15 +102,16 @@ impl Mode for Slow {
         let size = args.size.take("--size", mistakes).map_or(0, |size| size.0);
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
+        let longest = time + variants::longest(matches, per_second.saturating_mul(time.as_secs()), size);
         FaultPlan {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            longest_pause: time + variants::WAITS,
+            longest_pause: longest,
             connections: ConnectionsOf::EachClient(2),
             make: variants::each(variants, move |variant, version| {
                 let payload_len = usize::try_from(size).unwrap_or(usize::MAX);
-                Some(SlowConsumer { variant, version, time, per_second, payload_len })
+                Some(SlowConsumer { variant, version, time, per_second, payload_len, longest })
             }),
         }
     }
