@@ -382,20 +382,29 @@ impl BeyondReceiveMaximum {
         let attempt = fates.borrow().attempt();
         let template = numbered::template(self.version, topic, qos, self.payload_len)
             .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
-        let count = usize::try_from(flood.planned).unwrap_or(usize::MAX);
-        let mut bytes = Vec::with_capacity(template.len() * count);
         let mut identifier = PacketIdentifier::MIN;
-        for sequence in 0..flood.planned {
-            template.append(&mut bytes, Some(identifier), numbered::stamp(attempt, sequence));
-            identifier = identifier.next();
-            // The first are delivered while the last are still being sent.
-            fates.borrow_mut().offer();
-        }
+        let mut bytes = Vec::new();
+        let mut provoked_at = now();
         let mut written = 0;
-        let sending = send_all(client, &bytes, &mut written, stage.reaction_timeout);
-        let provoked_at = stage.unless_stopped(sending).await.unwrap_or_else(now);
-        flood.sent = (written / template.len()) as u64;
-        (0..flood.sent).for_each(|sequence| fates.borrow_mut().sent(sequence));
+        while flood.sent < flood.planned {
+            bytes.clear();
+            let chunk = in_one_chunk(template.len(), flood.planned - flood.sent);
+            for sequence in flood.sent..flood.sent + chunk {
+                template.append(&mut bytes, Some(identifier), numbered::stamp(attempt, sequence));
+                identifier = identifier.next();
+                // The first are delivered while the last are still being sent.
+                fates.borrow_mut().offer();
+            }
+            written = 0;
+            let sending = send_all(client, &bytes, &mut written, stage.reaction_timeout);
+            provoked_at = stage.unless_stopped(sending).await.unwrap_or_else(now);
+            let sent = flood.sent + (written / template.len()) as u64;
+            (flood.sent..sent).for_each(|sequence| fates.borrow_mut().sent(sequence));
+            flood.sent = sent;
+            if written < bytes.len() {
+                break;
+            }
+        }
         let mut answers = Answers::default();
         let mut seen = Observed::default();
         if !written.is_multiple_of(template.len()) {
@@ -436,6 +445,13 @@ impl BeyondReceiveMaximum {
         }
         Ok((provoked_at, seen, answers))
     }
+}
+
+/// How many of `left` packets of `len` bytes are made and handed over at a time: as few writes as the socket takes, and
+/// never a whole flood of large ones in memory.
+fn in_one_chunk(len: usize, left: u64) -> u64 {
+    const CHUNK_BYTES: usize = 256 * 1024;
+    left.min((CHUNK_BYTES / len).max(1) as u64)
 }
 
 /// Takes the acknowledgements that are there. Whether the connection goes on: false when it has ended, or when the broker
@@ -487,6 +503,7 @@ mod tests {
 
     use super::{
         ALL_TAKEN, AT, Answers, BELOW, BEYOND, CLOSE, Flood, NOWHERE, STOPPED_READING, UNANSWERED, UNKNOWN,
+        in_one_chunk,
     };
     use crate::flow_control::fates::Fates;
 
@@ -540,6 +557,13 @@ mod tests {
         let flood = Flood { sent: 7, ..FLOOD };
         assert_eq!(answers.what(&flood, Outcome::NoReaction), STOPPED_READING);
         assert_eq!(answers.line(&flood, Outcome::NoReaction), UNKNOWN);
+    }
+
+    #[test]
+    fn a_flood_is_made_in_chunks_and_a_packet_is_never_divided() {
+        assert_eq!(in_one_chunk(50, 65_535), 5_242);
+        assert_eq!(in_one_chunk(50, 30), 30);
+        assert_eq!(in_one_chunk(300_000, 65_535), 1, "one at the least");
     }
 
     #[test]
