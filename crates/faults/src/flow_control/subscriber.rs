@@ -27,6 +27,8 @@ pub(super) enum Acknowledging {
     AtOnce,
     /// Not yet: [`Subscriber::acknowledge`] makes up for it.
     Withheld,
+    /// PUBACK and PUBREC at once, and PUBCOMP not yet, so that nothing of QoS 2 gives the quota back.
+    AllButPubcomp,
 }
 
 /// How a subscriber connects.
@@ -77,6 +79,8 @@ pub(super) struct Hearing {
     open: HashSet<u16>,
     /// Those of them that were not answered at all, in the order in which they came.
     unanswered: VecDeque<(u16, QoS)>,
+    /// PUBREL packets without their PUBCOMP, in the order in which they came.
+    uncompleted: VecDeque<PacketIdentifier>,
     /// The most that were open at the same time.
     pub(super) open_most: usize,
     /// PUBLISH packets of this attempt that came, copies among them.
@@ -98,6 +102,7 @@ impl Hearing {
             acknowledging,
             open: HashSet::new(),
             unanswered: VecDeque::new(),
+            uncompleted: VecDeque::new(),
             open_most: 0,
             publishes: 0,
             bytes: 0,
@@ -126,17 +131,27 @@ impl Hearing {
                     // The broker has not seen our PUBREC, or asks again all the same.
                     self.unanswered.push_back((identifier, publish.qos));
                 }
-                if self.acknowledging == Acknowledging::AtOnce {
+                if self.acknowledging != Acknowledging::Withheld {
                     self.answer_all();
                 }
             }
             Packet::PubRel(release) => {
                 let Some(identifier) = PacketIdentifier::new(release.packet_identifier) else { return };
-                self.open.remove(&identifier.get());
-                // A PUBCOMP of a legal Packet Identifier can always be encoded.
-                let _encoded = Ack::new(identifier).encode_pubcomp(self.version, &mut self.outbox);
+                self.uncompleted.push_back(identifier);
+                if self.acknowledging != Acknowledging::AllButPubcomp {
+                    self.complete_all();
+                }
             }
             other => self.seen.take(other, at),
+        }
+    }
+
+    /// Answers every PUBREL that was not; only with that its PUBLISH counts no more (MQTT 5.0 section 4.9).
+    fn complete_all(&mut self) {
+        while let Some(identifier) = self.uncompleted.pop_front() {
+            self.open.remove(&identifier.get());
+            // A PUBCOMP of a legal Packet Identifier can always be encoded.
+            let _encoded = Ack::new(identifier).encode_pubcomp(self.version, &mut self.outbox);
         }
     }
 
@@ -373,10 +388,17 @@ impl Subscriber {
         false
     }
 
+    /// Acknowledges everything from now on but with PUBCOMP, and what was withheld before it.
+    pub(super) fn acknowledge_all_but_pubcomp(&mut self) {
+        self.hearing.acknowledging = Acknowledging::AllButPubcomp;
+        self.hearing.answer_all();
+    }
+
     /// Acknowledges everything from now on, and what was withheld before it.
     pub(super) fn acknowledge(&mut self) {
         self.hearing.acknowledging = Acknowledging::AtOnce;
         self.hearing.answer_all();
+        self.hearing.complete_all();
     }
 
     /// Leaves as a well-behaved client does.
@@ -440,5 +462,17 @@ mod tests {
         hear(&mut subscriber, pubrel(1));
         assert_eq!((subscriber.open.len(), subscriber.open_most), (1, 2));
         assert_eq!(subscriber.outbox, [0x50, 2, 0, 1, 0x50, 2, 0, 2, 0x70, 2, 0, 1]);
+    }
+
+    #[test]
+    fn mqtt5_3_3_4_9_pubrel_gives_nothing_back_while_pubcomp_is_withheld() {
+        let mut subscriber = hearing(Acknowledging::AllButPubcomp);
+        hear(&mut subscriber, publish(QoS::ExactlyOnce, 1));
+        hear(&mut subscriber, pubrel(1));
+        hear(&mut subscriber, publish(QoS::ExactlyOnce, 2));
+        assert_eq!((subscriber.open.len(), subscriber.open_most), (2, 2), "one more than a quota of one");
+        assert_eq!(subscriber.outbox, [0x50, 2, 0, 1, 0x50, 2, 0, 2]);
+        subscriber.complete_all();
+        assert_eq!((subscriber.open.len(), &subscriber.outbox[8..]), (1, &[0x70, 2, 0, 1][..]));
     }
 }

@@ -250,6 +250,10 @@ impl UnackedSubscriber {
         if subscriber.hearing.seen.is_over() {
             return known;
         }
+        if self.variant.qos == QoS::ExactlyOnce {
+            subscriber.acknowledge_all_but_pubcomp();
+            publisher.linger_during(fates, subscriber.listen_until(fates, QUIET, |_, _| false)).await;
+        }
         subscriber.acknowledge();
         known.acknowledged_at = Some(now());
         if published == Published::Stalled {
