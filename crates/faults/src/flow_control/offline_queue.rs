@@ -15,6 +15,7 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
+use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 pub use super::quota_leak::Variant;
 use super::subscriber::{Connecting, Subscriber};
@@ -97,7 +98,11 @@ impl OfflineQueue {
         if let Some(trouble) = qos_not_taken(stage, self.variant.qos()) {
             return not_acted(stage, log, self.version, &trouble).await;
         }
-        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos(), stage.clock));
+        let fates = RefCell::new(Fates::new(
+            numbered::key(&stage.topic_root, log.number()),
+            self.variant.qos(),
+            stage.clock,
+        ));
         let returned = within(stage, self.longest, self.act(stage, &mut log, &fates)).await;
         let returned = match returned {
             Ended::Done(returned) => Some(returned),
@@ -158,6 +163,10 @@ impl OfflineQueue {
     ) -> Result<Returned, String> {
         let client_id = log.client_id().to_owned();
         let topic = format!("{}/flood/{client_id}", stage.topic_root);
+        if self.version == ProtocolVersion::V3_1_1 {
+            // A run with the same seed that was killed may have left its session behind.
+            self.remove_session(stage, &client_id).await;
+        }
         // On 3.1.1 a clean session would be one that is not kept.
         let connecting = self.connecting(&client_id, self.version == ProtocolVersion::V5);
         let mut subscriber = Subscriber::connect(stage, self.version, connecting, &stage.options).await?;
@@ -171,8 +180,14 @@ impl OfflineQueue {
         subscriber.leave().await;
         let publishing = Publishing { topic: &topic, qos: self.variant.qos(), payload_len: self.payload_len };
         let publisher_id = format!("{client_id}p");
-        let mut publisher =
-            Publisher::open(stage, self.version, &publisher_id, log.number(), publishing).await?;
+        let mut publisher = Publisher::open(
+            stage,
+            self.version,
+            &publisher_id,
+            numbered::key(&stage.topic_root, log.number()),
+            publishing,
+        )
+        .await?;
         log.provoked(now());
         let patience = stage.reaction_timeout;
         let mut published = publisher.publish(fates, self.messages, patience).await;

@@ -17,6 +17,7 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
+use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
 
@@ -150,7 +151,13 @@ impl QuotaLeak {
         }
         let topic = format!("{}/flood/{}", stage.topic_root, log.client_id());
         let publishing = Publishing { topic: &topic, qos, payload_len: self.payload_len };
-        let opened = Publisher::open(stage, self.version, log.client_id(), log.number(), publishing);
+        let opened = Publisher::open(
+            stage,
+            self.version,
+            log.client_id(),
+            numbered::key(&stage.topic_root, log.number()),
+            publishing,
+        );
         let mut publisher = match stage.unless_stopped(opened).await {
             Some(Ok(publisher)) => publisher,
             Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
@@ -159,7 +166,8 @@ impl QuotaLeak {
         log.established(publisher.established);
         log.accepted(publisher.accepted.connack_at);
         log.provoked(now());
-        let fates = RefCell::new(Fates::new(log.number(), qos, stage.clock));
+        let fates =
+            RefCell::new(Fates::new(numbered::key(&stage.topic_root, log.number()), qos, stage.clock));
         let known = match within(stage, self.longest, self.act(stage, &mut publisher, &fates)).await {
             Ended::Done(known) => Some(known),
             Ended::Stopped => None,

@@ -281,7 +281,8 @@ impl BeyondReceiveMaximum {
             };
         let planned = self.planned(receive_maximum);
         let mut flood = Flood { receive_maximum, planned, sent: 0 };
-        let fates = RefCell::new(Fates::new(log.number(), qos, stage.clock));
+        let fates =
+            RefCell::new(Fates::new(numbered::key(&stage.topic_root, log.number()), qos, stage.clock));
         let began = now();
         let (provoked_at, seen, answers) = {
             let attack = self.attack(stage, &mut client, &topic, &mut flood, &fates);

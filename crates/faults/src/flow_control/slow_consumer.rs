@@ -20,6 +20,7 @@ use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
+use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Connecting, Subscriber};
 use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
@@ -173,7 +174,11 @@ impl SlowConsumer {
         };
         log.established(subscriber.established);
         log.accepted(subscriber.accepted.connack_at);
-        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos, stage.clock));
+        let fates = RefCell::new(Fates::new(
+            numbered::key(&stage.topic_root, log.number()),
+            self.variant.qos,
+            stage.clock,
+        ));
         let provoked_at = now();
         log.provoked(provoked_at);
         let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
@@ -219,7 +224,14 @@ impl SlowConsumer {
         subscriber.subscribe(&topic, self.variant.qos, options.connect_timeout).await?;
         let publishing = Publishing { topic: &topic, qos: self.variant.qos, payload_len: self.payload_len };
         let publisher_id = format!("{}p", log.client_id());
-        let publisher = Publisher::open(stage, self.version, &publisher_id, log.number(), publishing).await?;
+        let publisher = Publisher::open(
+            stage,
+            self.version,
+            &publisher_id,
+            numbered::key(&stage.topic_root, log.number()),
+            publishing,
+        )
+        .await?;
         Ok((subscriber, publisher))
     }
 

@@ -20,6 +20,7 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
+use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Acknowledging, Connecting, Subscriber};
 use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
@@ -188,7 +189,11 @@ impl UnackedSubscriber {
         };
         log.established(subscriber.established);
         log.accepted(subscriber.accepted.connack_at);
-        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos, stage.clock));
+        let fates = RefCell::new(Fates::new(
+            numbered::key(&stage.topic_root, log.number()),
+            self.variant.qos,
+            stage.clock,
+        ));
         log.provoked(now());
         let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
         let known = match within(stage, self.longest, acting).await {
@@ -226,7 +231,14 @@ impl UnackedSubscriber {
         let subscriber = Subscriber::open(stage, self.version, connecting, &topic, self.variant.qos).await?;
         let publishing = Publishing { topic: &topic, qos: self.variant.qos, payload_len: self.payload_len };
         let publisher_id = format!("{}p", log.client_id());
-        let publisher = Publisher::open(stage, self.version, &publisher_id, log.number(), publishing).await?;
+        let publisher = Publisher::open(
+            stage,
+            self.version,
+            &publisher_id,
+            numbered::key(&stage.topic_root, log.number()),
+            publishing,
+        )
+        .await?;
         Ok((subscriber, publisher))
     }
 
