@@ -1,5 +1,8 @@
 //! How attempts end that have nothing to tell of the broker, whatever they were about.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_rig::attempt::Attempt;
 use ungraceful_rig::fault::{AttemptLog, Stage};
@@ -24,6 +27,26 @@ pub(crate) async fn not_acted(
     let outcome = stage.confirm(Outcome::NotActed, None, version).await;
     log.concluded(outcome);
     log.end()
+}
+
+/// How a part of an attempt ended.
+#[derive(Debug)]
+pub(crate) enum Ended<T> {
+    /// It was carried out.
+    Done(T),
+    /// It was given up, because it took too long.
+    TooLong,
+    /// The run was stopped.
+    Stopped,
+}
+
+/// Carries out `work`, for `longest` at the most and as long as the run is not stopped.
+pub(crate) async fn within<T>(stage: &Stage, longest: Duration, work: impl Future<Output = T>) -> Ended<T> {
+    match stage.unless_stopped(timeout(longest, work)).await {
+        Some(Ok(done)) => Ended::Done(done),
+        Some(Err(_elapsed)) => Ended::TooLong,
+        None => Ended::Stopped,
+    }
 }
 
 /// The run was stopped before the attempt had anything to tell.

@@ -3,6 +3,7 @@
 mod fates;
 mod judging;
 mod numbered;
+mod pinging;
 mod publisher;
 mod seen;
 mod subscriber;

@@ -14,7 +14,7 @@ use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::Distribution;
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::CaseRecord;
+use ungraceful_rig::record::{BystandersRecord, CaseRecord};
 use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -71,6 +71,23 @@ impl Made {
     }
 }
 
+/// Bystanders who lost so many connections and nothing else.
+fn who_lost_connections(count: u64) -> BystandersRecord {
+    BystandersRecord {
+        pairs: 1,
+        rate_per_pair: 10,
+        version: V5.into(),
+        phases: Vec::new(),
+        connections_lost: BTreeMap::from([("FIN".into(), count)]),
+        irregularities: Vec::new(),
+        irregularities_left_out: BTreeMap::new(),
+        pairs_below_qos: 0,
+        drain: None,
+        recovery_limit_us: None,
+        recovery_time_us: None,
+    }
+}
+
 fn assert_holds(verdict: &Verdict) {
     assert_eq!((verdict.conclusion, &verdict.differs), (Conclusion::Holds, &None), "{verdict:?}");
 }
@@ -107,6 +124,32 @@ fn cases_in_which_nothing_was_attempted_are_inconclusive_or_not_judged() {
             assert_eq!(verdict.case.unwrap().fault, fault);
         }
         assert_eq!(Made::of("double-connect", variant, V5, &[]).judged(checks), [], "another fault's");
+    }
+}
+
+#[test]
+fn a_message_of_qos_2_that_comes_twice_on_a_living_connection_breaks_the_rule_of_its_version() {
+    let modes: [(&str, &[Check], &str); 2] = [
+        (unacked_subscriber::ID, &unacked_subscriber_checks::CHECKS, "delivers_qos_2_once"),
+        (offline_queue::ID, &offline_queue_checks::CHECKS, "delivers_the_queue_once"),
+    ];
+    for (fault, checks, check) in modes {
+        let made = |version, copies: u64| {
+            Made::of(fault, "absent-qos2", version, &[(Outcome::Tolerated, 2)])
+                .measure("qos2_delivered", &[200, 200])
+                .measure("qos2_delivered_again", &[copies, 0])
+        };
+        assert_violated(&made(V5, 1).verdict(checks, check), "MQTT 5.0 [MQTT-4.4.0-1]");
+        assert_violated(&made(V311, 1).verdict(checks, check), "MQTT 3.1.1 [MQTT-4.3.3-1]");
+        assert_holds(&made(V5, 0).verdict(checks, check));
+        let cut = Made::of(fault, "absent-qos2", V5, &[(Outcome::Tolerated, 2)]);
+        assert_inconclusive(&cut.verdict(checks, check), "none of 2 attempts");
+        let mut record = record::empty_record();
+        record.cases = vec![made(V5, 1).0];
+        record.bystanders = Some(who_lost_connections(1));
+        judge(&mut record, checks);
+        let verdict = record.verdicts.iter().find(|verdict| verdict.check == check).unwrap();
+        assert_differs(verdict, "arrived more than once");
     }
 }
 
@@ -223,8 +266,8 @@ mod receive_maximum_is_exceeded {
 
 mod a_subscriber_does_not_acknowledge {
     use super::unacked_subscriber::{
-        ANSWERED, AT, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST, OUTSTANDING_WITHHELD,
-        PINGREQ, STARVED, TAKEN,
+        ANSWERED, ANSWERED_LATE, AT, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST,
+        OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN,
     };
     use super::unacked_subscriber_checks::CHECKS;
     use super::*;
@@ -244,6 +287,8 @@ mod a_subscriber_does_not_acknowledge {
             .measure(OUTSTANDING_MOST, &[most, most])
             .measure(TAKEN, &[200, 200])
             .sequence("still served", 2)
+            .measure("qos2_delivered", &[200, 200])
+            .measure("qos2_delivered_again", &[0, 0])
             .messages(delivered(0, 0, 0))
     }
 
@@ -289,6 +334,8 @@ mod a_subscriber_does_not_acknowledge {
         assert_violated(&verdict, "MQTT 5.0 [MQTT-4.9.0-3]");
         let slow = withheld(AT, 3, 3, BOTH_SILENT).verdict(&CHECKS, ANSWERS);
         assert_inconclusive(&slow, "our publisher none either");
+        let late = withheld(AT, 3, 3, ANSWERED_LATE).verdict(&CHECKS, ANSWERS);
+        assert_differs(&late, "2 of 2 were answered late");
         let unused = withheld("below Receive Maximum", 2, 2, STARVED).verdict(&CHECKS, ANSWERS);
         assert_inconclusive(&unused, "fewer than their Receive Maximum");
     }
@@ -321,7 +368,7 @@ mod a_subscriber_does_not_acknowledge {
 
 mod a_client_keeps_every_rule {
     use super::quota_leak::{
-        ACKNOWLEDGED, ACKNOWLEDGED_AT_END, ID, SERVED, SILENT, STALLED, TO_THE_END, WINDOW,
+        ACKNOWLEDGED, ACKNOWLEDGED_AT_END, ID, RECEIVE_MAXIMUM, SERVED, SILENT, STALLED, TO_THE_END, WINDOW,
     };
     use super::quota_leak_checks::CHECKS;
     use super::*;
@@ -334,6 +381,7 @@ mod a_client_keeps_every_rule {
         let made = Made::of(ID, "qos1", version, &[(outcome, 2)])
             .fact(SERVED, served, 2)
             .measure(ACKNOWLEDGED, ends)
+            .measure(RECEIVE_MAXIMUM, &[1_024, 1_024])
             .measure(WINDOW, &[20, 20]);
         if served == TO_THE_END { made } else { made.measure(ACKNOWLEDGED_AT_END, ends) }
     }
@@ -352,25 +400,44 @@ mod a_client_keeps_every_rule {
         let cut = verdict(Outcome::Closed, "cut by DISCONNECT 0x93", &[1_024, 1_024]);
         assert_violated(&cut, CITATION);
         assert_eq!(cut.force, Force::Prose);
-        assert_violated(&verdict(Outcome::Tolerated, STALLED, &[1_024, 9_000]), CITATION);
     }
 
     #[test]
-    fn a_cut_without_a_reason_accuses_when_it_comes_every_time_after_as_many() {
+    fn acknowledgements_that_stop_accuse_when_they_do_every_time_after_as_many() {
+        assert_violated(&verdict(Outcome::Tolerated, STALLED, &[1_024, 1_030]), CITATION);
+        let elsewhere = verdict(Outcome::Tolerated, STALLED, &[1_024, 9_000]);
+        assert_inconclusive(&elsewhere, "a longer --reaction-timeout may tell");
+        let once = Made::of(ID, "qos1", V5, &[(Outcome::Tolerated, 1)])
+            .fact(SERVED, STALLED, 1)
+            .measure(ACKNOWLEDGED_AT_END, &[1_024])
+            .measure(WINDOW, &[20]);
+        assert_inconclusive(&once.verdict(&CHECKS, SERVES), "a longer --reaction-timeout may tell");
+        let one_of_two = Made::of(ID, "qos1", V5, &[(Outcome::Tolerated, 2)])
+            .fact(SERVED, STALLED, 1)
+            .fact(SERVED, TO_THE_END, 1)
+            .measure(ACKNOWLEDGED_AT_END, &[1_024])
+            .measure(WINDOW, &[20]);
+        assert_inconclusive(&one_of_two.verdict(&CHECKS, SERVES), "a longer --reaction-timeout may tell");
+    }
+
+    #[test]
+    fn a_cut_without_a_reason_accuses_when_it_comes_every_time_where_the_quota_ends() {
         assert_violated(&verdict(Outcome::Closed, "cut by FIN", &[1_024, 1_030]), CITATION);
-        let elsewhere = verdict(Outcome::Closed, "cut by FIN", &[1_024, 30_000]);
-        assert_inconclusive(&elsewhere, "--attempts 3 may tell");
-        let at_once = verdict(Outcome::Reset, "cut by RST", &[0, 0]);
-        assert_inconclusive(&at_once, "--attempts 3 may tell");
+        for ends in [[1_024, 30_000], [500, 500], [5_000, 5_000], [0, 0]] {
+            let elsewhere = verdict(Outcome::Closed, "cut by FIN", &ends);
+            assert_differs(&elsewhere, "a limit of another kind may do the same");
+        }
         let once = Made::of(ID, "qos1", V5, &[(Outcome::Closed, 1)])
             .fact(SERVED, "cut by RST", 1)
             .measure(ACKNOWLEDGED_AT_END, &[1_024])
+            .measure(RECEIVE_MAXIMUM, &[1_024])
             .measure(WINDOW, &[20]);
         assert_inconclusive(&once.verdict(&CHECKS, SERVES), "--attempts 3 may tell");
         let one_of_two = Made::of(ID, "qos1", V5, &[(Outcome::Closed, 1), (Outcome::Tolerated, 1)])
             .fact(SERVED, "cut by RST", 1)
             .fact(SERVED, TO_THE_END, 1)
             .measure(ACKNOWLEDGED_AT_END, &[1_024])
+            .measure(RECEIVE_MAXIMUM, &[1_024, 1_024])
             .measure(WINDOW, &[20]);
         assert_inconclusive(&one_of_two.verdict(&CHECKS, SERVES), "--attempts 3 may tell");
     }
@@ -379,8 +446,14 @@ mod a_client_keeps_every_rule {
     fn another_reason_is_another_limit_and_noted() {
         let rate = verdict(Outcome::Closed, "cut by DISCONNECT 0x96", &[5_000, 5_000]);
         assert_differs(&rate, "not that of the quota");
-        let quota = verdict(Outcome::Tolerated, "refused with 0x97", &[69_000, 69_000]);
+        let quota = verdict(Outcome::Tolerated, "refused with 0x97", &[69_000, 69_500]);
         assert_differs(&quota, "a limit of another kind");
+    }
+
+    #[test]
+    fn everything_that_is_refused_from_the_same_count_on_looks_like_a_quota_that_is_never_given_back() {
+        let leaked = verdict(Outcome::Tolerated, "refused with 0x97", &[1_024, 1_024]);
+        assert_differs(&leaked, "as if the quota were never given back");
     }
 
     #[test]
@@ -402,7 +475,7 @@ mod a_client_keeps_every_rule {
 }
 
 mod a_queue_is_filled {
-    use super::offline_queue::{GRANTED_S, ID, LOST_END, PUBLISHER, SESSION_PRESENT};
+    use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER, SESSION_PRESENT};
     use super::offline_queue_checks::CHECKS;
     use super::*;
 
@@ -446,6 +519,26 @@ mod a_queue_is_filled {
         assert_differs(&short.verdict(&CHECKS, SESSION), "sessions were gone");
         let of_3_1_1 = returned(V311, "false", "all", delivered(400, 0));
         assert_differs(&of_3_1_1.verdict(&CHECKS, SESSION), "sessions were gone");
+    }
+
+    #[test]
+    fn a_session_that_is_gone_with_the_broker_that_held_it_accuses_nobody() {
+        let once = returned(V5, "true", "none", delivered(0, 0)).fact(SESSION_PRESENT, "true", 0);
+        let once = once.fact(SESSION_PRESENT, "false", 1);
+        assert_differs(&once.verdict(&CHECKS, SESSION), "1 sessions were gone");
+        let cut = returned(V5, NOT_TOLD, "all", delivered(400, 0));
+        assert_inconclusive(&cut.verdict(&CHECKS, SESSION), "none of 2 attempts");
+        assert_inconclusive(&cut.verdict(&CHECKS, KEEPS), "2 of 2 publishers were cut");
+        let mut down = returned(V5, "false", "all", delivered(400, 0));
+        down.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
+        assert_differs(&down.verdict(&CHECKS, SESSION), "sessions were gone");
+        let mut record = record::empty_record();
+        record.cases = vec![returned(V5, "false", "all", delivered(400, 0)).0];
+        record.bystanders = Some(who_lost_connections(4));
+        judge(&mut record, &CHECKS);
+        let session = record.verdicts.iter().find(|verdict| verdict.check == SESSION).unwrap();
+        assert_differs(session, "sessions were gone");
+        assert!(session.evidence.contains("lost 4 connections"), "{session:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What became of every Application Message of one attempt. The one place that knows the rig's ledger.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Publish, QoS};
 use ungraceful_rig::clock::RunClock;
@@ -8,6 +8,11 @@ use ungraceful_rig::fault::AttemptLog;
 use ungraceful_rig::ledger::{Delivered, Ledger, LedgerCounts};
 
 use super::numbered;
+
+/// The measure of how many messages of QoS 2 were delivered at least once, while nobody's connection ended.
+pub(super) const DELIVERED_QOS2: &str = "qos2_delivered";
+/// The measure of how many copies of them came beyond the first, in exchanges of their own.
+pub(super) const DUPLICATED_QOS2: &str = "qos2_delivered_again";
 
 /// What became of the messages that one attempt published at one QoS on one topic.
 #[derive(Debug)]
@@ -163,9 +168,27 @@ impl Fates {
         }
     }
 
+    /// How far an attempt came that was given up after `longest`.
+    pub(super) fn unfinished(&self, longest: Duration) -> String {
+        let counts = self.counts();
+        format!(
+            "given up after {longest:?}: of {} messages that were sent the broker had taken {} and delivered {}",
+            counts.sent, counts.acknowledged, counts.delivered
+        )
+    }
+
     /// Everything in numbers.
     pub(super) fn counts(&self) -> LedgerCounts {
         self.ledger.counts(0, self.ledger.offered())
+    }
+
+    /// Writes how often messages of QoS 2 came, of an attempt in which neither publisher nor subscriber was cut.
+    pub(super) fn tell_copies(&self, log: &mut AttemptLog<'_>) {
+        if self.qos == QoS::ExactlyOnce {
+            let counts = self.counts();
+            log.measure(DELIVERED_QOS2, counts.delivered);
+            log.measure(DUPLICATED_QOS2, counts.duplicated);
+        }
     }
 
     /// Writes what became of the messages into the attempt's record.
@@ -226,6 +249,15 @@ mod tests {
         fates.sent(sequence);
         fates.acknowledged(sequence, 0);
         assert_eq!((fates.counts().delivered, fates.counts().lost, fates.owed()), (1, 5, 5));
+    }
+
+    #[test]
+    fn an_attempt_that_is_given_up_says_how_far_it_came() {
+        let told = taken(&[0, 1]).unfinished(std::time::Duration::from_secs(60));
+        assert_eq!(
+            told,
+            "given up after 60s: of 5 messages that were sent the broker had taken 5 and delivered 2"
+        );
     }
 
     #[test]

@@ -2,8 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use ungraceful_mqtt::statement::{V5_4_4_0_1, V311_4_3_3_1};
 use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::record::CaseRecord;
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{CaseRecord, Completeness, Record};
+use ungraceful_rig::verdict::{Force, Verdict};
+
+use super::fates::{DELIVERED_QOS2, DUPLICATED_QOS2};
+use crate::judging::{examples, no_sample, of_version};
 
 /// The largest value of a measure; absent without one.
 pub(super) fn max(case: &CaseRecord, measure: &str) -> Option<u64> {
@@ -45,6 +51,45 @@ pub(super) fn counts(case: &CaseRecord) -> LedgerCounts {
         all += counts;
     }
     all
+}
+
+/// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
+/// forgotten then, or sent again, is no rule that it broke.
+pub(super) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
+    let lost: u64 =
+        record.bystanders.iter().flat_map(|bystanders| bystanders.connections_lost.values()).sum();
+    if case.outcome(Outcome::BrokerDown) > 0 || record.completeness == Completeness::BrokerDown {
+        Some("the broker went down".to_owned())
+    } else if lost > 0 {
+        Some(format!("honest clients lost {lost} connections, so it may be these that explain it"))
+    } else {
+        None
+    }
+}
+
+/// A QoS 2 message is delivered once (MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]): on a connection that lives, to a
+/// subscriber that answers everything, from a publisher that sends each message once. A PUBLISH that is repeated within its
+/// exchange is no second delivery. No verdict on a case of another QoS.
+pub(super) fn qos_2_comes_once(record: &Record, case: &CaseRecord, check: &str) -> Option<Verdict> {
+    if !case.case.variant.ends_with("qos2") {
+        return None;
+    }
+    let statement = of_version(case, V5_4_4_0_1, V311_4_3_3_1);
+    let (delivered, copies) = (sum(case, DELIVERED_QOS2), sum(case, DUPLICATED_QOS2));
+    let evidence = format!(
+        "{copies} copies beyond the first, in exchanges of their own, of {delivered} messages of QoS 2"
+    );
+    let verdict = if delivered == 0 {
+        Verdict::inconclusive(check, Force::Must, no_sample(case))
+    } else if copies == 0 {
+        Verdict::holds(check, Force::Must, evidence)
+    } else if let Some(why) = unsettled(record, case) {
+        let note = "messages of QoS 2 arrived more than once";
+        Verdict::differs(check, Force::Must, note, format!("{evidence}; {why}"))
+    } else {
+        Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true))
+    };
+    Some(verdict.citing(statement))
 }
 
 /// Messages that the broker took, with or without saying that it knew of no subscriber, and did not deliver.

@@ -1,5 +1,7 @@
-//! Application Messages that say which attempt they belong to and which number they have, so that each one's fate can be
+//! Application Messages that say which run and attempt they belong to and which number they have, so that each one's fate can be
 //! told.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use ungraceful_mqtt::{
     EncodeError, PacketIdentifier, ProtocolVersion, Publish, PublishTemplate, QoS, STAMP_LEN,
@@ -7,6 +9,15 @@ use ungraceful_mqtt::{
 
 /// The shortest payload that holds attempt and number.
 const PAYLOAD_LEN_MIN: usize = STAMP_LEN;
+
+/// What stands for attempt `attempt` of the run with this `topic_root`: another run with the same seed has others, so that
+/// what it left behind at a broker is not taken for our own.
+pub(super) fn key(topic_root: &str, attempt: u64) -> u64 {
+    const ATTEMPT_BITS: u32 = 24;
+    let mut hasher = DefaultHasher::new();
+    topic_root.hash(&mut hasher);
+    (hasher.finish() << ATTEMPT_BITS) ^ attempt
+}
 
 /// What the payload of message `sequence` of attempt `attempt` begins with.
 pub(super) fn stamp(attempt: u64, sequence: u64) -> [u8; STAMP_LEN] {
@@ -43,7 +54,15 @@ pub(super) fn template(
 
 #[cfg(test)]
 mod tests {
-    use super::{sequence, stamp};
+    use super::{key, sequence, stamp};
+
+    #[test]
+    fn a_message_of_another_run_is_not_ours_whatever_its_attempt() {
+        let theirs = stamp(key("ungraceful/1", 7), 3);
+        assert_eq!(sequence(key("ungraceful/1", 7), &theirs), Some(3));
+        assert_eq!(sequence(key("ungraceful/2", 7), &theirs), None);
+        assert_eq!(sequence(key("ungraceful/1", 8), &theirs), None);
+    }
 
     #[test]
     fn a_message_is_known_by_its_attempt_and_number_whatever_follows() {

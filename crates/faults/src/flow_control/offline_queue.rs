@@ -5,6 +5,7 @@
 //! [MQTT-4.6.0-6]).
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::ProtocolVersion;
@@ -14,10 +15,11 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
+use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 pub use super::quota_leak::Variant;
 use super::subscriber::{Connecting, Subscriber};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "offline-queue-fill";
@@ -27,6 +29,8 @@ pub const SESSION_PRESENT: &str = "session_present";
 pub const LOST_END: &str = "lost_end";
 /// The fact that tells how the broker answered the publisher.
 pub const PUBLISHER: &str = "publisher";
+/// The value of [`SESSION_PRESENT`] when the publisher was cut meanwhile: a broker that came up anew has no sessions.
+pub const NOT_TOLD: &str = "not told, the publisher was cut";
 /// The measure of the Session Expiry Interval that the broker granted, in seconds; only on 5.0.
 pub const GRANTED_S: &str = "session_expiry_interval_granted_s";
 
@@ -34,7 +38,7 @@ pub const GRANTED_S: &str = "session_expiry_interval_granted_s";
 /// session which could not be removed goes away by itself.
 const SESSION_EXPIRY_INTERVAL_S: u32 = 3_600;
 /// How long copies of messages are waited for that have come once.
-const COPIES_WITHIN: std::time::Duration = std::time::Duration::from_millis(200);
+const COPIES_WITHIN: Duration = Duration::from_millis(200);
 
 /// A queue that is filled while its subscriber is away, in one variant and version.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +51,8 @@ pub struct OfflineQueue {
     pub messages: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
+    /// The longest that an attempt takes; it is given up then.
+    pub longest: Duration,
 }
 
 impl Fault for OfflineQueue {
@@ -92,8 +98,17 @@ impl OfflineQueue {
         if let Some(trouble) = qos_not_taken(stage, self.variant.qos()) {
             return not_acted(stage, log, self.version, &trouble).await;
         }
-        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos(), stage.clock));
-        let returned = stage.unless_stopped(self.act(stage, &mut log, &fates)).await;
+        let fates = RefCell::new(Fates::new(
+            numbered::key(&stage.topic_root, log.number()),
+            self.variant.qos(),
+            stage.clock,
+        ));
+        let returned = within(stage, self.longest, self.act(stage, &mut log, &fates)).await;
+        let returned = match returned {
+            Ended::Done(returned) => Some(returned),
+            Ended::TooLong => Some(Err(fates.borrow().unfinished(self.longest))),
+            Ended::Stopped => None,
+        };
         let mut returned = match returned {
             Some(Ok(returned)) => returned,
             Some(Err(trouble)) => {
@@ -106,7 +121,8 @@ impl OfflineQueue {
             }
         };
         let drained_at = now();
-        let served = stage.unless_stopped(returned.subscriber.is_served(&fates, stage.reaction_timeout));
+        let asking = returned.subscriber.is_served(&fates, stage.reaction_timeout);
+        let served = stage.unless_stopped(returned.publisher.linger_during(&fates, asking));
         returned.served = served.await.unwrap_or(false);
         let seen = &returned.subscriber.hearing.seen;
         let outcome = match stage.stop.reason() {
@@ -147,6 +163,10 @@ impl OfflineQueue {
     ) -> Result<Returned, String> {
         let client_id = log.client_id().to_owned();
         let topic = format!("{}/flood/{client_id}", stage.topic_root);
+        if self.version == ProtocolVersion::V3_1_1 {
+            // A run with the same seed that was killed may have left its session behind.
+            self.remove_session(stage, &client_id).await;
+        }
         // On 3.1.1 a clean session would be one that is not kept.
         let connecting = self.connecting(&client_id, self.version == ProtocolVersion::V5);
         let mut subscriber = Subscriber::connect(stage, self.version, connecting, &stage.options).await?;
@@ -160,26 +180,38 @@ impl OfflineQueue {
         subscriber.leave().await;
         let publishing = Publishing { topic: &topic, qos: self.variant.qos(), payload_len: self.payload_len };
         let publisher_id = format!("{client_id}p");
-        let mut publisher =
-            Publisher::open(stage, self.version, &publisher_id, log.number(), publishing).await?;
+        let mut publisher = Publisher::open(
+            stage,
+            self.version,
+            &publisher_id,
+            numbered::key(&stage.topic_root, log.number()),
+            publishing,
+        )
+        .await?;
         log.provoked(now());
         let patience = stage.reaction_timeout;
         let mut published = publisher.publish(fates, self.messages, patience).await;
         let connecting = self.connecting(&client_id, false);
-        let mut subscriber = Subscriber::connect(stage, self.version, connecting, &stage.options).await?;
+        let returning = Subscriber::connect(stage, self.version, connecting, &stage.options);
+        let mut subscriber = publisher.linger_during(fates, returning).await?;
         if published == Published::Stalled {
             // What the broker would not take while nobody received.
             let publishing = publisher.publish(fates, self.messages, patience);
             published = subscriber.listen_during(fates, publishing).await;
         }
-        subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
-        subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
+        let draining = async {
+            subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
+            subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
+        };
+        publisher.linger_during(fates, draining).await;
         Ok(Returned { subscriber, publisher, published, served: false })
     }
 
     fn tell(&self, log: &mut AttemptLog<'_>, returned: &Returned, fates: &Fates) {
         let sending = &returned.publisher.sending;
-        log.fact(SESSION_PRESENT, Fact::Flag(returned.subscriber.accepted.session_present));
+        let present = Fact::Flag(returned.subscriber.accepted.session_present);
+        let is_cut = sending.seen.is_over();
+        log.fact(SESSION_PRESENT, if is_cut { Fact::Word(NOT_TOLD.to_owned()) } else { present });
         log.fact(LOST_END, Fact::Word(fates.lost_end().name().to_owned()));
         let publisher = match (returned.published, sending.refused.keys().next()) {
             (Published::All, None) => "all taken".to_owned(),
@@ -193,6 +225,9 @@ impl OfflineQueue {
         log.measure("delivered", fates.delivered_count());
         let counts = fates.counts();
         log.measure("lost", counts.lost + counts.without_subscribers);
+        if !is_cut && !returned.subscriber.hearing.seen.is_over() {
+            fates.tell_copies(log);
+        }
         fates.tell(log);
     }
 

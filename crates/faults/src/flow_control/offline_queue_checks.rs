@@ -5,19 +5,21 @@ use ungraceful_mqtt::statement::{V5_3_1_2_23, V5_4_6_0_5, V311_4_6_0_6};
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::judging::{counts, in_words, min, missing, values};
-use super::offline_queue::{GRANTED_S, ID, LOST_END, PUBLISHER, SESSION_PRESENT};
+use super::judging::{counts, in_words, min, missing, qos_2_comes_once, unsettled, values};
+use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER, SESSION_PRESENT};
 use crate::judging::{self, evidence_count, examples, is_v5, no_sample, of_version};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 3] = [keeps_the_session, delivers_the_queue_in_order, keeps_what_it_took];
+pub const CHECKS: [Check; 4] =
+    [keeps_the_session, delivers_the_queue_in_order, delivers_the_queue_once, keeps_what_it_took];
 
 fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
     judging::on_each_case(record, ID, judge)
 }
 
 /// MQTT 5.0 [MQTT-3.1.2-23]: the session is kept for its Session Expiry Interval. Accuses only when it was gone each time,
-/// and the broker had granted the interval; on 3.1.1 it is a note.
+/// twice or more, the broker had granted the interval, and nothing tells that the broker came up anew in between; on 3.1.1
+/// it is a note.
 fn keeps_the_session(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "keeps_the_session";
     on_each_case(record, |case| {
@@ -33,7 +35,14 @@ fn keeps_the_session(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
         } else if gone == 0 {
             Verdict::holds(CHECK, Force::Must, evidence)
-        } else if is_v5(case) && kept == 0 && granted_s.is_some_and(|seconds| seconds > SHORT_S) {
+        } else if let Some(why) = unsettled(record, case) {
+            let evidence = format!("{evidence}; {why}");
+            Verdict::differs(CHECK, Force::Must, format!("{gone} sessions were gone"), evidence)
+        } else if is_v5(case)
+            && kept == 0
+            && gone >= GONE_MIN
+            && granted_s.is_some_and(|seconds| seconds > SHORT_S)
+        {
             Verdict::violated(CHECK, V5_3_1_2_23, evidence).with_examples(examples(case, |_| true))
         } else {
             Verdict::differs(CHECK, Force::Must, format!("{gone} sessions were gone"), evidence)
@@ -42,6 +51,8 @@ fn keeps_the_session(record: &Record) -> Vec<Verdict> {
     })
 }
 
+/// Sessions that must be gone before it is put down to the broker.
+const GONE_MIN: u64 = 2;
 /// A Session Expiry Interval that an attempt may outlast, in seconds.
 const SHORT_S: u64 = 600;
 
@@ -67,6 +78,11 @@ fn delivers_the_queue_in_order(record: &Record) -> Vec<Verdict> {
     })
 }
 
+/// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]: a message of QoS 2 comes once.
+fn delivers_the_queue_once(record: &Record) -> Vec<Verdict> {
+    on_each_case(record, |case| qos_2_comes_once(record, case, "delivers_the_queue_once"))
+}
+
 /// No numbered statement: a broker may limit what it keeps for a client that is away.
 fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "keeps_what_it_took";
@@ -85,11 +101,14 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
             in_words(&values(case, PUBLISHER)),
             in_words(&values(case, LOST_END)),
         );
-        let gone = case.fact(SESSION_PRESENT, "false");
+        let (gone, not_told) = (case.fact(SESSION_PRESENT, "false"), case.fact(SESSION_PRESENT, NOT_TOLD));
         Some(if counts.acknowledged + refused == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if gone > 0 && missing(&counts) > 0 {
             let why = format!("{gone} of {all} sessions were gone, and their messages with them; {evidence}");
+            Verdict::inconclusive(CHECK, Force::Prose, why)
+        } else if not_told > 0 && missing(&counts) > 0 {
+            let why = format!("{not_told} of {all} publishers were cut; {evidence}");
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if missing(&counts) > 0 {
             let note =

@@ -2,6 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -13,6 +16,7 @@ use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
 use super::numbered;
+use super::pinging::Pinging;
 use super::seen::Seen;
 
 /// The most PUBLISH packets that our publishers have unacknowledged, however many the broker allows.
@@ -56,6 +60,7 @@ pub(super) struct Publisher {
     /// The CONNACK.
     pub(super) accepted: Accepted,
     pub(super) sending: Sending,
+    pinging: Pinging,
 }
 
 /// What a publisher has sent, and what came back.
@@ -181,7 +186,8 @@ impl Publisher {
             written: 0,
             seen: Seen::new(stage.clock),
         };
-        Ok(Self { client, established, accepted, sending })
+        let pinging = Pinging::new(&accepted);
+        Ok(Self { client, established, accepted, sending, pinging })
     }
 
     /// Publishes until `total` messages were sent and answered, however many of them were sent before. Gives up when
@@ -196,7 +202,8 @@ impl Publisher {
         let mut answered_at = now();
         loop {
             self.sending.fill(total, fates);
-            let left = patience.saturating_sub(answered_at.elapsed());
+            self.keep_alive();
+            let left = patience.saturating_sub(answered_at.elapsed()).min(self.pinging.left());
             // Whether it timed out is seen below.
             let _elapsed = timeout(left, self.flush()).await;
             let sending = &self.sending;
@@ -222,6 +229,41 @@ impl Publisher {
                 return Published::Stalled;
             }
         }
+    }
+
+    /// Puts a PINGREQ into the outbox when one is due.
+    fn keep_alive(&mut self) {
+        if self.pinging.is_due() {
+            ungraceful_mqtt::encode::pingreq(&mut self.sending.outbox);
+            self.sending.seen.pings_open += 1;
+        }
+    }
+
+    /// Sends what is owed, and receives once, or until PINGREQ is due. Nothing is lost when the returned future is dropped.
+    async fn step(&mut self, fates: &RefCell<Fates>) {
+        self.keep_alive();
+        self.flush().await;
+        let _elapsed = timeout(self.pinging.left(), self.receive(fates)).await;
+    }
+
+    /// Carries out `work`, and meanwhile keeps the connection alive and takes what comes.
+    pub(super) async fn linger_during<T>(
+        &mut self,
+        fates: &RefCell<Fates>,
+        work: impl Future<Output = T>,
+    ) -> T {
+        let mut work = pin!(work);
+        let lingering = async {
+            while self.sending.seen.end.is_none() {
+                self.step(fates).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = lingering => {}
+        }
+        work.await
     }
 
     async fn receive(&mut self, fates: &RefCell<Fates>) {
@@ -260,6 +302,7 @@ impl Publisher {
             if self.sending.outbox.len() < OUTBOX_MAX_BYTES {
                 self.sending.fill(u64::try_from(due).unwrap_or(u64::MAX), fates);
             }
+            self.keep_alive();
             let _elapsed = timeout(TICK, self.flush()).await;
             // An acknowledgement lets the next message go; without any, the next tick does.
             if self.sending.outbox.is_empty() {
@@ -276,12 +319,41 @@ impl Publisher {
         let asked = async {
             self.flush().await;
             while self.sending.seen.end.is_none() && self.sending.seen.pings_open > 0 {
-                self.receive(fates).await;
-                self.flush().await;
+                self.step(fates).await;
             }
         };
         let answered = timeout(within, asked).await.is_ok();
         answered && self.sending.seen.end.is_none()
+    }
+
+    /// Asks again and again whether the client is served, each time `every` after the time before or once that was
+    /// answered, and notes when the answers came. Goes on for ever.
+    pub(super) async fn keep_asking(
+        &mut self,
+        fates: &RefCell<Fates>,
+        every: Duration,
+        answered: &RefCell<Vec<Instant>>,
+    ) -> Infallible {
+        loop {
+            let asked_at = now();
+            ungraceful_mqtt::encode::pingreq(&mut self.sending.outbox);
+            self.sending.seen.pings_open += 1;
+            while self.sending.seen.pings_open > 0 || asked_at.elapsed() < every {
+                if self.sending.seen.end.is_some() {
+                    return pending().await;
+                }
+                let open = self.sending.seen.pings_open;
+                if open > 0 {
+                    self.step(fates).await;
+                } else {
+                    let left = every.saturating_sub(asked_at.elapsed());
+                    let _elapsed = timeout(left, self.step(fates)).await;
+                }
+                if open > 0 && self.sending.seen.pings_open == 0 {
+                    answered.borrow_mut().push(now());
+                }
+            }
+        }
     }
 
     /// Leaves as a well-behaved client does.

@@ -17,8 +17,9 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
+use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "receive-quota-leak";
@@ -111,6 +112,8 @@ pub struct QuotaLeak {
     pub messages: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
+    /// The longest that an attempt takes; it is given up then.
+    pub longest: Duration,
 }
 
 impl Fault for QuotaLeak {
@@ -148,7 +151,13 @@ impl QuotaLeak {
         }
         let topic = format!("{}/flood/{}", stage.topic_root, log.client_id());
         let publishing = Publishing { topic: &topic, qos, payload_len: self.payload_len };
-        let opened = Publisher::open(stage, self.version, log.client_id(), log.number(), publishing);
+        let opened = Publisher::open(
+            stage,
+            self.version,
+            log.client_id(),
+            numbered::key(&stage.topic_root, log.number()),
+            publishing,
+        );
         let mut publisher = match stage.unless_stopped(opened).await {
             Some(Ok(publisher)) => publisher,
             Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
@@ -157,8 +166,17 @@ impl QuotaLeak {
         log.established(publisher.established);
         log.accepted(publisher.accepted.connack_at);
         log.provoked(now());
-        let fates = RefCell::new(Fates::new(log.number(), qos, stage.clock));
-        let known = stage.unless_stopped(self.act(stage, &mut publisher, &fates)).await;
+        let fates =
+            RefCell::new(Fates::new(numbered::key(&stage.topic_root, log.number()), qos, stage.clock));
+        let known = match within(stage, self.longest, self.act(stage, &mut publisher, &fates)).await {
+            Ended::Done(known) => Some(known),
+            Ended::Stopped => None,
+            Ended::TooLong => {
+                publisher.leave().await;
+                let trouble = fates.borrow().unfinished(self.longest);
+                return not_acted(stage, log, self.version, &trouble).await;
+            }
+        };
         let seen = &publisher.sending.seen;
         let outcome = match &known {
             Some((_, served)) => seen.outcome(*served),

@@ -9,7 +9,8 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::judging::{in_words, max, min, range, values};
 use super::quota_leak::{
-    ACKNOWLEDGED, ACKNOWLEDGED_AT_END, CUT_BY, ID, REFUSED_WITH, SERVED, SILENT, STALLED, TO_THE_END, WINDOW,
+    ACKNOWLEDGED, ACKNOWLEDGED_AT_END, CUT_BY, ID, RECEIVE_MAXIMUM, REFUSED_WITH, SERVED, SILENT, STALLED,
+    TO_THE_END, WINDOW,
 };
 use crate::judging::{self, evidence_count, examples, is_v5, no_sample};
 
@@ -20,14 +21,17 @@ pub const CHECKS: [Check; 1] = [serves_a_client_that_keeps_every_rule];
 const SECTION: &str = "4.9";
 /// The one DISCONNECT that names the quota.
 const RECEIVE_MAXIMUM_EXCEEDED: &str = "DISCONNECT 0x93";
+/// The refusal that names a quota.
+const QUOTA_EXCEEDED: &str = "refused with 0x97";
 /// Attempts that must end alike before an end without a reason is put down to a count.
 const ALIKE_MIN: u64 = 2;
 
 /// MQTT 5.0 section 4.9: a client that stays within Receive Maximum and acknowledges everything is served.
 ///
 /// No numbered statement carries it, so it accuses only of what can have no other reason: DISCONNECT 0x93, which names the
-/// quota; acknowledgements that stop while PINGREQ is answered; or a cut without a reason that comes in every attempt, after
-/// the same number of messages. Any other Reason Code is a limit of another kind: a note.
+/// quota; acknowledgements that stop in every attempt after the same number of messages, while PINGREQ is answered; or a cut
+/// without a reason that comes in every attempt where a quota that is never given back ends: after as many messages as
+/// Receive Maximum. A limit of another kind, on a rate for example, ends elsewhere: a note, as is any other Reason Code.
 fn serves_a_client_that_keeps_every_rule(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "serves_a_client_that_keeps_every_rule";
     judging::on_each_case(record, ID, |case| {
@@ -54,25 +58,37 @@ fn serves_a_client_that_keeps_every_rule(record: &Record) -> Vec<Verdict> {
             Verdict::holds(CHECK, Force::Prose, evidence)
         } else if down > 0 || record.completeness == Completeness::BrokerDown {
             inconclusive("the broker went down")
-        } else if named + of(STALLED) > 0 && is_v5(case) {
+        } else if is_v5(case) && (named > 0 || of(STALLED) == all && ends_at_one_count(case, all)) {
             Verdict::violated_without_number(CHECK, SECTION, evidence)
                 .with_examples(examples(case, |sequence| !sequence.starts_with("still served")))
-        } else if cut_silently == all && is_v5(case) && ends_at_one_count(case, all) {
-            Verdict::violated_without_number(
-                CHECK,
-                SECTION,
-                format!("{evidence}; every one of them after as many"),
-            )
-            .with_examples(examples(case, |_| true))
-        } else if cut_silently > 0 {
+        } else if cut_silently == all && is_v5(case) && all >= ALIKE_MIN && ends_at_receive_maximum(case) {
+            let at = range(case, ACKNOWLEDGED_AT_END).unwrap_or_default();
+            let evidence = format!(
+                "{evidence}; every one of them ended after {at}, with a Receive Maximum of {}",
+                range(case, RECEIVE_MAXIMUM).unwrap_or_default()
+            );
+            Verdict::violated_without_number(CHECK, SECTION, evidence).with_examples(examples(case, |_| true))
+        } else if cut_silently > 0 && ends_at_receive_maximum(case) {
             inconclusive(
-                "a cut without a reason is put down to the quota when it comes in every attempt after as many messages; \
-                 --attempts 3 may tell",
+                "a cut without a reason is put down to the quota when it comes in every attempt after as many messages as \
+                 Receive Maximum; --attempts 3 may tell",
+            )
+        } else if cut_silently > 0 {
+            let note =
+                "cut without a reason, and not where the quota ends: a limit of another kind may do the same";
+            Verdict::differs(CHECK, Force::Prose, note, evidence)
+        } else if of(STALLED) > 0 && is_v5(case) {
+            inconclusive(
+                "acknowledgements that stop are put down to the quota when they do in every attempt, two or more, after as \
+                 many messages; a longer --reaction-timeout may tell",
             )
         } else if of(SILENT) > 0 {
             inconclusive("a broker that answers nothing may be slow; a longer --reaction-timeout may tell")
         } else if with_another_reason > 0 {
             let note = "cut with a Reason Code that is not that of the quota";
+            Verdict::differs(CHECK, Force::Prose, note, evidence)
+        } else if of(QUOTA_EXCEEDED) == all && all >= ALIKE_MIN && takes_one_count(case) {
+            let note = "messages were refused from the same count on, as if the quota were never given back";
             Verdict::differs(CHECK, Force::Prose, note, evidence)
         } else if begins(&served, REFUSED_WITH) > 0 {
             Verdict::differs(
@@ -89,6 +105,19 @@ fn serves_a_client_that_keeps_every_rule(record: &Record) -> Vec<Verdict> {
 
 fn begins(served: &BTreeMap<&str, u64>, with: &str) -> u64 {
     served.iter().filter(|(value, _)| value.starts_with(with)).map(|(_, count)| count).sum()
+}
+
+/// Whether every attempt's broker took the same number of messages, and some.
+fn takes_one_count(case: &CaseRecord) -> bool {
+    min(case, ACKNOWLEDGED).is_some_and(|least| least > 0 && Some(least) == max(case, ACKNOWLEDGED))
+}
+
+/// Whether every attempt that ended did so after as many messages as Receive Maximum, give or take what was in flight.
+fn ends_at_receive_maximum(case: &CaseRecord) -> bool {
+    let ends = min(case, ACKNOWLEDGED_AT_END).zip(max(case, ACKNOWLEDGED_AT_END));
+    let quota = min(case, RECEIVE_MAXIMUM).zip(max(case, RECEIVE_MAXIMUM));
+    let Some(((least, most), (quota_least, quota_most))) = ends.zip(quota) else { return false };
+    least >= quota_most && most <= quota_least + max(case, WINDOW).unwrap_or(0)
 }
 
 /// Whether enough attempts ended after the same number of messages, give or take what was in flight.

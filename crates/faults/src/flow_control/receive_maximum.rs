@@ -27,7 +27,7 @@ use ungraceful_wire::clock::now;
 use super::fates::Fates;
 use super::numbered;
 use super::subscriber::{Connecting, Subscriber};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::ending::{interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "receive-max";
@@ -134,6 +134,8 @@ pub struct BeyondReceiveMaximum {
     pub flood_max: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
+    /// The longest that an attempt takes; it is given up then.
+    pub longest: Duration,
 }
 
 /// What came back for the flood.
@@ -279,12 +281,23 @@ impl BeyondReceiveMaximum {
             };
         let planned = self.planned(receive_maximum);
         let mut flood = Flood { receive_maximum, planned, sent: 0 };
-        let fates = RefCell::new(Fates::new(log.number(), qos, stage.clock));
+        let fates =
+            RefCell::new(Fates::new(numbered::key(&stage.topic_root, log.number()), qos, stage.clock));
+        let began = now();
         let (provoked_at, seen, answers) = {
             let attack = self.attack(stage, &mut client, &topic, &mut flood, &fates);
-            match subscriber.listen_during(&fates, attack).await {
+            let attack = timeout(self.longest, subscriber.listen_during(&fates, attack));
+            let attacked = match attack.await {
                 Ok(attacked) => attacked,
-                Err(trouble) => return not_acted(stage, log, self.version, &trouble).await,
+                Err(_elapsed) => Err(fates.borrow().unfinished(self.longest)),
+            };
+            match attacked {
+                Ok(attacked) => attacked,
+                Err(trouble) => {
+                    client.connection.reset();
+                    subscriber.leave().await;
+                    return not_acted(stage, log, self.version, &trouble).await;
+                }
             }
         };
         log.provoked(provoked_at);
@@ -303,9 +316,9 @@ impl BeyondReceiveMaximum {
         if outcome.is_evidence() {
             // What was taken with PUBACK is owed, and waited for; what waits for its PUBREL is not.
             let owed = subscriber.listen_until(&fates, stage.reaction_timeout, |_, fates| fates.owed() == 0);
-            let _all_came = stage.unless_stopped(owed).await;
+            let _all_came = within(stage, self.longest.saturating_sub(began.elapsed()), owed).await;
             let more = subscriber.listen_until(&fates, QUIET, |_, fates| fates.delivered_count() >= planned);
-            let _all_came = stage.unless_stopped(more).await;
+            let _all_came = within(stage, self.longest.saturating_sub(began.elapsed()), more).await;
             self.tell(&mut log, &flood, &answers, &fates.borrow());
         }
         subscriber.leave().await;
@@ -370,20 +383,29 @@ impl BeyondReceiveMaximum {
         let attempt = fates.borrow().attempt();
         let template = numbered::template(self.version, topic, qos, self.payload_len)
             .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
-        let count = usize::try_from(flood.planned).unwrap_or(usize::MAX);
-        let mut bytes = Vec::with_capacity(template.len() * count);
         let mut identifier = PacketIdentifier::MIN;
-        for sequence in 0..flood.planned {
-            template.append(&mut bytes, Some(identifier), numbered::stamp(attempt, sequence));
-            identifier = identifier.next();
-            // The first are delivered while the last are still being sent.
-            fates.borrow_mut().offer();
-        }
+        let mut bytes = Vec::new();
+        let mut provoked_at = now();
         let mut written = 0;
-        let sending = send_all(client, &bytes, &mut written, stage.reaction_timeout);
-        let provoked_at = stage.unless_stopped(sending).await.unwrap_or_else(now);
-        flood.sent = (written / template.len()) as u64;
-        (0..flood.sent).for_each(|sequence| fates.borrow_mut().sent(sequence));
+        while flood.sent < flood.planned {
+            bytes.clear();
+            let chunk = in_one_chunk(template.len(), flood.planned - flood.sent);
+            for sequence in flood.sent..flood.sent + chunk {
+                template.append(&mut bytes, Some(identifier), numbered::stamp(attempt, sequence));
+                identifier = identifier.next();
+                // The first are delivered while the last are still being sent.
+                fates.borrow_mut().offer();
+            }
+            written = 0;
+            let sending = send_all(client, &bytes, &mut written, stage.reaction_timeout);
+            provoked_at = stage.unless_stopped(sending).await.unwrap_or_else(now);
+            let sent = flood.sent + (written / template.len()) as u64;
+            (flood.sent..sent).for_each(|sequence| fates.borrow_mut().sent(sequence));
+            flood.sent = sent;
+            if written < bytes.len() {
+                break;
+            }
+        }
         let mut answers = Answers::default();
         let mut seen = Observed::default();
         if !written.is_multiple_of(template.len()) {
@@ -424,6 +446,13 @@ impl BeyondReceiveMaximum {
         }
         Ok((provoked_at, seen, answers))
     }
+}
+
+/// How many of `left` packets of `len` bytes are made and handed over at a time: as few writes as the socket takes, and
+/// never a whole flood of large ones in memory.
+fn in_one_chunk(len: usize, left: u64) -> u64 {
+    const CHUNK_BYTES: usize = 256 * 1024;
+    left.min((CHUNK_BYTES / len).max(1) as u64)
 }
 
 /// Takes the acknowledgements that are there. Whether the connection goes on: false when it has ended, or when the broker
@@ -475,6 +504,7 @@ mod tests {
 
     use super::{
         ALL_TAKEN, AT, Answers, BELOW, BEYOND, CLOSE, Flood, NOWHERE, STOPPED_READING, UNANSWERED, UNKNOWN,
+        in_one_chunk,
     };
     use crate::flow_control::fates::Fates;
 
@@ -528,6 +558,13 @@ mod tests {
         let flood = Flood { sent: 7, ..FLOOD };
         assert_eq!(answers.what(&flood, Outcome::NoReaction), STOPPED_READING);
         assert_eq!(answers.line(&flood, Outcome::NoReaction), UNKNOWN);
+    }
+
+    #[test]
+    fn a_flood_is_made_in_chunks_and_a_packet_is_never_divided() {
+        assert_eq!(in_one_chunk(50, 65_535), 5_242);
+        assert_eq!(in_one_chunk(50, 30), 30);
+        assert_eq!(in_one_chunk(300_000, 65_535), 1, "one at the least");
     }
 
     #[test]

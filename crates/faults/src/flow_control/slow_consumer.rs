@@ -20,9 +20,10 @@ use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
+use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Connecting, Subscriber};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "slow-consumer";
@@ -118,6 +119,8 @@ pub struct SlowConsumer {
     pub per_second: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
+    /// The longest that an attempt takes; it is given up then.
+    pub longest: Duration,
 }
 
 impl Fault for SlowConsumer {
@@ -171,11 +174,24 @@ impl SlowConsumer {
         };
         log.established(subscriber.established);
         log.accepted(subscriber.accepted.connack_at);
-        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos, stage.clock));
+        let fates = RefCell::new(Fates::new(
+            numbered::key(&stage.topic_root, log.number()),
+            self.variant.qos,
+            stage.clock,
+        ));
         let provoked_at = now();
         log.provoked(provoked_at);
         let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
-        let known = stage.unless_stopped(acting).await;
+        let known = match within(stage, self.longest, acting).await {
+            Ended::Done(known) => Some(known),
+            Ended::Stopped => None,
+            Ended::TooLong => {
+                publisher.leave().await;
+                subscriber.leave().await;
+                let trouble = fates.borrow().unfinished(self.longest);
+                return not_acted(stage, log, self.version, &trouble).await;
+            }
+        };
         let seen = &subscriber.hearing.seen;
         let outcome = match &known {
             Some(known) => seen.outcome(known.served),
@@ -208,7 +224,14 @@ impl SlowConsumer {
         subscriber.subscribe(&topic, self.variant.qos, options.connect_timeout).await?;
         let publishing = Publishing { topic: &topic, qos: self.variant.qos, payload_len: self.payload_len };
         let publisher_id = format!("{}p", log.client_id());
-        let publisher = Publisher::open(stage, self.version, &publisher_id, log.number(), publishing).await?;
+        let publisher = Publisher::open(
+            stage,
+            self.version,
+            &publisher_id,
+            numbered::key(&stage.topic_root, log.number()),
+            publishing,
+        )
+        .await?;
         Ok((subscriber, publisher))
     }
 
@@ -234,11 +257,11 @@ impl SlowConsumer {
         let enough = |_: &_, fates: &Fates| {
             if at_most_once { fates.delivered_count() >= sent } else { fates.owed() == 0 }
         };
-        subscriber.listen_until(fates, patience, enough).await;
+        publisher.linger_during(fates, subscriber.listen_until(fates, patience, enough)).await;
         let drained_bytes = subscriber.hearing.bytes - read_before;
         // What has not come by now was thrown away: the next answer is the next question's.
         let pingresp_missing = u64::from(std::mem::take(&mut subscriber.hearing.seen.pings_open));
-        let served = subscriber.is_served(fates, patience).await;
+        let served = publisher.linger_during(fates, subscriber.is_served(fates, patience)).await;
         Known { cut_at, not_published, drained_bytes, pingresp_missing, served }
     }
 

@@ -17,12 +17,8 @@ use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, ConnectOptions};
 
 use super::fates::Fates;
+use super::pinging::Pinging;
 use super::seen::Seen;
-
-/// How often a client that only listens shows that it is alive: well within its Keep Alive of 60 s.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// However short the Keep Alive is that the broker asks for, not more often than this.
-const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 
 /// When a subscriber acknowledges what it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +27,8 @@ pub(super) enum Acknowledging {
     AtOnce,
     /// Not yet: [`Subscriber::acknowledge`] makes up for it.
     Withheld,
+    /// PUBACK and PUBREC at once, and PUBCOMP not yet, so that nothing of QoS 2 gives the quota back.
+    AllButPubcomp,
 }
 
 /// How a subscriber connects.
@@ -68,7 +66,7 @@ pub(super) struct Subscriber {
     /// The CONNACK.
     pub(super) accepted: Accepted,
     pub(super) hearing: Hearing,
-    ping_every: Duration,
+    pinging: Pinging,
 }
 
 /// What a subscriber has received, and what it owes in return.
@@ -81,6 +79,8 @@ pub(super) struct Hearing {
     open: HashSet<u16>,
     /// Those of them that were not answered at all, in the order in which they came.
     unanswered: VecDeque<(u16, QoS)>,
+    /// PUBREL packets without their PUBCOMP, in the order in which they came.
+    uncompleted: VecDeque<PacketIdentifier>,
     /// The most that were open at the same time.
     pub(super) open_most: usize,
     /// PUBLISH packets of this attempt that came, copies among them.
@@ -102,6 +102,7 @@ impl Hearing {
             acknowledging,
             open: HashSet::new(),
             unanswered: VecDeque::new(),
+            uncompleted: VecDeque::new(),
             open_most: 0,
             publishes: 0,
             bytes: 0,
@@ -130,17 +131,27 @@ impl Hearing {
                     // The broker has not seen our PUBREC, or asks again all the same.
                     self.unanswered.push_back((identifier, publish.qos));
                 }
-                if self.acknowledging == Acknowledging::AtOnce {
+                if self.acknowledging != Acknowledging::Withheld {
                     self.answer_all();
                 }
             }
             Packet::PubRel(release) => {
                 let Some(identifier) = PacketIdentifier::new(release.packet_identifier) else { return };
-                self.open.remove(&identifier.get());
-                // A PUBCOMP of a legal Packet Identifier can always be encoded.
-                let _encoded = Ack::new(identifier).encode_pubcomp(self.version, &mut self.outbox);
+                self.uncompleted.push_back(identifier);
+                if self.acknowledging != Acknowledging::AllButPubcomp {
+                    self.complete_all();
+                }
             }
             other => self.seen.take(other, at),
+        }
+    }
+
+    /// Answers every PUBREL that was not; only with that its PUBLISH counts no more (MQTT 5.0 section 4.9).
+    fn complete_all(&mut self) {
+        while let Some(identifier) = self.uncompleted.pop_front() {
+            self.open.remove(&identifier.get());
+            // A PUBCOMP of a legal Packet Identifier can always be encoded.
+            let _encoded = Ack::new(identifier).encode_pubcomp(self.version, &mut self.outbox);
         }
     }
 
@@ -190,9 +201,8 @@ impl Subscriber {
             .await
             .map_err(|error| format!("the subscriber: {error}"))?;
         let hearing = Hearing::new(version, connecting.acknowledging, Seen::new(stage.clock));
-        let asked =
-            accepted.server_keep_alive.map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2));
-        Ok(Self { client, established, accepted, hearing, ping_every: asked.max(PING_AT_MOST_EVERY) })
+        let pinging = Pinging::new(&accepted);
+        Ok(Self { client, established, accepted, hearing, pinging })
     }
 
     /// Connects, and subscribes to `topic` at `qos`.
@@ -244,8 +254,10 @@ impl Subscriber {
 
     /// Receives until the connection ends. Nothing is lost when the returned future is dropped.
     pub(super) async fn listen(&mut self, fates: &RefCell<Fates>) {
-        let mut ping_at = now() + self.ping_every;
         while self.hearing.seen.end.is_none() {
+            if self.pinging.is_due() {
+                self.ask();
+            }
             self.flush().await;
             tokio::select! {
                 biased;
@@ -254,10 +266,7 @@ impl Subscriber {
                         self.hearing.seen.take_told(&told);
                     }
                 }
-                () = sleep_until(TokioInstant::from_std(ping_at)) => {
-                    ping_at = now() + self.ping_every;
-                    self.ask();
-                }
+                () = sleep_until(TokioInstant::from_std(self.pinging.due_at())) => {}
             }
         }
     }
@@ -307,7 +316,7 @@ impl Subscriber {
     ) -> bool {
         /// Looked at in between: what is enough is told by more than one connection.
         const LOOK_EVERY: Duration = Duration::from_millis(10);
-        let (mut publishes, mut quiet_since) = (self.hearing.publishes, now());
+        let (mut latest_at, mut quiet_since) = (self.hearing.latest_at, now());
         loop {
             if enough(&self.hearing, &fates.borrow()) {
                 return true;
@@ -317,8 +326,9 @@ impl Subscriber {
             }
             // Whether it timed out or ended is seen above.
             let _elapsed = timeout(LOOK_EVERY, self.listen(fates)).await;
-            if self.hearing.publishes > publishes {
-                (publishes, quiet_since) = (self.hearing.publishes, now());
+            // What comes again and again is nothing new.
+            if self.hearing.latest_at > latest_at {
+                (latest_at, quiet_since) = (self.hearing.latest_at, now());
             }
         }
     }
@@ -359,6 +369,11 @@ impl Subscriber {
     /// Asks whether the client is served; true when the answer came within `within`.
     pub(super) async fn is_served(&mut self, fates: &RefCell<Fates>, within: Duration) -> bool {
         self.ask();
+        self.is_answered(fates, within).await
+    }
+
+    /// Whether all that was asked by PINGREQ is answered within `within`.
+    pub(super) async fn is_answered(&mut self, fates: &RefCell<Fates>, within: Duration) -> bool {
         let until = now() + within;
         while self.hearing.seen.end.is_none() {
             let left = until.saturating_duration_since(now()).min(Duration::from_millis(5));
@@ -373,10 +388,17 @@ impl Subscriber {
         false
     }
 
+    /// Acknowledges everything from now on but with PUBCOMP, and what was withheld before it.
+    pub(super) fn acknowledge_all_but_pubcomp(&mut self) {
+        self.hearing.acknowledging = Acknowledging::AllButPubcomp;
+        self.hearing.answer_all();
+    }
+
     /// Acknowledges everything from now on, and what was withheld before it.
     pub(super) fn acknowledge(&mut self) {
         self.hearing.acknowledging = Acknowledging::AtOnce;
         self.hearing.answer_all();
+        self.hearing.complete_all();
     }
 
     /// Leaves as a well-behaved client does.
@@ -440,5 +462,17 @@ mod tests {
         hear(&mut subscriber, pubrel(1));
         assert_eq!((subscriber.open.len(), subscriber.open_most), (1, 2));
         assert_eq!(subscriber.outbox, [0x50, 2, 0, 1, 0x50, 2, 0, 2, 0x70, 2, 0, 1]);
+    }
+
+    #[test]
+    fn mqtt5_3_3_4_9_pubrel_gives_nothing_back_while_pubcomp_is_withheld() {
+        let mut subscriber = hearing(Acknowledging::AllButPubcomp);
+        hear(&mut subscriber, publish(QoS::ExactlyOnce, 1));
+        hear(&mut subscriber, pubrel(1));
+        hear(&mut subscriber, publish(QoS::ExactlyOnce, 2));
+        assert_eq!((subscriber.open.len(), subscriber.open_most), (2, 2), "one more than a quota of one");
+        assert_eq!(subscriber.outbox, [0x50, 2, 0, 1, 0x50, 2, 0, 2]);
+        subscriber.complete_all();
+        assert_eq!((subscriber.open.len(), &subscriber.outbox[8..]), (1, &[0x70, 2, 0, 1][..]));
     }
 }

@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::fmt;
+use std::pin::pin;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -19,9 +20,10 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
+use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Acknowledging, Connecting, Subscriber};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "unacked-subscriber";
@@ -49,13 +51,19 @@ pub const TAKEN: &str = "taken";
 
 /// The value of [`PINGREQ`] when the client was answered.
 pub const ANSWERED: &str = "answered";
-/// The value of [`PINGREQ`] when it was not answered, and the publisher's PINGREQ of the same time was.
+/// The value of [`PINGREQ`] when the client was answered after the reaction timeout.
+pub const ANSWERED_LATE: &str = "answered late";
+/// The value of [`PINGREQ`] when it was not answered, while later ones of the publisher's were, several of them.
 pub const STARVED: &str = "not answered";
-/// The value of [`PINGREQ`] when the publisher was not answered either.
-pub const BOTH_SILENT: &str = "nobody was answered";
+/// The value of [`PINGREQ`] when the publisher was not answered either, or not often enough to tell.
+pub const BOTH_SILENT: &str = "not answered, nor was the publisher";
 
 /// How long nothing must come before the broker has sent what it is going to.
 const QUIET: Duration = Duration::from_millis(500);
+/// How often the publisher asks while the subscriber waits for its answer.
+const ASK_EVERY: Duration = Duration::from_millis(300);
+/// However short the reaction timeout is, a late answer is waited for this long.
+const LATE_MIN: Duration = Duration::from_secs(3);
 /// How long copies of messages are waited for that have come once.
 const COPIES_WITHIN: Duration = Duration::from_millis(200);
 
@@ -127,6 +135,8 @@ pub struct UnackedSubscriber {
     pub messages: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
+    /// The longest that an attempt takes; it is given up then.
+    pub longest: Duration,
 }
 
 impl Fault for UnackedSubscriber {
@@ -179,10 +189,23 @@ impl UnackedSubscriber {
         };
         log.established(subscriber.established);
         log.accepted(subscriber.accepted.connack_at);
-        let fates = RefCell::new(Fates::new(log.number(), self.variant.qos, stage.clock));
+        let fates = RefCell::new(Fates::new(
+            numbered::key(&stage.topic_root, log.number()),
+            self.variant.qos,
+            stage.clock,
+        ));
         log.provoked(now());
         let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
-        let known = stage.unless_stopped(acting).await;
+        let known = match within(stage, self.longest, acting).await {
+            Ended::Done(known) => Some(known),
+            Ended::Stopped => None,
+            Ended::TooLong => {
+                publisher.leave().await;
+                subscriber.leave().await;
+                let trouble = fates.borrow().unfinished(self.longest);
+                return not_acted(stage, log, self.version, &trouble).await;
+            }
+        };
         let seen = &subscriber.hearing.seen;
         let served = known.as_ref().is_some_and(|known| known.pingreq == Some(ANSWERED));
         let outcome = if known.is_some() { seen.outcome(served) } else { Outcome::Interrupted };
@@ -208,7 +231,14 @@ impl UnackedSubscriber {
         let subscriber = Subscriber::open(stage, self.version, connecting, &topic, self.variant.qos).await?;
         let publishing = Publishing { topic: &topic, qos: self.variant.qos, payload_len: self.payload_len };
         let publisher_id = format!("{}p", log.client_id());
-        let publisher = Publisher::open(stage, self.version, &publisher_id, log.number(), publishing).await?;
+        let publisher = Publisher::open(
+            stage,
+            self.version,
+            &publisher_id,
+            numbered::key(&stage.topic_root, log.number()),
+            publishing,
+        )
+        .await?;
         Ok((subscriber, publisher))
     }
 
@@ -222,22 +252,20 @@ impl UnackedSubscriber {
         let patience = stage.reaction_timeout;
         let publishing = publisher.publish(fates, self.messages, patience);
         let published = subscriber.listen_during(fates, publishing).await;
-        subscriber.listen_until(fates, QUIET, |_, _| false).await;
+        publisher.linger_during(fates, subscriber.listen_until(fates, QUIET, |_, _| false)).await;
         let withheld = subscriber.hearing.open_most as u64;
         let mut known = Known { published, withheld, pingreq: None, acknowledged_at: None };
         if subscriber.hearing.seen.is_over() {
             return known;
         }
-        let answered = subscriber.is_served(fates, patience).await;
-        known.pingreq = Some(if answered {
-            ANSWERED
-        } else if subscriber.hearing.seen.is_over() {
+        known.pingreq = ask_both(subscriber, publisher, fates, patience).await;
+        if subscriber.hearing.seen.is_over() {
             return known;
-        } else if published != Published::Cut && publisher.is_served(fates, patience).await {
-            STARVED
-        } else {
-            BOTH_SILENT
-        });
+        }
+        if self.variant.qos == QoS::ExactlyOnce {
+            subscriber.acknowledge_all_but_pubcomp();
+            publisher.linger_during(fates, subscriber.listen_until(fates, QUIET, |_, _| false)).await;
+        }
         subscriber.acknowledge();
         known.acknowledged_at = Some(now());
         if published == Published::Stalled {
@@ -245,8 +273,11 @@ impl UnackedSubscriber {
             let publishing = publisher.publish(fates, self.messages, patience);
             known.published = subscriber.listen_during(fates, publishing).await;
         }
-        subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
-        subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
+        let draining = async {
+            subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
+            subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
+        };
+        publisher.linger_during(fates, draining).await;
         known
     }
 
@@ -297,15 +328,89 @@ impl UnackedSubscriber {
             }
             Published::Stalled => log.trouble("the broker stopped to acknowledge what our publisher sent"),
         }
+        if !publisher.sending.seen.is_over() && !subscriber.hearing.seen.is_over() {
+            fates.tell_copies(log);
+        }
         fates.tell(log);
+    }
+}
+
+/// Asks by PINGREQ whether the subscriber is served, and from the same moment on, again and again, whether the publisher
+/// is. Absent when the subscriber's connection ended.
+///
+/// A broker that stood still for a while answers both afterwards, so a silence counts only beside answers to what the
+/// publisher has asked later, and only when it goes on after them.
+async fn ask_both(
+    subscriber: &mut Subscriber,
+    publisher: &mut Publisher,
+    fates: &RefCell<Fates>,
+    patience: Duration,
+) -> Option<&'static str> {
+    let answered = RefCell::new(Vec::new());
+    let asked_at = now();
+    let waiting = async {
+        if subscriber.is_served(fates, patience).await {
+            return ANSWERED;
+        }
+        let late = subscriber.is_answered(fates, patience.max(LATE_MIN)).await;
+        if late { ANSWERED_LATE } else { STARVED }
+    };
+    let word = {
+        let mut asking = pin!(publisher.keep_asking(fates, ASK_EVERY, &answered));
+        tokio::select! {
+            biased;
+            word = waiting => word,
+            never = &mut asking => match never {},
+        }
+    };
+    if word == STARVED && subscriber.hearing.seen.is_over() {
+        return None;
+    }
+    let is_unproved = word == STARVED && !prove_that_it_was_alive(asked_at, now(), &answered.borrow());
+    Some(if is_unproved { BOTH_SILENT } else { word })
+}
+
+/// Whether the answers to the publisher's PINGREQs, by when they came, show that the broker was answering while
+/// the subscriber, which had asked at `asked_at`, waited until `until`.
+fn prove_that_it_was_alive(asked_at: Instant, until: Instant, answered: &[Instant]) -> bool {
+    /// As many as that.
+    const ANSWERS_MIN: usize = 3;
+    /// From the first of them to the last.
+    const SPREAD_MIN: Duration = Duration::from_secs(1);
+    /// How long the subscriber waits after them.
+    const AFTERWARDS: Duration = Duration::from_secs(1);
+    let is_in_time = |at: &&Instant| **at > asked_at && **at + AFTERWARDS <= until;
+    let in_time: Vec<&Instant> = answered.iter().filter(is_in_time).collect();
+    match (in_time.first(), in_time.last()) {
+        (Some(first), Some(last)) => in_time.len() >= ANSWERS_MIN && **last - **first >= SPREAD_MIN,
+        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ungraceful_mqtt::ProtocolVersion;
+    use std::time::Duration;
 
-    use super::Variant;
+    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_wire::clock::now;
+
+    use super::{Variant, prove_that_it_was_alive};
+
+    #[test]
+    fn a_broker_was_alive_when_it_answered_several_later_questions_and_time_was_left_afterwards() {
+        let asked_at = now();
+        let after = |ms: u64| asked_at + Duration::from_millis(ms);
+        let proved = |answered: &[u64], until| {
+            let answered: Vec<_> = answered.iter().map(|ms| after(*ms)).collect();
+            prove_that_it_was_alive(asked_at, after(until), &answered)
+        };
+        assert!(proved(&[300, 600, 900, 1_300], 5_000));
+        assert!(!proved(&[6_300], 8_000), "a broker that stood still has just begun to answer again");
+        assert!(!proved(&[1, 2, 3, 4], 5_000), "all in one moment");
+        assert!(!proved(&[300, 1_300], 5_000), "two");
+        assert!(!proved(&[300, 4_500, 4_800], 5_000), "no time was left");
+        assert!(!proved(&[], 5_000));
+    }
 
     #[test]
     fn every_variant_is_found_by_its_name_and_3_1_1_has_those_without_a_receive_maximum() {

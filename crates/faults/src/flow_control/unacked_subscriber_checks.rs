@@ -1,25 +1,26 @@
 //! What a broker is judged by whose subscriber does not acknowledge. Each check reads the record alone and gives a verdict
 //! for each case.
 //!
-//! MQTT 3.1.1 has no Receive Maximum: its cases are shown and not judged.
+//! MQTT 3.1.1 has no Receive Maximum: of its cases only what comes twice is judged.
 
 use ungraceful_mqtt::statement::{V5_3_3_4_9, V5_4_6_0_5, V5_4_9_0_3};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::judging::{counts, max, min, missing};
+use super::judging::{counts, max, min, missing, qos_2_comes_once};
 use super::unacked_subscriber::{
-    ANSWERED, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST, OUTSTANDING_WITHHELD, PINGREQ,
-    STARVED, TAKEN, Variant,
+    ANSWERED, ANSWERED_LATE, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST,
+    OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN, Variant,
 };
 use crate::judging::{self, evidence_count, examples, is_v5, no_sample};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 5] = [
+pub const CHECKS: [Check; 6] = [
     stays_within_receive_maximum,
     answers_while_the_quota_is_used_up,
     delivers_in_order,
+    delivers_qos_2_once,
     delivers_everything_once,
     keeps_the_subscriber,
 ];
@@ -62,14 +63,15 @@ fn stays_within_receive_maximum(record: &Record) -> Vec<Verdict> {
 }
 
 /// MQTT 5.0 [MQTT-4.9.0-3]: a quota that is used up holds back PUBLISH packets and nothing else. Violated only when a
-/// client beside it was answered in the same time, so that the broker as a whole was not merely slow.
+/// client beside it was answered meanwhile, several times and to what it had asked later, so that the broker as a whole was
+/// not merely slow.
 fn answers_while_the_quota_is_used_up(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "answers_while_the_quota_is_used_up";
     on_each_v5_case(record, |case| {
         let k = receive_maximum(case)?;
-        let answered = case.fact(PINGREQ, ANSWERED);
+        let (late, answered) = (case.fact(PINGREQ, ANSWERED_LATE), case.fact(PINGREQ, ANSWERED));
         let (starved, silent) = (case.fact(PINGREQ, STARVED), case.fact(PINGREQ, BOTH_SILENT));
-        let all = answered + starved + silent;
+        let all = answered + late + starved + silent;
         let least = min(case, OUTSTANDING_WITHHELD).unwrap_or(0);
         let verdict = if starved > 0 && least < k {
             let why = format!(
@@ -79,16 +81,23 @@ fn answers_while_the_quota_is_used_up(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Must, why)
         } else if starved > 0 {
             let evidence = format!(
-                "{starved} of {all} clients with {k} or more PUBLISH unacknowledged got no answer to PINGREQ within the \
-                 reaction timeout, and our publisher got one"
+                "{starved} of {all} clients with {k} or more PUBLISH unacknowledged got no answer to PINGREQ, and our \
+                 publisher got several to what it had asked later"
             );
             Verdict::violated(CHECK, V5_4_9_0_3, evidence).with_examples(examples(case, |_| true))
         } else if silent > 0 {
-            let why =
-                format!("{silent} of {all} clients got no answer to PINGREQ, and our publisher none either");
+            let why = format!(
+                "{silent} of {all} clients got no answer to PINGREQ, and our publisher none either, or few"
+            );
             Verdict::inconclusive(CHECK, Force::Must, why)
-        } else if answered == 0 {
+        } else if all == 0 {
             Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
+        } else if late > 0 {
+            let evidence = format!(
+                "{answered} of {all} clients got an answer to PINGREQ within the reaction timeout and {late} later, with at \
+                 least {least} PUBLISH unacknowledged"
+            );
+            Verdict::differs(CHECK, Force::Must, format!("{late} of {all} were answered late"), evidence)
         } else {
             let evidence = format!(
                 "{answered} of {all} clients got an answer to PINGREQ with at least {least} PUBLISH unacknowledged"
@@ -118,6 +127,11 @@ fn delivers_in_order(record: &Record) -> Vec<Verdict> {
         };
         Some(verdict.citing(V5_4_6_0_5))
     })
+}
+
+/// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]: a message of QoS 2 comes once.
+fn delivers_qos_2_once(record: &Record) -> Vec<Verdict> {
+    judging::on_each_case(record, ID, |case| qos_2_comes_once(record, case, "delivers_qos_2_once"))
 }
 
 /// No numbered statement: brokers limit what they hold back, and a message that is lost to a limit breaks none.

@@ -416,4 +416,7 @@ fn what_is_wrong_with_the_flags_of_a_mode_is_told_together() {
     let call = flood("unacked-subscriber", &["--variant", "k1-qos1", "-V", "3.1.1"]);
     assert_exit(&call, 2);
     assert!(call.stderr().contains("3.1.1 has no Receive Maximum"), "{}", call.said());
+    let call = flood("slow-consumer", &["--for", "0s"]);
+    assert_exit(&call, 2);
+    assert!(call.stderr().contains("--for") && call.stderr().contains("such as 10s"), "{}", call.said());
 }

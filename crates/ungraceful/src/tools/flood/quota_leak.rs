@@ -61,9 +61,9 @@ impl Mode for Leak {
     fn long_about(&self) -> &'static str {
         "Publishes within the broker's Receive Maximum and answers every acknowledgement, for many times as many messages, \
          and tells how far the client is served. A broker that takes its quota for each PUBLISH and does not give it back \
-         cuts a client that has done nothing wrong: DISCONNECT 0x93, acknowledgements that stop while PINGREQ is answered, \
-         or a cut without a reason after the same count in every attempt is a violation, although no numbered statement \
-         carries it (MQTT 5.0, section 4.9). Any other refusal is noted. Nobody subscribes to the messages."
+         cuts a client that has done nothing wrong: DISCONNECT 0x93, acknowledgements that stop in every attempt after the \
+         same count while PINGREQ is answered, or a cut without a reason in every attempt at Receive Maximum is a violation, \
+         although no numbered statement carries it (MQTT 5.0, section 4.9). Any other refusal is noted. Nobody subscribes to the messages."
     }
 
     fn add_flags(&self, command: Command) -> Command {
@@ -83,15 +83,16 @@ impl Mode for Leak {
         let size = args.size.take("--size", mistakes).map_or(0, |size| size.0);
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
+        let longest = variants::longest(matches, messages, size);
         FaultPlan {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            longest_pause: variants::publishing(messages),
+            longest_pause: longest,
             connections: ConnectionsOf::EachClient(1),
             make: variants::each(variants, move |variant, version| {
                 let payload_len = usize::try_from(size).unwrap_or(usize::MAX);
-                Some(QuotaLeak { variant, version, messages, payload_len })
+                Some(QuotaLeak { variant, version, messages, payload_len, longest })
             }),
         }
     }

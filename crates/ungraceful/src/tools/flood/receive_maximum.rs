@@ -96,15 +96,16 @@ impl Mode for ReceiveMaximum {
         let size = args.size.take("--size", mistakes).map_or(0, |size| size.0);
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
+        let longest = variants::longest(matches, flood_max, size);
         FaultPlan {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            longest_pause: variants::WAITS,
+            longest_pause: longest,
             connections: ConnectionsOf::EachClient(2),
             make: variants::each(variants, move |variant, version| {
                 let payload_len = usize::try_from(size).unwrap_or(usize::MAX);
-                Some(BeyondReceiveMaximum { variant, version, excess, flood_max, payload_len })
+                Some(BeyondReceiveMaximum { variant, version, excess, flood_max, payload_len, longest })
             }),
         }
     }

@@ -94,23 +94,26 @@ impl Mode for Slow {
         let read = "the flags are those of this mode's command";
         let args = SlowArgs::from_arg_matches(matches).expect(read);
         let variants = variants::chosen(&Variant::ALL, &args.variant, mistakes);
-        let time = args.time.take("--for", mistakes).map_or_else(Duration::default, |time| time.0);
-        if time > FOR_MAX {
-            mistakes.push(Mistake::new("--for", "is longer than an hour"));
+        let time = args.time.take("--for", mistakes);
+        if let Some(Time(time)) = time.filter(|Time(time)| time.is_zero() || *time > FOR_MAX) {
+            let what = format!("{time:?} must be above 0 and at most 1h; give one such as 10s");
+            mistakes.push(Mistake::new("--for", what));
         }
+        let time = time.map_or(Duration::ZERO, |time| time.0);
         let per_second = args.publish_rate.take("--publish-rate", mistakes).map_or(0, |rate| rate.0);
         let size = args.size.take("--size", mistakes).map_or(0, |size| size.0);
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
+        let longest = time + variants::longest(matches, per_second.saturating_mul(time.as_secs()), size);
         FaultPlan {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            longest_pause: time + variants::WAITS,
+            longest_pause: longest,
             connections: ConnectionsOf::EachClient(2),
             make: variants::each(variants, move |variant, version| {
                 let payload_len = usize::try_from(size).unwrap_or(usize::MAX);
-                Some(SlowConsumer { variant, version, time, per_second, payload_len })
+                Some(SlowConsumer { variant, version, time, per_second, payload_len, longest })
             }),
         }
     }

@@ -88,15 +88,16 @@ impl Mode for Unacked {
             let what = "MQTT 3.1.1 has no Receive Maximum; give absent-qos1 or absent-qos2, or -V 5";
             mistakes.push(Mistake::new("--variant", what));
         }
+        let longest = variants::longest(matches, messages, size);
         FaultPlan {
             versions,
             versions_required,
             attempts: AttemptsOf::Flags,
-            longest_pause: variants::publishing(messages),
+            longest_pause: longest,
             connections: ConnectionsOf::EachClient(2),
             make: variants::each(variants, move |variant, version| {
                 let payload_len = usize::try_from(size).unwrap_or(usize::MAX);
-                let fault = UnackedSubscriber { variant, version, messages, payload_len };
+                let fault = UnackedSubscriber { variant, version, messages, payload_len, longest };
                 variant.is_in(version).then_some(fault)
             }),
         }

@@ -3,20 +3,32 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ArgMatches;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::run::MakeFaults;
 
-use crate::cli::given::{Given, Readable};
+use crate::cli::given::{Given, Readable, Time};
 
-/// What the waits of an attempt come to at the most, beside the one for a reaction: each is as long as that one, and a
-/// broker that goes on answering is given a dozen.
-pub(super) const WAITS: Duration = Duration::from_secs(60);
-
-/// How long it takes to publish so many messages, at the most, to a broker that takes a thousand a second.
-pub(super) const fn publishing(messages: u64) -> Duration {
-    Duration::from_millis(messages).saturating_add(WAITS)
+/// The longest that an attempt takes which publishes so many messages of `size` bytes: its waits, each as long as the
+/// reaction timeout, and the messages themselves, for a broker that takes 500 of them a second and 8 MiB. It is given up
+/// then.
+pub(super) fn longest(matches: &ArgMatches, messages: u64, size: u64) -> Duration {
+    /// A flood waits for a broker that goes on answering a dozen times, and for what it delivers.
+    const WAITS: u32 = 14;
+    /// Waits that have a length of their own.
+    const BESIDES: Duration = Duration::from_secs(15);
+    const BYTES_A_MILLISECOND: u64 = 8 * 1024;
+    let given = matches.get_one::<Given<Time>>("reaction_timeout");
+    // A mistake in it is told where it is read.
+    let reaction_timeout =
+        given.and_then(|given| given.take("", &mut Vec::new())).map_or(Duration::ZERO, |time| time.0);
+    let publishing_ms =
+        messages.saturating_mul(2).saturating_add(messages.saturating_mul(size) / BYTES_A_MILLISECOND);
+    Duration::from_millis(publishing_ms)
+        .saturating_add(reaction_timeout.saturating_mul(WAITS))
+        .saturating_add(BESIDES)
 }
 
 /// The variants that were named, in the order of `all`; all of them when none was.

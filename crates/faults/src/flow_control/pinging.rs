@@ -1,0 +1,76 @@
+//! When a client that has nothing else to send shows that it is alive.
+
+use std::time::{Duration, Instant};
+
+use ungraceful_rig::client::Accepted;
+use ungraceful_wire::clock::now;
+
+/// How often at the least: well within our Keep Alive of 60 s.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// However short the Keep Alive is that the broker asks for, not more often than this.
+const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
+
+/// When PINGREQ is due on one connection: every half of the Keep Alive in force (MQTT 5.0 [MQTT-3.2.2-21]), whatever else
+/// is sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pinging {
+    every: Duration,
+    due_at: Instant,
+}
+
+impl Pinging {
+    /// On a connection that was accepted just now.
+    pub(super) fn new(accepted: &Accepted) -> Self {
+        Self::every(every(accepted.server_keep_alive))
+    }
+
+    /// Each time after `every`.
+    pub(super) fn every(every: Duration) -> Self {
+        Self { every, due_at: now() + every }
+    }
+
+    /// How long it is until the next one is due.
+    pub(super) fn left(&self) -> Duration {
+        self.due_at.saturating_duration_since(now())
+    }
+
+    /// When the next one is due.
+    pub(super) fn due_at(&self) -> Instant {
+        self.due_at
+    }
+
+    /// Whether one is due; true once for each.
+    pub(super) fn is_due(&mut self) -> bool {
+        let is_due = self.left().is_zero();
+        if is_due {
+            self.due_at = now() + self.every;
+        }
+        is_due
+    }
+}
+
+fn every(server_keep_alive: Option<Duration>) -> Duration {
+    server_keep_alive.map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2)).max(PING_AT_MOST_EVERY)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Pinging, every};
+
+    #[test]
+    fn mqtt5_3_2_2_21_pingreq_is_due_every_half_of_the_keep_alive_in_force() {
+        assert_eq!(every(Some(Duration::from_secs(1))), Duration::from_millis(500));
+        assert_eq!(every(None), Duration::from_secs(20));
+        assert_eq!(every(Some(Duration::from_secs(600))), Duration::from_secs(20));
+    }
+
+    #[test]
+    fn one_that_was_sent_is_not_due_again_at_once() {
+        let mut pinging = Pinging::every(Duration::from_secs(60));
+        assert!(!pinging.is_due());
+        pinging.due_at = pinging.due_at.checked_sub(Duration::from_secs(61)).unwrap();
+        assert!(pinging.is_due() && !pinging.is_due());
+    }
+}
