@@ -1,3 +1,5 @@
+//! A peer against the scripted broker: what it sends, what it is told, and what it keeps to itself.
+
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};

@@ -3,6 +3,8 @@
 //! Each situation is one combination of what decides the fate of session and Will: the newcomer's Clean Start, whether
 //! the older session was to outlive its connection, and whether the Will had a delay.
 
+mod facts;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -18,9 +20,7 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
-use super::{
-    ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, observe_on, refusal, session_connect,
-};
+use super::{NEWCOMER, VersionPair, observe_on, refusal, session_connect};
 use crate::ending::{interrupted, not_acted};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
@@ -593,114 +593,6 @@ impl Storm {
             }
         }
     }
-
-    /// Puts what was seen into facts.
-    fn tell(
-        &self,
-        log: &mut AttemptLog<'_>,
-        outbox: &Outbox,
-        old: &OldSession,
-        newcomer: &Newcomer,
-        outcome: Outcome,
-    ) {
-        let word = |word: &str| Fact::Word(word.to_owned());
-        let accepted = newcomer.accepted;
-        log.fact(NEWCOMER, word(ACCEPTED));
-        let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
-        let present = match accepted.session_present {
-            true => YES,
-            // The broker said at the older client's CONNECT that it would not keep the session.
-            false if self.situation.resumes() && !old.is_kept => NOT_OWED,
-            // Nor for so long.
-            false if self.situation.resumes() && connack_time >= old.granted => NOT_OWED,
-            false => NO,
-        };
-        log.fact(SESSION_PRESENT, word(present));
-        log.measure(NEWCOMER_CONNACK, ungraceful_rig::clock::micros(connack_time));
-        let alive = match (outcome, newcomer.alive) {
-            (Outcome::Closed | Outcome::Reset, false) => "0",
-            (Outcome::Closed | Outcome::Reset, true) | (Outcome::Tolerated, false) => "1",
-            (Outcome::Tolerated, true) => TWO,
-            _ => "unknown",
-        };
-        log.fact(ALIVE, word(alive));
-        let copies = |sequence: u64| messages_of(&newcomer.came, sequence);
-        // To a newcomer that was cut off, and by a broker that went down, not everything could be sent.
-        let is_whole = newcomer.alive && outcome.is_evidence();
-        if !self.situation.resumes() {
-            let left_over = newcomer.came.iter().any(|came| came.sequence.is_some());
-            log.fact(LEFT_OVER, word(if left_over { "some" } else { "none" }));
-            return;
-        }
-        // A session that the broker never promised to keep, or did not keep, owes nothing more.
-        if !accepted.session_present || !old.is_kept {
-            return;
-        }
-        let unreleased = old.unreleased.map(|(sequence, _)| sequence);
-        self.tell_in_flight(log, old, newcomer, unreleased, is_whole);
-        if !is_whole {
-            return;
-        }
-        outbox.tell(log);
-        let was_sent = |sequence: u64| old.in_flight.iter().any(|message| message.sequence == Some(sequence));
-        let queued: Vec<u64> = outbox
-            .sequences()
-            .filter(|sequence| !was_sent(*sequence) && Some(*sequence) != unreleased)
-            .filter(|sequence| newcomer.later.iter().all(|(later, _)| later != sequence))
-            .collect();
-        if !queued.is_empty() {
-            let missing: Vec<u64> =
-                queued.iter().copied().filter(|sequence| copies(*sequence) == 0).collect();
-            log.fact(QUEUED, word(share(&missing, queued.len(), &newcomer.later)));
-        }
-        if let Some(sequence) = unreleased {
-            log.fact(REPEATED, word(["never", "once"].get(copies(sequence)).unwrap_or(&"twice")));
-        }
-    }
-
-    fn tell_in_flight(
-        &self,
-        log: &mut AttemptLog<'_>,
-        old: &OldSession,
-        newcomer: &Newcomer,
-        unreleased: Option<u64>,
-        is_whole: bool,
-    ) {
-        let word = |word: &str| Fact::Word(word.to_owned());
-        // The repeated message may be sent again or not: the newcomer itself has sent it again.
-        // Nor is a message owed that came at QoS 0, or is none of ours.
-        let is_owed = |message: &&Delivered| {
-            message.identifier.is_some() && message.sequence.is_some() && message.sequence != unreleased
-        };
-        let in_flight: Vec<&Delivered> = old.in_flight.iter().filter(is_owed).collect();
-        if in_flight.is_empty() {
-            return;
-        }
-        let again = |message: &Delivered| {
-            newcomer.came.iter().find(|came| came.sequence.is_some() && came.sequence == message.sequence)
-        };
-        let sent_again: Vec<(&Delivered, &Delivered)> =
-            in_flight.iter().filter_map(|message| Some((*message, again(message)?))).collect();
-        if let Some(last) = sent_again.iter().map(|(_, after)| after.at).max() {
-            let after = last.saturating_duration_since(newcomer.accepted.connack_at);
-            log.measure(SENT_AGAIN_AFTER, ungraceful_rig::clock::micros(after));
-        }
-        if is_whole {
-            let missing: Vec<u64> = in_flight
-                .iter()
-                .filter(|message| again(message).is_none())
-                .filter_map(|message| message.sequence)
-                .collect();
-            log.fact(SENT_AGAIN, word(share(&missing, in_flight.len(), &newcomer.later)));
-        }
-        if sent_again.is_empty() {
-            return;
-        }
-        let kept = sent_again.iter().all(|(before, after)| before.identifier == after.identifier);
-        log.fact(IDENTIFIERS, word(if kept { "kept" } else { "changed" }));
-        let marked = sent_again.iter().all(|(_, after)| after.dup);
-        log.fact(DUP, word(if marked { "set" } else { "missing" }));
-    }
 }
 
 /// Whether the newcomer was accepted well before the Will Delay Interval of the older connection, which was not closed
@@ -708,19 +600,6 @@ impl Storm {
 fn is_resumed_within(newcomer: &Accepted, delay: Duration) -> bool {
     let took = newcomer.connack_at.saturating_duration_since(newcomer.connect_sent);
     newcomer.session_present && took < delay / 2
-}
-
-/// How often a message came. A copy with DUP under the Packet Identifier of an earlier one is no message of its own.
-fn messages_of(came: &[Delivered], sequence: u64) -> usize {
-    let mut identifiers = Vec::new();
-    let of_it = came.iter().filter(|came| came.sequence == Some(sequence));
-    of_it
-        .filter(|came| {
-            let is_copy = came.dup && identifiers.contains(&came.identifier);
-            identifiers.push(came.identifier);
-            !is_copy
-        })
-        .count()
 }
 
 /// How many QoS of those above 0 the broker takes.
@@ -734,22 +613,6 @@ fn missing_of(outbox: &Outbox, came: &[Delivered]) -> Vec<u64> {
         .sequences()
         .filter(|sequence| came.iter().all(|message| message.sequence != Some(*sequence)))
         .collect()
-}
-
-/// How many of all came. What a later message of its QoS on the same topic did not overtake may still be on its way: the
-/// standard sets no time.
-fn share(missing: &[u64], whole: usize, later: &[(u64, bool)]) -> &'static str {
-    let is_overtaken = |sequence: &u64| {
-        later.iter().any(|(later, came)| *came && Outbox::qos_of(*later) == Outbox::qos_of(*sequence))
-    };
-    if missing.is_empty() {
-        return if later.iter().any(|(_, came)| *came) { LATE } else { "all" };
-    }
-    match missing.iter().any(is_overtaken) {
-        false => NOT_YET,
-        true if missing.len() == whole => "none",
-        true => "some",
-    }
 }
 
 /// Publishes one message after all others, on the same topic, and tells its number and whether it came.
@@ -808,32 +671,10 @@ async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, 
 mod tests {
     use std::time::Duration;
 
-    use ungraceful_mqtt::QoS;
     use ungraceful_rig::client::Accepted;
     use ungraceful_wire::clock::now;
 
-    use super::{Delivered, Situation, is_resumed_within, messages_of};
-
-    fn copy(sequence: u64, identifier: u16, dup: bool) -> Delivered {
-        Delivered {
-            identifier: Some(identifier),
-            dup,
-            qos: QoS::ExactlyOnce,
-            sequence: Some(sequence),
-            at: now(),
-        }
-    }
-
-    #[test]
-    fn a_copy_with_dup_under_the_same_identifier_is_no_message_of_its_own() {
-        let of = |came: &[Delivered]| messages_of(came, 7);
-        assert_eq!(of(&[]), 0);
-        assert_eq!(of(&[copy(7, 1, true)]), 1, "what the older client was sent may come with DUP");
-        assert_eq!(of(&[copy(7, 1, true), copy(7, 1, true), copy(8, 2, false)]), 1);
-        assert_eq!(of(&[copy(7, 1, true), copy(7, 1, false)]), 2, "the identifier was free again");
-        assert_eq!(of(&[copy(7, 1, true), copy(7, 2, true)]), 2);
-        assert_eq!(of(&[copy(7, 1, false), copy(7, 2, false), copy(7, 2, true)]), 2);
-    }
+    use super::{Situation, is_resumed_within};
 
     #[test]
     fn a_delayed_will_is_forbidden_only_where_the_session_was_resumed_well_before_its_delay() {
