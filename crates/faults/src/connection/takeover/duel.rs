@@ -218,6 +218,11 @@ impl Duel {
     async fn contend(&self, arena: &Arena<'_>, number: u16) -> Option<Peer> {
         let random = arena.stage.seed.stream(&format!("duel {} {number}", arena.client_id));
         let mut waits = self.backoff.waits(random);
+        // The first one begins the session, and the others find it: of two that come at once, the one whose CONNACK is read
+        // first need not be the one that the broker accepted first.
+        while number > 0 && arena.connack_us.borrow().is_empty() && now() < arena.until {
+            sleep(Duration::from_millis(1)).await;
+        }
         while now() < arena.until {
             let Some((mut peer, connected_at)) = self.enter(arena).await else {
                 self.pause(arena, waits.next_wait().max(Duration::from_millis(1))).await;
