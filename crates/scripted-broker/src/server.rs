@@ -61,6 +61,14 @@ pub(crate) enum Later {
     Acknowledge(ConnectionId, PacketIdentifier, ReasonCode),
 }
 
+/// How often a ClientID has come, for the greeting that bans it.
+#[derive(Default)]
+struct Ban {
+    connections: u32,
+    /// Until when it is refused; absent while it is not.
+    until: Option<Instant>,
+}
+
 /// The broker without its sockets.
 pub(crate) struct Server {
     script: Script,
@@ -70,6 +78,7 @@ pub(crate) struct Server {
     sessions: BTreeMap<String, Session>,
     subscribers: Subscribers,
     retained: BTreeMap<String, Rc<Message>>,
+    bans: HashMap<String, Ban>,
     timers: Rc<Timers<Later>>,
     crash: Rc<Notify>,
     accepted: u64,
@@ -89,6 +98,7 @@ impl Server {
             sessions: BTreeMap::new(),
             subscribers: Subscribers::default(),
             retained: BTreeMap::new(),
+            bans: HashMap::new(),
             timers: Timers::new(),
             crash: Rc::new(Notify::new()),
             accepted: 0,

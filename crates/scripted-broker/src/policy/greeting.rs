@@ -1,11 +1,13 @@
 //! What the broker does on the first CONNECT (MQTT 5.0 section 3.1.4).
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::time::Duration;
 
 use ungraceful_mqtt::{ConnectReturnCode, ProtocolVersion, ReasonCode};
 
-use super::name::{Named, UnknownName, by_name, code, listed, name_of};
+use super::name::{Named, UnknownName, by_name, code, count, duration, listed, name_of};
 
 /// What the broker does on the first CONNECT.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -23,6 +25,9 @@ pub enum Greeting {
     Fin,
     /// Accepts this version; 5.0 at a 3.1.1 broker gets CONNACK `20 02 00 01` and FIN, 3.1.1 at a 5.0 broker FIN.
     OnlyVersion(ProtocolVersion),
+    /// Accepts so many CONNECTs of one ClientID, then refuses it for this time (0x8A; in 3.1.1 the Connect Return Code
+    /// nearest to it), and begins anew.
+    BanAfter(NonZeroU32, Duration),
 }
 
 const TABLE: &[Named<Greeting>] = &[
@@ -40,6 +45,10 @@ const TABLE: &[Named<Greeting>] = &[
         "only-3.1.1",
         "accepts 3.1.1; 5.0 gets CONNACK 20 02 00 01 and FIN",
     ),
+    Named::family(
+        "ban-after-N-for-DURATION",
+        "after N CONNECTs of one ClientID refuses it with 0x8A for this time (800ms, 2s), and begins anew",
+    ),
     Named::one(Greeting::OnlyVersion(ProtocolVersion::V5), "only-5.0", "accepts 5.0; 3.1.1 gets FIN"),
 ];
 
@@ -52,6 +61,11 @@ impl Greeting {
     /// Every name with its meaning; `NN` and `MM` stand for two hexadecimal digits.
     pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         listed(TABLE)
+    }
+
+    fn ban(text: &str) -> Option<Self> {
+        let (connections, time) = text.split_once("-for-")?;
+        Some(Self::BanAfter(count(connections)?, duration(time)?))
     }
 
     fn refusal(codes: &str) -> Option<Self> {
@@ -82,6 +96,9 @@ impl fmt::Display for Greeting {
                 write!(f, "refuse-0x{:02x}", v5.0)
             }
             Self::RefuseWith(v5, v3_1_1) => write!(f, "refuse-0x{:02x}-0x{:02x}", v5.0, v3_1_1.0),
+            Self::BanAfter(connections, time) => {
+                write!(f, "ban-after-{connections}-for-{}ms", time.as_millis())
+            }
             plain => f.pad(name_of(TABLE, plain).unwrap_or_default()),
         }
     }
@@ -93,6 +110,7 @@ impl FromStr for Greeting {
     fn from_str(text: &str) -> Result<Self, UnknownName> {
         by_name(TABLE, text)
             .or_else(|| text.strip_prefix("refuse-").and_then(Self::refusal))
+            .or_else(|| text.strip_prefix("ban-after-").and_then(Self::ban))
             .ok_or_else(|| UnknownName::new("greeting", text))
     }
 }

@@ -1,9 +1,12 @@
 //! The first CONNECT: what the greeting policy makes of it. What accepting means is in `connecting.rs`.
 
+use std::time::Duration;
+
+use tokio::time::Instant;
 use ungraceful_mqtt::{Connect, ConnectReturnCode, Frame, Packet, ProtocolVersion, ReasonCode};
 
 use super::connection::Phase;
-use super::{ConnectionId, Server, answer};
+use super::{Ban, ConnectionId, Server, answer};
 use crate::log::Event;
 use crate::policy::Greeting;
 
@@ -34,6 +37,15 @@ impl Server {
                 self.refuse(id, connect.version().unwrap_or(ProtocolVersion::V3_1_1), v5, v3_1_1);
             }
             Greeting::Accept => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
+            Greeting::BanAfter(connections, time) => {
+                if self.is_banned(connect.client_id, connections.get(), time) {
+                    let version = connect.version().unwrap_or(ProtocolVersion::V3_1_1);
+                    let (v5, v3_1_1) = (ReasonCode::BANNED, ConnectReturnCode::NOT_AUTHORIZED);
+                    self.refuse(id, version, v5, v3_1_1);
+                } else {
+                    self.greet_version(id, &connect, !decoded.oddities.is_empty());
+                }
+            }
             Greeting::OnlyVersion(only) => match (only, connect.version()) {
                 (only, Some(version)) if only == version => {
                     self.greet_version(id, &connect, !decoded.oddities.is_empty());
@@ -42,6 +54,22 @@ impl Server {
                 (ProtocolVersion::V5, _) => self.hang_up(id),
             },
         }
+    }
+
+    /// Counts a CONNECT of this ClientID, and tells whether it is one too many, or comes while those are refused.
+    fn is_banned(&mut self, client_id: &str, connections: u32, time: Duration) -> bool {
+        let now = Instant::now();
+        let record = self.bans.entry(client_id.to_owned()).or_default();
+        match record.until {
+            Some(until) if now < until => return true,
+            Some(_) => *record = Ban::default(),
+            None => {}
+        }
+        record.connections += 1;
+        if record.connections > connections {
+            record.until = Some(now + time);
+        }
+        record.until.is_some()
     }
 
     fn greet_version(&mut self, id: ConnectionId, connect: &Connect<'_>, is_odd: bool) {

@@ -152,7 +152,8 @@ fn a_late_close_is_a_close_and_its_time_is_told() {
     assert_eq!(call.exit(), 0, "{}", call.said());
     for version in ["3.1.1", "5.0"] {
         let times = call.case("identical", version).time_to_close;
-        assert!(times.count == 3 && times.min_us.unwrap() >= 1_200_000, "{times:?}");
+        // A histogram has three digits, and our time begins when our write returns, which may be after the broker read.
+        assert!(times.count == 3 && times.min_us.unwrap() >= 1_150_000, "{times:?}");
     }
 }
 

@@ -193,11 +193,12 @@ fn a_broker_that_is_late_is_timed_and_one_that_is_silent_is_no_breach() {
     let late = storm(of("newcomer-waits-800ms".parse().unwrap()), &arguments);
     assert_eq!(late.exit(), 0, "{}", late.said());
     let connack = late.only_case().measures["newcomer_connack_us"];
-    assert!(connack.min >= Some(800_000), "{connack:?}");
+    // Our times begin when our write returns, which may be after the broker has read, and a histogram has three digits.
+    assert!(connack.min >= Some(750_000), "{connack:?}");
     let late = storm(of("close-after-700ms".parse().unwrap()), &arguments);
     assert_eq!(late.exit(), 0, "{}", late.said());
     let times = late.only_case().time_to_close;
-    assert!(times.count == 3 && times.min_us >= Some(700_000), "{times:?}");
+    assert!(times.count == 3 && times.min_us >= Some(650_000), "{times:?}");
     let silent = storm(of(TakeOver::Silence), &arguments);
     assert_eq!(silent.exit(), 3, "{}", silent.said());
     assert_eq!(silent.conclusion(CLOSES, "clean", "5.0"), Inconclusive);
@@ -348,6 +349,23 @@ fn a_client_that_flaps_is_counted_connection_by_connection() {
     let accepted = case.measures["connections_accepted"].sum;
     assert!((5..=20).contains(&accepted), "{accepted} connections in a second, one every 50 ms");
     assert_eq!(case.fact("banned", "no"), 1);
+}
+
+#[test]
+fn a_ban_is_told_with_when_it_came_how_and_for_how_long() {
+    let script = Script { greeting: "ban-after-5-for-600ms".parse().unwrap(), ..Script::default() };
+    let broker = ScriptedBroker::start(script);
+    let call = call_at(broker.address(), TOOL, "flap", &["--for", "2s", "--every", "50ms"]);
+    assert_eq!(call.exit(), 0, "a broker may: {}", call.said());
+    assert_eq!(call.differing(), ["takes_the_client_back"]);
+    for (version, how) in [("5.0", "CONNACK 0x8A Banned"), ("3.1.1", "CONNACK 0x05")] {
+        let case = call.case("every-50ms", version);
+        let banned = case.facts["banned"].keys().next().unwrap();
+        assert!(banned.starts_with(how), "{version}: {banned}");
+        assert_eq!(case.measures["banned_after_connections"].sum, 5);
+        assert!(case.measures["banned_for_us"].min >= Some(550_000), "{:?}", case.measures);
+        assert_eq!(case.fact("others_served", "yes"), 1);
+    }
 }
 
 #[test]

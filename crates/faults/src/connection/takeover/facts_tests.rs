@@ -133,7 +133,8 @@ async fn the_broker_has_all_of_its_time_to_close_a_dead_peer_after_it_has_accept
     let scene = Scene::with(Script { take_over: held_back, ..Script::default() });
     let attempt = scene.attempt(&dead_peer).await;
     assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
-    assert!(attempt.measures["newcomer_connack_us"] >= 800_000);
+    // Our time begins when our write returns, which may be after the broker has read.
+    assert!(attempt.measures["newcomer_connack_us"] >= 750_000);
 }
 
 #[tokio::test]
