@@ -4,8 +4,10 @@
 //! A fault says what goes on the wire and what to watch for; the rig decides when, how often and beside whom.
 //! Next to each fault stand its checks, which read the record alone.
 
+pub mod authentication;
 pub mod connection;
 pub mod flow_control;
+pub mod session;
 
 mod ending;
 mod judging;

@@ -1,10 +1,13 @@
 //! The tools, one file each.
 
 pub mod double_connect;
+pub mod expire;
 pub mod flood;
 pub mod takeover;
+pub mod vanish;
 
 use crate::launch::Tool;
 
 /// Every tool, in the order of the help text.
-pub const ALL: [&Tool; 3] = [&takeover::TOOL, &flood::TOOL, &double_connect::TOOL];
+pub const ALL: [&Tool; 5] =
+    [&vanish::TOOL, &takeover::TOOL, &flood::TOOL, &double_connect::TOOL, &expire::TOOL];

@@ -34,6 +34,8 @@ pub(crate) fn binary(name: &str) -> Command {
         "ungraceful-double-connect" => env!("CARGO_BIN_EXE_ungraceful-double-connect"),
         "ungraceful-flood" => env!("CARGO_BIN_EXE_ungraceful-flood"),
         "ungraceful-takeover" => env!("CARGO_BIN_EXE_ungraceful-takeover"),
+        "ungraceful-vanish" => env!("CARGO_BIN_EXE_ungraceful-vanish"),
+        "ungraceful-expire" => env!("CARGO_BIN_EXE_ungraceful-expire"),
         other => panic!("{other} is no binary of ours"),
     };
     let mut command = Command::new(path);

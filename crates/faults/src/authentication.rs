@@ -1,0 +1,1 @@
+//! Faults of credentials: those that run out, and those that an operator takes away.

@@ -1,0 +1,1 @@
+//! Faults of what outlives a connection: session, Will, retained messages.

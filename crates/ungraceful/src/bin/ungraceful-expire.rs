@@ -1,0 +1,7 @@
+//! Are clients cut when their credentials run out, or when an operator removes them?
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ungraceful::launch::main(&ungraceful::tools::expire::TOOL, std::env::args_os())
+}

@@ -1,0 +1,7 @@
+//! `ungraceful-vanish`: what happens when clients go without a word?
+
+use crate::launch::Tool;
+
+/// The tool.
+pub const TOOL: Tool =
+    Tool { name: "ungraceful-vanish", question: "What happens when clients go without a word?", modes: &[] };
