@@ -6,7 +6,7 @@
 use serde::Serialize;
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::record::CaseRecord;
 
 use crate::escape;
 
@@ -23,12 +23,12 @@ const OUTCOMES: [Outcome; 7] = [
 /// A cell under its column's name. Header and rows are made of the same list, so they can't come apart.
 type Field = (String, String);
 
-/// Writes the cases of `record`.
-pub(crate) fn write(record: &Record) -> String {
+/// Writes `cases`.
+pub(crate) fn write<'a, C: IntoIterator<Item = &'a CaseRecord>>(cases: C) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write =
         |cells: Vec<&str>| writer.write_record(cells).expect("memory takes every write of equal length");
-    let rows: Vec<Vec<Field>> = record.cases.iter().map(fields).collect();
+    let rows: Vec<Vec<Field>> = cases.into_iter().map(fields).collect();
     let header = rows.first().cloned().unwrap_or_else(|| fields(&nothing()));
     write(header.iter().map(|(name, _)| &**name).collect());
     for row in &rows {

@@ -12,6 +12,7 @@ mod findings;
 mod found;
 mod measured;
 mod opening;
+pub(crate) mod tour;
 
 use ungraceful_rig::record::Record;
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use ungraceful_mqtt::{PacketType, ReasonCode};
 use ungraceful_rig::attempt::Case;
+use ungraceful_rig::exit::Exit;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::phase::Phase;
@@ -30,7 +31,7 @@ pub(crate) fn write(record: &Record, context: &Context) -> String {
 }
 
 #[derive(Serialize)]
-struct Summary<'a> {
+pub(crate) struct Summary<'a> {
     summary_version: u32,
     tool: &'a ToolRecord,
     target: Target<'a>,
@@ -74,7 +75,7 @@ struct Version<'a> {
 }
 
 #[derive(Serialize)]
-struct ExitSummary {
+pub(crate) struct ExitSummary {
     code: u8,
     meaning: &'static str,
 }
@@ -151,9 +152,14 @@ struct VerdictSummary<'a> {
     reproduce: Option<String>,
 }
 
+impl ExitSummary {
+    pub(crate) fn of(exit: Exit) -> Self {
+        Self { code: exit.code(), meaning: exit.meaning() }
+    }
+}
+
 impl<'a> Summary<'a> {
-    fn of(record: &'a Record, context: &Context) -> Self {
-        let exit = exit_of(record);
+    pub(crate) fn of(record: &'a Record, context: &Context) -> Self {
         let phases = record.phases.iter().map(|phase| PhaseSummary {
             phase: phase.phase,
             duration_us: phase.ended_us.saturating_sub(phase.began_us),
@@ -167,7 +173,7 @@ impl<'a> Summary<'a> {
             duration_us: record.duration_us,
             completeness: record.completeness,
             incomplete_because: record.incomplete_because.as_deref(),
-            exit: ExitSummary { code: exit.code(), meaning: exit.meaning() },
+            exit: ExitSummary::of(exit_of(record)),
             phases: phases.collect(),
             attempts: record.attempts,
             cases: record.cases.iter().map(CaseSummary::of).collect(),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
 use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::clock::RunClock;
@@ -54,19 +55,28 @@ pub trait Mode: Sync {
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan;
     /// What the record is judged by, beside the checks of every run.
     fn checks(&self) -> Vec<Check>;
+    /// The numbered statements by which a broker can be accused here, beside those that every run judges by.
+    fn accuses_by(&self) -> Vec<Statement>;
 }
 
 impl Tool {
     /// The command line of one mode, as it is parsed.
     #[must_use]
     pub fn mode_command(&self, mode: &dyn Mode) -> Command {
+        self.mode_command_with(mode, &[])
+    }
+
+    /// As [`Tool::mode_command`], with defaults that go before those of the mode, by long flag.
+    #[must_use]
+    pub fn mode_command_with(&self, mode: &dyn Mode, defaults: &[(&'static str, &'static str)]) -> Command {
         let name = if self.modes.len() > 1 {
             format!("{} {}", self.name, mode.name())
         } else {
             self.name.to_owned()
         };
         let command = Command::new(mode.name()).bin_name(name).about(mode.about());
-        self.with_flags(command, mode).about(mode.about()).long_about(mode.long_about())
+        let command = self.with_flags(command, mode).about(mode.about()).long_about(mode.long_about());
+        with_defaults(command, defaults)
     }
 
     /// The whole command line: the default mode's flags, and the modes.
@@ -90,21 +100,11 @@ impl Tool {
     }
 
     fn with_flags(&self, command: Command, mode: &dyn Mode) -> Command {
-        let command = command
-            .version(env!("CARGO_PKG_VERSION"))
-            // A flag given twice counts as given last, so that a call can be repeated with one thing changed.
-            .args_override_self(true)
-            // -h is --host, as in the tools that users know.
-            .disable_help_flag(true)
-            .arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help))
-            .disable_version_flag(true)
-            .arg(clap::arg!(--version "Print version").action(clap::ArgAction::Version));
+        let command = with_help(command);
         let command = OutputArgs::augment_args(RunArgs::augment_args(
             mode.add_flags(TargetArgs::augment_args(command)),
         ));
-        let command = mode.defaults().iter().fold(command, |command, (flag, value)| {
-            command.mut_arg(flag.replace('-', "_"), |arg| arg.default_value(*value))
-        });
+        let command = with_defaults(command, mode.defaults());
         // Last, because each group of flags brings an `about` of its own.
         command.after_long_help(exit_codes_text())
     }
@@ -120,6 +120,25 @@ impl Tool {
     pub fn mode(&self, name: &str) -> Option<&'static dyn Mode> {
         self.modes.iter().find(|mode| mode.name() == name).copied()
     }
+}
+
+/// What every command line of ours has.
+pub(crate) fn with_help(command: Command) -> Command {
+    command
+        .version(env!("CARGO_PKG_VERSION"))
+        // A flag given twice counts as given last, so that a call can be repeated with one thing changed.
+        .args_override_self(true)
+        // -h is --host, as in the tools that users know.
+        .disable_help_flag(true)
+        .arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help))
+        .disable_version_flag(true)
+        .arg(clap::arg!(--version "Print version").action(clap::ArgAction::Version))
+}
+
+fn with_defaults(command: Command, defaults: &[(&'static str, &'static str)]) -> Command {
+    defaults.iter().fold(command, |command, (flag, value)| {
+        command.mut_arg(flag.replace('-', "_"), |arg| arg.default_value(*value))
+    })
 }
 
 /// What a mode is going to do.
@@ -228,10 +247,10 @@ fn mode_comes_first(tool: &Tool, arguments: &[OsString]) -> Option<String> {
 }
 
 /// What was called, and how.
-struct Call<'a> {
-    tool: &'a Tool,
-    mode: &'static dyn Mode,
-    arguments: &'a [OsString],
+pub(crate) struct Call<'a> {
+    pub(crate) tool: &'a Tool,
+    pub(crate) mode: &'static dyn Mode,
+    pub(crate) arguments: &'a [OsString],
 }
 
 impl Call<'_> {
@@ -247,9 +266,7 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
     if output.print_plan {
         return Ok(print(&print_plan::render(&experiment, &plan, format)));
     }
-    let style =
-        if output.quiet || output.no_progress { ProgressStyle::None } else { ProgressStyle::for_stderr() };
-    let mut observer = Terminal::new(style);
+    let mut observer = Terminal::new(progress_style(&output));
     let Finished { record, directory } = run(&experiment, plan.make.as_ref(), &mut observer)?;
     let context = Context { record_dir: Some(directory), colour: wants_colour(), width: None };
     let printed = print(&render(&record, format, &context));
@@ -264,12 +281,21 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
     Ok(exit)
 }
 
-fn wants_colour() -> bool {
+/// How the progress of a run is shown.
+pub(crate) fn progress_style(output: &OutputArgs) -> ProgressStyle {
+    if output.quiet || output.no_progress { ProgressStyle::None } else { ProgressStyle::for_stderr() }
+}
+
+/// Whether standard output takes colours.
+pub(crate) fn wants_colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Reads and checks everything; all mistakes are told together.
-fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, OutputArgs), RunError> {
+pub(crate) fn prepare(
+    call: &Call<'_>,
+    parsed: &Parsed,
+) -> Result<(Experiment, FaultPlan, OutputArgs), RunError> {
     let read = "the flags are those of the tool's command";
     let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
     let run = RunArgs::from_arg_matches(&parsed.matches).expect(read);
@@ -465,6 +491,11 @@ fn default_folder(call: &Call<'_>, settings: &RunSettings) -> PathBuf {
 fn fail(call: &Call<'_>, error: &RunError) -> ExitCode {
     let name = call.tool.name;
     let called = call.mode_name().map_or_else(|| name.to_owned(), |mode| format!("{name} {mode}"));
+    fail_as(name, &called, error)
+}
+
+/// Tells on standard error why there was no run; `called` is what has the help text.
+pub(crate) fn fail_as(name: &str, called: &str, error: &RunError) -> ExitCode {
     match error {
         RunError::Usage(mistakes) => {
             for mistake in mistakes {

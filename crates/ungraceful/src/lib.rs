@@ -8,4 +8,6 @@ pub mod launch;
 pub mod tools;
 
 mod hidden;
+mod list;
 mod print_plan;
+mod tour;
