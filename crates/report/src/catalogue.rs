@@ -42,8 +42,8 @@ fn compose(entries: &[Entry]) -> Document {
             cell(&entry.fault),
             cell(entry.about),
             cell(&entry.command),
-            entry.versions.clone(),
-            entry.variants.clone(),
+            cell(entry.versions.join(", ")),
+            cell(entry.variants.join(", ")),
             cited(entry),
         ]
     });

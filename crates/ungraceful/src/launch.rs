@@ -268,7 +268,7 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
     }
     let mut observer = Terminal::new(progress_style(&output));
     let Finished { record, directory } = run(&experiment, plan.make.as_ref(), &mut observer)?;
-    let context = Context { record_dir: Some(directory), colour: wants_colour(), width: None };
+    let context = Context { record_dir: Some(directory), ..shown_here() };
     let printed = print(&render(&record, format, &context));
     let exit = if printed == Exit::Environment { printed } else { exit_of(&record) };
     if exit == Exit::Environment && printed == Exit::Holds {
@@ -286,9 +286,19 @@ pub(crate) fn progress_style(output: &OutputArgs) -> ProgressStyle {
     if output.quiet || output.no_progress { ProgressStyle::None } else { ProgressStyle::for_stderr() }
 }
 
-/// Whether standard output takes colours.
-pub(crate) fn wants_colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// How results are shown on standard output: as wide as the terminal, and as long as they need in a pipe.
+pub(crate) fn shown_here() -> Context {
+    let is_terminal = std::io::stdout().is_terminal();
+    let size = console::Term::stdout().size_checked().filter(|_| is_terminal);
+    Context {
+        record_dir: None,
+        colour: is_terminal && wants_colour(),
+        width: size.map(|(_rows, columns)| columns),
+    }
+}
+
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Reads and checks everything; all mistakes are told together.

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Arg, Command};
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_report::{Context, Entry, Format, render_catalogue};
+use ungraceful_report::{Entry, Format, render_catalogue};
 
 use crate::cli::given::Given;
-use crate::launch::{Mode, Tool, complain, print, wants_colour};
+use crate::launch::{Mode, Tool, complain, print, shown_here};
 use crate::tools;
 
 /// The command line of the list.
@@ -34,8 +34,7 @@ pub(crate) fn main(format: &str) -> ExitCode {
         }
         return ungraceful_rig::exit::Exit::Usage.into();
     };
-    let context = Context { colour: wants_colour(), ..Context::default() };
-    print(&render_catalogue(&entries(), format, &context)).into()
+    print(&render_catalogue(&entries(), format, &shown_here())).into()
 }
 
 /// Every fault of every tool, in the order of the tools and their modes.

@@ -27,7 +27,7 @@ use crate::cli::given::{Given, Time};
 use crate::cli::parse::{NotParsed, Parsed, parse};
 use crate::cli::target::TargetArgs;
 use crate::cli::versions::VersionArgs;
-use crate::launch::{Call, FaultPlan, complain, fail_as, prepare, print, progress_style, wants_colour};
+use crate::launch::{Call, FaultPlan, complain, fail_as, prepare, print, progress_style, shown_here};
 use crate::print_plan;
 
 /// The tour's own file in the folder of its records.
@@ -114,7 +114,7 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
         // After each cause, so that what was seen is kept however the tour ends.
         write_tour(&folder, &tour)?;
     }
-    let context = Context { record_dir: Some(folder), colour: wants_colour(), width: None };
+    let context = Context { record_dir: Some(folder), ..shown_here() };
     let printed = print(&render_tour(&tour, format, &context));
     Ok(if printed == Exit::Environment { printed } else { tour.exit() })
 }
