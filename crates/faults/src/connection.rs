@@ -2,4 +2,5 @@
 
 pub mod double_connect;
 pub mod double_connect_checks;
+pub mod keep_alive;
 pub mod takeover;

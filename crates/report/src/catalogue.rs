@@ -22,6 +22,9 @@ pub struct Entry {
     /// The numbered statements by which it can accuse a broker, beside those that every run judges by; empty when whatever
     /// a broker does here is no breach of one.
     pub statements: Vec<Statement>,
+    /// Version and section of a rule that has no number, by which it can accuse a broker that does not serve a client who
+    /// keeps it; absent for most.
+    pub without_number: Option<&'static str>,
 }
 
 /// The faults in `format`, ending in a line end.
@@ -68,10 +71,13 @@ fn cited(entry: &Entry) -> Vec<String> {
             None => lines.push((version, vec![statement.id])),
         }
     }
-    if lines.is_empty() {
+    let mut cell_lines: Vec<String> =
+        lines.into_iter().map(|(version, ids)| format!("{version}: [{}]", ids.join("] ["))).collect();
+    cell_lines.extend(entry.without_number.map(|section| format!("{section}, which has no number")));
+    if cell_lines.is_empty() {
         return cell("nothing: it is told what the broker did");
     }
-    lines.into_iter().map(|(version, ids)| format!("{version}: [{}]", ids.join("] ["))).collect()
+    cell_lines
 }
 
 #[derive(Serialize)]
@@ -82,6 +88,7 @@ struct EntrySummary<'a> {
     variants: &'a [String],
     versions: &'a [String],
     accuses_by: Vec<StatementSummary>,
+    accuses_without_number: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -109,6 +116,7 @@ fn json(entries: &[Entry]) -> String {
                     gist: statement.gist,
                 })
                 .collect(),
+            accuses_without_number: entry.without_number,
         })
         .collect();
     let written = serde_json::to_string_pretty(&entries).expect("a list of texts is JSON");
@@ -121,7 +129,8 @@ fn csv(entries: &[Entry]) -> String {
         |cells: [&str; 6]| writer.write_record(cells).expect("memory takes every write of equal length");
     write(["fault", "about", "command", "mqtt_versions", "variants", "accuses_by"]);
     for entry in entries {
-        let statements: Vec<String> = entry.statements.iter().map(ToString::to_string).collect();
+        let numbered = entry.statements.iter().map(ToString::to_string);
+        let statements: Vec<String> = numbered.chain(entry.without_number.map(str::to_owned)).collect();
         write([
             &entry.fault,
             entry.about,
@@ -142,7 +151,7 @@ mod tests {
     use super::{Entry, render_catalogue};
     use crate::{Context, Format};
 
-    fn entries() -> [Entry; 2] {
+    fn entries() -> [Entry; 3] {
         let entry = Entry {
             fault: "double-connect".into(),
             about: "what happens",
@@ -150,8 +159,11 @@ mod tests {
             variants: vec!["identical".into(), "delayed".into()],
             versions: vec!["3.1.1".into(), "5.0".into()],
             statements: vec![V5_3_1_0_2, V5_3_2_0_2, V311_3_1_0_2],
+            without_number: None,
         };
-        [entry.clone(), Entry { fault: "flap".into(), statements: Vec::new(), ..entry }]
+        let without = Entry { statements: Vec::new(), ..entry.clone() };
+        let flap = Entry { fault: "flap".into(), ..without.clone() };
+        [entry, flap, Entry { fault: "quota".into(), without_number: Some("MQTT 5.0 §4.9"), ..without }]
     }
 
     #[test]
@@ -159,6 +171,7 @@ mod tests {
         let text = render_catalogue(&entries(), Format::Text, &Context::default());
         assert!(text.contains("5.0: [MQTT-3.1.0-2] [MQTT-3.2.0-2]"), "{text}");
         assert!(text.contains("3.1.1: [MQTT-3.1.0-2]"), "{text}");
+        assert!(text.contains("MQTT 5.0 §4.9, which has no number"), "{text}");
         assert!(text.contains("nothing: it is told what the broker did"), "{text}");
     }
 
@@ -171,7 +184,8 @@ mod tests {
         assert_eq!(json[1]["accuses_by"].as_array().unwrap().len(), 0);
         let csv = render_catalogue(&entries(), Format::Csv, &Context::default());
         let rows: Vec<&str> = csv.lines().collect();
-        assert_eq!(rows.len(), 3);
+        assert_eq!(rows.len(), 4);
+        assert!(rows[3].ends_with(",MQTT 5.0 §4.9"), "{csv}");
         assert!(rows[1].starts_with(
             "double-connect,what happens,ungraceful-double-connect,3.1.1 5.0,identical delayed,"
         ));

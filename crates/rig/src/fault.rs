@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_wire::{ConnectOptions, Endpoint, OpenError};
+use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, Will};
+use ungraceful_wire::{ConnectOptions, Endpoint, Hop, OpenError};
 
 use crate::attempt::{Attempt, Case, Fact, WillSeen};
 use crate::client::Client;
@@ -118,11 +118,33 @@ impl Stage {
         Ok((client, opened.established))
     }
 
+    /// As [`Stage::open`], through a hop of ours between the client and the broker, which forwards while it
+    /// [carries](Hop::carrying). Counts as one connection, and takes four descriptors.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_through_hop(
+        &self,
+        version: ProtocolVersion,
+    ) -> Result<(Hop, Client, Instant), OpenError> {
+        let options = ConnectOptions { source: self.sources.next(), ..self.options.clone() };
+        let (hop, opened) = Hop::open(self.endpoint, &options).await?;
+        let client = Client::new(opened.connection, version).counted(self.connections.enter());
+        Ok((hop, client, opened.established))
+    }
+
     /// The topic for the Will of `client_id`, watched from now on; absent without a witness.
     #[must_use]
     pub fn watch_will(&self, client_id: &str) -> Option<WitnessWatch> {
         let witness = self.witness.as_ref()?;
         Some(witness.watch(format!("{}/will/{client_id}", self.topic_root)))
+    }
+
+    /// A Will that `watch` listens for: not retained, without properties, at QoS 1 or the broker's Maximum QoS.
+    #[must_use]
+    pub fn will<'a>(&self, watch: &'a WitnessWatch, payload: &'a [u8]) -> Will<'a> {
+        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
+        Will { topic: watch.topic(), payload, qos, retain: false, properties: Properties::NONE }
     }
 
     /// Waits for the Will after a connection ended at `ended_at` and tells what the witness saw. `first` is the

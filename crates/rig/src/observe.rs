@@ -1,5 +1,6 @@
 //! Watching what a broker does after a fault has acted: until it ends the connection, or until it has proved
-//! twice that it still serves the client, or until the deadline.
+//! twice that it still serves the client, or until the deadline. Where silence is the fault, the client asks for that
+//! proof at the deadline alone.
 
 use std::time::{Duration, Instant};
 
@@ -81,16 +82,7 @@ pub async fn observe_expecting(
     watch: Watch,
     expects: &mut dyn FnMut(&Packet<'_>) -> bool,
 ) -> Observed {
-    let mut watching = Watching {
-        expects,
-        clock,
-        version: client.version,
-        connacks_due: watch.connacks_due,
-        subscribed: watch.subscribed,
-        pings_open: 0,
-        pings_answered: 0,
-        seen: Observed::default(),
-    };
+    let mut watching = Watching::begin(expects, clock, client.version, watch);
     let first_ping = watch.provoked_at + FIRST_PING_AFTER.min(watch.within / 2);
     let deadline = watch.provoked_at + watch.within;
     let mut ask_at = first_ping;
@@ -118,7 +110,55 @@ pub async fn observe_expecting(
     }
 }
 
-impl Watching<'_> {
+/// As [`observe`], by a client that says nothing until the deadline: its silence is the fault. Only then it asks, twice
+/// and waits each time for `answer_within`, whether it is still served. What it `expects` is no reaction.
+pub async fn observe_in_silence(
+    client: &mut Client,
+    clock: &RunClock,
+    stop: &Stop,
+    watch: Watch,
+    answer_within: Duration,
+    expects: &mut dyn FnMut(&Packet<'_>) -> bool,
+) -> Observed {
+    /// One answer might be to something that was under way; two prove that the broker goes on serving.
+    const QUESTIONS: u32 = 2;
+    let mut watching = Watching::begin(expects, clock, client.version, watch);
+    if watching.take_until(client, watch.provoked_at + watch.within, stop, false).await {
+        return watching.seen;
+    }
+    for _ in 0..QUESTIONS {
+        // A failed write means that the end of the connection is about to be read.
+        let asked = client.ping().await.is_ok();
+        watching.pings_open += u32::from(asked);
+        if watching.take_until(client, now() + answer_within, stop, asked).await {
+            return watching.seen;
+        }
+    }
+    let served = watching.pings_answered == QUESTIONS;
+    watching.seen.outcome = Some(if served { Outcome::Tolerated } else { Outcome::NoReaction });
+    watching.seen.pings_open = watching.pings_open;
+    watching.seen
+}
+
+impl<'a> Watching<'a> {
+    fn begin(
+        expects: &'a mut dyn FnMut(&Packet<'_>) -> bool,
+        clock: &'a RunClock,
+        version: ProtocolVersion,
+        watch: Watch,
+    ) -> Self {
+        Self {
+            expects,
+            clock,
+            version,
+            connacks_due: watch.connacks_due,
+            subscribed: watch.subscribed,
+            pings_open: 0,
+            pings_answered: 0,
+            seen: Observed::default(),
+        }
+    }
+
     /// Takes what comes until `until`. True when watching is over: the connection ended, or the run stops. With
     /// `answer_suffices`, returns as soon as no PINGREQ is open.
     async fn take_until(

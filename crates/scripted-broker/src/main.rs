@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, Script, ScriptedBroker, SecondConnect, Sessions,
-    SlowReader, SubscriberFlow, TakeOver, Wills,
+    Deliveries, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Script, ScriptedBroker, SecondConnect,
+    Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
 };
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
@@ -49,6 +49,9 @@ struct Arguments {
     /// What happens to a Client that does not read
     #[arg(long, value_name = "NAME", default_value_t)]
     slow_reader: SlowReader,
+    /// When a Client that says nothing is closed
+    #[arg(long, value_name = "NAME", default_value_t)]
+    keep_alive: KeepAlive,
     /// The Receive Maximum in the CONNACK; none is sent by default
     #[arg(long, value_name = "N")]
     receive_maximum: Option<NonZeroU16>,
@@ -92,6 +95,7 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
         subscriber_flow: arguments.subscriber_flow,
         offline_queue: arguments.offline_queue,
         slow_reader: arguments.slow_reader,
+        keep_alive: arguments.keep_alive,
         receive_maximum: arguments.receive_maximum,
         server_keep_alive_s: arguments.server_keep_alive,
         maximum_qos: arguments.maximum_qos,
@@ -116,7 +120,8 @@ fn list() -> std::io::Result<()> {
     write_names("--pubacks", Pubacks::names())?;
     write_names("--subscriber-flow", SubscriberFlow::names())?;
     write_names("--offline-queue", OfflineQueue::names())?;
-    write_names("--slow-reader", SlowReader::names())
+    write_names("--slow-reader", SlowReader::names())?;
+    write_names("--keep-alive", KeepAlive::names())
 }
 
 fn maximum_qos(text: &str) -> Result<QoS, &'static str> {

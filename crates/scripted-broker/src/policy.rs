@@ -3,6 +3,7 @@
 mod deliveries;
 mod flow;
 mod greeting;
+mod keep_alive;
 mod name;
 mod offline_queue;
 mod pubacks;
@@ -16,6 +17,7 @@ mod wills;
 pub use deliveries::Deliveries;
 pub use flow::Flow;
 pub use greeting::Greeting;
+pub use keep_alive::KeepAlive;
 pub use name::UnknownName;
 pub use offline_queue::OfflineQueue;
 pub use pubacks::Pubacks;

@@ -30,7 +30,7 @@ use ungraceful_mqtt::{
 use crate::link::Link;
 use crate::log::{Event, SharedLog};
 use crate::message::Message;
-use crate::policy::{Greeting, SlowReader};
+use crate::policy::{Greeting, KeepAlive, SlowReader};
 use crate::script::Script;
 use crate::timers::Timers;
 use connection::{Connection, Phase};
@@ -156,21 +156,33 @@ impl Server {
         }
     }
 
-    /// How long the Client may say nothing: one and a half times its Keep Alive (`MQTT 5.0 [MQTT-3.1.2-22]`).
+    /// How long the Client may say nothing: one and a half times its Keep Alive (`MQTT 5.0 [MQTT-3.1.2-22]`), or what the
+    /// policy says.
     pub(crate) fn silence_max(&self, id: ConnectionId) -> Option<Duration> {
         let connection = self.connections.get(&id)?;
         if !matches!(connection.phase, Phase::Waiting | Phase::Serving) {
             return None;
         }
         let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
-        if keep_alive.is_zero() { None } else { Some(keep_alive * 3 / 2) }
+        self.script.keep_alive.silence_max(keep_alive)
     }
 
     /// The Client said nothing for longer than that.
     pub(crate) fn keep_alive_elapsed(&mut self, id: ConnectionId) {
-        if self.phase(id) == Phase::Serving {
-            self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT);
+        if self.phase(id) != Phase::Serving {
+            return;
         }
+        match self.script.keep_alive {
+            KeepAlive::RefreshedByDownlink if self.was_sent_to_lately(id) => {}
+            KeepAlive::FinAtPercent(_) => self.hang_up(id),
+            _ => self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT),
+        }
+    }
+
+    /// Whether anything was sent to the Client within the time for which it may say nothing.
+    fn was_sent_to_lately(&self, id: ConnectionId) -> bool {
+        let last_sent = self.connections.get(&id).and_then(|connection| connection.link.last_sent());
+        self.silence_max(id).zip(last_sent).is_some_and(|(limit, last_sent)| last_sent.elapsed() < limit)
     }
 
     /// How long the socket of a Client may take nothing although something waits for it.

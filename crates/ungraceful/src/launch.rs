@@ -57,6 +57,11 @@ pub trait Mode: Sync {
     fn checks(&self) -> Vec<Check>;
     /// The numbered statements by which a broker can be accused here, beside those that every run judges by.
     fn accuses_by(&self) -> Vec<Statement>;
+    /// Version and section of the rule that a client has kept here which a broker can be accused of not serving, where no
+    /// numbered statement says that it is served; absent for most.
+    fn accuses_without_number(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 impl Tool {

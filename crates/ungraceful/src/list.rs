@@ -61,6 +61,7 @@ fn entries_of(tool: &Tool, mode: &'static dyn Mode) -> Vec<Entry> {
                 variants: Vec::new(),
                 versions: Vec::new(),
                 statements: mode.accuses_by(),
+                without_number: mode.accuses_without_number(),
             });
             entries.len() - 1
         });

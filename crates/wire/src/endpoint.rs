@@ -117,7 +117,7 @@ impl Endpoint {
         Ok(Opened { connection, started, established })
     }
 
-    async fn connect(&self, options: &ConnectOptions) -> Result<Connected, OpenError> {
+    pub(crate) async fn connect(&self, options: &ConnectOptions) -> Result<Connected, OpenError> {
         let socket = match self.address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -139,10 +139,10 @@ impl Endpoint {
 }
 
 /// What TCP brings to every transport.
-struct Connected {
-    tcp: TcpStream,
-    started: Instant,
-    established: Instant,
+pub(crate) struct Connected {
+    pub(crate) tcp: TcpStream,
+    pub(crate) started: Instant,
+    pub(crate) established: Instant,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod deliveries;
 mod exchanges;
 mod flow;
 mod greeting;
+mod keep_alive;
 mod lifecycle;
 mod limits;
 mod load;

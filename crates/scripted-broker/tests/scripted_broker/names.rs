@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader, SubscriberFlow,
-    TakeOver, UnknownName, Wills,
+    Deliveries, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader,
+    SubscriberFlow, TakeOver, UnknownName, Wills,
 };
 
 fn all_can_be_read<P>(names: impl Iterator<Item = (&'static str, &'static str)>)
@@ -47,6 +47,7 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<SubscriberFlow>(SubscriberFlow::names());
     all_can_be_read::<OfflineQueue>(OfflineQueue::names());
     all_can_be_read::<SlowReader>(SlowReader::names());
+    all_can_be_read::<KeepAlive>(KeepAlive::names());
 }
 
 #[test]
@@ -62,6 +63,7 @@ fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<SubscriberFlow>(SubscriberFlow::names());
     starts_with_default::<OfflineQueue>(OfflineQueue::names());
     starts_with_default::<SlowReader>(SlowReader::names());
+    starts_with_default::<KeepAlive>(KeepAlive::names());
 }
 
 #[test]
@@ -79,6 +81,9 @@ fn names_carry_their_values() {
     assert_eq!("late-puback-2s".parse(), Ok(Pubacks::Late(two_seconds)));
     assert_eq!("exceed-by-3".parse(), Ok(SubscriberFlow::ExceedBy(NonZeroU32::MIN.saturating_add(2))));
     assert_eq!("cut-after-2s".parse(), Ok(SlowReader::CutAfter(two_seconds)));
+    let sixty = NonZeroU32::MIN.saturating_add(59);
+    assert_eq!("close-at-percent-60".parse(), Ok(KeepAlive::CloseAtPercent(sixty)));
+    assert_eq!("fin-at-percent-60".parse(), Ok(KeepAlive::FinAtPercent(sixty)));
 }
 
 #[test]
@@ -93,6 +98,7 @@ fn what_is_no_name_is_refused_with_a_hint() {
         assert!(wrong.parse::<TakeOver>().is_err(), "{wrong:?}");
     }
     assert!("refuse-97".parse::<Flow>().is_err());
+    assert!("close-at-percent-0".parse::<KeepAlive>().is_err());
     assert!("exceed-by-0".parse::<SubscriberFlow>().is_err());
     assert!("drop-oldest-over-".parse::<OfflineQueue>().is_err());
     assert!("refuse-0x87-".parse::<Greeting>().is_err());

@@ -19,3 +19,4 @@ mod scripted;
 mod support;
 mod takeover;
 mod tour;
+mod vanish_silence;

@@ -105,4 +105,8 @@ impl Mode for Leak {
     fn accuses_by(&self) -> Vec<Statement> {
         Vec::new()
     }
+
+    fn accuses_without_number(&self) -> Option<&'static str> {
+        Some("MQTT 5.0 §4.9")
+    }
 }
