@@ -73,6 +73,17 @@ pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: 
     observe_expecting(client, clock, stop, watch, &mut |_packet| false).await
 }
 
+/// As [`observe`], for a client that may ask nothing, because it has sent no CONNECT yet or says nothing any more:
+/// what it does not see it can't prove, so it never tells [`Outcome::Tolerated`].
+pub async fn observe_silently(client: &mut Client, clock: &RunClock, stop: &Stop, watch: Watch) -> Observed {
+    let mut expects_nothing = |_packet: &Packet<'_>| false;
+    let mut watching = Watching::new(client, clock, watch, &mut expects_nothing);
+    if !watching.take_until(client, watch.provoked_at + watch.within, stop, false).await {
+        watching.seen.outcome = Some(Outcome::NoReaction);
+    }
+    watching.seen
+}
+
 /// As [`observe`]; a packet that the fault `expects` is no reaction. It is asked about every packet, in order.
 pub async fn observe_expecting(
     client: &mut Client,
@@ -81,16 +92,7 @@ pub async fn observe_expecting(
     watch: Watch,
     expects: &mut dyn FnMut(&Packet<'_>) -> bool,
 ) -> Observed {
-    let mut watching = Watching {
-        expects,
-        clock,
-        version: client.version,
-        connacks_due: watch.connacks_due,
-        subscribed: watch.subscribed,
-        pings_open: 0,
-        pings_answered: 0,
-        seen: Observed::default(),
-    };
+    let mut watching = Watching::new(client, clock, watch, expects);
     let first_ping = watch.provoked_at + FIRST_PING_AFTER.min(watch.within / 2);
     let deadline = watch.provoked_at + watch.within;
     let mut ask_at = first_ping;
@@ -118,7 +120,25 @@ pub async fn observe_expecting(
     }
 }
 
-impl Watching<'_> {
+impl<'a> Watching<'a> {
+    fn new(
+        client: &Client,
+        clock: &'a RunClock,
+        watch: Watch,
+        expects: &'a mut dyn FnMut(&Packet<'_>) -> bool,
+    ) -> Self {
+        Self {
+            expects,
+            clock,
+            version: client.version,
+            connacks_due: watch.connacks_due,
+            subscribed: watch.subscribed,
+            pings_open: 0,
+            pings_answered: 0,
+            seen: Observed::default(),
+        }
+    }
+
     /// Takes what comes until `until`. True when watching is over: the connection ended, or the run stops. With
     /// `answer_suffices`, returns as soon as no PINGREQ is open.
     async fn take_until(
