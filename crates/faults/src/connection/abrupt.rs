@@ -70,8 +70,9 @@ pub const BACK_PAST_END: &str = "back_past_end_us";
 const WILL: &[u8] = b"will of a client that went";
 /// Brokers may count time in whole seconds, so that what happens less than this before its time accuses nobody.
 pub(crate) const WHOLE_SECOND: Duration = Duration::from_secs(1);
-/// How long before the end of its session the client of [`Variant::BeforeExpiry`] is back.
-const BEFORE_EXPIRY: Duration = Duration::from_millis(1_500);
+/// How long before the end of its session the client of [`Variant::BeforeExpiry`] is back: a quarter of its time, and at
+/// the least so long.
+const BEFORE_EXPIRY: Duration = Duration::from_secs(2);
 /// How long before the return messages are published: the broker has noticed by then that the client is gone.
 const PUBLISH_BEFORE: Duration = Duration::from_millis(300);
 /// Longer than any session that is to end before its Will is due.
@@ -266,6 +267,14 @@ struct Working {
     granted: Duration,
 }
 
+/// What an attempt has left behind with the broker.
+enum Left {
+    /// Nothing.
+    Nothing,
+    /// A session, maybe.
+    Session,
+}
+
 /// What goes on while the client is away.
 struct Absence {
     /// Who publishes; absent until something is published.
@@ -373,7 +382,8 @@ impl Abrupt {
             };
             let rest = stage.unless_stopped(self.be_away(stage, &mut log, absence, will)).await;
             match rest {
-                Some(Ok(())) => {}
+                Some(Ok(Left::Nothing)) => return log.end(),
+                Some(Ok(Left::Session)) => {}
                 Some(Err(trouble)) => return self.give_up(stage, log, Some(&trouble)).await,
                 None => return self.give_up(stage, log, None).await,
             }
@@ -447,13 +457,13 @@ impl Abrupt {
         log: &mut AttemptLog<'_>,
         mut absence: Absence,
         will: Option<WitnessWatch>,
-    ) -> Result<(), String> {
+    ) -> Result<Left, String> {
         let due_after = self.will_due_after(absence.granted);
         if let Some(watch) = will.as_ref().filter(|_| self.variant.will_is_due()) {
             // The client comes back after its Will: one that is back too soon may take it back.
             self.await_will(stage, log, watch, &absence, due_after).await;
         }
-        let Some(back_at) = self.back_at(&absence) else { return Ok(()) };
+        let Some(back_at) = self.back_at(&absence) else { return Ok(Left::Session) };
         let publish_at = back_at.checked_sub(PUBLISH_BEFORE).unwrap_or(back_at);
         sleep_until(TokioInstant::from_std(publish_at)).await;
         if self.variant.keeps_session() {
@@ -467,10 +477,9 @@ impl Abrupt {
         if let Some(publisher) = absence.publisher {
             publisher.client.leave().await;
         }
-        if let Some((peer, _)) = returned {
-            peer.leave_nothing(stage, log.client_id()).await;
-        }
-        Ok(())
+        let Some((peer, _)) = returned else { return Ok(Left::Session) };
+        peer.leave_nothing(stage, log.client_id()).await;
+        Ok(Left::Nothing)
     }
 
     /// Waits for a Will that must not come.
@@ -509,7 +518,7 @@ impl Abrupt {
         let gone = &absence.gone;
         Some(match self.variant {
             Variant::WillAtSessionEnd => return None,
-            Variant::BeforeExpiry => gone.before + asked.saturating_sub(BEFORE_EXPIRY),
+            Variant::BeforeExpiry => gone.before + asked.saturating_sub(BEFORE_EXPIRY.max(asked / 4)),
             // A session that the broker keeps for longer than was asked for owes nothing now.
             Variant::AfterExpiry if absence.granted > asked => gone.at + self.away,
             Variant::AfterExpiry => gone.at + asked + self.grace,
@@ -527,7 +536,15 @@ impl Abrupt {
         due_after: Duration,
     ) {
         let gone = &absence.gone;
-        let Some(seen) = stage.await_delayed_will(watch, true, due_after, gone.at, WILL).await else {
+        let patience = match self.variant {
+            // A broker may wait for the delay although the session has ended, and takes the Will back when the client is
+            // back before.
+            Variant::SessionEnds => Duration::from_secs(self.delay_s().into()),
+            // A broker may look for sessions that have ended now and then.
+            Variant::WillAtSessionEnd => due_after + self.grace,
+            _ => due_after,
+        };
+        let Some(seen) = stage.await_delayed_will(watch, true, patience, gone.at, WILL).await else {
             return;
         };
         if let Some(first_us) = first_copy(&seen) {

@@ -296,6 +296,11 @@ impl WillStorm {
         if let Some(back) = &back {
             log.measure(ONLINE_AFTER, micros(back.online_at.saturating_duration_since(at)));
         }
+        if back.is_some() {
+            // It was acknowledged at QoS 1, so the witness is sent it; what comes before and after tells the order.
+            let deadline = now() + stage.reaction_timeout;
+            watch.settled(deadline, Duration::ZERO, |heard| heard.payload == ONLINE.as_bytes()).await;
+        }
         let seen = match self.variant {
             // The client was too late, or its session was not there: nobody can tell whether the Will is due.
             Variant::BackWillDelay if !is_forbidden => None,

@@ -12,7 +12,7 @@ use ungraceful_wire::clock::now;
 use super::super::takeover::{refusal, session_connect};
 use super::{
     ACCEPTED, Abrupt, Absence, BACK_PAST_END, LEFT_OVER, Lives, NO, NOT_OWED, RETURN, RETURNED_AFTER,
-    SESSION_PRESENT, WAITING, WHOLE_SECOND, YES,
+    SESSION_PRESENT, Variant, WAITING, WHOLE_SECOND, YES,
 };
 use crate::outbox::share;
 use crate::peer::{Delivered, Event, Peer, ping_every};
@@ -94,7 +94,7 @@ impl Abrupt {
             (true, false) => NO,
         };
         log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
-        if !self.variant.keeps_session() && is_owed {
+        if self.variant == Variant::AfterExpiry && is_owed {
             let away = accepted.connect_sent.saturating_duration_since(absence.gone.at);
             log.measure(BACK_PAST_END, micros(away.saturating_sub(absence.granted)));
         }
