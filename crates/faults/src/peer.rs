@@ -357,8 +357,11 @@ impl Peer {
             .encode(self.version(), &mut bytes)
             .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
         self.send(&bytes, "PUBLISH").await?;
+        if !is_acknowledged {
+            return Ok(());
+        }
         let deadline = now() + stage.reaction_timeout;
-        while is_acknowledged {
+        loop {
             match self.next_before(deadline).await {
                 Some(Event::Finished { identifier: finished, code })
                     if Some(finished) == publish.packet_identifier =>
@@ -373,7 +376,6 @@ impl Peer {
                 None => return Err(format!("not acknowledged within {:?}", stage.reaction_timeout)),
             }
         }
-        Ok(())
     }
 
     /// Subscribes to `topic` and tells the retained message that comes of it; absent when none came within `within` of

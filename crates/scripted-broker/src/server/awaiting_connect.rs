@@ -15,7 +15,7 @@ impl Server {
         match self.script.connect_wait {
             ConnectWait::ForEver => {}
             ConnectWait::Whole(time) | ConnectWait::ThenDisconnect(time) => {
-                self.give_up_after(time, id, None)
+                self.give_up_after(time, id, None);
             }
             ConnectWait::Gap(time) => self.give_up_after(time, id, Some(0)),
         }

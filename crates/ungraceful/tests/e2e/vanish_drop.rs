@@ -336,7 +336,7 @@ fn the_embedded_broker_is_asked_all_of_it() {
 #[test]
 fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet() {
     let arguments = ["--variant", "gone", "--will-delay", "1s", "--short-expiry", "2500ms", "--grace", "0"];
-    let call = self::call(TOOL, &["drop"], &arguments);
+    let call = call(TOOL, &["drop"], &arguments);
     assert_eq!(call.exit(), 2, "{}", call.said());
     let told = call.stderr();
     for part in ["\"gone\" is no variant", "--will-delay", "give 3s or more", "--short-expiry", "--grace"] {

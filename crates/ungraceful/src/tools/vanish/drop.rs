@@ -19,6 +19,9 @@ use crate::tools::takeover::{positive, whole_seconds};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drop;
 
+/// Few enough for no broker's limit of what it keeps for a client: what happens past one is the flood's question.
+const MESSAGES_MAX: u64 = 20;
+
 /// The flags that only this mode has.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
@@ -72,7 +75,7 @@ struct DropArgs {
         allow_hyphen_values = true
     )]
     grace: Given<Time>,
-    /// Messages of QoS 1, and as many of QoS 2, that are published for each client while it is away
+    /// Messages of QoS 1, and as many of QoS 2, that are published for each client while it is away; 20 at the most
     #[arg(
         long,
         value_name = "N",
@@ -80,7 +83,7 @@ struct DropArgs {
         default_value = "3",
         allow_hyphen_values = true
     )]
-    messages: Given<Whole<0, 1_000>>,
+    messages: Given<Whole<0, MESSAGES_MAX>>,
 }
 
 impl Readable for Variant {
