@@ -10,11 +10,12 @@ use ungraceful_rig::record::CaseRecord;
 
 use crate::escape;
 
-const OUTCOMES: [Outcome; 7] = [
+const OUTCOMES: [Outcome; 8] = [
     Outcome::Closed,
     Outcome::Reset,
     Outcome::Tolerated,
     Outcome::NoReaction,
+    Outcome::Left,
     Outcome::BrokerDown,
     Outcome::NotActed,
     Outcome::Interrupted,

@@ -197,7 +197,7 @@ impl Stage {
     ) -> Outcome {
         let after_us = match (outcome, ended_at_us) {
             (Outcome::Closed | Outcome::Reset, Some(ended_at_us)) => ended_at_us,
-            (Outcome::NoReaction | Outcome::NotActed, _) => self.clock.now_us(),
+            (Outcome::NoReaction | Outcome::NotActed | Outcome::Left, _) => self.clock.now_us(),
             _ => return outcome,
         };
         let asker = Asker {

@@ -435,11 +435,15 @@ fn on_witness_event(witness: &Witness, yard: &Yard, sender: &HonestSender, filte
             let hears_all = granted.is_some_and(|qos| qos >= QoS::AtLeastOnce);
             yard.readiness.send_modify(|readiness| readiness.witness |= hears_all);
         }
-        HonestEvent::Delivered { topic, payload, .. } => {
+        HonestEvent::Delivered { topic, payload, dup, .. } => {
             if topic == proof_topic(yard) {
                 let number = payload.as_slice().try_into().map_or(0, u32::from_be_bytes);
                 yard.readiness
                     .send_modify(|readiness| readiness.proofs_heard = readiness.proofs_heard.max(number));
+            } else if payload.is_empty() {
+                // Removes a retained Will: whoever has had it retained cleans up.
+            } else if dup {
+                witness.hear_again(&topic, Witnessed { at_us, payload });
             } else {
                 witness.hear(&topic, Witnessed { at_us, payload });
             }

@@ -74,6 +74,17 @@ pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: 
     observe_expecting(client, clock, stop, watch, &mut |_packet| false).await
 }
 
+/// As [`observe`], for a client that may ask nothing, because it has sent no CONNECT yet or says nothing any more:
+/// what it does not see it can't prove, so it never tells [`Outcome::Tolerated`].
+pub async fn observe_silently(client: &mut Client, clock: &RunClock, stop: &Stop, watch: Watch) -> Observed {
+    let mut expects_nothing = |_packet: &Packet<'_>| false;
+    let mut watching = Watching::begin(&mut expects_nothing, clock, client.version, watch);
+    if !watching.take_until(client, watch.provoked_at + watch.within, stop, false).await {
+        watching.seen.outcome = Some(Outcome::NoReaction);
+    }
+    watching.seen
+}
+
 /// As [`observe`]; a packet that the fault `expects` is no reaction. It is asked about every packet, in order.
 pub async fn observe_expecting(
     client: &mut Client,

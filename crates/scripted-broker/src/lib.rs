@@ -32,8 +32,8 @@
 //!
 //! What it leaves out on purpose: TLS and WebSocket; user names and passwords (everyone is let in); enhanced
 //! authentication (refused with 0x8C); Topic Aliases, Shared Subscriptions and Subscription Identifiers (5.0 Clients are
-//! told so in the CONNACK); Message Expiry Interval (passed on as it came); a time
-//! limit for the first CONNECT; queueing QoS 0 for absent Clients. Everything is on one thread, so it is no broker to
+//! told so in the CONNACK); Message Expiry Interval (passed on as it came);
+//! queueing QoS 0 for absent Clients. Everything is on one thread, so it is no broker to
 //! measure performance on.
 
 mod broker;
@@ -50,7 +50,7 @@ mod topic_filter;
 pub use broker::ScriptedBroker;
 pub use log::{EVENTS_MAX, EndedBy, Event, Log, Traffic};
 pub use policy::{
-    Deliveries, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader,
-    SubscriberFlow, TakeOver, UnknownName, Wills,
+    ConnectWait, Deliveries, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, SecondConnect, Sessions,
+    SlowReader, SubscriberFlow, TakeOver, UnknownName, Wills,
 };
 pub use script::Script;

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
-    Deliveries, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Script, ScriptedBroker, SecondConnect,
-    Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
+    ConnectWait, Deliveries, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Script, ScriptedBroker,
+    SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
 };
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
@@ -31,6 +31,9 @@ struct Arguments {
     /// What happens on the first CONNECT
     #[arg(long, value_name = "NAME", default_value_t)]
     greeting: Greeting,
+    /// How long a CONNECT is waited for
+    #[arg(long, value_name = "NAME", default_value_t)]
+    connect_wait: ConnectWait,
     /// What becomes of messages on their way to subscribers
     #[arg(long, value_name = "NAME", default_value_t)]
     deliveries: Deliveries,
@@ -85,6 +88,7 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> std::io::Result<()> {
     let script = Script {
         greeting: arguments.greeting,
+        connect_wait: arguments.connect_wait,
         second_connect: arguments.second_connect,
         take_over: arguments.take_over,
         sessions: arguments.sessions,
@@ -115,6 +119,7 @@ fn list() -> std::io::Result<()> {
     write_names("--sessions", Sessions::names())?;
     write_names("--wills", Wills::names())?;
     write_names("--greeting", Greeting::names())?;
+    write_names("--connect-wait", ConnectWait::names())?;
     write_names("--deliveries", Deliveries::names())?;
     write_names("--flow", Flow::names())?;
     write_names("--pubacks", Pubacks::names())?;

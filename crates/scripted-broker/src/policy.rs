@@ -1,5 +1,6 @@
 //! The policies of a script, one file each: what can go wrong, by name. The server's files act on them.
 
+mod connect_wait;
 mod deliveries;
 mod flow;
 mod greeting;
@@ -14,6 +15,7 @@ mod subscriber_flow;
 mod take_over;
 mod wills;
 
+pub use connect_wait::ConnectWait;
 pub use deliveries::Deliveries;
 pub use flow::Flow;
 pub use greeting::Greeting;

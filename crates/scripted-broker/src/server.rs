@@ -4,6 +4,7 @@
 
 mod acknowledging;
 mod answer;
+mod awaiting_connect;
 mod connecting;
 mod connection;
 mod delivering;
@@ -34,7 +35,7 @@ use crate::policy::{Greeting, KeepAlive, SlowReader};
 use crate::script::Script;
 use crate::timers::Timers;
 use connection::{Connection, Phase};
-use session::Session;
+use session::{Session, WaitingWill};
 use subscribers::Subscribers;
 
 /// A connection's number, in the order of acceptance from 0.
@@ -53,6 +54,11 @@ pub(crate) enum Later {
     ExpireSession(String, u64),
     /// Publishes the Will that waits in the session of this ClientID, if it is still this connection's.
     PublishWill(String, ConnectionId),
+    /// Publishes this Will of this ClientID, whatever became of its session.
+    PublishWillAnyway(String, WaitingWill),
+    /// Ends a connection that has not sent a whole CONNECT, if that is still so; with what it had sent when this was
+    /// decided, for a wait between two bytes.
+    GiveUpOnConnect(ConnectionId, Option<u64>),
     /// Closes the connection, which is not answered any more, with this Reason Code.
     CloseLate(ConnectionId, ReasonCode),
     /// Sends the CONNACK that was held back.
@@ -126,6 +132,8 @@ impl Server {
                 Later::ReleaseHeld(client_id, number) => self.release_held(&client_id, number),
                 Later::ExpireSession(client_id, use_number) => self.expire_session(&client_id, use_number),
                 Later::PublishWill(client_id, id) => self.publish_late_will(&client_id, id),
+                Later::PublishWillAnyway(client_id, will) => self.publish_will(&client_id, &will),
+                Later::GiveUpOnConnect(id, reads) => self.give_up_on_connect(id, reads),
                 Later::CloseLate(id, code) => self.close_late(id, code),
                 Later::Admit(id) => self.admit_late(id),
                 Later::Acknowledge(id, identifier, code) => self.acknowledge_once(id, identifier, code),
@@ -139,6 +147,7 @@ impl Server {
         self.accepted += 1;
         self.connections.insert(id, Connection::new(link));
         self.log.note(Event::Accepted { connection: id });
+        self.await_connect(id);
         id
     }
 
@@ -195,6 +204,7 @@ impl Server {
 
     /// Acts on all whole packets at the head of `bytes`, and tells how many bytes are done with.
     pub(crate) fn take_in(&mut self, id: ConnectionId, bytes: &[u8]) -> usize {
+        self.note_read(id);
         let Some(connection) = self.connections.get_mut(&id).filter(|it| !it.backlog.is_empty()) else {
             return self.take_in_some(id, bytes);
         };

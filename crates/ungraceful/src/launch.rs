@@ -404,9 +404,8 @@ fn attempts_of_clients(settings: &BTreeMap<String, Setting>) -> impl Iterator<It
         let source = settings.get(*name).map(|setting| setting.source);
         matches!(source, Some(SettingSource::Flag | SettingSource::File))
     });
-    given.map(|name| {
-        Mistake::new(format!("--{name}"), "each client is taken over once; leave it out and give --count")
-    })
+    given
+        .map(|name| Mistake::new(format!("--{name}"), "each client acts once; leave it out and give --count"))
 }
 
 /// Cases when the broker speaks every version that is asked for.

@@ -43,6 +43,8 @@ impl LastWill {
 pub(super) struct Connection {
     pub(super) link: Link,
     pub(super) phase: Phase,
+    /// How often bytes came before its CONNECT was whole.
+    pub(super) reads: u64,
     pub(super) version: ProtocolVersion,
     /// The key of its session; empty before the CONNECT.
     pub(super) client_id: String,
@@ -67,6 +69,7 @@ impl Connection {
         Self {
             link,
             phase: Phase::AwaitingConnect,
+            reads: 0,
             version: ProtocolVersion::V3_1_1,
             client_id: String::new(),
             will: None,

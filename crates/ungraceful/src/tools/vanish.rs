@@ -1,8 +1,11 @@
 //! `ungraceful-vanish`: what happens when clients go without a word?
 
+mod drop;
 mod edge;
 mod keep_alive;
+mod knock;
 mod silence;
+mod will_storm;
 
 use crate::launch::Tool;
 
@@ -10,5 +13,5 @@ use crate::launch::Tool;
 pub const TOOL: Tool = Tool {
     name: "ungraceful-vanish",
     question: "What happens when clients go without a word?",
-    modes: &[&silence::Silence, &edge::Edge],
+    modes: &[&drop::Drop, &silence::Silence, &edge::Edge, &knock::Knock, &will_storm::WillStorm],
 };

@@ -19,4 +19,5 @@ mod scripted;
 mod support;
 mod takeover;
 mod tour;
+mod vanish_drop;
 mod vanish_silence;
