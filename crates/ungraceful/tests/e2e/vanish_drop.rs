@@ -344,6 +344,10 @@ fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet
     }
     let call = self::call(TOOL, &["drop"], &["--variant", "will-delay", "-V", "3.1.1"]);
     assert!(call.exit() == 2 && call.stderr().contains("no Will Delay Interval"), "{}", call.said());
+    let call = self::call(TOOL, &["drop"], &["--away", "3s", "-x", "4s"]);
+    let told = call.stderr();
+    assert!(call.exit() == 2 && told.contains("not well before the 3 s of --will-delay"), "{told}");
+    assert!(told.contains("--session-expiry-interval: 4 s would be over before"), "{told}");
     let call = self::call(TOOL, &["knock"], &["--wait", "0", "--variant", "loud"]);
     let told = call.stderr();
     assert!(call.exit() == 2 && told.contains("--wait") && told.contains("\"loud\" is no variant"), "{told}");

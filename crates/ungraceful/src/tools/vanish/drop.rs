@@ -104,6 +104,45 @@ fn some_seconds(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) ->
     seconds
 }
 
+/// What would leave variants without anything to tell is a mistake, and told before the first packet.
+fn check_times(
+    variants: &[Variant],
+    expiry: Option<u32>,
+    will_delay: u32,
+    away: Duration,
+    mistakes: &mut Vec<Mistake>,
+) {
+    /// Brokers may count in whole seconds.
+    const SECOND: Duration = Duration::from_secs(1);
+    let delay = Duration::from_secs(will_delay.into());
+    if variants.contains(&Variant::BackBeforeWillDelay) && away + SECOND >= delay {
+        let what = format!(
+            "{away:?} is not well before the {will_delay} s of --will-delay, before which the client of \
+             back-before-will-delay is to be back; give less, or a longer --will-delay"
+        );
+        mistakes.push(Mistake::new("--away", what));
+    }
+    let longest = match variants.contains(&Variant::WillDelay) {
+        true => delay.max(away),
+        false => away,
+    };
+    let least = longest + 2 * SECOND;
+    let is_long = |variant: &Variant| {
+        !matches!(
+            variant,
+            Variant::WillAtSessionEnd | Variant::BeforeExpiry | Variant::AfterExpiry | Variant::SessionEnds
+        )
+    };
+    if let Some(expiry) = expiry
+        && variants.iter().any(is_long)
+        && Duration::from_secs(expiry.into()) <= least
+    {
+        let what =
+            format!("{expiry} s would be over before clients are back; give more than {} s", least.as_secs());
+        mistakes.push(Mistake::new("--session-expiry-interval", what));
+    }
+}
+
 impl Mode for Drop {
     fn name(&self) -> &'static str {
         "drop"
@@ -148,6 +187,7 @@ impl Mode for Drop {
                         DISCONNECT; choose fin, rst, half-close, disconnect or session-ends, or -V 5";
             mistakes.push(Mistake::new("--variant", what));
         }
+        check_times(&variants, expiry, will_delay, away, mistakes);
         let fault = Abrupt {
             variant: Variant::Fin,
             version: ProtocolVersion::V5,

@@ -66,7 +66,8 @@ impl Mode for WillStorm {
 
     fn defaults(&self) -> &'static [(&'static str, &'static str)] {
         // A witness that is sent more than a thousand messages at once is more than some brokers queue by default.
-        &[("count", "700"), ("connrate", "10000")]
+        // And what is all due at once is begun one after the other: times of Wills begin when their own client was lost.
+        &[("count", "700"), ("connrate", "10000"), ("slip-limit", "200ms")]
     }
 
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
