@@ -30,10 +30,11 @@ fn printed(binary_name: &str, arguments: &[&str]) -> String {
 }
 
 /// Every binary, and the modes of each.
-const BINARIES: [(&str, &[&str]); 4] = [
+const BINARIES: [(&str, &[&str]); 5] = [
     ("ungraceful", &[]),
     ("ungraceful-double-connect", &[]),
     ("ungraceful-takeover", &["storm", "duel", "dead-peer", "race", "flap"]),
+    ("ungraceful-vanish", &["silence", "edge"]),
     (
         "ungraceful-flood",
         &["receive-maximum", "quota-leak", "unacked-subscriber", "slow-consumer", "offline-queue"],
