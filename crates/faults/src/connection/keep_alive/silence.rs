@@ -42,7 +42,7 @@ pub const INTO_THE_VOID: &str = "pings_into_the_void";
 const WILL: &[u8] = b"will of a client that fell silent";
 /// How long, after one and a half times the Keep Alive, a broker must have had before it is told that it never cuts. The
 /// standard has no such time; the slowest that is known cuts a Keep Alive of 1 s after 20 s.
-const AT_LEAST_AFTER: Duration = Duration::from_secs(20);
+const AT_LEAST_AFTER: Duration = Duration::from_secs(30);
 /// How long a broker that has not cut has to answer a PINGREQ.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How often in a Keep Alive messages are published to a silent client.

@@ -53,7 +53,7 @@ impl Mode for Silence {
          them (downlink). Tells after how many times the Keep Alive the broker cuts them, whether it sends DISCONNECT 0x8D, \
          and when the Will comes. Both versions of the standard want the connection closed when nothing came for one and a \
          half times the Keep Alive (5.0 [MQTT-3.1.2-22], 3.1.1 [MQTT-3.1.2-24]). A broker has --reaction-timeout beyond that \
-         time, and at least three times the Keep Alive; with less than 20s nobody is said to be never cut. The run ends as \
+         time, and at least three times the Keep Alive; with less than 30s nobody is said to be never cut. The run ends as \
          soon as all clients are cut."
     }
 
@@ -62,7 +62,7 @@ impl Mode for Silence {
     }
 
     fn defaults(&self) -> &'static [(&'static str, &'static str)] {
-        &[("attempts", "10"), ("connrate", "50"), ("reaction-timeout", "20s")]
+        &[("attempts", "10"), ("connrate", "50"), ("reaction-timeout", "30s")]
     }
 
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
