@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, Will};
 use ungraceful_wire::{ConnectOptions, Endpoint, OpenError};
 
 use crate::attempt::{Attempt, Case, Fact, WillSeen};
@@ -63,6 +63,8 @@ pub struct Stage {
     pub sources: SourceAddresses,
     /// What clients show.
     pub credentials: Credentials,
+    /// As whom the dynamic security of a broker of ours is controlled; absent where it has none.
+    pub administrator: Option<Credentials>,
     /// The run's clock.
     pub clock: RunClock,
     /// Whether the broker is alive.
@@ -123,6 +125,13 @@ impl Stage {
     pub fn watch_will(&self, client_id: &str) -> Option<WitnessWatch> {
         let witness = self.witness.as_ref()?;
         Some(witness.watch(format!("{}/will/{client_id}", self.topic_root)))
+    }
+
+    /// A Will with this Application Message on the topic that is watched, at QoS 1 where the broker takes it.
+    #[must_use]
+    pub fn will<'a>(&self, watch: &'a WitnessWatch, payload: &'a [u8]) -> Will<'a> {
+        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
+        Will { topic: watch.topic(), payload, qos, retain: false, properties: Properties::NONE }
     }
 
     /// Waits for the Will after a connection ended at `ended_at` and tells what the witness saw. `first` is the
@@ -397,6 +406,7 @@ pub(crate) mod tests {
             options: ConnectOptions::default(),
             sources: SourceAddresses::new(&[]),
             credentials: Credentials::default(),
+            administrator: None,
             clock: RunClock::start(),
             pulse: Pulse::default(),
             witness: Some(Witness::default()),

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, Script, ScriptedBroker, SecondConnect, Sessions,
-    SlowReader, SubscriberFlow, TakeOver, Wills,
+    Deliveries, Expiry, Flow, Greeting, OfflineQueue, Pubacks, Removal, Script, ScriptedBroker,
+    SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
 };
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
@@ -49,6 +49,12 @@ struct Arguments {
     /// What happens to a Client that does not read
     #[arg(long, value_name = "NAME", default_value_t)]
     slow_reader: SlowReader,
+    /// What happens when an administrator removes a Client's user
+    #[arg(long, value_name = "NAME", default_value_t)]
+    removal: Removal,
+    /// What happens when the token in a Client's Password or User Name runs out
+    #[arg(long, value_name = "NAME", default_value_t)]
+    expiry: Expiry,
     /// The Receive Maximum in the CONNACK; none is sent by default
     #[arg(long, value_name = "N")]
     receive_maximum: Option<NonZeroU16>,
@@ -92,6 +98,8 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
         subscriber_flow: arguments.subscriber_flow,
         offline_queue: arguments.offline_queue,
         slow_reader: arguments.slow_reader,
+        removal: arguments.removal,
+        expiry: arguments.expiry,
         receive_maximum: arguments.receive_maximum,
         server_keep_alive_s: arguments.server_keep_alive,
         maximum_qos: arguments.maximum_qos,
@@ -116,7 +124,9 @@ fn list() -> std::io::Result<()> {
     write_names("--pubacks", Pubacks::names())?;
     write_names("--subscriber-flow", SubscriberFlow::names())?;
     write_names("--offline-queue", OfflineQueue::names())?;
-    write_names("--slow-reader", SlowReader::names())
+    write_names("--slow-reader", SlowReader::names())?;
+    write_names("--removal", Removal::names())?;
+    write_names("--expiry", Expiry::names())
 }
 
 fn maximum_qos(text: &str) -> Result<QoS, &'static str> {

@@ -1,11 +1,13 @@
 //! The policies of a script, one file each: what can go wrong, by name. The server's files act on them.
 
 mod deliveries;
+mod expiry;
 mod flow;
 mod greeting;
 mod name;
 mod offline_queue;
 mod pubacks;
+mod removal;
 mod second_connect;
 mod sessions;
 mod slow_reader;
@@ -14,11 +16,13 @@ mod take_over;
 mod wills;
 
 pub use deliveries::Deliveries;
+pub use expiry::Expiry;
 pub use flow::Flow;
 pub use greeting::Greeting;
 pub use name::UnknownName;
 pub use offline_queue::OfflineQueue;
 pub use pubacks::Pubacks;
+pub use removal::Removal;
 pub use second_connect::SecondConnect;
 pub use sessions::Sessions;
 pub use slow_reader::SlowReader;

@@ -6,6 +6,7 @@ mod acknowledging;
 mod answer;
 mod connecting;
 mod connection;
+mod credentials;
 mod delivering;
 mod ending;
 mod greeting;
@@ -34,6 +35,7 @@ use crate::policy::{Greeting, SlowReader};
 use crate::script::Script;
 use crate::timers::Timers;
 use connection::{Connection, Phase};
+use credentials::Users;
 use session::Session;
 use subscribers::Subscribers;
 
@@ -57,6 +59,8 @@ pub(crate) enum Later {
     CloseLate(ConnectionId, ReasonCode),
     /// Sends the CONNACK that was held back.
     Admit(ConnectionId),
+    /// The token of this number that the Client of the connection has shown has run out.
+    Expire(ConnectionId, u32),
     /// Acknowledges a QoS 1 message, with this Reason Code.
     Acknowledge(ConnectionId, PacketIdentifier, ReasonCode),
 }
@@ -79,6 +83,7 @@ pub(crate) struct Server {
     subscribers: Subscribers,
     retained: BTreeMap<String, Rc<Message>>,
     bans: HashMap<String, Ban>,
+    users: Users,
     timers: Rc<Timers<Later>>,
     crash: Rc<Notify>,
     accepted: u64,
@@ -99,6 +104,7 @@ impl Server {
             subscribers: Subscribers::default(),
             retained: BTreeMap::new(),
             bans: HashMap::new(),
+            users: Users::default(),
             timers: Timers::new(),
             crash: Rc::new(Notify::new()),
             accepted: 0,
@@ -127,6 +133,7 @@ impl Server {
                 Later::ExpireSession(client_id, use_number) => self.expire_session(&client_id, use_number),
                 Later::PublishWill(client_id, id) => self.publish_late_will(&client_id, id),
                 Later::CloseLate(id, code) => self.close_late(id, code),
+                Later::Expire(id, number) => self.expire(id, number),
                 Later::Admit(id) => self.admit_late(id),
                 Later::Acknowledge(id, identifier, code) => self.acknowledge_once(id, identifier, code),
             }
@@ -263,13 +270,13 @@ impl Server {
             Packet::PingReq => self.answer_ping(id),
             Packet::Disconnect(disconnect) => self.say_goodbye(id, &disconnect),
             Packet::Unreadable { .. } => self.disconnect(id, ReasonCode::MALFORMED_PACKET),
-            // CONNECT is dealt with above, AUTH belongs to an authentication nobody began, the rest to Servers.
+            Packet::Auth(auth) => self.authenticate_again(id, &auth),
+            // CONNECT is dealt with above, the rest belongs to Servers.
             Packet::Connect(_)
             | Packet::ConnAck(_)
             | Packet::SubAck(_)
             | Packet::UnsubAck(_)
-            | Packet::PingResp
-            | Packet::Auth(_) => self.disconnect(id, ReasonCode::PROTOCOL_ERROR),
+            | Packet::PingResp => self.disconnect(id, ReasonCode::PROTOCOL_ERROR),
         }
     }
 

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader, SubscriberFlow,
-    TakeOver, UnknownName, Wills,
+    Deliveries, Expiry, Flow, Greeting, OfflineQueue, Pubacks, Removal, SecondConnect, Sessions, SlowReader,
+    SubscriberFlow, TakeOver, UnknownName, Wills,
 };
 
 fn all_can_be_read<P>(names: impl Iterator<Item = (&'static str, &'static str)>)
@@ -47,6 +47,8 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<SubscriberFlow>(SubscriberFlow::names());
     all_can_be_read::<OfflineQueue>(OfflineQueue::names());
     all_can_be_read::<SlowReader>(SlowReader::names());
+    all_can_be_read::<Removal>(Removal::names());
+    all_can_be_read::<Expiry>(Expiry::names());
 }
 
 #[test]
@@ -62,6 +64,8 @@ fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<SubscriberFlow>(SubscriberFlow::names());
     starts_with_default::<OfflineQueue>(OfflineQueue::names());
     starts_with_default::<SlowReader>(SlowReader::names());
+    starts_with_default::<Removal>(Removal::names());
+    starts_with_default::<Expiry>(Expiry::names());
 }
 
 #[test]
@@ -79,6 +83,9 @@ fn names_carry_their_values() {
     assert_eq!("late-puback-2s".parse(), Ok(Pubacks::Late(two_seconds)));
     assert_eq!("exceed-by-3".parse(), Ok(SubscriberFlow::ExceedBy(NonZeroU32::MIN.saturating_add(2))));
     assert_eq!("cut-after-2s".parse(), Ok(SlowReader::CutAfter(two_seconds)));
+    assert_eq!("disconnect-0x87".parse(), Ok(Removal::DisconnectCode(0x87)));
+    assert_eq!("disconnect-0xa0".parse(), Ok(Expiry::DisconnectCode(0xA0)));
+    assert_eq!("cut-after-2s".parse(), Ok(Expiry::CutAfter(two_seconds)));
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Readable for VersionPair {
 }
 
 /// A time above 0; absent, with the mistake told, when it is none.
-fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+pub(super) fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
     let Time(time) = given.take(flag, mistakes)?;
     if time.is_zero() || time > TIME_MAX {
         mistakes.push(Mistake::new(
