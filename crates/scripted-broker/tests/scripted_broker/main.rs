@@ -1,5 +1,6 @@
 //! Every behaviour of the scripted broker, conforming or not, shown byte by byte over a plain TCP connection.
 
+mod credentials;
 mod deliveries;
 mod exchanges;
 mod flow;

@@ -63,16 +63,18 @@ impl Readable for Means {
 }
 
 impl KickArgs {
-    fn command(&self, mistakes: &mut Vec<Mistake>) -> Option<Arc<ExternalCommand>> {
+    /// The command; `own_users` when each client has a user of its own.
+    fn command(&self, own_users: bool, mistakes: &mut Vec<Mistake>) -> Option<Arc<ExternalCommand>> {
         let limit = positive(&self.kick_timeout, "--kick-timeout", mistakes).unwrap_or_default();
         let command = ExternalCommand::parse(self.kick_cmd.as_ref()?, &PLACEHOLDERS, limit);
         let mut mistake = |what: String| mistakes.push(Mistake::new("--kick-cmd", what));
         let command = command.map_err(&mut mistake).ok()?;
         if !command.names("client_id") && !command.names("username") {
-            mistake(
-                "names no client: it would remove all of them or none; write {client_id} or {username}"
-                    .to_owned(),
-            );
+            mistake("names no client; write {client_id} or {username} where it goes".to_owned());
+        } else if !command.names("client_id") && !own_users {
+            let what = "names the user alone, whom all clients of the run share; write {client_id}, or give \
+                        --admin-username so that each client gets a user of its own";
+            mistake(what.to_owned());
         }
         Some(Arc::new(command))
     }
@@ -144,8 +146,9 @@ impl Mode for Kick {
         let args = KickArgs::from_arg_matches(matches).expect(read);
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
-        let command = args.command(mistakes);
         let administrator = args.administrator(mistakes);
+        let is_ours = matches.get_one::<String>("spawn").is_some();
+        let command = args.command(is_ours || administrator.is_some(), mistakes);
         let means = args.means(mistakes);
         let longest_pause = command.as_ref().map_or(Duration::ZERO, |command| command.limit());
         FaultPlan {

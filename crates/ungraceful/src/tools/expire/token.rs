@@ -61,9 +61,9 @@ struct TokenArgs {
         allow_hyphen_values = true
     )]
     token_lifetime: Given<Time>,
-    /// Claim of tokens that we sign, as NAME=VALUE, the value in JSON or as text; {client_id} is replaced; may be repeated
-    #[arg(long, value_name = "NAME=VALUE")]
-    claim: Vec<Given<Claim>>,
+    /// Claims of tokens that we sign, as a JSON object, beside sub (the ClientID), iat and exp; {client_id} in a text is replaced
+    #[arg(long, value_name = "JSON", env = "UNGRACEFUL_CLAIMS")]
+    claims: Option<Given<Claims>>,
     /// How long tokens are good for that do not say so themselves
     #[arg(long, value_name = "TIME", env = "UNGRACEFUL_EXPIRES_IN", allow_hyphen_values = true)]
     expires_in: Option<Given<Time>>,
@@ -81,23 +81,19 @@ struct TokenArgs {
     wait_max: Given<Time>,
 }
 
-/// A claim of a token.
+/// Claims of a token.
 #[derive(Clone, Debug, PartialEq)]
-struct Claim {
-    name: String,
-    value: Value,
-}
+struct Claims(Map<String, Value>);
 
-impl Readable for Claim {
+impl Readable for Claims {
     fn read(text: &str) -> Result<Self, String> {
-        let Some((name, value)) = text.split_once('=').filter(|(name, _)| !name.is_empty()) else {
-            return Err(format!("{text:?} is no claim; write NAME=VALUE, such as aud=broker"));
-        };
-        if name == "exp" {
-            return Err("exp is told by --token-lifetime".to_owned());
+        match serde_json::from_str(text) {
+            Ok(Value::Object(claims)) if claims.contains_key("exp") => {
+                Err("exp is told by --token-lifetime; leave it out".to_owned())
+            }
+            Ok(Value::Object(claims)) => Ok(Self(claims)),
+            _ => Err(format!("{text:?} is no JSON object; write one such as {{\"aud\":\"broker\"}}")),
         }
-        let value = serde_json::from_str(value).unwrap_or_else(|_no_json| Value::String(value.to_owned()));
-        Ok(Self { name: name.to_owned(), value })
     }
 }
 
@@ -122,15 +118,11 @@ impl TokenArgs {
     fn source(&self, mistakes: &mut Vec<Mistake>) -> Option<Source> {
         let lifetime = positive(&self.token_lifetime, "--token-lifetime", mistakes).unwrap_or_default();
         let limit = positive(&self.token_timeout, "--token-timeout", mistakes).unwrap_or_default();
-        let claims: Map<String, Value> = self
-            .claim
-            .iter()
-            .filter_map(|claim| claim.take("--claim", mistakes))
-            .map(|claim| (claim.name, claim.value))
-            .collect();
-        if !claims.is_empty() && self.token_key_file.is_none() {
-            mistakes.push(Mistake::new("--claim", "is for tokens that we sign; give --token-key-file"));
+        let claims = self.claims.as_ref().and_then(|claims| claims.take("--claims", mistakes));
+        if self.claims.is_some() && self.token_key_file.is_none() {
+            mistakes.push(Mistake::new("--claims", "is for tokens that we sign; give --token-key-file"));
         }
+        let claims = claims.map(|claims| claims.0).unwrap_or_default();
         let mut mistake = |flag: &str, what: String| mistakes.push(Mistake::new(flag, what));
         match (&self.token_cmd, &self.token_dir, &self.token_key_file) {
             (Some(text), None, None) => ExternalCommand::parse(text, &PLACEHOLDERS, limit)
@@ -261,16 +253,14 @@ impl Mode for Token {
 mod tests {
     use serde_json::json;
 
-    use super::{Claim, Readable};
+    use super::{Claims, Readable};
 
     #[test]
-    fn a_claim_is_json_where_it_is_json_and_text_elsewhere() {
-        let value = |text: &str| Claim::read(text).unwrap().value;
-        assert_eq!(value("aud=broker"), json!("broker"));
-        assert_eq!(value("aud=[\"a\",\"b\"]"), json!(["a", "b"]));
-        assert_eq!(value("scope=write:a=b"), json!("write:a=b"));
-        for wrong in ["aud", "=x", "exp=5"] {
-            assert!(Claim::read(wrong).is_err(), "{wrong}");
+    fn claims_are_an_object_and_leave_the_end_of_the_token_to_its_own_flag() {
+        let claims = Claims::read(r#"{"aud":["a","b"],"scope":"x,y=z"}"#).unwrap().0;
+        assert_eq!((&claims["aud"], &claims["scope"]), (&json!(["a", "b"]), &json!("x,y=z")));
+        for wrong in ["aud=x", "[]", "", r#"{"exp":5}"#] {
+            assert!(Claims::read(wrong).is_err(), "{wrong}");
         }
     }
 }
