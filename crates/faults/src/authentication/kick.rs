@@ -12,6 +12,8 @@ use ungraceful_rig::attempt::{Attempt, Case};
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::Watch;
+use ungraceful_rig::target::Credentials;
+use ungraceful_rig::witness::WitnessWatch;
 
 use super::at_work::{Served, Workplace};
 use super::judged::{self, Cut};
@@ -70,11 +72,10 @@ impl Fault for Kick {
 impl Kick {
     async fn carry_out(&self, stage: &Stage, log: AttemptLog<'_>) -> Attempt {
         let client_id = log.client_id().to_owned();
-        let admit = self.removal.admit(stage, self.version, &client_id);
-        let mut admitted = match stage.unless_stopped(admit).await {
-            Some(Ok(admitted)) => admitted,
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
+        // To its end, even when the run stops: a user that is half made could not be taken away again.
+        let mut admitted = match self.removal.admit(stage, self.version, &client_id).await {
+            Ok(admitted) => admitted,
+            Err(trouble) => return not_acted(stage, log, self.version, &trouble).await,
         };
         let attempt = self.remove_at_work(stage, log, &mut admitted).await;
         admitted.undo().await;
@@ -140,14 +141,13 @@ impl Kick {
     async fn conclude(
         &self,
         stage: &Stage,
-        log: AttemptLog<'_>,
+        mut log: AttemptLog<'_>,
         cut: Cut,
-        will: Option<ungraceful_rig::witness::WitnessWatch>,
+        will: Option<WitnessWatch>,
         confirmed: &Confirmed,
-        credentials: &ungraceful_rig::target::Credentials,
+        credentials: &Credentials,
     ) -> Attempt {
         let served = Served::after(confirmed.at, &cut.place.work, &cut.place.beside);
-        let mut log = log;
         if !cut.is_ended() && !confirmed.said.is_empty() {
             log.trouble(format!("the command succeeded, and its last line was: {}", confirmed.said));
         }
