@@ -498,14 +498,16 @@ pub(crate) async fn honest_connack_time(
 /// Marks a message as one of ours, before its number.
 const MARK: &[u8; 8] = b"ungrace1";
 
-fn payload(sequence: u64) -> [u8; 16] {
+/// The Application Message that carries this number.
+pub(crate) fn payload(sequence: u64) -> [u8; 16] {
     let mut payload = [0; 16];
     payload[..8].copy_from_slice(MARK);
     payload[8..].copy_from_slice(&sequence.to_be_bytes());
     payload
 }
 
-fn read_payload(payload: &[u8]) -> Option<u64> {
+/// The number that an Application Message carries; absent for one that is none of ours.
+pub(crate) fn read_payload(payload: &[u8]) -> Option<u64> {
     let number = payload.strip_prefix(MARK)?.try_into().ok()?;
     Some(u64::from_be_bytes(number))
 }

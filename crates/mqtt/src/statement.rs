@@ -187,6 +187,7 @@ statements! {
     V311_3_2_2_1, V3_1_1, "MQTT-3.2.2-1", "After Clean Session 1 the CONNACK says Session Present 0.";
     V311_3_2_2_2, V3_1_1, "MQTT-3.2.2-2", "After Clean Session 0 the CONNACK says Session Present 1 where the Server has stored a session.";
     V311_3_2_2_4, V3_1_1, "MQTT-3.2.2-4", "A refusing CONNACK says Session Present 0.";
+    V311_3_2_2_5, V3_1_1, "MQTT-3.2.2-5", "After a refusing CONNACK the Server closes.";
     V311_3_3_1_1, V3_1_1, "MQTT-3.3.1-1", "A PUBLISH that is sent again has DUP 1.";
     V311_3_3_1_2, V3_1_1, "MQTT-3.3.1-2", "A QoS 0 PUBLISH has DUP 0.";
     V311_3_3_1_4, V3_1_1, "MQTT-3.3.1-4", "A PUBLISH with both QoS bits set makes the receiver close.";

@@ -63,6 +63,8 @@ pub struct Stage {
     pub sources: SourceAddresses,
     /// What clients show.
     pub credentials: Credentials,
+    /// As whom the dynamic security of a broker of ours is controlled; absent where it has none.
+    pub administrator: Option<Credentials>,
     /// The run's clock.
     pub clock: RunClock,
     /// Whether the broker is alive.
@@ -419,6 +421,7 @@ pub(crate) mod tests {
             options: ConnectOptions::default(),
             sources: SourceAddresses::new(&[]),
             credentials: Credentials::default(),
+            administrator: None,
             clock: RunClock::start(),
             pulse: Pulse::default(),
             witness: Some(Witness::default()),

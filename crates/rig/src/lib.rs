@@ -40,6 +40,7 @@ mod broker_log;
 mod broker_process;
 mod bystander;
 mod collector;
+mod dynamic_security;
 mod honest_thread;
 mod host;
 mod log_follower;

@@ -58,8 +58,37 @@ pub struct Observed {
     pub pings_open: u32,
 }
 
+/// What a client goes on doing while it is watched.
+pub trait Occupation {
+    /// Whether a packet belongs to what it does, and is no reaction to the fault. Asked about every packet, in order;
+    /// `at` is when its first byte came.
+    fn takes(&mut self, packet: &Packet<'_>, at: Instant) -> bool;
+
+    /// When it is to send next; absent while there is nothing to send.
+    fn next_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Appends what it sends now, at the time of [`Self::next_at`].
+    fn send(&mut self, _bytes: &mut Vec<u8>) {}
+
+    /// When watching ends, where that is found out only meanwhile; absent for the time that [`Watch::within`] names.
+    fn until(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// A client that sends nothing by itself, and expects some packets.
+struct Expecting<'a>(&'a mut dyn FnMut(&Packet<'_>) -> bool);
+
+impl Occupation for Expecting<'_> {
+    fn takes(&mut self, packet: &Packet<'_>, _at: Instant) -> bool {
+        (self.0)(packet)
+    }
+}
+
 struct Watching<'a> {
-    expects: &'a mut dyn FnMut(&Packet<'_>) -> bool,
+    occupation: &'a mut dyn Occupation,
     clock: &'a RunClock,
     version: ProtocolVersion,
     connacks_due: u32,
@@ -78,7 +107,8 @@ pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: 
 /// what it does not see it can't prove, so it never tells [`Outcome::Tolerated`].
 pub async fn observe_silently(client: &mut Client, clock: &RunClock, stop: &Stop, watch: Watch) -> Observed {
     let mut expects_nothing = |_packet: &Packet<'_>| false;
-    let mut watching = Watching::begin(&mut expects_nothing, clock, client.version, watch);
+    let mut nothing = Expecting(&mut expects_nothing);
+    let mut watching = Watching::begin(&mut nothing, clock, client.version, watch);
     if !watching.take_until(client, watch.provoked_at + watch.within, stop, false).await {
         watching.seen.outcome = Some(Outcome::NoReaction);
     }
@@ -93,11 +123,21 @@ pub async fn observe_expecting(
     watch: Watch,
     expects: &mut dyn FnMut(&Packet<'_>) -> bool,
 ) -> Observed {
-    let mut watching = Watching::begin(expects, clock, client.version, watch);
-    let first_ping = watch.provoked_at + FIRST_PING_AFTER.min(watch.within / 2);
-    let deadline = watch.provoked_at + watch.within;
-    let mut ask_at = first_ping;
+    observe_at_work(client, clock, stop, watch, &mut Expecting(expects)).await
+}
+
+/// As [`observe`], of a client that has something to do meanwhile.
+pub async fn observe_at_work(
+    client: &mut Client,
+    clock: &RunClock,
+    stop: &Stop,
+    watch: Watch,
+    occupation: &mut dyn Occupation,
+) -> Observed {
+    let mut watching = Watching::begin(occupation, clock, client.version, watch);
+    let mut ask_at = watch.provoked_at + FIRST_PING_AFTER.min(watch.within / 2);
     loop {
+        let deadline = watching.occupation.until().unwrap_or(watch.provoked_at + watch.within);
         if watching.take_until(client, ask_at, stop, false).await {
             return watching.seen;
         }
@@ -105,9 +145,9 @@ pub async fn observe_expecting(
         if asked {
             watching.pings_open += 1;
         }
-        if ask_at == deadline {
+        if ask_at >= deadline {
             // A failed write means that the end of the connection is about to be read: no answer suffices then.
-            if watching.take_until(client, deadline + LAST_PING_WITHIN, stop, asked).await {
+            if watching.take_until(client, ask_at + LAST_PING_WITHIN, stop, asked).await {
                 return watching.seen;
             }
             // One answer may have been under way when the fault came; two, and none open, prove that the broker goes
@@ -133,7 +173,8 @@ pub async fn observe_in_silence(
 ) -> Observed {
     /// One answer might be to something that was under way; two prove that the broker goes on serving.
     const QUESTIONS: u32 = 2;
-    let mut watching = Watching::begin(expects, clock, client.version, watch);
+    let mut expecting = Expecting(expects);
+    let mut watching = Watching::begin(&mut expecting, clock, client.version, watch);
     if watching.take_until(client, watch.provoked_at + watch.within, stop, false).await {
         return watching.seen;
     }
@@ -153,13 +194,13 @@ pub async fn observe_in_silence(
 
 impl<'a> Watching<'a> {
     fn begin(
-        expects: &'a mut dyn FnMut(&Packet<'_>) -> bool,
+        occupation: &'a mut dyn Occupation,
         clock: &'a RunClock,
         version: ProtocolVersion,
         watch: Watch,
     ) -> Self {
         Self {
-            expects,
+            occupation,
             clock,
             version,
             connacks_due: watch.connacks_due,
@@ -188,6 +229,14 @@ impl<'a> Watching<'a> {
             if overdue > OVERDUE_MAX {
                 return false;
             }
+            let sends_at = self.occupation.next_at().filter(|at| *at < until);
+            if sends_at.is_some_and(|at| at <= now()) {
+                let mut bytes = Vec::new();
+                self.occupation.send(&mut bytes);
+                // That the connection has ended is read next.
+                let _ended = client.connection.send(&bytes).await;
+            }
+            let sends_at = self.occupation.next_at().filter(|at| *at < until);
             tokio::select! {
                 biased;
                 arrival = client.connection.next() => {
@@ -195,7 +244,11 @@ impl<'a> Watching<'a> {
                         return true;
                     }
                 }
-                () = sleep_until(TokioInstant::from_std(until)) => return false,
+                () = sleep_until(TokioInstant::from_std(sends_at.unwrap_or(until))) => {
+                    if sends_at.is_none() {
+                        return false;
+                    }
+                }
                 _reason = stop.raised() => return true,
             }
         }
@@ -222,7 +275,7 @@ impl<'a> Watching<'a> {
         let at = packet.first_byte_at;
         let frame = packet.frame();
         match frame.decode(self.version).packet {
-            expected if (self.expects)(&expected) => {}
+            expected if self.occupation.takes(&expected, at) => {}
             Packet::Disconnect(disconnect) => {
                 let reason = disconnect.properties.reason_string().map(ToOwned::to_owned);
                 self.push(ReactionKind::Disconnect, Some(disconnect.reason_code.0), at, reason);
@@ -285,7 +338,7 @@ mod tests {
     use ungraceful_wire::clock::now;
     use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd};
 
-    use super::{AND_MORE, Observed, REACTIONS_MAX, Watching};
+    use super::{AND_MORE, Expecting, Observed, REACTIONS_MAX, Watching};
     use crate::clock::RunClock;
     use crate::reaction::{Outcome, Reaction, ReactionKind};
 
@@ -298,8 +351,10 @@ mod tests {
 
     fn watching(clock: &RunClock, connacks_due: u32, pings_open: u32) -> Watching<'_> {
         Watching {
-            // A closure of no size: it is leaked without a loss.
-            expects: Box::leak(Box::new(|_: &ungraceful_mqtt::Packet<'_>| false)),
+            // Neither of them has a size: they are leaked without a loss.
+            occupation: Box::leak(Box::new(Expecting(Box::leak(Box::new(
+                |_: &ungraceful_mqtt::Packet<'_>| false,
+            ))))),
             clock,
             version: ProtocolVersion::V5,
             connacks_due,

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use ungraceful_wire::clock::now;
 
+use crate::dynamic_security;
 use crate::error::{Mistake, RunError};
+use crate::target::Credentials;
 
 /// How long a broker may take to accept connections.
 const READY_WITHIN: Duration = Duration::from_secs(20);
@@ -31,8 +33,19 @@ pub struct OwnedBroker {
     pub address: SocketAddr,
     /// What we started.
     pub name: String,
+    /// As whom its dynamic security is controlled; absent where it has none.
+    pub administrator: Option<Credentials>,
     _folder: Option<TempDir>,
     log: Option<PathBuf>,
+}
+
+/// How a Mosquitto of ours is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MosquittoSetup {
+    /// Everybody may do everything.
+    Open,
+    /// With the dynamic-security plug-in: who shows no credentials may do everything, and make users and remove them.
+    Administered,
 }
 
 impl OwnedBroker {
@@ -57,7 +70,9 @@ impl OwnedBroker {
             let _told_below = BufReader::new(output).read_line(&mut line);
         }
         match read_ready(&line) {
-            Some((address, name)) => Ok(Self { child, address, name, _folder: None, log: None }),
+            Some((address, name)) => {
+                Ok(Self { child, address, name, administrator: None, _folder: None, log: None })
+            }
             None => Err(failed(last_words(&mut child))),
         }
     }
@@ -65,8 +80,9 @@ impl OwnedBroker {
     /// Starts an installed Mosquitto with a configuration of ours, on loopback and without persistence.
     ///
     /// # Errors
-    /// [`RunError::Usage`] when there is none; [`RunError::Environment`] when it does not come up.
-    pub fn mosquitto() -> Result<Self, RunError> {
+    /// [`RunError::Usage`] when there is none, or none of its plug-in where that is wanted; [`RunError::Environment`] when
+    /// it does not come up.
+    pub fn mosquitto(setup: MosquittoSetup) -> Result<Self, RunError> {
         let program = find_program("mosquitto").ok_or_else(|| {
             RunError::Usage(vec![Mistake::new(
                 "--spawn",
@@ -74,10 +90,23 @@ impl OwnedBroker {
                  running broker with --host",
             )])
         })?;
+        let plug_in = match setup {
+            MosquittoSetup::Open => None,
+            MosquittoSetup::Administered => Some(dynamic_security::find_plug_in().ok_or_else(|| {
+                RunError::Usage(vec![Mistake::new(
+                    "--spawn",
+                    format!(
+                        "this mode needs Mosquitto's {}, and it is in none of the usual folders; install it (Debian: \
+                         in the package mosquitto), or name a running broker with --host",
+                        dynamic_security::PLUG_IN
+                    ),
+                )])
+            })?),
+        };
         // Between our asking for a free port and Mosquitto's binding it, somebody else may take it.
         let mut last = String::new();
         for _ in 0..3 {
-            match Self::try_mosquitto(&program) {
+            match Self::try_mosquitto(&program, plug_in.as_deref()) {
                 Ok(broker) => return Ok(broker),
                 Err(error) => last = error,
             }
@@ -85,17 +114,23 @@ impl OwnedBroker {
         Err(RunError::Environment(format!("cannot start mosquitto: {last}")))
     }
 
-    fn try_mosquitto(program: &PathBuf) -> Result<Self, String> {
+    fn try_mosquitto(program: &PathBuf, plug_in: Option<&std::path::Path>) -> Result<Self, String> {
         let text = |error: std::io::Error| error.to_string();
         let folder = tempfile::Builder::new().prefix("ungraceful-mosquitto-").tempdir().map_err(text)?;
         let port = free_port().map_err(text)?;
         let log = folder.path().join("mosquitto.log");
         // Nagle's algorithm would add our own delayed ACK to every figure.
-        let configuration = format!(
+        let mut configuration = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n\
              sys_interval 1\nlog_dest file {}\nlog_type error\nlog_type warning\nlog_type notice\nuser root\n",
             log.display()
         );
+        if let Some(plug_in) = plug_in {
+            let file = folder.path().join("dynamic-security.json");
+            std::fs::write(&file, dynamic_security::of_our_own()).map_err(text)?;
+            configuration +=
+                &format!("plugin {}\nplugin_opt_config_file {}\n", plug_in.display(), file.display());
+        }
         let file = folder.path().join("mosquitto.conf");
         std::fs::write(&file, configuration).map_err(text)?;
         let own = std::env::current_exe().map_err(text)?;
@@ -111,8 +146,14 @@ impl OwnedBroker {
             .spawn()
             .map_err(text)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut broker =
-            Self { child, address, name: "mosquitto".to_owned(), _folder: Some(folder), log: Some(log) };
+        let mut broker = Self {
+            child,
+            address,
+            name: "mosquitto".to_owned(),
+            administrator: plug_in.map(|_| Credentials::default()),
+            _folder: Some(folder),
+            log: Some(log),
+        };
         broker.await_accepting(now() + READY_WITHIN)?;
         Ok(broker)
     }

@@ -314,6 +314,7 @@ impl<'a> Conductor<'a> {
                 options,
                 sources: SourceAddresses::new(&experiment.target.sources),
                 credentials: experiment.target.credentials.clone(),
+                administrator: broker.owned.as_ref().and_then(|owned| owned.administrator.clone()),
                 clock,
                 pulse,
                 witness: witness_proved.then(|| witness.clone()),

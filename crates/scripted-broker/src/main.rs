@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
-    ConnectWait, Deliveries, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Script, ScriptedBroker,
-    SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Removal, Script,
+    ScriptedBroker, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
 };
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
@@ -55,6 +55,12 @@ struct Arguments {
     /// When a Client that says nothing is closed
     #[arg(long, value_name = "NAME", default_value_t)]
     keep_alive: KeepAlive,
+    /// What happens when an administrator removes a Client's user
+    #[arg(long, value_name = "NAME", default_value_t)]
+    removal: Removal,
+    /// What happens when the token in a Client's Password or User Name runs out
+    #[arg(long, value_name = "NAME", default_value_t)]
+    expiry: Expiry,
     /// The Receive Maximum in the CONNACK; none is sent by default
     #[arg(long, value_name = "N")]
     receive_maximum: Option<NonZeroU16>,
@@ -100,6 +106,8 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
         offline_queue: arguments.offline_queue,
         slow_reader: arguments.slow_reader,
         keep_alive: arguments.keep_alive,
+        removal: arguments.removal,
+        expiry: arguments.expiry,
         receive_maximum: arguments.receive_maximum,
         server_keep_alive_s: arguments.server_keep_alive,
         maximum_qos: arguments.maximum_qos,
@@ -126,7 +134,9 @@ fn list() -> std::io::Result<()> {
     write_names("--subscriber-flow", SubscriberFlow::names())?;
     write_names("--offline-queue", OfflineQueue::names())?;
     write_names("--slow-reader", SlowReader::names())?;
-    write_names("--keep-alive", KeepAlive::names())
+    write_names("--keep-alive", KeepAlive::names())?;
+    write_names("--removal", Removal::names())?;
+    write_names("--expiry", Expiry::names())
 }
 
 fn maximum_qos(text: &str) -> Result<QoS, &'static str> {

@@ -7,6 +7,7 @@ mod answer;
 mod awaiting_connect;
 mod connecting;
 mod connection;
+mod credentials;
 mod delivering;
 mod ending;
 mod greeting;
@@ -35,6 +36,7 @@ use crate::policy::{Greeting, KeepAlive, SlowReader};
 use crate::script::Script;
 use crate::timers::Timers;
 use connection::{Connection, Phase};
+use credentials::Users;
 use session::{Session, WaitingWill};
 use subscribers::Subscribers;
 
@@ -63,6 +65,8 @@ pub(crate) enum Later {
     CloseLate(ConnectionId, ReasonCode),
     /// Sends the CONNACK that was held back.
     Admit(ConnectionId),
+    /// The token of this number that the Client of the connection has shown has run out.
+    Expire(ConnectionId, u32),
     /// Acknowledges a QoS 1 message, with this Reason Code.
     Acknowledge(ConnectionId, PacketIdentifier, ReasonCode),
 }
@@ -85,6 +89,7 @@ pub(crate) struct Server {
     subscribers: Subscribers,
     retained: BTreeMap<String, Rc<Message>>,
     bans: HashMap<String, Ban>,
+    users: Users,
     timers: Rc<Timers<Later>>,
     crash: Rc<Notify>,
     accepted: u64,
@@ -105,6 +110,7 @@ impl Server {
             subscribers: Subscribers::default(),
             retained: BTreeMap::new(),
             bans: HashMap::new(),
+            users: Users::default(),
             timers: Timers::new(),
             crash: Rc::new(Notify::new()),
             accepted: 0,
@@ -135,6 +141,7 @@ impl Server {
                 Later::PublishWillAnyway(client_id, will) => self.publish_will(&client_id, &will),
                 Later::GiveUpOnConnect(id, reads) => self.give_up_on_connect(id, reads),
                 Later::CloseLate(id, code) => self.close_late(id, code),
+                Later::Expire(id, number) => self.expire(id, number),
                 Later::Admit(id) => self.admit_late(id),
                 Later::Acknowledge(id, identifier, code) => self.acknowledge_once(id, identifier, code),
             }
@@ -285,13 +292,13 @@ impl Server {
             Packet::PingReq => self.answer_ping(id),
             Packet::Disconnect(disconnect) => self.say_goodbye(id, &disconnect),
             Packet::Unreadable { .. } => self.disconnect(id, ReasonCode::MALFORMED_PACKET),
-            // CONNECT is dealt with above, AUTH belongs to an authentication nobody began, the rest to Servers.
+            Packet::Auth(auth) => self.authenticate_again(id, &auth),
+            // CONNECT is dealt with above, the rest belongs to Servers.
             Packet::Connect(_)
             | Packet::ConnAck(_)
             | Packet::SubAck(_)
             | Packet::UnsubAck(_)
-            | Packet::PingResp
-            | Packet::Auth(_) => self.disconnect(id, ReasonCode::PROTOCOL_ERROR),
+            | Packet::PingResp => self.disconnect(id, ReasonCode::PROTOCOL_ERROR),
         }
     }
 

@@ -18,7 +18,7 @@ use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::exit::Exit;
 use ungraceful_rig::record::{Setting, SettingSource, ToolRecord};
 use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, run};
-use ungraceful_rig::target::{BrokerChoice, Credentials, Target};
+use ungraceful_rig::target::{BrokerChoice, Credentials, Target, TargetSettings};
 use ungraceful_rig::verdict::{Check, exit_of};
 
 use crate::cli::common::{ATTEMPTS_MAX, OutputArgs, RunArgs, RunSettings, TIME_MAX};
@@ -50,6 +50,10 @@ pub trait Mode: Sync {
     /// Defaults that this mode has for flags of every run, by long flag.
     fn defaults(&self) -> &'static [(&'static str, &'static str)] {
         &[]
+    }
+    /// Whether clients are removed by an operator: a broker that we start is then set up so that we can be one.
+    fn administers(&self) -> bool {
+        false
     }
     /// Reads the mode's flags; mistakes are added to the list.
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan;
@@ -317,7 +321,11 @@ pub(crate) fn prepare(
     let output = OutputArgs::from_arg_matches(&parsed.matches).expect(read);
     let mut mistakes = Vec::new();
     let plan = call.mode.fault_plan(&parsed.matches, &mut mistakes);
-    let target_settings = target.settings(plan.versions.clone(), plan.versions_required, &mut mistakes);
+    let mut target_settings = target.settings(plan.versions.clone(), plan.versions_required, &mut mistakes);
+    if call.mode.administers() {
+        target_settings.broker = target_settings.broker.administered();
+        mistakes.extend(users_of_its_own(&target_settings));
+    }
     let watch = target.watch(&mut mistakes);
     let attempts_max = output.attempts_max.take("--attempts-max", &mut mistakes);
     let _checked = output.format.take("--format", &mut mistakes);
@@ -447,6 +455,14 @@ fn check_plan(settings: &RunSettings, plan: &FaultPlan, mistakes: &mut Vec<Mista
             format!("{all} attempts at {} per second last longer than the 24h of a run", settings.per_second);
         mistakes.push(Mistake::new("--connrate", what));
     }
+}
+
+/// An administered broker of ours knows no user but those that it is told of in the run.
+fn users_of_its_own(target: &TargetSettings) -> Option<Mistake> {
+    let is_ours = target.broker == BrokerChoice::SpawnAdministeredMosquitto;
+    (is_ours && target.credentials.user_name.is_some()).then(|| {
+        Mistake::new("--username", "the Mosquitto that this mode starts has users of its own; leave it out")
+    })
 }
 
 /// Resolves the host, so that a refused one is told with everything else.

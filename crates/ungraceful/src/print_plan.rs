@@ -102,7 +102,9 @@ fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
 fn target(broker: &BrokerChoice) -> String {
     match broker {
         BrokerChoice::Embedded => "embedded broker on a free port of 127.0.0.1".to_owned(),
-        BrokerChoice::SpawnMosquitto => "mosquitto, started on a free port of 127.0.0.1".to_owned(),
+        BrokerChoice::SpawnMosquitto | BrokerChoice::SpawnAdministeredMosquitto => {
+            "mosquitto, started on a free port of 127.0.0.1".to_owned()
+        }
         BrokerChoice::Host { host, port } => format!("{host} port {port}"),
     }
 }

@@ -24,7 +24,7 @@ use ungraceful_rig::seed::Seed;
 use self::causes::{CAUSES, Cause, CauseName, Reach};
 use crate::cli::common::OutputArgs;
 use crate::cli::given::{Given, Time};
-use crate::cli::parse::{NotParsed, Parsed, parse};
+use crate::cli::parse::{NotParsed, Parsed, holds_a_secret, parse};
 use crate::cli::target::TargetArgs;
 use crate::cli::versions::VersionArgs;
 use crate::launch::{Call, FaultPlan, complain, fail_as, prepare, print, progress_style, shown_here};
@@ -40,8 +40,8 @@ struct TourArgs {
     /// Show only these causes, separated by commas: knock, drop, silence, takeover, flood, double-connect, kick
     #[arg(long, value_name = "CAUSE", env = "UNGRACEFUL_ONLY", value_delimiter = ',')]
     only: Vec<Given<CauseName>>,
-    /// Command that removes a client, run by `sh -c` with its ClientID in place of {client_id}; lets the operator's kick be shown on a broker of yours
-    #[arg(long, value_name = "COMMAND", env = "UNGRACEFUL_KICK_CMD")]
+    /// Command that removes a client, run without a shell, {client_id} replaced; lets the operator's kick be shown on a broker of yours
+    #[arg(long, value_name = "COMMAND", env = "UNGRACEFUL_KICK_CMD", hide_env_values = true)]
     kick_cmd: Option<String>,
     /// How late our own schedule may run at the 99th percentile before a run's times are called unreliable
     #[arg(
@@ -270,8 +270,7 @@ fn command_of(cause: &Cause, words: &[String]) -> String {
     if cause.tool.modes.len() > 1 {
         command.push(cause.mode().name().to_owned());
     }
-    let is_secret = |word: &&String| word.starts_with("--pw=") || word.starts_with("--url=");
-    command.extend(words.iter().filter(|word| !is_secret(word)).cloned());
+    command.extend(words.iter().filter(|word| !holds_a_secret(word)).cloned());
     ungraceful_report::shell_command(&command)
 }
 

@@ -1,6 +1,7 @@
 //! Every behaviour of the scripted broker, conforming or not, shown byte by byte over a plain TCP connection.
 
 mod connect_wait;
+mod credentials;
 mod deliveries;
 mod exchanges;
 mod flow;

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
-    ConnectWait, Deliveries, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, SecondConnect, Sessions,
-    SlowReader, SubscriberFlow, TakeOver, UnknownName, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Removal,
+    SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName, Wills,
 };
 
 fn all_can_be_read<P>(names: impl Iterator<Item = (&'static str, &'static str)>)
@@ -49,6 +49,8 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<OfflineQueue>(OfflineQueue::names());
     all_can_be_read::<SlowReader>(SlowReader::names());
     all_can_be_read::<KeepAlive>(KeepAlive::names());
+    all_can_be_read::<Removal>(Removal::names());
+    all_can_be_read::<Expiry>(Expiry::names());
 }
 
 #[test]
@@ -66,6 +68,8 @@ fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<OfflineQueue>(OfflineQueue::names());
     starts_with_default::<SlowReader>(SlowReader::names());
     starts_with_default::<KeepAlive>(KeepAlive::names());
+    starts_with_default::<Removal>(Removal::names());
+    starts_with_default::<Expiry>(Expiry::names());
 }
 
 #[test]
@@ -88,6 +92,9 @@ fn names_carry_their_values() {
     let sixty = NonZeroU32::MIN.saturating_add(59);
     assert_eq!("close-at-percent-60".parse(), Ok(KeepAlive::CloseAtPercent(sixty)));
     assert_eq!("fin-at-percent-60".parse(), Ok(KeepAlive::FinAtPercent(sixty)));
+    assert_eq!("disconnect-0x87".parse(), Ok(Removal::DisconnectCode(0x87)));
+    assert_eq!("disconnect-0xa0".parse(), Ok(Expiry::DisconnectCode(0xA0)));
+    assert_eq!("cut-after-2s".parse(), Ok(Expiry::CutAfter(two_seconds)));
 }
 
 #[test]

@@ -57,7 +57,11 @@ impl Needs {
         match (self, target.chosen(), kick_cmd) {
             (Self::ABroker, _, _) => Reach::With(Vec::new()),
             (Self::AnAdministrator, _, Some(command)) => Reach::With(vec![format!("--kick-cmd={command}")]),
-            (Self::AnAdministrator, BrokerChoice::SpawnMosquitto, None) => Reach::With(Vec::new()),
+            (
+                Self::AnAdministrator,
+                BrokerChoice::SpawnMosquitto | BrokerChoice::SpawnAdministeredMosquitto,
+                None,
+            ) => Reach::With(vec!["--variant=disable".to_owned()]),
             (Self::AnAdministrator, BrokerChoice::Embedded, None) => Reach::None {
                 why: "the embedded broker has no administrator who could remove a client".to_owned(),
                 cure: "--spawn mosquitto, or a broker of yours with --host and --kick-cmd".to_owned(),
@@ -96,6 +100,42 @@ macro_rules! brief {
 /// All of them.
 pub(super) const CAUSES: &[Cause] = &[
     Cause {
+        name: "knock",
+        title: "socket closed before CONNECT",
+        done: "TCP connection opened, and closed without a packet",
+        facts: &[],
+        tool: &tools::vanish::TOOL,
+        mode: "knock",
+        defaults: brief![("variant", "closes"), ("attempts", "20"), ("connrate", "40")],
+        needs: Needs::ABroker,
+    },
+    Cause {
+        name: "drop",
+        title: "lost connection",
+        done: "FIN or RST without DISCONNECT",
+        facts: &["session_present"],
+        tool: &tools::vanish::TOOL,
+        mode: "drop",
+        defaults: brief![("variant", "fin,rst"), ("attempts", "15"), ("connrate", "60")],
+        needs: Needs::ABroker,
+    },
+    Cause {
+        name: "silence",
+        title: "idle past Keep Alive",
+        done: "no packet for longer than the Keep Alive of 1 s",
+        facts: &[],
+        tool: &tools::vanish::TOOL,
+        mode: "silence",
+        // No broker is said to be never late before that time; the run ends as soon as all are cut.
+        defaults: brief![
+            ("variant", "idle-1s"),
+            ("attempts", "10"),
+            ("connrate", "40"),
+            ("reaction-timeout", "30s")
+        ],
+        needs: Needs::ABroker,
+    },
+    Cause {
         name: "takeover",
         title: "client take-over",
         done: "another connection came with the same ClientID",
@@ -124,6 +164,16 @@ pub(super) const CAUSES: &[Cause] = &[
         mode: "second-connect",
         defaults: brief![("variant", "identical,with-will"), ("attempts", "20"), ("connrate", "80")],
         needs: Needs::ABroker,
+    },
+    Cause {
+        name: "kick",
+        title: "operator's kick",
+        done: "removed by an administrator while it worked",
+        facts: &["still_served", "came_back"],
+        tool: &tools::expire::TOOL,
+        mode: "kick",
+        defaults: brief![("attempts", "10"), ("connrate", "20")],
+        needs: Needs::AnAdministrator,
     },
 ];
 
