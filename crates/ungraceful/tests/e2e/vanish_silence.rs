@@ -292,6 +292,10 @@ fn nats_cuts_after_the_keep_alive_and_is_not_accused_of_more_than_it_did() {
     assert!(!call.violated().contains(&CLOSES.to_owned()), "{}", call.said());
     assert!(!call.violated().contains(&WAITS.to_owned()), "{}", call.said());
     assert_cut(&call, &ALL, &["3.1.1"], 950);
+    let edge = ["--bystander-qos", "0,1", "-V", "3.1.1", "-k", "1s", "--for", "4s", "--attempts", "3"];
+    let call = call_at(broker.address, TOOL, "edge", &edge);
+    let of_the_edge = call.violated().into_iter().filter(|check| check == KEEPS || check == BEARS);
+    assert_eq!(of_the_edge.count(), 0, "{}", call.said());
 }
 
 #[test]
