@@ -15,6 +15,8 @@ pub struct Seen {
     pub version: Option<ProtocolVersion>,
     /// What their ClientIDs begin with; empty when they have nothing in common.
     pub client_id_prefix: String,
+    /// The shortest Keep Alive that they had, in seconds; absent when the log does not tell.
+    pub keep_alive_s: Option<u16>,
     /// Whether one ClientID was thrown out again and again.
     pub is_duel: bool,
 }
@@ -35,6 +37,10 @@ pub fn words(cause: Cause, seen: &Seen) -> Result<Vec<String>, &'static str> {
     if let Some(version) = seen.version {
         words.extend(["-V".to_owned(), version.to_string()]);
     }
+    if let Some(keep_alive_s) = seen.keep_alive_s.filter(|seconds| *seconds > 0 && cause == Cause::KeepAlive)
+    {
+        words.extend(["-k".to_owned(), format!("{keep_alive_s}s")]);
+    }
     let prefix: String =
         seen.client_id_prefix.chars().take_while(char::is_ascii_alphanumeric).take(PREFIX_MAX).collect();
     if !prefix.is_empty() {
@@ -52,14 +58,20 @@ mod tests {
 
     #[test]
     fn the_command_keeps_the_version_and_the_begin_of_the_client_ids() {
-        let seen =
-            Seen { version: Some(ProtocolVersion::V5), client_id_prefix: "sensor-12".into(), is_duel: false };
+        let seen = Seen {
+            version: Some(ProtocolVersion::V5),
+            client_id_prefix: "sensor-12".into(),
+            ..Seen::default()
+        };
         assert_eq!(
             words(Cause::TakeOver, &seen).unwrap().join(" "),
             "ungraceful-takeover storm -V 5.0 -i sensor"
         );
         let duel = Seen { is_duel: true, ..Seen::default() };
         assert_eq!(words(Cause::TakeOver, &duel).unwrap().join(" "), "ungraceful-takeover duel");
+        let lapsed = Seen { keep_alive_s: Some(60), ..Seen::default() };
+        assert_eq!(words(Cause::KeepAlive, &lapsed).unwrap().join(" "), "ungraceful-vanish silence -k 60s");
+        assert_eq!(words(Cause::TakeOver, &lapsed).unwrap().join(" "), "ungraceful-takeover storm");
         let odd = Seen { client_id_prefix: "-rm".into(), ..Seen::default() };
         assert_eq!(words(Cause::SecondConnect, &odd).unwrap().join(" "), "ungraceful-double-connect");
     }

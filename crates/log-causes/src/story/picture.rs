@@ -28,6 +28,7 @@ pub struct CauseTold {
     pub examples: Vec<Incident>,
     versions: Vec<ProtocolVersion>,
     prefix: Option<String>,
+    keep_alive_s: Option<u16>,
     /// The shortest and the longest time from connect to end, in ms; absent when the log tells no begin.
     pub lasted_ms: Option<(i64, i64)>,
 }
@@ -68,6 +69,7 @@ impl Picture {
             examples: Vec::new(),
             versions: Vec::new(),
             prefix: None,
+            keep_alive_s: None,
             lasted_ms: None,
         });
         told.incidents += 1;
@@ -91,6 +93,10 @@ impl Picture {
         {
             told.versions.push(version);
         }
+        told.keep_alive_s = match (told.keep_alive_s, incident.keep_alive_s) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
         if let Some(client) = &incident.client {
             told.prefix = Some(match told.prefix.take() {
                 None => client.clone(),
@@ -111,6 +117,7 @@ impl Picture {
         Seen {
             version,
             client_id_prefix: prefix,
+            keep_alive_s: told.keep_alive_s,
             is_duel: cause == Cause::TakeOver && !self.signs.duels().is_empty(),
         }
     }
