@@ -20,6 +20,7 @@ mod explanations;
 mod fields;
 mod matcher;
 mod pattern;
+mod template;
 
 pub use broker::Broker;
 pub use cause::{Cause, Effect, Precision};

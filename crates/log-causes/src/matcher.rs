@@ -11,6 +11,7 @@ use crate::broker::Broker;
 use crate::cause::{Cause, Precision};
 use crate::fields::{self, Id};
 use crate::pattern::{Pattern, needles, patterns};
+use crate::template::{Places, Template};
 use crate::{codes, envelope};
 
 /// What a line is about.
@@ -46,8 +47,12 @@ struct Ready {
 
 struct Made {
     regex: Regex,
+    /// The faster way, for patterns that are simple enough.
+    template: Option<Template>,
     groups: Groups,
     locations: CaptureLocations,
+    /// Where the groups were found last.
+    places: Places,
 }
 
 /// Which group of an expression holds what.
@@ -85,7 +90,24 @@ impl Made {
             code: group(&["rc"]),
         };
         let locations = regex.capture_locations();
-        Self { regex, groups, locations }
+        let places = vec![None; regex.captures_len()];
+        let template = Template::of(pattern.regex, regex.captures_len());
+        Self { regex, template, groups, locations, places }
+    }
+
+    /// Whether the pattern matches; if so, `places` are those of its groups.
+    fn matches(&mut self, text: &[u8]) -> bool {
+        let quick = self.template.as_ref().and_then(|template| template.matches(text, &mut self.places));
+        if let Some(matched) = quick {
+            return matched;
+        }
+        if self.regex.captures_read(&mut self.locations, text).is_none() {
+            return false;
+        }
+        for (group, place) in self.places.iter_mut().enumerate() {
+            *place = self.locations.get(group);
+        }
+        true
     }
 }
 
@@ -155,10 +177,17 @@ impl Matcher {
     /// Recognises `line`, without or with its line end. Where it could be of several brokers, it is taken for one of the
     /// broker that most lines before it were of, or else of the one with the most telling pattern.
     pub fn line(&mut self, line: &[u8]) -> Option<Found> {
-        if self.next_candidate(line).is_none() {
-            return None;
-        }
-        let found = envelope::layers(line).iter().find_map(|layer| self.layer(layer))?;
+        self.next_candidate(line)?;
+        self.candidate(line)
+    }
+
+    /// Recognises a line of which it is known that it holds a needle.
+    pub(crate) fn candidate(&mut self, line: &[u8]) -> Option<Found> {
+        let found = if line.trim_ascii_start().first() == Some(&b'{') {
+            envelope::layers(line).iter().find_map(|layer| self.layer(layer))?
+        } else {
+            self.layer(line.trim_ascii_end())?
+        };
         self.votes[found.pattern.broker as usize] += 1;
         Some(found)
     }
@@ -198,7 +227,7 @@ impl Matcher {
     fn matches(&mut self, place: usize, text: &[u8]) -> bool {
         let ready = &mut self.ready[place];
         let made = ready.made.get_or_insert_with(|| Made::of(ready.pattern));
-        made.regex.captures_read(&mut made.locations, text).is_some()
+        made.matches(text)
     }
 
     /// What the pattern says of `text`, which it matched last.
@@ -206,9 +235,9 @@ impl Matcher {
         let Ready { pattern, made } = &mut self.ready[place];
         // Another pattern of the same broker may have been tried since; its groups are its own.
         let made = made.get_or_insert_with(|| Made::of(pattern));
-        let locations = &made.locations;
+        let places = &made.places;
         let group = |group: Option<usize>| {
-            let (from, to) = locations.get(group?)?;
+            let (from, to) = places[group?]?;
             Some(&text[from..to])
         };
         let broker = pattern.broker;
@@ -367,6 +396,21 @@ mod tests {
             matcher.votes.fill(0);
             let found = matcher.line(line).unwrap_or_else(|| panic!("{line:?}"));
             assert_eq!((found.cause, found.client.as_deref()), (Cause::Lost, Some("c1")), "{line:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), cut in 0_usize..100, row in 0_usize..400) {
+            thread_local! {
+                static MATCHER: std::cell::RefCell<Matcher> = std::cell::RefCell::new(Matcher::new(None));
+            }
+            let example = patterns()[row].example.as_bytes();
+            let line = [&example[..cut.min(example.len())], &bytes, &example[cut.min(example.len())..]].concat();
+            MATCHER.with_borrow_mut(|matcher| {
+                let _found = matcher.line(&line);
+                let _found = matcher.line(&[b"{\"log\":\"", &line[..]].concat());
+            });
         }
     }
 }

@@ -118,7 +118,7 @@ pub(crate) fn needles(regex: &str) -> Vec<Vec<u8>> {
 /// The shortest needle that is worth looking for: shorter ones are found in every other line.
 const NEEDLE_BYTES_MIN: usize = 6;
 /// What is kept of a needle, from its end, where patterns that begin alike differ: a small automaton stays in the cache.
-const NEEDLE_BYTES_MAX: usize = 16;
+const NEEDLE_BYTES_MAX: usize = 24;
 
 fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     match hir.kind() {

@@ -152,7 +152,7 @@ impl Scanner {
     }
 
     fn candidate(&mut self, number: u64, bytes: &[u8], take: &mut dyn FnMut(Line<'_>)) {
-        let Some(found) = self.matcher.line(bytes) else { return };
+        let Some(found) = self.matcher.candidate(bytes) else { return };
         if self.broker.is_some() {
             self.scanned.recognised += 1;
             take(Line { number, bytes, found });

@@ -23,6 +23,9 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     } else {
         document.push(Block::Table(table(log)));
         document.line(summary(log));
+        if !log.causes.is_empty() {
+            document.labelled("Causes told", &causes(log));
+        }
     }
     if let Some(trouble) = &log.trouble {
         document.labelled("Log lost", trouble);
@@ -44,6 +47,13 @@ fn table(log: &BrokerLogRecord) -> Table {
     };
     let rows = naming.into_iter().chain(others).take(SHOWN_AT_MOST).map(row).collect();
     Table { columns, rows, keys: 0 }
+}
+
+/// What `ungraceful explain` reads in the lines that name attempts.
+fn causes(log: &BrokerLogRecord) -> String {
+    let told =
+        log.causes.iter().map(|told| format!("{} of {}", told.cause, counted(told.attempts, "attempt")));
+    told.collect::<Vec<_>>().join(", ")
 }
 
 /// The phrase, or its begin and `…`, so that it takes no more room than it may once what is in it is escaped.

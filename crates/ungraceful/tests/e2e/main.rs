@@ -10,6 +10,7 @@
 mod bad_days;
 mod bad_input;
 mod embedded;
+mod explain;
 mod flood;
 mod ledger;
 mod plan;

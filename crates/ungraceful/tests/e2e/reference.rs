@@ -30,8 +30,9 @@ fn printed(binary_name: &str, arguments: &[&str]) -> String {
 }
 
 /// Every binary, and the modes of each.
-const BINARIES: [(&str, &[&str]); 4] = [
+const BINARIES: [(&str, &[&str]); 5] = [
     ("ungraceful", &[]),
+    ("ungraceful-explain", &[]),
     ("ungraceful-double-connect", &[]),
     ("ungraceful-takeover", &["storm", "duel", "dead-peer", "race", "flap"]),
     (
