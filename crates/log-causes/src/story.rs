@@ -197,7 +197,7 @@ impl Story {
         };
         let open = self.open.get_mut(&id)?;
         let is_near =
-            key.is_some() || (open.incident.client.is_none() && number <= open.last_line + NAMELESS_LINES);
+            key.is_some() || (open.is_nameless_and_unended() && number <= open.last_line + NAMELESS_LINES);
         (is_near && open.takes(found)).then_some(open)
     }
 

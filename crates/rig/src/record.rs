@@ -447,7 +447,7 @@ pub struct BrokerLogRecord {
     pub phrases: Vec<LogPhraseRecord>,
     /// What the lines that name attempts say of their connections, as `ungraceful explain` reads them: the most frequent
     /// first. Empty when no such line is of a known kind.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<LogCauseRecord>,
 }
 

@@ -54,7 +54,7 @@ impl Incident {
             time,
             broker: found.pattern.broker,
             cause: found.cause,
-            effect: found.pattern.effect,
+            effect: effect_of(found),
             client: found.client.clone(),
             address: found.address.clone(),
             newcomer: found.newcomer.clone(),
@@ -77,6 +77,8 @@ pub(super) struct Open {
     pub(super) last_time: Option<LogTime>,
     rows: Vec<u16>,
     has_tail: bool,
+    /// Whether a line said that the connection is over.
+    has_end: bool,
 }
 
 impl Open {
@@ -87,9 +89,16 @@ impl Open {
             last_time: incident.time,
             rows: vec![found.pattern.row],
             has_tail,
+            has_end: found.pattern.effect == Effect::Ended,
             incident,
             key,
         }
+    }
+
+    /// Whether it has no client, and no line yet that says that its connection is over: the next such line of nobody's is
+    /// about it, and one more is about another connection.
+    pub(super) fn is_nameless_and_unended(&self) -> bool {
+        self.incident.client.is_none() && !self.has_end
     }
 
     /// Whether the broker prints a second line about each end, which has not come yet.
@@ -117,12 +126,13 @@ impl Open {
         self.last_line = number;
         self.last_time = time.or(self.last_time);
         self.has_tail |= is_tail(found);
+        self.has_end |= found.pattern.effect == Effect::Ended;
         if !self.rows.contains(&found.pattern.row) {
             self.rows.push(found.pattern.row);
         }
         // The end counts, whatever was said of it before.
         if incident.effect == Effect::Sign {
-            incident.effect = found.pattern.effect;
+            incident.effect = effect_of(found);
         }
         if found.cause.precision() > incident.cause.precision() {
             incident.cause = found.cause;
@@ -137,6 +147,14 @@ impl Open {
         fill(&mut incident.address, &found.address);
         fill(&mut incident.newcomer, &found.newcomer);
         incident.code = incident.code.or(found.code);
+    }
+}
+
+/// What became of the connection: one that had no ClientID yet was never a client's.
+fn effect_of(found: &Found) -> Effect {
+    match found.pattern.effect {
+        Effect::Ended if found.is_nobody => Effect::Refused,
+        effect => effect,
     }
 }
 

@@ -102,6 +102,17 @@ fn before_a_client_id_the_only_connection_that_waits_is_the_one_that_ended() {
 }
 
 #[test]
+fn two_connections_that_ended_without_a_client_id_are_two_incidents() {
+    let log = "\
+2026-11-24T23:13:48: New connection from 127.0.0.1:45208 on port 17527.
+2026-11-24T23:13:48: New connection from 127.0.0.1:45210 on port 17527.
+2026-11-24T23:13:48: Client <unknown> closed its connection.
+2026-11-24T23:13:48: Client <unknown> disconnected due to protocol error.
+";
+    assert_eq!(told(log), [(Cause::BeforeConnect, None, 1), (Cause::FirstPacket, None, 1)]);
+}
+
+#[test]
 fn rabbitmqs_lines_find_their_client_by_the_connection() {
     let log = "\
 2026-11-24 23:14:04.112501+00:00 [info] <0.890.0> accepting MQTT connection <0.890.0> (127.0.0.1:40160 -> 127.0.0.1:10971, client id: doubled)

@@ -10,8 +10,8 @@ use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerRecord, BrokerResourcesRecord, BystanderPhaseRecord,
     BystandersRecord, CaseRecord, Completeness, Drain, FORMAT_VERSION, GeneratorRecord, HostRecord,
-    IrregularityRecord, LogCauseRecord, LogPhraseRecord, PhaseRecord, QuantityRecord, Record, Setting,
-    SettingSource, SlopeRecord, SysRecord, ToolRecord, VersionRecord, WillRecord, WitnessRecord,
+    IrregularityRecord, LogPhraseRecord, PhaseRecord, QuantityRecord, Record, Setting, SettingSource,
+    SlopeRecord, SysRecord, ToolRecord, VersionRecord, WillRecord, WitnessRecord,
 };
 use ungraceful_rig::verdict::{Force, Verdict};
 
@@ -205,7 +205,7 @@ fn broker_log() -> BrokerLogRecord {
             phrase("Bad client <client> sending multiple CONNECT messages.", 791, Some(0)),
             phrase("Client <client> disconnected due to protocol error.", 790, Some(1)),
         ],
-        causes: vec![LogCauseRecord { cause: "second-connect".into(), attempts: 790, example_attempt: 0 }],
+        causes: Vec::new(),
     }
 }
 
