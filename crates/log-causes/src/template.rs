@@ -234,8 +234,8 @@ mod tests {
             let mut line = Vec::new();
             for (at, (from, to)) in cuts.iter().enumerate() {
                 let text = texts[at % 2];
-                let (from, to) = (from.min(to).min(&text.len()), to.max(from).min(&text.len()));
-                line.extend_from_slice(&text[*from..*to]);
+                let (from, to) = ((*from.min(to)).min(text.len()), (*to.max(from)).min(text.len()));
+                line.extend_from_slice(&text[from..to]);
                 line.extend_from_slice(texts[0]);
             }
             line.extend_from_slice(tail.as_bytes());
