@@ -382,6 +382,17 @@ pub struct BrokerResourcesRecord {
     pub cpu_us_fault_phase: Option<u64>,
 }
 
+/// A cause that the broker's log tells of attempts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LogCauseRecord {
+    /// The cause, as `ungraceful explain --list` names it, such as `second-connect`.
+    pub cause: String,
+    /// Attempts of which a line tells it. Where several lines tell of one attempt, the one that says most counts.
+    pub attempts: u64,
+    /// The first of them; `broker-log.ndjson` has all.
+    pub example_attempt: u64,
+}
+
 /// A phrase of the broker's log: lines that differ in nothing but numbers, ids, addresses and ClientIDs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogPhraseRecord {
@@ -404,6 +415,9 @@ pub struct BrokerLogLine {
     pub line: String,
     /// The attempts whose ClientID, or that of a helper of theirs, is in the line as a word of its own.
     pub attempts: Vec<u64>,
+    /// The cause that the line tells, as `ungraceful explain --list` names it; absent when it tells none that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 /// What the broker wrote into its log during the run. The lines are in `broker-log.ndjson`.
@@ -431,6 +445,10 @@ pub struct BrokerLogRecord {
     /// The most frequent phrases, at most 20, the most frequent first. Those that name no attempt are at most 10 of
     /// them, unless there are fewer others.
     pub phrases: Vec<LogPhraseRecord>,
+    /// What the lines that name attempts say of their connections, as `ungraceful explain` reads them: the most frequent
+    /// first. Empty when no such line is of a known kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<LogCauseRecord>,
 }
 
 /// Whether the generator itself can be trusted.

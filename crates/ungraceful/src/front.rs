@@ -8,9 +8,13 @@ use clap_complete::Shell;
 use ungraceful_rig::exit::Exit;
 
 use crate::cli::parse::{exit_codes_text, parse};
+use crate::explain;
 use crate::hidden;
 use crate::launch::{self, Tool};
 use crate::{list, tools, tour};
+
+/// The command beside the tools that needs no broker.
+const EXPLAIN: &str = "explain";
 
 /// The front's own command line.
 #[must_use]
@@ -36,6 +40,7 @@ pub fn command() -> Command {
     }
     command
         .subcommand(list::command())
+        .subcommand(Command::new(EXPLAIN).about(explain::QUESTION).disable_help_flag(true))
         .subcommand(
             Command::new("completions")
                 .about("Prints a completion script for a shell, for `ungraceful` and every tool")
@@ -63,6 +68,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(tool) = tools::ALL.iter().find(is_named) {
         return launch::main(tool, arguments[1..].iter().cloned());
     }
+    if named == Some(EXPLAIN) {
+        return explain::main(arguments[1..].iter().cloned());
+    }
     match parse(&command(), &arguments) {
         Ok(parsed) => match parsed.matches.subcommand() {
             None => tour::main(&arguments, &parsed),
@@ -83,6 +91,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 pub fn command_of(binary: &str) -> Option<Command> {
     if binary == "ungraceful" {
         return Some(command());
+    }
+    if binary == explain::NAME {
+        return Some(explain::command());
     }
     if let Some(tool) = tools::ALL.iter().find(|tool| tool.name == binary) {
         return Some(tool.command());
@@ -120,7 +131,7 @@ fn print_man(binary: &str) -> ExitCode {
 }
 
 fn no_such_binary(binary: &str) -> ExitCode {
-    let names: Vec<&str> = tools::ALL.iter().map(|tool| tool.name).collect();
+    let names: Vec<&str> = tools::ALL.iter().map(|tool| tool.name).chain([explain::NAME]).collect();
     launch::complain(&format!("{binary:?} is no binary of ours; there are ungraceful, {}", names.join(", ")));
     Exit::Usage.into()
 }

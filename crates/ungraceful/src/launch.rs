@@ -552,6 +552,12 @@ pub(crate) fn print(text: &str) -> Exit {
     }
 }
 
+/// Prints a part of a result that goes on. Whether somebody still reads it.
+pub(crate) fn is_read(text: &str) -> bool {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok()
+}
+
 /// Prints a mistake or trouble. What comes from outside is in it, so control characters are shown and not sent.
 pub(crate) fn complain(text: &str) {
     let mut errors = std::io::stderr().lock();

@@ -205,6 +205,7 @@ fn broker_log() -> BrokerLogRecord {
             phrase("Bad client <client> sending multiple CONNECT messages.", 791, Some(0)),
             phrase("Client <client> disconnected due to protocol error.", 790, Some(1)),
         ],
+        causes: Vec::new(),
     }
 }
 

@@ -11,6 +11,7 @@ mod bad_days;
 mod bad_input;
 mod embedded;
 mod expire;
+mod explain;
 mod flood;
 mod ledger;
 mod plan;

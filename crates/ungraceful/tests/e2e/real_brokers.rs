@@ -19,7 +19,7 @@ fn script() -> PathBuf {
 pub(crate) struct RealBroker {
     pub(crate) folder: String,
     pid: String,
-    log: String,
+    pub(crate) log: String,
     pub(crate) address: SocketAddr,
     pub(crate) address_v5: SocketAddr,
 }

@@ -35,7 +35,7 @@ fn binaries() -> Vec<(&'static str, Vec<&'static str>)> {
         let modes = tool.modes.iter().map(|mode| mode.name()).filter(|_| tool.modes.len() > 1);
         (tool.name, modes.collect())
     });
-    std::iter::once(("ungraceful", Vec::new())).chain(of_tools).collect()
+    [("ungraceful", Vec::new()), ("ungraceful-explain", Vec::new())].into_iter().chain(of_tools).collect()
 }
 
 #[test]

@@ -35,6 +35,7 @@ pub(crate) fn binary(name: &str) -> Command {
         "ungraceful-flood" => env!("CARGO_BIN_EXE_ungraceful-flood"),
         "ungraceful-takeover" => env!("CARGO_BIN_EXE_ungraceful-takeover"),
         "ungraceful-vanish" => env!("CARGO_BIN_EXE_ungraceful-vanish"),
+        "ungraceful-explain" => env!("CARGO_BIN_EXE_ungraceful-explain"),
         "ungraceful-expire" => env!("CARGO_BIN_EXE_ungraceful-expire"),
         other => panic!("{other} is no binary of ours"),
     };
