@@ -2,4 +2,6 @@
 
 pub mod double_connect;
 pub mod double_connect_checks;
+pub mod herd;
+pub mod herd_checks;
 pub mod takeover;

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod live;
 pub mod metric;
 pub mod observe;
+pub mod outage;
 pub mod owned_broker;
 pub mod phase;
 pub mod plan;
@@ -56,6 +57,7 @@ mod summary;
 mod sys_topics;
 mod tally;
 mod timeline;
+mod waves;
 mod worker;
 
 pub use bystander::BystanderSettings;

@@ -50,7 +50,7 @@ mod topic_filter;
 pub use broker::ScriptedBroker;
 pub use log::{EVENTS_MAX, EndedBy, Event, Log, Traffic};
 pub use policy::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader, SubscriberFlow,
-    TakeOver, UnknownName, Wills,
+    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, Readmission, SecondConnect, Sessions, SlowReader,
+    SubscriberFlow, TakeOver, UnknownName, Wills,
 };
 pub use script::Script;

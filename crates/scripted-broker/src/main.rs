@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, Script, ScriptedBroker, SecondConnect, Sessions,
-    SlowReader, SubscriberFlow, TakeOver, Wills,
+    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, Readmission, Script, ScriptedBroker, SecondConnect,
+    Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
 };
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
@@ -31,6 +31,9 @@ struct Arguments {
     /// What happens on the first CONNECT
     #[arg(long, value_name = "NAME", default_value_t)]
     greeting: Greeting,
+    /// Whether a Client that comes back is let in again
+    #[arg(long, value_name = "NAME", default_value_t)]
+    readmission: Readmission,
     /// What becomes of messages on their way to subscribers
     #[arg(long, value_name = "NAME", default_value_t)]
     deliveries: Deliveries,
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> std::io::Result<()> {
     let script = Script {
         greeting: arguments.greeting,
+        readmission: arguments.readmission,
         second_connect: arguments.second_connect,
         take_over: arguments.take_over,
         sessions: arguments.sessions,
@@ -111,6 +115,7 @@ fn list() -> std::io::Result<()> {
     write_names("--sessions", Sessions::names())?;
     write_names("--wills", Wills::names())?;
     write_names("--greeting", Greeting::names())?;
+    write_names("--readmission", Readmission::names())?;
     write_names("--deliveries", Deliveries::names())?;
     write_names("--flow", Flow::names())?;
     write_names("--pubacks", Pubacks::names())?;

@@ -5,8 +5,8 @@ use std::num::NonZeroU16;
 use ungraceful_mqtt::QoS;
 
 use crate::policy::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader, SubscriberFlow,
-    TakeOver, Wills,
+    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, Readmission, SecondConnect, Sessions, SlowReader,
+    SubscriberFlow, TakeOver, Wills,
 };
 
 /// How a broker behaves; the default conforms. The policies are independent of each other.
@@ -22,6 +22,8 @@ use crate::policy::{
 pub struct Script {
     /// What happens on the first CONNECT.
     pub greeting: Greeting,
+    /// Whether a Client that comes back is let in again.
+    pub readmission: Readmission,
     /// What happens on a second CONNECT.
     pub second_connect: SecondConnect,
     /// What happens to the older connection when a CONNECT with its ClientID comes.

@@ -9,6 +9,7 @@ mod connection;
 mod delivering;
 mod ending;
 mod greeting;
+mod readmitting;
 mod second_connect;
 mod session;
 mod subscribers;
@@ -34,6 +35,7 @@ use crate::policy::{Greeting, SlowReader};
 use crate::script::Script;
 use crate::timers::Timers;
 use connection::{Connection, Phase};
+use readmitting::Returners;
 use session::Session;
 use subscribers::Subscribers;
 
@@ -79,6 +81,7 @@ pub(crate) struct Server {
     subscribers: Subscribers,
     retained: BTreeMap<String, Rc<Message>>,
     bans: HashMap<String, Ban>,
+    returners: Returners,
     timers: Rc<Timers<Later>>,
     crash: Rc<Notify>,
     accepted: u64,
@@ -99,6 +102,7 @@ impl Server {
             subscribers: Subscribers::default(),
             retained: BTreeMap::new(),
             bans: HashMap::new(),
+            returners: Returners::default(),
             timers: Timers::new(),
             crash: Rc::new(Notify::new()),
             accepted: 0,

@@ -18,3 +18,4 @@ mod reference;
 mod scripted;
 mod support;
 mod takeover;
+mod vanish_herd;
