@@ -276,6 +276,7 @@ impl Herd {
     ) -> Attempt {
         let client_id = log.client_id().to_owned();
         let Before { mut peer, topic, session_kept_for } = before;
+        // What has ended gives its descriptor back at once.
         let lost_at = match (self.loss, lost_at) {
             (_, Some(at)) => {
                 drop(peer);
@@ -293,7 +294,10 @@ impl Herd {
                         let trouble = "the connection outlived the restart of the broker";
                         return not_acted(stage, log, self.version, trouble).await;
                     }
-                    lost_at => lost_at.flatten(),
+                    lost_at => {
+                        drop(peer);
+                        lost_at.flatten()
+                    }
                 }
             }
         };
