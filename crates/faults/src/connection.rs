@@ -4,6 +4,8 @@ pub mod abrupt;
 pub mod abrupt_checks;
 pub mod double_connect;
 pub mod double_connect_checks;
+pub mod herd;
+pub mod herd_checks;
 pub mod keep_alive;
 pub mod knock;
 pub mod knock_checks;

@@ -126,6 +126,7 @@ fn nothing() -> CaseRecord {
         examples: Default::default(),
         facts: Default::default(),
         measures: Default::default(),
+        milestones: Default::default(),
         messages: Default::default(),
         troubles: Default::default(),
         reaction_time: Percentiles::default(),

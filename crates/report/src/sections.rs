@@ -13,6 +13,7 @@ mod found;
 mod measured;
 mod opening;
 pub(crate) mod tour;
+mod waves;
 
 use ungraceful_rig::record::Record;
 
@@ -24,6 +25,7 @@ pub(crate) fn compose(record: &Record, context: &Context) -> Document {
     let mut document = Document::default();
     opening::section(record, &mut document);
     cases::section(record, &mut document);
+    waves::section(record, &mut document);
     found::section(record, &mut document);
     measured::section(record, &mut document);
     bystanders::section(record, &mut document);

@@ -13,7 +13,8 @@ use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerResourcesRecord, BystandersRecord, CaseRecord,
-    Completeness, GeneratorRecord, Record, SysRecord, ToolRecord, WillRecord, WitnessRecord,
+    Completeness, GeneratorRecord, MilestoneRecord, Record, SysRecord, ToolRecord, WaveRecord, WillRecord,
+    WitnessRecord,
 };
 use ungraceful_rig::verdict::{Conclusion, Force, Verdict, exit_of};
 
@@ -44,6 +45,8 @@ pub(crate) struct Summary<'a> {
     phases: Vec<PhaseSummary>,
     attempts: AttemptsRecord,
     cases: Vec<CaseSummary<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    waves: &'a [WaveRecord],
     reaction_time: Percentiles,
     measures: &'a BTreeMap<String, Distribution>,
     bystanders: Option<Bystanders<'a>>,
@@ -100,6 +103,8 @@ struct CaseSummary<'a> {
     attempts_with_second_connack: u64,
     facts: &'a BTreeMap<String, BTreeMap<String, u64>>,
     measures: &'a BTreeMap<String, Distribution>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    milestones: &'a BTreeMap<String, MilestoneRecord>,
     messages: &'a BTreeMap<u8, LedgerCounts>,
     troubles: &'a BTreeMap<String, u64>,
     reaction_time: Percentiles,
@@ -177,6 +182,7 @@ impl<'a> Summary<'a> {
             phases: phases.collect(),
             attempts: record.attempts,
             cases: record.cases.iter().map(CaseSummary::of).collect(),
+            waves: &record.waves,
             reaction_time: record.reaction_time,
             measures: &record.measures,
             bystanders: record.bystanders.as_ref().map(Bystanders::of),
@@ -230,6 +236,7 @@ impl<'a> CaseSummary<'a> {
             attempts_with_second_connack: case.attempts_with_second_connack,
             facts: &case.facts,
             measures: &case.measures,
+            milestones: &case.milestones,
             messages: &case.messages,
             troubles: &case.troubles,
             reaction_time: case.reaction_time,

@@ -102,6 +102,10 @@ pub struct Attempt {
     /// it is a count.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub measures: BTreeMap<String, u64>,
+    /// When this attempt reached what every attempt of its fault is to reach, by name: µs from its due time on. Absent
+    /// when it did not.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub milestones: BTreeMap<String, u64>,
     /// What became of the Application Messages of this attempt, by QoS.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub messages: BTreeMap<u8, LedgerCounts>,
@@ -197,6 +201,7 @@ mod tests {
             will: None,
             facts: BTreeMap::new(),
             measures: BTreeMap::new(),
+            milestones: BTreeMap::new(),
             messages: BTreeMap::new(),
             trouble: None,
         }

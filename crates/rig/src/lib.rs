@@ -20,6 +20,7 @@ pub mod live;
 pub mod log_follower;
 pub mod metric;
 pub mod observe;
+pub mod outage;
 pub mod owned_broker;
 pub mod phase;
 pub mod plan;
@@ -57,6 +58,7 @@ mod summary;
 mod sys_topics;
 mod tally;
 mod timeline;
+mod waves;
 mod worker;
 
 pub use bystander::BystanderSettings;

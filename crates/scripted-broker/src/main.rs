@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Removal, Script,
-    ScriptedBroker, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
+    Script, ScriptedBroker, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
 };
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
@@ -34,6 +34,9 @@ struct Arguments {
     /// How long a CONNECT is waited for
     #[arg(long, value_name = "NAME", default_value_t)]
     connect_wait: ConnectWait,
+    /// Whether a Client that comes back is let in again
+    #[arg(long, value_name = "NAME", default_value_t)]
+    readmission: Readmission,
     /// What becomes of messages on their way to subscribers
     #[arg(long, value_name = "NAME", default_value_t)]
     deliveries: Deliveries,
@@ -95,6 +98,7 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
     let script = Script {
         greeting: arguments.greeting,
         connect_wait: arguments.connect_wait,
+        readmission: arguments.readmission,
         second_connect: arguments.second_connect,
         take_over: arguments.take_over,
         sessions: arguments.sessions,
@@ -128,6 +132,7 @@ fn list() -> std::io::Result<()> {
     write_names("--wills", Wills::names())?;
     write_names("--greeting", Greeting::names())?;
     write_names("--connect-wait", ConnectWait::names())?;
+    write_names("--readmission", Readmission::names())?;
     write_names("--deliveries", Deliveries::names())?;
     write_names("--flow", Flow::names())?;
     write_names("--pubacks", Pubacks::names())?;

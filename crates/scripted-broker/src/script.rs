@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use ungraceful_mqtt::QoS;
 
 use crate::policy::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Removal,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
     SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
 };
 
@@ -24,6 +24,8 @@ pub struct Script {
     pub greeting: Greeting,
     /// How long a CONNECT is waited for.
     pub connect_wait: ConnectWait,
+    /// Whether a Client that comes back is let in again.
+    pub readmission: Readmission,
     /// What happens on a second CONNECT.
     pub second_connect: SecondConnect,
     /// What happens to the older connection when a CONNECT with its ClientID comes.

@@ -11,6 +11,7 @@ mod credentials;
 mod delivering;
 mod ending;
 mod greeting;
+mod readmitting;
 mod second_connect;
 mod session;
 mod subscribers;
@@ -37,6 +38,7 @@ use crate::script::Script;
 use crate::timers::Timers;
 use connection::{Connection, Phase};
 use credentials::Users;
+use readmitting::Returners;
 use session::{Session, WaitingWill};
 use subscribers::Subscribers;
 
@@ -90,6 +92,7 @@ pub(crate) struct Server {
     retained: BTreeMap<String, Rc<Message>>,
     bans: HashMap<String, Ban>,
     users: Users,
+    returners: Returners,
     timers: Rc<Timers<Later>>,
     crash: Rc<Notify>,
     accepted: u64,
@@ -111,6 +114,7 @@ impl Server {
             retained: BTreeMap::new(),
             bans: HashMap::new(),
             users: Users::default(),
+            returners: Returners::default(),
             timers: Timers::new(),
             crash: Rc::new(Notify::new()),
             accepted: 0,

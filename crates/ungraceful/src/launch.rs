@@ -16,8 +16,9 @@ use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::exit::Exit;
+use ungraceful_rig::outage::Restart;
 use ungraceful_rig::record::{Setting, SettingSource, ToolRecord};
-use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, run};
+use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, Spread, run};
 use ungraceful_rig::target::{BrokerChoice, Credentials, Target, TargetSettings};
 use ungraceful_rig::verdict::{Check, exit_of};
 
@@ -33,7 +34,7 @@ pub struct Tool {
     pub name: &'static str,
     /// The question it answers.
     pub question: &'static str,
-    /// Its modes, the default one first. A binary with one mode alone does not name it on its command line.
+    /// Its modes, the default one first. A binary with one mode alone need not name it on its command line.
     pub modes: &'static [&'static dyn Mode],
 }
 
@@ -57,6 +58,16 @@ pub trait Mode: Sync {
     }
     /// Reads the mode's flags; mistakes are added to the list.
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan;
+    /// How the broker is restarted when a wave begins; absent when it is not. Mistakes are added to the list. Only for a
+    /// mode whose attempts are those [of each wave](AttemptsOf::EachWave).
+    fn restart(
+        &self,
+        _matches: &ArgMatches,
+        _broker: &BrokerChoice,
+        _mistakes: &mut Vec<Mistake>,
+    ) -> Option<Restart> {
+        None
+    }
     /// What the record is judged by, beside the checks of every run.
     fn checks(&self) -> Vec<Check>;
     /// The numbered statements by which a broker can be accused here, beside those that every run judges by.
@@ -204,6 +215,19 @@ pub enum AttemptsOf {
     Flags,
     /// One for each client of `--count`, shared by the cases: clients that are all there at the same time.
     Clients,
+    /// One for each client of `--count` in each case: one case after another, the attempts of each at one instant.
+    EachWave,
+}
+
+impl AttemptsOf {
+    /// The flags that do not count.
+    const fn without(self) -> &'static [&'static str] {
+        match self {
+            Self::Flags => &[],
+            Self::Clients => &["attempts", "duration"],
+            Self::EachWave => &["attempts", "duration", "connrate", "arrival"],
+        }
+    }
 }
 
 /// Runs a tool.
@@ -212,7 +236,7 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
     if let Some(exit) = hidden::command(&arguments) {
         return exit;
     }
-    let named = arguments.get(1).and_then(|name| tool.mode(name.to_str()?)).filter(|_| tool.modes.len() > 1);
+    let named = arguments.get(1).and_then(|name| tool.mode(name.to_str()?));
     let mode = named.unwrap_or(tool.modes[0]);
     let call = Call { tool, mode, arguments: &arguments };
     let parsed = match named {
@@ -333,9 +357,8 @@ pub(crate) fn prepare(
     if let Some(settings) = &settings {
         check_plan(settings, &plan, &mut mistakes);
     }
-    if plan.attempts == AttemptsOf::Clients {
-        mistakes.extend(attempts_of_clients(&parsed.settings));
-    }
+    mistakes.extend(without_effect(&parsed.settings, plan.attempts));
+    let restart = call.mode.restart(&parsed.matches, &target_settings.broker, &mut mistakes);
     check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
     let folder = output.output.clone();
     if let Some(folder) = &folder
@@ -361,9 +384,14 @@ pub(crate) fn prepare(
         phases: settings.phases,
         schedule: ScheduleSettings {
             attempts_per_case,
-            per_second: settings.per_second,
-            arrival: settings.arrival,
+            spread: match plan.attempts {
+                AttemptsOf::Flags | AttemptsOf::Clients => {
+                    Spread::Rate { per_second: settings.per_second, arrival: settings.arrival }
+                }
+                AttemptsOf::EachWave => Spread::Waves,
+            },
         },
+        restart,
         clients: settings.clients,
         connections: plan.connections.of(&settings),
         threads: settings.threads,
@@ -381,9 +409,6 @@ pub(crate) fn prepare(
     Ok((experiment, plan, output))
 }
 
-/// What sets the number of attempts in most modes.
-const FLAGS_OF_ATTEMPTS: [&str; 2] = ["attempts", "duration"];
-
 /// The settings for the record: those that count. A URL is not among them, because it may hold a password; the User
 /// Name in it is.
 fn recorded_settings(
@@ -392,9 +417,7 @@ fn recorded_settings(
     attempts: AttemptsOf,
 ) -> BTreeMap<String, Setting> {
     let mut settings = parsed.settings.clone();
-    if attempts == AttemptsOf::Clients {
-        settings.retain(|name, _| !FLAGS_OF_ATTEMPTS.contains(&name.as_str()));
-    }
+    settings.retain(|name, _| !attempts.without().contains(&name.as_str()));
     if let Some(name) = &credentials.user_name {
         let source = match parsed.matches.value_source("url") {
             Some(ValueSource::CommandLine) => SettingSource::Flag,
@@ -407,13 +430,19 @@ fn recorded_settings(
 }
 
 /// What was given and would not count where the clients are the attempts. An environment may be meant for other calls.
-fn attempts_of_clients(settings: &BTreeMap<String, Setting>) -> impl Iterator<Item = Mistake> {
-    let given = FLAGS_OF_ATTEMPTS.into_iter().filter(|name| {
-        let source = settings.get(*name).map(|setting| setting.source);
+fn without_effect(
+    settings: &BTreeMap<String, Setting>,
+    attempts: AttemptsOf,
+) -> impl Iterator<Item = Mistake> {
+    let given = attempts.without().iter().filter(|name| {
+        let source = settings.get(**name).map(|setting| setting.source);
         matches!(source, Some(SettingSource::Flag | SettingSource::File))
     });
-    given
-        .map(|name| Mistake::new(format!("--{name}"), "each client acts once; leave it out and give --count"))
+    let what = match attempts {
+        AttemptsOf::EachWave => "all clients of a case act at one instant; leave it out and give --count",
+        AttemptsOf::Flags | AttemptsOf::Clients => "each client acts once; leave it out and give --count",
+    };
+    given.map(move |name| Mistake::new(format!("--{name}"), what))
 }
 
 /// Cases when the broker speaks every version that is asked for.
@@ -426,6 +455,7 @@ fn attempts_per_case(settings: &RunSettings, plan: &FaultPlan) -> u64 {
     match plan.attempts {
         AttemptsOf::Flags => settings.attempts.per_case(settings.per_second, cases),
         AttemptsOf::Clients => (u64::from(settings.clients.get()) / cases).max(1),
+        AttemptsOf::EachWave => settings.clients.get().into(),
     }
 }
 
@@ -446,6 +476,9 @@ fn check_plan(settings: &RunSettings, plan: &FaultPlan, mistakes: &mut Vec<Mista
     if all > ATTEMPTS_MAX {
         let what = format!("{all} attempts in all are more than the {ATTEMPTS_MAX} that a run may have");
         mistakes.push(Mistake::new("--attempts", what));
+    }
+    if plan.attempts == AttemptsOf::EachWave {
+        return;
     }
     // Counts are far below 2^53, where a float is exact.
     #[expect(clippy::cast_precision_loss, reason = "attempts are bounded by ATTEMPTS_MAX just above")]
@@ -571,7 +604,7 @@ mod tests {
     use ungraceful_rig::record::{Setting, SettingSource};
     use ungraceful_rig::target::{Credentials, Secret};
 
-    use super::{AttemptsOf, Parsed, attempts_of_clients, mode_comes_first, parse, recorded_settings};
+    use super::{AttemptsOf, Parsed, mode_comes_first, parse, recorded_settings, without_effect};
     use crate::tools;
 
     fn parsed(tool: &super::Tool, mode: &str, flags: &[&str]) -> Parsed {
@@ -608,13 +641,19 @@ mod tests {
     fn where_clients_are_the_attempts_a_number_of_attempts_is_a_mistake_and_no_setting() {
         let parsed = |flags: &[&str]| parsed(&tools::takeover::TOOL, "storm", flags);
         let told = |flags: &[&str]| {
-            attempts_of_clients(&parsed(flags).settings).map(|mistake| mistake.flag).collect::<Vec<_>>()
+            let settings = parsed(flags).settings;
+            without_effect(&settings, AttemptsOf::Clients).map(|mistake| mistake.flag).collect::<Vec<_>>()
         };
         assert_eq!(told(&["--count", "50"]), Vec::<String>::new());
         assert_eq!(told(&["--attempts", "50", "-z", "5s"]), ["--attempts", "--duration"]);
         let nobody = Credentials { user_name: None, password: None };
         let settings = recorded_settings(&parsed(&[]), &nobody, AttemptsOf::Clients);
         assert!(settings.contains_key("count") && !settings.contains_key("attempts"), "{settings:?}");
+        let given = parsed(&["--connrate", "7", "--attempts", "5"]).settings;
+        let flags =
+            |attempts| without_effect(&given, attempts).map(|mistake| mistake.flag).collect::<Vec<_>>();
+        assert_eq!(flags(AttemptsOf::EachWave), ["--attempts", "--connrate"], "nor does a rate, in waves");
+        assert_eq!(flags(AttemptsOf::Flags), Vec::<String>::new());
     }
 
     #[test]

@@ -133,6 +133,11 @@ impl Endpoint {
             .await
             .map_err(|_elapsed| OpenError::Timeout(options.connect_timeout))??;
         let established = clock::now();
+        // Where nobody listens on a port that the kernel gives to clients, a client that is given this very port is
+        // connected to itself.
+        if self.address.ip().is_loopback() && tcp.local_addr()? == self.address {
+            return Err(OpenError::Refused);
+        }
         tcp.set_nodelay(options.no_delay)?;
         Ok(Connected { tcp, started, established })
     }

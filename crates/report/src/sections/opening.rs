@@ -105,7 +105,14 @@ pub(super) fn alarms(record: &Record, of: &str, document: &mut Document) {
         let where_lost: Vec<_> =
             lost.iter().map(|(phase, lost)| format!("{} in {phase}", count(*lost))).collect();
         let what = format!("{of}{} of the bystanders, QoS 1 and 2", counted(sum, "message"));
-        document.alarm("ACKNOWLEDGED BUT LOST", format!("{what}: {}", listed(&where_lost)));
+        let what = format!("{what}: {}", listed(&where_lost));
+        match record.bystanders.as_ref().and_then(|bystanders| bystanders.outages) {
+            None => document.alarm("ACKNOWLEDGED BUT LOST", what),
+            // What a broker without persistence had not handed on goes with it, as planned.
+            Some(_) => {
+                document.line(format!("Acknowledged but lost, with planned outages of the broker: {what}"));
+            }
+        }
         let bystanders = record.bystanders.as_ref();
         let which = bystanders
             .and_then(|bystanders| evidence::line(bystanders, IrregularityKind::AcknowledgedButLost));

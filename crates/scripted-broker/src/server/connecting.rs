@@ -43,6 +43,9 @@ impl Server {
         }
         let assigned = has_no_name.then(|| assigned_client_id(id));
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
+        if let Some(code) = self.refuses_return(client_id) {
+            return self.refuse(id, version, code, ConnectReturnCode::SERVER_UNAVAILABLE);
+        }
         let holder = self.holder(id, client_id);
         if let Some(holder) = holder
             && self.script.take_over == TakeOver::RefuseNewcomer

@@ -14,6 +14,7 @@ mod names;
 mod offline_queue;
 mod program;
 mod raw_client;
+mod readmission;
 mod resumption;
 mod second_connect;
 mod sessions;

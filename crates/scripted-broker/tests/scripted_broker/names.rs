@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Removal,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
     SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName, Wills,
 };
 
@@ -40,6 +40,7 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<Wills>(Wills::names());
     all_can_be_read::<Greeting>(Greeting::names());
     all_can_be_read::<ConnectWait>(ConnectWait::names());
+    all_can_be_read::<Readmission>(Readmission::names());
     all_can_be_read::<Deliveries>(Deliveries::names());
     all_can_be_read::<TakeOver>(TakeOver::names());
     all_can_be_read::<Sessions>(Sessions::names());
@@ -59,6 +60,7 @@ fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<Wills>(Wills::names());
     starts_with_default::<Greeting>(Greeting::names());
     starts_with_default::<ConnectWait>(ConnectWait::names());
+    starts_with_default::<Readmission>(Readmission::names());
     starts_with_default::<Deliveries>(Deliveries::names());
     starts_with_default::<TakeOver>(TakeOver::names());
     starts_with_default::<Sessions>(Sessions::names());

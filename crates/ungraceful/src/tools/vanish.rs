@@ -2,6 +2,7 @@
 
 mod drop;
 mod edge;
+mod herd;
 mod keep_alive;
 mod knock;
 mod silence;
@@ -13,5 +14,5 @@ use crate::launch::Tool;
 pub const TOOL: Tool = Tool {
     name: "ungraceful-vanish",
     question: "What happens when clients go without a word?",
-    modes: &[&drop::Drop, &silence::Silence, &edge::Edge, &knock::Knock, &will_storm::WillStorm],
+    modes: &[&drop::Drop, &silence::Silence, &edge::Edge, &knock::Knock, &herd::Herd, &will_storm::WillStorm],
 };

@@ -22,4 +22,5 @@ mod support;
 mod takeover;
 mod tour;
 mod vanish_drop;
+mod vanish_herd;
 mod vanish_silence;
