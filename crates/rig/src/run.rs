@@ -323,9 +323,8 @@ impl<'a> Conductor<'a> {
             waves: waves.clone(),
             reports: reports.clone(),
         };
-        let mut honest = HonestThread::start(honest_settings(experiment, &broker, &topic_root), links)?;
-        honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
-        let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
+        let settings = honest_settings(experiment, &broker, &topic_root);
+        let (honest, witness_proved) = start_honest(settings, links).await?;
         let live = Arc::new(Mutex::new(Live { attempts_planned: schedule.plan.len(), ..Live::default() }));
         let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit);
         let client_ids = client_ids(experiment, schedule.plan.len());
@@ -364,9 +363,7 @@ impl<'a> Conductor<'a> {
                 will_wait: experiment.will_wait,
             },
             phases: phases.clone(),
-            clients: Arc::new(Semaphore::new(
-                usize::try_from(experiment.clients.get()).unwrap_or(usize::MAX),
-            )),
+            clients: places(experiment.clients),
             muster: Muster::of(experiment.threads.get()),
             began_us: began_us.subscribe(),
             reports: reports.clone(),
@@ -605,6 +602,22 @@ impl<'a> Conductor<'a> {
         let baseline = self.live.lock().unwrap_or_else(PoisonError::into_inner).baseline_response_time;
         Some(baseline.p99_us.or(baseline.max_us)? + RECOVERY_TOLERANCE_US)
     }
+}
+
+/// Starts the honest clients, and waits until they are connected; tells whether the witness was proved to hear.
+async fn start_honest(
+    settings: HonestSettings,
+    links: HonestLinks,
+) -> Result<(HonestThread, bool), RunError> {
+    let mut honest = HonestThread::start(settings, links)?;
+    honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
+    let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
+    Ok((honest, witness_proved))
+}
+
+/// A place for each client that may misbehave at the same time.
+fn places(clients: NonZeroU32) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::try_from(clients.get()).unwrap_or(usize::MAX)))
 }
 
 fn connect_options(experiment: &Experiment) -> ConnectOptions {

@@ -127,7 +127,7 @@ pub(super) struct Admitted {
 #[derive(Debug)]
 enum UnderWay {
     Asked(Asked),
-    Running(Running),
+    Running(Box<Running>),
 }
 
 /// The removal was carried out, as far as whoever did it says.
@@ -227,7 +227,7 @@ impl Admitted {
             let placeholders: Vec<(&str, &str)> = PLACEHOLDERS.into_iter().zip(values).collect();
             let running = command.start(&placeholders)?;
             let at = running.started;
-            self.under_way = Some(UnderWay::Running(running));
+            self.under_way = Some(UnderWay::Running(Box::new(running)));
             return Ok(at);
         }
         let name = self.client_id.as_str();

@@ -1,7 +1,7 @@
 //! What a herd's record is judged by. That a broker lets everybody in again within some time is demanded nowhere: a note.
 //! That it resumes the sessions of clients which merely lost their connection is.
 
-use ungraceful_mqtt::statement::{Statement, V311_3_1_2_4, V5_3_1_2_5};
+use ungraceful_mqtt::statement::{Statement, V5_3_1_2_5, V311_3_1_2_4};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
