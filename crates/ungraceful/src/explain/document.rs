@@ -29,9 +29,11 @@ pub(super) fn text(blocks: &[Block]) -> String {
                 let width = terms.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + 4;
                 for (name, texts) in terms {
                     let mut label = format!("  {name:<rest$}", rest = width - 2);
+                    let mark = if texts.len() > 1 { "- " } else { "" };
                     for text in texts {
-                        let body = wrapped(&escape::plain(text), width);
+                        let body = wrapped(&escape::plain(text), width + mark.len());
                         shown.push_str(&label);
+                        shown.push_str(mark);
                         shown.push_str(&body);
                         label = " ".repeat(width);
                     }
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn text_lines_up_and_sends_no_control_character() {
-        let expected = "a <heading>\nsaid of \\u{1b}[31m\n  one    first\n         second\n  three  x\n  name  count\n  a|b       5\n  c        12\n";
+        let expected = "a <heading>\nsaid of \\u{1b}[31m\n  one    - first\n         - second\n  three  x\n  name  count\n  a|b       5\n  c        12\n";
         assert_eq!(text(&document()), expected);
     }
 
