@@ -30,7 +30,7 @@ fn printed(binary_name: &str, arguments: &[&str]) -> String {
 }
 
 /// Every binary, and the modes of each.
-const BINARIES: [(&str, &[&str]); 4] = [
+const BINARIES: [(&str, &[&str]); 5] = [
     ("ungraceful", &[]),
     ("ungraceful-double-connect", &[]),
     ("ungraceful-takeover", &["storm", "duel", "dead-peer", "race", "flap"]),
@@ -38,6 +38,7 @@ const BINARIES: [(&str, &[&str]); 4] = [
         "ungraceful-flood",
         &["receive-maximum", "quota-leak", "unacked-subscriber", "slow-consumer", "offline-queue"],
     ),
+    ("ungraceful-expire", &["kick", "token"]),
 ];
 
 #[test]
