@@ -127,7 +127,7 @@ pub(super) struct Admitted {
 #[derive(Debug)]
 enum UnderWay {
     Asked(Asked),
-    Running(Running),
+    Running(Box<Running>),
 }
 
 /// The removal was carried out, as far as whoever did it says.
@@ -227,7 +227,7 @@ impl Admitted {
             let placeholders: Vec<(&str, &str)> = PLACEHOLDERS.into_iter().zip(values).collect();
             let running = command.start(&placeholders)?;
             let at = running.started;
-            self.under_way = Some(UnderWay::Running(running));
+            self.under_way = Some(UnderWay::Running(Box::new(running)));
             return Ok(at);
         }
         let name = self.client_id.as_str();
@@ -274,7 +274,7 @@ impl Admitted {
         if self.means == Means::Group {
             commands.push(json!({ "command": "deleteGroup", "groupname": name }));
         }
-        // Last: Mosquitto 2.0.11 ends with a segmentation fault when a group is deleted whose role is gone already.
+        // Last: Mosquitto 2.0.11 was seen to end with a segmentation fault when groups went after their roles.
         commands.push(json!({ "command": "deleteRole", "rolename": name }));
         // A user that was deleted already is refused, and the others are deleted all the same.
         let _as_far_as_it_goes = timeout(UNDONE_WITHIN, control.carry_out(commands)).await;
