@@ -20,7 +20,7 @@ const FIRST_PING_AFTER: Duration = Duration::from_millis(500);
 /// How often it asks again: a client that fell silent would be cut for its Keep Alive (a broker may ask for one of a
 /// second), and that would look like a reaction to the fault.
 const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
-/// How long the broker has to answer the last PINGREQ, sent at the deadline.
+/// How long the broker has to answer the last PINGREQ, sent at the deadline or, by a thread of ours that is late, after it.
 const LAST_PING_WITHIN: Duration = Duration::from_secs(1);
 /// Arrivals that are still taken when the time to wait is over: what lay ready while our own thread was late. A
 /// broker that never stops sending does not keep the client watching for ever.
@@ -147,7 +147,7 @@ pub async fn observe_at_work(
         }
         if ask_at >= deadline {
             // A failed write means that the end of the connection is about to be read: no answer suffices then.
-            if watching.take_until(client, ask_at + LAST_PING_WITHIN, stop, asked).await {
+            if watching.take_until(client, now() + LAST_PING_WITHIN, stop, asked).await {
                 return watching.seen;
             }
             // One answer may have been under way when the fault came; two, and none open, prove that the broker goes

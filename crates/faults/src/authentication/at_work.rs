@@ -318,3 +318,91 @@ impl Served {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::rc::Rc;
+
+    use ungraceful_mqtt::{
+        Ack, Disconnect, Framed, Packet, PacketIdentifier, Properties, ProtocolVersion, Publish, QoS,
+        ReasonCode, frame,
+    };
+    use ungraceful_rig::observe::Occupation;
+    use ungraceful_wire::clock::now;
+
+    use super::{FIRST_IDENTIFIER, Publishes, Work, payload};
+
+    fn work(publishes: Publishes, open_max: usize) -> Work {
+        Work {
+            version: ProtocolVersion::V5,
+            topic: "t".to_owned(),
+            publishes,
+            qos: QoS::AtLeastOnce,
+            open_max,
+            last_identifier: FIRST_IDENTIFIER,
+            next_at: now(),
+            open: BTreeMap::new(),
+            acknowledged: Vec::new(),
+            refused: 0,
+            delivered: Vec::new(),
+            told_to_go: false,
+            after_disconnect: BTreeSet::new(),
+            until: Rc::default(),
+        }
+    }
+
+    /// Topic and Packet Identifier of what is sent next.
+    fn sent(work: &mut Work) -> (String, u16) {
+        let mut bytes = Vec::new();
+        work.send(&mut bytes);
+        let Framed::Complete(found) = frame(&bytes) else { panic!("no whole packet: {bytes:02X?}") };
+        let Packet::Publish(publish) = found.decode(ProtocolVersion::V5).packet else {
+            panic!("no PUBLISH: {bytes:02X?}")
+        };
+        (publish.topic.to_owned(), publish.packet_identifier.unwrap())
+    }
+
+    fn puback(identifier: u16) -> Ack<'static> {
+        Ack::new(PacketIdentifier::new(identifier).unwrap())
+    }
+
+    #[test]
+    fn a_client_that_is_not_answered_sends_no_more_until_it_is() {
+        let mut work = work(Publishes::ToOneTopic, 2);
+        assert!(work.next_at().is_some());
+        let (first, second) = (sent(&mut work), sent(&mut work));
+        assert_eq!((first.0.as_str(), second.0.as_str()), ("t", "t"));
+        assert_eq!(work.next_at(), None, "two are open");
+        assert!(work.takes(&Packet::PubAck(puback(first.1)), now()));
+        assert!(work.next_at().is_some());
+        let refused = puback(second.1).with_reason_code(ReasonCode::NOT_AUTHORIZED);
+        assert!(work.takes(&Packet::PubAck(refused), now()));
+        assert_eq!((work.acknowledged.len(), work.refused), (1, 1), "what is refused is not taken");
+        assert!(!work.takes(&Packet::PubAck(puback(7)), now()), "this answers nothing");
+    }
+
+    #[test]
+    fn new_topics_are_new_each_time() {
+        let mut work = work(Publishes::ToNewTopics, 9);
+        let topics: BTreeSet<String> = (0..5).map(|_| sent(&mut work).0).collect();
+        assert!(topics.len() == 5 && topics.iter().all(|topic| topic.starts_with("t/")), "{topics:?}");
+    }
+
+    #[test]
+    fn after_disconnect_the_client_is_silent_and_notes_what_comes() {
+        let mut work = work(Publishes::ToOneTopic, 9);
+        let payload = payload(3);
+        let delivery = Packet::Publish(Publish::new("t", &payload));
+        assert!(work.takes(&delivery, now()));
+        assert!(work.after_disconnect.is_empty());
+        let goodbye = Disconnect { reason_code: ReasonCode(0x98), properties: Properties::NONE };
+        assert!(!work.takes(&Packet::Disconnect(goodbye), now()), "that is a reaction");
+        assert_eq!(work.next_at(), None);
+        assert!(work.takes(&delivery, now()));
+        assert!(!work.takes(&Packet::PingResp, now()));
+        assert_eq!(work.after_disconnect, BTreeSet::from(["PINGRESP", "PUBLISH"]));
+        let numbers: Vec<u64> = work.delivered.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [3, 3]);
+    }
+}

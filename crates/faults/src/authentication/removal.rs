@@ -274,7 +274,7 @@ impl Admitted {
         if self.means == Means::Group {
             commands.push(json!({ "command": "deleteGroup", "groupname": name }));
         }
-        // Last: Mosquitto 2.0.11 ends with a segmentation fault when a group is deleted whose role is gone already.
+        // Last: Mosquitto 2.0.11 was seen to end with a segmentation fault when groups went after their roles.
         commands.push(json!({ "command": "deleteRole", "rolename": name }));
         // A user that was deleted already is refused, and the others are deleted all the same.
         let _as_far_as_it_goes = timeout(UNDONE_WITHIN, control.carry_out(commands)).await;
