@@ -40,6 +40,7 @@ impl Made {
             rate_per_pair: 100,
             version: version.into(),
             phases: Vec::new(),
+            outages: None,
             connections_lost: BTreeMap::new(),
             irregularities: Vec::new(),
             irregularities_left_out: BTreeMap::new(),

@@ -116,6 +116,7 @@ fn bystanders(connections_lost: BTreeMap<String, u64>) -> BystandersRecord {
         rate_per_pair: 10,
         version: V5.into(),
         phases: Vec::new(),
+        outages: None,
         connections_lost,
         irregularities: Vec::new(),
         irregularities_left_out: BTreeMap::new(),

@@ -329,8 +329,7 @@ impl<'a> Conductor<'a> {
         let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit);
         let client_ids = client_ids(experiment, schedule.plan.len());
         let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
-        let log_lines_max = experiment.watch.log_lines_max;
-        let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, log_lines_max)?;
+        let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, experiment)?;
         let broker_process = broker.record.pid.map(BrokerProcess::new);
         let collector_links = CollectorLinks {
             clock,
@@ -646,10 +645,11 @@ fn follow_log(
     clock: RunClock,
     stop: &Stop,
     client_ids: ClientIds,
-    lines_max: u64,
+    experiment: &Experiment,
 ) -> Result<Option<LogThread>, RunError> {
     let Some(follower) = follower else { return Ok(None) };
     let (file, stop) = (recorder.broker_log()?, stop.clone());
+    let lines_max = experiment.watch.log_lines_max;
     LogThread::start(LogLinks { follower, file, clock, stop, client_ids, lines_max }).map(Some)
 }
 

@@ -139,7 +139,7 @@ fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
     match bounds.attempts_per_second_max {
         Some(per_second) => writeln!(out, "  attempts per second    {per_second}")?,
         None => {
-            writeln!(out, "  in waves               all attempts of a case at one instant, case after case")?
+            writeln!(out, "  in waves               all attempts of a case at one instant, case after case")?;
         }
     }
     writeln!(out, "  misbehaving clients    {} at the same time", bounds.misbehaving_clients_max)?;

@@ -175,6 +175,7 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<(Se
                 let mut words = passed_on(parsed);
                 words.extend(flags);
                 words.extend(["--seed".into(), seed.to_string()]);
+                words.extend(output.print_plan.then(|| "--print-plan".to_owned()));
                 let record = folder.join(format!("{number}-{}", cause.name));
                 (words.clone(), prepared(cause, arguments, words, &record, &mut mistakes))
             }

@@ -37,6 +37,67 @@ fn record(folder: &Path) -> Record {
     serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
 }
 
+/// A row of the table is filled by what was seen: attempts that acted, and bystanders that were there.
+fn assert_seen(cause: &Value) {
+    let run = &cause["run"];
+    let finished = run["attempts"]["finished"].as_u64().unwrap();
+    assert!(finished > 0 && run["attempts"]["planned"] == finished, "{}: {}", cause["name"], run["attempts"]);
+    let cases = run["cases"].as_array().unwrap();
+    let not_acted: u64 = cases.iter().filter_map(|case| case["outcomes"]["not_acted"].as_u64()).sum();
+    assert_eq!(not_acted, 0, "{}: {cases:?}", cause["name"]);
+    assert_eq!(run["completeness"], "complete", "{}", cause["name"]);
+    assert!(run["bystanders"]["phases"].as_array().unwrap().len() == 3, "{}", cause["name"]);
+}
+
+const ALL: [&str; 7] = ["knock", "drop", "silence", "takeover", "flood", "double-connect", "kick"];
+
+fn names(tour: &Value) -> Vec<&str> {
+    causes(tour).iter().map(|cause| cause["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_embedded_broker_shows_every_cause_but_the_one_that_needs_an_administrator() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = tour(parent.path(), &[]);
+    let tour = json(&output);
+    assert_eq!(output.status.code(), Some(0), "{tour:#}");
+    assert_eq!(names(&tour), ALL);
+    let [shown @ .., kick] = &causes(&tour)[..] else { panic!("{tour}") };
+    shown.iter().for_each(assert_seen);
+    assert!(kick["not_shown"]["cure"].as_str().unwrap().contains("--spawn mosquitto"), "{kick}");
+    assert_eq!(sequences(&shown[3], "5.0"), ["DISCONNECT 0x8E, FIN"; 2], "one for each variant");
+    assert_eq!(sequences(&shown[4], "5.0"), ["DISCONNECT 0x93, FIN"]);
+    assert_eq!(sequences(&shown[5], "5.0"), ["DISCONNECT 0x82, FIN"; 2]);
+    for (number, name) in (1..).zip(&ALL[..6]) {
+        let record = record(&parent.path().join(format!("tour/{number}-{name}")));
+        assert_eq!(record.seed, tour["seed"].as_u64().unwrap());
+    }
+}
+
+#[test]
+fn mosquitto_shows_every_cause_with_a_real_kick() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = tour(parent.path(), &["--spawn", "mosquitto"]);
+    let tour = json(&output);
+    // Which verdict it comes to is a matter of the version of Mosquitto.
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{tour:#}");
+    assert_eq!(names(&tour), ALL);
+    causes(&tour).iter().for_each(assert_seen);
+    let kicked = &causes(&tour)[6]["run"];
+    assert_eq!(kicked["tool"]["name"], "ungraceful-expire");
+    for case in kicked["cases"].as_array().unwrap() {
+        let ended = ["closed", "reset"].map(|outcome| case["outcomes"][outcome].as_u64().unwrap_or(0));
+        assert_eq!(ended.iter().sum::<u64>(), case["finished"].as_u64().unwrap(), "{case}");
+        let back: Vec<&String> = case["facts"]["came_back"].as_object().unwrap().keys().collect();
+        assert!(back.iter().all(|how| how.starts_with("CONNACK 0x")), "nobody is let in again: {back:?}");
+    }
+    let silent = &causes(&tour)[2]["run"]["cases"];
+    for case in silent.as_array().unwrap() {
+        assert_eq!(case["outcomes"]["closed"].as_u64(), case["finished"].as_u64(), "{case}");
+        assert!(case["time_to_close"]["min_us"].as_u64().unwrap() >= 1_350_000, "{case}");
+    }
+}
+
 #[test]
 fn mistakes_of_all_causes_are_told_together_each_once_and_nothing_is_sent() {
     let parent = tempfile::tempdir().unwrap();
