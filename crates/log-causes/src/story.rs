@@ -120,7 +120,7 @@ impl Story {
             Effect::Aside => {}
             Effect::Sign if found.cause.is_ordinary() => self.picture.signs.broker_started(time),
             Effect::Ended | Effect::Refused | Effect::Lives | Effect::Sign => {
-                self.incident(number, text, time, found, key, tell);
+                self.incident(number, text, time, &found, key, tell);
             }
         }
     }
@@ -156,27 +156,28 @@ impl Story {
         number: u64,
         text: &[u8],
         time: Option<LogTime>,
-        found: Found,
+        found: &Found,
         key: Option<String>,
         tell: &mut dyn FnMut(Incident),
     ) {
-        if let Some(open) = self.one_it_belongs_to(number, &found, key.as_deref()) {
-            open.join(number, time, &found);
+        if let Some(open) = self.one_it_belongs_to(number, found, key.as_deref()) {
+            open.join(number, time, found);
             return;
         }
         if let Some(key) = &key {
             self.close(key, tell);
         }
-        let mut incident = Incident::begin(number, text, time, &found);
+        let mut incident = Incident::begin(number, text, time, found);
         self.connections.tell(&mut incident);
         self.clients.tell(&mut incident);
         if found.pattern.effect == Effect::Ended || found.pattern.effect == Effect::Refused {
-            self.connections.ended(&found);
-            self.clients.ended(&found);
+            self.connections.ended(found);
+            self.clients.ended(found);
         }
         if self.open.len() >= OPEN_MAX
-            && let Some((_, oldest)) = self.open.pop_first()
+            && let Some((id, oldest)) = self.open.pop_first()
         {
+            self.forget(&oldest, id);
             self.told(oldest, tell);
         }
         let id = self.next;
@@ -184,7 +185,7 @@ impl Story {
         if let Some(key) = &key {
             self.open_of.insert(key.clone(), id);
         }
-        self.open.insert(id, Open::new(incident, key, &found));
+        self.open.insert(id, Open::new(incident, key, found));
     }
 
     /// The incident that this line is about as well.

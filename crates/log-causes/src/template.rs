@@ -20,8 +20,15 @@ pub(crate) struct Template {
 
 #[derive(Debug)]
 enum Part {
-    Text { forth: Finder<'static>, back: FinderRev<'static> },
+    Text(Box<Text>),
     Hole { what: Hole, group: Option<usize> },
+}
+
+/// A fixed text, ready to be looked for from both ends.
+#[derive(Debug)]
+struct Text {
+    forth: Finder<'static>,
+    back: FinderRev<'static>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +51,12 @@ impl Template {
             regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(regex).ok()?;
         let mut template = Self { parts: Vec::new(), is_to_the_end: false };
         template.add(&parsed, None)?;
-        let is_text = |part: &Part| matches!(part, Part::Text { .. });
+        let is_text = |part: &Part| matches!(part, Part::Text(_));
         let alternate = template.parts.windows(2).all(|pair| is_text(&pair[0]) != is_text(&pair[1]));
         // A hole of digits must end where a text begins that no digit does, or it could end in several places.
         let digits_end = template.parts.windows(2).all(|pair| match pair {
-            [Part::Hole { what: Hole::Digits, .. }, Part::Text { forth, .. }] => {
-                !forth.needle()[0].is_ascii_digit()
+            [Part::Hole { what: Hole::Digits, .. }, Part::Text(text)] => {
+                !text.forth.needle()[0].is_ascii_digit()
             }
             _ => true,
         });
@@ -64,16 +71,15 @@ impl Template {
         match hir.kind() {
             HirKind::Literal(text) if group.is_none() => {
                 let text = text.0.to_vec();
-                self.parts.push(Part::Text {
-                    forth: Finder::new(&text).into_owned(),
-                    back: FinderRev::new(&text).into_owned(),
-                });
+                let forth = Finder::new(&text).into_owned();
+                let back = FinderRev::new(&text).into_owned();
+                self.parts.push(Part::Text(Box::new(Text { forth, back })));
             }
             HirKind::Concat(parts) if group.is_none() => {
-                parts.iter().try_for_each(|part| self.add(part, None))?
+                parts.iter().try_for_each(|part| self.add(part, None))?;
             }
             HirKind::Capture(capture) if group.is_none() => {
-                self.add(&capture.sub, Some(capture.index as usize))?
+                self.add(&capture.sub, Some(capture.index as usize))?;
             }
             HirKind::Repetition(repeated) => {
                 let HirKind::Class(class) = repeated.sub.kind() else { return None };
@@ -88,12 +94,12 @@ impl Template {
 
     /// Matches `line`, one line without its end. `None` when that takes too many steps.
     pub(crate) fn matches(&self, line: &[u8], places: &mut Places) -> Option<bool> {
-        let [Part::Text { forth, .. }, rest @ ..] = self.parts.as_slice() else { return None };
+        let [Part::Text(first), rest @ ..] = self.parts.as_slice() else { return None };
         let mut steps = STEPS_MAX;
         let mut from = 0;
-        while let Some(found) = forth.find(&line[from..]) {
+        while let Some(found) = first.forth.find(&line[from..]) {
             let at = from + found;
-            if self.rest(rest, line, at + forth.needle().len(), places, &mut steps)? {
+            if self.rest(rest, line, at + first.forth.needle().len(), places, &mut steps)? {
                 return Some(true);
             }
             from = at + 1;
@@ -122,7 +128,7 @@ impl Template {
         };
         let rest = &line[at..];
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let [Part::Text { forth, back }, behind @ ..] = after else {
+        let [Part::Text(text), behind @ ..] = after else {
             // The last hole takes what there is.
             let end = match what {
                 Hole::Longest => line.len(),
@@ -139,6 +145,7 @@ impl Template {
             let is_enough = *what != Hole::Digits || digits > 0;
             return Some(is_enough && (!self.is_to_the_end || end == line.len()));
         };
+        let Text { forth, back } = text.as_ref();
         let length = forth.needle().len();
         match what {
             Hole::Digits => {

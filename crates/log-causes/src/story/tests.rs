@@ -196,11 +196,9 @@ fn even_knocks_of_one_address_are_a_health_check_and_uneven_ones_are_not() {
 fn a_client_that_is_back_within_a_second_again_and_again_comes_back_too_fast() {
     let mut log = String::new();
     for second in 0..8 {
-        log.push_str(&format!(
-            "2026-11-24T10:00:{:02}.100: New client connected from 10.0.0.7:1 as hasty (p5, c0, k60).\n",
-            second
-        ));
-        log.push_str(&format!("2026-11-24T10:00:{:02}.900: Client hasty closed its connection.\n", second));
+        let connected = "New client connected from 10.0.0.7:1 as hasty (p5, c0, k60).";
+        log.push_str(&format!("2026-11-24T10:00:{second:02}.100: {connected}\n"));
+        log.push_str(&format!("2026-11-24T10:00:{second:02}.900: Client hasty closed its connection.\n"));
     }
     let (story, _) = story(None, &log, Limits::default());
     let flapping = story.picture().signs.flapping();
