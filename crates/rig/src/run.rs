@@ -329,7 +329,6 @@ impl<'a> Conductor<'a> {
         let live = Arc::new(Mutex::new(Live { attempts_planned: schedule.plan.len(), ..Live::default() }));
         let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit);
         let client_ids = client_ids(experiment, schedule.plan.len());
-        let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
         let log_lines_max = experiment.watch.log_lines_max;
         let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, log_lines_max)?;
         let broker_process = broker.record.pid.map(BrokerProcess::new);
@@ -357,15 +356,13 @@ impl<'a> Conductor<'a> {
                 stop: stop.clone(),
                 connections,
                 maximum_qos: broker.maximum_qos(),
-                client_id_prefix,
+                client_id_prefix: self::client_ids(experiment, 0).of_attempts.into(),
                 topic_root,
                 reaction_timeout: experiment.reaction_timeout,
                 will_wait: experiment.will_wait,
             },
             phases: phases.clone(),
-            clients: Arc::new(Semaphore::new(
-                usize::try_from(experiment.clients.get()).unwrap_or(usize::MAX),
-            )),
+            clients: Arc::new(places(experiment.clients)),
             muster: Muster::of(experiment.threads.get()),
             began_us: began_us.subscribe(),
             reports: reports.clone(),
@@ -604,6 +601,11 @@ impl<'a> Conductor<'a> {
         let baseline = self.live.lock().unwrap_or_else(PoisonError::into_inner).baseline_response_time;
         Some(baseline.p99_us.or(baseline.max_us)? + RECOVERY_TOLERANCE_US)
     }
+}
+
+/// As many places as clients may misbehave at the same time.
+fn places(clients: NonZeroU32) -> Semaphore {
+    Semaphore::new(usize::try_from(clients.get()).unwrap_or(usize::MAX))
 }
 
 fn connect_options(experiment: &Experiment) -> ConnectOptions {
