@@ -146,12 +146,9 @@ impl<'a> Returning<'a> {
     /// Comes back, and stays until all are back or the time is over: absent when it is not back then.
     pub(super) async fn come_back_and_stay(&mut self, member: &mut Member) -> Option<Peer> {
         loop {
-            let mut peer = match self.come_back().await {
-                Some(peer) => peer,
-                None => {
-                    member.settled();
-                    return None;
-                }
+            let Some(mut peer) = self.come_back().await else {
+                member.settled();
+                return None;
             };
             member.settled();
             if self.stay(&mut peer, member).await {
