@@ -52,6 +52,10 @@ pub trait Mode: Sync {
     fn defaults(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
+    /// Flags without which it can't be run on any broker, with values that show what goes there; none for most.
+    fn indispensable(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Whether clients are removed by an operator: a broker that we start is then set up so that we can be one.
     fn administers(&self) -> bool {
         false

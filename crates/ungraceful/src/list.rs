@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, Command};
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_report::{Entry, Format, render_catalogue};
+use ungraceful_report::{Entry, Format, render_catalogue, shell_command};
 
 use crate::cli::given::Given;
 use crate::launch::{Mode, Tool, complain, print, shown_here};
@@ -48,7 +48,8 @@ fn entries_of(tool: &Tool, mode: &'static dyn Mode) -> Vec<Entry> {
     let command = tool.mode_command(mode);
     // Whatever the environment sets, the list is that of the defaults.
     let command = command.mut_args(|arg| arg.env(None::<&'static str>));
-    let matches = command.try_get_matches_from([OsString::from(tool.name)]).expect("defaults are enough");
+    let arguments = std::iter::once(&tool.name).chain(mode.indispensable()).map(OsString::from);
+    let matches = command.try_get_matches_from(arguments).expect("a test lists every mode");
     let plan = mode.fault_plan(&matches, &mut Vec::new());
     let mut entries: Vec<Entry> = Vec::new();
     for fault in (plan.make)(&[ProtocolVersion::V3_1_1, ProtocolVersion::V5]) {
@@ -77,7 +78,9 @@ fn entries_of(tool: &Tool, mode: &'static dyn Mode) -> Vec<Entry> {
 
 fn command_words(tool: &Tool, mode: &dyn Mode) -> String {
     let words = tool.name.replacen('-', " ", 1);
-    if tool.modes.len() > 1 { format!("{words} {}", mode.name()) } else { words }
+    let words = if tool.modes.len() > 1 { format!("{words} {}", mode.name()) } else { words };
+    let flags = mode.indispensable().iter().map(|flag| (*flag).to_owned()).collect::<Vec<_>>();
+    if flags.is_empty() { words } else { format!("{words} {}", shell_command(&flags)) }
 }
 
 #[cfg(test)]

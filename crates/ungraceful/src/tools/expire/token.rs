@@ -205,6 +205,10 @@ impl Mode for Token {
         &[("attempts", "5"), ("connrate", "20"), ("count", "100"), ("will-wait", "2s")]
     }
 
+    fn indispensable(&self) -> &'static [&'static str] {
+        &["--token-cmd", "COMMAND {client_id}"]
+    }
+
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
         let read = "the flags are those of this mode's command";
         let args = TokenArgs::from_arg_matches(matches).expect(read);
