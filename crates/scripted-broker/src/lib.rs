@@ -50,7 +50,7 @@ mod topic_filter;
 pub use broker::ScriptedBroker;
 pub use log::{EVENTS_MAX, EndedBy, Event, Log, Traffic};
 pub use policy::{
-    Deliveries, Expiry, Flow, Greeting, OfflineQueue, Pubacks, Removal, SecondConnect, Sessions, SlowReader,
-    SubscriberFlow, TakeOver, UnknownName, Wills,
+    Deliveries, Expiry, Flow, Greeting, OfflineQueue, Pubacks, Reauthentication, Removal, SecondConnect,
+    Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName, Wills,
 };
 pub use script::Script;

@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
-    Deliveries, Expiry, Flow, Greeting, OfflineQueue, Pubacks, Removal, SecondConnect, Sessions, SlowReader,
-    SubscriberFlow, TakeOver, UnknownName, Wills,
+    Deliveries, Expiry, Flow, Greeting, OfflineQueue, Pubacks, Reauthentication, Removal, SecondConnect,
+    Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName, Wills,
 };
 
 fn all_can_be_read<P>(names: impl Iterator<Item = (&'static str, &'static str)>)
@@ -49,6 +49,7 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<SlowReader>(SlowReader::names());
     all_can_be_read::<Removal>(Removal::names());
     all_can_be_read::<Expiry>(Expiry::names());
+    all_can_be_read::<Reauthentication>(Reauthentication::names());
 }
 
 #[test]
@@ -66,6 +67,7 @@ fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<SlowReader>(SlowReader::names());
     starts_with_default::<Removal>(Removal::names());
     starts_with_default::<Expiry>(Expiry::names());
+    starts_with_default::<Reauthentication>(Reauthentication::names());
 }
 
 #[test]
