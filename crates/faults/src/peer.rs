@@ -378,36 +378,43 @@ impl Peer {
         }
     }
 
-    /// Subscribes to `topic` and tells the retained message that comes of it; absent when none came within `within` of
-    /// the SUBACK.
+    /// Subscribes to `topic`, and after it to `beacon`, on which something is known to be retained, and tells the retained
+    /// message that comes of `topic`; absent when none came within `within` of the SUBACK although the beacon's did: no
+    /// time is set in which a broker has to send what is retained.
     ///
     /// # Errors
-    /// In words, when the broker refuses, is silent or ends the connection.
+    /// In words, when the broker refuses, is silent or ends the connection, or sends nothing of the beacon either.
     pub(crate) async fn retained(
         &mut self,
         stage: &Stage,
         topic: &str,
+        beacon: &str,
         within: Duration,
     ) -> Result<Option<Vec<u8>>, String> {
-        let filters = [Subscription::new(topic, QoS::AtMostOnce)];
+        let filters = [Subscription::new(topic, QoS::AtMostOnce), Subscription::new(beacon, QoS::AtMostOnce)];
         let mut bytes = Vec::new();
         Subscribe::new(self.next_identifier(), &filters)
             .encode(self.version(), &mut bytes)
             .map_err(|error| format!("cannot encode SUBSCRIBE: {error}"))?;
         self.send(&bytes, "SUBSCRIBE").await?;
         let mut deadline = now() + stage.options.connect_timeout;
+        let mut saw_beacon = false;
         loop {
             let arrival = tokio::select! {
                 biased;
                 arrival = self.client.connection.next() => arrival,
-                () = sleep_until(TokioInstant::from_std(deadline)) => return Ok(None),
+                () = sleep_until(TokioInstant::from_std(deadline)) => {
+                    let late = || "nothing retained was sent in time, not even what is known to be".to_owned();
+                    return saw_beacon.then_some(None).ok_or_else(late);
+                }
             };
             let Arrival::Packet(packet) = arrival else {
                 return Err("the broker ended the connection after SUBSCRIBE".to_owned());
             };
             match packet.frame().decode(self.version()).packet {
+                Packet::Publish(publish) if publish.retain && publish.topic == beacon => saw_beacon = true,
                 Packet::Publish(publish) if publish.retain => return Ok(Some(publish.payload.to_vec())),
-                Packet::SubAck(suback) if suback.reason_codes.first().is_none_or(|code| *code >= 0x80) => {
+                Packet::SubAck(suback) if suback.reason_codes.iter().any(|code| *code >= 0x80) => {
                     return Err("the broker refused the SUBSCRIBE".to_owned());
                 }
                 Packet::SubAck(_) => deadline = now() + within,

@@ -21,7 +21,7 @@ use super::at_work::{Beside, Served, WILL, Workplace};
 use super::coming_back::come_back;
 use super::shown::Shown;
 use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
-use crate::judging::{DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version};
+use crate::judging::{DueWills, breach, due_wills, evidence_count, examples, is_v5, no_sample, of_version};
 
 /// The numbered statements by which a broker can be accused here.
 pub const STATEMENTS: &[Statement] = &[V5_3_14_4_1, V5_3_2_2_7, V311_3_2_2_5, V5_3_1_2_8, V311_3_1_2_8];
@@ -273,7 +273,7 @@ pub(super) fn publishes_the_will(
     let verdict = match (due_wills(record, will), may_publish) {
         (DueWills::Came(evidence), _) => Verdict::holds(check, force, evidence),
         (DueWills::Unknown(why), _) => Verdict::inconclusive(check, force, why),
-        (DueWills::Missing(evidence), MayPublish::Yes) => Verdict::violated(check, statement, evidence),
+        (DueWills::Missing(evidence), MayPublish::Yes) => breach(record, case, check, statement, evidence),
         (DueWills::Missing(evidence), MayPublish::No) => {
             let note =
                 "no Will of a client that may not publish any more, for which the statement has no exception";

@@ -355,7 +355,13 @@ impl WillStorm {
         let looker_id = format!("{client_id}l");
         let connect = session_connect(stage, self.version, &looker_id, true, &[]);
         let Ok((mut looker, _)) = Peer::connect(stage, self.version, &connect).await else { return UNKNOWN };
-        let found = looker.retained(stage, topic, RETAINED_WITHIN).await;
+        // Not below the topics of Wills, where the witness would hear it.
+        let beacon = format!("{}/retained/{client_id}", stage.topic_root);
+        let found = match looker.retain(stage, &beacon, b"beacon").await {
+            Ok(()) => looker.retained(stage, topic, &beacon, RETAINED_WITHIN).await,
+            Err(why) => Err(why),
+        };
+        let _nothing_left_to_do = looker.retain(stage, &beacon, &[]).await;
         looker.client.leave().await;
         match found {
             Ok(Some(payload)) if payload == OFFLINE.as_bytes() => OFFLINE,

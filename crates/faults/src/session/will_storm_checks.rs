@@ -106,7 +106,7 @@ fn withholds_the_will_of_who_is_back(record: &Record) -> Vec<Verdict> {
             will.not_due_and_seen, will.set
         );
         let verdict = if will.not_due_and_seen > 0 {
-            Verdict::violated(CHECK, V5_3_1_3_9, evidence).with_examples(examples(case, |_| true))
+            breach(record, case, CHECK, V5_3_1_3_9, evidence)
         } else {
             judging::withheld(record, CHECK, evidence)
         };

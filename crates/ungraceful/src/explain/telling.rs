@@ -33,8 +33,12 @@ fn blocks(told: &Told, look: &Look) -> Vec<Block> {
     }
     if picture.incidents == 0 {
         blocks.push(Block::Paragraph(
-            "No incident: nobody was disconnected ungracefully, refused or robbed of messages.".into(),
+            "No incident in the lines that were looked at: nobody was disconnected ungracefully, refused or robbed of \
+             messages in them. --since, --until and --client leave lines out."
+                .into(),
         ));
+        // What many lines tell together, such as a herd after a quiet time, is there without any incident.
+        blocks.extend(signs(told));
         return blocks;
     }
     blocks.push(Block::Heading(format!("Incidents: {}", picture.incidents)));
