@@ -28,28 +28,49 @@ fn text_of(object: &[u8], key: &[u8]) -> Option<Vec<u8>> {
     let at = memchr::memmem::find(object, key)? + key.len();
     let rest = object[at..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
     let mut text = Vec::with_capacity(rest.len());
-    let mut bytes = rest.iter().copied();
+    let mut bytes = rest.iter();
     while let Some(byte) = bytes.next() {
         match byte {
             b'"' => break,
             b'\\' => match bytes.next() {
                 Some(b'n') => text.push(b'\n'),
                 Some(b't') => text.push(b'\t'),
+                Some(b'b') => text.push(0x08),
+                Some(b'f') => text.push(0x0c),
+                Some(b'r') => text.push(b'\r'),
                 Some(b'u') => {
-                    let digits: Vec<u8> = bytes.by_ref().take(4).collect();
-                    let code =
-                        std::str::from_utf8(&digits).ok().and_then(|hex| u32::from_str_radix(hex, 16).ok());
-                    let character = code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER);
+                    let (character, used) = escaped(bytes.as_slice());
+                    bytes = bytes.as_slice().get(used..).unwrap_or_default().iter();
                     text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 }
-                Some(other) => text.push(other),
+                Some(other) => text.push(*other),
                 None => break,
             },
-            other => text.push(other),
+            other => text.push(*other),
         }
     }
     text.truncate(text.trim_ascii_end().len());
     Some(text)
+}
+
+/// The character whose hexadecimal digits `rest` begins with, and the bytes that it takes. What is beyond 16 bits is
+/// escaped as two.
+fn escaped(rest: &[u8]) -> (char, usize) {
+    let unit = |from: usize| {
+        let digits = rest.get(from..from + 4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+        u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    // A broken escape takes its four bytes with it.
+    let Some(first) = unit(0) else { return (char::REPLACEMENT_CHARACTER, rest.len().min(4)) };
+    let second = unit(6)
+        .filter(|second| rest[4..].starts_with(b"\\u") && (0xdc00..0xe000).contains(second))
+        .filter(|_| (0xd800..0xdc00).contains(&first));
+    let pair =
+        second.and_then(|second| char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + second - 0xdc00));
+    match pair {
+        Some(character) => (character, 10),
+        None => (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 4),
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +91,16 @@ mod tests {
         assert_eq!(innermost(twice), "MQTT ä".as_bytes());
         assert_eq!(layers(twice).len(), 3);
         assert_eq!(&*layers(twice)[1], br#"{"time":"x","msg":"MQTT \u00e4"}"#);
+    }
+
+    #[test]
+    fn every_escape_of_json_is_decoded() {
+        let emoji = br#"{"msg":"Client \ud83d\ude00x \b\f\r."}"#;
+        assert_eq!(innermost(emoji), "Client 😀x \u{8}\u{c}\r.".as_bytes());
+        assert_eq!(
+            innermost(br#"{"msg":"\ud83d\u0041 \ude00 \u00"}"#),
+            "\u{fffd}A \u{fffd} \u{fffd}".as_bytes()
+        );
     }
 
     #[test]

@@ -9,6 +9,9 @@ pub struct LogTime(pub i64);
 
 /// Bytes from the begin of a line in which its time is looked for: prefixes of containers and journald come before.
 const LOOK_AT_MAX: usize = 160;
+/// Keys of an object's time, with quotes, as journald, the containers, the loggers and the clouds name it.
+const KEYS: [&[u8]; 5] =
+    [b"\"__REALTIME_TIMESTAMP\"", b"\"time\"", b"\"timestamp\"", b"\"ts\"", b"\"@timestamp\""];
 const MONTHS: [&[u8]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
@@ -38,8 +41,13 @@ impl LogTime {
     /// none.
     #[must_use]
     pub fn of_line(line: &[u8], year: i64) -> Option<Self> {
+        // An object has numbers of every kind, so only what it names as its time counts.
+        if line.first() == Some(&b'{')
+            && let Some(time) = KEYS.iter().find_map(|key| named(line, key))
+        {
+            return Some(time);
+        }
         let head = &line[..line.len().min(LOOK_AT_MAX)];
-        let is_object = head.first() == Some(&b'{');
         let mut at = 0;
         let mut is_begin = true;
         while at < head.len() {
@@ -47,8 +55,8 @@ impl LogTime {
                 if let Some(time) = dated(&head[at..]) {
                     return Some(time);
                 }
-                // Plain seconds or milliseconds: at the very begin, or where an object names them.
-                if let Some(time) = since_1970(&head[at..]).filter(|_| at <= 1 || is_object) {
+                // Plain seconds or milliseconds: at the very begin only.
+                if let Some(time) = since_1970(&head[at..]).filter(|_| at <= 1) {
                     return Some(time);
                 }
             } else if is_begin
@@ -60,11 +68,7 @@ impl LogTime {
             is_begin = !head[at].is_ascii_alphanumeric();
             at += 1;
         }
-        // Events of the clouds name their time anywhere.
-        let named =
-            is_object.then(|| memchr::memmem::find(line, b"\"time").map(|at| &line[at..])).flatten()?;
-        let digits = named.iter().position(u8::is_ascii_digit)?;
-        dated(&named[digits..]).or_else(|| since_1970(&named[digits..]))
+        None
     }
 
     /// A time as a user gives it: `2026-11-24`, `2026-11-24T23:10`, `2026-11-24 23:10:06`, or seconds since 1970.
@@ -109,6 +113,15 @@ impl fmt::Display for LogTime {
 fn number(digits: &[u8]) -> Option<i64> {
     let is_number = !digits.is_empty() && digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit);
     is_number.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
+}
+
+/// The time that is the value of this key, in quotes or not.
+fn named(object: &[u8], key: &[u8]) -> Option<LogTime> {
+    memchr::memmem::find_iter(object, key).find_map(|at| {
+        let value = object[at + key.len()..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+        let value = value.strip_prefix(b"\"").unwrap_or(value);
+        dated(value).or_else(|| since_1970(value))
+    })
 }
 
 /// `2026-11-24T23:10:06.123`, with `/` or `-`, a blank or `T`, `.` or `,`.
@@ -192,6 +205,19 @@ mod tests {
         for (line, time) in lines {
             assert_eq!(of(line).as_deref(), Some(time), "{line}");
         }
+    }
+
+    #[test]
+    fn an_objects_time_is_the_one_it_names() {
+        let journald = [
+            r#"{"__MONOTONIC_TIMESTAMP": "1843567890", "__REALTIME_TIMESTAMP": "1795514400000000", "MESSAGE": "x"}"#,
+            r#"{"_SOURCE_REALTIME_TIMESTAMP":"1795514399999995","pad":"PAD","__REALTIME_TIMESTAMP":"1795514400000000"}"#,
+        ];
+        for line in journald {
+            let line = line.replace("PAD", &"x".repeat(200));
+            assert_eq!(of(&line).as_deref(), Some("2026-11-24T10:00:00"), "{line}");
+        }
+        assert_eq!(of(r#"{"__MONOTONIC_TIMESTAMP":"1843567890","MESSAGE":"x"}"#), None);
     }
 
     #[test]

@@ -117,7 +117,11 @@ pub(super) const ALL: &[Explanation] = &[
             "the time from connect to end is the token's time",
             "all clients at round times: the broker's limit",
         ],
-        provoke: Provoke::With { tool: "ungraceful-expire", mode: "token", flags: &[] },
+        provoke: Provoke::With {
+            tool: "ungraceful-expire",
+            mode: "token",
+            flags: &["--token-cmd", "COMMAND {client_id}"],
+        },
         cure_client: &[
             "connect again with a new token shortly before the old one runs out",
             "re-authenticate by AUTH where the broker can (MQTT 5.0)",
@@ -161,7 +165,11 @@ pub(super) const ALL: &[Explanation] = &[
             "the time from connect to end is the token's time: it ran out",
             "at odd times: an operator, or a rule of the extension; its own log tells",
         ],
-        provoke: Provoke::With { tool: "ungraceful-expire", mode: "token", flags: &[] },
+        provoke: Provoke::With {
+            tool: "ungraceful-expire",
+            mode: "token",
+            flags: &["--token-cmd", "COMMAND {client_id}"],
+        },
         cure_client: &["connect again with new credentials before the old ones run out"],
         cure_broker: &[
             "raise the time of validity in the security extension",

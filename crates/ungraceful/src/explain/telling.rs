@@ -254,7 +254,7 @@ pub(super) fn explanation_terms(told: &Explanation) -> Vec<(String, Vec<String>)
 /// The command, or what else provokes the cause.
 pub(super) fn provoke(cause: Cause, seen: &command::Seen) -> String {
     match command::words(cause, seen) {
-        Ok(words) => words.join(" "),
+        Ok(words) => ungraceful_report::shell_command(&words),
         Err(what) => format!("no tool of ours does it yet; {what}"),
     }
 }
