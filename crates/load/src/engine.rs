@@ -269,7 +269,9 @@ impl LoadUnderWay for UnderWay {
         let until_us = || (counted_from_us + micros(self.settings.lasts())).min(ended_us);
         let counted =
             (counted_from_us != NOT_YET && counted_from_us < ended_us).then(|| (counted_from_us, until_us()));
-        Ok(record(&self.settings, &ended, counted))
+        let mut record = record(&self.settings, &ended, counted);
+        record.shape = format!("MQTT {} · {}", self.stage.version, record.shape);
+        Ok(record)
     }
 }
 
