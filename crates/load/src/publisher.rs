@@ -285,11 +285,9 @@ impl Publisher {
         context: &Context,
         out: &mut Vec<u8>,
     ) -> Result<(), EncodeError> {
-        // Kept until the first message is known to be handed over: see `take_back`.
-        if stamp.sequence > 0 && self.introduction.is_some() {
-            self.introduction = None;
-        }
-        match self.introduction.as_mut().unwrap_or(&mut self.source) {
+        // The first message is told by its number: one that was taken back is made again.
+        let introduction = self.introduction.as_mut().filter(|_| stamp.sequence == 0);
+        match introduction.unwrap_or(&mut self.source) {
             Source::Template(template) => {
                 template.append(out, identifier, stamp.bytes());
                 Ok(())

@@ -32,6 +32,14 @@ pub struct Live {
     pub baseline_response_time: Percentiles,
 }
 
+impl Live {
+    /// A run that is about to begin, of so many attempts, or of a load.
+    #[must_use]
+    pub(crate) fn of(attempts_planned: u64, makes_load: bool) -> Self {
+        Self { attempts_planned, load: makes_load.then(LiveLoad::default), ..Self::default() }
+    }
+}
+
 /// A load at this moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LiveLoad {

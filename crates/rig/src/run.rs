@@ -134,6 +134,16 @@ pub enum Work<'a> {
     Load(&'a dyn Load),
 }
 
+impl<'a> Work<'a> {
+    /// The faults for the versions that the broker speaks, or the load.
+    fn parts(self, spoken: &[ProtocolVersion]) -> (Arc<[Arc<dyn Fault>]>, Option<&'a dyn Load>) {
+        match self {
+            Self::Faults(make) => (make(spoken).into(), None),
+            Self::Load(load) => (Arc::new([]), Some(load)),
+        }
+    }
+}
+
 /// Makes the faults for the versions that the broker speaks.
 pub type MakeFaults = dyn Fn(&[ProtocolVersion]) -> Vec<Arc<dyn Fault>>;
 
@@ -286,10 +296,7 @@ impl<'a> Conductor<'a> {
         let mut broker = Broker::find(experiment, &options).await?;
         broker.announce(experiment, observer);
         let own_share = own_share::measure().await;
-        let (faults, load): (Arc<[Arc<dyn Fault>]>, _) = match work {
-            Work::Faults(make) => (make(&broker.spoken).into(), None),
-            Work::Load(load) => (Arc::new([]), Some(load)),
-        };
+        let (faults, load) = work.parts(&broker.spoken);
         let schedule = Arc::new(schedule(experiment, &faults)?);
         let (clock, phases, pulse) = (RunClock::start(), PhaseTrack::default(), Pulse::default());
         let (witness, connections) = (Witness::default(), OpenConnections::default());
@@ -305,12 +312,7 @@ impl<'a> Conductor<'a> {
         let mut honest = HonestThread::start(honest_settings(experiment, &broker, &topic_root), links)?;
         honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
         let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
-        let live = Live {
-            attempts_planned: schedule.plan.len(),
-            load: load.map(|_load| LiveLoad::default()),
-            ..Live::default()
-        };
-        let live = Arc::new(Mutex::new(live));
+        let live = Arc::new(Mutex::new(Live::of(schedule.plan.len(), load.is_some())));
         let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit);
         let client_ids = client_ids(experiment, schedule.plan.len());
         let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
