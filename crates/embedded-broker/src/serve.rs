@@ -20,7 +20,7 @@ pub enum ServeError {
     /// No runtime could be built, most likely for want of descriptors.
     #[error("cannot build the embedded broker's runtime: {0}")]
     Runtime(#[source] std::io::Error),
-    /// The broker could not listen on a free port of 127.0.0.1.
+    /// The broker could not listen on its port of 127.0.0.1.
     #[error("the embedded broker cannot listen on 127.0.0.1: {0}")]
     Bind(String),
     /// The broker ended although nobody asked it to.
@@ -28,7 +28,7 @@ pub enum ServeError {
     Stopped(String),
 }
 
-/// Serves MQTT on a free port of 127.0.0.1 until standard input ends; blocks for as long.
+/// Serves MQTT on 127.0.0.1, on the port of the settings, until standard input ends; blocks for as long.
 ///
 /// `ready` is called once, with the bound address, when the broker accepts connections. Nothing is written to
 /// standard output here: the line that tells the parent the port is the caller's, in `ready`.
@@ -79,8 +79,8 @@ fn stopped(ended: mqtt5::Result<()>) -> ServeError {
 
 fn configuration(settings: &Settings) -> BrokerConfig {
     let mut config = BrokerConfig::default()
-        // The library's default is every interface; port 0 lets the kernel choose a free one.
-        .with_bind_address(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+        // The library's default is every interface.
+        .with_bind_address(SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port)))
         .with_max_clients(usize::MAX)
         .with_session_expiry(settings.session_expiry_interval_maximum)
         // The library's default writes to ./mqtt_storage. Without "persistence" it would keep no Sessions at all.

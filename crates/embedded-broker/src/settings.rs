@@ -25,6 +25,9 @@ pub struct Settings {
     /// Pass the id from the parent where possible: without it, a parent that died between starting this process
     /// and the call of `serve` goes unnoticed until standard input ends.
     pub parent_process: Option<u32>,
+
+    /// The port of 127.0.0.1 to listen on. Default: 0, a free one that the system chooses.
+    pub port: u16,
 }
 
 impl Default for Settings {
@@ -33,6 +36,7 @@ impl Default for Settings {
             receive_maximum: RECEIVE_MAXIMUM,
             session_expiry_interval_maximum: Duration::from_secs(u64::from(u32::MAX)),
             parent_process: None,
+            port: 0,
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::time::timeout;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_rig::attempt::Attempt;
+use ungraceful_rig::client::NotConnected;
 use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::reaction::{Outcome, connack_code_text};
 
 /// Why nothing can be published at `qos`; absent when it can.
 pub(crate) fn qos_not_taken(stage: &Stage, qos: QoS) -> Option<String> {
@@ -27,6 +28,14 @@ pub(crate) async fn not_acted(
     let outcome = stage.confirm(Outcome::NotActed, None, version).await;
     log.concluded(outcome);
     log.end()
+}
+
+/// Why a client was not accepted, in words that are the same for all that met the same.
+pub(crate) fn refusal(refused: &NotConnected) -> String {
+    match refused {
+        NotConnected::Refused { version, code } => format!("CONNACK {}", connack_code_text(*version, *code)),
+        other => other.to_string(),
+    }
 }
 
 /// How a part of an attempt ended.

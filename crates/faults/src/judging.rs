@@ -1,6 +1,7 @@
 //! What the checks of all faults have in common: which cases they judge, and what to say without a sample.
 
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
 use ungraceful_rig::verdict::{Force, Verdict};
@@ -27,7 +28,7 @@ pub(crate) fn of_version(case: &CaseRecord, v5: Statement, v311: Statement) -> S
 
 /// Attempts that say something about the broker.
 pub(crate) fn evidence_count(case: &CaseRecord) -> u64 {
-    [Outcome::Closed, Outcome::Reset, Outcome::Tolerated, Outcome::NoReaction]
+    [Outcome::Closed, Outcome::Reset, Outcome::Tolerated, Outcome::NoReaction, Outcome::Left]
         .into_iter()
         .map(|outcome| case.outcome(outcome))
         .sum()
@@ -41,6 +42,65 @@ pub(crate) fn examples(case: &CaseRecord, is_one: impl Fn(&str) -> bool) -> Vec<
         .flat_map(|(_, attempts)| attempts)
         .copied()
         .collect()
+}
+
+/// What became of the attempts' own messages, all QoS together.
+pub(crate) fn counts(case: &CaseRecord) -> LedgerCounts {
+    let mut all = LedgerCounts::default();
+    for counts in case.messages.values() {
+        all += counts;
+    }
+    all
+}
+
+/// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
+/// forgotten then, or sent again, is no rule that it broke.
+pub(crate) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
+    let lost: u64 =
+        record.bystanders.iter().flat_map(|bystanders| bystanders.connections_lost.values()).sum();
+    if case.outcome(Outcome::BrokerDown) > 0 || record.completeness == Completeness::BrokerDown {
+        Some("the broker went down".to_owned())
+    } else if lost > 0 {
+        Some(format!("honest clients lost {lost} connections, so it may be these that explain it"))
+    } else {
+        None
+    }
+}
+
+/// Attempts that tell the fact at all.
+pub(crate) fn told(case: &CaseRecord, fact: &str) -> u64 {
+    case.facts.get(fact).map_or(0, |counts| counts.values().sum())
+}
+
+/// The verdict on what a broker failed to do, where `violated` would accuse: one that may have come up anew has
+/// forgotten by right.
+pub(crate) fn breach(
+    record: &Record,
+    case: &CaseRecord,
+    check: &str,
+    statement: Statement,
+    evidence: String,
+) -> Verdict {
+    match unsettled(record, case) {
+        None => Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true)),
+        Some(why) => {
+            Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}")).citing(statement)
+        }
+    }
+}
+
+/// The verdict on Wills that must not come, and did not: it holds before a witness that was proved to hear.
+pub(crate) fn withheld(record: &Record, check: &str, evidence: String) -> Verdict {
+    let witness_proved = record.witness.is_some_and(|witness| witness.proved);
+    let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
+    if !witness_proved {
+        Verdict::inconclusive(check, Force::Must, "the witness was not proved to hear")
+    } else if unexpected > 0 {
+        let why = format!("{evidence}, but {unexpected} messages came when nobody waited for them any more");
+        Verdict::inconclusive(check, Force::Must, why)
+    } else {
+        Verdict::holds(check, Force::Must, evidence)
+    }
 }
 
 /// Why no attempt says anything.
@@ -119,8 +179,8 @@ pub(crate) fn due_wills(record: &Record, will: &WillRecord) -> DueWills {
         ))
     } else {
         DueWills::Missing(format!(
-            "none of {} Wills was published within {waited_ms} ms after the broker closed the connection, nor until the \
-             end of the run; the witness was proved to hear before and after",
+            "none of {} Wills was published within {waited_ms} ms after the connection had ended, nor until the end of \
+             the run; the witness was proved to hear before and after",
             will.due
         ))
     }

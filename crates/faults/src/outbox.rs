@@ -11,6 +11,13 @@ use crate::peer;
 /// Where the QoS stands in a sequence number as it travels.
 const QOS_SHIFT: u32 = 56;
 
+/// The value of a fact on messages that were waited for, when all came, but not before a message that was published
+/// later.
+pub const LATE: &str = "late";
+/// The value of such a fact when something was missing at the deadline, and nothing that was published later came
+/// either.
+pub const NOT_YET: &str = "not yet";
+
 /// Messages by QoS.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
@@ -89,6 +96,13 @@ impl Outbox {
         }
     }
 
+    /// The messages that have not come.
+    pub(crate) fn missing(&self, came: &[peer::Delivered]) -> Vec<u64> {
+        self.sequences()
+            .filter(|sequence| came.iter().all(|message| message.sequence != Some(*sequence)))
+            .collect()
+    }
+
     /// Whether the broker has taken any message of QoS 1 or 2.
     pub(crate) fn acknowledged_any(&self) -> bool {
         self.by_qos[1..].iter().any(|ledger| ledger.counts(0, u64::MAX).acknowledged > 0)
@@ -114,6 +128,22 @@ impl Outbox {
                 log.messages(*qos, &ledger.counts(0, u64::MAX));
             }
         }
+    }
+}
+
+/// How many of all came. What a later message of its QoS on the same topic did not overtake may still be on its way: the
+/// standard sets no time.
+pub(crate) fn share(missing: &[u64], whole: usize, later: &[(u64, bool)]) -> &'static str {
+    let is_overtaken = |sequence: &u64| {
+        later.iter().any(|(later, came)| *came && Outbox::qos_of(*later) == Outbox::qos_of(*sequence))
+    };
+    if missing.is_empty() {
+        return if later.iter().any(|(_, came)| *came) { LATE } else { "all" };
+    }
+    match missing.iter().any(is_overtaken) {
+        false => NOT_YET,
+        true if missing.len() == whole => "none",
+        true => "some",
     }
 }
 

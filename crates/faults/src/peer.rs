@@ -161,6 +161,26 @@ impl Peer {
         }
     }
 
+    /// Is a client that is there until `deadline`, or until the broker ends the connection: takes what comes, and shows
+    /// that it is alive.
+    pub(crate) async fn deliveries_until(&mut self, deadline: Instant) -> Vec<Delivered> {
+        let mut came = self.take_set_aside();
+        let mut ping_at = now() + self.ping_every;
+        loop {
+            match self.next_before(ping_at.min(deadline)).await {
+                Some(Event::Delivered(message)) => came.push(message),
+                Some(Event::Ended { .. } | Event::Disconnect(_)) => return came,
+                Some(_) => {}
+                None if now() >= deadline => return came,
+                None => {
+                    // That the connection has ended is read next.
+                    let _ended = self.client.ping().await;
+                    ping_at = now() + self.ping_every;
+                }
+            }
+        }
+    }
+
     fn take(&mut self, packet: &ReceivedPacket) -> Event {
         let version = self.version();
         match packet.frame().decode(version).packet {
@@ -322,6 +342,80 @@ impl Peer {
         }
     }
 
+    /// Publishes `payload` with RETAIN at the highest QoS up to 1 that the broker takes, and waits for its acknowledgement.
+    /// An empty one removes what is retained.
+    ///
+    /// # Errors
+    /// In words, when the broker refuses, is silent or ends the connection.
+    pub(crate) async fn retain(&mut self, stage: &Stage, topic: &str, payload: &[u8]) -> Result<(), String> {
+        let identifier = self.next_identifier();
+        let publish = Publish { retain: true, ..Publish::new(topic, payload) };
+        let is_acknowledged = stage.maximum_qos > QoS::AtMostOnce;
+        let publish = if is_acknowledged { publish.at_least_once(identifier) } else { publish };
+        let mut bytes = Vec::new();
+        publish
+            .encode(self.version(), &mut bytes)
+            .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
+        self.send(&bytes, "PUBLISH").await?;
+        if !is_acknowledged {
+            return Ok(());
+        }
+        let deadline = now() + stage.reaction_timeout;
+        loop {
+            match self.next_before(deadline).await {
+                Some(Event::Finished { identifier: finished, code })
+                    if Some(finished) == publish.packet_identifier =>
+                {
+                    return if code < 0x80 {
+                        Ok(())
+                    } else {
+                        Err(format!("the broker refused it (0x{code:02X})"))
+                    };
+                }
+                Some(event) => self.pass(event, "PUBLISH")?,
+                None => return Err(format!("not acknowledged within {:?}", stage.reaction_timeout)),
+            }
+        }
+    }
+
+    /// Subscribes to `topic` and tells the retained message that comes of it; absent when none came within `within` of
+    /// the SUBACK.
+    ///
+    /// # Errors
+    /// In words, when the broker refuses, is silent or ends the connection.
+    pub(crate) async fn retained(
+        &mut self,
+        stage: &Stage,
+        topic: &str,
+        within: Duration,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let filters = [Subscription::new(topic, QoS::AtMostOnce)];
+        let mut bytes = Vec::new();
+        Subscribe::new(self.next_identifier(), &filters)
+            .encode(self.version(), &mut bytes)
+            .map_err(|error| format!("cannot encode SUBSCRIBE: {error}"))?;
+        self.send(&bytes, "SUBSCRIBE").await?;
+        let mut deadline = now() + stage.options.connect_timeout;
+        loop {
+            let arrival = tokio::select! {
+                biased;
+                arrival = self.client.connection.next() => arrival,
+                () = sleep_until(TokioInstant::from_std(deadline)) => return Ok(None),
+            };
+            let Arrival::Packet(packet) = arrival else {
+                return Err("the broker ended the connection after SUBSCRIBE".to_owned());
+            };
+            match packet.frame().decode(self.version()).packet {
+                Packet::Publish(publish) if publish.retain => return Ok(Some(publish.payload.to_vec())),
+                Packet::SubAck(suback) if suback.reason_codes.first().is_none_or(|code| *code >= 0x80) => {
+                    return Err("the broker refused the SUBSCRIBE".to_owned());
+                }
+                Packet::SubAck(_) => deadline = now() + within,
+                _ => {}
+            }
+        }
+    }
+
     /// Whether the broker answers a PINGREQ within `within`.
     pub(crate) async fn is_served(&mut self, within: Duration) -> bool {
         if self.client.ping().await.is_err() {
@@ -386,17 +480,34 @@ pub(crate) async fn discard_session(stage: &Stage, version: ProtocolVersion, cli
     }
 }
 
+/// An honest client connects and leaves: SYN until CONNACK, or in words why there was none.
+pub(crate) async fn honest_connack_time(
+    stage: &Stage,
+    version: ProtocolVersion,
+    client_id: &str,
+) -> Result<Duration, String> {
+    let began = now();
+    let (mut client, _) = stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
+    let connect = Client::honest_connect(client_id, &stage.credentials);
+    let accepted = client.connect(&connect, stage.options.connect_timeout).await;
+    client.leave().await;
+    let accepted = accepted.map_err(|error| error.to_string())?;
+    Ok(accepted.connack_at.saturating_duration_since(began))
+}
+
 /// Marks a message as one of ours, before its number.
 const MARK: &[u8; 8] = b"ungrace1";
 
-fn payload(sequence: u64) -> [u8; 16] {
+/// The Application Message that carries this number.
+pub(crate) fn payload(sequence: u64) -> [u8; 16] {
     let mut payload = [0; 16];
     payload[..8].copy_from_slice(MARK);
     payload[8..].copy_from_slice(&sequence.to_be_bytes());
     payload
 }
 
-fn read_payload(payload: &[u8]) -> Option<u64> {
+/// The number that an Application Message carries; absent for one that is none of ours.
+pub(crate) fn read_payload(payload: &[u8]) -> Option<u64> {
     let number = payload.strip_prefix(MARK)?.try_into().ok()?;
     Some(u64::from_be_bytes(number))
 }

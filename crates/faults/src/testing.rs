@@ -32,6 +32,7 @@ impl Scene {
             options: ConnectOptions { connect_timeout: Duration::from_secs(5), ..ConnectOptions::default() },
             sources: SourceAddresses::new(&[]),
             credentials: Credentials::default(),
+            administrator: None,
             clock: RunClock::start(),
             pulse,
             witness: None,

@@ -79,6 +79,7 @@ fn who_lost_connections(count: u64) -> BystandersRecord {
         version: V5.into(),
         phases: Vec::new(),
         connections_lost: BTreeMap::from([("FIN".into(), count)]),
+        outages: None,
         irregularities: Vec::new(),
         irregularities_left_out: BTreeMap::new(),
         pairs_below_qos: 0,

@@ -101,7 +101,7 @@ fn serve(mut peer: TcpStream) -> io::Result<()> {
                 }
                 6 => answer.extend_from_slice(&[0x70, 2, body[0], body[1]]),
                 8 if is_version_5 => {
-                    answer.extend_from_slice(&[0x90, 4, body[0], body[1], 0, body[body.len() - 1] & 3])
+                    answer.extend_from_slice(&[0x90, 4, body[0], body[1], 0, body[body.len() - 1] & 3]);
                 }
                 8 => answer.extend_from_slice(&[0x90, 3, body[0], body[1], body[body.len() - 1] & 3]),
                 12 => answer.extend_from_slice(&[0xD0, 0]),

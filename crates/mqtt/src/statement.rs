@@ -62,6 +62,7 @@ statements! {
     V5_3_1_2_4, V5, "MQTT-3.1.2-4", "Clean Start 1 discards the session there was and starts a new one.";
     V5_3_1_2_5, V5, "MQTT-3.1.2-5", "Clean Start 0 resumes the session there is.";
     V5_3_1_2_8, V5, "MQTT-3.1.2-8", "The Will is published once the connection is lost and its delay or the session is over, unless it was withdrawn.";
+    V5_3_1_2_10, V5, "MQTT-3.1.2-10", "The Will goes once it is published, or the Client has sent DISCONNECT 0x00.";
     V5_3_1_2_11, V5, "MQTT-3.1.2-11", "Without a Will the Will QoS is 0.";
     V5_3_1_2_14, V5, "MQTT-3.1.2-14", "A Will without Will Retain is published as not retained.";
     V5_3_1_2_15, V5, "MQTT-3.1.2-15", "A Will with Will Retain is published as retained.";
@@ -170,9 +171,11 @@ statements! {
     V311_3_1_2_2, V3_1_1, "MQTT-3.1.2-2", "A Server that does not support the Protocol Level answers with CONNACK 0x01 and closes.";
     V311_3_1_2_3, V3_1_1, "MQTT-3.1.2-3", "The Server closes when the reserved Connect Flag is not 0.";
     V311_3_1_2_4, V3_1_1, "MQTT-3.1.2-4", "Clean Session 0 resumes the session there is, and has it stored after the connection.";
+    V311_3_1_2_5, V3_1_1, "MQTT-3.1.2-5", "The Server stores QoS 1 and 2 messages for a session of Clean Session 0 that is away.";
     V311_3_1_2_6, V3_1_1, "MQTT-3.1.2-6", "Clean Session 1 discards the session there was and starts a new one.";
     V311_3_1_2_8, V3_1_1, "MQTT-3.1.2-8", "The Will is published when the connection ends without a DISCONNECT.";
     V311_3_1_2_10, V3_1_1, "MQTT-3.1.2-10", "The Will goes once it is published or the Client has sent DISCONNECT.";
+    V311_3_1_2_17, V3_1_1, "MQTT-3.1.2-17", "A Will with Will Retain is published as retained.";
     V311_3_1_2_22, V3_1_1, "MQTT-3.1.2-22", "Without a user name there is no password.";
     V311_3_1_2_24, V3_1_1, "MQTT-3.1.2-24", "The Server closes when no packet came for one and a half times the Keep Alive.";
     V311_3_1_3_5, V3_1_1, "MQTT-3.1.3-5", "The Server takes Client Identifiers of 1 to 23 letters and digits.";
@@ -184,6 +187,7 @@ statements! {
     V311_3_2_2_1, V3_1_1, "MQTT-3.2.2-1", "After Clean Session 1 the CONNACK says Session Present 0.";
     V311_3_2_2_2, V3_1_1, "MQTT-3.2.2-2", "After Clean Session 0 the CONNACK says Session Present 1 where the Server has stored a session.";
     V311_3_2_2_4, V3_1_1, "MQTT-3.2.2-4", "A refusing CONNACK says Session Present 0.";
+    V311_3_2_2_5, V3_1_1, "MQTT-3.2.2-5", "After a refusing CONNACK the Server closes.";
     V311_3_3_1_1, V3_1_1, "MQTT-3.3.1-1", "A PUBLISH that is sent again has DUP 1.";
     V311_3_3_1_2, V3_1_1, "MQTT-3.3.1-2", "A QoS 0 PUBLISH has DUP 0.";
     V311_3_3_1_4, V3_1_1, "MQTT-3.3.1-4", "A PUBLISH with both QoS bits set makes the receiver close.";

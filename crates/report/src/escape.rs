@@ -52,7 +52,7 @@ pub fn markdown(text: &str) -> String {
 /// C1 control characters (one of which begins escape sequences), text direction marks and the like. A reader of
 /// the JSON gets the same strings.
 #[must_use]
-pub(crate) fn json(written: &str) -> String {
+pub fn json(written: &str) -> String {
     let mut shown = String::with_capacity(written.len());
     for character in written.chars() {
         // Outside its strings JSON is ASCII and line ends.

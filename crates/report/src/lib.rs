@@ -13,6 +13,7 @@ pub mod escape;
 pub mod progress;
 pub mod scale;
 
+mod catalogue;
 mod document;
 mod format;
 mod markdown;
@@ -24,9 +25,13 @@ mod shell;
 mod summary;
 mod text;
 mod totals;
+mod tour;
 
+pub use catalogue::{Entry, render_catalogue};
 pub use format::{Format, UnknownFormat};
 pub use reproduce::reproduce_command;
+pub use shell::command as shell_command;
+pub use tour::{Cause, Shown, TOUR_VERSION, Tour, render_tour};
 
 /// Where and how a report is shown; the caller knows the terminal, this crate does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,6 +51,9 @@ pub fn render(record: &Record, format: Format, context: &Context) -> String {
         Format::Text => text::write(&sections::compose(record, context), context),
         Format::Markdown => markdown::write(&sections::compose(record, context)),
         Format::Json => summary::write(record, context),
-        Format::Csv => per_case::write(record),
+        Format::Csv => match &record.load {
+            Some(load) => per_case::write_load(load),
+            None => per_case::write(&record.cases),
+        },
     }
 }

@@ -9,15 +9,16 @@ use serde::Serialize;
 use ungraceful_rig::load::{LoadCounts, LoadRecord};
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::record::CaseRecord;
 
 use crate::escape;
 
-const OUTCOMES: [Outcome; 7] = [
+const OUTCOMES: [Outcome; 8] = [
     Outcome::Closed,
     Outcome::Reset,
     Outcome::Tolerated,
     Outcome::NoReaction,
+    Outcome::Left,
     Outcome::BrokerDown,
     Outcome::NotActed,
     Outcome::Interrupted,
@@ -26,15 +27,12 @@ const OUTCOMES: [Outcome; 7] = [
 /// A cell under its column's name. Header and rows are made of the same list, so they can't come apart.
 type Field = (String, String);
 
-/// Writes the cases of `record`, or the figures of its load.
-pub(crate) fn write(record: &Record) -> String {
-    if let Some(load) = &record.load {
-        return write_load(load);
-    }
+/// Writes `cases`.
+pub(crate) fn write<'a, C: IntoIterator<Item = &'a CaseRecord>>(cases: C) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write =
         |cells: Vec<&str>| writer.write_record(cells).expect("memory takes every write of equal length");
-    let rows: Vec<Vec<Field>> = record.cases.iter().map(fields).collect();
+    let rows: Vec<Vec<Field>> = cases.into_iter().map(fields).collect();
     let header = rows.first().cloned().unwrap_or_else(|| fields(&nothing()));
     write(header.iter().map(|(name, _)| &**name).collect());
     for row in &rows {
@@ -44,8 +42,8 @@ pub(crate) fn write(record: &Record) -> String {
     String::from_utf8(written).expect("every cell was a string")
 }
 
-/// One row per QoS of the load, and the load's times in each of them.
-fn write_load(load: &LoadRecord) -> String {
+/// Writes a load: one row per QoS, and the load's times in each of them.
+pub(crate) fn write_load(load: &LoadRecord) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write =
         |cells: Vec<&str>| writer.write_record(cells).expect("memory takes every write of equal length");
@@ -189,6 +187,7 @@ fn nothing() -> CaseRecord {
         examples: Default::default(),
         facts: Default::default(),
         measures: Default::default(),
+        milestones: Default::default(),
         messages: Default::default(),
         troubles: Default::default(),
         reaction_time: Percentiles::default(),

@@ -55,7 +55,7 @@ pub fn reproduce_command(record: &Record, verdict: &Verdict) -> String {
         }
     }
     words.extend(["--seed".to_owned(), record.seed.to_string()]);
-    words.iter().map(|word| shell::quote(word)).collect::<Vec<_>>().join(" ")
+    shell::command(&words)
 }
 
 fn target_words(record: &Record) -> Vec<String> {

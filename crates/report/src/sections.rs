@@ -13,6 +13,8 @@ mod found;
 mod load;
 mod measured;
 mod opening;
+pub(crate) mod tour;
+mod waves;
 
 use ungraceful_rig::record::Record;
 
@@ -25,6 +27,7 @@ pub(crate) fn compose(record: &Record, context: &Context) -> Document {
     opening::section(record, &mut document);
     load::section(record, &mut document);
     cases::section(record, &mut document);
+    waves::section(record, &mut document);
     found::section(record, &mut document);
     measured::section(record, &mut document);
     bystanders::section(record, &mut document);

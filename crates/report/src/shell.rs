@@ -1,4 +1,4 @@
-//! One word of a shell command, quoted so that a shell takes it as it is.
+//! A shell command, its words quoted so that a shell takes them as they are.
 
 use std::fmt::Write as _;
 
@@ -29,6 +29,12 @@ pub(crate) fn quote(word: &str) -> String {
     }
     quoted.push('\'');
     quoted
+}
+
+/// `words` as one line that a POSIX shell takes for a command.
+#[must_use]
+pub fn command(words: &[String]) -> String {
+    words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use ungraceful_mqtt::{PacketType, ReasonCode};
 use ungraceful_rig::attempt::Case;
+use ungraceful_rig::exit::Exit;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::load::LoadRecord;
 use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerResourcesRecord, BystandersRecord, CaseRecord,
-    Completeness, GeneratorRecord, Record, SysRecord, ToolRecord, WillRecord, WitnessRecord,
+    Completeness, GeneratorRecord, MilestoneRecord, Record, SysRecord, ToolRecord, WaveRecord, WillRecord,
+    WitnessRecord,
 };
 use ungraceful_rig::verdict::{Conclusion, Force, Verdict, exit_of};
 
@@ -31,7 +33,7 @@ pub(crate) fn write(record: &Record, context: &Context) -> String {
 }
 
 #[derive(Serialize)]
-struct Summary<'a> {
+pub(crate) struct Summary<'a> {
     summary_version: u32,
     tool: &'a ToolRecord,
     target: Target<'a>,
@@ -44,6 +46,8 @@ struct Summary<'a> {
     phases: Vec<PhaseSummary>,
     attempts: AttemptsRecord,
     cases: Vec<CaseSummary<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    waves: &'a [WaveRecord],
     reaction_time: Percentiles,
     measures: &'a BTreeMap<String, Distribution>,
     bystanders: Option<Bystanders<'a>>,
@@ -77,7 +81,7 @@ struct Version<'a> {
 }
 
 #[derive(Serialize)]
-struct ExitSummary {
+pub(crate) struct ExitSummary {
     code: u8,
     meaning: &'static str,
 }
@@ -102,6 +106,8 @@ struct CaseSummary<'a> {
     attempts_with_second_connack: u64,
     facts: &'a BTreeMap<String, BTreeMap<String, u64>>,
     measures: &'a BTreeMap<String, Distribution>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    milestones: &'a BTreeMap<String, MilestoneRecord>,
     messages: &'a BTreeMap<u8, LedgerCounts>,
     troubles: &'a BTreeMap<String, u64>,
     reaction_time: Percentiles,
@@ -154,9 +160,14 @@ struct VerdictSummary<'a> {
     reproduce: Option<String>,
 }
 
+impl ExitSummary {
+    pub(crate) fn of(exit: Exit) -> Self {
+        Self { code: exit.code(), meaning: exit.meaning() }
+    }
+}
+
 impl<'a> Summary<'a> {
-    fn of(record: &'a Record, context: &Context) -> Self {
-        let exit = exit_of(record);
+    pub(crate) fn of(record: &'a Record, context: &Context) -> Self {
         let phases = record.phases.iter().map(|phase| PhaseSummary {
             phase: phase.phase,
             duration_us: phase.ended_us.saturating_sub(phase.began_us),
@@ -170,10 +181,11 @@ impl<'a> Summary<'a> {
             duration_us: record.duration_us,
             completeness: record.completeness,
             incomplete_because: record.incomplete_because.as_deref(),
-            exit: ExitSummary { code: exit.code(), meaning: exit.meaning() },
+            exit: ExitSummary::of(exit_of(record)),
             phases: phases.collect(),
             attempts: record.attempts,
             cases: record.cases.iter().map(CaseSummary::of).collect(),
+            waves: &record.waves,
             reaction_time: record.reaction_time,
             measures: &record.measures,
             bystanders: record.bystanders.as_ref().map(Bystanders::of),
@@ -228,6 +240,7 @@ impl<'a> CaseSummary<'a> {
             attempts_with_second_connack: case.attempts_with_second_connack,
             facts: &case.facts,
             measures: &case.measures,
+            milestones: &case.milestones,
             messages: &case.messages,
             troubles: &case.troubles,
             reaction_time: case.reaction_time,

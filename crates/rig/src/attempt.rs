@@ -102,6 +102,10 @@ pub struct Attempt {
     /// it is a count.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub measures: BTreeMap<String, u64>,
+    /// When this attempt reached what every attempt of its fault is to reach, by name: µs from its due time on. Absent
+    /// when it did not.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub milestones: BTreeMap<String, u64>,
     /// What became of the Application Messages of this attempt, by QoS.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub messages: BTreeMap<u8, LedgerCounts>,
@@ -145,7 +149,8 @@ impl Attempt {
         let will = self.will.as_ref()?;
         let mut copies = will.seen_at_us.iter().zip(&will.of_first_connect);
         let (first, _) = copies.find(|(_, of_first)| **of_first)?;
-        self.ended_at_us()?;
+        let is_over = self.outcome == Outcome::Left || self.ended_at_us().is_some();
+        is_over.then_some(())?;
         Some(first.saturating_sub(self.provoked_us?))
     }
 
@@ -158,6 +163,7 @@ impl Attempt {
             Outcome::Closed | Outcome::Reset => {}
             Outcome::Tolerated => labels.push("still served".to_owned()),
             Outcome::NoReaction => labels.push("nothing until the deadline".to_owned()),
+            Outcome::Left => labels.push("client left".to_owned()),
             Outcome::BrokerDown => labels.push("broker down".to_owned()),
             Outcome::NotActed => labels.push("fault not carried out".to_owned()),
             Outcome::Interrupted => labels.push("interrupted".to_owned()),
@@ -195,6 +201,7 @@ mod tests {
             will: None,
             facts: BTreeMap::new(),
             measures: BTreeMap::new(),
+            milestones: BTreeMap::new(),
             messages: BTreeMap::new(),
             trouble: None,
         }
@@ -263,6 +270,8 @@ mod tests {
         assert_eq!(with_will(Outcome::Closed, &[(1_300, false)]).will_time_us(), None);
         assert_eq!(with_will(Outcome::Closed, &[]).will_time_us(), None);
         assert_eq!(with_will(Outcome::Tolerated, &[(1_700, true)]).will_time_us(), None, "not ended");
+        let left = Attempt { reactions: Vec::new(), ..with_will(Outcome::Left, &[(1_700, true)]) };
+        assert_eq!(left.will_time_us(), Some(700), "the client ended it");
         assert_eq!(disconnect_then_fin(Outcome::Closed).will_time_us(), None, "none set");
     }
 
@@ -274,6 +283,7 @@ mod tests {
         for (outcome, words) in [
             (Outcome::Tolerated, "still served"),
             (Outcome::NoReaction, "nothing until the deadline"),
+            (Outcome::Left, "client left"),
             (Outcome::BrokerDown, "broker down"),
             (Outcome::NotActed, "fault not carried out"),
             (Outcome::Interrupted, "interrupted"),

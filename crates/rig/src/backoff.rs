@@ -1,5 +1,6 @@
 //! How long a client waits before it connects again: the profiles that client libraries have.
 
+use std::fmt;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -26,6 +27,75 @@ pub enum Backoff {
         /// The longest wait's upper bound; not below `from`.
         to: Duration,
     },
+    /// What [`Backoff::Exponential`] would wait, and up to so much of it less or more, at random.
+    Around {
+        /// The first wait; above 0.
+        from: Duration,
+        /// The longest wait; not below `from`.
+        to: Duration,
+        /// How much less or more, in parts of a hundred, up to 100.
+        percent: u8,
+    },
+}
+
+/// A profile with the name that it is told by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The client library, or the profile as it is written on the command line.
+    pub name: String,
+    /// The waits.
+    pub backoff: Backoff,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What client libraries do unless their user says otherwise, as their sources have it (looked up in November 2026).
+pub const LIBRARIES: [(&str, Backoff); 7] = [
+    // eclipse-paho/paho.mqtt.python, src/paho/mqtt/client.py, `_reconnect_wait`.
+    ("paho-python", Backoff::Exponential { from: SECOND, to: Duration::from_secs(120) }),
+    // eclipse-paho/paho.mqtt.java, MqttAsyncClient `reconnectDelay`, MqttConnectOptions `maxReconnectDelay`; when
+    // automatic reconnect is switched on.
+    ("paho-java", Backoff::Exponential { from: SECOND, to: Duration::from_secs(128) }),
+    // mqttjs/MQTT.js, src/lib/client.ts, `reconnectPeriod`.
+    ("mqtt-js", Backoff::Fixed(SECOND)),
+    // hivemq/hivemq-mqtt-client, MqttClientAutoReconnectImpl; when automatic reconnect is switched on.
+    ("hivemq-java", Backoff::Around { from: SECOND, to: Duration::from_secs(120), percent: 25 }),
+    // eclipse/mosquitto, lib/mosquitto.c, `reconnect_delay`: what mosquitto_sub does.
+    ("libmosquitto", Backoff::Fixed(SECOND)),
+    // espressif/esp-mqtt, `MQTT_RECON_DEFAULT_MS`.
+    ("esp-mqtt", Backoff::Fixed(Duration::from_secs(10))),
+    // awslabs/aws-c-mqtt, the MQTT 5 client below the AWS IoT SDKs: `s_default_min_reconnect_delay_ms`, `..._max_...`,
+    // AWS_EXPONENTIAL_BACKOFF_JITTER_DEFAULT, which is full jitter.
+    ("aws-iot", Backoff::FullJitter { from: SECOND, to: Duration::from_secs(120) }),
+];
+
+impl Profile {
+    /// The profile of a client library.
+    #[must_use]
+    pub fn of_library(name: &str) -> Option<Self> {
+        let (name, backoff) = LIBRARIES.into_iter().find(|(library, _)| *library == name)?;
+        Some(Self { name: name.to_owned(), backoff })
+    }
+}
+
+impl fmt::Display for Backoff {
+    /// In words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("at once"),
+            Self::Fixed(wait) => write!(f, "after {wait:?} each time"),
+            Self::Exponential { from, to } => write!(f, "after {from:?}, doubling up to {to:?}"),
+            Self::FullJitter { from, to } => {
+                write!(f, "after a random time below {from:?}, whose bound doubles up to {to:?}")
+            }
+            Self::Around { from, to, percent } => {
+                write!(
+                    f,
+                    "after {from:?}, doubling up to {to:?}, each up to {percent} % less or more at random"
+                )
+            }
+        }
+    }
 }
 
 /// Where one client is in its profile.
@@ -50,7 +120,7 @@ impl Backoff {
         match self {
             Self::None => Duration::ZERO,
             Self::Fixed(wait) => wait,
-            Self::Exponential { to, .. } | Self::FullJitter { to, .. } => to,
+            Self::Exponential { to, .. } | Self::FullJitter { to, .. } | Self::Around { to, .. } => to,
         }
     }
 }
@@ -67,6 +137,10 @@ impl Waits {
             Backoff::Exponential { from, to } => doubled(from, to, self.in_a_row),
             Backoff::FullJitter { from, to } => {
                 doubled(from, to, self.in_a_row).mul_f64(self.random.random::<f64>())
+            }
+            Backoff::Around { from, to, percent } => {
+                let share = f64::from(percent) / 100.0 * (2.0 * self.random.random::<f64>() - 1.0);
+                doubled(from, to, self.in_a_row).mul_f64((1.0 + share).max(0.0))
             }
         };
         self.in_a_row = self.in_a_row.saturating_add(1);
@@ -85,7 +159,7 @@ impl Waits {
 mod tests {
     use std::time::Duration;
 
-    use super::Backoff;
+    use super::{Backoff, LIBRARIES, Profile};
     use crate::seed::Seed;
 
     const FROM: Duration = Duration::from_millis(100);
@@ -111,6 +185,24 @@ mod tests {
         let late = &jittered[3..];
         let mean = late.iter().sum::<u128>() / late.len() as u128;
         assert!((225..275).contains(&mean), "the mean of 0 to 500 ms was {mean} ms");
+    }
+
+    #[test]
+    fn around_varies_by_its_share_to_both_sides_and_no_further() {
+        let around = waits(Backoff::Around { from: FROM, to: TO, percent: 25 }, 1_000);
+        assert!((75..=125).contains(&around[0]) && (150..=250).contains(&around[1]), "{:?}", &around[..2]);
+        let late = &around[3..];
+        assert!(late.iter().all(|wait| (375..=625).contains(wait)));
+        assert!(late.iter().any(|wait| *wait < 400) && late.iter().any(|wait| *wait > 600));
+    }
+
+    #[test]
+    fn a_library_is_found_by_its_name_and_each_is_there_once() {
+        for (name, backoff) in LIBRARIES {
+            assert_eq!(Profile::of_library(name), Some(Profile { name: name.into(), backoff }));
+            assert_eq!(LIBRARIES.iter().filter(|(other, _)| *other == name).count(), 1);
+        }
+        assert_eq!(Profile::of_library("none"), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::broker_process::process_name;
 use crate::error::RunError;
 use crate::live::Observer;
 use crate::log_follower::LogFollower;
-use crate::owned_broker::OwnedBroker;
+use crate::owned_broker::{MosquittoSetup, OwnedBroker};
 use crate::preflight::{Unfit, try_version};
 use crate::record::{BrokerOrigin, BrokerRecord, VersionRecord};
 use crate::run::Experiment;
@@ -47,8 +47,12 @@ impl Broker {
                 let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
                 (Some(owned), target, BrokerOrigin::Embedded)
             }
-            BrokerChoice::SpawnMosquitto => {
-                let owned = OwnedBroker::mosquitto()?;
+            BrokerChoice::SpawnMosquitto | BrokerChoice::SpawnAdministeredMosquitto => {
+                let setup = match settings.broker {
+                    BrokerChoice::SpawnAdministeredMosquitto => MosquittoSetup::Administered,
+                    _ => MosquittoSetup::Open,
+                };
+                let owned = OwnedBroker::mosquitto(setup)?;
                 let target = Target { name: owned.address.to_string(), addresses: vec![owned.address] };
                 (Some(owned), target, BrokerOrigin::Spawned)
             }

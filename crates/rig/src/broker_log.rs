@@ -8,12 +8,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rangemap::RangeInclusiveSet;
+use ungraceful_log_causes::{Cause, Matcher};
 
 use crate::clock::RunClock;
 use crate::error::RunError;
 use crate::log_follower::{LogFollower, LogLine};
 use crate::log_phrases::{ClientIds, Phrases};
-use crate::record::{BrokerLogLine, BrokerLogRecord};
+use crate::record::{BrokerLogLine, BrokerLogRecord, LogCauseRecord};
 use crate::stop::{Stop, StopReason};
 
 /// How often the file is looked at: how late `at_us` of a line may be.
@@ -78,6 +79,9 @@ struct Keeping<W: Write> {
     others_kept: u64,
     phrases: Phrases,
     named: RangeInclusiveSet<u64>,
+    matcher: Matcher,
+    /// What the log tells of each attempt, by its number: a byte each, as far as attempts were named.
+    causes: Vec<Option<Cause>>,
     write_error: Option<io::Error>,
 }
 
@@ -91,6 +95,8 @@ impl<W: Write> Keeping<W> {
             others_kept: 0,
             phrases: Phrases::default(),
             named: RangeInclusiveSet::new(),
+            matcher: Matcher::new(None),
+            causes: Vec::new(),
             write_error: None,
         }
     }
@@ -119,11 +125,13 @@ impl<W: Write> Keeping<W> {
         self.flush(stop);
         self.record.attempts_named = self.named.iter().map(|range| range.end() - range.start() + 1).sum();
         self.record.phrases = std::mem::take(&mut self.phrases).most_frequent();
+        self.record.causes = most_frequent(&self.causes);
         std::mem::take(&mut self.record)
     }
 
     fn keep(&mut self, LogLine { text, is_cut }: LogLine, at_us: u64) {
         let attempts = self.client_ids.attempts_named(&text);
+        let cause = self.cause_of(&text, &attempts);
         self.phrases.count(self.client_ids.phrase(&text), attempts.first().copied());
         self.record.lines_cut += u64::from(is_cut);
         self.record.lines_that_name_an_attempt += u64::from(!attempts.is_empty());
@@ -137,7 +145,8 @@ impl<W: Write> Keeping<W> {
             return;
         }
         let is_other = attempts.is_empty();
-        let line = BrokerLogLine { at_us, line: text, attempts };
+        let cause = cause.map(|cause| cause.slug().to_owned());
+        let line = BrokerLogLine { at_us, line: text, attempts, cause };
         let written = serde_json::to_string(&line).map_err(io::Error::from);
         match written.and_then(|line| writeln!(self.file, "{line}")) {
             Ok(()) => {
@@ -149,6 +158,22 @@ impl<W: Write> Keeping<W> {
                 self.write_error = Some(error);
             }
         }
+    }
+
+    /// The cause that the line tells, noted for the attempts that it names: the most telling line of each counts.
+    fn cause_of(&mut self, text: &str, attempts: &[u64]) -> Option<Cause> {
+        let found = self.matcher.line(text.as_bytes()).filter(|found| found.pattern.effect.is_incident())?;
+        let cause = Some(found.cause).filter(|cause| !cause.is_ordinary())?;
+        for attempt in attempts.iter().filter_map(|attempt| usize::try_from(*attempt).ok()) {
+            if self.causes.len() <= attempt {
+                self.causes.resize(attempt + 1, None);
+            }
+            let known = &mut self.causes[attempt];
+            if known.is_none_or(|known| known.precision() < cause.precision()) {
+                *known = Some(cause);
+            }
+        }
+        Some(cause)
     }
 
     /// Brings what was kept to the disk. When that fails, the run ends in order, as with every file of the record.
@@ -163,6 +188,26 @@ impl<W: Write> Keeping<W> {
             self.write_error = Some(error);
         }
     }
+}
+
+/// The causes with the number of their attempts, the most frequent first.
+fn most_frequent(causes: &[Option<Cause>]) -> Vec<LogCauseRecord> {
+    let mut told: Vec<LogCauseRecord> = Vec::new();
+    for (attempt, cause) in (0..).zip(causes) {
+        let Some(cause) = cause else { continue };
+        match told.iter_mut().find(|told| told.cause == cause.slug()) {
+            Some(told) => told.attempts += 1,
+            None => {
+                told.push(LogCauseRecord {
+                    cause: cause.slug().to_owned(),
+                    attempts: 1,
+                    example_attempt: attempt,
+                });
+            }
+        }
+    }
+    told.sort_by_key(|told| std::cmp::Reverse(told.attempts));
+    told
 }
 
 #[cfg(test)]
@@ -221,6 +266,7 @@ mod tests {
             at_us,
             line: line.to_owned(),
             attempts: attempts.to_vec(),
+            cause: None,
         };
         let expected = [
             line(1_000, "1: hello ugabc00x000001", &[1]),
@@ -261,6 +307,30 @@ mod tests {
             lines(keeping.file.get_ref()).iter().map(|line| line.attempts.is_empty()).collect();
         assert_eq!(kept, [true, true, true, false, false]);
         assert_eq!((record.lines_kept, record.lines_left_out), (5, 8));
+    }
+
+    #[test]
+    fn each_attempt_has_the_cause_that_the_most_telling_line_about_it_names() {
+        let mut keeping = Keeping::new(Vec::new(), ids(), 100);
+        let looks = [
+            "1: New client connected from 127.0.0.1:1 as ugabc00x000001 (p2, c1, k60).\n",
+            "2: Client ugabc00x000001 closed its connection.\n3: Client ugabc00x000003 closed its connection.\n",
+            "4: Bad client ugabc00x000002 sending multiple CONNECT messages.\n",
+            "5: Client ugabc00x000002 disconnected due to protocol error.\n",
+            "6: Bad client ugabc00x000001 sending multiple CONNECT messages.\n7: hello ugabc00x000009\n",
+        ];
+        let record = follow(&mut keeping, &looks, &Stop::default());
+        let causes: Vec<Option<String>> =
+            lines(keeping.file.get_ref()).into_iter().map(|line| line.cause).collect();
+        let [lost, second, general] =
+            ["lost", "second-connect", "protocol-error"].map(|cause| Some(cause.to_owned()));
+        assert_eq!(causes, [None, lost.clone(), lost, second.clone(), general, second, None]);
+        let told: Vec<_> = record
+            .causes
+            .iter()
+            .map(|told| (told.cause.as_str(), told.attempts, told.example_attempt))
+            .collect();
+        assert_eq!(told, [("second-connect", 2, 1), ("lost", 1, 3)]);
     }
 
     /// A disk that is full.

@@ -3,6 +3,7 @@
 //! One process and no more: what a broker's child processes use is not in it.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use procfs::process::{Process, Stat};
 
@@ -10,6 +11,7 @@ use procfs::process::{Process, Stat};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Usage {
     /// CPU time since the process began, user and system together, in µs; in steps of the kernel's tick, mostly 10 ms.
+    /// Where it took the place of another one, with what that had used.
     pub(crate) cpu_us: u64,
     /// Resident memory.
     pub(crate) rss_bytes: u64,
@@ -17,30 +19,61 @@ pub(crate) struct Usage {
     pub(crate) descriptors: Option<u64>,
 }
 
-/// A process that is watched.
+/// A process that is watched. Clones watch the same one, and the one that takes its place.
 #[derive(Clone, Debug)]
 pub(crate) struct BrokerProcess {
+    watched: Arc<Mutex<Watched>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watched {
     pid: i32,
     /// When the process began, in the kernel's ticks: tells it from a later one with the same id.
     began_ticks: Option<u64>,
+    /// What those had used that were there before it.
+    cpu_us_before: u64,
 }
 
 impl BrokerProcess {
     /// Watches `pid`.
     #[must_use]
     pub(crate) fn new(pid: u32) -> Self {
-        let pid = i32::try_from(pid).unwrap_or(i32::MAX);
-        Self { pid, began_ticks: read(pid).ok().map(|stat| stat.starttime) }
+        Self { watched: Arc::new(Mutex::new(Watched::new(pid, 0))) }
+    }
+
+    /// The process is about to be ended; another one will take its place.
+    pub(crate) fn about_to_end(&self) {
+        let used = self.sample();
+        let mut watched = self.lock();
+        watched.cpu_us_before = used.map_or(watched.cpu_us_before, |usage| usage.cpu_us);
+    }
+
+    /// Watches `pid` from now on.
+    pub(crate) fn replaced_by(&self, pid: u32) {
+        let mut watched = self.lock();
+        *watched = Watched::new(pid, watched.cpu_us_before);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the process has used by now; absent when it is gone.
     pub(crate) fn sample(&self) -> Option<Usage> {
-        let stat = read(self.pid).ok().filter(|stat| Some(stat.starttime) == self.began_ticks)?;
+        let watched = *self.lock();
+        let stat = read(watched.pid).ok().filter(|stat| Some(stat.starttime) == watched.began_ticks)?;
         Some(Usage {
-            cpu_us: ticks_to_us(stat.utime + stat.stime),
+            cpu_us: watched.cpu_us_before + ticks_to_us(stat.utime + stat.stime),
             rss_bytes: stat.rss * procfs::page_size(),
-            descriptors: self.descriptors(),
+            descriptors: watched.descriptors(),
         })
+    }
+}
+
+impl Watched {
+    fn new(pid: u32, cpu_us_before: u64) -> Self {
+        let pid = i32::try_from(pid).unwrap_or(i32::MAX);
+        Self { pid, began_ticks: read(pid).ok().map(|stat| stat.starttime), cpu_us_before }
     }
 
     fn descriptors(&self) -> Option<u64> {
@@ -105,6 +138,25 @@ mod tests {
         assert!(second.descriptors >= first.descriptors.map(|before| before + 400), "{first:?} {second:?}");
         assert!(second.cpu_us >= first.cpu_us);
         drop(files);
+    }
+
+    #[test]
+    fn the_process_that_takes_the_place_of_another_goes_on_with_its_cpu_time() {
+        let own = BrokerProcess::new(std::process::id());
+        while own.sample().unwrap().cpu_us == 0 {
+            std::hint::spin_loop();
+        }
+        own.about_to_end();
+        let used = own.lock().cpu_us_before;
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let other = own.clone();
+        other.replaced_by(child.id());
+        let sample = own.sample().unwrap();
+        assert!(used > 0 && sample.cpu_us >= used, "{sample:?} after {used}");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert_eq!(own.sample(), None, "clones watch the same one");
     }
 
     #[test]

@@ -230,6 +230,7 @@ async fn schedule(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, settings: BystanderSe
         yard.meter.record(Metric::ScheduleSlip, phase, woke.saturating_duration_since(due));
         yard.meter.count(phase, |counters| counters.offered += 1);
         yard.recovery_offered(due_us);
+        yard.wave_offered(due_us);
         let mut pair = pair.borrow_mut();
         pair.offer(due_us, phase, waiting_max);
         pair.submit(yard.run);
@@ -243,18 +244,26 @@ fn rate(number: u64) -> f64 {
 
 /// Keeps the publisher connected and notes what becomes of its messages.
 async fn publisher(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>) {
+    let mut taken_by_outage: Option<u64> = None;
     loop {
         let number = pair.borrow().number;
         let (sender, mut connection) = yard.honest_client(&format!("p{number}"));
         let lost = loop {
             match connection.next().await {
-                Ok(event) => on_publisher_event(&pair, &yard, &sender, &event),
+                Ok(event) => {
+                    on_publisher_event(&pair, &yard, &sender, &event);
+                    if event == HonestEvent::Connected
+                        && let Some(lost_at_us) = taken_by_outage.take()
+                    {
+                        yard.is_back(lost_at_us);
+                    }
+                }
                 Err(lost) => break lost,
             }
         };
         let was_connected = pair.borrow().sender.is_some();
         pair.borrow_mut().lost_connection();
-        yard.connection_ended(lost, was_connected);
+        taken_by_outage = yard.connection_ended(lost, was_connected).or(taken_by_outage);
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }
@@ -298,6 +307,7 @@ fn on_publisher_event(pair: &RefCell<Pair>, yard: &Yard, sender: &HonestSender, 
 
 /// Keeps the subscriber connected and notes what it receives.
 async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64) {
+    let mut taken_by_outage: Option<u64> = None;
     loop {
         let (number, topic, qos) = {
             let pair = pair.borrow();
@@ -321,6 +331,9 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64)
                         pair.is_below_qos = true;
                     }
                     pair.borrow_mut().close_gap();
+                    if let Some(lost_at_us) = taken_by_outage.take() {
+                        yard.is_back(lost_at_us);
+                    }
                 }
                 Ok(HonestEvent::Delivered { payload, qos, dup, is_repeated, .. }) => {
                     on_delivery(&pair, &yard, &Copy { payload, qos, dup, is_repeated });
@@ -334,7 +347,7 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64)
             let under_way = pair.ledger.offered().saturating_sub(UNDER_WAY_S * rate_per_pair);
             pair.away_from.get_or_insert(under_way);
         }
-        yard.connection_ended(lost, was_connected);
+        taken_by_outage = yard.connection_ended(lost, was_connected).or(taken_by_outage);
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }
@@ -364,6 +377,7 @@ fn on_delivery(pair: &RefCell<Pair>, yard: &Yard, copy: &Copy) {
         yard.meter.count(phase, |counters| counters.delivered += 1);
         yard.meter.record(Metric::BystanderResponseTime, phase, Duration::from_micros(response_us));
         yard.recovery_delivered(due_us, response_us);
+        yard.wave_delivered(due_us, Duration::from_micros(response_us));
     }
 }
 

@@ -100,6 +100,11 @@ fn totals(record: &Record) -> BTreeMap<u8, LedgerCounts> {
     by_qos
 }
 
+/// How often the broker was restarted as planned; absent when it was not.
+fn bystanders_outages(record: &Record) -> Option<u64> {
+    Some(record.bystanders.as_ref()?.outages?.outages)
+}
+
 /// What honest clients sent arrived, of every QoS and whatever kept it back. A note and no accusation; what
 /// accuses is `acknowledged_messages_arrive`.
 fn bystanders_lose_nothing(record: &Record) -> Vec<Verdict> {
@@ -124,6 +129,9 @@ fn bystanders_lose_nothing(record: &Record) -> Vec<Verdict> {
     if without_subscribers > 0 {
         evidence += &format!(", {without_subscribers} without subscribers by the broker's account");
     }
+    if let Some(planned) = bystanders_outages(record) {
+        evidence += &format!("; the broker was restarted {planned} times, as planned");
+    }
     let missed = lost + unknown + refused + kept_back + without_subscribers;
     vec![if delivered == 0 {
         Verdict::inconclusive(CHECK, Force::Run, "no bystander message was delivered at all")
@@ -142,7 +150,23 @@ fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
     let reasons: Vec<String> =
         bystanders.connections_lost.iter().map(|(why, count)| format!("{why} ({count} times)")).collect();
     let offered: u64 = totals(record).values().map(|counts| counts.offered).sum();
-    vec![if lost == 0 && offered == 0 {
+    let planned = bystanders.outages.unwrap_or_default();
+    let away = planned.connections_lost.saturating_sub(planned.came_back);
+    vec![if lost == 0 && away > 0 {
+        let note =
+            format!("{away} connections of honest clients that a planned outage took did not come back");
+        let evidence = format!("{} of {} came back", planned.came_back, planned.connections_lost);
+        Verdict::differs(CHECK, Force::Run, note, evidence)
+    } else if lost == 0 && planned.connections_lost > 0 {
+        let evidence = format!(
+            "no honest client lost its connection but to the {} planned outages: {} did, and all came back, the last after \
+             {} µs",
+            planned.outages,
+            planned.connections_lost,
+            planned.longest_away_us.unwrap_or(0)
+        );
+        Verdict::holds(CHECK, Force::Run, evidence)
+    } else if lost == 0 && offered == 0 {
         Verdict::inconclusive(CHECK, Force::Run, "no bystander had anything to do")
     } else if lost == 0 {
         Verdict::holds(CHECK, Force::Run, "no honest client lost its connection")

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_wire::{ConnectOptions, Endpoint, OpenError};
+use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, Will};
+use ungraceful_wire::{ConnectOptions, Endpoint, Hop, OpenError};
 
 use crate::attempt::{Attempt, Case, Fact, WillSeen};
 use crate::client::Client;
@@ -63,6 +63,8 @@ pub struct Stage {
     pub sources: SourceAddresses,
     /// What clients show.
     pub credentials: Credentials,
+    /// As whom the dynamic security of a broker of ours is controlled; absent where it has none.
+    pub administrator: Option<Credentials>,
     /// The run's clock.
     pub clock: RunClock,
     /// Whether the broker is alive.
@@ -118,11 +120,33 @@ impl Stage {
         Ok((client, opened.established))
     }
 
+    /// As [`Stage::open`], through a hop of ours between the client and the broker, which forwards while it
+    /// [carries](Hop::carrying). Counts as one connection, and takes four descriptors.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_through_hop(
+        &self,
+        version: ProtocolVersion,
+    ) -> Result<(Hop, Client, Instant), OpenError> {
+        let options = ConnectOptions { source: self.sources.next(), ..self.options.clone() };
+        let (hop, opened) = Hop::open(self.endpoint, &options).await?;
+        let client = Client::new(opened.connection, version).counted(self.connections.enter());
+        Ok((hop, client, opened.established))
+    }
+
     /// The topic for the Will of `client_id`, watched from now on; absent without a witness.
     #[must_use]
     pub fn watch_will(&self, client_id: &str) -> Option<WitnessWatch> {
         let witness = self.witness.as_ref()?;
         Some(witness.watch(format!("{}/will/{client_id}", self.topic_root)))
+    }
+
+    /// A Will that `watch` listens for: not retained, without properties, at QoS 1 or the broker's Maximum QoS.
+    #[must_use]
+    pub fn will<'a>(&self, watch: &'a WitnessWatch, payload: &'a [u8]) -> Will<'a> {
+        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
+        Will { topic: watch.topic(), payload, qos, retain: false, properties: Properties::NONE }
     }
 
     /// Waits for the Will after a connection ended at `ended_at` and tells what the witness saw. `first` is the
@@ -175,7 +199,7 @@ impl Stage {
     ) -> Outcome {
         let after_us = match (outcome, ended_at_us) {
             (Outcome::Closed | Outcome::Reset, Some(ended_at_us)) => ended_at_us,
-            (Outcome::NoReaction | Outcome::NotActed, _) => self.clock.now_us(),
+            (Outcome::NoReaction | Outcome::NotActed | Outcome::Left, _) => self.clock.now_us(),
             _ => return outcome,
         };
         let asker = Asker {
@@ -247,6 +271,7 @@ impl<'a> AttemptLog<'a> {
             will: None,
             facts: BTreeMap::new(),
             measures: BTreeMap::new(),
+            milestones: BTreeMap::new(),
             messages: BTreeMap::new(),
             trouble: None,
         });
@@ -342,6 +367,13 @@ impl<'a> AttemptLog<'a> {
         self.attempt.measures.insert(name.to_owned(), value);
     }
 
+    /// What every attempt of this fault is to reach was reached at `at`. It is told as the time, from the due time on,
+    /// until half of all attempts that acted had reached it, 95 of a hundred, and all.
+    pub fn milestone(&mut self, name: &str, at: Instant) {
+        let after_us = self.clock.us(at).saturating_sub(self.attempt.due_us);
+        self.attempt.milestones.insert(name.to_owned(), after_us);
+    }
+
     /// What became of Application Messages of this attempt that were sent at `qos`.
     pub fn messages(&mut self, qos: QoS, counts: &LedgerCounts) {
         *self.attempt.messages.entry(qos.into()).or_default() += counts;
@@ -397,6 +429,7 @@ pub(crate) mod tests {
             options: ConnectOptions::default(),
             sources: SourceAddresses::new(&[]),
             credentials: Credentials::default(),
+            administrator: None,
             clock: RunClock::start(),
             pulse: Pulse::default(),
             witness: Some(Witness::default()),

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, LocalSet};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
@@ -20,12 +21,15 @@ use crate::honest::{HonestConnection, HonestEvent, HonestSender, honest_client};
 use crate::ledger::{IrregularityKind, LedgerCounts};
 use crate::loop_lag;
 use crate::meter::Meter;
+use crate::metric::{histogram, record};
+use crate::outage::OutageTrack;
 use crate::phase::{Phase, PhaseTrack};
 use crate::pulse::Pulse;
-use crate::record::{Drain, IrregularityRecord, SysRecord};
+use crate::record::{BystanderOutagesRecord, Drain, IrregularityRecord, SysRecord};
 use crate::recovery::RecoveryWatch;
 use crate::sys_topics::{SYS_FILTER, SYS_VERSION_TOPIC, SysTopics};
 use crate::target::Credentials;
+use crate::waves::WaveTrack;
 use crate::witness::{Witness, Witnessed};
 
 /// How long messages may still be under way when the run is over, before they count as lost.
@@ -76,10 +80,21 @@ pub(crate) struct Yard {
     /// The latest sender of each client, by ClientID.
     senders: RefCell<HashMap<String, HonestSender>>,
     lost: RefCell<BTreeMap<String, u64>>,
+    outages: OutageTrack,
+    of_outages: RefCell<BystanderOutagesRecord>,
+    waves: WaveTrack,
+    of_waves: RefCell<Vec<OfWave>>,
     /// Whether the clients are leaving: from then on connections may go as they like.
     is_leaving: Cell<bool>,
     sys_version: RefCell<Option<String>>,
     sys_topics: RefCell<SysTopics>,
+}
+
+/// The bystanders' messages that fell due in a wave.
+#[derive(Clone, Debug)]
+pub(crate) struct OfWave {
+    pub(crate) due: u64,
+    pub(crate) response_time: Histogram<u64>,
 }
 
 /// What the run asks of the honest thread.
@@ -141,15 +156,49 @@ impl Yard {
         wanted.min(self.settings.maximum_qos)
     }
 
-    /// A connection ended, or an attempt at one failed; only what had been connected can be lost.
-    pub(crate) fn connection_ended(&self, why: String, was_connected: bool) {
+    /// A connection ended, or an attempt at one failed; only what had been connected can be lost. Returns when a planned
+    /// outage took the connection, for [`Yard::is_back`].
+    pub(crate) fn connection_ended(&self, why: String, was_connected: bool) -> Option<u64> {
         if self.is_leaving.get() {
-            return;
+            return None;
         }
         self.readiness.send_modify(|readiness| readiness.last_trouble = Some(why.clone()));
+        let at_us = self.clock.now_us();
+        if was_connected && self.outages.covers(at_us) {
+            self.of_outages.borrow_mut().connections_lost += 1;
+            return Some(at_us);
+        }
         if was_connected {
             *self.lost.borrow_mut().entry(why).or_default() += 1;
         }
+        None
+    }
+
+    /// What a planned outage had taken at `lost_at_us` is there again.
+    pub(crate) fn is_back(&self, lost_at_us: u64) {
+        let away_us = self.clock.now_us().saturating_sub(lost_at_us);
+        let mut outages = self.of_outages.borrow_mut();
+        outages.came_back += 1;
+        outages.longest_away_us = outages.longest_away_us.max(Some(away_us));
+    }
+
+    /// A message fell due.
+    pub(crate) fn wave_offered(&self, due_us: u64) {
+        self.with_wave(due_us, |wave| wave.due += 1);
+    }
+
+    /// A message that fell due at `due_us` was delivered for the first time.
+    pub(crate) fn wave_delivered(&self, due_us: u64, response: Duration) {
+        self.with_wave(due_us, |wave| record(&mut wave.response_time, response));
+    }
+
+    fn with_wave(&self, due_us: u64, act: impl FnOnce(&mut OfWave)) {
+        let Some(number) = self.waves.of(due_us) else { return };
+        let mut waves = self.of_waves.borrow_mut();
+        while waves.len() <= number {
+            waves.push(OfWave { due: 0, response_time: histogram() });
+        }
+        act(&mut waves[number]);
     }
 
     fn with_recovery(&self, act: impl FnOnce(&mut RecoveryWatch)) {
@@ -172,6 +221,9 @@ impl Yard {
 pub(crate) struct HonestResult {
     pub(crate) by_phase: BTreeMap<Phase, BTreeMap<u8, LedgerCounts>>,
     pub(crate) connections_lost: BTreeMap<String, u64>,
+    /// Absent when no outage was planned.
+    pub(crate) outages: Option<BystanderOutagesRecord>,
+    pub(crate) of_waves: Vec<OfWave>,
     pub(crate) irregularities: Vec<IrregularityRecord>,
     pub(crate) irregularities_left_out: BTreeMap<IrregularityKind, u64>,
     pub(crate) pairs_below_qos: u64,
@@ -198,6 +250,8 @@ pub(crate) struct HonestLinks {
     pub(crate) phases: PhaseTrack,
     pub(crate) pulse: Pulse,
     pub(crate) witness: Witness,
+    pub(crate) outages: OutageTrack,
+    pub(crate) waves: WaveTrack,
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
@@ -298,6 +352,10 @@ fn live(
         recovery,
         senders: RefCell::default(),
         lost: RefCell::default(),
+        outages: links.outages.clone(),
+        of_outages: RefCell::default(),
+        waves: links.waves.clone(),
+        of_waves: RefCell::default(),
         is_leaving: Cell::new(false),
         sys_version: RefCell::default(),
         sys_topics: RefCell::default(),
@@ -324,6 +382,9 @@ fn live(
         HonestResult {
             by_phase,
             connections_lost: yard.lost.take(),
+            outages: (yard.outages.count() > 0)
+                .then(|| BystanderOutagesRecord { outages: yard.outages.count(), ..yard.of_outages.take() }),
+            of_waves: yard.of_waves.take(),
             irregularities,
             irregularities_left_out,
             pairs_below_qos: bystander::pairs_below_qos(&pairs),
@@ -436,11 +497,15 @@ fn on_witness_event(witness: &Witness, yard: &Yard, sender: &HonestSender, filte
             let hears_all = granted.is_some_and(|qos| qos >= QoS::AtLeastOnce);
             yard.readiness.send_modify(|readiness| readiness.witness |= hears_all);
         }
-        HonestEvent::Delivered { topic, payload, .. } => {
+        HonestEvent::Delivered { topic, payload, dup, .. } => {
             if topic == proof_topic(yard) {
                 let number = payload.as_slice().try_into().map_or(0, u32::from_be_bytes);
                 yard.readiness
                     .send_modify(|readiness| readiness.proofs_heard = readiness.proofs_heard.max(number));
+            } else if payload.is_empty() {
+                // Removes a retained Will: whoever has had it retained cleans up.
+            } else if dup {
+                witness.hear_again(&topic, Witnessed { at_us, payload });
             } else {
                 witness.hear(&topic, Witnessed { at_us, payload });
             }

@@ -100,7 +100,6 @@ impl LoadReports {
     ///
     /// # Errors
     /// The interval, for the next report.
-    #[expect(clippy::result_large_err, reason = "what could not be reported is kept for the next report")]
     pub fn report(&self, thread: u32, interval: Interval) -> Result<(), Interval> {
         self.sender.try_send(Report::Interval(Source::Worker(thread), interval)).map_err(|error| {
             let (mpsc::error::TrySendError::Full(report) | mpsc::error::TrySendError::Closed(report)) = error;

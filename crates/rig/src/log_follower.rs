@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Bytes kept of a line.
-pub(crate) const LINE_BYTES_MAX: usize = 1_024;
+pub const LINE_BYTES_MAX: usize = 1_024;
 /// Looks for which a file that was rotated away is still read: its writer goes on until it is told to open the new
 /// one.
 const LOOKS_AT_PREVIOUS: u32 = 50;
@@ -19,16 +19,16 @@ const LAST_BYTES_MAX: usize = 64;
 
 /// A line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LogLine {
+pub struct LogLine {
     /// Without its line end. What is no UTF-8 is replaced; control characters stay.
-    pub(crate) text: String,
+    pub text: String,
     /// Whether it was longer than [`LINE_BYTES_MAX`].
-    pub(crate) is_cut: bool,
+    pub is_cut: bool,
 }
 
 /// A log file that is followed.
 #[derive(Debug)]
-pub(crate) struct LogFollower {
+pub struct LogFollower {
     path: PathBuf,
     current: Followed,
     previous: Option<(Followed, u32)>,
@@ -40,27 +40,36 @@ impl LogFollower {
     ///
     /// # Errors
     /// Why it can't be followed: it is not there, may not be read, or is no regular file.
-    pub(crate) fn at_end(path: &Path) -> io::Result<Self> {
+    pub fn at_end(path: &Path) -> io::Result<Self> {
         let mut current = Followed::open(path)?;
         current.go_to_end()?;
         Ok(Self { path: path.to_owned(), current, previous: None, begun_anew: 0 })
     }
 
     /// The file.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Times that the file was truncated, or that another took its place.
-    pub(crate) fn begun_anew(&self) -> u64 {
+    pub fn begun_anew(&self) -> u64 {
         self.begun_anew
+    }
+
+    /// Opens the file at its begin.
+    ///
+    /// # Errors
+    /// Why it can't be followed: it is not there, may not be read, or is no regular file.
+    pub fn at_begin(path: &Path) -> io::Result<Self> {
+        let current = Followed::open(path)?;
+        Ok(Self { path: path.to_owned(), current, previous: None, begun_anew: 0 })
     }
 
     /// Takes the lines that were completed since the last look, reading `bytes_max` at the most.
     ///
     /// # Errors
     /// The file can't be read any more.
-    pub(crate) fn look(&mut self, bytes_max: u64, take: &mut dyn FnMut(LogLine)) -> io::Result<()> {
+    pub fn look(&mut self, bytes_max: u64, take: &mut dyn FnMut(LogLine)) -> io::Result<()> {
         let mut bytes_left = bytes_max;
         if let Some((previous, looks_left)) = &mut self.previous {
             previous.read(&mut bytes_left, take)?;
@@ -106,7 +115,7 @@ impl LogFollower {
     ///
     /// # Errors
     /// The file can't be read any more.
-    pub(crate) fn finish(mut self, bytes_max: u64, take: &mut dyn FnMut(LogLine)) -> io::Result<u64> {
+    pub fn finish(mut self, bytes_max: u64, take: &mut dyn FnMut(LogLine)) -> io::Result<u64> {
         self.look(bytes_max, take)?;
         let mut unread = 0;
         let previous = self.previous.take().map(|(previous, _)| previous);

@@ -174,6 +174,36 @@ impl Values {
         self.largest = self.largest.max(other.largest);
     }
 
+    /// How many there are.
+    #[must_use]
+    pub(crate) fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The largest, exact; absent without values.
+    #[must_use]
+    pub(crate) fn largest(&self) -> Option<u64> {
+        (self.count() > 0).then_some(self.largest)
+    }
+
+    /// The value that `rank` of all values do not exceed, to three digits, the largest exact; absent when there are not
+    /// so many, or for none.
+    #[must_use]
+    pub(crate) fn at_rank(&self, rank: u64) -> Option<u64> {
+        if rank == 0 || rank > self.count() {
+            return None;
+        }
+        if rank == self.count() {
+            return Some(self.largest);
+        }
+        let mut seen = 0;
+        let found = self.histogram.iter_recorded().find(|step| {
+            seen += step.count_since_last_iteration();
+            seen >= rank
+        });
+        found.map(|step| step.value_iterated_to().clamp(self.smallest, self.largest))
+    }
+
     /// The values in a few numbers.
     #[must_use]
     pub(crate) fn distribution(&self) -> Distribution {
@@ -332,6 +362,20 @@ mod tests {
         assert_eq!((of(19).p50, of(20).p50), (None, Some(10)));
         assert_eq!((of(99).p90, of(100).p90), (None, Some(90)));
         assert_eq!((of(999).p99, of(1_000).p99), (None, Some(990)));
+    }
+
+    #[test]
+    fn a_rank_is_the_value_that_so_many_do_not_exceed_and_is_absent_beyond_the_last() {
+        let some = values([30, 10, 20, 40]);
+        let ranks: Vec<_> = (0..=5).map(|rank| some.at_rank(rank)).collect();
+        assert_eq!(ranks, [None, Some(10), Some(20), Some(30), Some(40), None]);
+        assert_eq!((some.count(), some.largest()), (4, Some(40)));
+        let equal = values([7, 7, 7, 9_999_999]);
+        assert_eq!(
+            (equal.at_rank(1), equal.at_rank(3), equal.at_rank(4)),
+            (Some(7), Some(7), Some(9_999_999))
+        );
+        assert_eq!((values([]).at_rank(1), values([]).largest()), (None, None));
     }
 
     #[test]

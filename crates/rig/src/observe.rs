@@ -1,5 +1,6 @@
 //! Watching what a broker does after a fault has acted: until it ends the connection, or until it has proved
-//! twice that it still serves the client, or until the deadline.
+//! twice that it still serves the client, or until the deadline. Where silence is the fault, the client asks for that
+//! proof at the deadline alone.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ const FIRST_PING_AFTER: Duration = Duration::from_millis(500);
 /// How often it asks again: a client that fell silent would be cut for its Keep Alive (a broker may ask for one of a
 /// second), and that would look like a reaction to the fault.
 const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
-/// How long the broker has to answer the last PINGREQ, sent at the deadline.
+/// How long the broker has to answer the last PINGREQ, sent at the deadline or, by a thread of ours that is late, after it.
 const LAST_PING_WITHIN: Duration = Duration::from_secs(1);
 /// Arrivals that are still taken when the time to wait is over: what lay ready while our own thread was late. A
 /// broker that never stops sending does not keep the client watching for ever.
@@ -57,8 +58,37 @@ pub struct Observed {
     pub pings_open: u32,
 }
 
+/// What a client goes on doing while it is watched.
+pub trait Occupation {
+    /// Whether a packet belongs to what it does, and is no reaction to the fault. Asked about every packet, in order;
+    /// `at` is when its first byte came.
+    fn takes(&mut self, packet: &Packet<'_>, at: Instant) -> bool;
+
+    /// When it is to send next; absent while there is nothing to send.
+    fn next_at(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Appends what it sends now, at the time of [`Self::next_at`].
+    fn send(&mut self, _bytes: &mut Vec<u8>) {}
+
+    /// When watching ends, where that is found out only meanwhile; absent for the time that [`Watch::within`] names.
+    fn until(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// A client that sends nothing by itself, and expects some packets.
+struct Expecting<'a>(&'a mut dyn FnMut(&Packet<'_>) -> bool);
+
+impl Occupation for Expecting<'_> {
+    fn takes(&mut self, packet: &Packet<'_>, _at: Instant) -> bool {
+        (self.0)(packet)
+    }
+}
+
 struct Watching<'a> {
-    expects: &'a mut dyn FnMut(&Packet<'_>) -> bool,
+    occupation: &'a mut dyn Occupation,
     clock: &'a RunClock,
     version: ProtocolVersion,
     connacks_due: u32,
@@ -73,6 +103,18 @@ pub async fn observe(client: &mut Client, clock: &RunClock, stop: &Stop, watch: 
     observe_expecting(client, clock, stop, watch, &mut |_packet| false).await
 }
 
+/// As [`observe`], for a client that may ask nothing, because it has sent no CONNECT yet or says nothing any more:
+/// what it does not see it can't prove, so it never tells [`Outcome::Tolerated`].
+pub async fn observe_silently(client: &mut Client, clock: &RunClock, stop: &Stop, watch: Watch) -> Observed {
+    let mut expects_nothing = |_packet: &Packet<'_>| false;
+    let mut nothing = Expecting(&mut expects_nothing);
+    let mut watching = Watching::begin(&mut nothing, clock, client.version, watch);
+    if !watching.take_until(client, watch.provoked_at + watch.within, stop, false).await {
+        watching.seen.outcome = Some(Outcome::NoReaction);
+    }
+    watching.seen
+}
+
 /// As [`observe`]; a packet that the fault `expects` is no reaction. It is asked about every packet, in order.
 pub async fn observe_expecting(
     client: &mut Client,
@@ -81,20 +123,21 @@ pub async fn observe_expecting(
     watch: Watch,
     expects: &mut dyn FnMut(&Packet<'_>) -> bool,
 ) -> Observed {
-    let mut watching = Watching {
-        expects,
-        clock,
-        version: client.version,
-        connacks_due: watch.connacks_due,
-        subscribed: watch.subscribed,
-        pings_open: 0,
-        pings_answered: 0,
-        seen: Observed::default(),
-    };
-    let first_ping = watch.provoked_at + FIRST_PING_AFTER.min(watch.within / 2);
-    let deadline = watch.provoked_at + watch.within;
-    let mut ask_at = first_ping;
+    observe_at_work(client, clock, stop, watch, &mut Expecting(expects)).await
+}
+
+/// As [`observe`], of a client that has something to do meanwhile.
+pub async fn observe_at_work(
+    client: &mut Client,
+    clock: &RunClock,
+    stop: &Stop,
+    watch: Watch,
+    occupation: &mut dyn Occupation,
+) -> Observed {
+    let mut watching = Watching::begin(occupation, clock, client.version, watch);
+    let mut ask_at = watch.provoked_at + FIRST_PING_AFTER.min(watch.within / 2);
     loop {
+        let deadline = watching.occupation.until().unwrap_or(watch.provoked_at + watch.within);
         if watching.take_until(client, ask_at, stop, false).await {
             return watching.seen;
         }
@@ -102,9 +145,9 @@ pub async fn observe_expecting(
         if asked {
             watching.pings_open += 1;
         }
-        if ask_at == deadline {
+        if ask_at >= deadline {
             // A failed write means that the end of the connection is about to be read: no answer suffices then.
-            if watching.take_until(client, deadline + LAST_PING_WITHIN, stop, asked).await {
+            if watching.take_until(client, now() + LAST_PING_WITHIN, stop, asked).await {
                 return watching.seen;
             }
             // One answer may have been under way when the fault came; two, and none open, prove that the broker goes
@@ -118,7 +161,56 @@ pub async fn observe_expecting(
     }
 }
 
-impl Watching<'_> {
+/// As [`observe`], by a client that says nothing until the deadline: its silence is the fault. Only then it asks, twice
+/// and waits each time for `answer_within`, whether it is still served. What it `expects` is no reaction.
+pub async fn observe_in_silence(
+    client: &mut Client,
+    clock: &RunClock,
+    stop: &Stop,
+    watch: Watch,
+    answer_within: Duration,
+    expects: &mut dyn FnMut(&Packet<'_>) -> bool,
+) -> Observed {
+    /// One answer might be to something that was under way; two prove that the broker goes on serving.
+    const QUESTIONS: u32 = 2;
+    let mut expecting = Expecting(expects);
+    let mut watching = Watching::begin(&mut expecting, clock, client.version, watch);
+    if watching.take_until(client, watch.provoked_at + watch.within, stop, false).await {
+        return watching.seen;
+    }
+    for _ in 0..QUESTIONS {
+        // A failed write means that the end of the connection is about to be read.
+        let asked = client.ping().await.is_ok();
+        watching.pings_open += u32::from(asked);
+        if watching.take_until(client, now() + answer_within, stop, asked).await {
+            return watching.seen;
+        }
+    }
+    let served = watching.pings_answered == QUESTIONS;
+    watching.seen.outcome = Some(if served { Outcome::Tolerated } else { Outcome::NoReaction });
+    watching.seen.pings_open = watching.pings_open;
+    watching.seen
+}
+
+impl<'a> Watching<'a> {
+    fn begin(
+        occupation: &'a mut dyn Occupation,
+        clock: &'a RunClock,
+        version: ProtocolVersion,
+        watch: Watch,
+    ) -> Self {
+        Self {
+            occupation,
+            clock,
+            version,
+            connacks_due: watch.connacks_due,
+            subscribed: watch.subscribed,
+            pings_open: 0,
+            pings_answered: 0,
+            seen: Observed::default(),
+        }
+    }
+
     /// Takes what comes until `until`. True when watching is over: the connection ended, or the run stops. With
     /// `answer_suffices`, returns as soon as no PINGREQ is open.
     async fn take_until(
@@ -137,6 +229,14 @@ impl Watching<'_> {
             if overdue > OVERDUE_MAX {
                 return false;
             }
+            let sends_at = self.occupation.next_at().filter(|at| *at < until);
+            if sends_at.is_some_and(|at| at <= now()) {
+                let mut bytes = Vec::new();
+                self.occupation.send(&mut bytes);
+                // That the connection has ended is read next.
+                let _ended = client.connection.send(&bytes).await;
+            }
+            let sends_at = self.occupation.next_at().filter(|at| *at < until);
             tokio::select! {
                 biased;
                 arrival = client.connection.next() => {
@@ -144,7 +244,11 @@ impl Watching<'_> {
                         return true;
                     }
                 }
-                () = sleep_until(TokioInstant::from_std(until)) => return false,
+                () = sleep_until(TokioInstant::from_std(sends_at.unwrap_or(until))) => {
+                    if sends_at.is_none() {
+                        return false;
+                    }
+                }
                 _reason = stop.raised() => return true,
             }
         }
@@ -171,7 +275,7 @@ impl Watching<'_> {
         let at = packet.first_byte_at;
         let frame = packet.frame();
         match frame.decode(self.version).packet {
-            expected if (self.expects)(&expected) => {}
+            expected if self.occupation.takes(&expected, at) => {}
             Packet::Disconnect(disconnect) => {
                 let reason = disconnect.properties.reason_string().map(ToOwned::to_owned);
                 self.push(ReactionKind::Disconnect, Some(disconnect.reason_code.0), at, reason);
@@ -234,7 +338,7 @@ mod tests {
     use ungraceful_wire::clock::now;
     use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd};
 
-    use super::{AND_MORE, Observed, REACTIONS_MAX, Watching};
+    use super::{AND_MORE, Expecting, Observed, REACTIONS_MAX, Watching};
     use crate::clock::RunClock;
     use crate::reaction::{Outcome, Reaction, ReactionKind};
 
@@ -247,8 +351,10 @@ mod tests {
 
     fn watching(clock: &RunClock, connacks_due: u32, pings_open: u32) -> Watching<'_> {
         Watching {
-            // A closure of no size: it is leaked without a loss.
-            expects: Box::leak(Box::new(|_: &ungraceful_mqtt::Packet<'_>| false)),
+            // Neither of them has a size: they are leaked without a loss.
+            occupation: Box::leak(Box::new(Expecting(Box::leak(Box::new(
+                |_: &ungraceful_mqtt::Packet<'_>| false,
+            ))))),
             clock,
             version: ProtocolVersion::V5,
             connacks_due,

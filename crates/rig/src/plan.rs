@@ -2,8 +2,12 @@
 //!
 //! A plan splits into stripes whose union is the plan. The threads of a process, and later the processes of a
 //! machine and the machines of a fleet, use the same split.
+//!
+//! A schedule comes in waves: usually in one, which is all of it; or in one for each case, whose attempts all fall due
+//! at one instant.
 
 use std::num::NonZeroU32;
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -117,17 +121,19 @@ impl Plan {
     }
 }
 
-/// A plan and which case each of its operations is of: every case once in each round, in an order drawn from
-/// the seed, so that no case always follows the same other one.
+/// A plan and which case each of its operations is of, in waves. A wave's operations are due from when it begins, and
+/// it begins when nothing is left of the one before.
 #[derive(Clone, Debug)]
 pub struct Schedule {
-    /// When.
+    /// When, from the begin of the operation's wave.
     pub plan: Plan,
     case_of: Vec<u16>,
+    waves: Vec<Range<u64>>,
 }
 
 impl Schedule {
-    /// `per_case` operations of each of `cases` cases at `per_second` in all.
+    /// One wave: every case once in each round, in an order drawn from the seed, so that no case always follows the same
+    /// other one. `per_case` operations of each of `cases` cases at `per_second` in all.
     ///
     /// # Panics
     /// When `per_second` is not a positive number: callers have validated it.
@@ -142,7 +148,32 @@ impl Schedule {
                 round.clone()
             })
             .collect();
-        Self { plan, case_of }
+        let all = 0..plan.len();
+        Self { plan, case_of, waves: vec![all] }
+    }
+
+    /// A wave for each of `cases` cases, in their order: `per_case` operations that are all due at one instant.
+    #[must_use]
+    pub fn in_waves(cases: u16, per_case: u64) -> Self {
+        let all = per_case * u64::from(cases);
+        let case_of = (0..cases).flat_map(|case| (0..per_case).map(move |_| case)).collect();
+        let waves = (0..u64::from(cases)).map(|wave| wave * per_case..(wave + 1) * per_case).collect();
+        Self { plan: Plan { due_us: (0..all).map(|_| 0).collect() }, case_of, waves }
+    }
+
+    /// The waves in their order: the operations of each, by index.
+    #[must_use]
+    pub fn waves(&self) -> &[Range<u64>] {
+        &self.waves
+    }
+
+    /// What a stripe has of a wave, in the order of due times.
+    ///
+    /// # Panics
+    /// When there is no such wave.
+    pub fn share(&self, wave: usize, stripe: Stripe) -> impl Iterator<Item = Due> {
+        let wave = self.waves[wave].clone();
+        self.plan.stripe(stripe).filter(move |due| wave.contains(&due.index))
     }
 
     /// Which case the operation with this index is of.
@@ -215,6 +246,21 @@ mod tests {
         }
         assert_eq!(cases(1), cases(1));
         assert_ne!(cases(1), cases(2));
+    }
+
+    #[test]
+    fn in_waves_each_case_has_one_of_its_own_and_all_of_it_is_due_at_one_instant() {
+        let schedule = Schedule::in_waves(3, 4);
+        assert_eq!((schedule.plan.len(), schedule.waves()), (12, &[0..4, 4..8, 8..12][..]));
+        assert_eq!(schedule.plan.span(), Duration::ZERO);
+        let cases: Vec<usize> = (0..12).map(|index| schedule.case_of(index)).collect();
+        assert_eq!(cases, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
+        let of = NonZeroU32::new(2).unwrap();
+        let shares: Vec<Vec<u64>> =
+            Stripe::all(of).map(|stripe| schedule.share(1, stripe).map(|due| due.index).collect()).collect();
+        assert_eq!(shares, [[4, 6], [5, 7]]);
+        let one = Schedule::new(3, 4, 10.0, Arrival::Uniform, Seed(1));
+        assert_eq!(one.waves().to_vec(), vec![0..12], "and any other schedule is one wave");
     }
 
     proptest! {

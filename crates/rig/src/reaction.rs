@@ -83,6 +83,9 @@ pub enum Outcome {
     Tolerated,
     /// Neither an end nor service until the deadline.
     NoReaction,
+    /// The client itself ended the connection, as its fault has it: what the broker did then is in the Will and the
+    /// facts.
+    Left,
     /// The broker itself went down; nothing can be said about its reaction.
     BrokerDown,
     /// The fault could not be carried out (no connection, CONNECT refused): nothing can be said.
@@ -101,7 +104,7 @@ impl Outcome {
     /// Whether the attempt says anything about the broker.
     #[must_use]
     pub const fn is_evidence(self) -> bool {
-        matches!(self, Self::Closed | Self::Reset | Self::Tolerated | Self::NoReaction)
+        matches!(self, Self::Closed | Self::Reset | Self::Tolerated | Self::NoReaction | Self::Left)
     }
 
     /// The name used in files and tables.
@@ -112,6 +115,7 @@ impl Outcome {
             Self::Reset => "reset",
             Self::Tolerated => "tolerated",
             Self::NoReaction => "no_reaction",
+            Self::Left => "left",
             Self::BrokerDown => "broker_down",
             Self::NotActed => "not_acted",
             Self::Interrupted => "interrupted",
@@ -175,6 +179,7 @@ mod tests {
             Outcome::Reset,
             Outcome::Tolerated,
             Outcome::NoReaction,
+            Outcome::Left,
             Outcome::BrokerDown,
             Outcome::NotActed,
             Outcome::Interrupted,

@@ -191,6 +191,69 @@ pub struct WillRecord {
     pub will_time: Percentiles,
 }
 
+/// When the attempts of a case reached what each of them is to reach, in µs from their due time on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MilestoneRecord {
+    /// Attempts that acted: all of these are to reach it.
+    pub of: u64,
+    /// How many did.
+    pub reached: u64,
+    /// When half of all had; absent when fewer did.
+    pub half_us: Option<u64>,
+    /// When 95 of a hundred had; absent when fewer did.
+    pub percent_95_us: Option<u64>,
+    /// When all had; absent when one did not.
+    pub all_us: Option<u64>,
+    /// When the last of those that did had; absent when none did.
+    pub last_us: Option<u64>,
+}
+
+/// A planned outage: the run had the broker restarted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutageRecord {
+    /// When the restart was begun, in µs since the run's start.
+    pub began_us: u64,
+    /// When the broker accepted connections again; absent when it did not.
+    pub ended_us: Option<u64>,
+    /// By which means, in words.
+    pub by: String,
+}
+
+/// A wave: all attempts of a case, which acted at one instant, when nothing was left of the wave before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WaveRecord {
+    /// Which fault, variant and version.
+    #[serde(flatten)]
+    pub case: Case,
+    /// When it acted, in µs since the run's start.
+    pub began_us: u64,
+    /// When its last attempt had ended; absent when the run stopped before.
+    pub ended_us: Option<u64>,
+    /// The outage that it began with; absent when none was planned.
+    pub outage: Option<OutageRecord>,
+    /// Messages of the bystanders that fell due in it.
+    pub bystander_messages_due: u64,
+    /// Due, until delivered, of those of them that were.
+    pub bystander_response_time: Percentiles,
+    /// The broker's resident memory when it acted; absent when its process is not known.
+    pub rss_bytes_before: Option<u64>,
+    /// The largest value seen in it, by samples once a second and at its end.
+    pub rss_bytes_max: Option<u64>,
+}
+
+/// What planned outages did to the bystanders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BystanderOutagesRecord {
+    /// Planned outages.
+    pub outages: u64,
+    /// Connections that the bystanders lost in them; these are not among `connections_lost`.
+    pub connections_lost: u64,
+    /// Connections that were there again (accepted, and for a subscriber subscribed).
+    pub came_back: u64,
+    /// The longest that one was away, in µs; absent when none came back.
+    pub longest_away_us: Option<u64>,
+}
+
 /// Everything about one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseRecord {
@@ -220,6 +283,9 @@ pub struct CaseRecord {
     /// What only this fault measures, over its attempts. A name ends in its unit (`_us`, `_bytes`, `_permille`); without
     /// one it is a count.
     pub measures: BTreeMap<String, Distribution>,
+    /// When the attempts reached what each of them is to reach, by name; empty when the fault has no such thing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub milestones: BTreeMap<String, MilestoneRecord>,
     /// What became of the attempts' own Application Messages, by QoS; empty when the fault sends none.
     pub messages: BTreeMap<u8, LedgerCounts>,
     /// Why attempts did not act, with counts.
@@ -303,6 +369,9 @@ pub struct BystandersRecord {
     pub phases: Vec<BystanderPhaseRecord>,
     /// Connections that they lost, with the reasons the client library gave.
     pub connections_lost: BTreeMap<String, u64>,
+    /// What planned outages did to them; absent when none was planned.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub outages: Option<BystanderOutagesRecord>,
     /// Which messages of the measured phases were not in order: at most 100 entries of each kind, of these the ones that
     /// were due first.
     #[serde(default)]
@@ -383,6 +452,17 @@ pub struct BrokerResourcesRecord {
     pub cpu_us_fault_phase: Option<u64>,
 }
 
+/// A cause that the broker's log tells of attempts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LogCauseRecord {
+    /// The cause, as `ungraceful explain --list` names it, such as `second-connect`.
+    pub cause: String,
+    /// Attempts of which a line tells it. Where several lines tell of one attempt, the one that says most counts.
+    pub attempts: u64,
+    /// The first of them; `broker-log.ndjson` has all.
+    pub example_attempt: u64,
+}
+
 /// A phrase of the broker's log: lines that differ in nothing but numbers, ids, addresses and ClientIDs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogPhraseRecord {
@@ -405,6 +485,9 @@ pub struct BrokerLogLine {
     pub line: String,
     /// The attempts whose ClientID, or that of a helper of theirs, is in the line as a word of its own.
     pub attempts: Vec<u64>,
+    /// The cause that the line tells, as `ungraceful explain --list` names it; absent when it tells none that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }
 
 /// What the broker wrote into its log during the run. The lines are in `broker-log.ndjson`.
@@ -432,6 +515,10 @@ pub struct BrokerLogRecord {
     /// The most frequent phrases, at most 20, the most frequent first. Those that name no attempt are at most 10 of
     /// them, unless there are fewer others.
     pub phrases: Vec<LogPhraseRecord>,
+    /// What the lines that name attempts say of their connections, as `ungraceful explain` reads them: the most frequent
+    /// first. Empty when no such line is of a known kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<LogCauseRecord>,
 }
 
 /// Whether the generator itself can be trusted.
@@ -509,6 +596,9 @@ pub struct Record {
     pub attempts: AttemptsRecord,
     /// Every case.
     pub cases: Vec<CaseRecord>,
+    /// The waves in which the cases acted, in order; empty when all cases took turns.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub waves: Vec<WaveRecord>,
     /// Reaction times of all cases together.
     pub reaction_time: Percentiles,
     /// What faults measured, all cases together; by name as in each case.

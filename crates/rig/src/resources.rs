@@ -30,12 +30,14 @@ pub(crate) fn look(broker: Option<&BrokerProcess>) -> Option<Usage> {
     broker.and_then(BrokerProcess::sample)
 }
 
-/// What the run cost the broker; absent when its process was never seen.
+/// What the run cost the broker; absent when its process was never seen. What of it grew, and what was left behind, can
+/// be told of one process alone, and not of one that took another's place.
 #[must_use]
 pub(crate) fn resources(
     samples: &[ResourceSample],
     edges: &ResourceEdges,
     phases: &[PhaseRecord],
+    was_replaced: bool,
 ) -> Option<BrokerResourcesRecord> {
     let seen = [edges.baseline_began, edges.fault_began, edges.fault_ended, edges.recovery_ended];
     if samples.is_empty() && seen.iter().all(Option::is_none) {
@@ -49,11 +51,16 @@ pub(crate) fn resources(
     let cpu_us = |from: Option<Usage>, to: Option<Usage>| Some(to?.cpu_us.saturating_sub(from?.cpu_us));
     Some(BrokerResourcesRecord {
         samples: samples.len() as u64,
-        rss_bytes: quantity(&samples, edges, |usage| Some(usage.rss_bytes)),
-        descriptors: quantity(&samples, edges, |usage| usage.descriptors),
+        rss_bytes: of_one(was_replaced, quantity(&samples, edges, |usage| Some(usage.rss_bytes))),
+        descriptors: of_one(was_replaced, quantity(&samples, edges, |usage| usage.descriptors)),
         cpu_us_baseline_phase: cpu_us(edges.baseline_began, edges.fault_began),
         cpu_us_fault_phase: cpu_us(edges.fault_began, edges.fault_ended),
     })
+}
+
+/// Without what compares one process with another.
+fn of_one(was_replaced: bool, quantity: QuantityRecord) -> QuantityRecord {
+    if was_replaced { QuantityRecord { change: None, per_1000_attempts: None, ..quantity } } else { quantity }
 }
 
 fn quantity(
@@ -119,7 +126,7 @@ mod tests {
             fault_ended: Some(usage(21, 5_200, Some(41))),
             recovery_ended: Some(usage(40, 4_800, Some(28))),
         };
-        let record = resources(&samples, &edges, &phases()).unwrap();
+        let record = resources(&samples, &edges, &phases(), false).unwrap();
         assert_eq!(record.samples, 6);
         assert_eq!((record.cpu_us_baseline_phase, record.cpu_us_fault_phase), (Some(3), Some(7)));
         let rss = record.rss_bytes;
@@ -133,12 +140,14 @@ mod tests {
             (Some(29), Some(41), Some(-1))
         );
         assert_eq!(descriptors.per_1000_attempts, slope(100.0));
+        let replaced = resources(&samples, &edges, &phases(), true).unwrap().rss_bytes;
+        assert_eq!((replaced.max, replaced.change, replaced.per_1000_attempts), (Some(5_200), None, None));
     }
 
     #[test]
     fn what_could_not_be_read_is_absent_and_no_zero() {
         let samples: Vec<_> = (0..6).map(|n| sample(1_000 + n, n, 10, None)).collect();
-        let record = resources(&samples, &ResourceEdges::default(), &phases()).unwrap();
+        let record = resources(&samples, &ResourceEdges::default(), &phases(), false).unwrap();
         assert_eq!((record.rss_bytes.max, record.rss_bytes.before_fault), (Some(10), None));
         assert_eq!(record.rss_bytes.change, None);
         let descriptors = record.descriptors;
@@ -148,9 +157,9 @@ mod tests {
 
     #[test]
     fn a_process_that_was_never_seen_has_no_record_and_a_run_without_a_fault_phase_no_slope() {
-        assert_eq!(resources(&[], &ResourceEdges::default(), &phases()), None);
+        assert_eq!(resources(&[], &ResourceEdges::default(), &phases(), false), None);
         let samples: Vec<_> = (0..9).map(|n| sample(n, n, 10, None)).collect();
-        let record = resources(&samples, &ResourceEdges::default(), &[]).unwrap();
+        let record = resources(&samples, &ResourceEdges::default(), &[], false).unwrap();
         assert_eq!((record.samples, record.rss_bytes.per_1000_attempts), (0, None));
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use ungraceful_wire::ConnectOptions;
 
 use crate::broker::{Broker, preflight_client_id_prefix};
 use crate::broker_log::{LogLinks, LogThread};
-use crate::broker_process::{BrokerProcess, own_cpu_us};
+use crate::broker_process::{BrokerProcess, Usage, own_cpu_us};
 use crate::bystander::BystanderSettings;
 use crate::clock::RunClock;
 use crate::collector::{Collector, CollectorLinks, REPORTS, Report};
@@ -30,6 +29,7 @@ use crate::load::Load;
 use crate::log_follower::LogFollower;
 use crate::log_phrases::ClientIds;
 use crate::metric::Percentiles;
+use crate::outage::{OutageTrack, Restart};
 use crate::phase::{Phase, PhaseTrack};
 use crate::plan::Schedule;
 use crate::pulse::Pulse;
@@ -39,11 +39,12 @@ use crate::recorder::Recorder;
 use crate::resources::{ResourceEdges, look, resources};
 use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
-use crate::summary::{Ended, Measured, summarise};
+use crate::summary::{Ended, Measured, SeenOfWave, summarise, waves};
 use crate::target::{SourceAddresses, TargetSettings};
 use crate::threshold::Threshold;
 use crate::verdict::{Check, judge};
 use crate::watch::WatchSettings;
+use crate::waves::{Muster, WaveTrack};
 use crate::witness::Witness;
 use crate::worker::{Job, Worked, Workers};
 use crate::{host, own_share, owned_broker::OwnedBroker};
@@ -55,6 +56,9 @@ const PROOF_WITHIN: Duration = Duration::from_secs(3);
 /// How often the run looks whether a phase is over, and how often it shows itself.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(crate) const SHOW_EVERY: u32 = 10;
+/// How long the clients of a wave are connected before it acts, from the second wave on; those of the first are there in
+/// the whole baseline.
+const CALM_BEFORE_WAVE: Duration = Duration::from_secs(1);
 /// How much a response may take beyond the baseline's p99 and count as recovered: a tick of a runtime's timer.
 const RECOVERY_TOLERANCE_US: u64 = 1_000;
 
@@ -84,6 +88,8 @@ pub struct Experiment {
     pub phases: PhaseSettings,
     /// Attempts per case, their rate in all, and how they are spread.
     pub schedule: ScheduleSettings,
+    /// How each wave begins with a planned outage; absent when none does. Only in waves.
+    pub restart: Option<Restart>,
     /// Clients that may misbehave at the same time.
     pub clients: NonZeroU32,
     /// Connections that all of them have at the same time, at the most.
@@ -119,10 +125,35 @@ pub struct Experiment {
 pub struct ScheduleSettings {
     /// Attempts of each case.
     pub attempts_per_case: u64,
-    /// Attempts per second in all.
-    pub per_second: f64,
-    /// How they are spread.
-    pub arrival: crate::plan::Arrival,
+    /// When they fall due.
+    pub spread: Spread,
+}
+
+/// How attempts are spread in time.
+#[derive(Clone, Copy, Debug)]
+pub enum Spread {
+    /// At a rate, all cases in turn.
+    Rate {
+        /// Attempts per second in all.
+        per_second: f64,
+        /// How they are spread.
+        arrival: crate::plan::Arrival,
+    },
+    /// One case after another, the attempts of each at one instant.
+    Waves,
+}
+
+impl ScheduleSettings {
+    /// The schedule of so many cases.
+    #[must_use]
+    pub fn schedule(&self, cases: u16, seed: Seed) -> Schedule {
+        match self.spread {
+            Spread::Rate { per_second, arrival } => {
+                Schedule::new(cases, self.attempts_per_case, per_second, arrival, seed)
+            }
+            Spread::Waves => Schedule::in_waves(cases, self.attempts_per_case),
+        }
+    }
 }
 
 /// What a run does to the broker, beside its bystanders.
@@ -135,11 +166,19 @@ pub enum Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    /// The faults for the versions that the broker speaks, or the load.
-    fn parts(self, spoken: &[ProtocolVersion]) -> (Arc<[Arc<dyn Fault>]>, Option<&'a dyn Load>) {
+    /// The faults for the versions that the broker speaks; none of a load.
+    fn faults(self, spoken: &[ProtocolVersion]) -> Arc<[Arc<dyn Fault>]> {
         match self {
-            Self::Faults(make) => (make(spoken).into(), None),
-            Self::Load(load) => (Arc::new([]), Some(load)),
+            Self::Faults(make) => make(spoken).into(),
+            Self::Load(_) => Arc::new([]),
+        }
+    }
+
+    /// The load; absent when there is none.
+    fn load(self) -> Option<&'a dyn Load> {
+        match self {
+            Self::Faults(_) => None,
+            Self::Load(load) => Some(load),
         }
     }
 }
@@ -276,8 +315,11 @@ pub(crate) struct Conductor<'a> {
     collector: Collector,
     pub(crate) reports: mpsc::Sender<Report>,
     pub(crate) job: Job,
-    /// Tells the workers that the fault phase has begun.
-    began_us: watch::Sender<Option<u64>>,
+    /// Tells the workers when each wave began.
+    began_us: watch::Sender<Vec<u64>>,
+    waves: WaveTrack,
+    outages: OutageTrack,
+    seen_of_waves: Vec<SeenOfWave>,
     begun: Record,
     witness: Witness,
     witness_proved: bool,
@@ -296,10 +338,11 @@ impl<'a> Conductor<'a> {
         let mut broker = Broker::find(experiment, &options).await?;
         broker.announce(experiment, observer);
         let own_share = own_share::measure().await;
-        let (faults, load) = work.parts(&broker.spoken);
+        let (faults, load) = (work.faults(&broker.spoken), work.load());
         let schedule = Arc::new(schedule(experiment, &faults)?);
         let (clock, phases, pulse) = (RunClock::start(), PhaseTrack::default(), Pulse::default());
         let (witness, connections) = (Witness::default(), OpenConnections::default());
+        let (waves, outages) = (WaveTrack::default(), OutageTrack::default());
         let topic_root = topic_root(experiment.seed, &clock);
         let (reports, reported) = mpsc::channel(REPORTS);
         let links = HonestLinks {
@@ -307,17 +350,16 @@ impl<'a> Conductor<'a> {
             phases: phases.clone(),
             pulse: pulse.clone(),
             witness: witness.clone(),
+            outages: outages.clone(),
+            waves: waves.clone(),
             reports: reports.clone(),
         };
-        let mut honest = HonestThread::start(honest_settings(experiment, &broker, &topic_root), links)?;
-        honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
-        let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
+        let (honest, witness_proved) = start_honest(experiment, &broker, &topic_root, links).await?;
         let live = Arc::new(Mutex::new(Live::of(schedule.plan.len(), load.is_some())));
         let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit);
         let client_ids = client_ids(experiment, schedule.plan.len());
         let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
-        let log_lines_max = experiment.watch.log_lines_max;
-        let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, log_lines_max)?;
+        let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, experiment)?;
         let broker_process = broker.record.pid.map(BrokerProcess::new);
         let collector_links = CollectorLinks {
             clock,
@@ -327,7 +369,7 @@ impl<'a> Conductor<'a> {
             live: Arc::clone(&live),
         };
         let collector = Collector::start(recorder, &begun, collector_links, reported)?;
-        let (began_us, _) = watch::channel(None);
+        let (began_us, _) = watch::channel(Vec::new());
         let job = Job {
             schedule: Arc::clone(&schedule),
             faults: Arc::clone(&faults),
@@ -337,6 +379,7 @@ impl<'a> Conductor<'a> {
                 options,
                 sources: SourceAddresses::new(&experiment.target.sources),
                 credentials: experiment.target.credentials.clone(),
+                administrator: broker.owned.as_ref().and_then(|owned| owned.administrator.clone()),
                 clock,
                 pulse,
                 witness: witness_proved.then(|| witness.clone()),
@@ -349,10 +392,8 @@ impl<'a> Conductor<'a> {
                 will_wait: experiment.will_wait,
             },
             phases: phases.clone(),
-            clients: Arc::new(Semaphore::new(
-                usize::try_from(experiment.clients.get()).unwrap_or(usize::MAX),
-            )),
-            gathered: Arc::default(),
+            clients: places(experiment.clients),
+            muster: Muster::of(experiment.threads.get()),
             began_us: began_us.subscribe(),
             reports: reports.clone(),
         };
@@ -374,6 +415,9 @@ impl<'a> Conductor<'a> {
             reports,
             job,
             began_us,
+            waves,
+            outages,
+            seen_of_waves: Vec::new(),
             begun,
             witness,
             witness_proved,
@@ -389,10 +433,8 @@ impl<'a> Conductor<'a> {
                 let workers = Workers::start(&self.job, self.experiment.threads)?;
                 self.wait(settings.warmup, observer).await;
                 // Clients that are to be there before the fault are there in the baseline as well.
-                let gathered = Arc::clone(&self.job.gathered);
-                let all = self.experiment.threads.get();
-                let are_gathered = |_now| gathered.load(Ordering::Acquire) >= all || workers.are_done();
-                self.wait_until(observer, are_gathered).await;
+                let muster = self.job.muster.clone();
+                self.wait_until(observer, |_now| muster.has_gathered(0) || workers.are_done()).await;
                 let cpu_before = self.baseline(observer).await;
                 (cpu_before, self.fault_phase(workers, observer).await?, None)
             }
@@ -437,7 +479,13 @@ impl<'a> Conductor<'a> {
         let cases: Vec<_> = self.faults.iter().map(|fault| fault.case()).collect();
         let mut record =
             summarise(self.begun, self.experiment, &self.phases, &self.schedule, &cases, &measured, &ended);
-        record.broker_resources = resources(&collected.resources, &self.broker_edges, &record.phases);
+        let was_replaced = self.outages.count() > 0;
+        record.broker_resources =
+            resources(&collected.resources, &self.broker_edges, &record.phases, was_replaced);
+        if matches!(self.experiment.schedule.spread, Spread::Waves) {
+            let (seen, of_bystanders) = (&self.seen_of_waves, &honest.of_waves);
+            record.waves = waves(&self.schedule, &cases, seen, of_bystanders, &collected.resources);
+        }
         record.broker_log = broker_log;
         record.load = load_record;
         complete(&mut record, self.stop.reason());
@@ -527,19 +575,76 @@ impl<'a> Conductor<'a> {
         workers: Workers,
         observer: &mut dyn Observer,
     ) -> Result<Worked, RunError> {
-        if self.stop.reason().is_none() {
-            self.broker_edges.fault_began = look(self.broker_process.as_ref());
-            self.enter(Phase::Fault, Some(self.schedule.plan.span()), observer);
-            let began_us = self.phases.begun_us(Phase::Fault).unwrap_or_else(|| self.clock.now_us());
-            self.began_us.send_replace(Some(began_us));
+        for wave in 0..self.schedule.waves().len() {
+            if wave > 0 {
+                let muster = self.job.muster.clone();
+                self.wait_until(observer, |_now| muster.has_gathered(wave) || workers.are_done()).await;
+                self.wait(CALM_BEFORE_WAVE, observer).await;
+            }
+            if self.stop.reason().is_some() || workers.are_done() {
+                break;
+            }
+            let before = look(self.broker_process.as_ref());
+            let mut began_us = self.clock.now_us();
+            if wave == 0 {
+                self.broker_edges.fault_began = before;
+                let expected = matches!(self.experiment.schedule.spread, Spread::Rate { .. });
+                self.enter(Phase::Fault, expected.then(|| self.schedule.plan.span()), observer);
+                began_us = self.phases.begun_us(Phase::Fault).unwrap_or(began_us);
+            }
+            self.waves.begin(began_us);
+            self.began_us.send_modify(|began| began.push(began_us));
+            if let Some(restart) = self.experiment.restart.clone() {
+                self.restart(&restart).await;
+            }
+            let muster = self.job.muster.clone();
+            self.wait_until(observer, |_now| muster.has_ended(wave) || workers.are_done()).await;
+            self.end_wave(before);
         }
-        self.wait_until(observer, |_now| workers.are_done()).await;
         // When the run stops, attempts still under way cure what they opened; each of their waits is bounded.
         while !workers.are_done() {
             sleep(LOOK_EVERY).await;
         }
         self.broker_edges.fault_ended = look(self.broker_process.as_ref());
         workers.join()
+    }
+
+    /// Has the broker restarted, as planned. One that does not come back ends the run.
+    async fn restart(&mut self, restart: &Restart) {
+        self.outages.begin(self.clock.now_us());
+        if let Some(process) = &self.broker_process {
+            process.about_to_end();
+        }
+        let (owned, address) = (self.broker.owned.as_mut(), self.broker.endpoint.address);
+        let done = tokio::select! {
+            biased;
+            _reason = self.stop.raised() => return,
+            done = restart.carry_out(owned, address) => done,
+        };
+        match done {
+            Ok(()) => self.outages.end(self.clock.now_us()),
+            Err(why) => {
+                self.stop.raise(StopReason::BrokerDown(format!("the planned restart failed: {why}")));
+            }
+        }
+        if let (Some(process), Some(owned)) = (&self.broker_process, &self.broker.owned) {
+            process.replaced_by(owned.pid());
+        }
+    }
+
+    fn end_wave(&mut self, before: Option<Usage>) {
+        if self.stop.reason().is_none() {
+            self.waves.end(self.clock.now_us());
+        }
+        let Some(times) = self.waves.all().last().copied() else { return };
+        let outage = self.outages.between(times.began_us, times.ended_us.unwrap_or(u64::MAX));
+        let by = self.experiment.restart.as_ref().map(|restart| restart.by.describe());
+        let after = look(self.broker_process.as_ref());
+        self.seen_of_waves.push(SeenOfWave {
+            times,
+            outage: outage.zip(by),
+            rss_bytes: [before, after].map(|usage| usage.map(|usage| usage.rss_bytes)),
+        });
     }
 
     /// Waits for the bystanders to be back. Returns the limit they had to keep, and after how long they did.
@@ -570,6 +675,24 @@ impl<'a> Conductor<'a> {
     }
 }
 
+/// Starts the honest clients, and waits until they are connected; tells whether the witness was proved to hear.
+async fn start_honest(
+    experiment: &Experiment,
+    broker: &Broker,
+    topic_root: &Arc<str>,
+    links: HonestLinks,
+) -> Result<(HonestThread, bool), RunError> {
+    let mut honest = HonestThread::start(honest_settings(experiment, broker, topic_root), links)?;
+    honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
+    let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
+    Ok((honest, witness_proved))
+}
+
+/// A place for each client that may misbehave at the same time.
+fn places(clients: NonZeroU32) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::try_from(clients.get()).unwrap_or(usize::MAX)))
+}
+
 fn connect_options(experiment: &Experiment) -> ConnectOptions {
     ConnectOptions {
         connect_timeout: experiment.target.connect_timeout,
@@ -584,16 +707,9 @@ fn topic_root(seed: Seed, clock: &RunClock) -> Arc<str> {
 }
 
 fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedule, RunError> {
-    let settings = experiment.schedule;
     let cases = u16::try_from(faults.len())
         .map_err(|_too_many| RunError::Bug("more cases than a schedule can hold".to_owned()))?;
-    Ok(Schedule::new(
-        cases,
-        settings.attempts_per_case,
-        settings.per_second,
-        settings.arrival,
-        experiment.seed,
-    ))
+    Ok(experiment.schedule.schedule(cases, experiment.seed))
 }
 
 /// Follows the broker's log from where it was opened; absent when it is not known.
@@ -603,10 +719,11 @@ fn follow_log(
     clock: RunClock,
     stop: &Stop,
     client_ids: ClientIds,
-    lines_max: u64,
+    experiment: &Experiment,
 ) -> Result<Option<LogThread>, RunError> {
     let Some(follower) = follower else { return Ok(None) };
     let (file, stop) = (recorder.broker_log()?, stop.clone());
+    let lines_max = experiment.watch.log_lines_max;
     LogThread::start(LogLinks { follower, file, clock, stop, client_ids, lines_max }).map(Some)
 }
 
@@ -656,6 +773,7 @@ fn begin_record(
         phases: Vec::new(),
         attempts: crate::record::AttemptsRecord::default(),
         cases: Vec::new(),
+        waves: Vec::new(),
         reaction_time: Percentiles::default(),
         measures: BTreeMap::new(),
         bystanders: None,

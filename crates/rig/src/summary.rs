@@ -6,16 +6,20 @@ use std::time::Duration;
 use crate::attempt::Case;
 use crate::bystander::BystanderSettings;
 use crate::clock::micros;
-use crate::honest_thread::HonestResult;
+use crate::honest_thread::{HonestResult, OfWave};
 use crate::meter::Interval;
 use crate::metric::{Histograms, Metric, Percentiles, Values, histogram, merge};
+use crate::outage::OutageTimes;
 use crate::phase::{Phase, PhaseTrack};
 use crate::plan::Schedule;
 use crate::record::{
-    AttemptsRecord, BystanderPhaseRecord, BystandersRecord, MetricRecord, PhaseRecord, Record, WitnessRecord,
+    AttemptsRecord, BystanderPhaseRecord, BystandersRecord, MetricRecord, OutageRecord, PhaseRecord, Record,
+    WaveRecord, WitnessRecord,
 };
+use crate::resources::ResourceSample;
 use crate::run::Experiment;
 use crate::tally::Tally;
+use crate::waves::WaveTimes;
 use crate::witness::Witness;
 use crate::worker::Worked;
 
@@ -140,6 +144,7 @@ fn bystanders(
             .map(of_phase)
             .collect(),
         connections_lost: measured.honest.connections_lost.clone(),
+        outages: measured.honest.outages,
         irregularities: measured.honest.irregularities.clone(),
         irregularities_left_out: measured.honest.irregularities_left_out.clone(),
         pairs_below_qos: measured.honest.pairs_below_qos,
@@ -147,6 +152,53 @@ fn bystanders(
         recovery_limit_us: ended.recovery_limit_us,
         recovery_time_us: ended.recovery_time_us,
     })
+}
+
+/// What was seen of one wave beside its attempts.
+#[derive(Clone, Debug)]
+pub(crate) struct SeenOfWave {
+    pub(crate) times: WaveTimes,
+    /// The outage that it began with, with its means in words.
+    pub(crate) outage: Option<(OutageTimes, String)>,
+    /// The broker's memory when it acted, and when it had ended.
+    pub(crate) rss_bytes: [Option<u64>; 2],
+}
+
+/// The waves that acted, where there are several kinds of them: one case each.
+pub(crate) fn waves(
+    schedule: &Schedule,
+    cases: &[Case],
+    seen: &[SeenOfWave],
+    of_bystanders: &[OfWave],
+    samples: &[ResourceSample],
+) -> Vec<WaveRecord> {
+    let record = |(number, seen): (usize, &SeenOfWave)| {
+        let case = cases.get(schedule.case_of(schedule.waves().get(number)?.start))?;
+        let (began_us, ended_us) = (seen.times.began_us, seen.times.ended_us);
+        let within = began_us..ended_us.unwrap_or(u64::MAX);
+        let sampled = samples.iter().filter(|sample| within.contains(&sample.at_us));
+        let of_bystanders = of_bystanders.get(number);
+        Some(WaveRecord {
+            case: case.clone(),
+            began_us,
+            ended_us,
+            outage: seen.outage.clone().map(|(times, by)| OutageRecord {
+                began_us: times.began_us,
+                ended_us: times.ended_us,
+                by,
+            }),
+            bystander_messages_due: of_bystanders.map_or(0, |wave| wave.due),
+            bystander_response_time: of_bystanders
+                .map(|wave| Percentiles::of(&wave.response_time))
+                .unwrap_or_default(),
+            rss_bytes_before: seen.rss_bytes[0],
+            rss_bytes_max: sampled
+                .map(|sample| sample.usage.rss_bytes)
+                .chain(seen.rss_bytes.into_iter().flatten())
+                .max(),
+        })
+    };
+    seen.iter().enumerate().filter_map(|(number, seen)| record((number, seen))).collect()
 }
 
 fn metrics(histograms: &Histograms) -> Vec<MetricRecord> {
@@ -210,7 +262,7 @@ mod tests {
         BrokerOrigin, BrokerRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord, PhaseRecord,
         Record, SysRecord, ToolRecord, VersionRecord,
     };
-    use crate::run::{Experiment, PhaseSettings, ScheduleSettings};
+    use crate::run::{Experiment, PhaseSettings, ScheduleSettings, Spread};
     use crate::seed::Seed;
     use crate::tally::Tally;
     use crate::target::{BrokerChoice, Credentials, TargetSettings};
@@ -247,7 +299,11 @@ mod tests {
                 baseline: Duration::ZERO,
                 recovery: Duration::ZERO,
             },
-            schedule: ScheduleSettings { attempts_per_case: 1, per_second: 1.0, arrival: Arrival::Uniform },
+            schedule: ScheduleSettings {
+                attempts_per_case: 1,
+                spread: Spread::Rate { per_second: 1.0, arrival: Arrival::Uniform },
+            },
+            restart: None,
             clients: one,
             connections: 2,
             threads: one,
@@ -302,6 +358,7 @@ mod tests {
             phases: Vec::new(),
             attempts: crate::record::AttemptsRecord::default(),
             cases: Vec::new(),
+            waves: Vec::new(),
             reaction_time: Percentiles::default(),
             measures: BTreeMap::new(),
             bystanders: None,
@@ -345,6 +402,7 @@ mod tests {
                 will: None,
                 facts: BTreeMap::new(),
                 measures: BTreeMap::new(),
+                milestones: BTreeMap::new(),
                 messages: BTreeMap::new(),
                 trouble: None,
             });

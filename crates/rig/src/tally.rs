@@ -9,7 +9,7 @@ use crate::attempt::{Attempt, Case};
 use crate::ledger::LedgerCounts;
 use crate::metric::{Percentiles, Values, histogram, merge};
 use crate::reaction::{Outcome, ReactionKind};
-use crate::record::{CaseRecord, WillRecord};
+use crate::record::{CaseRecord, MilestoneRecord, WillRecord};
 
 /// How many attempts are named as examples of each sequence of reactions.
 const EXAMPLES: usize = 3;
@@ -26,6 +26,9 @@ pub(crate) struct Tally {
     examples: BTreeMap<String, Vec<u64>>,
     facts: BTreeMap<String, BTreeMap<String, u64>>,
     measures: BTreeMap<String, Values>,
+    /// Attempts that acted: those that are to reach the milestones.
+    acted: u64,
+    milestones: BTreeMap<String, Values>,
     messages: BTreeMap<u8, LedgerCounts>,
     troubles: BTreeMap<String, u64>,
     reaction_time: Histogram<u64>,
@@ -58,6 +61,8 @@ impl Default for Tally {
             examples: BTreeMap::new(),
             facts: BTreeMap::new(),
             measures: BTreeMap::new(),
+            acted: 0,
+            milestones: BTreeMap::new(),
             messages: BTreeMap::new(),
             troubles: BTreeMap::new(),
             reaction_time: histogram(),
@@ -93,6 +98,10 @@ impl Tally {
         }
         for (name, value) in &attempt.measures {
             self.measures.entry(name.clone()).or_default().add(*value);
+        }
+        self.acted += u64::from(attempt.provoked_us.is_some());
+        for (name, after_us) in &attempt.milestones {
+            self.milestones.entry(name.clone()).or_default().add(*after_us);
         }
         for (qos, counts) in &attempt.messages {
             *self.messages.entry(*qos).or_default() += counts;
@@ -167,6 +176,10 @@ impl Tally {
         for (name, values) in &other.measures {
             self.measures.entry(name.clone()).or_default().merge(values);
         }
+        self.acted += other.acted;
+        for (name, values) in &other.milestones {
+            self.milestones.entry(name.clone()).or_default().merge(values);
+        }
         for (qos, counts) in &other.messages {
             *self.messages.entry(*qos).or_default() += counts;
         }
@@ -234,6 +247,11 @@ impl Tally {
                 .iter()
                 .map(|(name, values)| (name.clone(), values.distribution()))
                 .collect(),
+            milestones: self
+                .milestones
+                .iter()
+                .map(|(name, values)| (name.clone(), milestone(values, self.acted)))
+                .collect(),
             messages: self.messages.clone(),
             troubles: self.troubles.clone(),
             reaction_time: Percentiles::of(&self.reaction_time),
@@ -241,6 +259,19 @@ impl Tally {
             connack_time: Percentiles::of(&self.connack_time),
             will,
         }
+    }
+}
+
+/// When how many of all that acted had reached it.
+fn milestone(reached: &Values, of: u64) -> MilestoneRecord {
+    let share = |percent: u64| reached.at_rank((of * percent).div_ceil(100));
+    MilestoneRecord {
+        of,
+        reached: reached.count(),
+        half_us: share(50),
+        percent_95_us: share(95),
+        all_us: share(100),
+        last_us: reached.largest(),
     }
 }
 
@@ -268,7 +299,35 @@ mod tests {
     use crate::ledger::LedgerCounts;
     use crate::phase::Phase;
     use crate::reaction::{Outcome, Reaction, ReactionKind};
-    use crate::record::{CaseRecord, WillRecord};
+    use crate::record::{CaseRecord, MilestoneRecord, WillRecord};
+
+    #[test]
+    fn a_milestone_is_told_of_all_that_acted_whether_they_reached_it_or_not() {
+        let reached_by = |reached: u64, all: u64| {
+            let mut tallies = [Tally::default(), Tally::default()];
+            for number in 0..all {
+                let mut attempt = attempt(number, Outcome::Tolerated, &[]);
+                if number < reached {
+                    attempt.milestones.insert("back".into(), (number + 1) * 10);
+                }
+                tallies[usize::from(number % 3 == 0)].add(&attempt);
+            }
+            let mut not_acted = attempt(all, Outcome::NotActed, &[]);
+            not_acted.provoked_us = None;
+            tallies[0].add(&not_acted);
+            let [mut sum, part] = tallies;
+            sum.merge(&part);
+            sum.record(&case(), all + 1).milestones.get("back").copied()
+        };
+        let of = |reached, half_us, percent_95_us, all_us, last_us| {
+            Some(MilestoneRecord { of: 40, reached, half_us, percent_95_us, all_us, last_us })
+        };
+        assert_eq!(reached_by(40, 40), of(40, Some(200), Some(380), Some(400), Some(400)));
+        assert_eq!(reached_by(39, 40), of(39, Some(200), Some(380), None, Some(390)));
+        assert_eq!(reached_by(20, 40), of(20, Some(200), None, None, Some(200)));
+        assert_eq!(reached_by(19, 40), of(19, None, None, None, Some(190)));
+        assert_eq!(reached_by(0, 40), None);
+    }
 
     const OUTCOMES: [Outcome; 7] = [
         Outcome::Closed,
@@ -307,6 +366,7 @@ mod tests {
             will: None,
             facts: BTreeMap::new(),
             measures: BTreeMap::new(),
+            milestones: BTreeMap::new(),
             messages: BTreeMap::new(),
             trouble: None,
         }
@@ -518,6 +578,7 @@ mod tests {
     fn measures_and_messages_of_attempts_are_summed_by_name_and_qos() {
         let attempt = |number, measures: &[(&str, u64)], messages: &[(u8, u64)]| Attempt {
             measures: counts(measures),
+            milestones: BTreeMap::new(),
             messages: messages
                 .iter()
                 .map(|(qos, lost)| (*qos, LedgerCounts { lost: *lost, sent: 10, ..LedgerCounts::default() }))

@@ -77,6 +77,8 @@ pub enum BrokerChoice {
     Embedded,
     /// An installed Mosquitto, started by us with our configuration.
     SpawnMosquitto,
+    /// The same with its dynamic-security plug-in: a broker that whoever connects can tell to remove clients.
+    SpawnAdministeredMosquitto,
     /// A broker that runs already.
     Host {
         /// Host name or address.
@@ -84,6 +86,17 @@ pub enum BrokerChoice {
         /// TCP port.
         port: u16,
     },
+}
+
+impl BrokerChoice {
+    /// The same broker, in a configuration that lets us administer it where it is we who start it and it can be had.
+    #[must_use]
+    pub fn administered(self) -> Self {
+        match self {
+            Self::SpawnMosquitto => Self::SpawnAdministeredMosquitto,
+            other => other,
+        }
+    }
 }
 
 /// How to reach the broker.

@@ -3,6 +3,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
 
 use crate::attempt::Case;
@@ -97,13 +98,18 @@ impl Verdict {
     }
 
     /// A verdict that a client which keeps every rule of the standard is not served. Only for this: no numbered
-    /// statement says it, because everything else in the standard is about it. `section` is where MQTT 5.0 tells the
-    /// rule that the client has kept, such as `4.9`.
+    /// statement says it, because everything else in the standard is about it. `section` is where the standard of this
+    /// version tells the rule that the client has kept, such as `4.9`.
     #[must_use]
-    pub fn violated_without_number(check: &str, section: &str, evidence: impl Into<String>) -> Self {
+    pub fn violated_without_number(
+        check: &str,
+        version: ProtocolVersion,
+        section: &str,
+        evidence: impl Into<String>,
+    ) -> Self {
         Self {
             conclusion: Conclusion::Violated,
-            citation: Some(format!("MQTT 5.0 §{section} (prose, no numbered statement)")),
+            citation: Some(format!("MQTT {version} §{section} (prose, no numbered statement)")),
             ..Self::holds(check, Force::Prose, evidence)
         }
     }

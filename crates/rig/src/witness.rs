@@ -52,6 +52,18 @@ impl Witness {
         }
     }
 
+    /// Takes in what the witness received with DUP: the same message as an earlier one, unless that did not reach us.
+    pub fn hear_again(&self, topic: &str, witnessed: Witnessed) {
+        let is_known = self
+            .lock()
+            .by_topic
+            .get(topic)
+            .is_some_and(|list| list.iter().any(|earlier| earlier.payload == witnessed.payload));
+        if !is_known {
+            self.hear(topic, witnessed);
+        }
+    }
+
     /// How many messages came on topics that nobody watched any more: Wills that came later than anybody
     /// waited for them.
     #[must_use]
@@ -137,6 +149,19 @@ mod tests {
         assert_eq!(a.heard(), [message(1, b"x"), message(3, b"x")]);
         assert_eq!(b.heard(), [message(2, b"y")]);
         assert_eq!((a.topic(), witness.on_unwatched_topics()), ("will/a", 0));
+    }
+
+    #[test]
+    fn a_copy_with_dup_counts_only_where_the_first_one_did_not_come() {
+        let witness = Witness::default();
+        let watch = witness.watch("will/a".into());
+        witness.hear_again("will/a", message(1, b"first"));
+        witness.hear_again("will/a", message(2, b"first"));
+        witness.hear_again("will/a", message(3, b"second"));
+        witness.hear("will/a", message(4, b"first"));
+        assert_eq!(watch.heard(), [message(1, b"first"), message(3, b"second"), message(4, b"first")]);
+        witness.hear_again("will/b", message(5, b"late"));
+        assert_eq!(witness.on_unwatched_topics(), 1);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use crate::metric::Metric;
 use crate::pacer::Pacer;
 use crate::phase::{Phase, PhaseTrack};
 use crate::plan::{Due, Schedule, Stripe};
+use crate::waves::{Muster, MusterPlace};
 
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How late an attempt may be begun because all clients are busy; beyond, it is dropped and counted.
@@ -38,10 +38,10 @@ pub(crate) struct Job {
     pub(crate) stage: Stage,
     pub(crate) phases: PhaseTrack,
     pub(crate) clients: Arc<Semaphore>,
-    /// How many workers have gathered what they were to gather.
-    pub(crate) gathered: Arc<AtomicU32>,
-    /// When the fault phase began, in µs since the run's start; absent until it does.
-    pub(crate) began_us: watch::Receiver<Option<u64>>,
+    /// How far the workers are with the waves.
+    pub(crate) muster: Muster,
+    /// When each wave began, in µs since the run's start; the first of them begins with the fault phase.
+    pub(crate) began_us: watch::Receiver<Vec<u64>>,
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
@@ -49,16 +49,6 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) struct Workers {
     threads: Vec<JoinHandle<Result<Worked, RunError>>>,
-}
-
-/// Counts a worker among those that have gathered, once it is dropped: one that failed has gathered all it ever will, and
-/// the others are not to wait for it.
-struct Gathering(Arc<AtomicU32>);
-
-impl Drop for Gathering {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Release);
-    }
 }
 
 /// What a worker tells at its end.
@@ -141,22 +131,40 @@ struct Worker {
 
 impl Worker {
     async fn carry_out(self: &Rc<Self>, stripe: Stripe) -> Result<Worked, RunError> {
-        let gathering = Gathering(Arc::clone(&self.job.gathered));
+        let place = self.job.muster.place(stripe.number);
         let mut pacer =
             Pacer::new().map_err(|error| RunError::Environment(format!("cannot make a timer: {error}")))?;
+        for wave in 0..self.job.schedule.waves().len() {
+            self.carry_out_wave(wave, stripe, &place, &mut pacer).await?;
+            if self.job.stage.unless_stopped(place.all_ended(wave)).await.is_none() {
+                break;
+            }
+        }
+        Ok(Worked { waited_for_a_client: self.waited_for_a_client.get() })
+    }
+
+    async fn carry_out_wave(
+        self: &Rc<Self>,
+        wave: usize,
+        stripe: Stripe,
+        place: &MusterPlace,
+        pacer: &mut Pacer,
+    ) -> Result<(), RunError> {
         let mut attempts = JoinSet::new();
         let stop = &self.job.stage.stop;
-        let mut gathered = self.gather(stripe, &mut attempts).await?;
-        drop(gathering);
+        let mut gathered = self.gather(wave, stripe, &mut attempts).await?;
+        place.gathered();
         let mut began_us = self.job.began_us.clone();
         let began = tokio::select! {
             biased;
             _reason = stop.raised() => None,
-            began = began_us.wait_for(Option::is_some) => began.ok().and_then(|began_us| *began_us),
+            began = began_us.wait_for(|began| began.len() > wave) => {
+                began.ok().and_then(|began_us| began_us.get(wave).copied())
+            }
         };
         let began_us = began.unwrap_or_default();
         let began_at = self.job.stage.clock.at(began_us);
-        let due = self.job.schedule.plan.stripe(stripe).filter(|_| began.is_some());
+        let due = self.job.schedule.share(wave, stripe).filter(|_| began.is_some());
         for due in due {
             let due_at = began_at + due.after;
             let woke = tokio::select! {
@@ -186,18 +194,20 @@ impl Worker {
         while let Some(ended) = attempts.join_next().await {
             well_ended(ended)?;
         }
-        Ok(Worked { waited_for_a_client: self.waited_for_a_client.get() })
+        place.ended();
+        Ok(())
     }
 
-    /// Begins the attempts of all faults that gather, and waits until each of them waits for its turn or has ended.
+    /// Begins the attempts of a wave whose faults gather, and waits until each of them waits for its turn or has ended.
     async fn gather(
         self: &Rc<Self>,
+        wave: usize,
         stripe: Stripe,
         attempts: &mut JoinSet<()>,
     ) -> Result<HashMap<u64, oneshot::Sender<u64>>, RunError> {
         let places = Arc::new(Semaphore::new(GATHERING_MAX as usize));
         let mut turns = HashMap::new();
-        for due in self.job.schedule.plan.stripe(stripe) {
+        for due in self.job.schedule.share(wave, stripe) {
             if !self.job.faults[self.job.schedule.case_of(due.index)].gathers() {
                 continue;
             }
@@ -292,6 +302,7 @@ mod tests {
     use crate::reaction::Outcome;
     use crate::seed::Seed;
     use crate::stop::StopReason;
+    use crate::waves::Muster;
 
     /// What an attempt does while it is being gathered.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -373,16 +384,18 @@ mod tests {
     struct Running {
         workers: Workers,
         job: Job,
-        began_us: watch::Sender<Option<u64>>,
+        began_us: watch::Sender<Vec<u64>>,
         reported: mpsc::Receiver<Report>,
-        threads: u32,
     }
 
     /// Starts workers on `per_case` attempts of each fault, 100 a second.
     fn start(faults: &[Arc<Waiter>], per_case: u64, clients: usize, threads: u32) -> Running {
         let cases = u16::try_from(faults.len()).unwrap();
-        let schedule = Schedule::new(cases, per_case, 100.0, Arrival::Uniform, Seed(3));
-        let (began_us, begins) = watch::channel(None);
+        start_on(Schedule::new(cases, per_case, 100.0, Arrival::Uniform, Seed(3)), faults, clients, threads)
+    }
+
+    fn start_on(schedule: Schedule, faults: &[Arc<Waiter>], clients: usize, threads: u32) -> Running {
+        let (began_us, begins) = watch::channel(Vec::new());
         let (reports, reported) = mpsc::channel(10_000);
         let job = Job {
             schedule: Arc::new(schedule),
@@ -390,12 +403,12 @@ mod tests {
             stage: tests::stage(),
             phases: PhaseTrack::default(),
             clients: Arc::new(Semaphore::new(clients)),
-            gathered: Arc::default(),
+            muster: Muster::of(threads),
             began_us: begins,
             reports,
         };
         let workers = Workers::start(&job, NonZeroU32::new(threads).unwrap()).unwrap();
-        Running { workers, job, began_us, reported, threads }
+        Running { workers, job, began_us, reported }
     }
 
     fn wait_until(mut is_so: impl FnMut() -> bool) {
@@ -408,13 +421,17 @@ mod tests {
 
     impl Running {
         fn gathered(&self) {
-            wait_until(|| self.job.gathered.load(Ordering::Acquire) == self.threads);
+            self.gathered_wave(0);
         }
 
-        /// Begins the fault phase and tells when.
+        fn gathered_wave(&self, wave: usize) {
+            wait_until(|| self.job.muster.has_gathered(wave));
+        }
+
+        /// Begins the next wave, the first of which is the fault phase, and tells when.
         fn begin(&self) -> u64 {
             let began_us = self.job.stage.clock.now_us();
-            self.began_us.send(Some(began_us)).unwrap();
+            self.began_us.send_modify(|began| began.push(began_us));
             began_us
         }
 
@@ -464,6 +481,39 @@ mod tests {
             assert_eq!(attempt.due_us, began_us + number * 10_000);
             assert_eq!(attempt.started_us >= began_us, attempt.case.variant == "not gathered");
         }
+    }
+
+    #[test]
+    fn each_wave_is_gathered_when_the_one_before_has_ended_and_acts_at_one_instant() {
+        let faults = [(); 3].map(|()| Waiter::new(true, Prepares::AtOnce));
+        let running = start_on(Schedule::in_waves(3, 5), &faults, 5, 2);
+        let mut began = Vec::new();
+        for wave in 0..3 {
+            running.gathered_wave(wave);
+            let begun: Vec<u32> = faults.iter().map(|fault| fault.begun()).collect();
+            let expected = (0..3).map(|other| if other <= wave { 5 } else { 0 }).collect::<Vec<u32>>();
+            assert_eq!(begun, expected, "the next one is not there yet");
+            began.push(running.begin());
+            wait_until(|| running.job.muster.has_ended(wave));
+        }
+        let attempts = running.end().unwrap();
+        assert_eq!(attempts.len(), 15);
+        for (attempt, number) in attempts.iter().zip(0_u64..) {
+            assert_eq!((attempt.attempt, attempt.outcome), (number, Outcome::Closed));
+            let wave = usize::try_from(number / 5).unwrap();
+            assert_eq!(attempt.due_us, began[wave]);
+            assert!(attempt.started_us < began[wave]);
+        }
+    }
+
+    #[test]
+    fn a_run_that_stops_between_waves_gathers_no_further_one() {
+        let faults = [(); 2].map(|()| Waiter::new(true, Prepares::AtOnce));
+        let running = start_on(Schedule::in_waves(2, 4), &faults, 4, 2);
+        running.gathered();
+        running.job.stage.stop.raise(StopReason::Interrupted);
+        let attempts = running.end().unwrap();
+        assert_eq!((attempts.len(), faults[1].begun()), (4, 0));
     }
 
     #[test]

@@ -30,10 +30,10 @@
 //! What it does: MQTT 3.1.1 and 5.0 over TCP, sessions in memory with their expiry, take-over, all three QoS both ways,
 //! retained messages, Wills with their delay, Keep Alive, Maximum QoS, Receive Maximum both ways and the Client's Maximum Packet Size.
 //!
-//! What it leaves out on purpose: TLS and WebSocket; user names and passwords (everyone is let in); enhanced
-//! authentication (refused with 0x8C); Topic Aliases, Shared Subscriptions and Subscription Identifiers (5.0 Clients are
-//! told so in the CONNACK); Message Expiry Interval (passed on as it came); a time
-//! limit for the first CONNECT; queueing QoS 0 for absent Clients. Everything is on one thread, so it is no broker to
+//! What it leaves out on purpose: TLS and WebSocket; passwords (everyone is let in whose user was not removed and whose
+//! token has not run out); enhanced authentication (refused with 0x8C) but for the method `JWT`; Topic Aliases, Shared
+//! Subscriptions and Subscription Identifiers (5.0 Clients are told so in the CONNACK); Message Expiry Interval (passed on
+//! as it came); queueing QoS 0 for absent Clients. Everything is on one thread, so it is no broker to
 //! measure performance on.
 
 mod broker;
@@ -50,7 +50,7 @@ mod topic_filter;
 pub use broker::ScriptedBroker;
 pub use log::{EVENTS_MAX, EndedBy, Event, Log, Traffic};
 pub use policy::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader, SubscriberFlow,
-    TakeOver, UnknownName, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
+    SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName, Wills,
 };
 pub use script::Script;

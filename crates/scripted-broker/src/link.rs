@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::net::Shutdown;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::server::{ConnectionId, Server};
 
@@ -40,6 +40,8 @@ pub(crate) struct Link {
     orders: mpsc::Sender<Order>,
     /// The bytes in the orders that were not taken up yet.
     waiting: Rc<Cell<usize>>,
+    /// When bytes were last handed over to be sent.
+    last_sent: Rc<Cell<Option<Instant>>>,
     reset: Rc<Notify>,
     closing: Rc<Notify>,
 }
@@ -49,7 +51,10 @@ impl Link {
     pub(crate) fn send(&self, bytes: Vec<u8>) {
         let count = bytes.len();
         match self.orders.try_send(Order::Bytes(bytes)) {
-            Ok(()) => self.waiting.set(self.waiting.get() + count),
+            Ok(()) => {
+                self.waiting.set(self.waiting.get() + count);
+                self.last_sent.set(Some(Instant::now()));
+            }
             Err(_) => self.reset(),
         }
     }
@@ -57,6 +62,11 @@ impl Link {
     /// Whether there is room for a delivery beside the answers that the Client is owed.
     pub(crate) fn has_room(&self) -> bool {
         self.orders.capacity() > ORDERS_MAX / 2 && self.waiting.get() < WAITING_MAX
+    }
+
+    /// When bytes were last handed over to be sent; absent when none were.
+    pub(crate) fn last_sent(&self) -> Option<Instant> {
+        self.last_sent.get()
     }
 
     /// Has the connection closed by FIN behind the bytes that wait.
@@ -87,7 +97,13 @@ enum Written {
 /// steps, so that whoever resets all connections finds those that have not been served yet.
 pub(crate) fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Future<Output = ()> {
     let (orders, taken_up) = mpsc::channel(ORDERS_MAX);
-    let link = Link { orders, waiting: Rc::default(), reset: Rc::default(), closing: Rc::default() };
+    let link = Link {
+        orders,
+        waiting: Rc::default(),
+        last_sent: Rc::default(),
+        reset: Rc::default(),
+        closing: Rc::default(),
+    };
     // What is gone already will show in the first read.
     let _ = stream.set_nodelay(true);
     let id = server.borrow_mut().accept(link.clone());

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, Script, ScriptedBroker, SecondConnect, Sessions,
-    SlowReader, SubscriberFlow, TakeOver, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
+    Script, ScriptedBroker, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
 };
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
@@ -31,6 +31,12 @@ struct Arguments {
     /// What happens on the first CONNECT
     #[arg(long, value_name = "NAME", default_value_t)]
     greeting: Greeting,
+    /// How long a CONNECT is waited for
+    #[arg(long, value_name = "NAME", default_value_t)]
+    connect_wait: ConnectWait,
+    /// Whether a Client that comes back is let in again
+    #[arg(long, value_name = "NAME", default_value_t)]
+    readmission: Readmission,
     /// What becomes of messages on their way to subscribers
     #[arg(long, value_name = "NAME", default_value_t)]
     deliveries: Deliveries,
@@ -49,6 +55,15 @@ struct Arguments {
     /// What happens to a Client that does not read
     #[arg(long, value_name = "NAME", default_value_t)]
     slow_reader: SlowReader,
+    /// When a Client that says nothing is closed
+    #[arg(long, value_name = "NAME", default_value_t)]
+    keep_alive: KeepAlive,
+    /// What happens when an administrator removes a Client's user
+    #[arg(long, value_name = "NAME", default_value_t)]
+    removal: Removal,
+    /// What happens when the token in a Client's Password or User Name runs out
+    #[arg(long, value_name = "NAME", default_value_t)]
+    expiry: Expiry,
     /// The Receive Maximum in the CONNACK; none is sent by default
     #[arg(long, value_name = "N")]
     receive_maximum: Option<NonZeroU16>,
@@ -82,6 +97,8 @@ fn main() -> ExitCode {
 fn serve(arguments: &Arguments) -> std::io::Result<()> {
     let script = Script {
         greeting: arguments.greeting,
+        connect_wait: arguments.connect_wait,
+        readmission: arguments.readmission,
         second_connect: arguments.second_connect,
         take_over: arguments.take_over,
         sessions: arguments.sessions,
@@ -92,6 +109,9 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
         subscriber_flow: arguments.subscriber_flow,
         offline_queue: arguments.offline_queue,
         slow_reader: arguments.slow_reader,
+        keep_alive: arguments.keep_alive,
+        removal: arguments.removal,
+        expiry: arguments.expiry,
         receive_maximum: arguments.receive_maximum,
         server_keep_alive_s: arguments.server_keep_alive,
         maximum_qos: arguments.maximum_qos,
@@ -111,12 +131,17 @@ fn list() -> std::io::Result<()> {
     write_names("--sessions", Sessions::names())?;
     write_names("--wills", Wills::names())?;
     write_names("--greeting", Greeting::names())?;
+    write_names("--connect-wait", ConnectWait::names())?;
+    write_names("--readmission", Readmission::names())?;
     write_names("--deliveries", Deliveries::names())?;
     write_names("--flow", Flow::names())?;
     write_names("--pubacks", Pubacks::names())?;
     write_names("--subscriber-flow", SubscriberFlow::names())?;
     write_names("--offline-queue", OfflineQueue::names())?;
-    write_names("--slow-reader", SlowReader::names())
+    write_names("--slow-reader", SlowReader::names())?;
+    write_names("--keep-alive", KeepAlive::names())?;
+    write_names("--removal", Removal::names())?;
+    write_names("--expiry", Expiry::names())
 }
 
 fn maximum_qos(text: &str) -> Result<QoS, &'static str> {

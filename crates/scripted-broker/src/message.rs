@@ -8,7 +8,7 @@ use ungraceful_mqtt::{
 };
 
 /// An Application Message.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) topic: String,
     pub(crate) payload: Vec<u8>,
@@ -27,6 +27,11 @@ impl Message {
             retain: publish.retain,
             properties: property_bytes(publish.properties),
         })
+    }
+
+    /// The same, but nothing to be retained.
+    pub(crate) fn without_retain(&self) -> Self {
+        Self { retain: false, ..self.clone() }
     }
 
     pub(crate) fn of_will(will: &Will<'_>) -> Rc<Self> {

@@ -5,8 +5,8 @@ use std::num::NonZeroU16;
 use ungraceful_mqtt::QoS;
 
 use crate::policy::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader, SubscriberFlow,
-    TakeOver, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
+    SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
 };
 
 /// How a broker behaves; the default conforms. The policies are independent of each other.
@@ -22,6 +22,10 @@ use crate::policy::{
 pub struct Script {
     /// What happens on the first CONNECT.
     pub greeting: Greeting,
+    /// How long a CONNECT is waited for.
+    pub connect_wait: ConnectWait,
+    /// Whether a Client that comes back is let in again.
+    pub readmission: Readmission,
     /// What happens on a second CONNECT.
     pub second_connect: SecondConnect,
     /// What happens to the older connection when a CONNECT with its ClientID comes.
@@ -42,6 +46,12 @@ pub struct Script {
     pub offline_queue: OfflineQueue,
     /// What happens to a Client that does not read.
     pub slow_reader: SlowReader,
+    /// When a Client that says nothing is closed.
+    pub keep_alive: KeepAlive,
+    /// What happens when an administrator removes a Client's user.
+    pub removal: Removal,
+    /// What happens when a Client's token runs out.
+    pub expiry: Expiry,
     /// The Receive Maximum in the CONNACK, kept to as well: absent, none is sent, which means 65,535. MQTT 5.0 only.
     pub receive_maximum: Option<NonZeroU16>,
     /// The Server Keep Alive in the CONNACK in seconds, kept to as well: absent, none is sent, and the Client's holds.

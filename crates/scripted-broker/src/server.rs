@@ -4,11 +4,14 @@
 
 mod acknowledging;
 mod answer;
+mod awaiting_connect;
 mod connecting;
 mod connection;
+mod credentials;
 mod delivering;
 mod ending;
 mod greeting;
+mod readmitting;
 mod second_connect;
 mod session;
 mod subscribers;
@@ -30,11 +33,13 @@ use ungraceful_mqtt::{
 use crate::link::Link;
 use crate::log::{Event, SharedLog};
 use crate::message::Message;
-use crate::policy::{Greeting, SlowReader};
+use crate::policy::{Greeting, KeepAlive, SlowReader};
 use crate::script::Script;
 use crate::timers::Timers;
 use connection::{Connection, Phase};
-use session::Session;
+use credentials::Users;
+use readmitting::Returners;
+use session::{Session, WaitingWill};
 use subscribers::Subscribers;
 
 /// A connection's number, in the order of acceptance from 0.
@@ -53,10 +58,17 @@ pub(crate) enum Later {
     ExpireSession(String, u64),
     /// Publishes the Will that waits in the session of this ClientID, if it is still this connection's.
     PublishWill(String, ConnectionId),
+    /// Publishes this Will of this ClientID, whatever became of its session.
+    PublishWillAnyway(String, WaitingWill),
+    /// Ends a connection that has not sent a whole CONNECT, if that is still so; with what it had sent when this was
+    /// decided, for a wait between two bytes.
+    GiveUpOnConnect(ConnectionId, Option<u64>),
     /// Closes the connection, which is not answered any more, with this Reason Code.
     CloseLate(ConnectionId, ReasonCode),
     /// Sends the CONNACK that was held back.
     Admit(ConnectionId),
+    /// The token of this number that the Client of the connection has shown has run out.
+    Expire(ConnectionId, u32),
     /// Acknowledges a QoS 1 message, with this Reason Code.
     Acknowledge(ConnectionId, PacketIdentifier, ReasonCode),
 }
@@ -79,6 +91,8 @@ pub(crate) struct Server {
     subscribers: Subscribers,
     retained: BTreeMap<String, Rc<Message>>,
     bans: HashMap<String, Ban>,
+    users: Users,
+    returners: Returners,
     timers: Rc<Timers<Later>>,
     crash: Rc<Notify>,
     accepted: u64,
@@ -99,6 +113,8 @@ impl Server {
             subscribers: Subscribers::default(),
             retained: BTreeMap::new(),
             bans: HashMap::new(),
+            users: Users::default(),
+            returners: Returners::default(),
             timers: Timers::new(),
             crash: Rc::new(Notify::new()),
             accepted: 0,
@@ -126,7 +142,10 @@ impl Server {
                 Later::ReleaseHeld(client_id, number) => self.release_held(&client_id, number),
                 Later::ExpireSession(client_id, use_number) => self.expire_session(&client_id, use_number),
                 Later::PublishWill(client_id, id) => self.publish_late_will(&client_id, id),
+                Later::PublishWillAnyway(client_id, will) => self.publish_will(&client_id, &will),
+                Later::GiveUpOnConnect(id, reads) => self.give_up_on_connect(id, reads),
                 Later::CloseLate(id, code) => self.close_late(id, code),
+                Later::Expire(id, number) => self.expire(id, number),
                 Later::Admit(id) => self.admit_late(id),
                 Later::Acknowledge(id, identifier, code) => self.acknowledge_once(id, identifier, code),
             }
@@ -139,6 +158,7 @@ impl Server {
         self.accepted += 1;
         self.connections.insert(id, Connection::new(link));
         self.log.note(Event::Accepted { connection: id });
+        self.await_connect(id);
         id
     }
 
@@ -156,21 +176,33 @@ impl Server {
         }
     }
 
-    /// How long the Client may say nothing: one and a half times its Keep Alive (`MQTT 5.0 [MQTT-3.1.2-22]`).
+    /// How long the Client may say nothing: one and a half times its Keep Alive (`MQTT 5.0 [MQTT-3.1.2-22]`), or what the
+    /// policy says.
     pub(crate) fn silence_max(&self, id: ConnectionId) -> Option<Duration> {
         let connection = self.connections.get(&id)?;
         if !matches!(connection.phase, Phase::Waiting | Phase::Serving) {
             return None;
         }
         let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
-        if keep_alive.is_zero() { None } else { Some(keep_alive * 3 / 2) }
+        self.script.keep_alive.silence_max(keep_alive)
     }
 
     /// The Client said nothing for longer than that.
     pub(crate) fn keep_alive_elapsed(&mut self, id: ConnectionId) {
-        if self.phase(id) == Phase::Serving {
-            self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT);
+        if self.phase(id) != Phase::Serving {
+            return;
         }
+        match self.script.keep_alive {
+            KeepAlive::RefreshedByDownlink if self.was_sent_to_lately(id) => {}
+            KeepAlive::FinAtPercent(_) => self.hang_up(id),
+            _ => self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT),
+        }
+    }
+
+    /// Whether anything was sent to the Client within the time for which it may say nothing.
+    fn was_sent_to_lately(&self, id: ConnectionId) -> bool {
+        let last_sent = self.connections.get(&id).and_then(|connection| connection.link.last_sent());
+        self.silence_max(id).zip(last_sent).is_some_and(|(limit, last_sent)| last_sent.elapsed() < limit)
     }
 
     /// How long the socket of a Client may take nothing although something waits for it.
@@ -183,6 +215,7 @@ impl Server {
 
     /// Acts on all whole packets at the head of `bytes`, and tells how many bytes are done with.
     pub(crate) fn take_in(&mut self, id: ConnectionId, bytes: &[u8]) -> usize {
+        self.note_read(id);
         let Some(connection) = self.connections.get_mut(&id).filter(|it| !it.backlog.is_empty()) else {
             return self.take_in_some(id, bytes);
         };
@@ -263,13 +296,13 @@ impl Server {
             Packet::PingReq => self.answer_ping(id),
             Packet::Disconnect(disconnect) => self.say_goodbye(id, &disconnect),
             Packet::Unreadable { .. } => self.disconnect(id, ReasonCode::MALFORMED_PACKET),
-            // CONNECT is dealt with above, AUTH belongs to an authentication nobody began, the rest to Servers.
+            Packet::Auth(auth) => self.authenticate_again(id, &auth),
+            // CONNECT is dealt with above, the rest belongs to Servers.
             Packet::Connect(_)
             | Packet::ConnAck(_)
             | Packet::SubAck(_)
             | Packet::UnsubAck(_)
-            | Packet::PingResp
-            | Packet::Auth(_) => self.disconnect(id, ReasonCode::PROTOCOL_ERROR),
+            | Packet::PingResp => self.disconnect(id, ReasonCode::PROTOCOL_ERROR),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `ungraceful TOOL …`: one name for all tools.
+//! `ungraceful`: the tour when no tool is named, `ungraceful TOOL …` for each of them, and what there is to look up.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -7,23 +7,29 @@ use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
 use ungraceful_rig::exit::Exit;
 
-use crate::cli::parse::exit_codes_text;
+use crate::cli::parse::{exit_codes_text, parse};
+use crate::explain;
 use crate::hidden;
 use crate::launch::{self, Tool};
-use crate::tools;
+use crate::{list, tools, tour};
+
+/// The command beside the tools that needs no broker.
+const EXPLAIN: &str = "explain";
 
 /// The front's own command line.
 #[must_use]
 pub fn command() -> Command {
-    let mut command = Command::new("ungraceful")
+    let mut command = tour::add_flags(launch::with_help(Command::new("ungraceful")))
         .about("Fault injection and load generation for MQTT brokers")
         .long_about(
             "Provokes on purpose what makes brokers disconnect clients, and measures what the broker does, how fast, \
-             and what it costs well-behaved clients. Without --host or --url, a tool runs against an embedded broker.",
+             and what it costs well-behaved clients.\n\nWithout a tool: a tour of the causes that operators meet first, \
+             each as a short run, in well under a minute. Without --host, --url and --spawn, against an embedded broker.",
         )
-        .version(env!("CARGO_PKG_VERSION"))
-        .subcommand_required(true)
-        .arg_required_else_help(true)
+        .subcommand_value_name("TOOL")
+        .subcommand_help_heading("Tools")
+        .disable_help_subcommand(true)
+        .args_conflicts_with_subcommands(true)
         .after_long_help(exit_codes_text());
     for tool in tools::ALL {
         command = command.subcommand(
@@ -33,6 +39,8 @@ pub fn command() -> Command {
         );
     }
     command
+        .subcommand(list::command())
+        .subcommand(Command::new(EXPLAIN).about(explain::QUESTION).disable_help_flag(true))
         .subcommand(
             Command::new("completions")
                 .about("Prints a completion script for a shell, for `ungraceful` and every tool")
@@ -60,8 +68,13 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if let Some(tool) = tools::ALL.iter().find(is_named) {
         return launch::main(tool, arguments[1..].iter().cloned());
     }
-    match command().try_get_matches_from(arguments) {
-        Ok(matches) => match matches.subcommand() {
+    if named == Some(EXPLAIN) {
+        return explain::main(arguments[1..].iter().cloned());
+    }
+    match parse(&command(), &arguments) {
+        Ok(parsed) => match parsed.matches.subcommand() {
+            None => tour::main(&arguments, &parsed),
+            Some(("list", chosen)) => list::main(chosen.get_one::<String>("format").expect("has a default")),
             Some(("completions", chosen)) => {
                 let shell: Shell = *chosen.get_one("shell").expect("required by the parser");
                 print_completions(shell, chosen.get_one::<String>("binary").expect("has a default"))
@@ -69,11 +82,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Some(("man", chosen)) => print_man(chosen.get_one::<String>("binary").expect("has a default")),
             _ => Exit::Bug.into(),
         },
-        Err(error) => {
-            // A closed pipe is nobody's concern here.
-            let _printed = error.print();
-            if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() }
-        }
+        Err(error) => tour::refuse(&error),
     }
 }
 
@@ -82,6 +91,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 pub fn command_of(binary: &str) -> Option<Command> {
     if binary == "ungraceful" {
         return Some(command());
+    }
+    if binary == explain::NAME {
+        return Some(explain::command());
     }
     if let Some(tool) = tools::ALL.iter().find(|tool| tool.name == binary) {
         return Some(tool.command());
@@ -119,7 +131,7 @@ fn print_man(binary: &str) -> ExitCode {
 }
 
 fn no_such_binary(binary: &str) -> ExitCode {
-    let names: Vec<&str> = tools::ALL.iter().map(|tool| tool.name).collect();
+    let names: Vec<&str> = tools::ALL.iter().map(|tool| tool.name).chain([explain::NAME]).collect();
     launch::complain(&format!("{binary:?} is no binary of ours; there are ungraceful, {}", names.join(", ")));
     Exit::Usage.into()
 }

@@ -11,7 +11,10 @@ pub(crate) fn command(arguments: &[OsString]) -> Option<ExitCode> {
     let name = arguments.get(1)?.to_str()?;
     let parent = || arguments.get(2)?.to_str()?.parse::<u32>().ok();
     match name {
-        hidden::EMBEDDED_BROKER => Some(serve(parent()?)),
+        hidden::EMBEDDED_BROKER => {
+            let port = arguments.get(3).and_then(|port| port.to_str()?.parse().ok());
+            Some(serve(parent()?, port.unwrap_or(0)))
+        }
         hidden::TIED => {
             let failed = become_tied(parent()?, arguments.get(3)?, &arguments[4..]);
             Some(complain(&format!("cannot start {}: {failed}", arguments[3].display())))
@@ -28,10 +31,10 @@ fn complain(what: &str) -> ExitCode {
 
 #[cfg(feature = "embedded")]
 #[expect(clippy::print_stdout, reason = "the parent reads the address from its child's standard output")]
-fn serve(parent: u32) -> ExitCode {
+fn serve(parent: u32, port: u16) -> ExitCode {
     use ungraceful_embedded_broker::{LIBRARY, Settings, serve};
     use ungraceful_rig::owned_broker::ready_line;
-    let settings = Settings { parent_process: Some(parent), ..Settings::default() };
+    let settings = Settings { parent_process: Some(parent), port, ..Settings::default() };
     match serve(&settings, |address| println!("{}", ready_line(address, LIBRARY))) {
         Ok(()) => Exit::Holds.into(),
         Err(error) => complain(&error.to_string()),
@@ -39,7 +42,7 @@ fn serve(parent: u32) -> ExitCode {
 }
 
 #[cfg(not(feature = "embedded"))]
-fn serve(_parent: u32) -> ExitCode {
+fn serve(_parent: u32, _port: u16) -> ExitCode {
     complain(
         "this program was built without the embedded broker (cargo feature `embedded`); name a broker with --host or \
          use --spawn mosquitto",

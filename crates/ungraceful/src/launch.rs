@@ -13,16 +13,18 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_load::Engine;
 use ungraceful_load::settings::LoadSettings;
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
 use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::exit::Exit;
+use ungraceful_rig::outage::Restart;
 use ungraceful_rig::plan::Arrival;
 use ungraceful_rig::record::{Setting, SettingSource, ToolRecord};
-use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, Work, run};
+use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, Spread, Work, run};
 use ungraceful_rig::seed::Seed;
-use ungraceful_rig::target::{BrokerChoice, Credentials, Target};
+use ungraceful_rig::target::{BrokerChoice, Credentials, Target, TargetSettings};
 use ungraceful_rig::threshold::Threshold;
 use ungraceful_rig::verdict::{Check, exit_of};
 
@@ -38,7 +40,7 @@ pub struct Tool {
     pub name: &'static str,
     /// The question it answers.
     pub question: &'static str,
-    /// Its modes, the default one first. A binary with one mode alone does not name it on its command line.
+    /// Its modes, the default one first. A binary with one mode alone need not name it on its command line.
     pub modes: &'static [&'static dyn Mode],
 }
 
@@ -56,6 +58,14 @@ pub trait Mode: Sync {
     fn defaults(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
+    /// Flags without which it can't be run on any broker, with values that show what goes there; none for most.
+    fn indispensable(&self) -> &'static [&'static str] {
+        &[]
+    }
+    /// Whether clients are removed by an operator: a broker that we start is then set up so that we can be one.
+    fn administers(&self) -> bool {
+        false
+    }
     /// What it makes in place of attempts; absent for a mode of attempts.
     fn load(&self) -> Option<&'static dyn LoadMode> {
         None
@@ -64,21 +74,45 @@ pub trait Mode: Sync {
     fn fault_plan(&self, _matches: &ArgMatches, _mistakes: &mut Vec<Mistake>) -> FaultPlan {
         FaultPlan::nothing()
     }
+    /// How the broker is restarted when a wave begins; absent when it is not. Mistakes are added to the list. Only for a
+    /// mode whose attempts are those [of each wave](AttemptsOf::EachWave).
+    fn restart(
+        &self,
+        _matches: &ArgMatches,
+        _broker: &BrokerChoice,
+        _mistakes: &mut Vec<Mistake>,
+    ) -> Option<Restart> {
+        None
+    }
     /// What the record is judged by, beside the checks of every run.
     fn checks(&self) -> Vec<Check>;
+    /// The numbered statements by which a broker can be accused here, beside those that every run judges by.
+    fn accuses_by(&self) -> Vec<Statement>;
+    /// Version and section of the rule that a client has kept here which a broker can be accused of not serving, where no
+    /// numbered statement says that it is served; absent for most.
+    fn accuses_without_number(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 impl Tool {
     /// The command line of one mode, as it is parsed.
     #[must_use]
     pub fn mode_command(&self, mode: &dyn Mode) -> Command {
+        self.mode_command_with(mode, &[])
+    }
+
+    /// As [`Tool::mode_command`], with defaults that go before those of the mode, by long flag.
+    #[must_use]
+    pub fn mode_command_with(&self, mode: &dyn Mode, defaults: &[(&'static str, &'static str)]) -> Command {
         let name = if self.modes.len() > 1 {
             format!("{} {}", self.name, mode.name())
         } else {
             self.name.to_owned()
         };
         let command = Command::new(mode.name()).bin_name(name).about(mode.about());
-        self.with_flags(command, mode).about(mode.about()).long_about(mode.long_about())
+        let command = self.with_flags(command, mode).about(mode.about()).long_about(mode.long_about());
+        with_defaults(command, defaults)
     }
 
     /// The whole command line: the default mode's flags, and the modes.
@@ -102,24 +136,12 @@ impl Tool {
     }
 
     fn with_flags(&self, command: Command, mode: &dyn Mode) -> Command {
-        let command = command
-            .version(env!("CARGO_PKG_VERSION"))
-            // A flag given twice counts as given last, so that a call can be repeated with one thing changed.
-            .args_override_self(true)
-            // -h is --host, as in the tools that users know.
-            .disable_help_flag(true)
-            .arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help))
-            .disable_version_flag(true)
-            .arg(clap::arg!(--version "Print version").action(clap::ArgAction::Version));
-        let command = mode.add_flags(TargetArgs::augment_args(command));
+        let command = mode.add_flags(TargetArgs::augment_args(with_help(command)));
         let command = match mode.load() {
             None => RunArgs::augment_args(command),
             Some(_) => EveryRunArgs::augment_args(command),
         };
-        let command = OutputArgs::augment_args(command);
-        let command = mode.defaults().iter().fold(command, |command, (flag, value)| {
-            command.mut_arg(flag.replace('-', "_"), |arg| arg.default_value(*value))
-        });
+        let command = with_defaults(OutputArgs::augment_args(command), mode.defaults());
         // Last, because each group of flags brings an `about` of its own.
         command.after_long_help(exit_codes_text())
     }
@@ -159,6 +181,25 @@ pub struct LoadPlan {
     pub load: Option<LoadSettings>,
     /// The user's thresholds.
     pub thresholds: Vec<Threshold>,
+}
+
+/// What every command line of ours has.
+pub(crate) fn with_help(command: Command) -> Command {
+    command
+        .version(env!("CARGO_PKG_VERSION"))
+        // A flag given twice counts as given last, so that a call can be repeated with one thing changed.
+        .args_override_self(true)
+        // -h is --host, as in the tools that users know.
+        .disable_help_flag(true)
+        .arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help))
+        .disable_version_flag(true)
+        .arg(clap::arg!(--version "Print version").action(clap::ArgAction::Version))
+}
+
+fn with_defaults(command: Command, defaults: &[(&'static str, &'static str)]) -> Command {
+    defaults.iter().fold(command, |command, (flag, value)| {
+        command.mut_arg(flag.replace('-', "_"), |arg| arg.default_value(*value))
+    })
 }
 
 /// What a mode is going to do.
@@ -229,6 +270,19 @@ pub enum AttemptsOf {
     Flags,
     /// One for each client of `--count`, shared by the cases: clients that are all there at the same time.
     Clients,
+    /// One for each client of `--count` in each case: one case after another, the attempts of each at one instant.
+    EachWave,
+}
+
+impl AttemptsOf {
+    /// The flags that do not count.
+    const fn without(self) -> &'static [&'static str] {
+        match self {
+            Self::Flags => &[],
+            Self::Clients => &["attempts", "duration"],
+            Self::EachWave => &["attempts", "duration", "connrate", "arrival"],
+        }
+    }
 }
 
 /// Runs a tool.
@@ -237,7 +291,7 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
     if let Some(exit) = hidden::command(&arguments) {
         return exit;
     }
-    let named = arguments.get(1).and_then(|name| tool.mode(name.to_str()?)).filter(|_| tool.modes.len() > 1);
+    let named = arguments.get(1).and_then(|name| tool.mode(name.to_str()?));
     let mode = named.unwrap_or(tool.modes[0]);
     let call = Call { tool, mode, arguments: &arguments };
     let parsed = match named {
@@ -281,10 +335,10 @@ fn mode_comes_first(tool: &Tool, arguments: &[OsString]) -> Option<String> {
 }
 
 /// What was called, and how.
-struct Call<'a> {
-    tool: &'a Tool,
-    mode: &'static dyn Mode,
-    arguments: &'a [OsString],
+pub(crate) struct Call<'a> {
+    pub(crate) tool: &'a Tool,
+    pub(crate) mode: &'static dyn Mode,
+    pub(crate) arguments: &'a [OsString],
 }
 
 impl Call<'_> {
@@ -317,11 +371,9 @@ fn carry_out(
     if output.print_plan {
         return Ok(print(&show(format)));
     }
-    let style =
-        if output.quiet || output.no_progress { ProgressStyle::None } else { ProgressStyle::for_stderr() };
-    let mut observer = Terminal::new(style);
+    let mut observer = Terminal::new(progress_style(output));
     let Finished { record, directory } = run(experiment, work, &mut observer)?;
-    let context = Context { record_dir: Some(directory), colour: wants_colour(), width: None };
+    let context = Context { record_dir: Some(directory), ..shown_here() };
     let printed = print(&render(&record, format, &context));
     let exit = if printed == Exit::Environment { printed } else { exit_of(&record) };
     if exit == Exit::Environment && printed == Exit::Holds {
@@ -334,28 +386,50 @@ fn carry_out(
     Ok(exit)
 }
 
+/// How the progress of a run is shown.
+pub(crate) fn progress_style(output: &OutputArgs) -> ProgressStyle {
+    if output.quiet || output.no_progress { ProgressStyle::None } else { ProgressStyle::for_stderr() }
+}
+
+/// How results are shown on standard output: as wide as the terminal, and as long as they need in a pipe.
+pub(crate) fn shown_here() -> Context {
+    let is_terminal = std::io::stdout().is_terminal();
+    let size = console::Term::stdout().size_checked().filter(|_| is_terminal);
+    Context {
+        record_dir: None,
+        colour: is_terminal && wants_colour(),
+        width: size.map(|(_rows, columns)| columns),
+    }
+}
+
 fn wants_colour() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Reads and checks everything; all mistakes are told together.
-fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, OutputArgs), RunError> {
+pub(crate) fn prepare(
+    call: &Call<'_>,
+    parsed: &Parsed,
+) -> Result<(Experiment, FaultPlan, OutputArgs), RunError> {
     let read = "the flags are those of the tool's command";
     let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
     let run = RunArgs::from_arg_matches(&parsed.matches).expect(read);
     let output = OutputArgs::from_arg_matches(&parsed.matches).expect(read);
     let mut mistakes = Vec::new();
     let plan = call.mode.fault_plan(&parsed.matches, &mut mistakes);
-    let target_settings = target.settings(plan.versions.clone(), plan.versions_required, &mut mistakes);
+    let mut target_settings = target.settings(plan.versions.clone(), plan.versions_required, &mut mistakes);
+    if call.mode.administers() {
+        target_settings.broker = target_settings.broker.administered();
+        mistakes.extend(users_of_its_own(&target_settings));
+    }
     let watch = target.watch(&mut mistakes);
     let _checked = output.format.take("--format", &mut mistakes);
     let settings = run.settings(&mut mistakes);
     if let Some(settings) = &settings {
         check_plan(settings, &plan, &mut mistakes);
     }
-    if plan.attempts == AttemptsOf::Clients {
-        mistakes.extend(attempts_of_clients(&parsed.settings));
-    }
+    mistakes.extend(without_effect(&parsed.settings, plan.attempts));
+    let restart = call.mode.restart(&parsed.matches, &target_settings.broker, &mut mistakes);
     check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
     let folder = output.output.clone();
     if let Some(folder) = &folder
@@ -375,9 +449,14 @@ fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Experiment, FaultPlan, O
         phases: settings.every.phases,
         schedule: ScheduleSettings {
             attempts_per_case,
-            per_second: settings.per_second,
-            arrival: settings.every.arrival,
+            spread: match plan.attempts {
+                AttemptsOf::Flags | AttemptsOf::Clients => {
+                    Spread::Rate { per_second: settings.per_second, arrival: settings.every.arrival }
+                }
+                AttemptsOf::EachWave => Spread::Waves,
+            },
         },
+        restart,
         clients: settings.clients,
         connections: plan.connections.of(&settings),
         threads: settings.threads,
@@ -438,7 +517,11 @@ fn prepare_load(
         settings: recorded_settings(parsed, &target_settings.credentials, AttemptsOf::Flags),
         target: target_settings,
         phases: settings.phases,
-        schedule: ScheduleSettings { attempts_per_case: 0, per_second: 1.0, arrival },
+        schedule: ScheduleSettings {
+            attempts_per_case: 0,
+            spread: Spread::Rate { per_second: 1.0, arrival },
+        },
+        restart: None,
         clients,
         connections: u64::from(clients.get()),
         threads: settings.threads.unwrap_or_else(|| threads_for(clients)),
@@ -464,9 +547,6 @@ fn threads_for(clients: NonZeroU32) -> NonZeroU32 {
     NonZeroU32::new(clients.get().div_ceil(CLIENTS_EACH)).unwrap_or(NonZeroU32::MIN).min(cores())
 }
 
-/// What sets the number of attempts in most modes.
-const FLAGS_OF_ATTEMPTS: [&str; 2] = ["attempts", "duration"];
-
 /// The settings for the record: those that count. A URL is not among them, because it may hold a password; the User
 /// Name in it is.
 fn recorded_settings(
@@ -475,9 +555,7 @@ fn recorded_settings(
     attempts: AttemptsOf,
 ) -> BTreeMap<String, Setting> {
     let mut settings = parsed.settings.clone();
-    if attempts == AttemptsOf::Clients {
-        settings.retain(|name, _| !FLAGS_OF_ATTEMPTS.contains(&name.as_str()));
-    }
+    settings.retain(|name, _| !attempts.without().contains(&name.as_str()));
     if let Some(name) = &credentials.user_name {
         let source = match parsed.matches.value_source("url") {
             Some(ValueSource::CommandLine) => SettingSource::Flag,
@@ -490,14 +568,19 @@ fn recorded_settings(
 }
 
 /// What was given and would not count where the clients are the attempts. An environment may be meant for other calls.
-fn attempts_of_clients(settings: &BTreeMap<String, Setting>) -> impl Iterator<Item = Mistake> {
-    let given = FLAGS_OF_ATTEMPTS.into_iter().filter(|name| {
-        let source = settings.get(*name).map(|setting| setting.source);
+fn without_effect(
+    settings: &BTreeMap<String, Setting>,
+    attempts: AttemptsOf,
+) -> impl Iterator<Item = Mistake> {
+    let given = attempts.without().iter().filter(|name| {
+        let source = settings.get(**name).map(|setting| setting.source);
         matches!(source, Some(SettingSource::Flag | SettingSource::File))
     });
-    given.map(|name| {
-        Mistake::new(format!("--{name}"), "each client is taken over once; leave it out and give --count")
-    })
+    let what = match attempts {
+        AttemptsOf::EachWave => "all clients of a case act at one instant; leave it out and give --count",
+        AttemptsOf::Flags | AttemptsOf::Clients => "each client acts once; leave it out and give --count",
+    };
+    given.map(move |name| Mistake::new(format!("--{name}"), what))
 }
 
 /// Cases when the broker speaks every version that is asked for.
@@ -510,6 +593,7 @@ fn attempts_per_case(settings: &RunSettings, plan: &FaultPlan) -> u64 {
     match plan.attempts {
         AttemptsOf::Flags => settings.attempts.per_case(settings.per_second, cases),
         AttemptsOf::Clients => (u64::from(settings.clients.get()) / cases).max(1),
+        AttemptsOf::EachWave => settings.clients.get().into(),
     }
 }
 
@@ -531,6 +615,9 @@ fn check_plan(settings: &RunSettings, plan: &FaultPlan, mistakes: &mut Vec<Mista
         let what = format!("{all} attempts in all are more than the {ATTEMPTS_MAX} that a run may have");
         mistakes.push(Mistake::new("--attempts", what));
     }
+    if plan.attempts == AttemptsOf::EachWave {
+        return;
+    }
     // Counts are far below 2^53, where a float is exact.
     #[expect(clippy::cast_precision_loss, reason = "attempts are bounded by ATTEMPTS_MAX just above")]
     let seconds = all as f64 / settings.per_second;
@@ -539,6 +626,14 @@ fn check_plan(settings: &RunSettings, plan: &FaultPlan, mistakes: &mut Vec<Mista
             format!("{all} attempts at {} per second last longer than the 24h of a run", settings.per_second);
         mistakes.push(Mistake::new("--connrate", what));
     }
+}
+
+/// An administered broker of ours knows no user but those that it is told of in the run.
+fn users_of_its_own(target: &TargetSettings) -> Option<Mistake> {
+    let is_ours = target.broker == BrokerChoice::SpawnAdministeredMosquitto;
+    (is_ours && target.credentials.user_name.is_some()).then(|| {
+        Mistake::new("--username", "the Mosquitto that this mode starts has users of its own; leave it out")
+    })
 }
 
 /// Resolves the host, so that a refused one is told with everything else.
@@ -597,6 +692,11 @@ fn default_folder(call: &Call<'_>, seed: Seed) -> PathBuf {
 fn fail(call: &Call<'_>, error: &RunError) -> ExitCode {
     let name = call.tool.name;
     let called = call.mode_name().map_or_else(|| name.to_owned(), |mode| format!("{name} {mode}"));
+    fail_as(name, &called, error)
+}
+
+/// Tells on standard error why there was no run; `called` is what has the help text.
+pub(crate) fn fail_as(name: &str, called: &str, error: &RunError) -> ExitCode {
     match error {
         RunError::Usage(mistakes) => {
             for mistake in mistakes {
@@ -623,6 +723,12 @@ pub(crate) fn print(text: &str) -> Exit {
     }
 }
 
+/// Prints a part of a result that goes on. Whether somebody still reads it.
+pub(crate) fn is_read(text: &str) -> bool {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok()
+}
+
 /// Prints a mistake or trouble. What comes from outside is in it, so control characters are shown and not sent.
 pub(crate) fn complain(text: &str) {
     let mut errors = std::io::stderr().lock();
@@ -636,7 +742,7 @@ mod tests {
     use ungraceful_rig::record::{Setting, SettingSource};
     use ungraceful_rig::target::{Credentials, Secret};
 
-    use super::{AttemptsOf, Parsed, attempts_of_clients, mode_comes_first, parse, recorded_settings};
+    use super::{AttemptsOf, Parsed, mode_comes_first, parse, recorded_settings, without_effect};
     use crate::tools;
 
     fn parsed(tool: &super::Tool, mode: &str, flags: &[&str]) -> Parsed {
@@ -673,13 +779,19 @@ mod tests {
     fn where_clients_are_the_attempts_a_number_of_attempts_is_a_mistake_and_no_setting() {
         let parsed = |flags: &[&str]| parsed(&tools::takeover::TOOL, "storm", flags);
         let told = |flags: &[&str]| {
-            attempts_of_clients(&parsed(flags).settings).map(|mistake| mistake.flag).collect::<Vec<_>>()
+            let settings = parsed(flags).settings;
+            without_effect(&settings, AttemptsOf::Clients).map(|mistake| mistake.flag).collect::<Vec<_>>()
         };
         assert_eq!(told(&["--count", "50"]), Vec::<String>::new());
         assert_eq!(told(&["--attempts", "50", "-z", "5s"]), ["--attempts", "--duration"]);
         let nobody = Credentials { user_name: None, password: None };
         let settings = recorded_settings(&parsed(&[]), &nobody, AttemptsOf::Clients);
         assert!(settings.contains_key("count") && !settings.contains_key("attempts"), "{settings:?}");
+        let given = parsed(&["--connrate", "7", "--attempts", "5"]).settings;
+        let flags =
+            |attempts| without_effect(&given, attempts).map(|mistake| mistake.flag).collect::<Vec<_>>();
+        assert_eq!(flags(AttemptsOf::EachWave), ["--attempts", "--connrate"], "nor does a rate, in waves");
+        assert_eq!(flags(AttemptsOf::Flags), Vec::<String>::new());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ungraceful_load::Engine;
 use ungraceful_load::pace::{Pace, Stage};
 use ungraceful_report::Format;
 use ungraceful_rig::plan::{Arrival, Schedule};
-use ungraceful_rig::run::Experiment;
+use ungraceful_rig::run::{Experiment, Spread};
 use ungraceful_rig::target::BrokerChoice;
 
 use crate::launch::FaultPlan;
@@ -35,7 +35,8 @@ struct PrintedCase {
 #[derive(Serialize)]
 struct Bounds {
     attempts_max: u64,
-    attempts_per_second_max: f64,
+    /// Absent when the attempts of a case are all due at one instant.
+    attempts_per_second_max: Option<f64>,
     misbehaving_clients_max: u32,
     bystander_connections_max: u64,
     bystander_messages_per_second_max: u64,
@@ -61,15 +62,8 @@ pub(crate) fn render(experiment: &Experiment, plan: &FaultPlan, format: Format) 
 
 fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
     let faults = (plan.make)(&plan.versions);
-    let settings = experiment.schedule;
     let cases = u16::try_from(faults.len()).unwrap_or(u16::MAX);
-    let schedule = Schedule::new(
-        cases,
-        settings.attempts_per_case,
-        settings.per_second,
-        settings.arrival,
-        experiment.seed,
-    );
+    let schedule = experiment.schedule.schedule(cases, experiment.seed);
     let names: Vec<String> = faults.iter().map(|fault| fault.case().to_string()).collect();
     let attempts = schedule
         .plan
@@ -91,11 +85,14 @@ fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
             .collect(),
         bounds: Bounds {
             attempts_max: schedule.plan.len(),
-            attempts_per_second_max: settings.per_second,
+            attempts_per_second_max: match experiment.schedule.spread {
+                Spread::Rate { per_second, .. } => Some(per_second),
+                Spread::Waves => None,
+            },
             misbehaving_clients_max: experiment.clients.get(),
             bystander_connections_max: 2 * pairs + 1,
             bystander_messages_per_second_max: pairs * experiment.bystanders.rate_per_pair,
-            duration_s_max: longest(experiment, plan, schedule.plan.span()).as_secs() + 1,
+            duration_s_max: longest(experiment, plan, &schedule).as_secs() + 1,
         },
         attempts,
     }
@@ -104,22 +101,28 @@ fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
 fn target(broker: &BrokerChoice) -> String {
     match broker {
         BrokerChoice::Embedded => "embedded broker on a free port of 127.0.0.1".to_owned(),
-        BrokerChoice::SpawnMosquitto => "mosquitto, started on a free port of 127.0.0.1".to_owned(),
+        BrokerChoice::SpawnMosquitto | BrokerChoice::SpawnAdministeredMosquitto => {
+            "mosquitto, started on a free port of 127.0.0.1".to_owned()
+        }
         BrokerChoice::Host { host, port } => format!("{host} port {port}"),
     }
 }
 
 /// The longest that the run can last: every phase, every attempt as late as can be, every wait to its end.
-fn longest(experiment: &Experiment, plan: &FaultPlan, span: Duration) -> Duration {
+fn longest(experiment: &Experiment, plan: &FaultPlan, schedule: &Schedule) -> Duration {
     /// Coming up, proving the witness twice, letting a late attempt begin, probing, draining.
     const BESIDES: Duration = Duration::from_secs(60);
-    experiment.phases.warmup
-        + experiment.phases.baseline
-        + span
-        + plan.longest_pause
+    let restart = experiment.restart.as_ref().map_or(Duration::ZERO, |restart| restart.within);
+    let wave = plan.longest_pause
         + 4 * experiment.target.connect_timeout
         + experiment.reaction_timeout
         + experiment.will_wait
+        + restart;
+    let waves = u32::try_from(schedule.waves().len()).unwrap_or(u32::MAX);
+    experiment.phases.warmup
+        + experiment.phases.baseline
+        + schedule.plan.span()
+        + waves * wave
         + experiment.phases.recovery
         + BESIDES
 }
@@ -135,7 +138,12 @@ fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
     }
     writeln!(out, "\nBounds")?;
     writeln!(out, "  attempts               {}", bounds.attempts_max)?;
-    writeln!(out, "  attempts per second    {}", bounds.attempts_per_second_max)?;
+    match bounds.attempts_per_second_max {
+        Some(per_second) => writeln!(out, "  attempts per second    {per_second}")?,
+        None => {
+            writeln!(out, "  in waves               all attempts of a case at one instant, case after case")?;
+        }
+    }
     writeln!(out, "  misbehaving clients    {} at the same time", bounds.misbehaving_clients_max)?;
     writeln!(
         out,
@@ -143,7 +151,12 @@ fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
         bounds.bystander_connections_max, bounds.bystander_messages_per_second_max
     )?;
     writeln!(out, "  duration               {} s at the longest", bounds.duration_s_max)?;
-    writeln!(out, "\nAttempts, by the time they are due after the fault phase's begin")?;
+    let since = if bounds.attempts_per_second_max.is_some() {
+        "the fault phase's begin"
+    } else {
+        "their wave's begin"
+    };
+    writeln!(out, "\nAttempts, by the time they are due after {since}")?;
     for attempt in printed.attempts.iter().take(SHOWN) {
         writeln!(out, "  {:>12} µs  #{:<6} {}", attempt.due_us, attempt.attempt, attempt.case)?;
     }

@@ -117,7 +117,7 @@ impl Endpoint {
         Ok(Opened { connection, started, established })
     }
 
-    async fn connect(&self, options: &ConnectOptions) -> Result<Connected, OpenError> {
+    pub(crate) async fn connect(&self, options: &ConnectOptions) -> Result<Connected, OpenError> {
         let socket = match self.address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -133,16 +133,21 @@ impl Endpoint {
             .await
             .map_err(|_elapsed| OpenError::Timeout(options.connect_timeout))??;
         let established = clock::now();
+        // Where nobody listens on a port that the kernel gives to clients, a client that is given this very port is
+        // connected to itself.
+        if self.address.ip().is_loopback() && tcp.local_addr()? == self.address {
+            return Err(OpenError::Refused);
+        }
         tcp.set_nodelay(options.no_delay)?;
         Ok(Connected { tcp, started, established })
     }
 }
 
 /// What TCP brings to every transport.
-struct Connected {
-    tcp: TcpStream,
-    started: Instant,
-    established: Instant,
+pub(crate) struct Connected {
+    pub(crate) tcp: TcpStream,
+    pub(crate) started: Instant,
+    pub(crate) established: Instant,
 }
 
 #[cfg(test)]

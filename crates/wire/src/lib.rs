@@ -12,9 +12,11 @@ pub mod clock;
 mod connection;
 mod endpoint;
 mod framing;
+mod hop;
 mod received;
 mod stream;
 
 pub use connection::{Connection, SilentConnection};
 pub use endpoint::{ConnectOptions, Endpoint, OpenError, Opened};
+pub use hop::{ClientSide, Forwarded, HaltedHop, Hop};
 pub use received::{Arrival, EndKind, ReceivedPacket, SendError, Sent, StreamEnd};

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{sleep, timeout};
-use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion, QoS, Will};
+use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion};
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
 use ungraceful_rig::client::Client;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
@@ -223,16 +223,14 @@ impl DoubleConnect {
         log.established(established);
         let client_id = log.client_id().to_owned();
         let first = Connect {
-            will: will.map(|watch| will_message(stage, watch, FIRST_WILL)),
+            will: will.map(|watch| stage.will(watch, FIRST_WILL)),
             ..Client::honest_connect(&client_id, &stage.credentials)
         };
         let other_client_id = second_client_id(&client_id);
         let session = [Property::SessionExpiryInterval(GHOST_SESSION_S)];
         let second = match self.variant {
             Variant::Identical | Variant::SameSegment | Variant::Delayed => first,
-            Variant::WithWill => {
-                Connect { will: will.map(|watch| will_message(stage, watch, SECOND_WILL)), ..first }
-            }
+            Variant::WithWill => Connect { will: will.map(|watch| stage.will(watch, SECOND_WILL)), ..first },
             Variant::OtherClientId => Connect {
                 client_id: &other_client_id,
                 clean_start: false,
@@ -353,11 +351,6 @@ async fn ended(client: &mut Client) {
             Arrival::Unframeable { .. } => {}
         }
     }
-}
-
-fn will_message<'a>(stage: &Stage, watch: &'a WitnessWatch, payload: &'a [u8]) -> Will<'a> {
-    let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
-    Will { topic: watch.topic(), payload, qos, retain: false, properties: Properties::NONE }
 }
 
 /// Stays within the 23 letters and digits that every 3.1.1 broker must accept (MQTT 3.1.1 [MQTT-3.1.3-5]).

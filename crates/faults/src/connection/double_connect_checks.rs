@@ -1,6 +1,6 @@
 //! What the second CONNECT is judged by. Each check reads the record alone and gives a verdict for each case.
 
-use ungraceful_mqtt::statement::{V5_3_1_0_2, V5_3_1_2_8, V5_3_2_0_2, V311_3_1_0_2, V311_3_1_2_8};
+use ungraceful_mqtt::statement::{Statement, V5_3_1_0_2, V5_3_1_2_8, V5_3_2_0_2, V311_3_1_0_2, V311_3_1_2_8};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
@@ -18,6 +18,9 @@ pub const CHECKS: [Check; 7] = [
     binds_no_second_client_id,
     sends_nothing_else,
 ];
+
+/// The numbered statements by which a broker can be accused here.
+pub const STATEMENTS: &[Statement] = &[V5_3_1_0_2, V311_3_1_0_2, V5_3_2_0_2, V5_3_1_2_8, V311_3_1_2_8];
 
 fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
     judging::on_each_case(record, ID, judge)

@@ -10,11 +10,13 @@ use std::str::FromStr;
 use std::time::Instant;
 
 use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
-use ungraceful_rig::client::{Client, NotConnected};
+use ungraceful_rig::client::Client;
 use ungraceful_rig::fault::Stage;
 use ungraceful_rig::observe::{Observed, Watch, observe};
-use ungraceful_rig::reaction::{Outcome, connack_code_text};
+use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
+
+pub(crate) use crate::ending::refusal;
 
 pub mod dead_peer;
 pub mod duel;
@@ -120,14 +122,6 @@ pub(crate) async fn observe_on(
     let later = observe(older, &stage.clock, &stage.stop, watch).await;
     let reactions = seen.reactions.into_iter().chain(later.reactions).collect();
     Observed { reactions, ..later }
-}
-
-/// Why a newcomer was not accepted, in words that are the same for all that met the same.
-pub(crate) fn refusal(refused: &NotConnected) -> String {
-    match refused {
-        NotConnected::Refused { version, code } => format!("CONNACK {}", connack_code_text(*version, *code)),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

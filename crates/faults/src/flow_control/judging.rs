@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use ungraceful_mqtt::statement::{V5_4_4_0_1, V311_4_3_3_1};
 use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Completeness, Record};
+use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Force, Verdict};
 
 use super::fates::{DELIVERED_QOS2, DUPLICATED_QOS2};
+pub(super) use crate::judging::{counts, unsettled};
 use crate::judging::{examples, no_sample, of_version};
 
 /// The largest value of a measure; absent without one.
@@ -42,29 +42,6 @@ pub(super) fn values<'a>(case: &'a CaseRecord, fact: &str) -> BTreeMap<&'a str, 
 pub(super) fn in_words(values: &BTreeMap<&str, u64>) -> String {
     let each: Vec<String> = values.iter().map(|(value, count)| format!("{value} ({count} times)")).collect();
     each.join(", ")
-}
-
-/// What became of the attempts' own messages, all QoS together.
-pub(super) fn counts(case: &CaseRecord) -> LedgerCounts {
-    let mut all = LedgerCounts::default();
-    for counts in case.messages.values() {
-        all += counts;
-    }
-    all
-}
-
-/// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
-/// forgotten then, or sent again, is no rule that it broke.
-pub(super) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
-    let lost: u64 =
-        record.bystanders.iter().flat_map(|bystanders| bystanders.connections_lost.values()).sum();
-    if case.outcome(Outcome::BrokerDown) > 0 || record.completeness == Completeness::BrokerDown {
-        Some("the broker went down".to_owned())
-    } else if lost > 0 {
-        Some(format!("honest clients lost {lost} connections, so it may be these that explain it"))
-    } else {
-        None
-    }
 }
 
 /// A QoS 2 message is delivered once (MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]): on a connection that lives, to a

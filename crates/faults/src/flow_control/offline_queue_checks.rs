@@ -1,7 +1,9 @@
 //! What a broker is judged by that keeps messages for a subscriber which is away. Each check reads the record alone and
 //! gives a verdict for each case.
 
-use ungraceful_mqtt::statement::{V5_3_1_2_23, V5_4_6_0_5, V311_4_6_0_6};
+use ungraceful_mqtt::statement::{
+    Statement, V5_3_1_2_23, V5_4_4_0_1, V5_4_6_0_5, V311_4_3_3_1, V311_4_6_0_6,
+};
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
@@ -12,6 +14,9 @@ use crate::judging::{self, evidence_count, examples, is_v5, no_sample, of_versio
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 4] =
     [keeps_the_session, delivers_the_queue_in_order, delivers_the_queue_once, keeps_what_it_took];
+
+/// The numbered statements by which a broker can be accused here.
+pub const STATEMENTS: &[Statement] = &[V5_3_1_2_23, V5_4_6_0_5, V311_4_6_0_6, V5_4_4_0_1, V311_4_3_3_1];
 
 fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
     judging::on_each_case(record, ID, judge)

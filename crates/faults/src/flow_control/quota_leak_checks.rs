@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Completeness, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
@@ -59,7 +60,7 @@ fn serves_a_client_that_keeps_every_rule(record: &Record) -> Vec<Verdict> {
         } else if down > 0 || record.completeness == Completeness::BrokerDown {
             inconclusive("the broker went down")
         } else if is_v5(case) && (named > 0 || of(STALLED) == all && ends_at_one_count(case, all)) {
-            Verdict::violated_without_number(CHECK, SECTION, evidence)
+            Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence)
                 .with_examples(examples(case, |sequence| !sequence.starts_with("still served")))
         } else if cut_silently == all && is_v5(case) && all >= ALIKE_MIN && ends_at_receive_maximum(case) {
             let at = range(case, ACKNOWLEDGED_AT_END).unwrap_or_default();
@@ -67,7 +68,8 @@ fn serves_a_client_that_keeps_every_rule(record: &Record) -> Vec<Verdict> {
                 "{evidence}; every one of them ended after {at}, with a Receive Maximum of {}",
                 range(case, RECEIVE_MAXIMUM).unwrap_or_default()
             );
-            Verdict::violated_without_number(CHECK, SECTION, evidence).with_examples(examples(case, |_| true))
+            Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence)
+                .with_examples(examples(case, |_| true))
         } else if cut_silently > 0 && ends_at_receive_maximum(case) {
             inconclusive(
                 "a cut without a reason is put down to the quota when it comes in every attempt after as many messages as \

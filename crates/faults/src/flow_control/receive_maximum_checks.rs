@@ -3,7 +3,7 @@
 //! That the broker is to answer with DISCONNECT 0x93 is prose, so nothing here accuses a broker that does something else.
 //! MQTT 3.1.1 has no Receive Maximum: its cases are shown and not judged.
 
-use ungraceful_mqtt::statement::V5_3_14_4_2;
+use ungraceful_mqtt::statement::{Statement, V5_3_14_4_2};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
@@ -18,6 +18,9 @@ use crate::judging::{self, evidence_count, examples, is_v5, no_sample};
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 3] =
     [answers_excess_with_0x93, takes_what_it_announced, closes_after_its_disconnect];
+
+/// The numbered statements by which a broker can be accused here.
+pub const STATEMENTS: &[Statement] = &[V5_3_14_4_2];
 
 /// What the standard has a broker answer (MQTT 5.0 sections 3.3.4 and 4.9).
 const EXPECTED: &str = "DISCONNECT 0x93";

@@ -3,7 +3,7 @@
 //!
 //! MQTT 3.1.1 has no Receive Maximum: of its cases only what comes twice is judged.
 
-use ungraceful_mqtt::statement::{V5_3_3_4_9, V5_4_6_0_5, V5_4_9_0_3};
+use ungraceful_mqtt::statement::{Statement, V5_3_3_4_9, V5_4_4_0_1, V5_4_6_0_5, V5_4_9_0_3, V311_4_3_3_1};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
@@ -24,6 +24,9 @@ pub const CHECKS: [Check; 6] = [
     delivers_everything_once,
     keeps_the_subscriber,
 ];
+
+/// The numbered statements by which a broker can be accused here.
+pub const STATEMENTS: &[Statement] = &[V5_3_3_4_9, V5_4_9_0_3, V5_4_6_0_5, V5_4_4_0_1, V311_4_3_3_1];
 
 fn on_each_v5_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
     judging::on_each_case(record, ID, |case| if is_v5(case) { judge(case) } else { None })

@@ -46,6 +46,13 @@ fn table(log: &BrokerLogRecord) -> Table {
     Table { columns, rows, keys: 0 }
 }
 
+/// What `ungraceful explain` reads in the lines that name attempts.
+fn causes(log: &BrokerLogRecord) -> String {
+    let told =
+        log.causes.iter().map(|told| format!("{} of {}", told.cause, counted(told.attempts, "attempt")));
+    told.collect::<Vec<_>>().join(", ")
+}
+
 /// The phrase, or its begin and `…`, so that it takes no more room than it may once what is in it is escaped.
 fn cut(phrase: &str) -> String {
     let (mut taken, mut room_for_mark) = (0, 0);
@@ -68,6 +75,9 @@ fn summary(log: &BrokerLogRecord) -> String {
         count(log.lines_that_name_an_attempt),
         counted(log.attempts_named, "attempt")
     );
+    if !log.causes.is_empty() {
+        text += &format!("; causes told: {}", causes(log));
+    }
     if log.phrases.len() > SHOWN_AT_MOST {
         let further = (log.phrases.len() - SHOWN_AT_MOST) as u64;
         text += &format!("; {} in run.json", counted(further, "further phrase"));
@@ -86,8 +96,21 @@ fn summary(log: &BrokerLogRecord) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::cut;
+    use ungraceful_rig::record::{BrokerLogRecord, LogCauseRecord};
+
+    use super::{cut, summary};
     use crate::escape;
+
+    #[test]
+    fn the_causes_that_the_lines_tell_are_summed_up() {
+        let cause =
+            |cause: &str, attempts| LogCauseRecord { cause: cause.into(), attempts, example_attempt: 0 };
+        let causes = vec![cause("second-connect", 790), cause("lost", 1)];
+        let log =
+            BrokerLogRecord { lines_kept: 800, attempts_named: 791, causes, ..BrokerLogRecord::default() };
+        let expected = "; causes told: second-connect of 790 attempts, lost of 1 attempt.";
+        assert!(summary(&log).ends_with(expected), "{}", summary(&log));
+    }
 
     #[test]
     fn a_phrase_takes_at_most_80_characters_with_what_is_escaped_in_it() {

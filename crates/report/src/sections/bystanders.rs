@@ -4,7 +4,7 @@ use ungraceful_mqtt::ReasonCode;
 use ungraceful_rig::ledger::{IrregularityKind, LedgerCounts};
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{BystanderPhaseRecord, BystandersRecord, Record};
+use ungraceful_rig::record::{BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, Record};
 
 use super::evidence;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
@@ -33,9 +33,25 @@ pub(super) fn section(record: &Record, document: &mut Document) {
             document.labelled(label, which);
         }
     }
+    if let Some(planned) = &bystanders.outages {
+        document.labelled("Outages", outages(planned));
+    }
     for (why, times) in &bystanders.connections_lost {
         document.labelled("Cut off", format!("{}: {why}", counted(*times, "connection")));
     }
+}
+
+/// What the outages did to them that the run had planned.
+fn outages(planned: &BystanderOutagesRecord) -> String {
+    let (outages, lost) =
+        (counted(planned.outages, "planned outage"), counted(planned.connections_lost, "connection"));
+    let back = match planned.longest_away_us {
+        Some(longest_us) => {
+            format!("{} came back, the last after {}", count(planned.came_back), time(longest_us))
+        }
+        None => "none came back".to_owned(),
+    };
+    format!("{outages} took {lost}, of which {back}")
 }
 
 /// The Reason Codes by which messages were refused, over all phases.

@@ -30,7 +30,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
 }
 
 /// The verdicts on the same claim together, in the order in which the first of each stands.
-fn by_claim<'a>(verdicts: &[&'a Verdict]) -> Vec<Vec<&'a Verdict>> {
+pub(super) fn by_claim<'a>(verdicts: &[&'a Verdict]) -> Vec<Vec<&'a Verdict>> {
     group(verdicts, |verdict| (&verdict.check, &verdict.citation, &verdict.differs, verdict.force))
 }
 
@@ -48,7 +48,7 @@ fn group<'a, K: PartialEq>(
     groups
 }
 
-fn finding(record: &Record, class: Class, same: &[&Verdict]) -> Finding {
+pub(super) fn finding(record: &Record, class: Class, same: &[&Verdict]) -> Finding {
     let first = same[0];
     let mut claim: Vec<_> = first.citation.iter().cloned().collect();
     claim.push(first.check.clone());

@@ -34,7 +34,8 @@ fn summary(load: &LoadRecord) -> String {
     match load.release {
         Release::Open => parts.push("open loop".to_owned()),
         Release::Closed => {
-            parts.push("CLOSED LOOP: the broker sets the pace, and slow times are sent less often".to_owned())
+            parts
+                .push("CLOSED LOOP: the broker sets the pace, and slow times are sent less often".to_owned());
         }
         Release::Nothing => {}
     }
@@ -141,8 +142,11 @@ fn counts(load: &LoadRecord) -> Table {
     Table { columns, rows: lines.iter().map(row).collect(), keys: 1 }
 }
 
+/// A percentile in µs; absent when there are too few samples.
+type Figure = fn(&Percentiles) -> Option<u64>;
+
 /// The figures of each time, to p99.99.
-const FIGURES: [(&str, fn(&Percentiles) -> Option<u64>); 6] = [
+const FIGURES: [(&str, Figure); 6] = [
     ("p50", |of| of.p50_us),
     ("p90", |of| of.p90_us),
     ("p99", |of| of.p99_us),

@@ -11,15 +11,29 @@ use crate::totals;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
     let tool = format!("{} {}", record.tool.name, record.tool.version);
-    let broker = broker(&record.broker);
-    let versions = versions(&record.broker);
-    document.push(Block::Title(format!("{tool} → {broker} · {versions} · seed {}", record.seed)));
-    alarms(record, document);
+    document.push(Block::Title(format!("{tool} → {} · seed {}", target(&record.broker), record.seed)));
+    alarms(record, "", document);
     document.line(course(record));
     for version in record.broker.versions.iter().filter(|version| !version.spoken) {
         let why = version.why_not.as_deref().unwrap_or("the broker gave no reason");
         document.line(format!("MQTT {} is not spoken by this broker: {why}", version.version));
     }
+}
+
+/// The broker and the versions that it speaks.
+pub(super) fn target(record: &BrokerRecord) -> String {
+    format!("{} · {}", broker(record), versions(record))
+}
+
+/// As [`target`], for several runs of which each starts a broker of its own, if it is one of ours.
+pub(super) fn target_of_several(record: &BrokerRecord) -> String {
+    let name = record.name.as_deref().unwrap_or("installed broker");
+    let broker = match record.origin {
+        BrokerOrigin::Embedded => format!("embedded broker ({name}), started anew for each cause"),
+        BrokerOrigin::Spawned => format!("{name}, started anew for each cause"),
+        BrokerOrigin::External => broker(record),
+    };
+    format!("{broker} · {}", versions(record))
 }
 
 fn broker(broker: &BrokerRecord) -> String {
@@ -74,12 +88,14 @@ fn phase(record: &PhaseRecord) -> String {
     format!("{name} {}", time(record.ended_us.saturating_sub(record.began_us)))
 }
 
-fn alarms(record: &Record, document: &mut Document) {
+/// What nobody may overlook; `of` says which run it is about, where there are several.
+pub(super) fn alarms(record: &Record, of: &str, document: &mut Document) {
     if let Some((word, usual)) = incompleteness(record.completeness) {
-        document.alarm(word, record.incomplete_because.as_deref().unwrap_or(usual));
+        let because = record.incomplete_because.as_deref().unwrap_or(usual);
+        document.alarm(word, format!("{of}{because}"));
     }
     if let Some(exit) = &record.broker.exit {
-        document.alarm("BROKER PROCESS ENDED", exit);
+        document.alarm("BROKER PROCESS ENDED", format!("{of}{exit}"));
     }
     let lost = record.bystanders.iter().flat_map(|bystanders| &bystanders.phases);
     let lost: Vec<_> = lost
@@ -90,8 +106,15 @@ fn alarms(record: &Record, document: &mut Document) {
         let sum = lost.iter().map(|(_, lost)| lost).sum();
         let where_lost: Vec<_> =
             lost.iter().map(|(phase, lost)| format!("{} in {phase}", count(*lost))).collect();
-        let what = format!("{} of the bystanders, QoS 1 and 2", counted(sum, "message"));
-        document.alarm("ACKNOWLEDGED BUT LOST", format!("{what}: {}", listed(&where_lost)));
+        let what = format!("{of}{} of the bystanders, QoS 1 and 2", counted(sum, "message"));
+        let what = format!("{what}: {}", listed(&where_lost));
+        match record.bystanders.as_ref().and_then(|bystanders| bystanders.outages) {
+            None => document.alarm("ACKNOWLEDGED BUT LOST", what),
+            // What a broker without persistence had not handed on goes with it, as planned.
+            Some(_) => {
+                document.line(format!("Acknowledged but lost, with planned outages of the broker: {what}"));
+            }
+        }
         let bystanders = record.bystanders.as_ref();
         let which = bystanders
             .and_then(|bystanders| evidence::line(bystanders, IrregularityKind::AcknowledgedButLost));
@@ -100,7 +123,7 @@ fn alarms(record: &Record, document: &mut Document) {
         }
     }
     for bottleneck in &record.generator.bottlenecks {
-        document.alarm("GENERATOR NOT RELIABLE", bottleneck);
+        document.alarm("GENERATOR NOT RELIABLE", format!("{of}{bottleneck}"));
     }
 }
 

@@ -8,10 +8,11 @@ use ungraceful_rig::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
-    AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerRecord, BrokerResourcesRecord, BystanderPhaseRecord,
-    BystandersRecord, CaseRecord, Completeness, Drain, FORMAT_VERSION, GeneratorRecord, HostRecord,
-    IrregularityRecord, LogPhraseRecord, PhaseRecord, QuantityRecord, Record, Setting, SettingSource,
-    SlopeRecord, SysRecord, ToolRecord, VersionRecord, WillRecord, WitnessRecord,
+    AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerRecord, BrokerResourcesRecord,
+    BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, CaseRecord, Completeness, Drain,
+    FORMAT_VERSION, GeneratorRecord, HostRecord, IrregularityRecord, LogPhraseRecord, MilestoneRecord,
+    OutageRecord, PhaseRecord, QuantityRecord, Record, Setting, SettingSource, SlopeRecord, SysRecord,
+    ToolRecord, VersionRecord, WaveRecord, WillRecord, WitnessRecord,
 };
 use ungraceful_rig::verdict::{Force, Verdict};
 
@@ -53,6 +54,7 @@ pub(crate) fn case(variant: &str, version: &str, finished: u64, sequences: &[(&s
         examples: BTreeMap::new(),
         facts: BTreeMap::new(),
         measures: BTreeMap::new(),
+        milestones: BTreeMap::new(),
         messages: BTreeMap::new(),
         troubles: BTreeMap::new(),
         reaction_time: Percentiles::default(),
@@ -116,6 +118,7 @@ fn bystanders() -> BystandersRecord {
             bystander_phase(Phase::Recovery, 330, 123),
         ],
         connections_lost: BTreeMap::new(),
+        outages: None,
         irregularities: Vec::new(),
         irregularities_left_out: BTreeMap::new(),
         pairs_below_qos: 0,
@@ -205,6 +208,7 @@ fn broker_log() -> BrokerLogRecord {
             phrase("Bad client <client> sending multiple CONNECT messages.", 791, Some(0)),
             phrase("Client <client> disconnected due to protocol error.", 790, Some(1)),
         ],
+        causes: Vec::new(),
     }
 }
 
@@ -290,6 +294,7 @@ pub(crate) fn all_holds() -> Record {
         phases: phases(),
         attempts: AttemptsRecord { planned: 790, finished: 790, dropped: 0, written: 790, left_out: 0 },
         cases: vec![identical, with_will],
+        waves: Vec::new(),
         measures: Default::default(),
         reaction_time: times(1_323, 215),
         bystanders: Some(bystanders()),
@@ -601,6 +606,73 @@ pub(crate) fn storm() -> Record {
         Verdict::violated("closes_the_older_connection", statement::V5_3_1_4_3, both)
             .on(&record.cases[3].case),
         Verdict::holds("generator_kept_up", Force::Run, "slip and lag stayed within their limits"),
+    ];
+    record
+}
+
+/// Two herds, a wave each: one is back, of the other some are not.
+pub(crate) fn herd() -> Record {
+    let mut record = all_holds();
+    record.tool.name = "ungraceful-vanish".into();
+    record.tool.mode = Some("herd".into());
+    record.command = vec!["ungraceful-vanish".into(), "herd".into()];
+    let herd = |variant: &str, left_out: u64, base_us: u64| {
+        let mut case = takeover("restart-herd", variant, "5.0", 5_000, &[("still served", 5_000 - left_out)]);
+        case.reaction_time = Percentiles::default();
+        fact(&mut case, "back", &[("yes", 5_000 - left_out)]);
+        let reached = 5_000 - left_out;
+        let back = MilestoneRecord {
+            of: 5_000,
+            reached,
+            half_us: Some(base_us),
+            percent_95_us: (left_out <= 250).then_some(base_us * 3),
+            all_us: (left_out == 0).then_some(base_us * 4),
+            last_us: Some(base_us * 4),
+        };
+        case.milestones = BTreeMap::from([("back".to_owned(), back)]);
+        let tries =
+            Distribution { count: 5_000, sum: reached * 2, min: Some(1), max: Some(9), ..values(5_000, 1) };
+        let connack = Distribution { p99: Some(base_us / 4), ..values(reached, 900) };
+        let measured = [("tries", tries), ("back_connack_us", connack)];
+        case.measures = measured.map(|(name, values)| (name.to_owned(), values)).into();
+        case
+    };
+    let mut lost = herd("exponential:1s..2m", 400, 2_300_000);
+    fact(&mut lost, "back", &[("CONNACK 0x97 Quota exceeded", 400)]);
+    let late = Distribution { count: 120, sum: 130, min: Some(1), max: Some(2), ..values(120, 1) };
+    lost.measures.insert("handshakes_of_1_s".into(), late);
+    record.cases = vec![herd("none", 0, 120_000), lost];
+    let wave = |case: &CaseRecord, began_us: u64| WaveRecord {
+        case: case.case.clone(),
+        began_us,
+        ended_us: Some(began_us + 9_000_000),
+        outage: Some(OutageRecord {
+            began_us: began_us + 40,
+            ended_us: Some(began_us + 61_040),
+            by: "killed and started again".into(),
+        }),
+        bystander_messages_due: 2_700,
+        bystander_response_time: times(2_650, 330),
+        rss_bytes_before: Some(20 << 20),
+        rss_bytes_max: Some(48 << 20),
+    };
+    record.waves = vec![wave(&record.cases[0], 6_000_000), wave(&record.cases[1], 17_000_000)];
+    record.attempts =
+        AttemptsRecord { planned: 10_000, finished: 10_000, written: 10_000, ..record.attempts };
+    bystanders_of(&mut record).outages = Some(BystanderOutagesRecord {
+        outages: 2,
+        connections_lost: 12,
+        came_back: 12,
+        longest_away_us: Some(213_000),
+    });
+    record.verdicts = vec![
+        Verdict::differs(
+            "lets_everybody_in_again",
+            Force::Prose,
+            "400 of 5000 clients were not back: CONNACK 0x97 Quota exceeded (×400)",
+            "4600 of 5000 clients were back in time, by 9200 tries",
+        )
+        .on(&record.cases[1].case),
     ];
     record
 }

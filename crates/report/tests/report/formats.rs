@@ -43,6 +43,11 @@ fn a_duel_whose_values_were_each_measured_once() {
 }
 
 #[test]
+fn herds_that_come_back_wave_by_wave() {
+    assert_all_formats("herd", &fixture::herd());
+}
+
+#[test]
 fn an_interrupted_run() {
     assert_all_formats("interrupted", &fixture::interrupted());
 }

@@ -56,6 +56,11 @@ impl<'a> Messages<'a> {
         let below = self.bystanders.pairs_below_qos;
         if self.record.completeness != Completeness::Complete {
             Some(Explained::Unclear("the run was cut short".to_owned()))
+        } else if let Some(planned) = self.bystanders.outages {
+            Some(Explained::Note(format!(
+                "the broker was restarted {} times, as planned, and what it had not handed on may have gone with it",
+                planned.outages
+            )))
         } else if lost > 0 {
             Some(Explained::Note(format!(
                 "honest clients lost {lost} connections, so it may be these that explain it"

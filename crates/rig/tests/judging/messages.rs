@@ -3,7 +3,9 @@
 
 use ungraceful_rig::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{BystandersRecord, Completeness, Drain, IrregularityRecord, Record, SysRecord};
+use ungraceful_rig::record::{
+    BystanderOutagesRecord, BystandersRecord, Completeness, Drain, IrregularityRecord, Record, SysRecord,
+};
 use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_rig::verdict::{Force, Verdict};
 
@@ -109,6 +111,19 @@ fn a_lost_connection_of_a_bystander_makes_a_note_of_an_accusation() {
         of_bystanders(&mut record).connections_lost.insert("reset".into(), 1);
         let verdict = verdict(&record, check);
         assert!(differs(&verdict) && verdict.evidence.contains("lost 1 connections"), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_planned_outage_makes_a_note_of_an_accusation() {
+    for (check, mut record) in accused() {
+        of_bystanders(&mut record).outages =
+            Some(BystanderOutagesRecord { outages: 2, ..Default::default() });
+        let verdict = verdict(&record, check);
+        assert!(
+            differs(&verdict) && verdict.evidence.contains("restarted 2 times, as planned"),
+            "{verdict:?}"
+        );
     }
 }
 

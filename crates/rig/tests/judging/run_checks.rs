@@ -11,7 +11,8 @@ use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{
-    AttemptsRecord, BystanderPhaseRecord, BystandersRecord, Completeness, Drain, Record,
+    AttemptsRecord, BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, Completeness, Drain,
+    Record,
 };
 use ungraceful_rig::verdict::{Conclusion, Force, Verdict, judge};
 
@@ -52,6 +53,7 @@ pub(crate) fn bystanders(phases: &[(Phase, &[(u8, LedgerCounts)])]) -> Record {
         version: "5.0".into(),
         phases: phases.iter().map(phase).collect(),
         connections_lost: BTreeMap::new(),
+        outages: None,
         irregularities: Vec::new(),
         irregularities_left_out: BTreeMap::new(),
         pairs_below_qos: 0,
@@ -78,6 +80,33 @@ fn nothing_observed_is_never_a_pass() {
     for verdict in of_idle_bystanders.values() {
         assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
     }
+}
+
+#[test]
+fn connections_that_a_planned_outage_took_and_that_came_back_are_no_deviation() {
+    const CHECK: &str = "bystanders_stay_connected";
+    let with = |came_back| {
+        let mut record = bystanders(&[(Phase::Fault, &[(0, delivered(5))])]);
+        let outages = BystanderOutagesRecord {
+            outages: 2,
+            connections_lost: 12,
+            came_back,
+            longest_away_us: Some(900),
+        };
+        record.bystanders.as_mut().unwrap().outages = Some(outages);
+        record
+    };
+    let all = verdict(&with(12), CHECK);
+    assert_eq!((all.conclusion, all.differs), (Conclusion::Holds, None));
+    assert!(all.evidence.contains("12 did, and all came back, the last after 900 µs"), "{}", all.evidence);
+    let some = verdict(&with(11), CHECK);
+    assert!(some.differs.unwrap().starts_with("1 connections of honest clients"));
+    let mut other = with(12);
+    other.bystanders.as_mut().unwrap().connections_lost.insert("reset".into(), 1);
+    assert!(
+        verdict(&other, CHECK).differs.unwrap().contains("lost 1 connections"),
+        "beside the planned ones"
+    );
 }
 
 #[test]

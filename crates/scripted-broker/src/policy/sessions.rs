@@ -33,6 +33,8 @@ pub enum Sessions {
     /// Resumed, but the Packet Identifiers of QoS 2 messages that came in and were not released are gone, so that a
     /// PUBLISH that is sent again counts as a new message.
     ForgetReceived,
+    /// Kept for ever, whatever the Session Expiry Interval, 0 included: breaks `MQTT 5.0 [MQTT-4.1.0-2]`.
+    NeverExpire,
 }
 
 const TABLE: &[Named<Sessions>] = &[
@@ -71,6 +73,7 @@ const TABLE: &[Named<Sessions>] = &[
         "forget-received",
         "resumed, but a QoS 2 PUBLISH that a Client sends again counts as a new message",
     ),
+    Named::one(Sessions::NeverExpire, "never-expire", "kept for ever, whatever the Session Expiry Interval"),
 ];
 
 impl Sessions {

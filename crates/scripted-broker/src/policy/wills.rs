@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
-use super::name::{Named, UnknownName, by_name, listed, name_of};
+use super::name::{Named, UnknownName, by_name, duration, listed, name_of};
 
 /// What the broker makes of Wills. Where nothing else is said, the Will Delay Interval is kept to.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -27,6 +28,10 @@ pub enum Wills {
     /// Publishes each of a connection that is taken over, at once, even when the newcomer resumes the session before
     /// the delay has passed: breaks `MQTT 5.0 [MQTT-3.1.3-9]`.
     AlwaysOnTakeOver,
+    /// Publishes each this much later than it is due, even when the Client is back by then.
+    Late(Duration),
+    /// Publishes each without RETAIN, whatever Will Retain says: breaks `MQTT 5.0 [MQTT-3.1.2-15]`.
+    NeverRetained,
 }
 
 const TABLE: &[Named<Wills>] = &[
@@ -50,10 +55,12 @@ const TABLE: &[Named<Wills>] = &[
         "always-on-take-over",
         "at once when its connection is taken over, even if the session goes on",
     ),
+    Named::family("late-DURATION", "each this much later than it is due, even when the Client is back"),
+    Named::one(Wills::NeverRetained, "never-retained", "each without RETAIN, whatever Will Retain says"),
 ];
 
 impl Wills {
-    /// Every name with its meaning.
+    /// Every name with its meaning; `DURATION` stands for a value.
     pub fn names() -> impl Iterator<Item = (&'static str, &'static str)> {
         listed(TABLE)
     }
@@ -61,7 +68,10 @@ impl Wills {
 
 impl fmt::Display for Wills {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(name_of(TABLE, self).unwrap_or_default())
+        match self {
+            Self::Late(time) => write!(f, "late-{}ms", time.as_millis()),
+            plain => f.pad(name_of(TABLE, plain).unwrap_or_default()),
+        }
     }
 }
 
@@ -69,6 +79,8 @@ impl FromStr for Wills {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        by_name(TABLE, text).ok_or_else(|| UnknownName::new("wills", text))
+        by_name(TABLE, text)
+            .or_else(|| text.strip_prefix("late-").and_then(duration).map(Self::Late))
+            .ok_or_else(|| UnknownName::new("wills", text))
     }
 }

@@ -26,6 +26,9 @@ impl Server {
             return self.disconnect(id, ReasonCode::QOS_NOT_SUPPORTED);
         }
         self.log.note_publish(id);
+        if publish.qos == QoS::AtMostOnce && self.administers(id, publish) {
+            return;
+        }
         match publish.packet_identifier.and_then(PacketIdentifier::new) {
             None => {
                 self.take(id, publish);

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use ungraceful_mqtt::{Connect, ConnectReturnCode, ProtocolVersion, ReasonCode};
 
 use super::connection::{LastWill, Phase};
+use super::credentials::METHOD;
 use super::session::SessionExpiry;
 use super::{ConnectionId, Later, Server};
 use crate::log::Event;
@@ -24,7 +25,11 @@ impl Server {
                 (ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, ConnectReturnCode::IDENTIFIER_REJECTED);
             return self.refuse(id, version, v5, v3_1_1);
         }
-        if connect.properties.authentication_method().is_some() {
+        if self.refuses_credentials(id, connect, version) {
+            return;
+        }
+        let method = connect.properties.authentication_method();
+        if method.is_some_and(|method| method != METHOD) {
             let (v5, v3_1_1) = (ReasonCode::BAD_AUTHENTICATION_METHOD, ConnectReturnCode::NOT_AUTHORIZED);
             return self.refuse(id, version, v5, v3_1_1);
         }
@@ -38,6 +43,9 @@ impl Server {
         }
         let assigned = has_no_name.then(|| assigned_client_id(id));
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
+        if let Some(code) = self.refuses_return(client_id) {
+            return self.refuse(id, version, code, ConnectReturnCode::SERVER_UNAVAILABLE);
+        }
         let holder = self.holder(id, client_id);
         if let Some(holder) = holder
             && self.script.take_over == TakeOver::RefuseNewcomer
@@ -57,6 +65,8 @@ impl Server {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.version = version;
         connection.client_id = client_id.to_owned();
+        connection.user_name = connect.user_name.map(ToOwned::to_owned);
+        connection.has_method = method.is_some();
         connection.will = connect.will.as_ref().map(LastWill::of);
         connection.keep_alive_s = keep_alive_s;
         connection.receive_maximum = connect.properties.receive_maximum().unwrap_or(u16::MAX).into();
@@ -65,6 +75,7 @@ impl Server {
             .unwrap_or(usize::MAX);
         connection.acceptance = acceptance;
         connection.phase = Phase::Waiting;
+        self.await_expiry(id, connect);
         match self.script.take_over {
             TakeOver::NewcomerWaits(time) if holder.is_some() => {
                 self.timers.add(Instant::now() + time, Later::Admit(id));

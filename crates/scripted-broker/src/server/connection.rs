@@ -43,9 +43,16 @@ impl LastWill {
 pub(super) struct Connection {
     pub(super) link: Link,
     pub(super) phase: Phase,
+    /// How often bytes came before its CONNECT was whole.
+    pub(super) reads: u64,
     pub(super) version: ProtocolVersion,
     /// The key of its session; empty before the CONNECT.
     pub(super) client_id: String,
+    pub(super) user_name: Option<String>,
+    /// Whether its CONNECT named an Authentication Method, which this broker then knows.
+    pub(super) has_method: bool,
+    /// How many tokens it has shown.
+    pub(super) tokens: u32,
     pub(super) will: Option<LastWill>,
     pub(super) keep_alive_s: u16,
     /// The Client's Receive Maximum.
@@ -67,8 +74,12 @@ impl Connection {
         Self {
             link,
             phase: Phase::AwaitingConnect,
+            reads: 0,
             version: ProtocolVersion::V3_1_1,
             client_id: String::new(),
+            user_name: None,
+            has_method: false,
+            tokens: 0,
             will: None,
             keep_alive_s: 0,
             receive_maximum: usize::from(u16::MAX),

@@ -1,5 +1,6 @@
 //! The end of a connection, whoever ends it: its session, its Will, its last packet.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,7 +10,7 @@ use super::connection::{LastWill, Phase};
 use super::session::{SessionExpiry, WaitingWill};
 use super::{ConnectionId, Later, Server, answer};
 use crate::log::{EndedBy, Event};
-use crate::policy::Wills;
+use crate::policy::{Sessions, Wills};
 
 /// Whether the Client said goodbye, after which its Will is void (`MQTT 5.0 [MQTT-3.1.2-10]`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +122,9 @@ impl Server {
         let session = self.sessions.get_mut(client_id).filter(|session| session.connection == Some(id));
         let Some(session) = session else { return false };
         session.connection = None;
+        if self.script.sessions == Sessions::NeverExpire {
+            return false;
+        }
         match session.expiry {
             SessionExpiry::AtClose => {
                 self.sessions.remove(client_id);
@@ -162,7 +166,13 @@ impl Server {
                 self.timers.add(Instant::now() + will.delay, Later::PublishWill(client_id.to_owned(), id));
             }
             // It is due, or there is no session any more in which it could wait.
-            _ => self.publish_will(client_id, &waiting),
+            _ => match self.script.wills {
+                Wills::Late(by) => {
+                    self.timers
+                        .add(Instant::now() + by, Later::PublishWillAnyway(client_id.to_owned(), waiting));
+                }
+                _ => self.publish_will(client_id, &waiting),
+            },
         }
     }
 
@@ -175,10 +185,14 @@ impl Server {
         }
     }
 
-    fn publish_will(&mut self, client_id: &str, will: &WaitingWill) {
+    pub(super) fn publish_will(&mut self, client_id: &str, will: &WaitingWill) {
+        let message = match self.script.wills {
+            Wills::NeverRetained => Rc::new(will.message.without_retain()),
+            _ => Rc::clone(&will.message),
+        };
         for _ in 0..will.copies {
-            self.log.note(Event::Will { connection: will.connection, topic: will.message.topic.clone() });
-            self.accept_message(&will.message, client_id);
+            self.log.note(Event::Will { connection: will.connection, topic: message.topic.clone() });
+            self.accept_message(&message, client_id);
         }
     }
 
@@ -196,7 +210,9 @@ impl Server {
                 | Wills::OfSecondConnect
                 | Wills::IgnoreDelay
                 | Wills::NeverOnTakeOver
-                | Wills::AlwaysOnTakeOver,
+                | Wills::AlwaysOnTakeOver
+                | Wills::Late(_)
+                | Wills::NeverRetained,
                 Farewell::None,
             ) => 1,
         }

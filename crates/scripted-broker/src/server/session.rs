@@ -55,7 +55,7 @@ pub(super) struct Subscribed {
 
 /// A Will that waits for its delay, or for the end of its session.
 #[derive(Clone)]
-pub(super) struct WaitingWill {
+pub(crate) struct WaitingWill {
     /// The connection it belonged to.
     pub(super) connection: ConnectionId,
     pub(super) message: Rc<Message>,
@@ -115,7 +115,8 @@ impl Session {
             | Sessions::Forget
             | Sessions::LiePresent
             | Sessions::LieAbsent
-            | Sessions::ResendWithoutDup => {}
+            | Sessions::ResendWithoutDup
+            | Sessions::NeverExpire => {}
         }
     }
 }

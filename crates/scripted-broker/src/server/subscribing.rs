@@ -12,6 +12,9 @@ use super::{ConnectionId, Server};
 use crate::message::Delivery;
 use crate::topic_filter;
 
+/// The one code of a SUBACK of MQTT 3.1.1 that refuses.
+const REFUSED: u8 = 0x80;
+
 impl Server {
     /// Acts on a SUBSCRIBE that is not odd.
     pub(super) fn subscribe(&mut self, id: ConnectionId, subscribe: &Subscribe<'_>) {
@@ -19,6 +22,11 @@ impl Server {
         let version = self.version(id);
         let has_identifier = subscribe.properties.subscription_identifier().is_some();
         let maximum_qos = self.maximum_qos(version);
+        let is_allowed = self.may_subscribe(id);
+        let refusal = match version {
+            ProtocolVersion::V5 => ReasonCode::NOT_AUTHORIZED.0,
+            ProtocolVersion::V3_1_1 => REFUSED,
+        };
         let Some(connection) = self.connections.get(&id) else { return };
         let Some(session) = self.sessions.get_mut(&connection.client_id) else { return };
         let mut codes = Vec::new();
@@ -26,7 +34,9 @@ impl Server {
         for subscription in subscribe.filters.iter() {
             let is_shared =
                 version == ProtocolVersion::V5 && subscription.topic_filter.starts_with("$share/");
-            codes.push(if has_identifier {
+            codes.push(if !is_allowed {
+                refusal
+            } else if has_identifier {
                 ReasonCode::SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED.0
             } else if is_shared {
                 ReasonCode::SHARED_SUBSCRIPTIONS_NOT_SUPPORTED.0

@@ -1,9 +1,12 @@
 //! Every behaviour of the scripted broker, conforming or not, shown byte by byte over a plain TCP connection.
 
+mod connect_wait;
+mod credentials;
 mod deliveries;
 mod exchanges;
 mod flow;
 mod greeting;
+mod keep_alive;
 mod lifecycle;
 mod limits;
 mod load;
@@ -11,6 +14,7 @@ mod names;
 mod offline_queue;
 mod program;
 mod raw_client;
+mod readmission;
 mod resumption;
 mod second_connect;
 mod sessions;

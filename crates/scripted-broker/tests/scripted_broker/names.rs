@@ -6,8 +6,8 @@ use std::str::FromStr;
 
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
-    Deliveries, Flow, Greeting, OfflineQueue, Pubacks, SecondConnect, Sessions, SlowReader, SubscriberFlow,
-    TakeOver, UnknownName, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
+    SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName, Wills,
 };
 
 fn all_can_be_read<P>(names: impl Iterator<Item = (&'static str, &'static str)>)
@@ -39,6 +39,8 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<SecondConnect>(SecondConnect::names());
     all_can_be_read::<Wills>(Wills::names());
     all_can_be_read::<Greeting>(Greeting::names());
+    all_can_be_read::<ConnectWait>(ConnectWait::names());
+    all_can_be_read::<Readmission>(Readmission::names());
     all_can_be_read::<Deliveries>(Deliveries::names());
     all_can_be_read::<TakeOver>(TakeOver::names());
     all_can_be_read::<Sessions>(Sessions::names());
@@ -47,6 +49,9 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<SubscriberFlow>(SubscriberFlow::names());
     all_can_be_read::<OfflineQueue>(OfflineQueue::names());
     all_can_be_read::<SlowReader>(SlowReader::names());
+    all_can_be_read::<KeepAlive>(KeepAlive::names());
+    all_can_be_read::<Removal>(Removal::names());
+    all_can_be_read::<Expiry>(Expiry::names());
 }
 
 #[test]
@@ -54,6 +59,8 @@ fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<SecondConnect>(SecondConnect::names());
     starts_with_default::<Wills>(Wills::names());
     starts_with_default::<Greeting>(Greeting::names());
+    starts_with_default::<ConnectWait>(ConnectWait::names());
+    starts_with_default::<Readmission>(Readmission::names());
     starts_with_default::<Deliveries>(Deliveries::names());
     starts_with_default::<TakeOver>(TakeOver::names());
     starts_with_default::<Sessions>(Sessions::names());
@@ -62,6 +69,9 @@ fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<SubscriberFlow>(SubscriberFlow::names());
     starts_with_default::<OfflineQueue>(OfflineQueue::names());
     starts_with_default::<SlowReader>(SlowReader::names());
+    starts_with_default::<KeepAlive>(KeepAlive::names());
+    starts_with_default::<Removal>(Removal::names());
+    starts_with_default::<Expiry>(Expiry::names());
 }
 
 #[test]
@@ -78,7 +88,15 @@ fn names_carry_their_values() {
     assert_eq!("refuse-0x97".parse(), Ok(Flow::Refuse(0x97)));
     assert_eq!("late-puback-2s".parse(), Ok(Pubacks::Late(two_seconds)));
     assert_eq!("exceed-by-3".parse(), Ok(SubscriberFlow::ExceedBy(NonZeroU32::MIN.saturating_add(2))));
+    assert_eq!("gap-2s".parse(), Ok(ConnectWait::Gap(two_seconds)));
+    assert_eq!("late-2s".parse(), Ok(Wills::Late(two_seconds)));
     assert_eq!("cut-after-2s".parse(), Ok(SlowReader::CutAfter(two_seconds)));
+    let sixty = NonZeroU32::MIN.saturating_add(59);
+    assert_eq!("close-at-percent-60".parse(), Ok(KeepAlive::CloseAtPercent(sixty)));
+    assert_eq!("fin-at-percent-60".parse(), Ok(KeepAlive::FinAtPercent(sixty)));
+    assert_eq!("disconnect-0x87".parse(), Ok(Removal::DisconnectCode(0x87)));
+    assert_eq!("disconnect-0xa0".parse(), Ok(Expiry::DisconnectCode(0xA0)));
+    assert_eq!("cut-after-2s".parse(), Ok(Expiry::CutAfter(two_seconds)));
 }
 
 #[test]
@@ -92,7 +110,9 @@ fn what_is_no_name_is_refused_with_a_hint() {
     for wrong in ["disconnect-", "newcomer-waits-5", "close-after-"] {
         assert!(wrong.parse::<TakeOver>().is_err(), "{wrong:?}");
     }
+    assert!("whole-2h".parse::<ConnectWait>().is_err() && "late-".parse::<Wills>().is_err());
     assert!("refuse-97".parse::<Flow>().is_err());
+    assert!("close-at-percent-0".parse::<KeepAlive>().is_err());
     assert!("exceed-by-0".parse::<SubscriberFlow>().is_err());
     assert!("drop-oldest-over-".parse::<OfflineQueue>().is_err());
     assert!("refuse-0x87-".parse::<Greeting>().is_err());

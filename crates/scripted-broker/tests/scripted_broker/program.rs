@@ -46,9 +46,16 @@ fn list_names_everything() {
     assert!(text.contains("--wills never: "));
     assert!(text.contains("--greeting http: "));
     assert!(text.contains("--deliveries lose-every-N: "));
-    for flag in
-        ["take-over", "sessions", "flow", "pubacks", "subscriber-flow", "offline-queue", "slow-reader"]
-    {
+    for flag in [
+        "take-over",
+        "sessions",
+        "flow",
+        "pubacks",
+        "subscriber-flow",
+        "offline-queue",
+        "slow-reader",
+        "keep-alive",
+    ] {
         assert!(text.contains(&format!("--{flag} ")), "{flag}");
     }
 }
@@ -59,6 +66,7 @@ fn every_policy_has_a_flag() {
         .args(["--take-over", "keep-both", "--sessions", "forget", "--wills", "ignore-delay"])
         .args(["--flow", "refuse-0x97", "--pubacks", "late-puback-1s", "--subscriber-flow", "exceed-by-2"])
         .args(["--offline-queue", "refuse-over-3", "--slow-reader", "cut-after-5s"])
+        .args(["--keep-alive", "fin-at-percent-60"])
         .args(["--deliveries", "duplicate-qos2-every-3", "--server-keep-alive", "9", "--maximum-qos", "1"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())

@@ -2,7 +2,7 @@
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion, QoS};
-use ungraceful_scripted_broker::{Script, ScriptedBroker};
+use ungraceful_scripted_broker::{Script, ScriptedBroker, Sessions};
 
 use crate::raw_client::{RawClient, connack, encoded};
 
@@ -222,4 +222,16 @@ fn mqtt3_1_1_3_1_3_8_a_client_without_client_id_must_want_a_clean_session() {
     client.send(&unclean);
     client.expect(&[0x20, 2, 0, 2]);
     client.expect_fin();
+}
+
+#[test]
+fn never_expire_keeps_a_session_that_was_to_end_with_its_connection() {
+    for version in ProtocolVersion::ALL {
+        let broker = ScriptedBroker::start(Script { sessions: Sessions::NeverExpire, ..Script::default() });
+        let mut client = RawClient::connected(&broker, version, "client");
+        client.subscribe("t", QoS::AtLeastOnce);
+        client.expect_silence();
+        let back = Connect { clean_start: false, ..Connect::new("client") };
+        let _back = RawClient::connected_with(&broker, version, &back, 1);
+    }
 }

@@ -343,3 +343,32 @@ fn a_retained_will_reaches_later_subscribers() {
     let mut late = RawClient::subscribed(&broker, V3_1_1, "will", QoS::AtMostOnce);
     late.expect(&[0x31, 7, 0, 4, b'w', b'i', b'l', b'l', b'x']);
 }
+
+#[test]
+fn late_publishes_after_the_client_is_back() {
+    for version in ProtocolVersion::ALL {
+        let mut scene = Scene::new(Wills::Late(Duration::from_millis(500)), version);
+        let client = scene.client();
+        let took = time_of(|| {
+            drop(client);
+            scene.wait_for_end();
+            let _back = RawClient::connected(&scene.broker, version, "client");
+            scene.expect_wills(&[]);
+            assert_eq!(scene.witness.next_payload(), "first");
+        });
+        assert!(took >= Duration::from_millis(450), "{took:?}");
+    }
+}
+
+#[test]
+fn never_retained_publishes_to_those_who_are_there_alone() {
+    let broker = ScriptedBroker::start(Script { wills: Wills::NeverRetained, ..Script::default() });
+    let mut witness = RawClient::subscribed(&broker, V3_1_1, "will", QoS::AtMostOnce);
+    let will = Will { retain: true, ..Will::new("will", b"x") };
+    let connect = Connect { will: Some(will), ..Connect::new("client") };
+    RawClient::connected_with(&broker, V3_1_1, &connect, 0).expect_silence();
+    assert_eq!(witness.next_payload(), "x");
+    let mut late = RawClient::connected(&broker, V3_1_1, "late");
+    late.subscribe("will", QoS::AtMostOnce);
+    late.expect_service();
+}

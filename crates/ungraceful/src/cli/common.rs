@@ -77,6 +77,15 @@ pub struct RunArgs {
         allow_hyphen_values = true
     )]
     pub will_wait: Given<Time>,
+    /// How many lines its attempts have.
+    #[command(flatten)]
+    pub lines: AttemptLinesArgs,
+}
+
+/// How much is kept of the attempts, one by one.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct AttemptLinesArgs {
     /// Lines in attempts.ndjson at the most; what is left out is counted
     #[arg(
         long,
@@ -314,7 +323,7 @@ impl RunArgs {
         let every = self.every.settings(mistakes);
         let reaction_timeout = positive(&self.reaction_timeout, "--reaction-timeout", mistakes);
         let will_wait = positive(&self.will_wait, "--will-wait", mistakes);
-        let attempts_max = self.attempts_max.take("--attempts-max", mistakes);
+        let attempts_max = self.lines.attempts_max.take("--attempts-max", mistakes);
         let every = every?;
         Some(RunSettings {
             clients: clients?,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_rig::backoff::Backoff;
+use ungraceful_rig::backoff::{Backoff, LIBRARIES, Profile};
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::plan::Arrival;
 
@@ -145,6 +145,22 @@ impl Readable for Backoff {
             "exponential" => Ok(Self::Exponential { from, to }),
             "full-jitter" => Ok(Self::FullJitter { from, to }),
             _ => Err(wrong("there is none of this name")),
+        }
+    }
+}
+
+impl Readable for Profile {
+    fn read(text: &str) -> Result<Self, String> {
+        let name = text.trim();
+        if let Some(library) = Self::of_library(name) {
+            return Ok(library);
+        }
+        match Backoff::read(name) {
+            Ok(backoff) => Ok(Self { name: name.to_owned(), backoff }),
+            Err(why) => {
+                let libraries = LIBRARIES.map(|(library, _)| library).join(", ");
+                Err(format!("{why}; or a client library: {libraries}"))
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use ungraceful_rig::exit::Exit;
 use ungraceful_rig::record::{Setting, SettingSource};
 
 /// Settings that are secrets, or hold some: their values are in no record.
-const SECRET: [&str; 2] = ["pw", "url"];
+const SECRET: [&str; 5] = ["pw", "url", "admin-pw", "kick-cmd", "token-cmd"];
 /// Flags that make no sense in a file that they are about.
 const NOT_IN_A_FILE: [&str; 4] = ["config", "help", "version", "print-plan"];
 
@@ -151,12 +151,13 @@ pub fn without_secrets(arguments: &[OsString]) -> Vec<String> {
             if std::mem::take(&mut hide_next) {
                 return HIDDEN.to_owned();
             }
-            if matches!(argument.as_ref(), "--pw" | "--url" | "-P") {
-                hide_next = true;
-            }
-            for flag in ["--pw=", "--url="] {
-                if argument.starts_with(flag) {
-                    return format!("{flag}{HIDDEN}");
+            let (flag, value) = argument
+                .split_once('=')
+                .map_or((argument.as_ref(), None), |(flag, value)| (flag, Some(value)));
+            if flag == "-P" || flag.strip_prefix("--").is_some_and(|name| SECRET.contains(&name)) {
+                hide_next = value.is_none();
+                if value.is_some() {
+                    return format!("{flag}={HIDDEN}");
                 }
             }
             // `-Psecret`: a short flag with its value in one word.
@@ -166,6 +167,12 @@ pub fn without_secrets(arguments: &[OsString]) -> Vec<String> {
             argument.into_owned()
         })
         .collect()
+}
+
+/// Whether `--flag=value` is one whose value is in no record.
+pub(crate) fn holds_a_secret(word: &str) -> bool {
+    let flag = word.split_once('=').map_or(word, |(flag, _)| flag);
+    flag.strip_prefix("--").is_some_and(|name| SECRET.contains(&name))
 }
 
 /// The exit codes, for help texts and man pages.
@@ -190,6 +197,9 @@ mod tests {
             vec!["tool", "--pw=hunter2"],
             vec!["tool", "--url", "mqtt://me:hunter2@host"],
             vec!["tool", "--url=mqtt://me:hunter2@host"],
+            vec!["tool", "--admin-pw", "hunter2"],
+            vec!["tool", "--kick-cmd", "mosquitto_ctrl -P hunter2 dynsec disableClient {username}"],
+            vec!["tool", "--token-cmd=print-token --key=hunter2"],
         ];
         for call in calls {
             let arguments: Vec<OsString> = call.iter().map(OsString::from).collect();

@@ -118,6 +118,12 @@ impl TargetArgs {
         }
     }
 
+    /// The broker that is meant; what is wrong with the flags is told by [`TargetArgs::settings`].
+    #[must_use]
+    pub fn chosen(&self) -> BrokerChoice {
+        self.settings(Vec::new(), false, &mut Vec::new()).broker
+    }
+
     /// What of the broker is watched; what can't be is told as a mistake.
     pub fn watch(&self, mistakes: &mut Vec<Mistake>) -> WatchSettings {
         let pid = self.broker_pid.as_ref().and_then(|pid| pid.take("--broker-pid", mistakes));

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::double_connect::{DoubleConnect, Variant};
-use ungraceful_faults::connection::double_connect_checks::CHECKS;
+use ungraceful_faults::connection::double_connect_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
@@ -101,5 +102,9 @@ impl Mode for SecondConnect {
 
     fn checks(&self) -> Vec<Check> {
         CHECKS.to_vec()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        STATEMENTS.to_vec()
     }
 }

@@ -5,7 +5,7 @@ mod quota_leak;
 mod receive_maximum;
 mod slow_consumer;
 mod unacked_subscriber;
-mod variants;
+pub(super) mod variants;
 
 use crate::launch::Tool;
 

@@ -85,7 +85,7 @@ impl Readable for VersionPair {
 }
 
 /// A time above 0; absent, with the mistake told, when it is none.
-fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+pub(super) fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
     let Time(time) = given.take(flag, mistakes)?;
     if time.is_zero() || time > TIME_MAX {
         mistakes.push(Mistake::new(
@@ -98,7 +98,7 @@ fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Opt
 }
 
 /// A time as the whole seconds that MQTT counts in, from 1; absent, with the mistake told, when it is none.
-fn whole_seconds(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<u32> {
+pub(super) fn whole_seconds(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<u32> {
     let Time(time) = given.take(flag, mistakes)?;
     let seconds = u32::try_from(time.as_secs()).ok().filter(|seconds| *seconds < u32::MAX);
     match seconds {

@@ -138,7 +138,7 @@ fn a_storm_of_fewer_clients_than_cases_or_with_a_number_of_attempts_is_refused()
     assert_refused(&storm(&["--count", "11"]), 2, &["--count: 11 is too few", "give at least 12"]);
     assert_eq!(storm(&["--count", "12"]).exit(), 0);
     assert_eq!(storm(&["--count", "1", "--variant", "clean", "-V", "5"]).exit(), 0);
-    let cure = "each client is taken over once; leave it out and give --count";
+    let cure = "each client acts once; leave it out and give --count";
     let told = [&format!("--attempts: {cure}")[..], &format!("--duration: {cure}")];
     assert_refused(&storm(&["--attempts", "100", "--duration", "5s"]), 2, &told);
     let file = tempfile::NamedTempFile::new().unwrap();

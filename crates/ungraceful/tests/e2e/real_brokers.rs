@@ -17,9 +17,9 @@ fn script() -> PathBuf {
 
 /// A real broker that this test started, and that goes with it.
 pub(crate) struct RealBroker {
-    folder: String,
+    pub(crate) folder: String,
     pid: String,
-    log: String,
+    pub(crate) log: String,
     pub(crate) address: SocketAddr,
     pub(crate) address_v5: SocketAddr,
 }

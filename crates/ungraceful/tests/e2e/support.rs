@@ -36,6 +36,7 @@ pub(crate) fn binary(name: &str) -> Command {
         "ungraceful-takeover" => env!("CARGO_BIN_EXE_ungraceful-takeover"),
         "ungraceful-vanish" => env!("CARGO_BIN_EXE_ungraceful-vanish"),
         "ungraceful-bench" => env!("CARGO_BIN_EXE_ungraceful-bench"),
+        "ungraceful-explain" => env!("CARGO_BIN_EXE_ungraceful-explain"),
         "ungraceful-expire" => env!("CARGO_BIN_EXE_ungraceful-expire"),
         other => panic!("{other} is no binary of ours"),
     };
@@ -212,9 +213,20 @@ impl Call {
 
     /// The checks that came out violated.
     pub(crate) fn violated(&self) -> Vec<String> {
+        let record = self.record();
+        let tool = ungraceful::tools::ALL.into_iter().find(|tool| tool.name == record.tool.name).unwrap();
+        let mode = record.tool.mode.as_deref().map_or(tool.modes[0], |mode| tool.mode(mode).unwrap());
+        let listed: Vec<String> = mode.accuses_by().iter().map(ToString::to_string).collect();
         let violated = |verdict: &Verdict| verdict.conclusion == Conclusion::Violated;
-        let mut checks: Vec<String> =
-            self.record().verdicts.into_iter().filter(violated).map(|verdict| verdict.check).collect();
+        let violations: Vec<Verdict> = record.verdicts.into_iter().filter(violated).collect();
+        for verdict in &violations {
+            // What a mode says that it accuses by is what it does accuse by; some accusations have no number.
+            let is_listed = verdict.citation.as_ref().is_none_or(|citation| {
+                listed.contains(citation) || verdict.case.is_none() || !citation.contains('[')
+            });
+            assert!(is_listed, "{} is not in the list of faults: {verdict:?}", record.tool.name);
+        }
+        let mut checks: Vec<String> = violations.into_iter().map(|verdict| verdict.check).collect();
         checks.sort_unstable();
         checks.dedup();
         checks

@@ -376,7 +376,9 @@ fn the_embedded_broker_tells_every_client_that_is_taken_over() {
     assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
     let case = call.only_case();
     assert_eq!(case.disconnect_codes.get(&0x8E), Some(&5_000), "{}", call.said());
-    assert_eq!((case.fact("alive", "1"), case.outcome(Outcome::Closed)), (5_000, 5_000));
+    // A PINGREQ of ours that a busy broker has not read when it closes makes an RST of its FIN.
+    let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+    assert_eq!((case.fact("alive", "1"), ended), (5_000, 5_000), "{}", call.said());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod closing;
 mod ends;
+mod hop;
 mod opening;
 mod packets;
 mod peer;

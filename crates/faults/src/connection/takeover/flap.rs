@@ -18,6 +18,7 @@ use ungraceful_wire::clock::now;
 use super::refusal;
 use crate::ending::{interrupted, not_acted};
 use crate::judging::{self, no_sample};
+use crate::peer::honest_connack_time;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "reconnect-flap";
@@ -96,8 +97,9 @@ impl Flap {
             let why = flapped.first_refusal.map_or_else(|| "no connection".to_owned(), |(_, how)| how);
             return not_acted(stage, log, self.version, &format!("never accepted: {why}")).await;
         }
-        let others = stage.unless_stopped(others_are_served(stage, &client_id, self.version)).await;
-        let Some(others) = others else { return interrupted(log) };
+        let others =
+            stage.unless_stopped(honest_connack_time(stage, self.version, &format!("{client_id}o"))).await;
+        let Some(others) = others.map(|connack_time| connack_time.is_ok()) else { return interrupted(log) };
         // Each connection was ended by its client; what is judged is whether it might come back. That nobody is served
         // may also mean that the broker is no more.
         let outcome = match others {
@@ -172,16 +174,6 @@ impl Flap {
         let accepted = answered.map_err(|refused| refusal(&refused))?;
         Ok(micros(accepted.connack_at.saturating_duration_since(accepted.connect_sent)))
     }
-}
-
-/// Whether a client with another ClientID is accepted.
-async fn others_are_served(stage: &Stage, client_id: &str, version: ProtocolVersion) -> bool {
-    let other = format!("{client_id}o");
-    let Ok((mut client, _)) = stage.open(version).await else { return false };
-    let connect = Client::honest_connect(&other, &stage.credentials);
-    let accepted = client.connect(&connect, stage.options.connect_timeout).await.is_ok();
-    client.leave().await;
-    accepted
 }
 
 fn median(values: &[u64]) -> Option<u64> {

@@ -18,6 +18,9 @@ pub const CHECKS: [Check; 5] = [
     sends_no_disconnect_on_3_1_1,
 ];
 
+/// The numbered statements by which a broker can be accused here.
+pub const STATEMENTS: &[Statement] = &[V5_3_1_4_3, V311_3_1_4_2];
+
 /// How the ids of all faults begin that are take-overs.
 const TAKEOVER: &str = "takeover-";
 

@@ -23,6 +23,7 @@ use ungraceful_wire::clock::now;
 use super::{NEWCOMER, VersionPair, observe_on, refusal, session_connect};
 use crate::ending::{interrupted, not_acted};
 use crate::outbox::Outbox;
+pub use crate::outbox::{LATE, NOT_YET};
 use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
 
 /// The fault's id in the catalogue.
@@ -34,11 +35,6 @@ pub const SESSION_PRESENT: &str = "session_present";
 pub const SENT_AGAIN: &str = "sent_again";
 /// Measure: the newcomer's CONNACK, until the last of the messages in flight had been sent again.
 pub const SENT_AGAIN_AFTER: &str = "sent_again_after_us";
-/// The value of [`SENT_AGAIN`] and [`QUEUED`] when everything came, but not before a message that was published later.
-pub const LATE: &str = "late";
-/// The value of [`SENT_AGAIN`] and [`QUEUED`] when something was missing at the deadline, and nothing that was published
-/// later came either.
-pub const NOT_YET: &str = "not yet";
 /// Whether these kept their Packet Identifiers: `kept`, `changed`.
 pub const IDENTIFIERS: &str = "identifiers";
 /// Whether these had DUP 1: `set`, `missing`.
@@ -549,7 +545,7 @@ impl Storm {
         }
         let mut later = Vec::new();
         if settled_at.is_none() {
-            let missing = missing_of(outbox, &came);
+            let missing = outbox.missing(&came);
             for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
                 if missing.iter().any(|sequence| Outbox::qos_of(*sequence) == Some(qos)) {
                     later.push(publish_later(stage, &mut peer, topic, qos, outbox, &mut came).await);
@@ -605,14 +601,6 @@ fn is_resumed_within(newcomer: &Accepted, delay: Duration) -> bool {
 /// How many QoS of those above 0 the broker takes.
 fn levels(stage: &Stage) -> u16 {
     stage.maximum_qos.level().into()
-}
-
-/// The messages that have not come.
-fn missing_of(outbox: &Outbox, came: &[Delivered]) -> Vec<u64> {
-    outbox
-        .sequences()
-        .filter(|sequence| came.iter().all(|message| message.sequence != Some(*sequence)))
-        .collect()
 }
 
 /// Publishes one message after all others, on the same topic, and tells its number and whether it came.

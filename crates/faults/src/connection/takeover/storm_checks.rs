@@ -28,6 +28,25 @@ pub const CHECKS: [Check; 6] = [
     treats_the_will_as_the_session,
 ];
 
+/// The numbered statements by which a broker can be accused here.
+pub const STATEMENTS: &[Statement] = &[
+    V5_3_1_2_4,
+    V5_3_1_2_5,
+    V5_3_1_3_9,
+    V5_3_2_2_2,
+    V5_3_3_1_1,
+    V5_4_3_3_10,
+    V5_4_4_0_1,
+    V5_4_5_0_1,
+    V311_3_1_2_4,
+    V311_3_1_2_6,
+    V311_3_1_2_8,
+    V311_3_2_2_1,
+    V311_3_3_1_1,
+    V311_4_3_3_2,
+    V311_4_4_0_1,
+];
+
 /// A case with what its names say.
 struct Told<'a> {
     situation: Situation,

@@ -9,6 +9,7 @@ use ungraceful_load::payload::Payload;
 use ungraceful_load::settings::{LoadSettings, MessageSettings, Waiting};
 use ungraceful_load::shape::{QosMix, Shape};
 use ungraceful_mqtt::QoS;
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::plan::Arrival;
 use ungraceful_rig::record::Setting;
@@ -57,6 +58,11 @@ impl Mode for Conn {
 
     fn checks(&self) -> Vec<Check> {
         CHECKS.to_vec()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        // A load accuses nobody: what a broker drops is its operator's choice, and what is too much the user's threshold.
+        Vec::new()
     }
 }
 
@@ -122,6 +128,11 @@ impl Mode for Sub {
 
     fn checks(&self) -> Vec<Check> {
         CHECKS.to_vec()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        // A load accuses nobody: what a broker drops is its operator's choice, and what is too much the user's threshold.
+        Vec::new()
     }
 }
 

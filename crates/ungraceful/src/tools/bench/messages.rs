@@ -7,6 +7,7 @@ use ungraceful_load::checks::CHECKS;
 use ungraceful_load::pace::Pace;
 use ungraceful_load::settings::{LoadSettings, PUBLISHERS_MAX};
 use ungraceful_load::shape::Shape;
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::plan::Arrival;
@@ -62,6 +63,11 @@ impl Mode for PubSub {
     fn checks(&self) -> Vec<Check> {
         CHECKS.to_vec()
     }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        // A load accuses nobody: what a broker drops is its operator's choice, and what is too much the user's threshold.
+        Vec::new()
+    }
 }
 
 impl Mode for Pub {
@@ -93,6 +99,11 @@ impl Mode for Pub {
 
     fn checks(&self) -> Vec<Check> {
         CHECKS.to_vec()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        // A load accuses nobody: what a broker drops is its operator's choice, and what is too much the user's threshold.
+        Vec::new()
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::flow_control::quota_leak::{QuotaLeak, Variant};
 use ungraceful_faults::flow_control::quota_leak_checks::CHECKS;
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::verdict::Check;
 
@@ -99,5 +100,13 @@ impl Mode for Leak {
 
     fn checks(&self) -> Vec<Check> {
         CHECKS.to_vec()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        Vec::new()
+    }
+
+    fn accuses_without_number(&self) -> Option<&'static str> {
+        Some("MQTT 5.0 §4.9")
     }
 }

@@ -2,7 +2,8 @@
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::flow_control::receive_maximum::{BeyondReceiveMaximum, Variant};
-use ungraceful_faults::flow_control::receive_maximum_checks::CHECKS;
+use ungraceful_faults::flow_control::receive_maximum_checks::{CHECKS, STATEMENTS};
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::verdict::Check;
 
@@ -112,5 +113,9 @@ impl Mode for ReceiveMaximum {
 
     fn checks(&self) -> Vec<Check> {
         CHECKS.to_vec()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        STATEMENTS.to_vec()
     }
 }

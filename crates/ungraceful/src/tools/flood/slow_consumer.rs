@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::flow_control::slow_consumer::{SlowConsumer, Variant};
 use ungraceful_faults::flow_control::slow_consumer_checks::CHECKS;
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::verdict::Check;
 
@@ -120,5 +121,9 @@ impl Mode for Slow {
 
     fn checks(&self) -> Vec<Check> {
         CHECKS.to_vec()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        Vec::new()
     }
 }

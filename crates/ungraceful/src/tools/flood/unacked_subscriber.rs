@@ -2,7 +2,8 @@
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::flow_control::unacked_subscriber::{UnackedSubscriber, Variant};
-use ungraceful_faults::flow_control::unacked_subscriber_checks::CHECKS;
+use ungraceful_faults::flow_control::unacked_subscriber_checks::{CHECKS, STATEMENTS};
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::verdict::Check;
 
@@ -105,5 +106,9 @@ impl Mode for Unacked {
 
     fn checks(&self) -> Vec<Check> {
         CHECKS.to_vec()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        STATEMENTS.to_vec()
     }
 }

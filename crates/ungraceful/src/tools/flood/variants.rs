@@ -1,4 +1,4 @@
-//! What the modes of the flood have in common: choosing variants, and making a fault for each of them and each version.
+//! What modes have in common whose cases are variants of a fault, those of the flood and others: choosing variants, and making a fault for each of them and each version.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub(super) fn longest(matches: &ArgMatches, messages: u64, size: u64) -> Duratio
 }
 
 /// The variants that were named, in the order of `all`; all of them when none was.
-pub(super) fn chosen<V: Readable + PartialEq>(
+pub(in crate::tools) fn chosen<V: Readable + PartialEq>(
     all: &[V],
     given: &[Given<V>],
     mistakes: &mut Vec<Mistake>,
@@ -42,7 +42,7 @@ pub(super) fn chosen<V: Readable + PartialEq>(
 }
 
 /// Makes a fault of each variant and version for which there is one.
-pub(super) fn each<V, F>(
+pub(in crate::tools) fn each<V, F>(
     variants: Vec<V>,
     fault: impl Fn(V, ProtocolVersion) -> Option<F> + Send + Sync + 'static,
 ) -> Box<MakeFaults>

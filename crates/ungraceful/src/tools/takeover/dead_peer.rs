@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::takeover::dead_peer::{self, Corpse};
 use ungraceful_faults::connection::takeover::judged;
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
@@ -96,5 +97,9 @@ impl Mode for DeadPeer {
 
     fn checks(&self) -> Vec<Check> {
         [judged::CHECKS.to_vec(), dead_peer::CHECKS.to_vec()].concat()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        judged::STATEMENTS.to_vec()
     }
 }

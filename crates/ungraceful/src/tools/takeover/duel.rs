@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::takeover::{duel, judged};
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::backoff::Backoff;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
@@ -157,5 +158,9 @@ impl Mode for Duel {
 
     fn checks(&self) -> Vec<Check> {
         [judged::CHECKS.to_vec(), duel::CHECKS.to_vec()].concat()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        judged::STATEMENTS.to_vec()
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::takeover::{judged, race};
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
@@ -77,5 +78,9 @@ impl Mode for Race {
 
     fn checks(&self) -> Vec<Check> {
         judged::CHECKS.to_vec()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        judged::STATEMENTS.to_vec()
     }
 }

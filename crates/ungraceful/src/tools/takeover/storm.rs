@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::takeover::judged;
 use ungraceful_faults::connection::takeover::storm::{self, Situation};
-use ungraceful_faults::connection::takeover::storm_checks::CHECKS;
+use ungraceful_faults::connection::takeover::storm_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
@@ -158,5 +159,9 @@ impl Mode for Storm {
 
     fn checks(&self) -> Vec<Check> {
         [judged::CHECKS.to_vec(), CHECKS.to_vec()].concat()
+    }
+
+    fn accuses_by(&self) -> Vec<Statement> {
+        [judged::STATEMENTS, STATEMENTS].concat()
     }
 }

@@ -7,10 +7,10 @@ use ungraceful_rig::reaction::Outcome;
 
 use super::super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO};
 use super::{
-    DUP, IDENTIFIERS, LATE, LEFT_OVER, NO, NOT_OWED, NOT_YET, Newcomer, OldSession, QUEUED, REPEATED,
-    SENT_AGAIN, SENT_AGAIN_AFTER, SESSION_PRESENT, Storm, YES,
+    DUP, IDENTIFIERS, LEFT_OVER, NO, NOT_OWED, Newcomer, OldSession, QUEUED, REPEATED, SENT_AGAIN,
+    SENT_AGAIN_AFTER, SESSION_PRESENT, Storm, YES,
 };
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, share};
 use crate::peer::Delivered;
 
 impl Storm {
@@ -134,22 +134,6 @@ pub(super) fn messages_of(came: &[Delivered], sequence: u64) -> usize {
             !is_copy
         })
         .count()
-}
-
-/// How many of all came. What a later message of its QoS on the same topic did not overtake may still be on its way: the
-/// standard sets no time.
-fn share(missing: &[u64], whole: usize, later: &[(u64, bool)]) -> &'static str {
-    let is_overtaken = |sequence: &u64| {
-        later.iter().any(|(later, came)| *came && Outbox::qos_of(*later) == Outbox::qos_of(*sequence))
-    };
-    if missing.is_empty() {
-        return if later.iter().any(|(_, came)| *came) { LATE } else { "all" };
-    }
-    match missing.iter().any(is_overtaken) {
-        false => NOT_YET,
-        true if missing.len() == whole => "none",
-        true => "some",
-    }
 }
 
 #[cfg(test)]

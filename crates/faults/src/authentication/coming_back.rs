@@ -1,0 +1,92 @@
+//! A client whose right has ended connects again, with the same ClientID and the same credentials.
+
+use std::time::Duration;
+
+use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_rig::attempt::Fact;
+use ungraceful_rig::client::{Client, NotConnected};
+use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::target::Credentials;
+use ungraceful_wire::clock::now;
+
+use super::at_work::{Beside, await_first, topics};
+use super::{ACCEPTED, AFTER_REFUSAL, NOT_TRIED, WITHOUT_RIGHTS};
+use crate::ending::refusal;
+use crate::peer::{Event, Peer};
+
+/// How long a broker has to close after a CONNACK that refuses, and to deliver to a client that it let in.
+const WITHIN: Duration = Duration::from_secs(1);
+
+/// What became of a client that came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct CameBack {
+    /// In words that are the same for all that met the same.
+    pub(super) how: String,
+    /// What came after a CONNACK that refused; absent where none did.
+    pub(super) after_refusal: Option<&'static str>,
+}
+
+impl CameBack {
+    /// Puts it into the attempt, under this name.
+    pub(super) fn tell(self, fact: &str, log: &mut AttemptLog<'_>) {
+        log.fact(fact, Fact::Word(self.how));
+        if let Some(after) = self.after_refusal {
+            log.fact(AFTER_REFUSAL, Fact::Word(after.to_owned()));
+        }
+    }
+}
+
+/// Connects with these credentials. A client that is let in subscribes once more, is published to and
+/// publishes once.
+pub(super) async fn come_back(
+    stage: &Stage,
+    version: ProtocolVersion,
+    client_id: &str,
+    credentials: &Credentials,
+    beside: &mut Beside,
+) -> CameBack {
+    let told = |how: &str| CameBack { how: how.to_owned(), after_refusal: None };
+    let Ok((mut client, _)) = stage.open(version).await else { return told(NOT_TRIED) };
+    let connect = Client::honest_connect(client_id, credentials);
+    match client.connect(&connect, stage.options.connect_timeout).await {
+        Ok(_) => {
+            let mut peer = Peer::new(client);
+            let is_served = is_served(stage, &mut peer, client_id, beside).await;
+            peer.client.leave().await;
+            told(if is_served { ACCEPTED } else { WITHOUT_RIGHTS })
+        }
+        Err(refused @ NotConnected::Refused { .. }) => {
+            let after = after_refusal(Peer::new(client)).await;
+            CameBack { how: refusal(&refused), after_refusal: Some(after) }
+        }
+        Err(other) => told(&refusal(&other)),
+    }
+}
+
+/// Whether it is delivered to, and may publish. MQTT 3.1.1 tells nobody that a message was refused.
+async fn is_served(stage: &Stage, peer: &mut Peer, client_id: &str, beside: &mut Beside) -> bool {
+    let (to, from) = topics(stage, client_id);
+    if peer.subscribe(&to, QoS::AtMostOnce, WITHIN).await.is_err()
+        || beside.publish_once().await.is_err()
+        || await_first(peer, WITHIN).await.is_err()
+    {
+        return false;
+    }
+    let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
+    peer.publish(&from, qos, 0, WITHIN).await.is_ok_and(|code| code < 0x80)
+}
+
+/// Whether the broker closes the connection that it refused, or answers a PINGREQ on it.
+async fn after_refusal(mut peer: Peer) -> &'static str {
+    // That the connection has ended is read next.
+    let _ended = peer.client.ping().await;
+    let deadline = now() + WITHIN;
+    loop {
+        match peer.next_before(deadline).await {
+            Some(Event::Ended { .. }) => return "closed",
+            Some(Event::Pong) => return "served",
+            Some(_) => {}
+            None => return "left open",
+        }
+    }
+}

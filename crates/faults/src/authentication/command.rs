@@ -1,0 +1,237 @@
+//! A command that the user gives: how a client is removed, or where a token comes from. It is run without a shell, with
+//! a time limit.
+
+use std::fmt;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use ungraceful_wire::clock::now;
+
+/// Letters of what a command said that are told.
+const TOLD_MAX: usize = 200;
+/// A word of the command that is shorter than this can't be told from any other text.
+const SECRET_MIN: usize = 4;
+
+/// A command with its placeholders. Its words may hold a password, so only the program's name is ever shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ExternalCommand {
+    words: Vec<String>,
+    limit: Duration,
+}
+
+impl fmt::Debug for ExternalCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ExternalCommand({})", self.program())
+    }
+}
+
+/// What may stand in a command: `{name}`, and what it stands for.
+pub type Placeholders<'a> = [(&'a str, &'a str)];
+
+/// A command that runs.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    program: String,
+    limit: Duration,
+    /// Words of the command that are not to be seen in what it says.
+    hidden: Vec<String>,
+    /// When it had been started.
+    pub started: Instant,
+}
+
+impl ExternalCommand {
+    /// Splits `text` into words as a shell would, and does nothing else of what a shell does.
+    ///
+    /// # Errors
+    /// In words, when there is no program in it, a quotation mark is left open, or a placeholder is none of `known`. The
+    /// text itself is not repeated.
+    pub fn parse(text: &str, known: &[&str], limit: Duration) -> Result<Self, String> {
+        let words: Vec<String> = shlex::split(text).ok_or("has a quotation mark that is not closed")?;
+        if words.first().is_none_or(String::is_empty) {
+            return Err("names no program".to_owned());
+        }
+        if words[0].contains('{') {
+            return Err("has a placeholder for a program; name the program itself".to_owned());
+        }
+        for word in &words {
+            for name in placeholders(word) {
+                if !known.contains(&name) {
+                    let known: Vec<String> = known.iter().map(|name| format!("{{{name}}}")).collect();
+                    return Err(format!(
+                        "has the placeholder {{{name}}}, which there is not; there are {}",
+                        known.join(", ")
+                    ));
+                }
+            }
+        }
+        Ok(Self { words, limit })
+    }
+
+    /// The program's name.
+    #[must_use]
+    pub fn program(&self) -> &str {
+        &self.words[0]
+    }
+
+    /// The longest that it may take.
+    #[must_use]
+    pub const fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Whether this placeholder stands in it.
+    #[must_use]
+    pub fn names(&self, placeholder: &str) -> bool {
+        self.words.iter().any(|word| placeholders(word).any(|name| name == placeholder))
+    }
+
+    /// Starts it, with each placeholder replaced.
+    ///
+    /// # Errors
+    /// In words, when it can't be started.
+    pub fn start(&self, placeholders: &Placeholders<'_>) -> Result<Running, String> {
+        let fill = |word: &String| {
+            placeholders
+                .iter()
+                .fold(word.clone(), |word, (name, value)| word.replace(&format!("{{{name}}}"), value))
+        };
+        let child = Command::new(self.program())
+            .args(self.words[1..].iter().map(fill))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("cannot start {}: {error}", self.program()))?;
+        let is_plain =
+            |word: &&String| word.contains('{') || word.starts_with('-') || word.len() < SECRET_MIN;
+        let hidden = self.words[1..].iter().filter(|word| !is_plain(word)).cloned().collect();
+        Ok(Running { child, program: self.program().to_owned(), limit: self.limit, hidden, started: now() })
+    }
+}
+
+/// The names between braces; braces around anything else (JSON) are left alone.
+fn placeholders(word: &str) -> impl Iterator<Item = &str> {
+    let inside = word.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name));
+    inside
+        .filter(|name| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'))
+}
+
+impl Running {
+    /// Waits for its end and tells what it printed.
+    ///
+    /// # Errors
+    /// In words, when it takes too long, and is then killed, or when it does not succeed: with the last line that it said
+    /// on its standard error where `told`.
+    pub async fn finished(self, told: Told) -> Result<Finished, String> {
+        let Self { child, program, limit, hidden, .. } = self;
+        let output = match timeout(limit, child.wait_with_output()).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => return Err(format!("cannot wait for {program}: {error}")),
+            Err(_elapsed) => return Err(format!("{program} did not end within {limit:?}, and was killed")),
+        };
+        let at = now();
+        let said = match told {
+            Told::LastLine => last_line(&output, &hidden),
+            Told::Nothing => String::new(),
+        };
+        if output.status.success() {
+            return Ok(Finished { at, printed: output.stdout, said });
+        }
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        Err(format!("{program} ended with {}{said}", output.status))
+    }
+}
+
+/// What of a command's output may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Its last line, without the words that the user gave.
+    LastLine,
+    /// Nothing: it may be a secret.
+    Nothing,
+}
+
+/// A command that has succeeded.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// When its end was seen.
+    pub at: Instant,
+    /// Its standard output. It may hold a secret.
+    pub printed: Vec<u8>,
+    /// Its last line; empty when it said nothing, or when it is not to be told.
+    pub said: String,
+}
+
+fn last_line(output: &Output, hidden: &[String]) -> String {
+    let last = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes);
+        text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+    };
+    let line = last(&output.stderr).or_else(|| last(&output.stdout)).unwrap_or_default();
+    let line = hidden.iter().fold(line, |line, word| line.replace(word.as_str(), "***"));
+    line.chars().take(TOLD_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{ExternalCommand, Told};
+
+    const KNOWN: [&str; 2] = ["client_id", "port"];
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn command(text: &str) -> ExternalCommand {
+        ExternalCommand::parse(text, &KNOWN, LIMIT).unwrap()
+    }
+
+    async fn said(text: &str, told: Told) -> Result<String, String> {
+        let running = command(text).start(&[("client_id", "c 1;$(id)"), ("port", "1883")]).unwrap();
+        running.finished(told).await.map(|finished| String::from_utf8(finished.printed).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_placeholder_is_one_word_whatever_is_in_it_and_no_shell_sees_it() {
+        let printed =
+            said("printf '%s|' kick {client_id} '--at=127.0.0.1:{port}' $HOME '*'", Told::LastLine).await;
+        assert_eq!(printed.unwrap(), "kick|c 1;$(id)|--at=127.0.0.1:1883|$HOME|*|");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_is_told_with_its_last_line_and_without_the_words_it_was_given() {
+        let failing = "sh -c 'echo out; echo first >&2; echo wrong password hunter2 >&2; exit 3' -P hunter2";
+        let why = said(failing, Told::LastLine).await.unwrap_err();
+        assert!(why.contains("sh ended with exit status: 3: wrong password ***"), "{why}");
+        let why = said(failing, Told::Nothing).await.unwrap_err();
+        assert!(why.ends_with("exit status: 3"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_takes_too_long_is_given_up() {
+        let command = ExternalCommand::parse("sleep 60", &KNOWN, Duration::from_millis(50)).unwrap();
+        let why = command.start(&[]).unwrap().finished(Told::LastLine).await.err().unwrap();
+        assert!(why.contains("did not end within 50ms"), "{why}");
+        let missing = ExternalCommand::parse("/nonexistent/kick", &KNOWN, LIMIT).unwrap();
+        assert!(missing.start(&[]).unwrap_err().starts_with("cannot start /nonexistent/kick"));
+    }
+
+    #[test]
+    fn what_is_no_command_is_refused_without_repeating_it() {
+        for (wrong, why) in [
+            ("", "names no program"),
+            ("kick 'hunter2", "quotation mark"),
+            ("{client_id} hunter2", "placeholder for a program"),
+            ("kick {clientid} hunter2", "{clientid}, which there is not; there are {client_id}, {port}"),
+        ] {
+            let told = ExternalCommand::parse(wrong, &KNOWN, LIMIT).unwrap_err();
+            assert!(told.contains(why) && !told.contains("hunter2"), "{told}");
+        }
+        let json = command(r#"curl -d '{"a":1,"id":"{client_id}"}' http://127.0.0.1"#);
+        assert!(json.names("client_id") && !json.names("port"));
+        assert_eq!(format!("{json:?}"), "ExternalCommand(curl)");
+    }
+}

@@ -1,0 +1,336 @@
+//! What the faults of credentials have in common once the client's right has ended: watching the client at work, its Will,
+//! its coming back; and what of it is judged alike.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Instant;
+
+use ungraceful_mqtt::statement::{
+    Statement, V5_3_1_2_8, V5_3_2_2_7, V5_3_14_4_1, V311_3_1_2_8, V311_3_2_2_5,
+};
+use ungraceful_rig::attempt::{Attempt, Fact};
+use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::observe::{Observed, Watch, observe_at_work};
+use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
+use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::target::Credentials;
+use ungraceful_rig::verdict::{Force, Verdict};
+use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_wire::clock::now;
+
+use super::at_work::{Beside, Served, WILL, Workplace};
+use super::coming_back::come_back;
+use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
+use crate::judging::{DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version};
+
+/// The numbered statements by which a broker can be accused here.
+pub const STATEMENTS: &[Statement] = &[V5_3_14_4_1, V5_3_2_2_7, V311_3_2_2_5, V5_3_1_2_8, V311_3_1_2_8];
+
+/// A client at work, and what was seen of it.
+#[derive(Debug)]
+pub(super) struct Cut {
+    pub(super) place: Workplace,
+    pub(super) seen: Observed,
+}
+
+impl Workplace {
+    /// When watching is to end, once that is known.
+    pub(super) fn until(&self) -> Rc<Cell<Option<Instant>>> {
+        Rc::clone(&self.work.until)
+    }
+
+    /// Both leave.
+    pub(super) async fn leave(self) {
+        self.client.leave().await;
+        self.beside.leave().await;
+    }
+}
+
+impl Cut {
+    /// When the broker ended the connection, in µs since the run's start; absent when it did not.
+    pub(super) fn ended_at_us(&self) -> Option<u64> {
+        let end = self.seen.reactions.iter().find(|seen| seen.kind.ends_connection())?;
+        Some(end.at_us)
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended_at_us().is_some()
+    }
+}
+
+/// Watches the client while it works and is published to.
+pub(super) async fn watch_at_work(stage: &Stage, place: Workplace, watch: Watch) -> Cut {
+    let Workplace { mut client, mut work, mut beside } = place;
+    let seen = tokio::select! {
+        biased;
+        seen = observe_at_work(&mut client, &stage.clock, &stage.stop, watch, &mut work) => seen,
+        never = beside.publish() => match never {},
+    };
+    Cut { place: Workplace { client, work, beside }, seen }
+}
+
+/// Puts everything into the attempt: reaction, Will, what was still served, and what became of the client that came back
+/// with these credentials. Tells who published to it, unless there is nothing more to be said.
+pub(super) async fn conclude<'a>(
+    stage: &Stage,
+    mut log: AttemptLog<'a>,
+    cut: Cut,
+    will: Option<WitnessWatch>,
+    served: Served,
+    credentials: &Credentials,
+) -> (AttemptLog<'a>, Option<Beside>) {
+    let version = cut.place.client.version;
+    let ended_at_us = cut.ended_at_us();
+    let Cut { place: Workplace { client, work, mut beside }, seen } = cut;
+    log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+    let outcome = stage.confirm(log.so_far().outcome, ended_at_us, version).await;
+    log.concluded(outcome);
+    client.leave().await;
+    log.connection_over();
+    if !outcome.is_evidence() {
+        beside.leave().await;
+        return (log, None);
+    }
+    served.tell(&mut log);
+    let is_disconnect = |seen: &Reaction| seen.kind == ReactionKind::Disconnect;
+    if log.so_far().reactions.iter().any(is_disconnect) {
+        let names: Vec<&str> = work.after_disconnect.iter().copied().collect();
+        let names = if names.is_empty() { NOTHING.to_owned() } else { names.join(" and ") };
+        log.fact(AFTER_DISCONNECT, Fact::Word(names));
+    }
+    if let Some(watch) = will {
+        let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
+        if let Some(seen) = stage.await_will(&watch, outcome.is_ended(), ended_at, WILL).await {
+            log.will(seen);
+        }
+    }
+    let client_id = log.client_id().to_owned();
+    let come_back = come_back(stage, version, &client_id, credentials, &mut beside);
+    if let Some(came_back) = stage.unless_stopped(come_back).await {
+        came_back.tell(CAME_BACK, &mut log);
+    }
+    (log, Some(beside))
+}
+
+/// Tells what became of the publisher, which leaves.
+pub(super) async fn part(stage: &Stage, mut log: AttemptLog<'_>, mut beside: Beside) -> Attempt {
+    if let Some(is_served) = stage.unless_stopped(beside.is_served(stage.options.connect_timeout)).await {
+        log.fact(BESIDE, Fact::Word(if is_served { "served" } else { "cut" }.to_owned()));
+    }
+    beside.leave().await;
+    log.end()
+}
+
+/// Attempts in which the broker ended the connection.
+pub(super) fn ended(case: &CaseRecord) -> u64 {
+    case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset)
+}
+
+fn sum(case: &CaseRecord, measure: &str) -> u64 {
+    case.measures.get(measure).map_or(0, |values| values.sum)
+}
+
+/// No numbered statement: is a client cut whose right has ended `because` of something? A client that is still served is
+/// the finding that an operator must see.
+pub(super) fn cuts_the_client(check: &str, case: &CaseRecord, because: &str) -> Verdict {
+    let (all, cut) = (evidence_count(case), ended(case));
+    let (tolerated, silent) = (case.outcome(Outcome::Tolerated), case.outcome(Outcome::NoReaction));
+    let messages = format!(
+        "{} messages sent to them afterwards were delivered, {} that they published afterwards were taken",
+        sum(case, DELIVERED),
+        sum(case, PUBLISHED)
+    );
+    if all == 0 {
+        Verdict::inconclusive(check, Force::Prose, no_sample(case))
+    } else if tolerated > 0 {
+        let note = format!("STILL SERVED: {tolerated} of {all} clients {because}");
+        let evidence =
+            format!("the broker cut {cut} of {all}, and answered the others to the end; {messages}");
+        Verdict::differs(check, Force::Prose, note, evidence)
+            .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
+    } else if silent > 0 {
+        let evidence = format!(
+            "{silent} of {all} clients {because} were neither cut nor served until the deadline; {messages}; a longer \
+             --reaction-timeout may tell"
+        );
+        Verdict::inconclusive(check, Force::Prose, evidence)
+            .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
+    } else {
+        Verdict::holds(check, Force::Prose, format!("the broker cut {cut} of {all} clients {because}"))
+    }
+}
+
+/// MQTT 5.0 section 4.13 (prose): a DISCONNECT with a Reason Code may tell why. One of `expected` fits best.
+pub(super) fn tells_the_reason(check: &str, case: &CaseRecord, expected: &[(u8, &str)]) -> Option<Verdict> {
+    if !is_v5(case) {
+        return None;
+    }
+    let cut = ended(case);
+    if cut == 0 && case.disconnect_codes.is_empty() {
+        // Where nobody was cut, nobody had to be told why.
+        return (evidence_count(case) == 0)
+            .then(|| Verdict::inconclusive(check, Force::May, no_sample(case)));
+    }
+    let is_expected = |code: u8| expected.iter().any(|(known, _)| *known == code);
+    let told: u64 =
+        case.disconnect_codes.iter().filter(|(code, _)| is_expected(**code)).map(|(_, n)| n).sum();
+    let names: Vec<String> = expected.iter().map(|(code, name)| format!("0x{code:02X} ({name})")).collect();
+    let evidence = format!("{told} of {cut} clients that were cut were told {}", names.join(" or "));
+    let others: Vec<String> = case
+        .disconnect_codes
+        .iter()
+        .filter(|(code, _)| !is_expected(**code))
+        .map(|(code, count)| format!("DISCONNECT 0x{code:02X} ({count} times)"))
+        .collect();
+    Some(if !others.is_empty() {
+        Verdict::differs(check, Force::May, others.join(", "), evidence)
+    } else if told == 0 {
+        Verdict::differs(check, Force::May, "no DISCONNECT with a reason, which is allowed", evidence)
+    } else if told < cut {
+        Verdict::differs(
+            check,
+            Force::May,
+            "not every client was told the reason, which is allowed",
+            evidence,
+        )
+    } else {
+        Verdict::holds(check, Force::May, evidence)
+    })
+}
+
+/// MQTT 5.0 [MQTT-3.14.4-1]: whoever sent DISCONNECT sends nothing more. No verdict where nobody was sent one.
+pub(super) fn sends_nothing_after_disconnect(check: &str, case: &CaseRecord) -> Option<Verdict> {
+    let told = case.facts.get(AFTER_DISCONNECT).filter(|_| is_v5(case))?;
+    let all: u64 = told.values().sum();
+    let others: Vec<String> = told
+        .iter()
+        .filter(|(names, _)| *names != NOTHING)
+        .map(|(names, count)| format!("{names} (×{count})"))
+        .collect();
+    Some(if others.is_empty() {
+        let evidence = format!("nothing came after any of {all} DISCONNECT packets");
+        Verdict::holds(check, Force::Must, evidence).citing(V5_3_14_4_1)
+    } else {
+        let evidence =
+            format!("after its DISCONNECT the broker sent: {}; of {all} clients", others.join(", "));
+        Verdict::violated(check, V5_3_14_4_1, evidence)
+            .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT")))
+    })
+}
+
+/// MQTT 5.0 [MQTT-3.2.2-7], MQTT 3.1.1 [MQTT-3.2.2-5]: after a CONNACK that refuses, the broker closes. Violated only where
+/// it was proved to serve the client that it had refused. No verdict where nobody was refused by a CONNACK.
+pub(super) fn closes_after_refusing(check: &str, case: &CaseRecord) -> Option<Verdict> {
+    let all: u64 = case.facts.get(AFTER_REFUSAL)?.values().sum();
+    let statement = of_version(case, V5_3_2_2_7, V311_3_2_2_5);
+    let (served, open) = (case.fact(AFTER_REFUSAL, "served"), case.fact(AFTER_REFUSAL, "left open"));
+    let verdict = if served > 0 {
+        let evidence =
+            format!("{served} of {all} clients were answered PINGREQ after the CONNACK that refused them");
+        Verdict::violated(check, statement, evidence)
+    } else if open > 0 {
+        let evidence = format!("{open} of {all} connections were still open one second after the refusal");
+        Verdict::inconclusive(check, Force::Must, evidence)
+    } else {
+        Verdict::holds(check, Force::Must, format!("the broker closed all {all} connections that it refused"))
+    };
+    Some(verdict.citing(statement))
+}
+
+/// Whether the client might still publish when its connection ended, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MayPublish {
+    /// Nothing was taken from it but its connection or its password.
+    Yes,
+    /// It might not: a broker may well publish nothing of it, its Will included.
+    No,
+}
+
+/// MQTT 5.0 [MQTT-3.1.2-8], MQTT 3.1.1 [MQTT-3.1.2-8]: the Will is published when the broker closes the connection. A Will
+/// of a client that may not publish any more is another matter: the statement knows no exception, and access rules are the
+/// broker's own; there its absence is a note.
+pub(super) fn publishes_the_will(
+    check: &str,
+    record: &Record,
+    case: &CaseRecord,
+    may_publish: MayPublish,
+) -> Option<Verdict> {
+    let statement = of_version(case, V5_3_1_2_8, V311_3_1_2_8);
+    let force = if may_publish == MayPublish::Yes { Force::Must } else { Force::Prose };
+    if evidence_count(case) > 0 && ended(case) == 0 {
+        // Where nobody was cut, no Will is due.
+        return None;
+    }
+    let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
+        let why = match evidence_count(case) {
+            0 => no_sample(case),
+            _ => "the witness could not subscribe to the Will topics, or was not proved to hear".to_owned(),
+        };
+        return Some(Verdict::inconclusive(check, force, why).citing(statement));
+    };
+    let verdict = match (due_wills(record, will), may_publish) {
+        (DueWills::Came(evidence), _) => Verdict::holds(check, force, evidence),
+        (DueWills::Unknown(why), _) => Verdict::inconclusive(check, force, why),
+        (DueWills::Missing(evidence), MayPublish::Yes) => Verdict::violated(check, statement, evidence),
+        (DueWills::Missing(evidence), MayPublish::No) => {
+            let note =
+                "no Will of a client that may not publish any more, for which the statement has no exception";
+            Verdict::differs(check, force, note, evidence)
+        }
+    };
+    Some(verdict.citing(statement))
+}
+
+/// No numbered statement: what was sent to the client `after` its right had ended is not delivered to it.
+pub(super) fn stops_deliveries(check: &str, case: &CaseRecord, measure: &str, after: &str) -> Verdict {
+    if evidence_count(case) == 0 {
+        return Verdict::inconclusive(check, Force::Prose, no_sample(case));
+    }
+    let Some(delivered) = case.measures.get(measure) else {
+        return Verdict::inconclusive(check, Force::Prose, "what was delivered afterwards is not known");
+    };
+    let evidence = format!(
+        "{} messages that were sent {after} were delivered, to {} clients",
+        delivered.sum, delivered.count
+    );
+    match delivered.sum {
+        0 => Verdict::holds(check, Force::Prose, evidence),
+        sum => {
+            Verdict::differs(check, Force::Prose, format!("{sum} messages were still delivered"), evidence)
+        }
+    }
+}
+
+/// No numbered statement: whoever published to the client is no part of its removal.
+pub(super) fn leaves_others_alone(check: &str, case: &CaseRecord) -> Verdict {
+    let (served, cut) = (case.fact(BESIDE, "served"), case.fact(BESIDE, "cut"));
+    let evidence =
+        format!("of {} clients that published to those that were cut, {served} were served on", served + cut);
+    match (served + cut, cut) {
+        (0, _) => Verdict::inconclusive(check, Force::Prose, no_sample(case)),
+        (_, 0) => Verdict::holds(check, Force::Prose, evidence),
+        _ => Verdict::differs(check, Force::Prose, format!("{cut} other clients were cut as well"), evidence),
+    }
+}
+
+/// What became of the clients that came back, by how it is told.
+pub(super) struct CameBack {
+    pub(super) all: u64,
+    pub(super) accepted: u64,
+    pub(super) without_rights: u64,
+    pub(super) told: String,
+}
+
+/// Absent when nobody came back.
+pub(super) fn came_back(case: &CaseRecord, fact: &str) -> Option<CameBack> {
+    let values = case.facts.get(fact)?;
+    let tried = values.iter().filter(|(how, _)| *how != super::NOT_TRIED);
+    let told: Vec<String> = tried.clone().map(|(how, count)| format!("{how} (×{count})")).collect();
+    let all = tried.map(|(_, count)| count).sum();
+    (all > 0).then(|| CameBack {
+        all,
+        accepted: case.fact(fact, super::ACCEPTED),
+        without_rights: case.fact(fact, super::WITHOUT_RIGHTS),
+        told: told.join(", "),
+    })
+}

@@ -1,0 +1,187 @@
+//! The client is back: is its session there, and what was published meanwhile?
+
+use std::time::Duration;
+
+use ungraceful_mqtt::{Property, QoS};
+use ungraceful_rig::attempt::Fact;
+use ungraceful_rig::client::Accepted;
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_wire::clock::now;
+
+use super::super::takeover::{refusal, session_connect};
+use super::{
+    ACCEPTED, Abrupt, Absence, BACK_PAST_END, LEFT_OVER, Lives, NO, NOT_OWED, RETURN, RETURNED_AFTER,
+    SESSION_PRESENT, Variant, WAITING, WHOLE_SECOND, YES,
+};
+use crate::outbox::share;
+use crate::peer::{Delivered, Event, Peer, ping_every};
+
+/// How long after the CONNACK messages of a session would be noticed that is said not to be there.
+const LEFT_OVER_WITHIN: Duration = Duration::from_millis(500);
+
+impl Absence {
+    /// Publishes so many messages of each QoS that the subscription was granted.
+    ///
+    /// # Errors
+    /// In words, when the publisher was not served.
+    pub(super) async fn publish(
+        &mut self,
+        stage: &Stage,
+        fault: &Abrupt,
+        client_id: &str,
+    ) -> Result<(), String> {
+        let levels = self.levels();
+        if fault.messages == 0 || levels.is_empty() {
+            return Ok(());
+        }
+        let publisher_id = format!("{client_id}p");
+        let connect = session_connect(stage, fault.version, &publisher_id, true, &[]);
+        let connected = Peer::connect(stage, fault.version, &connect).await;
+        self.publisher = Some(connected.map_err(|error| format!("publisher: {error}"))?.0);
+        for qos in levels {
+            for _ in 0..fault.messages {
+                self.publish_one(stage, qos).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The QoS above 0 that messages reach the client at.
+    fn levels(&self) -> Vec<QoS> {
+        [QoS::AtLeastOnce, QoS::ExactlyOnce].into_iter().filter(|qos| *qos <= self.qos).collect()
+    }
+
+    async fn publish_one(&mut self, stage: &Stage, qos: QoS) -> Result<(), String> {
+        let Some(publisher) = &mut self.publisher else { return Ok(()) };
+        let sequence = self.outbox.offer(qos);
+        self.outbox.sent(sequence);
+        let code = publisher.publish(&self.topic, qos, sequence, stage.options.connect_timeout).await;
+        let code = code.map_err(|error| format!("publisher: {error}"))?;
+        self.outbox.acknowledged(sequence, code);
+        if code < 0x80 {
+            // What the broker did not take it need not deliver.
+            self.taken.push(sequence);
+        }
+        Ok(())
+    }
+}
+
+impl Abrupt {
+    /// The client connects with its ClientID and Clean Start 0, and takes what waits for it. Absent when it is not
+    /// accepted.
+    pub(super) async fn come_back(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        absence: &mut Absence,
+    ) -> Option<(Peer, Accepted)> {
+        let client_id = log.client_id().to_owned();
+        let (mut peer, accepted) = match self.connect_again(stage, &client_id).await {
+            Ok(connected) => connected,
+            Err(refused) => {
+                log.fact(RETURN, Fact::Word(refused));
+                return None;
+            }
+        };
+        log.fact(RETURN, Fact::Word(ACCEPTED.to_owned()));
+        let returned_after = accepted.connack_at.saturating_duration_since(absence.gone.before);
+        log.measure(RETURNED_AFTER, micros(returned_after));
+        let is_owed = self.is_owed(absence, &accepted);
+        let present = match (is_owed, accepted.session_present) {
+            (false, _) => NOT_OWED,
+            (true, true) => YES,
+            (true, false) => NO,
+        };
+        log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
+        if self.variant == Variant::AfterExpiry && is_owed {
+            let away = accepted.connect_sent.saturating_duration_since(absence.gone.at);
+            log.measure(BACK_PAST_END, micros(away.saturating_sub(absence.granted)));
+        }
+        if self.variant.keeps_session() && is_owed {
+            if accepted.session_present {
+                self.take_waiting(stage, log, absence, &mut peer).await;
+            } else if absence.publisher.is_some() {
+                let deadline = now() + LEFT_OVER_WITHIN;
+                let came = peer.deliveries_until(deadline).await;
+                let left_over = came.iter().any(|message| message.sequence.is_some());
+                log.fact(LEFT_OVER, Fact::Word(if left_over { "some" } else { "none" }.to_owned()));
+            }
+        }
+        Some((peer, accepted))
+    }
+
+    async fn connect_again(&self, stage: &Stage, client_id: &str) -> Result<(Peer, Accepted), String> {
+        let opened = stage.open(self.version).await;
+        let (mut client, _) = opened.map_err(|error| format!("cannot connect: {error}"))?;
+        let kept = [Property::SessionExpiryInterval(self.session_expiry_interval_s)];
+        let connect = session_connect(stage, self.version, client_id, false, &kept);
+        let accepted = client.connect(&connect, stage.options.connect_timeout).await;
+        let accepted = accepted.map_err(|refused| refusal(&refused))?;
+        let mut peer = Peer::new(client);
+        peer.ping_every = ping_every(accepted.server_keep_alive);
+        Ok((peer, accepted))
+    }
+
+    /// Whether Session Present must be what the variant is about, by the time that went by and by what the broker has
+    /// granted.
+    fn is_owed(&self, absence: &Absence, accepted: &Accepted) -> bool {
+        let asked = Duration::from_secs(self.expiry_s().into());
+        match self.variant.lives() {
+            _ if self.variant.keeps_session() => {
+                let away = accepted.connack_at.saturating_duration_since(absence.gone.before);
+                away.saturating_add(WHOLE_SECOND) < absence.granted
+            }
+            Lives::NotAtAll => absence.granted.is_zero(),
+            Lives::Short | Lives::Long => {
+                let away = accepted.connect_sent.saturating_duration_since(absence.gone.at);
+                absence.granted <= asked && away >= asked + self.grace
+            }
+        }
+    }
+
+    /// Takes what was published meanwhile. One message of each QoS is published now: what it overtakes is lost, what it
+    /// does not may still be on its way, for the standard sets no time.
+    async fn take_waiting(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        absence: &mut Absence,
+        peer: &mut Peer,
+    ) {
+        let waiting = absence.taken.clone();
+        if waiting.is_empty() {
+            return;
+        }
+        for qos in absence.levels() {
+            // A publisher that is not served any more overtakes nothing.
+            let _overtakes = absence.publish_one(stage, qos).await;
+        }
+        let deadline = now() + stage.reaction_timeout;
+        let mut came: Vec<Delivered> = Vec::new();
+        let is_there =
+            |came: &[Delivered], sequence: u64| came.iter().any(|message| message.sequence == Some(sequence));
+        while !absence.taken.iter().all(|sequence| is_there(&came, *sequence)) {
+            match peer.next_before(deadline).await {
+                Some(Event::Delivered(message)) => came.push(message),
+                Some(Event::Ended { .. } | Event::Disconnect(_)) | None => break,
+                Some(_) => {}
+            }
+        }
+        absence.outbox.take_all(&came, &stage.clock);
+        if !peer.is_served(stage.reaction_timeout).await {
+            // To a client that is not served any more, not everything could be sent.
+            return;
+        }
+        absence.outbox.tell(log);
+        let missing: Vec<u64> =
+            waiting.iter().copied().filter(|sequence| !is_there(&came, *sequence)).collect();
+        let later = absence.taken.iter().skip(waiting.len());
+        let later: Vec<(u64, bool)> = later.map(|sequence| (*sequence, is_there(&came, *sequence))).collect();
+        let told = match missing.is_empty() {
+            true => "all",
+            false => share(&missing, waiting.len(), &later),
+        };
+        log.fact(WAITING, Fact::Word(told.to_owned()));
+    }
+}

@@ -1,0 +1,363 @@
+//! What a drop is judged by. Each check reads the record alone and gives a verdict for each case.
+
+use ungraceful_mqtt::statement::{
+    Statement, V5_3_1_2_8, V5_3_1_2_10, V5_3_1_2_23, V5_3_1_3_9, V5_3_2_2_3, V5_3_14_4_3, V5_4_1_0_2,
+    V5_4_5_0_1, V5_4_6_0_5, V311_3_1_2_4, V311_3_1_2_5, V311_3_1_2_6, V311_3_1_2_8, V311_3_1_2_10,
+    V311_3_2_2_2, V311_3_14_4_3, V311_4_6_0_6,
+};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+
+use super::abrupt::{
+    ACCEPTED, EARLY, ID, LATE_BY_DELAY, LEFT_OVER, NO, NOT_OWED, RETURN, ROUNDED, SESSION_PRESENT, Variant,
+    WAITING, WILL_CAME, Way, YES,
+};
+use crate::judging::{
+    self, DueWills, breach, counts, due_wills, evidence_count, examples, is_v5, no_sample, of_version, told,
+};
+use crate::outbox::NOT_YET;
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: [Check; 10] = [
+    publishes_the_will,
+    publishes_the_will_once,
+    withholds_the_will,
+    keeps_the_session,
+    ends_the_session,
+    tells_session_present_truly,
+    delivers_what_waited,
+    delivers_in_order,
+    closes_its_side,
+    sends_no_disconnect_on_3_1_1,
+];
+
+/// The numbered statements by which a broker can be accused here.
+pub const STATEMENTS: &[Statement] = &[
+    V5_3_1_2_8,
+    V5_3_1_2_10,
+    V5_3_1_2_23,
+    V5_3_1_3_9,
+    V5_3_2_2_3,
+    V5_3_14_4_3,
+    V5_4_1_0_2,
+    V5_4_5_0_1,
+    V5_4_6_0_5,
+    V311_3_1_2_4,
+    V311_3_1_2_5,
+    V311_3_1_2_6,
+    V311_3_1_2_8,
+    V311_3_1_2_10,
+    V311_3_2_2_2,
+    V311_3_14_4_3,
+    V311_4_6_0_6,
+];
+
+fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord, Variant) -> Option<Verdict>) -> Vec<Verdict> {
+    judging::on_each_case(record, ID, |case| judge(case, Variant::named(&case.case.variant)?))
+}
+
+/// Why nothing can be said of Wills that were never waited for.
+fn no_will(record: &Record, case: &CaseRecord) -> String {
+    match record.witness.is_some_and(|witness| witness.proved) {
+        true if evidence_count(case) == 0 => no_sample(case),
+        true => "no Will could be waited for".to_owned(),
+        false => "the witness could not subscribe to the Will topics, or was not proved to hear".to_owned(),
+    }
+}
+
+/// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-8]: the Will of a client that goes without DISCONNECT 0x00 is published, and not before
+/// its delay or its session is over.
+fn publishes_the_will(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "publishes_the_will";
+    on_each_case(record, |case, variant| {
+        if !variant.will_is_due() {
+            return None;
+        }
+        let statement = of_version(case, V5_3_1_2_8, V311_3_1_2_8);
+        let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
+            return Some(Verdict::inconclusive(CHECK, Force::Must, no_will(record, case)).citing(statement));
+        };
+        let (early, rounded) = (case.fact(WILL_CAME, EARLY), case.fact(WILL_CAME, ROUNDED));
+        let late = case.fact(WILL_CAME, LATE_BY_DELAY);
+        let verdict = match due_wills(record, will) {
+            _ if early > 0 => {
+                let evidence = format!(
+                    "{early} of {} Wills came more than a second before their delay or their session was over",
+                    will.due
+                );
+                Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
+            }
+            DueWills::Missing(evidence) => breach(record, case, CHECK, statement, evidence),
+            DueWills::Unknown(why) => Verdict::inconclusive(CHECK, Force::Must, why),
+            DueWills::Came(evidence) if late > 0 => {
+                let note =
+                    format!("{late} Wills waited for their delay although the session had ended before");
+                Verdict::differs(CHECK, Force::Must, note, evidence)
+            }
+            DueWills::Came(evidence) if rounded > 0 => {
+                let note = format!(
+                    "{rounded} Wills came up to a second early, as if time were counted in whole seconds"
+                );
+                Verdict::differs(CHECK, Force::Must, note, evidence)
+            }
+            DueWills::Came(evidence) => Verdict::holds(CHECK, Force::Must, evidence),
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-10]: a Will that was published is gone. Copies with DUP do not count, and a broker that
+/// repeats some of many at QoS 1 may have to.
+fn publishes_the_will_once(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "publishes_the_will_once";
+    on_each_case(record, |case, variant| {
+        if !variant.will_is_due() {
+            return None;
+        }
+        let statement = of_version(case, V5_3_1_2_10, V311_3_1_2_10);
+        let will = case.will.as_ref().filter(|will| will.due_and_seen > 0);
+        let Some(will) = will else {
+            return Some(Verdict::inconclusive(CHECK, Force::Must, "no Will came").citing(statement));
+        };
+        let twice = will.more_than_once;
+        let evidence = format!("{twice} of {} Wills came more than once, without DUP", will.due_and_seen);
+        let witness_proved = record.witness.is_some_and(|witness| witness.proved);
+        let verdict = if twice == 0 {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        } else if twice == will.due_and_seen && witness_proved {
+            breach(record, case, CHECK, statement, evidence)
+        } else {
+            Verdict::differs(
+                CHECK,
+                Force::Must,
+                format!("{twice} Wills came more than once (QoS 1)"),
+                evidence,
+            )
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// MQTT 5.0 and 3.1.1 [MQTT-3.14.4-3]: no Will after DISCONNECT 0x00. MQTT 5.0 [MQTT-3.1.3-9]: none when the session is
+/// taken up before the delay is over.
+fn withholds_the_will(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "withholds_the_will";
+    on_each_case(record, |case, variant| {
+        let (statement, when) = match variant {
+            Variant::Disconnect => {
+                (of_version(case, V5_3_14_4_3, V311_3_14_4_3), "although the client had sent DISCONNECT")
+            }
+            Variant::BackBeforeWillDelay => (
+                V5_3_1_3_9,
+                "although the client was back, with its session, before the Will Delay Interval was over",
+            ),
+            _ => return None,
+        };
+        let Some(will) = case.will.as_ref() else {
+            return Some(Verdict::inconclusive(CHECK, Force::Must, no_will(record, case)).citing(statement));
+        };
+        let evidence = format!("{} of {} Wills were published {when}", will.not_due_and_seen, will.set);
+        let verdict = if will.not_due_and_seen > 0 {
+            Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
+        } else {
+            judging::withheld(record, CHECK, evidence)
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// Why no Session Present tells anything.
+fn no_return(case: &CaseRecord) -> String {
+    let refused: Vec<String> = case
+        .facts
+        .get(RETURN)
+        .into_iter()
+        .flatten()
+        .filter(|(value, _)| *value != ACCEPTED)
+        .map(|(value, count)| format!("{value} ({count} times)"))
+        .collect();
+    let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
+    if not_owed > 0 {
+        format!(
+            "of {} clients that came back, {not_owed} were too late to tell, or the broker had granted another Session \
+             Expiry Interval than was asked for",
+            told(case, SESSION_PRESENT)
+        )
+    } else if !refused.is_empty() {
+        format!("no client that came back was accepted: {}", refused.join("; "))
+    } else {
+        no_sample(case)
+    }
+}
+
+/// MQTT 5.0 [MQTT-3.1.2-23], MQTT 3.1.1 [MQTT-3.1.2-4]: the session is kept. Accuses only when it was gone each time.
+fn keeps_the_session(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "keeps_the_session";
+    on_each_case(record, |case, variant| {
+        if !variant.keeps_session() {
+            return None;
+        }
+        let statement = of_version(case, V5_3_1_2_23, V311_3_1_2_4);
+        let (kept, gone) = (case.fact(SESSION_PRESENT, YES), case.fact(SESSION_PRESENT, NO));
+        let evidence = format!("{kept} of {} sessions were there when their clients came back", kept + gone);
+        let verdict = if kept + gone == 0 {
+            Verdict::inconclusive(CHECK, Force::Must, no_return(case))
+        } else if gone == 0 {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        } else if case.fact(LEFT_OVER, "some") > 0 {
+            let why = format!("{evidence}, but messages of some that were said not to be there came");
+            Verdict::inconclusive(CHECK, Force::Must, why)
+        } else if kept > 0 {
+            Verdict::differs(CHECK, Force::Must, format!("{gone} sessions were gone"), evidence)
+        } else {
+            breach(record, case, CHECK, statement, evidence)
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// MQTT 5.0 [MQTT-4.1.0-2], MQTT 3.1.1 [MQTT-3.1.2-6]: a session does not live longer than it was to. How much longer a
+/// broker may take is nowhere said: less than [`ACCUSED_BEYOND_S`] is a note.
+fn ends_the_session(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "ends_the_session";
+    on_each_case(record, |case, variant| {
+        if !matches!(variant, Variant::SessionEnds | Variant::AfterExpiry) {
+            return None;
+        }
+        let statement = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
+        let (kept, gone) = (case.fact(SESSION_PRESENT, YES), case.fact(SESSION_PRESENT, NO));
+        let evidence =
+            format!("{kept} of {} clients that came back were told Session Present 1", kept + gone);
+        let beyond_s = case.measures.get(super::abrupt::BACK_PAST_END).and_then(|past| past.min).unwrap_or(0)
+            / 1_000_000;
+        let verdict = if kept + gone == 0 {
+            Verdict::inconclusive(CHECK, Force::Must, no_return(case))
+        } else if kept == 0 {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        } else if variant == Variant::AfterExpiry && beyond_s < ACCUSED_BEYOND_S {
+            let note = format!("{kept} sessions were still there {beyond_s} s after their end");
+            let evidence = format!(
+                "{evidence}; a broker may sweep now and then: --grace {ACCUSED_BEYOND_S}s tells more"
+            );
+            Verdict::differs(CHECK, Force::Must, note, evidence)
+        } else {
+            Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// How long after its end a session may still be there before that is put down to the broker, in seconds: brokers look
+/// for sessions that have ended every few seconds.
+pub const ACCUSED_BEYOND_S: u64 = 10;
+
+/// MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1 [MQTT-3.2.2-2]: Session Present 1 where there is a session. Messages of one that
+/// was said not to be there prove that it is.
+fn tells_session_present_truly(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "tells_session_present_truly";
+    on_each_case(record, |case, variant| {
+        let all = told(case, LEFT_OVER);
+        if !variant.keeps_session() || all == 0 {
+            return None;
+        }
+        let statement = of_version(case, V5_3_2_2_3, V311_3_2_2_2);
+        let some = case.fact(LEFT_OVER, "some");
+        let evidence = format!(
+            "of {all} clients that were told Session Present 0, {some} were sent messages of their session"
+        );
+        Some(match some {
+            0 => Verdict::holds(CHECK, Force::Must, evidence).citing(statement),
+            _ => Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true)),
+        })
+    })
+}
+
+/// MQTT 5.0 [MQTT-4.5.0-1], MQTT 3.1.1 [MQTT-3.1.2-5]: what is published for a session that is away waits in it.
+fn delivers_what_waited(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "delivers_what_waited";
+    on_each_case(record, |case, variant| {
+        if !variant.keeps_session() {
+            return None;
+        }
+        let statement = of_version(case, V5_4_5_0_1, V311_3_1_2_5);
+        let count = |value| case.fact(WAITING, value);
+        let (lacking, not_yet) = (count("some") + count("none"), count(NOT_YET));
+        let evidence = format!(
+            "of {} clients that came back to their session, {lacking} were not sent all of the messages that the broker had \
+             taken meanwhile, though one that was published later",
+            told(case, WAITING)
+        );
+        let verdict = if lacking > 0 {
+            breach(record, case, CHECK, statement, evidence)
+        } else if not_yet > 0 {
+            let why = format!(
+                "{not_yet} clients were not sent everything until the deadline, and nothing that was published later \
+                 either: a longer --reaction-timeout may tell"
+            );
+            Verdict::inconclusive(CHECK, Force::Must, why)
+        } else if told(case, WAITING) == 0 {
+            Verdict::inconclusive(
+                CHECK,
+                Force::Must,
+                "no messages waited for a client whose session was there",
+            )
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]: the messages of one client on one topic at one QoS come in their
+/// order, those that waited before those that are published now.
+fn delivers_in_order(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "delivers_in_order";
+    on_each_case(record, |case, variant| {
+        if !variant.keeps_session() {
+            return None;
+        }
+        let statement = of_version(case, V5_4_6_0_5, V311_4_6_0_6);
+        let counts = counts(case);
+        let evidence = format!(
+            "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
+            counts.delivered, counts.reordered
+        );
+        let verdict = if counts.reordered > 0 {
+            Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
+        } else if counts.delivered < 2 {
+            Verdict::inconclusive(CHECK, Force::Must, "fewer than two messages came, which have no order")
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// No numbered statement: after the client's FIN the broker closes as well. One that does not holds a socket until the
+/// Keep Alive is over.
+fn closes_its_side(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "closes_its_side";
+    on_each_case(record, |case, variant| {
+        if !matches!(variant.way(), Way::HalfClose | Way::Disconnect(_)) {
+            return None;
+        }
+        let closed = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+        let open = case.outcome(Outcome::NoReaction);
+        let evidence = format!("the broker closed {closed} of {} connections", closed + open);
+        Some(match (closed, open) {
+            (0, 0) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
+            (_, 0) => Verdict::holds(CHECK, Force::Prose, evidence),
+            _ => Verdict::differs(
+                CHECK,
+                Force::Prose,
+                format!("{open} connections were still half open at the deadline"),
+                evidence,
+            ),
+        })
+    })
+}
+
+fn sends_no_disconnect_on_3_1_1(record: &Record) -> Vec<Verdict> {
+    on_each_case(record, |case, _| judging::no_disconnect_on_3_1_1(case, !is_v5(case)))
+}

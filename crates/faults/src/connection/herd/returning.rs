@@ -1,0 +1,233 @@
+//! The way back of one member: try by try, by its profile, until it is let in; then it stays until all are.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use tokio::task::yield_now;
+use tokio::time::{Instant as TokioInstant, sleep_until, timeout_at};
+use ungraceful_mqtt::{Connect, ProtocolVersion, QoS};
+use ungraceful_rig::backoff::Waits;
+use ungraceful_rig::client::{Accepted, NotConnected};
+use ungraceful_rig::fault::Stage;
+use ungraceful_wire::OpenError;
+use ungraceful_wire::clock::now;
+
+use super::members::Member;
+use super::{Herd, LATE_HANDSHAKES, LOST_AGAIN, OUR_OWN};
+use crate::connection::takeover::refusal;
+use crate::peer::{Event, Peer, ping_every};
+
+/// From when on a handshake must have had a SYN sent again: that comes after a second.
+const LATE_HANDSHAKE: Duration = Duration::from_millis(950);
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(crate) struct Returned {
+    pub(super) peer: Peer,
+    pub(super) accepted: Accepted,
+    /// When the handshake was complete.
+    pub(super) established: Instant,
+    /// How long it took.
+    handshake: Duration,
+}
+
+/// Why a try came to nothing.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// No connection.
+    Open(OpenError),
+    /// A connection, and no CONNACK that accepts.
+    NotConnected(NotConnected),
+    /// The time was over.
+    TimeOver,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => write!(f, "cannot connect: {error}"),
+            Self::NotConnected(refused) => f.write_str(&refusal(refused)),
+            Self::TimeOver => f.write_str("its time was over while it connected"),
+        }
+    }
+}
+
+impl Failure {
+    /// The name of the measure that counts it.
+    fn counted_as(&self) -> String {
+        match self {
+            Self::Open(OpenError::Refused) => "tries_refused_by_tcp".to_owned(),
+            Self::Open(OpenError::Timeout(_)) => "tries_without_handshake".to_owned(),
+            Self::Open(OpenError::OutOfPorts | OpenError::OutOfDescriptors) => OUR_OWN.to_owned(),
+            Self::Open(_) => "tries_failed_otherwise".to_owned(),
+            Self::NotConnected(NotConnected::Refused { code, .. }) => format!("tries_refused_0x{code:02X}"),
+            Self::NotConnected(NotConnected::Silent(_)) | Self::TimeOver => {
+                "tries_without_connack".to_owned()
+            }
+            Self::NotConnected(_) => "tries_ended_before_connack".to_owned(),
+        }
+    }
+}
+
+/// One connection: opened, and accepted or not.
+pub(super) async fn connect(
+    stage: &Stage,
+    version: ProtocolVersion,
+    connect: &Connect<'_>,
+) -> Result<Returned, Failure> {
+    let begun = now();
+    let (mut client, established) = stage.open(version).await.map_err(Failure::Open)?;
+    let accepted = client.connect(connect, stage.options.connect_timeout).await;
+    let accepted = accepted.map_err(Failure::NotConnected)?;
+    let mut peer = Peer::new(client);
+    peer.ping_every = ping_every(accepted.server_keep_alive);
+    let handshake = established.saturating_duration_since(begun);
+    Ok(Returned { peer, accepted, established, handshake })
+}
+
+/// One member on its way back.
+pub(super) struct Returning<'a> {
+    herd: &'a Herd,
+    stage: &'a Stage,
+    client_id: &'a str,
+    topic: &'a str,
+    deadline: Instant,
+    waits: Waits,
+    /// Connections that were begun.
+    pub(super) tries: u64,
+    /// The first CONNACK that let it in.
+    pub(super) first_accepted: Option<Accepted>,
+    /// The CONNACK of the connection that it kept; absent when it has none.
+    pub(super) kept: Option<Accepted>,
+    failures: BTreeMap<String, u64>,
+    last_failure: Option<String>,
+}
+
+impl<'a> Returning<'a> {
+    pub(super) fn new(
+        herd: &'a Herd,
+        stage: &'a Stage,
+        client_id: &'a str,
+        topic: &'a str,
+        deadline: Instant,
+    ) -> Self {
+        Self {
+            herd,
+            stage,
+            client_id,
+            topic,
+            deadline,
+            waits: herd.profile.backoff.waits(stage.seed.stream(client_id)),
+            tries: 0,
+            first_accepted: None,
+            kept: None,
+            failures: BTreeMap::new(),
+            last_failure: None,
+        }
+    }
+
+    /// What failed and how often, and what else is counted.
+    pub(super) fn counted(&self) -> impl Iterator<Item = (String, u64)> {
+        self.failures.clone().into_iter()
+    }
+
+    /// What the last try came to, in words.
+    pub(super) fn last_failure(&self) -> String {
+        self.last_failure
+            .clone()
+            .unwrap_or_else(|| "its first try was due after the end of its time".to_owned())
+    }
+
+    fn count(&mut self, name: impl Into<String>) {
+        *self.failures.entry(name.into()).or_default() += 1;
+    }
+
+    /// Comes back, and stays until all are back or the time is over: absent when it is not back then.
+    pub(super) async fn come_back_and_stay(&mut self, member: &mut Member) -> Option<Peer> {
+        loop {
+            let Some(mut peer) = self.come_back().await else {
+                member.settled();
+                return None;
+            };
+            member.settled();
+            if self.stay(&mut peer, member).await {
+                return Some(peer);
+            }
+            member.unsettled();
+            self.kept = None;
+            self.last_failure = Some("it was let in, and lost its connection again".to_owned());
+            self.count(LOST_AGAIN);
+        }
+    }
+
+    /// Tries until it is let in, or its time is over.
+    async fn come_back(&mut self) -> Option<Peer> {
+        let deadline = TokioInstant::from_std(self.deadline);
+        loop {
+            let due = now() + self.waits.next_wait();
+            if due >= self.deadline {
+                sleep_until(deadline).await;
+                return None;
+            }
+            sleep_until(TokioInstant::from_std(due)).await;
+            // A connection that is refused at once would leave nobody else a turn.
+            yield_now().await;
+            match timeout_at(deadline, self.try_once()).await {
+                Ok(Ok(returned)) => {
+                    if returned.handshake >= LATE_HANDSHAKE {
+                        self.count(LATE_HANDSHAKES);
+                    }
+                    self.first_accepted.get_or_insert(returned.accepted);
+                    self.kept = Some(returned.accepted);
+                    return Some(returned.peer);
+                }
+                Ok(Err(failure)) => self.failed(&failure),
+                Err(_elapsed) => {
+                    self.failed(&Failure::TimeOver);
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, failure: &Failure) {
+        self.count(failure.counted_as());
+        self.last_failure = Some(failure.to_string());
+    }
+
+    async fn try_once(&mut self) -> Result<Returned, Failure> {
+        let _place = match &self.herd.connecting {
+            Some(places) => places.acquire().await.ok(),
+            None => None,
+        };
+        self.tries += 1;
+        self.herd.connect(self.stage, self.client_id, false).await
+    }
+
+    /// Serves the connection until all members have settled, or the time is over. False when it ends before.
+    async fn stay(&mut self, peer: &mut Peer, member: &Member) -> bool {
+        if self.kept.is_some_and(|accepted| !accepted.session_present) {
+            // As clients do whose subscriptions are gone. What it comes to is seen by whether the connection lives.
+            let qos = QoS::AtLeastOnce.min(self.stage.maximum_qos);
+            let _seen_below = peer.subscribe(self.topic, qos, self.stage.options.connect_timeout).await;
+        }
+        let all_settled = member.all_settled();
+        tokio::pin!(all_settled);
+        let deadline = TokioInstant::from_std(self.deadline);
+        let mut ping_at = now() + peer.ping_every;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut all_settled => return true,
+                event = peer.next() => if matches!(event, Event::Ended { .. }) { return false },
+                () = sleep_until(deadline) => return true,
+                () = sleep_until(TokioInstant::from_std(ping_at)) => {
+                    // That the connection has ended is read next.
+                    let _ended = peer.client.ping().await;
+                    ping_at += peer.ping_every;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! One member of a herd before brokers that let it in, let it in late, or never again.
+
+use std::time::Duration;
+
+use ungraceful_mqtt::ProtocolVersion::{self, V3_1_1, V5};
+use ungraceful_rig::attempt::{Attempt, Fact};
+use ungraceful_rig::backoff::{Backoff, Profile};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_scripted_broker::{Readmission, Script, Sessions};
+
+use super::{BACK, CONNACK, Herd, HerdSettings, LOST_AGAIN, Loss, NO, OUR_OWN, SESSION_PRESENT, TRIES, YES};
+use crate::testing::Scene;
+
+fn herd(version: ProtocolVersion, loss: Loss, back_within: Duration) -> Herd {
+    let backoff = Backoff::Fixed(Duration::from_millis(50));
+    let profile = Profile { name: "fixed:50ms".into(), backoff };
+    let settings = HerdSettings { loss, back_within, session_expiry_interval_s: 60, connecting_max: None };
+    Herd::new(profile, version, settings)
+}
+
+fn fact(attempt: &Attempt, name: &str) -> Option<String> {
+    attempt.facts.get(name).map(Fact::to_string)
+}
+
+async fn reset(script: Script, version: ProtocolVersion, back_within: Duration) -> Attempt {
+    Scene::with(script).attempt(&herd(version, Loss::Reset, back_within)).await
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_member_that_is_let_in_at_its_first_try_is_back_after_its_wait_with_its_session() {
+    for version in [V5, V3_1_1] {
+        let attempt = reset(Script::default(), version, LONG).await;
+        assert_eq!(attempt.outcome, Outcome::Tolerated, "{attempt:?}");
+        assert_eq!(
+            (fact(&attempt, BACK), fact(&attempt, SESSION_PRESENT)),
+            (Some(YES.into()), Some(YES.into()))
+        );
+        assert_eq!(attempt.measures[TRIES], 1);
+        assert!(attempt.measures.contains_key(CONNACK) && !attempt.measures.contains_key(LOST_AGAIN));
+        let lost_us = attempt.provoked_us.unwrap();
+        assert!(
+            attempt.milestones[BACK] + attempt.due_us >= lost_us + 45_000,
+            "it waited first: {attempt:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_is_refused_tries_by_its_profile_and_each_refusal_is_counted_by_its_code() {
+    let refusing = Duration::from_millis(400);
+    let script = Script { readmission: Readmission::After(refusing), ..Script::default() };
+    for (version, code) in [(V5, "tries_refused_0x88"), (V3_1_1, "tries_refused_0x03")] {
+        let attempt = reset(script, version, LONG).await;
+        assert_eq!(fact(&attempt, BACK), Some(YES.into()), "{attempt:?}");
+        let (tries, refused) = (attempt.measures[TRIES], attempt.measures[code]);
+        assert_eq!(tries, refused + 1, "{attempt:?}");
+        assert!((2..=9).contains(&tries), "one each 50 ms at the most: {tries}");
+        assert!(attempt.milestones[BACK] + attempt.due_us >= attempt.provoked_us.unwrap() + 380_000);
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_is_never_let_in_is_told_with_the_last_refusal_when_its_time_is_over() {
+    let script = Script { readmission: Readmission::NeverEvery(1.try_into().unwrap()), ..Script::default() };
+    let attempt = reset(script, V5, Duration::from_millis(1_500)).await;
+    assert_eq!(attempt.outcome, Outcome::NoReaction, "{attempt:?}");
+    assert_eq!(fact(&attempt, BACK), Some("CONNACK 0x97 Quota exceeded".into()));
+    assert_eq!(attempt.measures["tries_refused_0x97"], attempt.measures[TRIES]);
+    assert!(attempt.milestones.is_empty() && fact(&attempt, SESSION_PRESENT).is_none());
+    assert!(!attempt.measures.contains_key(OUR_OWN));
+}
+
+#[tokio::test]
+async fn a_session_that_is_gone_is_told_and_the_member_subscribes_again() {
+    let scene = Scene::with(Script { sessions: Sessions::Forget, ..Script::default() });
+    let attempt = scene.attempt(&herd(V5, Loss::Reset, LONG)).await;
+    assert_eq!((fact(&attempt, BACK), fact(&attempt, SESSION_PRESENT)), (Some(YES.into()), Some(NO.into())));
+}
+
+#[tokio::test]
+async fn a_connection_that_outlives_the_restart_is_no_loss() {
+    let fault = herd(V5, Loss::Restart(Duration::from_millis(200)), LONG);
+    let attempt = Scene::conforming().attempt(&fault).await;
+    assert_eq!(attempt.outcome, Outcome::NotActed, "{attempt:?}");
+    assert!(attempt.trouble.as_ref().unwrap().contains("outlived the restart"), "{attempt:?}");
+    assert!(attempt.provoked_us.is_none() && attempt.facts.is_empty());
+}
+
+#[tokio::test]
+async fn a_member_that_loses_its_connection_with_the_broker_comes_back_to_the_next_one() {
+    let scene = Scene::conforming();
+    let address = scene.broker.address();
+    let fault = herd(V5, Loss::Restart(LONG), LONG);
+    let restart = async {
+        let is_served = |log: &ungraceful_scripted_broker::Log| log.client_ids().count() == 1;
+        while !is_served(&scene.broker.log()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // The member is on its way to its turn, which comes at once.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        scene.broker.stop_abruptly();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ungraceful_scripted_broker::ScriptedBroker::start_on(address, Script::default()).unwrap()
+    };
+    let (attempt, _broker) = tokio::join!(scene.attempt(&fault), restart);
+    assert_eq!(fact(&attempt, BACK), Some(YES.into()), "{attempt:?}");
+    assert!(attempt.measures["tries_refused_by_tcp"] >= 1, "nobody listened: {attempt:?}");
+    assert_eq!(fact(&attempt, SESSION_PRESENT), Some(NO.into()), "it is another broker");
+}

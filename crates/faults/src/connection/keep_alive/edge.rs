@@ -1,0 +1,285 @@
+//! The edge of the Keep Alive: a client that sends PINGREQ and nothing else, just in time or a little late. Is it left alone?
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+use ungraceful_mqtt::{Connect, ProtocolVersion};
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::client::Client;
+use ungraceful_rig::clock::{RunClock, micros};
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
+use ungraceful_wire::EndKind;
+use ungraceful_wire::clock::now;
+
+use super::{CUT_AT, KEEP_ALIVE, LastPacket, Silence, connect, cut_of};
+use crate::ending::{interrupted, not_acted};
+use crate::peer::{Event, Peer};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "keepalive-edge";
+/// Fact: what became of the client: [`LEFT_ALONE`], or [`CUT_WITH`] and what it was told, or [`WE_WERE_LATE`].
+pub const FATE: &str = "fate";
+/// Every PINGREQ was answered, to the end.
+pub const LEFT_ALONE: &str = "left alone";
+/// It was cut; what it was told follows.
+pub const CUT_WITH: &str = "cut with ";
+/// It was cut, but a PINGREQ of ours had gone out later than the variant says, so that the broker was in its right.
+pub const WE_WERE_LATE: &str = "cut after we were late ourselves";
+/// Measure: PINGREQs that were answered.
+pub const ANSWERED: &str = "pings_answered";
+/// Measure: the longest time between two packets of the client, as it was; from before one to after the next.
+pub const LONGEST_GAP: &str = "longest_gap_us";
+
+/// How much later than at one and a half times the Keep Alive a broker may cut and be in its right: what clocks and timers
+/// differ by, as a share of the Keep Alive.
+const MARGIN: u32 = 20;
+
+/// How often a client sends PINGREQ, as a share of its Keep Alive in hundredths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Share(u16);
+
+impl Share {
+    /// Those that are tried, in the order of the tables.
+    pub const ALL: [Self; 7] = [Self(50), Self(75), Self(90), Self(95), Self(105), Self(125), Self(145)];
+
+    /// Whether a client that sends PINGREQ so often keeps its word.
+    #[must_use]
+    pub const fn is_in_time(self) -> bool {
+        self.0 < 100
+    }
+
+    /// This share of a Keep Alive.
+    #[must_use]
+    pub fn of(self, keep_alive: Duration) -> Duration {
+        keep_alive * u32::from(self.0) / 100
+    }
+
+    /// The share that a variant's name begins with.
+    #[must_use]
+    pub fn of_variant(variant: &str) -> Option<Self> {
+        variant.split_once(OF)?.0.parse().ok()
+    }
+}
+
+/// Between share and Keep Alive in a variant's name.
+pub const OF: &str = "-of-";
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:02}", self.0 / 100, self.0 % 100)
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let is_it = |share: &Self| {
+            let name = share.to_string();
+            text == name || Some(text) == name.strip_suffix('0')
+        };
+        Self::ALL.into_iter().find(is_it).ok_or_else(|| {
+            let names = Self::ALL.map(|share| share.to_string()).join(", ");
+            format!("{text:?} is no variant; choose from {names}")
+        })
+    }
+}
+
+/// A client at the edge.
+#[derive(Clone, Copy, Debug)]
+pub struct Edge {
+    /// How often it sends PINGREQ.
+    pub share: Share,
+    /// The version it speaks.
+    pub version: ProtocolVersion,
+    /// The Keep Alive of its CONNECT in seconds; above 0.
+    pub keep_alive_s: u16,
+    /// How long it goes on; above its Keep Alive.
+    pub lasting: Duration,
+}
+
+impl Fault for Edge {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: format!("{}{OF}{}s", self.share, self.keep_alive_s),
+            version: self.version.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        let every = self.share.of(Duration::from_secs(self.keep_alive_s.into()));
+        format!(
+            "CONNECT with a Keep Alive of {} s, PINGREQ every {every:?} for {:?}",
+            self.keep_alive_s, self.lasting
+        )
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+/// What was seen of a client at the edge.
+struct Pinged {
+    last: LastPacket,
+    longest_gap: Duration,
+    sent: u64,
+    answered: u64,
+    reactions: Vec<Reaction>,
+    how: Option<EndKind>,
+}
+
+impl Edge {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let begun = stage.unless_stopped(self.begin(stage, &mut log)).await;
+        let (mut peer, connected, keep_alive) = match begun {
+            Some(Ok(begun)) => begun,
+            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
+            None => return interrupted(log),
+        };
+        let pinged = stage.unless_stopped(self.ping_on(stage, &mut peer, connected, keep_alive)).await;
+        let Some(pinged) = pinged else { return interrupted(log) };
+        log.provoked(pinged.last.at);
+        log.fact(KEEP_ALIVE, Fact::Count(keep_alive.as_secs()));
+        log.measure(ANSWERED, pinged.answered);
+        let cut = cut_of(&pinged.reactions);
+        let ended_at_us =
+            pinged.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
+        let outcome = match pinged.how {
+            Some(EndKind::Fin) => Outcome::Closed,
+            Some(EndKind::Reset | EndKind::Failed) => Outcome::Reset,
+            None if pinged.answered == pinged.sent => Outcome::Tolerated,
+            None => Outcome::NoReaction,
+        };
+        log.reacted(pinged.reactions, outcome);
+        let outcome = stage.confirm(outcome, ended_at_us, self.version).await;
+        log.concluded(outcome);
+        peer.client.leave().await;
+        log.connection_over();
+        if !outcome.is_evidence() {
+            return log.end();
+        }
+        let mut longest_gap = pinged.longest_gap;
+        if let Some((at_us, told)) = cut {
+            let silence = Silence::until(stage.clock.at(at_us), pinged.last);
+            longest_gap = longest_gap.max(silence.longest);
+            log.measure(CUT_AT, silence.permille_of(keep_alive));
+            let fate = match self.kept_to(longest_gap, keep_alive) {
+                true => format!("{CUT_WITH}{told}"),
+                false => WE_WERE_LATE.to_owned(),
+            };
+            log.fact(FATE, Fact::Word(fate));
+        } else if outcome == Outcome::Tolerated {
+            log.fact(FATE, Fact::Word(LEFT_ALONE.to_owned()));
+        }
+        log.measure(LONGEST_GAP, micros(longest_gap));
+        log.end()
+    }
+
+    /// Whether the client, whose packets came so far apart at the most, did what its variant says.
+    fn kept_to(&self, longest_gap: Duration, keep_alive: Duration) -> bool {
+        match self.share.is_in_time() {
+            true => longest_gap <= keep_alive,
+            false => longest_gap < keep_alive * 3 / 2 - keep_alive / MARGIN,
+        }
+    }
+
+    async fn begin(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+    ) -> Result<(Peer, LastPacket, Duration), String> {
+        let opened = stage.open(self.version).await;
+        let (client, established) = opened.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
+        let mut peer = Peer::new(client);
+        let client_id = log.client_id().to_owned();
+        let first = Connect {
+            keep_alive_s: self.keep_alive_s,
+            ..Client::honest_connect(&client_id, &stage.credentials)
+        };
+        let connected = connect(stage, &mut peer, &first).await?;
+        log.accepted(connected.accepted.connack_at);
+        Ok((peer, connected.connect, connected.keep_alive))
+    }
+
+    /// Sends PINGREQ after PINGREQ, until the time is over or the broker ends it.
+    async fn ping_on(
+        &self,
+        stage: &Stage,
+        peer: &mut Peer,
+        connected: LastPacket,
+        keep_alive: Duration,
+    ) -> Pinged {
+        let mut pinged = Pinged {
+            last: connected,
+            longest_gap: Duration::ZERO,
+            sent: 0,
+            answered: 0,
+            reactions: Vec::new(),
+            how: None,
+        };
+        let over = connected.at + self.lasting.max(keep_alive * 2);
+        let every = self.share.of(keep_alive);
+        while pinged.last.at < over {
+            if pinged.listen_until(peer, pinged.last.at + every, &stage.clock, |_| false).await {
+                return pinged;
+            }
+            let not_before = now();
+            // That the connection has ended is read next.
+            let Ok(sent) = peer.client.ping().await else { break };
+            pinged.sent += 1;
+            pinged.longest_gap =
+                pinged.longest_gap.max(sent.at.saturating_duration_since(pinged.last.not_before));
+            pinged.last = LastPacket { not_before, at: sent.at };
+        }
+        let deadline = now() + stage.reaction_timeout;
+        pinged.listen_until(peer, deadline, &stage.clock, |pinged| pinged.answered == pinged.sent).await;
+        pinged
+    }
+}
+
+impl Pinged {
+    /// Takes what comes until then, or until it is `enough`. True when the connection has ended.
+    async fn listen_until(
+        &mut self,
+        peer: &mut Peer,
+        until: Instant,
+        clock: &RunClock,
+        enough: impl Fn(&Self) -> bool,
+    ) -> bool {
+        while !enough(self) {
+            let Some(event) = peer.next_before(until).await else { return false };
+            match event {
+                Event::Pong => self.answered += 1,
+                Event::Disconnect(code) => {
+                    let at = peer.disconnected.map_or_else(now, |(_, at)| at);
+                    self.react(ReactionKind::Disconnect, Some(code), clock.us(at));
+                }
+                Event::Ended { how, at } => {
+                    let kind = match how {
+                        EndKind::Fin => ReactionKind::Closed,
+                        EndKind::Reset | EndKind::Failed => ReactionKind::Reset,
+                    };
+                    self.react(kind, None, clock.us(at));
+                    self.how = Some(how);
+                    return true;
+                }
+                _passed_over => {}
+            }
+        }
+        false
+    }
+
+    fn react(&mut self, kind: ReactionKind, code: Option<u8>, at_us: u64) {
+        self.reactions.push(Reaction { kind, code, at_us, detail: None });
+    }
+}

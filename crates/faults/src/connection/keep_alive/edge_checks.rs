@@ -1,0 +1,145 @@
+//! What a broker is judged by whose clients send PINGREQ just in time, or a little late.
+
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+
+use super::edge::{ANSWERED, CUT_WITH, FATE, ID, LEFT_ALONE, LONGEST_GAP, Share, WE_WERE_LATE};
+use super::{ALIKE_MIN, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, no_control};
+use crate::judging::{self, evidence_count, examples, is_v5, no_sample, on_each_case};
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: [Check; 3] =
+    [keeps_a_client_that_pings_in_time, bears_with_a_late_pingreq, sends_no_disconnect_on_3_1_1];
+
+/// The fates of a case's clients.
+struct Fates {
+    all: u64,
+    cut: u64,
+    /// Of these, those that were told 0x8D.
+    told: u64,
+    /// Of these, those that were told nothing.
+    silently: u64,
+    we_were_late: u64,
+    evidence: String,
+}
+
+impl Fates {
+    fn of(case: &CaseRecord, share: Share) -> Self {
+        let fate = |value: &str| case.fact(FATE, value);
+        let left_alone = fate(LEFT_ALONE);
+        let cut = case.facts.get(FATE).map_or(0, |counts| {
+            counts.iter().filter(|(value, _)| value.starts_with(CUT_WITH)).map(|(_, count)| count).sum()
+        });
+        let with = |told: &str| fate(&format!("{CUT_WITH}{told}"));
+        let all = evidence_count(case);
+        let measured = |name: &str| case.measures.get(name).copied().unwrap_or_default();
+        let evidence = format!(
+            "{left_alone} of {all} clients that sent PINGREQ every {share} times their Keep Alive were left alone, {cut} \
+             were cut; {} PINGREQs were answered; the longest time between two packets was {} ms",
+            measured(ANSWERED).sum,
+            measured(LONGEST_GAP).max.unwrap_or_default().div_ceil(1_000)
+        );
+        Self {
+            all,
+            cut,
+            told: with(KEEP_ALIVE_TIMEOUT),
+            silently: with(NO_REASON),
+            we_were_late: fate(WE_WERE_LATE),
+            evidence,
+        }
+    }
+
+    /// The verdict where there was nothing to judge; absent where there was.
+    fn nothing_to_judge(&self, check: &str, case: &CaseRecord) -> Option<Verdict> {
+        let evidence = &self.evidence;
+        let known: u64 = case.facts.get(FATE).map_or(0, |counts| counts.values().sum());
+        let why = if self.all == 0 {
+            no_sample(case)
+        } else if self.cut > 0 {
+            return None;
+        } else if self.we_were_late > 0 {
+            format!(
+                "{evidence}; {} were cut after a PINGREQ of ours was late: this machine is too busy",
+                self.we_were_late
+            )
+        } else if known < self.all {
+            format!("{evidence}; {} were neither cut nor answered", self.all - known)
+        } else {
+            return None;
+        };
+        Some(Verdict::inconclusive(check, Force::Prose, why))
+    }
+}
+
+fn each_share(record: &Record, judge: impl Fn(&CaseRecord, Share, Fates) -> Option<Verdict>) -> Vec<Verdict> {
+    on_each_case(record, ID, |case| {
+        let share = Share::of_variant(&case.case.variant)?;
+        judge(case, share, Fates::of(case, share))
+    })
+}
+
+/// Section 3.1.2.10 of both versions: a client that sends PINGREQ before its Keep Alive is over has kept its word.
+///
+/// No numbered statement carries it, and MQTT 3.1.1 permits to cut a client that the Server "determines to be inactive" at any
+/// time, whatever its Keep Alive: a note there. On MQTT 5.0 it accuses only when the broker names the Keep Alive as its reason
+/// (0x8D), or when it names none and cuts most of these clients while it leaves the honest ones alone.
+fn keeps_a_client_that_pings_in_time(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "keeps_a_client_that_pings_in_time";
+    each_share(record, |case, share, fates| {
+        if !share.is_in_time() {
+            return None;
+        }
+        if let Some(verdict) = fates.nothing_to_judge(CHECK, case) {
+            return Some(verdict);
+        }
+        let evidence = fates.evidence.clone();
+        let is_common = fates.silently >= ALIKE_MIN && fates.silently * 2 >= fates.all;
+        let accused =
+            |evidence| Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence);
+        let differs = |why: &str, evidence| {
+            Verdict::differs(CHECK, Force::Prose, format!("a client in time is cut, {why}"), evidence)
+        };
+        let verdict = match no_control(record) {
+            _ if fates.cut == 0 => return Some(Verdict::holds(CHECK, Force::Prose, evidence)),
+            _ if !is_v5(case) => differs("which 3.1.1 permits", evidence),
+            _ if fates.told > 0 => accused(evidence),
+            None if is_common => accused(evidence),
+            Some(why) if is_common => {
+                Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
+            }
+            _ => differs("perhaps for another reason", evidence),
+        };
+        Some(verdict.with_examples(cut_ones(case)))
+    })
+}
+
+fn cut_ones(case: &CaseRecord) -> Vec<u64> {
+    examples(case, |sequence| sequence.ends_with("FIN") || sequence.ends_with("RST"))
+}
+
+/// Section 3.1.2.10 of both versions: a broker waits for one and a half times the Keep Alive. A client that is late is not
+/// owed it.
+fn bears_with_a_late_pingreq(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "bears_with_a_late_pingreq";
+    each_share(record, |case, share, fates| {
+        if share.is_in_time() {
+            return None;
+        }
+        if let Some(verdict) = fates.nothing_to_judge(CHECK, case) {
+            return Some(verdict);
+        }
+        Some(match fates.cut {
+            0 => Verdict::holds(CHECK, Force::Prose, fates.evidence),
+            _ => {
+                let note = "a late client is cut before 1.5 times the Keep Alive";
+                Verdict::differs(CHECK, Force::Prose, note, fates.evidence).with_examples(cut_ones(case))
+            }
+        })
+    })
+}
+
+/// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only.
+fn sends_no_disconnect_on_3_1_1(record: &Record) -> Vec<Verdict> {
+    on_each_case(record, ID, |case| judging::no_disconnect_on_3_1_1(case, !is_v5(case)))
+}

@@ -1,0 +1,373 @@
+//! The client that falls silent: its socket is healthy and it says nothing, or nothing gets through either way any more,
+//! or messages flow to it while it says nothing. When is it cut, and is its Will published?
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::future::{LocalBoxFuture, pending};
+use tokio::time::sleep;
+use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::client::Client;
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::observe::{Watch, observe_in_silence};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_wire::ClientSide;
+use ungraceful_wire::clock::now;
+
+use super::{CUT_AT, Cut, KEEP_ALIVE, LastPacket, Silence, connect, cut_of, ping_once};
+use crate::ending::{interrupted, not_acted};
+use crate::peer::Peer;
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "keepalive-lapse";
+/// Fact: when the client was cut, by the Keep Alive that held; absent when it was not.
+pub const CUT: &str = "cut";
+/// Fact: what a client was told that was cut before its Keep Alive was over; absent for others.
+pub const CUT_EARLY_WITH: &str = "cut_early_with";
+/// Measure: how long a client that was not cut had been silent then.
+pub const WAITED: &str = "not_cut_within_us";
+/// Measure: from the end of the connection, as it was seen, until the Will came; 0 when the Will came first.
+pub const WILL_AFTER_CUT: &str = "will_after_cut_us";
+/// Measure: messages that were delivered to a client that said nothing.
+pub const DOWNLINK_MESSAGES: &str = "downlink_messages";
+/// Measure: PINGREQs that a client sent into a network that was lost, each of them taken without an error.
+pub const INTO_THE_VOID: &str = "pings_into_the_void";
+
+/// Application Message of the Will.
+const WILL: &[u8] = b"will of a client that fell silent";
+/// How long, after one and a half times the Keep Alive, a broker must have had before it is told that it never cuts. The
+/// standard has no such time; the slowest that is known cuts a Keep Alive of 1 s after 20 s.
+const AT_LEAST_AFTER: Duration = Duration::from_secs(30);
+/// How long a broker that has not cut has to answer a PINGREQ.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// How often in a Keep Alive messages are published to a silent client.
+const MESSAGES_PER_KEEP_ALIVE: u32 = 4;
+
+/// In which way a client is silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// Its socket is healthy and reads; it sends nothing after CONNECT.
+    Idle,
+    /// Nothing gets through either way; the client believes that it is connected, and goes on sending PINGREQ.
+    HalfOpen,
+    /// Its socket is healthy and messages of QoS 0 are delivered to it all the while.
+    Downlink,
+}
+
+impl Cause {
+    /// All of them, in the order of the tables.
+    pub const ALL: [Self; 3] = [Self::Idle, Self::HalfOpen, Self::Downlink];
+
+    /// The name used on the command line and in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::HalfOpen => "half-open",
+            Self::Downlink => "downlink",
+        }
+    }
+
+    const fn describe(self) -> &'static str {
+        match self {
+            Self::Idle => "CONNECT, and then no packet",
+            Self::HalfOpen => {
+                "CONNECT, PINGREQ, and then nothing gets through either way: a hop of ours on loopback stops forwarding"
+            }
+            Self::Downlink => {
+                "CONNECT, SUBSCRIBE, PINGREQ, and then no packet, while another client publishes QoS 0 to it"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Cause {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|cause| cause.name() == text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no variant; choose from {names}")
+        })
+    }
+}
+
+/// A client that falls silent in one way.
+#[derive(Clone, Copy, Debug)]
+pub struct FallSilent {
+    /// In which.
+    pub cause: Cause,
+    /// The version it speaks.
+    pub version: ProtocolVersion,
+    /// The Keep Alive of its CONNECT in seconds; above 0.
+    pub keep_alive_s: u16,
+}
+
+/// How long a broker has to cut: until `reaction_timeout` after one and a half times the Keep Alive, and three times the
+/// Keep Alive at least.
+#[must_use]
+pub fn patience(keep_alive: Duration, reaction_timeout: Duration) -> Duration {
+    (keep_alive * 3 / 2).saturating_add(reaction_timeout).max(keep_alive * 3)
+}
+
+/// How long a broker must have had before it is told that it never cuts.
+#[must_use]
+pub fn long_enough(keep_alive: Duration) -> Duration {
+    patience(keep_alive, AT_LEAST_AFTER)
+}
+
+/// A client that has said its last.
+struct Silenced {
+    /// The connection as the broker's side has it.
+    client: Client,
+    last: LastPacket,
+    keep_alive: Duration,
+    beside: Beside,
+}
+
+/// What goes on while the client is silent.
+enum Beside {
+    Nothing,
+    /// The client itself, beyond a network that is lost.
+    LostClient {
+        client: Client,
+        _network: ClientSide,
+    },
+    /// Somebody who publishes to the client.
+    Publisher {
+        publisher: Peer,
+        topic: String,
+    },
+}
+
+impl Fault for FallSilent {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: format!("{}-{}s", self.cause, self.keep_alive_s),
+            version: self.version.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        format!("{}; Keep Alive {} s", self.cause.describe(), self.keep_alive_s)
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl FallSilent {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let will = stage.watch_will(log.client_id());
+        let begun = stage.unless_stopped(self.fall_silent(stage, &mut log, will.as_ref())).await;
+        let silenced = match begun {
+            Some(Ok(silenced)) => silenced,
+            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
+            None => return interrupted(log),
+        };
+        let Silenced { mut client, last, keep_alive, mut beside } = silenced;
+        log.provoked(last.at);
+        log.fact(KEEP_ALIVE, Fact::Count(keep_alive.as_secs()));
+        let within = patience(keep_alive, stage.reaction_timeout);
+        let watch = Watch { provoked_at: last.at, within, connacks_due: 0, subscribed: false };
+        let (mut delivered, mut into_the_void) = (0, 0);
+        let mut is_delivery = |packet: &Packet<'_>| {
+            let is_one = self.cause == Cause::Downlink && matches!(packet, Packet::Publish(_));
+            delivered += u64::from(is_one);
+            is_one
+        };
+        let (clock, stop) = (&stage.clock, &stage.stop);
+        let seen = tokio::select! {
+            biased;
+            seen = observe_in_silence(
+                &mut client, clock, stop, watch, ANSWER_WITHIN, &mut is_delivery,
+            ) => seen,
+            never = beside.go_on(keep_alive, &mut into_the_void) => match never {},
+        };
+        let cut = cut_of(&seen.reactions);
+        let ended_at_us =
+            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
+        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
+        log.concluded(outcome);
+        client.leave().await;
+        beside.end().await;
+        log.connection_over();
+        if !outcome.is_evidence() {
+            return log.end();
+        }
+        match self.cause {
+            Cause::Idle => {}
+            Cause::HalfOpen => log.measure(INTO_THE_VOID, into_the_void),
+            Cause::Downlink if delivered == 0 => {
+                log.trouble("nothing was delivered to the silent client");
+                log.concluded(Outcome::NotActed);
+                return log.end();
+            }
+            Cause::Downlink => log.measure(DOWNLINK_MESSAGES, delivered),
+        }
+        match cut {
+            Some((at_us, told)) => {
+                let silence = Silence::until(stage.clock.at(at_us), last);
+                let cut = Cut::of(silence, keep_alive);
+                log.fact(CUT, Fact::Word(cut.name().to_owned()));
+                log.measure(CUT_AT, silence.permille_of(keep_alive));
+                if cut == Cut::Early {
+                    log.fact(CUT_EARLY_WITH, Fact::Word(told));
+                }
+            }
+            None => log.measure(WAITED, micros(within)),
+        }
+        if let Some(watch) = will {
+            await_will(stage, &mut log, &watch, ended_at_us).await;
+        }
+        log.end()
+    }
+
+    /// Has the client connected, and silent.
+    async fn fall_silent(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        will: Option<&WitnessWatch>,
+    ) -> Result<Silenced, String> {
+        let client_id = log.client_id().to_owned();
+        let first = Connect {
+            keep_alive_s: self.keep_alive_s,
+            will: will.map(|watch| stage.will(watch, WILL)),
+            ..Client::honest_connect(&client_id, &stage.credentials)
+        };
+        match self.cause {
+            Cause::Idle => self.idle(stage, log, &first).await,
+            Cause::HalfOpen => self.half_open(stage, log, &first).await,
+            Cause::Downlink => self.downlink(stage, log, &first).await,
+        }
+    }
+
+    async fn idle(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        first: &Connect<'_>,
+    ) -> Result<Silenced, String> {
+        let opened = stage.open(self.version).await;
+        let (client, established) = opened.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
+        let mut peer = Peer::new(client);
+        let connected = connect(stage, &mut peer, first).await?;
+        log.accepted(connected.accepted.connack_at);
+        let (last, keep_alive) = (connected.connect, connected.keep_alive);
+        Ok(Silenced { client: peer.client, last, keep_alive, beside: Beside::Nothing })
+    }
+
+    async fn half_open(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        first: &Connect<'_>,
+    ) -> Result<Silenced, String> {
+        let opened = stage.open_through_hop(self.version).await;
+        let (mut hop, client, established) = opened.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
+        let mut peer = Peer::new(client);
+        let working = async {
+            let connected = connect(stage, &mut peer, first).await?;
+            ping_once(&mut peer, stage.options.connect_timeout).await?;
+            Ok::<_, String>(connected)
+        };
+        let connected = hop.carrying(working).await?;
+        log.accepted(connected.accepted.connack_at);
+        let halted = hop.halt();
+        let last = halted.last_up.ok_or("the hop has passed nothing on")?;
+        let beside = Beside::LostClient { client: peer.client, _network: halted.client_side };
+        let client = Client::new(halted.broker, self.version);
+        Ok(Silenced { client, last: last.into(), keep_alive: connected.keep_alive, beside })
+    }
+
+    async fn downlink(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        first: &Connect<'_>,
+    ) -> Result<Silenced, String> {
+        // First, so that the client has nothing to wait for once it is connected.
+        let publisher_id = format!("{}p", first.client_id);
+        let connect_publisher = Client::honest_connect(&publisher_id, &stage.credentials);
+        let publisher = Peer::connect(stage, self.version, &connect_publisher).await;
+        let (publisher, _) = publisher.map_err(|error| format!("the publisher: {error}"))?;
+        let opened = stage.open(self.version).await;
+        let (client, established) = opened.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
+        let mut peer = Peer::new(client);
+        let connected = connect(stage, &mut peer, first).await?;
+        log.accepted(connected.accepted.connack_at);
+        let within = stage.options.connect_timeout;
+        let topic = format!("{}/silence/{}", stage.topic_root, first.client_id);
+        peer.subscribe(&topic, QoS::AtMostOnce, within).await?;
+        let last = ping_once(&mut peer, within).await?;
+        let beside = Beside::Publisher { publisher, topic };
+        Ok(Silenced { client: peer.client, last, keep_alive: connected.keep_alive, beside })
+    }
+}
+
+impl Beside {
+    /// Goes on for as long as it is asked.
+    async fn go_on(&mut self, keep_alive: Duration, into_the_void: &mut u64) -> Infallible {
+        match self {
+            Self::Nothing => {}
+            Self::LostClient { client, .. } => {
+                // It keeps its word, and its kernel takes what it says.
+                while client.ping().await.is_ok() {
+                    *into_the_void += 1;
+                    sleep(keep_alive / 2).await;
+                }
+            }
+            Self::Publisher { publisher, topic } => {
+                for sequence in 0.. {
+                    let sent = publisher.send_publish(topic, QoS::AtMostOnce, sequence, None).await;
+                    if sent.is_err() {
+                        break;
+                    }
+                    sleep(keep_alive / MESSAGES_PER_KEEP_ALIVE).await;
+                }
+            }
+        }
+        pending().await
+    }
+
+    async fn end(self) {
+        match self {
+            Self::Nothing => {}
+            Self::LostClient { client, .. } => client.connection.close(),
+            Self::Publisher { publisher, .. } => publisher.client.leave().await,
+        }
+    }
+}
+
+/// What becomes of the Will of a client whose connection ended, or did not.
+async fn await_will(stage: &Stage, log: &mut AttemptLog<'_>, watch: &WitnessWatch, ended_at_us: Option<u64>) {
+    let is_due = log.so_far().outcome.is_ended();
+    let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
+    let Some(seen) = stage.await_will(watch, is_due, ended_at, WILL).await else { return };
+    if let (Some(ended_at_us), Some(seen_at_us)) = (ended_at_us, seen.seen_at_us.first()) {
+        log.measure(WILL_AFTER_CUT, seen_at_us.saturating_sub(ended_at_us));
+    }
+    log.will(seen);
+}

@@ -1,0 +1,278 @@
+//! The knock: a connection without a CONNECT, or with one that takes its time. The health check of a load balancer that
+//! connects and closes; the socket that says nothing; the CONNECT that drips a byte at a time.
+//!
+//! When does the broker give up, does it bound the whole CONNECT or only the gap between two bytes, and do honest clients
+//! still get in while many are held open?
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use futures_util::future::LocalBoxFuture;
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_rig::client::{Client, NotConnected};
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::observe::{Observed, Watch, observe_silently};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_wire::clock::now;
+
+use super::takeover::refusal;
+use crate::ending::{interrupted, not_acted};
+use crate::peer::honest_connack_time;
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "knock";
+
+/// Fact: what became of the CONNECT that dripped: [`ACCEPTED`], [`CUT`], or how it was refused.
+pub const DRIPPED: &str = "dripped_connect";
+/// The CONNECT, or that of the honest client, was accepted.
+pub const ACCEPTED: &str = "accepted";
+/// The broker ended the connection before the CONNECT was whole.
+pub const CUT: &str = "cut";
+/// Fact: what became of an honest client that connected meanwhile: [`ACCEPTED`] or why not.
+pub const HONEST: &str = "honest_client";
+/// Measure: SYN of that honest client, until its CONNACK.
+pub const HONEST_CONNACK: &str = "honest_connack_us";
+/// Measure: connections of this run that were open when the honest client came.
+pub const HELD_OPEN: &str = "held_open";
+/// Measure: bytes of the CONNECT that had been sent.
+pub const DRIPPED_BYTES: &str = "dripped_bytes";
+/// Measure: the connection was open, until the last byte of the CONNECT was sent or the broker ended it.
+pub const DRIPPED_FOR: &str = "dripped_for_us";
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// FIN at once, as the health check of a load balancer does.
+    Closes,
+    /// Nothing is sent.
+    Silent,
+    /// CONNECT, byte by byte, evenly over the time of [`Knock::wait`].
+    Drip,
+}
+
+impl Variant {
+    /// Every variant, in the order of the tables.
+    pub const ALL: [Self; 3] = [Self::Closes, Self::Silent, Self::Drip];
+
+    /// The name used on the command line and in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closes => "closes",
+            Self::Silent => "silent",
+            Self::Drip => "drip",
+        }
+    }
+
+    /// The variant with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|variant| variant.name() == name)
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::named(text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no variant; choose from {names}")
+        })
+    }
+}
+
+/// One variant with one version.
+#[derive(Clone, Copy, Debug)]
+pub struct Knock {
+    /// What is done.
+    pub variant: Variant,
+    /// The version of the CONNECT that drips, and of the honest client.
+    pub version: ProtocolVersion,
+    /// How long the connection is held, at the most.
+    pub wait: Duration,
+}
+
+/// What was seen of a connection that was held.
+struct Held {
+    seen: Observed,
+    /// What became of the CONNECT; absent where none was sent.
+    dripped: Option<Dripped>,
+}
+
+struct Dripped {
+    fate: String,
+    bytes: usize,
+    lasted: Duration,
+}
+
+impl Fault for Knock {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: self.variant.name().to_owned(),
+            version: self.version.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        match self.variant {
+            Variant::Closes => "connect, FIN at once; then an honest client connects".to_owned(),
+            Variant::Silent => {
+                format!("connect, say nothing for {:?}; then an honest client connects beside it", self.wait)
+            }
+            Variant::Drip => format!(
+                "connect, CONNECT byte by byte over {:?}; an honest client connects before the last byte",
+                self.wait
+            ),
+        }
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl Knock {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let opened = stage.unless_stopped(stage.open(self.version)).await;
+        let (mut client, established) = match opened {
+            Some(Ok(opened)) => opened,
+            Some(Err(error)) => {
+                return not_acted(stage, log, self.version, &format!("cannot connect: {error}")).await;
+            }
+            None => return interrupted(log),
+        };
+        log.established(established);
+        log.provoked(established);
+        let client_id = log.client_id().to_owned();
+        let held = match self.variant {
+            Variant::Closes => {
+                client.connection.close();
+                log.provoked(now());
+                let seen = Observed { outcome: Some(Outcome::Left), ..Observed::default() };
+                if stage.unless_stopped(self.honest_client(stage, &mut log)).await.is_none() {
+                    return interrupted(log);
+                }
+                Held { seen, dripped: None }
+            }
+            Variant::Silent => {
+                let watch = self.watch(established, self.wait);
+                let seen = observe_silently(&mut client, &stage.clock, &stage.stop, watch).await;
+                if stage.unless_stopped(self.honest_client(stage, &mut log)).await.is_none() {
+                    return interrupted(log);
+                }
+                client.connection.close();
+                Held { seen, dripped: None }
+            }
+            Variant::Drip => {
+                let dripping = self.drip(stage, &mut log, &mut client, established, &client_id);
+                let Some(held) = stage.unless_stopped(dripping).await else { return interrupted(log) };
+                client.leave().await;
+                held
+            }
+        };
+        log.connection_over();
+        let Held { seen, dripped } = held;
+        let ended_at_us =
+            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
+        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+        if let Some(dripped) = dripped {
+            log.fact(DRIPPED, Fact::Word(dripped.fate));
+            log.measure(DRIPPED_BYTES, dripped.bytes as u64);
+            log.measure(DRIPPED_FOR, micros(dripped.lasted));
+        }
+        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
+        log.concluded(outcome);
+        log.end()
+    }
+
+    const fn watch(&self, from: std::time::Instant, within: Duration) -> Watch {
+        Watch { provoked_at: from, within, connacks_due: 0, subscribed: false }
+    }
+
+    /// An honest client connects, and leaves.
+    async fn honest_client(&self, stage: &Stage, log: &mut AttemptLog<'_>) {
+        log.measure(HELD_OPEN, stage.connections.now());
+        let honest_id = format!("{}o", log.client_id());
+        match honest_connack_time(stage, self.version, &honest_id).await {
+            Ok(took) => {
+                log.measure(HONEST_CONNACK, micros(took));
+                log.fact(HONEST, Fact::Word(ACCEPTED.to_owned()));
+            }
+            Err(why) => log.fact(HONEST, Fact::Word(why)),
+        }
+    }
+
+    async fn drip(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        client: &mut Client,
+        established: std::time::Instant,
+        client_id: &str,
+    ) -> Held {
+        let mut bytes = Vec::new();
+        let encoded = Client::honest_connect(client_id, &stage.credentials).encode(self.version, &mut bytes);
+        encoded.expect("an honest CONNECT is a legal one");
+        let count = u32::try_from(bytes.len()).unwrap_or(u32::MAX).max(1);
+        let mut reactions = Vec::new();
+        for (index, byte) in (1..=count).zip(&bytes) {
+            let from = established + self.wait * (index - 1) / count;
+            let watch = self.watch(from, self.wait / count);
+            let seen = observe_silently(client, &stage.clock, &stage.stop, watch).await;
+            reactions.extend(seen.reactions.iter().cloned());
+            let is_last = index == count;
+            if is_last {
+                self.honest_client(stage, log).await;
+            }
+            let is_over = seen.outcome != Some(Outcome::NoReaction);
+            let sent = match is_over {
+                true => None,
+                false => client.connection.send(std::slice::from_ref(byte)).await.ok(),
+            };
+            let lasted = now().saturating_duration_since(established);
+            let Some(sent) = sent else {
+                if !is_last {
+                    self.honest_client(stage, log).await;
+                }
+                let outcome = if is_over { seen.outcome } else { Some(Outcome::Reset) };
+                let dripped = Dripped { fate: CUT.to_owned(), bytes: index as usize - 1, lasted };
+                return Held { seen: Observed { reactions, outcome, ..seen }, dripped: Some(dripped) };
+            };
+            if is_last {
+                let dripped = |fate| Some(Dripped { fate, bytes: index as usize, lasted });
+                return match client.await_connack(sent, stage.reaction_timeout).await {
+                    Ok((accepted, _packet)) => {
+                        log.accepted(accepted.connack_at);
+                        let seen =
+                            Observed { reactions, outcome: Some(Outcome::Tolerated), ..Observed::default() };
+                        Held { seen, dripped: dripped(ACCEPTED.to_owned()) }
+                    }
+                    Err(refused) => {
+                        let outcome = match &refused {
+                            NotConnected::Silent(_) => Outcome::NoReaction,
+                            _ => Outcome::Closed,
+                        };
+                        let seen = Observed { reactions, outcome: Some(outcome), ..Observed::default() };
+                        Held { seen, dripped: dripped(refusal(&refused)) }
+                    }
+                };
+            }
+        }
+        Held { seen: Observed::default(), dripped: None }
+    }
+}

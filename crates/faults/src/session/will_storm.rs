@@ -1,0 +1,450 @@
+//! The storm of Wills: many clients with a Will are lost in the same instant, as when a switch goes down. Are all Wills
+//! published, how long does the last one take, and what is retained afterwards: does "offline" stay although the client
+//! is back?
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
+use ungraceful_mqtt::{Properties, Property, ProtocolVersion, QoS, Will};
+use ungraceful_rig::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_rig::client::Accepted;
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_wire::clock::now;
+
+use crate::connection::takeover::{refusal, session_connect};
+use crate::ending::{interrupted, not_acted};
+use crate::peer::{Event, Peer, discard_session, ping_every};
+
+/// The fault's id in the catalogue.
+pub const ID: &str = "will-storm";
+
+/// Fact: what is retained on the Will's topic when all is over: [`OFFLINE`], [`ONLINE`], [`NOTHING`], `something else`, or
+/// [`UNKNOWN`].
+pub const RETAINED: &str = "retained";
+/// The Will.
+pub const OFFLINE: &str = "offline";
+/// What the client published when it was back.
+pub const ONLINE: &str = "online";
+/// Nothing.
+pub const NOTHING: &str = "nothing";
+/// It could not be asked for.
+pub const UNKNOWN: &str = "unknown";
+/// Fact: whether the Will came after what the client had published when it was back: `yes` or `no`.
+pub const AFTER_ONLINE: &str = "offline_after_online";
+/// Fact: what became of the client that came back: [`ACCEPTED`] or why not.
+pub const RETURN: &str = "return";
+/// The client that came back was accepted, and its "online" acknowledged.
+pub const ACCEPTED: &str = "accepted";
+/// Measure: the client was lost, until its "online" was acknowledged.
+pub const ONLINE_AFTER: &str = "online_after_us";
+
+/// How long after the SUBACK a retained message would come.
+const RETAINED_WITHIN: Duration = Duration::from_secs(3);
+/// Clients that look at what is retained do not come all at once: they are no part of the storm.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How many of them come one after the other before it begins anew.
+const LOOKING_MAX: u64 = 500;
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Variant {
+    /// A Will that is not retained.
+    Plain,
+    /// A retained Will, "offline".
+    Retained,
+    /// The same; the client is back at once and publishes a retained "online".
+    Back,
+    /// The same with a Will Delay Interval, the cure (MQTT 5.0).
+    BackWillDelay,
+}
+
+impl Variant {
+    /// Every variant, in the order of the tables.
+    pub const ALL: [Self; 4] = [Self::Plain, Self::Retained, Self::Back, Self::BackWillDelay];
+
+    /// The name used on the command line and in files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Retained => "retained",
+            Self::Back => "back",
+            Self::BackWillDelay => "back-will-delay",
+        }
+    }
+
+    /// The variant with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|variant| variant.name() == name)
+    }
+
+    /// Whether the version has it: MQTT 3.1.1 knows no delay of Wills.
+    #[must_use]
+    pub fn is_in(self, version: ProtocolVersion) -> bool {
+        version == ProtocolVersion::V5 || self != Self::BackWillDelay
+    }
+
+    /// Whether the client comes back at once.
+    #[must_use]
+    pub const fn returns(self) -> bool {
+        matches!(self, Self::Back | Self::BackWillDelay)
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Variant {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::named(text).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("{text:?} is no variant; choose from {names}")
+        })
+    }
+}
+
+/// One variant with one version.
+#[derive(Clone, Copy, Debug)]
+pub struct WillStorm {
+    /// What is done.
+    pub variant: Variant,
+    /// The version spoken.
+    pub version: ProtocolVersion,
+    /// Will Delay Interval of [`Variant::BackWillDelay`] in seconds, from 1.
+    pub will_delay_interval_s: u32,
+}
+
+/// A client that is back, and when its "online" was acknowledged.
+struct Back {
+    peer: Peer,
+    accepted: Accepted,
+    online_at: Instant,
+}
+
+impl Fault for WillStorm {
+    fn case(&self) -> Case {
+        Case {
+            fault: ID.to_owned(),
+            variant: self.variant.name().to_owned(),
+            version: self.version.to_string(),
+        }
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn gathers(&self) -> bool {
+        true
+    }
+
+    fn describe(&self) -> String {
+        let will = match self.variant {
+            Variant::Plain => "a Will".to_owned(),
+            Variant::Retained | Variant::Back => "a retained Will \"offline\"".to_owned(),
+            Variant::BackWillDelay => {
+                format!("a retained Will \"offline\" (Will Delay Interval {} s)", self.will_delay_interval_s)
+            }
+        };
+        let back = match self.variant.returns() {
+            true => "; back at once, PUBLISH a retained \"online\"",
+            false => "",
+        };
+        format!("CONNECT with {will}; RST{back}")
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl WillStorm {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let Some(watch) = stage.watch_will(log.client_id()) else {
+            let why = "no Will was set, because the witness was not proved to hear";
+            return not_acted(stage, log, self.version, why).await;
+        };
+        let prepared = Box::pin(stage.unless_stopped(self.prepare(stage, &mut log, &watch))).await;
+        let mut peer = match prepared {
+            Some(Ok(peer)) => peer,
+            Some(Err(trouble)) => return self.give_up(stage, log, Some(&trouble)).await,
+            None => return self.give_up(stage, log, None).await,
+        };
+        match wait_for_turn(&mut peer, &mut log).await {
+            Ok(true) => Box::pin(self.be_lost(stage, log, peer, watch)).await,
+            Ok(false) => {
+                peer.leave_nothing(stage, log.client_id()).await;
+                interrupted(log)
+            }
+            Err(trouble) => self.give_up(stage, log, Some(&trouble)).await,
+        }
+    }
+
+    /// Leaves no session behind; without a trouble, the run was stopped.
+    async fn give_up(&self, stage: &Stage, log: AttemptLog<'_>, trouble: Option<&str>) -> Attempt {
+        if self.variant == Variant::BackWillDelay {
+            discard_session(stage, self.version, log.client_id()).await;
+        }
+        match trouble {
+            Some(trouble) => not_acted(stage, log, self.version, trouble).await,
+            None => interrupted(log),
+        }
+    }
+
+    /// Will Delay Interval in seconds.
+    fn delay_s(&self) -> u32 {
+        if self.variant == Variant::BackWillDelay { self.will_delay_interval_s } else { 0 }
+    }
+
+    /// A delayed Will waits in a session, which must live longer than its delay.
+    fn properties(&self) -> [Property<'static>; 1] {
+        const BEYOND_DELAY_S: u32 = 60;
+        let expiry_s = match self.delay_s() {
+            0 => 0,
+            delay_s => delay_s.saturating_add(BEYOND_DELAY_S),
+        };
+        [Property::SessionExpiryInterval(expiry_s)]
+    }
+
+    async fn prepare(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        watch: &WitnessWatch,
+    ) -> Result<Peer, String> {
+        let client_id = log.client_id().to_owned();
+        let (mut client, established) =
+            stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
+        let properties = self.properties();
+        let delay = [Property::WillDelayInterval(self.delay_s())];
+        let mut connect = session_connect(stage, self.version, &client_id, true, &properties);
+        connect.will = Some(Will {
+            topic: watch.topic(),
+            payload: OFFLINE.as_bytes(),
+            qos: QoS::AtLeastOnce.min(stage.maximum_qos),
+            retain: self.variant != Variant::Plain,
+            properties: if self.delay_s() > 0 { Properties::List(&delay) } else { Properties::NONE },
+        });
+        let accepted = client.connect(&connect, stage.options.connect_timeout).await;
+        let accepted = accepted.map_err(|error| error.to_string())?;
+        log.accepted(accepted.connack_at);
+        let mut peer = Peer::new(client);
+        peer.ping_every = ping_every(accepted.server_keep_alive);
+        Ok(peer)
+    }
+
+    async fn be_lost(
+        &self,
+        stage: &Stage,
+        mut log: AttemptLog<'_>,
+        peer: Peer,
+        watch: WitnessWatch,
+    ) -> Attempt {
+        if peer.client.connection.has_hung_up() {
+            let trouble = "the broker ended the connection before the client was lost";
+            return self.give_up(stage, log, Some(trouble)).await;
+        }
+        let before = now();
+        peer.client.connection.reset();
+        let at = now();
+        log.provoked(at);
+        log.concluded(Outcome::Left);
+        let rest = stage.unless_stopped(self.look(stage, &mut log, &watch, before, at)).await;
+        // Nothing of an attempt stays behind, in a run that is stopped either.
+        if self.variant != Variant::Plain {
+            self.clean_up(stage, log.client_id(), watch.topic()).await;
+        }
+        if rest.is_none() {
+            return interrupted(log);
+        }
+        let outcome = stage.confirm(Outcome::Left, None, self.version).await;
+        log.concluded(outcome);
+        log.end()
+    }
+
+    /// What comes of it.
+    async fn look(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        watch: &WitnessWatch,
+        before: Instant,
+        at: Instant,
+    ) {
+        let delay = Duration::from_secs(self.delay_s().into());
+        let back = match self.variant.returns() {
+            true => self.come_back(stage, log, watch.topic()).await,
+            false => None,
+        };
+        let is_forbidden = back.as_ref().is_some_and(|back| {
+            let away = back.accepted.connack_at.saturating_duration_since(before);
+            back.accepted.session_present && away < delay / 2
+        });
+        if let Some(back) = &back {
+            log.measure(ONLINE_AFTER, micros(back.online_at.saturating_duration_since(at)));
+        }
+        if back.is_some() {
+            // It was acknowledged at QoS 1, so the witness is sent it; what comes before and after tells the order.
+            let deadline = now() + stage.reaction_timeout;
+            watch.settled(deadline, Duration::ZERO, |heard| heard.payload == ONLINE.as_bytes()).await;
+        }
+        let seen = match self.variant {
+            // The client was too late, or its session was not there: nobody can tell whether the Will is due.
+            Variant::BackWillDelay if !is_forbidden => None,
+            _ => stage.await_delayed_will(watch, !is_forbidden, delay, at, OFFLINE.as_bytes()).await,
+        };
+        if let Some(seen) = seen {
+            if back.is_some() {
+                log.fact(AFTER_ONLINE, Fact::Word(order(&seen).to_owned()));
+            }
+            log.will(only_wills(&seen));
+        }
+        if self.variant != Variant::Plain {
+            sleep(LOOK_EVERY * u32::try_from(log.number() % LOOKING_MAX).unwrap_or(0)).await;
+            let retained = self.retained(stage, log.client_id(), watch.topic()).await;
+            log.fact(RETAINED, Fact::Word(retained.to_owned()));
+        }
+        if let Some(back) = back {
+            back.peer.leave_nothing(stage, log.client_id()).await;
+        }
+    }
+
+    /// The client is back and says so.
+    async fn come_back(&self, stage: &Stage, log: &mut AttemptLog<'_>, topic: &str) -> Option<Back> {
+        let client_id = log.client_id().to_owned();
+        let back = async {
+            let opened = stage.open(self.version).await;
+            let (mut client, _) = opened.map_err(|error| format!("cannot connect: {error}"))?;
+            let properties = self.properties();
+            // A session is taken up only where there may be one.
+            let clean = self.variant != Variant::BackWillDelay;
+            let connect = session_connect(stage, self.version, &client_id, clean, &properties);
+            let accepted = client.connect(&connect, stage.options.connect_timeout).await;
+            let accepted = accepted.map_err(|refused| refusal(&refused))?;
+            let mut peer = Peer::new(client);
+            peer.retain(stage, topic, ONLINE.as_bytes()).await?;
+            Ok::<_, String>(Back { peer, accepted, online_at: now() })
+        };
+        match back.await {
+            Ok(back) => {
+                log.fact(RETURN, Fact::Word(ACCEPTED.to_owned()));
+                Some(back)
+            }
+            Err(why) => {
+                log.fact(RETURN, Fact::Word(why));
+                None
+            }
+        }
+    }
+
+    /// What a client finds that subscribes now.
+    async fn retained(&self, stage: &Stage, client_id: &str, topic: &str) -> &'static str {
+        let looker_id = format!("{client_id}l");
+        let connect = session_connect(stage, self.version, &looker_id, true, &[]);
+        let Ok((mut looker, _)) = Peer::connect(stage, self.version, &connect).await else { return UNKNOWN };
+        let found = looker.retained(stage, topic, RETAINED_WITHIN).await;
+        looker.client.leave().await;
+        match found {
+            Ok(Some(payload)) if payload == OFFLINE.as_bytes() => OFFLINE,
+            Ok(Some(payload)) if payload == ONLINE.as_bytes() => ONLINE,
+            Ok(Some(_)) => "something else",
+            Ok(None) => NOTHING,
+            Err(_) => UNKNOWN,
+        }
+    }
+
+    /// Removes what is retained, and the session where there is one: Clean Start 1 ends it.
+    async fn clean_up(&self, stage: &Stage, client_id: &str, topic: &str) {
+        let connect = session_connect(stage, self.version, client_id, true, &[]);
+        if let Ok((mut cleaner, _)) = Peer::connect(stage, self.version, &connect).await {
+            let _nothing_left_to_do = cleaner.retain(stage, topic, &[]).await;
+            cleaner.client.leave().await;
+        }
+    }
+}
+
+/// Whether the Will came after a message that the client had published when it was back.
+fn order(seen: &WillSeen) -> &'static str {
+    let online = seen.of_first_connect.iter().position(|is_will| !is_will);
+    let last_will = seen.of_first_connect.iter().rposition(|is_will| *is_will);
+    match (online, last_will) {
+        (Some(online), Some(last_will)) if last_will > online => "yes",
+        _ => "no",
+    }
+}
+
+/// What the witness heard, without what the client published itself.
+fn only_wills(seen: &WillSeen) -> WillSeen {
+    let (seen_at_us, of_first_connect) = seen
+        .seen_at_us
+        .iter()
+        .zip(&seen.of_first_connect)
+        .filter(|(_, is_will)| **is_will)
+        .map(|(at_us, is_will)| (*at_us, *is_will))
+        .unzip();
+    WillSeen { seen_at_us, of_first_connect, due: seen.due, waited_us: seen.waited_us }
+}
+
+/// Is a client that is there until its attempt is due. False when the run stops first.
+async fn wait_for_turn(peer: &mut Peer, log: &mut AttemptLog<'_>) -> Result<bool, String> {
+    let mut ping_at = now() + peer.ping_every;
+    loop {
+        tokio::select! {
+            biased;
+            is_due = log.turn() => return Ok(is_due),
+            event = peer.next() => if let Event::Ended { .. } | Event::Disconnect(_) = event {
+                return Err("the broker ended the connection before the client was lost".to_owned());
+            },
+            () = sleep_until(TokioInstant::from_std(ping_at)) => {
+                // That the connection has ended is read next.
+                let _ended = peer.client.ping().await;
+                ping_at += peer.ping_every;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_rig::attempt::WillSeen;
+
+    use super::{only_wills, order};
+
+    fn seen(is_will: &[bool]) -> WillSeen {
+        WillSeen {
+            due: true,
+            seen_at_us: (1..).take(is_will.len()).collect(),
+            of_first_connect: is_will.to_vec(),
+            waited_us: 9,
+        }
+    }
+
+    #[test]
+    fn an_offline_counts_as_late_only_behind_an_online() {
+        assert_eq!(order(&seen(&[])), "no");
+        assert_eq!(order(&seen(&[true])), "no");
+        assert_eq!(order(&seen(&[false])), "no");
+        assert_eq!(order(&seen(&[true, false])), "no");
+        assert_eq!(order(&seen(&[false, true])), "yes");
+        assert_eq!(order(&seen(&[true, false, true])), "yes");
+    }
+
+    #[test]
+    fn what_the_client_published_itself_is_no_will() {
+        let wills = only_wills(&seen(&[false, true, false, true]));
+        assert_eq!((wills.seen_at_us, wills.of_first_connect), (vec![2, 4], vec![true, true]));
+    }
+}

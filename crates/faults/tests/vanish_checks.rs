@@ -1,0 +1,530 @@
+//! What the checks of drops, knocks and storms of Wills conclude from records made by hand. No sockets.
+
+#[path = "../../rig/tests/judging/record.rs"]
+mod record;
+
+use std::collections::BTreeMap;
+
+use ungraceful_faults::connection::abrupt::{
+    self, ACCEPTED, BACK_PAST_END, EARLY, LATE_BY_DELAY, LEFT_OVER, NO, NOT_OWED, RETURN, ROUNDED,
+    SESSION_PRESENT, Variant, WAITING, WILL_CAME, YES,
+};
+use ungraceful_faults::connection::takeover::storm::NOT_YET;
+use ungraceful_faults::connection::{abrupt_checks, knock, knock_checks};
+use ungraceful_faults::session::{will_storm, will_storm_checks};
+use ungraceful_rig::attempt::Case;
+use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::metric::{Distribution, Percentiles};
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{BystandersRecord, CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
+use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
+
+const V5: &str = "5.0";
+const V311: &str = "3.1.1";
+
+fn all_checks() -> Vec<Check> {
+    [&abrupt_checks::CHECKS[..], &knock_checks::CHECKS, &will_storm_checks::CHECKS].concat()
+}
+
+/// A record of one case.
+#[derive(Clone)]
+struct Made {
+    case: CaseRecord,
+    record: Record,
+}
+
+impl Made {
+    fn of(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64)]) -> Self {
+        let case = Case { fault: fault.into(), variant: variant.into(), version: version.into() };
+        let mut record = record::empty_record();
+        record.witness = Some(WitnessRecord { proved: true, unexpected: 0 });
+        Self { case: record::case(case, outcomes), record }
+    }
+
+    /// Clients of a drop that left, all of which came back.
+    fn dropped(variant: &str, version: &str, count: u64) -> Self {
+        Self::of(abrupt::ID, variant, version, &[(Outcome::Left, count)]).fact(RETURN, ACCEPTED, count)
+    }
+
+    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
+        self.case.facts.entry(name.into()).or_default().insert(value.into(), count);
+        self
+    }
+
+    fn measure(mut self, name: &str, min: u64, max: u64) -> Self {
+        let values =
+            Distribution { count: 1, sum: max, min: Some(min), max: Some(max), ..Distribution::default() };
+        self.case.measures.insert(name.into(), values);
+        self
+    }
+
+    fn will(mut self, will: WillRecord) -> Self {
+        self.case.will = Some(will);
+        self
+    }
+
+    fn messages(mut self, counts: LedgerCounts) -> Self {
+        self.case.messages = BTreeMap::from([(1, counts)]);
+        self
+    }
+
+    fn closed_after(mut self, max_us: u64) -> Self {
+        self.case.time_to_close = Percentiles { count: 1, max_us: Some(max_us), ..Percentiles::default() };
+        self
+    }
+
+    fn codes(mut self, code: u8, count: u64) -> Self {
+        self.case.disconnect_codes = BTreeMap::from([(code, count)]);
+        self
+    }
+
+    fn witness(mut self, witness: Option<WitnessRecord>) -> Self {
+        self.record.witness = witness;
+        self
+    }
+
+    fn completeness(mut self, completeness: Completeness) -> Self {
+        self.record.completeness = completeness;
+        self
+    }
+
+    /// An honest client lost its connection: the broker may have come up anew.
+    fn unsettled(mut self) -> Self {
+        let connections_lost = BTreeMap::from([("FIN".to_owned(), 1)]);
+        self.record.bystanders = Some(bystanders(connections_lost));
+        self
+    }
+
+    fn record(self) -> Record {
+        let mut record = self.record;
+        record.cases = vec![self.case];
+        record
+    }
+
+    fn verdict(self, check: &str) -> Verdict {
+        verdict_on(&self.record(), check).expect("the check judges this case")
+    }
+
+    fn has_no_verdict_of(self, check: &str) -> bool {
+        verdict_on(&self.record(), check).is_none()
+    }
+}
+
+fn bystanders(connections_lost: BTreeMap<String, u64>) -> BystandersRecord {
+    BystandersRecord {
+        pairs: 1,
+        rate_per_pair: 10,
+        version: V5.into(),
+        phases: Vec::new(),
+        outages: None,
+        connections_lost,
+        irregularities: Vec::new(),
+        irregularities_left_out: BTreeMap::new(),
+        pairs_below_qos: 0,
+        drain: None,
+        recovery_limit_us: None,
+        recovery_time_us: None,
+    }
+}
+
+fn verdict_on(record: &Record, check: &str) -> Option<Verdict> {
+    let mut record = record.clone();
+    judge(&mut record, &all_checks());
+    record.verdicts.into_iter().find(|verdict| verdict.check == check)
+}
+
+fn wills(due: u64, seen: u64) -> WillRecord {
+    WillRecord {
+        set: due,
+        due,
+        due_and_seen: seen,
+        not_due_and_seen: 0,
+        more_than_once: 0,
+        of_later_connect: 0,
+        shortest_wait_of_unseen_us: (seen < due).then_some(2_000_000),
+        will_time: Percentiles { count: seen, max_us: Some(41_000), ..Percentiles::default() },
+    }
+}
+
+fn not_due(set: u64, seen: u64) -> WillRecord {
+    WillRecord { set, due: 0, not_due_and_seen: seen, ..wills(0, 0) }
+}
+
+#[track_caller]
+fn assert_holds(verdict: &Verdict, citation: Option<&str>) {
+    assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
+    assert_eq!((verdict.differs.as_deref(), verdict.citation.as_deref()), (None, citation), "{verdict:?}");
+}
+
+#[track_caller]
+fn assert_violated(verdict: &Verdict, citation: &str) {
+    assert_eq!((verdict.conclusion, verdict.force), (Conclusion::Violated, Force::Must), "{verdict:?}");
+    assert_eq!(verdict.citation.as_deref(), Some(citation), "{verdict:?}");
+}
+
+#[track_caller]
+fn assert_differs(verdict: &Verdict, note: &str) {
+    assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
+    assert!(verdict.differs.as_deref().is_some_and(|differs| differs.contains(note)), "{verdict:?}");
+}
+
+#[track_caller]
+fn assert_inconclusive(verdict: &Verdict, why: &str) {
+    assert_eq!((verdict.conclusion, &verdict.differs), (Conclusion::Inconclusive, &None), "{verdict:?}");
+    assert!(verdict.evidence.contains(why), "{verdict:?}");
+}
+
+#[test]
+fn a_case_without_a_sample_is_judged_by_nobody_to_hold() {
+    let cases = Variant::ALL.map(|variant| (abrupt::ID, variant.name()));
+    let knocks = knock::Variant::ALL.map(|variant| (knock::ID, variant.name()));
+    let storms = will_storm::Variant::ALL.map(|variant| (will_storm::ID, variant.name()));
+    for (fault, variant) in cases.into_iter().chain(knocks).chain(storms) {
+        for version in [V5, V311] {
+            let mut record = Made::of(fault, variant, version, &[(Outcome::NotActed, 3)]).record();
+            judge(&mut record, &all_checks());
+            assert!(!record.verdicts.is_empty(), "{fault} {variant}");
+            for verdict in record.verdicts {
+                assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{fault} {variant}: {verdict:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn cases_of_other_faults_and_of_variants_unknown_here_have_no_verdict() {
+    for (fault, variant) in [("double-connect", "fin"), (abrupt::ID, "other"), (knock::ID, "fin")] {
+        let mut record = Made::of(fault, variant, V5, &[(Outcome::Left, 3)]).record();
+        judge(&mut record, &all_checks());
+        assert_eq!(record.verdicts, [], "{fault} {variant}");
+    }
+}
+
+// publishes_the_will
+
+const PUBLISHES: &str = "publishes_the_will";
+
+#[test]
+fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_wills_that_came_hold_and_wills_of_which_none_came_break_it() {
+    for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.1.2-8]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-8]")] {
+        let made = Made::dropped("rst", version, 4);
+        let verdict = made.clone().will(wills(4, 4)).verdict(PUBLISHES);
+        assert_holds(&verdict, Some(citation));
+        assert_eq!(verdict.evidence, "4 of 4 Wills came");
+        let verdict = made.will(wills(4, 0)).verdict(PUBLISHES);
+        assert_violated(&verdict, citation);
+        assert!(verdict.evidence.starts_with("none of 4 Wills was published within 2000 ms"), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_missing_will_accuses_nobody_without_proof() {
+    let made = |seen| Made::dropped("fin", V5, 4).will(wills(4, seen));
+    assert_inconclusive(&made(3).verdict(PUBLISHES), "1 of 4 Wills were not seen");
+    let deaf = Some(WitnessRecord { proved: false, unexpected: 0 });
+    assert_inconclusive(&made(0).witness(deaf).verdict(PUBLISHES), "not proved to hear");
+    let late = Some(WitnessRecord { proved: true, unexpected: 2 });
+    assert_inconclusive(&made(0).witness(late).verdict(PUBLISHES), "a longer --will-wait will tell");
+    let cut = made(0).completeness(Completeness::Interrupted);
+    assert_inconclusive(&cut.verdict(PUBLISHES), "did not come to its end");
+    assert_inconclusive(&made(0).unsettled().verdict(PUBLISHES), "honest clients lost 1 connections");
+    assert_inconclusive(&Made::dropped("fin", V5, 4).verdict(PUBLISHES), "no Will could be waited for");
+    let nobody = Made::dropped("fin", V5, 4).witness(None);
+    assert_inconclusive(&nobody.verdict(PUBLISHES), "could not subscribe");
+}
+
+#[test]
+fn mqtt5_3_1_2_8_a_will_well_before_its_time_breaks_it_and_one_that_is_rounded_does_not() {
+    let made = |fact| Made::dropped("will-delay", V5, 4).will(wills(4, 4)).fact(WILL_CAME, fact, 1);
+    let verdict = made(EARLY).verdict(PUBLISHES);
+    assert_violated(&verdict, "MQTT 5.0 [MQTT-3.1.2-8]");
+    assert!(verdict.evidence.starts_with("1 of 4 Wills came more than a second before"), "{verdict:?}");
+    assert_differs(&made(ROUNDED).verdict(PUBLISHES), "1 Wills came up to a second early");
+    assert_differs(&made(LATE_BY_DELAY).verdict(PUBLISHES), "1 Wills waited for their delay");
+    assert_holds(&made("when due").verdict(PUBLISHES), Some("MQTT 5.0 [MQTT-3.1.2-8]"));
+}
+
+// publishes_the_will_once
+
+const ONCE: &str = "publishes_the_will_once";
+
+#[test]
+fn mqtt5_3_1_2_10_and_mqtt3_1_1_3_1_2_10_wills_that_all_come_twice_break_it_and_some_are_a_note() {
+    for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.1.2-10]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-10]")] {
+        let twice = |more_than_once| {
+            let will = WillRecord { more_than_once, ..wills(4, 4) };
+            Made::dropped("rst", version, 4).will(will)
+        };
+        assert_holds(&twice(0).verdict(ONCE), Some(citation));
+        assert_violated(&twice(4).verdict(ONCE), citation);
+        assert_differs(&twice(3).verdict(ONCE), "3 Wills came more than once");
+        assert_inconclusive(&twice(4).unsettled().verdict(ONCE), "honest clients lost");
+        let deaf = Some(WitnessRecord { proved: false, unexpected: 0 });
+        assert_differs(&twice(4).witness(deaf).verdict(ONCE), "4 Wills came more than once");
+    }
+    assert_inconclusive(&Made::dropped("rst", V5, 4).will(wills(4, 0)).verdict(ONCE), "no Will came");
+}
+
+// withholds_the_will
+
+const WITHHOLDS: &str = "withholds_the_will";
+
+#[test]
+fn mqtt5_3_14_4_3_and_mqtt3_1_1_3_14_4_3_a_will_after_disconnect_breaks_it() {
+    for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.14.4-3]"), (V311, "MQTT 3.1.1 [MQTT-3.14.4-3]")] {
+        let made = |seen| {
+            let made = Made::of(abrupt::ID, "disconnect", version, &[(Outcome::Closed, 4)]);
+            made.will(not_due(4, seen))
+        };
+        assert_holds(&made(0).verdict(WITHHOLDS), Some(citation));
+        let verdict = made(1).verdict(WITHHOLDS);
+        assert_violated(&verdict, citation);
+        assert!(verdict.evidence.starts_with("1 of 4 Wills were published although"), "{verdict:?}");
+        let deaf = Some(WitnessRecord { proved: false, unexpected: 0 });
+        assert_inconclusive(&made(0).witness(deaf).verdict(WITHHOLDS), "not proved to hear");
+        let late = Some(WitnessRecord { proved: true, unexpected: 1 });
+        assert_inconclusive(&made(0).witness(late).verdict(WITHHOLDS), "1 messages came");
+    }
+}
+
+#[test]
+fn mqtt5_3_1_3_9_a_will_of_a_client_that_was_back_in_time_breaks_it() {
+    let made = |seen| Made::dropped("back-before-will-delay", V5, 2).will(not_due(2, seen));
+    assert_holds(&made(0).verdict(WITHHOLDS), Some("MQTT 5.0 [MQTT-3.1.3-9]"));
+    assert_violated(&made(2).verdict(WITHHOLDS), "MQTT 5.0 [MQTT-3.1.3-9]");
+    let late = Made::dropped("back-before-will-delay", V5, 2);
+    assert_inconclusive(&late.verdict(WITHHOLDS), "no Will could be waited for");
+    assert!(Made::dropped("rst", V5, 2).has_no_verdict_of(WITHHOLDS), "where it is due");
+    assert!(Made::dropped("disconnect", V5, 2).has_no_verdict_of(PUBLISHES), "where it is not");
+}
+
+// keeps_the_session, ends_the_session
+
+const KEEPS: &str = "keeps_the_session";
+const ENDS: &str = "ends_the_session";
+
+#[test]
+fn mqtt5_3_1_2_23_and_mqtt3_1_1_3_1_2_4_sessions_that_are_all_gone_break_it_and_some_are_a_note() {
+    for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.1.2-23]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-4]")] {
+        let made = |kept, gone| {
+            let made = Made::dropped("fin", version, kept + gone);
+            made.fact(SESSION_PRESENT, YES, kept).fact(SESSION_PRESENT, NO, gone)
+        };
+        let verdict = made(3, 0).verdict(KEEPS);
+        assert_holds(&verdict, Some(citation));
+        assert_eq!(verdict.evidence, "3 of 3 sessions were there when their clients came back");
+        assert_violated(&made(0, 3).verdict(KEEPS), citation);
+        assert_differs(&made(1, 2).verdict(KEEPS), "2 sessions were gone");
+        assert_inconclusive(&made(0, 3).unsettled().verdict(KEEPS), "honest clients lost");
+        assert_inconclusive(&made(0, 3).fact(LEFT_OVER, "some", 3).verdict(KEEPS), "said not to be there");
+    }
+}
+
+#[test]
+fn a_session_that_the_broker_never_granted_and_a_client_that_is_refused_say_nothing() {
+    let made = Made::dropped("before-expiry", V5, 3).fact(SESSION_PRESENT, NOT_OWED, 3);
+    assert_inconclusive(&made.verdict(KEEPS), "3 were too late to tell");
+    let refused = Made::of(abrupt::ID, "fin", V5, &[(Outcome::Left, 2)]).fact(RETURN, "CONNACK 0x97", 2);
+    assert_inconclusive(&refused.verdict(KEEPS), "CONNACK 0x97 (2 times)");
+}
+
+#[test]
+fn mqtt5_4_1_0_2_a_session_that_lives_on_long_after_its_end_breaks_it_and_shortly_after_it_is_a_note() {
+    let made = |kept, past_us| {
+        let made = Made::dropped("after-expiry", V5, 2).fact(SESSION_PRESENT, YES, kept);
+        made.fact(SESSION_PRESENT, NO, 2 - kept).measure(BACK_PAST_END, past_us, past_us)
+    };
+    assert_holds(&made(0, 10_000_000).verdict(ENDS), Some("MQTT 5.0 [MQTT-4.1.0-2]"));
+    assert_violated(&made(1, 10_000_000).verdict(ENDS), "MQTT 5.0 [MQTT-4.1.0-2]");
+    assert_differs(&made(1, 9_900_000).verdict(ENDS), "1 sessions were still there 9 s after their end");
+}
+
+#[test]
+fn mqtt3_1_1_3_1_2_6_a_session_that_was_to_end_with_its_connection_breaks_it_at_once() {
+    for (version, citation) in [(V5, "MQTT 5.0 [MQTT-4.1.0-2]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-6]")] {
+        let made = Made::dropped("session-ends", version, 2);
+        assert_holds(&made.clone().fact(SESSION_PRESENT, NO, 2).verdict(ENDS), Some(citation));
+        assert_violated(&made.fact(SESSION_PRESENT, YES, 1).verdict(ENDS), citation);
+    }
+    assert!(Made::dropped("session-ends", V5, 2).has_no_verdict_of(KEEPS));
+    assert!(Made::dropped("fin", V5, 2).has_no_verdict_of(ENDS));
+}
+
+#[test]
+fn mqtt5_3_2_2_3_messages_of_a_session_that_was_said_to_be_gone_break_session_present() {
+    const TRULY: &str = "tells_session_present_truly";
+    for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.2.2-3]"), (V311, "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
+        let made = Made::dropped("fin", version, 3);
+        assert_holds(&made.clone().fact(LEFT_OVER, "none", 3).verdict(TRULY), Some(citation));
+        assert_violated(&made.clone().fact(LEFT_OVER, "some", 1).verdict(TRULY), citation);
+        assert!(made.has_no_verdict_of(TRULY), "nobody was told Session Present 0");
+    }
+}
+
+// delivers_what_waited, delivers_in_order
+
+const WAITED: &str = "delivers_what_waited";
+const IN_ORDER: &str = "delivers_in_order";
+
+#[test]
+fn mqtt5_4_5_0_1_and_mqtt3_1_1_3_1_2_5_messages_that_were_overtaken_are_lost_and_others_may_yet_come() {
+    for (version, citation) in [(V5, "MQTT 5.0 [MQTT-4.5.0-1]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-5]")] {
+        let made = |value| Made::dropped("rst", version, 3).fact(WAITING, value, 3);
+        assert_holds(&made("all").verdict(WAITED), Some(citation));
+        assert_violated(&made("some").verdict(WAITED), citation);
+        assert_violated(&made("none").verdict(WAITED), citation);
+        assert_inconclusive(&made(NOT_YET).verdict(WAITED), "a longer --reaction-timeout");
+        assert_inconclusive(&made("none").unsettled().verdict(WAITED), "honest clients lost");
+        assert_inconclusive(&Made::dropped("rst", version, 3).verdict(WAITED), "no messages waited");
+    }
+}
+
+#[test]
+fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_a_message_behind_a_later_one_breaks_the_order() {
+    for (version, citation) in [(V5, "MQTT 5.0 [MQTT-4.6.0-5]"), (V311, "MQTT 3.1.1 [MQTT-4.6.0-6]")] {
+        let made = |delivered, reordered| {
+            let counts = LedgerCounts { delivered, reordered, ..LedgerCounts::default() };
+            Made::dropped("rst", version, 3).messages(counts)
+        };
+        assert_holds(&made(9, 0).verdict(IN_ORDER), Some(citation));
+        assert_violated(&made(9, 1).verdict(IN_ORDER), citation);
+        assert_inconclusive(&made(1, 0).verdict(IN_ORDER), "fewer than two");
+    }
+}
+
+#[test]
+fn a_half_open_connection_is_a_note() {
+    const CLOSES: &str = "closes_its_side";
+    let made = |outcomes: &[(Outcome, u64)]| Made::of(abrupt::ID, "half-close", V5, outcomes);
+    assert_holds(&made(&[(Outcome::Closed, 2), (Outcome::Reset, 1)]).verdict(CLOSES), None);
+    let verdict = made(&[(Outcome::Closed, 2), (Outcome::NoReaction, 1)]).verdict(CLOSES);
+    assert_differs(&verdict, "1 connections were still half open");
+    assert_eq!(verdict.evidence, "the broker closed 2 of 3 connections");
+    assert!(Made::dropped("rst", V5, 1).has_no_verdict_of(CLOSES));
+}
+
+// knock
+
+#[test]
+fn silence_that_is_given_up_holds_with_its_time_and_what_is_still_open_is_a_note() {
+    const GIVES_UP: &str = "gives_up_on_silence";
+    let made = |outcomes: &[(Outcome, u64)]| Made::of(knock::ID, "silent", V5, outcomes);
+    let verdict = made(&[(Outcome::Closed, 3)]).closed_after(5_340_000).verdict(GIVES_UP);
+    assert_holds(&verdict, None);
+    assert!(verdict.evidence.ends_with("closed 3 of 3 connections that said nothing, the last after 5.3 s"));
+    let verdict = made(&[(Outcome::Closed, 1), (Outcome::NoReaction, 2)]).verdict(GIVES_UP);
+    assert_differs(&verdict, "2 were still open at the end of --wait");
+    assert_eq!(verdict.force, Force::Should);
+}
+
+#[test]
+fn a_dripping_connect_that_outlasts_silence_by_half_tells_that_only_the_gap_is_bounded() {
+    const BOUNDS: &str = "bounds_the_whole_connect";
+    let drip = |value, lasted_us| {
+        let made = Made::of(knock::ID, "drip", V5, &[(Outcome::Tolerated, 2)]);
+        made.fact(knock::DRIPPED, value, 2).measure(knock::DRIPPED_FOR, lasted_us, lasted_us)
+    };
+    let silent = Made::of(knock::ID, "silent", V5, &[(Outcome::Closed, 2)]).closed_after(2_000_000).case;
+    let beside_silence = |drip: Made| {
+        let mut record = drip.record();
+        record.cases.push(silent.clone());
+        verdict_on(&record, BOUNDS).expect("it is judged")
+    };
+    assert_holds(&drip(knock::CUT, 2_000_000).verdict(BOUNDS), None);
+    let gap = "only the gap between two bytes is bounded";
+    assert_differs(&beside_silence(drip(knock::ACCEPTED, 3_100_000)), gap);
+    assert_differs(&beside_silence(drip(knock::ACCEPTED, 2_900_000)), "no bound was met");
+    assert_differs(&drip(knock::ACCEPTED, 9_000_000).verdict(BOUNDS), "no bound was met");
+}
+
+#[test]
+fn mqtt5_3_14_0_1_a_disconnect_before_any_connack_breaks_it_and_3_1_1_has_no_such_rule() {
+    const NO_DISCONNECT: &str = "sends_no_disconnect_before_connack";
+    for variant in ["silent", "drip"] {
+        let made = |version| Made::of(knock::ID, variant, version, &[(Outcome::Closed, 2)]);
+        assert_holds(&made(V5).verdict(NO_DISCONNECT), Some("MQTT 5.0 [MQTT-3.14.0-1]"));
+        assert_violated(&made(V5).codes(0x8D, 2).verdict(NO_DISCONNECT), "MQTT 5.0 [MQTT-3.14.0-1]");
+        assert!(made(V311).codes(0x8D, 2).has_no_verdict_of(NO_DISCONNECT));
+    }
+}
+
+#[test]
+fn honest_clients_that_are_refused_beside_held_sockets_are_a_note_with_their_number() {
+    const LETS_IN: &str = "lets_honest_clients_in";
+    let made = Made::of(knock::ID, "silent", V5, &[(Outcome::NoReaction, 3)]);
+    let made = made.fact(knock::HONEST, knock::ACCEPTED, 3).measure(knock::HELD_OPEN, 1, 60);
+    let verdict = made.clone().measure(knock::HONEST_CONNACK, 900, 7_200).verdict(LETS_IN);
+    assert_holds(&verdict, None);
+    let expected = "3 of 3 honest clients were accepted, with up to 60 connections held open; the slowest CONNACK took 7 ms";
+    assert_eq!(verdict.evidence, expected);
+    let verdict = made.fact(knock::HONEST, "cannot connect: connection refused", 2).verdict(LETS_IN);
+    assert_differs(&verdict, "cannot connect: connection refused (×2)");
+}
+
+// will-storm
+
+fn storm(variant: &str, version: &str) -> Made {
+    Made::of(will_storm::ID, variant, version, &[(Outcome::Left, 4)])
+}
+
+#[test]
+fn mqtt5_3_1_2_8_a_storm_whose_wills_all_came_tells_their_spread_and_one_without_any_breaks_it() {
+    const EVERY: &str = "publishes_every_will";
+    for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.1.2-8]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-8]")] {
+        let verdict = storm("plain", version).will(wills(4, 4)).verdict(EVERY);
+        assert_holds(&verdict, Some(citation));
+        assert_eq!(verdict.evidence, "4 of 4 Wills came; the last one 41 ms after its client was lost");
+        assert_violated(&storm("retained", version).will(wills(4, 0)).verdict(EVERY), citation);
+        assert_inconclusive(&storm("plain", version).will(wills(4, 3)).verdict(EVERY), "1 of 4 Wills");
+        assert_inconclusive(&storm("plain", version).will(wills(4, 0)).unsettled().verdict(EVERY), "lost 1");
+        // A broker may find the new connection before it has noticed the end of the old one.
+        assert_differs(&storm("back", version).will(wills(4, 0)).verdict(EVERY), "back at once");
+        let twice = WillRecord { more_than_once: 2, ..wills(4, 4) };
+        assert_differs(&storm("plain", version).will(twice).verdict(EVERY), "2 Wills came more than once");
+    }
+}
+
+#[test]
+fn mqtt5_3_1_2_15_and_mqtt3_1_1_3_1_2_17_wills_of_which_none_is_retained_break_it() {
+    const RETAINS: &str = "retains_the_will";
+    for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.1.2-15]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-17]")] {
+        let made = |offline, nothing| {
+            let made = storm("retained", version).will(wills(4, 4));
+            let made = made.fact(will_storm::RETAINED, will_storm::OFFLINE, offline);
+            made.fact(will_storm::RETAINED, will_storm::NOTHING, nothing)
+        };
+        assert_holds(&made(4, 0).verdict(RETAINS), Some(citation));
+        assert_violated(&made(0, 4).verdict(RETAINS), citation);
+        assert_inconclusive(&made(3, 1).verdict(RETAINS), "may limit or delay what it retains");
+        assert_inconclusive(&made(0, 4).will(wills(4, 3)).verdict(RETAINS), "3 of 4 Wills had come");
+        assert_inconclusive(&made(0, 4).unsettled().verdict(RETAINS), "lost 1");
+    }
+    assert!(storm("plain", V5).has_no_verdict_of(RETAINS));
+}
+
+#[test]
+fn mqtt5_3_1_3_9_the_will_of_a_client_that_is_back_in_time_breaks_it_in_a_storm_too() {
+    const BACK: &str = "withholds_the_will_of_who_is_back";
+    let made = |seen| storm("back-will-delay", V5).will(not_due(4, seen));
+    assert_holds(&made(0).verdict(BACK), Some("MQTT 5.0 [MQTT-3.1.3-9]"));
+    assert_violated(&made(1).verdict(BACK), "MQTT 5.0 [MQTT-3.1.3-9]");
+    assert_inconclusive(&made(0).witness(None).verdict(BACK), "not proved to hear");
+    assert_inconclusive(&storm("back-will-delay", V5).verdict(BACK), "no client was back with its session");
+}
+
+#[test]
+fn an_offline_that_stays_though_the_client_is_back_is_a_note() {
+    const BEHIND: &str = "leaves_online_behind";
+    let made = |online, offline, late| {
+        let made = storm("back", V5).fact(will_storm::RETURN, will_storm::ACCEPTED, online + offline);
+        let made = made.fact(will_storm::RETAINED, will_storm::ONLINE, online);
+        let made = made.fact(will_storm::RETAINED, will_storm::OFFLINE, offline);
+        made.fact(will_storm::AFTER_ONLINE, "yes", late)
+    };
+    assert_holds(&made(4, 0, 0).verdict(BEHIND), None);
+    assert_differs(&made(3, 1, 1).verdict(BEHIND), "1 clients shown as offline");
+    assert_differs(&made(4, 0, 2).verdict(BEHIND), "2 clients shown as offline");
+    let refused = made(3, 0, 0).fact(will_storm::RETURN, "CONNACK 0x97", 1);
+    assert_differs(&refused.verdict(BEHIND), "1 clients could not come back");
+    assert!(storm("retained", V5).has_no_verdict_of(BEHIND));
+}

@@ -1,0 +1,64 @@
+//! The brokers whose logs are known.
+
+use std::fmt;
+
+macro_rules! brokers {
+    ($($variant:ident = $slug:literal, $name:literal;)+) => {
+        /// A broker whose log lines are in the patterns.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Broker {
+            $(
+                #[doc = $name]
+                $variant,
+            )+
+        }
+
+        impl Broker {
+            /// Every broker, in the order in which they are listed.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Its name in flags, files and JSON.
+            #[must_use]
+            pub const fn slug(self) -> &'static str {
+                match self { $(Self::$variant => $slug),+ }
+            }
+
+            /// Its name for people.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+        }
+    };
+}
+
+brokers! {
+    HiveMq = "hivemq", "HiveMQ";
+    Mosquitto = "mosquitto", "Mosquitto";
+    Emqx = "emqx", "EMQX";
+    VerneMq = "vernemq", "VerneMQ";
+    NanoMq = "nanomq", "NanoMQ";
+    FlashMq = "flashmq", "FlashMQ";
+    Rumqttd = "rumqttd", "rumqttd";
+    Rmqtt = "rmqtt", "RMQTT";
+    RabbitMq = "rabbitmq", "RabbitMQ";
+    Nats = "nats", "NATS";
+    Artemis = "artemis", "Artemis";
+    Aedes = "aedes", "aedes";
+    AwsIot = "aws-iot", "AWS IoT Core";
+    AzureEventGrid = "azure-event-grid", "Azure Event Grid";
+}
+
+impl Broker {
+    /// The broker with this slug; absent when there is none.
+    #[must_use]
+    pub fn find(slug: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|broker| broker.slug() == slug)
+    }
+}
+
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

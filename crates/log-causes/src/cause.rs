@@ -1,0 +1,177 @@
+//! Causes by name, and what a line says about the connection.
+
+/// How much a line tells of the cause, when several lines are about one incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Precision {
+    /// That the connection is over, and not why.
+    Closing,
+    /// A class of causes, such as "protocol error".
+    General,
+    /// The cause itself.
+    Exact,
+}
+
+macro_rules! causes {
+    ($($variant:ident = $slug:literal, $precision:ident;)+) => {
+        /// Why a connection ended or was refused, what went wrong on one that lives, or what a line marks.
+        ///
+        /// [`crate::explain`] says what each means.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[expect(missing_docs, reason = "each is explained in `explanations`")]
+        pub enum Cause {
+            $($variant,)+
+        }
+
+        impl Cause {
+            /// Every cause, in the order in which they are listed.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// Its name in files, flags and JSON.
+            #[must_use]
+            pub const fn slug(self) -> &'static str {
+                match self { $(Self::$variant => $slug),+ }
+            }
+
+            /// How much a line of this cause tells.
+            #[must_use]
+            pub const fn precision(self) -> Precision {
+                match self { $(Self::$variant => Precision::$precision),+ }
+            }
+        }
+    };
+}
+
+causes! {
+    TakeOver = "take-over", Exact;
+    TakeOverRace = "take-over-race", Exact;
+    KeepAlive = "keep-alive", Exact;
+    Lost = "lost", Closing;
+    Network = "network", General;
+    BeforeConnect = "before-connect", Closing;
+    NoConnect = "no-connect", Exact;
+    SecondConnect = "second-connect", Exact;
+    FirstPacket = "first-packet", General;
+    EarlyPacket = "early-packet", Exact;
+    WrongPort = "wrong-port", Exact;
+    Tls = "tls", Exact;
+    WebSocket = "websocket", Exact;
+    ProxyProtocol = "proxy-protocol", Exact;
+    ReceiveMaximum = "receive-maximum", Exact;
+    Unacked = "unacked", Exact;
+    QueueFull = "queue-full", Exact;
+    SlowConsumer = "slow-consumer", Exact;
+    PacketTooLarge = "packet-too-large", Exact;
+    TooLargeForClient = "too-large-for-client", Exact;
+    PacketIdentifier = "packet-identifier", Exact;
+    Malformed = "malformed", General;
+    ProtocolError = "protocol-error", General;
+    Topic = "topic", Exact;
+    TopicAlias = "topic-alias", Exact;
+    PayloadFormat = "payload-format", Exact;
+    NotSupported = "not-supported", Exact;
+    ClientId = "client-id", Exact;
+    ProtocolVersion = "protocol-version", Exact;
+    AuthMethod = "auth-method", Exact;
+    BadCredentials = "bad-credentials", Exact;
+    NotAuthorized = "not-authorized", General;
+    CredentialsExpired = "credentials-expired", Exact;
+    Kicked = "kicked", General;
+    Extension = "extension", Exact;
+    Banned = "banned", Exact;
+    Refused = "refused", General;
+    ConnectionLimit = "connection-limit", Exact;
+    ConnectionRate = "connection-rate", Exact;
+    Quota = "quota", Exact;
+    Overload = "overload", Exact;
+    Descriptors = "descriptors", Exact;
+    ServerError = "server-error", General;
+    Shutdown = "shutdown", Exact;
+    Moved = "moved", Exact;
+    Cluster = "cluster", Exact;
+    Will = "will", Exact;
+    Retained = "retained", Exact;
+    SessionExpired = "session-expired", Exact;
+    Ended = "ended", Closing;
+    BrokerStart = "broker-start", Exact;
+    Accepted = "accepted", Exact;
+    Connected = "connected", Exact;
+    Left = "left", Exact;
+    Note = "note", Closing;
+}
+
+impl Cause {
+    /// The cause with this slug; absent when there is none.
+    #[must_use]
+    pub fn find(slug: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|cause| cause.slug() == slug)
+    }
+
+    /// Whether it marks an ordinary event and is nobody's trouble.
+    #[must_use]
+    pub const fn is_ordinary(self) -> bool {
+        matches!(self, Self::Accepted | Self::Connected | Self::Left | Self::Note | Self::BrokerStart)
+    }
+
+    /// What the cause is when the connection had not become a client's yet: no ClientID was known.
+    #[must_use]
+    pub const fn before_a_client_id(self) -> Self {
+        match self {
+            Self::Lost => Self::BeforeConnect,
+            Self::KeepAlive => Self::NoConnect,
+            Self::ProtocolError | Self::Malformed => Self::FirstPacket,
+            other => other,
+        }
+    }
+}
+
+/// What a line says about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// A Network Connection was accepted.
+    Accepted,
+    /// A client was accepted.
+    Connected,
+    /// A client left by DISCONNECT.
+    Left,
+    /// A client's connection ended otherwise.
+    Ended,
+    /// A connection ended before it became a client's.
+    Refused,
+    /// Something was lost or refused, and the connection lives on.
+    Lives,
+    /// A sign of the broker's own, about no connection that ends by it.
+    Sign,
+    /// Known, and of no weight.
+    Aside,
+}
+
+impl Effect {
+    const NAMES: [(&'static str, Self); 8] = [
+        ("accepted", Self::Accepted),
+        ("connected", Self::Connected),
+        ("left", Self::Left),
+        ("ended", Self::Ended),
+        ("refused", Self::Refused),
+        ("lives", Self::Lives),
+        ("sign", Self::Sign),
+        ("aside", Self::Aside),
+    ];
+
+    /// The effect with this name in the patterns; absent when there is none.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(known, _)| *known == name).map(|(_, effect)| *effect)
+    }
+
+    /// Its name in the patterns and in JSON.
+    #[must_use]
+    pub fn slug(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, effect)| *effect == self).map_or("", |(name, _)| name)
+    }
+
+    /// Whether an incident is told for it.
+    #[must_use]
+    pub const fn is_incident(self) -> bool {
+        matches!(self, Self::Ended | Self::Refused | Self::Lives | Self::Sign)
+    }
+}

@@ -1,0 +1,115 @@
+//! Packets that break the standard's form or rules.
+
+use ungraceful_mqtt::statement::{
+    V5_2_1_3_1, V5_3_2_2_11, V5_3_2_2_14, V5_3_2_2_17, V5_3_3_1_2, V5_3_3_2_2, V5_3_3_2_7, V5_3_3_2_8,
+    V5_4_7_1_1, V5_4_13_1_1, V311_2_2_2_2, V311_3_3_2_2, V311_4_8_0_1,
+};
+
+use super::{Closer, Explanation, Provoke};
+use crate::cause::Cause;
+
+pub(super) const ALL: &[Explanation] = &[
+    Explanation {
+        cause: Cause::Malformed,
+        title: "a packet could not be read by the standard's rules",
+        closed_by: Closer::Broker,
+        standard: &[V5_4_13_1_1, V5_2_1_3_1, V311_2_2_2_2],
+        standard_prose: "",
+        behind: &[
+            "a client library with a defect, or one that mixes the layouts of 3.1.1 and 5.0",
+            "two threads that write into one socket, so that packets are interleaved",
+            "on RabbitMQ, also a second CONNECT: it is logged as a packet that can't be parsed",
+        ],
+        tell_apart: &[
+            "always the same packet: the library",
+            "rarely, under load: two writers",
+            "right after connect, from strangers: no MQTT at all",
+        ],
+        provoke: Provoke::NotYet("no mode sends malformed packets"),
+        cure_client: &[
+            "update the library; one writer per connection",
+            "capture the bytes (tcpdump) and read them by the standard",
+        ],
+        cure_broker: &["log the packet or its hexadecimal bytes where it can"],
+    },
+    Explanation {
+        cause: Cause::ProtocolError,
+        title: "the client broke a rule of the protocol",
+        closed_by: Closer::Broker,
+        standard: &[V5_4_13_1_1, V5_3_3_1_2, V311_4_8_0_1],
+        standard_prose: "",
+        behind: &[
+            "a second CONNECT (Mosquitto and aedes print it this way too), a packet that only a broker sends, a SUBSCRIBE without filters",
+            "a property twice, a Packet Identifier of 0, DUP on QoS 0",
+            "a wildcard in the topic of a PUBLISH (Mosquitto 2.0 prints no more than this)",
+        ],
+        tell_apart: &[
+            "a line just before about the same client often names the rule",
+            "at connect: the CONNECT itself; later: the packet before the end",
+        ],
+        provoke: Provoke::With { tool: "ungraceful-double-connect", mode: "", flags: &[] },
+        cure_client: &["update the library", "log the last packet before the end"],
+        cure_broker: &["a higher log level names the rule in most brokers"],
+    },
+    Explanation {
+        cause: Cause::Topic,
+        title: "a Topic Name or Topic Filter was not allowed",
+        closed_by: Closer::Broker,
+        standard: &[V5_3_3_2_2, V5_4_7_1_1, V311_3_3_2_2],
+        standard_prose: "limits on length and levels are the broker's own",
+        behind: &[
+            "a wildcard in the topic of a PUBLISH: a filter used as a name, or a device name with + or #",
+            "a # that is not the last level",
+            "topics built from user input: empty, too long, too deep",
+        ],
+        tell_apart: &["the topic is in the line, or in the line before"],
+        provoke: Provoke::NotYet("mosquitto_pub refuses wildcards itself; a raw client is needed"),
+        cure_client: &["check topics before sending; replace + # and NUL in names"],
+        cure_broker: &["limits for length and levels that fit the fleet"],
+    },
+    Explanation {
+        cause: Cause::TopicAlias,
+        title: "a Topic Alias was 0, too large, or not set on this connection",
+        closed_by: Closer::Broker,
+        standard: &[V5_3_2_2_17, V5_3_3_2_8, V5_3_3_2_7],
+        standard_prose: "",
+        behind: &[
+            "a client that goes on with the aliases of its last connection after a reconnect",
+            "one that does not read Topic Alias Maximum from the CONNACK",
+        ],
+        tell_apart: &[
+            "right after a reconnect: aliases carried over",
+            "at the n-th topic: beyond the maximum",
+        ],
+        provoke: Provoke::NotYet("no mode sends wrong aliases"),
+        cure_client: &["forget all aliases with the connection; send the topic with each alias's first use"],
+        cure_broker: &["raise Topic Alias Maximum where clients ignore it"],
+    },
+    Explanation {
+        cause: Cause::PayloadFormat,
+        title: "a payload was announced as UTF-8 and is none",
+        closed_by: Closer::Broker,
+        standard: &[],
+        standard_prose: "section 3.3.2.3.2: a receiver may check the Payload Format Indicator; 0x99 tells",
+        behind: &["binary payload sent with Payload Format Indicator 1", "text in another encoding"],
+        tell_apart: &["always: the flag is wrong", "sometimes: the text's encoding"],
+        provoke: Provoke::NotYet("mosquitto_pub -V 5 -D publish payload-format-indicator 1 with binary data"),
+        cure_client: &["leave the indicator out, or send UTF-8"],
+        cure_broker: &["switch the check off where nobody needs it"],
+    },
+    Explanation {
+        cause: Cause::NotSupported,
+        title: "the client used a QoS, RETAIN or a subscription that the broker said it does not support",
+        closed_by: Closer::Broker,
+        standard: &[V5_3_2_2_11, V5_3_2_2_14],
+        standard_prose: "",
+        behind: &[
+            "QoS 2 on a broker that has 0 and 1, such as RabbitMQ",
+            "retained messages, wildcards or shared subscriptions that are switched off",
+        ],
+        tell_apart: &["the CONNACK says what there is: Maximum QoS, Retain Available and others"],
+        provoke: Provoke::NotYet("publish with QoS 2 to a broker whose Maximum QoS is 1"),
+        cure_client: &["read the CONNACK's properties and keep to them"],
+        cure_broker: &["switch the feature on, or document that it is off"],
+    },
+];

@@ -1,0 +1,233 @@
+//! Who a line is about: ClientID, address and the broker's own name of the connection, each broker in its own way.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+
+use crate::broker::Broker;
+
+/// ClientIDs by which brokers say that they know none.
+const NOBODY: [&str; 8] = ["", "UNKNOWN", "<unknown>", "unknown", "(null)", "null", "undefined", "N/A"];
+
+/// A ClientID as far as a line has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Id<'l> {
+    /// This one.
+    Known(Cow<'l, str>),
+    /// The broker says that there is none.
+    Nobody,
+    /// In its place the broker prints the address.
+    Address(&'l [u8]),
+    /// The line does not speak of it.
+    Untold,
+}
+
+/// What `captured`, the text in the place of the ClientID, says.
+pub(crate) fn id(broker: Broker, captured: &[u8]) -> Id<'_> {
+    let text = match broker {
+        Broker::VerneMq => between(captured, b"<<\"", b"\">>").unwrap_or(if captured == b"{[],<<>>}" {
+            b""
+        } else {
+            captured
+        }),
+        Broker::FlashMq => between(captured, b"ClientID='", b"'").unwrap_or(captured),
+        Broker::Rmqtt => rmqtt_id(captured),
+        // `c1 [10.0.0.7:50123]`.
+        Broker::Mosquitto if captured.ends_with(b"]") => {
+            memmem::rfind(captured, b" [").map_or(captured, |at| &captured[..at])
+        }
+        _ => captured,
+    };
+    if broker == Broker::Mosquitto && is_address(text) {
+        return Id::Address(text);
+    }
+    let text = String::from_utf8_lossy(text);
+    if NOBODY.contains(&text.as_ref()) { Id::Nobody } else { Id::Known(text) }
+}
+
+/// The ClientID where no group of the pattern holds it.
+pub(crate) fn id_elsewhere(broker: Broker, text: &[u8]) -> Id<'_> {
+    let keys: &[&[u8]] = match broker {
+        Broker::Emqx | Broker::Rmqtt => &[b"clientid"],
+        Broker::Rumqttd => &[b"client_id="],
+        Broker::AwsIot => &[b"\"clientId\""],
+        Broker::AzureEventGrid => &[b"\"clientSessionName\"", b"\"clientAuthenticationName\""],
+        Broker::Nats => return nats_id(text),
+        Broker::FlashMq => &[b"ClientID="],
+        _ => &[],
+    };
+    keys.iter().find_map(|key| value(text, key)).map_or(Id::Untold, |found| id(broker, found))
+}
+
+/// The address where no group of the pattern holds it.
+pub(crate) fn address_elsewhere(broker: Broker, text: &[u8]) -> Option<&[u8]> {
+    let found = match broker {
+        Broker::Emqx => value(text, b"peername").or_else(|| value(text, b"peer_host")),
+        Broker::AwsIot => value(text, b"\"ipAddress\""),
+        Broker::Artemis => {
+            let at = memmem::find(text, b" from /")? + b" from /".len();
+            Some(word(&text[at..]))
+        }
+        Broker::Nats => nats_prefix(text).map(|(address, _)| address),
+        _ => None,
+    }?;
+    Some(address(found)).filter(|address| !address.is_empty())
+}
+
+/// The client's end of whatever names a connection: `/10.0.0.7:50123`, `<<"10.0.0.7:50123 -> 10.0.0.1:1883">>`,
+/// `address='10.0.0.7', transport=…`.
+pub(crate) fn address(named: &[u8]) -> &[u8] {
+    let named = between(named, b"address='", b"'").unwrap_or(named);
+    let start = named
+        .iter()
+        .position(|byte| !matches!(byte, b'<' | b'"' | b'\'' | b'/' | b'\\' | b' '))
+        .unwrap_or(named.len());
+    let named = &named[start..];
+    let end = named
+        .iter()
+        .position(|byte| matches!(byte, b' ' | b'"' | b'\'' | b'>' | b',' | b')'))
+        .unwrap_or(named.len());
+    let end = named[..end].iter().rposition(|byte| !matches!(byte, b'.' | b';')).map_or(0, |at| at + 1);
+    &named[..end]
+}
+
+/// The broker's own name of the connection; absent where its lines have none. RabbitMQ's process: `[info] <0.724.0>`.
+pub(crate) fn handle(broker: Broker, text: &[u8]) -> Option<&[u8]> {
+    if broker != Broker::RabbitMq {
+        return None;
+    }
+    let at = memmem::find(&text[..text.len().min(120)], b"] <")? + 2;
+    let end = memchr::memchr(b'>', &text[at..])?;
+    Some(&text[at..=at + end])
+}
+
+/// `1@10.0.0.1:1883/10.0.0.7:50123/c1/user`, or `c1@10.0.0.7`.
+fn rmqtt_id(captured: &[u8]) -> &[u8] {
+    let mut parts = captured.split(|byte| *byte == b'/');
+    match parts.nth(2) {
+        Some(id) => id,
+        None => captured.split(|byte| *byte == b'@').next().unwrap_or(captured),
+    }
+}
+
+/// `10.0.0.7:50123 - mid:5 - "c1" - …`: the address, and what follows its number.
+fn nats_prefix(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let at = memmem::find(text, b" - mid:")?;
+    let start = memchr::memrchr(b' ', &text[..at]).map_or(0, |blank| blank + 1);
+    Some((&text[start..at], &text[at + b" - mid:".len()..]))
+}
+
+fn nats_id(text: &[u8]) -> Id<'_> {
+    let quoted = nats_prefix(text).and_then(|(_, rest)| {
+        let digits = rest.iter().position(|byte| !byte.is_ascii_digit())?;
+        between(
+            rest[digits..].strip_prefix(b" - ")?.strip_prefix(b"\"").map(|_| &rest[digits + 3..])?,
+            b"\"",
+            b"\"",
+        )
+    });
+    quoted.map_or(Id::Untold, |quoted| id(Broker::Nats, quoted))
+}
+
+fn between<'l>(text: &'l [u8], before: &[u8], after: &[u8]) -> Option<&'l [u8]> {
+    let from = memmem::find(text, before)? + before.len();
+    let length = memmem::find(&text[from..], after)?;
+    Some(&text[from..from + length])
+}
+
+fn word(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(u8::is_ascii_whitespace).unwrap_or(text.len());
+    &text[..end]
+}
+
+/// What stands behind `key` as a value: `clientid: c1,`, `"clientid":"c1"`, `client_id=c1`, `client_id="c1"`.
+fn value<'l>(text: &'l [u8], key: &[u8]) -> Option<&'l [u8]> {
+    let at = memmem::find(text, key)? + key.len();
+    let rest = &text[at..];
+    let start = rest.iter().position(|byte| !matches!(byte, b'"' | b':' | b'=' | b' ' | b'\\' | b'\''))?;
+    let is_quoted = start > 0 && matches!(rest[start - 1], b'"' | b'\'');
+    let rest = &rest[start..];
+    let ends = |byte: &u8| {
+        if is_quoted {
+            matches!(byte, b'"' | b'\'')
+        } else {
+            matches!(byte, b',' | b' ' | b'}' | b'"' | b']')
+        }
+    };
+    let end = rest.iter().position(ends).unwrap_or(rest.len());
+    Some(&rest[..end])
+}
+
+/// Whether this is an IP address, with or without a port.
+fn is_address(text: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    text.parse::<std::net::IpAddr>().is_ok() || text.parse::<std::net::SocketAddr>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Id, address, address_elsewhere, handle, id, id_elsewhere};
+    use crate::broker::Broker;
+
+    fn known(id: Id<'_>) -> String {
+        match id {
+            Id::Known(id) => id.into_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_client_id_is_found_as_each_broker_writes_it() {
+        let captured = [
+            (Broker::VerneMq, r#"{[],<<"c1">>}"#),
+            (Broker::FlashMq, "[ConnType='MQTTv5', ClientID='c1', username='', fd=20]"),
+            (Broker::Rmqtt, "1@10.0.0.1:1883/10.0.0.7:50123/c1/bob"),
+            (Broker::Rmqtt, "c1@10.0.0.7"),
+            (Broker::Mosquitto, "c1 [10.0.0.7:50123]"),
+            (Broker::HiveMq, "c1"),
+        ];
+        for (broker, text) in captured {
+            assert_eq!(known(id(broker, text.as_bytes())), "c1", "{broker} {text}");
+        }
+        let lines = [
+            (Broker::Emqx, "[info] clientid: c1, msg: terminate, peername: 10.0.0.7:50123"),
+            (Broker::Emqx, r#"{"msg":"terminate","clientid":"c1","peername":"10.0.0.7:50123"}"#),
+            (Broker::Nats, r#"[1] 2026/11/24 23:14:00.7 [ERR] 127.0.0.1:52038 - mid:23 - "c1" - received"#),
+            (Broker::Rumqttd, "remote_link{client_id=c1}: x"),
+            (Broker::AwsIot, r#"{ "clientId": "c1", "disconnectReason": "UNKNOWN" }"#),
+        ];
+        for (broker, line) in lines {
+            assert_eq!(known(id_elsewhere(broker, line.as_bytes())), "c1", "{broker} {line}");
+        }
+        assert_eq!(id_elsewhere(Broker::Nats, b"127.0.0.1:1 - mid:28 - the first packet"), Id::Untold);
+        assert_eq!(id_elsewhere(Broker::Nats, b"127.0.0.1:1 - mid:28 - \"\" - the first"), Id::Nobody);
+    }
+
+    #[test]
+    fn a_broker_that_knows_no_client_id_says_so() {
+        assert_eq!(id(Broker::HiveMq, b"UNKNOWN"), Id::Nobody);
+        assert_eq!(id(Broker::Mosquitto, b"<unknown>"), Id::Nobody);
+        assert_eq!(id(Broker::VerneMq, b"{[],<<>>}"), Id::Nobody);
+        assert_eq!(id(Broker::Mosquitto, b"10.0.0.7:50123"), Id::Address(b"10.0.0.7:50123"));
+        assert_eq!(id(Broker::Mosquitto, b"[::1]:50123"), Id::Address(b"[::1]:50123"));
+    }
+
+    #[test]
+    fn addresses_come_without_what_is_around_them() {
+        let named: [&[u8]; 6] = [
+            b"<<\"10.0.0.7:50123 -> 10.0.0.1:1883\">>",
+            b"10.0.0.7:50123 -> 10.0.0.1:1883",
+            b"/10.0.0.7:50123",
+            b"\"10.0.0.7:50123 -> 10.0.0.1:1883\"",
+            b"10.0.0.7:50123.",
+            b"address='10.0.0.7:50123', transport='TCP/MQTT'",
+        ];
+        for text in named {
+            assert_eq!(address(text), b"10.0.0.7:50123");
+        }
+        let from = b"Did not receive data from /10.0.0.7:50123 within";
+        assert_eq!(address_elsewhere(Broker::Artemis, from), Some(&b"10.0.0.7:50123"[..]));
+        let line = b"2026-11-24 23:14:04.064964+00:00 [info] <0.724.0> accepting MQTT connection <0.724.0> (";
+        assert_eq!(handle(Broker::RabbitMq, line), Some(&b"<0.724.0>"[..]));
+    }
+}

@@ -1,0 +1,416 @@
+//! Recognises lines. A search for needles, the fixed texts of all patterns, goes first; only a line that holds one is
+//! put to the regular expressions, and only to those whose needle it holds.
+
+use std::fmt;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
+use ungraceful_mqtt::ProtocolVersion;
+
+use crate::broker::Broker;
+use crate::cause::{Cause, Precision};
+use crate::fields::{self, Id};
+use crate::pattern::{Pattern, needles, patterns};
+use crate::template::{Places, Template};
+use crate::{codes, envelope};
+
+/// What a line is about.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The pattern that the line is of.
+    pub pattern: &'static Pattern,
+    /// The cause, which a code in the line, or a missing ClientID, may tell more exactly than the pattern.
+    pub cause: Cause,
+    /// The ClientID; absent when the line has none.
+    pub client: Option<String>,
+    /// Whether the broker says that the connection had no ClientID yet.
+    pub is_nobody: bool,
+    /// The client's address, with its port where the broker prints it; absent when the line has none.
+    pub address: Option<String>,
+    /// In a take-over the newcomer's address; absent when the line has none.
+    pub newcomer: Option<String>,
+    /// The broker's own name of the connection; absent when the line has none.
+    pub handle: Option<String>,
+    /// Keep Alive in seconds; absent when the line has none.
+    pub keep_alive_s: Option<u16>,
+    /// The version that the client speaks; absent when the line does not tell.
+    pub version: Option<ProtocolVersion>,
+    /// The Reason Code or Connect Return Code; absent when the line has none.
+    pub code: Option<u8>,
+}
+
+/// A pattern, made ready on its first use.
+struct Ready {
+    pattern: &'static Pattern,
+    made: Option<Made>,
+}
+
+struct Made {
+    regex: Regex,
+    /// The faster way, for patterns that are simple enough.
+    template: Option<Template>,
+    groups: Groups,
+    locations: CaptureLocations,
+    /// Where the groups were found last.
+    places: Places,
+}
+
+/// Which group of an expression holds what.
+#[derive(Clone, Copy, Default)]
+struct Groups {
+    id: Option<usize>,
+    address: Option<usize>,
+    port: Option<usize>,
+    newcomer: Option<usize>,
+    handle: Option<usize>,
+    keep_alive: Option<usize>,
+    protocol: Option<usize>,
+    code: Option<usize>,
+}
+
+/// Makes the regular expression of a pattern: over bytes, so that a line need not be UTF-8.
+pub(crate) fn compile(pattern: &Pattern) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern.regex).unicode(false).build()
+}
+
+impl Made {
+    fn of(pattern: &Pattern) -> Self {
+        let regex = compile(pattern).expect("a test compiles every pattern");
+        let group = |names: &[&str]| {
+            names.iter().find_map(|wanted| regex.capture_names().position(|name| name == Some(*wanted)))
+        };
+        let groups = Groups {
+            id: group(&["id", "repr"]),
+            address: group(&["old", "conn", "peer", "ip"]),
+            port: group(&["port"]),
+            newcomer: group(&["new"]),
+            handle: group(&["handle", "pipe"]),
+            keep_alive: group(&["k"]),
+            protocol: group(&["p"]),
+            code: group(&["rc"]),
+        };
+        let locations = regex.capture_locations();
+        let places = vec![None; regex.captures_len()];
+        let template = Template::of(pattern.regex, regex.captures_len());
+        Self { regex, template, groups, locations, places }
+    }
+
+    /// Whether the pattern matches; if so, `places` are those of its groups.
+    fn matches(&mut self, text: &[u8]) -> bool {
+        let quick = self.template.as_ref().and_then(|template| template.matches(text, &mut self.places));
+        if let Some(matched) = quick {
+            return matched;
+        }
+        if self.regex.captures_read(&mut self.locations, text).is_none() {
+            return false;
+        }
+        for (group, place) in self.places.iter_mut().enumerate() {
+            *place = self.locations.get(group);
+        }
+        true
+    }
+}
+
+/// Recognises the lines of one broker, or of any.
+pub struct Matcher {
+    ready: Vec<Ready>,
+    /// For each needle the patterns that it belongs to, as places in `ready`.
+    owners: Vec<Vec<usize>>,
+    needle_lengths: Vec<usize>,
+    search: AhoCorasick,
+    /// Places in `ready` whose needle the line holds, with its length; kept to save the allocation.
+    candidates: Vec<(usize, usize)>,
+    /// Lines recognised of each broker, in the order of [`Broker::ALL`].
+    votes: Vec<u64>,
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Matcher")
+            .field("patterns", &self.ready.len())
+            .field("leader", &self.leader())
+            .finish()
+    }
+}
+
+impl Matcher {
+    /// A matcher for the lines of `broker`, or of whichever broker they are of.
+    #[must_use]
+    pub fn new(broker: Option<Broker>) -> Self {
+        let chosen = patterns().iter().filter(|pattern| broker.is_none_or(|broker| pattern.broker == broker));
+        let ready: Vec<Ready> = chosen.map(|pattern| Ready { pattern, made: None }).collect();
+        let (mut texts, mut owners): (Vec<Vec<u8>>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
+        for (place, ready) in ready.iter().enumerate() {
+            for needle in needles(ready.pattern.regex) {
+                let known = texts.iter().position(|text| *text == needle);
+                let needle_place = known.unwrap_or_else(|| {
+                    texts.push(needle);
+                    owners.push(Vec::new());
+                    texts.len() - 1
+                });
+                owners[needle_place].push(place);
+            }
+        }
+        let search = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(&texts)
+            .expect("a few hundred short needles fit an automaton");
+        let needle_lengths = texts.iter().map(Vec::len).collect();
+        let votes = vec![0; Broker::ALL.len()];
+        Self { ready, owners, needle_lengths, search, candidates: Vec::new(), votes }
+    }
+
+    /// The place in `text` of the first needle: only the line around it can be one that is recognised.
+    #[must_use]
+    pub fn next_candidate(&self, text: &[u8]) -> Option<std::ops::Range<usize>> {
+        self.search.find(text).map(|needle| needle.range())
+    }
+
+    /// The broker that most of the lines so far were of; absent before the first.
+    #[must_use]
+    pub fn leader(&self) -> Option<Broker> {
+        let most = *self.votes.iter().max()?;
+        let place = self.votes.iter().position(|votes| *votes == most && most > 0)?;
+        Some(Broker::ALL[place])
+    }
+
+    /// Recognises `line`, without or with its line end. Where it could be of several brokers, it is taken for one of the
+    /// broker that most lines before it were of, or else of the one with the most telling pattern.
+    pub fn line(&mut self, line: &[u8]) -> Option<Found> {
+        self.next_candidate(line)?;
+        self.candidate(line)
+    }
+
+    /// Recognises a line of which it is known that it holds a needle.
+    pub(crate) fn candidate(&mut self, line: &[u8]) -> Option<Found> {
+        let found = if line.trim_ascii_start().first() == Some(&b'{') {
+            envelope::layers(line).iter().find_map(|layer| self.layer(layer))?
+        } else {
+            self.layer(line.trim_ascii_end())?
+        };
+        self.votes[found.pattern.broker as usize] += 1;
+        Some(found)
+    }
+
+    fn layer(&mut self, text: &[u8]) -> Option<Found> {
+        let mut candidates = std::mem::take(&mut self.candidates);
+        candidates.clear();
+        for needle in self.search.find_overlapping_iter(text) {
+            let length = self.needle_lengths[needle.pattern().as_usize()];
+            candidates.extend(self.owners[needle.pattern().as_usize()].iter().map(|place| (*place, length)));
+        }
+        candidates.sort_unstable();
+        let place = self.choose(&candidates, text);
+        self.candidates = candidates;
+        place.map(|place| self.found(place, text))
+    }
+
+    /// The place of the pattern that counts: of the leading broker, or with the longest needle, and there the first row.
+    fn choose(&mut self, candidates: &[(usize, usize)], text: &[u8]) -> Option<usize> {
+        let leader = self.leader();
+        let mut best: Option<(usize, usize)> = None;
+        for (place, length) in candidates {
+            let broker = self.ready[*place].pattern.broker;
+            let is_same = best.is_some_and(|(best, _)| self.ready[best].pattern.broker == broker);
+            let is_longer = best.is_none_or(|(_, longest)| *length > longest);
+            if is_same || !(is_longer || leader == Some(broker)) || !self.matches(*place, text) {
+                continue;
+            }
+            best = Some((*place, *length));
+            if leader == Some(broker) {
+                break;
+            }
+        }
+        best.map(|(place, _)| place)
+    }
+
+    fn matches(&mut self, place: usize, text: &[u8]) -> bool {
+        let ready = &mut self.ready[place];
+        let made = ready.made.get_or_insert_with(|| Made::of(ready.pattern));
+        made.matches(text)
+    }
+
+    /// What the pattern says of `text`, which it matched last.
+    fn found(&mut self, place: usize, text: &[u8]) -> Found {
+        let Ready { pattern, made } = &mut self.ready[place];
+        // Another pattern of the same broker may have been tried since; its groups are its own.
+        let made = made.get_or_insert_with(|| Made::of(pattern));
+        let places = &made.places;
+        let group = |group: Option<usize>| {
+            let (from, to) = places[group?]?;
+            Some(&text[from..to])
+        };
+        let broker = pattern.broker;
+        let captured = group(made.groups.id);
+        let id = captured.map_or_else(|| fields::id_elsewhere(broker, text), |id| fields::id(broker, id));
+        let mut address = group(made.groups.address).map(|ip| {
+            let ip = text_of(fields::address(ip));
+            let port = group(made.groups.port).map(text_of);
+            port.map_or_else(|| ip.clone(), |port| format!("{ip}:{port}"))
+        });
+        let mut is_nobody = false;
+        let client = match id {
+            Id::Known(id) => Some(id.into_owned()),
+            Id::Address(instead) => {
+                address.get_or_insert_with(|| text_of(instead));
+                is_nobody = true;
+                None
+            }
+            Id::Nobody => {
+                is_nobody = true;
+                None
+            }
+            Id::Untold => None,
+        };
+        let address = address.or_else(|| fields::address_elsewhere(broker, text).map(text_of));
+        let code =
+            group(made.groups.code).and_then(|code| std::str::from_utf8(code).ok()?.parse::<u8>().ok());
+        let told = code.and_then(codes::cause_of).filter(|_| pattern.cause.precision() < Precision::Exact);
+        let cause = told.unwrap_or(pattern.cause);
+        Found {
+            pattern,
+            cause: if is_nobody { cause.before_a_client_id() } else { cause },
+            client,
+            is_nobody,
+            address: address.filter(|address| !address.is_empty()),
+            newcomer: group(made.groups.newcomer).map(|named| text_of(fields::address(named))),
+            handle: group(made.groups.handle).or_else(|| fields::handle(broker, text)).map(text_of),
+            keep_alive_s: group(made.groups.keep_alive).and_then(number),
+            version: group(made.groups.protocol).and_then(number).and_then(version),
+            code,
+        }
+    }
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn number(digits: &[u8]) -> Option<u16> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// Mosquitto's numbers: its own ones up to 2.0, the protocol's levels since 2.1.
+fn version(number: u16) -> Option<ProtocolVersion> {
+    match number {
+        2 | 4 => Some(ProtocolVersion::V3_1_1),
+        5 => Some(ProtocolVersion::V5),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Matcher, compile};
+    use crate::broker::Broker;
+    use crate::cause::Cause;
+    use crate::pattern::{needles, patterns};
+
+    #[test]
+    fn every_pattern_compiles_has_needles_and_matches_its_example() {
+        for pattern in patterns() {
+            let regex = compile(pattern).unwrap_or_else(|error| panic!("row {}: {error}", pattern.row));
+            assert!(regex.is_match(pattern.example.as_bytes()), "row {}: {}", pattern.row, pattern.example);
+            let needles = needles(pattern.regex);
+            let holds = |needle: &Vec<u8>| memchr::memmem::find(pattern.example.as_bytes(), needle).is_some();
+            assert!(needles.iter().any(holds), "row {}: {needles:?}", pattern.row);
+        }
+        assert!(patterns().len() >= 403, "{}", patterns().len());
+        for broker in Broker::ALL {
+            assert!(patterns().iter().any(|pattern| pattern.broker == *broker), "{broker}");
+        }
+    }
+
+    #[test]
+    fn inside_a_broker_every_example_is_recognised_as_its_own_row() {
+        let mut matchers: Vec<Matcher> =
+            Broker::ALL.iter().map(|broker| Matcher::new(Some(*broker))).collect();
+        for pattern in patterns() {
+            let found = matchers[pattern.broker as usize].line(pattern.example.as_bytes());
+            let row = found.map(|found| found.pattern.row);
+            assert_eq!(row, Some(pattern.row), "{}: {}", pattern.broker, pattern.example);
+        }
+    }
+
+    #[test]
+    fn among_all_brokers_no_example_is_taken_for_another_cause() {
+        let mut wrong = Vec::new();
+        let mut matcher = Matcher::new(None);
+        for pattern in patterns() {
+            matcher.votes.fill(0);
+            let found = matcher.line(pattern.example.as_bytes()).unwrap();
+            if found.pattern.cause != pattern.cause {
+                wrong.push(format!(
+                    "{} row {} as {} row {}: {}",
+                    pattern.broker, pattern.row, found.pattern.broker, found.pattern.row, pattern.example
+                ));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn once_the_broker_is_known_its_examples_are_its_own_among_all_patterns() {
+        let mut matcher = Matcher::new(None);
+        for broker in Broker::ALL {
+            matcher.votes.fill(0);
+            let own: Vec<_> = patterns().iter().filter(|pattern| pattern.broker == *broker).collect();
+            for pattern in &own {
+                matcher.line(pattern.example.as_bytes());
+            }
+            assert_eq!(matcher.leader(), Some(*broker));
+            for pattern in own {
+                let found = matcher.line(pattern.example.as_bytes()).unwrap();
+                assert_eq!(found.pattern.row, pattern.row, "{broker}: {}", pattern.example);
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_gives_who_it_is_about() {
+        let mut matcher = Matcher::new(None);
+        let line = b"1795442586: New client connected from 10.0.0.7:50123 as c1 (p2, c1, k60, u'bob').\n";
+        let found = matcher.line(line).unwrap();
+        assert_eq!((found.client.as_deref(), found.address.as_deref()), (Some("c1"), Some("10.0.0.7:50123")));
+        assert_eq!((found.keep_alive_s, found.version.map(|v| v.level())), (Some(60), Some(4)));
+        let found = matcher.line(b"2026-11-24T23:13:48: Client <unknown> closed its connection.").unwrap();
+        assert_eq!((found.cause, found.client, found.is_nobody), (Cause::BeforeConnect, None, true));
+        let found = matcher.line(b"Sending CONNACK to c1 (0, 135)").unwrap();
+        assert_eq!((found.cause, found.code), (Cause::NotAuthorized, Some(135)));
+        assert!(matcher.line(b"Sending CONNACK to c1 (0, 0)").is_none());
+        let binary = b"\xff\xfe\x00 Client \xff\xff closed its connection.";
+        assert_eq!(matcher.line(binary).unwrap().cause, Cause::Lost);
+    }
+
+    #[test]
+    fn what_wraps_a_line_does_not_hide_it() {
+        let wrapped: [&[u8]; 5] = [
+            br#"{"log":"1795442586: Client c1 closed its connection.\n","stream":"stderr"}"#,
+            b"Nov 24 23:10:06 host mosquitto[812]: Client c1 closed its connection.",
+            b"2026-11-24T23:10:06.1Z stderr F Client c1 closed its connection.",
+            b"mosquitto-1  | 1795442586: Client c1 closed its connection.",
+            br#"{"log":"{\"time\":1,\"msg\":\"terminate\",\"clientid\":\"c1\",\"reason\":\"{shutdown,tcp_closed}\"}\n"}"#,
+        ];
+        let mut matcher = Matcher::new(None);
+        for line in wrapped {
+            matcher.votes.fill(0);
+            let found = matcher.line(line).unwrap_or_else(|| panic!("{line:?}"));
+            assert_eq!((found.cause, found.client.as_deref()), (Cause::Lost, Some("c1")), "{line:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200), cut in 0_usize..100, row in 0_usize..400) {
+            thread_local! {
+                static MATCHER: std::cell::RefCell<Matcher> = std::cell::RefCell::new(Matcher::new(None));
+            }
+            let example = patterns()[row].example.as_bytes();
+            let line = [&example[..cut.min(example.len())], &bytes, &example[cut.min(example.len())..]].concat();
+            MATCHER.with_borrow_mut(|matcher| {
+                let _found = matcher.line(&line);
+                let _found = matcher.line(&[b"{\"log\":\"", &line[..]].concat());
+            });
+        }
+    }
+}

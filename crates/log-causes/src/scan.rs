@@ -1,0 +1,247 @@
+//! Brings the lines of a log to a [`Matcher`]: from any reader, in bounded memory, whatever the bytes are.
+//!
+//! Lines that hold no needle are never looked at as lines: they are only counted.
+
+use std::io::{self, Read};
+
+use crate::broker::Broker;
+use crate::matcher::{Found, Matcher};
+
+/// Bytes read at once; also the longest line. A longer one is taken in parts.
+const BLOCK_BYTES: usize = 1 << 20;
+/// Recognised lines after which the broker is decided, and bytes of them at the most.
+const LINES_TO_DECIDE: usize = 200;
+const BYTES_TO_DECIDE: usize = 1 << 20;
+
+/// One recognised line.
+#[derive(Debug)]
+pub struct Line<'l> {
+    /// Its number, from 1.
+    pub number: u64,
+    /// Its bytes, without the line end.
+    pub bytes: &'l [u8],
+    /// What it is about.
+    pub found: Found,
+}
+
+/// What was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Lines, the last one with or without its end.
+    pub lines: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Lines that were recognised.
+    pub recognised: u64,
+    /// Lines longer than a megabyte, which were taken in parts.
+    pub lines_cut: u64,
+}
+
+/// Reads one log. The broker is decided by its first recognised lines unless it is given.
+#[derive(Debug)]
+pub struct Scanner {
+    matcher: Matcher,
+    broker: Option<Broker>,
+    buffer: Vec<u8>,
+    filled: usize,
+    scanned: Scanned,
+    is_within_long_line: bool,
+    undecided: Vec<(u64, Vec<u8>)>,
+    undecided_bytes: usize,
+}
+
+impl Scanner {
+    /// A scanner for the log of `broker`, or of whichever broker it is of.
+    #[must_use]
+    pub fn new(broker: Option<Broker>) -> Self {
+        Self {
+            matcher: Matcher::new(broker),
+            broker,
+            buffer: vec![0; BLOCK_BYTES],
+            filled: 0,
+            scanned: Scanned::default(),
+            is_within_long_line: false,
+            undecided: Vec::new(),
+            undecided_bytes: 0,
+        }
+    }
+
+    /// Whose log it is; absent while that is not known.
+    #[must_use]
+    pub fn broker(&self) -> Option<Broker> {
+        self.broker
+    }
+
+    /// What was read so far.
+    #[must_use]
+    pub fn scanned(&self) -> Scanned {
+        self.scanned
+    }
+
+    /// Reads what there is and takes the recognised lines that are complete. Returns the bytes read: 0 at the end.
+    ///
+    /// # Errors
+    /// Those of `reader`.
+    pub fn read(&mut self, reader: &mut impl Read, take: &mut dyn FnMut(Line<'_>)) -> io::Result<usize> {
+        let read = loop {
+            match reader.read(&mut self.buffer[self.filled..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        self.scanned.bytes += read as u64;
+        let had = self.filled;
+        self.filled += read;
+        let complete = match memchr::memrchr(b'\n', &self.buffer[had..self.filled]) {
+            Some(at) => had + at + 1,
+            None if self.filled == self.buffer.len() => {
+                self.scanned.lines_cut += u64::from(!self.is_within_long_line);
+                self.is_within_long_line = true;
+                self.filled
+            }
+            None => return Ok(read),
+        };
+        self.region(complete, take);
+        self.buffer.copy_within(complete..self.filled, 0);
+        self.filled -= complete;
+        Ok(read)
+    }
+
+    /// Takes what has no line end, and decides on the broker if that is still open.
+    pub fn finish(&mut self, take: &mut dyn FnMut(Line<'_>)) {
+        let filled = self.filled;
+        let has_rest = filled > 0;
+        self.region(filled, take);
+        self.filled = 0;
+        self.scanned.lines += u64::from(has_rest || self.is_within_long_line);
+        self.is_within_long_line = false;
+        self.settle(take);
+    }
+
+    /// Decides on the broker by what was seen, for logs that are followed: nobody knows when more comes.
+    pub fn settle(&mut self, take: &mut dyn FnMut(Line<'_>)) {
+        if self.broker.is_some() {
+            return;
+        }
+        let Some(leader) = self.matcher.leader() else { return };
+        self.broker = Some(leader);
+        self.matcher = Matcher::new(Some(leader));
+        for (number, bytes) in std::mem::take(&mut self.undecided) {
+            self.candidate(number, &bytes, take);
+        }
+    }
+
+    /// The first `end` bytes of the buffer: whole lines, but for the last when it is too long.
+    fn region(&mut self, end: usize, take: &mut dyn FnMut(Line<'_>)) {
+        let buffer = std::mem::take(&mut self.buffer);
+        let text = &buffer[..end];
+        let (mut at, mut counted) = (0, 0);
+        while let Some(needle) = self.matcher.next_candidate(&text[at..]) {
+            let (from, to) = (at + needle.start, at + needle.end);
+            let start =
+                memchr::memrchr(b'\n', &text[counted..from]).map_or(counted, |place| counted + place + 1);
+            let line_end = memchr::memchr(b'\n', &text[to..]).map_or(end, |place| to + place);
+            self.scanned.lines += newlines(&text[counted..start]);
+            counted = start;
+            self.candidate(self.scanned.lines + 1, &text[start..line_end], take);
+            at = (line_end + 1).min(end);
+        }
+        self.scanned.lines += newlines(&text[counted..]);
+        self.is_within_long_line &= !text.contains(&b'\n');
+        self.buffer = buffer;
+    }
+
+    fn candidate(&mut self, number: u64, bytes: &[u8], take: &mut dyn FnMut(Line<'_>)) {
+        let Some(found) = self.matcher.candidate(bytes) else { return };
+        if self.broker.is_some() {
+            self.scanned.recognised += 1;
+            take(Line { number, bytes, found });
+            return;
+        }
+        self.undecided_bytes += bytes.len();
+        self.undecided.push((number, bytes.to_vec()));
+        if self.undecided.len() >= LINES_TO_DECIDE || self.undecided_bytes >= BYTES_TO_DECIDE {
+            self.settle(take);
+        }
+    }
+}
+
+fn newlines(text: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', text).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::{Scanned, Scanner};
+    use crate::broker::Broker;
+
+    /// Gives a few bytes at a time.
+    struct Drips<'t>(&'t [u8], usize);
+
+    impl Read for Drips<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let count = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    fn scan(
+        broker: Option<Broker>,
+        text: &[u8],
+        step: usize,
+    ) -> (Scanned, Option<Broker>, Vec<(u64, String)>) {
+        let mut scanner = Scanner::new(broker);
+        let mut lines = Vec::new();
+        let mut take = |line: super::Line<'_>| {
+            lines.push((line.number, line.found.client.unwrap_or_else(|| "-".to_owned())));
+        };
+        let mut reader = Drips(text, step);
+        while scanner.read(&mut reader, &mut take).unwrap() > 0 {}
+        scanner.finish(&mut take);
+        (scanner.scanned(), scanner.broker(), lines)
+    }
+
+    #[test]
+    fn lines_are_numbered_and_found_wherever_reading_cuts_them() {
+        let text = b"hello\nClient a closed its connection.\n\n\xff\x00rubbish\nClient b closed its connection.\nno\nClient c closed its connection.";
+        let expected = vec![(2, "a".to_owned()), (5, "b".to_owned()), (7, "c".to_owned())];
+        for step in [1, 2, 7, 40, 1_000] {
+            for broker in [None, Some(Broker::Mosquitto)] {
+                let (scanned, decided, lines) = scan(broker, text, step);
+                assert_eq!(lines, expected, "{step}");
+                assert_eq!(decided, Some(Broker::Mosquitto));
+                assert_eq!((scanned.lines, scanned.recognised, scanned.bytes), (7, 3, text.len() as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_of_which_nothing_is_known_has_no_broker() {
+        let (scanned, broker, lines) = scan(None, b"one\ntwo\n", 100);
+        assert_eq!((scanned.lines, broker, lines.len()), (2, None, 0));
+        assert_eq!(scan(None, b"", 100).0, Scanned::default());
+    }
+
+    #[test]
+    fn a_line_without_end_takes_no_memory_without_end() {
+        let mut text = vec![b'x'; 3 << 20];
+        text.extend_from_slice(b"\nClient a closed its connection.\n");
+        let (scanned, _, lines) = scan(Some(Broker::Mosquitto), &text, 1 << 16);
+        assert_eq!(lines, [(2, "a".to_owned())]);
+        assert_eq!((scanned.lines, scanned.lines_cut), (2, 1));
+    }
+
+    #[test]
+    fn the_broker_is_that_of_most_lines_and_the_first_lines_are_read_by_its_patterns() {
+        let mut text = b"Client a closed its connection.\n".to_vec();
+        for _ in 0..3 {
+            text.extend_from_slice(b"MQTT connection <<\"10.0.0.7:1 -> 10.0.0.1:1883\">> will terminate because peer closed TCP connection\n");
+        }
+        let (scanned, broker, lines) = scan(None, &text, 1_000);
+        assert_eq!((broker, lines.len(), scanned.recognised), (Some(Broker::RabbitMq), 3, 3));
+    }
+}

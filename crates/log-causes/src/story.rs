@@ -1,0 +1,263 @@
+//! From recognised lines to incidents: lines that belong together are one, and each incident knows its client, its
+//! address, its Keep Alive and how long the connection had lasted. In bounded memory, however long the log is.
+
+mod clients;
+mod incident;
+mod picture;
+mod rates;
+mod signs;
+
+pub use clients::ClientTold;
+pub use incident::Incident;
+pub use picture::{CauseTold, Picture};
+pub use rates::Rates;
+pub use signs::{Duel, Flapping, HealthCheck, Herd, Signs, TogetherLapsed};
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::cause::{Effect, Precision};
+use crate::matcher::Found;
+use crate::timestamp::LogTime;
+use clients::{Clients, Connections};
+use incident::Open;
+
+/// Lines about one incident come within so many ms of each other, or within so many lines where there are no times.
+const TOGETHER_MS: i64 = 2_000;
+const TOGETHER_LINES: u64 = 200;
+/// A line that names neither client nor connection belongs to the incident just before when it follows it so closely.
+const NAMELESS_LINES: u64 = 5;
+/// Incidents that may wait for further lines at the same time.
+const OPEN_MAX: usize = 10_000;
+
+/// What of a log is told.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Clients that are told apart; what the others did counts in all sums.
+    pub clients_max: usize,
+    /// Only what is not earlier; absent for all.
+    pub since: Option<LogTime>,
+    /// Only what is earlier; absent for all.
+    pub until: Option<LogTime>,
+    /// Only this client; absent for all.
+    pub client: Option<String>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { clients_max: 100_000, since: None, until: None, client: None }
+    }
+}
+
+/// The story so far.
+#[derive(Debug)]
+pub struct Story {
+    limits: Limits,
+    connections: Connections,
+    clients: Clients,
+    /// Incidents that further lines may still belong to, by their number, the oldest first.
+    open: BTreeMap<u64, Open>,
+    /// The open incidents of a client, an address or a connection's own name.
+    open_of: HashMap<String, u64>,
+    next: u64,
+    picture: Picture,
+}
+
+impl Story {
+    /// A story of which nothing has happened yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            clients: Clients::new(limits.clients_max),
+            connections: Connections::default(),
+            open: BTreeMap::new(),
+            open_of: HashMap::new(),
+            next: 1,
+            picture: Picture::default(),
+            limits,
+        }
+    }
+
+    /// Takes a recognised line, with its number and its time. Incidents that are complete go to `tell`.
+    pub fn take(
+        &mut self,
+        number: u64,
+        text: &[u8],
+        time: Option<LogTime>,
+        mut found: Found,
+        tell: &mut dyn FnMut(Incident),
+    ) {
+        if let Some(time) = time {
+            if self.limits.since.is_some_and(|since| time < since)
+                || self.limits.until.is_some_and(|until| time >= until)
+            {
+                return;
+            }
+            self.picture.seen_at(time);
+        }
+        self.close_what_is_over(number, time, tell);
+        self.connections.complete(&mut found);
+        let key = key_of(&found);
+        match found.pattern.effect {
+            Effect::Accepted => {
+                self.connections.accepted(&found);
+            }
+            Effect::Connected => {
+                self.connections.connected(&found);
+                // The newcomer of a take-over ends nothing but the wait for more lines about the older one.
+                if let Some(key) = &key {
+                    self.close(key, tell);
+                }
+                self.picture.signs.connected(&found, time);
+                self.clients.connected(&found, time);
+            }
+            Effect::Left => {
+                if let Some(key) = &key {
+                    self.close(key, tell);
+                }
+                self.connections.ended(&found);
+                self.clients.ended(&found);
+            }
+            Effect::Aside => {}
+            Effect::Sign if found.cause.is_ordinary() => self.picture.signs.broker_started(time),
+            Effect::Ended | Effect::Refused | Effect::Lives | Effect::Sign => {
+                self.incident(number, text, time, &found, key, tell);
+            }
+        }
+    }
+
+    /// Closes every incident, for the end of a log.
+    pub fn finish(&mut self, tell: &mut dyn FnMut(Incident)) {
+        while let Some((_, open)) = self.open.pop_first() {
+            self.told(open, tell);
+        }
+        self.open_of.clear();
+    }
+
+    /// The whole picture.
+    #[must_use]
+    pub fn picture(&self) -> &Picture {
+        &self.picture
+    }
+
+    /// The clients with the most incidents, the worst first.
+    #[must_use]
+    pub fn worst_clients(&self, count: usize) -> Vec<ClientTold> {
+        self.clients.worst(count)
+    }
+
+    /// Clients that were told apart, and incidents of those that were not.
+    #[must_use]
+    pub fn clients_known(&self) -> (usize, u64) {
+        (self.clients.known(), self.clients.incidents_of_others())
+    }
+
+    fn incident(
+        &mut self,
+        number: u64,
+        text: &[u8],
+        time: Option<LogTime>,
+        found: &Found,
+        key: Option<String>,
+        tell: &mut dyn FnMut(Incident),
+    ) {
+        if let Some(open) = self.one_it_belongs_to(number, found, key.as_deref()) {
+            open.join(number, time, found);
+            return;
+        }
+        if let Some(key) = &key {
+            self.close(key, tell);
+        }
+        let mut incident = Incident::begin(number, text, time, found);
+        self.connections.tell(&mut incident);
+        self.clients.tell(&mut incident);
+        if found.pattern.effect == Effect::Ended || found.pattern.effect == Effect::Refused {
+            self.connections.ended(found);
+            self.clients.ended(found);
+        }
+        if self.open.len() >= OPEN_MAX
+            && let Some((id, oldest)) = self.open.pop_first()
+        {
+            self.forget(&oldest, id);
+            self.told(oldest, tell);
+        }
+        let id = self.next;
+        self.next += 1;
+        if let Some(key) = &key {
+            self.open_of.insert(key.clone(), id);
+        }
+        self.open.insert(id, Open::new(incident, key, found));
+    }
+
+    /// The incident that this line is about as well.
+    fn one_it_belongs_to(&mut self, number: u64, found: &Found, key: Option<&str>) -> Option<&mut Open> {
+        let id = match key {
+            Some(key) => *self.open_of.get(key)?,
+            // Nobody is named: the incident just before, if it has no client either.
+            None if found.cause.precision() < Precision::Exact => *self.open.last_key_value()?.0,
+            None => return None,
+        };
+        let open = self.open.get_mut(&id)?;
+        let is_near =
+            key.is_some() || (open.is_nameless_and_unended() && number <= open.last_line + NAMELESS_LINES);
+        (is_near && open.takes(found)).then_some(open)
+    }
+
+    fn close_what_is_over(&mut self, number: u64, time: Option<LogTime>, tell: &mut dyn FnMut(Incident)) {
+        while let Some((id, oldest)) = self.open.first_key_value() {
+            let is_over = match (time, oldest.last_time) {
+                (Some(now), Some(last)) => now.0 - last.0 > TOGETHER_MS,
+                _ => number > oldest.last_line + TOGETHER_LINES,
+            };
+            if !is_over {
+                break;
+            }
+            let id = *id;
+            if let Some(open) = self.open.remove(&id) {
+                self.forget(&open, id);
+                self.told(open, tell);
+            }
+        }
+    }
+
+    fn close(&mut self, key: &str, tell: &mut dyn FnMut(Incident)) {
+        if let Some(id) = self.open_of.get(key).copied() {
+            // HiveMQ's second line about a take-over comes after the newcomer's "connected".
+            if self.open.get(&id).is_some_and(Open::expects_a_tail) {
+                return;
+            }
+            self.open_of.remove(key);
+            if let Some(open) = self.open.remove(&id) {
+                self.told(open, tell);
+            }
+        }
+    }
+
+    fn forget(&mut self, open: &Open, id: u64) {
+        if let Some(key) = &open.key
+            && self.open_of.get(key) == Some(&id)
+        {
+            self.open_of.remove(key);
+        }
+    }
+
+    fn told(&mut self, open: Open, tell: &mut dyn FnMut(Incident)) {
+        let incident = open.incident;
+        if self.limits.client.is_some() && self.limits.client != incident.client {
+            return;
+        }
+        self.clients.count(&incident);
+        self.picture.count(&incident);
+        tell(incident);
+    }
+}
+
+/// What tells which incident a line belongs to.
+fn key_of(found: &Found) -> Option<String> {
+    let named = found.client.as_ref().map(|client| format!("c{client}"));
+    named
+        .or_else(|| found.handle.as_ref().map(|handle| format!("h{handle}")))
+        .or_else(|| found.address.as_ref().map(|address| format!("a{address}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! Who is connected from where, and what each client went through; both bounded.
+
+use std::collections::{HashMap, VecDeque};
+
+use ungraceful_mqtt::ProtocolVersion;
+
+use super::incident::Incident;
+use crate::cause::{Cause, Effect};
+use crate::matcher::Found;
+use crate::timestamp::LogTime;
+
+/// Connections that are remembered; the oldest go first.
+const CONNECTIONS_MAX: usize = 100_000;
+/// Connections before CONNECT that are remembered.
+const WAITING_MAX: usize = 1_000;
+
+/// A connection of which the log told the begin.
+#[derive(Clone, Debug)]
+struct Connection {
+    client: Option<String>,
+    address: Option<String>,
+}
+
+/// Connections by address and by the broker's own name of them.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    known: HashMap<String, Connection>,
+    order: VecDeque<String>,
+    /// Accepted, and no client yet.
+    waiting: VecDeque<String>,
+}
+
+impl Connections {
+    /// Adds to a line what is known of its connection: brokers name the client at the begin and the address at the end.
+    pub(super) fn complete(&self, found: &mut Found) {
+        if found.pattern.effect == Effect::Connected {
+            return;
+        }
+        let by_handle = found.handle.as_ref().and_then(|handle| self.known.get(handle));
+        let by_address = found.address.as_ref().and_then(|address| self.known.get(address));
+        let Some(connection) = by_handle.or(by_address) else { return };
+        if found.client.is_none() && !found.is_nobody {
+            found.client.clone_from(&connection.client);
+        }
+        if found.address.is_none() {
+            found.address.clone_from(&connection.address);
+        }
+    }
+
+    pub(super) fn accepted(&mut self, found: &Found) {
+        let Some(address) = &found.address else { return };
+        if self.waiting.len() >= WAITING_MAX {
+            self.waiting.pop_front();
+        }
+        self.waiting.push_back(address.clone());
+    }
+
+    pub(super) fn connected(&mut self, found: &Found) {
+        if let Some(address) = &found.address {
+            self.waiting.retain(|waiting| waiting != address);
+        }
+        let connection = Connection { client: found.client.clone(), address: found.address.clone() };
+        for name in [&found.handle, &found.address].into_iter().flatten() {
+            if self.known.insert(name.clone(), connection.clone()).is_none() {
+                self.order.push_back(name.clone());
+            }
+        }
+        while self.known.len() > CONNECTIONS_MAX || self.order.len() > 2 * CONNECTIONS_MAX {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.known.remove(&oldest);
+        }
+    }
+
+    pub(super) fn ended(&mut self, found: &Found) {
+        for name in [&found.handle, &found.address].into_iter().flatten() {
+            self.known.remove(name);
+        }
+    }
+
+    /// Tells the address of a connection that ended before it had a client: the only one that it can be.
+    pub(super) fn tell(&mut self, incident: &mut Incident) {
+        if incident.client.is_some() || incident.effect == Effect::Lives || incident.effect == Effect::Sign {
+            return;
+        }
+        match &incident.address {
+            Some(address) => self.waiting.retain(|waiting| waiting != address),
+            // Which of several it was, nobody can tell; the oldest is let go, so that they do not pile up.
+            None if self.waiting.len() > 1 => {
+                self.waiting.pop_front();
+            }
+            None => incident.address = self.waiting.pop_front(),
+        }
+    }
+}
+
+/// What one client went through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientTold {
+    /// The ClientID.
+    pub client: String,
+    /// Incidents, in all.
+    pub incidents: u64,
+    /// Incidents by cause, the most frequent first.
+    pub causes: Vec<(Cause, u64)>,
+    /// Times that it connected.
+    pub connects: u64,
+    /// The address that it was last seen with; absent when the log tells none.
+    pub address: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Client {
+    causes: Vec<(Cause, u64)>,
+    incidents: u64,
+    connects: u64,
+    address: Option<String>,
+    keep_alive_s: Option<u16>,
+    version: Option<ProtocolVersion>,
+    connected_at: Option<LogTime>,
+    is_connected: bool,
+}
+
+/// Clients by ClientID.
+#[derive(Debug)]
+pub(super) struct Clients {
+    known: HashMap<String, Client>,
+    max: usize,
+    incidents_of_others: u64,
+}
+
+impl Clients {
+    pub(super) fn new(max: usize) -> Self {
+        Self { known: HashMap::new(), max, incidents_of_others: 0 }
+    }
+
+    fn of(&mut self, id: &str) -> Option<&mut Client> {
+        if !self.known.contains_key(id) {
+            if self.known.len() >= self.max {
+                return None;
+            }
+            self.known.insert(id.to_owned(), Client::default());
+        }
+        self.known.get_mut(id)
+    }
+
+    pub(super) fn connected(&mut self, found: &Found, time: Option<LogTime>) {
+        let Some(client) = found.client.as_deref().and_then(|id| self.of(id)) else { return };
+        client.connects += 1;
+        client.is_connected = true;
+        client.address.clone_from(&found.address);
+        client.keep_alive_s = found.keep_alive_s;
+        client.version = found.version;
+        client.connected_at = time;
+    }
+
+    pub(super) fn ended(&mut self, found: &Found) {
+        if let Some(client) = found.client.as_deref().and_then(|id| self.known.get_mut(id)) {
+            client.is_connected = false;
+        }
+    }
+
+    /// Adds to an incident what is known of its client.
+    pub(super) fn tell(&mut self, incident: &mut Incident) {
+        let Some(client) = incident.client.as_deref().and_then(|id| self.known.get(id)) else { return };
+        incident.keep_alive_s = incident.keep_alive_s.or(client.keep_alive_s);
+        incident.version = incident.version.or(client.version);
+        if incident.address.is_none() && incident.effect != Effect::Refused {
+            incident.address.clone_from(&client.address);
+        }
+        if incident.effect == Effect::Ended && client.is_connected {
+            let since = client.connected_at.zip(incident.time);
+            incident.connected_for_ms = since.map(|(since, until)| until.0 - since.0).filter(|ms| *ms >= 0);
+        }
+    }
+
+    pub(super) fn count(&mut self, incident: &Incident) {
+        let Some(id) = &incident.client else { return };
+        let Some(client) = self.of(id) else {
+            self.incidents_of_others += 1;
+            return;
+        };
+        client.incidents += 1;
+        match client.causes.iter_mut().find(|(cause, _)| *cause == incident.cause) {
+            Some((_, count)) => *count += 1,
+            None => client.causes.push((incident.cause, 1)),
+        }
+        if client.address.is_none() {
+            client.address.clone_from(&incident.address);
+        }
+    }
+
+    pub(super) fn known(&self) -> usize {
+        self.known.len()
+    }
+
+    pub(super) fn incidents_of_others(&self) -> u64 {
+        self.incidents_of_others
+    }
+
+    pub(super) fn worst(&self, count: usize) -> Vec<ClientTold> {
+        let mut clients: Vec<(&String, &Client)> =
+            self.known.iter().filter(|(_, client)| client.incidents > 0).collect();
+        clients.sort_unstable_by(|(one_id, one), (other_id, other)| {
+            other.incidents.cmp(&one.incidents).then_with(|| one_id.cmp(other_id))
+        });
+        clients.truncate(count);
+        let told = |(id, client): (&String, &Client)| {
+            let mut causes = client.causes.clone();
+            causes.sort_unstable_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(&other.0)));
+            ClientTold {
+                client: id.clone(),
+                incidents: client.incidents,
+                causes,
+                connects: client.connects,
+                address: client.address.clone(),
+            }
+        };
+        clients.into_iter().map(told).collect()
+    }
+}

@@ -1,0 +1,164 @@
+//! One incident, and what is known of it while more lines may come.
+
+use ungraceful_mqtt::ProtocolVersion;
+
+use crate::broker::Broker;
+use crate::cause::{Cause, Effect, Precision};
+use crate::matcher::Found;
+use crate::timestamp::LogTime;
+
+/// Bytes of a line that are kept.
+const TEXT_MAX: usize = 300;
+
+/// Lines of a log that are about one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// Number of its first line, from 1.
+    pub line: u64,
+    /// Lines that are about it.
+    pub lines: u64,
+    /// Time of its first line; absent when the log has none.
+    pub time: Option<LogTime>,
+    /// Whose log it is in.
+    pub broker: Broker,
+    /// Why it happened, by the line that tells most.
+    pub cause: Cause,
+    /// What became of the connection.
+    pub effect: Effect,
+    /// The ClientID; absent when no line has it.
+    pub client: Option<String>,
+    /// The client's address; absent when it is not known.
+    pub address: Option<String>,
+    /// In a take-over the newcomer's address, as far as its line tells it; absent otherwise.
+    pub newcomer: Option<String>,
+    /// The client's Keep Alive in seconds; absent when the log does not tell.
+    pub keep_alive_s: Option<u16>,
+    /// The version that the client spoke; absent when the log does not tell.
+    pub version: Option<ProtocolVersion>,
+    /// The Reason Code or Connect Return Code; absent when no line has one.
+    pub code: Option<u8>,
+    /// How long the connection had lasted, in ms; absent when the log does not tell its begin.
+    pub connected_for_ms: Option<i64>,
+    /// Row of the pattern that told the cause.
+    pub row: u16,
+    /// The line that told the cause, at most 300 bytes of it; what is no UTF-8 is replaced.
+    pub text: String,
+}
+
+impl Incident {
+    pub(super) fn begin(line: u64, text: &[u8], time: Option<LogTime>, found: &Found) -> Self {
+        let text = text.trim_ascii_end();
+        Self {
+            line,
+            lines: 1,
+            time,
+            broker: found.pattern.broker,
+            cause: found.cause,
+            effect: effect_of(found),
+            client: found.client.clone(),
+            address: found.address.clone(),
+            newcomer: found.newcomer.clone(),
+            keep_alive_s: found.keep_alive_s,
+            version: found.version,
+            code: found.code,
+            connected_for_ms: None,
+            row: found.pattern.row,
+            text: String::from_utf8_lossy(&text[..text.len().min(TEXT_MAX)]).into_owned(),
+        }
+    }
+}
+
+/// An incident that further lines may still belong to.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) incident: Incident,
+    pub(super) key: Option<String>,
+    pub(super) last_line: u64,
+    pub(super) last_time: Option<LogTime>,
+    rows: Vec<u16>,
+    has_tail: bool,
+    /// Whether a line said that the connection is over.
+    has_end: bool,
+}
+
+impl Open {
+    pub(super) fn new(incident: Incident, key: Option<String>, found: &Found) -> Self {
+        let has_tail = is_tail(found);
+        Self {
+            last_line: incident.line,
+            last_time: incident.time,
+            rows: vec![found.pattern.row],
+            has_tail,
+            has_end: found.pattern.effect == Effect::Ended,
+            incident,
+            key,
+        }
+    }
+
+    /// Whether it has no client, and no line yet that says that its connection is over: the next such line of nobody's is
+    /// about it, and one more is about another connection.
+    pub(super) fn is_nameless_and_unended(&self) -> bool {
+        self.incident.client.is_none() && !self.has_end
+    }
+
+    /// Whether the broker prints a second line about each end, which has not come yet.
+    pub(super) fn expects_a_tail(&self) -> bool {
+        self.incident.broker == Broker::HiveMq && !self.has_tail && self.incident.effect == Effect::Ended
+    }
+
+    /// Whether a line can be about this incident as well. The same kind of line again is another incident, unless the
+    /// connection lives on: then it goes on.
+    pub(super) fn takes(&self, found: &Found) -> bool {
+        let is_same_row = self.rows.contains(&found.pattern.row);
+        if self.incident.effect == Effect::Lives || found.pattern.effect == Effect::Lives {
+            return is_same_row
+                && self.incident.effect == found.pattern.effect
+                && self.incident.cause == found.cause;
+        }
+        let both_are_exact = self.incident.cause.precision() == Precision::Exact
+            && found.cause.precision() == Precision::Exact;
+        !is_same_row && (!both_are_exact || self.incident.cause == found.cause)
+    }
+
+    pub(super) fn join(&mut self, number: u64, time: Option<LogTime>, found: &Found) {
+        let incident = &mut self.incident;
+        incident.lines += 1;
+        self.last_line = number;
+        self.last_time = time.or(self.last_time);
+        self.has_tail |= is_tail(found);
+        self.has_end |= found.pattern.effect == Effect::Ended;
+        if !self.rows.contains(&found.pattern.row) {
+            self.rows.push(found.pattern.row);
+        }
+        // The end counts, whatever was said of it before.
+        if incident.effect == Effect::Sign {
+            incident.effect = effect_of(found);
+        }
+        if found.cause.precision() > incident.cause.precision() {
+            incident.cause = found.cause;
+            incident.row = found.pattern.row;
+        }
+        let fill = |known: &mut Option<String>, told: &Option<String>| {
+            if known.is_none() {
+                known.clone_from(told);
+            }
+        };
+        fill(&mut incident.client, &found.client);
+        fill(&mut incident.address, &found.address);
+        fill(&mut incident.newcomer, &found.newcomer);
+        incident.code = incident.code.or(found.code);
+    }
+}
+
+/// What became of the connection: one that had no ClientID yet was never a client's.
+fn effect_of(found: &Found) -> Effect {
+    match found.pattern.effect {
+        Effect::Ended if found.is_nobody => Effect::Refused,
+        effect => effect,
+    }
+}
+
+/// HiveMQ before 2023.4 follows each reason by a line of its own: "disconnected ungracefully".
+fn is_tail(found: &Found) -> bool {
+    found.pattern.broker == Broker::HiveMq && matches!(found.cause, Cause::Lost | Cause::BeforeConnect)
+}

@@ -1,0 +1,358 @@
+//! What only many lines show: duels, herds, clients that come back too fast, Keep Alive lapses that line up, health
+//! checks. Bounded: what no longer fits is not looked at.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+use super::incident::Incident;
+use crate::cause::{Cause, Effect};
+use crate::matcher::Found;
+use crate::timestamp::LogTime;
+
+/// ClientIDs and addresses that are watched.
+const WATCHED_MAX: usize = 10_000;
+/// Take-overs of one ClientID from which on they are a duel, and the longest time between two of them.
+const DUEL_MIN: u64 = 3;
+const DUEL_GAP_MS: i64 = 120_000;
+/// Addresses of a duel that are told.
+const ADDRESSES_MAX: usize = 4;
+/// A client that is back within this time was too fast; so often makes it a sign.
+const TOO_FAST_MS: i64 = 1_000;
+const TOO_FAST_MIN: u64 = 5;
+/// Keep Alive lapses of so many clients within this time are the network's.
+const TOGETHER_MS: i64 = 5_000;
+const TOGETHER_MIN: usize = 5;
+/// Clients of one such event that are told apart.
+const LAPSES_MAX: usize = 100;
+/// Connections without CONNECT from one address: so many, at times that differ by so little of their mean.
+const KNOCKS_MIN: u64 = 5;
+const KNOCKS_SPREAD_MAX: f64 = 0.2;
+/// A herd: so many connections within ten seconds, and so many times more than in the ten seconds before it, on average.
+const HERD_CELL_MS: i64 = 10_000;
+const HERD_MIN: u64 = 20;
+const HERD_TIMES: u64 = 5;
+/// Signs of each kind that are told.
+const TOLD_MAX: usize = 20;
+
+/// Clients with one ClientID that throw each other out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duel {
+    /// The ClientID.
+    pub client: String,
+    /// Take-overs.
+    pub take_overs: u64,
+    /// First and last; absent when the log has no times.
+    pub first: Option<LogTime>,
+    /// See `first`.
+    pub last: Option<LogTime>,
+    /// Hosts that took part, at most four; one alone when both are on one machine or behind one NAT.
+    pub hosts: Vec<String>,
+}
+
+impl Duel {
+    /// Take-overs per minute; absent when the log has no times, or all are at one.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^53")]
+    pub fn per_minute(&self) -> Option<f64> {
+        let ms = self.last?.0 - self.first?.0;
+        (ms > 0).then(|| (self.take_overs - 1) as f64 * 60_000.0 / ms as f64)
+    }
+}
+
+/// Many connections at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Herd {
+    /// Begin of the ten seconds; absent never.
+    pub at: LogTime,
+    /// Connections in them.
+    pub connections: u64,
+    /// Whether the broker had started within the minute before.
+    pub after_start: bool,
+}
+
+/// A client that comes back too fast.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flapping {
+    /// The ClientID.
+    pub client: String,
+    /// Times that it was back within a second after its end.
+    pub times: u64,
+}
+
+/// Keep Alive lapses of several clients within seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TogetherLapsed {
+    /// The first of them.
+    pub at: LogTime,
+    /// Clients.
+    pub clients: usize,
+}
+
+/// An address that opens connections without CONNECT at even times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HealthCheck {
+    /// The host.
+    pub host: String,
+    /// Connections.
+    pub times: u64,
+    /// Seconds between them, on average.
+    pub every_s: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct TakenOver {
+    count: u64,
+    first: Option<LogTime>,
+    last: Option<LogTime>,
+    hosts: BTreeSet<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Gaps {
+    count: u64,
+    last_ms: i64,
+    mean_ms: f64,
+    squares: f64,
+}
+
+/// What only many lines show.
+#[derive(Debug, Default)]
+pub struct Signs {
+    taken_over: HashMap<String, TakenOver>,
+    ended_at: HashMap<String, LogTime>,
+    too_fast: HashMap<String, u64>,
+    knocks: HashMap<String, Gaps>,
+    lapses: VecDeque<(LogTime, String)>,
+    lapsed: Vec<TogetherLapsed>,
+    cell: Option<(i64, u64)>,
+    cells: u64,
+    cells_sum: u64,
+    herds: Vec<Herd>,
+    started: Option<LogTime>,
+}
+
+impl Signs {
+    pub(super) fn broker_started(&mut self, time: Option<LogTime>) {
+        self.started = time;
+        // What came before it says nothing of what is usual now.
+        self.cell = None;
+    }
+
+    pub(super) fn connected(&mut self, found: &Found, time: Option<LogTime>) {
+        if let Some(client) = &found.client {
+            if let (Some(ended), Some(now)) = (self.ended_at.remove(client), time)
+                && (0..TOO_FAST_MS).contains(&(now.0 - ended.0))
+                && (self.too_fast.len() < WATCHED_MAX || self.too_fast.contains_key(client))
+            {
+                *self.too_fast.entry(client.clone()).or_default() += 1;
+            }
+            if let Some(taken_over) = self.taken_over.get_mut(client) {
+                add_host(taken_over, found.address.as_deref());
+            }
+        }
+        if let Some(time) = time {
+            self.herd(time);
+        }
+    }
+
+    fn herd(&mut self, time: LogTime) {
+        let cell = time.0.div_euclid(HERD_CELL_MS);
+        match &mut self.cell {
+            Some((current, count)) if *current == cell => *count += 1,
+            _ => {
+                self.end_cell();
+                self.cell = Some((cell, 1));
+            }
+        }
+    }
+
+    fn end_cell(&mut self) {
+        if let Some(herd) = self.herd_now() {
+            self.herds.push(herd);
+            self.herds.sort_unstable_by_key(|herd| std::cmp::Reverse(herd.connections));
+            self.herds.truncate(TOLD_MAX);
+        }
+        if let Some((_, count)) = self.cell.take() {
+            self.cells += 1;
+            self.cells_sum += count;
+        }
+    }
+
+    fn herd_now(&self) -> Option<Herd> {
+        let (cell, count) = self.cell?;
+        let at = LogTime(cell * HERD_CELL_MS);
+        let after_start =
+            self.started.is_some_and(|started| (0..60_000).contains(&(at.0 + HERD_CELL_MS - started.0)));
+        let usual = self.cells_sum / self.cells.max(1);
+        let is_herd =
+            count >= HERD_MIN && (after_start || (self.cells > 0 && count >= HERD_TIMES * usual.max(1)));
+        is_herd.then_some(Herd { at, connections: count, after_start })
+    }
+
+    pub(super) fn incident(&mut self, incident: &Incident) {
+        match incident.cause {
+            Cause::TakeOver => self.take_over(incident),
+            Cause::KeepAlive => self.lapse(incident),
+            Cause::BeforeConnect => self.knock(incident),
+            _ => {}
+        }
+        if incident.effect == Effect::Ended
+            && incident.cause != Cause::TakeOver
+            && let (Some(client), Some(time)) = (&incident.client, incident.time)
+        {
+            if self.ended_at.len() >= WATCHED_MAX {
+                self.ended_at.clear();
+            }
+            self.ended_at.insert(client.clone(), time);
+        }
+    }
+
+    fn take_over(&mut self, incident: &Incident) {
+        let Some(client) = &incident.client else { return };
+        if self.taken_over.len() >= WATCHED_MAX && !self.taken_over.contains_key(client) {
+            return;
+        }
+        let taken_over = self.taken_over.entry(client.clone()).or_default();
+        let gap = taken_over.last.zip(incident.time).map(|(last, now)| now.0 - last.0);
+        if gap.is_some_and(|gap| gap > DUEL_GAP_MS) && taken_over.count < DUEL_MIN {
+            *taken_over = TakenOver::default();
+        }
+        taken_over.count += 1;
+        taken_over.first = taken_over.first.or(incident.time);
+        taken_over.last = incident.time.or(taken_over.last);
+        add_host(taken_over, incident.address.as_deref());
+        add_host(taken_over, incident.newcomer.as_deref());
+    }
+
+    fn lapse(&mut self, incident: &Incident) {
+        let (Some(time), Some(client)) = (incident.time, &incident.client) else { return };
+        while self.lapses.front().is_some_and(|(first, _)| time.0 - first.0 > TOGETHER_MS) {
+            self.lapses.pop_front();
+        }
+        // So many are enough to tell; what follows at once belongs to the same event.
+        if self.lapses.len() < LAPSES_MAX {
+            self.lapses.push_back((time, client.clone()));
+        }
+        let clients: BTreeSet<&String> = self.lapses.iter().map(|(_, client)| client).collect();
+        let Some((at, _)) = self.lapses.front().filter(|_| clients.len() >= TOGETHER_MIN) else { return };
+        // The same event goes on, or another one begins.
+        let same = self.lapsed.iter_mut().find(|last| (0..=TOGETHER_MS).contains(&(at.0 - last.at.0)));
+        if let Some(last) = same {
+            last.clients = last.clients.max(clients.len());
+        } else if self.lapsed.len() < TOLD_MAX {
+            self.lapsed.push(TogetherLapsed { at: *at, clients: clients.len() });
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "times of a log are far below 2^53 ms")]
+    fn knock(&mut self, incident: &Incident) {
+        let (Some(time), Some(address)) = (incident.time, &incident.address) else { return };
+        let host = host_of(address);
+        if self.knocks.len() >= WATCHED_MAX && !self.knocks.contains_key(host) {
+            return;
+        }
+        let gaps = self.knocks.entry(host.to_owned()).or_default();
+        gaps.count += 1;
+        if gaps.count > 1 {
+            let gap = (time.0 - gaps.last_ms) as f64;
+            let delta = gap - gaps.mean_ms;
+            gaps.mean_ms += delta / (gaps.count - 1) as f64;
+            gaps.squares += delta * (gap - gaps.mean_ms);
+        }
+        gaps.last_ms = time.0;
+    }
+
+    /// Clients with one ClientID that threw each other out, the longest duel first.
+    #[must_use]
+    pub fn duels(&self) -> Vec<Duel> {
+        let mut duels: Vec<Duel> = self
+            .taken_over
+            .iter()
+            .filter(|(_, taken_over)| taken_over.count >= DUEL_MIN)
+            .map(|(client, taken_over)| Duel {
+                client: client.clone(),
+                take_overs: taken_over.count,
+                first: taken_over.first,
+                last: taken_over.last,
+                hosts: taken_over.hosts.iter().cloned().collect(),
+            })
+            .collect();
+        duels.sort_unstable_by(|one, other| {
+            other.take_overs.cmp(&one.take_overs).then_with(|| one.client.cmp(&other.client))
+        });
+        duels.truncate(TOLD_MAX);
+        duels
+    }
+
+    /// Many connections at once, the most first.
+    #[must_use]
+    pub fn herds(&self) -> Vec<Herd> {
+        let mut herds = self.herds.clone();
+        herds.extend(self.herd_now());
+        herds.sort_unstable_by_key(|herd| std::cmp::Reverse(herd.connections));
+        herds
+    }
+
+    /// Clients that come back too fast, the most frequent first.
+    #[must_use]
+    pub fn flapping(&self) -> Vec<Flapping> {
+        let often = self.too_fast.iter().filter(|(_, times)| **times >= TOO_FAST_MIN);
+        let mut flapping: Vec<Flapping> =
+            often.map(|(client, times)| Flapping { client: client.clone(), times: *times }).collect();
+        flapping.sort_unstable_by(|one, other| {
+            other.times.cmp(&one.times).then_with(|| one.client.cmp(&other.client))
+        });
+        flapping.truncate(TOLD_MAX);
+        flapping
+    }
+
+    /// Keep Alive lapses that line up, in order.
+    #[must_use]
+    pub fn lapsed_together(&self) -> &[TogetherLapsed] {
+        &self.lapsed
+    }
+
+    /// Addresses that look like health checks, the most frequent first.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+    pub fn health_checks(&self) -> Vec<HealthCheck> {
+        let mut checks: Vec<HealthCheck> = self
+            .knocks
+            .iter()
+            .filter(|(_, gaps)| {
+                let spread = (gaps.squares / (gaps.count.max(2) - 1) as f64).sqrt();
+                gaps.count >= KNOCKS_MIN && gaps.mean_ms > 0.0 && spread <= KNOCKS_SPREAD_MAX * gaps.mean_ms
+            })
+            .map(|(host, gaps)| HealthCheck {
+                host: host.clone(),
+                times: gaps.count,
+                every_s: gaps.mean_ms / 1_000.0,
+            })
+            .collect();
+        checks.sort_unstable_by(|one, other| {
+            other.times.cmp(&one.times).then_with(|| one.host.cmp(&other.host))
+        });
+        checks.truncate(TOLD_MAX);
+        checks
+    }
+}
+
+fn add_host(taken_over: &mut TakenOver, address: Option<&str>) {
+    if let Some(address) = address
+        && taken_over.hosts.len() < ADDRESSES_MAX
+    {
+        taken_over.hosts.insert(host_of(address).to_owned());
+    }
+}
+
+/// The address without its port.
+fn host_of(address: &str) -> &str {
+    match address.rsplit_once(':') {
+        Some((host, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit())
+                && (!host.contains(':') || host.ends_with(']')) =>
+        {
+            host
+        }
+        _ => address,
+    }
+}

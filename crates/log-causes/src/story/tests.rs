@@ -1,0 +1,256 @@
+//! Stories told from lines of real brokers.
+
+use super::{Incident, Limits, Story};
+use crate::broker::Broker;
+use crate::cause::{Cause, Effect};
+use crate::scan::Scanner;
+use crate::timestamp::LogTime;
+
+/// The story of a log, and its incidents in order.
+pub(super) fn story(broker: Option<Broker>, log: &str, limits: Limits) -> (Story, Vec<Incident>) {
+    let mut scanner = Scanner::new(broker);
+    let mut story = Story::new(limits);
+    let mut incidents = Vec::new();
+    let mut tell = |incident| incidents.push(incident);
+    let mut take = |line: crate::scan::Line<'_>| {
+        let time = LogTime::of_line(line.bytes, 2026);
+        story.take(line.number, line.bytes, time, line.found, &mut tell);
+    };
+    let mut reader = log.as_bytes();
+    while scanner.read(&mut reader, &mut take).unwrap() > 0 {}
+    scanner.finish(&mut take);
+    story.finish(&mut tell);
+    incidents.sort_by_key(|incident| incident.line);
+    (story, incidents)
+}
+
+fn told(log: &str) -> Vec<(Cause, Option<String>, u64)> {
+    let (_, incidents) = story(None, log, Limits::default());
+    incidents.into_iter().map(|incident| (incident.cause, incident.client, incident.lines)).collect()
+}
+
+fn one(cause: Cause, client: &str, lines: u64) -> (Cause, Option<String>, u64) {
+    (cause, Some(client.to_owned()), lines)
+}
+
+#[test]
+fn the_statements_of_the_knowledge_base_come_out_with_their_cause_and_two_lines_are_one_incident() {
+    let tail = "Client ID: abc, IP:10.0.0.7 disconnected ungracefully.";
+    let causes = [
+        ("Another client connected with the same clientId.", Cause::TakeOver),
+        ("Sent too many concurrent PUBLISH messages.", Cause::ReceiveMaximum),
+        ("Sent second CONNECT message.", Cause::SecondConnect),
+        ("Client was idle for too long.", Cause::KeepAlive),
+    ];
+    for (reason, cause) in causes {
+        let line = format!("Client ID: abc, IP:10.0.0.7 was disconnected. reason: {reason}");
+        assert_eq!(told(&line), [one(cause, "abc", 1)], "{reason}");
+        assert_eq!(told(&format!("{line}\n{tail}\n")), [one(cause, "abc", 2)], "{reason}");
+    }
+    let extension = "Disconnecting client with clientId abc and ip 10.0.0.7 forcibly via extension system.";
+    assert_eq!(told(&format!("{extension}\n{tail}\n")), [one(Cause::Extension, "abc", 2)]);
+    let unknown = "Client ID: UNKNOWN, IP:10.0.0.7 disconnected ungracefully.";
+    assert_eq!(told(unknown), [(Cause::BeforeConnect, None, 1)]);
+    assert_eq!(told(tail), [one(Cause::Lost, "abc", 1)]);
+}
+
+#[test]
+fn a_take_over_is_one_incident_when_the_newcomers_line_comes_between_its_two() {
+    let log = "\
+2026-11-24 10:00:00,000 - Client ID: abc, IP:10.0.0.7 was disconnected. reason: Another client connected with the same clientId.
+2026-11-24 10:00:00,001 - Client ID: abc, IP: 10.0.0.8, Clean Start: true, Session Expiry: 0 connected.
+2026-11-24 10:00:00,002 - Client ID: abc, IP:10.0.0.7 disconnected ungracefully.
+2026-11-24 10:00:00,900 - Client ID: abc, IP:10.0.0.8 was disconnected. reason: Another client connected with the same clientId.
+2026-11-24 10:00:00,902 - Client ID: abc, IP:10.0.0.8 disconnected ungracefully.
+";
+    assert_eq!(told(log), [one(Cause::TakeOver, "abc", 2), one(Cause::TakeOver, "abc", 2)]);
+}
+
+#[test]
+fn mosquittos_lines_about_one_end_are_one_incident_with_address_keep_alive_and_version() {
+    let log = "\
+2026-11-24T23:13:48: New connection from 127.0.0.1:45164 on port 17527.
+2026-11-24T23:13:48: New client connected from 127.0.0.1:45164 as doubled (p2, c1, k60).
+2026-11-24T23:13:58: Bad client doubled sending multiple CONNECT messages.
+2026-11-24T23:13:58: Client doubled disconnected due to protocol error.
+2026-11-24T23:14:00: New client connected from 127.0.0.1:45165 as honest (p5, c1, k30).
+2026-11-24T23:14:01: Client honest disconnected.
+";
+    let (_, incidents) = story(None, log, Limits::default());
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    let incident = &incidents[0];
+    assert_eq!((incident.cause, incident.lines, incident.line), (Cause::SecondConnect, 2, 3));
+    assert_eq!(incident.address.as_deref(), Some("127.0.0.1:45164"));
+    assert_eq!((incident.keep_alive_s, incident.version.map(|version| version.level())), (Some(60), Some(4)));
+    assert_eq!((incident.connected_for_ms, incident.effect), (Some(10_000), Effect::Ended));
+}
+
+#[test]
+fn before_a_client_id_the_only_connection_that_waits_is_the_one_that_ended() {
+    let log = "\
+2026-11-24T23:13:48: New connection from 127.0.0.1:45208 on port 17527.
+2026-11-24T23:13:48: Client <unknown> closed its connection.
+2026-11-24T23:13:49: New connection from 127.0.0.1:45230 on port 17527.
+2026-11-24T23:13:49: Invalid protocol version 9 in CONNECT from 127.0.0.1.
+2026-11-24T23:13:49: Sending CONNACK to 127.0.0.1 (0, 1)
+2026-11-24T23:13:49: Client <unknown> disconnected due to protocol error.
+";
+    let (_, incidents) = story(None, log, Limits::default());
+    let told: Vec<_> = incidents.iter().map(|incident| (incident.cause, incident.lines)).collect();
+    assert_eq!(told, [(Cause::BeforeConnect, 1), (Cause::ProtocolVersion, 3)]);
+    assert_eq!(incidents[0].address.as_deref(), Some("127.0.0.1:45208"));
+}
+
+#[test]
+fn two_connections_that_ended_without_a_client_id_are_two_incidents() {
+    let log = "\
+2026-11-24T23:13:48: New connection from 127.0.0.1:45208 on port 17527.
+2026-11-24T23:13:48: New connection from 127.0.0.1:45210 on port 17527.
+2026-11-24T23:13:48: Client <unknown> closed its connection.
+2026-11-24T23:13:48: Client <unknown> disconnected due to protocol error.
+";
+    assert_eq!(told(log), [(Cause::BeforeConnect, None, 1), (Cause::FirstPacket, None, 1)]);
+}
+
+#[test]
+fn rabbitmqs_lines_find_their_client_by_the_connection() {
+    let log = "\
+2026-11-24 23:14:04.112501+00:00 [info] <0.890.0> accepting MQTT connection <0.890.0> (127.0.0.1:40160 -> 127.0.0.1:10971, client id: doubled)
+2026-11-24 23:14:04.113162+00:00 [warning] <0.890.0> MQTT detected duplicate connect/login attempt for user \"guest\", vhost \"/\"
+2026-11-24 23:14:04.114647+00:00 [info] <0.890.0> MQTT connection \"127.0.0.1:40160 -> 127.0.0.1:10971\" will terminate because peer closed TCP connection
+2026-11-24 23:14:13.161385+00:00 [info] <0.1066.0> accepting MQTT connection <0.1066.0> (127.0.0.1:48454 -> 127.0.0.1:10971, client id: lapsed)
+2026-11-24 23:14:19.164183+00:00 [error] <0.1066.0> closing MQTT connection \"127.0.0.1:48454 -> 127.0.0.1:10971\" (keepalive timeout)
+2026-11-24 23:14:13.151055+00:00 [error] <0.1059.0> MQTT login failed for user 'bob', authentication failed: Refused
+2026-11-24 23:14:13.151249+00:00 [error] <0.1059.0> MQTT connection 127.0.0.1:48442 -> 127.0.0.1:10971 is closing due to an authentication failure
+2026-11-24 23:14:20.000000+00:00 [info] <0.1070.0> accepting MQTT connection <0.1070.0> (127.0.0.1:1 -> 127.0.0.1:10971, client id: honest)
+2026-11-24 23:14:20.500000+00:00 [info] <0.1070.0> closing MQTT connection <0.1070.0> (127.0.0.1:1 -> 127.0.0.1:10971)
+";
+    let expected = [
+        one(Cause::SecondConnect, "doubled", 1),
+        one(Cause::Lost, "doubled", 1),
+        one(Cause::KeepAlive, "lapsed", 1),
+        (Cause::BadCredentials, None, 2),
+    ];
+    assert_eq!(told(log), expected);
+}
+
+#[test]
+fn a_duel_is_told_with_both_addresses_and_its_command() {
+    let mut log = String::new();
+    for round in 0..10 {
+        let host = 7 + round % 2;
+        log.push_str(&format!(
+            "2026-11-24T10:00:{round:02}: Client twin already connected, closing old connection.\n"
+        ));
+        log.push_str(&format!("2026-11-24T10:00:{round:02}: New client connected from 10.0.0.{host}:5000{round} as twin (p5, c0, k60).\n"));
+    }
+    let (story, incidents) = story(None, &log, Limits::default());
+    assert_eq!(incidents.len(), 10);
+    let duels = story.picture().signs.duels();
+    assert_eq!(duels.len(), 1);
+    assert_eq!((duels[0].client.as_str(), duels[0].take_overs), ("twin", 10));
+    assert_eq!(duels[0].hosts, ["10.0.0.7", "10.0.0.8"]);
+    assert_eq!(duels[0].per_minute(), Some(60.0));
+    let words = crate::command::words(Cause::TakeOver, &story.picture().seen(Cause::TakeOver)).unwrap();
+    assert_eq!(words.join(" "), "ungraceful-takeover duel -V 5.0 -i twin");
+}
+
+#[test]
+fn take_overs_of_many_clients_are_no_duel() {
+    let lines = (0..50)
+        .map(|n| format!("2026-11-24T10:00:00: Client c{n} already connected, closing old connection.\n"));
+    let (story, incidents) = story(None, &lines.collect::<String>(), Limits::default());
+    assert_eq!((incidents.len(), story.picture().signs.duels().len()), (50, 0));
+}
+
+#[test]
+fn lapses_of_many_clients_at_once_are_the_networks_and_a_single_one_is_not() {
+    let line =
+        |n: u64| format!("2026-11-24T10:00:0{}: Client c{n} has exceeded timeout, disconnecting.\n", n % 3);
+    let (many, _) = story(None, &(0..8).map(line).collect::<String>(), Limits::default());
+    assert_eq!(many.picture().signs.lapsed_together().len(), 1);
+    assert_eq!(many.picture().signs.lapsed_together()[0].clients, 8);
+    let (few, _) = story(None, &line(1), Limits::default());
+    assert!(few.picture().signs.lapsed_together().is_empty());
+}
+
+#[test]
+fn even_knocks_of_one_address_are_a_health_check_and_uneven_ones_are_not() {
+    let line = |second: u64| {
+        format!(
+            "2026-11-24T10:{:02}:{:02}: Client ID: UNKNOWN, IP:10.0.0.9 disconnected ungracefully.\n",
+            second / 60,
+            second % 60
+        )
+    };
+    let (even, incidents) =
+        story(None, &(0..20).map(|n| line(n * 10)).collect::<String>(), Limits::default());
+    let checks = even.picture().signs.health_checks();
+    assert_eq!((incidents.len(), checks.len()), (20, 1));
+    assert_eq!((checks[0].host.as_str(), checks[0].times, checks[0].every_s), ("10.0.0.9", 20, 10.0));
+    let (uneven, _) = story(None, &(0..12).map(|n| line(n * n * 9)).collect::<String>(), Limits::default());
+    assert!(uneven.picture().signs.health_checks().is_empty());
+}
+
+#[test]
+fn a_client_that_is_back_within_a_second_again_and_again_comes_back_too_fast() {
+    let mut log = String::new();
+    for second in 0..8 {
+        let connected = "New client connected from 10.0.0.7:1 as hasty (p5, c0, k60).";
+        log.push_str(&format!("2026-11-24T10:00:{second:02}.100: {connected}\n"));
+        log.push_str(&format!("2026-11-24T10:00:{second:02}.900: Client hasty closed its connection.\n"));
+    }
+    let (story, _) = story(None, &log, Limits::default());
+    let flapping = story.picture().signs.flapping();
+    assert_eq!((flapping.len(), flapping[0].client.as_str(), flapping[0].times), (1, "hasty", 7));
+}
+
+#[test]
+fn a_herd_after_the_brokers_start_is_told() {
+    let mut log = "2026-11-24T10:00:00: mosquitto version 2.0.11 starting\n".to_owned();
+    for n in 0..100 {
+        log.push_str(&format!(
+            "2026-11-24T10:00:01: New client connected from 10.0.0.7:{n} as c{n} (p5, c0, k60).\n"
+        ));
+    }
+    let (herd, _) = story(Some(Broker::Mosquitto), &log, Limits::default());
+    let herds = herd.picture().signs.herds();
+    assert_eq!((herds.len(), herds[0].connections, herds[0].after_start), (1, 100, true));
+    let (calm, _) = story(
+        Some(Broker::Mosquitto),
+        &log.lines().skip(1).take(10).collect::<Vec<_>>().join("\n"),
+        Limits::default(),
+    );
+    assert!(calm.picture().signs.herds().is_empty());
+}
+
+#[test]
+fn only_the_wanted_time_and_the_wanted_client_are_told() {
+    let log = (0..10).map(|n| format!("2026-11-24T10:00:0{n}: Client c{} closed its connection.\n", n % 2));
+    let log: String = log.collect();
+    let time = |text| Some(LogTime::parse(text).unwrap());
+    let limits = Limits {
+        since: time("2026-11-24T10:00:02"),
+        until: time("2026-11-24T10:00:06"),
+        ..Limits::default()
+    };
+    assert_eq!(story(None, &log, limits).1.len(), 4);
+    let limits = Limits { client: Some("c1".into()), ..Limits::default() };
+    assert_eq!(story(None, &log, limits).1.len(), 5);
+}
+
+#[test]
+fn clients_beyond_the_limit_count_in_the_sums() {
+    let log: String = (0..10).map(|n| format!("Client c{n} closed its connection.\n")).collect();
+    let (story, incidents) = story(None, &log, Limits { clients_max: 3, ..Limits::default() });
+    assert_eq!((incidents.len(), story.clients_known(), story.worst_clients(99).len()), (10, (3, 7), 3));
+    assert_eq!(story.picture().causes[&Cause::Lost].incidents, 10);
+}
+
+#[test]
+fn what_a_living_connection_loses_again_and_again_is_one_incident_until_it_stops() {
+    let log = "Outgoing messages are being dropped for client c1.\n".repeat(3)
+        + "Client c1 closed its connection.\n";
+    let told = told(&log);
+    assert_eq!(told, [one(Cause::QueueFull, "c1", 3), one(Cause::Lost, "c1", 1)]);
+}

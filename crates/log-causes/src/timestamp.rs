@@ -1,0 +1,215 @@
+//! The time that a log line begins with, in whatever form; as the log prints it, without its zone.
+
+use std::fmt;
+
+/// A time in ms since 1970, read as the log prints it: a zone in the line is not applied, so that times can be found
+/// again in the log. Numbers of seconds since 1970 are UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LogTime(pub i64);
+
+/// Bytes from the begin of a line in which its time is looked for: prefixes of containers and journald come before.
+const LOOK_AT_MAX: usize = 160;
+const MONTHS: [&[u8]; 12] =
+    [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
+
+/// Days from 1970-01-01 to a day of the proleptic Gregorian calendar.
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
+}
+
+impl LogTime {
+    /// The time of `line`; absent when none is found near its begin. `year` is taken for syslog's times, which have
+    /// none.
+    #[must_use]
+    pub fn of_line(line: &[u8], year: i64) -> Option<Self> {
+        let head = &line[..line.len().min(LOOK_AT_MAX)];
+        let is_object = head.first() == Some(&b'{');
+        let mut at = 0;
+        let mut is_begin = true;
+        while at < head.len() {
+            if is_begin && head[at].is_ascii_digit() {
+                if let Some(time) = dated(&head[at..]) {
+                    return Some(time);
+                }
+                // Plain seconds or milliseconds: at the very begin, or where an object names them.
+                if let Some(time) = since_1970(&head[at..]).filter(|_| at <= 1 || is_object) {
+                    return Some(time);
+                }
+            } else if is_begin
+                && at == 0
+                && let Some(time) = syslog(&head[at..], year)
+            {
+                return Some(time);
+            }
+            is_begin = !head[at].is_ascii_alphanumeric();
+            at += 1;
+        }
+        // Events of the clouds name their time anywhere.
+        let named =
+            is_object.then(|| memchr::memmem::find(line, b"\"time").map(|at| &line[at..])).flatten()?;
+        let digits = named.iter().position(u8::is_ascii_digit)?;
+        dated(&named[digits..]).or_else(|| since_1970(&named[digits..]))
+    }
+
+    /// A time as a user gives it: `2026-11-24`, `2026-11-24T23:10`, `2026-11-24 23:10:06`, or seconds since 1970.
+    ///
+    /// # Errors
+    /// What would be one.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let wrong =
+            || format!("{text:?} is no time; give one as the log prints it, such as 2026-11-24T23:10");
+        if text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() >= 9 {
+            return since_1970(text.as_bytes()).ok_or_else(wrong);
+        }
+        let full = match text.len() {
+            10 => format!("{text}T00:00:00"),
+            16 => format!("{text}:00"),
+            _ => text.to_owned(),
+        };
+        dated(full.as_bytes()).ok_or_else(wrong)
+    }
+
+    /// Seconds since 1970.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+}
+
+impl fmt::Display for LogTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = civil(self.0.div_euclid(86_400_000));
+        let of_day = self.0.rem_euclid(86_400_000);
+        let (hour, minute, second) = (of_day / 3_600_000, of_day / 60_000 % 60, of_day / 1_000 % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match of_day % 1_000 {
+            0 => Ok(()),
+            ms => write!(f, ".{ms:03}"),
+        }
+    }
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    let is_number = !digits.is_empty() && digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit);
+    is_number.then(|| digits.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
+}
+
+/// `2026-11-24T23:10:06.123`, with `/` or `-`, a blank or `T`, `.` or `,`.
+fn dated(text: &[u8]) -> Option<LogTime> {
+    let part = |from: usize, to: usize| number(text.get(from..to)?);
+    let is = |at: usize, allowed: &[u8]| text.get(at).is_some_and(|byte| allowed.contains(byte));
+    if !(is(4, b"-/") && is(7, b"-/") && is(10, b"T ") && is(13, b":") && is(16, b":")) {
+        return None;
+    }
+    let (month, day) = (part(5, 7)?, part(8, 10)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let seconds = days(part(0, 4)?, month, day) * 86_400 + clock(&text[11..])?;
+    let mut ms = 0;
+    if is(19, b".,") {
+        let digits = text[20..].iter().take(3).take_while(|byte| byte.is_ascii_digit());
+        let (value, count) = digits
+            .fold((0, 0_u32), |(value, count), digit| (value * 10 + i64::from(digit - b'0'), count + 1));
+        ms = value * 10_i64.pow(3 - count);
+    }
+    Some(LogTime(seconds * 1_000 + ms))
+}
+
+/// Seconds of `23:10:06`.
+fn clock(text: &[u8]) -> Option<i64> {
+    let part = |from: usize, to: usize| number(text.get(from..to)?);
+    (text.get(2) == Some(&b':') && text.get(5) == Some(&b':'))
+        .then(|| Some(part(0, 2)? * 3_600 + part(3, 5)? * 60 + part(6, 8)?))?
+}
+
+/// Ten digits are seconds, thirteen milliseconds, sixteen microseconds.
+fn since_1970(text: &[u8]) -> Option<LogTime> {
+    let count = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let value = number(&text[..count])?;
+    match count {
+        10 => Some(LogTime(value * 1_000)),
+        13 => Some(LogTime(value)),
+        16 => Some(LogTime(value / 1_000)),
+        _ => None,
+    }
+}
+
+/// `Nov 24 23:10:06`.
+fn syslog(text: &[u8], year: i64) -> Option<LogTime> {
+    let month = MONTHS.iter().position(|name| text.starts_with(name))?;
+    let rest = text.get(4..)?;
+    let day = number(rest.get(..2)?.trim_ascii_start())?;
+    let seconds = clock(rest.get(3..)?)?;
+    let month = i64::try_from(month).ok()? + 1;
+    Some(LogTime((days(year, month, day) * 86_400 + seconds) * 1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LogTime;
+
+    fn of(line: &str) -> Option<String> {
+        LogTime::of_line(line.as_bytes(), 2026).map(|time| time.to_string())
+    }
+
+    #[test]
+    fn the_times_of_every_broker_are_read() {
+        let lines = [
+            ("2026-11-24T23:13:48: New connection", "2026-11-24T23:13:48"),
+            ("1795442586: New connection", "2026-11-23T14:03:06"),
+            ("2026-11-24 23:14:04.064964+00:00 [info] <0.724.0> accepting", "2026-11-24T23:14:04.064"),
+            ("[13988] 2026/11/24 23:14:00.699593 [WRN] 127.0.0.1:52004", "2026-11-24T23:14:00.699"),
+            ("2026-11-23 13:59:28,123 INFO - Client ID", "2026-11-23T13:59:28.123"),
+            ("Nov 24 23:10:06 host mosquitto[812]: 1795442586: Client", "2026-11-24T23:10:06"),
+            ("mosquitto-1  | 2026-11-24T23:13:48: New", "2026-11-24T23:13:48"),
+            ("2026-11-24T23:10:06.123456789Z stdout F Client", "2026-11-24T23:10:06.123"),
+            (r#"{"time":1795442586123456,"level":"info","msg":"terminate"}"#, "2026-11-23T14:03:06.123"),
+            (r#"{"log":"Client c1 closed","time":"2026-11-24T23:10:06Z"}"#, "2026-11-24T23:10:06"),
+            (
+                r#"{"clientId":"c1","timestamp":1795442586123,"eventType":"disconnected"}"#,
+                "2026-11-23T14:03:06.123",
+            ),
+            ("2024-02-29T00:00:00.5 x", "2024-02-29T00:00:00.500"),
+        ];
+        for (line, time) in lines {
+            assert_eq!(of(line).as_deref(), Some(time), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_none() {
+        for line in
+            ["Client 1795442586 closed", "2026-13-24T23:13:48", "", "c1 2026", "Nov", "Nov 2", "12345678901"]
+        {
+            assert_eq!(of(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_user_gives_a_day_a_minute_or_a_second() {
+        let parsed = |text: &str| LogTime::parse(text).map(|time| time.to_string());
+        assert_eq!(parsed("2026-11-24").unwrap(), "2026-11-24T00:00:00");
+        assert_eq!(parsed("2026-11-24 23:10").unwrap(), "2026-11-24T23:10:00");
+        assert_eq!(parsed("2026-11-24T23:10:06.5").unwrap(), "2026-11-24T23:10:06.500");
+        assert_eq!(parsed("1795442586").unwrap(), "2026-11-23T14:03:06");
+        assert!(parsed("yesterday").unwrap_err().contains("2026-11-24T23:10"));
+    }
+}

@@ -1,0 +1,193 @@
+//! The list of faults, for people and for programs.
+
+use serde::Serialize;
+use ungraceful_mqtt::statement::Statement;
+
+use crate::document::{Block, Column, Document, Table, cell};
+use crate::{Context, Format, escape, markdown, text};
+
+/// One fault that a tool can provoke.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its id, as records have it.
+    pub fault: String,
+    /// What it finds out, in one line.
+    pub about: &'static str,
+    /// The command that provokes it.
+    pub command: String,
+    /// Its variants, in the order in which they are run.
+    pub variants: Vec<String>,
+    /// The versions that its clients speak.
+    pub versions: Vec<String>,
+    /// The numbered statements by which it can accuse a broker, beside those that every run judges by; empty when whatever
+    /// a broker does here is no breach of one.
+    pub statements: Vec<Statement>,
+    /// Version and section of a rule that has no number, by which it can accuse a broker that does not serve a client who
+    /// keeps it; absent for most.
+    pub without_number: Option<&'static str>,
+}
+
+/// The faults in `format`, ending in a line end.
+#[must_use]
+pub fn render_catalogue(entries: &[Entry], format: Format, context: &Context) -> String {
+    match format {
+        Format::Text => text::write(&compose(entries), context),
+        Format::Markdown => markdown::write(&compose(entries)),
+        Format::Json => json(entries),
+        Format::Csv => csv(entries),
+    }
+}
+
+fn compose(entries: &[Entry]) -> Document {
+    let columns = ["fault", "what it finds out", "command", "MQTT", "variants", "accuses by"];
+    let rows = entries.iter().map(|entry| {
+        vec![
+            cell(&entry.fault),
+            cell(entry.about),
+            cell(&entry.command),
+            cell(entry.versions.join(", ")),
+            cell(entry.variants.join(", ")),
+            cited(entry),
+        ]
+    });
+    let table = Table { columns: columns.map(Column::words).into(), rows: rows.collect(), keys: 1 };
+    let mut document = Document::default();
+    document.push(Block::Title("Faults, and the commands that provoke them".to_owned()));
+    document.push(Block::Table(table));
+    document.line(
+        "Beside these, every run judges what became of the bystanders' messages, and itself. What the standard only tells or \
+         allows is told as a difference and accuses nobody.",
+    );
+    document
+}
+
+/// The statements, a line for each version.
+fn cited(entry: &Entry) -> Vec<String> {
+    let mut lines: Vec<(String, Vec<&str>)> = Vec::new();
+    for statement in &entry.statements {
+        let version = statement.version.to_string();
+        match lines.iter_mut().find(|(of, _)| *of == version) {
+            Some((_, ids)) => ids.push(statement.id),
+            None => lines.push((version, vec![statement.id])),
+        }
+    }
+    let mut cell_lines: Vec<String> =
+        lines.into_iter().map(|(version, ids)| format!("{version}: [{}]", ids.join("] ["))).collect();
+    cell_lines.extend(entry.without_number.map(|section| format!("{section}, which has no number")));
+    if cell_lines.is_empty() {
+        return cell("nothing: it is told what the broker did");
+    }
+    cell_lines
+}
+
+#[derive(Serialize)]
+struct EntrySummary<'a> {
+    fault: &'a str,
+    about: &'a str,
+    command: &'a str,
+    variants: &'a [String],
+    versions: &'a [String],
+    accuses_by: Vec<StatementSummary>,
+    accuses_without_number: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct StatementSummary {
+    version: String,
+    id: &'static str,
+    gist: &'static str,
+}
+
+fn json(entries: &[Entry]) -> String {
+    let entries: Vec<EntrySummary<'_>> = entries
+        .iter()
+        .map(|entry| EntrySummary {
+            fault: &entry.fault,
+            about: entry.about,
+            command: &entry.command,
+            variants: &entry.variants,
+            versions: &entry.versions,
+            accuses_by: entry
+                .statements
+                .iter()
+                .map(|statement| StatementSummary {
+                    version: statement.version.to_string(),
+                    id: statement.id,
+                    gist: statement.gist,
+                })
+                .collect(),
+            accuses_without_number: entry.without_number,
+        })
+        .collect();
+    let written = serde_json::to_string_pretty(&entries).expect("a list of texts is JSON");
+    escape::json(&written) + "\n"
+}
+
+fn csv(entries: &[Entry]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut write =
+        |cells: [&str; 6]| writer.write_record(cells).expect("memory takes every write of equal length");
+    write(["fault", "about", "command", "mqtt_versions", "variants", "accuses_by"]);
+    for entry in entries {
+        let numbered = entry.statements.iter().map(ToString::to_string);
+        let statements: Vec<String> = numbered.chain(entry.without_number.map(str::to_owned)).collect();
+        write([
+            &entry.fault,
+            entry.about,
+            &entry.command,
+            &entry.versions.join(" "),
+            &entry.variants.join(" "),
+            &statements.join(", "),
+        ]);
+    }
+    let written = writer.into_inner().expect("memory takes every write");
+    String::from_utf8(written).expect("every cell was a string")
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_mqtt::statement::{V5_3_1_0_2, V5_3_2_0_2, V311_3_1_0_2};
+
+    use super::{Entry, render_catalogue};
+    use crate::{Context, Format};
+
+    fn entries() -> [Entry; 3] {
+        let entry = Entry {
+            fault: "double-connect".into(),
+            about: "what happens",
+            command: "ungraceful-double-connect".into(),
+            variants: vec!["identical".into(), "delayed".into()],
+            versions: vec!["3.1.1".into(), "5.0".into()],
+            statements: vec![V5_3_1_0_2, V5_3_2_0_2, V311_3_1_0_2],
+            without_number: None,
+        };
+        let without = Entry { statements: Vec::new(), ..entry.clone() };
+        let flap = Entry { fault: "flap".into(), ..without.clone() };
+        [entry, flap, Entry { fault: "quota".into(), without_number: Some("MQTT 5.0 §4.9"), ..without }]
+    }
+
+    #[test]
+    fn statements_stand_with_their_version_and_a_fault_without_any_says_so() {
+        let text = render_catalogue(&entries(), Format::Text, &Context::default());
+        assert!(text.contains("5.0: [MQTT-3.1.0-2] [MQTT-3.2.0-2]"), "{text}");
+        assert!(text.contains("3.1.1: [MQTT-3.1.0-2]"), "{text}");
+        assert!(text.contains("MQTT 5.0 §4.9, which has no number"), "{text}");
+        assert!(text.contains("nothing: it is told what the broker did"), "{text}");
+    }
+
+    #[test]
+    fn programs_get_the_same() {
+        let json = render_catalogue(&entries(), Format::Json, &Context::default());
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json[0]["accuses_by"][2]["version"], "3.1.1");
+        assert_eq!(json[0]["variants"][1], "delayed");
+        assert_eq!(json[1]["accuses_by"].as_array().unwrap().len(), 0);
+        let csv = render_catalogue(&entries(), Format::Csv, &Context::default());
+        let rows: Vec<&str> = csv.lines().collect();
+        assert_eq!(rows.len(), 4);
+        assert!(rows[3].ends_with(",MQTT 5.0 §4.9"), "{csv}");
+        assert!(rows[1].starts_with(
+            "double-connect,what happens,ungraceful-double-connect,3.1.1 5.0,identical delayed,"
+        ));
+    }
+}

@@ -1,0 +1,228 @@
+//! Credentials that end: those of users that an administrator removes, by the commands of Mosquitto's dynamic security,
+//! and tokens that run out.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use ungraceful_mqtt::{
+    Auth, Connect, ConnectReturnCode, Properties, Property, ProtocolVersion, Publish, ReasonCode,
+};
+
+use super::connection::Phase;
+use super::{ConnectionId, Later, Server, answer};
+use crate::message::Message;
+use crate::policy::{Expiry, Removal};
+
+/// Where commands go to, and where they are answered.
+const COMMANDS: &str = "$CONTROL/dynamic-security/v1";
+const ANSWERS: &str = "$CONTROL/dynamic-security/v1/response";
+/// The Authentication Method that the broker knows.
+pub(super) const METHOD: &str = "JWT";
+
+/// What became of users, by User Name. Whoever is not here may do everything.
+#[derive(Default)]
+pub(super) struct Users {
+    /// Those that may not connect any more.
+    removed: BTreeSet<String>,
+    /// Those that may connect, and nothing else.
+    stripped: BTreeSet<String>,
+}
+
+/// What a refusal is called: in MQTT 5.0, and in MQTT 3.1.1.
+const REFUSAL: (ReasonCode, ConnectReturnCode) =
+    (ReasonCode::NOT_AUTHORIZED, ConnectReturnCode::NOT_AUTHORIZED);
+
+impl Server {
+    /// Refuses a CONNECT whose user was removed or whose token has run out, and tells whether it did.
+    pub(super) fn refuses_credentials(
+        &mut self,
+        id: ConnectionId,
+        connect: &Connect<'_>,
+        version: ProtocolVersion,
+    ) -> bool {
+        let is_removed = connect.user_name.is_some_and(|name| self.users.removed.contains(name));
+        let is_over = |left: Option<Duration>| left.is_some_and(|left| left.is_zero());
+        let has_run_out = self.script.expiry != Expiry::Ignore && is_over(time_left(connect));
+        let is_spoilt = self.script.expiry != Expiry::Ignore && shown(connect).any(is_spoilt_token);
+        if !is_removed && !has_run_out && !is_spoilt {
+            return false;
+        }
+        if is_removed && self.script.removal == Removal::ServeRefused {
+            self.send(id, answer::refusal(version, REFUSAL.0, REFUSAL.1));
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.version = version;
+                connection.phase = Phase::Serving;
+            }
+        } else {
+            self.refuse(id, version, REFUSAL.0, REFUSAL.1);
+        }
+        true
+    }
+
+    /// Has the end of this CONNECT's token waited for.
+    pub(super) fn await_expiry(&mut self, id: ConnectionId, connect: &Connect<'_>) {
+        if let Some(left) = time_left(connect) {
+            self.await_end_of_token(id, left);
+        }
+    }
+
+    fn await_end_of_token(&mut self, id: ConnectionId, left: Duration) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.tokens += 1;
+        let later = match self.script.expiry {
+            Expiry::CutAfter(time) => time,
+            Expiry::DeliverOn | Expiry::Ignore => return,
+            Expiry::Disconnect | Expiry::DisconnectCode(_) | Expiry::Fin => Duration::ZERO,
+        };
+        self.timers.add(Instant::now() + left + later, Later::Expire(id, connection.tokens));
+    }
+
+    /// The token of this number has run out, unless the Client has shown a newer one.
+    pub(super) fn expire(&mut self, id: ConnectionId, number: u32) {
+        if self.connections.get(&id).is_none_or(|connection| connection.tokens != number) {
+            return;
+        }
+        match self.script.expiry {
+            Expiry::Fin => self.hang_up(id),
+            Expiry::DisconnectCode(code) => self.disconnect(id, ReasonCode(code)),
+            _ => self.disconnect(id, ReasonCode::NOT_AUTHORIZED),
+        }
+    }
+
+    /// AUTH from a Client that named the method in its CONNECT: a new token.
+    pub(super) fn authenticate_again(&mut self, id: ConnectionId, auth: &Auth<'_>) {
+        let properties = auth.properties;
+        let has_method = self.connections.get(&id).is_some_and(|connection| connection.has_method);
+        if !has_method {
+            return self.disconnect(id, ReasonCode::PROTOCOL_ERROR);
+        }
+        let token = properties.authentication_data().and_then(expires_at_s);
+        let left = token.map(time_until).filter(|left| !left.is_zero());
+        match left {
+            // MQTT 5.0 [MQTT-4.12.1-2].
+            None => self.disconnect(id, ReasonCode::NOT_AUTHORIZED),
+            Some(left) => {
+                self.await_end_of_token(id, left);
+                let method = [Property::AuthenticationMethod(METHOD)];
+                let mut bytes = Vec::new();
+                Auth::new(ReasonCode::SUCCESS, Properties::List(&method))
+                    .encode(ProtocolVersion::V5, &mut bytes)
+                    .expect("an AUTH with its method is legal");
+                self.send(id, bytes);
+            }
+        }
+    }
+
+    /// Whether the user of this connection may subscribe.
+    pub(super) fn may_subscribe(&self, id: ConnectionId) -> bool {
+        let name = self.connections.get(&id).and_then(|connection| connection.user_name.as_ref());
+        name.is_none_or(|name| !self.users.stripped.contains(name))
+    }
+
+    /// Carries out a PUBLISH that is a request to the dynamic security, and tells whether it was one.
+    pub(super) fn administers(&mut self, id: ConnectionId, publish: &Publish<'_>) -> bool {
+        if publish.topic != COMMANDS {
+            return false;
+        }
+        let request: Value = serde_json::from_slice(publish.payload).unwrap_or_default();
+        let commands = request["commands"].as_array().cloned().unwrap_or_default();
+        let answers: Vec<Value> = commands.iter().map(|command| self.administer(id, command)).collect();
+        let text = json!({ "responses": answers }).to_string();
+        let message = Message::published(&Publish::new(ANSWERS, text.as_bytes()));
+        let _taken = self.accept_message(&message, "");
+        true
+    }
+
+    fn administer(&mut self, id: ConnectionId, command: &Value) -> Value {
+        let name = command["username"].as_str().unwrap_or_default();
+        let what = command["command"].as_str().unwrap_or_default();
+        let mut answer = json!({ "command": what });
+        if let Some(mark) = command.get("correlationData") {
+            answer["correlationData"] = mark.clone();
+        }
+        match what {
+            "createClient" => {
+                self.users.removed.remove(name);
+                self.users.stripped.remove(name);
+            }
+            "disableClient" | "deleteClient" | "setClientPassword" | "removeGroupClient" => {
+                if self.script.removal == Removal::Refuse {
+                    answer["error"] = json!("Not allowed");
+                    return answer;
+                }
+                self.remove_user(id, name, what == "removeGroupClient");
+            }
+            _ => {}
+        }
+        answer
+    }
+
+    fn remove_user(&mut self, administrator: ConnectionId, name: &str, keeps_password: bool) {
+        let removal = self.script.removal;
+        if removal == Removal::Ignore {
+            return;
+        }
+        if removal != Removal::Readmit {
+            let users = if keeps_password { &mut self.users.stripped } else { &mut self.users.removed };
+            users.insert(name.to_owned());
+        }
+        let is_removed = |user: Option<&str>| match removal {
+            Removal::Everyone => true,
+            _ => user == Some(name),
+        };
+        let mut ids: Vec<ConnectionId> = self
+            .connections
+            .iter()
+            .filter(|(id, connection)| {
+                **id != administrator
+                    && connection.phase == Phase::Serving
+                    && is_removed(connection.user_name.as_deref())
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        ids.sort_unstable();
+        for id in ids {
+            match removal {
+                Removal::Fin => self.hang_up(id),
+                Removal::DeliverOn => self.send_disconnect(id, ReasonCode::ADMINISTRATIVE_ACTION),
+                Removal::DisconnectCode(code) => self.disconnect(id, ReasonCode(code)),
+                _ => self.disconnect(id, ReasonCode::ADMINISTRATIVE_ACTION),
+            }
+        }
+    }
+}
+
+/// How long the token of a CONNECT is good for yet, zero when it has run out; absent when it has none.
+fn time_left(connect: &Connect<'_>) -> Option<Duration> {
+    shown(connect).find_map(expires_at_s).map(time_until)
+}
+
+/// Where a CONNECT may show a token.
+fn shown<'a>(connect: &Connect<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let data = connect.properties.authentication_data();
+    [connect.password, connect.user_name.map(str::as_bytes), data].into_iter().flatten()
+}
+
+/// Whether this says when it runs out, as a token does, and is none: its signature is no text of one.
+fn is_spoilt_token(token: &[u8]) -> bool {
+    let signature = token.split(|byte| *byte == b'.').nth(2);
+    expires_at_s(token).is_some() && signature.is_none_or(|text| URL_SAFE_NO_PAD.decode(text).is_err())
+}
+
+/// The `exp` of a JSON Web Token: seconds since 1970. Absent for anything else.
+fn expires_at_s(token: &[u8]) -> Option<u64> {
+    let mut parts = token.split(|byte| *byte == b'.');
+    let (_header, claims) = (parts.next()?, parts.next()?);
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    claims["exp"].as_u64()
+}
+
+#[expect(clippy::disallowed_methods, reason = "a token's end is a time of day")]
+fn time_until(at_s: u64) -> Duration {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Duration::from_secs(at_s).saturating_sub(now)
+}

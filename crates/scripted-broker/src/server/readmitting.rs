@@ -1,0 +1,64 @@
+//! Clients that come back: what the readmission policy makes of them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use ungraceful_mqtt::ReasonCode;
+
+use super::Server;
+use crate::policy::Readmission;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Who has been here, and who came back.
+#[derive(Default)]
+pub(super) struct Returners {
+    /// By ClientID; those that have not come back yet have no number.
+    known: HashMap<String, Option<Return>>,
+    returned: u32,
+    /// The second that is under way, and how many it has let in.
+    window: Option<(Instant, u32)>,
+}
+
+/// A ClientID that came back.
+#[derive(Clone, Copy)]
+struct Return {
+    /// Its place in the order in which they came back, from 1.
+    number: u32,
+    first: Instant,
+}
+
+impl Server {
+    /// Why a Client is not let in again; absent when it is, or has never been here.
+    pub(super) fn refuses_return(&mut self, client_id: &str) -> Option<ReasonCode> {
+        let returners = &mut self.returners;
+        let Some(known) = returners.known.get_mut(client_id) else {
+            returners.known.insert(client_id.to_owned(), None);
+            return None;
+        };
+        let now = Instant::now();
+        let returned = *known.get_or_insert_with(|| {
+            returners.returned += 1;
+            Return { number: returners.returned, first: now }
+        });
+        match self.script.readmission {
+            Readmission::Always => None,
+            Readmission::After(time) => {
+                (now < returned.first + time).then_some(ReasonCode::SERVER_UNAVAILABLE)
+            }
+            Readmission::AtMostPerSecond(clients) => {
+                let (began, let_in) =
+                    returners.window.filter(|(began, _)| now < *began + SECOND).unwrap_or((now, 0));
+                if let_in >= clients.get() {
+                    return Some(ReasonCode::CONNECTION_RATE_EXCEEDED);
+                }
+                returners.window = Some((began, let_in + 1));
+                None
+            }
+            Readmission::NeverEvery(clients) => {
+                returned.number.is_multiple_of(clients.get()).then_some(ReasonCode::QUOTA_EXCEEDED)
+            }
+        }
+    }
+}

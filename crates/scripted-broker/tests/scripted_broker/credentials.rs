@@ -1,0 +1,192 @@
+//! Users that are removed, and tokens that run out, in both versions.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ungraceful_mqtt::ProtocolVersion::V5;
+use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
+use ungraceful_scripted_broker::{Expiry, Removal, Script, ScriptedBroker};
+
+use crate::raw_client::{RawClient, encoded};
+
+const COMMANDS: &str = "$CONTROL/dynamic-security/v1";
+const DISABLE: &str = r#"{"commands":[{"command":"disableClient","username":"u"}]}"#;
+
+fn removing(removal: Removal) -> ScriptedBroker {
+    ScriptedBroker::start(Script { removal, ..Script::default() })
+}
+
+fn expiring(expiry: Expiry) -> ScriptedBroker {
+    ScriptedBroker::start(Script { expiry, ..Script::default() })
+}
+
+/// The CONNECT of `user`, whose ClientID is the same.
+fn of_user<'a>(user: &'a str, password: &'a [u8]) -> Connect<'a> {
+    Connect { user_name: Some(user), password: Some(password), ..Connect::new(user) }
+}
+
+fn accepted(broker: &ScriptedBroker, version: ProtocolVersion, user: &str, password: &[u8]) -> RawClient {
+    RawClient::connected_with(broker, version, &of_user(user, password), 0)
+}
+
+/// The first packet that answers the CONNECT of `user`.
+fn answer(
+    broker: &ScriptedBroker,
+    version: ProtocolVersion,
+    user: &str,
+    password: &[u8],
+) -> (RawClient, Vec<u8>) {
+    let mut client = RawClient::open(broker, version);
+    client.send(&encoded(version, &Packet::Connect(of_user(user, password))));
+    let answer = client.next_packet();
+    (client, answer)
+}
+
+fn refusal(version: ProtocolVersion) -> Vec<u8> {
+    if version == V5 { vec![0x20, 3, 0, 0x87, 0] } else { vec![0x20, 2, 0, 5] }
+}
+
+fn expect_refused(broker: &ScriptedBroker, version: ProtocolVersion, user: &str, password: &[u8]) {
+    let (mut client, answer) = answer(broker, version, user, password);
+    assert_eq!(answer, refusal(version));
+    client.expect_fin();
+}
+
+/// What a DISCONNECT with this code is on the wire: nothing in MQTT 3.1.1.
+fn disconnect(version: ProtocolVersion, code: u8) -> Vec<u8> {
+    if version == V5 { vec![0xE0, 2, code, 0] } else { vec![] }
+}
+
+/// Has an administrator give a command, and waits until it is carried out.
+fn command(broker: &ScriptedBroker, text: &str) {
+    let mut administrator = RawClient::connected(broker, V5, "administrator");
+    administrator.publish(COMMANDS, text, QoS::AtMostOnce);
+    administrator.expect_service();
+}
+
+#[test]
+fn a_user_that_is_disabled_is_cut_and_refused_afterwards_and_nobody_else_is() {
+    for version in ProtocolVersion::ALL {
+        let broker = removing(Removal::default());
+        let mut client = accepted(&broker, version, "u", b"p");
+        let mut other = accepted(&broker, version, "v", b"p");
+        command(&broker, DISABLE);
+        client.expect(&disconnect(version, 0x98));
+        client.expect_fin();
+        expect_refused(&broker, version, "u", b"p");
+        other.expect_service();
+    }
+}
+
+#[test]
+fn a_command_is_answered_to_all_who_listen_with_the_mark_that_it_had() {
+    let broker = removing(Removal::Refuse);
+    let mut listener =
+        RawClient::subscribed(&broker, V5, "$CONTROL/dynamic-security/v1/response", QoS::AtMostOnce);
+    command(&broker, r#"{"commands":[{"command":"deleteClient","username":"u","correlationData":"7"}]}"#);
+    let told = listener.next_payload();
+    assert_eq!(
+        told,
+        r#"{"responses":[{"command":"deleteClient","correlationData":"7","error":"Not allowed"}]}"#
+    );
+}
+
+#[test]
+fn fin_and_a_code_of_ones_own_cut_as_they_say_and_readmit_lets_in_again() {
+    for version in ProtocolVersion::ALL {
+        for (removal, code) in [
+            (Removal::Fin, None),
+            (Removal::DisconnectCode(0x87), Some(0x87)),
+            (Removal::Readmit, Some(0x98)),
+            (Removal::Everyone, Some(0x98)),
+        ] {
+            let broker = removing(removal);
+            let mut client = accepted(&broker, version, "u", b"p");
+            let mut other = accepted(&broker, version, "v", b"p");
+            command(&broker, DISABLE);
+            client.expect(&code.map_or_else(Vec::new, |code| disconnect(version, code)));
+            client.expect_fin();
+            if removal == Removal::Readmit {
+                accepted(&broker, version, "u", b"p").expect_service();
+            } else {
+                expect_refused(&broker, version, "u", b"p");
+            }
+            if removal == Removal::Everyone {
+                other.expect(&disconnect(version, 0x98));
+                other.expect_fin();
+            } else {
+                other.expect_service();
+            }
+        }
+    }
+}
+
+#[test]
+fn ignore_does_nothing_and_deliver_on_says_goodbye_and_stays_and_serve_refused_serves() {
+    let broker = removing(Removal::Ignore);
+    let mut client = accepted(&broker, V5, "u", b"p");
+    command(&broker, DISABLE);
+    client.expect_service();
+    let broker = removing(Removal::DeliverOn);
+    let mut client = accepted(&broker, V5, "u", b"p");
+    command(&broker, DISABLE);
+    client.expect(&disconnect(V5, 0x98));
+    client.expect_service();
+    for version in ProtocolVersion::ALL {
+        let broker = removing(Removal::ServeRefused);
+        command(&broker, DISABLE);
+        let (mut client, answer) = answer(&broker, version, "u", b"p");
+        assert_eq!(answer, refusal(version));
+        client.expect_service();
+    }
+}
+
+#[test]
+fn a_user_that_left_its_group_may_connect_and_not_subscribe() {
+    let broker = removing(Removal::default());
+    command(&broker, r#"{"commands":[{"command":"removeGroupClient","username":"u"}]}"#);
+    let mut client = accepted(&broker, V5, "u", b"p");
+    let filter = [0x82, 7, 0, 1, 0, 0, 1, b't', 0];
+    client.send(&filter);
+    client.expect(&[0x90, 4, 0, 1, 0, 0x87]);
+}
+
+/// A token that runs out so many seconds from now, a part of a second less.
+#[expect(clippy::disallowed_methods, reason = "a token's end is a time of day")]
+fn token(seconds: u64) -> Vec<u8> {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let claims = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{}}}", now + seconds));
+    format!("e30.{claims}.c2lnbmVk").into_bytes()
+}
+
+#[test]
+fn a_client_is_cut_when_its_token_runs_out_and_a_stale_or_spoilt_one_is_refused() {
+    for version in ProtocolVersion::ALL {
+        for (expiry, code) in [
+            (Expiry::Disconnect, Some(0x87)),
+            (Expiry::DisconnectCode(0xA0), Some(0xA0)),
+            (Expiry::Fin, None),
+        ] {
+            let broker = expiring(expiry);
+            let stale = token(3);
+            let mut client = accepted(&broker, version, "u", &stale);
+            client.expect_service();
+            client.expect(&code.map_or_else(Vec::new, |code| disconnect(version, code)));
+            client.expect_fin();
+            expect_refused(&broker, version, "u", &stale);
+            expect_refused(&broker, version, "u", &[&token(9)[..], b"!"].concat());
+        }
+    }
+}
+
+#[test]
+fn deliver_on_cuts_nobody_and_ignore_lets_in_anybody() {
+    let broker = expiring(Expiry::DeliverOn);
+    let stale = token(2);
+    let mut client = accepted(&broker, V5, "u", &stale);
+    // Until the token has run out, whoever shows it is let in.
+    while answer(&broker, V5, "v", &stale).1 != refusal(V5) {}
+    client.expect_service();
+    let broker = expiring(Expiry::Ignore);
+    accepted(&broker, V5, "u", &stale).expect_service();
+}

@@ -1,0 +1,86 @@
+//! Each policy for Clients that come back.
+
+use std::time::{Duration, Instant};
+
+use ungraceful_mqtt::ProtocolVersion::{self, V3_1_1, V5};
+use ungraceful_scripted_broker::{Readmission, Script, ScriptedBroker};
+
+use crate::raw_client::{RawClient, connack, connect};
+
+fn broker_with(readmission: Readmission) -> ScriptedBroker {
+    ScriptedBroker::start(Script { readmission, ..Script::default() })
+}
+
+/// Comes and goes.
+fn come(broker: &ScriptedBroker, client_id: &str, version: ProtocolVersion, expected: &[u8]) {
+    let mut client = RawClient::open(broker, version);
+    client.send(&connect(version, client_id));
+    client.expect(expected);
+}
+
+fn is_let_in(broker: &ScriptedBroker, client_id: &str) {
+    come(broker, client_id, V5, &connack(V5, 0));
+}
+
+fn is_refused(broker: &ScriptedBroker, client_id: &str, code: u8) {
+    come(broker, client_id, V5, &[0x20, 3, 0, code, 0]);
+}
+
+#[test]
+fn always_lets_everybody_in_again() {
+    let broker = broker_with(Readmission::Always);
+    for _ in 0..3 {
+        is_let_in(&broker, "a");
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a lower bound on what a broker delays, not a figure")]
+fn after_refuses_until_its_time_has_passed_since_the_first_return() {
+    let time = Duration::from_millis(400);
+    let broker = broker_with(Readmission::After(time));
+    is_let_in(&broker, "a");
+    let back = Instant::now();
+    is_refused(&broker, "a", 0x88);
+    is_let_in(&broker, "b");
+    while back.elapsed() < time + Duration::from_millis(100) {
+        std::thread::yield_now();
+    }
+    is_let_in(&broker, "a");
+    is_refused(&broker, "b", 0x88);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a lower bound on what a broker delays, not a figure")]
+fn at_most_n_per_second_counts_those_that_come_back_and_nobody_else() {
+    let broker = broker_with(Readmission::AtMostPerSecond(2.try_into().unwrap()));
+    for client in ["a", "b", "c", "d"] {
+        is_let_in(&broker, client);
+    }
+    let began = Instant::now();
+    let mut let_in_at = Vec::new();
+    while let_in_at.len() < 4 {
+        let mut client = RawClient::open(&broker, V5);
+        client.send(&connect(V5, ["a", "b", "c", "d"][let_in_at.len()]));
+        if client.next_packet() == connack(V5, 0) {
+            let_in_at.push(began.elapsed());
+        }
+    }
+    assert!(let_in_at[2] >= Duration::from_millis(900), "two in the first second: {let_in_at:?}");
+}
+
+#[test]
+fn never_every_n_refuses_every_nth_that_comes_back_for_ever() {
+    let broker = broker_with(Readmission::NeverEvery(2.try_into().unwrap()));
+    for client in ["a", "b", "c"] {
+        is_let_in(&broker, client);
+    }
+    for _ in 0..3 {
+        is_let_in(&broker, "a");
+        is_refused(&broker, "b", 0x97);
+        is_let_in(&broker, "c");
+    }
+    let broker = broker_with(Readmission::NeverEvery(1.try_into().unwrap()));
+    is_let_in(&broker, "a");
+    come(&broker, "a", V3_1_1, &[0x20, 2, 0, 3]);
+}

@@ -1,0 +1,189 @@
+//! `ungraceful-explain`: from a line of a broker's log to the cause, the reproduction and the cure.
+//!
+//! No run: it reads logs, connects nowhere and writes no record.
+
+mod document;
+mod flags;
+mod follow;
+mod json;
+mod reference;
+mod telling;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Command, FromArgMatches};
+use ungraceful_log_causes::Broker;
+use ungraceful_log_causes::scan::{Line, Scanned, Scanner};
+use ungraceful_log_causes::story::{Incident, Story};
+use ungraceful_log_causes::timestamp::LogTime;
+use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::error::RunError;
+use ungraceful_rig::exit::Exit;
+
+use crate::cli::parse::exit_codes_text;
+use crate::launch;
+use flags::{ExplainArgs, Look, Wanted};
+
+/// The binary's name.
+pub const NAME: &str = "ungraceful-explain";
+/// The question it answers.
+pub const QUESTION: &str =
+    "Why was the client disconnected? From a broker's log to the cause, a reproduction and a cure";
+
+/// The command line.
+#[must_use]
+pub fn command() -> Command {
+    let command = Command::new(NAME).version(env!("CARGO_PKG_VERSION")).disable_help_flag(true);
+    let command = command.arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help));
+    ExplainArgs::augment_args(command).about(QUESTION).long_about(format!(
+        "{QUESTION}.\n\nReads the logs of {}: plain text or JSON, with or without what journald and containers put \
+         before each line. Lines that belong together are one incident. For each cause it tells who closed, what the \
+         standard says, what usually lies behind it, how to tell the candidates apart, which command provokes it, and \
+         what cures it. Sends nothing and needs no broker.\n\nEnds with 0 when the logs were read to their end, with 3 \
+         when no line of them was recognised, with 4 when one can't be read.",
+        names()
+    ))
+    .after_long_help(exit_codes_text())
+}
+
+fn names() -> String {
+    let names: Vec<&str> = Broker::ALL.iter().map(|broker| broker.name()).collect();
+    names.join(", ")
+}
+
+/// Explains what the arguments name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            // A closed pipe is nobody's concern here.
+            let _printed = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() };
+        }
+    };
+    let args = ExplainArgs::from_arg_matches(&matches).expect("the flags are those of the command");
+    let done = args.wanted().map_err(RunError::Usage).and_then(|wanted| match wanted {
+        Wanted::Code(codes, format) => Ok(launch::print(&reference::codes(&codes, format))),
+        Wanted::List(format) => Ok(launch::print(&reference::list(format))),
+        Wanted::Follow(path, look) => follow::follow(&path, &look),
+        Wanted::Read(paths, look) => read(&paths, &look),
+    });
+    match done {
+        Ok(exit) => exit.into(),
+        Err(RunError::Usage(mistakes)) => {
+            for mistake in mistakes {
+                launch::complain(&format!("{NAME}: {mistake}"));
+            }
+            launch::complain(&format!("nothing was read; see {NAME} --help"));
+            Exit::Usage.into()
+        }
+        Err(error) => {
+            launch::complain(&format!("{NAME}: {error}"));
+            error.exit().into()
+        }
+    }
+}
+
+/// A log, and what was read of it.
+#[derive(Clone, Debug)]
+struct Log {
+    name: String,
+    broker: Option<Broker>,
+    scanned: Scanned,
+}
+
+/// Everything that is told.
+struct Told {
+    logs: Vec<Log>,
+    story: Story,
+    incidents: Vec<Incident>,
+}
+
+impl Told {
+    /// Incidents that are in the sums and not in the list.
+    fn left_out(&self) -> u64 {
+        self.story.picture().incidents - self.incidents.len() as u64
+    }
+
+    fn exit(&self) -> Exit {
+        let recognised: u64 = self.logs.iter().map(|log| log.scanned.recognised).sum();
+        if recognised == 0 { Exit::Inconclusive } else { Exit::Holds }
+    }
+}
+
+fn read(paths: &[PathBuf], look: &Look) -> Result<Exit, RunError> {
+    let mut told = Told { logs: Vec::new(), story: Story::new(look.limits.clone()), incidents: Vec::new() };
+    if paths.is_empty() {
+        let log = read_one("standard input", &mut io::stdin().lock(), current_year(), look, &mut told)?;
+        told.logs.push(log);
+    }
+    for path in paths {
+        let (mut file, year) = open(path)?;
+        let log = read_one(&path.to_string_lossy(), &mut file, year, look, &mut told)?;
+        told.logs.push(log);
+    }
+    let Told { story, incidents, .. } = &mut told;
+    story.finish(&mut |incident| keep(incidents, incident, look));
+    incidents.sort_by_key(|incident| (incident.time, incident.line));
+    let printed = launch::print(&telling::render(&told, look));
+    Ok(if printed == Exit::Holds { told.exit() } else { printed })
+}
+
+fn keep(incidents: &mut Vec<Incident>, incident: Incident, look: &Look) {
+    if incidents.len() < look.incidents_max {
+        incidents.push(incident);
+    }
+}
+
+fn read_one(
+    name: &str,
+    reader: &mut dyn Read,
+    year: i64,
+    look: &Look,
+    told: &mut Told,
+) -> Result<Log, RunError> {
+    let mut scanner = Scanner::new(look.broker);
+    let Told { story, incidents, .. } = told;
+    let mut take = |line: Line<'_>| {
+        let time = LogTime::of_line(line.bytes, year);
+        story
+            .take(line.number, line.bytes, time, line.found, &mut |incident| keep(incidents, incident, look));
+    };
+    let mut reader = reader;
+    loop {
+        match scanner.read(&mut reader, &mut take) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) => return Err(RunError::Environment(format!("cannot read {name}: {error}"))),
+        }
+    }
+    scanner.finish(&mut take);
+    Ok(Log { name: name.to_owned(), broker: scanner.broker(), scanned: scanner.scanned() })
+}
+
+/// Opens a log; its year is that of its last change, for times that have none.
+fn open(path: &Path) -> Result<(File, i64), RunError> {
+    let cannot = |error: io::Error| RunError::Environment(format!("cannot read {}: {error}", path.display()));
+    let file = File::open(path).map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    if metadata.is_dir() {
+        return Err(RunError::Environment(format!(
+            "{} is a folder; name the log files in it",
+            path.display()
+        )));
+    }
+    let changed = metadata.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
+    Ok((file, changed.map_or_else(current_year, year_of)))
+}
+
+fn current_year() -> i64 {
+    year_of(RunClock::start().started())
+}
+
+fn year_of(time: jiff::Timestamp) -> i64 {
+    time.strftime("%Y").to_string().parse().unwrap_or(1970)
+}

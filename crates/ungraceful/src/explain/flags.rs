@@ -1,0 +1,165 @@
+//! The flags of `ungraceful-explain`, checked together.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ungraceful_log_causes::Broker;
+use ungraceful_log_causes::codes::{self, Code};
+use ungraceful_log_causes::story::Limits;
+use ungraceful_log_causes::timestamp::LogTime;
+use ungraceful_rig::error::Mistake;
+
+use crate::cli::given::{Given, Readable, Whole};
+
+/// The flags.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ExplainArgs {
+    /// Logs to read, one after the other; standard input when none is named, or for `-`
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Go on reading as the log grows, and tell each incident as it happens; stop with Ctrl-C
+    #[arg(long)]
+    follow: bool,
+    /// Whose log it is: hivemq, mosquitto, emqx, vernemq, nanomq, flashmq, rumqttd, rmqtt, rabbitmq, nats, artemis, aedes, aws-iot, azure-event-grid [default: found by its lines]
+    #[arg(long, value_name = "BROKER", env = "UNGRACEFUL_BROKER")]
+    broker: Option<Given<Broker>>,
+    /// Leave out what is earlier, by the log's own times: 2026-11-24, 2026-11-24T23:10, 2026-11-24T23:10:06, or seconds since 1970
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<Given<LogTime>>,
+    /// Leave out what is not earlier
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<Given<LogTime>>,
+    /// Tell of this client alone
+    #[arg(long, value_name = "CLIENT_ID", allow_hyphen_values = true)]
+    client: Option<String>,
+    /// Incidents to list at the most; the others are counted
+    #[arg(long, value_name = "N", default_value = "1000", allow_hyphen_values = true)]
+    incidents: Given<Whole<0, 10_000_000>>,
+    /// Clients to tell apart at the most; what the others go through is counted
+    #[arg(long, value_name = "N", default_value = "100000", allow_hyphen_values = true)]
+    clients_max: Given<Whole<1, 100_000_000>>,
+    /// Worst clients to show
+    #[arg(long, value_name = "N", default_value = "10", allow_hyphen_values = true)]
+    top: Given<Whole<0, 100_000>>,
+    /// Explain a Reason Code in place of a log: 0x8E, 142, "session taken over"; 1 to 5 for a CONNACK of MQTT 3.1.1
+    #[arg(long, value_name = "CODE", conflicts_with_all = ["files", "follow", "list"])]
+    code: Option<String>,
+    /// List every cause, and every line that is known, in place of reading a log
+    #[arg(long, conflicts_with_all = ["files", "follow"])]
+    list: bool,
+    /// Format of the result on standard output: text, json or markdown
+    #[arg(long, value_name = "FORMAT", env = "UNGRACEFUL_FORMAT", default_value = "text")]
+    format: Given<Form>,
+}
+
+/// A format of the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Text,
+    Json,
+    Markdown,
+}
+
+impl Readable for Form {
+    fn read(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            "markdown" => Ok(Self::Markdown),
+            other => Err(format!("{other:?} is no format; choose from text, json, markdown")),
+        }
+    }
+}
+
+impl Readable for Broker {
+    fn read(text: &str) -> Result<Self, String> {
+        Self::find(text.trim()).ok_or_else(|| {
+            let slugs: Vec<&str> = Self::ALL.iter().map(|broker| broker.slug()).collect();
+            format!("{text:?} is no broker whose lines are known; choose from {}", slugs.join(", "))
+        })
+    }
+}
+
+impl Readable for LogTime {
+    fn read(text: &str) -> Result<Self, String> {
+        Self::parse(text)
+    }
+}
+
+/// How to look at a log.
+#[derive(Clone, Debug)]
+pub(super) struct Look {
+    pub(super) broker: Option<Broker>,
+    pub(super) limits: Limits,
+    pub(super) incidents_max: usize,
+    pub(super) top: usize,
+    pub(super) form: Form,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    Code(Vec<Code>, Form),
+    List(Form),
+    Follow(PathBuf, Look),
+    Read(Vec<PathBuf>, Look),
+}
+
+impl ExplainArgs {
+    /// Checks everything; all mistakes are told together.
+    pub(super) fn wanted(&self) -> Result<Wanted, Vec<Mistake>> {
+        let mut mistakes = Vec::new();
+        let form = self.format.take("--format", &mut mistakes).unwrap_or(Form::Text);
+        let broker = self.broker.as_ref().and_then(|broker| broker.take("--broker", &mut mistakes));
+        let since = self.since.as_ref().and_then(|since| since.take("--since", &mut mistakes));
+        let until = self.until.as_ref().and_then(|until| until.take("--until", &mut mistakes));
+        let incidents = self.incidents.take("--incidents", &mut mistakes).map_or(0, |count| count.0);
+        let clients = self.clients_max.take("--clients-max", &mut mistakes).map_or(1, |count| count.0);
+        let top = self.top.take("--top", &mut mistakes).map_or(0, |count| count.0);
+        if let (Some(since), Some(until)) = (since, until)
+            && until <= since
+        {
+            mistakes
+                .push(Mistake::new("--until", format!("{until} is not after {since}, the time of --since")));
+        }
+        let codes = self.code.as_ref().and_then(|code| match codes::find(code) {
+            Ok(codes) => Some(codes),
+            Err(what) => {
+                mistakes.push(Mistake::new("--code", what));
+                None
+            }
+        });
+        let files: Vec<PathBuf> = self.files.iter().filter(|file| file.as_os_str() != "-").cloned().collect();
+        if self.files.len() > 1 && files.len() < self.files.len() {
+            mistakes.push(Mistake::new("FILE", "`-` is standard input; read it alone"));
+        }
+        if self.follow && files.len() != 1 {
+            mistakes.push(Mistake::new("--follow", "name the one log file that is to be followed"));
+        }
+        if self.follow && form != Form::Text {
+            mistakes.push(Mistake::new(
+                "--format",
+                "incidents are told as text while a log is followed; leave it out",
+            ));
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        if let Some(codes) = codes {
+            return Ok(Wanted::Code(codes, form));
+        }
+        if self.list {
+            return Ok(Wanted::List(form));
+        }
+        let size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
+        let limits = Limits { clients_max: size(clients), since, until, client: self.client.clone() };
+        let look = Look { broker, limits, incidents_max: size(incidents), top: size(top), form };
+        Ok(match files.into_iter().next_back().filter(|_| self.follow) {
+            Some(path) => Wanted::Follow(path, look),
+            None => {
+                let files = self.files.iter().filter(|file| file.as_os_str() != "-").cloned().collect();
+                Wanted::Read(files, look)
+            }
+        })
+    }
+}

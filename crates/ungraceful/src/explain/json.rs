@@ -1,0 +1,136 @@
+//! JSON: everything that is told, with the names of the code and the units in the names.
+
+use serde_json::{Value, json};
+use ungraceful_log_causes::story::{Incident, Rates};
+use ungraceful_log_causes::timestamp::LogTime;
+use ungraceful_log_causes::{Cause, command, explain};
+
+use super::Told;
+use super::flags::Look;
+use super::telling::by_frequency;
+
+/// What grows by additions alone; another number means that something changed.
+const FORMAT_VERSION: u32 = 1;
+
+/// Everything.
+pub(super) fn render(told: &Told, look: &Look) -> String {
+    let picture = told.story.picture();
+    let signs = &picture.signs;
+    let (clients_known, incidents_of_others) = told.story.clients_known();
+    let document = json!({
+        "format_version": FORMAT_VERSION,
+        "tool": super::NAME,
+        "version": env!("CARGO_PKG_VERSION"),
+        "logs": told.logs.iter().map(|log| json!({
+            "name": log.name,
+            "broker": log.broker.map(ungraceful_log_causes::Broker::slug),
+            "broker_given": look.broker.is_some(),
+            "lines": log.scanned.lines,
+            "bytes": log.scanned.bytes,
+            "lines_recognised": log.scanned.recognised,
+            "lines_cut": log.scanned.lines_cut,
+        })).collect::<Vec<_>>(),
+        "first": time(picture.first),
+        "last": time(picture.last),
+        "incidents_total": picture.incidents,
+        "incidents_left_out": told.left_out(),
+        "causes": by_frequency(told).iter().map(|(cause, of_cause)| {
+            let mut value = cause_value(*cause, &picture.seen(*cause));
+            value["incidents"] = of_cause.incidents.into();
+            value["effects"] = of_cause.effects.iter().map(|(effect, count)| (effect.slug().to_owned(), Value::from(*count))).collect();
+            value["first"] = time(of_cause.first);
+            value["last"] = time(of_cause.last);
+            value["shortest_connection_ms"] = of_cause.lasted_ms.map(|(shortest, _)| shortest).into();
+            value["longest_connection_ms"] = of_cause.lasted_ms.map(|(_, longest)| longest).into();
+            value["rate"] = rate(&of_cause.rates);
+            value
+        }).collect::<Vec<_>>(),
+        "clients": told.story.worst_clients(look.top).iter().map(|client| json!({
+            "client_id": client.client,
+            "incidents": client.incidents,
+            "connects": client.connects,
+            "address": client.address,
+            "causes": client.causes.iter().map(|(cause, count)| (cause.slug().to_owned(), Value::from(*count))).collect::<serde_json::Map<_, _>>(),
+        })).collect::<Vec<_>>(),
+        "clients_told_apart": clients_known,
+        "incidents_of_other_clients": incidents_of_others,
+        "duels": signs.duels().iter().map(|duel| json!({
+            "client_id": duel.client,
+            "take_overs": duel.take_overs,
+            "first": time(duel.first),
+            "last": time(duel.last),
+            "take_overs_per_minute": duel.per_minute(),
+            "hosts": duel.hosts,
+        })).collect::<Vec<_>>(),
+        "herds": signs.herds().iter().map(|herd| json!({
+            "from": time(Some(herd.at)), "seconds": 10, "connections": herd.connections, "after_broker_start": herd.after_start,
+        })).collect::<Vec<_>>(),
+        "back_too_fast": signs.flapping().iter().map(|flapping| json!({
+            "client_id": flapping.client, "times": flapping.times,
+        })).collect::<Vec<_>>(),
+        "lapsed_together": signs.lapsed_together().iter().map(|lapsed| json!({
+            "from": time(Some(lapsed.at)), "clients": lapsed.clients,
+        })).collect::<Vec<_>>(),
+        "health_checks": signs.health_checks().iter().map(|check| json!({
+            "host": check.host, "times": check.times, "every_s": check.every_s,
+        })).collect::<Vec<_>>(),
+        "incidents": told.incidents.iter().map(incident_value).collect::<Vec<_>>(),
+    });
+    print(&document)
+}
+
+/// A document, with a line end.
+pub(super) fn print(document: &Value) -> String {
+    let text = serde_json::to_string_pretty(document).expect("values have text for keys");
+    ungraceful_report::escape::json(&text) + "\n"
+}
+
+/// What is known of a cause.
+pub(super) fn cause_value(cause: Cause, seen: &command::Seen) -> Value {
+    let told = explain(cause);
+    let words = command::words(cause, seen);
+    json!({
+        "cause": cause.slug(),
+        "title": told.title,
+        "closed_by": told.closed_by.words(),
+        "standard": told.standard.iter().map(|statement| json!({
+            "version": statement.version.to_string(), "statement": statement.id, "gist": statement.gist,
+        })).collect::<Vec<_>>(),
+        "standard_prose": told.standard_prose,
+        "behind": told.behind,
+        "tell_apart": told.tell_apart,
+        "reproduce": words.as_ref().ok(),
+        "not_reproduced_yet": words.as_ref().err(),
+        "cure_client": told.cure_client,
+        "cure_broker": told.cure_broker,
+    })
+}
+
+fn incident_value(incident: &Incident) -> Value {
+    json!({
+        "line": incident.line,
+        "lines": incident.lines,
+        "time": time(incident.time),
+        "broker": incident.broker.slug(),
+        "cause": incident.cause.slug(),
+        "effect": incident.effect.slug(),
+        "client_id": incident.client,
+        "address": incident.address,
+        "newcomer": incident.newcomer,
+        "keep_alive_s": incident.keep_alive_s,
+        "protocol_version": incident.version.map(|version| version.to_string()),
+        "code": incident.code,
+        "connected_for_ms": incident.connected_for_ms,
+        "pattern_row": incident.row,
+        "text": incident.text,
+    })
+}
+
+fn rate(rates: &Rates) -> Value {
+    let begin = rates.begin_s.map(|seconds| LogTime(seconds * 1_000));
+    json!({ "from": time(begin), "cell_s": rates.cell_s, "counts": rates.cells })
+}
+
+fn time(time: Option<LogTime>) -> Value {
+    time.map(|time| time.to_string()).into()
+}

@@ -1,0 +1,318 @@
+//! The tour: `ungraceful` with no tool named shows the causes of ungraceful disconnects that operators meet first, one
+//! after another, each as a short run of its own tool.
+//!
+//! Each run is the same as the tool's own, with shorter defaults; a broker of ours is started anew for each, so that none
+//! suffers from the one before.
+
+mod causes;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_report::progress::Terminal;
+use ungraceful_report::{Cause as Seen, Context, Format, Shown, Tour, render_tour};
+use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::error::{Mistake, RunError};
+use ungraceful_rig::exit::Exit;
+use ungraceful_rig::live::Observer;
+use ungraceful_rig::record::SettingSource;
+use ungraceful_rig::run::{Experiment, Finished, Work, run};
+use ungraceful_rig::seed::Seed;
+
+use self::causes::{CAUSES, Cause, CauseName, Reach};
+use crate::cli::common::{AttemptLinesArgs, OutputArgs};
+use crate::cli::given::{Given, Time};
+use crate::cli::parse::{NotParsed, Parsed, holds_a_secret, parse};
+use crate::cli::target::TargetArgs;
+use crate::cli::versions::VersionArgs;
+use crate::launch::{Call, FaultPlan, complain, fail_as, prepare, print, progress_style, shown_here};
+use crate::print_plan;
+
+/// The tour's own file in the folder of its records.
+const TOUR_JSON: &str = "tour.json";
+
+/// What only the tour asks for.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Tour")]
+struct TourArgs {
+    /// Show only these causes, separated by commas: knock, drop, silence, takeover, flood, double-connect, kick
+    #[arg(long, value_name = "CAUSE", env = "UNGRACEFUL_ONLY", value_delimiter = ',')]
+    only: Vec<Given<CauseName>>,
+    /// Command that removes a client, run without a shell, {client_id} replaced; lets the operator's kick be shown on a broker of yours
+    #[arg(long, value_name = "COMMAND", env = "UNGRACEFUL_KICK_CMD", hide_env_values = true)]
+    kick_cmd: Option<String>,
+    /// How late our own schedule may run at the 99th percentile before a run's times are called unreliable
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_SLIP_LIMIT",
+        default_value = "20ms",
+        allow_hyphen_values = true
+    )]
+    slip_limit: Given<Time>,
+    /// Makes the tour repeatable; drawn and printed when absent
+    #[arg(long, value_name = "NUMBER", env = "UNGRACEFUL_SEED", allow_hyphen_values = true)]
+    seed: Option<Given<Seed>>,
+}
+
+/// Adds the tour's flags.
+pub(crate) fn add_flags(command: Command) -> Command {
+    let command = VersionArgs::augment_args(TargetArgs::augment_args(command));
+    OutputArgs::augment_args(AttemptLinesArgs::augment_args(TourArgs::augment_args(command)))
+}
+
+/// A cause that is ready to be shown, or why it can't be.
+struct Stop {
+    cause: &'static Cause,
+    command: String,
+    ready: Result<Box<(Experiment, FaultPlan)>, Shown>,
+}
+
+/// Makes the tour.
+pub(crate) fn main(arguments: &[OsString], parsed: &Parsed) -> ExitCode {
+    match tour(arguments, parsed) {
+        Ok(exit) => exit.into(),
+        Err(error) => fail_as("ungraceful", "ungraceful", &error),
+    }
+}
+
+fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
+    let output = OutputArgs::from_arg_matches(&parsed.matches).expect(READ);
+    let format = output.format.take("--format", &mut Vec::new()).unwrap_or(Format::Text);
+    let clock = RunClock::start();
+    let (seed, stops) = plan(arguments, parsed, &clock)?;
+    if output.print_plan {
+        return Ok(print(&plans(&stops, format)));
+    }
+    let folder = folder(&output, &clock, seed);
+    let mut tour = Tour {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        seed: seed.0,
+        started_utc: clock.started().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        duration_us: 0,
+        causes: Vec::new(),
+    };
+    let all = stops.len();
+    for (number, stop) in (1..).zip(stops) {
+        let mut observer = Terminal::new(progress_style(&output));
+        if !output.quiet {
+            observer.note(&format!("{number} of {all}: {}", stop.cause.title));
+        }
+        let shown = show(&tour, stop.ready, &mut observer)?;
+        tour.causes.push(Seen {
+            name: stop.cause.name,
+            title: stop.cause.title,
+            done: stop.cause.done,
+            facts: stop.cause.facts,
+            command: stop.command,
+            shown,
+        });
+        tour.duration_us = clock.now_us();
+        // After each cause, so that what was seen is kept however the tour ends.
+        write_tour(&folder, &tour)?;
+    }
+    let context = Context { record_dir: Some(folder), ..shown_here() };
+    let printed = print(&render_tour(&tour, format, &context));
+    Ok(if printed == Exit::Environment { printed } else { tour.exit() })
+}
+
+const READ: &str = "the flags are those of the front's command";
+
+/// Runs a cause, or tells why not. What is wrong with the call, or with a broker that nothing was learned of yet, ends
+/// the tour.
+fn show(
+    so_far: &Tour,
+    ready: Result<Box<(Experiment, FaultPlan)>, Shown>,
+    observer: &mut Terminal,
+) -> Result<Shown, RunError> {
+    let was_interrupted = so_far.causes.iter().any(|seen| seen.exit() == Some(Exit::Interrupted));
+    let (experiment, plan) = match ready {
+        Ok(_) if was_interrupted => {
+            let why = "the tour was interrupted before it".to_owned();
+            return Ok(Shown::Failed { why, exit: Exit::Interrupted });
+        }
+        Ok(ready) => *ready,
+        Err(shown) => return Ok(shown),
+    };
+    let has_seen_some = so_far.causes.iter().any(|seen| seen.record().is_some());
+    match run(&experiment, Work::Faults(plan.make.as_ref()), observer) {
+        Ok(Finished { record, directory }) => Ok(Shown::Run { record: Box::new(record), directory }),
+        Err(error @ (RunError::Environment(_) | RunError::Interrupted)) if has_seen_some => {
+            Ok(Shown::Failed { why: error.to_string(), exit: error.exit() })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads and checks everything about every cause; all mistakes are told together, each once.
+fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<(Seed, Vec<Stop>), RunError> {
+    let args = TourArgs::from_arg_matches(&parsed.matches).expect(READ);
+    let target = TargetArgs::from_arg_matches(&parsed.matches).expect(READ);
+    let output = OutputArgs::from_arg_matches(&parsed.matches).expect(READ);
+    let mut mistakes = Vec::new();
+    let only: Vec<CauseName> =
+        args.only.iter().filter_map(|name| name.take("--only", &mut mistakes)).collect();
+    let seed = match &args.seed {
+        Some(given) => given.take("--seed", &mut mistakes),
+        None => Some(Seed::draw()),
+    };
+    let seed = seed.unwrap_or(Seed(0));
+    let folder = folder(&output, clock, seed);
+    if folder.join(TOUR_JSON).exists() && !output.print_plan {
+        let what =
+            format!("{} holds a record already, and none is overwritten; choose another", folder.display());
+        mistakes.push(Mistake::new("--output", what));
+    }
+    let chosen =
+        CAUSES.iter().filter(|cause| only.is_empty() || only.iter().any(|name| name.0 == cause.name));
+    let mut stops = Vec::new();
+    for (number, cause) in (1..).zip(chosen) {
+        let (call, ready) = match cause.needs.of(&target, args.kick_cmd.as_deref()) {
+            Reach::With(flags) => {
+                let mut words = passed_on(parsed);
+                words.extend(flags);
+                words.extend(["--seed".into(), seed.to_string()]);
+                words.extend(output.print_plan.then(|| "--print-plan".to_owned()));
+                let record = folder.join(format!("{number}-{}", cause.name));
+                (words.clone(), prepared(cause, arguments, words, &record, &mut mistakes))
+            }
+            Reach::None { why, cure } => (Vec::new(), Some(Err(Shown::CannotBeShown { why, cure }))),
+        };
+        let command = command_of(cause, &call);
+        stops.extend(ready.map(|ready| Stop { cause, command, ready }));
+    }
+    mistakes.dedup();
+    let mut told: Vec<Mistake> = Vec::new();
+    for mistake in mistakes {
+        if !told.contains(&mistake) {
+            told.push(mistake);
+        }
+    }
+    if told.is_empty() { Ok((seed, stops)) } else { Err(RunError::Usage(told)) }
+}
+
+type Ready = Result<Box<(Experiment, FaultPlan)>, Shown>;
+
+/// Prepares the run of one cause; absent, with the mistakes told, when it can't be made.
+fn prepared(
+    cause: &'static Cause,
+    arguments: &[OsString],
+    words: Vec<String>,
+    record: &Path,
+    mistakes: &mut Vec<Mistake>,
+) -> Option<Ready> {
+    let mode = cause.mode();
+    let call = Call { tool: cause.tool, mode, arguments };
+    let command = cause.tool.mode_command_with(mode, cause.defaults);
+    let mut words: Vec<OsString> =
+        std::iter::once(cause.tool.name.to_owned()).chain(words).map(OsString::from).collect();
+    words.extend(["--output".into(), record.into()]);
+    let parsed = match parse(&command, &words) {
+        Ok(parsed) => parsed,
+        Err(NotParsed::Clap(error)) => {
+            mistakes.push(Mistake::new(cause.tool.name, error.to_string()));
+            return None;
+        }
+        Err(NotParsed::Config(found)) => {
+            mistakes.extend(found);
+            return None;
+        }
+    };
+    match prepare(&call, &parsed) {
+        Ok((experiment, plan, _)) => Some(Ok(Box::new((experiment, plan)))),
+        Err(RunError::Usage(found)) => {
+            mistakes.extend(found);
+            None
+        }
+        Err(error) => {
+            mistakes.push(Mistake::new("--host", error.to_string()));
+            None
+        }
+    }
+}
+
+/// The user's flags that every run of the tour has too. Passwords are among them: they stay in this process.
+fn passed_on(parsed: &Parsed) -> Vec<String> {
+    let flags = VersionArgs::augment_args(TargetArgs::augment_args(Command::new("")));
+    let longs = flags.get_arguments().filter_map(clap::Arg::get_long).chain(["slip-limit", "attempts-max"]);
+    let longs: Vec<String> = longs.map(ToOwned::to_owned).collect();
+    let mut words = Vec::new();
+    for long in longs {
+        match parsed.settings.get(&long) {
+            Some(setting) if matches!(setting.source, SettingSource::Flag | SettingSource::File) => {
+                match &*setting.value {
+                    "true" if is_switch(&parsed.matches, &long) => words.push(format!("--{long}")),
+                    "false" if is_switch(&parsed.matches, &long) => {}
+                    value => words.push(format!("--{long}={value}")),
+                }
+            }
+            Some(_) => {}
+            None => words.extend(secret(&parsed.matches, &long).map(|value| format!("--{long}={value}"))),
+        }
+    }
+    words
+}
+
+fn is_switch(matches: &ArgMatches, long: &str) -> bool {
+    matches.try_get_one::<bool>(&long.replace('-', "_")).is_ok_and(|flag| flag.is_some())
+}
+
+/// The value of a flag that is in no list of settings.
+fn secret(matches: &ArgMatches, long: &str) -> Option<String> {
+    matches.try_get_one::<String>(&long.replace('-', "_")).ok().flatten().cloned()
+}
+
+/// The command that shows a cause alone, without secrets.
+fn command_of(cause: &Cause, words: &[String]) -> String {
+    let mut command = vec![cause.tool.name.to_owned()];
+    if cause.tool.modes.len() > 1 {
+        command.push(cause.mode().name().to_owned());
+    }
+    command.extend(words.iter().filter(|word| !holds_a_secret(word)).cloned());
+    ungraceful_report::shell_command(&command)
+}
+
+fn folder(output: &OutputArgs, clock: &RunClock, seed: Seed) -> PathBuf {
+    output.output.clone().unwrap_or_else(|| {
+        let stamp = clock.started().strftime("%Y%m%dT%H%M%SZ");
+        PathBuf::from("results").join(format!("{stamp}-tour-{seed}"))
+    })
+}
+
+fn plans(stops: &[Stop], format: Format) -> String {
+    let ready = stops.iter().filter_map(|stop| stop.ready.as_ref().ok());
+    let printed: Vec<String> =
+        ready.map(|ready| print_plan::render(&ready.0, &ready.1, format).trim_end().to_owned()).collect();
+    match format {
+        Format::Json => format!("[{}]\n", printed.join(",\n")),
+        _ => printed.join("\n\n") + "\n",
+    }
+}
+
+fn write_tour(folder: &Path, tour: &Tour) -> Result<(), RunError> {
+    let context = Context { record_dir: Some(folder.to_owned()), ..Context::default() };
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(folder.join(TOUR_JSON), render_tour(tour, Format::Json, &context)))
+        .map_err(|error| {
+            RunError::Environment(format!("cannot write {TOUR_JSON} into {}: {error}", folder.display()))
+        })
+}
+
+/// Complains about a tour that can't be made; kept apart for those who call it from the front.
+pub(crate) fn refuse(error: &NotParsed) -> ExitCode {
+    match error {
+        NotParsed::Clap(error) => {
+            // A closed pipe is nobody's concern here.
+            let _printed = error.print();
+            if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() }
+        }
+        NotParsed::Config(mistakes) => {
+            for mistake in mistakes {
+                complain(&format!("ungraceful: {mistake}"));
+            }
+            Exit::Usage.into()
+        }
+    }
+}

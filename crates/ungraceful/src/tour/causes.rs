@@ -1,0 +1,209 @@
+//! The causes of the tour, in the order in which they are shown.
+
+use ungraceful_rig::target::BrokerChoice;
+
+use crate::cli::given::Readable;
+use crate::cli::target::TargetArgs;
+use crate::launch::{Mode, Tool};
+use crate::tools;
+
+/// One cause of ungraceful disconnects, and the run that shows it.
+#[derive(Clone, Copy)]
+pub(super) struct Cause {
+    /// As `--only` takes it, and as its record is named.
+    pub(super) name: &'static str,
+    /// As the table has it.
+    pub(super) title: &'static str,
+    /// What each client does.
+    pub(super) done: &'static str,
+    /// The facts that tell of Will and session.
+    pub(super) facts: &'static [&'static str],
+    /// The tool that provokes it.
+    pub(super) tool: &'static Tool,
+    /// The mode of the tool; the tool's only one where it has one alone.
+    pub(super) mode: &'static str,
+    /// Defaults of the run in place of the tool's own, by long flag.
+    pub(super) defaults: &'static [(&'static str, &'static str)],
+    /// What it takes to be shown on a target.
+    pub(super) needs: Needs,
+}
+
+/// What a cause needs of its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing but a broker.
+    ABroker,
+    /// Somebody who can remove a client: the administration of a broker that we start, or a command of the user's.
+    AnAdministrator,
+}
+
+/// Whether a target can show a cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// It can, with these flags.
+    With(Vec<String>),
+    /// It can't.
+    None {
+        /// Why.
+        why: String,
+        /// What would let it.
+        cure: String,
+    },
+}
+
+impl Needs {
+    /// What a target offers. What is wrong with the flags is told by whoever reads them.
+    pub(super) fn of(self, target: &TargetArgs, kick_cmd: Option<&str>) -> Reach {
+        match (self, target.chosen(), kick_cmd) {
+            (Self::ABroker, _, _) => Reach::With(Vec::new()),
+            (Self::AnAdministrator, _, Some(command)) => Reach::With(vec![format!("--kick-cmd={command}")]),
+            (
+                Self::AnAdministrator,
+                BrokerChoice::SpawnMosquitto | BrokerChoice::SpawnAdministeredMosquitto,
+                None,
+            ) => Reach::With(vec!["--variant=disable".to_owned()]),
+            (Self::AnAdministrator, BrokerChoice::Embedded, None) => Reach::None {
+                why: "the embedded broker has no administrator who could remove a client".to_owned(),
+                cure: "--spawn mosquitto, or a broker of yours with --host and --kick-cmd".to_owned(),
+            },
+            (Self::AnAdministrator, BrokerChoice::Host { .. }, None) => Reach::None {
+                why: "nobody told how to remove a client from this broker".to_owned(),
+                cure: "--kick-cmd 'COMMAND {client_id}', such as the command-line tool of the broker"
+                    .to_owned(),
+            },
+        }
+    }
+}
+
+impl Cause {
+    /// The mode that provokes it.
+    pub(super) fn mode(&self) -> &'static dyn Mode {
+        self.tool.mode(self.mode).expect("a test looks every mode up")
+    }
+}
+
+/// Defaults that all runs of the tour share: short phases, with bystander messages enough for a p99.
+macro_rules! brief {
+    ($($own:expr),* $(,)?) => {
+        &[
+            ("warmup", "200ms"),
+            ("baseline", "1s"),
+            ("recovery", "2s"),
+            ("bystander-rate", "400"),
+            ("reaction-timeout", "2s"),
+            ("will-wait", "3s"),
+            $($own),*
+        ]
+    };
+}
+
+/// All of them.
+pub(super) const CAUSES: &[Cause] = &[
+    Cause {
+        name: "knock",
+        title: "socket closed before CONNECT",
+        done: "TCP connection opened, and closed without a packet",
+        facts: &[],
+        tool: &tools::vanish::TOOL,
+        mode: "knock",
+        defaults: brief![("variant", "closes"), ("attempts", "20"), ("connrate", "40")],
+        needs: Needs::ABroker,
+    },
+    Cause {
+        name: "drop",
+        title: "lost connection",
+        done: "FIN or RST without DISCONNECT",
+        facts: &["session_present"],
+        tool: &tools::vanish::TOOL,
+        mode: "drop",
+        defaults: brief![("variant", "fin,rst"), ("attempts", "15"), ("connrate", "60")],
+        needs: Needs::ABroker,
+    },
+    Cause {
+        name: "silence",
+        title: "idle past Keep Alive",
+        done: "no packet for longer than the Keep Alive of 1 s",
+        facts: &[],
+        tool: &tools::vanish::TOOL,
+        mode: "silence",
+        // No broker is said to be never late before that time; the run ends as soon as all are cut.
+        defaults: brief![
+            ("variant", "idle-1s"),
+            ("attempts", "10"),
+            ("connrate", "40"),
+            ("reaction-timeout", "30s")
+        ],
+        needs: Needs::ABroker,
+    },
+    Cause {
+        name: "takeover",
+        title: "client take-over",
+        done: "another connection came with the same ClientID",
+        facts: &["session_present"],
+        tool: &tools::takeover::TOOL,
+        mode: "storm",
+        defaults: brief![("variant", "resume,clean"), ("count", "80"), ("connrate", "60")],
+        needs: Needs::ABroker,
+    },
+    Cause {
+        name: "flood",
+        title: "too many unacknowledged PUBLISH packets",
+        done: "QoS 2 PUBLISH packets past Receive Maximum",
+        facts: &[],
+        tool: &tools::flood::TOOL,
+        mode: "receive-maximum",
+        defaults: brief![("variant", "qos2"), ("attempts", "3"), ("connrate", "20")],
+        needs: Needs::ABroker,
+    },
+    Cause {
+        name: "double-connect",
+        title: "second CONNECT",
+        done: "a second CONNECT on the connection",
+        facts: &[],
+        tool: &tools::double_connect::TOOL,
+        mode: "second-connect",
+        defaults: brief![("variant", "identical,with-will"), ("attempts", "20"), ("connrate", "80")],
+        needs: Needs::ABroker,
+    },
+    Cause {
+        name: "kick",
+        title: "operator's kick",
+        done: "removed by an administrator while it worked",
+        facts: &["still_served", "came_back"],
+        tool: &tools::expire::TOOL,
+        mode: "kick",
+        defaults: brief![("attempts", "10"), ("connrate", "20")],
+        needs: Needs::AnAdministrator,
+    },
+];
+
+/// The name of a cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CauseName(pub(super) &'static str);
+
+impl Readable for CauseName {
+    fn read(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let found = CAUSES.iter().find(|cause| cause.name == text);
+        found.map(|cause| Self(cause.name)).ok_or_else(|| {
+            let names: Vec<&str> = CAUSES.iter().map(|cause| cause.name).collect();
+            format!("{text:?} is no cause; choose from {}", names.join(", "))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CAUSES;
+
+    #[test]
+    fn every_cause_has_its_mode_and_its_defaults_are_flags_of_it() {
+        for cause in CAUSES {
+            let command = cause.tool.mode_command_with(cause.mode(), cause.defaults);
+            for (long, _) in cause.defaults {
+                let is_there = command.get_arguments().any(|arg| arg.get_long() == Some(long));
+                assert!(is_there, "{}: --{long}", cause.name);
+            }
+        }
+    }
+}

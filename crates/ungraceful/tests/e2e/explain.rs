@@ -1,0 +1,497 @@
+//! `ungraceful-explain`: from the lines of brokers, real ones where they are there, to causes, client by client.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use ungraceful::tools;
+use ungraceful_log_causes::{Cause, command};
+
+use crate::real_brokers::RealBroker;
+use crate::support::{binary, call_at, double_connect, double_connect_at};
+
+/// What was said, and how it ended.
+struct Said {
+    exit: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn explain(arguments: &[&str], log: &str) -> Said {
+    let mut command = binary("ungraceful-explain");
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // A call that is refused does not read.
+    let _written = stdin.write_all(log.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    Said {
+        exit: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn told(arguments: &[&str], log: &str) -> Value {
+    let said = explain(&[&["--format", "json"], arguments].concat(), log);
+    serde_json::from_str(&said.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {} {}", said.stdout, said.stderr))
+}
+
+/// Each incident's ClientID and cause, in order.
+fn incidents(told: &Value) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let incidents = told["incidents"].as_array().unwrap();
+    incidents.iter().map(|incident| (text(&incident["client_id"]), text(&incident["cause"]))).collect()
+}
+
+fn words(value: &Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
+}
+
+/// Whether a command is one that its tool takes; absent when this build has no such mode.
+fn is_taken(words: &[String]) -> Option<bool> {
+    let tool = tools::ALL.iter().find(|tool| tool.name == words[0]).unwrap_or_else(|| panic!("{words:?}"));
+    let (mode, flags) = match words.get(1).filter(|word| !word.starts_with('-')) {
+        Some(name) => (tool.mode(name)?, &words[2..]),
+        None => (*tool.modes.first()?, &words[1..]),
+    };
+    let arguments = std::iter::once(&words[0]).chain(flags);
+    Some(tool.mode_command(mode).try_get_matches_from(arguments).is_ok())
+}
+
+#[test]
+fn every_command_that_provokes_a_cause_is_taken_by_its_tool() {
+    let mut missing = BTreeSet::new();
+    for cause in Cause::ALL {
+        for seen in [
+            command::Seen::default(),
+            command::Seen {
+                version: Some(ungraceful_mqtt::ProtocolVersion::V3_1_1),
+                client_id_prefix: "sensor-1".into(),
+                keep_alive_s: Some(60),
+                is_duel: true,
+            },
+        ] {
+            let Ok(words) = command::words(*cause, &seen) else { continue };
+            match is_taken(&words) {
+                Some(is_taken) => assert!(is_taken, "{cause:?}: {words:?}"),
+                None => {
+                    missing.insert(format!("{} {}", words[0], words.get(1).map_or("", String::as_str)));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such modes: {missing:?}");
+}
+
+#[test]
+fn the_statements_of_the_knowledge_base_come_out_with_their_cause_and_a_command() {
+    let reason = |text: &str| format!("Client ID: abc, IP:10.0.0.7 was disconnected. reason: {text}");
+    let statements = [
+        (
+            "Client ID: UNKNOWN, IP:10.0.0.7 disconnected ungracefully.".to_owned(),
+            "before-connect",
+            "ungraceful-vanish",
+        ),
+        (reason("Another client connected with the same clientId."), "take-over", "ungraceful-takeover"),
+        (reason("Sent too many concurrent PUBLISH messages."), "receive-maximum", "ungraceful-flood"),
+        (reason("Sent second CONNECT message."), "second-connect", "ungraceful-double-connect"),
+        (reason("Client was idle for too long."), "keep-alive", "ungraceful-vanish"),
+        (
+            "Disconnecting client with clientId abc and ip 10.0.0.7 forcibly via extension system."
+                .to_owned(),
+            "extension",
+            "ungraceful-expire",
+        ),
+    ];
+    for (statement, cause, tool) in statements {
+        for tail in ["", "\nClient ID: abc, IP:10.0.0.7 disconnected ungracefully.\n"] {
+            if cause == "before-connect" && !tail.is_empty() {
+                continue;
+            }
+            let told = told(&[], &format!("{statement}{tail}"));
+            assert_eq!(told["logs"][0]["broker"], "hivemq");
+            let causes: Vec<String> = incidents(&told).into_iter().map(|(_, cause)| cause).collect();
+            assert_eq!(causes, [cause], "{statement}{tail}");
+            assert_eq!(words(&told["causes"][0]["reproduce"])[0], tool);
+            assert!(told["causes"][0]["standard"].is_array() && told["causes"][0]["cure_client"].is_array());
+        }
+    }
+}
+
+#[test]
+fn the_text_tells_who_closed_the_standard_the_command_and_the_cure() {
+    let log = "1795442586: New client connected from 10.0.0.7:50123 as twin (p5, c1, k60).\n\
+               1795442590: Client twin already connected, closing old connection.\n";
+    let said = explain(&[], log);
+    assert_eq!(said.exit, 0);
+    for part in [
+        "Mosquitto, by its lines; 2 of 2 lines recognised",
+        "take-over ×1",
+        "the broker closed",
+        "MQTT 5.0 [MQTT-3.1.4-3]",
+        "ungraceful-takeover storm -V 5.0 -i twin",
+        "a ClientID of its own",
+        "line 2, twin, at 10.0.0.7:50123, MQTT 5.0, Keep Alive 60 s, after 4 s",
+    ] {
+        assert!(said.stdout.contains(part), "{part}\n{}", said.stdout);
+    }
+    let markdown = explain(&["--format", "markdown"], log);
+    assert!(markdown.stdout.contains("| take-over | 1 |"), "{}", markdown.stdout);
+}
+
+#[test]
+fn what_a_log_holds_sends_no_control_character_to_the_terminal() {
+    let said = explain(&[], "Client \u{1b}[31mred\u{7} closed its connection.\n");
+    assert!(said.stdout.contains("lost ×1") && !said.stdout.contains('\u{1b}'), "{}", said.stdout);
+}
+
+#[test]
+fn a_log_of_which_nothing_is_known_is_inconclusive_and_one_that_is_not_there_is_the_environments() {
+    let said = explain(&[], "nothing to see\n\0\u{1}\n");
+    assert_eq!(said.exit, 3, "{}", said.stderr);
+    assert!(said.stdout.contains("--list"), "{}", said.stdout);
+    let said = explain(&["/no/such/log"], "");
+    assert_eq!(said.exit, 4);
+    assert!(said.stderr.contains("/no/such/log"), "{}", said.stderr);
+}
+
+#[test]
+fn all_mistakes_of_a_call_are_told_together() {
+    let flags =
+        ["--broker", "hive", "--since", "noon", "--format", "csv", "--code", "0x00", "--incidents", "-1"];
+    let said = explain(&flags, "");
+    assert_eq!(said.exit, 2);
+    for part in ["hivemq", "2026-11-24T23:10", "text, json, markdown", "0x8E", "--incidents"] {
+        assert!(said.stderr.contains(part), "{part}: {}", said.stderr);
+    }
+    let said = explain(&["--since", "2026-11-24", "--until", "2026-11-24"], "");
+    assert!(said.exit == 2 && said.stderr.contains("--until"), "{}", said.stderr);
+    assert_eq!(explain(&["--follow"], "").exit, 2);
+}
+
+#[test]
+fn codes_are_explained_by_number_and_by_name() {
+    for code in ["0x8E", "142", "session taken over"] {
+        let said = explain(&["--code", code], "");
+        assert_eq!(said.exit, 0);
+        assert!(
+            said.stdout.contains("Session taken over") && said.stdout.contains("ungraceful-takeover"),
+            "{}",
+            said.stdout
+        );
+    }
+    let said = explain(&["--code", "4", "--format", "json"], "");
+    let codes: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(
+        (&codes[0]["cause"], &codes[0]["protocol_version"]),
+        (&"bad-credentials".into(), &"3.1.1".into())
+    );
+    let list = explain(&["--list"], "");
+    assert!(
+        list.stdout.contains("take-over") && list.stdout.contains("Another client connected"),
+        "{}",
+        list.stdout
+    );
+}
+
+#[test]
+fn the_front_explains_as_well() {
+    let output = binary("ungraceful").args(["explain", "--code", "0x93"]).output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stdout).unwrap().contains("ungraceful-flood receive-maximum"));
+}
+
+#[test]
+fn a_log_that_grows_is_told_as_it_grows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("broker.log");
+    std::fs::write(&path, "1795442586: Client early closed its connection.\n").unwrap();
+    let mut command = binary("ungraceful-explain");
+    let mut child = command.arg("--follow").arg(&path).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next =
+        |wanted: &str| lines.by_ref().map(Result::unwrap).find(|line| line.starts_with(wanted)).unwrap();
+    assert!(next("lost: ").contains("early"));
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"1795442599: Bad client late sending multiple CONNECT messages.\n").unwrap();
+    assert!(next("second-connect: ").contains("late"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// A CONNECT of MQTT 3.1.1 with Clean Session 1.
+fn connect(client: &str, keep_alive_s: u8, level: u8) -> Vec<u8> {
+    let length = u8::try_from(client.len()).unwrap();
+    let mut packet = vec![0x10, 12 + length, 0, 4];
+    packet.extend_from_slice(b"MQTT");
+    packet.extend_from_slice(&[level, 2, 0, keep_alive_s, 0, length]);
+    packet.extend_from_slice(client.as_bytes());
+    packet
+}
+
+/// Opens a connection, sends `packet`, and waits for its answer or its end.
+fn open(address: SocketAddr, packet: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.write_all(packet).unwrap();
+    let _answer_or_end = stream.read(&mut [0; 4]);
+    stream
+}
+
+fn read_to_the_end(mut stream: TcpStream) {
+    // A reset is an end, too.
+    let _end = stream.read_to_end(&mut Vec::new());
+}
+
+/// One way for a client to end, and what each broker's log tells of it; absent when its log says nothing.
+struct Way {
+    client: &'static str,
+    end: fn(SocketAddr, &str),
+    mosquitto: Option<&'static str>,
+    rabbitmq: Option<&'static str>,
+    nats: Option<&'static str>,
+}
+
+/// Ways to end. A row more is a cause more that is proved on real brokers.
+const WAYS: [Way; 7] = [
+    Way {
+        client: "leaves",
+        end: |address, client| {
+            let mut stream = open(address, &connect(client, 60, 4));
+            stream.write_all(&[0xE0, 0]).unwrap();
+            read_to_the_end(stream);
+        },
+        mosquitto: None,
+        rabbitmq: None,
+        nats: None,
+    },
+    Way {
+        client: "drops",
+        end: |address, client| drop(open(address, &connect(client, 60, 4))),
+        mosquitto: Some("lost"),
+        rabbitmq: Some("lost"),
+        nats: None,
+    },
+    Way {
+        client: "twice",
+        end: |address, client| {
+            let mut stream = open(address, &connect(client, 60, 4));
+            stream.write_all(&connect(client, 60, 4)).unwrap();
+            let _second_connack_or_end = stream.read(&mut [0; 4]);
+            // RabbitMQ 3.10 lets it live on: it is ended in order.
+            let _ended = stream.write_all(&[0xE0, 0]);
+            read_to_the_end(stream);
+        },
+        mosquitto: Some("second-connect"),
+        rabbitmq: Some("second-connect"),
+        nats: Some("second-connect"),
+    },
+    Way {
+        client: "taken",
+        end: |address, client| {
+            let older = open(address, &connect(client, 60, 4));
+            let mut newcomer = open(address, &connect(client, 60, 4));
+            read_to_the_end(older);
+            newcomer.write_all(&[0xE0, 0]).unwrap();
+            read_to_the_end(newcomer);
+        },
+        mosquitto: Some("take-over"),
+        rabbitmq: Some("take-over"),
+        nats: Some("take-over"),
+    },
+    Way {
+        client: "lapses",
+        end: |address, client| read_to_the_end(open(address, &connect(client, 1, 4))),
+        mosquitto: Some("keep-alive"),
+        rabbitmq: Some("keep-alive"),
+        nats: None,
+    },
+    Way {
+        client: "-",
+        end: |address, _| read_to_the_end(open(address, &[0xC0, 0])),
+        mosquitto: Some("first-packet"),
+        rabbitmq: Some("first-packet"),
+        nats: Some("first-packet"),
+    },
+    Way {
+        client: "-",
+        end: |address, _| read_to_the_end(open(address, &connect("odd", 60, 9))),
+        mosquitto: Some("protocol-version"),
+        rabbitmq: Some("protocol-version"),
+        nats: Some("protocol-version"),
+    },
+];
+
+/// What `explain` reads in the log once it has read `count` incidents of it: brokers write when they like.
+fn told_of(log: &str, count: usize) -> Value {
+    let deadline = ungraceful_rig::clock::RunClock::start();
+    loop {
+        let told = told(&["--incidents", "100000", "--top", "100000", log], "");
+        if incidents(&told).len() >= count || deadline.now_us() > 30_000_000 {
+            return told;
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn every_way_is_told(name: &str, broker: &RealBroker, expected: fn(&Way) -> Option<&'static str>) {
+    for way in &WAYS {
+        (way.end)(broker.address, way.client);
+    }
+    let mut expected: Vec<(String, String)> =
+        WAYS.iter().filter_map(|way| Some((way.client.to_owned(), expected(way)?.to_owned()))).collect();
+    let told = told_of(&broker.log, expected.len());
+    assert_eq!(told["logs"][0]["broker"], name);
+    let mut incidents = incidents(&told);
+    incidents.sort();
+    expected.sort();
+    assert_eq!(incidents, expected, "{}", std::fs::read_to_string(&broker.log).unwrap());
+}
+
+#[test]
+fn mosquittos_own_log_tells_every_way_to_end_client_by_client() {
+    let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
+    every_way_is_told("mosquitto", &broker, |way| way.mosquitto);
+}
+
+#[test]
+fn rabbitmqs_own_log_tells_every_way_to_end_client_by_client() {
+    let Some(broker) = RealBroker::start("rabbitmq") else { return };
+    every_way_is_told("rabbitmq", &broker, |way| way.rabbitmq);
+}
+
+#[test]
+fn nats_own_log_tells_every_way_to_end_client_by_client() {
+    let Some(broker) = RealBroker::start("nats") else { return };
+    every_way_is_told("nats", &broker, |way| way.nats);
+}
+
+#[test]
+fn what_our_tools_provoke_is_told_client_by_client_and_honest_traffic_is_not_accused() {
+    let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
+    let runs = [
+        (
+            "second-connect",
+            double_connect_at(broker.address, &["--attempts", "5", "--variant", "identical", "-i", "dc"]),
+        ),
+        (
+            "take-over",
+            call_at(
+                broker.address,
+                "ungraceful-takeover",
+                "storm",
+                &["-c", "12", "--variant", "resume", "-i", "st"],
+            ),
+        ),
+    ];
+    let told = told_of(&broker.log, runs.iter().map(|(_, call)| call.attempts().len()).sum());
+    let incidents = incidents(&told);
+    for (cause, call) in &runs {
+        let attempts = call.attempts();
+        assert!(!attempts.is_empty(), "{}", call.said());
+        for attempt in &attempts {
+            let causes: Vec<&str> = incidents
+                .iter()
+                .filter(|(client, _)| *client == attempt.client_id)
+                .map(|(_, cause)| cause.as_str())
+                .collect();
+            assert_eq!(
+                causes.iter().filter(|told| *told == cause).count(),
+                1,
+                "{} {causes:?}",
+                attempt.client_id
+            );
+        }
+        let of_cause = incidents.iter().filter(|(_, told)| told == cause).count();
+        assert_eq!(of_cause, attempts.len(), "none is invented");
+    }
+    // Bystanders and witnesses leave by DISCONNECT; nobody else is in this log.
+    let attempts: BTreeSet<String> =
+        runs.iter().flat_map(|(_, call)| call.attempts()).map(|attempt| attempt.client_id).collect();
+    let strangers: Vec<_> = incidents
+        .iter()
+        .filter(|(client, _)| !attempts.iter().any(|attempt| client.starts_with(attempt.as_str())))
+        .collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
+}
+
+#[test]
+fn a_record_names_the_cause_that_the_brokers_log_tells_of_each_attempt() {
+    let call = double_connect(&["--spawn", "mosquitto", "--attempts", "2", "--variant", "identical"]);
+    let log = call.record().broker_log.unwrap();
+    let told: Vec<_> = log.causes.iter().map(|told| (told.cause.as_str(), told.attempts)).collect();
+    assert_eq!(told, [("second-connect", 4)], "{}", call.said());
+    for attempt in call.attempts() {
+        let names = |line: &ungraceful_rig::record::BrokerLogLine| {
+            line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("second-connect")
+        };
+        assert!(call.broker_log().iter().any(names), "{attempt:?}");
+    }
+    assert!(call.stdout().contains("second-connect of 4 attempts"), "{}", call.stdout());
+}
+
+#[test]
+fn a_command_that_explain_prints_provokes_the_cause_that_it_is_printed_for() {
+    // A statement, what makes its command short, and how many incidents it then makes. A row more proves a cause more.
+    let proofs: [(&str, &str, &[&str], usize); 2] = [
+        ("Sent second CONNECT message.", "second-connect", &["--attempts", "2", "--variant", "identical"], 4),
+        (
+            "Another client connected with the same clientId.",
+            "take-over",
+            &["--count", "4", "--variant", "clean", "--will-wait", "1s"],
+            4,
+        ),
+    ];
+    for (statement, cause, short, count) in proofs {
+        let line = format!("Client ID: abc, IP:10.0.0.7 was disconnected. reason: {statement}\n");
+        let reproduce = words(&told(&[], &line)["causes"][0]["reproduce"]);
+        let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
+        let folder = tempfile::tempdir().unwrap();
+        let output = binary(&reproduce[0])
+            .args(&reproduce[1..])
+            .args(["--host", "127.0.0.1", "--port", &broker.address.port().to_string()])
+            .args(["--baseline", "1s", "--slip-limit", "1h", "--quiet"])
+            .args(short)
+            .arg("--output")
+            .arg(folder.path().join("record"))
+            .output()
+            .unwrap();
+        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
+        let told = told_of(&broker.log, count);
+        let causes: Vec<String> = incidents(&told).into_iter().map(|(_, cause)| cause).collect();
+        assert_eq!(causes, vec![cause; count], "{told}");
+        assert!(incidents(&told).iter().all(|(client, _)| client.starts_with("abc")), "{told}");
+    }
+}
+
+#[test]
+fn the_lines_of_every_broker_are_told_whatever_wraps_them() {
+    let patterns = Path::new(env!("CARGO_MANIFEST_DIR")).join("../log-causes/src/patterns.tsv");
+    let table = std::fs::read_to_string(patterns).unwrap();
+    let rows = || table.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>());
+    let brokers: BTreeSet<&str> = rows().map(|row| row[0]).collect();
+    for broker in brokers {
+        let examples: Vec<String> =
+            rows().filter(|row| row[0] == broker).map(|row| row[5].to_owned()).collect();
+        let wraps: [fn(&str) -> String; 3] = [
+            |line| line.to_owned(),
+            |line| format!("Nov 24 23:10:06 host broker[812]: {line}"),
+            |line| {
+                serde_json::json!({"log": format!("{line}\n"), "stream": "stdout", "time": "2026-11-24T23:10:06Z"}).to_string()
+            },
+        ];
+        for wrap in wraps {
+            let log: String = examples.iter().map(|line| wrap(line) + "\n").collect();
+            let told = told(&[], &log);
+            assert_eq!(told["logs"][0]["broker"], broker, "{told}");
+            assert_eq!(told["logs"][0]["lines_recognised"], examples.len(), "{broker}: {}", wrap("line"));
+        }
+    }
+}

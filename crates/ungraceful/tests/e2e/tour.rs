@@ -1,0 +1,189 @@
+//! The tour, and the list of faults: `ungraceful` with no tool named.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use ungraceful_rig::record::{Completeness, Record};
+
+use crate::support::binary;
+
+/// Calls the tour, with no judgement of our own lateness, into a folder in `parent`.
+fn tour(parent: &Path, arguments: &[&str]) -> Output {
+    binary("ungraceful")
+        .args(["--slip-limit", "1h", "--quiet", "--format", "json", "--output"])
+        .arg(parent.join("tour"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+fn causes(tour: &Value) -> &Vec<Value> {
+    tour["causes"].as_array().unwrap()
+}
+
+fn sequences(cause: &Value, version: &str) -> Vec<String> {
+    let cases = cause["run"]["cases"].as_array().unwrap();
+    let of_version = cases.iter().filter(|case| case["version"] == version);
+    of_version.flat_map(|case| case["sequences"].as_object().unwrap().keys().cloned()).collect()
+}
+
+fn record(folder: &Path) -> Record {
+    serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
+}
+
+/// A row of the table is filled by what was seen: attempts that acted, and bystanders that were there.
+fn assert_seen(cause: &Value) {
+    let run = &cause["run"];
+    let finished = run["attempts"]["finished"].as_u64().unwrap();
+    assert!(finished > 0 && run["attempts"]["planned"] == finished, "{}: {}", cause["name"], run["attempts"]);
+    let cases = run["cases"].as_array().unwrap();
+    let not_acted: u64 = cases.iter().filter_map(|case| case["outcomes"]["not_acted"].as_u64()).sum();
+    assert_eq!(not_acted, 0, "{}: {cases:?}", cause["name"]);
+    assert_eq!(run["completeness"], "complete", "{}", cause["name"]);
+    assert!(run["bystanders"]["phases"].as_array().unwrap().len() == 3, "{}", cause["name"]);
+}
+
+const ALL: [&str; 7] = ["knock", "drop", "silence", "takeover", "flood", "double-connect", "kick"];
+
+fn names(tour: &Value) -> Vec<&str> {
+    causes(tour).iter().map(|cause| cause["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn the_embedded_broker_shows_every_cause_but_the_one_that_needs_an_administrator() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = tour(parent.path(), &[]);
+    let tour = json(&output);
+    assert_eq!(output.status.code(), Some(0), "{tour:#}");
+    assert_eq!(names(&tour), ALL);
+    let [shown @ .., kick] = &causes(&tour)[..] else { panic!("{tour}") };
+    shown.iter().for_each(assert_seen);
+    assert!(kick["not_shown"]["cure"].as_str().unwrap().contains("--spawn mosquitto"), "{kick}");
+    assert_eq!(sequences(&shown[3], "5.0"), ["DISCONNECT 0x8E, FIN"; 2], "one for each variant");
+    assert_eq!(sequences(&shown[4], "5.0"), ["DISCONNECT 0x93, FIN"]);
+    assert_eq!(sequences(&shown[5], "5.0"), ["DISCONNECT 0x82, FIN"; 2]);
+    for (number, name) in (1..).zip(&ALL[..6]) {
+        let record = record(&parent.path().join(format!("tour/{number}-{name}")));
+        assert_eq!(record.seed, tour["seed"].as_u64().unwrap());
+    }
+}
+
+#[test]
+fn mosquitto_shows_every_cause_with_a_real_kick() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = tour(parent.path(), &["--spawn", "mosquitto"]);
+    let tour = json(&output);
+    // Which verdict it comes to is a matter of the version of Mosquitto.
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{tour:#}");
+    assert_eq!(names(&tour), ALL);
+    causes(&tour).iter().for_each(assert_seen);
+    let kicked = &causes(&tour)[6]["run"];
+    assert_eq!(kicked["tool"]["name"], "ungraceful-expire");
+    for case in kicked["cases"].as_array().unwrap() {
+        let ended = ["closed", "reset"].map(|outcome| case["outcomes"][outcome].as_u64().unwrap_or(0));
+        assert_eq!(ended.iter().sum::<u64>(), case["finished"].as_u64().unwrap(), "{case}");
+        let back: Vec<&String> = case["facts"]["came_back"].as_object().unwrap().keys().collect();
+        assert!(back.iter().all(|how| how.starts_with("CONNACK 0x")), "nobody is let in again: {back:?}");
+    }
+    let silent = &causes(&tour)[2]["run"]["cases"];
+    for case in silent.as_array().unwrap() {
+        assert_eq!(case["outcomes"]["closed"].as_u64(), case["finished"].as_u64(), "{case}");
+        assert!(case["time_to_close"]["min_us"].as_u64().unwrap() >= 1_350_000, "{case}");
+    }
+}
+
+#[test]
+fn mistakes_of_all_causes_are_told_together_each_once_and_nothing_is_sent() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = tour(
+        parent.path(),
+        &["--only", "nothing", "--slip-limit", "soon", "--connect-timeout", "0s", "-p", "1"],
+    );
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    for flag in ["--only", "--slip-limit", "--connect-timeout", "--port"] {
+        let told = said.lines().filter(|line| line.contains(&format!("ungraceful: {flag}: "))).count();
+        assert_eq!(told, 1, "{flag} in\n{said}");
+    }
+    assert!(said.contains("takeover, flood"), "the causes are named: {said}");
+    assert!(!parent.path().join("tour/tour.json").exists());
+}
+
+#[test]
+fn the_plan_of_every_cause_is_printed_and_nothing_is_sent() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = tour(parent.path(), &["--print-plan", "--host", "127.0.0.1", "--port", "9"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let plans = json(&output);
+    assert!(plans.as_array().unwrap().len() >= 5);
+    assert!(plans.as_array().unwrap().iter().all(|plan| plan["bounds"]["duration_s_max"].as_u64() > Some(0)));
+    assert!(!parent.path().join("tour").exists());
+}
+
+#[test]
+fn a_record_is_not_overwritten_and_a_broker_that_is_not_there_is_an_environment() {
+    let parent = tempfile::tempdir().unwrap();
+    std::fs::create_dir(parent.path().join("tour")).unwrap();
+    std::fs::write(parent.path().join("tour/tour.json"), "{}").unwrap();
+    let output = tour(parent.path(), &["--only", "double-connect"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--output"), "{output:?}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let output = tour(elsewhere.path(), &["--host", "127.0.0.1", "--port", "9"]);
+    assert_eq!(output.status.code(), Some(4), "{output:?}");
+}
+
+#[test]
+fn a_tour_that_is_interrupted_keeps_what_it_saw_and_says_what_it_did_not_see() {
+    let parent = tempfile::tempdir().unwrap();
+    let child = binary("ungraceful")
+        .args(["--slip-limit", "1h", "--quiet", "--format", "json", "--only", "takeover,double-connect"])
+        .arg("--output")
+        .arg(parent.path().join("tour"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let first = parent.path().join("tour/1-takeover");
+    let timeline = || std::fs::read_to_string(first.join("timeline.csv")).unwrap_or_default();
+    while !timeline().contains(",baseline,") {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
+    let tour = json(&output);
+    assert_eq!(causes(&tour).len(), 2);
+    assert_eq!(record(&first).completeness, Completeness::Interrupted);
+    assert!(causes(&tour)[1]["not_shown"]["why"].as_str().unwrap().contains("interrupted"), "{tour}");
+    let kept: Value =
+        serde_json::from_str(&std::fs::read_to_string(parent.path().join("tour/tour.json")).unwrap())
+            .unwrap();
+    assert_eq!(causes(&kept).len(), 2);
+}
+
+#[test]
+fn every_fault_is_listed_with_its_command_and_what_it_accuses_by() {
+    let output = binary("ungraceful").args(["list", "--format", "json"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let list = json(&output);
+    let of = |fault: &str| {
+        let found = list.as_array().unwrap().iter().find(|entry| entry["fault"] == fault);
+        found.unwrap_or_else(|| panic!("no {fault} in {list}"))
+    };
+    let double_connect = of("double-connect");
+    assert_eq!(double_connect["command"], "ungraceful double-connect");
+    assert_eq!(double_connect["versions"], serde_json::json!(["3.1.1", "5.0"]));
+    let ids = double_connect["accuses_by"].as_array().unwrap();
+    assert!(ids.iter().any(|statement| statement["id"] == "MQTT-3.1.0-2" && statement["version"] == "3.1.1"));
+    assert_eq!(of("receive-max")["command"], "ungraceful flood receive-maximum");
+    let output = binary("ungraceful").args(["list", "--format", "xml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--format"), "{output:?}");
+}

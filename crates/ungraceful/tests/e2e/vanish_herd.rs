@@ -1,0 +1,254 @@
+//! Herds: nobody is left behind uncounted, every number is what the broker saw, and a planned restart accuses nobody.
+
+use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::record::{Completeness, MilestoneRecord};
+use ungraceful_rig::verdict::Conclusion::{Holds, Violated};
+use ungraceful_scripted_broker::{Readmission, Script, ScriptedBroker, Sessions};
+
+use crate::support::{Call, call, call_at};
+
+const TOOL: &str = "ungraceful-vanish";
+const LETS_IN: &str = "lets_everybody_in_again";
+const RESUMES: &str = "resumes_the_session";
+
+/// A herd before a broker with this script.
+fn herd(script: Script, arguments: &[&str]) -> Call {
+    let broker = ScriptedBroker::start(script);
+    call_at(broker.address(), TOOL, "herd", arguments)
+}
+
+fn back(call: &Call, variant: &str, version: &str) -> MilestoneRecord {
+    call.case(variant, version).milestones["back"]
+}
+
+#[test]
+fn each_profile_is_a_wave_of_its_own_whose_clients_are_all_lost_at_one_instant_and_counted() {
+    let broker = ScriptedBroker::start(Script::default());
+    let arguments = ["-c", "60", "--backoff", "none,fixed:200ms", "-V", "3.1.1,5"];
+    let call = call_at(broker.address(), TOOL, "herd", &arguments);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert!(call.differing().is_empty(), "{}", call.said());
+    let record = call.record();
+    assert_eq!((record.cases.len(), record.waves.len()), (4, 4));
+    let mut attempts = call.attempts();
+    attempts.sort_by_key(|attempt| attempt.attempt);
+    assert_eq!(attempts.len(), 240);
+    let mut ended = 0;
+    for (wave, attempts) in record.waves.iter().zip(attempts.chunks(60)) {
+        assert!(wave.began_us >= ended, "when nothing is left of the one before");
+        ended = wave.ended_us.unwrap();
+        assert!(wave.outage.is_none() && wave.bystander_messages_due > 0);
+        for attempt in attempts {
+            assert_eq!((&attempt.case, attempt.due_us), (&wave.case, wave.began_us));
+            assert!(attempt.connack_us.unwrap() < wave.began_us, "gathered before");
+            let lost_us = attempt.provoked_us.unwrap();
+            assert!((wave.began_us..ended).contains(&lost_us), "lost in it");
+        }
+    }
+    for case in &record.cases {
+        assert_eq!((case.outcome(Outcome::Tolerated), case.fact("back", "yes")), (60, 60));
+        assert_eq!(case.fact("session_present", "yes"), 60);
+        let tries = case.measures["tries"];
+        assert_eq!((tries.count, tries.sum), (60, 60), "each at its first try");
+        let back = case.milestones["back"];
+        assert_eq!((back.of, back.reached, back.all_us), (60, 60, back.last_us));
+        assert!(back.half_us <= back.percent_95_us && back.percent_95_us <= back.all_us);
+        if case.case.variant == "fixed:200ms" {
+            assert!(back.half_us >= Some(180_000), "nobody came before its wait: {back:?}");
+        }
+    }
+    let text = call.stdout();
+    assert!(text.contains("back 50 %") && text.contains("not back") && text.contains("tries each"), "{text}");
+    // The first herd is there in the baseline.
+    let open = call.timeline("connections_open");
+    assert!(open.iter().any(|open| open == "60"), "{open:?}");
+}
+
+#[test]
+fn a_broker_that_is_busy_for_a_while_is_shown_in_the_tries_and_in_the_times() {
+    let script = Script { readmission: "after-1s".parse().unwrap(), ..Script::default() };
+    let call = herd(script, &["-c", "60", "--backoff", "fixed:300ms", "-V", "5"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let case = call.only_case();
+    let (tries, refused) = (case.measures["tries"], case.measures["tries_refused_0x88"]);
+    assert_eq!(tries.sum, refused.sum + 60, "{}", call.said());
+    assert!(tries.min >= Some(2) && tries.max <= Some(5), "one each 300 ms: {tries:?}");
+    let back = back(&call, "fixed:300ms", "5.0");
+    assert!(back.reached == 60 && back.half_us >= Some(900_000), "{back:?}");
+}
+
+#[test]
+fn a_broker_that_lets_in_so_many_a_second_sets_the_pace_of_the_herd() {
+    let script =
+        Script { readmission: Readmission::AtMostPerSecond(20.try_into().unwrap()), ..Script::default() };
+    let call = herd(script, &["-c", "60", "--backoff", "fixed:100ms", "-V", "5"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let back = back(&call, "fixed:100ms", "5.0");
+    assert_eq!((back.of, back.reached), (60, 60));
+    // Twenty at once, twenty a second later, and twenty another second later.
+    assert!(back.half_us >= Some(900_000) && back.percent_95_us >= Some(1_800_000), "{back:?}");
+    let case = call.only_case();
+    assert_eq!(case.measures["tries"].sum, case.measures["tries_refused_0x9F"].sum + 60);
+}
+
+#[test]
+fn who_is_never_let_in_again_is_counted_with_the_code_and_is_a_note() {
+    let script = Script { readmission: Readmission::NeverEvery(10.try_into().unwrap()), ..Script::default() };
+    let call = herd(script, &["-c", "60", "--backoff", "fixed:200ms", "-V", "5", "--back-within", "3s"]);
+    assert_eq!(call.exit(), 0, "no statement is about it: {}", call.said());
+    assert_eq!(call.differing(), [LETS_IN]);
+    let case = call.only_case();
+    assert_eq!((case.outcome(Outcome::Tolerated), case.outcome(Outcome::NoReaction)), (54, 6));
+    assert_eq!((case.fact("back", "yes"), case.fact("back", "CONNACK 0x97 Quota exceeded")), (54, 6));
+    let back = back(&call, "fixed:200ms", "5.0");
+    assert_eq!((back.of, back.reached, back.all_us), (60, 54, None));
+    assert!(back.half_us.is_some() && back.percent_95_us.is_none(), "57 would be 95 %: {back:?}");
+    let refused = case.measures["tries_refused_0x97"];
+    assert_eq!(refused.count, 6, "each of those alone");
+    assert!(refused.min >= Some(2), "and went on trying: {refused:?}");
+    assert_eq!(case.measures["tries"].sum, refused.sum + 54);
+    assert!(call.stdout().contains("never"), "{}", call.stdout());
+}
+
+#[test]
+fn sessions_that_are_gone_after_a_reset_are_violated_and_after_a_restart_they_are_a_note() {
+    let script = Script { sessions: Sessions::Forget, ..Script::default() };
+    let call = herd(script, &["-c", "10", "--backoff", "none", "-V", "3.1.1,5"]);
+    assert_eq!((call.exit(), call.violated()), (1, vec![RESUMES.to_owned()]), "{}", call.said());
+    assert_eq!(call.conclusion(RESUMES, "none", "5.0"), Violated);
+    assert_eq!(call.conclusion(RESUMES, "none", "3.1.1"), Violated);
+    let arguments = ["-c", "10", "--backoff", "fixed:100ms", "--loss", "kill"];
+    let call = self::call(TOOL, &["herd"], &arguments);
+    assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
+    assert_eq!(call.differing(), [RESUMES]);
+}
+
+/// A real restart of a broker that the run started: everybody is counted, and bystanders come back.
+fn assert_restarted(call: &Call, clients: u64, waves: usize) {
+    let record = call.record();
+    assert_eq!(record.completeness, Completeness::Complete, "{}", call.said());
+    assert_eq!(call.violated(), Vec::<String>::new(), "a planned restart accuses nobody: {}", call.said());
+    assert_eq!(record.waves.len(), waves);
+    for (wave, case) in record.waves.iter().zip(&record.cases) {
+        let outage = wave.outage.as_ref().expect("each begins with an outage");
+        let ended_us = outage.ended_us.expect("and the broker is back");
+        assert!(wave.began_us <= outage.began_us && outage.began_us < ended_us);
+        assert_eq!(case.facts["back"].values().sum::<u64>(), clients, "nobody is left behind uncounted");
+        assert_eq!(case.fact("back", "yes"), clients, "{}", call.said());
+        let back = case.milestones["back"];
+        assert_eq!((back.of, back.reached), (clients, clients));
+    }
+    let bystanders = record.bystanders.unwrap();
+    let planned = bystanders.outages.expect("outages were planned");
+    assert_eq!((planned.outages, planned.connections_lost), (waves as u64, 6 * waves as u64));
+    assert_eq!(planned.came_back, planned.connections_lost, "{}", call.said());
+    assert!(bystanders.connections_lost.is_empty(), "{:?}", bystanders.connections_lost);
+    assert_eq!(call.verdicts("bystanders_stay_connected")[0].conclusion, Holds);
+    assert!(call.stdout().contains("planned outage"), "{}", call.stdout());
+}
+
+#[test]
+fn the_embedded_broker_is_restarted_on_its_port_and_the_herd_comes_back() {
+    for loss in ["kill", "stop"] {
+        let arguments = ["-c", "60", "--backoff", "fixed:100ms,full-jitter:100ms..1s", "--loss", loss];
+        let call = call(TOOL, &["herd"], &arguments);
+        assert_restarted(&call, 60, 2);
+        let record = call.record();
+        assert!(record.broker.exit.is_none(), "the one that is there at the end has not ended");
+        let resources = record.broker_resources.unwrap();
+        assert!(resources.rss_bytes.max.is_some() && resources.rss_bytes.change.is_none(), "{resources:?}");
+    }
+}
+
+#[test]
+fn mosquitto_is_restarted_with_several_hundred_clients_and_its_log_goes_on() {
+    let arguments =
+        ["--spawn", "mosquitto", "-c", "400", "--backoff", "fixed:200ms,libmosquitto", "--loss", "stop"];
+    let call = call(TOOL, &["herd"], &arguments);
+    assert_restarted(&call, 400, 2);
+    let last = call.record().waves.last().unwrap().outage.clone().unwrap().ended_us.unwrap();
+    let log = call.broker_log();
+    let goes_on = log.iter().any(|line| line.at_us > last && line.line.contains("New client connected"));
+    assert!(goes_on, "{:?}", call.record().broker_log);
+}
+
+#[test]
+fn a_command_of_the_users_restarts_a_broker_and_one_that_fails_is_told_with_what_it_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let port = free_port();
+    let configuration =
+        format!("listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\nuser root\n");
+    std::fs::write(path("conf"), configuration).unwrap();
+    let start = format!(
+        "PATH=$PATH:/usr/sbin; mosquitto -c {} >/dev/null 2>&1 & echo $! > {}",
+        path("conf"),
+        path("pid")
+    );
+    let restart = format!("kill -9 $(cat {}); {start}", path("pid"));
+    let sh = |command: &str| std::process::Command::new("sh").args(["-c", command]).status().unwrap();
+    assert!(sh(&start).success());
+    let address: std::net::SocketAddr = ([127, 0, 0, 1], port).into();
+    while std::net::TcpStream::connect(address).is_err() {
+        std::thread::yield_now();
+    }
+    let arguments = ["-c", "50", "--backoff", "fixed:100ms", "--restart-cmd"];
+    let call = call_at(address, TOOL, "herd", &[&arguments[..], &[&restart]].concat());
+    let failing =
+        call_at(address, TOOL, "herd", &[&arguments[..], &["echo no such unit >&2; exit 5"]].concat());
+    sh(&format!("kill -9 $(cat {})", path("pid")));
+    assert_restarted(&call, 50, 1);
+    assert_eq!(failing.exit(), 3, "{}", failing.said());
+    assert_eq!(failing.record().completeness, Completeness::BrokerDown);
+    let told = failing.stdout();
+    assert!(told.contains("the planned restart failed") && told.contains("no such unit"), "{told}");
+}
+
+/// A port below those that the system gives to clients.
+fn free_port() -> u16 {
+    let tried = (20_000..30_000).rev().step_by(7);
+    let mut free = tried.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().unwrap()
+}
+
+#[test]
+fn mistakes_about_restarts_and_profiles_are_told_together_and_before_the_first_packet() {
+    let refused = |flags: &[&str], parts: &[&str]| {
+        let call = call(TOOL, &["herd"], &[&["--print-plan"], flags].concat());
+        assert_eq!(call.exit(), 2, "{}", call.said());
+        for part in parts {
+            assert!(call.stderr().contains(part), "{part:?} is missing in {}", call.stderr());
+        }
+    };
+    refused(&["--restart-cmd", "true"], &["--restart-cmd", "this run starts its broker itself"]);
+    refused(&["--spawn", "mosquitto", "--restart-cmd", "true"], &["--loss stop or --loss kill"]);
+    refused(
+        &["--host", "127.0.0.1", "--loss", "kill"],
+        &["--loss", "give the command that does with --restart-cmd"],
+    );
+    refused(&["--host", "127.0.0.1", "--restart-cmd", " "], &["--restart-cmd: is empty"]);
+    refused(&["--host", "127.0.0.1", "--restart-cmd", "true", "--loss", "kill"], &["keep one of them"]);
+    refused(&["--loss", "kill", "--back-within", "30s"], &["--back-within", "--restart-within (30s)"]);
+    refused(
+        &["--backoff", "linear,fixed:5", "--loss", "gone", "--connrate", "5", "--attempts", "3", "-x", "0"],
+        &[
+            "paho-python",
+            "fixed:5",
+            "reset, stop, kill",
+            "--connrate: all clients",
+            "--attempts",
+            "sessions that outlive",
+        ],
+    );
+}
+
+#[test]
+fn the_plan_names_every_profile_and_how_long_all_waves_may_take() {
+    let call = call(TOOL, &["herd"], &["--print-plan", "-c", "7"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let text = call.stdout();
+    for profile in ["none", "fixed:1s", "exponential:1s..2m", "paho-python", "esp-mqtt", "aws-iot"] {
+        assert!(text.contains(&format!("restart-herd {profile} MQTT 5.0")), "{text}");
+    }
+    assert!(text.contains("in waves") && text.contains("attempts               77"), "{text}");
+}
