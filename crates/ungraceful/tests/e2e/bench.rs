@@ -296,6 +296,8 @@ fn every_shape_on_mosquitto_delivers_each_message_as_often_as_it_says() {
             "{}",
             call.said()
         );
+        // What the broker needed for it is told of the phase that there was.
+        assert!(call.stdout().contains(" in the load phase ("), "{}", call.said());
         (counts.expected, load(&call))
     };
     let fan = run(&["--publishers", "2", "--subscribers", "5", "-q", "1"]);
