@@ -4,6 +4,7 @@ pub mod command;
 pub mod dynamic_security;
 pub mod kick;
 pub mod kick_checks;
+pub mod reauthentication_checks;
 pub mod removal;
 pub mod signing;
 pub mod token;
@@ -12,6 +13,8 @@ pub mod token_checks;
 mod at_work;
 mod coming_back;
 mod judged;
+mod reauthentication;
+mod shown;
 
 /// Fact: what the broker still served of what was sent after the client's right had ended: `nothing`, `deliveries`, `its
 /// publishing` or `both ways`.
@@ -36,5 +39,46 @@ pub const NOT_TRIED: &str = "not tried";
 pub const AFTER_REFUSAL: &str = "after_the_refusal";
 /// Fact: what came on the connection after the broker's DISCONNECT, `nothing` or names of packets.
 pub const AFTER_DISCONNECT: &str = "after_disconnect";
+/// Fact: what AUTH 0x19 (re-authentication) was answered: `nothing`, `closed`, or a packet with its Reason Code.
+pub const REAUTHENTICATION: &str = "reauthentication";
+/// Value of [`REAUTHENTICATION`]: the connection ended without a word.
+pub const CLOSED: &str = "closed";
+/// Value of [`REAUTHENTICATION`].
+pub const SUCCESS: &str = "AUTH 0x00";
+/// Value of [`REAUTHENTICATION`]: another step is asked for.
+pub const CONTINUE: &str = "AUTH 0x18";
+/// Measure: from AUTH 0x19 to what answered it.
+pub const REAUTHENTICATION_TIME: &str = "reauthentication_us";
+/// Fact: what became, past the end of its first token, of a client whose re-authentication succeeded: `served`, `cut at its
+/// end`, `cut before its end`, or `neither cut nor served`.
+pub const PAST_FIRST_TOKEN: &str = "past_the_first_token";
+/// Fact: what became of the connection after its re-authentication had been refused.
+pub const AFTER_FAILURE: &str = "after_failed_reauthentication";
+/// Value of [`AFTER_FAILURE`].
+pub const TOLD_AND_CLOSED: &str = "DISCONNECT, then closed";
+/// Value of [`AFTER_FAILURE`].
+pub const ONLY_CLOSED: &str = "closed without a DISCONNECT";
+/// Value of [`AFTER_FAILURE`]: served until the first token ended.
+pub const CLOSED_LATE: &str = "closed when the first token ended";
+/// Value of [`AFTER_FAILURE`] and [`PAST_FIRST_TOKEN`].
+pub const SERVED_ON: &str = "served";
+/// Value of [`AFTER_FAILURE`] and [`PAST_FIRST_TOKEN`]: still open, but not answered.
+pub const NOT_ANSWERED: &str = "neither cut nor served";
+/// Value of [`PAST_FIRST_TOKEN`].
+pub const CUT_AT_END: &str = "cut at its end";
+/// Value of [`PAST_FIRST_TOKEN`].
+pub const CUT_BEFORE_END: &str = "cut before its end";
+/// Fact: the Authentication Method in the CONNACK: `the same` as in the CONNECT, `another`, or `none`.
+pub const METHOD_IN_CONNACK: &str = "method_in_connack";
+/// Fact: the Authentication Method in the AUTH that answered, as in [`METHOD_IN_CONNACK`], or `no properties`.
+pub const METHOD_IN_AUTH: &str = "method_in_auth";
+/// Value of both facts of methods.
+pub const SAME_METHOD: &str = "the same";
+/// Value of both facts of methods.
+pub const OTHER_METHOD: &str = "another";
+/// Value of both facts of methods.
+pub const NO_METHOD: &str = "none";
+/// Value of [`METHOD_IN_AUTH`]: an AUTH of two bytes, which means success and can name nothing.
+pub const NO_PROPERTIES: &str = "no properties";
 /// Fact: whether the client that published to this one was `served` all the time, or `cut`.
 pub const BESIDE: &str = "publisher_beside";

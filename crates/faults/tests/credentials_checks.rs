@@ -4,8 +4,9 @@
 mod record;
 
 use ungraceful_faults::authentication::{
-    AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, PUBLISHED, WITHOUT_RIGHTS, kick,
-    kick_checks, removal::Means, token, token_checks,
+    AFTER_DISCONNECT, AFTER_FAILURE, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, METHOD_IN_AUTH,
+    METHOD_IN_CONNACK, PAST_FIRST_TOKEN, PUBLISHED, REAUTHENTICATION, WITHOUT_RIGHTS, kick, kick_checks,
+    reauthentication_checks, removal::Means, token, token_checks,
 };
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::metric::{Distribution, Percentiles};
@@ -18,7 +19,7 @@ const V311: &str = "3.1.1";
 const REFUSED: &str = "CONNACK 0x87 Not authorized";
 
 fn all_checks() -> Vec<Check> {
-    [&kick_checks::CHECKS[..], &token_checks::CHECKS].concat()
+    [&kick_checks::CHECKS[..], &token_checks::CHECKS, &reauthentication_checks::CHECKS].concat()
 }
 
 struct Made(CaseRecord);
@@ -125,7 +126,7 @@ fn without_a_single_attempt_nothing_holds() {
         }
         for variant in token::Variant::ALL {
             let verdicts = Made::of(token::ID, variant.name(), version, &[]).verdicts();
-            assert!(verdicts.len() >= 6);
+            assert!(verdicts.len() >= 5, "{verdicts:?}");
             for verdict in verdicts {
                 assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
             }
@@ -285,4 +286,74 @@ fn others_that_are_cut_with_a_removed_client_are_told() {
     assert_holds(&Made::kicked(Means::Disable, V5).judged("leaves_others_alone"), Force::Prose);
     let cut = Made::kicked(Means::Disable, V5).fact(BESIDE, "served", 3).fact(BESIDE, "cut", 2);
     assert_differs(&cut.judged("leaves_others_alone"), "2 other clients were cut as well");
+}
+
+/// Five clients that re-authenticated.
+fn again(variant: &str) -> Made {
+    Made::of(token::ID, variant, V5, &[(Outcome::Tolerated, 5)])
+}
+
+#[test]
+fn a_renewed_token_is_to_be_accepted_and_the_client_served_past_its_first_one() {
+    const CHECK: &str = "accepts_the_renewed_token";
+    let answered = |word| again("reauthenticate").fact(REAUTHENTICATION, word, 5);
+    assert_holds(&answered("AUTH 0x00").judged(CHECK), Force::Prose);
+    for word in ["nothing", "closed", "DISCONNECT 0x87", "AUTH 0x87"] {
+        assert_differs(&answered(word).judged(CHECK), "5 of 5 renewed tokens were not accepted");
+    }
+    assert_inconclusive(&answered("AUTH 0x18").judged(CHECK), "more steps");
+    const PAST: &str = "serves_past_the_first_token";
+    let past = |word| again("reauthenticate").fact(PAST_FIRST_TOKEN, word, 5);
+    assert_holds(&past("served").judged(PAST), Force::Prose);
+    for word in ["cut at its end", "cut before its end"] {
+        assert_differs(&past(word).judged(PAST), "CUT ALTHOUGH RENEWED: 5 of 5 clients");
+    }
+    assert_inconclusive(&past("neither cut nor served").judged(PAST), "neither cut nor served (×5)");
+    assert_inconclusive(&answered("nothing").judged(PAST), "no re-authentication succeeded");
+    // A client that is served past its first token is no finding here.
+    assert!(past("served").asked("cuts_at_expiry").is_none());
+}
+
+#[test]
+fn a_spoilt_token_is_to_be_refused() {
+    const CHECK: &str = "refuses_a_spoilt_token";
+    let answered = |word| again("reauthenticate-spoilt").fact(REAUTHENTICATION, word, 5);
+    for word in ["closed", "DISCONNECT 0x87", "AUTH 0x87"] {
+        assert_holds(&answered(word).judged(CHECK), Force::Prose);
+    }
+    assert_differs(&answered("AUTH 0x00").judged(CHECK), "5 of 5 spoilt tokens were accepted");
+    assert_differs(&answered("nothing").judged(CHECK), "5 of 5 spoilt tokens were answered nothing");
+    assert_inconclusive(&answered("AUTH 0x18").judged(CHECK), "more steps");
+}
+
+#[test]
+fn mqtt5_4_12_1_2_a_client_whose_reauthentication_failed_is_not_served() {
+    const CHECK: &str = "closes_after_failed_reauthentication";
+    for variant in ["reauthenticate", "reauthenticate-spoilt"] {
+        let after = |word| again(variant).fact(AFTER_FAILURE, word, 5);
+        assert_holds(&after("DISCONNECT, then closed").judged(CHECK), Force::Must);
+        assert_violated(&after("served").judged(CHECK), "MQTT 5.0 [MQTT-4.12.1-2]");
+        let silent = after("closed without a DISCONNECT").judged(CHECK);
+        assert_differs(&silent, "5 of 5 were closed without a DISCONNECT, a SHOULD");
+        let late = after("closed when the first token ended").judged(CHECK);
+        assert_differs(&late, "5 of 5 were closed only when the first token ended");
+        assert_inconclusive(&after("neither cut nor served").judged(CHECK), "neither cut nor served");
+        assert!(again(variant).asked(CHECK).is_none(), "none failed");
+    }
+}
+
+#[test]
+fn mqtt5_4_12_0_5_connack_and_auth_name_the_method_of_the_connect() {
+    const CHECK: &str = "keeps_the_method";
+    let named = |connack, auth| {
+        let made = again("reauthenticate").fact(METHOD_IN_CONNACK, connack, 5);
+        made.fact(METHOD_IN_AUTH, auth, 5).judged(CHECK)
+    };
+    assert_holds(&named("the same", "the same"), Force::Must);
+    for (connack, auth) in [("none", "the same"), ("another", "the same"), ("the same", "another")] {
+        assert_violated(&named(connack, auth), "MQTT 5.0 [MQTT-4.12.0-5]");
+    }
+    assert_differs(&named("the same", "no properties"), "AUTH without a method, in two bytes");
+    let none = Made::of(token::ID, "reauthenticate", V5, &[(Outcome::NotActed, 5)]).judged(CHECK);
+    assert_inconclusive(&none, "none of 5 attempts");
 }

@@ -154,6 +154,7 @@ statements! {
     V5_4_12_0_1, V5, "MQTT-4.12.0-1", "A Server that does not support the Authentication Method closes, after CONNACK 0x8C or 0x87 if it likes.";
     V5_4_12_0_2, V5, "MQTT-4.12.0-2", "A Server's AUTH in the middle of authentication carries 0x18.";
     V5_4_12_0_4, V5, "MQTT-4.12.0-4", "A Server that rejects an authentication closes, after a CONNACK if it likes.";
+    V5_4_12_0_5, V5, "MQTT-4.12.0-5", "Each AUTH, and a CONNACK that accepts, names the Authentication Method of the CONNECT.";
     V5_4_12_0_7, V5, "MQTT-4.12.0-7", "A Client that named no Authentication Method sends no AUTH.";
     V5_4_12_1_1, V5, "MQTT-4.12.1-1", "Re-authentication uses the Authentication Method of the CONNECT.";
     V5_4_12_1_2, V5, "MQTT-4.12.1-2", "When re-authentication fails the connection is closed.";

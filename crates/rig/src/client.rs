@@ -51,6 +51,9 @@ pub enum NotConnected {
     /// Nothing came.
     #[error("no CONNACK within {0:?}: the port accepts connections and says nothing")]
     Silent(Duration),
+    /// The broker answers with AUTH: its Authentication Method has more steps than the CONNECT.
+    #[error("the broker asks for another step of authentication (AUTH), which this client can't take")]
+    Challenged,
     /// Something came that is not a CONNACK.
     #[error("expected a CONNACK, got {0}: is this an MQTT port?")]
     NotConnack(String),
@@ -174,6 +177,7 @@ impl Client {
             Packet::ConnAck(connack) => {
                 Err(NotConnected::Refused { version: self.version, code: connack.code })
             }
+            Packet::Auth(_) => Err(NotConnected::Challenged),
             _ => Err(NotConnected::NotConnack(printable(&packet.bytes))),
         }
     }

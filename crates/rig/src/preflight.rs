@@ -101,9 +101,10 @@ async fn judge(endpoint: Endpoint, options: &ConnectOptions, why: NotConnected) 
         NotConnected::NotConnack(ref what) if what.contains("HTTP/") => {
             Unfit::Unusable(format!("{at} speaks HTTP and not MQTT ({what}): is this the broker's web port?"))
         }
-        NotConnected::NotConnack(_) | NotConnected::Refused { .. } | NotConnected::Encoding(_) => {
-            Unfit::Unusable(format!("{at}: {why}"))
-        }
+        NotConnected::NotConnack(_)
+        | NotConnected::Challenged
+        | NotConnected::Refused { .. }
+        | NotConnected::Encoding(_) => Unfit::Unusable(format!("{at}: {why}")),
     }
 }
 

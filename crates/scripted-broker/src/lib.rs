@@ -50,7 +50,8 @@ mod topic_filter;
 pub use broker::ScriptedBroker;
 pub use log::{EVENTS_MAX, EndedBy, Event, Log, Traffic};
 pub use policy::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
-    SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
+    Reauthentication, Removal, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName,
+    Wills,
 };
 pub use script::Script;

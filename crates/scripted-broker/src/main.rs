@@ -8,8 +8,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
-    Script, ScriptedBroker, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
+    Reauthentication, Removal, Script, ScriptedBroker, SecondConnect, Sessions, SlowReader, SubscriberFlow,
+    TakeOver, Wills,
 };
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
@@ -64,6 +65,9 @@ struct Arguments {
     /// What happens when the token in a Client's Password or User Name runs out
     #[arg(long, value_name = "NAME", default_value_t)]
     expiry: Expiry,
+    /// What happens when a Client authenticates itself anew (method JWT)
+    #[arg(long, value_name = "NAME", default_value_t)]
+    reauthentication: Reauthentication,
     /// The Receive Maximum in the CONNACK; none is sent by default
     #[arg(long, value_name = "N")]
     receive_maximum: Option<NonZeroU16>,
@@ -112,6 +116,7 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
         keep_alive: arguments.keep_alive,
         removal: arguments.removal,
         expiry: arguments.expiry,
+        reauthentication: arguments.reauthentication,
         receive_maximum: arguments.receive_maximum,
         server_keep_alive_s: arguments.server_keep_alive,
         maximum_qos: arguments.maximum_qos,
@@ -141,7 +146,8 @@ fn list() -> std::io::Result<()> {
     write_names("--slow-reader", SlowReader::names())?;
     write_names("--keep-alive", KeepAlive::names())?;
     write_names("--removal", Removal::names())?;
-    write_names("--expiry", Expiry::names())
+    write_names("--expiry", Expiry::names())?;
+    write_names("--reauthentication", Reauthentication::names())
 }
 
 fn maximum_qos(text: &str) -> Result<QoS, &'static str> {

@@ -5,8 +5,8 @@ use std::num::NonZeroU16;
 use ungraceful_mqtt::QoS;
 
 use crate::policy::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
-    SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
+    Reauthentication, Removal, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
 };
 
 /// How a broker behaves; the default conforms. The policies are independent of each other.
@@ -52,6 +52,8 @@ pub struct Script {
     pub removal: Removal,
     /// What happens when a Client's token runs out.
     pub expiry: Expiry,
+    /// What happens when a Client authenticates itself anew. MQTT 5.0 only.
+    pub reauthentication: Reauthentication,
     /// The Receive Maximum in the CONNACK, kept to as well: absent, none is sent, which means 65,535. MQTT 5.0 only.
     pub receive_maximum: Option<NonZeroU16>,
     /// The Server Keep Alive in the CONNACK in seconds, kept to as well: absent, none is sent, and the Client's holds.

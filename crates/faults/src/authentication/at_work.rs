@@ -6,16 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use ungraceful_mqtt::{Connect, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS};
+use ungraceful_mqtt::{
+    Connect, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode,
+};
 use ungraceful_rig::attempt::Fact;
-use ungraceful_rig::client::Client;
+use ungraceful_rig::client::{Client, NotConnected};
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_rig::observe::Occupation;
-use ungraceful_rig::target::Credentials;
 use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_wire::ReceivedPacket;
 use ungraceful_wire::clock::now;
 
+use super::shown::Shown;
 use super::{DELIVERED, LAST_SERVED, PUBLISHED, SERVED};
 use crate::peer::{Event, Peer, payload, read_payload};
 
@@ -82,9 +85,29 @@ pub(super) struct Work {
     told_to_go: bool,
     /// The types of the packets that came after it.
     pub(super) after_disconnect: BTreeSet<&'static str>,
+    /// The Authentication Method in the CONNACK.
+    pub(super) method_in_connack: Option<String>,
+    /// The AUTH packets that came, as many as are kept.
+    pub(super) auths: Vec<AuthSeen>,
     /// When watching ends, once that is known.
     pub(super) until: Rc<Cell<Option<Instant>>>,
 }
+
+/// An AUTH that the broker sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AuthSeen {
+    /// Its Reason Code.
+    pub(super) code: u8,
+    /// Its Authentication Method.
+    pub(super) method: Option<String>,
+    /// Whether it has any property.
+    pub(super) has_properties: bool,
+    /// When it came.
+    pub(super) at: Instant,
+}
+
+/// AUTH packets that are kept of one client.
+const AUTHS_MAX: usize = 4;
 
 impl Workplace {
     /// Connects the client with these credentials and has it work, which is proved once in both directions.
@@ -95,7 +118,7 @@ impl Workplace {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         version: ProtocolVersion,
-        credentials: &Credentials,
+        shown: &Shown,
         will: Option<&WitnessWatch>,
     ) -> Result<Self, String> {
         let client_id = log.client_id().to_owned();
@@ -103,11 +126,13 @@ impl Workplace {
         let (mut client, established) =
             stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
         log.established(established);
+        let properties = shown.properties();
         let connect = Connect {
             will: will.map(|watch| stage.will(watch, WILL)),
-            ..Client::honest_connect(&client_id, credentials)
+            ..shown.connect(&client_id, &properties)
         };
-        let accepted = client.connect(&connect, within).await.map_err(|error| error.to_string())?;
+        let (accepted, connack) =
+            client.connect_with_packet(&connect, within).await.map_err(|error| not_let_in(&error))?;
         log.accepted(accepted.connack_at);
         let mut worker = Peer::new(client);
         let (to, from) = topics(stage, &client_id);
@@ -139,10 +164,30 @@ impl Workplace {
             delivered: Vec::new(),
             told_to_go: false,
             after_disconnect: BTreeSet::new(),
+            method_in_connack: method_in(&connack),
+            auths: Vec::new(),
             until: Rc::default(),
         };
         let beside = Beside { publisher, topic: to, sent: vec![first_sent], is_cut: false };
         Ok(Self { client: worker.client, work, beside })
+    }
+}
+
+/// Why the client was not let in. That a broker knows no such method has a cure of its own.
+fn not_let_in(error: &NotConnected) -> String {
+    match error {
+        NotConnected::Refused { code, .. } if *code == ReasonCode::BAD_AUTHENTICATION_METHOD.0 => {
+            format!("{error}: it does not offer the method that --auth-method names")
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The Authentication Method in a CONNACK of MQTT 5.0; absent in one of MQTT 3.1.1.
+fn method_in(connack: &ReceivedPacket) -> Option<String> {
+    match connack.frame().decode(ProtocolVersion::V5).packet {
+        Packet::ConnAck(connack) => connack.properties.authentication_method().map(ToOwned::to_owned),
+        _ => None,
     }
 }
 
@@ -227,6 +272,15 @@ impl Occupation for Work {
                 if let Some(number) = read_payload(publish.payload) {
                     self.delivered.push((number, at));
                 }
+                true
+            }
+            Packet::Auth(auth) if self.auths.len() < AUTHS_MAX => {
+                self.auths.push(AuthSeen {
+                    code: auth.reason_code.0,
+                    method: auth.properties.authentication_method().map(ToOwned::to_owned),
+                    has_properties: !auth.properties.is_empty(),
+                    at,
+                });
                 true
             }
             Packet::PubAck(ack) => match self.open.remove(&ack.packet_identifier) {
@@ -348,6 +402,8 @@ mod tests {
             delivered: Vec::new(),
             told_to_go: false,
             after_disconnect: BTreeSet::new(),
+            method_in_connack: None,
+            auths: Vec::new(),
             until: Rc::default(),
         }
     }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_rig::attempt::Fact;
-use ungraceful_rig::client::{Client, NotConnected};
+use ungraceful_rig::client::NotConnected;
 use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::target::Credentials;
 use ungraceful_wire::clock::now;
 
 use super::at_work::{Beside, await_first, topics};
+use super::shown::Shown;
 use super::{ACCEPTED, AFTER_REFUSAL, NOT_TRIED, WITHOUT_RIGHTS};
 use crate::ending::refusal;
 use crate::peer::{Event, Peer};
@@ -36,18 +36,19 @@ impl CameBack {
     }
 }
 
-/// Connects with these credentials. A client that is let in subscribes once more, is published to and
+/// Connects and shows this. A client that is let in subscribes once more, is published to and
 /// publishes once.
 pub(super) async fn come_back(
     stage: &Stage,
     version: ProtocolVersion,
     client_id: &str,
-    credentials: &Credentials,
+    shown: &Shown,
     beside: &mut Beside,
 ) -> CameBack {
     let told = |how: &str| CameBack { how: how.to_owned(), after_refusal: None };
     let Ok((mut client, _)) = stage.open(version).await else { return told(NOT_TRIED) };
-    let connect = Client::honest_connect(client_id, credentials);
+    let properties = shown.properties();
+    let connect = shown.connect(client_id, &properties);
     match client.connect(&connect, stage.options.connect_timeout).await {
         Ok(_) => {
             let mut peer = Peer::new(client);

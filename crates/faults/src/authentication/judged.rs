@@ -13,13 +13,13 @@ use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_rig::observe::{Observed, Watch, observe_at_work};
 use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::target::Credentials;
 use ungraceful_rig::verdict::{Force, Verdict};
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 use super::at_work::{Beside, Served, WILL, Workplace};
 use super::coming_back::come_back;
+use super::shown::Shown;
 use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
 use crate::judging::{DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version};
 
@@ -70,14 +70,14 @@ pub(super) async fn watch_at_work(stage: &Stage, place: Workplace, watch: Watch)
 }
 
 /// Puts everything into the attempt: reaction, Will, what was still served, and what became of the client that came back
-/// with these credentials. Tells who published to it, unless there is nothing more to be said.
+/// showing this, where anybody is to come back. Tells who published to it, unless there is nothing more to be said.
 pub(super) async fn conclude<'a>(
     stage: &Stage,
     mut log: AttemptLog<'a>,
     cut: Cut,
     will: Option<WitnessWatch>,
     served: Served,
-    credentials: &Credentials,
+    shown: Option<&Shown>,
 ) -> (AttemptLog<'a>, Option<Beside>) {
     let version = cut.place.client.version;
     let ended_at_us = cut.ended_at_us();
@@ -104,10 +104,12 @@ pub(super) async fn conclude<'a>(
             log.will(seen);
         }
     }
-    let client_id = log.client_id().to_owned();
-    let come_back = come_back(stage, version, &client_id, credentials, &mut beside);
-    if let Some(came_back) = stage.unless_stopped(come_back).await {
-        came_back.tell(CAME_BACK, &mut log);
+    if let Some(shown) = shown {
+        let client_id = log.client_id().to_owned();
+        let come_back = come_back(stage, version, &client_id, shown, &mut beside);
+        if let Some(came_back) = stage.unless_stopped(come_back).await {
+            came_back.tell(CAME_BACK, &mut log);
+        }
     }
     (log, Some(beside))
 }

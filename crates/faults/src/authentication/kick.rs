@@ -12,12 +12,12 @@ use ungraceful_rig::attempt::{Attempt, Case};
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::Watch;
-use ungraceful_rig::target::Credentials;
 use ungraceful_rig::witness::WitnessWatch;
 
 use super::at_work::{Served, Workplace};
 use super::judged::{self, Cut};
 use super::removal::{Admitted, Confirmed, Means, Removal};
+use super::shown::Shown;
 use crate::ending::{interrupted, not_acted};
 
 /// The fault's id in the catalogue.
@@ -89,8 +89,8 @@ impl Kick {
         admitted: &mut Admitted,
     ) -> Attempt {
         let will = stage.watch_will(log.client_id());
-        let credentials = admitted.credentials.clone();
-        let open = Workplace::open(stage, &mut log, self.version, &credentials, will.as_ref());
+        let shown = Shown::from(admitted.credentials.clone());
+        let open = Workplace::open(stage, &mut log, self.version, &shown, will.as_ref());
         let place = match stage.unless_stopped(open).await {
             Some(Ok(place)) => place,
             Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
@@ -125,7 +125,7 @@ impl Kick {
         match confirmed.into_inner() {
             Some(Ok(confirmed)) => {
                 log.measure(CONFIRMED, micros(confirmed.at.saturating_duration_since(kicked_at)));
-                self.conclude(stage, log, cut, will, &confirmed, &credentials).await
+                self.conclude(stage, log, cut, will, &confirmed, &shown).await
             }
             Some(Err(trouble)) if stage.stop.reason().is_none() => {
                 cut.place.leave().await;
@@ -145,13 +145,13 @@ impl Kick {
         cut: Cut,
         will: Option<WitnessWatch>,
         confirmed: &Confirmed,
-        credentials: &Credentials,
+        shown: &Shown,
     ) -> Attempt {
         let served = Served::after(confirmed.at, &cut.place.work, &cut.place.beside);
         if !cut.is_ended() && !confirmed.said.is_empty() {
             log.trouble(format!("the command succeeded, and its last line was: {}", confirmed.said));
         }
-        let (log, beside) = judged::conclude(stage, log, cut, will, served, credentials).await;
+        let (log, beside) = judged::conclude(stage, log, cut, will, served, Some(shown)).await;
         match beside {
             Some(beside) => judged::part(stage, log, beside).await,
             None => log.end(),

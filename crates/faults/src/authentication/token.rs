@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::attempt::{Attempt, Case};
-use ungraceful_rig::client::Client;
 use ungraceful_rig::clock::{RunClock, micros};
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::Watch;
@@ -23,6 +22,7 @@ use super::at_work::{Publishes, Served, Workplace};
 use super::coming_back::come_back;
 use super::command::{ExternalCommand, Told};
 use super::judged;
+use super::shown::Shown;
 use super::signing::{Signer, expires_s, spoilt};
 use crate::ending::{interrupted, not_acted};
 
@@ -35,7 +35,7 @@ pub const PLACEHOLDERS: [&str; 1] = ["client_id"];
 
 /// The end of a token is given in whole seconds; what is served for so much longer is no finding, and a connection that
 /// ends so much earlier was ended by it.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// A token must be good for as long as it takes to connect and work.
 const GOOD_FOR_MIN: Duration = Duration::from_millis(500);
 const SECOND_US: u64 = 1_000_000;
@@ -47,11 +47,16 @@ pub enum Variant {
     OneTopic,
     /// Each time another topic.
     NewTopics,
+    /// One topic; and before its token runs out, the client shows a renewed one by AUTH 0x19. MQTT 5.0 alone.
+    Reauthenticate,
+    /// One topic; and before its token runs out, the client shows the same one, spoilt, by AUTH 0x19. MQTT 5.0 alone.
+    ReauthenticateSpoilt,
 }
 
 impl Variant {
-    /// Both, in the order of the tables.
-    pub const ALL: [Self; 2] = [Self::OneTopic, Self::NewTopics];
+    /// All of them, in the order of the tables.
+    pub const ALL: [Self; 4] =
+        [Self::OneTopic, Self::NewTopics, Self::Reauthenticate, Self::ReauthenticateSpoilt];
 
     /// The name used on the command line and in files.
     #[must_use]
@@ -59,7 +64,15 @@ impl Variant {
         match self {
             Self::OneTopic => "one-topic",
             Self::NewTopics => "new-topics",
+            Self::Reauthenticate => "reauthenticate",
+            Self::ReauthenticateSpoilt => "reauthenticate-spoilt",
         }
+    }
+
+    /// Whether the client authenticates itself anew, for which it needs an Authentication Method and MQTT 5.0.
+    #[must_use]
+    pub const fn reauthenticates(self) -> bool {
+        matches!(self, Self::Reauthenticate | Self::ReauthenticateSpoilt)
     }
 }
 
@@ -116,6 +129,9 @@ pub struct Token {
     pub source: Source,
     /// Where it shows them.
     pub shown_in: ShownIn,
+    /// The Authentication Method of the variants that re-authenticate; they show their tokens as Authentication Data, and
+    /// in no field. Absent for the others.
+    pub method: Option<String>,
     /// How long a token is good for that does not say so itself.
     pub expires_in: Option<Duration>,
     /// How long the end of a token is waited for at the most.
@@ -123,9 +139,9 @@ pub struct Token {
 }
 
 /// A token, and when it ends.
-struct Issued {
-    token: Secret,
-    expires_at: Instant,
+pub(super) struct Issued {
+    pub(super) token: Secret,
+    pub(super) expires_at: Instant,
 }
 
 impl Fault for Token {
@@ -145,6 +161,9 @@ impl Fault for Token {
         let topics = match self.variant {
             Variant::OneTopic => "one topic",
             Variant::NewTopics => "a new topic each time",
+            Variant::Reauthenticate | Variant::ReauthenticateSpoilt => {
+                return self.describe_reauthentication();
+            }
         };
         format!(
             "CONNECT with a Will and a token that runs out, SUBSCRIBE, be published to and publish to {topics} until \
@@ -159,20 +178,27 @@ impl Fault for Token {
 
 impl Token {
     async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        if self.variant.reauthenticates() && self.version != ProtocolVersion::V5 {
+            let trouble = "AUTH is of MQTT 5.0, and this broker speaks 3.1.1 alone";
+            return not_acted(stage, log, self.version, trouble).await;
+        }
         let client_id = log.client_id().to_owned();
         let issued = match stage.unless_stopped(self.prepare(stage, &client_id, log.number())).await {
             Some(Ok(issued)) => issued,
             Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
             None => return interrupted(log),
         };
-        let credentials = self.credentials(stage, &client_id, issued.token);
+        let shown = self.shown(stage, &client_id, issued.token.clone());
         let will = stage.watch_will(&client_id);
-        let open = Workplace::open(stage, &mut log, self.version, &credentials, will.as_ref());
+        let open = Workplace::open(stage, &mut log, self.version, &shown, will.as_ref());
         let mut place = match stage.unless_stopped(open).await {
             Some(Ok(place)) => place,
             Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
             None => return interrupted(log),
         };
+        if self.variant.reauthenticates() {
+            return self.reauthenticate(stage, log, place, issued, will).await;
+        }
         if self.variant == Variant::NewTopics {
             place.work.publishes = Publishes::ToNewTopics;
         }
@@ -192,7 +218,7 @@ impl Token {
             return not_acted(stage, log, self.version, &trouble).await;
         }
         let served = Served::after(issued.expires_at + GRACE, &cut.place.work, &cut.place.beside);
-        let (mut log, beside) = judged::conclude(stage, log, cut, will, served, &credentials).await;
+        let (mut log, beside) = judged::conclude(stage, log, cut, will, served, Some(&shown)).await;
         let Some(mut beside) = beside else { return log.end() };
         if let Some(renewed) =
             stage.unless_stopped(self.renew(stage, &client_id, &mut beside)).await.flatten()
@@ -204,7 +230,7 @@ impl Token {
 
     /// A token, once it is known that the broker looks at tokens at all.
     async fn prepare(&self, stage: &Stage, client_id: &str, number: u64) -> Result<Issued, String> {
-        let issued = self.issue(stage, client_id, number).await?;
+        let issued = self.issue(stage, client_id, number, Duration::ZERO).await?;
         let left = issued.expires_at.saturating_duration_since(now());
         if left < GOOD_FOR_MIN {
             return Err("the token has run out, or does so at once".to_owned());
@@ -215,10 +241,11 @@ impl Token {
                 left.as_secs()
             ));
         }
-        let credentials = self.credentials(stage, client_id, spoilt(&issued.token));
+        let shown = self.shown(stage, client_id, spoilt(&issued.token));
         let (mut client, _) =
             stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}"))?;
-        let connect = Client::honest_connect(client_id, &credentials);
+        let properties = shown.properties();
+        let connect = shown.connect(client_id, &properties);
         let let_in = client.connect(&connect, stage.options.connect_timeout).await.is_ok();
         client.leave().await;
         if let_in {
@@ -229,11 +256,18 @@ impl Token {
         Ok(issued)
     }
 
-    async fn issue(&self, stage: &Stage, client_id: &str, number: u64) -> Result<Issued, String> {
+    /// A token. One that we sign is good for `at_least` so long.
+    pub(super) async fn issue(
+        &self,
+        stage: &Stage,
+        client_id: &str,
+        number: u64,
+        at_least: Duration,
+    ) -> Result<Issued, String> {
         let token = match &self.source {
             Source::Signed { signer, lifetime } => {
                 let now_us = unix_us(&stage.clock, now());
-                let expires_s = (now_us + micros(*lifetime)).div_ceil(SECOND_US);
+                let expires_s = (now_us + micros((*lifetime).max(at_least))).div_ceil(SECOND_US);
                 signer.token(client_id, now_us / SECOND_US, expires_s)
             }
             Source::Command(command) => {
@@ -261,8 +295,12 @@ impl Token {
         Ok(Issued { token, expires_at })
     }
 
-    fn credentials(&self, stage: &Stage, client_id: &str, token: Secret) -> Credentials {
-        match self.shown_in {
+    /// What a client shows that has this token.
+    pub(super) fn shown(&self, stage: &Stage, client_id: &str, token: Secret) -> Shown {
+        if let Some(method) = &self.method {
+            return Shown { credentials: stage.credentials.clone(), method: Some((method.clone(), token)) };
+        }
+        Shown::from(match self.shown_in {
             ShownIn::Password => Credentials {
                 user_name: stage.credentials.user_name.clone().or_else(|| Some(client_id.to_owned())),
                 password: Some(token),
@@ -271,7 +309,7 @@ impl Token {
                 user_name: Some(String::from_utf8_lossy(token.reveal()).into_owned()),
                 password: stage.credentials.password.clone(),
             },
-        }
+        })
     }
 
     /// Connects with another token; absent where there is no other.
@@ -284,9 +322,9 @@ impl Token {
         if matches!(self.source, Source::Files(_)) {
             return None;
         }
-        let issued = self.issue(stage, client_id, 0).await.ok()?;
-        let credentials = self.credentials(stage, client_id, issued.token);
-        Some(come_back(stage, self.version, client_id, &credentials, beside).await)
+        let issued = self.issue(stage, client_id, 0, Duration::ZERO).await.ok()?;
+        let shown = self.shown(stage, client_id, issued.token);
+        Some(come_back(stage, self.version, client_id, &shown, beside).await)
     }
 }
 

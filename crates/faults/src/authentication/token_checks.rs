@@ -5,7 +5,7 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 pub use super::judged::STATEMENTS;
 use super::judged::{self, MayPublish};
-use super::token::{ID, RENEWED};
+use super::token::{ID, RENEWED, Variant};
 use super::{CAME_BACK, DELIVERED};
 use crate::judging::{self, evidence_count, is_v5, no_sample};
 
@@ -27,16 +27,24 @@ fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>)
     judging::on_each_case(record, ID, judge)
 }
 
+/// Cases in which the token runs out, and the client shows no other.
+fn on_each_end(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
+    on_each_case(record, |case| {
+        let shows_another = case.case.variant.parse().is_ok_and(Variant::reauthenticates);
+        if shows_another { None } else { judge(case) }
+    })
+}
+
 /// No numbered statement: a client whose token has run out is cut.
 fn cuts_at_expiry(record: &Record) -> Vec<Verdict> {
-    on_each_case(record, |case| {
+    on_each_end(record, |case| {
         Some(judged::cuts_the_client("cuts_at_expiry", case, "whose token had run out"))
     })
 }
 
 /// No numbered statement: what is published a second after the token's end, or later, is not delivered to the client.
 fn stops_deliveries(record: &Record) -> Vec<Verdict> {
-    on_each_case(record, |case| {
+    on_each_end(record, |case| {
         let after = "more than a second after the end of the client's token";
         Some(judged::stops_deliveries("stops_deliveries", case, DELIVERED, after))
     })
@@ -45,7 +53,7 @@ fn stops_deliveries(record: &Record) -> Vec<Verdict> {
 /// No numbered statement says who may connect.
 fn refuses_the_stale_token(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "refuses_the_stale_token";
-    on_each_case(record, |case| {
+    on_each_end(record, |case| {
         let Some(back) = judged::came_back(case, CAME_BACK) else {
             return Some(nobody_came(CHECK, case));
         };
@@ -64,7 +72,7 @@ fn refuses_the_stale_token(record: &Record) -> Vec<Verdict> {
 /// No numbered statement says who may connect. No verdict where there was no other token.
 fn accepts_a_new_token(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "accepts_a_new_token";
-    on_each_case(record, |case| {
+    on_each_end(record, |case| {
         let Some(back) = judged::came_back(case, RENEWED) else {
             return (evidence_count(case) == 0).then(|| nobody_came(CHECK, case));
         };
@@ -88,7 +96,7 @@ fn nobody_came(check: &str, case: &CaseRecord) -> Verdict {
 fn tells_the_reason(record: &Record) -> Vec<Verdict> {
     const EXPECTED: [(u8, &str); 3] =
         [(0x87, "Not authorized"), (0xA0, "Maximum connect time"), (0x98, "Administrative action")];
-    on_each_case(record, |case| judged::tells_the_reason("tells_the_reason", case, &EXPECTED))
+    on_each_end(record, |case| judged::tells_the_reason("tells_the_reason", case, &EXPECTED))
 }
 
 /// MQTT 5.0 [MQTT-3.14.4-1].

@@ -62,6 +62,7 @@ impl Server {
         version: ProtocolVersion,
         present: bool,
         assigned: Option<&str>,
+        method: Option<&str>,
     ) -> Vec<u8> {
         let mut properties = vec![];
         if version == ProtocolVersion::V5 {
@@ -69,6 +70,8 @@ impl Server {
                 self.script.receive_maximum.map(|value| Property::ReceiveMaximum(value.get()));
             properties.extend(receive_maximum);
             properties.extend(assigned.map(Property::AssignedClientIdentifier));
+            // MQTT 5.0 [MQTT-4.12.0-5].
+            properties.extend(method.map(Property::AuthenticationMethod));
             let maximum_qos = self.script.maximum_qos.filter(|&qos| qos < QoS::ExactlyOnce);
             properties.extend(maximum_qos.map(|qos| Property::MaximumQoS(qos.level())));
             properties.extend(self.script.server_keep_alive_s.map(Property::ServerKeepAlive));

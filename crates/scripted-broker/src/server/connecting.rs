@@ -57,7 +57,7 @@ impl Server {
         }
         let expiry = SessionExpiry::of_connect(version, connect.clean_start, connect.properties);
         let present = self.take_session(id, client_id, connect.clean_start, expiry);
-        let acceptance = self.acceptance(version, present, assigned.as_deref());
+        let acceptance = self.acceptance(version, present, assigned.as_deref(), method);
         let keep_alive_s = match version {
             ProtocolVersion::V5 => self.script.server_keep_alive_s.unwrap_or(connect.keep_alive_s),
             ProtocolVersion::V3_1_1 => connect.keep_alive_s,

@@ -8,14 +8,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use ungraceful_mqtt::{
-    Auth, Connect, ConnectReturnCode, Properties, Property, ProtocolVersion, Publish, ReasonCode,
-};
+use ungraceful_mqtt::{Auth, Connect, ConnectReturnCode, ProtocolVersion, Publish, ReasonCode};
 
 use super::connection::Phase;
 use super::{ConnectionId, Later, Server, answer};
 use crate::message::Message;
-use crate::policy::{Expiry, Removal};
+use crate::policy::{Expiry, Reauthentication, Removal};
 
 /// Where commands go to, and where they are answered.
 const COMMANDS: &str = "$CONTROL/dynamic-security/v1";
@@ -95,26 +93,45 @@ impl Server {
 
     /// AUTH from a Client that named the method in its CONNECT: a new token.
     pub(super) fn authenticate_again(&mut self, id: ConnectionId, auth: &Auth<'_>) {
-        let properties = auth.properties;
-        let has_method = self.connections.get(&id).is_some_and(|connection| connection.has_method);
-        if !has_method {
+        let policy = self.script.reauthentication;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if !connection.has_method {
             return self.disconnect(id, ReasonCode::PROTOCOL_ERROR);
         }
-        let token = properties.authentication_data().and_then(expires_at_s);
-        let left = token.map(time_until).filter(|left| !left.is_zero());
-        match left {
-            // MQTT 5.0 [MQTT-4.12.1-2].
-            None => self.disconnect(id, ReasonCode::NOT_AUTHORIZED),
-            Some(left) => {
-                self.await_end_of_token(id, left);
-                let method = [Property::AuthenticationMethod(METHOD)];
-                let mut bytes = Vec::new();
-                Auth::new(ReasonCode::SUCCESS, Properties::List(&method))
-                    .encode(ProtocolVersion::V5, &mut bytes)
-                    .expect("an AUTH with its method is legal");
-                self.send(id, bytes);
+        let properties = auth.properties;
+        if properties.authentication_method() != Some(METHOD) {
+            // MQTT 5.0 [MQTT-4.12.1-1].
+            return self.disconnect(id, ReasonCode::BAD_AUTHENTICATION_METHOD);
+        }
+        if matches!(policy, Reauthentication::AcceptAnything | Reauthentication::ServeRefused) {
+            // No end that was waited for is that of its newest token any more.
+            connection.tokens += 1;
+        }
+        let token = properties.authentication_data().filter(|token| !is_spoilt_token(token));
+        let left = token.and_then(expires_at_s).map(time_until).filter(|left| !left.is_zero());
+        match policy {
+            Reauthentication::Ignore => {}
+            Reauthentication::Continue => self.send_auth(id, ReasonCode::CONTINUE_AUTHENTICATION.0, METHOD),
+            Reauthentication::ServeRefused => self.send_auth(id, ReasonCode::NOT_AUTHORIZED.0, METHOD),
+            Reauthentication::AcceptAnything => self.send_auth(id, 0, METHOD),
+            Reauthentication::Fin => self.hang_up(id),
+            Reauthentication::Refuse => self.disconnect(id, ReasonCode::NOT_AUTHORIZED),
+            Reauthentication::Accept | Reauthentication::KeepOldEnd | Reauthentication::OtherMethod => {
+                // MQTT 5.0 [MQTT-4.12.1-2].
+                let Some(left) = left else { return self.disconnect(id, ReasonCode::NOT_AUTHORIZED) };
+                if policy != Reauthentication::KeepOldEnd {
+                    self.await_end_of_token(id, left);
+                }
+                self.send_auth(id, 0, if policy == Reauthentication::OtherMethod { "other" } else { METHOD });
             }
         }
+    }
+
+    /// Written by hand, because some of these Reason Codes are none of an AUTH.
+    fn send_auth(&self, id: ConnectionId, code: u8, method: &str) {
+        let length = u8::try_from(method.len()).expect("our methods have short names");
+        let head = [0xF0, length + 5, code, length + 3, 0x15, 0, length];
+        self.send(id, [&head, method.as_bytes()].concat());
     }
 
     /// Whether the user of this connection may subscribe.

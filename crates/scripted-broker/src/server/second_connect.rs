@@ -63,11 +63,11 @@ impl Server {
             SecondConnect::Rst => self.reset(id),
             SecondConnect::CloseAfter(time) => self.close_after(id, time, ReasonCode::PROTOCOL_ERROR),
             SecondConnect::SecondConnackThenServe => {
-                let acceptance = self.acceptance(version, false, None);
+                let acceptance = self.acceptance(version, false, None, None);
                 self.send(id, acceptance);
             }
             SecondConnect::SecondConnackThenFin => {
-                let acceptance = self.acceptance(version, false, None);
+                let acceptance = self.acceptance(version, false, None, None);
                 self.say_and_hang_up(id, acceptance);
             }
             SecondConnect::AdoptSecondClientId => self.adopt(id, version, second),
@@ -102,7 +102,7 @@ impl Server {
             self.detach(id, &first);
         }
         let present = self.take_session(id, &client_id, second.clean_start, second.expiry);
-        let acceptance = self.acceptance(version, present, assigned.as_deref());
+        let acceptance = self.acceptance(version, present, assigned.as_deref(), None);
         self.send(id, acceptance);
         self.resume(&client_id);
     }

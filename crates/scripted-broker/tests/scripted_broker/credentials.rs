@@ -3,8 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ungraceful_mqtt::ProtocolVersion::V5;
-use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
-use ungraceful_scripted_broker::{Expiry, Removal, Script, ScriptedBroker};
+use ungraceful_mqtt::{Auth, Connect, Packet, Properties, Property, ProtocolVersion, QoS, ReasonCode};
+use ungraceful_scripted_broker::{Expiry, Reauthentication, Removal, Script, ScriptedBroker};
 
 use crate::raw_client::{RawClient, encoded};
 
@@ -189,4 +189,67 @@ fn deliver_on_cuts_nobody_and_ignore_lets_in_anybody() {
     client.expect_service();
     let broker = expiring(Expiry::Ignore);
     accepted(&broker, V5, "u", &stale).expect_service();
+}
+
+/// A Client that authenticated itself by the method `JWT` with this token, and now does so again with another.
+fn reauthenticating(policy: Reauthentication, first: &[u8], renewed: &[u8]) -> (ScriptedBroker, RawClient) {
+    let broker = ScriptedBroker::start(Script { reauthentication: policy, ..Script::default() });
+    let shown = |token| [Property::AuthenticationMethod("JWT"), Property::AuthenticationData(token)];
+    let (first, renewed) = (shown(first), shown(renewed));
+    let connect = Connect { properties: Properties::List(&first), ..Connect::new("u") };
+    let mut client = RawClient::open(&broker, V5);
+    client.send(&encoded(V5, &Packet::Connect(connect)));
+    let answer = client.next_packet();
+    // MQTT 5.0 [MQTT-4.12.0-5].
+    let names_method = answer.windows(6).any(|part| part == b"\x15\x00\x03JWT");
+    assert!(answer[3] == 0 && names_method, "{answer:02X?}");
+    let auth = Auth::new(ReasonCode::RE_AUTHENTICATE, Properties::List(&renewed));
+    client.send(&encoded(V5, &Packet::Auth(auth)));
+    (broker, client)
+}
+
+const AUTH_SUCCESS: &[u8] = b"\xF0\x08\x00\x06\x15\x00\x03JWT";
+const AUTH_REFUSED: &[u8] = b"\xF0\x08\x87\x06\x15\x00\x03JWT";
+
+#[test]
+fn a_client_that_shows_a_new_token_has_the_end_of_that_one_and_is_cut_for_a_bad_one() {
+    let (_broker, mut client) = reauthenticating(Reauthentication::Accept, &token(60), &token(3));
+    client.expect(AUTH_SUCCESS);
+    client.expect_service();
+    client.expect(&disconnect(V5, 0x87));
+    client.expect_fin();
+    for bad in [[&token(60)[..], b"!"].concat(), token(0), b"no token".to_vec()] {
+        let (_broker, mut client) = reauthenticating(Reauthentication::Accept, &token(60), &bad);
+        client.expect(&disconnect(V5, 0x87));
+        client.expect_fin();
+    }
+}
+
+#[test]
+fn what_a_new_token_is_answered_is_what_the_policy_says() {
+    let spoilt = [&token(60)[..], b"!"].concat();
+    let (_broker, mut client) = reauthenticating(Reauthentication::AcceptAnything, &token(60), &spoilt);
+    client.expect(AUTH_SUCCESS);
+    client.expect_service();
+    let (_broker, mut client) = reauthenticating(Reauthentication::ServeRefused, &token(60), &token(60));
+    client.expect(AUTH_REFUSED);
+    client.expect_service();
+    let (_broker, mut client) = reauthenticating(Reauthentication::OtherMethod, &token(60), &token(60));
+    client.expect(b"\xF0\x0A\x00\x08\x15\x00\x05other");
+    client.expect_service();
+    let (_broker, mut client) = reauthenticating(Reauthentication::Continue, &token(60), &token(60));
+    client.expect(b"\xF0\x08\x18\x06\x15\x00\x03JWT");
+    client.expect_service();
+    let (_broker, mut client) = reauthenticating(Reauthentication::Ignore, &token(60), &token(60));
+    client.expect_service();
+    let (_broker, mut client) = reauthenticating(Reauthentication::Fin, &token(60), &token(60));
+    client.expect_fin();
+    let (_broker, mut client) = reauthenticating(Reauthentication::Refuse, &token(60), &token(60));
+    client.expect(&disconnect(V5, 0x87));
+    client.expect_fin();
+    let (_broker, mut client) = reauthenticating(Reauthentication::KeepOldEnd, &token(3), &token(60));
+    client.expect(AUTH_SUCCESS);
+    client.expect_service();
+    client.expect(&disconnect(V5, 0x87));
+    client.expect_fin();
 }

@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission, Removal,
-    SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName, Wills,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
+    Reauthentication, Removal, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName,
+    Wills,
 };
 
 fn all_can_be_read<P>(names: impl Iterator<Item = (&'static str, &'static str)>)
@@ -52,6 +53,7 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<KeepAlive>(KeepAlive::names());
     all_can_be_read::<Removal>(Removal::names());
     all_can_be_read::<Expiry>(Expiry::names());
+    all_can_be_read::<Reauthentication>(Reauthentication::names());
 }
 
 #[test]
@@ -72,6 +74,7 @@ fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<KeepAlive>(KeepAlive::names());
     starts_with_default::<Removal>(Removal::names());
     starts_with_default::<Expiry>(Expiry::names());
+    starts_with_default::<Reauthentication>(Reauthentication::names());
 }
 
 #[test]

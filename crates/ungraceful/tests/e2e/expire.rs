@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
-use ungraceful_scripted_broker::{Expiry, Removal, Script, ScriptedBroker, Wills};
+use ungraceful_scripted_broker::{Expiry, Reauthentication, Removal, Script, ScriptedBroker, Wills};
 
 use crate::real_brokers::RealBroker;
 use crate::support::{Call, call, call_at};
@@ -348,4 +348,87 @@ fn rabbitmq_refuses_a_stale_token_and_serves_who_is_connected_with_one_on_the_to
     let one_topic = call.case("one-topic", "3.1.1");
     let is_told = call.differing().contains(&"cuts_at_expiry".to_owned());
     assert_eq!(one_topic.outcome(Outcome::Tolerated) > 0, is_told, "{}", call.said());
+}
+
+/// Re-authentication at a broker that answers it like this.
+fn again_at(reauthentication: Reauthentication, variant: &str) -> Call {
+    let script = Script { reauthentication, ..Script::default() };
+    // Long enough to be answered well before the end.
+    let flags = ["--variant", variant, "-V", "5", "--auth-method", "JWT", "--token-lifetime", "6s"];
+    token_at(script, &flags)
+}
+
+#[test]
+fn a_client_that_shows_a_new_token_by_auth_is_served_past_its_first_and_a_spoilt_one_ends_it() {
+    let call = again_at(Reauthentication::Accept, "reauthenticate,reauthenticate-spoilt");
+    assert_exit(&call, 0);
+    let renewed = call.case("reauthenticate", "5.0");
+    assert_eq!(renewed.fact("reauthentication", "AUTH 0x00"), 2, "{}", call.said());
+    assert_eq!(renewed.fact("past_the_first_token", "served"), 2, "{}", call.said());
+    assert_eq!(renewed.fact("still_served", "both ways"), 2, "{}", call.said());
+    assert_eq!(renewed.measures["reauthentication_us"].count, 2, "{}", call.said());
+    let spoilt = call.case("reauthenticate-spoilt", "5.0");
+    assert_eq!(spoilt.fact("reauthentication", "DISCONNECT 0x87"), 2, "{}", call.said());
+    assert_eq!(spoilt.fact("after_failed_reauthentication", "DISCONNECT, then closed"), 2);
+    for case in [&renewed, &spoilt] {
+        assert_eq!(case.fact("method_in_connack", "the same"), 2, "{}", call.said());
+    }
+    assert_eq!(call.differing(), Vec::<String>::new(), "{}", call.said());
+}
+
+#[test]
+fn a_broker_that_accepts_a_new_token_and_cuts_at_the_end_of_the_old_one_is_found_out() {
+    let call = again_at(Reauthentication::KeepOldEnd, "reauthenticate");
+    assert_exit(&call, 0);
+    assert_eq!(call.only_case().fact("past_the_first_token", "cut at its end"), 2, "{}", call.said());
+    assert!(call.stdout().contains("CUT ALTHOUGH RENEWED: 2 of 2 clients"), "{}", call.said());
+    assert_eq!(call.differing(), ["serves_past_the_first_token"], "{}", call.said());
+}
+
+#[test]
+fn what_auth_is_answered_is_told_and_silence_and_a_spoilt_token_that_is_accepted_are_noted() {
+    let call = again_at(Reauthentication::Ignore, "reauthenticate");
+    assert_eq!(call.only_case().fact("reauthentication", "nothing"), 2, "{}", call.said());
+    assert_eq!(call.differing(), ["accepts_the_renewed_token"], "{}", call.said());
+    let call = again_at(Reauthentication::AcceptAnything, "reauthenticate-spoilt");
+    assert_eq!(call.differing(), ["refuses_a_spoilt_token"], "{}", call.said());
+    let call = again_at(Reauthentication::Fin, "reauthenticate-spoilt");
+    assert_eq!(call.only_case().fact("reauthentication", "closed"), 2, "{}", call.said());
+    assert_eq!(call.differing(), ["closes_after_failed_reauthentication"], "{}", call.said());
+    let call = again_at(Reauthentication::Continue, "reauthenticate");
+    assert_eq!(call.conclusion("accepts_the_renewed_token", "reauthenticate", "5.0"), Inconclusive);
+}
+
+#[test]
+fn mqtt5_4_12_1_2_a_broker_that_serves_whose_reauthentication_it_refused_is_accused() {
+    let call = again_at(Reauthentication::ServeRefused, "reauthenticate-spoilt");
+    assert_exit(&call, 1);
+    assert_eq!(call.violated(), ["closes_after_failed_reauthentication"], "{}", call.said());
+    assert_eq!(call.only_case().fact("reauthentication", "AUTH 0x87"), 2, "{}", call.said());
+}
+
+#[test]
+fn mqtt5_4_12_0_5_a_broker_that_answers_under_another_method_is_accused() {
+    let call = again_at(Reauthentication::OtherMethod, "reauthenticate");
+    assert_exit(&call, 1);
+    assert_eq!(call.violated(), ["keeps_the_method"], "{}", call.said());
+}
+
+#[test]
+fn a_broker_that_does_not_offer_the_method_is_accused_of_nothing_and_mistakes_are_told() {
+    let flags = ["--variant", "reauthenticate", "-V", "5", "--auth-method", "SCRAM"];
+    let refused = token_at(Script::default(), &flags);
+    assert_exit(&refused, 3);
+    let told: Vec<String> = refused.only_case().troubles.into_keys().collect();
+    assert!(told.len() == 1 && told[0].contains("CONNACK 0x8C"), "{told:?}");
+    assert!(told[0].contains("--auth-method"), "{told:?}");
+    let mistakes = |flags: &[&str]| {
+        let call = token_at(Script::default(), flags);
+        assert_exit(&call, 2);
+        call.stderr()
+    };
+    assert!(mistakes(&["--auth-method", "JWT", "-V", "3.1.1"]).contains("is of MQTT 5.0"));
+    assert!(mistakes(&["--variant", "reauthenticate"]).contains("give --auth-method"));
+    let told = mistakes(&["--variant", "one-topic", "--auth-method", "JWT"]);
+    assert!(told.contains("add reauthenticate to --variant"), "{told}");
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use serde_json::{Map, Value};
 use ungraceful_faults::authentication::command::ExternalCommand;
+use ungraceful_faults::authentication::reauthentication_checks;
 use ungraceful_faults::authentication::signing::Signer;
 use ungraceful_faults::authentication::token::{self, PLACEHOLDERS, ShownIn, Source, Variant};
 use ungraceful_faults::authentication::token_checks::{CHECKS, STATEMENTS};
+use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
@@ -32,7 +34,7 @@ pub(super) struct Token;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 struct TokenArgs {
-    /// Variants, separated by commas: one-topic, new-topics (what the client publishes to) [default: both]
+    /// Variants, separated by commas: one-topic, new-topics (what the client publishes to), reauthenticate, reauthenticate-spoilt (another token by AUTH, MQTT 5.0) [default: the first two; with --auth-method all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
     variant: Vec<Given<Variant>>,
     /// Command whose first line of output is a token, run without a shell for each client; {client_id} is replaced. What it prints is shown nowhere
@@ -71,6 +73,9 @@ struct TokenArgs {
     /// Field of the CONNECT that carries the token: password or username
     #[arg(long, value_name = "FIELD", env = "UNGRACEFUL_TOKEN_IN", default_value = "password")]
     token_in: Given<ShownIn>,
+    /// Authentication Method that the broker offers; the variants that re-authenticate name it in their CONNECT, and show their tokens as Authentication Data (MQTT 5.0)
+    #[arg(long, value_name = "NAME", env = "UNGRACEFUL_AUTH_METHOD")]
+    auth_method: Option<String>,
     /// How long the end of a token is waited for at the most
     #[arg(
         long,
@@ -115,6 +120,33 @@ impl Readable for Variant {
 }
 
 impl TokenArgs {
+    /// Tells what does not fit to re-authentication.
+    fn check_method(&self, versions: &[ProtocolVersion], named: &[Variant], mistakes: &mut Vec<Mistake>) {
+        let is_named = named.iter().any(|variant| variant.reauthenticates());
+        let mut mistake = |flag: &str, what: &str| mistakes.push(Mistake::new(flag, what));
+        if is_named && self.auth_method.is_none() {
+            mistake(
+                "--variant",
+                "re-authentication needs a method that the broker offers; give --auth-method",
+            );
+        }
+        let Some(method) = &self.auth_method else { return };
+        if method.is_empty() {
+            mistake("--auth-method", "is empty; name the method that the broker offers");
+        }
+        if !versions.contains(&ProtocolVersion::V5) {
+            mistake("--auth-method", "is of MQTT 5.0; add 5 to --protocol-version, or leave it out");
+        }
+        if !named.is_empty() && !is_named {
+            mistake("--auth-method", "is for re-authentication; add reauthenticate to --variant");
+        }
+        if self.token_dir.is_some() {
+            let what = "re-authentication needs renewed tokens; give --token-cmd or --token-key-file in place of \
+                        --token-dir";
+            mistake("--auth-method", what);
+        }
+    }
+
     /// Where tokens come from; absent, with the mistake told, when that is nowhere or at several places.
     fn source(&self, mistakes: &mut Vec<Mistake>) -> Option<Source> {
         let lifetime = positive(&self.token_lifetime, "--token-lifetime", mistakes).unwrap_or_default();
@@ -217,6 +249,8 @@ impl Mode for Token {
         let source = args.source(mistakes);
         let named: Vec<Variant> =
             args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
+        args.check_method(&versions, &named, mistakes);
+        let method = args.auth_method.clone();
         let expires_in = args.expires_in.as_ref().and_then(|time| positive(time, "--expires-in", mistakes));
         let wait_max = positive(&args.wait_max, "--wait-max", mistakes).unwrap_or(Duration::from_secs(1));
         let shown_in = args.token_in.take("--token-in", mistakes).unwrap_or(ShownIn::Password);
@@ -232,14 +266,23 @@ impl Mode for Token {
             longest_pause,
             make: Box::new(move |spoken| {
                 let Some(source) = &source else { return Vec::new() };
-                let variants =
-                    Variant::ALL.into_iter().filter(|variant| named.is_empty() || named.contains(variant));
+                let variants = Variant::ALL.into_iter().filter(|variant| {
+                    let is_possible = method.is_some() || !variant.reauthenticates();
+                    is_possible && (named.is_empty() || named.contains(variant))
+                });
+                let speaks_v5 = spoken.contains(&ProtocolVersion::V5);
                 let cases = variants.flat_map(|variant| {
-                    spoken.iter().map(move |version| token::Token {
+                    let method = method.clone().filter(|_| variant.reauthenticates());
+                    // Where 3.1.1 alone is spoken, the attempts say so.
+                    let versions = spoken.iter().filter(move |version| {
+                        !variant.reauthenticates() || **version == ProtocolVersion::V5 || !speaks_v5
+                    });
+                    versions.map(move |version| token::Token {
                         version: *version,
                         variant,
                         source: source.clone(),
                         shown_in,
+                        method: method.clone(),
                         expires_in,
                         wait_max,
                     })
@@ -250,11 +293,11 @@ impl Mode for Token {
     }
 
     fn checks(&self) -> Vec<Check> {
-        CHECKS.to_vec()
+        [&CHECKS[..], &reauthentication_checks::CHECKS].concat()
     }
 
     fn accuses_by(&self) -> Vec<Statement> {
-        STATEMENTS.to_vec()
+        [STATEMENTS, reauthentication_checks::STATEMENTS].concat()
     }
 }
 

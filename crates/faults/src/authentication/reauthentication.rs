@@ -1,0 +1,215 @@
+//! Re-authentication (MQTT 5.0 section 4.12.1): a client that named an Authentication Method shows another token by AUTH
+//! 0x19, on the connection that it has, and works on past the end of its first one.
+
+use std::time::{Duration, Instant};
+
+use ungraceful_mqtt::{Auth, Properties, ReasonCode};
+use ungraceful_rig::attempt::{Attempt, Fact};
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::observe::Watch;
+use ungraceful_rig::reaction::{Outcome, ReactionKind};
+use ungraceful_rig::target::Secret;
+use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_wire::clock::now;
+
+use super::at_work::{Served, Workplace};
+use super::judged::{self, Cut};
+use super::signing::spoilt;
+use super::token::{GRACE, Issued, Token, Variant};
+use super::{
+    AFTER_FAILURE, CLOSED, CLOSED_LATE, CUT_AT_END, CUT_BEFORE_END, METHOD_IN_AUTH, METHOD_IN_CONNACK,
+    NO_METHOD, NO_PROPERTIES, NOT_ANSWERED, NOTHING, ONLY_CLOSED, OTHER_METHOD, PAST_FIRST_TOKEN,
+    REAUTHENTICATION, REAUTHENTICATION_TIME, SAME_METHOD, SERVED_ON, SUCCESS, TOLD_AND_CLOSED,
+};
+use crate::ending::{interrupted, not_acted};
+
+/// The part of its first token's time after which a client re-authenticates.
+const RENEWED_AFTER: u32 = 3;
+/// How far beyond the first token's end a client is watched at the least.
+const WATCHED_AFTER: Duration = Duration::from_secs(2);
+
+/// When the client re-authenticated, and how long it is watched.
+#[derive(Clone, Copy)]
+struct Times {
+    sent: Instant,
+    first_ends: Instant,
+}
+
+impl Token {
+    pub(super) fn describe_reauthentication(&self) -> String {
+        let token = match self.variant {
+            Variant::ReauthenticateSpoilt => "the same token, spoilt",
+            _ => "a renewed token",
+        };
+        format!(
+            "CONNECT with an Authentication Method and a token as Authentication Data, SUBSCRIBE, publish and be published \
+             to; before the token ends AUTH 0x19 with {token}; work on until well after the first token's end"
+        )
+    }
+
+    pub(super) async fn reauthenticate(
+        &self,
+        stage: &Stage,
+        mut log: AttemptLog<'_>,
+        place: Workplace,
+        first: Issued,
+        will: Option<WitnessWatch>,
+    ) -> Attempt {
+        let started = now();
+        let before = Watch {
+            provoked_at: started,
+            within: first.expires_at.saturating_duration_since(started) / RENEWED_AFTER,
+            connacks_due: 0,
+            subscribed: true,
+        };
+        let Cut { mut place, seen } = judged::watch_at_work(stage, place, before).await;
+        if seen.outcome.is_none() {
+            place.leave().await;
+            return interrupted(log);
+        }
+        if seen.outcome != Some(Outcome::Tolerated) {
+            place.leave().await;
+            let trouble = "the broker did not serve the client until its re-authentication";
+            return not_acted(stage, log, self.version, trouble).await;
+        }
+        let client_id = log.client_id().to_owned();
+        let another = self.another(stage, &client_id, log.number(), &first);
+        let (token, until) = match stage.unless_stopped(another).await {
+            Some(Ok(another)) => another,
+            Some(Err(trouble)) => {
+                place.leave().await;
+                return not_acted(stage, log, self.version, &trouble).await;
+            }
+            None => return interrupted(log),
+        };
+        let shown = self.shown(stage, &client_id, token);
+        let mut bytes = Vec::new();
+        let encoded = Auth::new(ReasonCode::RE_AUTHENTICATE, Properties::List(&shown.properties()))
+            .encode(self.version, &mut bytes)
+            .map_err(|error| format!("AUTH can't be encoded: {error}"));
+        let sent = match encoded {
+            Ok(()) => place.client.connection.send(&bytes).await.map_err(|error| error.to_string()),
+            Err(trouble) => Err(trouble),
+        };
+        let sent = sent.and_then(|sent| match first.expires_at.checked_duration_since(sent.at + GRACE) {
+            Some(_) => Ok(sent.at),
+            None => {
+                Err("the token was about to end before AUTH was sent; one that is good for longer helps \
+                         (--token-lifetime)"
+                    .to_owned())
+            }
+        });
+        let sent = match sent {
+            Ok(sent) => sent,
+            Err(trouble) => {
+                place.leave().await;
+                return not_acted(stage, log, self.version, &trouble).await;
+            }
+        };
+        log.provoked(sent);
+        let watch = Watch {
+            provoked_at: sent,
+            within: until.saturating_duration_since(sent),
+            connacks_due: 0,
+            subscribed: true,
+        };
+        let cut = judged::watch_at_work(stage, place, watch).await;
+        let facts = self.facts(stage, &cut, Times { sent, first_ends: first.expires_at });
+        let served = Served::after(first.expires_at + GRACE, &cut.place.work, &cut.place.beside);
+        let (mut log, beside) = judged::conclude(stage, log, cut, will, served, None).await;
+        let Some(beside) = beside else { return log.end() };
+        for (name, word) in facts.words {
+            log.fact(name, Fact::Word(word));
+        }
+        if let Some(time) = facts.answered_after {
+            log.measure(REAUTHENTICATION_TIME, micros(time));
+        }
+        judged::part(stage, log, beside).await
+    }
+
+    /// The token to show by AUTH, and until when the client is watched.
+    async fn another(
+        &self,
+        stage: &Stage,
+        client_id: &str,
+        number: u64,
+        first: &Issued,
+    ) -> Result<(Secret, Instant), String> {
+        let until = first.expires_at + stage.reaction_timeout.max(WATCHED_AFTER);
+        if self.variant == Variant::ReauthenticateSpoilt {
+            return Ok((spoilt(&first.token), until));
+        }
+        let at_least = until.saturating_duration_since(now()) + 2 * WATCHED_AFTER;
+        let renewed = self.issue(stage, client_id, number, at_least).await?;
+        let until = until.min(renewed.expires_at - GRACE);
+        if until < first.expires_at + WATCHED_AFTER {
+            return Err(
+                "the renewed token ends too soon after the first; have tokens be good for longer".to_owned()
+            );
+        }
+        Ok((renewed.token, until))
+    }
+
+    /// What is told of the re-authentication, unless the attempt says nothing.
+    fn facts(&self, stage: &Stage, cut: &Cut, times: Times) -> Facts {
+        let answer = cut.place.work.auths.first();
+        let last_us = stage.clock.us(times.first_ends - GRACE);
+        let ended_us = cut.ended_at_us();
+        let is_late = ended_us.is_some_and(|us| us >= last_us);
+        let disconnect = cut.seen.reactions.iter().find(|seen| seen.kind == ReactionKind::Disconnect);
+        // What comes with the token's end is no answer to the AUTH.
+        let told_to_go = disconnect.filter(|seen| seen.at_us < last_us);
+        let (word, at_us) = match (answer, told_to_go, ended_us) {
+            (Some(auth), _, _) => (format!("AUTH 0x{:02X}", auth.code), Some(stage.clock.us(auth.at))),
+            (None, Some(seen), _) => {
+                (format!("DISCONNECT 0x{:02X}", seen.code.unwrap_or_default()), Some(seen.at_us))
+            }
+            (None, None, Some(us)) if !is_late => (CLOSED.to_owned(), Some(us)),
+            _ => (NOTHING.to_owned(), None),
+        };
+        let mut words = Vec::new();
+        if word == SUCCESS {
+            let past = match (cut.seen.outcome, is_late) {
+                (Some(Outcome::Tolerated), _) => SERVED_ON,
+                (Some(Outcome::Closed | Outcome::Reset), true) => CUT_AT_END,
+                (Some(Outcome::Closed | Outcome::Reset), false) => CUT_BEFORE_END,
+                _ => NOT_ANSWERED,
+            };
+            words.push((PAST_FIRST_TOKEN, past.to_owned()));
+        }
+        let is_refused = match answer {
+            Some(auth) => auth.code >= 0x80,
+            None => word != NOTHING,
+        };
+        if is_refused {
+            let after = match (cut.seen.outcome, is_late, disconnect) {
+                (Some(Outcome::Tolerated), _, _) => SERVED_ON,
+                (Some(Outcome::Closed | Outcome::Reset), true, _) => CLOSED_LATE,
+                (Some(Outcome::Closed | Outcome::Reset), _, Some(_)) => TOLD_AND_CLOSED,
+                (Some(Outcome::Closed | Outcome::Reset), _, None) => ONLY_CLOSED,
+                _ => NOT_ANSWERED,
+            };
+            words.push((AFTER_FAILURE, after.to_owned()));
+        }
+        let named = |method: Option<&str>| match method {
+            None => NO_METHOD,
+            same if same == self.method.as_deref() => SAME_METHOD,
+            Some(_) => OTHER_METHOD,
+        };
+        words.push((METHOD_IN_CONNACK, named(cut.place.work.method_in_connack.as_deref()).to_owned()));
+        if let Some(auth) = answer {
+            let word = if auth.has_properties { named(auth.method.as_deref()) } else { NO_PROPERTIES };
+            words.push((METHOD_IN_AUTH, word.to_owned()));
+        }
+        words.push((REAUTHENTICATION, word));
+        let sent_us = stage.clock.us(times.sent);
+        let answered_after = at_us.map(|us| Duration::from_micros(us.saturating_sub(sent_us)));
+        Facts { words, answered_after }
+    }
+}
+
+struct Facts {
+    words: Vec<(&'static str, String)>,
+    answered_after: Option<Duration>,
+}

@@ -1,0 +1,169 @@
+//! What a re-authentication is judged by. Each check reads the record alone and gives a verdict for each case.
+
+use ungraceful_mqtt::statement::{Statement, V5_4_12_0_5, V5_4_12_1_2};
+use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+
+use super::token::{ID, Variant};
+use super::{
+    AFTER_FAILURE, CLOSED_LATE, CONTINUE, METHOD_IN_AUTH, METHOD_IN_CONNACK, NO_METHOD, NO_PROPERTIES,
+    NOT_ANSWERED, NOTHING, ONLY_CLOSED, OTHER_METHOD, PAST_FIRST_TOKEN, REAUTHENTICATION, SERVED_ON, SUCCESS,
+};
+use crate::judging::{self, evidence_count, no_sample};
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: [Check; 5] = [
+    accepts_the_renewed_token,
+    serves_past_the_first_token,
+    refuses_a_spoilt_token,
+    closes_after_failed_reauthentication,
+    keeps_the_method,
+];
+
+/// The numbered statements by which a broker can be accused here.
+pub const STATEMENTS: &[Statement] = &[V5_4_12_1_2, V5_4_12_0_5];
+
+fn on_cases(
+    record: &Record,
+    variants: &[Variant],
+    judge: impl Fn(&CaseRecord) -> Option<Verdict>,
+) -> Vec<Verdict> {
+    judging::on_each_case(record, ID, |case| {
+        let variant: Variant = case.case.variant.parse().ok()?;
+        variants.contains(&variant).then(|| judge(case)).flatten()
+    })
+}
+
+const RENEWED: [Variant; 1] = [Variant::Reauthenticate];
+const SPOILT: [Variant; 1] = [Variant::ReauthenticateSpoilt];
+const BOTH: [Variant; 2] = [Variant::Reauthenticate, Variant::ReauthenticateSpoilt];
+
+/// How many clients there were with this fact, and what it said, with numbers.
+fn told(case: &CaseRecord, fact: &str) -> (u64, String) {
+    let Some(values) = case.facts.get(fact) else { return (0, "nothing is known".to_owned()) };
+    let words: Vec<String> = values.iter().map(|(word, count)| format!("{word} (×{count})")).collect();
+    (values.values().sum(), words.join(", "))
+}
+
+/// MQTT 5.0 section 4.12.1 (prose): the Server answers with AUTH 0x00, or 0x18 when it wants more.
+fn accepts_the_renewed_token(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "accepts_the_renewed_token";
+    on_cases(record, &RENEWED, |case| {
+        let (all, words) = told(case, REAUTHENTICATION);
+        let (success, more) = (case.fact(REAUTHENTICATION, SUCCESS), case.fact(REAUTHENTICATION, CONTINUE));
+        let evidence = format!("{all} clients sent AUTH 0x19 with a renewed token; answered: {words}");
+        Some(if all == 0 {
+            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
+        } else if success + more < all {
+            let note = format!("{} of {all} renewed tokens were not accepted", all - success - more);
+            Verdict::differs(CHECK, Force::Prose, note, evidence)
+        } else if more > 0 {
+            let why = format!("{evidence}; the method has more steps, which this client can't take");
+            Verdict::inconclusive(CHECK, Force::Prose, why)
+        } else {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        })
+    })
+}
+
+/// No numbered statement: a client whose re-authentication succeeded is served past the end of its first token.
+fn serves_past_the_first_token(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "serves_past_the_first_token";
+    on_cases(record, &RENEWED, |case| {
+        let (all, words) = told(case, PAST_FIRST_TOKEN);
+        let (served, unknown) =
+            (case.fact(PAST_FIRST_TOKEN, SERVED_ON), case.fact(PAST_FIRST_TOKEN, NOT_ANSWERED));
+        let cut = all - served - unknown;
+        let evidence = format!("{all} clients whose re-authentication succeeded: {words}");
+        Some(if evidence_count(case) == 0 {
+            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
+        } else if all == 0 {
+            Verdict::inconclusive(CHECK, Force::Prose, "no re-authentication succeeded")
+        } else if cut > 0 {
+            let note = format!("CUT ALTHOUGH RENEWED: {cut} of {all} clients");
+            Verdict::differs(CHECK, Force::Prose, note, evidence)
+        } else if unknown > 0 {
+            Verdict::inconclusive(CHECK, Force::Prose, evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        })
+    })
+}
+
+/// No numbered statement says which tokens are good.
+fn refuses_a_spoilt_token(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "refuses_a_spoilt_token";
+    on_cases(record, &SPOILT, |case| {
+        let (all, words) = told(case, REAUTHENTICATION);
+        let count = |word| case.fact(REAUTHENTICATION, word);
+        let (success, more, nothing) = (count(SUCCESS), count(CONTINUE), count(NOTHING));
+        let evidence = format!("{all} clients sent AUTH 0x19 with a spoilt token; answered: {words}");
+        Some(if all == 0 {
+            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
+        } else if success > 0 {
+            let note = format!("{success} of {all} spoilt tokens were accepted");
+            Verdict::differs(CHECK, Force::Prose, note, evidence)
+        } else if nothing > 0 {
+            let note = format!("{nothing} of {all} spoilt tokens were answered nothing");
+            Verdict::differs(CHECK, Force::Prose, note, evidence)
+        } else if more > 0 {
+            let why = format!("{evidence}; the method has more steps, which this client can't take");
+            Verdict::inconclusive(CHECK, Force::Prose, why)
+        } else {
+            Verdict::holds(CHECK, Force::Prose, evidence)
+        })
+    })
+}
+
+/// MQTT 5.0 [MQTT-4.12.1-2]: after a re-authentication that failed, the connection is closed; DISCONNECT is a SHOULD.
+/// Violated only where the broker said itself that it failed, and served the client to the end of the watch. No verdict
+/// where none failed.
+fn closes_after_failed_reauthentication(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "closes_after_failed_reauthentication";
+    on_cases(record, &BOTH, |case| {
+        if evidence_count(case) == 0 {
+            let verdict = Verdict::inconclusive(CHECK, Force::Must, no_sample(case));
+            return Some(verdict.citing(V5_4_12_1_2));
+        }
+        let (all, words) = told(case, AFTER_FAILURE);
+        let count = |word| case.fact(AFTER_FAILURE, word);
+        let evidence = format!("{all} clients whose re-authentication was refused: {words}");
+        let verdict = if all == 0 {
+            return None;
+        } else if count(SERVED_ON) > 0 {
+            Verdict::violated(CHECK, V5_4_12_1_2, evidence)
+        } else if count(NOT_ANSWERED) > 0 {
+            Verdict::inconclusive(CHECK, Force::Must, evidence)
+        } else if count(CLOSED_LATE) > 0 {
+            let note = format!("{} of {all} were closed only when the first token ended", count(CLOSED_LATE));
+            Verdict::differs(CHECK, Force::Must, note, evidence)
+        } else if count(ONLY_CLOSED) > 0 {
+            let note = format!("{} of {all} were closed without a DISCONNECT, a SHOULD", count(ONLY_CLOSED));
+            Verdict::differs(CHECK, Force::Should, note, evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        };
+        Some(verdict.citing(V5_4_12_1_2))
+    })
+}
+
+/// MQTT 5.0 [MQTT-4.12.0-5]: CONNACK and AUTH name the method of the CONNECT. An AUTH of two bytes can name nothing, and
+/// section 3.15.2.1 allows it: a note.
+fn keeps_the_method(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "keeps_the_method";
+    on_cases(record, &BOTH, |case| {
+        let ((all, connacks), (_, auths)) = (told(case, METHOD_IN_CONNACK), told(case, METHOD_IN_AUTH));
+        let count = |word| case.fact(METHOD_IN_CONNACK, word) + case.fact(METHOD_IN_AUTH, word);
+        let evidence = format!("the method in CONNACK: {connacks}; in AUTH: {auths}");
+        let verdict = if all == 0 {
+            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
+        } else if count(OTHER_METHOD) + count(NO_METHOD) > 0 {
+            Verdict::violated(CHECK, V5_4_12_0_5, evidence)
+        } else if count(NO_PROPERTIES) > 0 {
+            Verdict::differs(CHECK, Force::Must, "AUTH without a method, in two bytes", evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Must, evidence)
+        };
+        Some(verdict.citing(V5_4_12_0_5))
+    })
+}

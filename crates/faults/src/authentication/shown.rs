@@ -1,0 +1,38 @@
+//! What a client shows in its CONNECT to be let in.
+
+use ungraceful_mqtt::{Connect, Properties, Property};
+use ungraceful_rig::client::Client;
+use ungraceful_rig::target::{Credentials, Secret};
+
+/// User Name and Password, and an Authentication Method where one is used (MQTT 5.0 alone).
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    /// User Name and Password.
+    pub(super) credentials: Credentials,
+    /// The method with its data; absent for authentication by User Name and Password.
+    pub(super) method: Option<(String, Secret)>,
+}
+
+impl From<Credentials> for Shown {
+    fn from(credentials: Credentials) -> Self {
+        Self { credentials, method: None }
+    }
+}
+
+impl Shown {
+    /// The properties by which the method is named, for [`Self::connect`] or an AUTH.
+    pub(super) fn properties(&self) -> Vec<Property<'_>> {
+        let method = self.method.as_ref().map(|(name, data)| {
+            [Property::AuthenticationMethod(name), Property::AuthenticationData(data.reveal())]
+        });
+        method.into_iter().flatten().collect()
+    }
+
+    /// A CONNECT as a well-behaved client sends it, with the properties of [`Self::properties`].
+    pub(super) fn connect<'a>(&'a self, client_id: &'a str, properties: &'a [Property<'a>]) -> Connect<'a> {
+        Connect {
+            properties: Properties::List(properties),
+            ..Client::honest_connect(client_id, &self.credentials)
+        }
+    }
+}
