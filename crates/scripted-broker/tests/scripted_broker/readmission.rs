@@ -40,7 +40,6 @@ fn always_lets_everybody_in_again() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a lower bound on what a broker delays, not a figure")]
 fn after_refuses_until_its_time_has_passed_since_the_first_return() {
     let time = Duration::from_millis(400);
     let broker = broker_with(Readmission::After(time));
@@ -56,7 +55,6 @@ fn after_refuses_until_its_time_has_passed_since_the_first_return() {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a lower bound on what a broker delays, not a figure")]
 fn at_most_n_per_second_counts_those_that_come_back_and_nobody_else() {
     let broker = broker_with(Readmission::AtMostPerSecond(2.try_into().unwrap()));
     for client in ["a", "b", "c", "d"] {
