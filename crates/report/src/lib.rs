@@ -51,6 +51,9 @@ pub fn render(record: &Record, format: Format, context: &Context) -> String {
         Format::Text => text::write(&sections::compose(record, context), context),
         Format::Markdown => markdown::write(&sections::compose(record, context)),
         Format::Json => summary::write(record, context),
-        Format::Csv => per_case::write(&record.cases),
+        Format::Csv => match &record.load {
+            Some(load) => per_case::write_load(load),
+            None => per_case::write(&record.cases),
+        },
     }
 }

@@ -1,9 +1,12 @@
 //! One row per case as CSV, for spreadsheets and plots: all counts, and all percentiles in µs.
 //!
 //! The columns are the same for every tool. What differs from fault to fault (reactions, sequences, facts) is one
-//! JSON object in one cell. An absent percentile is an empty cell.
+//! JSON object in one cell. An absent percentile is an empty cell. A load has one row per QoS.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
+use ungraceful_rig::load::{LoadCounts, LoadRecord};
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::CaseRecord;
@@ -37,6 +40,64 @@ pub(crate) fn write<'a, C: IntoIterator<Item = &'a CaseRecord>>(cases: C) -> Str
     }
     let written = writer.into_inner().expect("memory takes every write");
     String::from_utf8(written).expect("every cell was a string")
+}
+
+/// Writes a load: one row per QoS, and the load's times in each of them.
+pub(crate) fn write_load(load: &LoadRecord) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut write =
+        |cells: Vec<&str>| writer.write_record(cells).expect("memory takes every write of equal length");
+    let nothing = BTreeMap::from([(0, LoadCounts::default())]);
+    let by_qos = if load.by_qos.is_empty() { &nothing } else { &load.by_qos };
+    let rows: Vec<Vec<Field>> = by_qos.iter().map(|(qos, counts)| load_fields(load, *qos, counts)).collect();
+    write(rows[0].iter().map(|(name, _)| &**name).collect());
+    for row in &rows {
+        write(row.iter().map(|(_, value)| &**value).collect());
+    }
+    let written = writer.into_inner().expect("memory takes every write");
+    String::from_utf8(written).expect("every cell was a string")
+}
+
+fn load_fields(load: &LoadRecord, qos: u8, counts: &LoadCounts) -> Vec<Field> {
+    let connections = &load.connections;
+    let mut fields = vec![
+        ("release".to_owned(), format!("{:?}", load.release).to_lowercase()),
+        number("publishers", load.publishers),
+        number("subscribers", load.subscribers),
+        optional("counted_us", load.counted_us()),
+        number("qos", u64::from(qos)),
+        number("offered", counts.offered),
+        number("sent", counts.sent),
+        number("dropped", counts.dropped),
+        number("blocked", counts.blocked),
+        number("late", counts.late),
+        number("acknowledged", counts.acknowledged),
+        number("refused", counts.refused_in_all()),
+        number("unacknowledged", counts.unacknowledged),
+        number("expected", counts.expected),
+        number("delivered", counts.delivered),
+        number("lost", counts.lost),
+        number("unknown", counts.unknown),
+        number("duplicated", counts.duplicated),
+        number("reordered", counts.reordered),
+        number("foreign_all_qos", load.foreign),
+        number("connections_planned", connections.planned),
+        number("connections_accepted", connections.accepted),
+        number("connections_refused", connections.refused.values().sum()),
+        number("connections_lost", connections.lost.values().sum()),
+        optional("cpu_us_all_qos", load.cpu_us),
+    ];
+    let all_times = [
+        ("delivery_response_time_all_qos", &load.delivery_response_time),
+        ("delivery_service_time_all_qos", &load.delivery_service_time),
+        ("publish_response_time_all_qos", &load.publish_response_time),
+        ("publish_service_time_all_qos", &load.publish_service_time),
+        ("tcp_connect_time", &connections.tcp_connect_time),
+        ("connack_time", &connections.connack_time),
+        ("suback_time", &connections.suback_time),
+    ];
+    fields.extend(all_times.into_iter().flat_map(|(name, of)| times(name, of)));
+    fields
 }
 
 fn fields(case: &CaseRecord) -> Vec<Field> {

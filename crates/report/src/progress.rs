@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Stderr, Write};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use ungraceful_rig::live::{Live, Observer};
+use ungraceful_rig::live::{Live, LiveLoad, Observer};
 use ungraceful_rig::phase::Phase;
 
 use crate::escape::plain;
@@ -156,6 +156,9 @@ fn state(live: &Live) -> String {
     if live.attempts_planned > 0 {
         parts.push(format!("{} of {} attempts", count(live.attempts_finished), count(live.attempts_planned)));
     }
+    if let Some(load) = &live.load {
+        parts.extend(load_state(live, load));
+    }
     let outcomes = live.outcomes.iter().filter(|(_, times)| **times > 0);
     let outcomes: Vec<_> =
         outcomes.map(|(outcome, times)| format!("{} {}", outcome.replace('_', " "), count(*times))).collect();
@@ -174,10 +177,45 @@ fn state(live: &Live) -> String {
     parts.join(" · ")
 }
 
+/// A load at this moment: connections while they are made, rates and times afterwards.
+fn load_state(live: &Live, load: &LiveLoad) -> Vec<String> {
+    let mut parts = Vec::new();
+    if load.connections_ready + load.connections_failed < load.connections_planned
+        || live.phase != Some(Phase::Load)
+    {
+        parts.push(format!(
+            "{} of {} connected",
+            count(load.connections_ready),
+            count(load.connections_planned)
+        ));
+    }
+    if load.connections_failed > 0 {
+        parts.push(format!("{} refused or lost", count(load.connections_failed)));
+    }
+    if load.sent_per_second > 0 {
+        parts.push(format!("{}/s sent", count(load.sent_per_second)));
+    }
+    if load.delivered_per_second > 0 {
+        parts.push(format!("{}/s received", count(load.delivered_per_second)));
+    }
+    if load.waiting > 0 {
+        parts.push(format!("{} due and waiting", count(load.waiting)));
+    }
+    let times = [("p50", load.response_p50_us), ("p99", load.response_p99_us)];
+    let times: Vec<_> =
+        times.iter().filter_map(|(name, us)| us.map(|us| format!("{name} {}", time(us)))).collect();
+    if !times.is_empty() {
+        parts.push(format!("response {}", times.join(", ")));
+    }
+    parts
+}
+
 /// What the bystanders' median was before the fault, once it is over.
 fn baseline(live: &Live) -> String {
     match (live.phase, live.baseline_response_time.p50_us) {
-        (Some(Phase::Fault | Phase::Recovery), Some(us)) => format!(" (baseline p50 {})", time(us)),
+        (Some(Phase::Fault | Phase::Load | Phase::Recovery), Some(us)) => {
+            format!(" (baseline p50 {})", time(us))
+        }
         _ => String::new(),
     }
 }
@@ -186,7 +224,7 @@ fn baseline(live: &Live) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use ungraceful_rig::live::{Live, Observer as _};
+    use ungraceful_rig::live::{Live, LiveLoad, Observer as _};
     use ungraceful_rig::metric::Percentiles;
     use ungraceful_rig::phase::Phase;
 
@@ -221,11 +259,31 @@ mod tests {
             outcomes: BTreeMap::from([("closed", 600), ("no_reaction", 12), ("reset", 0)]),
             bystander_p50_us: Some(310),
             bystander_max_us: Some(2_400),
+            load: None,
             baseline_response_time: Percentiles { count: 500, p50_us: Some(290), ..Percentiles::default() },
         };
         let line = "7 s left · 612 of 1,100 attempts · closed 600, no reaction 12 · 13 dropped · bystanders p50 310 µs, \
                     max 2.40 ms (baseline p50 290 µs)";
         assert_eq!(state(&live), line);
+    }
+
+    #[test]
+    fn a_load_is_told_by_its_connections_first_and_by_rates_and_times_then() {
+        let load = |ready, sent_per_second| LiveLoad {
+            connections_planned: 200,
+            connections_ready: ready,
+            connections_failed: 3,
+            sent_per_second,
+            delivered_per_second: 2 * sent_per_second,
+            response_p50_us: (sent_per_second > 0).then_some(250),
+            response_p99_us: None,
+            waiting: sent_per_second / 100,
+        };
+        let connecting = Live { load: Some(load(120, 0)), ..Live::default() };
+        assert_eq!(state(&connecting), "0 s · 120 of 200 connected · 3 refused or lost");
+        let loaded = Live { load: Some(load(197, 1_000)), ..at(Phase::Load, 15) };
+        let line = "5 s left · 3 refused or lost · 1,000/s sent · 2,000/s received · 10 due and waiting · response p50 250 µs";
+        assert_eq!(state(&loaded), line);
     }
 
     #[test]

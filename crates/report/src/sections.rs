@@ -10,6 +10,7 @@ mod cost;
 mod evidence;
 mod findings;
 mod found;
+mod load;
 mod measured;
 mod opening;
 pub(crate) mod tour;
@@ -24,6 +25,7 @@ use crate::document::Document;
 pub(crate) fn compose(record: &Record, context: &Context) -> Document {
     let mut document = Document::default();
     opening::section(record, &mut document);
+    load::section(record, &mut document);
     cases::section(record, &mut document);
     waves::section(record, &mut document);
     found::section(record, &mut document);

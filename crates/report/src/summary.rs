@@ -9,6 +9,7 @@ use ungraceful_mqtt::{PacketType, ReasonCode};
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::exit::Exit;
 use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::load::LoadRecord;
 use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
@@ -51,6 +52,8 @@ pub(crate) struct Summary<'a> {
     measures: &'a BTreeMap<String, Distribution>,
     bystanders: Option<Bystanders<'a>>,
     witness: Option<WitnessRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load: Option<&'a LoadRecord>,
     broker_resources: Option<BrokerResourcesRecord>,
     broker_log: Option<&'a BrokerLogRecord>,
     generator: &'a GeneratorRecord,
@@ -187,6 +190,7 @@ impl<'a> Summary<'a> {
             measures: &record.measures,
             bystanders: record.bystanders.as_ref().map(Bystanders::of),
             witness: record.witness,
+            load: record.load.as_ref(),
             broker_resources: record.broker_resources,
             broker_log: record.broker_log.as_ref(),
             generator: &record.generator,

@@ -76,7 +76,7 @@ pub(crate) struct Pair {
     topic: String,
     ledger: Ledger,
     /// The first sequence number of each phase.
-    first_of_phase: [Option<u64>; 4],
+    first_of_phase: [Option<u64>; Phase::ALL.len()],
     schedule: Option<PairSchedule>,
     /// When the subscriber received the latest message of the pair.
     latest_delivery: Option<Instant>,
@@ -194,7 +194,7 @@ fn make(number: u64, qos: QoS, yard: &Yard) -> Rc<RefCell<Pair>> {
         qos,
         topic: format!("{}/bystander/{number}", yard.topic_root),
         ledger: Ledger::new(qos != QoS::AtMostOnce),
-        first_of_phase: [None; 4],
+        first_of_phase: [None; Phase::ALL.len()],
         schedule: None,
         latest_delivery: None,
         is_below_qos: false,

@@ -11,7 +11,7 @@ use crate::reaction::Outcome;
 use crate::record::Record;
 use crate::verdict::{Check, Force, Verdict};
 
-/// The checks, in the order in which they are reported.
+/// The checks of a run that attempts something, in the order in which they are reported.
 pub const CHECKS: [Check; 9] = [
     carries_out_the_plan,
     generator_keeps_up,
@@ -23,6 +23,9 @@ pub const CHECKS: [Check; 9] = [
     bystanders_stay_connected,
     bystanders_keep_their_pace,
 ];
+
+/// The checks of a run without attempts: all but the first.
+pub const WITHOUT_ATTEMPTS: &[Check] = CHECKS.split_at(1).1;
 
 /// Every planned attempt was begun and acted.
 fn carries_out_the_plan(record: &Record) -> Vec<Verdict> {
@@ -78,6 +81,11 @@ fn generator_keeps_up(record: &Record) -> Vec<Verdict> {
         (None, Some(us)) => {
             Verdict::holds(CHECK, Force::Run, format!("schedule slip of {us} µs at the most"))
         }
+        // What has no schedule is late when its threads are.
+        (None, None) if record.load.is_some() => match record.generator.loop_lag.max_us {
+            Some(us) => Verdict::holds(CHECK, Force::Run, format!("loop lag of {us} µs at the most")),
+            None => Verdict::inconclusive(CHECK, Force::Run, "the load did not get so far as to be measured"),
+        },
         (None, None) => Verdict::inconclusive(CHECK, Force::Run, "nothing was sent to a schedule"),
     }]
 }
@@ -182,7 +190,8 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
         let phase = bystanders.phases.iter().find(|phase| phase.phase == wanted);
         phase.map(|phase| phase.response_time).unwrap_or_default()
     };
-    let (before, during) = (times(Phase::Baseline), times(Phase::Fault));
+    let acts = if record.load.is_some() { Phase::Load } else { Phase::Fault };
+    let (before, during) = (times(Phase::Baseline), times(acts));
     // The highest percentile that both phases have samples enough for.
     let compared = [
         ("99th percentile", before.p99_us.zip(during.p99_us)),
@@ -195,11 +204,13 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
         return vec![Verdict::inconclusive(
             CHECK,
             Force::Run,
-            "no message in the baseline or in the fault phase",
+            format!("no message in the baseline or in the {} phase", acts.name()),
         )];
     };
-    let evidence =
-        format!("response time, {what}: {before} µs in the baseline, {during} µs in the fault phase");
+    let evidence = format!(
+        "response time, {what}: {before} µs in the baseline, {during} µs in the {} phase",
+        acts.name()
+    );
     let slip = record.generator.schedule_slip;
     let own_us = slip.p99_us.or(slip.max_us).unwrap_or(0);
     let more_us = during.saturating_sub(before);
@@ -207,7 +218,7 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
         Verdict::differs(
             CHECK,
             Force::Run,
-            "honest clients were served more slowly during the fault",
+            format!("honest clients were served more slowly during the {}", acts.name()),
             evidence,
         )
     } else {

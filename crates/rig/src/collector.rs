@@ -21,7 +21,7 @@ use crate::recorder::Recorder;
 use crate::resources::{ResourceSample, look};
 use crate::stop::{Stop, StopReason};
 use crate::tally::Tally;
-use crate::timeline::{Sampled, rows};
+use crate::timeline::{Sampled, load_response_time, rows};
 
 /// How many reports may wait; a thread that reports more waits itself, which shows as its loop lag.
 pub(crate) const REPORTS: usize = 4_096;
@@ -127,6 +127,7 @@ fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receive
         if second > collecting.second {
             collecting.end_second();
             collecting.second = second;
+            collecting.begin_live_second();
             collecting.write_rows(second.saturating_sub(ROW_DELAY_S));
         }
         collecting.take(report);
@@ -182,9 +183,29 @@ impl Collecting {
                 .of(Metric::BystanderResponseTime, phase)
                 .filter(|histogram| !histogram.is_empty())
         });
+        let counters = Phase::ALL.into_iter().filter_map(|phase| interval.counters.get(&phase));
+        let of_load = Phase::ALL.into_iter().rev().find_map(|phase| load_response_time(interval, phase));
+        if let Some(load) = &mut live.load {
+            for counters in counters {
+                load.sent_per_second += counters.load_sent;
+                load.delivered_per_second += counters.load_delivered;
+            }
+            if let Some(response) = of_load {
+                load.response_p50_us = Some(response.value_at_quantile(0.5));
+                load.response_p99_us = (response.len() >= 1_000).then(|| response.value_at_quantile(0.99));
+            }
+        }
         if let Some(response) = latest {
             live.bystander_p50_us = Some(response.value_at_quantile(0.5));
             live.bystander_max_us = Some(response.max());
+        }
+    }
+
+    /// What the load did in the last second is counted anew.
+    fn begin_live_second(&self) {
+        let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(load) = &mut live.load {
+            (load.sent_per_second, load.delivered_per_second) = (0, 0);
         }
     }
 

@@ -426,7 +426,8 @@ async fn ask_sys(yard: Rc<Yard>) {
                 }
             }
             HonestEvent::Delivered { topic, payload, .. } if !yard.is_draining() => {
-                let is_before_fault = yard.phases.begun_us(Phase::Fault).is_none();
+                let acts = [Phase::Fault, Phase::Load];
+                let is_before_fault = acts.iter().all(|phase| yard.phases.begun_us(*phase).is_none());
                 yard.sys_topics.borrow_mut().hear(&topic, &payload, is_before_fault);
             }
             _ => {}

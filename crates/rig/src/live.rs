@@ -26,8 +26,39 @@ pub struct Live {
     pub bystander_p50_us: Option<u64>,
     /// Bystanders' response time over the last second: the largest, absent without samples.
     pub bystander_max_us: Option<u64>,
+    /// The load at this moment; absent in a run without one.
+    pub load: Option<LiveLoad>,
     /// Bystanders' response time over the baseline so far.
     pub baseline_response_time: Percentiles,
+}
+
+impl Live {
+    /// A run that is about to begin, of so many attempts, or of a load.
+    #[must_use]
+    pub(crate) fn of(attempts_planned: u64, makes_load: bool) -> Self {
+        Self { attempts_planned, load: makes_load.then(LiveLoad::default), ..Self::default() }
+    }
+}
+
+/// A load at this moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LiveLoad {
+    /// Connections that are to be there.
+    pub connections_planned: u64,
+    /// Connections that were accepted, and subscribed where they are to.
+    pub connections_ready: u64,
+    /// Connections that were refused, could not be made, or were lost.
+    pub connections_failed: u64,
+    /// Messages that were sent in the last second.
+    pub sent_per_second: u64,
+    /// Messages that came to a subscriber in the last second.
+    pub delivered_per_second: u64,
+    /// Response time over the last second: median, absent without samples.
+    pub response_p50_us: Option<u64>,
+    /// Response time over the last second: 99th percentile, absent below 1,000 samples.
+    pub response_p99_us: Option<u64>,
+    /// Messages that are due and not sent.
+    pub waiting: u64,
 }
 
 /// Somebody who watches.

@@ -29,6 +29,14 @@ pub struct Counters {
     pub attempts_dropped: u64,
     /// Reactions of the broker.
     pub reactions: u64,
+    /// Messages of the load that fell due.
+    pub load_offered: u64,
+    /// Messages of the load that were sent.
+    pub load_sent: u64,
+    /// Messages of the load that were acknowledged (QoS 1 and 2).
+    pub load_acknowledged: u64,
+    /// Messages of the load that came to a subscriber for the first time.
+    pub load_delivered: u64,
 }
 
 impl AddAssign<&Self> for Counters {
@@ -41,6 +49,10 @@ impl AddAssign<&Self> for Counters {
         self.attempts_finished += other.attempts_finished;
         self.attempts_dropped += other.attempts_dropped;
         self.reactions += other.reactions;
+        self.load_offered += other.load_offered;
+        self.load_sent += other.load_sent;
+        self.load_acknowledged += other.load_acknowledged;
+        self.load_delivered += other.load_delivered;
     }
 }
 
@@ -107,6 +119,10 @@ mod tests {
             attempts_finished: first + 5,
             attempts_dropped: first + 6,
             reactions: first + 7,
+            load_offered: first + 8,
+            load_sent: first + 9,
+            load_acknowledged: first + 10,
+            load_delivered: first + 11,
         }
     }
 
@@ -123,6 +139,10 @@ mod tests {
             attempts_finished: 1_020,
             attempts_dropped: 1_022,
             reactions: 1_024,
+            load_offered: 1_026,
+            load_sent: 1_028,
+            load_acknowledged: 1_030,
+            load_delivered: 1_032,
         };
         assert_eq!(sum, expected);
     }

@@ -26,8 +26,20 @@ pub enum Metric {
     ReactionTime,
     /// Provoking byte handed to the kernel, until the end of stream.
     TimeToClose,
+    /// SYN handed to the kernel, until the TCP handshake was seen to be complete; of a load's connections.
+    TcpConnectTime,
     /// TCP handshake complete, until the CONNACK was complete.
     ConnackTime,
+    /// SUBSCRIBE handed to the kernel, until the SUBACK was complete; of a load's connections.
+    SubackTime,
+    /// A message of the load, QoS 1 or 2: due, until acknowledged (PUBACK, PUBCOMP).
+    PublishResponseTime,
+    /// A message of the load, QoS 1 or 2: about to be handed to the kernel, until acknowledged (PUBACK, PUBCOMP).
+    PublishServiceTime,
+    /// A message of the load: due, until a subscriber received it.
+    DeliveryResponseTime,
+    /// A message of the load: about to be handed to the kernel, until a subscriber received it.
+    DeliveryServiceTime,
     /// Provoking byte handed to the kernel, until the witness received the Will.
     WillTime,
     /// A bystander's message: due, until delivered to its subscriber.
@@ -47,7 +59,13 @@ impl Metric {
         match self {
             Self::ReactionTime => "reaction_time",
             Self::TimeToClose => "time_to_close",
+            Self::TcpConnectTime => "tcp_connect_time",
             Self::ConnackTime => "connack_time",
+            Self::SubackTime => "suback_time",
+            Self::PublishResponseTime => "publish_response_time",
+            Self::PublishServiceTime => "publish_service_time",
+            Self::DeliveryResponseTime => "delivery_response_time",
+            Self::DeliveryServiceTime => "delivery_service_time",
             Self::WillTime => "will_time",
             Self::BystanderResponseTime => "bystander_response_time",
             Self::BystanderServiceTime => "bystander_service_time",
@@ -79,6 +97,13 @@ impl Histograms {
     /// Records one time.
     pub fn record(&mut self, metric: Metric, phase: Phase, time: Duration) {
         record(self.by_key.entry((metric, phase)).or_insert_with(histogram), time);
+    }
+
+    /// Adds everything that `part` holds, which is of one metric in one phase.
+    pub fn add(&mut self, metric: Metric, phase: Phase, part: &Histogram<u64>) {
+        if !part.is_empty() {
+            merge(self.by_key.entry((metric, phase)).or_insert_with(histogram), part);
+        }
     }
 
     /// Adds everything that `other` holds.

@@ -16,15 +16,17 @@ pub enum Phase {
     Baseline,
     /// The fault acts.
     Fault,
+    /// The load is measured: what a run has that makes load in place of a fault.
+    Load,
     /// The fault has ended; lasts until the bystanders are back within the baseline's p99, or its time limit.
     Recovery,
 }
 
 impl Phase {
     /// All phases in their order.
-    pub const ALL: [Self; 4] = [Self::Warmup, Self::Baseline, Self::Fault, Self::Recovery];
+    pub const ALL: [Self; 5] = [Self::Warmup, Self::Baseline, Self::Fault, Self::Load, Self::Recovery];
     /// The phases that figures are given for: all but the warm-up.
-    pub const MEASURED: [Self; 3] = [Self::Baseline, Self::Fault, Self::Recovery];
+    pub const MEASURED: [Self; 4] = [Self::Baseline, Self::Fault, Self::Load, Self::Recovery];
 
     /// Position in [`Phase::ALL`].
     #[must_use]
@@ -39,6 +41,7 @@ impl Phase {
             Self::Warmup => "warmup",
             Self::Baseline => "baseline",
             Self::Fault => "fault",
+            Self::Load => "load",
             Self::Recovery => "recovery",
         }
     }
@@ -47,14 +50,14 @@ impl Phase {
 /// When each phase began, shared by all threads of a run. Reading it takes no lock.
 #[derive(Clone, Debug)]
 pub struct PhaseTrack {
-    begun_us: Arc<[AtomicU64; 4]>,
+    begun_us: Arc<[AtomicU64; Phase::ALL.len()]>,
 }
 
 const NOT_BEGUN: u64 = u64::MAX;
 
 impl Default for PhaseTrack {
     fn default() -> Self {
-        Self { begun_us: Arc::new([const { AtomicU64::new(NOT_BEGUN) }; 4]) }
+        Self { begun_us: Arc::new([const { AtomicU64::new(NOT_BEGUN) }; Phase::ALL.len()]) }
     }
 }
 

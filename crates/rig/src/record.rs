@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::attempt::Case;
 use crate::ledger::{Irregularity, IrregularityKind, LedgerCounts};
+use crate::load::LoadRecord;
 use crate::metric::{Distribution, Metric, Percentiles};
 use crate::phase::Phase;
 use crate::verdict::Verdict;
@@ -607,6 +608,9 @@ pub struct Record {
     pub bystanders: Option<BystandersRecord>,
     /// The witness; absent in a record that was cut short. One that could not subscribe is not proved.
     pub witness: Option<WitnessRecord>,
+    /// The load; absent in a run that makes none.
+    #[serde(default)]
+    pub load: Option<LoadRecord>,
     /// What the run cost the broker's process; absent when that is not known (`--broker-pid`).
     pub broker_resources: Option<BrokerResourcesRecord>,
     /// What the broker wrote into its log; absent when its log is not known (`--broker-log`), and in a record that was

@@ -43,7 +43,7 @@ pub(crate) fn resources(
     if samples.is_empty() && seen.iter().all(Option::is_none) {
         return None;
     }
-    let fault = phases.iter().find(|phase| phase.phase == Phase::Fault);
+    let fault = phases.iter().find(|phase| matches!(phase.phase, Phase::Fault | Phase::Load));
     let in_fault = |sample: &&ResourceSample| {
         fault.is_some_and(|fault| (fault.began_us..fault.ended_us).contains(&sample.at_us))
     };

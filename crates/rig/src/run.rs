@@ -1,5 +1,5 @@
 //! A run, from its settings to its judged record. Every tool is this with another plan, other faults and other
-//! checks.
+//! checks; a load takes the place of the faults in a run that makes one.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -24,7 +24,8 @@ use crate::error::RunError;
 use crate::fault::{Fault, Stage};
 use crate::honest_thread::{HonestLinks, HonestSettings, HonestThread};
 use crate::limits::{Demand, Supply, raise_descriptor_limit, shortages};
-use crate::live::{Live, Observer};
+use crate::live::{Live, LiveLoad, Observer};
+use crate::load::Load;
 use crate::log_follower::LogFollower;
 use crate::log_phrases::ClientIds;
 use crate::metric::Percentiles;
@@ -40,6 +41,7 @@ use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
 use crate::summary::{Ended, Measured, SeenOfWave, summarise, waves};
 use crate::target::{SourceAddresses, TargetSettings};
+use crate::threshold::Threshold;
 use crate::verdict::{Check, judge};
 use crate::watch::WatchSettings;
 use crate::waves::{Muster, WaveTrack};
@@ -52,8 +54,8 @@ const READY_WITHIN: Duration = Duration::from_secs(15);
 /// How long a proof message to the witness may take.
 const PROOF_WITHIN: Duration = Duration::from_secs(3);
 /// How often the run looks whether a phase is over, and how often it shows itself.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-const SHOW_EVERY: u32 = 10;
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+pub(crate) const SHOW_EVERY: u32 = 10;
 /// How long the clients of a wave are connected before it acts, from the second wave on; those of the first are there in
 /// the whole baseline.
 const CALM_BEFORE_WAVE: Duration = Duration::from_secs(1);
@@ -114,6 +116,8 @@ pub struct Experiment {
     pub watch: WatchSettings,
     /// The checks.
     pub checks: Vec<Check>,
+    /// The user's thresholds.
+    pub thresholds: Vec<Threshold>,
 }
 
 /// When attempts fall due.
@@ -152,6 +156,33 @@ impl ScheduleSettings {
     }
 }
 
+/// What a run does to the broker, beside its bystanders.
+#[derive(Clone, Copy)]
+pub enum Work<'a> {
+    /// Attempts of faults.
+    Faults(&'a MakeFaults),
+    /// A load.
+    Load(&'a dyn Load),
+}
+
+impl<'a> Work<'a> {
+    /// The faults for the versions that the broker speaks; none of a load.
+    fn faults(self, spoken: &[ProtocolVersion]) -> Arc<[Arc<dyn Fault>]> {
+        match self {
+            Self::Faults(make) => make(spoken).into(),
+            Self::Load(_) => Arc::new([]),
+        }
+    }
+
+    /// The load; absent when there is none.
+    fn load(self) -> Option<&'a dyn Load> {
+        match self {
+            Self::Faults(_) => None,
+            Self::Load(load) => Some(load),
+        }
+    }
+}
+
 /// Makes the faults for the versions that the broker speaks.
 pub type MakeFaults = dyn Fn(&[ProtocolVersion]) -> Vec<Arc<dyn Fault>>;
 
@@ -171,7 +202,7 @@ pub struct Finished {
 /// is in the record.
 pub fn run(
     experiment: &Experiment,
-    faults: &MakeFaults,
+    work: Work<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Finished, RunError> {
     let supply = Supply { descriptors: raise_descriptor_limit(), ports: host::port_range() };
@@ -188,7 +219,7 @@ pub fn run(
         let stop = Stop::default();
         // Caught from here on, and not from when the task first runs: the run may have sent something by then.
         let interrupt = signals().map(|signals| tokio::spawn(raise_on_interrupt(stop.clone(), signals)));
-        let finished = conduct(experiment, faults, observer, stop, supply.descriptors).await;
+        let finished = conduct(experiment, work, observer, stop, supply.descriptors).await;
         if let Some(interrupt) = interrupt {
             interrupt.abort();
         }
@@ -235,14 +266,13 @@ async fn raise_on_interrupt(stop: Stop, [mut interrupt, mut terminate, mut hangu
 
 async fn conduct(
     experiment: &Experiment,
-    make_faults: &MakeFaults,
+    work: Work<'_>,
     observer: &mut dyn Observer,
     stop: Stop,
     descriptor_limit: u64,
 ) -> Result<Finished, RunError> {
     let recorder = Recorder::create(&experiment.output, experiment.attempts_max)?;
-    let prepare =
-        Conductor::prepare(experiment, make_faults, observer, stop.clone(), descriptor_limit, recorder);
+    let prepare = Conductor::prepare(experiment, work, observer, stop.clone(), descriptor_limit, recorder);
     let conducted = tokio::select! {
         biased;
         _reason = stop.raised() => Err(RunError::Interrupted),
@@ -268,22 +298,23 @@ fn remove_empty_record(directory: &std::path::Path) -> std::io::Result<()> {
 }
 
 /// A run under way.
-struct Conductor<'a> {
-    experiment: &'a Experiment,
-    broker: Broker,
-    broker_process: Option<BrokerProcess>,
-    broker_edges: ResourceEdges,
+pub(crate) struct Conductor<'a> {
+    pub(crate) experiment: &'a Experiment,
+    load: Option<&'a dyn Load>,
+    pub(crate) broker: Broker,
+    pub(crate) broker_process: Option<BrokerProcess>,
+    pub(crate) broker_edges: ResourceEdges,
     broker_log: Option<LogThread>,
-    clock: RunClock,
+    pub(crate) clock: RunClock,
     phases: PhaseTrack,
-    stop: Stop,
+    pub(crate) stop: Stop,
     live: Arc<Mutex<Live>>,
     faults: Arc<[Arc<dyn Fault>]>,
     schedule: Arc<Schedule>,
     honest: HonestThread,
     collector: Collector,
-    reports: mpsc::Sender<Report>,
-    job: Job,
+    pub(crate) reports: mpsc::Sender<Report>,
+    pub(crate) job: Job,
     /// Tells the workers when each wave began.
     began_us: watch::Sender<Vec<u64>>,
     waves: WaveTrack,
@@ -297,7 +328,7 @@ struct Conductor<'a> {
 impl<'a> Conductor<'a> {
     async fn prepare(
         experiment: &'a Experiment,
-        make_faults: &MakeFaults,
+        work: Work<'a>,
         observer: &mut dyn Observer,
         stop: Stop,
         descriptor_limit: u64,
@@ -307,7 +338,7 @@ impl<'a> Conductor<'a> {
         let mut broker = Broker::find(experiment, &options).await?;
         broker.announce(experiment, observer);
         let own_share = own_share::measure().await;
-        let faults: Arc<[Arc<dyn Fault>]> = make_faults(&broker.spoken).into();
+        let (faults, load) = (work.faults(&broker.spoken), work.load());
         let schedule = Arc::new(schedule(experiment, &faults)?);
         let (clock, phases, pulse) = (RunClock::start(), PhaseTrack::default(), Pulse::default());
         let (witness, connections) = (Witness::default(), OpenConnections::default());
@@ -323,9 +354,8 @@ impl<'a> Conductor<'a> {
             waves: waves.clone(),
             reports: reports.clone(),
         };
-        let settings = honest_settings(experiment, &broker, &topic_root);
-        let (honest, witness_proved) = start_honest(settings, links).await?;
-        let live = Arc::new(Mutex::new(Live { attempts_planned: schedule.plan.len(), ..Live::default() }));
+        let (honest, witness_proved) = start_honest(experiment, &broker, &topic_root, links).await?;
+        let live = Arc::new(Mutex::new(Live::of(schedule.plan.len(), load.is_some())));
         let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit);
         let client_ids = client_ids(experiment, schedule.plan.len());
         let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
@@ -369,6 +399,7 @@ impl<'a> Conductor<'a> {
         };
         Ok(Self {
             experiment,
+            load,
             broker,
             broker_process,
             broker_edges: ResourceEdges::default(),
@@ -397,18 +428,21 @@ impl<'a> Conductor<'a> {
         let settings = self.experiment.phases;
         self.honest.begin();
         self.enter(Phase::Warmup, Some(settings.warmup), observer);
-        let workers = Workers::start(&self.job, self.experiment.threads)?;
-        self.wait(settings.warmup, observer).await;
-        // Clients that are to be there before the fault are there in the baseline as well.
-        let muster = self.job.muster.clone();
-        self.wait_until(observer, |_now| muster.has_gathered(0) || workers.are_done()).await;
-        let cpu_before = own_cpu_us();
-        if self.stop.reason().is_none() {
-            self.broker_edges.baseline_began = look(self.broker_process.as_ref());
-            self.enter(Phase::Baseline, Some(settings.baseline), observer);
-            self.wait(settings.baseline, observer).await;
-        }
-        let worked = self.fault_phase(workers, observer).await?;
+        let (cpu_before, worked, load_record) = match self.load {
+            None => {
+                let workers = Workers::start(&self.job, self.experiment.threads)?;
+                self.wait(settings.warmup, observer).await;
+                // Clients that are to be there before the fault are there in the baseline as well.
+                let muster = self.job.muster.clone();
+                self.wait_until(observer, |_now| muster.has_gathered(0) || workers.are_done()).await;
+                let cpu_before = self.baseline(observer).await;
+                (cpu_before, self.fault_phase(workers, observer).await?, None)
+            }
+            Some(load) => {
+                let (cpu_before, record) = self.loaded(load, observer).await?;
+                (cpu_before, Worked::default(), Some(record))
+            }
+        };
         let (recovery_limit_us, recovery_time_us) = self.recovery_phase(observer).await;
         if self.stop.reason().is_none() {
             // Before the last probe, whose connection would be taken for one that the fault left behind.
@@ -453,8 +487,12 @@ impl<'a> Conductor<'a> {
             record.waves = waves(&self.schedule, &cases, seen, of_bystanders, &collected.resources);
         }
         record.broker_log = broker_log;
+        record.load = load_record;
         complete(&mut record, self.stop.reason());
         judge(&mut record, &self.experiment.checks);
+        let thresholds = self.experiment.thresholds.iter().map(|threshold| threshold.judge(&record));
+        let thresholds: Vec<_> = thresholds.collect();
+        record.verdicts.extend(thresholds);
         let mut recorder = collected.recorder;
         recorder.run_json(&record);
         if let Some(trouble) = recorder.trouble() {
@@ -463,11 +501,29 @@ impl<'a> Conductor<'a> {
         Ok(Finished { record, directory: recorder.directory().to_owned() })
     }
 
+    /// The baseline, with the bystanders alone. Returns the CPU time that we had used when it began.
+    pub(crate) async fn baseline(&mut self, observer: &mut dyn Observer) -> Option<u64> {
+        let cpu_before = own_cpu_us();
+        if self.stop.reason().is_none() {
+            let lasts = self.experiment.phases.baseline;
+            self.broker_edges.baseline_began = look(self.broker_process.as_ref());
+            self.enter(Phase::Baseline, Some(lasts), observer);
+            self.wait(lasts, observer).await;
+        }
+        cpu_before
+    }
+
     fn enter(&self, phase: Phase, expected: Option<Duration>, observer: &mut dyn Observer) {
         self.enter_at(self.clock.now_us(), phase, expected, observer);
     }
 
-    fn enter_at(&self, at_us: u64, phase: Phase, expected: Option<Duration>, observer: &mut dyn Observer) {
+    pub(crate) fn enter_at(
+        &self,
+        at_us: u64,
+        phase: Phase,
+        expected: Option<Duration>,
+        observer: &mut dyn Observer,
+    ) {
         self.phases.begin(phase, at_us);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.phase = Some(phase);
@@ -476,7 +532,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Waits for `time`, or until the run stops.
-    async fn wait(&self, time: Duration, observer: &mut dyn Observer) {
+    pub(crate) async fn wait(&self, time: Duration, observer: &mut dyn Observer) {
         let until_us = self.clock.now_us() + crate::clock::micros(time);
         self.wait_until(observer, |now_us| now_us >= until_us).await;
     }
@@ -492,11 +548,26 @@ impl<'a> Conductor<'a> {
             }
             looks += 1;
             if looks.is_multiple_of(SHOW_EVERY) {
-                let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-                live.phase_elapsed_us = self.clock.now_us().saturating_sub(began_us);
-                observer.view(&live);
+                self.show(self.clock.now_us().saturating_sub(began_us), None, observer);
             }
         }
+    }
+
+    /// Shows the run; `load` is what of it changed.
+    pub(crate) fn show(&self, phase_elapsed_us: u64, load: Option<LiveLoad>, observer: &mut dyn Observer) {
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.phase_elapsed_us = phase_elapsed_us;
+        if let (Some(now), Some(shown)) = (load, &mut live.load) {
+            // Rates and times are the collector's.
+            *shown = LiveLoad {
+                sent_per_second: shown.sent_per_second,
+                delivered_per_second: shown.delivered_per_second,
+                response_p50_us: shown.response_p50_us,
+                response_p99_us: shown.response_p99_us,
+                ..now
+            };
+        }
+        observer.view(&live);
     }
 
     async fn fault_phase(
@@ -578,7 +649,8 @@ impl<'a> Conductor<'a> {
 
     /// Waits for the bystanders to be back. Returns the limit they had to keep, and after how long they did.
     async fn recovery_phase(&self, observer: &mut dyn Observer) -> (Option<u64>, Option<u64>) {
-        if self.stop.reason().is_some() {
+        // A load without bystanders has nobody to recover.
+        if self.stop.reason().is_some() || (self.load.is_some() && self.experiment.bystanders.pairs == 0) {
             return (None, None);
         }
         let began_us = self.clock.now_us();
@@ -605,10 +677,12 @@ impl<'a> Conductor<'a> {
 
 /// Starts the honest clients, and waits until they are connected; tells whether the witness was proved to hear.
 async fn start_honest(
-    settings: HonestSettings,
+    experiment: &Experiment,
+    broker: &Broker,
+    topic_root: &Arc<str>,
     links: HonestLinks,
 ) -> Result<(HonestThread, bool), RunError> {
-    let mut honest = HonestThread::start(settings, links)?;
+    let mut honest = HonestThread::start(honest_settings(experiment, broker, topic_root), links)?;
     honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
     let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
     Ok((honest, witness_proved))
@@ -706,6 +780,7 @@ fn begin_record(
         witness: None,
         broker_resources: None,
         broker_log: None,
+        load: None,
         generator: GeneratorRecord {
             schedule_slip: Percentiles::default(),
             loop_lag: Percentiles::default(),

@@ -317,6 +317,7 @@ mod tests {
             slip_limit: Duration::from_millis(20),
             watch: crate::watch::WatchSettings::default(),
             checks: Vec::new(),
+            thresholds: Vec::new(),
         }
     }
 
@@ -364,6 +365,7 @@ mod tests {
             witness: None,
             broker_resources: None,
             broker_log: None,
+            load: None,
             generator: GeneratorRecord {
                 schedule_slip: Percentiles::default(),
                 loop_lag: Percentiles::default(),

@@ -1,5 +1,6 @@
 //! The timeline: one row per second and phase, put together from what all threads reported.
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::meter::Interval;
@@ -46,6 +47,20 @@ pub struct Row {
     pub broker_descriptors: Option<u64>,
     /// Largest lag of a generator thread's own tick.
     pub generator_lag_us_max: Option<u64>,
+    /// Messages of the load that fell due; here and in the next three, 0 in a run without load.
+    pub load_offered: u64,
+    /// Messages of the load that were sent.
+    pub load_sent: u64,
+    /// Messages of the load that were acknowledged.
+    pub load_acknowledged: u64,
+    /// Messages of the load that came to a subscriber for the first time.
+    pub load_delivered: u64,
+    /// Median of the load's response time: until delivered where there are subscribers, until acknowledged elsewhere.
+    pub load_response_time_us_p50: Option<u64>,
+    /// 99th percentile of the load's response time; empty below 1,000 samples.
+    pub load_response_time_us_p99: Option<u64>,
+    /// Largest of the load's response times.
+    pub load_response_time_us_max: Option<u64>,
 }
 
 /// What was sampled of the processes in one second.
@@ -77,6 +92,7 @@ fn row(second: u64, phase: Phase, interval: &Interval, sampled: Sampled) -> Row 
         .histograms
         .of(Metric::BystanderResponseTime, phase)
         .filter(|histogram| !histogram.is_empty());
+    let load = load_response_time(interval, phase);
     let lag = interval.histograms.of(Metric::LoopLag, phase).filter(|histogram| !histogram.is_empty());
     Row {
         second,
@@ -99,7 +115,23 @@ fn row(second: u64, phase: Phase, interval: &Interval, sampled: Sampled) -> Row 
         broker_rss_bytes: sampled.broker_rss_bytes,
         broker_descriptors: sampled.broker_descriptors,
         generator_lag_us_max: lag.map(|histogram| histogram.max()),
+        load_offered: counters.load_offered,
+        load_sent: counters.load_sent,
+        load_acknowledged: counters.load_acknowledged,
+        load_delivered: counters.load_delivered,
+        load_response_time_us_p50: load.map(|histogram| histogram.value_at_quantile(0.5)),
+        load_response_time_us_p99: load
+            .filter(|histogram| histogram.len() >= 1_000)
+            .map(|histogram| histogram.value_at_quantile(0.99)),
+        load_response_time_us_max: load.map(|histogram| histogram.max()),
     }
+}
+
+/// The load's response times in `phase`: those until delivered where there are some, else those until acknowledged.
+pub(crate) fn load_response_time(interval: &Interval, phase: Phase) -> Option<&Histogram<u64>> {
+    [Metric::DeliveryResponseTime, Metric::PublishResponseTime]
+        .into_iter()
+        .find_map(|metric| interval.histograms.of(metric, phase).filter(|histogram| !histogram.is_empty()))
 }
 
 #[cfg(test)]

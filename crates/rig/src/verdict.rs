@@ -36,6 +36,8 @@ pub enum Force {
     Prose,
     /// The run's own soundness.
     Run,
+    /// A threshold that the user set.
+    Threshold,
 }
 
 /// One verdict.
@@ -81,12 +83,18 @@ impl Verdict {
         Self { conclusion: Conclusion::Inconclusive, ..Self::holds(check, force, why) }
     }
 
-    /// A verdict that `statement`, a numbered MUST, is broken. There is one other way to make one,
-    /// [`Verdict::violated_without_number`]: an accusation needs a number.
+    /// A verdict that `statement`, a numbered MUST, is broken. An accusation needs a number: there is one
+    /// other way to make one, [`Verdict::violated_without_number`].
     #[must_use]
     pub fn violated(check: &str, statement: Statement, evidence: impl Into<String>) -> Self {
         Self { conclusion: Conclusion::Violated, ..Self::holds(check, Force::Must, evidence) }
             .citing(statement)
+    }
+
+    /// A verdict that a threshold which the user set was passed. It accuses nobody of breaking the standard.
+    #[must_use]
+    pub fn threshold_violated(check: &str, evidence: impl Into<String>) -> Self {
+        Self { conclusion: Conclusion::Violated, ..Self::holds(check, Force::Threshold, evidence) }
     }
 
     /// A verdict that a client which keeps every rule of the standard is not served. Only for this: no numbered

@@ -3,6 +3,7 @@
 
 pub mod common;
 pub mod given;
+pub mod load;
 pub mod parse;
 pub mod target;
 pub mod versions;

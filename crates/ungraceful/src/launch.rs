@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_load::Engine;
+use ungraceful_load::settings::LoadSettings;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
@@ -17,12 +20,15 @@ use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::exit::Exit;
 use ungraceful_rig::outage::Restart;
+use ungraceful_rig::plan::Arrival;
 use ungraceful_rig::record::{Setting, SettingSource, ToolRecord};
-use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, Spread, run};
+use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, Spread, Work, run};
+use ungraceful_rig::seed::Seed;
 use ungraceful_rig::target::{BrokerChoice, Credentials, Target, TargetSettings};
+use ungraceful_rig::threshold::Threshold;
 use ungraceful_rig::verdict::{Check, exit_of};
 
-use crate::cli::common::{ATTEMPTS_MAX, OutputArgs, RunArgs, RunSettings, TIME_MAX};
+use crate::cli::common::{ATTEMPTS_MAX, EveryRunArgs, OutputArgs, RunArgs, RunSettings, TIME_MAX, cores};
 use crate::cli::parse::{NotParsed, Parsed, exit_codes_text, parse, without_secrets};
 use crate::cli::target::TargetArgs;
 use crate::{hidden, print_plan};
@@ -60,8 +66,14 @@ pub trait Mode: Sync {
     fn administers(&self) -> bool {
         false
     }
-    /// Reads the mode's flags; mistakes are added to the list.
-    fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan;
+    /// What it makes in place of attempts; absent for a mode of attempts.
+    fn load(&self) -> Option<&'static dyn LoadMode> {
+        None
+    }
+    /// Reads the mode's flags; mistakes are added to the list. A mode of load plans no attempts.
+    fn fault_plan(&self, _matches: &ArgMatches, _mistakes: &mut Vec<Mistake>) -> FaultPlan {
+        FaultPlan::nothing()
+    }
     /// How the broker is restarted when a wave begins; absent when it is not. Mistakes are added to the list. Only for a
     /// mode whose attempts are those [of each wave](AttemptsOf::EachWave).
     fn restart(
@@ -124,11 +136,12 @@ impl Tool {
     }
 
     fn with_flags(&self, command: Command, mode: &dyn Mode) -> Command {
-        let command = with_help(command);
-        let command = OutputArgs::augment_args(RunArgs::augment_args(
-            mode.add_flags(TargetArgs::augment_args(command)),
-        ));
-        let command = with_defaults(command, mode.defaults());
+        let command = mode.add_flags(TargetArgs::augment_args(with_help(command)));
+        let command = match mode.load() {
+            None => RunArgs::augment_args(command),
+            Some(_) => EveryRunArgs::augment_args(command),
+        };
+        let command = with_defaults(OutputArgs::augment_args(command), mode.defaults());
         // Last, because each group of flags brings an `about` of its own.
         command.after_long_help(exit_codes_text())
     }
@@ -144,6 +157,30 @@ impl Tool {
     pub fn mode(&self, name: &str) -> Option<&'static dyn Mode> {
         self.modes.iter().find(|mode| mode.name() == name).copied()
     }
+}
+
+/// A mode that makes load in place of attempts.
+pub trait LoadMode: Sync {
+    /// Reads the mode's flags; mistakes are added to the list. `given` tells what was given, and where.
+    fn load_plan(
+        &self,
+        matches: &ArgMatches,
+        given: &BTreeMap<String, Setting>,
+        arrival: Arrival,
+        mistakes: &mut Vec<Mistake>,
+    ) -> LoadPlan;
+}
+
+/// What a mode of load is going to do.
+pub struct LoadPlan {
+    /// Versions to speak: the newest of them that the broker speaks.
+    pub versions: Vec<ProtocolVersion>,
+    /// Whether the user named them.
+    pub versions_required: bool,
+    /// The load; absent when a value can't be read.
+    pub load: Option<LoadSettings>,
+    /// The user's thresholds.
+    pub thresholds: Vec<Threshold>,
 }
 
 /// What every command line of ours has.
@@ -179,6 +216,20 @@ pub struct FaultPlan {
     pub connections: ConnectionsOf,
     /// Makes the faults for the versions that the broker speaks.
     pub make: Box<MakeFaults>,
+}
+
+impl FaultPlan {
+    /// No attempts at all.
+    fn nothing() -> Self {
+        Self {
+            versions: Vec::new(),
+            versions_required: false,
+            attempts: AttemptsOf::Flags,
+            longest_pause: Duration::ZERO,
+            connections: ConnectionsOf::EachClient(0),
+            make: Box::new(|_versions| Vec::new()),
+        }
+    }
 }
 
 /// How many connections a run has at the same time, beside those of its honest clients.
@@ -298,13 +349,30 @@ impl Call<'_> {
 }
 
 fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
+    if let Some(mode) = call.mode.load() {
+        let (experiment, engine, output) = prepare_load(call, mode, parsed)?;
+        let show = |format| print_plan::render_load(&experiment, &engine, format);
+        return carry_out(call, &experiment, Work::Load(&engine), &output, show);
+    }
     let (experiment, plan, output) = prepare(call, parsed)?;
+    let show = |format| print_plan::render(&experiment, &plan, format);
+    carry_out(call, &experiment, Work::Faults(plan.make.as_ref()), &output, show)
+}
+
+/// Makes the run and prints its result; or prints the plan.
+fn carry_out(
+    call: &Call<'_>,
+    experiment: &Experiment,
+    work: Work<'_>,
+    output: &OutputArgs,
+    show: impl Fn(Format) -> String,
+) -> Result<Exit, RunError> {
     let format = output.format.take("--format", &mut Vec::new()).unwrap_or(Format::Text);
     if output.print_plan {
-        return Ok(print(&print_plan::render(&experiment, &plan, format)));
+        return Ok(print(&show(format)));
     }
-    let mut observer = Terminal::new(progress_style(&output));
-    let Finished { record, directory } = run(&experiment, plan.make.as_ref(), &mut observer)?;
+    let mut observer = Terminal::new(progress_style(output));
+    let Finished { record, directory } = run(experiment, work, &mut observer)?;
     let context = Context { record_dir: Some(directory), ..shown_here() };
     let printed = print(&render(&record, format, &context));
     let exit = if printed == Exit::Environment { printed } else { exit_of(&record) };
@@ -355,7 +423,6 @@ pub(crate) fn prepare(
         mistakes.extend(users_of_its_own(&target_settings));
     }
     let watch = target.watch(&mut mistakes);
-    let attempts_max = output.attempts_max.take("--attempts-max", &mut mistakes);
     let _checked = output.format.take("--format", &mut mistakes);
     let settings = run.settings(&mut mistakes);
     if let Some(settings) = &settings {
@@ -375,22 +442,16 @@ pub(crate) fn prepare(
     };
     let attempts_per_case = attempts_per_case(&settings, &plan);
     let experiment = Experiment {
-        tool: ToolRecord {
-            name: call.tool.name.to_owned(),
-            mode: call.mode_name().map(ToOwned::to_owned),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: option_env!("UNGRACEFUL_COMMIT").map(ToOwned::to_owned),
-            chooses_variants: call.tool.chooses_variants(call.mode),
-        },
+        tool: tool_record(call),
         command: without_secrets(call.arguments),
         settings: recorded_settings(parsed, &target_settings.credentials, plan.attempts),
         target: target_settings,
-        phases: settings.phases,
+        phases: settings.every.phases,
         schedule: ScheduleSettings {
             attempts_per_case,
             spread: match plan.attempts {
                 AttemptsOf::Flags | AttemptsOf::Clients => {
-                    Spread::Rate { per_second: settings.per_second, arrival: settings.arrival }
+                    Spread::Rate { per_second: settings.per_second, arrival: settings.every.arrival }
                 }
                 AttemptsOf::EachWave => Spread::Waves,
             },
@@ -399,18 +460,91 @@ pub(crate) fn prepare(
         clients: settings.clients,
         connections: plan.connections.of(&settings),
         threads: settings.threads,
-        bystanders: settings.bystanders.clone(),
+        bystanders: settings.every.bystanders.clone(),
         reaction_timeout: settings.reaction_timeout,
         will_wait: settings.will_wait,
-        client_id_prefix: run.client_id_prefix.clone(),
-        seed: settings.seed,
-        output: folder.unwrap_or_else(|| default_folder(call, &settings)),
-        attempts_max: attempts_max.map_or(0, |max| max.0),
-        slip_limit: settings.slip_limit,
+        client_id_prefix: run.every.client_id_prefix.clone(),
+        seed: settings.every.seed,
+        output: folder.unwrap_or_else(|| default_folder(call, settings.every.seed)),
+        attempts_max: settings.attempts_max,
+        slip_limit: settings.every.slip_limit,
         watch,
         checks: [call.mode.checks(), ungraceful_rig::checks::CHECKS.to_vec()].concat(),
+        thresholds: Vec::new(),
     };
     Ok((experiment, plan, output))
+}
+
+fn tool_record(call: &Call<'_>) -> ToolRecord {
+    ToolRecord {
+        name: call.tool.name.to_owned(),
+        mode: call.mode_name().map(ToOwned::to_owned),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        commit: option_env!("UNGRACEFUL_COMMIT").map(ToOwned::to_owned),
+        chooses_variants: call.tool.chooses_variants(call.mode),
+    }
+}
+
+/// Reads and checks everything of a load; all mistakes are told together.
+fn prepare_load(
+    call: &Call<'_>,
+    mode: &dyn LoadMode,
+    parsed: &Parsed,
+) -> Result<(Experiment, Engine, OutputArgs), RunError> {
+    let read = "the flags are those of the tool's command";
+    let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
+    let run = EveryRunArgs::from_arg_matches(&parsed.matches).expect(read);
+    let output = OutputArgs::from_arg_matches(&parsed.matches).expect(read);
+    let mut mistakes = Vec::new();
+    let settings = run.settings(&mut mistakes);
+    let arrival = settings.as_ref().map_or(Arrival::Uniform, |settings| settings.arrival);
+    let plan = mode.load_plan(&parsed.matches, &parsed.settings, arrival, &mut mistakes);
+    let target_settings = target.settings(plan.versions.clone(), plan.versions_required, &mut mistakes);
+    let watch = target.watch(&mut mistakes);
+    let _checked = output.format.take("--format", &mut mistakes);
+    check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
+    let folder = output.output.clone();
+    if let Some(folder) = folder.as_ref().filter(|_| !output.print_plan) {
+        check_folder(folder, &mut mistakes);
+    }
+    let (Some(settings), Some(load), true) = (settings, plan.load, mistakes.is_empty()) else {
+        return Err(RunError::Usage(mistakes));
+    };
+    let clients = NonZeroU32::new(load.clients()).unwrap_or(NonZeroU32::MIN);
+    let experiment = Experiment {
+        tool: tool_record(call),
+        command: without_secrets(call.arguments),
+        settings: recorded_settings(parsed, &target_settings.credentials, AttemptsOf::Flags),
+        target: target_settings,
+        phases: settings.phases,
+        schedule: ScheduleSettings {
+            attempts_per_case: 0,
+            spread: Spread::Rate { per_second: 1.0, arrival },
+        },
+        restart: None,
+        clients,
+        connections: u64::from(clients.get()),
+        threads: settings.threads.unwrap_or_else(|| threads_for(clients)),
+        bystanders: settings.bystanders.clone(),
+        // A load waits for no reaction and no Will.
+        reaction_timeout: Duration::from_secs(5),
+        will_wait: Duration::ZERO,
+        client_id_prefix: run.client_id_prefix.clone(),
+        seed: settings.seed,
+        output: folder.unwrap_or_else(|| default_folder(call, settings.seed)),
+        attempts_max: 0,
+        slip_limit: settings.slip_limit,
+        watch,
+        checks: [call.mode.checks(), ungraceful_rig::checks::WITHOUT_ATTEMPTS.to_vec()].concat(),
+        thresholds: plan.thresholds,
+    };
+    Ok((experiment, Engine::new(load), output))
+}
+
+/// Threads for so many clients: one is enough for hundreds, and shares the cores with nobody.
+fn threads_for(clients: NonZeroU32) -> NonZeroU32 {
+    const CLIENTS_EACH: u32 = 500;
+    NonZeroU32::new(clients.get().div_ceil(CLIENTS_EACH)).unwrap_or(NonZeroU32::MIN).min(cores())
 }
 
 /// The settings for the record: those that count. A URL is not among them, because it may hold a password; the User
@@ -547,12 +681,12 @@ fn check_folder(folder: &PathBuf, mistakes: &mut Vec<Mistake>) {
     }
 }
 
-fn default_folder(call: &Call<'_>, settings: &RunSettings) -> PathBuf {
+fn default_folder(call: &Call<'_>, seed: Seed) -> PathBuf {
     let started = RunClock::start().started();
     let stamp = started.strftime("%Y%m%dT%H%M%SZ");
     let name = call.tool.name.trim_start_matches("ungraceful-");
     let name = call.mode_name().map_or_else(|| name.to_owned(), |mode| format!("{name}-{mode}"));
-    PathBuf::from("results").join(format!("{stamp}-{name}-{}", settings.seed))
+    PathBuf::from("results").join(format!("{stamp}-{name}-{seed}"))
 }
 
 fn fail(call: &Call<'_>, error: &RunError) -> ExitCode {

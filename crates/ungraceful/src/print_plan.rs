@@ -4,8 +4,10 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use serde::Serialize;
+use ungraceful_load::Engine;
+use ungraceful_load::pace::{Pace, Stage};
 use ungraceful_report::Format;
-use ungraceful_rig::plan::Schedule;
+use ungraceful_rig::plan::{Arrival, Schedule};
 use ungraceful_rig::run::{Experiment, Spread};
 use ungraceful_rig::target::BrokerChoice;
 
@@ -162,5 +164,110 @@ fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
     if more > 0 {
         writeln!(out, "  and {more} more; --format json prints them all")?;
     }
+    Ok(out)
+}
+
+#[derive(Serialize)]
+struct PrintedLoad {
+    tool: String,
+    target: String,
+    seed: u64,
+    shape: String,
+    release: &'static str,
+    stages: Vec<PrintedStage>,
+    bounds: LoadBounds,
+}
+
+#[derive(Serialize)]
+struct PrintedStage {
+    duration_ms: u64,
+    messages_per_second: f64,
+}
+
+#[derive(Serialize)]
+struct LoadBounds {
+    connections_max: u32,
+    connections_per_second_max: f64,
+    /// Absent for a closed loop, which is bounded by time alone.
+    messages_per_second_max: Option<f64>,
+    payload_bytes: Option<u64>,
+    bystander_connections_max: u64,
+    duration_s_max: u64,
+}
+
+/// The plan of a load in words, or as JSON.
+pub(crate) fn render_load(experiment: &Experiment, engine: &Engine, format: Format) -> String {
+    let printed = printed_load(experiment, engine);
+    if format == Format::Json {
+        let json = serde_json::to_string_pretty(&printed).expect("plain data always serialises");
+        return format!("{json}\n");
+    }
+    text_of_load(&printed).expect("writing into a string never fails")
+}
+
+fn printed_load(experiment: &Experiment, engine: &Engine) -> PrintedLoad {
+    /// Coming up, leaving, and messages that are still under way at the end.
+    const BESIDES: Duration = Duration::from_secs(60);
+    let settings = engine.settings();
+    let (release, stages) = match &settings.pace {
+        Pace::Nothing(_) => ("nothing is published", Vec::new()),
+        Pace::Closed(_) => ("closed loop: as fast as the broker takes it", Vec::new()),
+        Pace::Open(stages, Arrival::Uniform) => ("open loop, at equal distances", stages.clone()),
+        Pace::Open(stages, Arrival::Poisson) => ("open loop, at random distances", stages.clone()),
+    };
+    let printed = |stage: &Stage| PrintedStage {
+        duration_ms: u64::try_from(stage.lasts.as_millis()).unwrap_or(u64::MAX),
+        messages_per_second: stage.per_second,
+    };
+    let connecting = Duration::from_secs_f64(f64::from(settings.clients()) / settings.connects_per_second);
+    let (pairs, phases) = (experiment.bystanders.pairs, experiment.phases);
+    let beside_bystanders = if pairs > 0 { phases.baseline + phases.recovery } else { Duration::ZERO };
+    let longest = connecting + phases.warmup + settings.lasts() + beside_bystanders;
+    PrintedLoad {
+        tool: experiment.tool.name.clone(),
+        target: target(&experiment.target.broker),
+        seed: experiment.seed.0,
+        shape: engine.shape_in_words(),
+        release,
+        stages: stages.iter().map(printed).collect(),
+        bounds: LoadBounds {
+            connections_max: settings.clients(),
+            connections_per_second_max: settings.connects_per_second,
+            messages_per_second_max: match settings.pace {
+                Pace::Nothing(_) => Some(0.0),
+                _ => settings.pace.per_second_max(),
+            },
+            payload_bytes: engine.payload_bytes(),
+            bystander_connections_max: 2 * pairs + 1,
+            duration_s_max: (longest + 4 * experiment.target.connect_timeout + BESIDES).as_secs() + 1,
+        },
+    }
+}
+
+fn text_of_load(printed: &PrintedLoad) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
+    let bounds = &printed.bounds;
+    writeln!(out, "{} would run against the {}; nothing is sent now", printed.tool, printed.target)?;
+    writeln!(out, "seed {} (give --seed {} for this plan again)\n", printed.seed, printed.seed)?;
+    writeln!(out, "Load\n  {}\n  {}", printed.shape, printed.release)?;
+    for stage in &printed.stages {
+        writeln!(out, "  {} messages per second for {} ms", stage.messages_per_second, stage.duration_ms)?;
+    }
+    writeln!(out, "\nBounds")?;
+    writeln!(
+        out,
+        "  connections            {}, {} per second",
+        bounds.connections_max, bounds.connections_per_second_max
+    )?;
+    match bounds.messages_per_second_max {
+        Some(rate) => writeln!(out, "  messages per second    {rate}")?,
+        None => writeln!(out, "  messages per second    as many as the broker takes")?,
+    }
+    match bounds.payload_bytes {
+        Some(bytes) => writeln!(out, "  payload                {bytes} bytes")?,
+        None => writeln!(out, "  payload                a text with placeholders")?,
+    }
+    writeln!(out, "  honest clients beside  {} connections", bounds.bystander_connections_max)?;
+    writeln!(out, "  duration               {} s at the longest", bounds.duration_s_max)?;
     Ok(out)
 }

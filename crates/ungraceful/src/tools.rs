@@ -1,5 +1,6 @@
 //! The tools, one file each.
 
+pub mod bench;
 pub mod double_connect;
 pub mod expire;
 pub mod flood;
@@ -9,5 +10,5 @@ pub mod vanish;
 use crate::launch::Tool;
 
 /// Every tool, in the order of the help text.
-pub const ALL: [&Tool; 5] =
-    [&vanish::TOOL, &takeover::TOOL, &flood::TOOL, &double_connect::TOOL, &expire::TOOL];
+pub const ALL: [&Tool; 6] =
+    [&vanish::TOOL, &takeover::TOOL, &flood::TOOL, &double_connect::TOOL, &expire::TOOL, &bench::TOOL];

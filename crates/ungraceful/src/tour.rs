@@ -18,11 +18,11 @@ use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::exit::Exit;
 use ungraceful_rig::live::Observer;
 use ungraceful_rig::record::SettingSource;
-use ungraceful_rig::run::{Experiment, Finished, run};
+use ungraceful_rig::run::{Experiment, Finished, Work, run};
 use ungraceful_rig::seed::Seed;
 
 use self::causes::{CAUSES, Cause, CauseName, Reach};
-use crate::cli::common::OutputArgs;
+use crate::cli::common::{AttemptLinesArgs, OutputArgs};
 use crate::cli::given::{Given, Time};
 use crate::cli::parse::{NotParsed, Parsed, holds_a_secret, parse};
 use crate::cli::target::TargetArgs;
@@ -59,9 +59,8 @@ struct TourArgs {
 
 /// Adds the tour's flags.
 pub(crate) fn add_flags(command: Command) -> Command {
-    OutputArgs::augment_args(TourArgs::augment_args(VersionArgs::augment_args(TargetArgs::augment_args(
-        command,
-    ))))
+    let command = VersionArgs::augment_args(TargetArgs::augment_args(command));
+    OutputArgs::augment_args(AttemptLinesArgs::augment_args(TourArgs::augment_args(command)))
 }
 
 /// A cause that is ready to be shown, or why it can't be.
@@ -138,7 +137,7 @@ fn show(
         Err(shown) => return Ok(shown),
     };
     let has_seen_some = so_far.causes.iter().any(|seen| seen.record().is_some());
-    match run(&experiment, plan.make.as_ref(), observer) {
+    match run(&experiment, Work::Faults(plan.make.as_ref()), observer) {
         Ok(Finished { record, directory }) => Ok(Shown::Run { record: Box::new(record), directory }),
         Err(error @ (RunError::Environment(_) | RunError::Interrupted)) if has_seen_some => {
             Ok(Shown::Failed { why: error.to_string(), exit: error.exit() })

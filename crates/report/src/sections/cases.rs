@@ -17,6 +17,10 @@ use crate::totals;
 const SHOWN_AT_MOST: usize = 8;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
+    // A load attempts nothing.
+    if record.load.is_some() && record.cases.is_empty() {
+        return;
+    }
     document.heading("What the broker did");
     if record.cases.is_empty() {
         document.line("No case was run.");

@@ -147,6 +147,7 @@ fn cpu(record: &Record, resources: &BrokerResourcesRecord) -> Option<String> {
     let told = [
         told(Phase::Baseline, "baseline", resources.cpu_us_baseline_phase),
         told(Phase::Fault, "fault phase", resources.cpu_us_fault_phase),
+        told(Phase::Load, "load phase", resources.cpu_us_fault_phase),
     ];
     let told: Vec<String> = told.into_iter().flatten().collect();
     (!told.is_empty()).then(|| told.join(", "))

@@ -62,7 +62,7 @@ pub(super) fn finding(record: &Record, class: Class, same: &[&Verdict]) -> Findi
 /// What is not a numbered MUST says how much weight it has.
 fn force(force: Force) -> Option<&'static str> {
     match force {
-        Force::Must | Force::Run => None,
+        Force::Must | Force::Run | Force::Threshold => None,
         Force::Should => Some("(SHOULD)"),
         Force::May => Some("(MAY)"),
         Force::Prose => Some("(not a numbered statement)"),

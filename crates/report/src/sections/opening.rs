@@ -69,11 +69,13 @@ fn versions(broker: &BrokerRecord) -> String {
 fn course(record: &Record) -> String {
     let mut parts: Vec<String> = record.phases.iter().map(phase).collect();
     let attempts = &record.attempts;
-    parts.push(if attempts.finished == attempts.planned {
-        counted(attempts.planned, "attempt")
-    } else {
-        format!("{} of {}", count(attempts.finished), counted(attempts.planned, "attempt"))
-    });
+    if record.load.is_none() {
+        parts.push(if attempts.finished == attempts.planned {
+            counted(attempts.planned, "attempt")
+        } else {
+            format!("{} of {}", count(attempts.finished), counted(attempts.planned, "attempt"))
+        });
+    }
     parts.push(format!("begun {}", record.started_utc));
     parts.join(" · ")
 }

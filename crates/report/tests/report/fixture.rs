@@ -301,6 +301,7 @@ pub(crate) fn all_holds() -> Record {
         witness: Some(WitnessRecord { proved: true, unexpected: 0 }),
         broker_resources: Some(resources()),
         broker_log: Some(broker_log()),
+        load: None,
         generator: GeneratorRecord {
             schedule_slip: times(1_900, 70),
             loop_lag: times(1_100, 150),

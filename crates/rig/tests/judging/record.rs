@@ -52,6 +52,7 @@ pub(crate) fn empty_record() -> Record {
         witness: None,
         broker_resources: None,
         broker_log: None,
+        load: None,
         generator: GeneratorRecord {
             schedule_slip: Percentiles::default(),
             loop_lag: Percentiles::default(),

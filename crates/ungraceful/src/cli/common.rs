@@ -56,7 +56,53 @@ pub struct RunArgs {
     /// Keep attempting for so long, in place of --attempts
     #[arg(short = 'z', long, value_name = "TIME", env = "UNGRACEFUL_DURATION", allow_hyphen_values = true)]
     pub duration: Option<Given<Time>>,
-    /// How attempts are spread in time: uniform or poisson
+    /// What every run has.
+    #[command(flatten)]
+    pub every: EveryRunArgs,
+    /// How long the broker has to react; what it does later is not seen
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_REACTION_TIMEOUT",
+        default_value = "5s",
+        allow_hyphen_values = true
+    )]
+    pub reaction_timeout: Given<Time>,
+    /// How long the witness waits for a Will after the end of a connection
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_WILL_WAIT",
+        default_value = "10s",
+        allow_hyphen_values = true
+    )]
+    pub will_wait: Given<Time>,
+    /// How many lines its attempts have.
+    #[command(flatten)]
+    pub lines: AttemptLinesArgs,
+}
+
+/// How much is kept of the attempts, one by one.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct AttemptLinesArgs {
+    /// Lines in attempts.ndjson at the most; what is left out is counted
+    #[arg(
+        long,
+        help_heading = "Output",
+        value_name = "N",
+        env = "UNGRACEFUL_ATTEMPTS_MAX",
+        default_value = "1000000",
+        allow_hyphen_values = true
+    )]
+    pub attempts_max: Given<Whole<0, 1_000_000_000>>,
+}
+
+/// What every run has, whether it attempts something or makes load.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Run")]
+pub struct EveryRunArgs {
+    /// How attempts, or messages of a load, are spread in time: uniform or poisson
     #[arg(long, value_name = "ARRIVAL", env = "UNGRACEFUL_ARRIVAL", default_value = "uniform")]
     pub arrival: Given<Arrival>,
     /// Start of every ClientID: at most 6 letters and digits
@@ -77,7 +123,7 @@ pub struct RunArgs {
         allow_hyphen_values = true
     )]
     pub warmup: Given<Time>,
-    /// Baseline: bystanders alone, what the fault phase is compared with
+    /// Baseline: bystanders alone, what the fault or the load is compared with
     #[arg(
         long,
         value_name = "TIME",
@@ -95,24 +141,6 @@ pub struct RunArgs {
         allow_hyphen_values = true
     )]
     pub recovery: Given<Time>,
-    /// How long the broker has to react; what it does later is not seen
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "UNGRACEFUL_REACTION_TIMEOUT",
-        default_value = "5s",
-        allow_hyphen_values = true
-    )]
-    pub reaction_timeout: Given<Time>,
-    /// How long the witness waits for a Will after the end of a connection
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "UNGRACEFUL_WILL_WAIT",
-        default_value = "10s",
-        allow_hyphen_values = true
-    )]
-    pub will_wait: Given<Time>,
     /// Honest publisher-subscriber pairs that suffer or do not; 0 for none
     #[arg(
         long,
@@ -152,7 +180,8 @@ pub struct RunArgs {
     /// Makes a run repeatable; drawn and printed when absent
     #[arg(long, value_name = "NUMBER", env = "UNGRACEFUL_SEED", allow_hyphen_values = true)]
     pub seed: Option<Given<Seed>>,
-    /// Threads for attempts; one more carries the bystanders [default: one per core]
+    /// Threads for attempts or load; one more carries the bystanders [default: one per core; for a load, one for every 500
+    /// clients, at most one per core]
     #[arg(long, value_name = "N", env = "UNGRACEFUL_THREADS", allow_hyphen_values = true)]
     pub threads: Option<Given<Whole<1, 256>>>,
 }
@@ -175,15 +204,6 @@ pub struct OutputArgs {
     /// Format of the result on standard output: text, json, csv or markdown
     #[arg(long, value_name = "FORMAT", env = "UNGRACEFUL_FORMAT", default_value = "text")]
     pub format: Given<Format>,
-    /// Lines in attempts.ndjson at the most; what is left out is counted
-    #[arg(
-        long,
-        value_name = "N",
-        env = "UNGRACEFUL_ATTEMPTS_MAX",
-        default_value = "1000000",
-        allow_hyphen_values = true
-    )]
-    pub attempts_max: Given<Whole<0, 1_000_000_000>>,
     /// Print nothing but the result
     #[arg(long, env = "UNGRACEFUL_QUIET")]
     pub quiet: bool,
@@ -204,7 +224,7 @@ impl Readable for Format {
     }
 }
 
-/// The settings of a run, read and checked.
+/// The settings of a run that attempts something, read and checked.
 #[derive(Clone, Debug)]
 pub struct RunSettings {
     /// Clients at the same time.
@@ -213,22 +233,33 @@ pub struct RunSettings {
     pub per_second: f64,
     /// Attempts of each case.
     pub attempts: Attempts,
-    /// How they are spread.
-    pub arrival: Arrival,
-    /// The phases.
-    pub phases: PhaseSettings,
     /// How long the broker has to react.
     pub reaction_timeout: Duration,
     /// How long the witness waits.
     pub will_wait: Duration,
+    /// Lines in `attempts.ndjson` at the most.
+    pub attempts_max: u64,
+    /// Worker threads.
+    pub threads: NonZeroU32,
+    /// What every run has.
+    pub every: EveryRunSettings,
+}
+
+/// The settings that every run has, read and checked.
+#[derive(Clone, Debug)]
+pub struct EveryRunSettings {
+    /// How attempts or messages are spread.
+    pub arrival: Arrival,
+    /// The phases.
+    pub phases: PhaseSettings,
     /// The bystanders.
     pub bystanders: BystanderSettings,
     /// Schedule slip beyond which times are not to be relied on.
     pub slip_limit: Duration,
     /// The seed.
     pub seed: Seed,
-    /// Worker threads.
-    pub threads: NonZeroU32,
+    /// Threads; absent when the user did not say.
+    pub threads: Option<NonZeroU32>,
 }
 
 /// How many attempts there are.
@@ -260,38 +291,61 @@ impl Attempts {
     }
 }
 
+/// A time that may be 0 and is at most [`TIME_MAX`].
+fn time(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+    let time = given.take(flag, mistakes)?.0;
+    if time > TIME_MAX {
+        mistakes.push(Mistake::new(flag, "is longer than the 24h that a run may have"));
+    }
+    Some(time)
+}
+
+/// A time above 0.
+fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+    let time = time(given, flag, mistakes)?;
+    if time.is_zero() {
+        mistakes.push(Mistake::new(flag, "0 leaves no time; give one such as 5s"));
+    }
+    Some(time)
+}
+
 impl RunArgs {
     /// The settings; absent when a value can't be read. All mistakes are added to the list.
     pub fn settings(&self, mistakes: &mut Vec<Mistake>) -> Option<RunSettings> {
-        let time = |given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>| {
-            let time = given.take(flag, mistakes)?.0;
-            if time > TIME_MAX {
-                mistakes.push(Mistake::new(flag, "is longer than the 24h that a run may have"));
-            }
-            Some(time)
-        };
-        let positive = |given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>| {
-            let time = time(given, flag, mistakes)?;
-            if time.is_zero() {
-                mistakes.push(Mistake::new(flag, "0 leaves no time; give one such as 5s"));
-            }
-            Some(time)
-        };
         let clients = self.count.take("--count", mistakes).and_then(|count| non_zero(count.0));
         let per_second = self.connrate.take("--connrate", mistakes);
-        let arrival = self.arrival.take("--arrival", mistakes);
         let attempts =
             self.attempts.take("--attempts", mistakes).map(|attempts| Attempts::PerCase(attempts.0));
         let duration = self
             .duration
             .as_ref()
             .map(|given| Attempts::For(positive(given, "--duration", mistakes).unwrap_or_default()));
+        let every = self.every.settings(mistakes);
+        let reaction_timeout = positive(&self.reaction_timeout, "--reaction-timeout", mistakes);
+        let will_wait = positive(&self.will_wait, "--will-wait", mistakes);
+        let attempts_max = self.lines.attempts_max.take("--attempts-max", mistakes);
+        let every = every?;
+        Some(RunSettings {
+            clients: clients?,
+            per_second: per_second?.0,
+            attempts: duration.or(attempts)?,
+            reaction_timeout: reaction_timeout?,
+            will_wait: will_wait?,
+            attempts_max: attempts_max?.0,
+            threads: every.threads.unwrap_or_else(cores),
+            every,
+        })
+    }
+}
+
+impl EveryRunArgs {
+    /// The settings; absent when a value can't be read. All mistakes are added to the list.
+    pub fn settings(&self, mistakes: &mut Vec<Mistake>) -> Option<EveryRunSettings> {
+        let arrival = self.arrival.take("--arrival", mistakes);
         self.check_prefix(mistakes);
         let warmup = time(&self.warmup, "--warmup", mistakes);
         let baseline = positive(&self.baseline, "--baseline", mistakes);
         let recovery = time(&self.recovery, "--recovery", mistakes);
-        let reaction_timeout = positive(&self.reaction_timeout, "--reaction-timeout", mistakes);
-        let will_wait = positive(&self.will_wait, "--will-wait", mistakes);
         let slip_limit = positive(&self.slip_limit, "--slip-limit", mistakes);
         let pairs = self.bystanders.take("--bystanders", mistakes);
         let rate_per_pair = self.bystander_rate.take("--bystander-rate", mistakes);
@@ -301,22 +355,17 @@ impl RunArgs {
             Some(given) => given.take("--seed", mistakes),
             None => Some(Seed::draw()),
         };
-        let threads = match &self.threads {
-            Some(given) => given.take("--threads", mistakes).and_then(|threads| non_zero(threads.0)),
-            None => Some(cores()),
-        };
-        Some(RunSettings {
-            clients: clients?,
-            per_second: per_second?.0,
-            attempts: duration.or(attempts)?,
+        let threads = self.threads.as_ref().map(|given| given.take("--threads", mistakes));
+        Some(EveryRunSettings {
             arrival: arrival?,
             phases: PhaseSettings { warmup: warmup?, baseline: baseline?, recovery: recovery? },
-            reaction_timeout: reaction_timeout?,
-            will_wait: will_wait?,
             bystanders: BystanderSettings { pairs: pairs?.0, rate_per_pair: rate_per_pair?.0, qos },
             slip_limit: slip_limit?,
             seed: seed?,
-            threads: threads?,
+            threads: match threads {
+                Some(threads) => non_zero(threads?.0),
+                None => None,
+            },
         })
     }
 
@@ -336,7 +385,9 @@ fn non_zero(number: u64) -> Option<NonZeroU32> {
     u32::try_from(number).ok().and_then(NonZeroU32::new)
 }
 
-fn cores() -> NonZeroU32 {
+/// Cores that this process may use.
+#[must_use]
+pub fn cores() -> NonZeroU32 {
     std::thread::available_parallelism()
         .ok()
         .and_then(|cores| NonZeroU32::try_from(cores).ok())

@@ -9,6 +9,8 @@
 
 mod bad_days;
 mod bad_input;
+mod bench;
+mod bench_freeze;
 mod embedded;
 mod expire;
 mod explain;

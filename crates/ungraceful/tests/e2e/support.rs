@@ -35,6 +35,7 @@ pub(crate) fn binary(name: &str) -> Command {
         "ungraceful-flood" => env!("CARGO_BIN_EXE_ungraceful-flood"),
         "ungraceful-takeover" => env!("CARGO_BIN_EXE_ungraceful-takeover"),
         "ungraceful-vanish" => env!("CARGO_BIN_EXE_ungraceful-vanish"),
+        "ungraceful-bench" => env!("CARGO_BIN_EXE_ungraceful-bench"),
         "ungraceful-explain" => env!("CARGO_BIN_EXE_ungraceful-explain"),
         "ungraceful-expire" => env!("CARGO_BIN_EXE_ungraceful-expire"),
         other => panic!("{other} is no binary of ours"),
@@ -76,6 +77,23 @@ pub(crate) fn call_at(address: SocketAddr, name: &str, mode: &str, arguments: &[
     let target = at(address);
     let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
     call(name, &[mode], &all)
+}
+
+/// Calls a mode of `ungraceful-bench` with no judgement of our own lateness: test machines are busy.
+pub(crate) fn bench(mode: &str, arguments: &[&str]) -> Call {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("record");
+    let mut command = binary("ungraceful-bench");
+    command.args([mode, "--warmup", "0s", "--slip-limit", "1h", "--no-progress", "--quiet"]);
+    let output = command.args(arguments).arg("--output").arg(&folder).output().unwrap();
+    Call { output, folder, _parent: parent }
+}
+
+/// Calls a mode of `ungraceful-bench` against `address`.
+pub(crate) fn bench_at(address: SocketAddr, mode: &str, arguments: &[&str]) -> Call {
+    let target = at(address);
+    let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+    bench(mode, &all)
 }
 
 /// The call itself, for those who want to do something while it runs.

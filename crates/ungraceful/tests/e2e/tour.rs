@@ -127,6 +127,17 @@ fn the_plan_of_every_cause_is_printed_and_nothing_is_sent() {
 }
 
 #[test]
+fn how_many_attempts_are_kept_one_by_one_is_passed_on_to_every_run() {
+    let parent = tempfile::tempdir().unwrap();
+    let output = tour(parent.path(), &["--only", "knock,double-connect", "--attempts-max", "3"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for run in ["1-knock", "2-double-connect"] {
+        let kept = std::fs::read_to_string(parent.path().join("tour").join(run).join("attempts.ndjson"));
+        assert_eq!(kept.unwrap().lines().count(), 3, "{run}");
+    }
+}
+
+#[test]
 fn a_record_is_not_overwritten_and_a_broker_that_is_not_there_is_an_environment() {
     let parent = tempfile::tempdir().unwrap();
     std::fs::create_dir(parent.path().join("tour")).unwrap();

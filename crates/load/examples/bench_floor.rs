@@ -1,0 +1,287 @@
+//! The least that a generator can cost: plain system calls on bytes that were there before, and a sink to send them to.
+//!
+//! `scripts/bench-peers` runs it beside `ungraceful-bench` and the tools of others. Loopback only.
+//!
+//! Usage:
+//! - `bench_floor sink` tells its port and answers CONNECT, SUBSCRIBE, PUBLISH and PINGREQ until standard input ends
+//! - `bench_floor qos0|qos1|sparse|e2e0|e2e1 PORT MESSAGES` sends so many and prints its own CPU in ns per message
+//! - `bench_floor connect PORT CONNECTIONS` connects so many, prints its own CPU in ns per connection
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Unacknowledged at QoS 1, and in one write.
+const WINDOW: usize = 100;
+/// Bytes in one write at QoS 0.
+const BATCH: usize = 32 * 1024;
+
+fn main() -> io::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let wrong =
+        || io::Error::other("usage: bench_floor sink | qos0|qos1|sparse|e2e0|e2e1|connect PORT COUNT");
+    let number = |text: &str| text.parse::<usize>().map_err(|_| wrong());
+    match arguments[..] {
+        ["sink"] => sink(),
+        [what, port, count] => {
+            let port = port.parse::<u16>().map_err(|_| wrong())?;
+            let count = number(count)?;
+            let cpu_ns = match what {
+                "qos0" => qos0(port, count)?,
+                "qos1" => qos1(port, count)?,
+                "sparse" => sparse(port, count)?,
+                "e2e0" => end_to_end(port, count, 0)?,
+                "e2e1" => end_to_end(port, count, 1)?,
+                "connect" => connect_all(port, count)?,
+                _ => return Err(wrong()),
+            };
+            writeln!(io::stdout(), "{}", cpu_ns / count.max(1) as u64)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+/// CPU time of this process so far, in ns.
+fn cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+// The sink
+
+fn sink() -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    writeln!(io::stdout(), "{}", listener.local_addr()?.port())?;
+    std::thread::spawn(move || -> io::Result<()> {
+        loop {
+            let (peer, _address) = listener.accept()?;
+            peer.set_nodelay(true)?;
+            std::thread::Builder::new().stack_size(256 * 1024).spawn(move || serve(peer))?;
+        }
+    });
+    io::stdin().read_to_end(&mut Vec::new()).map(|_| ())
+}
+
+/// Answers one client until it goes. Speaks as much of both versions as a generator needs.
+fn serve(mut peer: TcpStream) -> io::Result<()> {
+    let (mut buffer, mut filled) = (vec![0_u8; 16 * 1024], 0);
+    let mut is_version_5 = false;
+    let mut answer = Vec::new();
+    loop {
+        let read = peer.read(&mut buffer[filled..])?;
+        if read == 0 {
+            return Ok(());
+        }
+        filled += read;
+        let mut at = 0;
+        while let Some((header, length)) = remaining_length(&buffer[at..filled]) {
+            let end = at + header + length;
+            if end > filled {
+                break;
+            }
+            let (first, body) = (buffer[at], &buffer[at + header..end]);
+            match first >> 4 {
+                1 => {
+                    is_version_5 = body.get(6) == Some(&5);
+                    answer.extend_from_slice(if is_version_5 {
+                        &[0x20, 3, 0, 0, 0]
+                    } else {
+                        &[0x20, 2, 0, 0]
+                    });
+                }
+                3 => {
+                    let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
+                    match first >> 1 & 3 {
+                        1 => answer.extend_from_slice(&[0x40, 2, body[2 + topic], body[3 + topic]]),
+                        2 => answer.extend_from_slice(&[0x50, 2, body[2 + topic], body[3 + topic]]),
+                        _ => {}
+                    }
+                }
+                6 => answer.extend_from_slice(&[0x70, 2, body[0], body[1]]),
+                8 if is_version_5 => {
+                    answer.extend_from_slice(&[0x90, 4, body[0], body[1], 0, body[body.len() - 1] & 3]);
+                }
+                8 => answer.extend_from_slice(&[0x90, 3, body[0], body[1], body[body.len() - 1] & 3]),
+                12 => answer.extend_from_slice(&[0xD0, 0]),
+                14 => return Ok(()),
+                _ => {}
+            }
+            at = end;
+        }
+        buffer.copy_within(at..filled, 0);
+        filled -= at;
+        if filled == buffer.len() {
+            buffer.resize(2 * buffer.len(), 0);
+        }
+        if buffer.len() < 1 << 20 && read > 8 * 1024 {
+            buffer.resize(1 << 20, 0);
+        }
+        peer.write_all(&answer)?;
+        answer.clear();
+    }
+}
+
+/// Bytes of the fixed header, and of what follows it; absent when the header is not whole.
+fn remaining_length(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut length = 0;
+    for index in 0..4 {
+        let byte = *bytes.get(1 + index)?;
+        length |= usize::from(byte & 0x7F) << (7 * index);
+        if byte < 0x80 {
+            return Some((2 + index, length));
+        }
+    }
+    None
+}
+
+// The floor
+
+fn text(value: &str) -> Vec<u8> {
+    let mut bytes = u16::try_from(value.len()).unwrap_or(u16::MAX).to_be_bytes().to_vec();
+    bytes.extend_from_slice(value.as_bytes());
+    bytes
+}
+
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(body.len()).expect("packets of the floor are short");
+    [&[first, length], body].concat()
+}
+
+/// Connects with MQTT 3.1.1.
+fn connect(port: u16, client_id: &str) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_nodelay(true)?;
+    let body = [&text("MQTT")[..], &[4, 2, 0, 0], &text(client_id)].concat();
+    stream.write_all(&packet(0x10, &body))?;
+    stream.read_exact(&mut [0; 4])?;
+    Ok(stream)
+}
+
+/// A PUBLISH with a payload of 16 bytes.
+fn publish(topic: &str, identifier: Option<u16>) -> Vec<u8> {
+    let mut body = text(topic);
+    body.extend(identifier.map(u16::to_be_bytes).into_iter().flatten());
+    body.extend_from_slice(&[0; 16]);
+    packet(if identifier.is_some() { 0x32 } else { 0x30 }, &body)
+}
+
+const TOPIC: &str = "ungraceful/0123456789abcdef/load/0";
+
+fn qos0(port: u16, messages: usize) -> io::Result<u64> {
+    let mut stream = connect(port, "floor0")?;
+    let one = publish(TOPIC, None);
+    let each = BATCH / one.len();
+    let batch = one.repeat(each);
+    let began = cpu_ns();
+    let mut left = messages;
+    while left > 0 {
+        let now = left.min(each);
+        stream.write_all(&batch[..now * one.len()])?;
+        left -= now;
+    }
+    Ok(cpu_ns() - began)
+}
+
+fn qos1(port: u16, messages: usize) -> io::Result<u64> {
+    let mut stream = connect(port, "floor1")?;
+    let each: Vec<Vec<u8>> = (1..=WINDOW).map(|number| publish(TOPIC, u16::try_from(number).ok())).collect();
+    let batch = each.concat();
+    let length = each[0].len();
+    let mut buffer = vec![0; 64 * 1024];
+    let began = cpu_ns();
+    let (mut sent, mut acknowledged_bytes) = (0, 0);
+    while acknowledged_bytes / 4 < messages {
+        let room = WINDOW - (sent - acknowledged_bytes / 4);
+        let now = room.min(messages - sent);
+        if now > 0 {
+            stream.write_all(&batch[..now * length])?;
+            sent += now;
+        }
+        acknowledged_bytes += read_some(&mut stream, &mut buffer)?;
+    }
+    Ok(cpu_ns() - began)
+}
+
+fn sparse(port: u16, messages: usize) -> io::Result<u64> {
+    let mut stream = connect(port, "floors")?;
+    let one = publish(TOPIC, None);
+    let began = cpu_ns();
+    for _ in 0..messages {
+        stream.write_all(&one)?;
+    }
+    Ok(cpu_ns() - began)
+}
+
+fn read_some(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    match stream.read(buffer)? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        read => Ok(read),
+    }
+}
+
+/// One publisher to one subscriber in one process, two threads: what both cost. At QoS 1, each batch goes out when the one
+/// before was acknowledged, and the subscriber acknowledges what it read in one write.
+fn end_to_end(port: u16, messages: usize, qos: u8) -> io::Result<u64> {
+    let mut subscriber = connect(port, "floorsub")?;
+    let body = [&[0, 1][..], &text(TOPIC), &[qos]].concat();
+    subscriber.write_all(&packet(0x82, &body))?;
+    subscriber.read_exact(&mut [0; 5])?;
+    let began = cpu_ns();
+    let receiving = std::thread::spawn(move || receive(&mut subscriber, messages, qos));
+    let mut stream = connect(port, "floorpub")?;
+    let each: Vec<Vec<u8>> =
+        (1..=WINDOW).map(|number| publish(TOPIC, u16::try_from(number).ok().filter(|_| qos > 0))).collect();
+    let (batch, length) = (each.concat(), each[0].len());
+    let mut buffer = vec![0; 4 * WINDOW];
+    let mut left = messages;
+    while left > 0 {
+        let now = left.min(WINDOW);
+        stream.write_all(&batch[..now * length])?;
+        if qos > 0 {
+            stream.read_exact(&mut buffer[..4 * now])?;
+        } else {
+            // Slow enough for a broker that drops what it can't queue.
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        left -= now;
+    }
+    receiving.join().map_err(|_| io::Error::other("the receiver panicked"))??;
+    Ok(cpu_ns() - began)
+}
+
+fn receive(subscriber: &mut TcpStream, messages: usize, qos: u8) -> io::Result<()> {
+    let (mut buffer, mut filled) = (vec![0_u8; 64 * 1024], 0);
+    let (mut received, mut answer) = (0, Vec::new());
+    while received < messages {
+        filled += read_some(subscriber, &mut buffer[filled..])?;
+        let mut at = 0;
+        while let Some((header, length)) = remaining_length(&buffer[at..filled]) {
+            let end = at + header + length;
+            if end > filled {
+                break;
+            }
+            if qos > 0 {
+                let identifier = at + header + 2 + TOPIC.len();
+                answer.extend_from_slice(&[0x40, 2, buffer[identifier], buffer[identifier + 1]]);
+            }
+            received += 1;
+            at = end;
+        }
+        buffer.copy_within(at..filled, 0);
+        filled -= at;
+        subscriber.write_all(&answer)?;
+        answer.clear();
+    }
+    Ok(())
+}
+
+fn connect_all(port: u16, connections: usize) -> io::Result<u64> {
+    let began = cpu_ns();
+    let mut open = Vec::with_capacity(connections);
+    for number in 0..connections {
+        open.push(connect(port, &format!("floor{number}"))?);
+    }
+    Ok(cpu_ns() - began)
+}

@@ -1,0 +1,152 @@
+//! One client of a load: its socket, how far it is, and what is still to be read and written.
+
+use ungraceful_mqtt::Oddity;
+
+use crate::publisher::Publisher;
+use crate::socket::{Moved, Socket};
+
+/// What a client does once it is connected.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// It publishes.
+    Publisher(Box<Publisher>),
+    /// It subscribes; what comes goes to the receiver with this place among those of the thread.
+    Subscriber {
+        /// The receiver's place.
+        receiver: usize,
+    },
+    /// It stays connected.
+    Idle,
+}
+
+/// How far a client is. Instants in µs of the run's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not begun.
+    Waiting,
+    /// SYN sent.
+    Connecting { since_us: u64 },
+    /// CONNECT sent.
+    Greeting { established_us: u64 },
+    /// SUBSCRIBE sent.
+    Subscribing { since_us: u64 },
+    /// It does what it is there for.
+    Ready,
+    /// Refused, lost or left.
+    Gone,
+}
+
+/// A client.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) role: Role,
+    /// The number among the clients of its role, over all threads.
+    pub(crate) number: u32,
+    pub(crate) stage: Stage,
+    pub(crate) socket: Option<Socket>,
+    /// The beginning of a packet whose end has not come.
+    pub(crate) unread: Vec<u8>,
+    /// What the socket has not taken yet.
+    unsent: Vec<u8>,
+    unsent_from: usize,
+    /// Whether we are told when the socket takes more.
+    pub(crate) waits_for_room: bool,
+    /// Keep Alive in µs; 0 for none.
+    pub(crate) keep_alive_us: u64,
+    pub(crate) last_sent_us: u64,
+    /// When the PINGREQ was sent that is not answered yet.
+    pub(crate) ping_sent_us: Option<u64>,
+}
+
+impl Client {
+    pub(crate) fn new(role: Role, number: u32, keep_alive_us: u64) -> Self {
+        Self {
+            role,
+            number,
+            stage: Stage::Waiting,
+            socket: None,
+            unread: Vec::new(),
+            unsent: Vec::new(),
+            unsent_from: 0,
+            waits_for_room: false,
+            keep_alive_us,
+            last_sent_us: 0,
+            ping_sent_us: None,
+        }
+    }
+
+    /// Whether everything that was handed to it has gone to the kernel.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.unsent.is_empty()
+    }
+
+    /// Hands over bytes that can't be taken back: what the socket does not take now goes out when it does. Returns how
+    /// the connection ended, if it did.
+    pub(crate) fn send(&mut self, bytes: &[u8], now_us: u64) -> Option<&'static str> {
+        if bytes.is_empty() {
+            return None;
+        }
+        if !self.unsent.is_empty() {
+            self.unsent.extend_from_slice(bytes);
+            return None;
+        }
+        match self.write(bytes, now_us) {
+            Moved::Bytes(written) => self.unsent.extend_from_slice(&bytes[written..]),
+            Moved::NotNow => self.unsent.extend_from_slice(bytes),
+            Moved::Ended(how) => return Some(how),
+        }
+        None
+    }
+
+    /// Writes once, and nothing is kept of what does not go.
+    pub(crate) fn write(&mut self, bytes: &[u8], now_us: u64) -> Moved {
+        self.last_sent_us = now_us;
+        match &mut self.socket {
+            Some(socket) => socket.write(bytes),
+            None => Moved::Ended("no connection"),
+        }
+    }
+
+    /// Keeps the rest of a packet of which the beginning went out.
+    pub(crate) fn keep_unsent(&mut self, bytes: &[u8]) {
+        self.unsent.extend_from_slice(bytes);
+    }
+
+    /// The socket takes more: goes on with what is kept. Returns how the connection ended, if it did.
+    pub(crate) fn go_on(&mut self, now_us: u64) -> Option<&'static str> {
+        if self.unsent.is_empty() {
+            return None;
+        }
+        let unsent = std::mem::take(&mut self.unsent);
+        match self.write(&unsent[self.unsent_from..], now_us) {
+            Moved::Bytes(written) => self.unsent_from += written,
+            Moved::NotNow => {}
+            Moved::Ended(how) => return Some(how),
+        }
+        if self.unsent_from < unsent.len() {
+            self.unsent = unsent;
+        } else {
+            self.unsent_from = 0;
+        }
+        None
+    }
+
+    /// Lets go of the socket: what is open is closed, and nothing is sent any more.
+    pub(crate) fn let_go(&mut self) {
+        self.stage = Stage::Gone;
+        self.socket = None;
+        self.unread = Vec::new();
+        self.unsent = Vec::new();
+        if let Role::Publisher(publisher) = &mut self.role {
+            publisher.give_up();
+        }
+    }
+}
+
+/// What a broker sent that can't be gone on with, in words.
+pub(crate) fn unreadable(oddity: Option<Oddity>) -> String {
+    oddity.map_or_else(
+        || "bytes that are no MQTT".to_owned(),
+        |oddity| format!("a packet that can't be read: {oddity}"),
+    )
+}

@@ -1,0 +1,177 @@
+//! What of one publisher's messages came to one receiver: a subscriber, or the group of a Shared Subscription. Exact,
+//! and bounded: memory grows with gaps and not with messages, and where there are too many gaps the oldest are
+//! closed.
+
+use std::ops::RangeInclusive;
+
+use rangemap::RangeInclusiveSet;
+
+/// Gaps that are kept of one publisher and receiver. Of a message in an older gap it can't be told any more whether it
+/// came before.
+const GAPS_MAX: usize = 100_000;
+
+/// What a delivery was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The first copy, in order.
+    First,
+    /// The first copy, after a later message.
+    Overtaken,
+    /// One more copy.
+    Duplicate,
+    /// So old that it can't be told.
+    TooOld,
+}
+
+/// The deliveries of one publisher's messages to one receiver.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deliveries {
+    /// The number after the largest that came.
+    next: u64,
+    /// Numbers below `next` that have not come.
+    gaps: RangeInclusiveSet<u64>,
+    /// Gaps below this were closed, and are in `closed`.
+    floor: u64,
+    /// Numbers of gaps that were closed.
+    closed: Vec<RangeInclusive<u64>>,
+    /// First copies of messages that count.
+    pub(crate) delivered: u64,
+    /// Further copies of messages that count.
+    pub(crate) duplicated: u64,
+    /// First copies of messages that count and were overtaken.
+    pub(crate) reordered: u64,
+}
+
+impl Deliveries {
+    /// The message `sequence` came; `counts` when it is not of the warm-up.
+    #[inline]
+    pub(crate) fn deliver(&mut self, sequence: u64, counts: bool) -> Kind {
+        if sequence == self.next {
+            self.next += 1;
+            self.delivered += u64::from(counts);
+            return Kind::First;
+        }
+        self.deliver_out_of_order(sequence, counts)
+    }
+
+    fn deliver_out_of_order(&mut self, sequence: u64, counts: bool) -> Kind {
+        if sequence > self.next {
+            self.gaps.insert(self.next..=sequence - 1);
+            self.next = sequence + 1;
+            self.delivered += u64::from(counts);
+            self.close_the_oldest();
+            return Kind::First;
+        }
+        if sequence < self.floor {
+            return Kind::TooOld;
+        }
+        if self.gaps.contains(&sequence) {
+            self.gaps.remove(sequence..=sequence);
+            self.delivered += u64::from(counts);
+            self.reordered += u64::from(counts);
+            return Kind::Overtaken;
+        }
+        self.duplicated += u64::from(counts);
+        Kind::Duplicate
+    }
+
+    fn close_the_oldest(&mut self) {
+        if self.gaps.len() <= GAPS_MAX {
+            return;
+        }
+        if let Some(oldest) = self.gaps.first().cloned() {
+            self.floor = oldest.end() + 1;
+            self.gaps.remove(oldest.clone());
+            // Two neighbours among the closed are told as one, so that a broker that loses every second message for
+            // hours costs a number and not a list.
+            let is_full = self.closed.len() >= GAPS_MAX;
+            match self.closed.last_mut() {
+                Some(last) if is_full => *last = *last.start()..=*oldest.end(),
+                _ => self.closed.push(oldest),
+            }
+        }
+    }
+
+    /// The numbers from `from` up to and without `to` that have not come, in ranges.
+    pub(crate) fn missing(&self, from: u64, to: u64) -> RangeInclusiveSet<u64> {
+        let mut missing = RangeInclusiveSet::new();
+        if from >= to {
+            return missing;
+        }
+        let clip = |range: &RangeInclusive<u64>| (*range.start()).max(from)..=(*range.end()).min(to - 1);
+        let known = self.closed.iter().chain(self.gaps.iter());
+        for range in known.map(clip).filter(|range| range.start() <= range.end()) {
+            missing.insert(range);
+        }
+        let tail = self.next.max(from)..=to - 1;
+        if tail.start() <= tail.end() {
+            missing.insert(tail);
+        }
+        missing
+    }
+}
+
+/// How many numbers are in `set`.
+pub(crate) fn length(set: &RangeInclusiveSet<u64>) -> u64 {
+    set.iter().map(|range| range.end() - range.start() + 1).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Deliveries, GAPS_MAX, Kind, length};
+
+    #[test]
+    fn each_copy_is_told_for_what_it_is() {
+        let mut deliveries = Deliveries::default();
+        let told = [0, 1, 4, 2, 4, 2, 5, 3].map(|sequence| deliveries.deliver(sequence, true));
+        let expected = [
+            Kind::First,
+            Kind::First,
+            Kind::First,
+            Kind::Overtaken,
+            Kind::Duplicate,
+            Kind::Duplicate,
+            Kind::First,
+            Kind::Overtaken,
+        ];
+        assert_eq!(told, expected);
+        assert_eq!((deliveries.delivered, deliveries.duplicated, deliveries.reordered), (6, 2, 2));
+        assert_eq!(length(&deliveries.missing(0, 6)), 0);
+    }
+
+    #[test]
+    fn what_has_not_come_is_known_in_the_middle_and_at_the_end() {
+        let mut deliveries = Deliveries::default();
+        for sequence in [1, 2, 5] {
+            deliveries.deliver(sequence, true);
+        }
+        let missing = |from, to| deliveries.missing(from, to).into_iter().collect::<Vec<_>>();
+        assert_eq!(missing(0, 8), [0..=0, 3..=4, 6..=7]);
+        assert_eq!(missing(4, 7), [4..=4, 6..=6], "only of the numbers that are asked for");
+        assert!(missing(3, 3).is_empty() && missing(5, 6).is_empty());
+    }
+
+    #[test]
+    fn messages_of_the_warm_up_are_followed_and_not_counted() {
+        let mut deliveries = Deliveries::default();
+        for (sequence, counts) in [(0, false), (0, false), (2, false), (1, false), (3, true)] {
+            deliveries.deliver(sequence, counts);
+        }
+        assert_eq!((deliveries.delivered, deliveries.duplicated, deliveries.reordered), (1, 0, 0));
+        assert_eq!(length(&deliveries.missing(3, 4)), 0);
+    }
+
+    #[test]
+    fn with_too_many_gaps_the_oldest_are_closed_and_still_missing() {
+        let mut deliveries = Deliveries::default();
+        let every_second = |number: usize| 2 * number as u64 + 1;
+        for number in 0..GAPS_MAX + 10 {
+            deliveries.deliver(every_second(number), true);
+        }
+        assert_eq!(deliveries.deliver(0, true), Kind::TooOld);
+        assert_eq!(deliveries.deliver(18, true), Kind::TooOld);
+        assert_eq!(deliveries.deliver(20, true), Kind::Overtaken);
+        let sent = every_second(GAPS_MAX + 9) + 1;
+        assert_eq!(length(&deliveries.missing(0, sent)), GAPS_MAX as u64 + 9);
+    }
+}

@@ -1,0 +1,309 @@
+//! The load as the rig runs it: threads started with their shares, told when to begin, and summed up at the end.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::error::RunError;
+use ungraceful_rig::live::LiveLoad;
+use ungraceful_rig::load::{Load, LoadRecord, LoadStage, LoadUnderWay};
+
+use crate::client::{Client, Role};
+use crate::progress::{NOT_YET, Orders, Progress, sum};
+use crate::publisher::{Publisher, PublisherSettings};
+use crate::settings::LoadSettings;
+use crate::shape::{GROUP, Shape, filter_of_all, topic};
+use crate::subscriber::Receiver;
+use crate::sum::{in_words, payload_bytes, record};
+use crate::worker::{Ended, Job, Planned, work};
+
+/// A load with its settings.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    settings: Arc<LoadSettings>,
+}
+
+impl Engine {
+    /// A load of these settings.
+    #[must_use]
+    pub fn new(settings: LoadSettings) -> Self {
+        Self { settings: Arc::new(settings) }
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn settings(&self) -> &LoadSettings {
+        &self.settings
+    }
+
+    /// Who publishes to whom, in words.
+    #[must_use]
+    pub fn shape_in_words(&self) -> String {
+        in_words(&self.settings)
+    }
+
+    /// Bytes of payload of each message; absent for a text with placeholders.
+    #[must_use]
+    pub fn payload_bytes(&self) -> Option<u64> {
+        payload_bytes(&self.settings.payload)
+    }
+
+    /// What the broker can't do of it.
+    fn check(&self, stage: &LoadStage) -> Result<(), RunError> {
+        let settings = &self.settings;
+        let highest = settings.qos.highest();
+        if settings.publishers + settings.subscribers > 0 && highest > stage.maximum_qos {
+            let maximum = stage.maximum_qos.level();
+            return Err(RunError::Environment(format!(
+                "the broker takes QoS {maximum} at the most (Maximum QoS in its CONNACK): give -q {maximum}"
+            )));
+        }
+        if settings.shape == Shape::Shared && settings.subscribers > 0 && !stage.shared_subscriptions {
+            return Err(RunError::Environment(format!(
+                "a shape that shares needs Shared Subscriptions, and MQTT {} of this broker has none: choose another --shape",
+                stage.version
+            )));
+        }
+        Ok(())
+    }
+}
+
+impl Load for Engine {
+    fn duration(&self) -> Duration {
+        self.settings.lasts()
+    }
+
+    fn start(&self, stage: LoadStage) -> Result<Box<dyn LoadUnderWay>, RunError> {
+        self.check(&stage)?;
+        let settings = &self.settings;
+        let threads = stage.threads.get().min(settings.clients()).max(1);
+        let orders = Arc::new(Orders::default());
+        let started_s = stage.clock.started().as_second().cast_unsigned();
+        let started_ms = stage.clock.started().as_millisecond().cast_unsigned();
+        // Any eight bits that differ from run to run, of the same seed too.
+        let run = (stage.seed.0 ^ started_s)
+            .to_be_bytes()
+            .into_iter()
+            .fold(0, |run: u8, byte| run.rotate_left(3) ^ byte);
+        let mut shares = shares(settings, &stage, threads)?;
+        let (mut running, mut progress) = (Vec::new(), Vec::new());
+        for (thread, share) in (0..threads).zip(shares.drain(..)) {
+            let told = Arc::new(Progress::default());
+            let job = Job {
+                thread,
+                threads,
+                settings: Arc::clone(settings),
+                stage: stage.clone(),
+                run,
+                started_ms,
+                planned: share.planned,
+                receivers: share.receivers,
+                progress: Arc::clone(&told),
+                orders: Arc::clone(&orders),
+            };
+            let spawned = std::thread::Builder::new().name(format!("load-{thread}")).spawn(move || work(job));
+            let handle =
+                spawned.map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
+            running.push(handle);
+            progress.push(told);
+        }
+        Ok(Box::new(UnderWay { settings: Arc::clone(settings), stage, orders, progress, threads: running }))
+    }
+}
+
+/// What one thread gets.
+#[derive(Debug, Default)]
+struct Share {
+    planned: Vec<Planned>,
+    receivers: Vec<Receiver>,
+}
+
+/// Who is on which thread: publishers and subscribers in turn, those that share a subscription together.
+fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Vec<Share>, RunError> {
+    let mut shares: Vec<Share> = (0..threads).map(|_| Share::default()).collect();
+    let keep_alive_us = u64::from(settings.keep_alive_s) * 1_000_000;
+    let user_name = stage.credentials.user_name.as_deref().unwrap_or_default();
+    let client_id = |role: char, number: u32| format!("{}{role}{number:05x}", stage.client_id_prefix);
+    let template = settings.topic.clone().unwrap_or_else(|| format!("{}/load/%i", stage.topic_root));
+    let usage = |error| RunError::Environment(format!("the load's messages can't be written: {error}"));
+    for number in 0..settings.subscribers {
+        let client_id = client_id('s', number);
+        let thread = match settings.shape {
+            Shape::Shared => threads - 1,
+            Shape::Pairs | Shape::Everyone => (number + threads - 1) % threads,
+        };
+        let share = &mut shares[thread as usize];
+        let own = settings.filter.as_ref().map(|filter| topic(filter, number, &client_id, user_name));
+        let filter = match (own, settings.shape) {
+            (Some(filter), _) => filter,
+            (None, Shape::Pairs) => topic(&template, number, &client_id, user_name),
+            (None, Shape::Everyone) if settings.publishers == 1 => topic(&template, 0, "", user_name),
+            (None, Shape::Everyone | Shape::Shared) => filter_of_all(&template),
+        };
+        let filter = match settings.shape {
+            Shape::Shared if !filter.starts_with("$share/") => format!("$share/{GROUP}/{filter}"),
+            _ => filter,
+        };
+        let receiver = match settings.shape {
+            Shape::Shared if !share.receivers.is_empty() => 0,
+            Shape::Pairs => {
+                share.receivers.push(Receiver::new(number, u32::from(number < settings.publishers)));
+                share.receivers.len() - 1
+            }
+            Shape::Everyone | Shape::Shared => {
+                share.receivers.push(Receiver::new(0, settings.publishers));
+                share.receivers.len() - 1
+            }
+        };
+        let client = Client::new(Role::Subscriber { receiver }, number, keep_alive_us);
+        share.planned.push(Planned { client, client_id, subscribes: Some((filter, settings.qos.highest())) });
+    }
+    for number in 0..settings.publishers {
+        let client_id = client_id('p', number);
+        let publisher = Publisher::new(&PublisherSettings {
+            number,
+            qos: settings.qos.of(number),
+            topic: &topic(&template, number, &client_id, user_name),
+            client_id: &client_id,
+            user_name,
+            payload: &settings.payload,
+            message: &settings.message,
+            window: settings.in_flight,
+            version: stage.version,
+            seed: stage.seed,
+        });
+        let role = Role::Publisher(Box::new(publisher.map_err(usage)?));
+        let client = Client::new(role, number, keep_alive_us);
+        shares[(number % threads) as usize].planned.push(Planned { client, client_id, subscribes: None });
+    }
+    for number in 0..settings.idle {
+        let client = Client::new(Role::Idle, number, keep_alive_us);
+        let planned = Planned { client, client_id: client_id('c', number), subscribes: None };
+        shares[(number % threads) as usize].planned.push(planned);
+    }
+    Ok(shares)
+}
+
+/// The running load.
+struct UnderWay {
+    settings: Arc<LoadSettings>,
+    stage: LoadStage,
+    orders: Arc<Orders>,
+    progress: Vec<Arc<Progress>>,
+    threads: Vec<JoinHandle<Result<Ended, String>>>,
+}
+
+impl UnderWay {
+    fn has_failed(&self) -> bool {
+        self.threads.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Deliveries that follow from what was sent so far, of the warm-up too.
+    fn expected(&self) -> u64 {
+        if !self.settings.payload.has_stamp() || self.settings.publishers == 0 {
+            return 0;
+        }
+        let sent = sum(&self.progress, |progress| &progress.sent);
+        let refused = sum(&self.progress, |progress| &progress.refused);
+        let subscribers = sum(&self.progress, |progress| &progress.subscribers_ready);
+        let each = match self.settings.shape {
+            Shape::Everyone => subscribers,
+            Shape::Pairs | Shape::Shared => subscribers.min(1),
+        };
+        sent.saturating_sub(refused) * each
+    }
+}
+
+impl LoadUnderWay for UnderWay {
+    fn is_ready(&self) -> bool {
+        self.has_failed() || self.progress.iter().all(|progress| progress.is_settled.load(Acquire))
+    }
+
+    fn begin(&mut self, begin_us: u64, counted_from_us: u64) {
+        self.orders.counted_from_us.store(counted_from_us, Release);
+        self.orders.begin_us.store(begin_us, Release);
+    }
+
+    fn is_done(&self) -> bool {
+        if self.orders.stop.load(Relaxed) {
+            return self.threads.iter().all(JoinHandle::is_finished);
+        }
+        // What waits is read before what was sent: when nothing waits, what was sent is all that will be.
+        let is_over = self.progress.iter().all(|progress| progress.is_over.load(Acquire));
+        let nothing = |of: fn(&Progress) -> &std::sync::atomic::AtomicU64| {
+            self.progress.iter().all(|progress| of(progress).load(Acquire) == 0)
+        };
+        self.has_failed()
+            || is_over
+                && nothing(|progress| &progress.waiting)
+                && nothing(|progress| &progress.unacknowledged)
+                && sum(&self.progress, |progress| &progress.delivered) >= self.expected()
+    }
+
+    fn stop(&mut self) {
+        self.orders.stop.store(true, Relaxed);
+    }
+
+    fn live(&self) -> LiveLoad {
+        LiveLoad {
+            connections_planned: u64::from(self.settings.clients()),
+            connections_ready: sum(&self.progress, |progress| &progress.ready),
+            connections_failed: sum(&self.progress, |progress| &progress.failed),
+            waiting: sum(&self.progress, |progress| &progress.waiting),
+            ..LiveLoad::default()
+        }
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<LoadRecord, RunError> {
+        self.stop();
+        let ended_us = self.stage.clock.now_us();
+        let mut ended = Vec::new();
+        for thread in self.threads.drain(..) {
+            let thread =
+                thread.join().map_err(|_panic| RunError::Bug("a thread of the load panicked".to_owned()))?;
+            ended.push(thread.map_err(RunError::Environment)?);
+        }
+        let counted_from_us = self.orders.counted_from_us.load(Acquire);
+        let until_us = || (counted_from_us + micros(self.settings.lasts())).min(ended_us);
+        let counted =
+            (counted_from_us != NOT_YET && counted_from_us < ended_us).then(|| (counted_from_us, until_us()));
+        let mut record = record(&self.settings, &ended, counted);
+        record.shape = format!("MQTT {} · {}", self.stage.version, record.shape);
+        Ok(record)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use ungraceful_mqtt::QoS;
+
+    use crate::pace::Pace;
+    use crate::payload::Payload;
+    use crate::settings::{LoadSettings, MessageSettings, Waiting};
+    use crate::shape::{QosMix, Shape};
+
+    /// The settings of a small load.
+    pub(crate) fn settings() -> LoadSettings {
+        LoadSettings {
+            publishers: 2,
+            subscribers: 2,
+            idle: 0,
+            shape: Shape::Everyone,
+            qos: QosMix::new(&[(QoS::AtLeastOnce, 1)]),
+            topic: None,
+            filter: None,
+            pace: Pace::Closed(Duration::from_secs(1)),
+            payload: Payload::Bytes(16),
+            message: MessageSettings::default(),
+            in_flight: 10,
+            connects_per_second: 100.0,
+            connects_in_flight: 10,
+            keep_alive_s: 60,
+            waiting: Waiting::Sleep,
+        }
+    }
+}

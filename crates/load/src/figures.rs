@@ -1,0 +1,133 @@
+//! What one thread measured: histograms of the last second, which are handed over, and of all of it.
+
+use hdrhistogram::Histogram;
+use ungraceful_rig::metric::{Metric, histogram, merge};
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::{Counters, Interval};
+
+/// The metrics that a load has, in the order of their histograms.
+const METRICS: [Metric; 9] = [
+    Metric::PublishResponseTime,
+    Metric::PublishServiceTime,
+    Metric::DeliveryResponseTime,
+    Metric::DeliveryServiceTime,
+    Metric::ScheduleSlip,
+    Metric::LoopLag,
+    Metric::TcpConnectTime,
+    Metric::ConnackTime,
+    Metric::SubackTime,
+];
+
+/// Which of the histograms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timed {
+    PublishResponse,
+    PublishService,
+    DeliveryResponse,
+    DeliveryService,
+    Slip,
+    Lag,
+    TcpConnect,
+    Connack,
+    Suback,
+}
+
+/// A thread's figures. Histograms are made when first needed.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    second: [Option<Histogram<u64>>; METRICS.len()],
+    whole: [Option<Histogram<u64>>; METRICS.len()],
+    pub(crate) counters: Counters,
+    /// What could not be handed over the last time.
+    kept: Interval,
+}
+
+impl Figures {
+    /// Records a time in µs.
+    #[inline]
+    pub(crate) fn record(&mut self, timed: Timed, us: u64) {
+        self.second[timed as usize].get_or_insert_with(histogram).saturating_record(us);
+    }
+
+    /// Takes what was measured since the last call. Everything of a load belongs to its own phase: what is of its warm-up
+    /// was never recorded.
+    pub(crate) fn take(&mut self) -> Interval {
+        let mut interval = std::mem::take(&mut self.kept);
+        let counters = std::mem::take(&mut self.counters);
+        if counters != Counters::default() {
+            *interval.counters.entry(Phase::Load).or_default() += &counters;
+        }
+        for (index, metric) in METRICS.into_iter().enumerate() {
+            let Some(second) = self.second[index].as_mut().filter(|second| !second.is_empty()) else {
+                continue;
+            };
+            interval.histograms.add(metric, Phase::Load, second);
+            merge(self.whole[index].get_or_insert_with(histogram), second);
+            second.reset();
+        }
+        interval
+    }
+
+    /// Keeps what nobody had room for.
+    pub(crate) fn keep(&mut self, interval: Interval) {
+        self.kept = interval;
+    }
+
+    /// Everything that was taken.
+    pub(crate) fn whole(&self, timed: Timed) -> Option<&Histogram<u64>> {
+        self.whole[timed as usize].as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_rig::metric::Metric;
+    use ungraceful_rig::phase::Phase;
+
+    use super::{Figures, METRICS, Timed};
+
+    #[test]
+    fn each_time_is_handed_over_once_under_its_own_name_and_kept_in_the_whole() {
+        let all = [
+            Timed::PublishResponse,
+            Timed::PublishService,
+            Timed::DeliveryResponse,
+            Timed::DeliveryService,
+            Timed::Slip,
+            Timed::Lag,
+            Timed::TcpConnect,
+            Timed::Connack,
+            Timed::Suback,
+        ];
+        let mut figures = Figures::default();
+        for (us, timed) in (1..).zip(all) {
+            figures.record(timed, us);
+        }
+        figures.counters.load_sent = 5;
+        let taken = figures.take();
+        for (us, metric) in (1..).zip(METRICS) {
+            assert_eq!(taken.histograms.of(metric, Phase::Load).unwrap().max(), us);
+        }
+        assert_eq!(taken.counters[&Phase::Load].load_sent, 5);
+        figures.record(Timed::Slip, 100);
+        let second = figures.take();
+        assert_eq!(second.histograms.of(Metric::ScheduleSlip, Phase::Load).unwrap().len(), 1);
+        assert!(
+            second.counters.is_empty() && second.histograms.of(Metric::SubackTime, Phase::Load).is_none()
+        );
+        assert_eq!(figures.whole(Timed::Slip).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_nobody_had_room_for_is_handed_over_the_next_time() {
+        let mut figures = Figures::default();
+        figures.record(Timed::Lag, 7);
+        figures.counters.load_offered = 1;
+        let taken = figures.take();
+        figures.keep(taken);
+        figures.counters.load_offered = 2;
+        let taken = figures.take();
+        assert_eq!(taken.counters[&Phase::Load].load_offered, 3);
+        assert_eq!(taken.histograms.of(Metric::LoopLag, Phase::Load).unwrap().len(), 1);
+    }
+}

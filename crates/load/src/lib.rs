@@ -1,0 +1,30 @@
+//! The load engine: honest MQTT clients by the thousand in one process, timed from when each message was *due*.
+//!
+//! It is one [`Load`](ungraceful_rig::load::Load) of the rig's. Each of its threads has its own share of the clients
+//! and of the schedule, and shares nothing while it measures: connections, histograms and ledgers are its own, and no
+//! message takes a lock, a channel or an allocation. Sockets are waited for with epoll and not through a runtime, whose
+//! ticks of a millisecond and whose task per connection cost more than a message does.
+//!
+//! What it leaves out on purpose: faults (every client keeps to what the broker allows), reconnecting (what a lost
+//! connection was to send is counted as dropped), TLS and WebSocket.
+
+pub mod checks;
+pub mod pace;
+pub mod payload;
+pub mod settings;
+pub mod shape;
+
+mod client;
+mod deliveries;
+mod engine;
+mod figures;
+mod handshake;
+mod progress;
+mod publisher;
+mod socket;
+mod stamp;
+mod subscriber;
+mod sum;
+mod worker;
+
+pub use engine::Engine;

@@ -1,0 +1,500 @@
+//! A client that publishes: what is due and waits, what is unacknowledged, and what became of everything else.
+
+use std::collections::VecDeque;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+use rangemap::RangeInclusiveSet;
+use ungraceful_mqtt::{
+    EncodeError, PacketIdentifier, Properties, Property, ProtocolVersion, Publish, PublishTemplate, QoS,
+    STAMP_LEN,
+};
+use ungraceful_rig::load::LoadCounts;
+use ungraceful_rig::seed::Seed;
+
+use crate::payload::{Payload, Text, Values};
+use crate::settings::MessageSettings;
+use crate::stamp::Stamp;
+
+/// "No matching subscribers" in PUBACK and PUBREC of MQTT 5.0.
+const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
+/// From so much on, a message that goes out after it was due counts as late.
+const LATE_US: u64 = 1_000;
+/// Bytes that are made at a time, so that acknowledgements are read in between.
+pub(crate) const CHUNK: usize = 32 * 1024;
+
+/// What a thread knows of its run, for every message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context {
+    pub(crate) run: u8,
+    pub(crate) version: ProtocolVersion,
+    /// Milliseconds since 1970 at the run's start.
+    pub(crate) started_ms: u64,
+    /// From when on messages count.
+    pub(crate) counted_from_us: u64,
+}
+
+/// A message that waits for its acknowledgement.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    sequence: u64,
+    due_us: u64,
+    sent_us: u64,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Free,
+    /// PUBLISH sent.
+    Published,
+    /// QoS 2: PUBREL sent.
+    Released,
+}
+
+/// A message that was acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Acknowledged {
+    pub(crate) due_us: u64,
+    pub(crate) sent_us: u64,
+}
+
+/// A message that was made and not handed over yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Made {
+    /// Where its bytes end.
+    pub(crate) end: usize,
+    due_us: u64,
+    /// Its Packet Identifier; 0 at QoS 0.
+    identifier: u16,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Bytes that are copied, with two places that change.
+    Template(PublishTemplate),
+    /// Text that is written anew for each message.
+    Text(Box<Written>),
+}
+
+#[derive(Debug)]
+struct Written {
+    text: Text,
+    topic: String,
+    client_id: String,
+    user_name: String,
+    properties: OwnedProperties,
+    random: StdRng,
+}
+
+#[derive(Clone, Debug, Default)]
+struct OwnedProperties {
+    expiry_s: Option<u32>,
+    alias: Option<u16>,
+    user: Vec<(String, String)>,
+}
+
+impl OwnedProperties {
+    fn list(&self) -> Vec<Property<'_>> {
+        let expiry = self.expiry_s.map(Property::MessageExpiryInterval);
+        let alias = self.alias.map(Property::TopicAlias);
+        let user = self.user.iter().map(|(name, value)| Property::UserProperty(name, value));
+        expiry.into_iter().chain(alias).chain(user).collect()
+    }
+}
+
+/// A publisher.
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    number: u32,
+    qos: QoS,
+    retain: bool,
+    source: Source,
+    /// With a Topic Alias: the message that tells it, and is sent first.
+    introduction: Option<Source>,
+    /// The next message's number.
+    sequence: u64,
+    /// When those that wait were due.
+    backlog: VecDeque<u64>,
+    window: u16,
+    slots: Vec<Slot>,
+    free: Vec<u16>,
+    in_flight: u32,
+    /// The first message that counts; absent until one falls due.
+    first_counted: Option<u64>,
+    /// Messages below this had to wait.
+    blocked_below: u64,
+    refused: RangeInclusiveSet<u64>,
+    counts: LoadCounts,
+}
+
+/// What a publisher is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PublisherSettings<'a> {
+    pub(crate) number: u32,
+    pub(crate) qos: QoS,
+    pub(crate) topic: &'a str,
+    pub(crate) client_id: &'a str,
+    pub(crate) user_name: &'a str,
+    pub(crate) payload: &'a Payload,
+    pub(crate) message: &'a MessageSettings,
+    pub(crate) window: u16,
+    pub(crate) version: ProtocolVersion,
+    /// Seeds what is random in a payload.
+    pub(crate) seed: Seed,
+}
+
+/// What is left of a publisher at the end.
+#[derive(Debug)]
+pub(crate) struct PublisherEnd {
+    pub(crate) number: u32,
+    pub(crate) qos: QoS,
+    /// The first message that counts, and the one after the last that was sent.
+    pub(crate) counted: (u64, u64),
+    pub(crate) unacknowledged: Vec<u64>,
+    pub(crate) refused: RangeInclusiveSet<u64>,
+    pub(crate) counts: LoadCounts,
+}
+
+impl Publisher {
+    /// Makes a publisher.
+    ///
+    /// # Errors
+    /// A topic or a property that can't be written.
+    pub(crate) fn new(settings: &PublisherSettings<'_>) -> Result<Self, EncodeError> {
+        let alias = settings.message.topic_alias && settings.version == ProtocolVersion::V5;
+        let source = |topic: &str| source(settings, topic, alias);
+        let introduction = if alias { Some(source(settings.topic)?) } else { None };
+        Ok(Self {
+            number: settings.number,
+            qos: settings.qos,
+            retain: settings.message.retain,
+            source: source(if alias { "" } else { settings.topic })?,
+            introduction,
+            sequence: 0,
+            backlog: VecDeque::new(),
+            window: settings.window,
+            slots: Vec::new(),
+            free: Vec::new(),
+            in_flight: 0,
+            first_counted: None,
+            blocked_below: 0,
+            refused: RangeInclusiveSet::new(),
+            counts: LoadCounts::default(),
+        })
+    }
+
+    /// The broker's Receive Maximum: no more than this are unacknowledged.
+    pub(crate) fn limit_window(&mut self, receive_maximum: u16) {
+        self.window = self.window.min(receive_maximum);
+    }
+
+    pub(crate) fn window(&self) -> u16 {
+        self.window
+    }
+
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight
+    }
+
+    pub(crate) fn waiting(&self) -> u64 {
+        self.backlog.len() as u64
+    }
+
+    /// A message falls due. Returns whether it counts.
+    pub(crate) fn offer(&mut self, due_us: u64, context: &Context) -> bool {
+        let counts = due_us >= context.counted_from_us;
+        if counts {
+            self.first_counted.get_or_insert(self.sequence + self.backlog.len() as u64);
+            self.counts.offered += 1;
+        }
+        self.backlog.push_back(due_us);
+        counts
+    }
+
+    /// The client is gone: nothing of it will be sent any more.
+    pub(crate) fn give_up(&mut self) {
+        let first_counted = self.first_counted.unwrap_or(u64::MAX);
+        let from = first_counted.max(self.sequence);
+        let until = self.sequence + self.backlog.len() as u64;
+        self.counts.dropped += until.saturating_sub(from);
+        self.backlog.clear();
+    }
+
+    /// A message falls due for a client that is gone.
+    pub(crate) fn drop_due(&mut self, due_us: u64, context: &Context) -> bool {
+        let counts = due_us >= context.counted_from_us;
+        self.counts.offered += u64::from(counts);
+        self.counts.dropped += u64::from(counts);
+        counts
+    }
+
+    /// Whether one more may be unacknowledged.
+    fn has_room(&self) -> bool {
+        self.qos == QoS::AtMostOnce || self.in_flight < u32::from(self.window)
+    }
+
+    /// Makes messages that are due, as many as may be sent and as fit into a chunk, and tells where each ends. In a
+    /// closed loop, messages are due whenever there is room.
+    pub(crate) fn make(
+        &mut self,
+        now_us: u64,
+        is_closed: bool,
+        context: &Context,
+        out: &mut Vec<u8>,
+        made: &mut Vec<Made>,
+    ) -> Result<(), EncodeError> {
+        while out.len() < CHUNK && self.has_room() {
+            let due_us = if is_closed {
+                let counts = now_us >= context.counted_from_us;
+                if counts {
+                    self.first_counted.get_or_insert(self.sequence);
+                    self.counts.offered += 1;
+                }
+                now_us
+            } else {
+                let Some(due_us) = self.backlog.pop_front() else { break };
+                due_us
+            };
+            let sequence = self.sequence;
+            let identifier =
+                self.take_identifier(Slot { sequence, due_us, sent_us: now_us, stage: Stage::Published });
+            let lateness_us = now_us.saturating_sub(due_us);
+            let stamp = Stamp { run: context.run, publisher: self.number, sequence, due_us, lateness_us };
+            self.write(stamp, identifier, context, out)?;
+            self.sequence += 1;
+            if due_us >= context.counted_from_us {
+                self.counts.sent += 1;
+                self.counts.late += u64::from(lateness_us > LATE_US);
+                self.counts.blocked += u64::from(sequence < self.blocked_below);
+            }
+            made.push(Made {
+                end: out.len(),
+                due_us,
+                identifier: identifier.map_or(0, PacketIdentifier::get),
+            });
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn write(
+        &mut self,
+        stamp: Stamp,
+        identifier: Option<PacketIdentifier>,
+        context: &Context,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        // The first message is told by its number: one that was taken back is made again.
+        let introduction = self.introduction.as_mut().filter(|_| stamp.sequence == 0);
+        match introduction.unwrap_or(&mut self.source) {
+            Source::Template(template) => {
+                template.append(out, identifier, stamp.bytes());
+                Ok(())
+            }
+            Source::Text(written) => {
+                let values = Values {
+                    number: self.number,
+                    client_id: &written.client_id,
+                    user_name: &written.user_name,
+                    sequence: stamp.sequence,
+                    milliseconds: context.started_ms + stamp.due_us / 1_000,
+                    random: written.random.random_range(0..1_000_000),
+                };
+                let mut payload = Vec::new();
+                if let Some(at) = written.text.write(&values, &mut payload) {
+                    stamp.write_hex(&mut payload[at]);
+                }
+                let publish = Publish {
+                    dup: false,
+                    qos: self.qos,
+                    retain: self.retain,
+                    topic: &written.topic,
+                    packet_identifier: identifier.map(PacketIdentifier::get),
+                    properties: Properties::List(&written.properties.list()),
+                    payload: &payload,
+                };
+                publish.encode(context.version, out)
+            }
+        }
+    }
+
+    fn take_identifier(&mut self, slot: Slot) -> Option<PacketIdentifier> {
+        if self.qos == QoS::AtMostOnce {
+            return None;
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(slot);
+            u16::try_from(self.slots.len() - 1).expect("a window has at most 65,535 places")
+        });
+        self.slots[usize::from(index)] = slot;
+        self.in_flight += 1;
+        PacketIdentifier::new(index + 1)
+    }
+
+    /// Takes back the messages after the first `kept` of those just made: the socket took no more. They are due as
+    /// before.
+    pub(crate) fn take_back(
+        &mut self,
+        made: &[Made],
+        kept: usize,
+        is_closed: bool,
+        now_us: u64,
+        context: &Context,
+    ) {
+        for &Made { due_us, identifier, .. } in made[kept..].iter().rev() {
+            self.sequence -= 1;
+            if let Some(index) = identifier.checked_sub(1) {
+                self.release(usize::from(index));
+            }
+            let counts = due_us >= context.counted_from_us;
+            if counts {
+                self.counts.sent -= 1;
+                self.counts.late -= u64::from(now_us.saturating_sub(due_us) > LATE_US);
+                self.counts.blocked -= u64::from(self.sequence < self.blocked_below);
+                self.counts.offered -= u64::from(is_closed);
+            }
+            if !is_closed {
+                self.backlog.push_front(due_us);
+            }
+        }
+    }
+
+    /// What waits after everything was tried is blocked.
+    pub(crate) fn note_blocked(&mut self) {
+        if !self.backlog.is_empty() {
+            self.blocked_below = self.blocked_below.max(self.sequence + self.backlog.len() as u64);
+        }
+    }
+
+    fn release(&mut self, index: usize) {
+        self.slots[index].stage = Stage::Free;
+        self.in_flight -= 1;
+        self.free.push(u16::try_from(index).expect("a window has at most 65,535 places"));
+    }
+
+    fn slot(&mut self, packet_identifier: u16, stages: &[Stage]) -> Option<usize> {
+        let index = usize::from(packet_identifier.checked_sub(1)?);
+        self.slots.get(index).filter(|slot| stages.contains(&slot.stage)).map(|_| index)
+    }
+
+    /// PUBACK, or PUBCOMP. Returns what was acknowledged, when it counts.
+    #[inline]
+    pub(crate) fn acknowledged(
+        &mut self,
+        packet_identifier: u16,
+        code: u8,
+        context: &Context,
+    ) -> Option<Acknowledged> {
+        let expected = match self.qos {
+            QoS::AtMostOnce => return None,
+            QoS::AtLeastOnce => [Stage::Published],
+            QoS::ExactlyOnce => [Stage::Released],
+        };
+        let index = self.slot(packet_identifier, &expected)?;
+        self.settle(index, code, context)
+    }
+
+    /// PUBREC. Returns whether a PUBREL is to follow; a refusal ends the exchange.
+    pub(crate) fn received(&mut self, packet_identifier: u16, code: u8, context: &Context) -> bool {
+        let Some(index) = self.slot(packet_identifier, &[Stage::Published, Stage::Released]) else {
+            return false;
+        };
+        if self.qos != QoS::ExactlyOnce {
+            return false;
+        }
+        if code >= 0x80 {
+            let _refused = self.settle(index, code, context);
+            return false;
+        }
+        let slot = &mut self.slots[index];
+        if code == NO_MATCHING_SUBSCRIBERS && slot.stage == Stage::Published {
+            self.counts.without_subscribers += u64::from(slot.due_us >= context.counted_from_us);
+        }
+        slot.stage = Stage::Released;
+        true
+    }
+
+    fn settle(&mut self, index: usize, code: u8, context: &Context) -> Option<Acknowledged> {
+        let slot = self.slots[index];
+        self.release(index);
+        let counts = slot.due_us >= context.counted_from_us;
+        if code >= 0x80 {
+            self.refused.insert(slot.sequence..=slot.sequence);
+            if counts {
+                *self.counts.refused.entry(code).or_default() += 1;
+            }
+            return None;
+        }
+        self.counts.acknowledged += u64::from(counts);
+        self.counts.without_subscribers += u64::from(counts && code == NO_MATCHING_SUBSCRIBERS);
+        counts.then_some(Acknowledged { due_us: slot.due_us, sent_us: slot.sent_us })
+    }
+
+    /// Messages that were refused, of the warm-up too.
+    pub(crate) fn refused(&self) -> u64 {
+        crate::deliveries::length(&self.refused)
+    }
+
+    /// Messages that were sent, of the warm-up too.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sequence
+    }
+
+    /// What is left at the end.
+    pub(crate) fn end(mut self) -> PublisherEnd {
+        self.give_up();
+        let under_way = self.slots.iter().filter(|slot| slot.stage != Stage::Free);
+        let unacknowledged: Vec<u64> = under_way.map(|slot| slot.sequence).collect();
+        let first = self.first_counted.unwrap_or(self.sequence).min(self.sequence);
+        let counted = unacknowledged.iter().filter(|sequence| **sequence >= first).count() as u64;
+        self.counts.unacknowledged = counted;
+        PublisherEnd {
+            number: self.number,
+            qos: self.qos,
+            counted: (first, self.sequence),
+            unacknowledged,
+            refused: self.refused,
+            counts: self.counts,
+        }
+    }
+}
+
+fn source(settings: &PublisherSettings<'_>, topic: &str, alias: bool) -> Result<Source, EncodeError> {
+    let message = settings.message;
+    let properties = match settings.version {
+        ProtocolVersion::V3_1_1 => OwnedProperties::default(),
+        ProtocolVersion::V5 => OwnedProperties {
+            expiry_s: message.expiry_s,
+            alias: alias.then_some(1),
+            user: message.user_properties.clone(),
+        },
+    };
+    match settings.payload {
+        Payload::Bytes(size) => {
+            let payload = vec![0; (*size).max(STAMP_LEN)];
+            let list = properties.list();
+            let publish = Publish {
+                dup: false,
+                qos: settings.qos,
+                retain: message.retain,
+                topic,
+                packet_identifier: (settings.qos != QoS::AtMostOnce).then_some(1),
+                properties: Properties::List(&list),
+                payload: &payload,
+            };
+            PublishTemplate::new(&publish, settings.version, Some(0)).map(Source::Template)
+        }
+        Payload::Text(text) => Ok(Source::Text(Box::new(Written {
+            text: text.clone(),
+            topic: topic.to_owned(),
+            client_id: settings.client_id.to_owned(),
+            user_name: settings.user_name.to_owned(),
+            properties,
+            random: settings.seed.stream(settings.client_id),
+        }))),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

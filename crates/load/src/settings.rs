@@ -1,0 +1,80 @@
+//! What a load is to be, validated: the engine and its threads read it.
+
+use std::time::Duration;
+
+use crate::pace::Pace;
+use crate::payload::Payload;
+use crate::shape::{QosMix, Shape};
+
+pub use crate::stamp::PUBLISHERS_MAX;
+
+/// A load.
+#[derive(Clone, Debug)]
+pub struct LoadSettings {
+    /// Clients that publish.
+    pub publishers: u32,
+    /// Clients that subscribe.
+    pub subscribers: u32,
+    /// Clients that do neither.
+    pub idle: u32,
+    /// Who receives what.
+    pub shape: Shape,
+    /// The QoS of each publisher.
+    pub qos: QosMix,
+    /// Topic of each publisher, with placeholders; absent for one below the run's own.
+    pub topic: Option<String>,
+    /// Topic Filter of each subscriber, with placeholders; absent for what follows from topics and shape.
+    pub filter: Option<String>,
+    /// How publishing is released.
+    pub pace: Pace,
+    /// What messages carry.
+    pub payload: Payload,
+    /// Properties and flags of every message.
+    pub message: MessageSettings,
+    /// Messages that a publisher may have unacknowledged (QoS 1 and 2), at most what the broker's Receive Maximum allows.
+    pub in_flight: u16,
+    /// Connections begun per second, over all threads.
+    pub connects_per_second: f64,
+    /// Connections that may be under way at the same time, over all threads: a listen backlog is short.
+    pub connects_in_flight: u32,
+    /// Keep Alive, in seconds; 0 for none.
+    pub keep_alive_s: u16,
+    /// How threads wait for what is due next.
+    pub waiting: Waiting,
+}
+
+/// Properties and flags of every message; those of MQTT 5.0 are left out in 3.1.1.
+#[derive(Clone, Debug, Default)]
+pub struct MessageSettings {
+    /// RETAIN.
+    pub retain: bool,
+    /// Message Expiry Interval; not sent when absent.
+    pub expiry_s: Option<u32>,
+    /// Each publisher sends its topic once, and an alias from then on.
+    pub topic_alias: bool,
+    /// User Properties.
+    pub user_properties: Vec<(String, String)>,
+}
+
+/// How a thread waits for what is due next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It sleeps, on a timer of the kernel's.
+    Sleep,
+    /// It looks at the clock all the time: the smallest slip, for a core of CPU.
+    Spin,
+}
+
+impl LoadSettings {
+    /// Clients in all.
+    #[must_use]
+    pub fn clients(&self) -> u32 {
+        self.publishers + self.subscribers + self.idle
+    }
+
+    /// How long it is measured.
+    #[must_use]
+    pub fn lasts(&self) -> Duration {
+        self.pace.lasts()
+    }
+}

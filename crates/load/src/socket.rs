@@ -1,0 +1,106 @@
+//! A TCP socket that never waits.
+
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with, sockopt};
+
+/// A socket.
+#[derive(Debug)]
+pub(crate) struct Socket(TcpStream);
+
+/// What came of a read or a write.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// So many bytes.
+    Bytes(usize),
+    /// Nothing now.
+    NotNow,
+    /// Nothing ever again; how it ended.
+    Ended(&'static str),
+}
+
+impl Socket {
+    /// Begins to connect.
+    ///
+    /// # Errors
+    /// What the kernel says, in words that name the cure where there is one.
+    pub(crate) fn connect(address: SocketAddr, source: Option<IpAddr>) -> Result<Self, String> {
+        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP)).map_err(why)?;
+        if let Some(source) = source {
+            bind(&socket, &SocketAddr::new(source, 0)).map_err(why)?;
+        }
+        let _best_effort = sockopt::set_tcp_nodelay(&socket, true);
+        match connect(&socket, &address) {
+            Ok(()) | Err(Errno::INPROGRESS) => Ok(Self(TcpStream::from(socket))),
+            Err(error) => Err(why(error)),
+        }
+    }
+
+    /// Whether the handshake that ended went well.
+    pub(crate) fn connected(&self) -> Result<(), String> {
+        match sockopt::socket_error(&self.0) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) | Err(error) => Err(why(error)),
+        }
+    }
+
+    /// Reads once.
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> Moved {
+        match self.0.read(into) {
+            Ok(0) => Moved::Ended("FIN"),
+            Ok(read) => Moved::Bytes(read),
+            Err(error) => moved(&error),
+        }
+    }
+
+    /// Writes once.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Moved {
+        match self.0.write(bytes) {
+            Ok(written) => Moved::Bytes(written),
+            Err(error) => moved(&error),
+        }
+    }
+
+    /// Has the next bytes acknowledged at once: a broker that leaves Nagle's algorithm on would else wait up to 40 ms
+    /// for our own delayed ACK. The kernel forgets it, so it is asked for after every read.
+    pub(crate) fn acknowledge_at_once(&self) {
+        let _best_effort = sockopt::set_tcp_quickack(&self.0, true);
+    }
+}
+
+impl std::os::fd::AsFd for Socket {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn moved(error: &io::Error) -> Moved {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Moved::NotNow,
+        io::ErrorKind::ConnectionReset => Moved::Ended("RST"),
+        io::ErrorKind::BrokenPipe => Moved::Ended("a connection that was closed already"),
+        io::ErrorKind::TimedOut => Moved::Ended("no acknowledgement from the broker's host"),
+        _ => Moved::Ended("an error of the network"),
+    }
+}
+
+fn why(error: Errno) -> String {
+    match error {
+        Errno::CONNREFUSED => "TCP: connection refused".to_owned(),
+        Errno::CONNRESET => "TCP: RST".to_owned(),
+        Errno::ADDRNOTAVAIL => {
+            "out of local ports towards this broker: add source addresses with --ifaddr".to_owned()
+        }
+        Errno::ADDRINUSE => {
+            "out of local ports of this address: add source addresses with --ifaddr".to_owned()
+        }
+        Errno::MFILE | Errno::NFILE => {
+            "out of file descriptors: raise `ulimit -n`, or fewer connections".to_owned()
+        }
+        error => format!("TCP: {error}"),
+    }
+}

@@ -1,0 +1,270 @@
+//! From what the threads came to, to the load's record: what was sent is set against what came. A pure function.
+
+use std::collections::BTreeMap;
+
+use rangemap::RangeInclusiveSet;
+use ungraceful_mqtt::QoS;
+use ungraceful_rig::load::{LoadConnections, LoadCounts, LoadRecord, Release};
+use ungraceful_rig::metric::{Percentiles, histogram, merge};
+
+use crate::deliveries::{Deliveries, length};
+use crate::figures::Timed;
+use crate::pace::Pace;
+use crate::payload::Payload;
+use crate::publisher::PublisherEnd;
+use crate::settings::LoadSettings;
+use crate::shape::Shape;
+use crate::worker::{Ended, ReceiverEnd};
+
+/// When messages that count fell due, in µs of the run's clock; absent when it did not get that far.
+pub(crate) type Counted = Option<(u64, u64)>;
+
+/// The record of a load.
+pub(crate) fn record(settings: &LoadSettings, threads: &[Ended], counted: Counted) -> LoadRecord {
+    let times = |timed: Timed| {
+        let mut sum = histogram();
+        for part in threads.iter().filter_map(|thread| thread.figures.whole(timed)) {
+            merge(&mut sum, part);
+        }
+        Percentiles::of(&sum)
+    };
+    let total = |of: fn(&Ended) -> u64| threads.iter().map(of).sum::<u64>();
+    let publishers: BTreeMap<u32, &PublisherEnd> =
+        threads.iter().flat_map(|thread| &thread.publishers).map(|end| (end.number, end)).collect();
+    let mut by_qos: BTreeMap<u8, LoadCounts> = BTreeMap::new();
+    for end in publishers.values() {
+        *by_qos.entry(end.qos.level()).or_default() += &end.counts;
+    }
+    let receivers = || threads.iter().flat_map(|thread| &thread.receivers).filter(|end| end.was_there);
+    if settings.payload.has_stamp() {
+        for end in receivers() {
+            for (number, deliveries) in end.receiver.deliveries() {
+                if let Some(publisher) = publishers.get(&number) {
+                    let counts = by_qos.entry(publisher.qos.level()).or_default();
+                    compare(publisher, deliveries, end, counts);
+                }
+            }
+        }
+    }
+    let first_us = threads.iter().filter_map(|thread| thread.first_connect_us).min();
+    let last_us = threads.iter().filter_map(|thread| thread.last_accepted_us).max();
+    LoadRecord {
+        release: release(&settings.pace),
+        shape: in_words(settings),
+        publishers: u64::from(settings.publishers),
+        subscribers: u64::from(settings.subscribers),
+        payload_bytes: payload_bytes(&settings.payload),
+        in_flight_max: u64::from(threads.iter().map(|thread| thread.window).max().unwrap_or(0)),
+        counted_from_us: counted.map(|(from_us, _)| from_us),
+        counted_until_us: counted.map(|(_, until_us)| until_us),
+        connections: LoadConnections {
+            planned: u64::from(settings.clients()),
+            accepted: total(|thread| thread.accepted),
+            refused: added(threads.iter().map(|thread| thread.refused.clone())),
+            lost: added(threads.iter().map(|thread| thread.lost.clone())),
+            never_begun: total(|thread| thread.never_begun),
+            up_after_us: first_us.zip(last_us).map(|(first_us, last_us)| last_us.saturating_sub(first_us)),
+            tcp_connect_time: times(Timed::TcpConnect),
+            connack_time: times(Timed::Connack),
+            suback_time: times(Timed::Suback),
+        },
+        by_qos,
+        foreign: threads.iter().flat_map(|thread| &thread.receivers).map(|end| end.receiver.foreign).sum(),
+        too_old: threads.iter().flat_map(|thread| &thread.receivers).map(|end| end.receiver.too_old).sum(),
+        bytes_sent: total(|thread| thread.bytes_sent),
+        bytes_received: total(|thread| thread.bytes_received),
+        publish_response_time: times(Timed::PublishResponse),
+        publish_service_time: times(Timed::PublishService),
+        delivery_response_time: times(Timed::DeliveryResponse),
+        delivery_service_time: times(Timed::DeliveryService),
+        cpu_us: threads.iter().map(|thread| thread.cpu_us).sum(),
+    }
+}
+
+/// Sets what a publisher sent against what of it came to a receiver.
+fn compare(
+    publisher: &PublisherEnd,
+    deliveries: &Deliveries,
+    receiver: &ReceiverEnd,
+    counts: &mut LoadCounts,
+) {
+    let (from, to) = publisher.counted;
+    let mut missing = deliveries.missing(from, to);
+    for refused in publisher.refused.iter() {
+        missing.remove(refused.clone());
+    }
+    let missed = length(&missing);
+    let unknown = if receiver.was_lost { missed } else { unacknowledged(publisher, &missing) };
+    counts.delivered += deliveries.delivered;
+    counts.duplicated += deliveries.duplicated;
+    counts.reordered += if receiver.members > 1 { 0 } else { deliveries.reordered };
+    counts.unknown += unknown;
+    counts.lost += missed - unknown;
+    counts.expected += deliveries.delivered + missed;
+}
+
+/// Of the missing, those of which the broker never said that it has them.
+fn unacknowledged(publisher: &PublisherEnd, missing: &RangeInclusiveSet<u64>) -> u64 {
+    if publisher.qos == QoS::AtMostOnce {
+        return 0;
+    }
+    publisher.unacknowledged.iter().filter(|sequence| missing.contains(sequence)).count() as u64
+}
+
+fn added(parts: impl Iterator<Item = impl IntoIterator<Item = (String, u64)>>) -> BTreeMap<String, u64> {
+    let mut sum: BTreeMap<String, u64> = BTreeMap::new();
+    for (what, count) in parts.flatten() {
+        *sum.entry(what).or_default() += count;
+    }
+    sum
+}
+
+fn release(pace: &Pace) -> Release {
+    match pace {
+        Pace::Nothing(_) => Release::Nothing,
+        Pace::Closed(_) => Release::Closed,
+        Pace::Open(..) => Release::Open,
+    }
+}
+
+/// Bytes of payload of each message; absent for a text with placeholders.
+pub(crate) fn payload_bytes(payload: &Payload) -> Option<u64> {
+    match payload {
+        Payload::Bytes(bytes) => Some(*bytes as u64),
+        Payload::Text(_) => None,
+    }
+}
+
+/// Who publishes to whom.
+pub(crate) fn in_words(settings: &LoadSettings) -> String {
+    let (publishers, subscribers) = (settings.publishers, settings.subscribers);
+    match (publishers, subscribers, settings.shape) {
+        (0, 0, _) => format!("{} connections", settings.idle),
+        (_, 0, _) => format!("{publishers} publishers"),
+        (0, ..) => format!("{subscribers} subscribers"),
+        (_, _, Shape::Pairs) => format!("{publishers} publishers to {subscribers} subscribers, in pairs"),
+        (_, _, Shape::Everyone) => format!("{publishers} publishers, each to all {subscribers} subscribers"),
+        (_, _, Shape::Shared) => {
+            format!("{publishers} publishers, each message to one of {subscribers} subscribers that share")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use rangemap::RangeInclusiveSet;
+    use ungraceful_mqtt::QoS;
+    use ungraceful_rig::load::LoadCounts;
+
+    use super::record;
+    use crate::engine::tests::settings;
+    use crate::publisher::PublisherEnd;
+    use crate::settings::LoadSettings;
+    use crate::subscriber::Receiver;
+    use crate::worker::{Ended, ReceiverEnd};
+
+    /// A publisher that sent 10 messages, the first two of them in the warm-up.
+    fn sent(number: u32, qos: QoS, unacknowledged: &[u64], refused: &[u64]) -> PublisherEnd {
+        let mut set = RangeInclusiveSet::new();
+        for sequence in refused {
+            set.insert(*sequence..=*sequence);
+        }
+        let counts = LoadCounts { offered: 8, sent: 8, ..LoadCounts::default() };
+        PublisherEnd {
+            number,
+            qos,
+            counted: (2, 10),
+            unacknowledged: unacknowledged.to_vec(),
+            refused: set,
+            counts,
+        }
+    }
+
+    fn received(first: u32, came: &[&[u64]]) -> ReceiverEnd {
+        let mut receiver = Receiver::new(first, u32::try_from(came.len()).unwrap());
+        for (publisher, sequences) in came.iter().enumerate() {
+            for sequence in *sequences {
+                receiver.deliver_for_test(publisher, *sequence, *sequence >= 2);
+            }
+        }
+        ReceiverEnd { receiver, members: 1, was_there: true, was_lost: false }
+    }
+
+    fn thread(publishers: Vec<PublisherEnd>, receivers: Vec<ReceiverEnd>) -> Ended {
+        Ended { publishers, receivers, ..Ended::default() }
+    }
+
+    fn counts(settings: &LoadSettings, threads: &[Ended]) -> BTreeMap<u8, LoadCounts> {
+        let by_qos = record(settings, threads, Some((0, 1))).by_qos;
+        for counts in by_qos.values() {
+            assert_eq!(counts.expected, counts.delivered + counts.lost + counts.unknown, "{counts:?}");
+        }
+        by_qos
+    }
+
+    #[test]
+    fn what_was_sent_is_set_against_what_came_over_all_threads() {
+        let threads = [
+            thread(vec![sent(0, QoS::AtLeastOnce, &[9], &[5])], Vec::new()),
+            thread(
+                vec![sent(1, QoS::AtMostOnce, &[], &[])],
+                vec![
+                    received(0, &[&[0, 1, 2, 3, 4, 8, 7, 7], &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]),
+                    received(0, &[&[1, 2, 3, 4, 6, 7, 8, 9], &[0, 3]]),
+                ],
+            ),
+        ];
+        let by_qos = counts(&settings(), &threads);
+        let first = &by_qos[&1];
+        // 5 was refused and is owed to nobody. To the first subscriber 6 is lost, and 9, which nobody acknowledged, unknown.
+        assert_eq!((first.offered, first.sent, first.expected, first.delivered), (8, 8, 14, 12));
+        assert_eq!((first.lost, first.unknown, first.duplicated, first.reordered), (1, 1, 1, 1));
+        let second = &by_qos[&0];
+        assert_eq!((second.expected, second.delivered, second.lost, second.unknown), (16, 9, 7, 0));
+    }
+
+    #[test]
+    fn what_a_subscriber_missed_that_lost_its_connection_is_nobodys_loss() {
+        let lost = ReceiverEnd { was_lost: true, ..received(0, &[&[0, 1, 2]]) };
+        let by_qos = counts(&settings(), &[thread(vec![sent(0, QoS::AtLeastOnce, &[], &[])], vec![lost])]);
+        assert_eq!((by_qos[&1].delivered, by_qos[&1].lost, by_qos[&1].unknown), (1, 0, 7));
+    }
+
+    #[test]
+    fn nothing_is_expected_of_a_subscriber_that_was_never_there() {
+        let absent = ReceiverEnd { was_there: false, ..received(0, &[&[]]) };
+        let by_qos = counts(&settings(), &[thread(vec![sent(0, QoS::AtMostOnce, &[], &[])], vec![absent])]);
+        assert_eq!((by_qos[&0].expected, by_qos[&0].lost), (0, 0));
+    }
+
+    #[test]
+    fn the_order_among_members_of_a_group_is_nobodys_promise() {
+        let group = ReceiverEnd { members: 2, ..received(0, &[&[0, 1, 3, 2, 4, 5, 6, 7, 9, 8]]) };
+        let by_qos = counts(&settings(), &[thread(vec![sent(0, QoS::AtLeastOnce, &[], &[])], vec![group])]);
+        assert_eq!((by_qos[&1].delivered, by_qos[&1].reordered, by_qos[&1].lost), (8, 0, 0));
+    }
+
+    #[test]
+    fn connections_of_all_threads_are_added_up_and_are_up_with_the_last_of_them() {
+        let of_thread = |first_us, last_us, why: &str| Ended {
+            accepted: 3,
+            never_begun: 1,
+            refused: BTreeMap::from([(why.to_owned(), 2)]),
+            lost: BTreeMap::from([("FIN".to_owned(), 1)]),
+            first_connect_us: Some(first_us),
+            last_accepted_us: Some(last_us),
+            cpu_us: Some(40),
+            bytes_sent: 7,
+            ..Ended::default()
+        };
+        let threads = [of_thread(100, 900, "one"), of_thread(50, 1_050, "two")];
+        let record = record(&settings(), &threads, None);
+        let connections = &record.connections;
+        assert_eq!((connections.accepted, connections.never_begun), (6, 2));
+        assert_eq!(connections.refused, BTreeMap::from([("one".to_owned(), 2), ("two".to_owned(), 2)]));
+        assert_eq!((connections.lost["FIN"], connections.up_after_us), (2, Some(1_000)));
+        assert_eq!((record.cpu_us, record.bytes_sent, record.counted_us()), (Some(80), 14, None));
+    }
+}

@@ -1,0 +1,374 @@
+//! One thread of a load: its clients, its share of the schedule, and the loop that waits for sockets and due times.
+
+mod connecting;
+mod desk;
+mod events;
+mod publishing;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, Release};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, Event};
+use rustix::io::Errno;
+use rustix::thread::set_current_timer_slack;
+use rustix::time::{ClockId, clock_gettime};
+use ungraceful_mqtt::QoS;
+use ungraceful_mqtt::encode::pingreq;
+use ungraceful_rig::load::{LoadReports, LoadStage};
+
+use crate::client::{Client, Role, Stage};
+use crate::figures::{Figures, Timed};
+use crate::handshake::{connect, subscribe};
+use crate::pace::{Due, Pace, Schedule};
+use crate::progress::{NOT_YET, Orders, Progress};
+use crate::publisher::{Context, PublisherEnd};
+use crate::settings::{LoadSettings, Waiting};
+use crate::subscriber::{Reading, Receiver};
+use desk::Desk;
+
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 64 * 1024;
+/// Reads of one socket before the others have their turn.
+const READS_IN_A_ROW: u32 = 4;
+/// Events that are taken at a time.
+const EVENTS: usize = 256;
+/// How late a thread runs this is its loop lag. Orders are seen at the latest then.
+const TICK_US: u64 = 10_000;
+const SECOND_US: u64 = 1_000_000;
+const DISCONNECT: [u8; 2] = [0xE0, 0];
+
+/// A client that is to be made, and what it says.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) client: Client,
+    pub(crate) client_id: String,
+    /// What it subscribes to, and at which QoS; absent for what does not subscribe.
+    pub(crate) subscribes: Option<(String, QoS)>,
+}
+
+/// What a thread needs.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) thread: u32,
+    pub(crate) threads: u32,
+    pub(crate) settings: Arc<LoadSettings>,
+    pub(crate) stage: LoadStage,
+    pub(crate) run: u8,
+    pub(crate) started_ms: u64,
+    pub(crate) planned: Vec<Planned>,
+    pub(crate) receivers: Vec<Receiver>,
+    pub(crate) progress: Arc<Progress>,
+    pub(crate) orders: Arc<Orders>,
+}
+
+/// What a receiver came to: with the number of its first member, and whether every member stayed.
+#[derive(Debug)]
+pub(crate) struct ReceiverEnd {
+    pub(crate) receiver: Receiver,
+    /// Subscribers whose deliveries it takes.
+    pub(crate) members: u32,
+    /// Whether any member was ready at all.
+    pub(crate) was_there: bool,
+    /// Whether a member lost its connection.
+    pub(crate) was_lost: bool,
+}
+
+/// What a thread came to.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) publishers: Vec<PublisherEnd>,
+    pub(crate) receivers: Vec<ReceiverEnd>,
+    pub(crate) figures: Figures,
+    pub(crate) accepted: u64,
+    pub(crate) refused: BTreeMap<String, u64>,
+    pub(crate) lost: BTreeMap<String, u64>,
+    pub(crate) never_begun: u64,
+    pub(crate) first_connect_us: Option<u64>,
+    pub(crate) last_accepted_us: Option<u64>,
+    pub(crate) window: u16,
+    pub(crate) bytes_sent: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) cpu_us: Option<u64>,
+}
+
+struct Worker {
+    job_thread: u32,
+    threads: u32,
+    clients: Vec<Client>,
+    /// The places of the thread's publishers among its clients.
+    publishers: Vec<usize>,
+    desk: Desk,
+    reports: LoadReports,
+    progress: Arc<Progress>,
+    orders: Arc<Orders>,
+    /// The next client to connect.
+    next_connect: usize,
+    connects_began_us: u64,
+    schedule: Option<Schedule>,
+    next_due: Option<Due>,
+    begin_us: u64,
+    until_us: u64,
+    is_closed: bool,
+    is_over: bool,
+    /// Publishers that can go on at once: a closed loop's, whose socket took a whole chunk.
+    hot: VecDeque<usize>,
+    /// Publishers for which something fell due.
+    touched: Vec<usize>,
+    next_tick_us: u64,
+    next_second_us: u64,
+    cpu_before_us: Option<u64>,
+    buffer: Vec<u8>,
+}
+
+/// Runs a thread to its end.
+///
+/// # Errors
+/// In words, what the machine does not give, or what of the load can't be written.
+pub(crate) fn work(job: Job) -> Result<Ended, String> {
+    // A best effort: without it, waits are up to 50 µs longer.
+    let _slack = set_current_timer_slack(NonZeroU64::new(1));
+    let mut worker = Worker::new(job)?;
+    worker.run()?;
+    Ok(worker.end())
+}
+
+fn thread_cpu_us() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * SECOND_US + u64::try_from(time.tv_nsec).unwrap_or(0) / 1_000
+}
+
+impl Worker {
+    fn new(job: Job) -> Result<Self, String> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| format!("epoll: {error}"))?;
+        let version = job.stage.version;
+        let (mut clients, mut greetings) = (Vec::new(), Vec::new());
+        for planned in job.planned {
+            let greeting =
+                connect(&planned.client_id, &job.stage.credentials, job.settings.keep_alive_s, version)?;
+            let subscription = match &planned.subscribes {
+                Some((filter, qos)) => subscribe(filter, *qos, version)?,
+                None => Vec::new(),
+            };
+            clients.push(planned.client);
+            greetings.push(Some((greeting, subscription)));
+        }
+        let is_publisher = |index: &usize| matches!(clients[*index].role, Role::Publisher(_));
+        let publishers = (0..clients.len()).filter(is_publisher).collect();
+        let receivers = job
+            .receivers
+            .into_iter()
+            .map(|receiver| ReceiverEnd { receiver, members: 0, was_there: false, was_lost: false })
+            .collect();
+        let clock = job.stage.clock;
+        let now_us = clock.now_us();
+        let desk = Desk {
+            epoll,
+            clock,
+            context: Context { run: job.run, version, started_ms: job.started_ms, counted_from_us: NOT_YET },
+            reading: Reading {
+                run: job.run,
+                finder: job.settings.payload.finder(),
+                counted_from_us: NOT_YET,
+            },
+            receivers,
+            greetings,
+            subscribe_qos: job.settings.qos.highest(),
+            figures: Figures::default(),
+            ended: Ended::default(),
+            under_way: 0,
+            ready: 0,
+            subscribers_ready: 0,
+            failed: 0,
+            waiting: 0,
+            acknowledgements: Vec::new(),
+            made: Vec::new(),
+            out: Vec::new(),
+            settings: Arc::clone(&job.settings),
+            stage: job.stage.clone(),
+        };
+        Ok(Self {
+            job_thread: job.thread,
+            threads: job.threads,
+            clients,
+            publishers,
+            desk,
+            reports: job.stage.reports,
+            progress: job.progress,
+            orders: job.orders,
+            next_connect: 0,
+            connects_began_us: now_us,
+            schedule: None,
+            next_due: None,
+            begin_us: NOT_YET,
+            until_us: NOT_YET,
+            is_closed: matches!(job.settings.pace, Pace::Closed(_)),
+            is_over: false,
+            hot: VecDeque::new(),
+            touched: Vec::new(),
+            next_tick_us: now_us + TICK_US,
+            next_second_us: now_us + SECOND_US,
+            cpu_before_us: None,
+            buffer: vec![0; READ_BYTES],
+        })
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        let mut events: Vec<Event> = Vec::with_capacity(EVENTS);
+        while !self.orders.stop.load(Relaxed) {
+            let now_us = self.desk.clock.now_us();
+            self.connect_due(now_us);
+            self.release_due(now_us)?;
+            self.go_on_with_the_hot(now_us)?;
+            if now_us >= self.next_tick_us {
+                self.tick(now_us);
+            }
+            let timeout = self.timeout();
+            events.clear();
+            match epoll::wait(&self.desk.epoll, spare_capacity(&mut events), Some(&timeout)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(format!("epoll: {error}")),
+            }
+            for event in &events {
+                let (flags, data) = (event.flags, event.data);
+                let Ok(place) = usize::try_from(data.u64()) else { continue };
+                self.event(place, flags)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How long to wait for events.
+    fn timeout(&self) -> Timespec {
+        const NONE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if !self.hot.is_empty() || self.desk.settings.waiting == Waiting::Spin {
+            return NONE;
+        }
+        let now = ungraceful_wire::clock::now();
+        let mut until = self.desk.clock.at(self.next_tick_us);
+        if let Some(due) = self.next_due {
+            until = until.min(self.desk.clock.at(self.begin_us + due.after_us));
+        }
+        if let Some(connect_us) = self.next_connect_us() {
+            until = until.min(self.desk.clock.at(connect_us));
+        }
+        let left = until.saturating_duration_since(now);
+        let tv_sec = i64::try_from(left.as_secs()).unwrap_or(0);
+        Timespec { tv_sec, tv_nsec: i64::from(left.subsec_nanos()) }
+    }
+
+    fn tick(&mut self, now_us: u64) {
+        if self.begin_us != NOT_YET && self.next_tick_us >= self.desk.context.counted_from_us && !self.is_over
+        {
+            self.desk.figures.record(Timed::Lag, now_us - self.next_tick_us);
+        }
+        self.next_tick_us = now_us + TICK_US;
+        if self.desk.under_way > 0 {
+            self.give_up_the_silent(now_us);
+        }
+        if now_us >= self.next_second_us {
+            self.next_second_us = now_us + SECOND_US;
+            self.keep_alive(now_us);
+            let interval = self.desk.figures.take();
+            if let Err(interval) = self.reports.report(self.job_thread, interval) {
+                self.desk.figures.keep(interval);
+            }
+        }
+        self.tell_progress();
+    }
+
+    /// Connections whose time is over are given up.
+    fn give_up_the_silent(&mut self, now_us: u64) {
+        let within_us = ungraceful_rig::clock::micros(self.desk.stage.connect_timeout);
+        for client in &mut self.clients[..self.next_connect] {
+            let (since_us, waited_for) = match client.stage {
+                Stage::Connecting { since_us } => (since_us, "TCP: no answer to SYN"),
+                Stage::Greeting { established_us } => (established_us, "no CONNACK"),
+                Stage::Subscribing { since_us } => (since_us, "no SUBACK"),
+                Stage::Waiting | Stage::Ready | Stage::Gone => continue,
+            };
+            if now_us.saturating_sub(since_us) >= within_us {
+                let why = format!("{waited_for} within {:?}", self.desk.stage.connect_timeout);
+                self.desk.refuse(client, why);
+            }
+        }
+    }
+
+    fn keep_alive(&mut self, now_us: u64) {
+        let mut ping = Vec::new();
+        pingreq(&mut ping);
+        for place in 0..self.next_connect {
+            let client = &mut self.clients[place];
+            if client.stage != Stage::Ready || client.keep_alive_us == 0 {
+                continue;
+            }
+            if client.ping_sent_us.is_some_and(|sent_us| now_us - sent_us > client.keep_alive_us) {
+                self.desk.lose(client, "no PINGRESP within Keep Alive");
+                continue;
+            }
+            // Half of it: what is due in the next second as well must not come too late.
+            if client.ping_sent_us.is_none() && now_us - client.last_sent_us >= client.keep_alive_us / 2 {
+                client.ping_sent_us = Some(now_us);
+                let end = client.send(&ping, now_us);
+                self.desk.sent(client, place, end);
+            }
+        }
+    }
+
+    fn tell_progress(&self) {
+        let (progress, desk) = (&self.progress, &self.desk);
+        let publishers = || {
+            self.publishers.iter().filter_map(|place| match &self.clients[*place].role {
+                Role::Publisher(publisher) => Some(publisher),
+                _ => None,
+            })
+        };
+        progress.ready.store(desk.ready, Relaxed);
+        progress.subscribers_ready.store(desk.subscribers_ready, Relaxed);
+        progress.failed.store(desk.failed, Relaxed);
+        progress.sent.store(publishers().map(|publisher| publisher.sent()).sum(), Relaxed);
+        progress.refused.store(publishers().map(|publisher| publisher.refused()).sum(), Relaxed);
+        let unacknowledged = publishers().map(|publisher| u64::from(publisher.in_flight())).sum();
+        progress.unacknowledged.store(unacknowledged, Relaxed);
+        progress.waiting.store(desk.waiting, Relaxed);
+        progress.delivered.store(desk.receivers.iter().map(|end| end.receiver.delivered).sum(), Relaxed);
+        let is_settled = self.next_connect == self.clients.len() && desk.under_way == 0;
+        progress.is_settled.store(is_settled, Release);
+    }
+
+    /// Leaves with DISCONNECT, and tells what came of everything.
+    fn end(mut self) -> Ended {
+        let now_us = self.desk.clock.now_us();
+        let never_begun = self.clients.len() - self.next_connect;
+        let mut ended = std::mem::take(&mut self.desk.ended);
+        if ended.cpu_us.is_none() {
+            ended.cpu_us = self.cpu_before_us.map(|before_us| thread_cpu_us().saturating_sub(before_us));
+        }
+        for client in &mut self.clients {
+            if client.stage == Stage::Ready {
+                // What it is answered is nobody's concern any more.
+                let _left = client.write(&DISCONNECT, now_us);
+            } else if !matches!(client.stage, Stage::Waiting | Stage::Gone) {
+                *ended.refused.entry("not accepted when the run was over".to_owned()).or_default() += 1;
+            }
+            client.socket = None;
+        }
+        for client in self.clients {
+            if let Role::Publisher(publisher) = client.role {
+                ended.window = ended.window.max(publisher.window());
+                ended.publishers.push(publisher.end());
+            }
+        }
+        let last = self.desk.figures.take();
+        self.reports.report_last(self.job_thread, last);
+        Ended {
+            receivers: self.desk.receivers,
+            figures: self.desk.figures,
+            never_begun: never_begun as u64,
+            ..ended
+        }
+    }
+}

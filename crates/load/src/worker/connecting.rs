@@ -1,0 +1,55 @@
+//! Connections as they fall due, no more at a time than a listen backlog takes, and those whose time is over.
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+
+use super::Worker;
+use crate::client::Stage;
+use crate::socket::Socket;
+
+impl Worker {
+    /// Clients that may be under way at the same time: this thread's part, at least one.
+    pub(super) fn under_way_max(&self) -> u32 {
+        (self.desk.settings.connects_in_flight / self.threads).max(1)
+    }
+
+    /// When the next client is to be connected; absent when there is none, or no room for one.
+    pub(super) fn next_connect_us(&self) -> Option<u64> {
+        if self.next_connect >= self.clients.len() || self.desk.under_way >= self.under_way_max() {
+            return None;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "clients are far below 2^53")]
+        let after_us =
+            self.next_connect as f64 * f64::from(self.threads) / self.desk.settings.connects_per_second * 1e6;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, below a day")]
+        let after_us = after_us as u64;
+        Some(self.connects_began_us + after_us)
+    }
+
+    pub(super) fn connect_due(&mut self, now_us: u64) {
+        while self.next_connect_us().is_some_and(|due_us| due_us <= now_us) {
+            let place = self.next_connect;
+            self.next_connect += 1;
+            let started_us = self.desk.clock.now_us();
+            self.desk.ended.first_connect_us.get_or_insert(started_us);
+            let sources = &self.desk.stage.sources;
+            let source = (!sources.is_empty()).then(|| sources[place % sources.len()]);
+            let client = &mut self.clients[place];
+            match Socket::connect(self.desk.stage.address, source) {
+                Ok(socket) => {
+                    let flags = EventFlags::IN | EventFlags::OUT;
+                    if let Err(error) =
+                        epoll::add(&self.desk.epoll, &socket, EventData::new_u64(place as u64), flags)
+                    {
+                        self.desk.refuse(client, format!("epoll: {error}"));
+                        continue;
+                    }
+                    client.socket = Some(socket);
+                    client.waits_for_room = true;
+                    client.stage = Stage::Connecting { since_us: started_us };
+                    self.desk.under_way += 1;
+                }
+                Err(why) => self.desk.refuse(client, why),
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! What of a thread is not of one client: who is let in and who is lost, and what each packet means.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use ungraceful_mqtt::{Decoded, Packet, PacketType, QoS, ReasonCode};
+use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::load::LoadStage;
+
+use super::{Ended, ReceiverEnd};
+use crate::client::{Client, Role, Stage, unreadable};
+use crate::figures::{Figures, Timed};
+use crate::handshake::{greeted, subscribed};
+use crate::publisher::{Context, Made};
+use crate::settings::LoadSettings;
+use crate::socket::Socket;
+use crate::subscriber::Reading;
+
+const PUBACK: u8 = 0x40;
+const PUBREC: u8 = 0x50;
+const PUBREL: u8 = 0x62;
+const PUBCOMP: u8 = 0x70;
+
+/// What is not of one client.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) epoll: OwnedFd,
+    pub(super) clock: RunClock,
+    pub(super) settings: Arc<LoadSettings>,
+    pub(super) stage: LoadStage,
+    pub(super) context: Context,
+    pub(super) reading: Reading,
+    pub(super) receivers: Vec<ReceiverEnd>,
+    /// What clients say first, by their place; taken when it is said.
+    pub(super) greetings: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+    pub(super) subscribe_qos: QoS,
+    pub(super) figures: Figures,
+    pub(super) ended: Ended,
+    /// Clients that are being connected.
+    pub(super) under_way: u32,
+    pub(super) ready: u64,
+    pub(super) subscribers_ready: u64,
+    pub(super) failed: u64,
+    /// Messages that wait, over all publishers.
+    pub(super) waiting: u64,
+    pub(super) acknowledgements: Vec<u8>,
+    pub(super) made: Vec<Made>,
+    pub(super) out: Vec<u8>,
+}
+
+impl Desk {
+    /// The TCP handshake has ended: well or not.
+    pub(super) fn established(&mut self, client: &mut Client, place: usize, since_us: u64) {
+        let established_us = self.clock.now_us();
+        if let Some(Err(why)) = client.socket.as_ref().map(Socket::connected) {
+            self.refuse(client, why);
+            return;
+        }
+        self.figures.record(Timed::TcpConnect, established_us.saturating_sub(since_us));
+        client.stage = Stage::Greeting { established_us };
+        let greeting =
+            self.greetings[place].as_ref().map(|(greeting, _)| greeting.clone()).unwrap_or_default();
+        let end = client.send(&greeting, established_us);
+        client.waits_for_room = true;
+        if client.is_drained() {
+            self.stop_waiting_for_room(client, place);
+        }
+        self.sent(client, place, end);
+    }
+
+    /// What came of handing something over.
+    pub(super) fn sent(&mut self, client: &mut Client, place: usize, end: Option<&'static str>) {
+        if let Some(how) = end {
+            self.lose(client, how);
+        } else if !client.is_drained() {
+            self.wait_for_room(client, place);
+        }
+    }
+
+    pub(super) fn note_sent(&mut self, bytes: usize, now_us: u64) {
+        if now_us >= self.context.counted_from_us {
+            self.ended.bytes_sent += bytes as u64;
+        }
+    }
+
+    pub(super) fn wait_for_room(&self, client: &mut Client, place: usize) {
+        self.watch(client, place, true);
+    }
+
+    pub(super) fn stop_waiting_for_room(&self, client: &mut Client, place: usize) {
+        self.watch(client, place, false);
+    }
+
+    pub(super) fn watch(&self, client: &mut Client, place: usize, for_room: bool) {
+        if client.waits_for_room == for_room {
+            return;
+        }
+        client.waits_for_room = for_room;
+        let flags = if for_room { EventFlags::IN | EventFlags::OUT } else { EventFlags::IN };
+        if let Some(socket) = &client.socket {
+            // It can fail only for a socket that is not watched, and each of ours is.
+            let _watched = epoll::modify(&self.epoll, socket, EventData::new_u64(place as u64), flags);
+        }
+    }
+
+    /// A client that was not let in.
+    pub(super) fn refuse(&mut self, client: &mut Client, why: String) {
+        if !matches!(client.stage, Stage::Waiting) {
+            self.under_way -= 1;
+        }
+        self.failed += 1;
+        *self.ended.refused.entry(why).or_default() += 1;
+        self.let_go(client);
+    }
+
+    /// A client whose connection ended, wherever it was.
+    pub(super) fn lose(&mut self, client: &mut Client, how: &str) {
+        match client.stage {
+            Stage::Waiting | Stage::Gone => {}
+            Stage::Ready => {
+                self.failed += 1;
+                self.ready -= 1;
+                if let Role::Subscriber { receiver } = client.role {
+                    self.receivers[receiver].was_lost = true;
+                    self.subscribers_ready -= 1;
+                }
+                *self.ended.lost.entry(how.to_owned()).or_default() += 1;
+                self.let_go(client);
+            }
+            Stage::Connecting { .. } => self.refuse(client, how.to_owned()),
+            Stage::Greeting { .. } => self.refuse(client, format!("{how} in place of CONNACK")),
+            Stage::Subscribing { .. } => self.refuse(client, format!("{how} in place of SUBACK")),
+        }
+    }
+
+    pub(super) fn let_go(&mut self, client: &mut Client) {
+        if let Role::Publisher(publisher) = &client.role {
+            self.waiting -= publisher.waiting();
+        }
+        client.let_go();
+    }
+
+    pub(super) fn is_ready(&mut self, client: &mut Client, now_us: u64) {
+        client.stage = Stage::Ready;
+        self.under_way -= 1;
+        self.ready += 1;
+        self.ended.accepted += 1;
+        self.ended.last_accepted_us = Some(now_us);
+        if let Role::Subscriber { receiver } = client.role {
+            self.receivers[receiver].was_there = true;
+            self.receivers[receiver].members += 1;
+            self.subscribers_ready += 1;
+        }
+    }
+
+    pub(super) fn packet(&mut self, client: &mut Client, place: usize, decoded: &Decoded<'_>, now_us: u64) {
+        match (&decoded.packet, &mut client.role) {
+            (Packet::Publish(publish), Role::Subscriber { receiver }) if client.stage == Stage::Ready => {
+                if let Some(identifier) = publish.packet_identifier {
+                    let answer = if publish.qos == QoS::ExactlyOnce { PUBREC } else { PUBACK };
+                    self.answer(answer, identifier);
+                }
+                let Self { receivers, figures, reading, .. } = self;
+                receivers[*receiver].receiver.receive(publish.payload, now_us, reading, figures);
+            }
+            (Packet::PubAck(ack) | Packet::PubComp(ack), Role::Publisher(publisher)) => {
+                let settled = publisher.acknowledged(ack.packet_identifier, ack.reason_code.0, &self.context);
+                if let Some(settled) = settled {
+                    self.figures.counters.load_acknowledged += 1;
+                    self.figures.record(Timed::PublishResponse, now_us.saturating_sub(settled.due_us));
+                    self.figures.record(Timed::PublishService, now_us.saturating_sub(settled.sent_us));
+                }
+            }
+            (Packet::PubRec(ack), Role::Publisher(publisher)) => {
+                if publisher.received(ack.packet_identifier, ack.reason_code.0, &self.context) {
+                    self.answer(PUBREL, ack.packet_identifier);
+                }
+            }
+            (Packet::PubRel(ack), Role::Subscriber { .. }) => self.answer(PUBCOMP, ack.packet_identifier),
+            (Packet::PingResp, _) => client.ping_sent_us = None,
+            _ => self.rare_packet(client, place, decoded, now_us),
+        }
+    }
+
+    /// The shortest form of an acknowledgement without an error, the same in both versions.
+    pub(super) fn answer(&mut self, first_byte: u8, identifier: u16) {
+        let [high, low] = identifier.to_be_bytes();
+        self.acknowledgements.extend_from_slice(&[first_byte, 2, high, low]);
+    }
+
+    pub(super) fn rare_packet(
+        &mut self,
+        client: &mut Client,
+        place: usize,
+        decoded: &Decoded<'_>,
+        now_us: u64,
+    ) {
+        let version = self.context.version;
+        match (&decoded.packet, client.stage) {
+            (Packet::ConnAck(connack), Stage::Greeting { established_us }) => {
+                if let Err(why) = greeted(client, connack, &self.settings, version) {
+                    self.refuse(client, why);
+                    return;
+                }
+                self.figures.record(Timed::Connack, now_us.saturating_sub(established_us));
+                let greeting = self.greetings[place].take();
+                if matches!(client.role, Role::Subscriber { .. }) {
+                    let since_us = self.clock.now_us();
+                    client.stage = Stage::Subscribing { since_us };
+                    let end =
+                        client.send(&greeting.map(|(_, subscribe)| subscribe).unwrap_or_default(), since_us);
+                    self.sent(client, place, end);
+                } else {
+                    self.is_ready(client, now_us);
+                }
+            }
+            (Packet::SubAck(suback), Stage::Subscribing { since_us }) => {
+                match subscribed(suback, self.subscribe_qos, version) {
+                    Ok(()) => {
+                        self.figures.record(Timed::Suback, now_us.saturating_sub(since_us));
+                        self.is_ready(client, now_us);
+                    }
+                    Err(why) => self.refuse(client, why),
+                }
+            }
+            (Packet::Disconnect(disconnect), _) => {
+                let code = disconnect.reason_code.0;
+                let name = ReasonCode(code).name_in(PacketType::Disconnect);
+                let name = name.map(|name| format!(" {name}")).unwrap_or_default();
+                self.lose(client, &format!("DISCONNECT 0x{code:02X}{name}"));
+            }
+            (Packet::Unreadable { .. }, _) => self.lose(client, &unreadable(decoded.oddities.iter().next())),
+            // Retained messages that come before the SUBACK, and what is no business of this client.
+            _ => {}
+        }
+    }
+
+    /// Hands over the acknowledgements of what was read.
+    pub(super) fn acknowledge(&mut self, client: &mut Client, place: usize, now_us: u64) {
+        if self.acknowledgements.is_empty() {
+            return;
+        }
+        let bytes = std::mem::take(&mut self.acknowledgements);
+        let end = client.send(&bytes, now_us);
+        self.note_sent(bytes.len(), now_us);
+        self.acknowledgements = bytes;
+        self.acknowledgements.clear();
+        self.sent(client, place, end);
+    }
+}

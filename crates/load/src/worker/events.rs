@@ -1,0 +1,102 @@
+//! What sockets are ready for: reading packets, and going on with what they did not take.
+
+use rustix::event::epoll::EventFlags;
+use ungraceful_mqtt::{Framed, frame};
+
+use super::{READS_IN_A_ROW, Worker};
+use crate::client::{Role, Stage, unreadable};
+use crate::socket::Moved;
+
+impl Worker {
+    pub(super) fn event(&mut self, place: usize, flags: EventFlags) -> Result<(), String> {
+        let (client, desk) = (&mut self.clients[place], &mut self.desk);
+        match client.stage {
+            Stage::Waiting | Stage::Gone => return Ok(()),
+            Stage::Connecting { since_us } => {
+                desk.established(client, place, since_us);
+                return Ok(());
+            }
+            Stage::Greeting { .. } | Stage::Subscribing { .. } | Stage::Ready => {}
+        }
+        if flags.intersects(EventFlags::OUT) {
+            let now_us = desk.clock.now_us();
+            if let Some(how) = client.go_on(now_us) {
+                desk.lose(client, how);
+                return Ok(());
+            }
+            if client.is_drained() {
+                desk.stop_waiting_for_room(client, place);
+                self.pump(place, now_us)?;
+            }
+        }
+        if flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR | EventFlags::RDHUP) {
+            self.read(place)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn read(&mut self, place: usize) -> Result<(), String> {
+        let mut now_us = 0;
+        for _ in 0..READS_IN_A_ROW {
+            let (client, desk) = (&mut self.clients[place], &mut self.desk);
+            let begun = client.unread.len();
+            self.buffer[..begun].copy_from_slice(&client.unread);
+            client.unread.clear();
+            let Some(socket) = &mut client.socket else { return Ok(()) };
+            match socket.read(&mut self.buffer[begun..]) {
+                Moved::Bytes(read) => {
+                    now_us = desk.clock.now_us();
+                    if !matches!(client.role, Role::Idle) {
+                        socket.acknowledge_at_once();
+                    }
+                    let all = begun + read;
+                    if now_us >= desk.context.counted_from_us {
+                        desk.ended.bytes_received += read as u64;
+                    }
+                    let mut at = 0;
+                    loop {
+                        match frame(&self.buffer[at..all]) {
+                            Framed::Complete(whole) => {
+                                let decoded = whole.decode(desk.context.version);
+                                at += whole.len();
+                                desk.packet(client, place, &decoded, now_us);
+                                if client.stage == Stage::Gone {
+                                    return Ok(());
+                                }
+                            }
+                            Framed::Incomplete { missing } => {
+                                client.unread.extend_from_slice(&self.buffer[at..all]);
+                                let needed = all - at + missing;
+                                if needed > self.buffer.len() {
+                                    self.buffer.resize(needed, 0);
+                                }
+                                break;
+                            }
+                            Framed::Malformed(_) => {
+                                desk.lose(client, &unreadable(None));
+                                return Ok(());
+                            }
+                        }
+                    }
+                    desk.acknowledge(client, place, now_us);
+                    if all < self.buffer.len() {
+                        break;
+                    }
+                }
+                Moved::NotNow => {
+                    client.unread.extend_from_slice(&self.buffer[..begun]);
+                    break;
+                }
+                Moved::Ended(how) => {
+                    desk.lose(client, how);
+                    return Ok(());
+                }
+            }
+        }
+        // Acknowledgements make room for what waits.
+        if now_us > 0 && matches!(self.clients[place].role, Role::Publisher(_)) {
+            self.pump(place, now_us)?;
+        }
+        Ok(())
+    }
+}

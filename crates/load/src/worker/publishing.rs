@@ -1,0 +1,164 @@
+//! What is due, handed to its publishers and sent as far as it may be.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+use super::{Worker, thread_cpu_us};
+use crate::client::{Role, Stage};
+use crate::figures::Timed;
+use crate::pace::{Due, Pace, Schedule};
+use crate::progress::NOT_YET;
+use crate::socket::Moved;
+
+impl Worker {
+    /// Hands what is due to its publishers, and has them send it.
+    pub(super) fn release_due(&mut self, now_us: u64) -> Result<(), String> {
+        if self.begin_us == NOT_YET && !self.begin(now_us)? {
+            return Ok(());
+        }
+        if self.cpu_before_us.is_none() && now_us >= self.desk.context.counted_from_us {
+            self.cpu_before_us = Some(thread_cpu_us());
+        }
+        while let Some(due) = self.next_due {
+            let due_us = self.begin_us + due.after_us;
+            if due_us > now_us {
+                break;
+            }
+            self.offer(due, due_us, now_us);
+            self.next_due = self.schedule.as_mut().and_then(Schedule::next);
+        }
+        let mut touched = std::mem::take(&mut self.touched);
+        for place in touched.drain(..) {
+            self.pump(place, now_us)?;
+        }
+        self.touched = touched;
+        let nothing_is_due = self.next_due.is_none();
+        if !self.is_over && now_us >= self.until_us && nothing_is_due {
+            self.is_over = true;
+            self.desk.ended.cpu_us =
+                self.cpu_before_us.map(|before_us| thread_cpu_us().saturating_sub(before_us));
+            self.tell_progress();
+            self.progress.is_over.store(true, Release);
+        }
+        Ok(())
+    }
+
+    pub(super) fn offer(&mut self, due: Due, due_us: u64, now_us: u64) {
+        let place = self.publishers[due.publisher];
+        let client = &mut self.clients[place];
+        let Role::Publisher(publisher) = &mut client.role else { return };
+        let counts = if client.stage == Stage::Ready {
+            if publisher.waiting() == 0 {
+                self.touched.push(place);
+            }
+            self.desk.waiting += 1;
+            publisher.offer(due_us, &self.desk.context)
+        } else {
+            publisher.drop_due(due_us, &self.desk.context)
+        };
+        if counts {
+            self.desk.figures.counters.load_offered += 1;
+            self.desk.figures.record(Timed::Slip, now_us - due_us);
+        }
+    }
+
+    /// Begins once it is told when. Returns whether it has begun.
+    pub(super) fn begin(&mut self, now_us: u64) -> Result<bool, String> {
+        let begin_us = self.orders.begin_us.load(Acquire);
+        if begin_us == NOT_YET || now_us < begin_us {
+            return Ok(false);
+        }
+        let counted_from_us = self.orders.counted_from_us.load(Acquire);
+        self.begin_us = begin_us;
+        self.desk.context.counted_from_us = counted_from_us;
+        self.desk.reading.counted_from_us = counted_from_us;
+        let settings = Arc::clone(&self.desk.settings);
+        self.until_us = counted_from_us + ungraceful_rig::clock::micros(settings.lasts());
+        match &settings.pace {
+            Pace::Nothing(_) => {}
+            Pace::Closed(_) => self.hot.extend(self.publishers.iter().copied()),
+            Pace::Open(stages, arrival) => {
+                let own = self.publishers.iter().map(|place| self.clients[*place].number).collect();
+                let warmup = std::time::Duration::from_micros(counted_from_us - begin_us);
+                let mut schedule =
+                    Schedule::new(stages, warmup, *arrival, own, settings.publishers, self.desk.stage.seed);
+                self.next_due = schedule.next();
+                self.schedule = Some(schedule);
+            }
+        }
+        Ok(true)
+    }
+
+    pub(super) fn go_on_with_the_hot(&mut self, now_us: u64) -> Result<(), String> {
+        for _ in 0..self.hot.len() {
+            let Some(place) = self.hot.pop_front() else { break };
+            self.pump(place, now_us)?;
+        }
+        Ok(())
+    }
+
+    /// Has a publisher send what it may.
+    pub(super) fn pump(&mut self, place: usize, now_us: u64) -> Result<(), String> {
+        let is_closed = self.is_closed;
+        if is_closed && (now_us >= self.until_us || self.begin_us == NOT_YET) {
+            return Ok(());
+        }
+        let (client, desk) = (&mut self.clients[place], &mut self.desk);
+        if client.stage != Stage::Ready || !client.is_drained() {
+            return Ok(());
+        }
+        let Role::Publisher(publisher) = &mut client.role else { return Ok(()) };
+        let (mut out, mut made) = (std::mem::take(&mut desk.out), std::mem::take(&mut desk.made));
+        out.clear();
+        made.clear();
+        let waiting_before = publisher.waiting();
+        let written = publisher.make(now_us, is_closed, &desk.context, &mut out, &mut made);
+        written.map_err(|error| format!("PUBLISH can't be written: {error}"))?;
+        let mut end = None;
+        let mut kept = made.len();
+        if !out.is_empty() {
+            let moved = client.write(&out, now_us);
+            let taken = match moved {
+                Moved::Bytes(taken) => taken,
+                Moved::NotNow => 0,
+                Moved::Ended(how) => {
+                    end = Some(how);
+                    0
+                }
+            };
+            desk.note_sent(taken, now_us);
+            if taken < out.len() {
+                // A packet of which the beginning went out is completed when there is room; the others are due as before.
+                let begun = made.partition_point(|made| made.end <= taken);
+                let begun_at = if begun == 0 { 0 } else { made[begun - 1].end };
+                kept = if taken > begun_at { begun + 1 } else { begun };
+                if kept > begun {
+                    client.keep_unsent(&out[taken..made[begun].end]);
+                }
+                if let Role::Publisher(publisher) = &mut client.role {
+                    publisher.take_back(&made, kept, is_closed, now_us, &desk.context);
+                }
+                desk.wait_for_room(client, place);
+            }
+        }
+        if let Role::Publisher(publisher) = &mut client.role {
+            publisher.note_blocked();
+            desk.waiting -= waiting_before - publisher.waiting();
+            let is_full = kept == made.len() && out.len() >= crate::publisher::CHUNK;
+            if is_full && (is_closed || publisher.waiting() > 0) && !self.hot.contains(&place) {
+                self.hot.push_back(place);
+            }
+        }
+        if now_us >= desk.context.counted_from_us {
+            desk.figures.counters.load_sent += kept as u64;
+            if is_closed {
+                desk.figures.counters.load_offered += kept as u64;
+            }
+        }
+        (desk.out, desk.made) = (out, made);
+        if let Some(how) = end {
+            desk.lose(client, how);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! The checks of a load, and thresholds on it: each holds, fails and is inconclusive on a record made by hand.
+
+#![expect(clippy::unwrap_used, reason = "what can't be had ends the test")]
+
+#[expect(dead_code, reason = "the file serves the tests of several crates")]
+#[path = "../../rig/tests/judging/record.rs"]
+mod record;
+
+use std::collections::BTreeMap;
+
+use ungraceful_load::checks::CHECKS;
+use ungraceful_rig::load::{LoadConnections, LoadCounts, LoadRecord, Release};
+use ungraceful_rig::metric::Percentiles;
+use ungraceful_rig::record::Record;
+use ungraceful_rig::threshold::Threshold;
+use ungraceful_rig::verdict::{Conclusion, Verdict, judge};
+
+const PLANNED: &str = "carries_out_the_load";
+const RATE: &str = "reaches_the_rate";
+const LOSS: &str = "loses_nothing";
+
+/// A load in which everything went well.
+fn load() -> LoadRecord {
+    let counts = LoadCounts {
+        offered: 1_000,
+        sent: 1_000,
+        acknowledged: 1_000,
+        expected: 2_000,
+        delivered: 2_000,
+        ..LoadCounts::default()
+    };
+    let times = Percentiles {
+        count: 2_000,
+        p50_us: Some(200),
+        p99_us: Some(900),
+        max_us: Some(5_000),
+        ..Percentiles::default()
+    };
+    LoadRecord {
+        release: Release::Open,
+        shape: "1 publishers, each to all 2 subscribers".into(),
+        publishers: 1,
+        subscribers: 2,
+        payload_bytes: Some(16),
+        in_flight_max: 100,
+        counted_from_us: Some(1_000_000),
+        counted_until_us: Some(11_000_000),
+        connections: LoadConnections { planned: 3, accepted: 3, ..LoadConnections::default() },
+        by_qos: BTreeMap::from([(1, counts)]),
+        foreign: 0,
+        too_old: 0,
+        bytes_sent: 1,
+        bytes_received: 1,
+        publish_response_time: Percentiles::default(),
+        publish_service_time: Percentiles::default(),
+        delivery_response_time: times,
+        delivery_service_time: times,
+        cpu_us: None,
+    }
+}
+
+fn with(load: LoadRecord) -> Record {
+    Record { load: Some(load), ..record::empty_record() }
+}
+
+fn counting(change: impl FnOnce(&mut LoadCounts)) -> Record {
+    let mut load = load();
+    change(load.by_qos.get_mut(&1).unwrap());
+    with(load)
+}
+
+fn verdict(mut record: Record, check: &str) -> Verdict {
+    judge(&mut record, &CHECKS);
+    record.verdicts.into_iter().find(|verdict| verdict.check == check).unwrap()
+}
+
+fn concluded(record: Record, check: &str) -> Conclusion {
+    verdict(record, check).conclusion
+}
+
+#[test]
+fn a_load_that_was_carried_out_and_lost_nothing_holds_without_a_note() {
+    for check in [PLANNED, RATE, LOSS] {
+        let verdict = verdict(with(load()), check);
+        assert_eq!((verdict.conclusion, verdict.differs), (Conclusion::Holds, None), "{check}");
+    }
+}
+
+#[test]
+fn a_load_without_all_of_its_connections_is_inconclusive_and_says_why() {
+    let refused = BTreeMap::from([("CONNACK 0x97 Quota exceeded".to_owned(), 2)]);
+    let connections = LoadConnections { planned: 3, accepted: 1, refused, ..LoadConnections::default() };
+    let verdict = verdict(with(LoadRecord { connections, ..load() }), PLANNED);
+    assert_eq!(verdict.conclusion, Conclusion::Inconclusive);
+    assert!(
+        verdict.evidence.contains("2 were refused, most often (2): CONNACK 0x97"),
+        "{}",
+        verdict.evidence
+    );
+    let nothing = LoadRecord { connections: LoadConnections::default(), ..load() };
+    assert_eq!(concluded(with(nothing), PLANNED), Conclusion::Inconclusive);
+}
+
+#[test]
+fn a_rate_that_was_not_reached_is_inconclusive_and_a_closed_loop_has_none_to_reach() {
+    let dropped = |counts: &mut LoadCounts| (counts.sent, counts.dropped) = (600, 400);
+    assert_eq!(concluded(counting(dropped), RATE), Conclusion::Inconclusive);
+    assert_eq!(concluded(counting(|counts| *counts = LoadCounts::default()), RATE), Conclusion::Inconclusive);
+    let closed = LoadRecord { release: Release::Closed, ..load() };
+    assert!(verdict(with(closed), RATE).evidence.starts_with("closed loop"));
+}
+
+#[test]
+fn losses_and_disorder_are_a_note_and_nothing_to_judge_is_inconclusive() {
+    let lost = |counts: &mut LoadCounts| (counts.delivered, counts.lost) = (1_990, 10);
+    let verdict_of_loss = verdict(counting(lost), LOSS);
+    assert_eq!(verdict_of_loss.conclusion, Conclusion::Holds, "nobody is accused");
+    assert_eq!(verdict_of_loss.differs.as_deref(), Some("10 deliveries were lost"));
+    assert!(verdict(counting(|counts| counts.duplicated = 3), LOSS).differs.is_some());
+    assert_eq!(concluded(counting(|counts| counts.expected = 0), LOSS), Conclusion::Inconclusive);
+}
+
+fn judged(text: &str, record: &Record) -> Verdict {
+    text.parse::<Threshold>().unwrap().judge(record)
+}
+
+#[test]
+fn thresholds_hold_are_violated_and_are_inconclusive() {
+    let record = with(load());
+    for (text, expected) in [
+        ("e2e p(99)<1ms", Conclusion::Holds),
+        ("e2e p(99)<900us", Conclusion::Violated),
+        ("e2e p(99)<=900us", Conclusion::Holds),
+        ("e2e max>1s", Conclusion::Violated),
+        ("e2e p(99.9)<1s", Conclusion::Inconclusive),
+        ("ack p(50)<1s", Conclusion::Inconclusive),
+        ("bystander p(99)<2x baseline", Conclusion::Inconclusive),
+        ("loss==0", Conclusion::Holds),
+        ("sent_rate>=100", Conclusion::Holds),
+        ("delivered_rate>1k", Conclusion::Violated),
+        ("connections_lost==0", Conclusion::Holds),
+    ] {
+        assert_eq!(judged(text, &record).conclusion, expected, "{text}");
+    }
+}
+
+#[test]
+fn a_share_is_of_all_that_there_could_have_been() {
+    let record = counting(|counts| (counts.delivered, counts.lost) = (1_980, 20));
+    assert_eq!(judged("loss<=1%", &record).conclusion, Conclusion::Holds);
+    assert_eq!(judged("loss<1%", &record).conclusion, Conclusion::Violated);
+    assert_eq!(judged("loss==20", &record).conclusion, Conclusion::Holds);
+}
+
+#[test]
+fn without_anything_to_count_a_threshold_on_a_number_is_inconclusive() {
+    for text in ["loss==0", "dropped==0", "sent_rate>1", "connections_refused==0"] {
+        assert_eq!(judged(text, &record::empty_record()).conclusion, Conclusion::Inconclusive, "{text}");
+    }
+}
+
+#[test]
+fn when_the_generator_was_late_times_are_inconclusive_and_numbers_are_not() {
+    let mut record = with(load());
+    record.generator.bottlenecks = vec!["late".into()];
+    assert_eq!(judged("e2e p(50)<1s", &record).conclusion, Conclusion::Inconclusive);
+    assert_eq!(judged("loss==0", &record).conclusion, Conclusion::Holds);
+}

@@ -1,0 +1,218 @@
+//! A load: how it was released, what became of its connections and messages, and how long they took.
+
+use ungraceful_rig::load::{LoadConnections, LoadCounts, LoadRecord, Release};
+use ungraceful_rig::metric::Percentiles;
+use ungraceful_rig::record::Record;
+
+use crate::document::{Block, Cell, Column, Document, Table, cell};
+use crate::percentile::{NONE, TOO_FEW};
+use crate::scale::{bytes, count, counted, time};
+
+/// Reasons shown of each kind; of the others only their number.
+const SHOWN_AT_MOST: usize = 5;
+
+pub(super) fn section(record: &Record, document: &mut Document) {
+    let Some(load) = &record.load else { return };
+    document.heading("The load");
+    document.line(summary(load));
+    connections(&load.connections, document);
+    if !load.by_qos.is_empty() {
+        document.push(Block::Table(counts(load)));
+    }
+    let measured = times(load);
+    if !measured.rows.is_empty() {
+        document.push(Block::Table(measured));
+    }
+    for note in notes(load) {
+        document.line(note);
+    }
+}
+
+/// Who, how, and how much of it.
+fn summary(load: &LoadRecord) -> String {
+    let mut parts = vec![load.shape.clone()];
+    match load.release {
+        Release::Open => parts.push("open loop".to_owned()),
+        Release::Closed => {
+            parts
+                .push("CLOSED LOOP: the broker sets the pace, and slow times are sent less often".to_owned());
+        }
+        Release::Nothing => {}
+    }
+    if load.publishers > 0 {
+        parts.push(load.payload_bytes.map_or_else(|| "text".to_owned(), bytes));
+        if load.by_qos.keys().any(|qos| *qos > 0) {
+            parts.push(format!("{} in flight", count(load.in_flight_max)));
+        }
+    }
+    if let Some(counted_us) = load.counted_us() {
+        parts.push(time(counted_us));
+        let all = load.all();
+        let rate = |number: u64| count(per_second(number, counted_us));
+        if load.publishers > 0 {
+            parts.push(format!("{}/s sent", rate(all.sent)));
+        }
+        if load.subscribers > 0 {
+            parts.push(format!("{}/s received", rate(all.delivered + all.duplicated + load.foreign)));
+        }
+    }
+    parts.join(" · ")
+}
+
+fn per_second(number: u64, us: u64) -> u64 {
+    let rate = u128::from(number) * 1_000_000 / u128::from(us.max(1));
+    u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+fn connections(connections: &LoadConnections, document: &mut Document) {
+    let mut text = format!("{} of {} accepted", count(connections.accepted), count(connections.planned));
+    if let Some(us) = connections.up_after_us {
+        text += &format!(" in {}", time(us));
+    }
+    if connections.never_begun > 0 {
+        text += &format!(", {} never begun", count(connections.never_begun));
+    }
+    document.labelled("Connections", text);
+    for (label, by_reason) in [("Refused", &connections.refused), ("Lost", &connections.lost)] {
+        let mut sorted: Vec<_> = by_reason.iter().collect();
+        sorted.sort_by_key(|(reason, times)| (std::cmp::Reverse(**times), *reason));
+        for (reason, times) in sorted.iter().take(SHOWN_AT_MOST) {
+            document.labelled(label, format!("×{}: {reason}", count(**times)));
+        }
+        let others = sorted.get(SHOWN_AT_MOST..).unwrap_or_default();
+        if !others.is_empty() {
+            let times = others.iter().map(|(_, times)| **times).sum();
+            document.labelled(
+                label,
+                format!("×{}: {}", count(times), counted(others.len() as u64, "other reason")),
+            );
+        }
+    }
+}
+
+/// A row of the counts: what it is called, and its number.
+type Line = (&'static str, fn(&LoadCounts) -> u64);
+
+/// What is always told, and what is told when there was some.
+const SENT: [Line; 3] = [
+    ("due", |counts| counts.offered),
+    ("sent", |counts| counts.sent),
+    ("never sent", |counts| counts.dropped),
+];
+const ACKNOWLEDGED: [Line; 3] = [
+    ("acknowledged", |counts| counts.acknowledged),
+    ("refused", LoadCounts::refused_in_all),
+    ("not acknowledged", |counts| counts.unacknowledged),
+];
+const DELIVERED: [Line; 6] = [
+    ("deliveries expected", |counts| counts.expected),
+    ("came", |counts| counts.delivered),
+    ("lost", |counts| counts.lost),
+    ("unknown", |counts| counts.unknown),
+    ("more than once", |counts| counts.duplicated),
+    ("out of order", |counts| counts.reordered),
+];
+const WAITED: [Line; 2] =
+    [("sent late (over 1 ms)", |counts| counts.late), ("blocked first", |counts| counts.blocked)];
+
+fn counts(load: &LoadRecord) -> Table {
+    let all: Vec<(String, LoadCounts)> = match load.by_qos.len() {
+        1 => load.by_qos.iter().map(|(qos, counts)| (format!("QoS {qos}"), counts.clone())).collect(),
+        _ => {
+            let each = load.by_qos.iter().map(|(qos, counts)| (format!("QoS {qos}"), counts.clone()));
+            each.chain([("all".to_owned(), load.all())]).collect()
+        }
+    };
+    let mut lines: Vec<Line> = SENT.to_vec();
+    if load.release == Release::Open {
+        lines.extend(WAITED);
+    }
+    if load.by_qos.keys().any(|qos| *qos > 0) {
+        lines.extend(ACKNOWLEDGED);
+    }
+    if load.subscribers > 0 {
+        lines.extend(DELIVERED);
+    }
+    let columns = std::iter::once(Column::words("messages"))
+        .chain(all.iter().map(|(name, _)| Column::numbers(name.clone())))
+        .collect();
+    let row = |(name, of): &Line| {
+        std::iter::once(cell(*name)).chain(all.iter().map(|(_, counts)| cell(count(of(counts))))).collect()
+    };
+    Table { columns, rows: lines.iter().map(row).collect(), keys: 1 }
+}
+
+/// A percentile in µs; absent when there are too few samples.
+type Figure = fn(&Percentiles) -> Option<u64>;
+
+/// The figures of each time, to p99.99.
+const FIGURES: [(&str, Figure); 6] = [
+    ("p50", |of| of.p50_us),
+    ("p90", |of| of.p90_us),
+    ("p99", |of| of.p99_us),
+    ("p99.9", |of| of.p99_9_us),
+    ("p99.99", |of| of.p99_99_us),
+    ("max", |of| of.max_us),
+];
+
+fn times(load: &LoadRecord) -> Table {
+    let connections = &load.connections;
+    let all = [
+        ("end to end, response", &load.delivery_response_time),
+        ("end to end, service", &load.delivery_service_time),
+        ("acknowledged, response", &load.publish_response_time),
+        ("acknowledged, service", &load.publish_service_time),
+        ("TCP connect", &connections.tcp_connect_time),
+        ("CONNACK", &connections.connack_time),
+        ("SUBACK", &connections.suback_time),
+    ];
+    let figure = |of: &Percentiles, us: Option<u64>| -> Cell {
+        match us {
+            Some(us) => cell(time(us)),
+            None if of.count == 0 => cell(NONE),
+            None => cell(TOO_FEW),
+        }
+    };
+    let rows = all.iter().filter(|(_, of)| of.count > 0).map(|(name, of)| {
+        let figures = FIGURES.iter().map(|(_, us)| figure(of, us(of)));
+        [cell(*name), cell(count(of.count))].into_iter().chain(figures).collect()
+    });
+    let columns = [Column::words("time"), Column::numbers("samples")]
+        .into_iter()
+        .chain(FIGURES.iter().map(|(name, _)| Column::numbers(*name)))
+        .collect();
+    Table { columns, rows: rows.collect(), keys: 1 }
+}
+
+fn notes(load: &LoadRecord) -> Vec<String> {
+    let mut notes = Vec::new();
+    if load.release == Release::Open {
+        notes.push(
+            "Response times are from when a message was due, service times from when it was sent.".to_owned(),
+        );
+    }
+    if load.foreign > 0 {
+        notes.push(format!(
+            "{} came without a stamp of this run: counted, not followed.",
+            counted(load.foreign, "message")
+        ));
+    }
+    if load.too_old > 0 {
+        notes.push(format!(
+            "{} came too late to tell whether they had come before.",
+            counted(load.too_old, "message")
+        ));
+    }
+    let all = load.all();
+    let handled = all.sent + all.delivered + load.foreign;
+    if let Some(cpu_us) = load.cpu_us.filter(|_| handled > 0) {
+        let ns_each = u128::from(cpu_us) * 1_000 / u128::from(handled);
+        notes.push(format!(
+            "Our own CPU {}, {}.{:02} µs for each message sent or received.",
+            time(cpu_us),
+            ns_each / 1_000,
+            ns_each % 1_000 / 10
+        ));
+    }
+    notes
+}

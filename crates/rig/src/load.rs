@@ -1,0 +1,339 @@
+//! A load: what a run makes in place of attempts, when it asks what a broker does under honest traffic. This crate
+//! knows what a load *is* and not how it is made; the load engine implements it, and its figures end in the record.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
+use std::ops::AddAssign;
+use std::sync::Arc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use ungraceful_mqtt::{ProtocolVersion, QoS};
+
+use crate::clock::RunClock;
+use crate::collector::{Report, Source};
+use crate::error::RunError;
+use crate::live::LiveLoad;
+use crate::meter::Interval;
+use crate::metric::Percentiles;
+use crate::seed::Seed;
+use crate::target::Credentials;
+
+/// A load that can be made.
+pub trait Load: fmt::Debug {
+    /// How long it is measured: what falls due later is not part of it.
+    fn duration(&self) -> Duration;
+
+    /// Starts it: connections are made, and nothing is sent on them before [`LoadUnderWay::begin`].
+    ///
+    /// # Errors
+    /// [`RunError`] when it can't be made against this broker, or on this machine.
+    fn start(&self, stage: LoadStage) -> Result<Box<dyn LoadUnderWay>, RunError>;
+}
+
+/// A load that was started.
+pub trait LoadUnderWay {
+    /// Whether every connection is there, or is known not to come.
+    fn is_ready(&self) -> bool;
+    /// Has it begin at `begin_us`. What is due before `counted_from_us` is sent and not counted.
+    fn begin(&mut self, begin_us: u64, counted_from_us: u64);
+    /// Whether everything that fell due was sent and has arrived, or is given up.
+    fn is_done(&self) -> bool;
+    /// Gives up what has not been done by now; it is counted as what it is.
+    fn stop(&mut self);
+    /// The load at this moment; rates are left at 0.
+    fn live(&self) -> LiveLoad;
+    /// Ends it: connections are closed in order.
+    ///
+    /// # Errors
+    /// [`RunError::Bug`] when one of its threads panicked.
+    fn finish(self: Box<Self>) -> Result<LoadRecord, RunError>;
+}
+
+/// What a load needs to know of its run.
+#[derive(Clone, Debug)]
+pub struct LoadStage {
+    /// The broker's address.
+    pub address: SocketAddr,
+    /// The version to speak.
+    pub version: ProtocolVersion,
+    /// What the broker takes at the most.
+    pub maximum_qos: QoS,
+    /// Whether the broker takes Shared Subscriptions; it is taken to where it does not say.
+    pub shared_subscriptions: bool,
+    /// What every client shows.
+    pub credentials: Credentials,
+    /// Local addresses to connect from, in turn; the kernel's choice when empty.
+    pub sources: Vec<IpAddr>,
+    /// Bound of the TCP handshake, and of the waits for CONNACK and SUBACK.
+    pub connect_timeout: Duration,
+    /// What every ClientID of the load begins with.
+    pub client_id_prefix: Arc<str>,
+    /// Topics begin with this, unless the user named others.
+    pub topic_root: Arc<str>,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// The seed.
+    pub seed: Seed,
+    /// Threads.
+    pub threads: NonZeroU32,
+    /// Where measurements go.
+    pub reports: LoadReports,
+}
+
+/// Where the threads of a load report what they measured.
+#[derive(Clone, Debug)]
+pub struct LoadReports {
+    sender: mpsc::Sender<Report>,
+}
+
+impl LoadReports {
+    pub(crate) fn new(sender: mpsc::Sender<Report>) -> Self {
+        Self { sender }
+    }
+
+    /// Reports what `thread` measured since its last report. Hands it back when there is no room for it now.
+    ///
+    /// # Errors
+    /// The interval, for the next report.
+    pub fn report(&self, thread: u32, interval: Interval) -> Result<(), Interval> {
+        self.sender.try_send(Report::Interval(Source::Worker(thread), interval)).map_err(|error| {
+            let (mpsc::error::TrySendError::Full(report) | mpsc::error::TrySendError::Closed(report)) = error;
+            match report {
+                Report::Interval(_, interval) => interval,
+                Report::Attempt(..) => Interval::default(),
+            }
+        })
+    }
+
+    /// Reports the last of `thread`, and waits for room.
+    pub fn report_last(&self, thread: u32, interval: Interval) {
+        let _collector_is_gone =
+            self.sender.blocking_send(Report::Interval(Source::Worker(thread), interval));
+    }
+}
+
+/// How work is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Release {
+    /// Open loop: by a schedule, whatever the broker does. Times are from when a message was due.
+    Open,
+    /// Closed loop: as fast as the broker takes it. A broker that is slow is sent less, so times flatter it.
+    Closed,
+    /// Nothing is published.
+    Nothing,
+}
+
+/// What became of the messages of one QoS. The identities that always hold are `offered = sent + dropped`, for QoS 1
+/// and 2 `sent = acknowledged + refused + unacknowledged`, and `expected = delivered + lost + unknown`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadCounts {
+    /// Fell due. In a closed loop nothing is due, and this is what was sent.
+    pub offered: u64,
+    /// Handed to the kernel.
+    pub sent: u64,
+    /// Fell due and never sent: the connection was lost, or what had to wait could not go out until the end.
+    pub dropped: u64,
+    /// Of the sent, those that had to wait because as many as allowed were unacknowledged, or the socket took no more.
+    pub blocked: u64,
+    /// Of the sent, those that went out more than a millisecond after they were due, for whatever reason.
+    pub late: u64,
+    /// Acknowledged without an error (QoS 1 and 2).
+    pub acknowledged: u64,
+    /// Refused by the broker, by Reason Code.
+    pub refused: BTreeMap<u8, u64>,
+    /// Sent and not acknowledged until the end (QoS 1 and 2).
+    pub unacknowledged: u64,
+    /// Acknowledged with 0x10 "No matching subscribers"; among the acknowledged.
+    pub without_subscribers: u64,
+    /// Deliveries that follow from what was sent and who subscribed: each message once for every subscriber, and once
+    /// for every group of a Shared Subscription. Messages that were refused are left out.
+    pub expected: u64,
+    /// Deliveries that came, each counted once.
+    pub delivered: u64,
+    /// Expected and not come until the end: acknowledged (QoS 1 and 2) or sent (QoS 0), and the subscriber was there.
+    pub lost: u64,
+    /// Expected and not come, and nobody can tell whose loss it is: not acknowledged, or the subscriber's connection was
+    /// lost.
+    pub unknown: u64,
+    /// Deliveries beyond the first.
+    pub duplicated: u64,
+    /// Deliveries that came after that of a later message of the same publisher to the same subscriber.
+    pub reordered: u64,
+}
+
+impl AddAssign<&Self> for LoadCounts {
+    fn add_assign(&mut self, other: &Self) {
+        self.offered += other.offered;
+        self.sent += other.sent;
+        self.dropped += other.dropped;
+        self.blocked += other.blocked;
+        self.late += other.late;
+        self.acknowledged += other.acknowledged;
+        self.unacknowledged += other.unacknowledged;
+        self.without_subscribers += other.without_subscribers;
+        self.expected += other.expected;
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.unknown += other.unknown;
+        self.duplicated += other.duplicated;
+        self.reordered += other.reordered;
+        for (code, count) in &other.refused {
+            *self.refused.entry(*code).or_default() += count;
+        }
+    }
+}
+
+impl LoadCounts {
+    /// Refused, whatever the Reason Code.
+    #[must_use]
+    pub fn refused_in_all(&self) -> u64 {
+        self.refused.values().sum()
+    }
+}
+
+/// What became of a load's connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadConnections {
+    /// Were to be made.
+    pub planned: u64,
+    /// Accepted, and subscribed where they were to.
+    pub accepted: u64,
+    /// Refused or not made, by what the broker or the kernel said.
+    pub refused: BTreeMap<String, u64>,
+    /// Accepted and lost before the end, by how.
+    pub lost: BTreeMap<String, u64>,
+    /// Never begun, because the run was over.
+    pub never_begun: u64,
+    /// First SYN until the last of them was accepted; absent when none was.
+    pub up_after_us: Option<u64>,
+    /// SYN until the TCP handshake was complete.
+    pub tcp_connect_time: Percentiles,
+    /// TCP handshake complete until CONNACK.
+    pub connack_time: Percentiles,
+    /// SUBSCRIBE until SUBACK.
+    pub suback_time: Percentiles,
+}
+
+/// A load and what became of it. Messages due in the load's warm-up are in none of the counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LoadRecord {
+    /// How work was released.
+    pub release: Release,
+    /// Who publishes to whom, in words.
+    pub shape: String,
+    /// Publishers.
+    pub publishers: u64,
+    /// Subscribers.
+    pub subscribers: u64,
+    /// Bytes of payload of each message; absent for a text with placeholders, whose length varies.
+    pub payload_bytes: Option<u64>,
+    /// Messages that each publisher may have unacknowledged, after what the broker allows.
+    pub in_flight_max: u64,
+    /// When messages that count began to fall due, in µs since the run's start; absent when it did not get that far.
+    pub counted_from_us: Option<u64>,
+    /// When the last message was due.
+    pub counted_until_us: Option<u64>,
+    /// The connections.
+    pub connections: LoadConnections,
+    /// What became of the messages, by QoS of the publisher.
+    pub by_qos: BTreeMap<u8, LoadCounts>,
+    /// Deliveries that carry no stamp of this run: somebody else's, retained ones, or a payload without a stamp.
+    pub foreign: u64,
+    /// Deliveries whose number was so long ago that it can't be told whether it came before; in no other count.
+    pub too_old: u64,
+    /// Bytes handed to the kernel while it was measured.
+    pub bytes_sent: u64,
+    /// Bytes received while it was measured.
+    pub bytes_received: u64,
+    /// Due until acknowledged (QoS 1 and 2).
+    pub publish_response_time: Percentiles,
+    /// About to be handed to the kernel, until acknowledged.
+    pub publish_service_time: Percentiles,
+    /// Due until received by a subscriber: end to end.
+    pub delivery_response_time: Percentiles,
+    /// About to be handed to the kernel, until received by a subscriber.
+    pub delivery_service_time: Percentiles,
+    /// CPU time that the load's threads used while it was measured, in µs; absent where it can't be read.
+    pub cpu_us: Option<u64>,
+}
+
+impl LoadRecord {
+    /// All messages, whatever their QoS.
+    #[must_use]
+    pub fn all(&self) -> LoadCounts {
+        self.by_qos.values().fold(LoadCounts::default(), |mut sum, counts| {
+            sum += counts;
+            sum
+        })
+    }
+
+    /// How long messages that count fell due, in µs; absent when it did not get that far.
+    #[must_use]
+    pub fn counted_us(&self) -> Option<u64> {
+        Some(self.counted_until_us?.saturating_sub(self.counted_from_us?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::LoadCounts;
+
+    fn distinct(first: u64) -> LoadCounts {
+        LoadCounts {
+            offered: first,
+            sent: first + 1,
+            dropped: first + 2,
+            blocked: first + 3,
+            late: first + 4,
+            acknowledged: first + 5,
+            refused: BTreeMap::from([(0x97, first + 6)]),
+            unacknowledged: first + 7,
+            without_subscribers: first + 8,
+            expected: first + 9,
+            delivered: first + 10,
+            lost: first + 11,
+            unknown: first + 12,
+            duplicated: first + 13,
+            reordered: first + 14,
+        }
+    }
+
+    #[test]
+    fn every_count_is_added_to_itself() {
+        let mut sum = distinct(10);
+        sum += &distinct(1_000);
+        let mut expected = distinct(1_010);
+        for (by, count) in [
+            &mut expected.offered,
+            &mut expected.sent,
+            &mut expected.dropped,
+            &mut expected.blocked,
+            &mut expected.late,
+            &mut expected.acknowledged,
+            expected.refused.get_mut(&0x97).unwrap(),
+            &mut expected.unacknowledged,
+            &mut expected.without_subscribers,
+            &mut expected.expected,
+            &mut expected.delivered,
+            &mut expected.lost,
+            &mut expected.unknown,
+            &mut expected.duplicated,
+            &mut expected.reordered,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            *count += by as u64;
+        }
+        assert_eq!(sum, expected);
+        assert_eq!(sum.refused_in_all(), 1_022);
+    }
+}

@@ -1,0 +1,7 @@
+//! What does the broker do under honest load?
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ungraceful::launch::main(&ungraceful::tools::bench::TOOL, std::env::args_os())
+}

@@ -1,0 +1,541 @@
+//! The flags of a load, in the groups that modes of `ungraceful-bench` choose from.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use ungraceful_load::pace::{Pace, Stage};
+use ungraceful_load::payload::{Payload, Text};
+use ungraceful_load::settings::{MessageSettings, Waiting};
+use ungraceful_load::shape::{QosMix, Shape};
+use ungraceful_mqtt::QoS;
+use ungraceful_rig::error::Mistake;
+use ungraceful_rig::plan::Arrival;
+use ungraceful_rig::threshold::Threshold;
+
+use super::common::TIME_MAX;
+use super::given::{Given, PerSecond, Readable, Time, Whole};
+
+/// The highest rate that can be asked for, in messages per second.
+const RATE_MAX: f64 = 10_000_000.0;
+
+/// How connections are made and kept, and what the run is judged by.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Load")]
+pub struct ConnectArgs {
+    /// Connections begun per second [default: 1000, or what --preset says]
+    #[arg(
+        short = 'R',
+        long,
+        value_name = "PER_SECOND",
+        env = "UNGRACEFUL_CONNRATE",
+        allow_hyphen_values = true
+    )]
+    pub connrate: Option<Given<PerSecond>>,
+    /// Connections under way at the same time, at the most; more than a broker's listen backlog (often 100) has the kernel
+    /// try again after a second
+    #[arg(
+        long,
+        value_name = "N",
+        env = "UNGRACEFUL_CONNECTS_IN_FLIGHT",
+        default_value = "50",
+        allow_hyphen_values = true
+    )]
+    pub connects_in_flight: Given<Whole<1, 100_000>>,
+    /// Keep Alive in seconds; 0 for none
+    #[arg(
+        short = 'k',
+        long,
+        value_name = "SECONDS",
+        env = "UNGRACEFUL_KEEPALIVE",
+        default_value = "60",
+        allow_hyphen_values = true
+    )]
+    pub keepalive: Given<Whole<0, 65_535>>,
+    /// What the run must come to, such as 'e2e p(99)<50ms' or 'loss==0'; may be given several times. One that does not hold
+    /// is exit 1, one over too few samples is exit 3
+    #[arg(long, value_name = "EXPRESSION", env = "UNGRACEFUL_THRESHOLD")]
+    pub threshold: Vec<Given<Threshold>>,
+}
+
+/// How long.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Load")]
+pub struct DurationArgs {
+    /// How long it is measured, after the warm-up
+    #[arg(
+        short = 'z',
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_DURATION",
+        default_value = "30s",
+        allow_hyphen_values = true
+    )]
+    pub duration: Given<Time>,
+}
+
+/// How many, where all clients do the same.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Load")]
+pub struct CountArgs {
+    /// Clients [default: 100, or what --preset says]
+    #[arg(short = 'c', long, value_name = "N", env = "UNGRACEFUL_COUNT", allow_hyphen_values = true)]
+    pub count: Option<Given<Whole<1, 1_000_000>>>,
+}
+
+/// What is subscribed to.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Load")]
+pub struct FilterArgs {
+    /// Topic Filter of each client; %i is its number, %c its ClientID, %u its User Name
+    #[arg(short = 't', long, value_name = "FILTER", env = "UNGRACEFUL_TOPIC", default_value = "#")]
+    pub topic: String,
+    /// QoS that is subscribed at
+    #[arg(short = 'q', long, value_name = "QOS", env = "UNGRACEFUL_QOS", default_value = "0")]
+    pub qos: Given<QoS>,
+}
+
+/// What is published, and when.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Load")]
+pub struct PublishArgs {
+    /// Topic of each publisher; %i is its number, %c its ClientID, %u its User Name [default: one of its own]
+    #[arg(short = 't', long, value_name = "TOPIC", env = "UNGRACEFUL_TOPIC")]
+    pub topic: Option<String>,
+    /// QoS of the messages, or a mixture by weights over the publishers, such as 0:7,1:2,2:1 [default: 0, or what --preset
+    /// says]
+    #[arg(short = 'q', long, value_name = "QOS", env = "UNGRACEFUL_QOS")]
+    pub qos: Option<Given<QosWeights>>,
+    /// Messages per second that fall due in all, whatever the broker does (open loop); or max: as fast as the broker takes
+    /// them (closed loop) [default: one a second for each publisher]
+    #[arg(long, value_name = "PER_SECOND", env = "UNGRACEFUL_RATE", allow_hyphen_values = true)]
+    pub rate: Option<Given<Rate>>,
+    /// Rates that follow one another, in place of --rate and --duration, such as 10s:1k,60s:10k
+    #[arg(long, value_name = "STAGES", env = "UNGRACEFUL_STAGES", allow_hyphen_values = true)]
+    pub stages: Option<Given<Stages>>,
+    /// Bytes of payload; the first 16 are the stamp by which messages are followed [default: 256, or what --preset says]
+    #[arg(short = 's', long, value_name = "BYTES", env = "UNGRACEFUL_SIZE", allow_hyphen_values = true)]
+    pub size: Option<Given<Whole<16, 268_000_000>>>,
+    /// Payload as a text with placeholders: %i the publisher's number, %c its ClientID, %u its User Name, %s the message's
+    /// number, %t milliseconds since 1970, %r a random number, %x the stamp (without it, messages are not followed), %% a %
+    #[arg(short = 'm', long, value_name = "TEXT", env = "UNGRACEFUL_MESSAGE", allow_hyphen_values = true)]
+    pub message: Option<String>,
+    /// The same, read from a file
+    #[arg(short = 'f', long, value_name = "FILE", env = "UNGRACEFUL_FILE")]
+    pub file: Option<PathBuf>,
+    /// Messages that each publisher may have unacknowledged (QoS 1 and 2); at most the broker's Receive Maximum
+    #[arg(
+        short = 'F',
+        long,
+        value_name = "N",
+        env = "UNGRACEFUL_IN_FLIGHT",
+        default_value = "100",
+        allow_hyphen_values = true
+    )]
+    pub in_flight: Given<Whole<1, 65_535>>,
+    /// Set RETAIN
+    #[arg(short = 'r', long, env = "UNGRACEFUL_RETAIN")]
+    pub retain: bool,
+    /// Message Expiry Interval in seconds (MQTT 5.0)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "UNGRACEFUL_MESSAGE_EXPIRY_INTERVAL",
+        allow_hyphen_values = true
+    )]
+    pub message_expiry_interval: Option<Given<Whole<0, 4_294_967_295>>>,
+    /// Send the topic once and a Topic Alias from then on (MQTT 5.0)
+    #[arg(long, env = "UNGRACEFUL_TOPIC_ALIAS")]
+    pub topic_alias: bool,
+    /// User Property of every message, NAME=VALUE; may be given several times (MQTT 5.0)
+    #[arg(long, value_name = "NAME=VALUE", env = "UNGRACEFUL_USER_PROPERTY")]
+    pub user_property: Vec<Given<UserProperty>>,
+    /// Look at the clock all the time instead of sleeping: the smallest schedule slip, for a core of CPU per thread
+    #[arg(long, env = "UNGRACEFUL_SPIN")]
+    pub spin: bool,
+}
+
+/// Who publishes to whom.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Load")]
+pub struct ShapeArgs {
+    /// Clients that publish [default: 10, or what --preset says]
+    #[arg(long, value_name = "N", env = "UNGRACEFUL_PUBLISHERS", allow_hyphen_values = true)]
+    pub publishers: Option<Given<Whole<1, 1_000_000>>>,
+    /// Clients that subscribe [default: 10, or what --preset says]
+    #[arg(long, value_name = "N", env = "UNGRACEFUL_SUBSCRIBERS", allow_hyphen_values = true)]
+    pub subscribers: Option<Given<Whole<1, 1_000_000>>>,
+    /// Who receives what: pairs (subscriber n what publisher n sends), everyone (each subscriber everything: fan-out, fan-in,
+    /// many to many), shared (each message one subscriber of a Shared Subscription) [default: pairs for as many of both, else
+    /// everyone]
+    #[arg(long, value_name = "SHAPE", env = "UNGRACEFUL_SHAPE")]
+    pub shape: Option<Given<Shape>>,
+}
+
+/// A scenario by its name.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Load")]
+pub struct PresetArgs {
+    /// A scenario by the name that the Open MQTT Benchmark Suite gives it: p2p-1K-1K-1K-1K, fanout-1-1k-1-1K,
+    /// sharedsub-1K-5-1K-1K (publishers, subscribers, topics, messages per second that come out), each at
+    /// QoS 1 with 16 bytes; or conn-tcp-1K-100 (clients, connections per second). Other numbers will do; flags that are given
+    /// too go before
+    #[arg(long, value_name = "NAME", env = "UNGRACEFUL_PRESET")]
+    pub preset: Option<Given<Preset>>,
+}
+
+/// A rate, or as fast as it goes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rate {
+    /// Closed loop.
+    Max,
+    /// Open loop, messages per second.
+    PerSecond(f64),
+}
+
+/// A number with an optional `k` or `M`, and an optional `/s`.
+fn scaled(text: &str) -> Option<f64> {
+    let text = text.trim().trim_end_matches("/s");
+    let by = [('k', 1e3), ('K', 1e3), ('M', 1e6)];
+    let found = by.into_iter().find_map(|(unit, by)| Some((text.strip_suffix(unit)?, by)));
+    let (digits, by) = found.unwrap_or((text, 1.0));
+    digits.trim().parse::<f64>().ok().map(|number| number * by).filter(|number| number.is_finite())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    const MIN: f64 = 0.001;
+    scaled(text).filter(|rate| (MIN..=RATE_MAX).contains(rate)).ok_or_else(|| {
+        format!("{text:?} is no rate from {MIN} to {RATE_MAX} per second; write one such as 500 or 10k")
+    })
+}
+
+impl Readable for Rate {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.trim() == "max" {
+            return Ok(Self::Max);
+        }
+        rate(text).map(Self::PerSecond).map_err(|why| format!("{why}, or max"))
+    }
+}
+
+/// Stages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stages(pub Vec<Stage>);
+
+impl Readable for Stages {
+    fn read(text: &str) -> Result<Self, String> {
+        let stage = |part: &str| {
+            let (lasts, per_second) = part
+                .split_once(':')
+                .ok_or_else(|| format!("{part:?} is no stage; write a time and a rate, such as 10s:1k"))?;
+            let lasts = Time::read(lasts.trim())?.0;
+            if lasts.is_zero() || lasts > TIME_MAX {
+                return Err(format!("{part:?}: a stage lasts longer than 0 and at most 24h"));
+            }
+            Ok(Stage { lasts, per_second: rate(per_second)? })
+        };
+        text.split(',').map(stage).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// QoS with their weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QosWeights(pub Vec<(QoS, u32)>);
+
+impl Readable for QosWeights {
+    fn read(text: &str) -> Result<Self, String> {
+        let part = |part: &str| {
+            let (qos, weight) = part.split_once(':').unwrap_or((part, "1"));
+            let weight = weight.trim().parse::<u32>().ok().filter(|weight| (1..=1_000).contains(weight));
+            let weight =
+                weight.ok_or_else(|| format!("{part:?} has no weight from 1 to 1000; write 0:7,1:2,2:1"))?;
+            Ok::<_, String>((QoS::read(qos)?, weight))
+        };
+        text.split(',').map(part).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// A User Property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserProperty(String, String);
+
+impl Readable for UserProperty {
+    fn read(text: &str) -> Result<Self, String> {
+        let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no NAME=VALUE"))?;
+        Ok(Self(name.to_owned(), value.to_owned()))
+    }
+}
+
+impl Readable for Threshold {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl Readable for Shape {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "pairs" => Ok(Self::Pairs),
+            "everyone" => Ok(Self::Everyone),
+            "shared" => Ok(Self::Shared),
+            _ => Err(format!("{text:?} is no shape; give pairs, everyone or shared")),
+        }
+    }
+}
+
+/// A scenario.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Preset {
+    /// Connections alone.
+    Connect {
+        /// Clients.
+        clients: u32,
+        /// Connections per second.
+        per_second: f64,
+    },
+    /// Messages.
+    Messages {
+        /// Who receives what.
+        shape: Shape,
+        /// Clients that publish.
+        publishers: u32,
+        /// Clients that subscribe.
+        subscribers: u32,
+        /// Messages per second that are published.
+        per_second: f64,
+    },
+}
+
+impl Readable for Preset {
+    fn read(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            format!(
+                "{text:?} is no preset; give conn-tcp-1K-100, p2p-1K-1K-1K-1K, fanout-1-1k-1-1K or \
+                 sharedsub-1K-5-1K-1K, with numbers of your own"
+            )
+        };
+        let number = |text: &str| scaled(text).filter(|number| *number >= 1.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within the range just before"
+        )]
+        let clients = |text: &str| {
+            number(text).filter(|number| *number <= 1e6 && number.fract() == 0.0).map(|number| number as u32)
+        };
+        let parts: Vec<&str> = text.split('-').collect();
+        let read = match parts[..] {
+            ["conn", "tcp", count, rate] => clients(count)
+                .zip(number(rate))
+                .map(|(clients, per_second)| Self::Connect { clients, per_second }),
+            [kind, publishers, subscribers, topics, rate] => (|| {
+                let (publishers, subscribers) = (clients(publishers)?, clients(subscribers)?);
+                // Each publisher has a topic of its own.
+                clients(topics).filter(|topics| *topics == publishers)?;
+                let out = number(rate)?;
+                let (shape, per_second) = match kind {
+                    "p2p" if publishers == subscribers => (Shape::Pairs, out),
+                    // What comes out is each message once for every subscriber.
+                    "fanout" => (Shape::Everyone, out / f64::from(subscribers)),
+                    "sharedsub" | "sharesub" => (Shape::Shared, out),
+                    _ => return None,
+                };
+                Some(Self::Messages { shape, publishers, subscribers, per_second })
+            })(),
+            _ => None,
+        };
+        read.ok_or_else(wrong)
+    }
+}
+
+impl ConnectArgs {
+    /// The user's thresholds.
+    pub fn thresholds(&self, mistakes: &mut Vec<Mistake>) -> Vec<Threshold> {
+        self.threshold.iter().filter_map(|threshold| threshold.take("--threshold", mistakes)).collect()
+    }
+}
+
+impl DurationArgs {
+    /// How long; absent when it can't be read.
+    pub fn duration(&self, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+        let duration = self.duration.take("--duration", mistakes)?.0;
+        if duration.is_zero() || duration > TIME_MAX {
+            mistakes.push(Mistake::new("--duration", "must be longer than 0 and at most 24h"));
+            return None;
+        }
+        Some(duration)
+    }
+}
+
+/// A value that was given; absent when it was not, or can't be read.
+pub fn take<T: Clone>(given: Option<&Given<T>>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<T> {
+    given.and_then(|given| given.take(flag, mistakes))
+}
+
+impl PublishArgs {
+    /// The QoS of each of `publishers`.
+    pub fn qos(&self, preset: Option<QoS>, publishers: u32, mistakes: &mut Vec<Mistake>) -> QosMix {
+        let weights = take(self.qos.as_ref(), "--qos", mistakes).map(|weights| weights.0);
+        let mix = QosMix::new(&weights.unwrap_or_else(|| vec![(preset.unwrap_or(QoS::AtMostOnce), 1)]));
+        if mix.all().len() > publishers as usize {
+            let what = format!(
+                "{} different QoS for {publishers} publishers: each publisher has one QoS, so give at least as many",
+                mix.all().len()
+            );
+            mistakes.push(Mistake::new("--qos", what));
+        }
+        mix
+    }
+
+    /// How publishing is released. `duration_given` tells whether the user gave --duration.
+    pub fn pace(
+        &self,
+        publishers: u32,
+        preset: Option<f64>,
+        arrival: Arrival,
+        duration: Duration,
+        duration_given: bool,
+        mistakes: &mut Vec<Mistake>,
+    ) -> Pace {
+        let rate = take(self.rate.as_ref(), "--rate", mistakes);
+        if let Some(stages) = take(self.stages.as_ref(), "--stages", mistakes) {
+            for (given, flag) in [(rate.is_some(), "--rate"), (duration_given, "--duration")] {
+                if given {
+                    mistakes.push(Mistake::new(flag, "--stages says it already; leave one of them out"));
+                }
+            }
+            return Pace::Open(stages.0, arrival);
+        }
+        let per_second = match rate {
+            Some(Rate::Max) => return Pace::Closed(duration),
+            Some(Rate::PerSecond(per_second)) => per_second,
+            None => preset.unwrap_or_else(|| f64::from(publishers)),
+        };
+        Pace::Open(vec![Stage { lasts: duration, per_second }], arrival)
+    }
+
+    /// What messages carry.
+    pub fn payload(&self, preset: Option<usize>, mistakes: &mut Vec<Mistake>) -> Payload {
+        let size = take(self.size.as_ref(), "--size", mistakes);
+        let given = [
+            ("--size", self.size.is_some()),
+            ("--message", self.message.is_some()),
+            ("--file", self.file.is_some()),
+        ];
+        let flags: Vec<&str> = given.iter().filter(|(_, given)| *given).map(|(flag, _)| *flag).collect();
+        if flags.len() > 1 {
+            let what = format!("{} all say what messages carry; give one of them", flags.join(" and "));
+            mistakes.push(Mistake::new(flags[0], what));
+        }
+        let text = match (&self.message, &self.file) {
+            (Some(text), _) => Some(("--message", text.clone().into_bytes())),
+            (None, Some(path)) => match std::fs::read(path) {
+                Ok(bytes) => Some(("--file", bytes)),
+                Err(error) => {
+                    let what = format!("cannot read {}: {error}", path.display());
+                    mistakes.push(Mistake::new("--file", what));
+                    None
+                }
+            },
+            (None, None) => None,
+        };
+        if let Some((flag, text)) = text {
+            match Text::read(&text) {
+                Ok(text) => return Payload::Text(text),
+                Err(why) => mistakes.push(Mistake::new(flag, why)),
+            }
+        }
+        let size = size.and_then(|size| usize::try_from(size.0).ok());
+        Payload::Bytes(size.or(preset).unwrap_or(256))
+    }
+
+    /// Properties and flags of every message.
+    pub fn message_settings(&self, mistakes: &mut Vec<Mistake>) -> MessageSettings {
+        let expiry = take(self.message_expiry_interval.as_ref(), "--message-expiry-interval", mistakes);
+        let properties =
+            self.user_property.iter().filter_map(|property| property.take("--user-property", mistakes));
+        let user_properties = properties.map(|UserProperty(name, value)| (name, value)).collect();
+        MessageSettings {
+            retain: self.retain,
+            expiry_s: expiry.and_then(|seconds| u32::try_from(seconds.0).ok()),
+            topic_alias: self.topic_alias,
+            user_properties,
+        }
+    }
+
+    /// Whether something is asked for that MQTT 3.1.1 does not have.
+    pub fn needs_5_0(&self) -> Option<&'static str> {
+        [
+            (self.message_expiry_interval.is_some(), "--message-expiry-interval"),
+            (self.topic_alias, "--topic-alias"),
+            (!self.user_property.is_empty(), "--user-property"),
+        ]
+        .into_iter()
+        .find_map(|(given, flag)| given.then_some(flag))
+    }
+
+    /// How threads wait.
+    pub fn waiting(&self) -> Waiting {
+        if self.spin { Waiting::Spin } else { Waiting::Sleep }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ungraceful_load::pace::Stage;
+    use ungraceful_load::shape::Shape;
+    use ungraceful_mqtt::QoS;
+
+    use super::{Preset, QosWeights, Rate, Readable, Stages};
+
+    #[test]
+    fn rates_are_numbers_or_max() {
+        assert_eq!(Rate::read("max"), Ok(Rate::Max));
+        for (text, per_second) in [("500", 500.0), ("2.5k", 2_500.0), ("1M", 1e6), ("10/s", 10.0)] {
+            assert_eq!(Rate::read(text), Ok(Rate::PerSecond(per_second)));
+        }
+        for wrong in ["0", "-1", "100M", "fast", "", "NaN"] {
+            assert!(Rate::read(wrong).unwrap_err().ends_with("or max"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn stages_are_times_with_rates() {
+        let stage = |seconds, per_second| Stage { lasts: Duration::from_secs(seconds), per_second };
+        assert_eq!(Stages::read("10s:1k,1m:10k"), Ok(Stages(vec![stage(10, 1_000.0), stage(60, 10_000.0)])));
+        for wrong in ["", "10s", "10:1k", "0s:5", "10s:0", "48h:5", "1s:5,"] {
+            assert!(Stages::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn qos_are_alone_or_with_weights() {
+        assert_eq!(QosWeights::read("1"), Ok(QosWeights(vec![(QoS::AtLeastOnce, 1)])));
+        let mixed = vec![(QoS::AtMostOnce, 7), (QoS::ExactlyOnce, 1)];
+        assert_eq!(QosWeights::read("0:7,2"), Ok(QosWeights(mixed)));
+        for wrong in ["3", "0:0", "0:x", "", "0:7,"] {
+            assert!(QosWeights::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn presets_are_what_the_benchmark_suite_means_by_their_names() {
+        let messages = |shape, publishers, subscribers, per_second| {
+            Ok(Preset::Messages { shape, publishers, subscribers, per_second })
+        };
+        assert_eq!(Preset::read("p2p-1K-1K-1K-1K"), messages(Shape::Pairs, 1_000, 1_000, 1_000.0));
+        assert_eq!(Preset::read("fanout-1-1k-1-1K"), messages(Shape::Everyone, 1, 1_000, 1.0));
+        assert_eq!(Preset::read("fanout-5-1000-5-250K"), messages(Shape::Everyone, 5, 1_000, 250.0));
+        assert_eq!(Preset::read("sharedsub-1K-5-1K-1K"), messages(Shape::Shared, 1_000, 5, 1_000.0));
+        assert_eq!(Preset::read("sharesub-50K-500-50K-50K"), messages(Shape::Shared, 50_000, 500, 50_000.0));
+        assert_eq!(
+            Preset::read("conn-tcp-1M-5K"),
+            Ok(Preset::Connect { clients: 1_000_000, per_second: 5_000.0 })
+        );
+        for wrong in ["p2p-1-2-1-5", "fanout-1-1k-2-1K", "conn-tcp-1", "ring-1-1-1-1", "p2p-0-0-0-0", ""] {
+            assert!(Preset::read(wrong).is_err(), "{wrong}");
+        }
+    }
+}
