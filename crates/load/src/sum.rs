@@ -137,17 +137,20 @@ pub(crate) fn payload_bytes(payload: &Payload) -> Option<u64> {
 
 /// Who publishes to whom.
 pub(crate) fn in_words(settings: &LoadSettings) -> String {
-    let (publishers, subscribers) = (settings.publishers, settings.subscribers);
-    match (publishers, subscribers, settings.shape) {
-        (0, 0, _) => format!("{} connections", settings.idle),
-        (_, 0, _) => format!("{publishers} publishers"),
-        (0, ..) => format!("{subscribers} subscribers"),
-        (_, _, Shape::Pairs) => format!("{publishers} publishers to {subscribers} subscribers, in pairs"),
-        (_, _, Shape::Everyone) => format!("{publishers} publishers, each to all {subscribers} subscribers"),
-        (_, _, Shape::Shared) => {
-            format!("{publishers} publishers, each message to one of {subscribers} subscribers that share")
-        }
+    let publishers = number_of(settings.publishers, "publisher");
+    let subscribers = number_of(settings.subscribers, "subscriber");
+    match (settings.publishers, settings.subscribers, settings.shape) {
+        (0, 0, _) => number_of(settings.idle, "connection"),
+        (_, 0, _) => publishers,
+        (0, ..) => subscribers,
+        (_, _, Shape::Pairs) => format!("{publishers} to {subscribers}, in pairs"),
+        (_, _, Shape::Everyone) => format!("{publishers}, each to all of {subscribers}"),
+        (_, _, Shape::Shared) => format!("{publishers}, each message to one of {subscribers} that share"),
     }
+}
+
+fn number_of(count: u32, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 #[cfg(test)]

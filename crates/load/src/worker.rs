@@ -232,6 +232,10 @@ impl Worker {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(format!("epoll: {error}")),
             }
+            // Another thread may have begun before this one saw the order: what it sent counts here as it does there.
+            if self.begin_us == NOT_YET && !events.is_empty() {
+                let _not_yet = self.begin(self.desk.clock.now_us())?;
+            }
             for event in &events {
                 let (flags, data) = (event.flags, event.data);
                 let Ok(place) = usize::try_from(data.u64()) else { continue };

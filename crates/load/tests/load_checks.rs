@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use ungraceful_load::checks::CHECKS;
 use ungraceful_rig::load::{LoadConnections, LoadCounts, LoadRecord, Release};
 use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::record::Record;
+use ungraceful_rig::rate_search::{Came, Promise};
+use ungraceful_rig::record::{Completeness, Record};
 use ungraceful_rig::threshold::Threshold;
 use ungraceful_rig::verdict::{Conclusion, Verdict, judge};
 
@@ -165,4 +166,45 @@ fn when_the_generator_was_late_times_are_inconclusive_and_numbers_are_not() {
     record.generator.bottlenecks = vec!["late".into()];
     assert_eq!(judged("e2e p(50)<1s", &record).conclusion, Conclusion::Inconclusive);
     assert_eq!(judged("loss==0", &record).conclusion, Conclusion::Holds);
+}
+
+fn promised(text: &str, record: &Record) -> (Came, String) {
+    text.parse::<Promise>().unwrap().judge(record)
+}
+
+#[test]
+fn a_promise_is_kept_broken_or_not_to_be_told() {
+    let promise = "e2e p(99)<1ms,loss==0";
+    let kept = promised(promise, &with(load()));
+    assert_eq!(kept, (Came::Kept, "e2e p(99)<1ms: 900 µs; loss==0: 0".to_owned()));
+    let lossy = counting(|counts| (counts.delivered, counts.lost) = (1_980, 20));
+    assert_eq!(promised(promise, &lossy), (Came::Broken, "loss==0: 20".to_owned()));
+    let few = promised("e2e p(99.9)<1s,loss==0", &with(load()));
+    assert!(few.0 == Came::Unknown && few.1.contains("needs 10000 samples"), "{few:?}");
+    let both = promised("e2e p(99.9)<1s,loss==0", &lossy);
+    assert_eq!(both.0, Came::Broken, "what was broken is broken, whatever else can't be told");
+}
+
+#[test]
+fn messages_that_were_never_sent_and_lost_connections_break_every_promise() {
+    let dropped = counting(|counts| (counts.sent, counts.dropped) = (600, 400));
+    assert_eq!(
+        promised("loss==0", &dropped),
+        (Came::Broken, "400 of 1000 messages were never sent".to_owned())
+    );
+    let lost = BTreeMap::from([("FIN".to_owned(), 1)]);
+    let connections = LoadConnections { planned: 3, accepted: 3, lost, ..LoadConnections::default() };
+    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, Came::Broken);
+}
+
+#[test]
+fn a_trial_that_says_nothing_of_the_broker_is_not_held_against_it() {
+    let mut late = counting(|counts| (counts.sent, counts.dropped) = (600, 400));
+    late.generator.bottlenecks = vec!["the schedule slipped".into()];
+    assert_eq!(promised("loss==0", &late), (Came::GeneratorLate, "the schedule slipped".to_owned()));
+    let connections = LoadConnections { planned: 3, accepted: 2, ..LoadConnections::default() };
+    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, Came::Unknown);
+    let cut = Record { completeness: Completeness::Interrupted, ..with(load()) };
+    assert_eq!(promised("loss==0", &cut).0, Came::Unknown);
+    assert_eq!(promised("loss==0", &record::empty_record()).0, Came::Unknown);
 }

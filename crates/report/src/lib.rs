@@ -20,6 +20,7 @@ mod markdown;
 mod per_case;
 mod percentile;
 mod reproduce;
+mod search;
 mod sections;
 mod shell;
 mod summary;
@@ -30,6 +31,7 @@ mod tour;
 pub use catalogue::{Entry, render_catalogue};
 pub use format::{Format, UnknownFormat};
 pub use reproduce::reproduce_command;
+pub use search::{SEARCH_VERSION, Search, Trial, render_search};
 pub use shell::command as shell_command;
 pub use tour::{Cause, Shown, TOUR_VERSION, Tour, render_tour};
 
@@ -52,7 +54,7 @@ pub fn render(record: &Record, format: Format, context: &Context) -> String {
         Format::Markdown => markdown::write(&sections::compose(record, context)),
         Format::Json => summary::write(record, context),
         Format::Csv => match &record.load {
-            Some(load) => per_case::write_load(load),
+            Some(load) => per_case::write_loads(std::iter::once(load)),
             None => per_case::write(&record.cases),
         },
     }

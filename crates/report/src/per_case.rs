@@ -43,14 +43,19 @@ pub(crate) fn write<'a, C: IntoIterator<Item = &'a CaseRecord>>(cases: C) -> Str
 }
 
 /// Writes a load: one row per QoS, and the load's times in each of them.
-pub(crate) fn write_load(load: &LoadRecord) -> String {
+pub(crate) fn write_loads<'a, L: IntoIterator<Item = &'a LoadRecord>>(loads: L) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write =
         |cells: Vec<&str>| writer.write_record(cells).expect("memory takes every write of equal length");
     let nothing = BTreeMap::from([(0, LoadCounts::default())]);
-    let by_qos = if load.by_qos.is_empty() { &nothing } else { &load.by_qos };
-    let rows: Vec<Vec<Field>> = by_qos.iter().map(|(qos, counts)| load_fields(load, *qos, counts)).collect();
-    write(rows[0].iter().map(|(name, _)| &**name).collect());
+    let mut rows: Vec<Vec<Field>> = Vec::new();
+    for load in loads {
+        let by_qos = if load.by_qos.is_empty() { &nothing } else { &load.by_qos };
+        rows.extend(by_qos.iter().map(|(qos, counts)| load_fields(load, *qos, counts)));
+    }
+    if let Some(first) = rows.first() {
+        write(first.iter().map(|(name, _)| &**name).collect());
+    }
     for row in &rows {
         write(row.iter().map(|(_, value)| &**value).collect());
     }

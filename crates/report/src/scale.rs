@@ -16,6 +16,22 @@ pub fn count(number: u64) -> String {
     shown
 }
 
+/// A rate per second, as exact as it was given: `12,500/s`, `0.5/s`.
+#[must_use]
+pub fn rate(per_second: f64) -> String {
+    let whole = per_second.trunc();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rates are positive and bounded"
+    )]
+    let mut shown = count(whole as u64);
+    let fraction = format!("{:.3}", per_second - whole);
+    let digits = fraction.trim_end_matches('0').trim_end_matches('.').trim_start_matches('0');
+    shown.push_str(digits);
+    shown + "/s"
+}
+
 /// A time given in µs, with three significant digits and its unit: `210 µs`, `1.23 ms`, `45.6 s`. From 1,000 s on to
 /// the second.
 #[must_use]

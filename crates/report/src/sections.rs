@@ -13,6 +13,7 @@ mod found;
 mod load;
 mod measured;
 mod opening;
+pub(crate) mod search;
 pub(crate) mod tour;
 mod waves;
 

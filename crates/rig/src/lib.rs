@@ -26,6 +26,7 @@ pub mod owned_broker;
 pub mod phase;
 pub mod plan;
 pub mod pulse;
+pub mod rate_search;
 pub mod reaction;
 pub mod record;
 pub mod recorder;

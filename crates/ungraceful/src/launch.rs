@@ -21,6 +21,7 @@ use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::exit::Exit;
 use ungraceful_rig::outage::Restart;
 use ungraceful_rig::plan::Arrival;
+use ungraceful_rig::rate_search::Promise;
 use ungraceful_rig::record::{Setting, SettingSource, ToolRecord};
 use ungraceful_rig::run::{Experiment, Finished, MakeFaults, ScheduleSettings, Spread, Work, run};
 use ungraceful_rig::seed::Seed;
@@ -31,7 +32,7 @@ use ungraceful_rig::verdict::{Check, exit_of};
 use crate::cli::common::{ATTEMPTS_MAX, EveryRunArgs, OutputArgs, RunArgs, RunSettings, TIME_MAX, cores};
 use crate::cli::parse::{NotParsed, Parsed, exit_codes_text, parse, without_secrets};
 use crate::cli::target::TargetArgs;
-use crate::{hidden, print_plan};
+use crate::{find_rate, hidden, print_plan};
 
 /// A binary: the question it answers, and the modes in which it does.
 #[derive(Clone, Copy)]
@@ -181,6 +182,9 @@ pub struct LoadPlan {
     pub load: Option<LoadSettings>,
     /// The user's thresholds.
     pub thresholds: Vec<Threshold>,
+    /// What the broker is to keep while the highest rate at which it does is searched for; absent for one run at the
+    /// given rate.
+    pub promise: Option<Promise>,
 }
 
 /// What every command line of ours has.
@@ -295,10 +299,7 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
     let mode = named.unwrap_or(tool.modes[0]);
     let call = Call { tool, mode, arguments: &arguments };
     let parsed = match named {
-        Some(mode) => {
-            let flags: Vec<OsString> = arguments[..1].iter().chain(&arguments[2..]).cloned().collect();
-            parse(&tool.mode_command(mode), &flags)
-        }
+        Some(mode) => parse(&tool.mode_command(mode), &call.flags()),
         None => parse(&tool.command(), &arguments),
     };
     let parsed = match parsed {
@@ -342,6 +343,19 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// The arguments without the mode, which need not be named.
+    pub(crate) fn flags(&self) -> Vec<OsString> {
+        let names_mode = self.arguments.get(1).is_some_and(|name| name == self.mode.name());
+        let skipped = if names_mode { 2 } else { 1 };
+        self.arguments[..1].iter().chain(&self.arguments[skipped..]).cloned().collect()
+    }
+
+    /// The tool with its mode, as it is called.
+    pub(crate) fn name(&self) -> String {
+        let name = self.tool.name;
+        self.mode_name().map_or_else(|| name.to_owned(), |mode| format!("{name} {mode}"))
+    }
+
     /// The mode's name; absent for a tool that has one alone.
     fn mode_name(&self) -> Option<&'static str> {
         (self.tool.modes.len() > 1).then(|| self.mode.name())
@@ -350,9 +364,13 @@ impl Call<'_> {
 
 fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
     if let Some(mode) = call.mode.load() {
-        let (experiment, engine, output) = prepare_load(call, mode, parsed)?;
-        let show = |format| print_plan::render_load(&experiment, &engine, format);
-        return carry_out(call, &experiment, Work::Load(&engine), &output, show);
+        let ready = prepare_load(call, mode, parsed)?;
+        let ReadyLoad { experiment, engine, output, promise } = &ready;
+        let show = |format| print_plan::render_load(experiment, engine, promise.as_ref(), format);
+        return match promise.as_ref().filter(|_| !output.print_plan) {
+            Some(promise) => find_rate::find(call, mode, &ready, promise, format_of(output)),
+            None => carry_out(call, experiment, Work::Load(engine), output, show),
+        };
     }
     let (experiment, plan, output) = prepare(call, parsed)?;
     let show = |format| print_plan::render(&experiment, &plan, format);
@@ -367,7 +385,7 @@ fn carry_out(
     output: &OutputArgs,
     show: impl Fn(Format) -> String,
 ) -> Result<Exit, RunError> {
-    let format = output.format.take("--format", &mut Vec::new()).unwrap_or(Format::Text);
+    let format = format_of(output);
     if output.print_plan {
         return Ok(print(&show(format)));
     }
@@ -384,6 +402,11 @@ fn carry_out(
         ));
     }
     Ok(exit)
+}
+
+/// The format of the result; text when it can't be read, which has been told by then.
+fn format_of(output: &OutputArgs) -> Format {
+    output.format.take("--format", &mut Vec::new()).unwrap_or(Format::Text)
 }
 
 /// How the progress of a run is shown.
@@ -485,12 +508,21 @@ fn tool_record(call: &Call<'_>) -> ToolRecord {
     }
 }
 
+/// A load that can be made.
+pub(crate) struct ReadyLoad {
+    pub(crate) experiment: Experiment,
+    pub(crate) engine: Engine,
+    pub(crate) output: OutputArgs,
+    /// What the highest rate is searched for by; absent when the rate is given.
+    pub(crate) promise: Option<Promise>,
+}
+
 /// Reads and checks everything of a load; all mistakes are told together.
-fn prepare_load(
+pub(crate) fn prepare_load(
     call: &Call<'_>,
     mode: &dyn LoadMode,
     parsed: &Parsed,
-) -> Result<(Experiment, Engine, OutputArgs), RunError> {
+) -> Result<ReadyLoad, RunError> {
     let read = "the flags are those of the tool's command";
     let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
     let run = EveryRunArgs::from_arg_matches(&parsed.matches).expect(read);
@@ -538,7 +570,7 @@ fn prepare_load(
         checks: [call.mode.checks(), ungraceful_rig::checks::WITHOUT_ATTEMPTS.to_vec()].concat(),
         thresholds: plan.thresholds,
     };
-    Ok((experiment, Engine::new(load), output))
+    Ok(ReadyLoad { experiment, engine: Engine::new(load), output, promise: plan.promise })
 }
 
 /// Threads for so many clients: one is enough for hundreds, and shares the cores with nobody.
@@ -690,9 +722,7 @@ fn default_folder(call: &Call<'_>, seed: Seed) -> PathBuf {
 }
 
 fn fail(call: &Call<'_>, error: &RunError) -> ExitCode {
-    let name = call.tool.name;
-    let called = call.mode_name().map_or_else(|| name.to_owned(), |mode| format!("{name} {mode}"));
-    fail_as(name, &called, error)
+    fail_as(call.tool.name, &call.name(), error)
 }
 
 /// Tells on standard error why there was no run; `called` is what has the help text.

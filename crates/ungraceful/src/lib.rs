@@ -9,6 +9,7 @@ pub mod front;
 pub mod launch;
 pub mod tools;
 
+mod find_rate;
 mod hidden;
 mod list;
 mod print_plan;

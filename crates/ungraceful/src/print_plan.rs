@@ -8,9 +8,11 @@ use ungraceful_load::Engine;
 use ungraceful_load::pace::{Pace, Stage};
 use ungraceful_report::Format;
 use ungraceful_rig::plan::{Arrival, Schedule};
+use ungraceful_rig::rate_search::{Promise, TRIALS_MAX};
 use ungraceful_rig::run::{Experiment, Spread};
 use ungraceful_rig::target::BrokerChoice;
 
+use crate::cli::load::RATE_MAX;
 use crate::launch::FaultPlan;
 
 /// Lines of due times in the text; JSON has them all.
@@ -175,6 +177,8 @@ struct PrintedLoad {
     shape: String,
     release: &'static str,
     stages: Vec<PrintedStage>,
+    /// The promise that the highest rate is searched for by; absent for one run.
+    finds_rate: Option<String>,
     bounds: LoadBounds,
 }
 
@@ -196,8 +200,13 @@ struct LoadBounds {
 }
 
 /// The plan of a load in words, or as JSON.
-pub(crate) fn render_load(experiment: &Experiment, engine: &Engine, format: Format) -> String {
-    let printed = printed_load(experiment, engine);
+pub(crate) fn render_load(
+    experiment: &Experiment,
+    engine: &Engine,
+    promise: Option<&Promise>,
+    format: Format,
+) -> String {
+    let printed = printed_load(experiment, engine, promise);
     if format == Format::Json {
         let json = serde_json::to_string_pretty(&printed).expect("plain data always serialises");
         return format!("{json}\n");
@@ -205,7 +214,7 @@ pub(crate) fn render_load(experiment: &Experiment, engine: &Engine, format: Form
     text_of_load(&printed).expect("writing into a string never fails")
 }
 
-fn printed_load(experiment: &Experiment, engine: &Engine) -> PrintedLoad {
+fn printed_load(experiment: &Experiment, engine: &Engine, promise: Option<&Promise>) -> PrintedLoad {
     /// Coming up, leaving, and messages that are still under way at the end.
     const BESIDES: Duration = Duration::from_secs(60);
     let settings = engine.settings();
@@ -222,6 +231,7 @@ fn printed_load(experiment: &Experiment, engine: &Engine) -> PrintedLoad {
     let connecting = Duration::from_secs_f64(f64::from(settings.clients()) / settings.connects_per_second);
     let (pairs, phases) = (experiment.bystanders.pairs, experiment.phases);
     let beside_bystanders = if pairs > 0 { phases.baseline + phases.recovery } else { Duration::ZERO };
+    let trials = promise.map_or(1, |_| TRIALS_MAX as u64);
     let longest = connecting + phases.warmup + settings.lasts() + beside_bystanders;
     PrintedLoad {
         tool: experiment.tool.name.clone(),
@@ -230,16 +240,19 @@ fn printed_load(experiment: &Experiment, engine: &Engine) -> PrintedLoad {
         shape: engine.shape_in_words(),
         release,
         stages: stages.iter().map(printed).collect(),
+        finds_rate: promise.map(ToString::to_string),
         bounds: LoadBounds {
             connections_max: settings.clients(),
             connections_per_second_max: settings.connects_per_second,
             messages_per_second_max: match settings.pace {
                 Pace::Nothing(_) => Some(0.0),
+                _ if promise.is_some() => Some(RATE_MAX),
                 _ => settings.pace.per_second_max(),
             },
             payload_bytes: engine.payload_bytes(),
             bystander_connections_max: 2 * pairs + 1,
-            duration_s_max: (longest + 4 * experiment.target.connect_timeout + BESIDES).as_secs() + 1,
+            duration_s_max: trials
+                * ((longest + 4 * experiment.target.connect_timeout + BESIDES).as_secs() + 1),
         },
     }
 }
@@ -252,6 +265,13 @@ fn text_of_load(printed: &PrintedLoad) -> Result<String, std::fmt::Error> {
     writeln!(out, "Load\n  {}\n  {}", printed.shape, printed.release)?;
     for stage in &printed.stages {
         writeln!(out, "  {} messages per second for {} ms", stage.messages_per_second, stage.duration_ms)?;
+    }
+    if let Some(promise) = &printed.finds_rate {
+        writeln!(
+            out,
+            "  and at other rates, {TRIALS_MAX} trials at the most, in search of the highest that keeps:"
+        )?;
+        writeln!(out, "  {promise}")?;
     }
     writeln!(out, "\nBounds")?;
     writeln!(

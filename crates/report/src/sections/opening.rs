@@ -25,12 +25,13 @@ pub(super) fn target(record: &BrokerRecord) -> String {
     format!("{} · {}", broker(record), versions(record))
 }
 
-/// As [`target`], for several runs of which each starts a broker of its own, if it is one of ours.
-pub(super) fn target_of_several(record: &BrokerRecord) -> String {
+/// As [`target`], for several runs of which each starts a broker of its own, if it is one of ours; `each` is what a run
+/// is called.
+pub(super) fn target_of_several(record: &BrokerRecord, each: &str) -> String {
     let name = record.name.as_deref().unwrap_or("installed broker");
     let broker = match record.origin {
-        BrokerOrigin::Embedded => format!("embedded broker ({name}), started anew for each cause"),
-        BrokerOrigin::Spawned => format!("{name}, started anew for each cause"),
+        BrokerOrigin::Embedded => format!("embedded broker ({name}), started anew for each {each}"),
+        BrokerOrigin::Spawned => format!("{name}, started anew for each {each}"),
         BrokerOrigin::External => broker(record),
     };
     format!("{broker} · {}", versions(record))

@@ -36,7 +36,7 @@ pub(crate) fn compose(tour: &Tour, context: &Context) -> Document {
 }
 
 fn opening(tour: &Tour, document: &mut Document) {
-    let broker = tour.records().next().map(|record| opening::target_of_several(&record.broker));
+    let broker = tour.records().next().map(|record| opening::target_of_several(&record.broker, "cause"));
     let broker = broker.unwrap_or_else(|| "no broker was asked".to_owned());
     document.push(Block::Title(format!("ungraceful {} → {broker} · seed {}", tour.version, tour.seed)));
     for cause in &tour.causes {

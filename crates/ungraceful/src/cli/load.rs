@@ -11,13 +11,17 @@ use ungraceful_load::shape::{QosMix, Shape};
 use ungraceful_mqtt::QoS;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::plan::Arrival;
+use ungraceful_rig::rate_search::Promise;
 use ungraceful_rig::threshold::Threshold;
 
 use super::common::TIME_MAX;
 use super::given::{Given, PerSecond, Readable, Time, Whole};
 
 /// The highest rate that can be asked for, in messages per second.
-const RATE_MAX: f64 = 10_000_000.0;
+pub const RATE_MAX: f64 = 10_000_000.0;
+
+/// Where the search for a rate begins when nobody says, in messages per second: over 10 s, enough for a 99th percentile.
+const SEARCH_FROM: f64 = 1_000.0;
 
 /// How connections are made and kept, and what the run is judged by.
 #[derive(Args, Clone, Debug)]
@@ -113,6 +117,11 @@ pub struct PublishArgs {
     /// Rates that follow one another, in place of --rate and --duration, such as 10s:1k,60s:10k
     #[arg(long, value_name = "STAGES", env = "UNGRACEFUL_STAGES", allow_hyphen_values = true)]
     pub stages: Option<Given<Stages>>,
+    /// Search for the highest rate at which the broker keeps a promise, such as 'e2e p(99)<50ms,loss==0': thresholds, with
+    /// commas between them. Begins at --rate [default: 1000]; each trial is measured for --duration [default here: 10s].
+    /// Exit 0 when it is found, 1 when no rate keeps the promise, 3 when the generator or too few samples were the limit
+    #[arg(long, value_name = "PROMISE", env = "UNGRACEFUL_FIND_RATE")]
+    pub find_rate: Option<Given<Promise>>,
     /// Bytes of payload; the first 16 are the stamp by which messages are followed [default: 256, or what --preset says]
     #[arg(short = 's', long, value_name = "BYTES", env = "UNGRACEFUL_SIZE", allow_hyphen_values = true)]
     pub size: Option<Given<Whole<16, 268_000_000>>>,
@@ -272,6 +281,12 @@ impl Readable for Threshold {
     }
 }
 
+impl Readable for Promise {
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
 impl Readable for Shape {
     fn read(text: &str) -> Result<Self, String> {
         match text {
@@ -387,6 +402,19 @@ impl PublishArgs {
         mix
     }
 
+    /// The promise that a rate is searched for by.
+    pub fn promise(&self, mistakes: &mut Vec<Mistake>) -> Option<Promise> {
+        let promise = take(self.find_rate.as_ref(), "--find-rate", mistakes)?;
+        if self.stages.is_some() {
+            mistakes.push(Mistake::new("--stages", "--find-rate chooses the rates; leave one of them out"));
+        }
+        if matches!(take(self.rate.as_ref(), "--rate", &mut Vec::new()), Some(Rate::Max)) {
+            let what = "max has no rate to begin the search at; give a number, or leave it out";
+            mistakes.push(Mistake::new("--rate", what));
+        }
+        Some(promise)
+    }
+
     /// How publishing is released. `duration_given` tells whether the user gave --duration.
     pub fn pace(
         &self,
@@ -409,6 +437,7 @@ impl PublishArgs {
         let per_second = match rate {
             Some(Rate::Max) => return Pace::Closed(duration),
             Some(Rate::PerSecond(per_second)) => per_second,
+            None if self.find_rate.is_some() => preset.unwrap_or(SEARCH_FROM),
             None => preset.unwrap_or_else(|| f64::from(publishers)),
         };
         Pace::Open(vec![Stage { lasts: duration, per_second }], arrival)

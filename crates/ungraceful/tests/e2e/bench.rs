@@ -252,7 +252,7 @@ fn a_plan_is_printed_and_nothing_is_sent() {
     assert_eq!(call.exit(), 0, "{}", call.said());
     let shown = call.stdout();
     for line in [
-        "5 publishers, each to all 1000 subscribers",
+        "5 publishers, each to all of 1000 subscribers",
         "250 messages per second for 30000 ms",
         "16 bytes",
         "seed 7",

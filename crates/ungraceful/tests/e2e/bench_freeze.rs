@@ -1,11 +1,14 @@
 //! A broker that stops while load is made on a schedule: the time is in the figures, and no message is out of the count.
+//! And a generator that stops: its times are not to be relied on, and it says so.
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use ungraceful_rig::record::Record;
+
+use ungraceful_rig::verdict::Conclusion;
 
 use crate::support::binary;
 
@@ -21,6 +24,51 @@ fn a_broker_that_stops_for_four_seconds_is_in_the_times_and_no_message_is_out_of
     for qos in ["0", "1"] {
         stopped(qos);
     }
+}
+
+/// A load that is under way: the timeline tells.
+fn under_way(flags: &[&str], folder: &Path) -> Child {
+    let mut command = binary("ungraceful-bench");
+    command.args(flags).arg("--output").arg(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap();
+    let timeline = || std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default();
+    while !timeline().contains(",load,") {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child
+}
+
+fn pause(process: u32, lasts: Duration) {
+    let process = Pid::from_raw(i32::try_from(process).unwrap()).unwrap();
+    kill_process(process, Signal::STOP).unwrap();
+    std::thread::sleep(lasts);
+    kill_process(process, Signal::CONT).unwrap();
+}
+
+#[test]
+fn a_generator_that_gets_no_processor_for_a_while_says_that_its_times_are_not_to_be_relied_on() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("record");
+    let load = ["--rate", "500", "-z", "6s", "--publishers", "2", "--subscribers", "2", "--warmup", "0s"];
+    let judged = ["--threshold", "e2e p(50)<3600s", "--threshold", "loss==0", "--no-progress"];
+    let flags = [&["pubsub", "--spawn", "mosquitto", "-q", "1"][..], &load, &judged].concat();
+    let child = under_way(&flags, &folder);
+    pause(child.id(), Duration::from_secs(2));
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{shown}");
+    assert!(shown.contains("GENERATOR NOT RELIABLE"), "{shown}");
+    let record = record(&folder);
+    // A third of all messages were late by up to two seconds, and it is ourselves who were late.
+    assert!(record.generator.schedule_slip.p99_us.unwrap() >= 1_500_000, "{:?}", record.generator);
+    let concluded = |check: &str| {
+        let of_check = record.verdicts.iter().filter(|verdict| verdict.check == check);
+        of_check.map(|verdict| verdict.conclusion).collect::<Vec<_>>()
+    };
+    assert_eq!(concluded("generator_keeps_up"), [Conclusion::Inconclusive], "{shown}");
+    assert_eq!(concluded("keeps_the_threshold"), [Conclusion::Inconclusive, Conclusion::Holds], "{shown}");
+    let all = record.load.unwrap().all();
+    assert_eq!((all.offered, all.sent, all.lost), (3_000, 3_000, 0), "what was counted is none the worse");
 }
 
 fn stopped(qos: &str) {
@@ -48,23 +96,8 @@ fn stopped(qos: &str) {
         "--keepalive",
         "0",
     ];
-    let child = binary("ungraceful-bench")
-        .args(flags)
-        .arg("--output")
-        .arg(&folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // The timeline tells that the load is under way.
-    let timeline = || std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default();
-    while !timeline().contains(",load,") {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let broker = Pid::from_raw(i32::try_from(record(&folder).broker.pid.unwrap()).unwrap()).unwrap();
-    kill_process(broker, Signal::STOP).unwrap();
-    std::thread::sleep(PAUSE);
-    kill_process(broker, Signal::CONT).unwrap();
+    let child = under_way(&flags, &folder);
+    pause(record(&folder).broker.pid.unwrap(), PAUSE);
     let output = child.wait_with_output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{shown}");

@@ -14,6 +14,7 @@ mod bench_freeze;
 mod embedded;
 mod expire;
 mod explain;
+mod find_rate;
 mod flood;
 mod ledger;
 mod plan;

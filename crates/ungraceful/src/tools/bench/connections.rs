@@ -95,6 +95,7 @@ impl LoadMode for Conn {
             versions_required,
             load: load.map(|load| LoadSettings { idle, ..load }),
             thresholds,
+            promise: None,
         }
     }
 }
@@ -161,7 +162,7 @@ impl LoadMode for Sub {
             qos: QosMix::new(&[(qos, 1)]),
             ..load
         });
-        LoadPlan { versions, versions_required, load, thresholds }
+        LoadPlan { versions, versions_required, load, thresholds, promise: None }
     }
 }
 

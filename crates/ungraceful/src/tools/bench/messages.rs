@@ -1,6 +1,7 @@
 //! Modes `pubsub` and `pub`: clients that publish, with and without subscribers of ours.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_load::checks::CHECKS;
@@ -21,6 +22,8 @@ use crate::cli::load::{
 };
 use crate::launch::{LoadMode, LoadPlan, Mode};
 
+/// How long each trial of a search for a rate is measured, unless --duration says.
+const TRIAL: Duration = Duration::from_secs(10);
 const READ: &str = "the flags are those of this mode's command";
 
 /// Mode `pubsub`.
@@ -203,8 +206,13 @@ fn publishing(
     {
         mistakes.push(Mistake::new("--topic", format!("{topic:?} is no topic that can be published to")));
     }
-    let duration = load.as_ref().map(LoadSettings::lasts).unwrap_or_default();
-    let pace = args.pace(publishers, per_second, arrival, duration, is_given(given, "duration"), mistakes);
+    let promise = args.promise(mistakes);
+    let duration_given = is_given(given, "duration");
+    let duration = match &promise {
+        Some(_) if !duration_given => TRIAL,
+        _ => load.as_ref().map(LoadSettings::lasts).unwrap_or_default(),
+    };
+    let pace = args.pace(publishers, per_second, arrival, duration, duration_given, mistakes);
     check_pace(&pace, mistakes);
     let qos = args.qos(per_second.map(|_| QoS::AtLeastOnce), publishers, mistakes);
     let payload = args.payload(per_second.map(|_| 16), mistakes);
@@ -222,7 +230,7 @@ fn publishing(
         waiting: args.waiting(),
         ..load
     });
-    LoadPlan { versions, versions_required, load, thresholds }
+    LoadPlan { versions, versions_required, load, thresholds, promise }
 }
 
 fn check_pace(pace: &Pace, mistakes: &mut Vec<Mistake>) {

@@ -1,0 +1,150 @@
+//! `--find-rate`: the highest rate of a load at which the broker keeps a promise, found by trials, each a run of its own
+//! with a record of its own.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use ungraceful_report::progress::Terminal;
+use ungraceful_report::scale::rate;
+use ungraceful_report::{Context, Format, Search, Trial, render_search};
+use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::error::{Mistake, RunError};
+use ungraceful_rig::exit::Exit;
+use ungraceful_rig::live::Observer;
+use ungraceful_rig::rate_search::{Promise, RateSearch};
+use ungraceful_rig::record::Completeness;
+use ungraceful_rig::run::{Finished, Work, run};
+
+use crate::cli::load::RATE_MAX;
+use crate::cli::parse::{NotParsed, parse, without_secrets};
+use crate::launch::{Call, LoadMode, ReadyLoad, prepare_load, print, progress_style, shown_here};
+
+/// The search's own file in the folder of its records.
+const SEARCH_JSON: &str = "search.json";
+/// Flags with a value that each trial has its own of; `-oFOLDER` is one of them too.
+const ITS_OWN: [&str; 5] = ["--find-rate", "--rate", "--seed", "--output", "-o"];
+/// Messages that are to fall due in a trial, at the least: fewer say nothing.
+const MESSAGES_MIN: f64 = 20.0;
+
+/// Searches, and prints what was found. `base` is the run at the first rate.
+pub(crate) fn find(
+    call: &Call<'_>,
+    mode: &dyn LoadMode,
+    base: &ReadyLoad,
+    promise: &Promise,
+    format: Format,
+) -> Result<Exit, RunError> {
+    let folder = &base.experiment.output;
+    if folder.join(SEARCH_JSON).exists() {
+        let what =
+            format!("{} holds a record already, and none is overwritten; choose another", folder.display());
+        return Err(RunError::Usage(vec![Mistake::new("--output", what)]));
+    }
+    let seed = base.experiment.seed.to_string();
+    let clock = RunClock::start();
+    let first = base.engine.settings().pace.per_second_max().unwrap_or(1.0);
+    let lowest = MESSAGES_MIN / base.engine.settings().lasts().as_secs_f64();
+    let mut rates = RateSearch::new(first, lowest.min(first), RATE_MAX);
+    let mut search = Search {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        tool: call.name(),
+        seed: base.experiment.seed.0,
+        started_utc: clock.started().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        duration_us: 0,
+        promise: promise.clone(),
+        trials: Vec::new(),
+        rates: rates.clone(),
+        ended_by: None,
+    };
+    while let Some(per_second) = rates.next() {
+        let number = search.trials.len() + 1;
+        let directory = folder.join(format!("{number:02}-{per_second}"));
+        let arguments = arguments(call, promise, per_second, &seed, &directory);
+        let ready = prepared(call, mode, &arguments)?;
+        let mut observer = Terminal::new(progress_style(&base.output));
+        let finished = match run(&ready.experiment, Work::Load(&ready.engine), &mut observer) {
+            Ok(finished) => finished,
+            // What was learned before is not lost with a broker that goes away.
+            Err(error @ (RunError::Environment(_) | RunError::Interrupted)) if !search.trials.is_empty() => {
+                observer.note(&format!("the search ends here: {error}"));
+                search.ended_by = Some(error.exit());
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        let Finished { record, directory } = finished;
+        let (came, why) = promise.judge(&record);
+        if !base.output.quiet {
+            observer.note(&format!("trial {number}: {}: {}: {why}", rate(per_second), came.name()));
+        }
+        rates.tell(per_second, came);
+        search.ended_by = (record.completeness == Completeness::Interrupted).then_some(Exit::Interrupted);
+        let command = command(call, &arguments);
+        search.trials.push(Trial { per_second, came, why, record: Box::new(record), directory, command });
+        search.rates = rates.clone();
+        search.duration_us = clock.now_us();
+        // After each trial, so that what was seen is kept however the search ends.
+        write(folder, &search)?;
+        if search.ended_by.is_some() {
+            break;
+        }
+    }
+    let context = Context { record_dir: Some(folder.clone()), ..shown_here() };
+    let printed = print(&render_search(&search, format, &context));
+    Ok(if printed == Exit::Environment { printed } else { search.exit() })
+}
+
+/// The call that makes one trial alone: the user's, with the rate in place of the search.
+fn arguments(
+    call: &Call<'_>,
+    promise: &Promise,
+    per_second: f64,
+    seed: &str,
+    directory: &Path,
+) -> Vec<OsString> {
+    let mut words = Vec::new();
+    let mut is_value = false;
+    for word in call.arguments {
+        if std::mem::take(&mut is_value) {
+            continue;
+        }
+        let text = word.to_string_lossy();
+        let (flag, value) = text.split_once('=').map_or((&*text, None), |(flag, value)| (flag, Some(value)));
+        if ITS_OWN.contains(&flag) {
+            is_value = value.is_none();
+        } else if text.starts_with("--") || !text.starts_with("-o") {
+            words.push(word.clone());
+        }
+    }
+    let thresholds = promise.thresholds().iter().flat_map(|one| ["--threshold".to_owned(), one.to_string()]);
+    words.extend(thresholds.map(OsString::from));
+    words.extend(["--rate".to_owned(), per_second.to_string()].map(OsString::from));
+    words.extend(["--seed", seed].map(OsString::from));
+    words.extend([OsString::from("--output"), directory.into()]);
+    words
+}
+
+/// The words of a trial's command, without secrets, and without the folder, which a repeated call would find taken.
+fn command(call: &Call<'_>, arguments: &[OsString]) -> Vec<String> {
+    let flags = without_secrets(&arguments[1..arguments.len() - 2]);
+    std::iter::once(call.tool.name.to_owned()).chain(flags).collect()
+}
+
+fn prepared(call: &Call<'_>, mode: &dyn LoadMode, arguments: &[OsString]) -> Result<ReadyLoad, RunError> {
+    let call = Call { arguments, ..*call };
+    let parsed = match parse(&call.tool.mode_command(call.mode), &call.flags()) {
+        Ok(parsed) => parsed,
+        Err(NotParsed::Config(mistakes)) => return Err(RunError::Usage(mistakes)),
+        Err(NotParsed::Clap(error)) => {
+            return Err(RunError::Bug(format!("a trial's command line can't be read: {error}")));
+        }
+    };
+    prepare_load(&call, mode, &parsed)
+}
+
+fn write(folder: &Path, search: &Search) -> Result<(), RunError> {
+    let context = Context { record_dir: Some(PathBuf::from(folder)), ..Context::default() };
+    std::fs::write(folder.join(SEARCH_JSON), render_search(search, Format::Json, &context)).map_err(|error| {
+        RunError::Environment(format!("cannot write {SEARCH_JSON} into {}: {error}", folder.display()))
+    })
+}

@@ -1,0 +1,100 @@
+//! `ungraceful-bench --find-rate`: it finds the rate that there is, tells when there is none, and each trial can be made
+//! again by itself.
+
+use std::process::Command;
+
+use serde_json::Value;
+use ungraceful_rig::record::Record;
+use ungraceful_scripted_broker::{Script, ScriptedBroker};
+
+use crate::support::{Call, bench, bench_at, binary};
+
+const SMALL: [&str; 8] = ["--publishers", "1", "--subscribers", "1", "-z", "500ms", "--rate", "100"];
+
+fn search(call: &Call) -> Value {
+    let written = std::fs::read_to_string(call.folder.join("search.json"));
+    serde_json::from_str(&written.unwrap_or_else(|_| panic!("no search\n{}", call.said()))).unwrap()
+}
+
+fn number(search: &Value, name: &str) -> f64 {
+    search[name].as_f64().unwrap_or_else(|| panic!("{name}: {search}"))
+}
+
+/// Looks for the rate at which a broker that does this with its deliveries keeps `promise`.
+fn on(broker: &ScriptedBroker, promise: &str, flags: &[&str]) -> Call {
+    bench_at(broker.address(), "pubsub", &[&SMALL[..], &["--find-rate", promise], flags].concat())
+}
+
+#[test]
+fn the_highest_rate_that_keeps_the_promise_is_found_and_can_be_run_again() {
+    let broker = ScriptedBroker::start(Script::default());
+    let call = on(&broker, "sent_rate<650,loss==0", &["-q", "1"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let search = search(&call);
+    let (kept, limit) =
+        (number(&search, "highest_kept_per_second"), number(&search, "lowest_not_kept_per_second"));
+    // Half a second of 650 a second is 325 messages: what is within one of it may be on either side.
+    assert!(kept < 652.0 && limit > 648.0 && limit <= kept * 1.051, "{}", call.said());
+    let trials = search["trials"].as_array().unwrap();
+    let rates: Vec<f64> = trials.iter().map(|trial| number(trial, "per_second")).collect();
+    assert_eq!(rates[..5], [100.0, 200.0, 400.0, 800.0, 800.0], "twice where it was broken");
+    assert_eq!((&trials[2]["came"], &trials[3]["came"]), (&"kept".into(), &"broken".into()));
+    assert!(trials[3]["why"].as_str().unwrap().starts_with("sent_rate<650: 80"), "{}", trials[3]["why"]);
+    // Each trial is a record of its own, of the rate that it was made at.
+    let directory = trials[1]["run"]["record_dir"].as_str().unwrap();
+    let record = std::fs::read_to_string(std::path::Path::new(directory).join("run.json")).unwrap();
+    let record: Record = serde_json::from_str(&record).unwrap();
+    assert_eq!((&*record.settings["rate"].value, record.load.unwrap().all().sent), ("200", 100));
+    let shown = call.stdout();
+    for part in ["The highest rate that keeps the promise", "sent_rate<650,loss==0", "the promise was broken"]
+    {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    // The command of a trial makes that trial alone, judged by the promise.
+    let command = trials[3]["command"].as_str().unwrap();
+    assert!(command.contains("--threshold 'sent_rate<650'") && !command.contains("find-rate"), "{command}");
+    let binaries = std::path::Path::new(env!("CARGO_BIN_EXE_ungraceful-bench")).parent().unwrap();
+    let mut shell = Command::new("/bin/sh");
+    shell.arg("-c").arg(command).env("PATH", binaries).current_dir(&call.folder);
+    let again = shell.output().unwrap();
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert_eq!(again.status.code(), Some(1), "{command}\n{said}");
+    assert!(said.contains("sent_rate<650"), "{said}");
+}
+
+#[test]
+fn a_promise_that_no_rate_keeps_is_violated() {
+    let script = Script { deliveries: "lose-every-2".parse().unwrap(), ..Script::default() };
+    let broker = ScriptedBroker::start(script);
+    let call = on(&broker, "loss==0", &["-q", "1", "--rate", "40"]);
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert!(call.stdout().contains("none: at 40/s"), "{}", call.said());
+    assert!(search(&call)["highest_kept_per_second"].is_null());
+}
+
+#[test]
+fn a_search_that_cannot_tell_ends_inconclusive_and_says_what_it_would_need() {
+    let broker = ScriptedBroker::start(Script::default());
+    let few = on(&broker, "e2e p(99)<3600s", &[]);
+    assert_eq!(few.exit(), 3, "{}", few.said());
+    assert!(few.stdout().contains("needs 1000 samples and there are 50"), "{}", few.said());
+    let late = on(&broker, "e2e p(50)<3600s", &["--slip-limit", "1us"]);
+    assert_eq!(late.exit(), 3, "{}", late.said());
+    assert!(late.stdout().contains("the generator itself was late"), "{}", late.said());
+}
+
+#[test]
+fn what_a_search_cannot_be_combined_with_is_told_before_the_first_packet() {
+    for (flags, told) in [
+        (&["--rate", "max"][..], "--rate: max has no rate to begin the search at"),
+        (&["--stages", "1s:5"], "--stages: --find-rate chooses the rates"),
+        (&["--find-rate", "speed>9"], "there is no \"speed\""),
+    ] {
+        let call = bench("pubsub", &[&["--find-rate", "loss==0"], flags].concat());
+        assert_eq!(call.exit(), 2, "{}", call.said());
+        assert!(call.stderr().contains(told) && !call.folder.exists(), "{told}\n{}", call.said());
+    }
+    let shown = binary("ungraceful-bench").args(["--find-rate", "loss==0", "--print-plan"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("1000 messages per second for 10000 ms") && shown.contains("loss==0"), "{shown}");
+}
