@@ -22,7 +22,7 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         ));
     } else {
         document.push(Block::Table(table(log)));
-        document.line(summary(log));
+        document.line(summary(log, record.load.is_some()));
     }
     if let Some(trouble) = &log.trouble {
         document.labelled("Log lost", trouble);
@@ -68,13 +68,16 @@ fn cut(phrase: &str) -> String {
     phrase.to_owned()
 }
 
-fn summary(log: &BrokerLogRecord) -> String {
+fn summary(log: &BrokerLogRecord, is_of_load: bool) -> String {
     let mut text = counted(log.lines_kept + log.lines_left_out, "line");
-    text += &format!(
-        "; {} of them name {}",
-        count(log.lines_that_name_an_attempt),
-        counted(log.attempts_named, "attempt")
-    );
+    // A load has no attempts to be named.
+    if !is_of_load {
+        text += &format!(
+            "; {} of them name {}",
+            count(log.lines_that_name_an_attempt),
+            counted(log.attempts_named, "attempt")
+        );
+    }
     if !log.causes.is_empty() {
         text += &format!("; causes told: {}", causes(log));
     }
@@ -109,7 +112,7 @@ mod tests {
         let log =
             BrokerLogRecord { lines_kept: 800, attempts_named: 791, causes, ..BrokerLogRecord::default() };
         let expected = "; causes told: second-connect of 790 attempts, lost of 1 attempt.";
-        assert!(summary(&log).ends_with(expected), "{}", summary(&log));
+        assert!(summary(&log, false).ends_with(expected), "{}", summary(&log, false));
     }
 
     #[test]

@@ -14,6 +14,13 @@ use crate::totals;
 
 pub(super) fn section(record: &Record, document: &mut Document) {
     let Some(bystanders) = &record.bystanders else {
+        if record.load.is_some() {
+            document.labelled(
+                "Bystanders",
+                "none; --bystanders 3 measures honest clients of another library beside the load",
+            );
+            return;
+        }
         document.heading("Bystanders");
         document.line("None in this run: nothing can be said about what honest clients felt.");
         return;

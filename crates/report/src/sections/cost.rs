@@ -35,13 +35,13 @@ pub(super) fn section(record: &Record, document: &mut Document) {
 }
 
 fn of_process(record: &Record, resources: &BrokerResourcesRecord, document: &mut Document) {
-    document.push(Block::Table(table(resources)));
+    document.push(Block::Table(table(record, resources)));
     if let Some(cpu) = cpu(record, resources) {
         document.labelled("CPU time", cpu);
     }
     let mut told = format!("Of {}, without its children.", process(&record.broker));
     let slopes = [resources.rss_bytes.per_1000_attempts, resources.descriptors.per_1000_attempts];
-    if slopes.iter().any(Option::is_some) {
+    if record.load.is_none() && slopes.iter().any(Option::is_some) {
         told += " Each of the samples depends on the one before, so the interval is optimistic.";
     }
     document.line(told);
@@ -72,13 +72,18 @@ fn signed_count(number: i64) -> String {
     format!("{}{}", if number < 0 { "−" } else { "" }, count(number.unsigned_abs()))
 }
 
-fn table(resources: &BrokerResourcesRecord) -> Table {
+/// A load has no attempts that anything could grow with.
+const OF_ATTEMPTS: usize = 2;
+
+fn table(record: &Record, resources: &BrokerResourcesRecord) -> Table {
+    let (before, after) = match &record.load {
+        Some(_) => ("before load", "after load"),
+        None => ("before fault", "after fault"),
+    };
     let mut columns = vec![Column::words("")];
-    columns
-        .extend(["before fault", "highest", "after fault", "after recovery", "change"].map(Column::numbers));
-    columns.push(Column::numbers("per 1,000 attempts"));
-    columns.push(Column::numbers("95 % interval"));
-    let rows = vec![
+    columns.extend([before, "highest", after, "after recovery", "change"].map(Column::numbers));
+    columns.extend(["per 1,000 attempts", "95 % interval"].map(Column::numbers));
+    let mut rows = vec![
         row("memory (RSS)", &resources.rss_bytes, bytes, |value| {
             format!("{}{}", sign(value), bytes(magnitude(value)))
         }),
@@ -86,6 +91,12 @@ fn table(resources: &BrokerResourcesRecord) -> Table {
             format!("{}{:.2}", sign(value), value.abs())
         }),
     ];
+    if record.load.is_some() {
+        columns.truncate(columns.len() - OF_ATTEMPTS);
+        for row in &mut rows {
+            row.truncate(row.len() - OF_ATTEMPTS);
+        }
+    }
     Table { columns, rows, keys: 1 }
 }
 

@@ -1,0 +1,148 @@
+//! The reports of a load, and of a search for a rate: every number is another one, so that a swapped line shows.
+
+use std::collections::BTreeMap;
+
+use ungraceful_report::{Context, Format, Search, Trial, render, render_search};
+use ungraceful_rig::exit::Exit;
+use ungraceful_rig::load::{LoadConnections, LoadCounts, LoadRecord, Release};
+use ungraceful_rig::rate_search::{Came, RateSearch};
+use ungraceful_rig::record::{Completeness, Record};
+
+use crate::fixture::{self, counts, times};
+
+fn messages(first: u64) -> LoadCounts {
+    LoadCounts {
+        offered: first,
+        sent: first + 1,
+        dropped: first + 2,
+        blocked: first + 3,
+        late: first + 4,
+        acknowledged: first + 5,
+        refused: BTreeMap::from([(0x97, first + 6), (0x99, 1)]),
+        unacknowledged: first + 8,
+        without_subscribers: first + 9,
+        expected: first + 10,
+        delivered: first + 11,
+        lost: first + 12,
+        unknown: first + 13,
+        duplicated: first + 14,
+        reordered: first + 15,
+    }
+}
+
+fn load() -> LoadRecord {
+    LoadRecord {
+        release: Release::Open,
+        shape: "MQTT 5.0 · 2 publishers, each to all of 3 subscribers".into(),
+        publishers: 2,
+        subscribers: 3,
+        payload_bytes: Some(300),
+        in_flight_max: 20,
+        counted_from_us: Some(2_000_000),
+        counted_until_us: Some(12_000_000),
+        connections: LoadConnections {
+            planned: 9,
+            accepted: 5,
+            refused: counts(&[("CONNACK 0x97 Quota exceeded", 2), ("TCP: RST", 1)]),
+            lost: counts(&[("FIN", 4)]),
+            never_begun: 1,
+            up_after_us: Some(70_000),
+            tcp_connect_time: times(30, 100),
+            connack_time: times(31, 200),
+            suback_time: times(32, 300),
+        },
+        by_qos: BTreeMap::from([(0, messages(100_000)), (1, messages(200_000))]),
+        foreign: 6,
+        too_old: 7,
+        bytes_sent: 8_000,
+        bytes_received: 9_000,
+        publish_response_time: times(20_000, 1_000),
+        publish_service_time: times(20_001, 2_000),
+        delivery_response_time: times(200_000, 3_000),
+        delivery_service_time: times(200_001, 4_000),
+        cpu_us: Some(2_500_000),
+    }
+}
+
+fn record(load: LoadRecord) -> Record {
+    Record { load: Some(load), cases: Vec::new(), bystanders: None, ..fixture::all_holds() }
+}
+
+fn context() -> Context {
+    Context { record_dir: Some("results/load".into()), ..Context::default() }
+}
+
+#[test]
+fn a_load_in_every_format() {
+    for format in Format::ALL {
+        insta::assert_snapshot!(format!("load.{format}"), render(&record(load()), format, &context()));
+    }
+}
+
+/// A search on a broker that keeps the promise up to 1,500 messages a second.
+fn search(end: Came) -> Search {
+    let mut rates = RateSearch::new(1_000.0, 1.0, 1e6);
+    let mut trials = Vec::new();
+    while let Some(per_second) = rates.next() {
+        let came = if per_second <= 1_500.0 { Came::Kept } else { end };
+        rates.tell(per_second, came);
+        trials.push(Trial {
+            per_second,
+            came,
+            why: format!("loss==0: {}", trials.len()),
+            record: Box::new(record(load())),
+            directory: format!("results/search/{}", trials.len()).into(),
+            command: vec!["ungraceful-bench".into(), "--threshold".into(), "loss==0".into()],
+        });
+    }
+    Search {
+        version: "0.1.0".into(),
+        tool: "ungraceful-bench pubsub".into(),
+        seed: 12_345,
+        started_utc: "2026-02-03T04:05:06.789Z".into(),
+        duration_us: 98_000_000,
+        promise: "loss==0".parse().expect("it is a promise"),
+        trials,
+        rates,
+        ended_by: None,
+    }
+}
+
+#[test]
+fn a_search_in_every_format() {
+    let search = search(Came::Broken);
+    for format in [Format::Text, Format::Markdown, Format::Csv] {
+        insta::assert_snapshot!(format!("search.{format}"), render_search(&search, format, &context()));
+    }
+    let json = render_search(&search, Format::Json, &context());
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (json["highest_kept_per_second"].as_f64(), json["exit"]["code"].as_u64()),
+        (Some(1_500.0), Some(0))
+    );
+    assert_eq!(json["lowest_not_kept_per_second"].as_f64(), search.rates.limit().map(|(rate, _)| rate));
+    assert_eq!(json["trials"].as_array().unwrap().len(), search.trials.len());
+    assert_eq!(json["trials"][1]["run"]["load"]["foreign"], 6);
+}
+
+#[test]
+fn a_search_comes_to_what_ended_it() {
+    assert_eq!(search(Came::Broken).exit(), Exit::Holds);
+    assert_eq!(search(Came::GeneratorLate).exit(), Exit::Inconclusive, "the broker's own limit is not known");
+    assert_eq!(search(Came::Unknown).exit(), Exit::Inconclusive);
+    let interrupted = Search { ended_by: Some(Exit::Interrupted), ..search(Came::Broken) };
+    assert_eq!(interrupted.exit(), Exit::Interrupted);
+    let begun = Search { rates: RateSearch::new(5.0, 1.0, 9.0), trials: Vec::new(), ..search(Came::Broken) };
+    assert_eq!(begun.exit(), Exit::Inconclusive, "nothing was tried");
+    let mut never = RateSearch::new(1.0, 1.0, 9.0);
+    never.tell(1.0, Came::Broken);
+    never.tell(1.0, Came::Broken);
+    assert_eq!(Search { rates: never, ..search(Came::Broken) }.exit(), Exit::Violated);
+}
+
+#[test]
+fn a_load_that_was_cut_short_shows_what_there_was() {
+    let cut = Record { completeness: Completeness::Interrupted, ..record(load()) };
+    let shown = render(&cut, Format::Text, &context());
+    assert!(shown.contains("INTERRUPTED") && shown.contains("5 of 9 accepted"), "{shown}");
+}
