@@ -9,13 +9,19 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::num::NonZeroU64;
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::thread::{clock_nanosleep_absolute, set_current_timer_slack};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Unacknowledged at QoS 1, and in one write.
 const WINDOW: usize = 100;
 /// Bytes in one write at QoS 0.
 const BATCH: usize = 32 * 1024;
+/// Messages per second of `sparse`, and of `e2e0`.
+const SPARSE_PER_SECOND: u64 = 20_000;
+const END_TO_END_PER_SECOND: u64 = 40_000;
+const SECOND_NS: u64 = 1_000_000_000;
 
 fn main() -> io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -204,13 +210,30 @@ fn qos1(port: u16, messages: usize) -> io::Result<u64> {
     Ok(cpu_ns() - began)
 }
 
+/// One message per write, each when it is due: what an open loop can't do without is one wait and one write each.
+fn paced(stream: &mut TcpStream, one: &[u8], messages: usize, per_second: u64) -> io::Result<()> {
+    // The thread's own timers to the microsecond, as the generator has them.
+    let _best_effort = set_current_timer_slack(NonZeroU64::new(1));
+    let now = clock_gettime(ClockId::Monotonic);
+    let began_ns = now.tv_sec.cast_unsigned() * SECOND_NS + now.tv_nsec.cast_unsigned();
+    for number in 0..messages as u64 {
+        let due_ns = began_ns + number * SECOND_NS / per_second;
+        let due = Timespec {
+            tv_sec: (due_ns / SECOND_NS).cast_signed(),
+            tv_nsec: (due_ns % SECOND_NS).cast_signed(),
+        };
+        // One that is due already is not waited for.
+        clock_nanosleep_absolute(ClockId::Monotonic, &due)?;
+        stream.write_all(one)?;
+    }
+    Ok(())
+}
+
 fn sparse(port: u16, messages: usize) -> io::Result<u64> {
     let mut stream = connect(port, "floors")?;
     let one = publish(TOPIC, None);
     let began = cpu_ns();
-    for _ in 0..messages {
-        stream.write_all(&one)?;
-    }
+    paced(&mut stream, &one, messages, SPARSE_PER_SECOND)?;
     Ok(cpu_ns() - began)
 }
 
@@ -221,8 +244,9 @@ fn read_some(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// One publisher to one subscriber in one process, two threads: what both cost. At QoS 1, each batch goes out when the one
-/// before was acknowledged, and the subscriber acknowledges what it read in one write.
+/// One publisher to one subscriber in one process, two threads: what both cost. At QoS 0, one message per write, each when
+/// it is due. At QoS 1, each batch goes out when the one before was acknowledged, and the subscriber acknowledges what it
+/// read in one write.
 fn end_to_end(port: u16, messages: usize, qos: u8) -> io::Result<u64> {
     let mut subscriber = connect(port, "floorsub")?;
     let body = [&[0, 1][..], &text(TOPIC), &[qos]].concat();
@@ -231,21 +255,20 @@ fn end_to_end(port: u16, messages: usize, qos: u8) -> io::Result<u64> {
     let began = cpu_ns();
     let receiving = std::thread::spawn(move || receive(&mut subscriber, messages, qos));
     let mut stream = connect(port, "floorpub")?;
-    let each: Vec<Vec<u8>> =
-        (1..=WINDOW).map(|number| publish(TOPIC, u16::try_from(number).ok().filter(|_| qos > 0))).collect();
-    let (batch, length) = (each.concat(), each[0].len());
-    let mut buffer = vec![0; 4 * WINDOW];
-    let mut left = messages;
-    while left > 0 {
-        let now = left.min(WINDOW);
-        stream.write_all(&batch[..now * length])?;
-        if qos > 0 {
+    if qos == 0 {
+        paced(&mut stream, &publish(TOPIC, None), messages, END_TO_END_PER_SECOND)?;
+    } else {
+        let each: Vec<Vec<u8>> =
+            (1..=WINDOW).map(|number| publish(TOPIC, u16::try_from(number).ok())).collect();
+        let (batch, length) = (each.concat(), each[0].len());
+        let mut buffer = vec![0; 4 * WINDOW];
+        let mut left = messages;
+        while left > 0 {
+            let now = left.min(WINDOW);
+            stream.write_all(&batch[..now * length])?;
             stream.read_exact(&mut buffer[..4 * now])?;
-        } else {
-            // Slow enough for a broker that drops what it can't queue.
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            left -= now;
         }
-        left -= now;
     }
     receiving.join().map_err(|_| io::Error::other("the receiver panicked"))??;
     Ok(cpu_ns() - began)

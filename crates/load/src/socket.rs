@@ -64,12 +64,6 @@ impl Socket {
             Err(error) => moved(&error),
         }
     }
-
-    /// Has the next bytes acknowledged at once: a broker that leaves Nagle's algorithm on would else wait up to 40 ms
-    /// for our own delayed ACK. The kernel forgets it, so it is asked for after every read.
-    pub(crate) fn acknowledge_at_once(&self) {
-        let _best_effort = sockopt::set_tcp_quickack(&self.0, true);
-    }
 }
 
 impl std::os::fd::AsFd for Socket {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hdrhistogram::Histogram;
 use rangemap::RangeInclusiveSet;
 use ungraceful_mqtt::QoS;
 use ungraceful_rig::load::{LoadConnections, LoadCounts, LoadRecord, Release};
@@ -21,13 +22,14 @@ pub(crate) type Counted = Option<(u64, u64)>;
 
 /// The record of a load.
 pub(crate) fn record(settings: &LoadSettings, threads: &[Ended], counted: Counted) -> LoadRecord {
-    let times = |timed: Timed| {
+    let whole = |timed: Timed| {
         let mut sum = histogram();
         for part in threads.iter().filter_map(|thread| thread.figures.whole(timed)) {
             merge(&mut sum, part);
         }
-        Percentiles::of(&sum)
+        sum
     };
+    let times = |timed: Timed| Percentiles::of(&whole(timed));
     let total = |of: fn(&Ended) -> u64| threads.iter().map(of).sum::<u64>();
     let publishers: BTreeMap<u32, &PublisherEnd> =
         threads.iter().flat_map(|thread| &thread.publishers).map(|end| (end.number, end)).collect();
@@ -77,8 +79,17 @@ pub(crate) fn record(settings: &LoadSettings, threads: &[Ended], counted: Counte
         publish_service_time: times(Timed::PublishService),
         delivery_response_time: times(Timed::DeliveryResponse),
         delivery_service_time: times(Timed::DeliveryService),
+        stalled_40_ms: stalled_40_ms(&whole(Timed::DeliveryService)),
         cpu_us: threads.iter().map(|thread| thread.cpu_us).sum(),
     }
+}
+
+/// How many times are 39 to 45 ms, where they stand out: at least 1 % of all, and ten times as many as in the 6 ms before
+/// and the 6 ms after. Times that merely pass through there have neighbours.
+fn stalled_40_ms(times: &Histogram<u64>) -> Option<u64> {
+    let between = |from_ms: u64, to_ms: u64| times.count_between(from_ms * 1_000, to_ms * 1_000 - 1);
+    let (stalled, around) = (between(39, 45), between(33, 39).max(between(45, 51)));
+    (stalled > 0 && stalled * 100 >= times.len() && stalled >= 10 * around).then_some(stalled)
 }
 
 /// Sets what a publisher sent against what of it came to a receiver.
@@ -160,8 +171,9 @@ mod tests {
     use rangemap::RangeInclusiveSet;
     use ungraceful_mqtt::QoS;
     use ungraceful_rig::load::LoadCounts;
+    use ungraceful_rig::metric::histogram;
 
-    use super::record;
+    use super::{record, stalled_40_ms};
     use crate::engine::tests::settings;
     use crate::publisher::PublisherEnd;
     use crate::settings::LoadSettings;
@@ -226,6 +238,22 @@ mod tests {
         assert_eq!((first.lost, first.unknown, first.duplicated, first.reordered), (1, 1, 1, 1));
         let second = &by_qos[&0];
         assert_eq!((second.expected, second.delivered, second.lost, second.unknown), (16, 9, 7, 0));
+    }
+
+    #[test]
+    fn times_of_40_ms_are_told_where_they_stand_out_and_not_where_others_are_around_them() {
+        let stalled = |times: &[(u64, u64)]| {
+            let mut all = histogram();
+            for (ms, count) in times {
+                all.record_n(ms * 1_000, *count).unwrap();
+            }
+            stalled_40_ms(&all)
+        };
+        assert_eq!(stalled(&[(1, 1_000), (40, 20), (44, 10), (60, 500)]), Some(30));
+        assert_eq!(stalled(&[(1, 1_000), (40, 20), (36, 3)]), None, "times pass through there");
+        assert_eq!(stalled(&[(1, 1_000), (40, 20), (48, 3)]), None);
+        assert_eq!(stalled(&[(1, 10_000), (40, 20)]), None, "too few to matter");
+        assert_eq!(stalled(&[]), None);
     }
 
     #[test]

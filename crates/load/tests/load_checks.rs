@@ -56,6 +56,7 @@ fn load() -> LoadRecord {
         publish_service_time: Percentiles::default(),
         delivery_response_time: times,
         delivery_service_time: times,
+        stalled_40_ms: None,
         cpu_us: None,
     }
 }

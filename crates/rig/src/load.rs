@@ -259,6 +259,9 @@ pub struct LoadRecord {
     pub delivery_response_time: Percentiles,
     /// About to be handed to the kernel, until received by a subscriber.
     pub delivery_service_time: Percentiles,
+    /// Deliveries whose service time was 39 to 45 ms, where these stand out from the times around them: what a broker that
+    /// leaves Nagle's algorithm on waits for a delayed ACK (Linux: 40 ms). Absent where they do not.
+    pub stalled_40_ms: Option<u64>,
     /// CPU time that the load's threads used while it was measured, in µs; absent where it can't be read.
     pub cpu_us: Option<u64>,
 }

@@ -46,9 +46,6 @@ impl Worker {
             match socket.read(&mut self.buffer[begun..]) {
                 Moved::Bytes(read) => {
                     now_us = desk.clock.now_us();
-                    if !matches!(client.role, Role::Idle) {
-                        socket.acknowledge_at_once();
-                    }
                     let all = begun + read;
                     if now_us >= desk.context.counted_from_us {
                         desk.ended.bytes_received += read as u64;

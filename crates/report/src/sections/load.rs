@@ -203,6 +203,13 @@ fn notes(load: &LoadRecord) -> Vec<String> {
             counted(load.too_old, "message")
         ));
     }
+    if let Some(stalled) = load.stalled_40_ms {
+        notes.push(format!(
+            "{} took 39 to 45 ms, and hardly any a little less or more: the broker seems to wait for a delayed ACK of TCP. \
+             Set TCP_NODELAY there (Mosquitto: set_tcp_nodelay true).",
+            counted(stalled, "message")
+        ));
+    }
     let all = load.all();
     let handled = all.sent + all.delivered + load.foreign;
     if let Some(cpu_us) = load.cpu_us.filter(|_| handled > 0) {

@@ -60,6 +60,7 @@ fn load() -> LoadRecord {
         publish_service_time: times(20_001, 2_000),
         delivery_response_time: times(200_000, 3_000),
         delivery_service_time: times(200_001, 4_000),
+        stalled_40_ms: Some(12_345),
         cpu_us: Some(2_500_000),
     }
 }

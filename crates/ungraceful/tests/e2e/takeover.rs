@@ -372,7 +372,7 @@ fn a_ban_is_told_with_when_it_came_how_and_for_how_long() {
 fn the_embedded_broker_tells_every_client_that_is_taken_over() {
     // The broker spends about 3 ms of its one thread on each take-over among 5,000 Clients, and other tests run beside
     // this one. A faster storm would fill its listen backlog, and the kernel would drop the handshakes.
-    let pace = ["-c", "5000", "-R", "100", "--connect-timeout", "30s", "--reaction-timeout", "30s"];
+    let pace = ["-c", "5000", "-R", "80", "--connect-timeout", "30s", "--reaction-timeout", "30s"];
     let call = call(TOOL, &["storm"], &[&["-V", "5", "--variant", "clean"][..], &pace].concat());
     assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
     let case = call.only_case();
