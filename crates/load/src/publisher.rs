@@ -1,20 +1,18 @@
 //! A client that publishes: what is due and waits, what is unacknowledged, and what became of everything else.
 
+mod source;
+
 use std::collections::VecDeque;
 
-use rand::RngExt;
-use rand::rngs::StdRng;
 use rangemap::RangeInclusiveSet;
-use ungraceful_mqtt::{
-    EncodeError, PacketIdentifier, Properties, Property, ProtocolVersion, Publish, PublishTemplate, QoS,
-    STAMP_LEN,
-};
+use ungraceful_mqtt::{EncodeError, PacketIdentifier, ProtocolVersion, QoS};
 use ungraceful_rig::load::LoadCounts;
 use ungraceful_rig::seed::Seed;
 
-use crate::payload::{Payload, Text, Values};
+use crate::payload::Payload;
 use crate::settings::MessageSettings;
 use crate::stamp::Stamp;
+use source::Source;
 
 /// "No matching subscribers" in PUBACK and PUBREC of MQTT 5.0.
 const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
@@ -69,46 +67,11 @@ pub(crate) struct Made {
     identifier: u16,
 }
 
-#[derive(Debug)]
-enum Source {
-    /// Bytes that are copied, with two places that change.
-    Template(PublishTemplate),
-    /// Text that is written anew for each message.
-    Text(Box<Written>),
-}
-
-#[derive(Debug)]
-struct Written {
-    text: Text,
-    topic: String,
-    client_id: String,
-    user_name: String,
-    properties: OwnedProperties,
-    random: StdRng,
-}
-
-#[derive(Clone, Debug, Default)]
-struct OwnedProperties {
-    expiry_s: Option<u32>,
-    alias: Option<u16>,
-    user: Vec<(String, String)>,
-}
-
-impl OwnedProperties {
-    fn list(&self) -> Vec<Property<'_>> {
-        let expiry = self.expiry_s.map(Property::MessageExpiryInterval);
-        let alias = self.alias.map(Property::TopicAlias);
-        let user = self.user.iter().map(|(name, value)| Property::UserProperty(name, value));
-        expiry.into_iter().chain(alias).chain(user).collect()
-    }
-}
-
 /// A publisher.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     number: u32,
     qos: QoS,
-    retain: bool,
     source: Source,
     /// With a Topic Alias: the message that tells it, and is sent first.
     introduction: Option<Source>,
@@ -163,12 +126,11 @@ impl Publisher {
     /// A topic or a property that can't be written.
     pub(crate) fn new(settings: &PublisherSettings<'_>) -> Result<Self, EncodeError> {
         let alias = settings.message.topic_alias && settings.version == ProtocolVersion::V5;
-        let source = |topic: &str| source(settings, topic, alias);
+        let source = |topic: &str| Source::new(settings, topic, alias);
         let introduction = if alias { Some(source(settings.topic)?) } else { None };
         Ok(Self {
             number: settings.number,
             qos: settings.qos,
-            retain: settings.message.retain,
             source: source(if alias { "" } else { settings.topic })?,
             introduction,
             sequence: 0,
@@ -287,36 +249,8 @@ impl Publisher {
     ) -> Result<(), EncodeError> {
         // The first message is told by its number: one that was taken back is made again.
         let introduction = self.introduction.as_mut().filter(|_| stamp.sequence == 0);
-        match introduction.unwrap_or(&mut self.source) {
-            Source::Template(template) => {
-                template.append(out, identifier, stamp.bytes());
-                Ok(())
-            }
-            Source::Text(written) => {
-                let values = Values {
-                    number: self.number,
-                    client_id: &written.client_id,
-                    user_name: &written.user_name,
-                    sequence: stamp.sequence,
-                    milliseconds: context.started_ms + stamp.due_us / 1_000,
-                    random: written.random.random_range(0..1_000_000),
-                };
-                let mut payload = Vec::new();
-                if let Some(at) = written.text.write(&values, &mut payload) {
-                    stamp.write_hex(&mut payload[at]);
-                }
-                let publish = Publish {
-                    dup: false,
-                    qos: self.qos,
-                    retain: self.retain,
-                    topic: &written.topic,
-                    packet_identifier: identifier.map(PacketIdentifier::get),
-                    properties: Properties::List(&written.properties.list()),
-                    payload: &payload,
-                };
-                publish.encode(context.version, out)
-            }
-        }
+        let source = introduction.unwrap_or(&mut self.source);
+        source.write(stamp, identifier, context, out)
     }
 
     fn take_identifier(&mut self, slot: Slot) -> Option<PacketIdentifier> {
@@ -457,42 +391,6 @@ impl Publisher {
             refused: self.refused,
             counts: self.counts,
         }
-    }
-}
-
-fn source(settings: &PublisherSettings<'_>, topic: &str, alias: bool) -> Result<Source, EncodeError> {
-    let message = settings.message;
-    let properties = match settings.version {
-        ProtocolVersion::V3_1_1 => OwnedProperties::default(),
-        ProtocolVersion::V5 => OwnedProperties {
-            expiry_s: message.expiry_s,
-            alias: alias.then_some(1),
-            user: message.user_properties.clone(),
-        },
-    };
-    match settings.payload {
-        Payload::Bytes(size) => {
-            let payload = vec![0; (*size).max(STAMP_LEN)];
-            let list = properties.list();
-            let publish = Publish {
-                dup: false,
-                qos: settings.qos,
-                retain: message.retain,
-                topic,
-                packet_identifier: (settings.qos != QoS::AtMostOnce).then_some(1),
-                properties: Properties::List(&list),
-                payload: &payload,
-            };
-            PublishTemplate::new(&publish, settings.version, Some(0)).map(Source::Template)
-        }
-        Payload::Text(text) => Ok(Source::Text(Box::new(Written {
-            text: text.clone(),
-            topic: topic.to_owned(),
-            client_id: settings.client_id.to_owned(),
-            user_name: settings.user_name.to_owned(),
-            properties,
-            random: settings.seed.stream(settings.client_id),
-        }))),
     }
 }
 

@@ -116,7 +116,7 @@ fn bar() -> ProgressBar {
 
 /// The template for a phase whose end is known, or not.
 fn template(has_end: bool) -> indicatif::ProgressStyle {
-    let text = if has_end { "{prefix:10} [{bar:20}] {wide_msg}" } else { "{prefix:10} {spinner} {wide_msg}" };
+    let text = if has_end { "{prefix:10} [{bar:10}] {wide_msg}" } else { "{prefix:10} {spinner} {wide_msg}" };
     let style =
         indicatif::ProgressStyle::with_template(text).expect("the templates are constants that parse");
     style.progress_chars("=> ")
@@ -189,23 +189,27 @@ fn load_state(live: &Live, load: &LiveLoad) -> Vec<String> {
             count(load.connections_planned)
         ));
     }
-    if load.connections_failed > 0 {
-        parts.push(format!("{} refused or lost", count(load.connections_failed)));
-    }
-    if load.sent_per_second > 0 {
-        parts.push(format!("{}/s sent", count(load.sent_per_second)));
-    }
-    if load.delivered_per_second > 0 {
-        parts.push(format!("{}/s received", count(load.delivered_per_second)));
-    }
-    if load.waiting > 0 {
-        parts.push(format!("{} due and waiting", count(load.waiting)));
+    // What tells most comes first: a narrow terminal cuts the end.
+    let rates = [("out", load.sent_per_second), ("in", load.delivered_per_second)];
+    let rates: Vec<_> = rates
+        .iter()
+        .filter(|(_, rate)| *rate > 0)
+        .map(|(name, rate)| format!("{name} {}/s", count(*rate)))
+        .collect();
+    if !rates.is_empty() {
+        parts.push(rates.join(", "));
     }
     let times = [("p50", load.response_p50_us), ("p99", load.response_p99_us)];
     let times: Vec<_> =
         times.iter().filter_map(|(name, us)| us.map(|us| format!("{name} {}", time(us)))).collect();
     if !times.is_empty() {
-        parts.push(format!("response {}", times.join(", ")));
+        parts.push(times.join(", "));
+    }
+    if load.connections_failed > 0 {
+        parts.push(format!("{} refused or lost", count(load.connections_failed)));
+    }
+    if load.waiting > 0 {
+        parts.push(format!("{} due and waiting", count(load.waiting)));
     }
     parts
 }
@@ -282,7 +286,7 @@ mod tests {
         let connecting = Live { load: Some(load(120, 0)), ..Live::default() };
         assert_eq!(state(&connecting), "0 s · 120 of 200 connected · 3 refused or lost");
         let loaded = Live { load: Some(load(197, 1_000)), ..at(Phase::Load, 15) };
-        let line = "5 s left · 3 refused or lost · 1,000/s sent · 2,000/s received · 10 due and waiting · response p50 250 µs";
+        let line = "5 s left · out 1,000/s, in 2,000/s · p50 250 µs · 3 refused or lost · 10 due and waiting";
         assert_eq!(state(&loaded), line);
     }
 
