@@ -340,6 +340,15 @@ fn count_limit(text: &str) -> Result<Limit, String> {
 }
 
 impl Threshold {
+    /// What it is about, by the name that it is written with.
+    #[must_use]
+    pub fn subject(&self) -> &'static str {
+        match self.subject {
+            Subject::Time(times, _) => times.name,
+            Subject::Count(counted) => counted.name,
+        }
+    }
+
     /// What the record says of it.
     #[must_use]
     pub fn judge(&self, record: &Record) -> Verdict {

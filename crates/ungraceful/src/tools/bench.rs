@@ -9,6 +9,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::record::{Setting, SettingSource};
+use ungraceful_rig::threshold::Threshold;
 
 use crate::cli::load::ConnectArgs;
 use crate::cli::versions::VersionArgs;
@@ -51,6 +52,29 @@ fn versions(matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> (Vec<ProtocolV
 fn is_given(given: &BTreeMap<String, Setting>, name: &str) -> bool {
     given.get(name).is_some_and(|setting| setting.source != SettingSource::Default)
 }
+
+/// Tells thresholds on what this mode never measures: they would be inconclusive after the whole run.
+fn check_subjects(thresholds: &[Threshold], flag: &str, never: &[(&str, &str)], mistakes: &mut Vec<Mistake>) {
+    for threshold in thresholds {
+        if let Some((subject, cure)) = never.iter().find(|(subject, _)| *subject == threshold.subject()) {
+            mistakes.push(Mistake::new(flag, format!("{subject} is not measured here: {cure}")));
+        }
+    }
+}
+
+/// What is measured end to end, and what would measure it.
+const END_TO_END: [(&str, &str); 3] = [
+    ("e2e", "it needs subscribers of ours; use pubsub"),
+    ("e2e_service", "it needs subscribers of ours; use pubsub"),
+    ("loss", "it needs subscribers of ours; use pubsub"),
+];
+/// What is measured of what is published.
+const PUBLISHED: [(&str, &str); 2] = [
+    ("ack", "nothing is published; use pub or pubsub"),
+    ("ack_service", "nothing is published; use pub or pubsub"),
+];
+/// What is measured of subscribing.
+const SUBSCRIBED: [(&str, &str); 1] = [("suback", "nothing is subscribed to; use sub or pubsub")];
 
 /// A number of clients, or what stands for it.
 fn clients(number: u64) -> u32 {

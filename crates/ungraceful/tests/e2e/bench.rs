@@ -201,6 +201,30 @@ fn a_threshold_that_there_is_not_is_refused_with_all_that_there_are() {
 }
 
 #[test]
+fn a_threshold_on_what_a_mode_never_measures_is_refused_with_the_mode_that_does() {
+    for (mode, flag, expression, cure) in [
+        (
+            "pub",
+            "--threshold",
+            "e2e p(50)<1s",
+            "e2e is not measured here: it needs subscribers of ours; use pubsub",
+        ),
+        ("pub", "--find-rate", "loss==0", "loss is not measured here"),
+        (
+            "sub",
+            "--threshold",
+            "ack p(50)<1s",
+            "ack is not measured here: nothing is published; use pub or pubsub",
+        ),
+        ("conn", "--threshold", "suback max<1s", "suback is not measured here: nothing is subscribed to"),
+    ] {
+        let call = bench(mode, &[flag, expression]);
+        assert_eq!(call.exit(), 2, "{}", call.said());
+        assert!(call.stderr().contains(&format!("{flag}: {cure}")), "{mode}: {}", call.stderr());
+    }
+}
+
+#[test]
 fn a_generator_that_is_late_itself_makes_times_inconclusive_and_says_why() {
     let broker = ScriptedBroker::start(Script::default());
     let flags =

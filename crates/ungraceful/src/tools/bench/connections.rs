@@ -15,7 +15,9 @@ use ungraceful_rig::plan::Arrival;
 use ungraceful_rig::record::Setting;
 use ungraceful_rig::verdict::Check;
 
-use super::{DEFAULTS, add_common_flags, clients, versions};
+use super::{
+    DEFAULTS, END_TO_END, PUBLISHED, SUBSCRIBED, add_common_flags, check_subjects, clients, versions,
+};
 use crate::cli::load::{ConnectArgs, CountArgs, DurationArgs, FilterArgs, Preset, PresetArgs, take};
 use crate::launch::{LoadMode, LoadPlan, Mode};
 
@@ -89,6 +91,8 @@ impl LoadMode for Conn {
         let own = take(own.as_ref(), "--count", mistakes).map(|count| clients(count.0));
         let (versions, versions_required) = versions(matches, mistakes);
         let thresholds = ConnectArgs::from_arg_matches(matches).expect(READ).thresholds(mistakes);
+        let never = [&END_TO_END[..], &PUBLISHED, &SUBSCRIBED].concat();
+        check_subjects(&thresholds, "--threshold", &never, mistakes);
         let idle = own.or(count).unwrap_or(100);
         LoadPlan {
             versions,
@@ -156,6 +160,7 @@ impl LoadMode for Sub {
         }
         let (versions, versions_required) = versions(matches, mistakes);
         let thresholds = ConnectArgs::from_arg_matches(matches).expect(READ).thresholds(mistakes);
+        check_subjects(&thresholds, "--threshold", &[&END_TO_END[..], &PUBLISHED].concat(), mistakes);
         let load = load.map(|load| LoadSettings {
             subscribers: count.unwrap_or(100),
             filter: Some(filter.topic.clone()),

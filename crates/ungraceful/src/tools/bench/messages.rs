@@ -12,11 +12,15 @@ use ungraceful_mqtt::statement::Statement;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::plan::Arrival;
+use ungraceful_rig::rate_search::Promise;
 use ungraceful_rig::record::Setting;
 use ungraceful_rig::verdict::Check;
 
 use super::connections::connecting;
-use super::{DEFAULTS, FOLLOWED_MAX, add_common_flags, clients, is_given, versions};
+use super::{
+    DEFAULTS, END_TO_END, FOLLOWED_MAX, SUBSCRIBED, add_common_flags, check_subjects, clients, is_given,
+    versions,
+};
 use crate::cli::load::{
     ConnectArgs, CountArgs, DurationArgs, Preset, PresetArgs, PublishArgs, ShapeArgs, take,
 };
@@ -177,7 +181,12 @@ impl LoadMode for Pub {
     ) -> LoadPlan {
         let count = CountArgs::from_arg_matches(matches).expect(READ).count;
         let count = take(count.as_ref(), "--count", mistakes).map_or(100, |count| clients(count.0));
-        publishing(matches, given, count, None, arrival, mistakes)
+        let plan = publishing(matches, given, count, None, arrival, mistakes);
+        let never = [&END_TO_END[..], &SUBSCRIBED].concat();
+        check_subjects(&plan.thresholds, "--threshold", &never, mistakes);
+        let promised = plan.promise.as_ref().map(Promise::thresholds).unwrap_or_default();
+        check_subjects(promised, "--find-rate", &never, mistakes);
+        plan
     }
 }
 
