@@ -196,6 +196,13 @@ impl Publisher {
         self.qos == QoS::AtMostOnce || self.in_flight < u32::from(self.window)
     }
 
+    /// Whether half of what may be unacknowledged is acknowledged. A closed loop refills then, and not after each
+    /// acknowledgement: a write for each message would cost the processor more than the message does, and the other half
+    /// keeps the broker busy meanwhile.
+    pub(crate) fn has_half_of_its_window(&self) -> bool {
+        2 * self.in_flight <= u32::from(self.window)
+    }
+
     /// Makes messages that are due, as many as may be sent and as fit into a chunk, and tells where each ends. In a
     /// closed loop, messages are due whenever there is room.
     pub(crate) fn make(

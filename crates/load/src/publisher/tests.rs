@@ -201,3 +201,20 @@ fn a_text_is_written_anew_for_each_message() {
     let stamp = payload.finder().text(texts[1].as_bytes()).and_then(Stamp::read_hex).unwrap();
     assert_eq!((stamp.sequence, stamp.due_us), (1, 30_000));
 }
+
+#[test]
+fn a_closed_loop_refills_when_half_of_its_window_is_acknowledged() {
+    for (window, refills_at) in [(1, 0), (2, 1), (3, 1), (100, 50)] {
+        let mut publisher = publisher(QoS::AtLeastOnce, window);
+        assert!(publisher.has_half_of_its_window(), "nothing is unacknowledged");
+        made(&mut publisher, 20_000, true);
+        for identifier in 1..=window {
+            let _settled = publisher.acknowledged(identifier, 0, &CONTEXT);
+            let left = window - identifier;
+            assert_eq!(publisher.has_half_of_its_window(), left <= refills_at, "{window}: {left} left");
+        }
+    }
+    let mut publisher = publisher(QoS::AtMostOnce, 1);
+    made(&mut publisher, 20_000, true);
+    assert!(publisher.has_half_of_its_window(), "QoS 0 has no window");
+}

@@ -108,6 +108,9 @@ impl Worker {
             return Ok(());
         }
         let Role::Publisher(publisher) = &mut client.role else { return Ok(()) };
+        if is_closed && !publisher.has_half_of_its_window() {
+            return Ok(());
+        }
         let (mut out, mut made) = (std::mem::take(&mut desk.out), std::mem::take(&mut desk.made));
         out.clear();
         made.clear();
