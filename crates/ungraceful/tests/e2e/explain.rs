@@ -8,8 +8,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use ungraceful::tools;
 use ungraceful_log_causes::{Cause, command};
+use ungraceful_mqtt::ProtocolVersion;
 
 use crate::real_brokers::RealBroker;
 use crate::support::{binary, call_at, double_connect, double_connect_at};
@@ -54,40 +54,37 @@ fn words(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
 }
 
-/// Whether a command is one that its tool takes; absent when this build has no such mode.
-fn is_taken(words: &[String]) -> Option<bool> {
-    let tool = tools::ALL.iter().find(|tool| tool.name == words[0]).unwrap_or_else(|| panic!("{words:?}"));
-    let (mode, flags) = match words.get(1).filter(|word| !word.starts_with('-')) {
-        Some(name) => (tool.mode(name)?, &words[2..]),
-        None => (*tool.modes.first()?, &words[1..]),
-    };
-    let arguments = std::iter::once(&words[0]).chain(flags);
-    Some(tool.mode_command(mode).try_get_matches_from(arguments).is_ok())
-}
-
-#[test]
-fn every_command_that_provokes_a_cause_is_taken_by_its_tool() {
-    let mut missing = BTreeSet::new();
-    for cause in Cause::ALL {
-        for seen in [
-            command::Seen::default(),
-            command::Seen {
-                version: Some(ungraceful_mqtt::ProtocolVersion::V3_1_1),
-                client_id_prefix: "sensor-1".into(),
-                keep_alive_s: Some(60),
-                is_duel: true,
-            },
-        ] {
-            let Ok(words) = command::words(*cause, &seen) else { continue };
-            match is_taken(&words) {
-                Some(is_taken) => assert!(is_taken, "{cause:?}: {words:?}"),
-                None => {
-                    missing.insert(format!("{} {}", words[0], words.get(1).map_or("", String::as_str)));
+/// What a log can tell, at its extremes.
+fn seen_at_its_extremes() -> Vec<command::Seen> {
+    let mut all = vec![command::Seen::default()];
+    for version in [None, Some(ProtocolVersion::V3_1_1), Some(ProtocolVersion::V5)] {
+        for keep_alive_s in [None, Some(0), Some(1), Some(60), Some(u16::MAX)] {
+            for prefix in ["", "sensor-0001", "0", "-rm", "ünd", "a\u{1b}b c", "ZZZZZZZZZZ"] {
+                for is_duel in [false, true] {
+                    let client_id_prefix = prefix.to_owned();
+                    all.push(command::Seen { version, client_id_prefix, keep_alive_s, is_duel });
                 }
             }
         }
     }
-    assert!(missing.is_empty(), "no such modes: {missing:?}");
+    all
+}
+
+#[test]
+fn every_command_that_provokes_a_cause_is_one_that_its_tool_carries_out() {
+    let mut commands = BTreeSet::new();
+    for cause in Cause::ALL {
+        commands.extend(seen_at_its_extremes().iter().filter_map(|seen| command::words(*cause, seen).ok()));
+    }
+    assert!(commands.len() > 50, "{commands:?}");
+    let mut refused = Vec::new();
+    for words in commands {
+        let output = binary(&words[0]).args(&words[1..]).arg("--print-plan").output().unwrap();
+        if !output.status.success() {
+            refused.push(format!("{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 
 #[test]
@@ -174,6 +171,80 @@ fn all_mistakes_of_a_call_are_told_together() {
     let said = explain(&["--since", "2026-11-24", "--until", "2026-11-24"], "");
     assert!(said.exit == 2 && said.stderr.contains("--until"), "{}", said.stderr);
     assert_eq!(explain(&["--follow"], "").exit, 2);
+}
+
+#[test]
+fn a_blank_client_and_a_blank_file_are_refused_with_the_cure() {
+    for blank in ["", " "] {
+        let said = explain(&["--client", blank], "");
+        assert_eq!(said.exit, 2);
+        assert!(
+            said.stderr.contains("--client") && said.stderr.contains("leave the flag out"),
+            "{}",
+            said.stderr
+        );
+    }
+    let said = explain(&[""], "");
+    assert!(said.exit == 2 && said.stderr.contains("FILE"), "{}", said.stderr);
+}
+
+#[test]
+fn the_help_tells_the_exit_codes_as_they_are_meant_here() {
+    let said = explain(&["--help"], "");
+    for part in ["0  the logs were read to their end", "3  no line was recognised", "4  a log can't be read"]
+    {
+        assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
+    }
+    assert!(!said.stdout.contains("every check holds"), "{}", said.stdout);
+}
+
+#[test]
+fn two_logs_are_two_brokers_and_each_line_is_told_with_the_name_of_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = |name: &str, host: &str| {
+        let path = folder.path().join(name);
+        let mut text = String::new();
+        for second in [10, 40] {
+            text.push_str(&format!(
+                "2026-11-24T10:00:{second}: New client connected from {host}:1 as gw (p2, c1, k60).\n"
+            ));
+            text.push_str(&format!(
+                "2026-11-24T10:00:{second}: Client gw already connected, closing old connection.\n"
+            ));
+        }
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (one, other) = (log("one.log", "10.0.0.1"), log("other.log", "10.0.0.5"));
+    let told = told(&[&one, &other], "");
+    assert_eq!((told["incidents_total"].as_u64(), told["duels"].as_array().unwrap().len()), (Some(4), 0));
+    let logs: Vec<&str> =
+        told["incidents"].as_array().unwrap().iter().map(|told| told["log"].as_str().unwrap()).collect();
+    assert_eq!(logs, [&one, &other, &one, &other]);
+    let said = explain(&[&one, &other], "").stdout;
+    assert!(said.contains("line 2 of ") && said.contains("one.log") && said.contains("gw ("), "{said}");
+    let said = explain(&[&one], "").stdout;
+    assert!(said.contains("line 2, gw"), "{said}");
+}
+
+#[test]
+fn the_text_and_the_markdown_show_the_incidents_over_time() {
+    let mut log = String::new();
+    for second in 0..50 {
+        let minute = if second < 10 { 0 } else { 5 };
+        log.push_str(&format!(
+            "2026-11-24T10:{minute:02}:{second:02}: Client c{second} closed its connection.\n"
+        ));
+    }
+    log.push_str("2026-11-24T10:05:55: Client twin already connected, closing old connection.\n");
+    let told = told(&[], &log);
+    let counts = told["causes"][0]["rate"]["counts"].as_array().unwrap();
+    assert_eq!(counts.iter().map(|count| count.as_u64().unwrap()).sum::<u64>(), 50);
+    let said = explain(&[], &log).stdout;
+    assert!(said.contains("Over time: incidents in each 32 s"), "{said}");
+    assert!(said.contains("2026-11-24T10:00:00         10  ######"), "{said}");
+    let markdown = explain(&["--format", "markdown"], &log).stdout;
+    assert!(markdown.contains("| from | incidents | of the most | lost | take-over |"), "{markdown}");
 }
 
 #[test]
