@@ -7,7 +7,7 @@ mod picture;
 mod rates;
 mod signs;
 
-pub use clients::ClientTold;
+pub use clients::{ClientTold, Connections};
 pub use incident::Incident;
 pub use picture::{CauseTold, Picture};
 pub use rates::{RateRow, Rates};
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::cause::{Effect, Precision};
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
-use clients::{Clients, Connections};
+use clients::Clients;
 use incident::Open;
 
 /// Lines about one incident come within so many ms of each other, or within so many lines where there are no times.

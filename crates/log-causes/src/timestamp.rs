@@ -80,7 +80,9 @@ impl LogTime {
                     return Some(time);
                 }
             }
-            is_begin = !byte.is_ascii_alphanumeric();
+            // Colours end in an `m`.
+            let ends_a_colour = *byte == b'm' && is_colour(&head[..at]);
+            is_begin = !byte.is_ascii_alphanumeric() || ends_a_colour;
         }
         None
     }
@@ -122,6 +124,12 @@ impl fmt::Display for LogTime {
             ms => write!(f, ".{ms:03}"),
         }
     }
+}
+
+/// Whether `text` ends as the sequence that switches a colour on does, but for its last letter.
+fn is_colour(text: &[u8]) -> bool {
+    let codes = text.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+    text[..text.len() - codes].ends_with(b"\x1b[")
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
@@ -243,6 +251,10 @@ mod tests {
             (
                 r#"{"clientId":"c1","timestamp":1795442586123,"eventType":"disconnected","disconnectReason": "CONNECTION_LOST"}"#,
                 "2026-11-23T14:03:06.123",
+            ),
+            (
+                "\u{1b}[2m2026-11-24T23:10:06.123456Z\u{1b}[0m \u{1b}[32m INFO\u{1b}[0m Client c1 closed its connection.",
+                "2026-11-24T23:10:06.123",
             ),
             ("2024-02-29T00:00:00.5 Client c1 closed its connection.", "2024-02-29T00:00:00.500"),
         ];

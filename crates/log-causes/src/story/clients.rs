@@ -23,7 +23,7 @@ struct Connection {
 
 /// Connections by address and by the broker's own name of them.
 #[derive(Debug, Default)]
-pub(super) struct Connections {
+pub struct Connections {
     known: HashMap<String, Connection>,
     order: VecDeque<String>,
     /// Accepted, and no client yet.
@@ -31,6 +31,18 @@ pub(super) struct Connections {
 }
 
 impl Connections {
+    /// Takes the next recognised line, whatever it is about, and adds to it what the lines before it tell of its
+    /// connection: for those who want to know the client of each line, and no incidents.
+    pub fn follow(&mut self, found: &mut Found) {
+        self.complete(found);
+        match found.pattern.effect {
+            Effect::Connected => self.connected(found),
+            Effect::Left => self.ended(found),
+            // A second line about an end may follow; the next connection takes its place.
+            _ => {}
+        }
+    }
+
     /// Adds to a line what is known of its connection: brokers name the client at the begin and the address at the end.
     pub(super) fn complete(&self, found: &mut Found) {
         if found.pattern.effect == Effect::Connected {

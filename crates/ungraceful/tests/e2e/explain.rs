@@ -12,7 +12,7 @@ use ungraceful_log_causes::{Cause, command};
 use ungraceful_mqtt::ProtocolVersion;
 
 use crate::real_brokers::RealBroker;
-use crate::support::{binary, call_at, double_connect, double_connect_at};
+use crate::support::{Call, at, binary, call, call_at, double_connect, double_connect_at};
 
 /// What was said, and how it ended.
 struct Said {
@@ -402,10 +402,14 @@ const WAYS: [Way; 7] = [
 
 /// What `explain` reads in the log once it has read `count` incidents of it: brokers write when they like.
 fn told_of(log: &str, count: usize) -> Value {
+    told_when(log, |told| incidents(told).len() >= count)
+}
+
+fn told_when(log: &str, is_enough: impl Fn(&Value) -> bool) -> Value {
     let deadline = ungraceful_rig::clock::RunClock::start();
     loop {
         let told = told(&["--incidents", "100000", "--top", "100000", log], "");
-        if incidents(&told).len() >= count || deadline.now_us() > 30_000_000 {
+        if is_enough(&told) || deadline.now_us() > 30_000_000 {
             return told;
         }
         std::thread::sleep(Duration::from_millis(200));
@@ -504,42 +508,201 @@ fn a_record_names_the_cause_that_the_brokers_log_tells_of_each_attempt() {
             line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("second-connect")
         };
         assert!(call.broker_log().iter().any(names), "{attempt:?}");
+        let told = attempt.broker_log.unwrap_or_else(|| panic!("{}", call.said()));
+        assert_eq!(told.cause.as_deref(), Some("second-connect"));
+        assert_eq!(told.phrase.as_deref(), Some("Bad client <client> sending multiple CONNECT messages."));
     }
     assert!(call.stdout().contains("second-connect of 4 attempts"), "{}", call.stdout());
 }
 
 #[test]
-fn a_command_that_explain_prints_provokes_the_cause_that_it_is_printed_for() {
-    // A statement, what makes its command short, and how many incidents it then makes. A row more proves a cause more.
-    let proofs: [(&str, &str, &[&str], usize); 2] = [
-        ("Sent second CONNECT message.", "second-connect", &["--attempts", "2", "--variant", "identical"], 4),
-        (
-            "Another client connected with the same clientId.",
-            "take-over",
-            &["--count", "4", "--variant", "clean", "--will-wait", "1s"],
-            4,
-        ),
-    ];
-    for (statement, cause, short, count) in proofs {
-        let line = format!("Client ID: abc, IP:10.0.0.7 was disconnected. reason: {statement}\n");
-        let reproduce = words(&told(&[], &line)["causes"][0]["reproduce"]);
-        let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
-        let folder = tempfile::tempdir().unwrap();
-        let output = binary(&reproduce[0])
-            .args(&reproduce[1..])
-            .args(["--host", "127.0.0.1", "--port", &broker.address.port().to_string()])
-            .args(["--baseline", "1s", "--slip-limit", "1h", "--quiet"])
-            .args(short)
-            .arg("--output")
-            .arg(folder.path().join("record"))
-            .output()
-            .unwrap();
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-        let told = told_of(&broker.log, count);
-        let causes: Vec<String> = incidents(&told).into_iter().map(|(_, cause)| cause).collect();
-        assert_eq!(causes, vec![cause; count], "{told}");
-        assert!(incidents(&told).iter().all(|(client, _)| client.starts_with("abc")), "{told}");
+fn a_record_names_the_cause_of_each_attempt_where_the_broker_names_the_connection_alone() {
+    let Some(broker) = RealBroker::start("rabbitmq") else { return };
+    let flags = ["--variant", "fin", "--attempts", "3", "-V", "3.1.1", "--broker-log", &broker.log];
+    let call = call_at(broker.address, "ungraceful-vanish", "drop", &flags);
+    let attempts = call.attempts();
+    assert_eq!(attempts.len(), 3, "{}", call.said());
+    for attempt in attempts {
+        let told = attempt.broker_log.unwrap_or_else(|| panic!("{}", call.said()));
+        assert_eq!(told.cause.as_deref(), Some("lost"));
+        let phrase = told.phrase.unwrap();
+        assert!(phrase.contains("<address> -> <address>") && !phrase.contains("<client>"), "{phrase}");
     }
+}
+
+/// A statement of HiveMQ's, and what its command provokes on a real broker.
+struct Proof {
+    statement: &'static str,
+    cause: &'static str,
+    broker: &'static str,
+    /// What makes the command short, and the attempts few.
+    short: &'static [&'static str],
+    /// Attempts of each of which the log tells the cause.
+    told: usize,
+    /// Whether the log names the client; before CONNECT nobody can.
+    names_clients: bool,
+}
+
+const REASON: &str = "Client ID: abc, IP:10.0.0.7 was disconnected. reason: ";
+const SECOND_CONNECT: &str = "Sent second CONNECT message.";
+const TAKE_OVER: &str = "Another client connected with the same clientId.";
+const IDLE: &str = "Client was idle for too long.";
+const UNKNOWN: &str = "Client ID: UNKNOWN, IP:10.0.0.7 disconnected ungracefully.";
+
+const fn proof(
+    broker: &'static str,
+    statement: &'static str,
+    cause: &'static str,
+    short: &'static [&'static str],
+    told: usize,
+) -> Proof {
+    Proof { statement, cause, broker, short, told, names_clients: true }
+}
+
+/// A row more proves a cause more.
+const PROOFS: [Proof; 8] = [
+    proof("mosquitto", SECOND_CONNECT, "second-connect", &["--attempts", "2", "--variant", "identical"], 4),
+    proof(
+        "rabbitmq",
+        SECOND_CONNECT,
+        "second-connect",
+        &["-V", "3.1.1", "--attempts", "2", "--variant", "identical"],
+        2,
+    ),
+    proof(
+        "nats",
+        SECOND_CONNECT,
+        "second-connect",
+        &["-V", "3.1.1", "--attempts", "2", "--variant", "identical"],
+        2,
+    ),
+    proof(
+        "mosquitto",
+        TAKE_OVER,
+        "take-over",
+        &["--count", "4", "--variant", "clean", "--will-wait", "1s"],
+        4,
+    ),
+    proof(
+        "mosquitto",
+        IDLE,
+        "keep-alive",
+        &["--attempts", "2", "-k", "1s", "--variant", "idle", "--reaction-timeout", "60s"],
+        4,
+    ),
+    proof(
+        "rabbitmq",
+        IDLE,
+        "keep-alive",
+        &["-V", "3.1.1", "--attempts", "2", "-k", "1s", "--variant", "idle", "--reaction-timeout", "60s"],
+        2,
+    ),
+    Proof {
+        names_clients: false,
+        ..proof(
+            "mosquitto",
+            UNKNOWN,
+            "before-connect",
+            &["--attempts", "2", "--wait", "1s", "--variant", "closes,silent"],
+            8,
+        )
+    },
+    proof(
+        "rabbitmq",
+        TAKE_OVER,
+        "take-over",
+        &["-V", "3.1.1", "--count", "4", "--variant", "clean", "--will-wait", "1s"],
+        4,
+    ),
+];
+
+fn prove(proof: &Proof) {
+    let Proof { statement, cause, .. } = proof;
+    let is_whole = statement.starts_with("Client ID");
+    let line = if is_whole { (*statement).to_owned() } else { format!("{REASON}{statement}") };
+    let reproduce = words(&told(&[], &line)["causes"][0]["reproduce"]);
+    let Some(broker) = RealBroker::start(proof.broker) else { return };
+    let call = call_as(&reproduce, broker.address, &broker.log, proof.short);
+    let told = told_when(&broker.log, |told| {
+        incidents(told).iter().filter(|(_, told)| told == cause).count() >= proof.told
+    });
+    assert_told(proof, &told, &call);
+}
+
+/// Calls the command that explain gave, with short phases.
+fn call_as(words: &[String], address: SocketAddr, log: &str, short: &[&str]) -> Call {
+    let (mode, flags) = match words.get(1).filter(|word| !word.starts_with('-')) {
+        Some(mode) => (vec![mode.as_str()], &words[2..]),
+        None => (vec![], &words[1..]),
+    };
+    let target = at(address);
+    let all = target.iter().chain(flags).map(String::as_str);
+    let all: Vec<&str> = all.chain(["--broker-log", log]).chain(short.iter().copied()).collect();
+    let call = call(&words[0], &mode, &all);
+    assert!(matches!(call.exit(), 0 | 1 | 3), "{}", call.said());
+    call
+}
+
+/// Each of so many attempts has one incident, of this cause, in the broker's log and by name in the record; nobody else
+/// has any.
+fn assert_told(proof: &Proof, told: &Value, call: &Call) {
+    let Proof { cause, broker, .. } = proof;
+    let mut told_incidents = incidents(told);
+    // NATS 2.9 ends whoever publishes with QoS 2, which honest clients of ours find out.
+    told_incidents.retain(|(client, cause)| {
+        let is_honest =
+            cause == "not-supported" && !call.attempts().iter().any(|told| told.client_id == *client);
+        !(*broker == "nats" && is_honest)
+    });
+    let causes: Vec<&str> = told_incidents.iter().map(|(_, cause)| cause.as_str()).collect();
+    assert_eq!(causes, vec![*cause; proof.told], "{broker} {cause}: {}\n{told}", call.said());
+    if !proof.names_clients {
+        assert!(told_incidents.iter().all(|(client, _)| client == "-"), "{told}");
+        return;
+    }
+    let attempts = call.attempts();
+    assert_eq!(attempts.len(), proof.told, "{broker} {cause}: {}", call.said());
+    for attempt in attempts {
+        let of_attempt = |(client, _): &&(String, String)| *client == attempt.client_id;
+        assert_eq!(told_incidents.iter().filter(of_attempt).count(), 1, "{broker} {attempt:?}\n{told}");
+        let named = attempt.broker_log.as_ref().and_then(|told| told.cause.as_deref());
+        assert_eq!(named, Some(*cause), "{broker} {attempt:?}");
+        assert!(attempt.client_id.starts_with("abc"), "{attempt:?}");
+    }
+}
+
+#[test]
+fn a_command_that_explain_prints_provokes_its_cause_on_mosquitto() {
+    PROOFS.iter().filter(|proof| proof.broker == "mosquitto").for_each(prove);
+}
+
+#[test]
+fn a_command_that_explain_prints_provokes_its_cause_on_rabbitmq() {
+    PROOFS.iter().filter(|proof| proof.broker == "rabbitmq").for_each(prove);
+}
+
+#[test]
+fn a_command_that_explain_prints_provokes_its_cause_on_nats() {
+    PROOFS.iter().filter(|proof| proof.broker == "nats").for_each(prove);
+}
+
+#[test]
+fn a_kick_is_told_as_one_in_the_log_of_the_broker_that_kicked() {
+    let kick = words(&told(&["--code", "0x98"], "")[0]["reproduce"]);
+    assert_eq!(kick, ["ungraceful-expire", "kick"]);
+    let flags = ["--spawn", "mosquitto", "--attempts", "2", "--variant", "disable", "-i", "abc"];
+    let call = call(&kick[0], &["kick"], &flags);
+    let log: String = call.broker_log().into_iter().map(|line| line.line + "\n").collect();
+    let mut told = told(&[], &log);
+    // Each is refused when it comes back, which is told as well. What started the broker knocked at its port.
+    let all = incidents(&told);
+    let refused = all.iter().filter(|(_, cause)| cause == "not-authorized").count();
+    assert_eq!(refused, 4, "{told}");
+    let others = all.iter().filter(|(client, cause)| client == "-" && cause == "before-connect").count();
+    assert_eq!(all.len(), 8 + others, "{told}");
+    let is_kick = |incident: &Value| incident["cause"] == "kicked";
+    told["incidents"].as_array_mut().unwrap().retain(is_kick);
+    assert_told(&proof("mosquitto", "", "kicked", &[], 4), &told, &call);
 }
 
 #[test]
