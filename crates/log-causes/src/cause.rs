@@ -135,6 +135,8 @@ pub enum Effect {
     Left,
     /// A client's connection ended otherwise.
     Ended,
+    /// The same, by the second line that some brokers print about each end; by itself where no first one came.
+    Tail,
     /// A connection ended before it became a client's.
     Refused,
     /// Something was lost or refused, and the connection lives on.
@@ -146,11 +148,12 @@ pub enum Effect {
 }
 
 impl Effect {
-    const NAMES: [(&'static str, Self); 8] = [
+    const NAMES: [(&'static str, Self); 9] = [
         ("accepted", Self::Accepted),
         ("connected", Self::Connected),
         ("left", Self::Left),
         ("ended", Self::Ended),
+        ("tail", Self::Tail),
         ("refused", Self::Refused),
         ("lives", Self::Lives),
         ("sign", Self::Sign),
@@ -172,6 +175,6 @@ impl Effect {
     /// Whether an incident is told for it.
     #[must_use]
     pub const fn is_incident(self) -> bool {
-        matches!(self, Self::Ended | Self::Refused | Self::Lives | Self::Sign)
+        matches!(self, Self::Ended | Self::Tail | Self::Refused | Self::Lives | Self::Sign)
     }
 }

@@ -8,6 +8,9 @@ use crate::explanations::{Provoke, explain};
 /// The longest ClientID prefix that the tools take.
 const PREFIX_MAX: usize = 6;
 
+/// The longest Keep Alive that a reproduction waits for: a lapse after a day looks like one after minutes.
+const KEEP_ALIVE_MAX_S: u16 = 300;
+
 /// What the log told that a reproduction can keep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -39,7 +42,7 @@ pub fn words(cause: Cause, seen: &Seen) -> Result<Vec<String>, &'static str> {
     }
     if let Some(keep_alive_s) = seen.keep_alive_s.filter(|seconds| *seconds > 0 && cause == Cause::KeepAlive)
     {
-        words.extend(["-k".to_owned(), format!("{keep_alive_s}s")]);
+        words.extend(["-k".to_owned(), format!("{}s", keep_alive_s.min(KEEP_ALIVE_MAX_S))]);
     }
     let prefix: String =
         seen.client_id_prefix.chars().take_while(char::is_ascii_alphanumeric).take(PREFIX_MAX).collect();
@@ -71,6 +74,8 @@ mod tests {
         assert_eq!(words(Cause::TakeOver, &duel).unwrap().join(" "), "ungraceful-takeover duel");
         let lapsed = Seen { keep_alive_s: Some(60), ..Seen::default() };
         assert_eq!(words(Cause::KeepAlive, &lapsed).unwrap().join(" "), "ungraceful-vanish silence -k 60s");
+        let long = Seen { keep_alive_s: Some(u16::MAX), ..Seen::default() };
+        assert_eq!(words(Cause::KeepAlive, &long).unwrap().join(" "), "ungraceful-vanish silence -k 300s");
         assert_eq!(words(Cause::TakeOver, &lapsed).unwrap().join(" "), "ungraceful-takeover storm");
         let odd = Seen { client_id_prefix: "-rm".into(), ..Seen::default() };
         assert_eq!(words(Cause::SecondConnect, &odd).unwrap().join(" "), "ungraceful-double-connect");

@@ -19,6 +19,10 @@ use crate::{codes, envelope};
 pub struct Found {
     /// The pattern that the line is of.
     pub pattern: &'static Pattern,
+    /// In which text the pattern is: 0 for the line itself, or else how many wraps of JSON are around it.
+    pub(crate) depth: usize,
+    /// Bytes of that text before the pattern: where the broker, and whoever passed the line on, put their times.
+    pub(crate) begins_at: usize,
     /// The cause, which a code in the line, or a missing ClientID, may tell more exactly than the pattern.
     pub cause: Cause,
     /// The ClientID; absent when the line has none.
@@ -184,7 +188,12 @@ impl Matcher {
     /// Recognises a line of which it is known that it holds a needle.
     pub(crate) fn candidate(&mut self, line: &[u8]) -> Option<Found> {
         let found = if line.trim_ascii_start().first() == Some(&b'{') {
-            envelope::layers(line).iter().find_map(|layer| self.layer(layer))?
+            let layers = envelope::layers(line);
+            let outermost = layers.len() - 1;
+            let found = layers.iter().enumerate().find_map(|(at, layer)| {
+                self.layer(layer).map(|found| Found { depth: outermost - at, ..found })
+            });
+            found?
         } else {
             self.layer(line.trim_ascii_end())?
         };
@@ -269,6 +278,8 @@ impl Matcher {
         let cause = told.unwrap_or(pattern.cause);
         Found {
             pattern,
+            depth: 0,
+            begins_at: places[0].map_or(0, |(begin, _)| begin),
             cause: if is_nobody { cause.before_a_client_id() } else { cause },
             client,
             is_nobody,

@@ -7,10 +7,10 @@ mod picture;
 mod rates;
 mod signs;
 
-pub use clients::ClientTold;
+pub use clients::{ClientTold, Connections};
 pub use incident::Incident;
 pub use picture::{CauseTold, Picture};
-pub use rates::Rates;
+pub use rates::{RateRow, Rates};
 pub use signs::{Duel, Flapping, HealthCheck, Herd, Signs, TogetherLapsed};
 
 use std::collections::{BTreeMap, HashMap};
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::cause::{Effect, Precision};
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
-use clients::{Clients, Connections};
+use clients::Clients;
 use incident::Open;
 
 /// Lines about one incident come within so many ms of each other, or within so many lines where there are no times.
@@ -59,7 +59,22 @@ pub struct Story {
     /// The open incidents of a client, an address or a connection's own name.
     open_of: HashMap<String, u64>,
     next: u64,
+    /// Logs that are behind, and so the number of this one.
+    log: usize,
+    /// Whether the last time was one that is looked at; a line without one is taken for as late as the line before it.
+    span: Span,
     picture: Picture,
+}
+
+/// Where a time lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Span {
+    /// Before what is looked at: such a line tells who is who, and no incident.
+    Before,
+    /// Within it.
+    Within,
+    /// After it.
+    After,
 }
 
 impl Story {
@@ -72,6 +87,8 @@ impl Story {
             open: BTreeMap::new(),
             open_of: HashMap::new(),
             next: 1,
+            log: 0,
+            span: Span::Within,
             picture: Picture::default(),
             limits,
         }
@@ -87,11 +104,13 @@ impl Story {
         tell: &mut dyn FnMut(Incident),
     ) {
         if let Some(time) = time {
-            if self.limits.since.is_some_and(|since| time < since)
-                || self.limits.until.is_some_and(|until| time >= until)
-            {
-                return;
-            }
+            self.span = self.limits.span(time);
+        }
+        if self.span == Span::After {
+            return;
+        }
+        let is_wanted = self.span == Span::Within;
+        if let Some(time) = time.filter(|_| is_wanted) {
             self.picture.seen_at(time);
         }
         self.close_what_is_over(number, time, tell);
@@ -107,8 +126,10 @@ impl Story {
                 if let Some(key) = &key {
                     self.close(key, tell);
                 }
-                self.picture.signs.connected(&found, time);
-                self.clients.connected(&found, time);
+                if self.limits.is_of_interest(found.client.as_deref()) {
+                    self.picture.signs.connected(&found, time, is_wanted);
+                }
+                self.clients.connected(&found, time, is_wanted);
             }
             Effect::Left => {
                 if let Some(key) = &key {
@@ -119,10 +140,20 @@ impl Story {
             }
             Effect::Aside => {}
             Effect::Sign if found.cause.is_ordinary() => self.picture.signs.broker_started(time),
-            Effect::Ended | Effect::Refused | Effect::Lives | Effect::Sign => {
+            Effect::Ended | Effect::Tail | Effect::Refused | Effect::Lives | Effect::Sign => {
                 self.incident(number, text, time, &found, key, tell);
             }
         }
+    }
+
+    /// Ends a log: the lines that come are those of another one, where nobody is known yet, not even by the same ClientID.
+    pub fn end_log(&mut self, tell: &mut dyn FnMut(Incident)) {
+        self.finish(tell);
+        self.connections = Connections::default();
+        self.clients.end_log(self.log);
+        self.picture.signs.end_log();
+        self.log += 1;
+        self.span = Span::Within;
     }
 
     /// Closes every incident, for the end of a log.
@@ -142,7 +173,7 @@ impl Story {
     /// The clients with the most incidents, the worst first.
     #[must_use]
     pub fn worst_clients(&self, count: usize) -> Vec<ClientTold> {
-        self.clients.worst(count)
+        self.clients.worst(count, self.log)
     }
 
     /// Clients that were told apart, and incidents of those that were not.
@@ -167,10 +198,10 @@ impl Story {
         if let Some(key) = &key {
             self.close(key, tell);
         }
-        let mut incident = Incident::begin(number, text, time, found);
+        let mut incident = Incident::begin(self.log, number, text, time, found);
         self.connections.tell(&mut incident);
         self.clients.tell(&mut incident);
-        if found.pattern.effect == Effect::Ended || found.pattern.effect == Effect::Refused {
+        if matches!(found.pattern.effect, Effect::Ended | Effect::Tail | Effect::Refused) {
             self.connections.ended(found);
             self.clients.ended(found);
         }
@@ -185,7 +216,7 @@ impl Story {
         if let Some(key) = &key {
             self.open_of.insert(key.clone(), id);
         }
-        self.open.insert(id, Open::new(incident, key, found));
+        self.open.insert(id, Open::new(incident, key, found, self.span == Span::Within));
     }
 
     /// The incident that this line is about as well.
@@ -221,8 +252,7 @@ impl Story {
 
     fn close(&mut self, key: &str, tell: &mut dyn FnMut(Incident)) {
         if let Some(id) = self.open_of.get(key).copied() {
-            // HiveMQ's second line about a take-over comes after the newcomer's "connected".
-            if self.open.get(&id).is_some_and(Open::expects_a_tail) {
+            if self.open.get(&id).is_some_and(Open::outlives_the_next_connect) {
                 return;
             }
             self.open_of.remove(key);
@@ -242,12 +272,32 @@ impl Story {
 
     fn told(&mut self, open: Open, tell: &mut dyn FnMut(Incident)) {
         let incident = open.incident;
-        if self.limits.client.is_some() && self.limits.client != incident.client {
+        if !self.limits.is_of_interest(incident.client.as_deref()) {
+            return;
+        }
+        self.picture.signs.ended(&incident);
+        if !open.is_wanted {
             return;
         }
         self.clients.count(&incident);
         self.picture.count(&incident);
         tell(incident);
+    }
+}
+
+impl Limits {
+    fn span(&self, time: LogTime) -> Span {
+        if self.until.is_some_and(|until| time >= until) {
+            Span::After
+        } else if self.since.is_some_and(|since| time < since) {
+            Span::Before
+        } else {
+            Span::Within
+        }
+    }
+
+    fn is_of_interest(&self, client: Option<&str>) -> bool {
+        self.client.is_none() || self.client.as_deref() == client
     }
 }
 

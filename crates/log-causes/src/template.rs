@@ -41,7 +41,7 @@ enum Hole {
     Digits,
 }
 
-/// Where the groups of a template matched, as `regex` numbers them; the whole match is not kept.
+/// Where the groups of a template matched, as `regex` numbers them; of the whole match only its begin is kept.
 pub(crate) type Places = Vec<Option<(usize, usize)>>;
 
 impl Template {
@@ -100,6 +100,7 @@ impl Template {
         while let Some(found) = first.forth.find(&line[from..]) {
             let at = from + found;
             if self.rest(rest, line, at + first.forth.needle().len(), places, &mut steps)? {
+                places[0] = Some((at, at));
                 return Some(true);
             }
             from = at + 1;
@@ -209,6 +210,7 @@ mod tests {
         let captures = regex.captures(line);
         assert_eq!(matched, captures.is_some(), "row {}: {:?}", pattern.row, String::from_utf8_lossy(line));
         let Some(captures) = captures else { return true };
+        assert_eq!(places[0].map(|(begin, _)| begin), captures.get(0).map(|found| found.start()));
         for (group, place) in places.iter().enumerate().skip(1) {
             let expected = captures.get(group).map(|found| (found.start(), found.end()));
             assert_eq!(

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::envelope;
+use crate::matcher::Found;
+
 /// A time in ms since 1970, read as the log prints it: a zone in the line is not applied, so that times can be found
 /// again in the log. Numbers of seconds since 1970 are UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,6 +15,8 @@ const LOOK_AT_MAX: usize = 160;
 /// Keys of an object's time, with quotes, as journald, the containers, the loggers and the clouds name it.
 const KEYS: [&[u8]; 5] =
     [b"\"__REALTIME_TIMESTAMP\"", b"\"time\"", b"\"timestamp\"", b"\"ts\"", b"\"@timestamp\""];
+/// What stands before a ClientID.
+const CLIENT_IDS: [&[u8]; 5] = [b"lientid", b"lientId", b"lient_id", b"lient ID", b" - mid:"];
 const MONTHS: [&[u8]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
@@ -37,36 +42,47 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 impl LogTime {
-    /// The time of `line`; absent when none is found near its begin. `year` is taken for syslog's times, which have
-    /// none.
+    /// The time of `line`, in which `found` was found; absent when none is before that. `year` is taken for syslog's
+    /// times, which have none.
     #[must_use]
-    pub fn of_line(line: &[u8], year: i64) -> Option<Self> {
+    pub fn of_line(line: &[u8], found: &Found, year: i64) -> Option<Self> {
         // An object has numbers of every kind, so only what it names as its time counts.
         if line.first() == Some(&b'{')
             && let Some(time) = KEYS.iter().find_map(|key| named(line, key))
         {
             return Some(time);
         }
-        let head = &line[..line.len().min(LOOK_AT_MAX)];
-        let mut at = 0;
+        if found.depth == 0 {
+            return Self::before(&line[..found.begins_at.min(line.len())], year);
+        }
+        let layers = envelope::layers(line);
+        let text = layers.get(layers.len().checked_sub(found.depth + 1)?)?;
+        Self::before(&text[..found.begins_at.min(text.len())], year)
+    }
+
+    /// The first time in what stands before a broker's own words.
+    fn before(head: &[u8], year: i64) -> Option<Self> {
+        if let Some(time) = syslog(head, year) {
+            return Some(time);
+        }
+        let head = &head[..head.len().min(LOOK_AT_MAX)];
+        // A ClientID may look like a time.
+        let ids = CLIENT_IDS.iter().filter_map(|key| memchr::memmem::find(head, key));
+        let head = &head[..ids.min().unwrap_or(head.len())];
         let mut is_begin = true;
-        while at < head.len() {
-            if is_begin && head[at].is_ascii_digit() {
-                if let Some(time) = dated(&head[at..]) {
+        for (at, byte) in head.iter().enumerate() {
+            if is_begin && byte.is_ascii_digit() {
+                let rest = &head[at..];
+                // Plain seconds or milliseconds stand at the very begin, or before a colon.
+                let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let plain = || since_1970(rest).filter(|_| at <= 1 || rest.get(digits) == Some(&b':'));
+                if let Some(time) = dated(rest).or_else(plain) {
                     return Some(time);
                 }
-                // Plain seconds or milliseconds: at the very begin only.
-                if let Some(time) = since_1970(&head[at..]).filter(|_| at <= 1) {
-                    return Some(time);
-                }
-            } else if is_begin
-                && at == 0
-                && let Some(time) = syslog(&head[at..], year)
-            {
-                return Some(time);
             }
-            is_begin = !head[at].is_ascii_alphanumeric();
-            at += 1;
+            // Colours end in an `m`.
+            let ends_a_colour = *byte == b'm' && is_colour(&head[..at]);
+            is_begin = !byte.is_ascii_alphanumeric() || ends_a_colour;
         }
         None
     }
@@ -108,6 +124,12 @@ impl fmt::Display for LogTime {
             ms => write!(f, ".{ms:03}"),
         }
     }
+}
+
+/// Whether `text` ends as the sequence that switches a colour on does, but for its last letter.
+fn is_colour(text: &[u8]) -> bool {
+    let codes = text.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+    text[..text.len() - codes].ends_with(b"\x1b[")
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
@@ -178,29 +200,63 @@ fn syslog(text: &[u8], year: i64) -> Option<LogTime> {
 #[cfg(test)]
 mod tests {
     use super::LogTime;
+    use crate::matcher::Matcher;
 
+    thread_local! {
+        static MATCHER: std::cell::RefCell<Matcher> = std::cell::RefCell::new(Matcher::new(None));
+    }
+
+    /// The time of a line that is recognised.
     fn of(line: &str) -> Option<String> {
-        LogTime::of_line(line.as_bytes(), 2026).map(|time| time.to_string())
+        let found = MATCHER.with_borrow_mut(|matcher| matcher.line(line.as_bytes()));
+        let found = found.unwrap_or_else(|| panic!("not recognised: {line}"));
+        LogTime::of_line(line.as_bytes(), &found, 2026).map(|time| time.to_string())
     }
 
     #[test]
     fn the_times_of_every_broker_are_read() {
         let lines = [
-            ("2026-11-24T23:13:48: New connection", "2026-11-24T23:13:48"),
-            ("1795442586: New connection", "2026-11-23T14:03:06"),
-            ("2026-11-24 23:14:04.064964+00:00 [info] <0.724.0> accepting", "2026-11-24T23:14:04.064"),
-            ("[13988] 2026/11/24 23:14:00.699593 [WRN] 127.0.0.1:52004", "2026-11-24T23:14:00.699"),
-            ("2026-11-23 13:59:28,123 INFO - Client ID", "2026-11-23T13:59:28.123"),
-            ("Nov 24 23:10:06 host mosquitto[812]: 1795442586: Client", "2026-11-24T23:10:06"),
-            ("mosquitto-1  | 2026-11-24T23:13:48: New", "2026-11-24T23:13:48"),
-            ("2026-11-24T23:10:06.123456789Z stdout F Client", "2026-11-24T23:10:06.123"),
-            (r#"{"time":1795442586123456,"level":"info","msg":"terminate"}"#, "2026-11-23T14:03:06.123"),
-            (r#"{"log":"Client c1 closed","time":"2026-11-24T23:10:06Z"}"#, "2026-11-24T23:10:06"),
+            ("2026-11-24T23:13:48: New connection from 10.0.0.7:1 on port 1883.", "2026-11-24T23:13:48"),
+            ("1795442586: New connection from 10.0.0.7:1 on port 1883.", "2026-11-23T14:03:06"),
             (
-                r#"{"clientId":"c1","timestamp":1795442586123,"eventType":"disconnected"}"#,
+                "2026-11-24 23:14:04.064964+00:00 [error] <0.724.0> closing MQTT connection \"127.0.0.1:1 -> 127.0.0.1:2\" (keepalive timeout)",
+                "2026-11-24T23:14:04.064",
+            ),
+            (
+                "[13988] 2026/11/24 23:14:00.699593 [WRN] 127.0.0.1:52004 - mid:5 - MQTT connection closed: Stale Connection",
+                "2026-11-24T23:14:00.699",
+            ),
+            (
+                "2026-11-23 13:59:28,123 INFO - Client ID: c1, IP: 10.0.0.7 disconnected ungracefully.",
+                "2026-11-23T13:59:28.123",
+            ),
+            (
+                "Nov 24 23:10:06 host mosquitto[812]: 1795442586: Client c1 closed its connection.",
+                "2026-11-24T23:10:06",
+            ),
+            ("mosquitto-1  | 2026-11-24T23:13:48: Client c1 closed its connection.", "2026-11-24T23:13:48"),
+            (
+                "2026-11-24T23:10:06.123456789Z stdout F Client c1 closed its connection.",
+                "2026-11-24T23:10:06.123",
+            ),
+            (
+                r#"{"time":1795442586123456,"level":"info","msg":"terminate","clientid":"c1","reason":"{shutdown,kicked}"}"#,
                 "2026-11-23T14:03:06.123",
             ),
-            ("2024-02-29T00:00:00.5 x", "2024-02-29T00:00:00.500"),
+            (
+                r#"{"log":"Client c1 closed its connection.","time":"2026-11-24T23:10:06Z"}"#,
+                "2026-11-24T23:10:06",
+            ),
+            (r#"{"log":"2026-11-24T23:10:06: Client c1 closed its connection."}"#, "2026-11-24T23:10:06"),
+            (
+                r#"{"clientId":"c1","timestamp":1795442586123,"eventType":"disconnected","disconnectReason": "CONNECTION_LOST"}"#,
+                "2026-11-23T14:03:06.123",
+            ),
+            (
+                "\u{1b}[2m2026-11-24T23:10:06.123456Z\u{1b}[0m \u{1b}[32m INFO\u{1b}[0m Client c1 closed its connection.",
+                "2026-11-24T23:10:06.123",
+            ),
+            ("2024-02-29T00:00:00.5 Client c1 closed its connection.", "2024-02-29T00:00:00.500"),
         ];
         for (line, time) in lines {
             assert_eq!(of(line).as_deref(), Some(time), "{line}");
@@ -210,22 +266,51 @@ mod tests {
     #[test]
     fn an_objects_time_is_the_one_it_names() {
         let journald = [
-            r#"{"__MONOTONIC_TIMESTAMP": "1843567890", "__REALTIME_TIMESTAMP": "1795514400000000", "MESSAGE": "x"}"#,
-            r#"{"_SOURCE_REALTIME_TIMESTAMP":"1795514399999995","pad":"PAD","__REALTIME_TIMESTAMP":"1795514400000000"}"#,
+            r#"{"__MONOTONIC_TIMESTAMP": "1843567890", "__REALTIME_TIMESTAMP": "1795514400000000", "MESSAGE": "Client c1 closed its connection."}"#,
+            r#"{"_SOURCE_REALTIME_TIMESTAMP":"1795514399999995","pad":"PAD","__REALTIME_TIMESTAMP":"1795514400000000","MESSAGE":"Client c1 closed its connection."}"#,
         ];
         for line in journald {
             let line = line.replace("PAD", &"x".repeat(200));
             assert_eq!(of(&line).as_deref(), Some("2026-11-24T10:00:00"), "{line}");
         }
-        assert_eq!(of(r#"{"__MONOTONIC_TIMESTAMP":"1843567890","MESSAGE":"x"}"#), None);
+        assert_eq!(
+            of(r#"{"__MONOTONIC_TIMESTAMP":"1843567890","MESSAGE":"Client c1 closed its connection."}"#),
+            None
+        );
+    }
+
+    #[test]
+    fn plain_seconds_are_read_behind_what_compose_and_kubectl_put_before_a_line() {
+        for prefix in
+            ["mqtt-1  | ", "mosquitto-0 mosquitto ", "[pod/mosquitto-0/mosquitto] ", "host mosquitto[77]: "]
+        {
+            let line = format!("{prefix}1795514400: Client c4 closed its connection.");
+            assert_eq!(of(&line).as_deref(), Some("2026-11-24T10:00:00"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_client_id_that_looks_like_a_time_is_none() {
+        for id in ["1795442586", "1795442586:", "2025-01-01T00:00:00"] {
+            assert_eq!(of(&format!("Client {id} closed its connection.")), None, "{id}");
+            let timed = format!("2026-11-24T10:00:00: Client {id} closed its connection.");
+            assert_eq!(of(&timed).as_deref(), Some("2026-11-24T10:00:00"));
+            let emqx = format!(
+                "[info] clientid: {id}, msg: terminate, peername: 10.0.0.7:50123, reason: {{shutdown,kicked}}"
+            );
+            assert_eq!(of(&emqx), None, "{id}");
+            let wrapped = format!(r#"{{"log":"Client {id} closed its connection."}}"#);
+            assert_eq!(of(&wrapped), None, "{id}");
+        }
     }
 
     #[test]
     fn what_is_no_time_is_none() {
-        for line in
-            ["Client 1795442586 closed", "2026-13-24T23:13:48", "", "c1 2026", "Nov", "Nov 2", "12345678901"]
+        for head in
+            ["2026-13-24T23:13:48: ", "", "c1 2026 ", "Nov ", "Nov 2 ", "12345678901 ", "pid 1795442586 "]
         {
-            assert_eq!(of(line), None, "{line}");
+            let line = format!("{head}Client c1 closed its connection.");
+            assert_eq!(of(&line), None, "{line}");
         }
     }
 

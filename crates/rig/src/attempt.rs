@@ -112,6 +112,24 @@ pub struct Attempt {
     /// Why the fault did not act or what else went wrong; absent when nothing did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub trouble: Option<String>,
+    /// What the broker's log tells of it; absent when no line tells a cause, or the log is not known. Always the last field:
+    /// it is added when the run has ended, because the broker writes later than the attempt ends.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub broker_log: Option<ToldByLog>,
+}
+
+/// What the broker's log tells of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ToldByLog {
+    /// Why its connection ended or was refused, as `ungraceful explain --list` names it, by the line that says most;
+    /// absent when no line tells a cause that is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cause: Option<String>,
+    /// That line without what differs from line to line, as in the phrases of `run.json`; where the broker's lines are not
+    /// known, the last line about it. Absent when the log has too many phrases. Text of the broker: escape it before
+    /// showing it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub phrase: Option<String>,
 }
 
 impl Attempt {
@@ -176,7 +194,7 @@ impl Attempt {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::{Attempt, Case, Fact, WillSeen};
+    use super::{Attempt, Case, Fact, ToldByLog, WillSeen};
     use crate::phase::Phase;
     use crate::reaction::{Outcome, Reaction, ReactionKind};
 
@@ -204,6 +222,7 @@ mod tests {
             milestones: BTreeMap::new(),
             messages: BTreeMap::new(),
             trouble: None,
+            broker_log: None,
         }
     }
 
@@ -302,6 +321,7 @@ mod tests {
                 ("another word".into(), Fact::Word("true".into())),
             ]),
             trouble: Some("a \"quoted\"\nline".into()),
+            broker_log: Some(ToldByLog { cause: Some("second-connect".into()), phrase: None }),
             ..with_will(Outcome::Closed, &[(1_700, true), (1_900, false)])
         };
         let least = Attempt {

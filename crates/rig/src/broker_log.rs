@@ -8,8 +8,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rangemap::RangeInclusiveSet;
-use ungraceful_log_causes::{Cause, Matcher};
+use ungraceful_log_causes::story::Connections;
+use ungraceful_log_causes::{Cause, Found, Matcher};
 
+use crate::attempt::ToldByLog;
 use crate::clock::RunClock;
 use crate::error::RunError;
 use crate::log_follower::{LogFollower, LogLine};
@@ -39,7 +41,7 @@ pub(crate) struct LogLinks {
 /// The running thread. It ends when this is finished or dropped.
 #[derive(Debug)]
 pub(crate) struct LogThread {
-    thread: JoinHandle<BrokerLogRecord>,
+    thread: JoinHandle<(BrokerLogRecord, AttemptsTold)>,
     over: Sender<()>,
 }
 
@@ -53,18 +55,70 @@ impl LogThread {
                 let LogLinks { follower, file, clock, stop, client_ids, lines_max } = links;
                 let mut keeping = Keeping::new(file, client_ids, lines_max);
                 let wait = || is_over.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout);
-                keeping.follow(follower, wait, || clock.now_us(), &stop)
+                let record = keeping.follow(follower, wait, || clock.now_us(), &stop);
+                (record, keeping.told)
             })
             .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
         Ok(Self { thread, over })
     }
 
     /// Looks a last time and ends.
-    pub(crate) fn finish(self) -> Result<BrokerLogRecord, RunError> {
+    pub(crate) fn finish(self) -> Result<(BrokerLogRecord, AttemptsTold), RunError> {
         drop(self.over);
         self.thread
             .join()
             .map_err(|_panic| RunError::Bug("the thread of the broker's log panicked".to_owned()))
+    }
+}
+
+/// What the log tells of each attempt.
+#[derive(Debug, Default)]
+pub(crate) struct AttemptsTold {
+    phrases: Vec<String>,
+    /// By the attempt's number, as far as attempts were named: four bytes each.
+    of: Vec<Told>,
+}
+
+/// What the most telling line of an attempt says; of lines that tell no cause the last one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    is_named: bool,
+    cause: Option<Cause>,
+    phrase: Option<u16>,
+}
+
+impl AttemptsTold {
+    /// What is told of this attempt; absent when no line is about it.
+    pub(crate) fn of(&self, attempt: u64) -> Option<ToldByLog> {
+        let told = self.of.get(usize::try_from(attempt).ok()?).filter(|told| told.is_named)?;
+        let phrase = told.phrase.and_then(|number| self.phrases.get(usize::from(number)).cloned());
+        Some(ToldByLog { cause: told.cause.map(|cause| cause.slug().to_owned()), phrase })
+    }
+
+    /// One line about one attempt.
+    #[cfg(test)]
+    pub(crate) fn of_one(attempt: u64, cause: Option<Cause>, phrase: &str) -> Self {
+        let mut told = Self { phrases: vec![phrase.to_owned()], of: Vec::new() };
+        told.note(&[attempt], cause, Some(0));
+        told
+    }
+
+    /// Notes what a line of `phrase` says of these attempts.
+    fn note(&mut self, attempts: &[u64], cause: Option<Cause>, phrase: Option<u16>) {
+        for attempt in attempts.iter().filter_map(|attempt| usize::try_from(*attempt).ok()) {
+            if self.of.len() <= attempt {
+                self.of.resize(attempt + 1, Told::default());
+            }
+            let told = &mut self.of[attempt];
+            let says_more = match (told.cause, cause) {
+                (Some(known), Some(cause)) => known.precision() < cause.precision(),
+                (Some(_), None) => false,
+                (None, _) => true,
+            };
+            if says_more {
+                *told = Told { is_named: true, cause, phrase };
+            }
+        }
     }
 }
 
@@ -80,8 +134,8 @@ struct Keeping<W: Write> {
     phrases: Phrases,
     named: RangeInclusiveSet<u64>,
     matcher: Matcher,
-    /// What the log tells of each attempt, by its number: a byte each, as far as attempts were named.
-    causes: Vec<Option<Cause>>,
+    connections: Connections,
+    told: AttemptsTold,
     write_error: Option<io::Error>,
 }
 
@@ -96,7 +150,8 @@ impl<W: Write> Keeping<W> {
             phrases: Phrases::default(),
             named: RangeInclusiveSet::new(),
             matcher: Matcher::new(None),
-            causes: Vec::new(),
+            connections: Connections::default(),
+            told: AttemptsTold::default(),
             write_error: None,
         }
     }
@@ -124,15 +179,30 @@ impl<W: Write> Keeping<W> {
         }
         self.flush(stop);
         self.record.attempts_named = self.named.iter().map(|range| range.end() - range.start() + 1).sum();
+        self.told.phrases = self.phrases.by_number();
         self.record.phrases = std::mem::take(&mut self.phrases).most_frequent();
-        self.record.causes = most_frequent(&self.causes);
+        self.record.causes = most_frequent(&self.told.of);
         std::mem::take(&mut self.record)
     }
 
     fn keep(&mut self, LogLine { text, is_cut }: LogLine, at_us: u64) {
-        let attempts = self.client_ids.attempts_named(&text);
-        let cause = self.cause_of(&text, &attempts);
-        self.phrases.count(self.client_ids.phrase(&text), attempts.first().copied());
+        let mut attempts = self.client_ids.attempts_named(&text);
+        let found = self.recognise(&text);
+        // Brokers name the client at its begin, and at its end the connection alone.
+        if let Some(client) =
+            found.as_ref().and_then(|found| found.client.as_ref()).filter(|_| attempts.is_empty())
+        {
+            attempts = self.client_ids.attempts_named(client);
+        }
+        let cause = found.and_then(|found| {
+            let is_incident = found.pattern.effect.is_incident() && !found.cause.is_ordinary();
+            is_incident.then_some(found.cause)
+        });
+        let phrase = self.phrases.count(self.client_ids.phrase(&text), attempts.first().copied());
+        // Of a broker whose lines are known, a line that tells no cause is one of its ordinary life.
+        if cause.is_some() || self.matcher.leader().is_none() {
+            self.told.note(&attempts, cause, phrase);
+        }
         self.record.lines_cut += u64::from(is_cut);
         self.record.lines_that_name_an_attempt += u64::from(!attempts.is_empty());
         for attempt in &attempts {
@@ -160,20 +230,11 @@ impl<W: Write> Keeping<W> {
         }
     }
 
-    /// The cause that the line tells, noted for the attempts that it names: the most telling line of each counts.
-    fn cause_of(&mut self, text: &str, attempts: &[u64]) -> Option<Cause> {
-        let found = self.matcher.line(text.as_bytes()).filter(|found| found.pattern.effect.is_incident())?;
-        let cause = Some(found.cause).filter(|cause| !cause.is_ordinary())?;
-        for attempt in attempts.iter().filter_map(|attempt| usize::try_from(*attempt).ok()) {
-            if self.causes.len() <= attempt {
-                self.causes.resize(attempt + 1, None);
-            }
-            let known = &mut self.causes[attempt];
-            if known.is_none_or(|known| known.precision() < cause.precision()) {
-                *known = Some(cause);
-            }
-        }
-        Some(cause)
+    /// What the line is about, with the client of its connection where an earlier line told it.
+    fn recognise(&mut self, text: &str) -> Option<Found> {
+        let mut found = self.matcher.line(text.as_bytes())?;
+        self.connections.follow(&mut found);
+        Some(found)
     }
 
     /// Brings what was kept to the disk. When that fails, the run ends in order, as with every file of the record.
@@ -191,9 +252,9 @@ impl<W: Write> Keeping<W> {
 }
 
 /// The causes with the number of their attempts, the most frequent first.
-fn most_frequent(causes: &[Option<Cause>]) -> Vec<LogCauseRecord> {
+fn most_frequent(attempts: &[Told]) -> Vec<LogCauseRecord> {
     let mut told: Vec<LogCauseRecord> = Vec::new();
-    for (attempt, cause) in (0..).zip(causes) {
+    for (attempt, cause) in (0..).zip(attempts.iter().map(|told| told.cause)) {
         let Some(cause) = cause else { continue };
         match told.iter_mut().find(|told| told.cause == cause.slug()) {
             Some(told) => told.attempts += 1,
@@ -331,6 +392,49 @@ mod tests {
             .map(|told| (told.cause.as_str(), told.attempts, told.example_attempt))
             .collect();
         assert_eq!(told, [("second-connect", 2, 1), ("lost", 1, 3)]);
+        let of = |attempt| {
+            keeping.told.of(attempt).map(|told| (told.cause.unwrap_or_default(), told.phrase.unwrap()))
+        };
+        let second = |attempt| {
+            assert_eq!(of(attempt).unwrap().0, "second-connect");
+            of(attempt).unwrap().1
+        };
+        assert_eq!(second(1), "Bad client <client> sending multiple CONNECT messages.");
+        assert_eq!(second(2), "Bad client <client> sending multiple CONNECT messages.");
+        assert_eq!(of(3), Some(("lost".into(), "Client <client> closed its connection.".into())));
+        assert_eq!([0, 4, 9, 10_000].map(of), [None, None, None, None]);
+    }
+
+    #[test]
+    fn a_line_that_names_the_connection_alone_is_about_the_attempt_that_the_begin_of_the_connection_named() {
+        let mut keeping = Keeping::new(Vec::new(), ids(), 100);
+        let at = "2026-11-24 23:14:04.112501+00:00";
+        let begin = |process: u32, attempt: u32| {
+            format!(
+                "{at} [info] <0.{process}.0> accepting MQTT connection <0.{process}.0> (127.0.0.1:{process} -> 127.0.0.1:1883, client id: ugabc00x{attempt:06x})\n"
+            )
+        };
+        let lapse = format!(
+            "{at} [error] <0.890.0> closing MQTT connection \"127.0.0.1:890 -> 127.0.0.1:1883\" (keepalive timeout)\n"
+        );
+        let record = follow(&mut keeping, &[&begin(890, 5), &begin(891, 6), &lapse], &Stop::default());
+        assert_eq!((record.attempts_named, record.lines_that_name_an_attempt), (2, 3));
+        assert_eq!(keeping.told.of(5).unwrap().cause.as_deref(), Some("keep-alive"));
+        assert_eq!(keeping.told.of(6), None);
+        assert_eq!(lines(keeping.file.get_ref())[2].attempts, [5]);
+    }
+
+    #[test]
+    fn of_a_broker_whose_lines_are_not_known_each_attempt_has_the_last_line_about_it() {
+        let mut keeping = Keeping::new(Vec::new(), ids(), 100);
+        follow(
+            &mut keeping,
+            &["hello ugabc00x000001\nfarewell ugabc00x000001\nhello nobody\n"],
+            &Stop::default(),
+        );
+        let told = keeping.told.of(1).unwrap();
+        assert_eq!((told.cause, told.phrase.as_deref()), (None, Some("farewell <client>")));
+        assert_eq!(keeping.told.of(0), None);
     }
 
     /// A disk that is full.

@@ -274,6 +274,7 @@ impl<'a> AttemptLog<'a> {
             milestones: BTreeMap::new(),
             messages: BTreeMap::new(),
             trouble: None,
+            broker_log: None,
         });
         Self { attempt, clock, client: None, turn: None }
     }

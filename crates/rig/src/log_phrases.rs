@@ -192,18 +192,37 @@ fn id_length(text: &str, word: usize) -> Option<usize> {
 /// Counts phrases.
 #[derive(Debug, Default)]
 pub(crate) struct Phrases {
-    seen: HashMap<String, (u64, Option<u64>)>,
+    seen: HashMap<String, Counted>,
+}
+
+#[derive(Debug)]
+struct Counted {
+    /// In the order in which they were first seen, from 0.
+    number: u16,
+    lines: u64,
+    example_attempt: Option<u64>,
 }
 
 impl Phrases {
-    /// Counts one line of `phrase`, which named `attempt`.
-    pub(crate) fn count(&mut self, phrase: String, attempt: Option<u64>) {
+    /// Counts one line of `phrase`, which named `attempt`. Returns the phrase's number; absent when there are too many.
+    pub(crate) fn count(&mut self, phrase: String, attempt: Option<u64>) -> Option<u16> {
         if !self.seen.contains_key(&phrase) && self.seen.len() >= PHRASES_COUNTED_MAX {
-            return;
+            return None;
         }
-        let (lines, example) = self.seen.entry(phrase).or_default();
-        *lines += 1;
-        *example = example.or(attempt);
+        let number = u16::try_from(self.seen.len()).ok()?;
+        let counted = self.seen.entry(phrase).or_insert(Counted { number, lines: 0, example_attempt: None });
+        counted.lines += 1;
+        counted.example_attempt = counted.example_attempt.or(attempt);
+        Some(counted.number)
+    }
+
+    /// Every phrase, by its number.
+    pub(crate) fn by_number(&self) -> Vec<String> {
+        let mut phrases = vec![String::new(); self.seen.len()];
+        for (phrase, counted) in &self.seen {
+            phrases[usize::from(counted.number)].clone_from(phrase);
+        }
+        phrases
     }
 
     /// The most frequent phrases, the most frequent first. Half of the room is for those that name an attempt.
@@ -211,7 +230,11 @@ impl Phrases {
         let mut phrases: Vec<LogPhraseRecord> = self
             .seen
             .into_iter()
-            .map(|(phrase, (lines, example_attempt))| LogPhraseRecord { phrase, lines, example_attempt })
+            .map(|(phrase, Counted { lines, example_attempt, .. })| LogPhraseRecord {
+                phrase,
+                lines,
+                example_attempt,
+            })
             .collect();
         phrases.sort_unstable_by(|one, other| {
             other.lines.cmp(&one.lines).then_with(|| one.phrase.cmp(&other.phrase))
@@ -316,9 +339,12 @@ mod tests {
     #[test]
     fn the_most_frequent_phrases_come_first_with_the_first_attempt_that_they_named() {
         let mut phrases = Phrases::default();
-        for (phrase, attempt) in [("b", None), ("c", Some(9)), ("a", None), ("c", Some(4)), ("a", Some(7))] {
-            phrases.count(phrase.to_owned(), attempt);
-        }
+        let counted = [("b", None), ("c", Some(9)), ("a", None), ("c", Some(4)), ("a", Some(7))];
+        let numbers = counted.map(|(phrase, attempt)| phrases.count(phrase.to_owned(), attempt).unwrap());
+        assert_eq!(
+            (numbers, phrases.by_number()),
+            ([0, 1, 2, 1, 2], vec!["b".into(), "c".into(), "a".into()])
+        );
         for number in 0..2_000 {
             phrases.count(format!("d{number:04}"), None);
         }

@@ -459,7 +459,7 @@ pub struct LogCauseRecord {
     pub cause: String,
     /// Attempts of which a line tells it. Where several lines tell of one attempt, the one that says most counts.
     pub attempts: u64,
-    /// The first of them; `broker-log.ndjson` has all.
+    /// The first of them; `attempts.ndjson` tells the cause of each.
     pub example_attempt: u64,
 }
 
@@ -483,7 +483,8 @@ pub struct BrokerLogLine {
     /// What the broker wrote, at most 1,024 bytes of it. What is no UTF-8 is replaced; control characters are as they
     /// came, so escape it before showing it.
     pub line: String,
-    /// The attempts whose ClientID, or that of a helper of theirs, is in the line as a word of its own.
+    /// The attempts whose ClientID, or that of a helper of theirs, is in the line as a word of its own; where none is, the
+    /// attempt of the connection that the line names, as an earlier line told it.
     pub attempts: Vec<u64>,
     /// The cause that the line tells, as `ungraceful explain --list` names it; absent when it tells none that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -502,7 +503,7 @@ pub struct BrokerLogRecord {
     pub lines_left_out: u64,
     /// Lines that were longer than the 1,024 bytes that are kept of each.
     pub lines_cut: u64,
-    /// Lines that name the ClientID of an attempt.
+    /// Lines that name the ClientID of an attempt, or its connection.
     pub lines_that_name_an_attempt: u64,
     /// Attempts that were named by a line.
     pub attempts_named: u64,

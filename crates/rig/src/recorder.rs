@@ -4,7 +4,7 @@
 //! short is readable and says so. The first failed write is kept and told; the run then ends in order.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
 
 use crate::attempt::Attempt;
+use crate::broker_log::AttemptsTold;
 use crate::error::{Mistake, RunError};
 use crate::meter::Interval;
 use crate::phase::Phase;
@@ -148,6 +149,22 @@ impl Recorder {
         self.note(ATTEMPTS_NDJSON, result);
     }
 
+    /// Adds to each attempt's line what the broker's log tells of it, once the run has ended: through a second file, so
+    /// that there is a readable one at every moment.
+    pub(crate) fn add_broker_log(&mut self, told: &AttemptsTold) {
+        let flushed = self.attempts.flush();
+        let path = self.directory.join(ATTEMPTS_NDJSON);
+        let result = flushed.and_then(|()| {
+            replace_whole(&path, |writer| {
+                for line in BufReader::new(File::open(&path)?).lines() {
+                    write_told(&line?, told, writer)?;
+                }
+                Ok(())
+            })
+        });
+        self.note(ATTEMPTS_NDJSON, result);
+    }
+
     /// Writes the rows of the timeline and brings everything to the disk, so that a crash costs a second.
     pub fn rows(&mut self, rows: &[Row]) {
         for row in rows {
@@ -181,16 +198,32 @@ impl Recorder {
 }
 
 fn write_whole(path: &Path, record: &Record) -> io::Result<()> {
+    replace_whole(path, |writer| {
+        serde_json::to_writer_pretty(&mut *writer, record)?;
+        writer.write_all(b"\n")
+    })
+}
+
+/// Puts what `write` writes in the place of the file, whole.
+fn replace_whole(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     let mut writer = BufWriter::new(file.as_file_mut());
-    serde_json::to_writer_pretty(&mut writer, record)?;
-    writer.write_all(b"\n")?;
+    write(&mut writer)?;
     writer.flush()?;
     drop(writer);
     set_readable(file.path())?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// The line of an attempt, with what the broker's log tells of it as its last field. Reading and writing whole attempts
+/// would take seconds for a million of them.
+fn write_told(line: &str, told: &AttemptsTold, writer: &mut dyn Write) -> io::Result<()> {
+    let number = line.strip_prefix("{\"attempt\":").and_then(|rest| rest.split(',').next()?.parse().ok());
+    let told = number.and_then(|number| told.of(number));
+    let Some((told, line)) = told.zip(line.strip_suffix('}')) else { return writeln!(writer, "{line}") };
+    writeln!(writer, "{line},\"broker_log\":{}}}", serde_json::to_string(&told)?)
 }
 
 /// Temporary files are private; a record is for everybody who may read its folder.
@@ -232,8 +265,13 @@ mod tests {
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
+    use ungraceful_log_causes::Cause;
+
     use super::{ATTEMPTS_NDJSON, METRICS_HLOG, RUN_JSON, Recorder};
+    use crate::attempt::{Attempt, ToldByLog};
+    use crate::broker_log::AttemptsTold;
     use crate::error::RunError;
+    use crate::fault::AttemptLog;
     use crate::meter::{Interval, Meter};
     use crate::metric::{Metric, histogram, merge};
     use crate::phase::Phase;
@@ -305,6 +343,31 @@ mod tests {
         assert!(matches!(refused, RunError::Usage(_)), "{refused}");
         assert_eq!(std::fs::read_to_string(folder.path().join(ATTEMPTS_NDJSON)).unwrap(), "somebody's notes");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing is left beside it");
+    }
+
+    #[test]
+    fn what_the_log_tells_is_added_to_the_attempts_that_it_names_and_to_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder = Recorder::create(&folder.path().join("run"), 10).unwrap();
+        let clock = crate::clock::RunClock::start();
+        let case = crate::attempt::Case { fault: "f".into(), variant: "v".into(), version: "5.0".into() };
+        let attempts: Vec<Attempt> = [2, 0, 11]
+            .map(|number| {
+                AttemptLog::begin(number, case.clone(), format!("c{number}"), Phase::Fault, 5, &clock).end()
+            })
+            .to_vec();
+        for attempt in &attempts {
+            recorder.attempt(attempt);
+        }
+        let told = AttemptsTold::of_one(2, Some(Cause::Lost), "Client <client> \"lost\" {");
+        recorder.add_broker_log(&told);
+        assert_eq!(recorder.trouble(), None);
+        let text = std::fs::read_to_string(recorder.directory().join(ATTEMPTS_NDJSON)).unwrap();
+        let read: Vec<Attempt> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut expected = attempts;
+        expected[0].broker_log =
+            Some(ToldByLog { cause: Some("lost".into()), phrase: Some("Client <client> \"lost\" {".into()) });
+        assert_eq!(read, expected);
     }
 
     /// A disk with room for so many bytes.

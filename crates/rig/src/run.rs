@@ -486,14 +486,17 @@ impl<'a> Conductor<'a> {
             let (seen, of_bystanders) = (&self.seen_of_waves, &honest.of_waves);
             record.waves = waves(&self.schedule, &cases, seen, of_bystanders, &collected.resources);
         }
-        record.broker_log = broker_log;
+        let mut recorder = collected.recorder;
+        if let Some((log, told)) = broker_log {
+            recorder.add_broker_log(&told);
+            record.broker_log = Some(log);
+        }
         record.load = load_record;
         complete(&mut record, self.stop.reason());
         judge(&mut record, &self.experiment.checks);
         let thresholds = self.experiment.thresholds.iter().map(|threshold| threshold.judge(&record));
         let thresholds: Vec<_> = thresholds.collect();
         record.verdicts.extend(thresholds);
-        let mut recorder = collected.recorder;
         recorder.run_json(&record);
         if let Some(trouble) = recorder.trouble() {
             complete(&mut record, Some(StopReason::RecordFailed(trouble.to_owned())));

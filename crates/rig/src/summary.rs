@@ -405,6 +405,7 @@ mod tests {
                 milestones: BTreeMap::new(),
                 messages: BTreeMap::new(),
                 trouble: None,
+                broker_log: None,
             });
         }
         tally

@@ -24,7 +24,6 @@ use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::exit::Exit;
 
-use crate::cli::parse::exit_codes_text;
 use crate::launch;
 use flags::{ExplainArgs, Look, Wanted};
 
@@ -43,11 +42,23 @@ pub fn command() -> Command {
         "{QUESTION}.\n\nReads the logs of {}: plain text or JSON, with or without what journald and containers put \
          before each line. Lines that belong together are one incident. For each cause it tells who closed, what the \
          standard says, what usually lies behind it, how to tell the candidates apart, which command provokes it, and \
-         what cures it. Sends nothing and needs no broker.\n\nEnds with 0 when the logs were read to their end, with 3 \
-         when no line of them was recognised, with 4 when one can't be read.",
+         what cures it. Sends nothing and needs no broker.",
         names()
     ))
-    .after_long_help(exit_codes_text())
+    .after_help(exit_codes())
+}
+
+/// The exit codes as far as they are met here, and when.
+fn exit_codes() -> String {
+    let met = [
+        (Exit::Holds, "the logs were read to their end, with or without incidents"),
+        (Exit::Usage, "the call can't be carried out as written; nothing was read"),
+        (Exit::Inconclusive, "no line was recognised: another broker's log, or none"),
+        (Exit::Environment, "a log can't be read"),
+        (Exit::Bug, "a defect of this program"),
+    ];
+    let lines: Vec<String> = met.iter().map(|(exit, when)| format!("  {:>3}  {when}", exit.code())).collect();
+    format!("Exit codes:\n{}", lines.join("\n"))
 }
 
 fn names() -> String {
@@ -109,6 +120,11 @@ impl Told {
         self.story.picture().incidents - self.incidents.len() as u64
     }
 
+    /// The log's name, where there are several and it has to be said which.
+    fn log_name(&self, log: usize) -> Option<&str> {
+        self.logs.get(log).filter(|_| self.logs.len() > 1).map(|log| log.name.as_str())
+    }
+
     fn exit(&self) -> Exit {
         let recognised: u64 = self.logs.iter().map(|log| log.scanned.recognised).sum();
         if recognised == 0 { Exit::Inconclusive } else { Exit::Holds }
@@ -121,14 +137,18 @@ fn read(paths: &[PathBuf], look: &Look) -> Result<Exit, RunError> {
         let log = read_one("standard input", &mut io::stdin().lock(), current_year(), look, &mut told)?;
         told.logs.push(log);
     }
-    for path in paths {
+    for (number, path) in paths.iter().enumerate() {
         let (mut file, year) = open(path)?;
+        if number > 0 {
+            let Told { story, incidents, .. } = &mut told;
+            story.end_log(&mut |incident| keep(incidents, incident, look));
+        }
         let log = read_one(&path.to_string_lossy(), &mut file, year, look, &mut told)?;
         told.logs.push(log);
     }
     let Told { story, incidents, .. } = &mut told;
     story.finish(&mut |incident| keep(incidents, incident, look));
-    incidents.sort_by_key(|incident| (incident.time, incident.line));
+    incidents.sort_by_key(|incident| (incident.time, incident.log, incident.line));
     let printed = launch::print(&telling::render(&told, look));
     Ok(if printed == Exit::Holds { told.exit() } else { printed })
 }
@@ -149,7 +169,7 @@ fn read_one(
     let mut scanner = Scanner::new(look.broker);
     let Told { story, incidents, .. } = told;
     let mut take = |line: Line<'_>| {
-        let time = LogTime::of_line(line.bytes, year);
+        let time = LogTime::of_line(line.bytes, &line.found, year);
         story
             .take(line.number, line.bytes, time, line.found, &mut |incident| keep(incidents, incident, look));
     };

@@ -23,7 +23,7 @@ struct Connection {
 
 /// Connections by address and by the broker's own name of them.
 #[derive(Debug, Default)]
-pub(super) struct Connections {
+pub struct Connections {
     known: HashMap<String, Connection>,
     order: VecDeque<String>,
     /// Accepted, and no client yet.
@@ -31,6 +31,18 @@ pub(super) struct Connections {
 }
 
 impl Connections {
+    /// Takes the next recognised line, whatever it is about, and adds to it what the lines before it tell of its
+    /// connection: for those who want to know the client of each line, and no incidents.
+    pub fn follow(&mut self, found: &mut Found) {
+        self.complete(found);
+        match found.pattern.effect {
+            Effect::Connected => self.connected(found),
+            Effect::Left => self.ended(found),
+            // A second line about an end may follow; the next connection takes its place.
+            _ => {}
+        }
+    }
+
     /// Adds to a line what is known of its connection: brokers name the client at the begin and the address at the end.
     pub(super) fn complete(&self, found: &mut Found) {
         if found.pattern.effect == Effect::Connected {
@@ -96,6 +108,8 @@ impl Connections {
 /// What one client went through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientTold {
+    /// Which of several logs it is in, from 0: a ClientID in two logs is told as two clients.
+    pub log: usize,
     /// The ClientID.
     pub client: String,
     /// Incidents, in all.
@@ -124,18 +138,20 @@ struct Client {
 #[derive(Debug)]
 pub(super) struct Clients {
     known: HashMap<String, Client>,
+    /// Those of the logs that are behind, as far as something happened to them.
+    of_other_logs: Vec<(usize, String, Client)>,
     max: usize,
     incidents_of_others: u64,
 }
 
 impl Clients {
     pub(super) fn new(max: usize) -> Self {
-        Self { known: HashMap::new(), max, incidents_of_others: 0 }
+        Self { known: HashMap::new(), of_other_logs: Vec::new(), max, incidents_of_others: 0 }
     }
 
     fn of(&mut self, id: &str) -> Option<&mut Client> {
         if !self.known.contains_key(id) {
-            if self.known.len() >= self.max {
+            if self.known() >= self.max {
                 return None;
             }
             self.known.insert(id.to_owned(), Client::default());
@@ -143,9 +159,10 @@ impl Clients {
         self.known.get_mut(id)
     }
 
-    pub(super) fn connected(&mut self, found: &Found, time: Option<LogTime>) {
+    /// The client is there; its connect counts where it `is_wanted`.
+    pub(super) fn connected(&mut self, found: &Found, time: Option<LogTime>, is_wanted: bool) {
         let Some(client) = found.client.as_deref().and_then(|id| self.of(id)) else { return };
-        client.connects += 1;
+        client.connects += u64::from(is_wanted);
         client.is_connected = true;
         client.address.clone_from(&found.address);
         client.keep_alive_s = found.keep_alive_s;
@@ -190,24 +207,35 @@ impl Clients {
     }
 
     pub(super) fn known(&self) -> usize {
-        self.known.len()
+        self.known.len() + self.of_other_logs.len()
+    }
+
+    /// Ends the log of this number: its clients are known no more.
+    pub(super) fn end_log(&mut self, log: usize) {
+        let had_any = self.known.drain().filter(|(_, client)| client.incidents > 0);
+        self.of_other_logs.extend(had_any.map(|(id, client)| (log, id, client)));
     }
 
     pub(super) fn incidents_of_others(&self) -> u64 {
         self.incidents_of_others
     }
 
-    pub(super) fn worst(&self, count: usize) -> Vec<ClientTold> {
-        let mut clients: Vec<(&String, &Client)> =
-            self.known.iter().filter(|(_, client)| client.incidents > 0).collect();
-        clients.sort_unstable_by(|(one_id, one), (other_id, other)| {
-            other.incidents.cmp(&one.incidents).then_with(|| one_id.cmp(other_id))
+    /// The clients with the most incidents, the worst first; `log` is the number of the one that is read.
+    pub(super) fn worst(&self, count: usize, log: usize) -> Vec<ClientTold> {
+        let others = self.of_other_logs.iter().map(|(log, id, client)| (*log, id, client));
+        let known = self.known.iter().map(|(id, client)| (log, id, client));
+        let mut clients: Vec<(usize, &String, &Client)> =
+            known.chain(others).filter(|(.., client)| client.incidents > 0).collect();
+        clients.sort_unstable_by(|(one_log, one_id, one), (other_log, other_id, other)| {
+            let by_count = other.incidents.cmp(&one.incidents);
+            by_count.then_with(|| one_id.cmp(other_id)).then_with(|| one_log.cmp(other_log))
         });
         clients.truncate(count);
-        let told = |(id, client): (&String, &Client)| {
+        let told = |(log, id, client): (usize, &String, &Client)| {
             let mut causes = client.causes.clone();
             causes.sort_unstable_by(|one, other| other.1.cmp(&one.1).then(one.0.cmp(&other.0)));
             ClientTold {
+                log,
                 client: id.clone(),
                 incidents: client.incidents,
                 causes,

@@ -13,6 +13,8 @@ const TEXT_MAX: usize = 300;
 /// Lines of a log that are about one event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
+    /// Which of several logs it is in, from 0.
+    pub log: usize,
     /// Number of its first line, from 1.
     pub line: u64,
     /// Lines that are about it.
@@ -46,9 +48,10 @@ pub struct Incident {
 }
 
 impl Incident {
-    pub(super) fn begin(line: u64, text: &[u8], time: Option<LogTime>, found: &Found) -> Self {
+    pub(super) fn begin(log: usize, line: u64, text: &[u8], time: Option<LogTime>, found: &Found) -> Self {
         let text = text.trim_ascii_end();
         Self {
+            log,
             line,
             lines: 1,
             time,
@@ -75,21 +78,26 @@ pub(super) struct Open {
     pub(super) key: Option<String>,
     pub(super) last_line: u64,
     pub(super) last_time: Option<LogTime>,
+    /// Whether it is in the time that is looked at.
+    pub(super) is_wanted: bool,
     rows: Vec<u16>,
     has_tail: bool,
     /// Whether a line said that the connection is over.
     has_end: bool,
+    /// The address that the lines themselves told, which is this connection's and no other's.
+    told_address: Option<String>,
 }
 
 impl Open {
-    pub(super) fn new(incident: Incident, key: Option<String>, found: &Found) -> Self {
-        let has_tail = is_tail(found);
+    pub(super) fn new(incident: Incident, key: Option<String>, found: &Found, is_wanted: bool) -> Self {
         Self {
             last_line: incident.line,
             last_time: incident.time,
+            is_wanted,
             rows: vec![found.pattern.row],
-            has_tail,
-            has_end: found.pattern.effect == Effect::Ended,
+            has_tail: found.pattern.effect == Effect::Tail,
+            has_end: is_end(found),
+            told_address: found.address.clone(),
             incident,
             key,
         }
@@ -101,9 +109,10 @@ impl Open {
         self.incident.client.is_none() && !self.has_end
     }
 
-    /// Whether the broker prints a second line about each end, which has not come yet.
-    pub(super) fn expects_a_tail(&self) -> bool {
-        self.incident.broker == Broker::HiveMq && !self.has_tail && self.incident.effect == Effect::Ended
+    /// Whether a second line about it may come after the line of the next connection of the same client: HiveMQ before
+    /// 2023.4 prints the newcomer of a take-over before it.
+    pub(super) fn outlives_the_next_connect(&self) -> bool {
+        self.incident.broker == Broker::HiveMq && !self.has_tail && self.incident.cause == Cause::TakeOver
     }
 
     /// Whether a line can be about this incident as well. The same kind of line again is another incident, unless the
@@ -115,9 +124,24 @@ impl Open {
                 && self.incident.effect == found.pattern.effect
                 && self.incident.cause == found.cause;
         }
+        let is_begun_by_the_whole = self.incident.broker == Broker::HiveMq
+            && self.incident.cause == Cause::Lost
+            && self.incident.effect == Effect::Ended
+            && !self.has_tail;
+        if is_same_row || is_the_whole(found) || is_begun_by_the_whole || self.is_elsewhere(found) {
+            return false;
+        }
         let both_are_exact = self.incident.cause.precision() == Precision::Exact
             && found.cause.precision() == Precision::Exact;
-        !is_same_row && (!both_are_exact || self.incident.cause == found.cause)
+        !both_are_exact || self.incident.cause == found.cause
+    }
+
+    /// Whether the line names another address than the lines before it: it is about another connection of the client's.
+    fn is_elsewhere(&self, found: &Found) -> bool {
+        let (Some(one), Some(other)) = (&self.told_address, &found.address) else { return false };
+        let hosts = [one, other].map(|address| host_of(address));
+        let have_ports = hosts[0].len() < one.len() && hosts[1].len() < other.len();
+        hosts[0] != hosts[1] || (have_ports && one != other)
     }
 
     pub(super) fn join(&mut self, number: u64, time: Option<LogTime>, found: &Found) {
@@ -125,8 +149,11 @@ impl Open {
         incident.lines += 1;
         self.last_line = number;
         self.last_time = time.or(self.last_time);
-        self.has_tail |= is_tail(found);
-        self.has_end |= found.pattern.effect == Effect::Ended;
+        self.has_tail |= found.pattern.effect == Effect::Tail;
+        self.has_end |= is_end(found);
+        if self.told_address.is_none() {
+            self.told_address.clone_from(&found.address);
+        }
         if !self.rows.contains(&found.pattern.row) {
             self.rows.push(found.pattern.row);
         }
@@ -153,12 +180,32 @@ impl Open {
 /// What became of the connection: one that had no ClientID yet was never a client's.
 fn effect_of(found: &Found) -> Effect {
     match found.pattern.effect {
-        Effect::Ended if found.is_nobody => Effect::Refused,
+        Effect::Ended | Effect::Tail if found.is_nobody => Effect::Refused,
+        Effect::Tail => Effect::Ended,
         effect => effect,
     }
 }
 
-/// HiveMQ before 2023.4 follows each reason by a line of its own: "disconnected ungracefully".
-fn is_tail(found: &Found) -> bool {
-    found.pattern.broker == Broker::HiveMq && matches!(found.cause, Cause::Lost | Cause::BeforeConnect)
+fn is_end(found: &Found) -> bool {
+    matches!(found.pattern.effect, Effect::Ended | Effect::Tail)
+}
+
+/// HiveMQ since 2023.4 tells the loss of a connection by one line, with the listener in it: no reason comes before it.
+fn is_the_whole(found: &Found) -> bool {
+    found.pattern.broker == Broker::HiveMq
+        && found.cause == Cause::Lost
+        && found.pattern.effect == Effect::Ended
+}
+
+/// The address without its port.
+pub(super) fn host_of(address: &str) -> &str {
+    match address.rsplit_once(':') {
+        Some((host, port))
+            if port.bytes().all(|byte| byte.is_ascii_digit())
+                && (!host.contains(':') || host.ends_with(']')) =>
+        {
+            host
+        }
+        _ => address,
+    }
 }

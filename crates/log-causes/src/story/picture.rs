@@ -22,8 +22,6 @@ pub struct CauseTold {
     pub first: Option<LogTime>,
     /// See `first`.
     pub last: Option<LogTime>,
-    /// Counts over time.
-    pub rates: Rates,
     /// The first incidents, as examples.
     pub examples: Vec<Incident>,
     versions: Vec<ProtocolVersion>,
@@ -47,6 +45,8 @@ pub struct Picture {
     pub last: Option<LogTime>,
     /// By cause.
     pub causes: BTreeMap<Cause, CauseTold>,
+    /// Incidents over time.
+    pub rates: Rates,
     /// What only many lines show.
     pub signs: Signs,
 }
@@ -65,7 +65,6 @@ impl Picture {
             effects: Vec::new(),
             first: incident.time,
             last: incident.time,
-            rates: Rates::default(),
             examples: Vec::new(),
             versions: Vec::new(),
             prefix: None,
@@ -80,7 +79,7 @@ impl Picture {
         if let Some(time) = incident.time {
             told.first = Some(told.first.map_or(time, |first| first.min(time)));
             told.last = Some(told.last.map_or(time, |last| last.max(time)));
-            told.rates.count(time);
+            self.rates.count(incident.cause, time);
         }
         if let Some(ms) = incident.connected_for_ms {
             told.lasted_ms = Some(told.lasted_ms.map_or((ms, ms), |(low, high)| (low.min(ms), high.max(ms))));

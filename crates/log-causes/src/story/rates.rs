@@ -1,30 +1,42 @@
-//! Counts over time in a fixed number of cells, whose width grows with the log.
+//! Incidents over time by cause, in a fixed number of cells, whose width grows with the log.
 
+use std::collections::BTreeMap;
+
+use crate::cause::Cause;
 use crate::timestamp::LogTime;
 
 /// Cells at the most.
 const CELLS_MAX: usize = 60;
 
-/// Counts over time.
+/// Incidents over time. All causes have the same cells, so that they can be set beside each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rates {
     /// Seconds of each cell.
     pub cell_s: i64,
     /// Begin of the first cell, in seconds since 1970; absent before the first count.
     pub begin_s: Option<i64>,
-    /// The counts.
-    pub cells: Vec<u64>,
+    cells: BTreeMap<Cause, Vec<u64>>,
+    length: usize,
+}
+
+/// A row of a table of rates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateRow {
+    /// When it begins.
+    pub from: LogTime,
+    /// Incidents in it by cause; causes without any in this row are left out.
+    pub incidents: BTreeMap<Cause, u64>,
 }
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { cell_s: 1, begin_s: None, cells: Vec::new() }
+        Self { cell_s: 1, begin_s: None, cells: BTreeMap::new(), length: 0 }
     }
 }
 
 impl Rates {
-    /// Counts one at `time`.
-    pub fn count(&mut self, time: LogTime) {
+    /// Counts an incident at `time`.
+    pub fn count(&mut self, cause: Cause, time: LogTime) {
         let second = time.seconds();
         let begin = *self.begin_s.get_or_insert(second);
         if second < begin {
@@ -34,19 +46,47 @@ impl Rates {
             let begin = self.begin_s.unwrap_or(second);
             let cell = usize::try_from((second - begin) / self.cell_s).unwrap_or(usize::MAX);
             if cell < CELLS_MAX {
-                if self.cells.len() <= cell {
-                    self.cells.resize(cell + 1, 0);
-                }
-                self.cells[cell] += 1;
+                self.length = self.length.max(cell + 1);
+                let cells = self.cells.entry(cause).or_default();
+                cells.resize(cells.len().max(cell + 1), 0);
+                cells[cell] += 1;
                 return;
             }
             self.widen();
         }
     }
 
+    /// The counts of one cause, cell by cell.
+    #[must_use]
+    pub fn of(&self, cause: Cause) -> Vec<u64> {
+        let mut cells = self.cells.get(&cause).cloned().unwrap_or_default();
+        cells.resize(self.length, 0);
+        cells
+    }
+
+    /// The counts in at most `rows_max` rows, and the seconds of each.
+    #[must_use]
+    pub fn rows(&self, rows_max: usize) -> (i64, Vec<RateRow>) {
+        let Some(begin) = self.begin_s else { return (self.cell_s, Vec::new()) };
+        let of_row = self.length.div_ceil(rows_max.max(1)).max(1);
+        let row_s = self.cell_s * i64::try_from(of_row).unwrap_or(i64::MAX);
+        let row = |number: usize| {
+            let sum = |cells: &Vec<u64>| cells.iter().skip(number * of_row).take(of_row).sum::<u64>();
+            let incidents = self.cells.iter().map(|(cause, cells)| (*cause, sum(cells)));
+            RateRow {
+                from: LogTime((begin + row_s * i64::try_from(number).unwrap_or(0)) * 1_000),
+                incidents: incidents.filter(|(_, count)| *count > 0).collect(),
+            }
+        };
+        (row_s, (0..self.length.div_ceil(of_row)).map(row).collect())
+    }
+
     fn widen(&mut self) {
         self.cell_s *= 2;
-        self.cells = self.cells.chunks(2).map(|pair| pair.iter().sum()).collect();
+        self.length = self.length.div_ceil(2);
+        for cells in self.cells.values_mut() {
+            *cells = cells.chunks(2).map(|pair| pair.iter().sum()).collect();
+        }
     }
 
     /// A line that is earlier than all before: logs of several processes are not in order to the second.
@@ -55,8 +95,11 @@ impl Rates {
             let begin = self.begin_s.unwrap_or(second);
             let missing = (begin - second + self.cell_s - 1) / self.cell_s;
             let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-            if missing.saturating_add(self.cells.len()) <= CELLS_MAX {
-                self.cells.splice(0..0, std::iter::repeat_n(0, missing));
+            if missing.saturating_add(self.length) <= CELLS_MAX {
+                for cells in self.cells.values_mut() {
+                    cells.splice(0..0, std::iter::repeat_n(0, missing));
+                }
+                self.length += missing;
                 self.begin_s = Some(begin - i64::try_from(missing).unwrap_or(0) * self.cell_s);
                 return;
             }
@@ -68,20 +111,45 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::Rates;
+    use crate::cause::Cause;
     use crate::timestamp::LogTime;
+
+    fn sum(rates: &Rates) -> u64 {
+        rates.of(Cause::Lost).iter().sum()
+    }
 
     #[test]
     fn cells_widen_as_the_log_grows_and_nothing_is_lost() {
         let mut rates = Rates::default();
         for second in 0..1_000 {
-            rates.count(LogTime(second * 1_000));
+            rates.count(Cause::Lost, LogTime(second * 1_000));
         }
-        assert_eq!(rates.cells.iter().sum::<u64>(), 1_000);
-        assert_eq!((rates.cell_s, rates.cells.len(), rates.cells[0]), (32, 32, 32));
-        rates.count(LogTime(-5_000));
-        assert_eq!((rates.begin_s, rates.cells[0], rates.cells.iter().sum::<u64>()), (Some(-32), 1, 1_001));
-        rates.count(LogTime(1_000_000_000_000));
-        assert_eq!(rates.cells.iter().sum::<u64>(), 1_002);
-        assert!(rates.cells.len() <= 60);
+        assert_eq!(sum(&rates), 1_000);
+        let cells = rates.of(Cause::Lost);
+        assert_eq!((rates.cell_s, cells.len(), cells[0]), (32, 32, 32));
+        rates.count(Cause::Lost, LogTime(-5_000));
+        assert_eq!((rates.begin_s, rates.of(Cause::Lost)[0], sum(&rates)), (Some(-32), 1, 1_001));
+        rates.count(Cause::Lost, LogTime(1_000_000_000_000));
+        assert_eq!(sum(&rates), 1_002);
+        assert!(rates.of(Cause::Lost).len() <= 60);
+    }
+
+    #[test]
+    fn all_causes_have_the_same_cells_and_the_rows_hold_all_of_them() {
+        let mut rates = Rates::default();
+        for second in 100..130 {
+            rates.count(Cause::Lost, LogTime(second * 1_000));
+        }
+        rates.count(Cause::TakeOver, LogTime(95_000));
+        assert_eq!((rates.of(Cause::Lost).len(), rates.of(Cause::TakeOver).len()), (35, 35));
+        let (row_s, rows) = rates.rows(12);
+        assert_eq!((row_s, rows.len()), (3, 12));
+        let told: Vec<_> =
+            rows.iter().take(3).map(|row| (row.from.seconds(), row.incidents.clone())).collect();
+        assert_eq!(told[0], (95, [(Cause::TakeOver, 1)].into()));
+        assert_eq!(told[1], (98, [(Cause::Lost, 1)].into()));
+        assert_eq!(told[2], (101, [(Cause::Lost, 3)].into()));
+        assert_eq!(rows.iter().flat_map(|row| row.incidents.values()).sum::<u64>(), 31);
+        assert_eq!(Rates::default().rows(12).1, []);
     }
 }

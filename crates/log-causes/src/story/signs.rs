@@ -1,11 +1,16 @@
 //! What only many lines show: duels, herds, clients that come back too fast, Keep Alive lapses that line up, health
 //! checks. Bounded: what no longer fits is not looked at.
 
+mod herds;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use super::incident::Incident;
+pub use herds::Herd;
+use herds::Herds;
+
+use super::incident::{Incident, host_of};
 use crate::cause::{Cause, Effect};
-use crate::matcher::Found;
+use crate::matcher;
 use crate::timestamp::LogTime;
 
 /// ClientIDs and addresses that are watched.
@@ -26,16 +31,14 @@ const LAPSES_MAX: usize = 100;
 /// Connections without CONNECT from one address: so many, at times that differ by so little of their mean.
 const KNOCKS_MIN: u64 = 5;
 const KNOCKS_SPREAD_MAX: f64 = 0.2;
-/// A herd: so many connections within ten seconds, and so many times more than in the ten seconds before it, on average.
-const HERD_CELL_MS: i64 = 10_000;
-const HERD_MIN: u64 = 20;
-const HERD_TIMES: u64 = 5;
 /// Signs of each kind that are told.
 const TOLD_MAX: usize = 20;
 
 /// Clients with one ClientID that throw each other out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duel {
+    /// Which of several logs it is in, from 0.
+    pub log: usize,
     /// The ClientID.
     pub client: String,
     /// Take-overs.
@@ -58,20 +61,11 @@ impl Duel {
     }
 }
 
-/// Many connections at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Herd {
-    /// Begin of the ten seconds; absent never.
-    pub at: LogTime,
-    /// Connections in them.
-    pub connections: u64,
-    /// Whether the broker had started within the minute before.
-    pub after_start: bool,
-}
-
 /// A client that comes back too fast.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flapping {
+    /// Which of several logs it is in, from 0.
+    pub log: usize,
     /// The ClientID.
     pub client: String,
     /// Times that it was back within a second after its end.
@@ -81,6 +75,8 @@ pub struct Flapping {
 /// Keep Alive lapses of several clients within seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TogetherLapsed {
+    /// Which of several logs it is in, from 0.
+    pub log: usize,
     /// The first of them.
     pub at: LogTime,
     /// Clients.
@@ -90,6 +86,8 @@ pub struct TogetherLapsed {
 /// An address that opens connections without CONNECT at even times.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthCheck {
+    /// Which of several logs it is in, from 0.
+    pub log: usize,
     /// The host.
     pub host: String,
     /// Connections.
@@ -117,30 +115,52 @@ struct Gaps {
 /// What only many lines show.
 #[derive(Debug, Default)]
 pub struct Signs {
+    /// Number of the log that is read.
+    log: usize,
+    /// What the logs before it showed.
+    before: Found,
     taken_over: HashMap<String, TakenOver>,
     ended_at: HashMap<String, LogTime>,
     too_fast: HashMap<String, u64>,
     knocks: HashMap<String, Gaps>,
     lapses: VecDeque<(LogTime, String)>,
     lapsed: Vec<TogetherLapsed>,
-    cell: Option<(i64, u64)>,
-    cells: u64,
-    cells_sum: u64,
+    herds: Herds,
+}
+
+/// What was found, of each kind at most 20.
+#[derive(Debug, Default)]
+struct Found {
+    duels: Vec<Duel>,
     herds: Vec<Herd>,
-    started: Option<LogTime>,
+    flapping: Vec<Flapping>,
+    lapsed: Vec<TogetherLapsed>,
+    checks: Vec<HealthCheck>,
 }
 
 impl Signs {
-    pub(super) fn broker_started(&mut self, time: Option<LogTime>) {
-        self.started = time;
-        // What came before it says nothing of what is usual now.
-        self.cell = None;
+    /// Ends a log: what comes is another broker's, or another day's.
+    pub(super) fn end_log(&mut self) {
+        let before = Found {
+            duels: self.duels(),
+            herds: self.herds(),
+            flapping: self.flapping(),
+            lapsed: self.lapsed_together(),
+            checks: self.health_checks(),
+        };
+        *self = Self { log: self.log + 1, before, ..Self::default() };
     }
 
-    pub(super) fn connected(&mut self, found: &Found, time: Option<LogTime>) {
+    pub(super) fn broker_started(&mut self, time: Option<LogTime>) {
+        self.herds.broker_started(time);
+    }
+
+    /// A client is there. What is not wanted is looked at for what it says of later lines alone.
+    pub(super) fn connected(&mut self, found: &matcher::Found, time: Option<LogTime>, is_wanted: bool) {
         if let Some(client) = &found.client {
             if let (Some(ended), Some(now)) = (self.ended_at.remove(client), time)
                 && (0..TOO_FAST_MS).contains(&(now.0 - ended.0))
+                && is_wanted
                 && (self.too_fast.len() < WATCHED_MAX || self.too_fast.contains_key(client))
             {
                 *self.too_fast.entry(client.clone()).or_default() += 1;
@@ -150,51 +170,12 @@ impl Signs {
             }
         }
         if let Some(time) = time {
-            self.herd(time);
+            self.herds.connected(time, is_wanted);
         }
     }
 
-    fn herd(&mut self, time: LogTime) {
-        let cell = time.0.div_euclid(HERD_CELL_MS);
-        match &mut self.cell {
-            Some((current, count)) if *current == cell => *count += 1,
-            _ => {
-                self.end_cell();
-                self.cell = Some((cell, 1));
-            }
-        }
-    }
-
-    fn end_cell(&mut self) {
-        if let Some(herd) = self.herd_now() {
-            self.herds.push(herd);
-            self.herds.sort_unstable_by_key(|herd| std::cmp::Reverse(herd.connections));
-            self.herds.truncate(TOLD_MAX);
-        }
-        if let Some((_, count)) = self.cell.take() {
-            self.cells += 1;
-            self.cells_sum += count;
-        }
-    }
-
-    fn herd_now(&self) -> Option<Herd> {
-        let (cell, count) = self.cell?;
-        let at = LogTime(cell * HERD_CELL_MS);
-        let after_start =
-            self.started.is_some_and(|started| (0..60_000).contains(&(at.0 + HERD_CELL_MS - started.0)));
-        let usual = self.cells_sum / self.cells.max(1);
-        let is_herd =
-            count >= HERD_MIN && (after_start || (self.cells > 0 && count >= HERD_TIMES * usual.max(1)));
-        is_herd.then_some(Herd { at, connections: count, after_start })
-    }
-
-    pub(super) fn incident(&mut self, incident: &Incident) {
-        match incident.cause {
-            Cause::TakeOver => self.take_over(incident),
-            Cause::KeepAlive => self.lapse(incident),
-            Cause::BeforeConnect => self.knock(incident),
-            _ => {}
-        }
+    /// A connection ended, whether that is told or not.
+    pub(super) fn ended(&mut self, incident: &Incident) {
         if incident.effect == Effect::Ended
             && incident.cause != Cause::TakeOver
             && let (Some(client), Some(time)) = (&incident.client, incident.time)
@@ -203,6 +184,16 @@ impl Signs {
                 self.ended_at.clear();
             }
             self.ended_at.insert(client.clone(), time);
+        }
+    }
+
+    /// An incident is told.
+    pub(super) fn incident(&mut self, incident: &Incident) {
+        match incident.cause {
+            Cause::TakeOver => self.take_over(incident),
+            Cause::KeepAlive => self.lapse(incident),
+            Cause::BeforeConnect => self.knock(incident),
+            _ => {}
         }
     }
 
@@ -239,7 +230,7 @@ impl Signs {
         if let Some(last) = same {
             last.clients = last.clients.max(clients.len());
         } else if self.lapsed.len() < TOLD_MAX {
-            self.lapsed.push(TogetherLapsed { at: *at, clients: clients.len() });
+            self.lapsed.push(TogetherLapsed { log: self.log, at: *at, clients: clients.len() });
         }
     }
 
@@ -264,31 +255,25 @@ impl Signs {
     /// Clients with one ClientID that threw each other out, the longest duel first.
     #[must_use]
     pub fn duels(&self) -> Vec<Duel> {
-        let mut duels: Vec<Duel> = self
-            .taken_over
-            .iter()
-            .filter(|(_, taken_over)| taken_over.count >= DUEL_MIN)
-            .map(|(client, taken_over)| Duel {
-                client: client.clone(),
-                take_overs: taken_over.count,
-                first: taken_over.first,
-                last: taken_over.last,
-                hosts: taken_over.hosts.iter().cloned().collect(),
-            })
-            .collect();
-        duels.sort_unstable_by(|one, other| {
-            other.take_overs.cmp(&one.take_overs).then_with(|| one.client.cmp(&other.client))
+        let often = self.taken_over.iter().filter(|(_, taken_over)| taken_over.count >= DUEL_MIN);
+        let here = often.map(|(client, taken_over)| Duel {
+            log: self.log,
+            client: client.clone(),
+            take_overs: taken_over.count,
+            first: taken_over.first,
+            last: taken_over.last,
+            hosts: taken_over.hosts.iter().cloned().collect(),
         });
-        duels.truncate(TOLD_MAX);
-        duels
+        let duels = self.before.duels.iter().cloned().chain(here).collect();
+        most_first(duels, |duel| (duel.take_overs, &duel.client))
     }
 
     /// Many connections at once, the most first.
     #[must_use]
     pub fn herds(&self) -> Vec<Herd> {
-        let mut herds = self.herds.clone();
-        herds.extend(self.herd_now());
-        herds.sort_unstable_by_key(|herd| std::cmp::Reverse(herd.connections));
+        let here = self.herds.all().into_iter().map(|herd| Herd { log: self.log, ..herd });
+        let mut herds: Vec<Herd> = self.before.herds.iter().copied().chain(here).collect();
+        herds::sort(&mut herds);
         herds
     }
 
@@ -296,44 +281,45 @@ impl Signs {
     #[must_use]
     pub fn flapping(&self) -> Vec<Flapping> {
         let often = self.too_fast.iter().filter(|(_, times)| **times >= TOO_FAST_MIN);
-        let mut flapping: Vec<Flapping> =
-            often.map(|(client, times)| Flapping { client: client.clone(), times: *times }).collect();
-        flapping.sort_unstable_by(|one, other| {
-            other.times.cmp(&one.times).then_with(|| one.client.cmp(&other.client))
-        });
-        flapping.truncate(TOLD_MAX);
-        flapping
+        let here =
+            often.map(|(client, times)| Flapping { log: self.log, client: client.clone(), times: *times });
+        let flapping = self.before.flapping.iter().cloned().chain(here).collect();
+        most_first(flapping, |flapping| (flapping.times, &flapping.client))
     }
 
-    /// Keep Alive lapses that line up, in order.
+    /// Keep Alive lapses that line up, log by log in order.
     #[must_use]
-    pub fn lapsed_together(&self) -> &[TogetherLapsed] {
-        &self.lapsed
+    pub fn lapsed_together(&self) -> Vec<TogetherLapsed> {
+        self.before.lapsed.iter().chain(&self.lapsed).copied().take(TOLD_MAX).collect()
     }
 
     /// Addresses that look like health checks, the most frequent first.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
     pub fn health_checks(&self) -> Vec<HealthCheck> {
-        let mut checks: Vec<HealthCheck> = self
-            .knocks
-            .iter()
-            .filter(|(_, gaps)| {
-                let spread = (gaps.squares / (gaps.count.max(2) - 1) as f64).sqrt();
-                gaps.count >= KNOCKS_MIN && gaps.mean_ms > 0.0 && spread <= KNOCKS_SPREAD_MAX * gaps.mean_ms
-            })
-            .map(|(host, gaps)| HealthCheck {
-                host: host.clone(),
-                times: gaps.count,
-                every_s: gaps.mean_ms / 1_000.0,
-            })
-            .collect();
-        checks.sort_unstable_by(|one, other| {
-            other.times.cmp(&one.times).then_with(|| one.host.cmp(&other.host))
+        let even = self.knocks.iter().filter(|(_, gaps)| {
+            let spread = (gaps.squares / (gaps.count.max(2) - 1) as f64).sqrt();
+            gaps.count >= KNOCKS_MIN && gaps.mean_ms > 0.0 && spread <= KNOCKS_SPREAD_MAX * gaps.mean_ms
         });
-        checks.truncate(TOLD_MAX);
-        checks
+        let here = even.map(|(host, gaps)| HealthCheck {
+            log: self.log,
+            host: host.clone(),
+            times: gaps.count,
+            every_s: gaps.mean_ms / 1_000.0,
+        });
+        let checks = self.before.checks.iter().cloned().chain(here).collect();
+        most_first(checks, |check| (check.times, &check.host))
     }
+}
+
+/// Those with the highest count, the highest first, and where it is the same by name.
+fn most_first<T>(mut all: Vec<T>, by: impl Fn(&T) -> (u64, &String)) -> Vec<T> {
+    all.sort_by(|one, other| {
+        let ((one_count, one_name), (other_count, other_name)) = (by(one), by(other));
+        other_count.cmp(&one_count).then_with(|| one_name.cmp(other_name))
+    });
+    all.truncate(TOLD_MAX);
+    all
 }
 
 fn add_host(taken_over: &mut TakenOver, address: Option<&str>) {
@@ -341,18 +327,5 @@ fn add_host(taken_over: &mut TakenOver, address: Option<&str>) {
         && taken_over.hosts.len() < ADDRESSES_MAX
     {
         taken_over.hosts.insert(host_of(address).to_owned());
-    }
-}
-
-/// The address without its port.
-fn host_of(address: &str) -> &str {
-    match address.rsplit_once(':') {
-        Some((host, port))
-            if port.bytes().all(|byte| byte.is_ascii_digit())
-                && (!host.contains(':') || host.ends_with(']')) =>
-        {
-            host
-        }
-        _ => address,
     }
 }

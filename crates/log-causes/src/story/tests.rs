@@ -8,19 +8,29 @@ use crate::timestamp::LogTime;
 
 /// The story of a log, and its incidents in order.
 pub(super) fn story(broker: Option<Broker>, log: &str, limits: Limits) -> (Story, Vec<Incident>) {
-    let mut scanner = Scanner::new(broker);
+    story_of(broker, &[log], limits)
+}
+
+/// The story of several logs.
+fn story_of(broker: Option<Broker>, logs: &[&str], limits: Limits) -> (Story, Vec<Incident>) {
     let mut story = Story::new(limits);
     let mut incidents = Vec::new();
     let mut tell = |incident| incidents.push(incident);
-    let mut take = |line: crate::scan::Line<'_>| {
-        let time = LogTime::of_line(line.bytes, 2026);
-        story.take(line.number, line.bytes, time, line.found, &mut tell);
-    };
-    let mut reader = log.as_bytes();
-    while scanner.read(&mut reader, &mut take).unwrap() > 0 {}
-    scanner.finish(&mut take);
+    for (number, log) in logs.iter().enumerate() {
+        if number > 0 {
+            story.end_log(&mut tell);
+        }
+        let mut scanner = Scanner::new(broker);
+        let mut take = |line: crate::scan::Line<'_>| {
+            let time = LogTime::of_line(line.bytes, &line.found, 2026);
+            story.take(line.number, line.bytes, time, line.found, &mut tell);
+        };
+        let mut reader = log.as_bytes();
+        while scanner.read(&mut reader, &mut take).unwrap() > 0 {}
+        scanner.finish(&mut take);
+    }
     story.finish(&mut tell);
-    incidents.sort_by_key(|incident| incident.line);
+    incidents.sort_by_key(|incident| (incident.log, incident.line));
     (story, incidents)
 }
 
@@ -64,6 +74,92 @@ fn a_take_over_is_one_incident_when_the_newcomers_line_comes_between_its_two() {
 2026-11-24 10:00:00,902 - Client ID: abc, IP:10.0.0.8 disconnected ungracefully.
 ";
     assert_eq!(told(log), [one(Cause::TakeOver, "abc", 2), one(Cause::TakeOver, "abc", 2)]);
+}
+
+#[test]
+fn the_loss_of_a_newcomer_after_a_take_over_is_an_incident_of_its_own() {
+    let log = "\
+2026-11-24 10:00:00,000 - Client ID: c1, IP: 10.0.0.1, Clean Start: true, Session Expiry: 0 connected.
+2026-11-24 10:00:10,000 - Client ID: c1, IP: 10.0.0.1 was disconnected. reason: Another client connected with the same client id..
+2026-11-24 10:00:10,005 - Client ID: c1, IP: 10.0.0.2, Clean Start: true, Session Expiry: 0 connected.
+2026-11-24 10:00:11,000 - Client ID: c1, IP: 10.0.0.2 disconnected ungracefully from TCP Listener on port: 1883.
+2026-11-24 10:00:20,000 - Client ID: c2, IP: 10.0.0.3 disconnected ungracefully from TCP Listener on port: 1883.
+";
+    let expected = [one(Cause::TakeOver, "c1", 1), one(Cause::Lost, "c1", 1), one(Cause::Lost, "c2", 1)];
+    assert_eq!(told(log), expected);
+    // From the same address, and without the newcomer's own line.
+    let same = log.replace("10.0.0.2", "10.0.0.1");
+    assert_eq!(told(&same), expected);
+    let without: String =
+        log.lines().filter(|line| !line.ends_with("connected.")).map(|line| format!("{line}\n")).collect();
+    assert_eq!(told(&without), expected);
+}
+
+#[test]
+fn ends_of_two_connections_of_one_client_are_two_incidents_when_their_addresses_differ() {
+    let line = |address: &str, reason: &str| {
+        format!(
+            "2026-11-24T10:00:00.000+00:00 [info] clientid: c1, msg: terminate, peername: {address}, reason: {{shutdown,{reason}}}\n"
+        )
+    };
+    let taken = line("10.0.0.7:50123", "takenover");
+    let lost = |address| format!("{taken}{}", line(address, "tcp_closed"));
+    let two = [one(Cause::TakeOver, "c1", 1), one(Cause::Lost, "c1", 1)];
+    assert_eq!(told(&lost("10.0.0.7:50124")), two);
+    assert_eq!(told(&lost("10.0.0.8:50123")), two);
+    assert_eq!(told(&lost("10.0.0.7:50123")), [one(Cause::TakeOver, "c1", 2)]);
+}
+
+#[test]
+fn a_session_that_expires_is_no_incident() {
+    assert_eq!(told("2026-11-24T10:00:00: Expiring client c9 due to timeout.\n"), []);
+}
+
+#[test]
+fn what_happens_in_two_logs_is_not_put_together() {
+    let log = |host: &str| {
+        let rounds = [0, 30].map(|second| {
+            format!(
+                "2026-11-24T10:00:{second:02}: New client connected from {host}:{second} as gw (p2, c1, k60).\n\
+                 2026-11-24T10:00:{second:02}: Client gw already connected, closing old connection.\n"
+            )
+        });
+        rounds.concat()
+    };
+    let logs = [log("10.0.0.1"), log("10.0.0.5")];
+    let (one, _) = story(None, &logs.concat(), Limits::default());
+    assert_eq!(one.picture().signs.duels().len(), 1);
+    let (two, incidents) = story_of(None, &[&logs[0], &logs[1]], Limits::default());
+    assert_eq!(incidents.iter().map(|incident| incident.log).collect::<Vec<_>>(), [0, 0, 1, 1]);
+    assert_eq!(two.picture().signs.duels(), []);
+    let worst: Vec<_> =
+        two.worst_clients(9).into_iter().map(|told| (told.log, told.client, told.incidents)).collect();
+    assert_eq!(worst, [(0, "gw".to_owned(), 2), (1, "gw".to_owned(), 2)]);
+    // An address of the first log is nobody's in the second, and an incident of the first takes no line of the second.
+    let begin = "2026-11-24T10:00:00: New client connected from 10.0.0.7:1 as first (p2, c1, k60).\n";
+    let end = "2026-11-24T10:00:01: Bad client 10.0.0.7:1 sending multiple CONNECT messages.\n";
+    assert_eq!(
+        story_of(None, &[&format!("{begin}{end}")], Limits::default()).1[0].client.as_deref(),
+        Some("first")
+    );
+    assert_eq!(story_of(None, &[begin, end], Limits::default()).1[0].client, None);
+    let (_, incidents) = story_of(None, &[end, end], Limits::default());
+    assert_eq!(incidents.len(), 2);
+}
+
+#[test]
+fn what_many_lines_of_one_log_show_is_told_with_that_log() {
+    let mut duel = String::new();
+    for second in 10..20 {
+        duel.push_str(&format!(
+            "2026-11-24T10:00:{second}: Client gw already connected, closing old connection.\n"
+        ));
+    }
+    let calm = "2026-11-24T10:00:00: Client c1 closed its connection.\n";
+    let (story, _) = story_of(None, &[calm, &duel, calm, &duel], Limits::default());
+    let duels: Vec<_> =
+        story.picture().signs.duels().iter().map(|duel| (duel.log, duel.take_overs)).collect();
+    assert_eq!(duels, [(1, 10), (3, 10)]);
 }
 
 #[test]
@@ -206,6 +302,83 @@ fn a_client_that_is_back_within_a_second_again_and_again_comes_back_too_fast() {
 }
 
 #[test]
+fn a_reason_and_a_quick_return_in_hivemqs_log_are_a_client_that_comes_back_too_fast() {
+    let mut log = String::new();
+    for minute in 0..8 {
+        log.push_str(&format!("2026-11-24 10:{minute:02}:00,000 - Client ID: c1, IP: 10.0.0.1, Clean Start: true, Session Expiry: 0 connected.\n"));
+        log.push_str(&format!("2026-11-24 10:{minute:02}:59,500 - Client ID: c1, IP: 10.0.0.1 was disconnected. reason: Client was idle for too long.\n"));
+    }
+    let (story, incidents) = story(None, &log, Limits::default());
+    let flapping = story.picture().signs.flapping();
+    assert_eq!((incidents.len(), flapping.len(), flapping[0].times), (8, 1, 7));
+}
+
+/// Lines of clients that connect, at so many seconds of the same morning.
+fn connects(seconds: impl IntoIterator<Item = u64>) -> String {
+    let line = |(n, second): (usize, u64)| {
+        let (hour, minute) = (10 + second / 3_600, second / 60 % 60);
+        format!(
+            "2026-11-24T{hour}:{minute:02}:{:02}: New client connected from 10.0.0.7:{n} as c{n} (p5, c0, k60).\n",
+            second % 60
+        )
+    };
+    seconds.into_iter().enumerate().map(line).collect()
+}
+
+fn herds(log: &str) -> Vec<(String, u64, bool)> {
+    let (story, _) = story(Some(Broker::Mosquitto), log, Limits::default());
+    let told = |herd: &super::Herd| (herd.at.to_string(), herd.connections, herd.after_start);
+    story.picture().signs.herds().iter().map(told).collect()
+}
+
+fn herd(at: &str, connections: u64) -> (String, u64, bool) {
+    (format!("2026-11-24T{at}"), connections, false)
+}
+
+#[test]
+fn a_herd_is_found_at_whatever_second_it_begins() {
+    let calm = || (0..5).map(|minute| minute * 60);
+    for begin in 360..372 {
+        // 38 clients over two seconds.
+        let log = connects(calm().chain((0..38).map(|n| begin + n / 19)));
+        assert_eq!(herds(&log), [herd(&format!("10:06:{:02}", begin - 360), 38)], "{begin}");
+    }
+}
+
+#[test]
+fn silence_before_a_herd_counts_in_what_is_usual() {
+    // Six at once each ten minutes are few in ten seconds on average: 24 are a herd.
+    let log = connects((0..6).flat_map(|n| [n * 600; 6]).chain([3_605; 24]));
+    assert_eq!(herds(&log), [herd("11:00:05", 24)]);
+}
+
+#[test]
+fn as_many_as_ever_are_no_herd_nor_is_a_slow_growth_nor_the_begin_of_a_log() {
+    assert_eq!(herds(&connects((0..600).flat_map(|second| [second; 4]))), []);
+    assert_eq!(
+        herds(&connects(
+            (0..1_800).flat_map(|second| vec![second; 1 + usize::try_from(second / 300).unwrap()])
+        )),
+        []
+    );
+    assert_eq!(herds(&connects([0; 100])), []);
+}
+
+#[test]
+fn what_stays_busy_is_one_herd_and_then_usual() {
+    let log = connects((0..60).chain((60..900).flat_map(|second| [second; 12])));
+    let told = herds(&log);
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+#[test]
+fn a_herd_that_the_broker_does_not_survive_is_told() {
+    let calm = (0..5).map(|minute| minute * 60);
+    let log = connects(calm.chain([365; 38])) + "2026-11-24T10:06:07: mosquitto version 2.0.11 starting\n";
+    assert_eq!(herds(&log), [herd("10:06:05", 38)]);
+}
+
+#[test]
 fn a_herd_after_the_brokers_start_is_told() {
     let mut log = "2026-11-24T10:00:00: mosquitto version 2.0.11 starting\n".to_owned();
     for n in 0..100 {
@@ -237,6 +410,43 @@ fn only_the_wanted_time_and_the_wanted_client_are_told() {
     assert_eq!(story(None, &log, limits).1.len(), 4);
     let limits = Limits { client: Some("c1".into()), ..Limits::default() };
     assert_eq!(story(None, &log, limits).1.len(), 5);
+}
+
+#[test]
+fn lines_before_the_wanted_time_tell_who_is_who_and_no_incident() {
+    let log = "\
+2026-11-24T09:00:00: New client connected from 10.0.0.7:50123 as old (p5, c1, k30).
+2026-11-24T09:30:00: Client gone closed its connection.
+2026-11-24T09:59:59.500: Client hasty closed its connection.
+2026-11-24T10:00:00.100: New client connected from 10.0.0.8:1 as hasty (p5, c1, k30).
+2026-11-24T10:00:01: Bad client 10.0.0.7:50123 sending multiple CONNECT messages.
+";
+    let limits = Limits { since: LogTime::parse("2026-11-24T10:00").ok(), ..Limits::default() };
+    let (story, incidents) = story(None, log, limits);
+    assert_eq!(incidents.len(), 1, "{incidents:?}");
+    let incident = &incidents[0];
+    assert_eq!((incident.client.as_deref(), incident.cause), (Some("old"), Cause::SecondConnect));
+    assert_eq!((incident.keep_alive_s, incident.connected_for_ms), (Some(30), Some(3_601_000)));
+    assert_eq!(story.picture().incidents, 1);
+    assert_eq!(story.picture().first.unwrap().to_string(), "2026-11-24T10:00:00.100");
+    assert_eq!(story.worst_clients(9).len(), 1);
+}
+
+#[test]
+fn signs_are_told_of_the_wanted_time_and_the_wanted_client_alone() {
+    let mut log = connects((0..60).chain([100; 50]));
+    for second in 10..20 {
+        let line = "Client twin already connected, closing old connection.";
+        log.push_str(&format!("2026-11-24T10:02:{second}: {line}\n"));
+    }
+    let (all, _) = story(None, &log, Limits::default());
+    assert_eq!((all.picture().signs.duels().len(), all.picture().signs.herds().len()), (1, 1));
+    let since = LogTime::parse("2026-11-24T10:10").ok();
+    let (later, _) = story(None, &log, Limits { since, ..Limits::default() });
+    assert_eq!((later.picture().signs.duels().len(), later.picture().signs.herds().len()), (0, 0));
+    let client = Some("c1".to_owned());
+    let (other, _) = story(None, &log, Limits { client, ..Limits::default() });
+    assert_eq!((other.picture().signs.duels().len(), other.picture().signs.herds().len()), (0, 0));
 }
 
 #[test]

@@ -133,6 +133,14 @@ impl ExplainArgs {
         if self.files.len() > 1 && files.len() < self.files.len() {
             mistakes.push(Mistake::new("FILE", "`-` is standard input; read it alone"));
         }
+        if self.client.as_ref().is_some_and(|client| client.trim().is_empty()) {
+            let what =
+                "a blank ClientID is nobody's; name the client as the log prints it, or leave the flag out";
+            mistakes.push(Mistake::new("--client", what));
+        }
+        if self.files.iter().any(|file| file.as_os_str().is_empty()) {
+            mistakes.push(Mistake::new("FILE", "a name is empty; name a log, or none for standard input"));
+        }
         if self.follow && files.len() != 1 {
             mistakes.push(Mistake::new("--follow", "name the one log file that is to be followed"));
         }

@@ -42,7 +42,7 @@ pub(super) fn follow(path: &Path, look: &Look) -> Result<Exit, RunError> {
         let looked = follower.look(BYTES_PER_LOOK_MAX, &mut |line| {
             number += 1;
             if let Some(found) = matcher.line(line.text.as_bytes()) {
-                let time = LogTime::of_line(line.text.as_bytes(), year);
+                let time = LogTime::of_line(line.text.as_bytes(), &found, year);
                 story.take(number, line.text.as_bytes(), time, found, &mut tell);
             }
         });
@@ -64,7 +64,8 @@ pub(super) fn follow(path: &Path, look: &Look) -> Result<Exit, RunError> {
 
 /// Tells one incident, and what its cause means when it is the first of it. Whether somebody still reads.
 fn told(incident: &Incident, explained: &mut BTreeSet<Cause>) -> bool {
-    let mut blocks = vec![Block::Paragraph(format!("{}: {}", incident.cause.slug(), line_about(incident)))];
+    let mut blocks =
+        vec![Block::Paragraph(format!("{}: {}", incident.cause.slug(), line_about(incident, None)))];
     if explained.insert(incident.cause) {
         let mut terms = vec![("what".to_owned(), vec![explain(incident.cause).title.to_owned()])];
         terms.extend(explanation_terms(explain(incident.cause)));

@@ -17,6 +17,7 @@ pub(super) fn render(told: &Told, look: &Look) -> String {
     let picture = told.story.picture();
     let signs = &picture.signs;
     let (clients_known, incidents_of_others) = told.story.clients_known();
+    let log = |number: usize| told.logs.get(number).map(|log| log.name.as_str());
     let document = json!({
         "format_version": FORMAT_VERSION,
         "tool": super::NAME,
@@ -42,10 +43,11 @@ pub(super) fn render(told: &Told, look: &Look) -> String {
             value["last"] = time(of_cause.last);
             value["shortest_connection_ms"] = of_cause.lasted_ms.map(|(shortest, _)| shortest).into();
             value["longest_connection_ms"] = of_cause.lasted_ms.map(|(_, longest)| longest).into();
-            value["rate"] = rate(&of_cause.rates);
+            value["rate"] = rate(&picture.rates, *cause);
             value
         }).collect::<Vec<_>>(),
         "clients": told.story.worst_clients(look.top).iter().map(|client| json!({
+            "log": log(client.log),
             "client_id": client.client,
             "incidents": client.incidents,
             "connects": client.connects,
@@ -55,6 +57,7 @@ pub(super) fn render(told: &Told, look: &Look) -> String {
         "clients_told_apart": clients_known,
         "incidents_of_other_clients": incidents_of_others,
         "duels": signs.duels().iter().map(|duel| json!({
+            "log": log(duel.log),
             "client_id": duel.client,
             "take_overs": duel.take_overs,
             "first": time(duel.first),
@@ -63,18 +66,18 @@ pub(super) fn render(told: &Told, look: &Look) -> String {
             "hosts": duel.hosts,
         })).collect::<Vec<_>>(),
         "herds": signs.herds().iter().map(|herd| json!({
-            "from": time(Some(herd.at)), "seconds": 10, "connections": herd.connections, "after_broker_start": herd.after_start,
+            "log": log(herd.log), "from": time(Some(herd.at)), "seconds": 10, "connections": herd.connections, "after_broker_start": herd.after_start,
         })).collect::<Vec<_>>(),
         "back_too_fast": signs.flapping().iter().map(|flapping| json!({
-            "client_id": flapping.client, "times": flapping.times,
+            "log": log(flapping.log), "client_id": flapping.client, "times": flapping.times,
         })).collect::<Vec<_>>(),
         "lapsed_together": signs.lapsed_together().iter().map(|lapsed| json!({
-            "from": time(Some(lapsed.at)), "clients": lapsed.clients,
+            "log": log(lapsed.log), "from": time(Some(lapsed.at)), "clients": lapsed.clients,
         })).collect::<Vec<_>>(),
         "health_checks": signs.health_checks().iter().map(|check| json!({
-            "host": check.host, "times": check.times, "every_s": check.every_s,
+            "log": log(check.log), "host": check.host, "times": check.times, "every_s": check.every_s,
         })).collect::<Vec<_>>(),
-        "incidents": told.incidents.iter().map(incident_value).collect::<Vec<_>>(),
+        "incidents": told.incidents.iter().map(|incident| incident_value(incident, log(incident.log))).collect::<Vec<_>>(),
     });
     print(&document)
 }
@@ -106,8 +109,9 @@ pub(super) fn cause_value(cause: Cause, seen: &command::Seen) -> Value {
     })
 }
 
-fn incident_value(incident: &Incident) -> Value {
+fn incident_value(incident: &Incident, log: Option<&str>) -> Value {
     json!({
+        "log": log,
         "line": incident.line,
         "lines": incident.lines,
         "time": time(incident.time),
@@ -126,9 +130,9 @@ fn incident_value(incident: &Incident) -> Value {
     })
 }
 
-fn rate(rates: &Rates) -> Value {
+fn rate(rates: &Rates, cause: Cause) -> Value {
     let begin = rates.begin_s.map(|seconds| LogTime(seconds * 1_000));
-    json!({ "from": time(begin), "cell_s": rates.cell_s, "counts": rates.cells })
+    json!({ "from": time(begin), "cell_s": rates.cell_s, "counts": rates.of(cause) })
 }
 
 fn time(time: Option<LogTime>) -> Value {

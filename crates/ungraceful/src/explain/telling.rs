@@ -1,6 +1,6 @@
 //! What is told of a log, in each format.
 
-use ungraceful_log_causes::story::{CauseTold, Incident};
+use ungraceful_log_causes::story::{CauseTold, Duel, Flapping, HealthCheck, Incident, Rates, TogetherLapsed};
 use ungraceful_log_causes::{Cause, Explanation, command, explain, patterns};
 
 use super::document::{self, Block};
@@ -43,7 +43,8 @@ fn blocks(told: &Told, look: &Look) -> Vec<Block> {
     }
     blocks.push(Block::Heading(format!("Incidents: {}", picture.incidents)));
     let causes = by_frequency(told);
-    blocks.push(table_of_causes(&causes));
+    blocks.push(table_of_causes(&causes, told));
+    blocks.extend(over_time(&causes, told));
     blocks.extend(signs(told));
     blocks.extend(worst_clients(told, look));
     for (cause, of_cause) in &causes {
@@ -73,7 +74,7 @@ pub(super) fn by_frequency(told: &Told) -> Vec<(Cause, &CauseTold)> {
     causes
 }
 
-fn table_of_causes(causes: &[(Cause, &CauseTold)]) -> Block {
+fn table_of_causes(causes: &[(Cause, &CauseTold)], whole: &Told) -> Block {
     let time = |time: Option<_>| {
         time.map_or_else(
             || "–".to_owned(),
@@ -89,7 +90,7 @@ fn table_of_causes(causes: &[(Cause, &CauseTold)]) -> Block {
             effects.join(", "),
             time(told.first),
             time(told.last),
-            busiest(told),
+            busiest(&whole.story.picture().rates, *cause),
         ]
     });
     Block::Table {
@@ -102,7 +103,7 @@ fn table_of_causes(causes: &[(Cause, &CauseTold)]) -> Block {
 const fn effect_words(effect: ungraceful_log_causes::Effect) -> &'static str {
     use ungraceful_log_causes::Effect;
     match effect {
-        Effect::Ended => "ended",
+        Effect::Ended | Effect::Tail => "ended",
         Effect::Refused => "refused",
         Effect::Lives => "live on",
         Effect::Sign | Effect::Aside | Effect::Accepted | Effect::Connected | Effect::Left => "of the broker",
@@ -110,9 +111,47 @@ const fn effect_words(effect: ungraceful_log_causes::Effect) -> &'static str {
 }
 
 /// The cell of time with the most incidents.
-fn busiest(told: &CauseTold) -> String {
-    let most = told.rates.cells.iter().copied().max().unwrap_or(0);
-    if most == 0 { "–".to_owned() } else { format!("{most} in {} s", told.rates.cell_s) }
+fn busiest(rates: &Rates, cause: Cause) -> String {
+    let most = rates.of(cause).into_iter().max().unwrap_or(0);
+    if most == 0 { "–".to_owned() } else { format!("{most} in {} s", rates.cell_s) }
+}
+
+/// Rows of the table over time, and its bars' longest.
+const ROWS_OVER_TIME: usize = 12;
+const BAR_MAX: u64 = 20;
+/// Incidents below which the list of them says it all.
+const INCIDENTS_OVER_TIME_MIN: u64 = 10;
+/// Causes with a column of their own.
+const COLUMNS_OVER_TIME: usize = 4;
+
+/// Incidents over time, with the most frequent causes apart; nothing where they are few or at once.
+fn over_time(causes: &[(Cause, &CauseTold)], told: &Told) -> Vec<Block> {
+    let (row_s, rows) = told.story.picture().rates.rows(ROWS_OVER_TIME);
+    if rows.len() < 2 || told.story.picture().incidents < INCIDENTS_OVER_TIME_MIN {
+        return Vec::new();
+    }
+    let apart: Vec<Cause> = causes.iter().take(COLUMNS_OVER_TIME).map(|(cause, _)| *cause).collect();
+    let totals: Vec<u64> = rows.iter().map(|row| row.incidents.values().sum()).collect();
+    let most = totals.iter().copied().max().unwrap_or(0).max(1);
+    let mut head = vec!["from", "incidents", "of the most"];
+    head.extend(apart.iter().map(|cause| cause.slug()));
+    head.extend((causes.len() > apart.len()).then_some("others"));
+    let cells = rows.iter().zip(&totals).map(|(row, total)| {
+        let of = |cause: &Cause| row.incidents.get(cause).copied().unwrap_or(0);
+        let bar = usize::try_from((total * BAR_MAX).div_ceil(most)).unwrap_or(0);
+        let mut cells = vec![row.from.to_string(), total.to_string(), "#".repeat(bar)];
+        cells.extend(apart.iter().map(|cause| of(cause).to_string()));
+        if causes.len() > apart.len() {
+            cells.push((total - apart.iter().map(of).sum::<u64>()).to_string());
+        }
+        cells
+    });
+    let rows = cells.collect();
+    let numbers = (0..head.len()).filter(|column| *column == 1 || *column > 2).collect();
+    vec![
+        Block::Heading(format!("Over time: incidents in each {row_s} s")),
+        Block::Table { head, numbers, rows },
+    ]
 }
 
 /// What only many lines show.
@@ -124,66 +163,60 @@ fn signs(told: &Told) -> Vec<Block> {
             terms.push((name.to_owned(), texts));
         }
     };
-    say(
-        "duel",
-        signs
-            .duels()
-            .iter()
-            .map(|duel| {
-                let rate = duel.per_minute().map_or_else(String::new, |rate| format!(", {rate:.1} a minute"));
-                let hosts = match duel.hosts.as_slice() {
-                    [] => "; the log tells no address".to_owned(),
-                    [host] => format!("; all from {host}: two processes there, or a NAT"),
-                    hosts => format!("; between {}", hosts.join(" and ")),
-                };
-                format!("{} was taken over {} times{rate}{hosts}", duel.client, duel.take_overs)
-            })
-            .collect(),
-    );
+    let of = |log: usize| told.log_name(log).map_or_else(String::new, |name| format!(" ({name})"));
+    let duels = signs.duels();
+    say("duel", duels.iter().map(|duel| about_duel(duel) + &of(duel.log)).collect());
+    let herds = signs.herds();
     say(
         "herd",
-        signs
-            .herds()
+        herds
             .iter()
             .map(|herd| {
                 let start = if herd.after_start { ", after the broker's start" } else { "" };
-                format!("{} connections in the 10 s from {}{start}", herd.connections, herd.at)
-            })
-            .collect(),
-    );
-    say(
-        "back too fast",
-        signs
-            .flapping()
-            .iter()
-            .map(|flapping| {
                 format!(
-                    "{} was back within a second after its end {} times: it needs a back-off",
-                    flapping.client, flapping.times
+                    "{} connections in the 10 s from {}{start}{}",
+                    herd.connections,
+                    herd.at,
+                    of(herd.log)
                 )
             })
             .collect(),
     );
-    say("lapsed together", signs.lapsed_together().iter().map(|lapsed| {
-        format!("{} clients ran past their Keep Alive within 5 s from {}: the network between, not the clients", lapsed.clients, lapsed.at)
-    }).collect());
-    say(
-        "health check",
-        signs
-            .health_checks()
-            .iter()
-            .map(|check| {
-                format!(
-                    "{} opens a connection without CONNECT every {:.1} s, {} times",
-                    check.host, check.every_s, check.times
-                )
-            })
-            .collect(),
-    );
+    let flapping = signs.flapping();
+    let about_flapping = flapping.iter().map(|flapping| {
+        let Flapping { client, times, .. } = flapping;
+        let log = of(flapping.log);
+        format!("{client} was back within a second after its end {times} times: it needs a back-off{log}")
+    });
+    say("back too fast", about_flapping.collect());
+    let lapsed = signs.lapsed_together();
+    let about_lapsed = lapsed.iter().map(|lapsed| {
+        let TogetherLapsed { clients, at, .. } = lapsed;
+        let log = of(lapsed.log);
+        format!("{clients} clients ran past their Keep Alive within 5 s from {at}: the network between, not the clients{log}")
+    });
+    say("lapsed together", about_lapsed.collect());
+    let checks = signs.health_checks();
+    let about_checks = checks.iter().map(|check| {
+        let HealthCheck { host, every_s, times, .. } = check;
+        let log = of(check.log);
+        format!("{host} opens a connection without CONNECT every {every_s:.1} s, {times} times{log}")
+    });
+    say("health check", about_checks.collect());
     if terms.is_empty() {
         return Vec::new();
     }
     vec![Block::Heading("What only many lines show".into()), Block::Terms(terms)]
+}
+
+fn about_duel(duel: &Duel) -> String {
+    let rate = duel.per_minute().map_or_else(String::new, |rate| format!(", {rate:.1} a minute"));
+    let hosts = match duel.hosts.as_slice() {
+        [] => "; the log tells no address".to_owned(),
+        [host] => format!("; all from {host}: two processes there, or a NAT"),
+        hosts => format!("; between {}", hosts.join(" and ")),
+    };
+    format!("{} was taken over {} times{rate}{hosts}", duel.client, duel.take_overs)
 }
 
 fn worst_clients(told: &Told, look: &Look) -> Vec<Block> {
@@ -195,7 +228,8 @@ fn worst_clients(told: &Told, look: &Look) -> Vec<Block> {
         let causes: Vec<String> =
             client.causes.iter().map(|(cause, count)| format!("{} ×{count}", cause.slug())).collect();
         vec![
-            client.client.clone(),
+            told.log_name(client.log)
+                .map_or_else(|| client.client.clone(), |log| format!("{} ({log})", client.client)),
             client.incidents.to_string(),
             client.connects.to_string(),
             client.address.clone().unwrap_or_else(|| "–".into()),
@@ -226,7 +260,10 @@ fn terms_of(told: &Told, cause: Cause, of_cause: &CauseTold) -> Vec<(String, Vec
         let what = format!("{} s to {} s from connect to end", seconds(shortest), seconds(longest));
         terms.push(("lasted".to_owned(), vec![what]));
     }
-    terms.push(("seen".to_owned(), of_cause.examples.iter().map(line_about).collect()));
+    terms.push((
+        "seen".to_owned(),
+        of_cause.examples.iter().map(|incident| line_about(incident, told.log_name(incident.log))).collect(),
+    ));
     terms
 }
 
@@ -259,11 +296,12 @@ pub(super) fn provoke(cause: Cause, seen: &command::Seen) -> String {
     }
 }
 
-/// One incident in one line.
-pub(super) fn line_about(incident: &Incident) -> String {
+/// One incident in one line; `log` is the name of its log where there are several.
+pub(super) fn line_about(incident: &Incident, log: Option<&str>) -> String {
     let mut parts = Vec::new();
     parts.extend(incident.time.map(|time| time.to_string()));
-    parts.push(format!("line {}", incident.line));
+    let of = log.map_or_else(String::new, |log| format!(" of {log}"));
+    parts.push(format!("line {}{of}", incident.line));
     parts.push(incident.client.clone().unwrap_or_else(|| "no ClientID".to_owned()));
     parts.extend(incident.address.as_ref().map(|address| format!("at {address}")));
     parts.extend(incident.version.map(|version| format!("MQTT {version}")));

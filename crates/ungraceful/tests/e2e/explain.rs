@@ -8,11 +8,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use ungraceful::tools;
 use ungraceful_log_causes::{Cause, command};
+use ungraceful_mqtt::ProtocolVersion;
 
 use crate::real_brokers::RealBroker;
-use crate::support::{binary, call_at, double_connect, double_connect_at};
+use crate::support::{Call, at, binary, call, call_at, double_connect, double_connect_at};
 
 /// What was said, and how it ended.
 struct Said {
@@ -54,40 +54,37 @@ fn words(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned()).collect()
 }
 
-/// Whether a command is one that its tool takes; absent when this build has no such mode.
-fn is_taken(words: &[String]) -> Option<bool> {
-    let tool = tools::ALL.iter().find(|tool| tool.name == words[0]).unwrap_or_else(|| panic!("{words:?}"));
-    let (mode, flags) = match words.get(1).filter(|word| !word.starts_with('-')) {
-        Some(name) => (tool.mode(name)?, &words[2..]),
-        None => (*tool.modes.first()?, &words[1..]),
-    };
-    let arguments = std::iter::once(&words[0]).chain(flags);
-    Some(tool.mode_command(mode).try_get_matches_from(arguments).is_ok())
-}
-
-#[test]
-fn every_command_that_provokes_a_cause_is_taken_by_its_tool() {
-    let mut missing = BTreeSet::new();
-    for cause in Cause::ALL {
-        for seen in [
-            command::Seen::default(),
-            command::Seen {
-                version: Some(ungraceful_mqtt::ProtocolVersion::V3_1_1),
-                client_id_prefix: "sensor-1".into(),
-                keep_alive_s: Some(60),
-                is_duel: true,
-            },
-        ] {
-            let Ok(words) = command::words(*cause, &seen) else { continue };
-            match is_taken(&words) {
-                Some(is_taken) => assert!(is_taken, "{cause:?}: {words:?}"),
-                None => {
-                    missing.insert(format!("{} {}", words[0], words.get(1).map_or("", String::as_str)));
+/// What a log can tell, at its extremes.
+fn seen_at_its_extremes() -> Vec<command::Seen> {
+    let mut all = vec![command::Seen::default()];
+    for version in [None, Some(ProtocolVersion::V3_1_1), Some(ProtocolVersion::V5)] {
+        for keep_alive_s in [None, Some(0), Some(1), Some(60), Some(u16::MAX)] {
+            for prefix in ["", "sensor-0001", "0", "-rm", "ünd", "a\u{1b}b c", "ZZZZZZZZZZ"] {
+                for is_duel in [false, true] {
+                    let client_id_prefix = prefix.to_owned();
+                    all.push(command::Seen { version, client_id_prefix, keep_alive_s, is_duel });
                 }
             }
         }
     }
-    assert!(missing.is_empty(), "no such modes: {missing:?}");
+    all
+}
+
+#[test]
+fn every_command_that_provokes_a_cause_is_one_that_its_tool_carries_out() {
+    let mut commands = BTreeSet::new();
+    for cause in Cause::ALL {
+        commands.extend(seen_at_its_extremes().iter().filter_map(|seen| command::words(*cause, seen).ok()));
+    }
+    assert!(commands.len() > 50, "{commands:?}");
+    let mut refused = Vec::new();
+    for words in commands {
+        let output = binary(&words[0]).args(&words[1..]).arg("--print-plan").output().unwrap();
+        if !output.status.success() {
+            refused.push(format!("{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 
 #[test]
@@ -174,6 +171,80 @@ fn all_mistakes_of_a_call_are_told_together() {
     let said = explain(&["--since", "2026-11-24", "--until", "2026-11-24"], "");
     assert!(said.exit == 2 && said.stderr.contains("--until"), "{}", said.stderr);
     assert_eq!(explain(&["--follow"], "").exit, 2);
+}
+
+#[test]
+fn a_blank_client_and_a_blank_file_are_refused_with_the_cure() {
+    for blank in ["", " "] {
+        let said = explain(&["--client", blank], "");
+        assert_eq!(said.exit, 2);
+        assert!(
+            said.stderr.contains("--client") && said.stderr.contains("leave the flag out"),
+            "{}",
+            said.stderr
+        );
+    }
+    let said = explain(&[""], "");
+    assert!(said.exit == 2 && said.stderr.contains("FILE"), "{}", said.stderr);
+}
+
+#[test]
+fn the_help_tells_the_exit_codes_as_they_are_meant_here() {
+    let said = explain(&["--help"], "");
+    for part in ["0  the logs were read to their end", "3  no line was recognised", "4  a log can't be read"]
+    {
+        assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
+    }
+    assert!(!said.stdout.contains("every check holds"), "{}", said.stdout);
+}
+
+#[test]
+fn two_logs_are_two_brokers_and_each_line_is_told_with_the_name_of_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = |name: &str, host: &str| {
+        let path = folder.path().join(name);
+        let mut text = String::new();
+        for second in [10, 40] {
+            text.push_str(&format!(
+                "2026-11-24T10:00:{second}: New client connected from {host}:1 as gw (p2, c1, k60).\n"
+            ));
+            text.push_str(&format!(
+                "2026-11-24T10:00:{second}: Client gw already connected, closing old connection.\n"
+            ));
+        }
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (one, other) = (log("one.log", "10.0.0.1"), log("other.log", "10.0.0.5"));
+    let told = told(&[&one, &other], "");
+    assert_eq!((told["incidents_total"].as_u64(), told["duels"].as_array().unwrap().len()), (Some(4), 0));
+    let logs: Vec<&str> =
+        told["incidents"].as_array().unwrap().iter().map(|told| told["log"].as_str().unwrap()).collect();
+    assert_eq!(logs, [&one, &other, &one, &other]);
+    let said = explain(&[&one, &other], "").stdout;
+    assert!(said.contains("line 2 of ") && said.contains("one.log") && said.contains("gw ("), "{said}");
+    let said = explain(&[&one], "").stdout;
+    assert!(said.contains("line 2, gw"), "{said}");
+}
+
+#[test]
+fn the_text_and_the_markdown_show_the_incidents_over_time() {
+    let mut log = String::new();
+    for second in 0..50 {
+        let minute = if second < 10 { 0 } else { 5 };
+        log.push_str(&format!(
+            "2026-11-24T10:{minute:02}:{second:02}: Client c{second} closed its connection.\n"
+        ));
+    }
+    log.push_str("2026-11-24T10:05:55: Client twin already connected, closing old connection.\n");
+    let told = told(&[], &log);
+    let counts = told["causes"][0]["rate"]["counts"].as_array().unwrap();
+    assert_eq!(counts.iter().map(|count| count.as_u64().unwrap()).sum::<u64>(), 50);
+    let said = explain(&[], &log).stdout;
+    assert!(said.contains("Over time: incidents in each 32 s"), "{said}");
+    assert!(said.contains("2026-11-24T10:00:00         10  ######"), "{said}");
+    let markdown = explain(&["--format", "markdown"], &log).stdout;
+    assert!(markdown.contains("| from | incidents | of the most | lost | take-over |"), "{markdown}");
 }
 
 #[test]
@@ -331,10 +402,14 @@ const WAYS: [Way; 7] = [
 
 /// What `explain` reads in the log once it has read `count` incidents of it: brokers write when they like.
 fn told_of(log: &str, count: usize) -> Value {
+    told_when(log, |told| incidents(told).len() >= count)
+}
+
+fn told_when(log: &str, is_enough: impl Fn(&Value) -> bool) -> Value {
     let deadline = ungraceful_rig::clock::RunClock::start();
     loop {
         let told = told(&["--incidents", "100000", "--top", "100000", log], "");
-        if incidents(&told).len() >= count || deadline.now_us() > 30_000_000 {
+        if is_enough(&told) || deadline.now_us() > 30_000_000 {
             return told;
         }
         std::thread::sleep(Duration::from_millis(200));
@@ -433,42 +508,201 @@ fn a_record_names_the_cause_that_the_brokers_log_tells_of_each_attempt() {
             line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("second-connect")
         };
         assert!(call.broker_log().iter().any(names), "{attempt:?}");
+        let told = attempt.broker_log.unwrap_or_else(|| panic!("{}", call.said()));
+        assert_eq!(told.cause.as_deref(), Some("second-connect"));
+        assert_eq!(told.phrase.as_deref(), Some("Bad client <client> sending multiple CONNECT messages."));
     }
     assert!(call.stdout().contains("second-connect of 4 attempts"), "{}", call.stdout());
 }
 
 #[test]
-fn a_command_that_explain_prints_provokes_the_cause_that_it_is_printed_for() {
-    // A statement, what makes its command short, and how many incidents it then makes. A row more proves a cause more.
-    let proofs: [(&str, &str, &[&str], usize); 2] = [
-        ("Sent second CONNECT message.", "second-connect", &["--attempts", "2", "--variant", "identical"], 4),
-        (
-            "Another client connected with the same clientId.",
-            "take-over",
-            &["--count", "4", "--variant", "clean", "--will-wait", "1s"],
-            4,
-        ),
-    ];
-    for (statement, cause, short, count) in proofs {
-        let line = format!("Client ID: abc, IP:10.0.0.7 was disconnected. reason: {statement}\n");
-        let reproduce = words(&told(&[], &line)["causes"][0]["reproduce"]);
-        let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
-        let folder = tempfile::tempdir().unwrap();
-        let output = binary(&reproduce[0])
-            .args(&reproduce[1..])
-            .args(["--host", "127.0.0.1", "--port", &broker.address.port().to_string()])
-            .args(["--baseline", "1s", "--slip-limit", "1h", "--quiet"])
-            .args(short)
-            .arg("--output")
-            .arg(folder.path().join("record"))
-            .output()
-            .unwrap();
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{output:?}");
-        let told = told_of(&broker.log, count);
-        let causes: Vec<String> = incidents(&told).into_iter().map(|(_, cause)| cause).collect();
-        assert_eq!(causes, vec![cause; count], "{told}");
-        assert!(incidents(&told).iter().all(|(client, _)| client.starts_with("abc")), "{told}");
+fn a_record_names_the_cause_of_each_attempt_where_the_broker_names_the_connection_alone() {
+    let Some(broker) = RealBroker::start("rabbitmq") else { return };
+    let flags = ["--variant", "fin", "--attempts", "3", "-V", "3.1.1", "--broker-log", &broker.log];
+    let call = call_at(broker.address, "ungraceful-vanish", "drop", &flags);
+    let attempts = call.attempts();
+    assert_eq!(attempts.len(), 3, "{}", call.said());
+    for attempt in attempts {
+        let told = attempt.broker_log.unwrap_or_else(|| panic!("{}", call.said()));
+        assert_eq!(told.cause.as_deref(), Some("lost"));
+        let phrase = told.phrase.unwrap();
+        assert!(phrase.contains("<address> -> <address>") && !phrase.contains("<client>"), "{phrase}");
     }
+}
+
+/// A statement of HiveMQ's, and what its command provokes on a real broker.
+struct Proof {
+    statement: &'static str,
+    cause: &'static str,
+    broker: &'static str,
+    /// What makes the command short, and the attempts few.
+    short: &'static [&'static str],
+    /// Attempts of each of which the log tells the cause.
+    told: usize,
+    /// Whether the log names the client; before CONNECT nobody can.
+    names_clients: bool,
+}
+
+const REASON: &str = "Client ID: abc, IP:10.0.0.7 was disconnected. reason: ";
+const SECOND_CONNECT: &str = "Sent second CONNECT message.";
+const TAKE_OVER: &str = "Another client connected with the same clientId.";
+const IDLE: &str = "Client was idle for too long.";
+const UNKNOWN: &str = "Client ID: UNKNOWN, IP:10.0.0.7 disconnected ungracefully.";
+
+const fn proof(
+    broker: &'static str,
+    statement: &'static str,
+    cause: &'static str,
+    short: &'static [&'static str],
+    told: usize,
+) -> Proof {
+    Proof { statement, cause, broker, short, told, names_clients: true }
+}
+
+/// A row more proves a cause more.
+const PROOFS: [Proof; 8] = [
+    proof("mosquitto", SECOND_CONNECT, "second-connect", &["--attempts", "2", "--variant", "identical"], 4),
+    proof(
+        "rabbitmq",
+        SECOND_CONNECT,
+        "second-connect",
+        &["-V", "3.1.1", "--attempts", "2", "--variant", "identical"],
+        2,
+    ),
+    proof(
+        "nats",
+        SECOND_CONNECT,
+        "second-connect",
+        &["-V", "3.1.1", "--attempts", "2", "--variant", "identical"],
+        2,
+    ),
+    proof(
+        "mosquitto",
+        TAKE_OVER,
+        "take-over",
+        &["--count", "4", "--variant", "clean", "--will-wait", "1s"],
+        4,
+    ),
+    proof(
+        "mosquitto",
+        IDLE,
+        "keep-alive",
+        &["--attempts", "2", "-k", "1s", "--variant", "idle", "--reaction-timeout", "60s"],
+        4,
+    ),
+    proof(
+        "rabbitmq",
+        IDLE,
+        "keep-alive",
+        &["-V", "3.1.1", "--attempts", "2", "-k", "1s", "--variant", "idle", "--reaction-timeout", "60s"],
+        2,
+    ),
+    Proof {
+        names_clients: false,
+        ..proof(
+            "mosquitto",
+            UNKNOWN,
+            "before-connect",
+            &["--attempts", "2", "--wait", "1s", "--variant", "closes,silent"],
+            8,
+        )
+    },
+    proof(
+        "rabbitmq",
+        TAKE_OVER,
+        "take-over",
+        &["-V", "3.1.1", "--count", "4", "--variant", "clean", "--will-wait", "1s"],
+        4,
+    ),
+];
+
+fn prove(proof: &Proof) {
+    let Proof { statement, cause, .. } = proof;
+    let is_whole = statement.starts_with("Client ID");
+    let line = if is_whole { (*statement).to_owned() } else { format!("{REASON}{statement}") };
+    let reproduce = words(&told(&[], &line)["causes"][0]["reproduce"]);
+    let Some(broker) = RealBroker::start(proof.broker) else { return };
+    let call = call_as(&reproduce, broker.address, &broker.log, proof.short);
+    let told = told_when(&broker.log, |told| {
+        incidents(told).iter().filter(|(_, told)| told == cause).count() >= proof.told
+    });
+    assert_told(proof, &told, &call);
+}
+
+/// Calls the command that explain gave, with short phases.
+fn call_as(words: &[String], address: SocketAddr, log: &str, short: &[&str]) -> Call {
+    let (mode, flags) = match words.get(1).filter(|word| !word.starts_with('-')) {
+        Some(mode) => (vec![mode.as_str()], &words[2..]),
+        None => (vec![], &words[1..]),
+    };
+    let target = at(address);
+    let all = target.iter().chain(flags).map(String::as_str);
+    let all: Vec<&str> = all.chain(["--broker-log", log]).chain(short.iter().copied()).collect();
+    let call = call(&words[0], &mode, &all);
+    assert!(matches!(call.exit(), 0 | 1 | 3), "{}", call.said());
+    call
+}
+
+/// Each of so many attempts has one incident, of this cause, in the broker's log and by name in the record; nobody else
+/// has any.
+fn assert_told(proof: &Proof, told: &Value, call: &Call) {
+    let Proof { cause, broker, .. } = proof;
+    let mut told_incidents = incidents(told);
+    // NATS 2.9 ends whoever publishes with QoS 2, which honest clients of ours find out.
+    told_incidents.retain(|(client, cause)| {
+        let is_honest =
+            cause == "not-supported" && !call.attempts().iter().any(|told| told.client_id == *client);
+        !(*broker == "nats" && is_honest)
+    });
+    let causes: Vec<&str> = told_incidents.iter().map(|(_, cause)| cause.as_str()).collect();
+    assert_eq!(causes, vec![*cause; proof.told], "{broker} {cause}: {}\n{told}", call.said());
+    if !proof.names_clients {
+        assert!(told_incidents.iter().all(|(client, _)| client == "-"), "{told}");
+        return;
+    }
+    let attempts = call.attempts();
+    assert_eq!(attempts.len(), proof.told, "{broker} {cause}: {}", call.said());
+    for attempt in attempts {
+        let of_attempt = |(client, _): &&(String, String)| *client == attempt.client_id;
+        assert_eq!(told_incidents.iter().filter(of_attempt).count(), 1, "{broker} {attempt:?}\n{told}");
+        let named = attempt.broker_log.as_ref().and_then(|told| told.cause.as_deref());
+        assert_eq!(named, Some(*cause), "{broker} {attempt:?}");
+        assert!(attempt.client_id.starts_with("abc"), "{attempt:?}");
+    }
+}
+
+#[test]
+fn a_command_that_explain_prints_provokes_its_cause_on_mosquitto() {
+    PROOFS.iter().filter(|proof| proof.broker == "mosquitto").for_each(prove);
+}
+
+#[test]
+fn a_command_that_explain_prints_provokes_its_cause_on_rabbitmq() {
+    PROOFS.iter().filter(|proof| proof.broker == "rabbitmq").for_each(prove);
+}
+
+#[test]
+fn a_command_that_explain_prints_provokes_its_cause_on_nats() {
+    PROOFS.iter().filter(|proof| proof.broker == "nats").for_each(prove);
+}
+
+#[test]
+fn a_kick_is_told_as_one_in_the_log_of_the_broker_that_kicked() {
+    let kick = words(&told(&["--code", "0x98"], "")[0]["reproduce"]);
+    assert_eq!(kick, ["ungraceful-expire", "kick"]);
+    let flags = ["--spawn", "mosquitto", "--attempts", "2", "--variant", "disable", "-i", "abc"];
+    let call = call(&kick[0], &["kick"], &flags);
+    let log: String = call.broker_log().into_iter().map(|line| line.line + "\n").collect();
+    let mut told = told(&[], &log);
+    // Each is refused when it comes back, which is told as well. What started the broker knocked at its port.
+    let all = incidents(&told);
+    let refused = all.iter().filter(|(_, cause)| cause == "not-authorized").count();
+    assert_eq!(refused, 4, "{told}");
+    let others = all.iter().filter(|(client, cause)| client == "-" && cause == "before-connect").count();
+    assert_eq!(all.len(), 8 + others, "{told}");
+    let is_kick = |incident: &Value| incident["cause"] == "kicked";
+    told["incidents"].as_array_mut().unwrap().retain(is_kick);
+    assert_told(&proof("mosquitto", "", "kicked", &[], 4), &told, &call);
 }
 
 #[test]
