@@ -145,10 +145,12 @@ pub enum Effect {
     Sign,
     /// Known, and of no weight.
     Aside,
+    /// What a broker does at once about a take-over; looked for directly behind the line that tells one, and nowhere else.
+    Behind,
 }
 
 impl Effect {
-    const NAMES: [(&'static str, Self); 9] = [
+    const NAMES: [(&'static str, Self); 10] = [
         ("accepted", Self::Accepted),
         ("connected", Self::Connected),
         ("left", Self::Left),
@@ -158,6 +160,7 @@ impl Effect {
         ("lives", Self::Lives),
         ("sign", Self::Sign),
         ("aside", Self::Aside),
+        ("behind", Self::Behind),
     ];
 
     /// The effect with this name in the patterns; absent when there is none.

@@ -160,6 +160,12 @@ fn value<'l>(text: &'l [u8], key: &[u8]) -> Option<&'l [u8]> {
 
 /// Whether this is an IP address, with or without a port.
 fn is_address(text: &[u8]) -> bool {
+    // Most ClientIDs are none by their first look.
+    let begins_as_one =
+        text.first().is_some_and(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b':'));
+    if !begins_as_one || !text.iter().any(|byte| matches!(byte, b'.' | b':')) {
+        return false;
+    }
     let Ok(text) = std::str::from_utf8(text) else { return false };
     text.parse::<std::net::IpAddr>().is_ok() || text.parse::<std::net::SocketAddr>().is_ok()
 }

@@ -8,9 +8,9 @@ use regex::bytes::{CaptureLocations, Regex, RegexBuilder};
 use ungraceful_mqtt::ProtocolVersion;
 
 use crate::broker::Broker;
-use crate::cause::{Cause, Precision};
+use crate::cause::{Cause, Effect, Precision};
 use crate::fields::{self, Id};
-use crate::pattern::{Pattern, needles, patterns};
+use crate::pattern::{NEEDLE_BYTES_MAX, Pattern, needles, patterns};
 use crate::template::{Places, Template};
 use crate::{codes, envelope};
 
@@ -41,6 +41,8 @@ pub struct Found {
     pub version: Option<ProtocolVersion>,
     /// The Reason Code or Connect Return Code; absent when the line has none.
     pub code: Option<u8>,
+    /// The Topic Name of a line behind a take-over; absent with all others.
+    pub topic: Option<String>,
 }
 
 /// A pattern, made ready on its first use.
@@ -70,6 +72,7 @@ struct Groups {
     keep_alive: Option<usize>,
     protocol: Option<usize>,
     code: Option<usize>,
+    topic: Option<usize>,
 }
 
 /// Makes the regular expression of a pattern: over bytes, so that a line need not be UTF-8.
@@ -92,6 +95,7 @@ impl Made {
             keep_alive: group(&["k"]),
             protocol: group(&["p"]),
             code: group(&["rc"]),
+            topic: group(&["topic"]),
         };
         let locations = regex.capture_locations();
         let places = vec![None; regex.captures_len()];
@@ -126,6 +130,10 @@ pub struct Matcher {
     candidates: Vec<(usize, usize)>,
     /// Lines recognised of each broker, in the order of [`Broker::ALL`].
     votes: Vec<u64>,
+    /// The broker, where all patterns are of one.
+    only: Option<Broker>,
+    /// The patterns for lines behind a take-over, as places in `ready`.
+    behind: Vec<usize>,
 }
 
 impl fmt::Debug for Matcher {
@@ -144,7 +152,9 @@ impl Matcher {
         let chosen = patterns().iter().filter(|pattern| broker.is_none_or(|broker| pattern.broker == broker));
         let ready: Vec<Ready> = chosen.map(|pattern| Ready { pattern, made: None }).collect();
         let (mut texts, mut owners): (Vec<Vec<u8>>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
-        for (place, ready) in ready.iter().enumerate() {
+        let is_behind = |ready: &Ready| ready.pattern.effect == Effect::Behind;
+        let behind = (0..ready.len()).filter(|place| is_behind(&ready[*place])).collect();
+        for (place, ready) in ready.iter().enumerate().filter(|(_, ready)| !is_behind(ready)) {
             for needle in needles(ready.pattern.regex) {
                 let known = texts.iter().position(|text| *text == needle);
                 let needle_place = known.unwrap_or_else(|| {
@@ -161,7 +171,7 @@ impl Matcher {
             .expect("a few hundred short needles fit an automaton");
         let needle_lengths = texts.iter().map(Vec::len).collect();
         let votes = vec![0; Broker::ALL.len()];
-        Self { ready, owners, needle_lengths, search, candidates: Vec::new(), votes }
+        Self { ready, owners, needle_lengths, search, candidates: Vec::new(), votes, only: broker, behind }
     }
 
     /// The place in `text` of the first needle: only the line around it can be one that is recognised.
@@ -181,34 +191,56 @@ impl Matcher {
     /// Recognises `line`, without or with its line end. Where it could be of several brokers, it is taken for one of the
     /// broker that most lines before it were of, or else of the one with the most telling pattern.
     pub fn line(&mut self, line: &[u8]) -> Option<Found> {
-        self.next_candidate(line)?;
-        self.candidate(line)
+        let needle = self.next_candidate(line)?;
+        self.candidate(line, needle.end)
     }
 
-    /// Recognises a line of which it is known that it holds a needle.
-    pub(crate) fn candidate(&mut self, line: &[u8]) -> Option<Found> {
+    /// Recognises a line of which it is known that it holds a needle, whose first one ends at `needle_end`.
+    pub(crate) fn candidate(&mut self, line: &[u8], needle_end: usize) -> Option<Found> {
         let found = if line.trim_ascii_start().first() == Some(&b'{') {
             let layers = envelope::layers(line);
             let outermost = layers.len() - 1;
             let found = layers.iter().enumerate().find_map(|(at, layer)| {
-                self.layer(layer).map(|found| Found { depth: outermost - at, ..found })
+                self.layer(layer, 0).map(|found| Found { depth: outermost - at, ..found })
             });
             found?
         } else {
-            self.layer(line.trim_ascii_end())?
+            // No needle ends before the first one, so none begins long before it.
+            self.layer(line.trim_ascii_end(), needle_end.saturating_sub(NEEDLE_BYTES_MAX))?
         };
         self.votes[found.pattern.broker as usize] += 1;
         Some(found)
     }
 
-    fn layer(&mut self, text: &[u8]) -> Option<Found> {
+    /// Recognises a line directly behind one that tells a take-over: what the broker did at once about it.
+    pub(crate) fn behind(&mut self, line: &[u8]) -> Option<Found> {
+        if self.behind.is_empty() {
+            return None;
+        }
+        let layers = envelope::layers(line);
+        let outermost = layers.len() - 1;
+        for (at, layer) in layers.iter().enumerate() {
+            for place in self.behind.clone() {
+                if self.matches(place, layer) {
+                    let found = self.found(place, layer);
+                    return Some(Found { depth: outermost - at, ..found });
+                }
+            }
+        }
+        None
+    }
+
+    /// Recognises a text whose needles all begin at `from` or later.
+    fn layer(&mut self, text: &[u8], from: usize) -> Option<Found> {
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
-        for needle in self.search.find_overlapping_iter(text) {
+        for needle in self.search.find_overlapping_iter(text.get(from..).unwrap_or_default()) {
             let length = self.needle_lengths[needle.pattern().as_usize()];
             candidates.extend(self.owners[needle.pattern().as_usize()].iter().map(|place| (*place, length)));
         }
-        candidates.sort_unstable();
+        if candidates.len() > 1 {
+            candidates.sort_unstable();
+        }
         let place = self.choose(&candidates, text);
         self.candidates = candidates;
         place.map(|place| self.found(place, text))
@@ -216,6 +248,9 @@ impl Matcher {
 
     /// The place of the pattern that counts: of the leading broker, or with the longest needle, and there the first row.
     fn choose(&mut self, candidates: &[(usize, usize)], text: &[u8]) -> Option<usize> {
+        if self.only.is_some() {
+            return candidates.iter().map(|(place, _)| *place).find(|place| self.matches(*place, text));
+        }
         let leader = self.leader();
         let mut best: Option<(usize, usize)> = None;
         for (place, length) in candidates {
@@ -253,9 +288,12 @@ impl Matcher {
         let captured = group(made.groups.id);
         let id = captured.map_or_else(|| fields::id_elsewhere(broker, text), |id| fields::id(broker, id));
         let mut address = group(made.groups.address).map(|ip| {
-            let ip = text_of(fields::address(ip));
-            let port = group(made.groups.port).map(text_of);
-            port.map_or_else(|| ip.clone(), |port| format!("{ip}:{port}"))
+            let mut address = text_of(fields::address(ip));
+            if let Some(port) = group(made.groups.port) {
+                address.push(':');
+                address.push_str(&String::from_utf8_lossy(port));
+            }
+            address
         });
         let mut is_nobody = false;
         let client = match id {
@@ -289,12 +327,17 @@ impl Matcher {
             keep_alive_s: group(made.groups.keep_alive).and_then(number),
             version: group(made.groups.protocol).and_then(number).and_then(version),
             code,
+            topic: group(made.groups.topic).filter(|_| pattern.effect == Effect::Behind).map(text_of),
         }
     }
 }
 
 fn text_of(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    // The check goes many bytes at a time, the way with replacements does not.
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(bytes).into_owned(),
+    }
 }
 
 fn number(digits: &[u8]) -> Option<u16> {
@@ -314,7 +357,7 @@ fn version(number: u16) -> Option<ProtocolVersion> {
 mod tests {
     use super::{Matcher, compile};
     use crate::broker::Broker;
-    use crate::cause::Cause;
+    use crate::cause::{Cause, Effect};
     use crate::pattern::{needles, patterns};
 
     #[test]
@@ -337,7 +380,11 @@ mod tests {
         let mut matchers: Vec<Matcher> =
             Broker::ALL.iter().map(|broker| Matcher::new(Some(*broker))).collect();
         for pattern in patterns() {
-            let found = matchers[pattern.broker as usize].line(pattern.example.as_bytes());
+            let matcher = &mut matchers[pattern.broker as usize];
+            let found = match pattern.effect {
+                Effect::Behind => matcher.behind(pattern.example.as_bytes()),
+                _ => matcher.line(pattern.example.as_bytes()),
+            };
             let row = found.map(|found| found.pattern.row);
             assert_eq!(row, Some(pattern.row), "{}: {}", pattern.broker, pattern.example);
         }
@@ -347,7 +394,7 @@ mod tests {
     fn among_all_brokers_no_example_is_taken_for_another_cause() {
         let mut wrong = Vec::new();
         let mut matcher = Matcher::new(None);
-        for pattern in patterns() {
+        for pattern in patterns().iter().filter(|pattern| pattern.effect != Effect::Behind) {
             matcher.votes.fill(0);
             let found = matcher.line(pattern.example.as_bytes()).unwrap();
             if found.pattern.cause != pattern.cause {
@@ -365,7 +412,10 @@ mod tests {
         let mut matcher = Matcher::new(None);
         for broker in Broker::ALL {
             matcher.votes.fill(0);
-            let own: Vec<_> = patterns().iter().filter(|pattern| pattern.broker == *broker).collect();
+            let own: Vec<_> = patterns()
+                .iter()
+                .filter(|pattern| pattern.broker == *broker && pattern.effect != Effect::Behind)
+                .collect();
             for pattern in &own {
                 matcher.line(pattern.example.as_bytes());
             }

@@ -3,7 +3,7 @@
 //! Columns: broker, versions that print it, effect, cause, regular expression, example, and evidence. Named groups
 //! mean the same in every row: `id` ClientID, `conn` or `peer` or `ip` and `port` the client's address, `handle` the
 //! broker's own name of the connection, `k` Keep Alive, `p` protocol, `rc` Reason Code in decimal, `repr` a text of
-//! the broker's that holds the ClientID, `old` and `new` the two connections of a take-over.
+//! the broker's that holds the ClientID, `old` and `new` the two connections of a take-over, `topic` a Topic Name.
 
 use std::sync::LazyLock;
 
@@ -118,7 +118,7 @@ pub(crate) fn needles(regex: &str) -> Vec<Vec<u8>> {
 /// The shortest needle that is worth looking for: shorter ones are found in every other line.
 const NEEDLE_BYTES_MIN: usize = 6;
 /// What is kept of a needle, from its end, where patterns that begin alike differ: a small automaton stays in the cache.
-const NEEDLE_BYTES_MAX: usize = 24;
+pub(crate) const NEEDLE_BYTES_MAX: usize = 24;
 
 fn required(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     match hir.kind() {

@@ -5,6 +5,7 @@
 use std::io::{self, Read};
 
 use crate::broker::Broker;
+use crate::cause::Cause;
 use crate::matcher::{Found, Matcher};
 
 /// Bytes read at once; also the longest line. A longer one is taken in parts.
@@ -46,7 +47,10 @@ pub struct Scanner {
     filled: usize,
     scanned: Scanned,
     is_within_long_line: bool,
-    undecided: Vec<(u64, Vec<u8>)>,
+    /// Whether the line before told a take-over, or what the broker did at once about one.
+    is_behind: bool,
+    /// Lines that wait for the broker to be decided, and whether each was found behind a take-over.
+    undecided: Vec<(u64, Vec<u8>, bool)>,
     undecided_bytes: usize,
 }
 
@@ -61,6 +65,7 @@ impl Scanner {
             filled: 0,
             scanned: Scanned::default(),
             is_within_long_line: false,
+            is_behind: false,
             undecided: Vec::new(),
             undecided_bytes: 0,
         }
@@ -126,8 +131,13 @@ impl Scanner {
         let Some(leader) = self.matcher.leader() else { return };
         self.broker = Some(leader);
         self.matcher = Matcher::new(Some(leader));
-        for (number, bytes) in std::mem::take(&mut self.undecided) {
-            self.candidate(number, &bytes, take);
+        for (number, bytes, is_behind) in std::mem::take(&mut self.undecided) {
+            if is_behind {
+                self.behind(number, &bytes, take);
+                continue;
+            }
+            // Where its first needle ends was another question: the needles of one broker are fewer than those of all.
+            self.candidate(number, &bytes, 0, take);
         }
     }
 
@@ -136,14 +146,24 @@ impl Scanner {
         let buffer = std::mem::take(&mut self.buffer);
         let text = &buffer[..end];
         let (mut at, mut counted) = (0, 0);
-        while let Some(needle) = self.matcher.next_candidate(&text[at..]) {
+        loop {
+            while self.is_behind && at < end {
+                let line_end = memchr::memchr(b'\n', &text[at..]).map_or(end, |place| at + place);
+                self.scanned.lines += newlines(&text[counted..at]);
+                counted = at;
+                self.is_behind = self.behind(self.scanned.lines + 1, &text[at..line_end], take);
+                if self.is_behind {
+                    at = (line_end + 1).min(end);
+                }
+            }
+            let Some(needle) = self.matcher.next_candidate(&text[at..]) else { break };
             let (from, to) = (at + needle.start, at + needle.end);
             let start =
                 memchr::memrchr(b'\n', &text[counted..from]).map_or(counted, |place| counted + place + 1);
             let line_end = memchr::memchr(b'\n', &text[to..]).map_or(end, |place| to + place);
             self.scanned.lines += newlines(&text[counted..start]);
             counted = start;
-            self.candidate(self.scanned.lines + 1, &text[start..line_end], take);
+            self.is_behind = self.candidate(self.scanned.lines + 1, &text[start..line_end], to - start, take);
             at = (line_end + 1).min(end);
         }
         self.scanned.lines += newlines(&text[counted..]);
@@ -151,15 +171,35 @@ impl Scanner {
         self.buffer = buffer;
     }
 
-    fn candidate(&mut self, number: u64, bytes: &[u8], take: &mut dyn FnMut(Line<'_>)) {
-        let Some(found) = self.matcher.candidate(bytes) else { return };
+    /// Takes a line that holds a needle. Whether it tells a take-over.
+    fn candidate(
+        &mut self,
+        number: u64,
+        bytes: &[u8],
+        needle_end: usize,
+        take: &mut dyn FnMut(Line<'_>),
+    ) -> bool {
+        let Some(found) = self.matcher.candidate(bytes, needle_end) else { return false };
+        let is_take_over = found.cause == Cause::TakeOver;
+        self.recognised(Line { number, bytes, found }, false, take);
+        is_take_over
+    }
+
+    /// Takes a line directly behind a take-over. Whether it is about that.
+    fn behind(&mut self, number: u64, bytes: &[u8], take: &mut dyn FnMut(Line<'_>)) -> bool {
+        let Some(found) = self.matcher.behind(bytes) else { return false };
+        self.recognised(Line { number, bytes, found }, true, take);
+        true
+    }
+
+    fn recognised(&mut self, line: Line<'_>, is_behind: bool, take: &mut dyn FnMut(Line<'_>)) {
         if self.broker.is_some() {
             self.scanned.recognised += 1;
-            take(Line { number, bytes, found });
+            take(line);
             return;
         }
-        self.undecided_bytes += bytes.len();
-        self.undecided.push((number, bytes.to_vec()));
+        self.undecided_bytes += line.bytes.len();
+        self.undecided.push((line.number, line.bytes.to_vec(), is_behind));
         if self.undecided.len() >= LINES_TO_DECIDE || self.undecided_bytes >= BYTES_TO_DECIDE {
             self.settle(take);
         }

@@ -11,11 +11,13 @@ pub use clients::{ClientTold, Connections};
 pub use incident::Incident;
 pub use picture::{CauseTold, Picture};
 pub use rates::{RateRow, Rates};
-pub use signs::{Duel, Flapping, HealthCheck, Herd, Signs, TogetherLapsed};
+pub use signs::{Duel, Flapping, HealthCheck, Herd, Signs, TogetherLapsed, WillsOfTakenOver};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use crate::cause::{Effect, Precision};
+use foldhash::{HashMap, HashMapExt};
+
+use crate::cause::{Cause, Effect, Precision};
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
 use clients::Clients;
@@ -57,8 +59,10 @@ pub struct Story {
     /// Incidents that further lines may still belong to, by their number, the oldest first.
     open: BTreeMap<u64, Open>,
     /// The open incidents of a client, an address or a connection's own name.
-    open_of: HashMap<String, u64>,
+    open_of: [HashMap<String, u64>; 3],
     next: u64,
+    /// The client that the last line told a take-over of; absent when it told none, or no client.
+    taken_over: Option<String>,
     /// Logs that are behind, and so the number of this one.
     log: usize,
     /// Whether the last time was one that is looked at; a line without one is taken for as late as the line before it.
@@ -85,8 +89,9 @@ impl Story {
             clients: Clients::new(limits.clients_max),
             connections: Connections::default(),
             open: BTreeMap::new(),
-            open_of: HashMap::new(),
+            open_of: [HashMap::new(), HashMap::new(), HashMap::new()],
             next: 1,
+            taken_over: None,
             log: 0,
             span: Span::Within,
             picture: Picture::default(),
@@ -115,6 +120,9 @@ impl Story {
         }
         self.close_what_is_over(number, time, tell);
         self.connections.complete(&mut found);
+        if found.cause == Cause::TakeOver {
+            self.taken_over.clone_from(&found.client);
+        }
         let key = key_of(&found);
         match found.pattern.effect {
             Effect::Accepted => {
@@ -123,7 +131,7 @@ impl Story {
             Effect::Connected => {
                 self.connections.connected(&found);
                 // The newcomer of a take-over ends nothing but the wait for more lines about the older one.
-                if let Some(key) = &key {
+                if let Some(key) = key {
                     self.close(key, tell);
                 }
                 if self.limits.is_of_interest(found.client.as_deref()) {
@@ -132,13 +140,20 @@ impl Story {
                 self.clients.connected(&found, time, is_wanted);
             }
             Effect::Left => {
-                if let Some(key) = &key {
+                if let Some(key) = key {
                     self.close(key, tell);
                 }
                 self.connections.ended(&found);
                 self.clients.ended(&found);
             }
             Effect::Aside => {}
+            // The client of the take-over is that of the line before, whatever key it is found by.
+            Effect::Behind => {
+                let client = self.taken_over.as_deref();
+                if is_wanted && self.limits.is_of_interest(client) {
+                    self.picture.signs.will_after_take_over(client, found.topic.as_deref());
+                }
+            }
             Effect::Sign if found.cause.is_ordinary() => self.picture.signs.broker_started(time),
             Effect::Ended | Effect::Tail | Effect::Refused | Effect::Lives | Effect::Sign => {
                 self.incident(number, text, time, &found, key, tell);
@@ -161,7 +176,7 @@ impl Story {
         while let Some((_, open)) = self.open.pop_first() {
             self.told(open, tell);
         }
-        self.open_of.clear();
+        self.open_of.iter_mut().for_each(HashMap::clear);
     }
 
     /// The whole picture.
@@ -188,14 +203,14 @@ impl Story {
         text: &[u8],
         time: Option<LogTime>,
         found: &Found,
-        key: Option<String>,
+        key: Option<(usize, &str)>,
         tell: &mut dyn FnMut(Incident),
     ) {
-        if let Some(open) = self.one_it_belongs_to(number, found, key.as_deref()) {
+        if let Some(open) = self.one_it_belongs_to(number, found, key) {
             open.join(number, time, found);
             return;
         }
-        if let Some(key) = &key {
+        if let Some(key) = key {
             self.close(key, tell);
         }
         let mut incident = Incident::begin(self.log, number, text, time, found);
@@ -213,16 +228,22 @@ impl Story {
         }
         let id = self.next;
         self.next += 1;
-        if let Some(key) = &key {
-            self.open_of.insert(key.clone(), id);
+        let key = key.map(|(kind, name)| (kind, name.to_owned()));
+        if let Some((kind, name)) = &key {
+            self.open_of[*kind].insert(name.clone(), id);
         }
         self.open.insert(id, Open::new(incident, key, found, self.span == Span::Within));
     }
 
     /// The incident that this line is about as well.
-    fn one_it_belongs_to(&mut self, number: u64, found: &Found, key: Option<&str>) -> Option<&mut Open> {
+    fn one_it_belongs_to(
+        &mut self,
+        number: u64,
+        found: &Found,
+        key: Option<(usize, &str)>,
+    ) -> Option<&mut Open> {
         let id = match key {
-            Some(key) => *self.open_of.get(key)?,
+            Some((kind, name)) => *self.open_of[kind].get(name)?,
             // Nobody is named: the incident just before, if it has no client either.
             None if found.cause.precision() < Precision::Exact => *self.open.last_key_value()?.0,
             None => return None,
@@ -250,12 +271,12 @@ impl Story {
         }
     }
 
-    fn close(&mut self, key: &str, tell: &mut dyn FnMut(Incident)) {
-        if let Some(id) = self.open_of.get(key).copied() {
+    fn close(&mut self, (kind, name): (usize, &str), tell: &mut dyn FnMut(Incident)) {
+        if let Some(id) = self.open_of[kind].get(name).copied() {
             if self.open.get(&id).is_some_and(Open::outlives_the_next_connect) {
                 return;
             }
-            self.open_of.remove(key);
+            self.open_of[kind].remove(name);
             if let Some(open) = self.open.remove(&id) {
                 self.told(open, tell);
             }
@@ -263,10 +284,10 @@ impl Story {
     }
 
     fn forget(&mut self, open: &Open, id: u64) {
-        if let Some(key) = &open.key
-            && self.open_of.get(key) == Some(&id)
+        if let Some((kind, name)) = &open.key
+            && self.open_of[*kind].get(name) == Some(&id)
         {
-            self.open_of.remove(key);
+            self.open_of[*kind].remove(name);
         }
     }
 
@@ -301,12 +322,10 @@ impl Limits {
     }
 }
 
-/// What tells which incident a line belongs to.
-fn key_of(found: &Found) -> Option<String> {
-    let named = found.client.as_ref().map(|client| format!("c{client}"));
-    named
-        .or_else(|| found.handle.as_ref().map(|handle| format!("h{handle}")))
-        .or_else(|| found.address.as_ref().map(|address| format!("a{address}")))
+/// What tells which incident a line belongs to: the kind of a name, as a place in `open_of`, and the name.
+fn key_of(found: &Found) -> Option<(usize, &str)> {
+    let names = [found.client.as_deref(), found.handle.as_deref(), found.address.as_deref()];
+    names.into_iter().enumerate().find_map(|(kind, name)| Some((kind, name?)))
 }
 
 #[cfg(test)]

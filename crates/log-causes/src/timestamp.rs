@@ -66,9 +66,6 @@ impl LogTime {
             return Some(time);
         }
         let head = &head[..head.len().min(LOOK_AT_MAX)];
-        // A ClientID may look like a time.
-        let ids = CLIENT_IDS.iter().filter_map(|key| memchr::memmem::find(head, key));
-        let head = &head[..ids.min().unwrap_or(head.len())];
         let mut is_begin = true;
         for (at, byte) in head.iter().enumerate() {
             if is_begin && byte.is_ascii_digit() {
@@ -77,7 +74,10 @@ impl LogTime {
                 let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
                 let plain = || since_1970(rest).filter(|_| at <= 1 || rest.get(digits) == Some(&b':'));
                 if let Some(time) = dated(rest).or_else(plain) {
-                    return Some(time);
+                    // A ClientID may look like a time.
+                    let is_id =
+                        || CLIENT_IDS.iter().any(|key| memchr::memmem::find(&head[..at], key).is_some());
+                    return Some(time).filter(|_| at == 0 || !is_id());
                 }
             }
             // Colours end in an `m`.

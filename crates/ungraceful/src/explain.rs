@@ -6,7 +6,9 @@ mod document;
 mod flags;
 mod follow;
 mod json;
+mod over_time;
 mod reference;
+mod signs;
 mod telling;
 
 use std::ffi::OsString;

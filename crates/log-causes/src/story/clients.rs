@@ -1,6 +1,8 @@
 //! Who is connected from where, and what each client went through; both bounded.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::{HashMap, HashMapExt};
 
 use ungraceful_mqtt::ProtocolVersion;
 
@@ -9,8 +11,8 @@ use crate::cause::{Cause, Effect};
 use crate::matcher::Found;
 use crate::timestamp::LogTime;
 
-/// Connections that are remembered; the oldest go first.
-const CONNECTIONS_MAX: usize = 100_000;
+/// Names of connections that are remembered in each of two generations; the older one goes as a whole.
+const NAMES_PER_GENERATION: usize = 50_000;
 /// Connections before CONNECT that are remembered.
 const WAITING_MAX: usize = 1_000;
 
@@ -25,7 +27,8 @@ struct Connection {
 #[derive(Debug, Default)]
 pub struct Connections {
     known: HashMap<String, Connection>,
-    order: VecDeque<String>,
+    /// The generation before.
+    known_before: HashMap<String, Connection>,
     /// Accepted, and no client yet.
     waiting: VecDeque<String>,
 }
@@ -48,8 +51,8 @@ impl Connections {
         if found.pattern.effect == Effect::Connected {
             return;
         }
-        let by_handle = found.handle.as_ref().and_then(|handle| self.known.get(handle));
-        let by_address = found.address.as_ref().and_then(|address| self.known.get(address));
+        let by_handle = found.handle.as_ref().and_then(|handle| self.named(handle));
+        let by_address = found.address.as_ref().and_then(|address| self.named(address));
         let Some(connection) = by_handle.or(by_address) else { return };
         if found.client.is_none() && !found.is_nobody {
             found.client.clone_from(&connection.client);
@@ -71,21 +74,35 @@ impl Connections {
         if let Some(address) = &found.address {
             self.waiting.retain(|waiting| waiting != address);
         }
-        let connection = Connection { client: found.client.clone(), address: found.address.clone() };
-        for name in [&found.handle, &found.address].into_iter().flatten() {
-            if self.known.insert(name.clone(), connection.clone()).is_none() {
-                self.order.push_back(name.clone());
+        let Some(address) = &found.address else {
+            if let Some(handle) = &found.handle {
+                self.remember(handle, Connection { client: found.client.clone(), address: None });
             }
+            return;
+        };
+        if let Some(handle) = &found.handle {
+            let connection = Connection { client: found.client.clone(), address: Some(address.clone()) };
+            self.remember(handle, connection);
         }
-        while self.known.len() > CONNECTIONS_MAX || self.order.len() > 2 * CONNECTIONS_MAX {
-            let Some(oldest) = self.order.pop_front() else { break };
-            self.known.remove(&oldest);
+        // Who looks a connection up by its address has the address.
+        self.remember(address, Connection { client: found.client.clone(), address: None });
+    }
+
+    fn named(&self, name: &str) -> Option<&Connection> {
+        self.known.get(name).or_else(|| self.known_before.get(name))
+    }
+
+    fn remember(&mut self, name: &str, connection: Connection) {
+        if self.known.len() >= NAMES_PER_GENERATION {
+            self.known_before = std::mem::take(&mut self.known);
         }
+        self.known.insert(name.to_owned(), connection);
     }
 
     pub(super) fn ended(&mut self, found: &Found) {
         for name in [&found.handle, &found.address].into_iter().flatten() {
             self.known.remove(name);
+            self.known_before.remove(name);
         }
     }
 
@@ -137,7 +154,9 @@ struct Client {
 /// Clients by ClientID.
 #[derive(Debug)]
 pub(super) struct Clients {
-    known: HashMap<String, Client>,
+    known: Vec<(String, Client)>,
+    /// Where each is in `known`.
+    places: HashMap<String, usize>,
     /// Those of the logs that are behind, as far as something happened to them.
     of_other_logs: Vec<(usize, String, Client)>,
     max: usize,
@@ -146,17 +165,29 @@ pub(super) struct Clients {
 
 impl Clients {
     pub(super) fn new(max: usize) -> Self {
-        Self { known: HashMap::new(), of_other_logs: Vec::new(), max, incidents_of_others: 0 }
+        Self {
+            known: Vec::new(),
+            places: HashMap::new(),
+            of_other_logs: Vec::new(),
+            max,
+            incidents_of_others: 0,
+        }
     }
 
     fn of(&mut self, id: &str) -> Option<&mut Client> {
-        if !self.known.contains_key(id) {
-            if self.known() >= self.max {
-                return None;
-            }
-            self.known.insert(id.to_owned(), Client::default());
+        if let Some(place) = self.places.get(id) {
+            return self.known.get_mut(*place).map(|(_, client)| client);
         }
-        self.known.get_mut(id)
+        if self.known() >= self.max {
+            return None;
+        }
+        self.places.insert(id.to_owned(), self.known.len());
+        self.known.push((id.to_owned(), Client::default()));
+        self.known.last_mut().map(|(_, client)| client)
+    }
+
+    fn at(&self, id: &str) -> Option<&Client> {
+        self.known.get(*self.places.get(id)?).map(|(_, client)| client)
     }
 
     /// The client is there; its connect counts where it `is_wanted`.
@@ -171,14 +202,15 @@ impl Clients {
     }
 
     pub(super) fn ended(&mut self, found: &Found) {
-        if let Some(client) = found.client.as_deref().and_then(|id| self.known.get_mut(id)) {
+        let place = found.client.as_deref().and_then(|id| self.places.get(id));
+        if let Some((_, client)) = place.and_then(|place| self.known.get_mut(*place)) {
             client.is_connected = false;
         }
     }
 
     /// Adds to an incident what is known of its client.
     pub(super) fn tell(&mut self, incident: &mut Incident) {
-        let Some(client) = incident.client.as_deref().and_then(|id| self.known.get(id)) else { return };
+        let Some(client) = incident.client.as_deref().and_then(|id| self.at(id)) else { return };
         incident.keep_alive_s = incident.keep_alive_s.or(client.keep_alive_s);
         incident.version = incident.version.or(client.version);
         if incident.address.is_none() && incident.effect != Effect::Refused {
@@ -212,7 +244,8 @@ impl Clients {
 
     /// Ends the log of this number: its clients are known no more.
     pub(super) fn end_log(&mut self, log: usize) {
-        let had_any = self.known.drain().filter(|(_, client)| client.incidents > 0);
+        self.places.clear();
+        let had_any = self.known.drain(..).filter(|(_, client)| client.incidents > 0);
         self.of_other_logs.extend(had_any.map(|(id, client)| (log, id, client)));
     }
 

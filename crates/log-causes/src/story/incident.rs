@@ -75,7 +75,8 @@ impl Incident {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) incident: Incident,
-    pub(super) key: Option<String>,
+    /// By what its lines find it: the kind of a name, and the name.
+    pub(super) key: Option<(usize, String)>,
     pub(super) last_line: u64,
     pub(super) last_time: Option<LogTime>,
     /// Whether it is in the time that is looked at.
@@ -89,7 +90,12 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(incident: Incident, key: Option<String>, found: &Found, is_wanted: bool) -> Self {
+    pub(super) fn new(
+        incident: Incident,
+        key: Option<(usize, String)>,
+        found: &Found,
+        is_wanted: bool,
+    ) -> Self {
         Self {
             last_line: incident.line,
             last_time: incident.time,

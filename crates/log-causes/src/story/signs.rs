@@ -3,7 +3,9 @@
 
 mod herds;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
+
+use foldhash::HashMap;
 
 pub use herds::Herd;
 use herds::Herds;
@@ -96,6 +98,20 @@ pub struct HealthCheck {
     pub every_s: f64,
 }
 
+/// Wills that the broker published at once when it took connections over: subscribers are told of a loss, and the client
+/// is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WillsOfTakenOver {
+    /// Which of several logs it is in, from 0.
+    pub log: usize,
+    /// The ClientID.
+    pub client: String,
+    /// Messages sent to subscribers: one Will is sent to each of them.
+    pub messages: u64,
+    /// The Topic Name of the first.
+    pub topic: String,
+}
+
 #[derive(Clone, Debug, Default)]
 struct TakenOver {
     count: u64,
@@ -123,6 +139,7 @@ pub struct Signs {
     ended_at: HashMap<String, LogTime>,
     too_fast: HashMap<String, u64>,
     knocks: HashMap<String, Gaps>,
+    wills: HashMap<String, (u64, String)>,
     lapses: VecDeque<(LogTime, String)>,
     lapsed: Vec<TogetherLapsed>,
     herds: Herds,
@@ -136,6 +153,7 @@ struct Found {
     flapping: Vec<Flapping>,
     lapsed: Vec<TogetherLapsed>,
     checks: Vec<HealthCheck>,
+    wills: Vec<WillsOfTakenOver>,
 }
 
 impl Signs {
@@ -147,6 +165,7 @@ impl Signs {
             flapping: self.flapping(),
             lapsed: self.lapsed_together(),
             checks: self.health_checks(),
+            wills: self.wills_of_taken_over(),
         };
         *self = Self { log: self.log + 1, before, ..Self::default() };
     }
@@ -184,6 +203,16 @@ impl Signs {
                 self.ended_at.clear();
             }
             self.ended_at.insert(client.clone(), time);
+        }
+    }
+
+    /// A message was sent directly behind a take-over, before anything else: the Will of the older connection.
+    pub(super) fn will_after_take_over(&mut self, client: Option<&str>, topic: Option<&str>) {
+        let Some(client) = client else { return };
+        if let Some((messages, _)) = self.wills.get_mut(client) {
+            *messages += 1;
+        } else if self.wills.len() < WATCHED_MAX {
+            self.wills.insert(client.to_owned(), (1, topic.unwrap_or_default().to_owned()));
         }
     }
 
@@ -291,6 +320,19 @@ impl Signs {
     #[must_use]
     pub fn lapsed_together(&self) -> Vec<TogetherLapsed> {
         self.before.lapsed.iter().chain(&self.lapsed).copied().take(TOLD_MAX).collect()
+    }
+
+    /// Clients whose Wills were published at their take-overs, those with the most messages first.
+    #[must_use]
+    pub fn wills_of_taken_over(&self) -> Vec<WillsOfTakenOver> {
+        let here = self.wills.iter().map(|(client, (messages, topic))| WillsOfTakenOver {
+            log: self.log,
+            client: client.clone(),
+            messages: *messages,
+            topic: topic.clone(),
+        });
+        let wills = self.before.wills.iter().cloned().chain(here).collect();
+        most_first(wills, |wills| (wills.messages, &wills.client))
     }
 
     /// Addresses that look like health checks, the most frequent first.

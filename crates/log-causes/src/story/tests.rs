@@ -252,6 +252,40 @@ fn a_duel_is_told_with_both_addresses_and_its_command() {
 }
 
 #[test]
+fn a_will_right_after_a_take_over_is_told_and_other_messages_are_not() {
+    let at = "2026-11-24T10:00:00: ";
+    let taken = format!("{at}Client c1 already connected, closing old connection.\n");
+    let sent = |to: &str, topic: &str| {
+        format!("{at}Sending PUBLISH to {to} (d0, q1, r0, m2, '{topic}', ... (7 bytes))\n")
+    };
+    let newcomer = format!("{at}New client connected from 10.0.0.7:1 as c1 (p2, c1, k60).\n");
+    let received = format!("{at}Received PUBLISH from p (d0, q1, r0, m1, 'a', ... (7 bytes))\n");
+    let one =
+        format!("{taken}{}{}{newcomer}{}", sent("m1", "gone/c1"), sent("m2", "gone/c1"), sent("c1", "a"));
+    // By the broker's own finding, and as it is given.
+    for broker in [None, Some(Broker::Mosquitto)] {
+        let (told, incidents) = story(broker, &one.repeat(2), Limits::default());
+        let wills = told.picture().signs.wills_of_taken_over();
+        assert_eq!((wills.len(), incidents.len()), (1, 2), "{wills:?}");
+        assert_eq!(
+            (wills[0].client.as_str(), wills[0].messages, wills[0].topic.as_str()),
+            ("c1", 4, "gone/c1")
+        );
+        let numbers: Vec<u64> = incidents.iter().map(|incident| incident.line).collect();
+        assert_eq!(numbers, [1, 6]);
+    }
+    for others in [
+        format!("{taken}{newcomer}{}", sent("c1", "a")),
+        format!("{taken}{received}{}", sent("m1", "a")),
+        format!("{at}Client c1 closed its connection.\n{}", sent("m1", "gone/c1")),
+        sent("m1", "a"),
+    ] {
+        let (told, _) = story(Some(Broker::Mosquitto), &others, Limits::default());
+        assert_eq!(told.picture().signs.wills_of_taken_over(), [], "{others}");
+    }
+}
+
+#[test]
 fn take_overs_of_many_clients_are_no_duel() {
     let lines = (0..50)
         .map(|n| format!("2026-11-24T10:00:00: Client c{n} already connected, closing old connection.\n"));

@@ -74,6 +74,9 @@ pub(super) fn render(told: &Told, look: &Look) -> String {
         "lapsed_together": signs.lapsed_together().iter().map(|lapsed| json!({
             "log": log(lapsed.log), "from": time(Some(lapsed.at)), "clients": lapsed.clients,
         })).collect::<Vec<_>>(),
+        "wills_at_take_over": signs.wills_of_taken_over().iter().map(|wills| json!({
+            "log": log(wills.log), "client_id": wills.client, "messages": wills.messages, "topic": wills.topic,
+        })).collect::<Vec<_>>(),
         "health_checks": signs.health_checks().iter().map(|check| json!({
             "log": log(check.log), "host": check.host, "times": check.times, "every_s": check.every_s,
         })).collect::<Vec<_>>(),

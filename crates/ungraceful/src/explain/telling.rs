@@ -1,11 +1,11 @@
 //! What is told of a log, in each format.
 
-use ungraceful_log_causes::story::{CauseTold, Duel, Flapping, HealthCheck, Incident, Rates, TogetherLapsed};
+use ungraceful_log_causes::story::{CauseTold, Incident, Rates};
 use ungraceful_log_causes::{Cause, Explanation, command, explain, patterns};
 
 use super::document::{self, Block};
 use super::flags::{Form, Look};
-use super::{NAME, Told, json};
+use super::{NAME, Told, json, over_time, signs};
 
 /// Everything, in the wanted format.
 pub(super) fn render(told: &Told, look: &Look) -> String {
@@ -38,14 +38,14 @@ fn blocks(told: &Told, look: &Look) -> Vec<Block> {
                 .into(),
         ));
         // What many lines tell together, such as a herd after a quiet time, is there without any incident.
-        blocks.extend(signs(told));
+        blocks.extend(signs::blocks(told));
         return blocks;
     }
     blocks.push(Block::Heading(format!("Incidents: {}", picture.incidents)));
     let causes = by_frequency(told);
     blocks.push(table_of_causes(&causes, told));
-    blocks.extend(over_time(&causes, told));
-    blocks.extend(signs(told));
+    blocks.extend(over_time::blocks(&causes, told));
+    blocks.extend(signs::blocks(told));
     blocks.extend(worst_clients(told, look));
     for (cause, of_cause) in &causes {
         blocks.push(Block::Heading(format!(
@@ -106,7 +106,12 @@ const fn effect_words(effect: ungraceful_log_causes::Effect) -> &'static str {
         Effect::Ended | Effect::Tail => "ended",
         Effect::Refused => "refused",
         Effect::Lives => "live on",
-        Effect::Sign | Effect::Aside | Effect::Accepted | Effect::Connected | Effect::Left => "of the broker",
+        Effect::Sign
+        | Effect::Aside
+        | Effect::Behind
+        | Effect::Accepted
+        | Effect::Connected
+        | Effect::Left => "of the broker",
     }
 }
 
@@ -114,109 +119,6 @@ const fn effect_words(effect: ungraceful_log_causes::Effect) -> &'static str {
 fn busiest(rates: &Rates, cause: Cause) -> String {
     let most = rates.of(cause).into_iter().max().unwrap_or(0);
     if most == 0 { "–".to_owned() } else { format!("{most} in {} s", rates.cell_s) }
-}
-
-/// Rows of the table over time, and its bars' longest.
-const ROWS_OVER_TIME: usize = 12;
-const BAR_MAX: u64 = 20;
-/// Incidents below which the list of them says it all.
-const INCIDENTS_OVER_TIME_MIN: u64 = 10;
-/// Causes with a column of their own.
-const COLUMNS_OVER_TIME: usize = 4;
-
-/// Incidents over time, with the most frequent causes apart; nothing where they are few or at once.
-fn over_time(causes: &[(Cause, &CauseTold)], told: &Told) -> Vec<Block> {
-    let (row_s, rows) = told.story.picture().rates.rows(ROWS_OVER_TIME);
-    if rows.len() < 2 || told.story.picture().incidents < INCIDENTS_OVER_TIME_MIN {
-        return Vec::new();
-    }
-    let apart: Vec<Cause> = causes.iter().take(COLUMNS_OVER_TIME).map(|(cause, _)| *cause).collect();
-    let totals: Vec<u64> = rows.iter().map(|row| row.incidents.values().sum()).collect();
-    let most = totals.iter().copied().max().unwrap_or(0).max(1);
-    let mut head = vec!["from", "incidents", "of the most"];
-    head.extend(apart.iter().map(|cause| cause.slug()));
-    head.extend((causes.len() > apart.len()).then_some("others"));
-    let cells = rows.iter().zip(&totals).map(|(row, total)| {
-        let of = |cause: &Cause| row.incidents.get(cause).copied().unwrap_or(0);
-        let bar = usize::try_from((total * BAR_MAX).div_ceil(most)).unwrap_or(0);
-        let mut cells = vec![row.from.to_string(), total.to_string(), "#".repeat(bar)];
-        cells.extend(apart.iter().map(|cause| of(cause).to_string()));
-        if causes.len() > apart.len() {
-            cells.push((total - apart.iter().map(of).sum::<u64>()).to_string());
-        }
-        cells
-    });
-    let rows = cells.collect();
-    let numbers = (0..head.len()).filter(|column| *column == 1 || *column > 2).collect();
-    vec![
-        Block::Heading(format!("Over time: incidents in each {row_s} s")),
-        Block::Table { head, numbers, rows },
-    ]
-}
-
-/// What only many lines show.
-fn signs(told: &Told) -> Vec<Block> {
-    let signs = &told.story.picture().signs;
-    let mut terms: Vec<(String, Vec<String>)> = Vec::new();
-    let mut say = |name: &str, texts: Vec<String>| {
-        if !texts.is_empty() {
-            terms.push((name.to_owned(), texts));
-        }
-    };
-    let of = |log: usize| told.log_name(log).map_or_else(String::new, |name| format!(" ({name})"));
-    let duels = signs.duels();
-    say("duel", duels.iter().map(|duel| about_duel(duel) + &of(duel.log)).collect());
-    let herds = signs.herds();
-    say(
-        "herd",
-        herds
-            .iter()
-            .map(|herd| {
-                let start = if herd.after_start { ", after the broker's start" } else { "" };
-                format!(
-                    "{} connections in the 10 s from {}{start}{}",
-                    herd.connections,
-                    herd.at,
-                    of(herd.log)
-                )
-            })
-            .collect(),
-    );
-    let flapping = signs.flapping();
-    let about_flapping = flapping.iter().map(|flapping| {
-        let Flapping { client, times, .. } = flapping;
-        let log = of(flapping.log);
-        format!("{client} was back within a second after its end {times} times: it needs a back-off{log}")
-    });
-    say("back too fast", about_flapping.collect());
-    let lapsed = signs.lapsed_together();
-    let about_lapsed = lapsed.iter().map(|lapsed| {
-        let TogetherLapsed { clients, at, .. } = lapsed;
-        let log = of(lapsed.log);
-        format!("{clients} clients ran past their Keep Alive within 5 s from {at}: the network between, not the clients{log}")
-    });
-    say("lapsed together", about_lapsed.collect());
-    let checks = signs.health_checks();
-    let about_checks = checks.iter().map(|check| {
-        let HealthCheck { host, every_s, times, .. } = check;
-        let log = of(check.log);
-        format!("{host} opens a connection without CONNECT every {every_s:.1} s, {times} times{log}")
-    });
-    say("health check", about_checks.collect());
-    if terms.is_empty() {
-        return Vec::new();
-    }
-    vec![Block::Heading("What only many lines show".into()), Block::Terms(terms)]
-}
-
-fn about_duel(duel: &Duel) -> String {
-    let rate = duel.per_minute().map_or_else(String::new, |rate| format!(", {rate:.1} a minute"));
-    let hosts = match duel.hosts.as_slice() {
-        [] => "; the log tells no address".to_owned(),
-        [host] => format!("; all from {host}: two processes there, or a NAT"),
-        hosts => format!("; between {}", hosts.join(" and ")),
-    };
-    format!("{} was taken over {} times{rate}{hosts}", duel.client, duel.take_overs)
 }
 
 fn worst_clients(told: &Told, look: &Look) -> Vec<Block> {
