@@ -159,7 +159,7 @@ fn withholds_the_will(record: &Record) -> Vec<Verdict> {
         };
         let evidence = format!("{} of {} Wills were published {when}", will.not_due_and_seen, will.set);
         let verdict = if will.not_due_and_seen > 0 {
-            Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
+            breach(record, case, CHECK, statement, evidence)
         } else {
             judging::withheld(record, CHECK, evidence)
         };
