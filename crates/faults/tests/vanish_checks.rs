@@ -250,6 +250,9 @@ fn a_few_missing_wills_accuse_nobody_where_the_broker_takes_qos_0_alone() {
     };
     assert_inconclusive(&made(2).verdict(PUBLISHES), "takes QoS 0 alone");
     assert_violated(&made(3).verdict(PUBLISHES), "MQTT 5.0 [MQTT-3.1.2-8]");
+    for check in ["delivers_what_waited", "delivers_in_order"] {
+        assert!(made(3).has_no_verdict_of(check), "nothing waits there, by right");
+    }
 }
 
 #[test]
@@ -431,7 +434,7 @@ fn silence_that_is_given_up_holds_with_its_time_and_what_is_still_open_is_a_note
     let made = |outcomes: &[(Outcome, u64)]| Made::of(knock::ID, "silent", V5, outcomes);
     let verdict = made(&[(Outcome::Closed, 3)]).closed_after(5_340_000).verdict(GIVES_UP);
     assert_holds(&verdict, None);
-    assert!(verdict.evidence.ends_with("closed 3 of 3 connections that said nothing, the last after 5.3 s"));
+    assert!(verdict.evidence.ends_with("closed 3 of 3 connections that said nothing, the last after 5.34 s"));
     let verdict = made(&[(Outcome::Closed, 1), (Outcome::NoReaction, 2)]).verdict(GIVES_UP);
     assert_differs(&verdict, "2 were still open at the end of --wait");
     assert_eq!(verdict.force, Force::Should);
@@ -475,7 +478,7 @@ fn honest_clients_that_are_refused_beside_held_sockets_are_a_note_with_their_num
     let made = made.fact(knock::HONEST, knock::ACCEPTED, 3).measure(knock::HELD_OPEN, 1, 60);
     let verdict = made.clone().measure(knock::HONEST_CONNACK, 900, 7_200).verdict(LETS_IN);
     assert_holds(&verdict, None);
-    let expected = "3 of 3 honest clients were accepted, with up to 60 connections held open; the slowest CONNACK took 7 ms";
+    let expected = "3 of 3 honest clients were accepted, with up to 60 connections held open; the slowest CONNACK took 7.20 ms";
     assert_eq!(verdict.evidence, expected);
     let verdict = made.fact(knock::HONEST, "cannot connect: connection refused", 2).verdict(LETS_IN);
     assert_differs(&verdict, "cannot connect: connection refused (×2)");
