@@ -1,9 +1,12 @@
 //! What the checks of all faults have in common: which cases they judge, and what to say without a sample.
 
+use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::offers::Offers;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
+use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Force, Verdict};
 
 /// The verdicts of `judge` on each case of `fault`.
@@ -135,6 +138,10 @@ pub(crate) fn no_disconnect_on_3_1_1(case: &CaseRecord, is_3_1_1: bool) -> Optio
     })
 }
 
+/// How many Wills must all be missing before their absence tells, at QoS 0: one that is lost on its way there is nobody's
+/// breach, and a broker that takes no other has no way to send it again.
+const QOS_0_ALIKE_MIN: u64 = 3;
+
 /// What a record says of Wills that were due.
 pub(crate) enum DueWills {
     /// Nothing, and why.
@@ -151,7 +158,7 @@ pub(crate) fn due_wills(record: &Record, will: &WillRecord) -> DueWills {
     let witness_proved = record.witness.is_some_and(|witness| witness.proved);
     let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
     let missing = will.due.saturating_sub(will.due_and_seen);
-    let waited_ms = will.shortest_wait_of_unseen_us.unwrap_or(0) / 1_000;
+    let waited = time(will.shortest_wait_of_unseen_us.unwrap_or(0));
     if missing == 0 {
         DueWills::Came(format!("{} of {} Wills came", will.due_and_seen, will.due))
     } else if !witness_proved {
@@ -167,19 +174,26 @@ pub(crate) fn due_wills(record: &Record, will: &WillRecord) -> DueWills {
         ))
     } else if unexpected > 0 {
         DueWills::Unknown(format!(
-            "{missing} of {} Wills were not seen within {waited_ms} ms, and {unexpected} came when nobody waited for \
+            "{missing} of {} Wills were not seen within {waited}, and {unexpected} came when nobody waited for \
              them any more; a longer --will-wait will tell",
             will.due
         ))
     } else if will.due_and_seen > 0 {
         DueWills::Unknown(format!(
-            "{missing} of {} Wills were not seen within {waited_ms} ms, and the others were: the broker may have limited \
+            "{missing} of {} Wills were not seen within {waited}, and the others were: the broker may have limited \
              what it delivers to our witness; a lower --connrate or a longer --will-wait may tell",
+            will.due
+        ))
+    } else if will.due < QOS_0_ALIKE_MIN && Offers::of(&record.broker.versions).will_qos() == QoS::AtMostOnce
+    {
+        DueWills::Unknown(format!(
+            "none of {} Wills was seen within {waited}, but the broker takes QoS 0 alone, and what is lost on its way \
+             then is nobody's breach; {QOS_0_ALIKE_MIN} or more would tell (--attempts)",
             will.due
         ))
     } else {
         DueWills::Missing(format!(
-            "none of {} Wills was published within {waited_ms} ms after the connection had ended, nor until the end of \
+            "none of {} Wills was published within {waited} after the connection had ended, nor until the end of \
              the run; the witness was proved to hear before and after",
             will.due
         ))

@@ -10,6 +10,7 @@ use ungraceful_mqtt::{
 };
 use ungraceful_rig::client::{Accepted, Client};
 use ungraceful_rig::fault::Stage;
+use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, EndKind, ReceivedPacket};
 
@@ -259,7 +260,7 @@ impl Peer {
                         .map_err(|_| format!("the broker refused the SUBSCRIBE (0x{code:02X})"));
                 }
                 Some(event) => self.pass(event, "SUBSCRIBE")?,
-                None => return Err(format!("no SUBACK within {within:?}")),
+                None => return Err(format!("no SUBACK within {}", span(within))),
             }
         }
     }
@@ -287,7 +288,11 @@ impl Peer {
                 }
                 Some(event) => self.pass(event, "PUBLISH")?,
                 None => {
-                    return Err(format!("PUBLISH at QoS {} not acknowledged within {within:?}", qos.level()));
+                    return Err(format!(
+                        "PUBLISH at QoS {} not acknowledged within {}",
+                        qos.level(),
+                        span(within)
+                    ));
                 }
             }
         }
@@ -337,7 +342,7 @@ impl Peer {
                     return Err(format!("the broker refused the PUBLISH (0x{code:02X})"));
                 }
                 Some(event) => self.pass(event, "PUBREC")?,
-                None => return Err(format!("no PUBREC within {within:?}")),
+                None => return Err(format!("no PUBREC within {}", span(within))),
             }
         }
     }
@@ -373,7 +378,7 @@ impl Peer {
                     };
                 }
                 Some(event) => self.pass(event, "PUBLISH")?,
-                None => return Err(format!("not acknowledged within {:?}", stage.reaction_timeout)),
+                None => return Err(format!("not acknowledged within {}", span(stage.reaction_timeout))),
             }
         }
     }

@@ -316,14 +316,14 @@ fn mqtt3_1_1_3_1_2_8_is_cited_for_3_1_1() {
 fn mqtt5_3_1_2_8_no_will_at_all_before_a_proved_witness_breaks_it() {
     let verdict = judged_will(true, 0, wills(8, 0));
     assert_violated(&verdict, "MQTT 5.0 [MQTT-3.1.2-8]");
-    assert!(verdict.evidence.starts_with("none of 8 Wills was published within 5001 ms"), "{verdict:?}");
+    assert!(verdict.evidence.starts_with("none of 8 Wills was published within 5.00 s"), "{verdict:?}");
     let instead = judged_will(true, 0, WillRecord { of_later_connect: 3, ..wills(8, 0) });
     assert!(instead.evidence.ends_with("; for 3 the Will of the second CONNECT came instead"), "{instead:?}");
 }
 
 #[test]
 fn a_missing_will_among_others_that_came_may_be_our_own_share_of_the_deliveries_and_accuses_nobody() {
-    assert_inconclusive(&judged_will(true, 0, wills(8, 7)), "1 of 8 Wills were not seen within 5001 ms");
+    assert_inconclusive(&judged_will(true, 0, wills(8, 7)), "1 of 8 Wills were not seen within 5.00 s");
 }
 
 #[test]
@@ -338,7 +338,7 @@ fn a_missing_will_before_a_witness_that_was_not_proved_to_hear_is_inconclusive()
 #[test]
 fn a_missing_will_beside_messages_that_nobody_waited_for_is_inconclusive() {
     let verdict = judged_will(true, 2, wills(8, 7));
-    assert_inconclusive(&verdict, "within 5001 ms, and 2 came when nobody waited");
+    assert_inconclusive(&verdict, "within 5.00 s, and 2 came when nobody waited");
 }
 
 #[test]

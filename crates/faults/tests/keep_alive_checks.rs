@@ -5,7 +5,9 @@ mod record;
 
 use std::collections::BTreeMap;
 
-use ungraceful_faults::connection::keep_alive::edge::{self, FATE, LEFT_ALONE, LONGEST_GAP, WE_WERE_LATE};
+use ungraceful_faults::connection::keep_alive::edge::{
+    self, FATE, LEFT_ALONE, LONGEST_GAP, SENT, WE_WERE_LATE,
+};
 use ungraceful_faults::connection::keep_alive::silence::{self, CUT, CUT_EARLY_WITH, WAITED};
 use ungraceful_faults::connection::keep_alive::{
     CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, edge_checks, silence_checks,
@@ -75,7 +77,7 @@ impl Made {
         let outcomes: Vec<_> = fates.iter().map(|(fate, count)| (outcome(fate), *count)).collect();
         let made = Self::of(edge::ID, variant, version, &outcomes);
         let made = fates.iter().fold(made, |made, (fate, count)| made.fact(FATE, fate, *count));
-        made.measure(edge::ANSWERED, 4, 3, 9).measure(LONGEST_GAP, 4, 1, 1_234_000)
+        made.measure(SENT, 5, 3, 10).measure(edge::ANSWERED, 4, 3, 9).measure(LONGEST_GAP, 4, 1, 1_234_000)
     }
 
     fn case(&mut self) -> &mut CaseRecord {
@@ -325,8 +327,8 @@ fn a_client_that_pings_in_time_and_is_left_alone_holds() {
     assert_eq!(told(&verdict), HOLDS);
     assert_eq!(
         verdict.evidence,
-        "3 of 3 clients that sent PINGREQ every 0.95 times their Keep Alive were left alone, 0 were cut; 9 PINGREQs were \
-         answered; the longest time between two packets was 1234 ms"
+        "3 of 3 clients that were to send PINGREQ every 0.95 times their Keep Alive were left alone, 0 were cut; 10 PINGREQs \
+         were sent, 9 answered; the longest time between two packets was 1.23 s"
     );
     assert!(made.has_no_verdict_of(BEARS));
     let late = Made::at_the_edge("1.45-of-1s", V5, &[(LEFT_ALONE, 3)]);

@@ -692,7 +692,7 @@ fn mqtt3_1_1_3_1_2_8_no_will_at_all_is_violated_where_the_older_client_speaks_3_
         if is_of_3_1_1(pair) {
             assert_violated(&verdict, DUE_ON_3_1_1);
             assert!(
-                verdict.evidence.starts_with("none of 8 Wills was published within 5001 ms"),
+                verdict.evidence.starts_with("none of 8 Wills was published within 5.00 s"),
                 "{verdict:?}"
             );
         } else {
@@ -746,7 +746,7 @@ fn a_delayed_will_that_is_due_as_its_session_was_not_resumed_is_a_note_when_it_i
 fn some_wills_that_are_missing_among_others_that_came_accuse_nobody() {
     for (situation, pair) in will_grid() {
         let verdict = will(situation.name(), pair, wills(8, 7));
-        assert_inconclusive(&verdict, "1 of 8 Wills were not seen within 5001 ms, and the others were");
+        assert_inconclusive(&verdict, "1 of 8 Wills were not seen within 5.00 s, and the others were");
     }
 }
 
@@ -862,7 +862,7 @@ fn a_newcomer_that_waits_ten_times_and_half_a_second_longer_for_a_dead_peer_is_a
         assert_holds(&judged(100_000, 900_000), Force::Prose, None);
         let slow = judged(400, 4_500_000);
         assert_differs(&slow, "the newcomer waits for the dead connection");
-        assert!(slow.evidence.contains("took 4500 ms with a peer that is"), "{slow:?}");
+        assert!(slow.evidence.contains("took 4.50 s with a peer that is"), "{slow:?}");
     }
 }
 

@@ -16,7 +16,9 @@ use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{BystandersRecord, CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
+use ungraceful_rig::record::{
+    BystandersRecord, CaseRecord, Completeness, Record, VersionRecord, WillRecord, WitnessRecord,
+};
 use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -213,7 +215,7 @@ fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_wills_that_came_hold_and_wills_of_which_n
         assert_eq!(verdict.evidence, "4 of 4 Wills came");
         let verdict = made.will(wills(4, 0)).verdict(PUBLISHES);
         assert_violated(&verdict, citation);
-        assert!(verdict.evidence.starts_with("none of 4 Wills was published within 2000 ms"), "{verdict:?}");
+        assert!(verdict.evidence.starts_with("none of 4 Wills was published within 2.00 s"), "{verdict:?}");
     }
 }
 
@@ -231,6 +233,26 @@ fn a_missing_will_accuses_nobody_without_proof() {
     assert_inconclusive(&Made::dropped("fin", V5, 4).verdict(PUBLISHES), "no Will could be waited for");
     let nobody = Made::dropped("fin", V5, 4).witness(None);
     assert_inconclusive(&nobody.verdict(PUBLISHES), "could not subscribe");
+}
+
+#[test]
+fn a_few_missing_wills_accuse_nobody_where_the_broker_takes_qos_0_alone() {
+    let made = |count| {
+        let mut made = Made::dropped("fin", V5, count).will(wills(count, 0));
+        made.record.broker.versions.push(VersionRecord {
+            version: V5.into(),
+            spoken: true,
+            why_not: None,
+            connack_properties: BTreeMap::from([("Maximum QoS".into(), "0".into())]),
+            connack_time_us: None,
+        });
+        made
+    };
+    assert_inconclusive(&made(2).verdict(PUBLISHES), "takes QoS 0 alone");
+    assert_violated(&made(3).verdict(PUBLISHES), "MQTT 5.0 [MQTT-3.1.2-8]");
+    for check in ["delivers_what_waited", "delivers_in_order"] {
+        assert!(made(3).has_no_verdict_of(check), "nothing waits there, by right");
+    }
 }
 
 #[test]
@@ -280,6 +302,7 @@ fn mqtt5_3_14_4_3_and_mqtt3_1_1_3_14_4_3_a_will_after_disconnect_breaks_it() {
         let verdict = made(1).verdict(WITHHOLDS);
         assert_violated(&verdict, citation);
         assert!(verdict.evidence.starts_with("1 of 4 Wills were published although"), "{verdict:?}");
+        assert_inconclusive(&made(1).unsettled().verdict(WITHHOLDS), "honest clients lost 1 connections");
         let deaf = Some(WitnessRecord { proved: false, unexpected: 0 });
         assert_inconclusive(&made(0).witness(deaf).verdict(WITHHOLDS), "not proved to hear");
         let late = Some(WitnessRecord { proved: true, unexpected: 1 });
@@ -411,7 +434,7 @@ fn silence_that_is_given_up_holds_with_its_time_and_what_is_still_open_is_a_note
     let made = |outcomes: &[(Outcome, u64)]| Made::of(knock::ID, "silent", V5, outcomes);
     let verdict = made(&[(Outcome::Closed, 3)]).closed_after(5_340_000).verdict(GIVES_UP);
     assert_holds(&verdict, None);
-    assert!(verdict.evidence.ends_with("closed 3 of 3 connections that said nothing, the last after 5.3 s"));
+    assert!(verdict.evidence.ends_with("closed 3 of 3 connections that said nothing, the last after 5.34 s"));
     let verdict = made(&[(Outcome::Closed, 1), (Outcome::NoReaction, 2)]).verdict(GIVES_UP);
     assert_differs(&verdict, "2 were still open at the end of --wait");
     assert_eq!(verdict.force, Force::Should);
@@ -455,7 +478,7 @@ fn honest_clients_that_are_refused_beside_held_sockets_are_a_note_with_their_num
     let made = made.fact(knock::HONEST, knock::ACCEPTED, 3).measure(knock::HELD_OPEN, 1, 60);
     let verdict = made.clone().measure(knock::HONEST_CONNACK, 900, 7_200).verdict(LETS_IN);
     assert_holds(&verdict, None);
-    let expected = "3 of 3 honest clients were accepted, with up to 60 connections held open; the slowest CONNACK took 7 ms";
+    let expected = "3 of 3 honest clients were accepted, with up to 60 connections held open; the slowest CONNACK took 7.20 ms";
     assert_eq!(verdict.evidence, expected);
     let verdict = made.fact(knock::HONEST, "cannot connect: connection refused", 2).verdict(LETS_IN);
     assert_differs(&verdict, "cannot connect: connection refused (×2)");
@@ -473,7 +496,7 @@ fn mqtt5_3_1_2_8_a_storm_whose_wills_all_came_tells_their_spread_and_one_without
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.1.2-8]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-8]")] {
         let verdict = storm("plain", version).will(wills(4, 4)).verdict(EVERY);
         assert_holds(&verdict, Some(citation));
-        assert_eq!(verdict.evidence, "4 of 4 Wills came; the last one 41 ms after its client was lost");
+        assert_eq!(verdict.evidence, "4 of 4 Wills came; the last one 41.0 ms after its client was lost");
         assert_violated(&storm("retained", version).will(wills(4, 0)).verdict(EVERY), citation);
         assert_inconclusive(&storm("plain", version).will(wills(4, 3)).verdict(EVERY), "1 of 4 Wills");
         assert_inconclusive(&storm("plain", version).will(wills(4, 0)).unsettled().verdict(EVERY), "lost 1");

@@ -11,7 +11,6 @@ use ungraceful_rig::record::Record;
 
 pub mod escape;
 pub mod progress;
-pub mod scale;
 
 mod catalogue;
 mod document;
@@ -30,10 +29,11 @@ mod tour;
 
 pub use catalogue::{Entry, render_catalogue};
 pub use format::{Format, UnknownFormat};
-pub use reproduce::reproduce_command;
+pub use reproduce::{NOT_RECORDED, reproduce_command};
 pub use search::{SEARCH_VERSION, Search, Trial, render_search};
 pub use shell::command as shell_command;
 pub use tour::{Cause, Shown, TOUR_VERSION, Tour, render_tour};
+pub use ungraceful_rig::scale;
 
 /// Where and how a report is shown; the caller knows the terminal, this crate does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

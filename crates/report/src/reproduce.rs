@@ -1,6 +1,6 @@
 //! The command that reproduces a verdict alone: same broker, same case, same seed, same settings.
 
-use ungraceful_rig::record::{BrokerOrigin, Record, Setting, SettingSource};
+use ungraceful_rig::record::{BrokerOrigin, Record, Setting, SettingSource, WITHHELD};
 use ungraceful_rig::verdict::Verdict;
 
 use crate::shell;
@@ -28,11 +28,15 @@ const OF_THE_REPORT: [&str; 12] = [
 /// Never written, even should a record hold them by mistake.
 const SECRET: [&str; 4] = ["pw", "pw-file", "password", "secret"];
 
+/// What stands in a command for a value that is a secret, or may hold one: whoever repeats it has to give it again.
+pub const NOT_RECORDED: &str = "<not recorded>";
+
 /// The command that repeats what `verdict` rests on, quoted for a shell.
 ///
 /// The verdict's case is the only one that is run, as far as the mode's flags choose cases; a verdict on the run as a whole repeats the whole run. A setting
 /// whose value is `true` is written as a flag without value, one that is `false` not at all. No secret is
-/// written: a broker that asks for a password needs it from the environment, as before.
+/// written: in place of one that was given by a flag or a file stands [`NOT_RECORDED`]; one from the environment is needed
+/// from there, as before.
 #[must_use]
 pub fn reproduce_command(record: &Record, verdict: &Verdict) -> String {
     let mut words = vec![record.tool.name.clone()];
@@ -46,6 +50,10 @@ pub fn reproduce_command(record: &Record, verdict: &Verdict) -> String {
     }
     for (name, setting) in &record.settings {
         let name = name.replace('_', "-");
+        if setting.value == WITHHELD {
+            words.extend(withheld_words(&name, setting));
+            continue;
+        }
         let is_replaced = OF_THE_BROKER.contains(&&*name)
             || OF_THE_REPORT.contains(&&*name)
             || SECRET.contains(&&*name)
@@ -76,6 +84,17 @@ fn target_words(record: &Record) -> Vec<String> {
             }
         }
     }
+}
+
+/// What has to be given again.
+fn withheld_words(name: &str, setting: &Setting) -> Vec<String> {
+    let flags: &[&str] = match (name, setting.source) {
+        (_, SettingSource::Environment | SettingSource::Default) => &[],
+        // Host and port of a URL are known, and what else it may hold are these.
+        ("url", _) => &["username", "pw"],
+        (name, _) => &[name],
+    };
+    flags.iter().flat_map(|flag| [format!("--{flag}"), NOT_RECORDED.to_owned()]).collect()
 }
 
 fn setting_words(name: &str, setting: &Setting) -> Vec<String> {

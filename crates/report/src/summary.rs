@@ -14,8 +14,8 @@ use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerResourcesRecord, BystandersRecord, CaseRecord,
-    Completeness, GeneratorRecord, MilestoneRecord, Record, SysRecord, ToolRecord, WaveRecord, WillRecord,
-    WitnessRecord,
+    Completeness, GeneratorRecord, LeftOutRecord, MilestoneRecord, Record, SysRecord, ToolRecord, WaveRecord,
+    WillRecord, WitnessRecord,
 };
 use ungraceful_rig::verdict::{Conclusion, Force, Verdict, exit_of};
 
@@ -46,6 +46,8 @@ pub(crate) struct Summary<'a> {
     phases: Vec<PhaseSummary>,
     attempts: AttemptsRecord,
     cases: Vec<CaseSummary<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    cases_left_out: &'a [LeftOutRecord],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     waves: &'a [WaveRecord],
     reaction_time: Percentiles,
@@ -185,6 +187,7 @@ impl<'a> Summary<'a> {
             phases: phases.collect(),
             attempts: record.attempts,
             cases: record.cases.iter().map(CaseSummary::of).collect(),
+            cases_left_out: &record.cases_left_out,
             waves: &record.waves,
             reaction_time: record.reaction_time,
             measures: &record.measures,

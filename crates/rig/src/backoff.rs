@@ -6,6 +6,8 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng as Random;
 
+use crate::scale::span;
+
 /// A profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backoff {
@@ -83,15 +85,24 @@ impl fmt::Display for Backoff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("at once"),
-            Self::Fixed(wait) => write!(f, "after {wait:?} each time"),
-            Self::Exponential { from, to } => write!(f, "after {from:?}, doubling up to {to:?}"),
+            Self::Fixed(wait) => write!(f, "after {} each time", span(*wait)),
+            Self::Exponential { from, to } => {
+                write!(f, "after {}, doubling up to {}", span(*from), span(*to))
+            }
             Self::FullJitter { from, to } => {
-                write!(f, "after a random time below {from:?}, whose bound doubles up to {to:?}")
+                write!(
+                    f,
+                    "after a random time below {}, whose bound doubles up to {}",
+                    span(*from),
+                    span(*to)
+                )
             }
             Self::Around { from, to, percent } => {
                 write!(
                     f,
-                    "after {from:?}, doubling up to {to:?}, each up to {percent} % less or more at random"
+                    "after {}, doubling up to {}, each up to {percent} % less or more at random",
+                    span(*from),
+                    span(*to)
                 )
             }
         }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
 use crate::broker_process::process_name;
 use crate::error::RunError;
 use crate::live::Observer;
 use crate::log_follower::LogFollower;
+use crate::offers::Offers;
 use crate::owned_broker::{MosquittoSetup, OwnedBroker};
 use crate::preflight::{Unfit, try_version};
 use crate::record::{BrokerOrigin, BrokerRecord, VersionRecord};
@@ -26,12 +27,9 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// The highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]); 2 when it does not say, and on 3.1.1.
-    pub(crate) fn maximum_qos(&self) -> QoS {
-        let said =
-            self.record.versions.iter().filter_map(|version| version.connack_properties.get("Maximum QoS"));
-        let lowest = said.filter_map(|text| text.parse::<u8>().ok()).min();
-        lowest.and_then(|qos| QoS::try_from(qos).ok()).unwrap_or(QoS::ExactlyOnce)
+    /// What it says that it does.
+    pub(crate) fn offers(&self) -> Offers {
+        Offers::of(&self.record.versions)
     }
 
     /// Finds the broker that the user named, or starts one, and asks which versions it speaks.

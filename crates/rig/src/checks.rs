@@ -9,6 +9,7 @@ use crate::ledger::LedgerCounts;
 use crate::phase::Phase;
 use crate::reaction::Outcome;
 use crate::record::Record;
+use crate::scale::time;
 use crate::verdict::{Check, Force, Verdict};
 
 /// The checks of a run that attempts something, in the order in which they are reported.
@@ -76,14 +77,14 @@ fn generator_keeps_up(record: &Record) -> Vec<Verdict> {
     let slip = record.generator.schedule_slip;
     vec![match (slip.p99_us, slip.max_us) {
         (Some(us), _) => {
-            Verdict::holds(CHECK, Force::Run, format!("schedule slip of {us} µs at the 99th percentile"))
+            Verdict::holds(CHECK, Force::Run, format!("schedule slip of {} at the 99th percentile", time(us)))
         }
         (None, Some(us)) => {
-            Verdict::holds(CHECK, Force::Run, format!("schedule slip of {us} µs at the most"))
+            Verdict::holds(CHECK, Force::Run, format!("schedule slip of {} at the most", time(us)))
         }
         // What has no schedule is late when its threads are.
         (None, None) if record.load.is_some() => match record.generator.loop_lag.max_us {
-            Some(us) => Verdict::holds(CHECK, Force::Run, format!("loop lag of {us} µs at the most")),
+            Some(us) => Verdict::holds(CHECK, Force::Run, format!("loop lag of {} at the most", time(us))),
             None => Verdict::inconclusive(CHECK, Force::Run, "the load did not get so far as to be measured"),
         },
         (None, None) => Verdict::inconclusive(CHECK, Force::Run, "nothing was sent to a schedule"),
@@ -160,10 +161,10 @@ fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
     } else if lost == 0 && planned.connections_lost > 0 {
         let evidence = format!(
             "no honest client lost its connection but to the {} planned outages: {} did, and all came back, the last after \
-             {} µs",
+             {}",
             planned.outages,
             planned.connections_lost,
-            planned.longest_away_us.unwrap_or(0)
+            time(planned.longest_away_us.unwrap_or(0))
         );
         Verdict::holds(CHECK, Force::Run, evidence)
     } else if lost == 0 && offered == 0 {
@@ -208,7 +209,9 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
         )];
     };
     let evidence = format!(
-        "response time, {what}: {before} µs in the baseline, {during} µs in the {} phase",
+        "response time, {what}: {} in the baseline, {} in the {} phase",
+        time(before),
+        time(during),
         acts.name()
     );
     let slip = record.generator.schedule_slip;
@@ -222,6 +225,6 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
             evidence,
         )
     } else {
-        Verdict::holds(CHECK, Force::Run, format!("{evidence}; our own schedule slip {own_us} µs"))
+        Verdict::holds(CHECK, Force::Run, format!("{evidence}; our own schedule slip {}", time(own_us)))
     }]
 }

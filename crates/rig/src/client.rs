@@ -8,6 +8,7 @@ use ungraceful_wire::{Arrival, Connection, EndKind, ReceivedPacket, SendError, S
 
 use crate::connections::OpenConnection;
 use crate::reaction::{connack_code_text, hex};
+use crate::scale::span;
 use crate::target::Credentials;
 
 /// How long a client that leaves waits for its DISCONNECT to be taken by the kernel.
@@ -49,7 +50,7 @@ pub enum NotConnected {
     #[error("the broker ended the connection before any CONNACK ({})", end_text(*.0))]
     Ended(EndKind),
     /// Nothing came.
-    #[error("no CONNACK within {0:?}: the port accepts connections and says nothing")]
+    #[error("no CONNACK within {}: the port accepts connections and says nothing", span(*.0))]
     Silent(Duration),
     /// The broker answers with AUTH: its Authentication Method has more steps than the CONNECT.
     #[error("the broker asks for another step of authentication (AUTH), which this client can't take")]

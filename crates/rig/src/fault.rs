@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::clock::RunClock;
 use crate::connections::OpenConnections;
 use crate::ledger::LedgerCounts;
+use crate::offers::Offers;
 use crate::phase::Phase;
 use crate::pulse::{Asker, Pulse};
 use crate::reaction::Outcome;
@@ -42,6 +43,12 @@ pub trait Fault: fmt::Debug + Send + Sync {
 
     /// What is put on the wire, in one line, for `--print-plan`.
     fn describe(&self) -> String;
+
+    /// Why the broker can't be asked, by what it says that it does not do; absent when it can. Such a case is left out, and
+    /// the report says so.
+    fn is_left_out(&self, _offers: Offers) -> Option<String> {
+        None
+    }
 
     /// Whether its attempts are begun before the baseline, all of them, and then wait for their due time
     /// ([`AttemptLog::turn`]): for faults that need clients which have been connected and working for a while.

@@ -11,13 +11,17 @@
 //!   and its owner makes a new one;
 //! - when a connection ends, it keeps for itself what it had read before and not told yet, so that is told here first;
 //! - on MQTT 3.1.1 it gives up a connection whose peer does not read for as long as a connection attempt may take;
+//! - it gives up a broker that leaves one PINGREQ unanswered until the next is due, which a Server Keep Alive of a second
+//!   makes a matter of a second;
+//! - on MQTT 5.0 it takes a Server Keep Alive of 0, which turns the Keep Alive off, for a PINGREQ without end;
 //! - on MQTT 5.0 it counts a QoS 2 message that was refused as in flight for ever, and stops after twenty of them.
 //!
 //! What it does not do, so that the ledger can rely on it: it neither drops nor reorders a PUBLISH that comes, and
 //! shows every copy; it repeats no PUBLISH of its own on the same connection, and sends in the order of
 //! [`HonestSender::try_publish`].
 //!
-//! What can't be made up for: it can't read a DISCONNECT without a property length, so the reason for which a
+//! What can't be made up for: it sends its PINGREQ when the Server Keep Alive is over, and not well before, so that half of
+//! it is left until a broker may cut; and it can't read a DISCONNECT without a property length, so the reason for which a
 //! bystander was cut is not to be had from it.
 
 use std::collections::HashSet;
@@ -34,6 +38,7 @@ use crate::target::Credentials;
 const IN_FLIGHT: u16 = 20;
 /// Requests that wait between its owner and its connection; with its owner's own queue, the bound of memory.
 const REQUESTS: usize = 64;
+/// Keep Alive of the CONNECT; where the broker asks for another, that one holds (MQTT 5.0 [MQTT-3.2.2-21]).
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long a broker may not read before rumqttc gives the connection up: longer than any run. One that is slow is
 /// not gone, and whether it is gone is for TCP and for the Keep Alive to tell.
@@ -142,9 +147,18 @@ struct Exchanges {
     without_subscribers: HashSet<u16>,
     /// Messages that rumqttc counts as in flight for ever.
     stuck: u16,
+    /// PINGREQs since the last PINGRESP.
+    unanswered_pings: u32,
 }
 
 impl Exchanges {
+    /// Notes a PINGREQ, of which there is one each `keep_alive`; returns whether the broker may still be slow. How short the
+    /// Keep Alive is that it asked for does not make it gone any sooner.
+    fn pinged(&mut self, keep_alive: Duration) -> bool {
+        self.unanswered_pings += 1;
+        keep_alive * self.unanswered_pings < KEEP_ALIVE
+    }
+
     /// Notes a PUBLISH from the broker; returns whether it repeats one before its PUBREL.
     fn published(&mut self, qos: QoS, packet_identifier: u16) -> bool {
         qos == QoS::ExactlyOnce && !self.incoming.insert(packet_identifier)
@@ -278,7 +292,13 @@ impl EventLoop {
             }
             Self::V5(events) => {
                 let event = events.poll().await.map_err(|error| error.to_string())?;
+                if event == v5::Event::Outgoing(rumqttc::Outgoing::PingReq) {
+                    bear_with_slow_answers(events, exchanges);
+                }
                 let event = from_v5(event, exchanges);
+                if event == Some(HonestEvent::Connected) && events.options.keep_alive().is_zero() {
+                    events.options.set_keep_alive(KEEP_ALIVE);
+                }
                 // Nothing else is in flight, so nothing is forgotten but the count.
                 if exchanges.stuck > 0 && events.state.inflight() == exchanges.stuck {
                     events.state.clean();
@@ -300,6 +320,16 @@ impl EventLoop {
                 .filter(|event| matches!(event, v5::Event::Incoming(_)))
                 .find_map(|event| from_v5(event, exchanges)),
         }
+    }
+}
+
+/// Has rumqttc send its next PINGREQ although this one may not be answered by then.
+fn bear_with_slow_answers(events: &mut v5::EventLoop, exchanges: &mut Exchanges) {
+    use v5::mqttbytes::v5::{Packet, PingResp};
+    if exchanges.pinged(events.options.keep_alive()) {
+        // Takes itself back but for what it is for: rumqttc awaits no answer any more.
+        let _never_fails = events.state.handle_incoming_packet(Packet::PingResp(PingResp));
+        events.state.events.pop_back();
     }
 }
 
@@ -371,6 +401,10 @@ fn from_v5(event: v5::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
                 dup: publish.dup,
                 is_repeated: exchanges.published(qos, publish.pkid),
             }
+        }
+        v5::Event::Incoming(Packet::PingResp(_)) => {
+            exchanges.unanswered_pings = 0;
+            HonestEvent::Alive
         }
         v5::Event::Incoming(_) => HonestEvent::Alive,
         v5::Event::Outgoing(Outgoing::Publish(packet_identifier)) => HonestEvent::Sent(packet_identifier),
@@ -468,15 +502,24 @@ mod tests {
         version: ProtocolVersion,
         rest: impl FnOnce(TcpStream) + Send + 'static,
     ) -> (HonestSender, HonestConnection, std::thread::JoinHandle<()>) {
+        let connack: &[u8] = match version {
+            ProtocolVersion::V3_1_1 => &[0x20, 2, 0, 0],
+            ProtocolVersion::V5 => &[0x20, 3, 0, 0, 0],
+        };
+        client_accepted_by(version, connack, rest)
+    }
+
+    /// As [`client_of`], accepted by this CONNACK.
+    fn client_accepted_by(
+        version: ProtocolVersion,
+        connack: &'static [u8],
+        rest: impl FnOnce(TcpStream) + Send + 'static,
+    ) -> (HonestSender, HonestConnection, std::thread::JoinHandle<()>) {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let peer = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             assert_eq!(packet(&mut stream).unwrap()[0], 0x10, "CONNECT");
-            let connack: &[u8] = match version {
-                ProtocolVersion::V3_1_1 => &[0x20, 2, 0, 0],
-                ProtocolVersion::V5 => &[0x20, 3, 0, 0, 0],
-            };
             stream.write_all(connack).unwrap();
             rest(stream);
         });
@@ -538,6 +581,56 @@ mod tests {
             drop(connection);
             peer.join().unwrap();
         }
+    }
+
+    const PINGREQ: [u8; 2] = [0xC0, 0];
+    const QOS_0_PUBLISH: [u8; 7] = [0x30, 5, 0, 1, b't', 0, 1];
+
+    #[tokio::test]
+    async fn mqtt5_3_2_2_21_the_server_keep_alive_is_kept_to_and_a_slow_answer_is_borne_with() {
+        // Server Keep Alive of a second, and three PINGREQs that are not answered.
+        let connack = &[0x20, 6, 0, 0, 3, 0x13, 0, 1];
+        let (_sender, mut connection, peer) =
+            client_accepted_by(ProtocolVersion::V5, connack, |mut stream| {
+                for _ in 0..3 {
+                    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                    assert_eq!(packet(&mut stream).unwrap(), PINGREQ);
+                }
+                stream.write_all(&QOS_0_PUBLISH).unwrap();
+            });
+        loop {
+            if let HonestEvent::Delivered { .. } = connection.next().await.unwrap() {
+                break;
+            }
+        }
+        peer.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn mqtt5_3_2_2_21_a_server_keep_alive_of_0_asks_for_none() {
+        let connack = &[0x20, 6, 0, 0, 3, 0x13, 0, 0];
+        let (_sender, mut connection, peer) =
+            client_accepted_by(ProtocolVersion::V5, connack, |mut stream| {
+                stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+                // One at the most, which nobody answers.
+                let came: Vec<Vec<u8>> = std::iter::from_fn(|| packet(&mut stream)).collect();
+                assert!(came.len() <= 1 && came.iter().all(|packet| packet == &PINGREQ), "{came:?}");
+                stream.write_all(&QOS_0_PUBLISH).unwrap();
+            });
+        loop {
+            if let HonestEvent::Delivered { .. } = connection.next().await.unwrap() {
+                break;
+            }
+        }
+        peer.join().unwrap();
+    }
+
+    #[test]
+    fn a_broker_that_answers_no_pingreq_for_the_keep_alive_of_ours_is_gone() {
+        let mut exchanges = Exchanges::default();
+        let second = Duration::from_secs(1);
+        assert!((0..29).all(|_| exchanges.pinged(second)) && !exchanges.pinged(second));
+        assert!(!Exchanges::default().pinged(super::KEEP_ALIVE));
     }
 
     #[tokio::test]

@@ -27,6 +27,7 @@ use crate::phase::{Phase, PhaseTrack};
 use crate::pulse::Pulse;
 use crate::record::{BystanderOutagesRecord, Drain, IrregularityRecord, SysRecord};
 use crate::recovery::RecoveryWatch;
+use crate::scale::span;
 use crate::sys_topics::{SYS_FILTER, SYS_VERSION_TOPIC, SysTopics};
 use crate::target::Credentials;
 use crate::waves::WaveTrack;
@@ -290,9 +291,11 @@ impl HonestThread {
         }
         let trouble = readiness.last_trouble.map(|trouble| format!(" ({trouble})")).unwrap_or_default();
         Err(format!(
-            "the bystanders did not come up within {within:?}: {} of {pairs} publishers connected, {} of {pairs} \
-             subscribers subscribed{trouble}",
-            readiness.publishers, readiness.subscribers
+            "the bystanders did not come up within {}: {} of {pairs} publishers connected, {} of {pairs} subscribers \
+             subscribed{trouble}",
+            span(within),
+            readiness.publishers,
+            readiness.subscribers
         ))
     }
 
@@ -493,8 +496,9 @@ fn on_witness_event(witness: &Witness, yard: &Yard, sender: &HonestSender, filte
             let _never_full = sender.try_subscribe(filter, yard.qos_at_most(QoS::AtLeastOnce));
         }
         HonestEvent::Subscribed(granted) => {
-            // Below QoS 1 a Will may be lost on its way to us by right: its absence would say nothing.
-            let hears_all = granted.is_some_and(|qos| qos >= QoS::AtLeastOnce);
+            // Below QoS 1 a Will may be lost on its way to us by right: its absence would say nothing. Unless that is all
+            // that the broker takes: whoever judges asks for more Wills then.
+            let hears_all = granted.is_some_and(|qos| qos >= yard.qos_at_most(QoS::AtLeastOnce));
             yard.readiness.send_modify(|readiness| readiness.witness |= hears_all);
         }
         HonestEvent::Delivered { topic, payload, dup, .. } => {

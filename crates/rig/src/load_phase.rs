@@ -8,12 +8,13 @@ use ungraceful_mqtt::ProtocolVersion;
 
 use crate::broker_process::own_cpu_us;
 use crate::clock::micros;
+use crate::conductor::Conductor;
 use crate::error::RunError;
 use crate::live::Observer;
 use crate::load::{Load, LoadRecord, LoadReports, LoadStage, LoadUnderWay};
 use crate::phase::Phase;
 use crate::resources::look;
-use crate::run::{Conductor, LOOK_EVERY, SHOW_EVERY};
+use crate::run::{LOOK_EVERY, SHOW_EVERY};
 
 /// How long after the last message was due the load waits for what is under way.
 const DRAIN_WITHIN: Duration = Duration::from_secs(10);
@@ -66,7 +67,7 @@ impl Conductor<'_> {
         LoadStage {
             address: self.broker.endpoint.address,
             version,
-            maximum_qos: self.broker.maximum_qos(),
+            maximum_qos: self.broker.offers().maximum_qos,
             shared_subscriptions: version == ProtocolVersion::V5
                 && property("Shared Subscription Available").is_none_or(|available| available != "0"),
             credentials: self.experiment.target.credentials.clone(),

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use ungraceful_wire::clock::now;
 
 use crate::owned_broker::OwnedBroker;
+use crate::scale::span;
 
 /// How often it is looked whether something has come about.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -72,9 +73,9 @@ impl Restart {
                 run(command, self.within).await.map_err(|why| format!("`{command}`: {why}"))?;
                 while !accepts(address).await {
                     if now() >= deadline {
-                        let within = self.within;
                         return Err(format!(
-                            "`{command}` ended well, and {address} accepted no connection within {within:?}"
+                            "`{command}` ended well, and {address} accepted no connection within {}",
+                            span(self.within)
                         ));
                     }
                     sleep(LOOK_EVERY).await;
@@ -148,7 +149,7 @@ async fn run(command: &str, within: Duration) -> Result<(), String> {
     let why = match status {
         Some(status) if status.success() => return Ok(()),
         Some(status) => format!("it ended with {status}"),
-        None => format!("it had not ended after {within:?}, and was killed"),
+        None => format!("it had not ended after {}, and was killed", span(within)),
     };
     let mut output = Vec::new();
     let end = said.seek(SeekFrom::End(0)).unwrap_or(0);

@@ -13,6 +13,7 @@ use ungraceful_wire::clock::now;
 use crate::dynamic_security;
 use crate::error::{Mistake, RunError};
 use crate::host;
+use crate::scale::span;
 use crate::seed::Seed;
 use crate::target::Credentials;
 
@@ -200,7 +201,7 @@ impl OwnedBroker {
             }
             std::thread::sleep(LOOK_EVERY);
         }
-        Err(format!("it did not accept connections within {READY_WITHIN:?}"))
+        Err(format!("it did not accept connections within {}", span(READY_WITHIN)))
     }
 
     /// Kills it. Nothing of value is in it: no persistence.

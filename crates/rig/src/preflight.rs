@@ -11,6 +11,7 @@ use ungraceful_wire::{Arrival, ConnectOptions, Connection, Endpoint};
 use crate::client::{Client, NotConnected};
 use crate::clock::micros;
 use crate::record::VersionRecord;
+use crate::scale::span;
 use crate::target::Credentials;
 
 /// Why a broker can't be run against with one version.
@@ -94,8 +95,9 @@ async fn judge(endpoint: Endpoint, options: &ConnectOptions, why: NotConnected) 
                 "{at} speaks HTTP and not MQTT ({answer:?}): is this the broker's web port?"
             )),
             None => Unfit::Unusable(format!(
-                "{at} accepts connections and answers nothing to a CONNECT within {within:?}: a TLS port, a proxy \
-                 without a broker behind it, or a broker that hangs"
+                "{at} accepts connections and answers nothing to a CONNECT within {}: a TLS port, a proxy without \
+                 a broker behind it, or a broker that hangs",
+                span(within)
             )),
         },
         NotConnected::NotConnack(ref what) if what.contains("HTTP/") => {

@@ -49,10 +49,13 @@ pub enum SettingSource {
     Default,
 }
 
-/// One setting of a run. Secrets are not among them.
+/// What stands for the value of a setting that is a secret, or may hold one.
+pub const WITHHELD: &str = "***";
+
+/// One setting of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Setting {
-    /// The value as text.
+    /// The value as text; `***` for a secret, or what may hold one.
     pub value: String,
     /// Who set it.
     pub source: SettingSource,
@@ -393,6 +396,15 @@ pub struct BystandersRecord {
     pub recovery_time_us: Option<u64>,
 }
 
+/// A case that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LeftOutRecord {
+    /// The case.
+    pub case: Case,
+    /// Why, in words.
+    pub why: String,
+}
+
 /// The witness.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WitnessRecord {
@@ -597,6 +609,9 @@ pub struct Record {
     pub attempts: AttemptsRecord,
     /// Every case.
     pub cases: Vec<CaseRecord>,
+    /// The cases that were left out, because the broker says that it does not do what they need; empty for most.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub cases_left_out: Vec<LeftOutRecord>,
     /// The waves in which the cases acted, in order; empty when all cases took turns.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub waves: Vec<WaveRecord>,

@@ -18,6 +18,7 @@ use crate::record::{
 };
 use crate::resources::ResourceSample;
 use crate::run::Experiment;
+use crate::scale::{span, time};
 use crate::tally::Tally;
 use crate::waves::WaveTimes;
 use crate::witness::Witness;
@@ -230,10 +231,10 @@ fn bottlenecks(schedule_slip: Percentiles, loop_lag: Percentiles, limit_us: u64)
         let (worst, percentile) = of_p99.or(times.p90_us.map(|us| (us, "90th")))?;
         (worst > limit_us).then(|| {
             format!(
-                "the generator's {what} was {} ms at the {percentile} percentile, more than the --slip-limit of {} ms: times \
-                 of this run contain our own lateness; use fewer clients, a lower rate or a less busy machine",
-                worst / 1_000,
-                limit_us / 1_000
+                "the generator's {what} was {} at the {percentile} percentile, more than the --slip-limit of {}: times of \
+                 this run contain our own lateness; use fewer clients, a lower rate or a less busy machine",
+                time(worst),
+                span(Duration::from_micros(limit_us))
             )
         })
     };
@@ -358,6 +359,7 @@ mod tests {
             phases: Vec::new(),
             attempts: crate::record::AttemptsRecord::default(),
             cases: Vec::new(),
+            cases_left_out: Vec::new(),
             waves: Vec::new(),
             reaction_time: Percentiles::default(),
             measures: BTreeMap::new(),
@@ -587,10 +589,13 @@ mod tests {
         let both = bottlenecks(p99(31_000), p90(42_000), 20_000);
         assert_eq!(both.len(), 2, "{both:?}");
         assert!(
-            both[0].starts_with("the generator's schedule slip was 31 ms at the 99th percentile"),
+            both[0].starts_with("the generator's schedule slip was 31.0 ms at the 99th percentile"),
             "{both:?}"
         );
-        assert!(both[1].starts_with("the generator's loop lag was 42 ms at the 90th percentile"), "{both:?}");
+        assert!(
+            both[1].starts_with("the generator's loop lag was 42.0 ms at the 90th percentile"),
+            "{both:?}"
+        );
         assert!(both.iter().all(|told| told.contains("more than the --slip-limit of 20 ms")), "{both:?}");
         let too_few = Percentiles { max_us: Some(9_000_000), ..Percentiles::default() };
         assert_eq!(bottlenecks(too_few, too_few, 20_000), Vec::<String>::new());

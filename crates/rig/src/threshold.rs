@@ -8,6 +8,7 @@ use crate::load::LoadRecord;
 use crate::metric::Percentiles;
 use crate::phase::Phase;
 use crate::record::Record;
+use crate::scale::time;
 use crate::verdict::{Force, Verdict};
 
 const CHECK: &str = "keeps_the_threshold";
@@ -381,10 +382,14 @@ impl Threshold {
             (Limit::TimesBaseline(factor), Some(baseline)) => {
                 let before_us = of(baseline(record), " in the baseline")?;
                 let holds = self.comparison.holds(float(us), float(before_us) * factor);
-                Ok((holds, format!("{us} µs, {before_us} µs in the baseline")))
+                Ok((holds, format!("{}, {} in the baseline", time(us), time(before_us))))
             }
             (Limit::Value(limit_us), _) => {
-                Ok((self.comparison.holds(float(us), limit_us), format!("{us} µs")))
+                let shown = time(us);
+                // Three digits don't tell a time from a limit that it has just missed.
+                let is_close = (float(us) - limit_us).abs() < float(us) / 100.0;
+                let exact = if is_close && us >= 1_000 { format!(" ({us} µs)") } else { String::new() };
+                Ok((self.comparison.holds(float(us), limit_us), shown + &exact))
             }
             (Limit::Share(_) | Limit::TimesBaseline(_), _) => {
                 Err("it has nothing to be compared with".to_owned())

@@ -9,8 +9,8 @@ use clap::Parser;
 use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
     ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, Script, ScriptedBroker, SecondConnect, Sessions, SlowReader, SubscriberFlow,
-    TakeOver, Wills,
+    Reauthentication, Removal, Retained, Script, ScriptedBroker, SecondConnect, Sessions, SlowReader,
+    SubscriberFlow, TakeOver, Wills,
 };
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
@@ -29,6 +29,9 @@ struct Arguments {
     /// What becomes of Wills
     #[arg(long, value_name = "NAME", default_value_t)]
     wills: Wills,
+    /// What becomes of retained messages
+    #[arg(long, value_name = "NAME", default_value_t)]
+    retained: Retained,
     /// What happens on the first CONNECT
     #[arg(long, value_name = "NAME", default_value_t)]
     greeting: Greeting,
@@ -107,6 +110,7 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
         take_over: arguments.take_over,
         sessions: arguments.sessions,
         wills: arguments.wills,
+        retained: arguments.retained,
         deliveries: arguments.deliveries,
         flow: arguments.flow,
         pubacks: arguments.pubacks,
@@ -135,6 +139,7 @@ fn list() -> std::io::Result<()> {
     write_names("--take-over", TakeOver::names())?;
     write_names("--sessions", Sessions::names())?;
     write_names("--wills", Wills::names())?;
+    write_names("--retained", Retained::names())?;
     write_names("--greeting", Greeting::names())?;
     write_names("--connect-wait", ConnectWait::names())?;
     write_names("--readmission", Readmission::names())?;

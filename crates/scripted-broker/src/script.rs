@@ -6,7 +6,8 @@ use ungraceful_mqtt::QoS;
 
 use crate::policy::{
     ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, Wills,
+    Reauthentication, Removal, Retained, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver,
+    Wills,
 };
 
 /// How a broker behaves; the default conforms. The policies are independent of each other.
@@ -34,6 +35,8 @@ pub struct Script {
     pub sessions: Sessions,
     /// What becomes of Wills.
     pub wills: Wills,
+    /// What becomes of retained messages.
+    pub retained: Retained,
     /// What becomes of Application Messages on their way to subscribers.
     pub deliveries: Deliveries,
     /// What happens past the Receive Maximum that the CONNACK told.

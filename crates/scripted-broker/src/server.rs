@@ -32,7 +32,7 @@ use ungraceful_mqtt::{
 
 use crate::link::Link;
 use crate::log::{Event, SharedLog};
-use crate::message::Message;
+use crate::message::{Delivery, Message};
 use crate::policy::{Greeting, KeepAlive, SlowReader};
 use crate::script::Script;
 use crate::timers::Timers;
@@ -52,6 +52,8 @@ const BACKLOG_MAX: usize = 1 << 20;
 pub(crate) enum Later {
     /// Hands over what was delayed for this ClientID and is due.
     DeliverDelayed(String),
+    /// Delivers the retained messages of a subscription to this ClientID.
+    DeliverRetained(String, Vec<Delivery>),
     /// Hands over what a swap holds back for this ClientID, if it still does.
     ReleaseHeld(String, u64),
     /// Ends the session of this ClientID, unless it was used since.
@@ -139,6 +141,7 @@ impl Server {
         while let Some(later) = self.timers.take_due() {
             match later {
                 Later::DeliverDelayed(client_id) => self.deliver_delayed(&client_id),
+                Later::DeliverRetained(client_id, deliveries) => self.deliver_all(&client_id, deliveries),
                 Later::ReleaseHeld(client_id, number) => self.release_held(&client_id, number),
                 Later::ExpireSession(client_id, use_number) => self.expire_session(&client_id, use_number),
                 Later::PublishWill(client_id, id) => self.publish_late_will(&client_id, id),

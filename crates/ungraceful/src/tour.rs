@@ -17,7 +17,7 @@ use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::exit::Exit;
 use ungraceful_rig::live::Observer;
-use ungraceful_rig::record::SettingSource;
+use ungraceful_rig::record::{SettingSource, WITHHELD};
 use ungraceful_rig::run::{Experiment, Finished, Work, run};
 use ungraceful_rig::seed::Seed;
 
@@ -243,13 +243,15 @@ fn passed_on(parsed: &Parsed) -> Vec<String> {
         match parsed.settings.get(&long) {
             Some(setting) if matches!(setting.source, SettingSource::Flag | SettingSource::File) => {
                 match &*setting.value {
+                    WITHHELD => {
+                        words.extend(secret(&parsed.matches, &long).map(|value| format!("--{long}={value}")));
+                    }
                     "true" if is_switch(&parsed.matches, &long) => words.push(format!("--{long}")),
                     "false" if is_switch(&parsed.matches, &long) => {}
                     value => words.push(format!("--{long}={value}")),
                 }
             }
-            Some(_) => {}
-            None => words.extend(secret(&parsed.matches, &long).map(|value| format!("--{long}={value}"))),
+            _ => {}
         }
     }
     words
@@ -264,13 +266,16 @@ fn secret(matches: &ArgMatches, long: &str) -> Option<String> {
     matches.try_get_one::<String>(&long.replace('-', "_")).ok().flatten().cloned()
 }
 
-/// The command that shows a cause alone, without secrets.
+/// The command that shows a cause alone, without secrets: it says which are to be given again.
 fn command_of(cause: &Cause, words: &[String]) -> String {
     let mut command = vec![cause.tool.name.to_owned()];
     if cause.tool.modes.len() > 1 {
         command.push(cause.mode().name().to_owned());
     }
-    command.extend(words.iter().filter(|word| !holds_a_secret(word)).cloned());
+    command.extend(words.iter().map(|word| match word.split_once('=') {
+        Some((flag, _)) if holds_a_secret(word) => format!("{flag}={}", ungraceful_report::NOT_RECORDED),
+        _ => word.clone(),
+    }));
     ungraceful_report::shell_command(&command)
 }
 

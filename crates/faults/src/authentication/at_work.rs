@@ -14,6 +14,7 @@ use ungraceful_rig::client::{Client, NotConnected};
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_rig::observe::Occupation;
+use ungraceful_rig::scale::span;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::ReceivedPacket;
 use ungraceful_wire::clock::now;
@@ -212,7 +213,7 @@ pub(super) async fn await_first(peer: &mut Peer, within: Duration) -> Result<(),
                 );
             }
             Some(_) => {}
-            None => return Err(format!("nothing was delivered to the client within {within:?}")),
+            None => return Err(format!("nothing was delivered to the client within {}", span(within))),
         }
     }
 }

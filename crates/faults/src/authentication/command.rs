@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 
 /// Letters of what a command said that are told.
@@ -131,7 +132,9 @@ impl Running {
         let output = match timeout(limit, child.wait_with_output()).await {
             Ok(Ok(output)) => output,
             Ok(Err(error)) => return Err(format!("cannot wait for {program}: {error}")),
-            Err(_elapsed) => return Err(format!("{program} did not end within {limit:?}, and was killed")),
+            Err(_elapsed) => {
+                return Err(format!("{program} did not end within {}, and was killed", span(limit)));
+            }
         };
         let at = now();
         let said = match told {

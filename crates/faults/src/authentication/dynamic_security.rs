@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use ungraceful_mqtt::{Packet, ProtocolVersion, Publish, QoS};
 use ungraceful_rig::client::Client;
 use ungraceful_rig::fault::Stage;
+use ungraceful_rig::scale::span;
 use ungraceful_rig::target::Credentials;
 use ungraceful_wire::Arrival;
 use ungraceful_wire::clock::now;
@@ -87,9 +88,9 @@ impl DynamicSecurity {
                 arrival = self.client.connection.next() => arrival,
                 () = tokio::time::sleep_until(tokio::time::Instant::from_std(deadline)) => {
                     return Err(format!(
-                        "no answer on {ANSWERS} within {:?}: does the broker have Mosquitto's dynamic-security plug-in, \
+                        "no answer on {ANSWERS} within {}: does the broker have Mosquitto's dynamic-security plug-in, \
                          and may this administrator control it?",
-                        self.within
+                        span(self.within)
                     ));
                 }
             };

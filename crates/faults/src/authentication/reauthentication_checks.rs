@@ -34,6 +34,10 @@ fn on_cases(
     })
 }
 
+/// What is known of a broker that answers with AUTH 0x18: nothing yet, whatever it does to a client that does not go on.
+const MORE_STEPS: &str = "the broker goes on with AUTH 0x18 (Continue authentication), which needs the next step of its \
+                          method; this client has one step alone, a token: try a method of one step with --auth-method";
+
 const RENEWED: [Variant; 1] = [Variant::Reauthenticate];
 const SPOILT: [Variant; 1] = [Variant::ReauthenticateSpoilt];
 const BOTH: [Variant; 2] = [Variant::Reauthenticate, Variant::ReauthenticateSpoilt];
@@ -58,8 +62,7 @@ fn accepts_the_renewed_token(record: &Record) -> Vec<Verdict> {
             let note = format!("{} of {all} renewed tokens were not accepted", all - success - more);
             Verdict::differs(CHECK, Force::Prose, note, evidence)
         } else if more > 0 {
-            let why = format!("{evidence}; the method has more steps, which this client can't take");
-            Verdict::inconclusive(CHECK, Force::Prose, why)
+            Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {MORE_STEPS}"))
         } else {
             Verdict::holds(CHECK, Force::Prose, evidence)
         })
@@ -78,7 +81,11 @@ fn serves_past_the_first_token(record: &Record) -> Vec<Verdict> {
         Some(if evidence_count(case) == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, "no re-authentication succeeded")
+            let why = match case.fact(REAUTHENTICATION, CONTINUE) {
+                0 => "no re-authentication succeeded".to_owned(),
+                _ => format!("no re-authentication came to its end: {MORE_STEPS}"),
+            };
+            Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if cut > 0 {
             let note = format!("CUT ALTHOUGH RENEWED: {cut} of {all} clients");
             Verdict::differs(CHECK, Force::Prose, note, evidence)
@@ -107,8 +114,7 @@ fn refuses_a_spoilt_token(record: &Record) -> Vec<Verdict> {
             let note = format!("{nothing} of {all} spoilt tokens were answered nothing");
             Verdict::differs(CHECK, Force::Prose, note, evidence)
         } else if more > 0 {
-            let why = format!("{evidence}; the method has more steps, which this client can't take");
-            Verdict::inconclusive(CHECK, Force::Prose, why)
+            Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {MORE_STEPS}"))
         } else {
             Verdict::holds(CHECK, Force::Prose, evidence)
         })

@@ -3,8 +3,9 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use ungraceful_rig::target::Secret;
 
 /// What stands for the ClientID in a claim.
@@ -53,18 +54,8 @@ fn encoded(bytes: &[u8]) -> String {
 
 /// HMAC-SHA-256 (RFC 2104).
 fn signature(key: &[u8], signed: &str) -> Vec<u8> {
-    const BLOCK: usize = 64;
-    let mut block = [0; BLOCK];
-    if key.len() > BLOCK {
-        block[..32].copy_from_slice(&Sha256::digest(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let hash = |pad: u8, text: &[u8]| {
-        Sha256::new().chain_update(block.map(|byte| byte ^ pad)).chain_update(text).finalize()
-    };
-    let inner = hash(0x36, signed.as_bytes());
-    hash(0x5C, &inner).to_vec()
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("a key of any length will do");
+    mac.chain_update(signed).finalize().into_bytes().to_vec()
 }
 
 /// The `exp` of a JSON Web Token, in seconds since 1970; absent for a token that does not say, or is none.

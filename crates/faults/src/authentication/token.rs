@@ -15,6 +15,7 @@ use ungraceful_rig::attempt::{Attempt, Case};
 use ungraceful_rig::clock::{RunClock, micros};
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::Watch;
+use ungraceful_rig::scale::time;
 use ungraceful_rig::target::{Credentials, Secret};
 use ungraceful_wire::clock::now;
 
@@ -213,7 +214,7 @@ impl Token {
         let early = cut.ended_at_us().map(|us| stage.clock.us(issued.expires_at).saturating_sub(us));
         if let Some(early_us) = early.filter(|early_us| *early_us > micros(GRACE)) {
             let trouble =
-                format!("the broker ended the connection {} ms before the token's end", early_us / 1_000);
+                format!("the broker ended the connection {} before the token's end", time(early_us));
             cut.place.leave().await;
             return not_acted(stage, log, self.version, &trouble).await;
         }

@@ -1,10 +1,12 @@
 //! What a drop is judged by. Each check reads the record alone and gives a verdict for each case.
 
+use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_8, V5_3_1_2_10, V5_3_1_2_23, V5_3_1_3_9, V5_3_2_2_3, V5_3_14_4_3, V5_4_1_0_2,
     V5_4_5_0_1, V5_4_6_0_5, V311_3_1_2_4, V311_3_1_2_5, V311_3_1_2_6, V311_3_1_2_8, V311_3_1_2_10,
     V311_3_2_2_2, V311_3_14_4_3, V311_4_6_0_6,
 };
+use ungraceful_rig::offers::Offers;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
@@ -159,7 +161,7 @@ fn withholds_the_will(record: &Record) -> Vec<Verdict> {
         };
         let evidence = format!("{} of {} Wills were published {when}", will.not_due_and_seen, will.set);
         let verdict = if will.not_due_and_seen > 0 {
-            Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
+            breach(record, case, CHECK, statement, evidence)
         } else {
             judging::withheld(record, CHECK, evidence)
         };
@@ -273,11 +275,16 @@ fn tells_session_present_truly(record: &Record) -> Vec<Verdict> {
     })
 }
 
+/// Whether the broker takes QoS 0 alone: nothing waits for a client that is away then, by right, and nothing is judged.
+fn keeps_no_messages(record: &Record) -> bool {
+    Offers::of(&record.broker.versions).maximum_qos == QoS::AtMostOnce
+}
+
 /// MQTT 5.0 [MQTT-4.5.0-1], MQTT 3.1.1 [MQTT-3.1.2-5]: what is published for a session that is away waits in it.
 fn delivers_what_waited(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_what_waited";
     on_each_case(record, |case, variant| {
-        if !variant.keeps_session() {
+        if !variant.keeps_session() || keeps_no_messages(record) {
             return None;
         }
         let statement = of_version(case, V5_4_5_0_1, V311_3_1_2_5);
@@ -314,7 +321,7 @@ fn delivers_what_waited(record: &Record) -> Vec<Verdict> {
 fn delivers_in_order(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_in_order";
     on_each_case(record, |case, variant| {
-        if !variant.keeps_session() {
+        if !variant.keeps_session() || keeps_no_messages(record) {
             return None;
         }
         let statement = of_version(case, V5_4_6_0_5, V311_4_6_0_6);

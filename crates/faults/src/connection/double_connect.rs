@@ -16,6 +16,7 @@ use ungraceful_rig::client::Client;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Watch, observe};
 use ungraceful_rig::reaction::{Outcome, connack_code_text};
+use ungraceful_rig::scale::span;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, Sent};
@@ -129,7 +130,7 @@ impl Fault for DoubleConnect {
 
     fn describe(&self) -> String {
         match self.variant {
-            Variant::Delayed => format!("{} (pause of {:?})", self.variant.describe(), self.delay),
+            Variant::Delayed => format!("{} (pause of {})", self.variant.describe(), span(self.delay)),
             _ => self.variant.describe().to_owned(),
         }
     }

@@ -18,6 +18,7 @@ use ungraceful_rig::attempt::{Attempt, Case, Fact};
 use ungraceful_rig::backoff::Profile;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 
 use self::members::{Member, Members};
@@ -152,8 +153,9 @@ impl Fault for Herd {
         };
         format!(
             "CONNECT with a session that is kept, SUBSCRIBE, one PUBLISH; all at one instant {loss}; then CONNECT with the \
-             same ClientID and Clean Start 0 {}, until it is accepted or {:?} are over",
-            self.profile.backoff, self.back_within
+             same ClientID and Clean Start 0 {}, until it is accepted or {} are over",
+            self.profile.backoff,
+            span(self.back_within)
         )
     }
 

@@ -12,6 +12,7 @@ use ungraceful_rig::client::{Accepted, NotConnected};
 use ungraceful_rig::fault::Stage;
 use ungraceful_rig::reaction::{Reaction, ReactionKind};
 use ungraceful_rig::record::Record;
+use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Forwarded, ReceivedPacket};
 
@@ -191,7 +192,7 @@ async fn ping_once(peer: &mut Peer, within: Duration) -> Result<LastPacket, Stri
                 return Err("the broker ended the connection before it fell silent".to_owned());
             }
             Some(_passed_over) => {}
-            None => return Err(format!("no PINGRESP within {within:?}")),
+            None => return Err(format!("no PINGRESP within {}", span(within))),
         }
     }
 }

@@ -16,6 +16,7 @@ use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Observed, Watch, observe_silently};
 use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 
 use super::takeover::refusal;
@@ -132,11 +133,14 @@ impl Fault for Knock {
         match self.variant {
             Variant::Closes => "connect, FIN at once; then an honest client connects".to_owned(),
             Variant::Silent => {
-                format!("connect, say nothing for {:?}; then an honest client connects beside it", self.wait)
+                format!(
+                    "connect, say nothing for {}; then an honest client connects beside it",
+                    span(self.wait)
+                )
             }
             Variant::Drip => format!(
-                "connect, CONNECT byte by byte over {:?}; an honest client connects before the last byte",
-                self.wait
+                "connect, CONNECT byte by byte over {}; an honest client connects before the last byte",
+                span(self.wait)
             ),
         }
     }

@@ -3,6 +3,7 @@
 use ungraceful_mqtt::statement::{Statement, V5_3_14_0_1};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::knock::{ACCEPTED, CUT, DRIPPED, DRIPPED_FOR, HELD_OPEN, HONEST, HONEST_CONNACK, ID, Variant};
@@ -23,11 +24,6 @@ fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord, Variant) -> Option<
     judging::on_each_case(record, ID, |case| judge(case, Variant::named(&case.case.variant)?))
 }
 
-/// A time for people: seconds to a tenth.
-fn seconds(us: u64) -> String {
-    format!("{}.{} s", us / 1_000_000, us / 100_000 % 10)
-}
-
 /// Connections of a case that the broker ended.
 fn closed(case: &CaseRecord) -> u64 {
     case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset)
@@ -43,7 +39,7 @@ fn gives_up_on_silence(record: &Record) -> Vec<Verdict> {
         }
         let (closed, open) = (closed(case), case.outcome(Outcome::NoReaction));
         let after =
-            |us: Option<u64>| us.map(|us| format!(", the last after {}", seconds(us))).unwrap_or_default();
+            |us: Option<u64>| us.map(|us| format!(", the last after {}", time(us))).unwrap_or_default();
         let evidence = format!(
             "the broker closed {closed} of {} connections that said nothing{}",
             closed + open,
@@ -82,9 +78,9 @@ fn bounds_the_whole_connect(record: &Record) -> Vec<Verdict> {
         let lasted = case.measures.get(DRIPPED_FOR).and_then(|lasted| lasted.max).unwrap_or(0);
         let evidence = format!(
             "of {all} CONNECTs that came byte by byte, {cut} were cut off and {accepted} accepted, the longest after {}{}",
-            seconds(lasted),
+            time(lasted),
             silent_us
-                .map(|us| format!("; a connection that said nothing was closed after {}", seconds(us)))
+                .map(|us| format!("; a connection that said nothing was closed after {}", time(us)))
                 .unwrap_or_default()
         );
         Some(if all == 0 {
@@ -133,7 +129,7 @@ fn lets_honest_clients_in(record: &Record) -> Vec<Verdict> {
             "{accepted} of {all} honest clients were accepted, with up to {} connections held open{}",
             max(HELD_OPEN).unwrap_or(0),
             max(HONEST_CONNACK)
-                .map(|us| format!("; the slowest CONNACK took {} ms", us / 1_000))
+                .map(|us| format!("; the slowest CONNACK took {}", time(us)))
                 .unwrap_or_default()
         );
         let others: Vec<String> = case

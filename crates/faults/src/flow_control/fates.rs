@@ -6,6 +6,7 @@ use ungraceful_mqtt::{Publish, QoS};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::AttemptLog;
 use ungraceful_rig::ledger::{Delivered, Ledger, LedgerCounts};
+use ungraceful_rig::scale::span;
 
 use super::numbered;
 
@@ -172,8 +173,11 @@ impl Fates {
     pub(super) fn unfinished(&self, longest: Duration) -> String {
         let counts = self.counts();
         format!(
-            "given up after {longest:?}: of {} messages that were sent the broker had taken {} and delivered {}",
-            counts.sent, counts.acknowledged, counts.delivered
+            "given up after {}: of {} messages that were sent the broker had taken {} and delivered {}",
+            span(longest),
+            counts.sent,
+            counts.acknowledged,
+            counts.delivered
         )
     }
 

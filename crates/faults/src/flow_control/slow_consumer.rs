@@ -16,6 +16,7 @@ use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::scale::span;
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
@@ -138,9 +139,12 @@ impl Fault for SlowConsumer {
             Reading::Drip => "one byte a second",
         };
         format!(
-            "a subscriber with a small receive buffer reads {reads} for {:?}, while {} messages a second of {} bytes are \
+            "a subscriber with a small receive buffer reads {reads} for {}, while {} messages a second of {} bytes are \
              published at {}; then it reads everything",
-            self.time, self.per_second, self.payload_len, self.variant.qos
+            span(self.time),
+            self.per_second,
+            self.payload_len,
+            self.variant.qos
         )
     }
 

@@ -13,6 +13,7 @@ use ungraceful_mqtt::{
 };
 use ungraceful_rig::client::{Accepted, Client};
 use ungraceful_rig::fault::Stage;
+use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, ConnectOptions};
 
@@ -231,7 +232,7 @@ impl Subscriber {
             .await
             .map_err(|error| format!("SUBSCRIBE could not be sent: {error}"))?;
         let granted = timeout(within, self.suback()).await;
-        match granted.map_err(|_elapsed| format!("no SUBACK within {within:?}"))?? {
+        match granted.map_err(|_elapsed| format!("no SUBACK within {}", span(within)))?? {
             code if code == qos.level() => Ok(()),
             code if code < 0x80 => Err(format!("the broker granted QoS {code} in place of {qos}")),
             code => Err(format!("the broker refused the SUBSCRIBE: SUBACK 0x{code:02X}")),

@@ -13,6 +13,7 @@ use ungraceful_rig::attempt::{Attempt, Case, Fact, WillSeen};
 use ungraceful_rig::client::Accepted;
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::offers::Offers;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
@@ -144,6 +145,11 @@ impl Fault for WillStorm {
 
     fn version(&self) -> ProtocolVersion {
         self.version
+    }
+
+    fn is_left_out(&self, offers: Offers) -> Option<String> {
+        (self.variant != Variant::Plain && !offers.retain_available)
+            .then(|| "the broker retains nothing: its CONNACK says Retain Available 0".to_owned())
     }
 
     fn gathers(&self) -> bool {

@@ -4,6 +4,7 @@ use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_8, V5_3_1_2_15, V5_3_1_3_9, V311_3_1_2_8, V311_3_1_2_17,
 };
 use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::will_storm::{ACCEPTED, AFTER_ONLINE, ID, NOTHING, OFFLINE, ONLINE, RETAINED, RETURN, Variant};
@@ -34,7 +35,7 @@ fn publishes_every_will(record: &Record) -> Vec<Verdict> {
             return Some(Verdict::inconclusive(CHECK, Force::Must, no_sample(case)).citing(statement));
         };
         let spread = match will.will_time.max_us {
-            Some(us) => format!("; the last one {} ms after its client was lost", us / 1_000),
+            Some(us) => format!("; the last one {} after its client was lost", time(us)),
             None => String::new(),
         };
         let verdict = match due_wills(record, will) {

@@ -10,7 +10,7 @@ use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
 use super::found;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::{Figure, NONE};
-use crate::scale::{count, counted, time};
+use crate::scale::{count, counted, listed, time};
 use crate::totals;
 
 /// Different values shown in a cell, and troubles shown below the table; of the others only their number.
@@ -159,6 +159,13 @@ fn reason_codes(record: &Record, document: &mut Document) {
 /// What the table does not show: attempts that were not begun, not written, or did not act.
 fn unsaid(record: &Record, document: &mut Document) {
     let attempts = &record.attempts;
+    let mut left_out: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for case in &record.cases_left_out {
+        left_out.entry(&case.why).or_default().push(case.case.to_string());
+    }
+    for (why, cases) in left_out {
+        document.labelled("Left out", format!("{}: {why}", listed(&cases)));
+    }
     if attempts.dropped > 0 {
         let planned = counted(attempts.planned, "planned attempt");
         let text =

@@ -294,6 +294,7 @@ pub(crate) fn all_holds() -> Record {
         phases: phases(),
         attempts: AttemptsRecord { planned: 790, finished: 790, dropped: 0, written: 790, left_out: 0 },
         cases: vec![identical, with_will],
+        cases_left_out: Vec::new(),
         waves: Vec::new(),
         measures: Default::default(),
         reaction_time: times(1_323, 215),

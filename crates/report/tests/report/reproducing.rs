@@ -72,6 +72,23 @@ fn a_secret_is_not_written_even_when_a_record_holds_one() {
 }
 
 #[test]
+fn a_value_that_is_not_recorded_is_to_be_given_again_unless_the_environment_gives_it() {
+    let mut record = fixture::all_holds();
+    let withheld = |source| Setting { value: "***".into(), source };
+    record.settings.insert("kick-cmd".into(), withheld(SettingSource::Flag));
+    record.settings.insert("admin-pw".into(), withheld(SettingSource::File));
+    record.settings.insert("pw".into(), withheld(SettingSource::Environment));
+    let command = reproduce_command(&record, &record.verdicts[1]);
+    assert!(command.contains(" --kick-cmd '<not recorded>'"), "{command}");
+    assert!(command.contains(" --admin-pw '<not recorded>'"), "{command}");
+    assert!(!command.contains("--pw") && !command.contains("***"), "{command}");
+    record.settings.insert("url".into(), withheld(SettingSource::Flag));
+    let command = reproduce_command(&record, &record.verdicts[1]);
+    assert!(command.contains(" --username '<not recorded>' --pw '<not recorded>'"), "{command}");
+    assert!(!command.contains("--url"), "{command}");
+}
+
+#[test]
 fn values_are_quoted_and_one_that_looks_like_a_flag_is_tied_to_its_name() {
     let mut record = fixture::all_holds();
     for (name, value) in [("attempts", "-5"), ("topic", "a b/$x"), ("retry", "false")] {

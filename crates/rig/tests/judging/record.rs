@@ -45,6 +45,7 @@ pub(crate) fn empty_record() -> Record {
         phases: Vec::new(),
         attempts: AttemptsRecord::default(),
         cases: Vec::new(),
+        cases_left_out: Vec::new(),
         waves: Vec::new(),
         reaction_time: Percentiles::default(),
         measures: BTreeMap::new(),

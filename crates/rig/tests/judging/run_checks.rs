@@ -316,7 +316,9 @@ fn slower_service_during_the_fault_is_a_note_when_it_is_more_than_noise() {
     let slow = judged(2_000, 90_000);
     assert_eq!(slow.conclusion, Conclusion::Holds, "no statement bounds it");
     assert!(
-        slow.differs.is_some() && slow.evidence.contains("2000 µs") && slow.evidence.contains("90000 µs")
+        slow.differs.is_some()
+            && slow.evidence.contains("2.00 ms in the baseline")
+            && slow.evidence.contains("90.0 ms in")
     );
 }
 
@@ -344,5 +346,5 @@ fn the_pace_is_compared_at_the_highest_percentile_that_both_phases_have() {
         (phase.response_time.p90_us, phase.response_time.max_us) = (Some(p90_us), Some(max_us));
     }
     let verdict = verdict(&record, PACE);
-    assert!(verdict.evidence.contains("90th percentile: 900 µs in the baseline, 60000 µs"), "{verdict:?}");
+    assert!(verdict.evidence.contains("90th percentile: 900 µs in the baseline, 60.0 ms"), "{verdict:?}");
 }

@@ -8,7 +8,7 @@ use super::delivering::Taken;
 use super::session::Session;
 use super::{ConnectionId, Later, Server, answer};
 use crate::message::Message;
-use crate::policy::{Flow, Pubacks};
+use crate::policy::{Flow, Pubacks, Retained};
 
 impl Server {
     /// Acts on a PUBLISH.
@@ -24,6 +24,13 @@ impl Server {
         if publish.qos > self.maximum_qos(self.version(id)) {
             // MQTT 5.0 [MQTT-3.2.2-11].
             return self.disconnect(id, ReasonCode::QOS_NOT_SUPPORTED);
+        }
+        if publish.retain
+            && self.script.retained == Retained::Unavailable
+            && self.version(id) == ProtocolVersion::V5
+        {
+            // MQTT 5.0 section 3.2.2.3.5.
+            return self.disconnect(id, ReasonCode::RETAIN_NOT_SUPPORTED);
         }
         self.log.note_publish(id);
         if publish.qos == QoS::AtMostOnce && self.administers(id, publish) {

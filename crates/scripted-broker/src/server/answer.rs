@@ -8,7 +8,7 @@ use ungraceful_mqtt::{
 
 use super::connection::Phase;
 use super::{ConnectionId, Server};
-use crate::policy::SubscriberFlow;
+use crate::policy::{Retained, SubscriberFlow};
 
 /// Five bytes with which no packet can begin: the fourth byte of the length says that a fifth follows.
 pub(super) const GARBAGE: [u8; 5] = [0xFF; 5];
@@ -74,6 +74,9 @@ impl Server {
             properties.extend(method.map(Property::AuthenticationMethod));
             let maximum_qos = self.script.maximum_qos.filter(|&qos| qos < QoS::ExactlyOnce);
             properties.extend(maximum_qos.map(|qos| Property::MaximumQoS(qos.level())));
+            if self.script.retained == Retained::Unavailable {
+                properties.push(Property::RetainAvailable(0));
+            }
             properties.extend(self.script.server_keep_alive_s.map(Property::ServerKeepAlive));
             properties.push(Property::SubscriptionIdentifierAvailable(0));
             properties.push(Property::SharedSubscriptionAvailable(0));

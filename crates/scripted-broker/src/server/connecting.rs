@@ -8,7 +8,7 @@ use super::credentials::METHOD;
 use super::session::SessionExpiry;
 use super::{ConnectionId, Later, Server};
 use crate::log::Event;
-use crate::policy::{Sessions, TakeOver};
+use crate::policy::{Retained, Sessions, TakeOver};
 
 /// The ClientID that the broker chooses for a connection.
 pub(super) fn assigned_client_id(id: ConnectionId) -> String {
@@ -39,6 +39,14 @@ impl Server {
         {
             // MQTT 5.0 [MQTT-3.2.2-12].
             let (v5, v3_1_1) = (ReasonCode::QOS_NOT_SUPPORTED, ConnectReturnCode::SERVER_UNAVAILABLE);
+            return self.refuse(id, version, v5, v3_1_1);
+        }
+        if connect.will.as_ref().is_some_and(|will| will.retain)
+            && version == ProtocolVersion::V5
+            && self.script.retained == Retained::Unavailable
+        {
+            // MQTT 5.0 [MQTT-3.2.2-13].
+            let (v5, v3_1_1) = (ReasonCode::RETAIN_NOT_SUPPORTED, ConnectReturnCode::SERVER_UNAVAILABLE);
             return self.refuse(id, version, v5, v3_1_1);
         }
         let assigned = has_no_name.then(|| assigned_client_id(id));

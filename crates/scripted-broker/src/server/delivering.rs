@@ -13,7 +13,7 @@ use super::session::Session;
 use super::window::{InFlight, Step};
 use super::{ConnectionId, Later, Server};
 use crate::message::{Delivery, Message};
-use crate::policy::{Deliveries, OfflineQueue, Sessions, SubscriberFlow};
+use crate::policy::{Deliveries, OfflineQueue, Retained, Sessions, SubscriberFlow};
 use crate::topic_filter;
 
 /// How many deliveries wait for one Client; later ones are dropped and counted.
@@ -49,7 +49,7 @@ impl Taken {
 impl Server {
     /// Takes a message from a Client or its Will, and sends it to all who want it. Tells whether it is to be refused.
     pub(super) fn accept_message(&mut self, message: &Rc<Message>, publisher: &str) -> Taken {
-        if message.retain {
+        if message.retain && self.script.retained != Retained::Unavailable {
             // MQTT 5.0 [MQTT-3.3.1-6]: no payload takes the retained message away.
             if message.payload.is_empty() {
                 self.retained.remove(&message.topic);

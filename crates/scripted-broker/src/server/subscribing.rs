@@ -2,14 +2,16 @@
 
 use std::rc::Rc;
 
+use tokio::time::Instant;
 use ungraceful_mqtt::{
     PacketIdentifier, ProtocolVersion, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription,
     UnsubAck, Unsubscribe,
 };
 
 use super::session::{Session, Subscribed};
-use super::{ConnectionId, Server};
+use super::{ConnectionId, Later, Server};
 use crate::message::Delivery;
+use crate::policy::Retained;
 use crate::topic_filter;
 
 /// The one code of a SUBACK of MQTT 3.1.1 that refuses.
@@ -74,8 +76,18 @@ impl Server {
                 retain: true,
             })
             .collect();
+        match self.script.retained {
+            Retained::SendAfter(time) => {
+                self.timers.add(Instant::now() + time, Later::DeliverRetained(client_id, deliveries));
+            }
+            Retained::Keep | Retained::Unavailable => self.deliver_all(&client_id, deliveries),
+        }
+    }
+
+    /// Has each of these delivered to one Client.
+    pub(super) fn deliver_all(&mut self, client_id: &str, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
-            self.deliver(&client_id, delivery);
+            self.deliver(client_id, delivery);
         }
     }
 

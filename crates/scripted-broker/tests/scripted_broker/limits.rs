@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
-use ungraceful_mqtt::{Connect, Packet, PacketIdentifier, QoS, Subscribe, Subscription, Will};
+use ungraceful_mqtt::{Connect, Packet, PacketIdentifier, Publish, QoS, Subscribe, Subscription, Will};
 use ungraceful_scripted_broker::{EndedBy, Event, Script, ScriptedBroker, SlowReader, TakeOver};
 
-use crate::raw_client::{PATIENCE, RawClient, connect, encoded};
+use crate::raw_client::{PATIENCE, RawClient, connack, connect, encoded, time_of};
 
 #[test]
 fn mqtt5_3_2_2_21_the_server_keep_alive_replaces_the_clients() {
@@ -50,6 +50,47 @@ fn mqtt5_3_2_2_12_a_will_above_the_maximum_qos_is_refused() {
     client.send(&encoded(V5, &Packet::Connect(Connect { will: Some(will), ..Connect::new("other") })));
     client.expect(&[0x20, 3, 0, 0x9B, 0]);
     client.expect_fin();
+}
+
+/// A Client of 5.0 whose broker has this policy for retained messages.
+fn retaining(retained: &str, connack: &[u8]) -> (ScriptedBroker, RawClient) {
+    let retained = retained.parse().expect("a name of the list");
+    let broker = ScriptedBroker::start(Script { retained, ..Script::default() });
+    let mut client = RawClient::open(&broker, V5);
+    client.send(&connect(V5, "client"));
+    client.expect(connack);
+    (broker, client)
+}
+
+#[test]
+fn mqtt5_3_2_2_13_a_retained_will_is_refused_where_nothing_is_retained_and_a_retained_message_closes() {
+    let (broker, mut client) = retaining("unavailable", &[0x20, 9, 0, 0, 6, 0x25, 0, 0x29, 0, 0x2A, 0]);
+    let will = Will { retain: true, ..Will::new("will", b"") };
+    let with_will = Connect { will: Some(will), ..Connect::new("other") };
+    let mut other = RawClient::open(&broker, V5);
+    other.send(&encoded(V5, &Packet::Connect(with_will)));
+    other.expect(&[0x20, 3, 0, 0x9A, 0]);
+    other.expect_fin();
+    let retained = Publish { retain: true, ..Publish::new("t", b"x") };
+    client.send(&encoded(V5, &Packet::Publish(retained)));
+    client.expect(&[0xE0, 2, 0x9A, 0]);
+    client.expect_fin();
+    // 3.1.1 has no word for it: it is taken, and nothing is kept.
+    let mut old = RawClient::connected(&broker, V3_1_1, "old");
+    old.send(&encoded(V3_1_1, &Packet::Publish(retained)));
+    old.subscribe("t", QoS::AtMostOnce);
+    old.expect_service();
+}
+
+#[test]
+fn retained_messages_may_come_long_after_the_suback_and_not_before() {
+    let (_broker, mut client) = retaining("after-700ms", &connack(V5, 0));
+    client.send(&encoded(V5, &Packet::Publish(Publish { retain: true, ..Publish::new("t", b"kept") })));
+    client.subscribe("t", QoS::AtMostOnce);
+    let mut came = String::new();
+    let took = time_of(|| came = client.next_payload());
+    assert_eq!(came, "kept");
+    assert!(took >= Duration::from_millis(630), "{took:?}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
     ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver, UnknownName,
-    Wills,
+    Reauthentication, Removal, Retained, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver,
+    UnknownName, Wills,
 };
 
 fn all_can_be_read<P>(names: impl Iterator<Item = (&'static str, &'static str)>)
@@ -39,6 +39,7 @@ where
 fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<SecondConnect>(SecondConnect::names());
     all_can_be_read::<Wills>(Wills::names());
+    all_can_be_read::<Retained>(Retained::names());
     all_can_be_read::<Greeting>(Greeting::names());
     all_can_be_read::<ConnectWait>(ConnectWait::names());
     all_can_be_read::<Readmission>(Readmission::names());
@@ -60,6 +61,7 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
 fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<SecondConnect>(SecondConnect::names());
     starts_with_default::<Wills>(Wills::names());
+    starts_with_default::<Retained>(Retained::names());
     starts_with_default::<Greeting>(Greeting::names());
     starts_with_default::<ConnectWait>(ConnectWait::names());
     starts_with_default::<Readmission>(Readmission::names());

@@ -291,24 +291,6 @@ impl Attempts {
     }
 }
 
-/// A time that may be 0 and is at most [`TIME_MAX`].
-fn time(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
-    let time = given.take(flag, mistakes)?.0;
-    if time > TIME_MAX {
-        mistakes.push(Mistake::new(flag, "is longer than the 24h that a run may have"));
-    }
-    Some(time)
-}
-
-/// A time above 0.
-fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
-    let time = time(given, flag, mistakes)?;
-    if time.is_zero() {
-        mistakes.push(Mistake::new(flag, "0 leaves no time; give one such as 5s"));
-    }
-    Some(time)
-}
-
 impl RunArgs {
     /// The settings; absent when a value can't be read. All mistakes are added to the list.
     pub fn settings(&self, mistakes: &mut Vec<Mistake>) -> Option<RunSettings> {
@@ -319,10 +301,10 @@ impl RunArgs {
         let duration = self
             .duration
             .as_ref()
-            .map(|given| Attempts::For(positive(given, "--duration", mistakes).unwrap_or_default()));
+            .map(|given| Attempts::For(given.positive("--duration", mistakes).unwrap_or_default()));
         let every = self.every.settings(mistakes);
-        let reaction_timeout = positive(&self.reaction_timeout, "--reaction-timeout", mistakes);
-        let will_wait = positive(&self.will_wait, "--will-wait", mistakes);
+        let reaction_timeout = self.reaction_timeout.positive("--reaction-timeout", mistakes);
+        let will_wait = self.will_wait.positive("--will-wait", mistakes);
         let attempts_max = self.lines.attempts_max.take("--attempts-max", mistakes);
         let every = every?;
         Some(RunSettings {
@@ -343,10 +325,10 @@ impl EveryRunArgs {
     pub fn settings(&self, mistakes: &mut Vec<Mistake>) -> Option<EveryRunSettings> {
         let arrival = self.arrival.take("--arrival", mistakes);
         self.check_prefix(mistakes);
-        let warmup = time(&self.warmup, "--warmup", mistakes);
-        let baseline = positive(&self.baseline, "--baseline", mistakes);
-        let recovery = time(&self.recovery, "--recovery", mistakes);
-        let slip_limit = positive(&self.slip_limit, "--slip-limit", mistakes);
+        let warmup = self.warmup.within_a_day("--warmup", mistakes);
+        let baseline = self.baseline.positive("--baseline", mistakes);
+        let recovery = self.recovery.within_a_day("--recovery", mistakes);
+        let slip_limit = self.slip_limit.positive("--slip-limit", mistakes);
         let pairs = self.bystanders.take("--bystanders", mistakes);
         let rate_per_pair = self.bystander_rate.take("--bystander-rate", mistakes);
         let qos: Vec<QoS> =

@@ -9,6 +9,9 @@ use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_rig::backoff::{Backoff, LIBRARIES, Profile};
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::plan::Arrival;
+use ungraceful_rig::scale::span;
+
+use super::common::TIME_MAX;
 
 /// A value that was given, readable or not.
 #[derive(Clone, Debug)]
@@ -28,6 +31,43 @@ impl<T: Clone> Given<T> {
         match &self.0 {
             Ok(value) => Some(value.clone()),
             Err(what) => {
+                mistakes.push(Mistake::new(flag, what));
+                None
+            }
+        }
+    }
+}
+
+impl Given<Time> {
+    /// The time, which may be 0 and is at most [`TIME_MAX`]; or absent, with the mistake told.
+    pub fn within_a_day(&self, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+        let Time(time) = self.take(flag, mistakes)?;
+        if time > TIME_MAX {
+            mistakes.push(Mistake::new(flag, "is longer than the 24h that a run may have"));
+            return None;
+        }
+        Some(time)
+    }
+
+    /// The time, above 0 and at most [`TIME_MAX`]; or absent, with the mistake told.
+    pub fn positive(&self, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
+        let time = self.within_a_day(flag, mistakes)?;
+        if time.is_zero() {
+            mistakes.push(Mistake::new(flag, "0 leaves no time; give one such as 5s"));
+            return None;
+        }
+        Some(time)
+    }
+
+    /// The time as the whole seconds that MQTT counts in, from 1; or absent, with the mistake told.
+    pub fn whole_seconds(&self, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<u32> {
+        let Time(time) = self.take(flag, mistakes)?;
+        let seconds = u32::try_from(time.as_secs()).ok().filter(|seconds| *seconds < u32::MAX);
+        match seconds {
+            Some(seconds) if seconds > 0 && time == Duration::from_secs(seconds.into()) => Some(seconds),
+            _ => {
+                let what =
+                    format!("{} is no whole number of seconds from 1; give one such as 60s", span(time));
                 mistakes.push(Mistake::new(flag, what));
                 None
             }

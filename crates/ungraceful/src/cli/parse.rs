@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::exit::Exit;
-use ungraceful_rig::record::{Setting, SettingSource};
+use ungraceful_rig::record::{Setting, SettingSource, WITHHELD};
 
 /// Settings that are secrets, or hold some: their values are in no record.
 const SECRET: [&str; 5] = ["pw", "url", "admin-pw", "kick-cmd", "token-cmd"];
@@ -20,7 +20,7 @@ const NOT_IN_A_FILE: [&str; 4] = ["config", "help", "version", "print-plan"];
 pub struct Parsed {
     /// For clap's derived readers.
     pub matches: ArgMatches,
-    /// All settings but the secret ones, by long flag.
+    /// All settings by long flag; of the secret ones it is only told that they were given, and where.
     pub settings: BTreeMap<String, Setting>,
 }
 
@@ -118,7 +118,7 @@ fn settings(
 ) -> BTreeMap<String, Setting> {
     let mut settings = BTreeMap::new();
     for arg in command.get_arguments() {
-        let Some(long) = arg.get_long().filter(|long| !SECRET.contains(long)) else { continue };
+        let Some(long) = arg.get_long() else { continue };
         let id = arg.get_id().as_str();
         let Some(source) = matches.value_source(id) else { continue };
         let value = match arg.get_action() {
@@ -134,6 +134,13 @@ fn settings(
             _ if from_file.contains(long) => SettingSource::File,
             _ => SettingSource::Default,
         };
+        let is_secret = SECRET.contains(&long);
+        // A URL without credentials is told by its host and port.
+        let holds_none = source == SettingSource::Default || (long == "url" && !value.contains('@'));
+        if is_secret && holds_none {
+            continue;
+        }
+        let value = if is_secret { WITHHELD.to_owned() } else { value };
         settings.insert(long.to_owned(), Setting { value, source });
     }
     settings
@@ -142,14 +149,13 @@ fn settings(
 /// The command line for the record: without the values of secret flags.
 #[must_use]
 pub fn without_secrets(arguments: &[OsString]) -> Vec<String> {
-    const HIDDEN: &str = "***";
     let mut hide_next = false;
     arguments
         .iter()
         .map(|argument| {
             let argument = argument.to_string_lossy();
             if std::mem::take(&mut hide_next) {
-                return HIDDEN.to_owned();
+                return WITHHELD.to_owned();
             }
             let (flag, value) = argument
                 .split_once('=')
@@ -157,12 +163,12 @@ pub fn without_secrets(arguments: &[OsString]) -> Vec<String> {
             if flag == "-P" || flag.strip_prefix("--").is_some_and(|name| SECRET.contains(&name)) {
                 hide_next = value.is_none();
                 if value.is_some() {
-                    return format!("{flag}={HIDDEN}");
+                    return format!("{flag}={WITHHELD}");
                 }
             }
             // `-Psecret`: a short flag with its value in one word.
             if argument.starts_with("-P") && argument.len() > 2 {
-                return format!("-P{HIDDEN}");
+                return format!("-P{WITHHELD}");
             }
             argument.into_owned()
         })

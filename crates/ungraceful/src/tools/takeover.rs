@@ -1,14 +1,11 @@
 //! `ungraceful-takeover`: what happens when clients come back before the broker noticed that they were gone?
 
-use std::time::Duration;
-
 use clap::Args;
 use ungraceful_faults::connection::takeover::VersionPair;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::error::Mistake;
 
-use crate::cli::common::TIME_MAX;
-use crate::cli::given::{Given, Readable, Time};
+use crate::cli::given::{Given, Readable};
 use crate::launch::Tool;
 
 mod dead_peer;
@@ -81,32 +78,5 @@ impl Pairs {
 impl Readable for VersionPair {
     fn read(text: &str) -> Result<Self, String> {
         text.parse()
-    }
-}
-
-/// A time above 0; absent, with the mistake told, when it is none.
-pub(super) fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
-    let Time(time) = given.take(flag, mistakes)?;
-    if time.is_zero() || time > TIME_MAX {
-        mistakes.push(Mistake::new(
-            flag,
-            format!("{time:?} must be above 0 and at most 24h; give one such as 10s"),
-        ));
-        return None;
-    }
-    Some(time)
-}
-
-/// A time as the whole seconds that MQTT counts in, from 1; absent, with the mistake told, when it is none.
-pub(super) fn whole_seconds(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<u32> {
-    let Time(time) = given.take(flag, mistakes)?;
-    let seconds = u32::try_from(time.as_secs()).ok().filter(|seconds| *seconds < u32::MAX);
-    match seconds {
-        Some(seconds) if seconds > 0 && time == Duration::from_secs(seconds.into()) => Some(seconds),
-        _ => {
-            let what = format!("{time:?} is no whole number of seconds from 1; give one such as 60s");
-            mistakes.push(Mistake::new(flag, what));
-            None
-        }
     }
 }

@@ -104,6 +104,7 @@ fn a_command_kicks_as_well_and_what_it_says_when_it_fails_is_told() {
     assert_eq!(missed.only_case().outcome(Outcome::Tolerated), 2, "{}", missed.said());
     assert!(missed.differing().contains(&"cuts_the_client".to_owned()), "{}", missed.said());
     assert!(missed.stdout().contains("STILL SERVED: 2 of 2 clients"), "{}", missed.said());
+    assert!(missed.stdout().contains("--kick-cmd '<not recorded>'"), "to be given again: {}", missed.said());
 
     let failing = kick("sh -c 'echo no such user hunter2 >&2; exit 7' {client_id} hunter2");
     assert_exit(&failing, 3);
@@ -395,8 +396,24 @@ fn what_auth_is_answered_is_told_and_silence_and_a_spoilt_token_that_is_accepted
     let call = again_at(Reauthentication::Fin, "reauthenticate-spoilt");
     assert_eq!(call.only_case().fact("reauthentication", "closed"), 2, "{}", call.said());
     assert_eq!(call.differing(), ["closes_after_failed_reauthentication"], "{}", call.said());
-    let call = again_at(Reauthentication::Continue, "reauthenticate");
-    assert_eq!(call.conclusion("accepts_the_renewed_token", "reauthenticate", "5.0"), Inconclusive);
+}
+
+#[test]
+fn a_broker_that_goes_on_with_another_step_of_authentication_is_not_judged_and_the_run_says_why() {
+    let call = again_at(Reauthentication::Continue, "reauthenticate,reauthenticate-spoilt");
+    assert_exit(&call, 3);
+    assert_eq!((call.violated(), call.differing()), (vec![], vec![]), "{}", call.said());
+    for (check, variant) in [
+        ("accepts_the_renewed_token", "reauthenticate"),
+        ("serves_past_the_first_token", "reauthenticate"),
+        ("refuses_a_spoilt_token", "reauthenticate-spoilt"),
+    ] {
+        assert_eq!(call.conclusion(check, variant, "5.0"), Inconclusive, "{check}");
+        let told = &call.verdicts(check)[0].evidence;
+        assert!(told.contains("goes on with AUTH 0x18") && told.contains("--auth-method"), "{told}");
+    }
+    let not_closed = call.verdicts("closes_after_failed_reauthentication");
+    assert!(not_closed.is_empty(), "nothing has failed: {not_closed:?}");
 }
 
 #[test]

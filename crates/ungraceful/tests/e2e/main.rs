@@ -17,6 +17,7 @@ mod explain;
 mod find_rate;
 mod flood;
 mod ledger;
+mod offers;
 mod plan;
 mod real_brokers;
 mod reference;

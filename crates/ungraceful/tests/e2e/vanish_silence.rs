@@ -219,6 +219,10 @@ fn a_broker_that_cuts_a_client_that_pings_in_time_is_violated_on_5_0() {
         assert_eq!(call.differing(), [BEARS, KEEPS]);
         let cut_at = call.case("0.75-of-4s", "5.0").measures["cut_at_keep_alive_permille"];
         assert!(cut_at.count == 3 && cut_at.min >= Some(550) && cut_at.max < Some(1_000), "{cut_at:?}");
+        // Their first PINGREQ was due at 0.75.
+        assert_eq!(call.case("0.75-of-4s", "5.0").measures["pings_sent"].sum, 0);
+        let told = call.verdicts(KEEPS).into_iter().find(|verdict| verdict.conclusion == Violated).unwrap();
+        assert!(told.evidence.contains("0 PINGREQs were sent, 0 answered"), "{told:?}");
     }
 }
 
@@ -247,6 +251,12 @@ fn mistakes_in_the_flags_of_silence_and_edge_are_told_together_and_before_the_fi
         assert!(of_silence.contains(part), "{part} is missing in {of_silence}");
     }
     let of_edge = told("edge", &["--variant", "0.99", "--for", "30h", "-k", "0"]);
+    let plan = call(
+        TOOL,
+        &["silence"],
+        &["--variant", "idle,idle", "-k", "1s,1s,1000ms", "-V", "5", "--print-plan"],
+    );
+    assert_eq!(plan.stdout().matches("keepalive-lapse idle-1s MQTT 5.0  ").count(), 1, "{}", plan.said());
     for part in ["\"0.99\" is no variant; choose from 0.50", "--for", "0 turns it off"] {
         assert!(of_edge.contains(part), "{part} is missing in {of_edge}");
     }

@@ -11,6 +11,7 @@ use ungraceful_rig::client::Client;
 use ungraceful_rig::clock::{RunClock, micros};
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
+use ungraceful_rig::scale::span;
 use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
@@ -28,6 +29,8 @@ pub const LEFT_ALONE: &str = "left alone";
 pub const CUT_WITH: &str = "cut with ";
 /// It was cut, but a PINGREQ of ours had gone out later than the variant says, so that the broker was in its right.
 pub const WE_WERE_LATE: &str = "cut after we were late ourselves";
+/// Measure: PINGREQs that were sent; none by a client that was cut before its first.
+pub const SENT: &str = "pings_sent";
 /// Measure: PINGREQs that were answered.
 pub const ANSWERED: &str = "pings_answered";
 /// Measure: the longest time between two packets of the client, as it was; from before one to after the next.
@@ -117,8 +120,10 @@ impl Fault for Edge {
     fn describe(&self) -> String {
         let every = self.share.of(Duration::from_secs(self.keep_alive_s.into()));
         format!(
-            "CONNECT with a Keep Alive of {} s, PINGREQ every {every:?} for {:?}",
-            self.keep_alive_s, self.lasting
+            "CONNECT with a Keep Alive of {} s, PINGREQ every {} for {}",
+            self.keep_alive_s,
+            span(every),
+            span(self.lasting)
         )
     }
 
@@ -149,6 +154,7 @@ impl Edge {
         let Some(pinged) = pinged else { return interrupted(log) };
         log.provoked(pinged.last.at);
         log.fact(KEEP_ALIVE, Fact::Count(keep_alive.as_secs()));
+        log.measure(SENT, pinged.sent);
         log.measure(ANSWERED, pinged.answered);
         let cut = cut_of(&pinged.reactions);
         let ended_at_us =

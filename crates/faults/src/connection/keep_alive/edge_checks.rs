@@ -2,9 +2,10 @@
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::edge::{ANSWERED, CUT_WITH, FATE, ID, LEFT_ALONE, LONGEST_GAP, Share, WE_WERE_LATE};
+use super::edge::{ANSWERED, CUT_WITH, FATE, ID, LEFT_ALONE, LONGEST_GAP, SENT, Share, WE_WERE_LATE};
 use super::{ALIKE_MIN, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, no_control};
 use crate::judging::{self, evidence_count, examples, is_v5, no_sample, on_each_case};
 
@@ -35,10 +36,11 @@ impl Fates {
         let all = evidence_count(case);
         let measured = |name: &str| case.measures.get(name).copied().unwrap_or_default();
         let evidence = format!(
-            "{left_alone} of {all} clients that sent PINGREQ every {share} times their Keep Alive were left alone, {cut} \
-             were cut; {} PINGREQs were answered; the longest time between two packets was {} ms",
+            "{left_alone} of {all} clients that were to send PINGREQ every {share} times their Keep Alive were left alone, \
+             {cut} were cut; {} PINGREQs were sent, {} answered; the longest time between two packets was {}",
+            measured(SENT).sum,
             measured(ANSWERED).sum,
-            measured(LONGEST_GAP).max.unwrap_or_default().div_ceil(1_000)
+            time(measured(LONGEST_GAP).max.unwrap_or_default())
         );
         Self {
             all,

@@ -7,6 +7,7 @@ use ungraceful_mqtt::statement::{Statement, V5_3_1_2_8, V5_3_1_2_22, V311_3_1_2_
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::silence::{CUT, CUT_EARLY_WITH, DOWNLINK_MESSAGES, ID, WAITED, long_enough};
@@ -78,7 +79,7 @@ fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
             let evidence = format!(
                 "{served} of {all} clients were not cut within {} after their last packet, with a Keep Alive of {} s\
                  {downlink}: each was still answered PINGREQ then",
-                seconds(waited_us),
+                time(waited_us),
                 keep_alive.as_secs()
             );
             let still_served = examples(case, |sequence| sequence.ends_with("still served"));
@@ -92,7 +93,7 @@ fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
         } else if nothing > 0 {
             inconclusive(format!(
                 "{nothing} of {all} connections were neither closed nor served within {} after the last packet",
-                seconds(waited_us)
+                time(waited_us)
             ))
             .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
         } else if down > 0 {
@@ -108,10 +109,6 @@ fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
         };
         Some(verdict.citing(statement))
     })
-}
-
-fn seconds(us: u64) -> String {
-    format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000)
 }
 
 /// Section 3.1.2.10 of both versions: a client whose Keep Alive is not over has kept its word.

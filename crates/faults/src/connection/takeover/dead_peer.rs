@@ -15,6 +15,7 @@ use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Observed, Watch, observe};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::Record;
+use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
@@ -304,10 +305,10 @@ fn does_not_wait_for_the_dead(record: &Record) -> Vec<Verdict> {
             return Some(Verdict::inconclusive(CHECK, Force::Prose, why));
         };
         let evidence = format!(
-            "the slowest CONNACK took {} ms with a peer that is {}, and {} ms with one that is alive",
-            dead_us.div_ceil(1_000),
+            "the slowest CONNACK took {} with a peer that is {}, and {} with one that is alive",
+            time(dead_us),
             told.case.case.variant,
-            alive_us.div_ceil(1_000)
+            time(alive_us)
         );
         let refused = told.refused();
         Some(if dead_us > alive_us.saturating_mul(TIMES) && dead_us > alive_us.saturating_add(AND_US) {

@@ -15,6 +15,7 @@ use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_rig::record::Record;
+use ungraceful_rig::scale::span;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
@@ -110,11 +111,10 @@ impl Fault for Duel {
 
     fn describe(&self) -> String {
         format!(
-            "{} clients with one ClientID, each connecting again when it is thrown out (back-off {:?}), for {:?}, Clean \
-             Start {}; {} messages per second of QoS 1 are published to them",
+            "{} clients with one ClientID, each connecting again when it is thrown out ({}), for {}, Clean Start {}; {} messages per second of QoS 1 are published to them",
             self.contenders,
             self.backoff,
-            self.lasting,
+            span(self.lasting),
             u8::from(self.clean_start),
             self.messages_per_second
         )

@@ -12,6 +12,7 @@ use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::Record;
+use ungraceful_rig::scale::span;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 use ungraceful_wire::clock::now;
 
@@ -76,8 +77,9 @@ impl Fault for Flap {
 
     fn describe(&self) -> String {
         format!(
-            "CONNECT, wait for CONNACK, RST; again every {:?} for {:?} with the same ClientID",
-            self.every, self.lasting
+            "CONNECT, wait for CONNACK, RST; again every {} for {} with the same ClientID",
+            span(self.every),
+            span(self.lasting)
         )
     }
 

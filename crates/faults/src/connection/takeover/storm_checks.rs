@@ -8,6 +8,7 @@ use ungraceful_mqtt::statement::{
 };
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::Record;
+use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::VersionPair;
@@ -210,8 +211,8 @@ fn sends_again_what_was_in_flight(record: &Record) -> Vec<Verdict> {
         } else if late > 0 {
             let evidence = format!(
                 "of {all} newcomers that resumed a session with unacknowledged messages, {late} were sent them again only \
-                 after a message that had been published later, at the latest {} ms after their CONNACK",
-                told.of.case.measures.get(SENT_AGAIN_AFTER).and_then(|after| after.max).unwrap_or(0) / 1_000
+                 after a message that had been published later, at the latest {} after their CONNACK",
+                time(told.of.case.measures.get(SENT_AGAIN_AFTER).and_then(|after| after.max).unwrap_or(0))
             );
             let note = "what was in flight is sent again late, and not in its order";
             Verdict::differs(CHECK, Force::Must, note, evidence).citing(statement)

@@ -18,7 +18,6 @@ use ungraceful_rig::verdict::Check;
 use crate::cli::given::{Given, Readable, Time};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
-use crate::tools::takeover::positive;
 
 /// The client, the publisher beside it, and the administrator.
 const CONNECTIONS: u64 = 3;
@@ -66,7 +65,7 @@ impl Readable for Means {
 impl KickArgs {
     /// The command; `own_users` when each client has a user of its own.
     fn command(&self, own_users: bool, mistakes: &mut Vec<Mistake>) -> Option<Arc<ExternalCommand>> {
-        let limit = positive(&self.kick_timeout, "--kick-timeout", mistakes).unwrap_or_default();
+        let limit = self.kick_timeout.positive("--kick-timeout", mistakes).unwrap_or_default();
         let command = ExternalCommand::parse(self.kick_cmd.as_ref()?, &PLACEHOLDERS, limit);
         let mut mistake = |what: String| mistakes.push(Mistake::new("--kick-cmd", what));
         let command = command.map_err(&mut mistake).ok()?;

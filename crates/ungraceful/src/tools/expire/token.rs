@@ -21,7 +21,6 @@ use ungraceful_rig::verdict::Check;
 use crate::cli::given::{Given, Readable, Time};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
-use crate::tools::takeover::positive;
 
 /// The client, and the publisher beside it.
 const CONNECTIONS: u64 = 2;
@@ -149,8 +148,8 @@ impl TokenArgs {
 
     /// Where tokens come from; absent, with the mistake told, when that is nowhere or at several places.
     fn source(&self, mistakes: &mut Vec<Mistake>) -> Option<Source> {
-        let lifetime = positive(&self.token_lifetime, "--token-lifetime", mistakes).unwrap_or_default();
-        let limit = positive(&self.token_timeout, "--token-timeout", mistakes).unwrap_or_default();
+        let lifetime = self.token_lifetime.positive("--token-lifetime", mistakes).unwrap_or_default();
+        let limit = self.token_timeout.positive("--token-timeout", mistakes).unwrap_or_default();
         let claims = self.claims.as_ref().and_then(|claims| claims.take("--claims", mistakes));
         if self.claims.is_some() && self.token_key_file.is_none() {
             mistakes.push(Mistake::new("--claims", "is for tokens that we sign; give --token-key-file"));
@@ -251,8 +250,8 @@ impl Mode for Token {
             args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
         args.check_method(&versions, &named, mistakes);
         let method = args.auth_method.clone();
-        let expires_in = args.expires_in.as_ref().and_then(|time| positive(time, "--expires-in", mistakes));
-        let wait_max = positive(&args.wait_max, "--wait-max", mistakes).unwrap_or(Duration::from_secs(1));
+        let expires_in = args.expires_in.as_ref().and_then(|time| time.positive("--expires-in", mistakes));
+        let wait_max = args.wait_max.positive("--wait-max", mistakes).unwrap_or(Duration::from_secs(1));
         let shown_in = args.token_in.take("--token-in", mistakes).unwrap_or(ShownIn::Password);
         let longest_pause = match &source {
             Some(Source::Signed { lifetime, .. }) => (*lifetime + Duration::from_secs(1)).min(wait_max),

@@ -7,6 +7,7 @@ use ungraceful_faults::flow_control::slow_consumer::{SlowConsumer, Variant};
 use ungraceful_faults::flow_control::slow_consumer_checks::CHECKS;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
+use ungraceful_rig::scale::span;
 use ungraceful_rig::verdict::Check;
 
 use super::variants;
@@ -97,7 +98,7 @@ impl Mode for Slow {
         let variants = variants::chosen(&Variant::ALL, &args.variant, mistakes);
         let time = args.time.take("--for", mistakes);
         if let Some(Time(time)) = time.filter(|Time(time)| time.is_zero() || *time > FOR_MAX) {
-            let what = format!("{time:?} must be above 0 and at most 1h; give one such as 10s");
+            let what = format!("{} must be above 0 and at most 1h; give one such as 10s", span(time));
             mistakes.push(Mistake::new("--for", what));
         }
         let time = time.map_or(Duration::ZERO, |time| time.0);

@@ -9,9 +9,9 @@ use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::backoff::Backoff;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
+use ungraceful_rig::scale::span;
 use ungraceful_rig::verdict::Check;
 
-use super::{positive, whole_seconds};
 use crate::cli::given::{Given, Readable, Time, Whole};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
@@ -126,13 +126,13 @@ impl Mode for Duel {
             .collect();
         let contenders = args.contenders.take("--contenders", mistakes).map_or(2, |count| count.0);
         let backoff = args.backoff.take("--backoff", mistakes).unwrap_or(Backoff::None);
-        let lasting = positive(&args.lasting, "--for", mistakes).unwrap_or(Duration::from_secs(1));
+        let lasting = args.lasting.positive("--for", mistakes).unwrap_or(Duration::from_secs(1));
         if lasting < SHORTEST {
-            let what = format!("{lasting:?} is too short for a duel; give at least {SHORTEST:?}");
+            let what = format!("{} is too short for a duel; give at least {}", span(lasting), span(SHORTEST));
             mistakes.push(Mistake::new("--for", what));
         }
         let rate = args.publish_rate.take("--publish-rate", mistakes).map_or(1, |rate| rate.0);
-        let expiry = whole_seconds(&args.session_expiry_interval, "--session-expiry-interval", mistakes);
+        let expiry = args.session_expiry_interval.whole_seconds("--session-expiry-interval", mistakes);
         FaultPlan {
             versions,
             versions_required,

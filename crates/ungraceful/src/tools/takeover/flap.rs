@@ -8,9 +8,9 @@ use ungraceful_faults::connection::takeover::flap;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
+use ungraceful_rig::scale::span;
 use ungraceful_rig::verdict::Check;
 
-use super::positive;
 use crate::cli::given::{Given, Time};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
@@ -72,11 +72,14 @@ impl Mode for Flap {
         let args = FlapArgs::from_arg_matches(matches).expect(read);
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
-        let every = positive(&args.every, "--every", mistakes).unwrap_or(Duration::from_secs(1));
-        let lasting = positive(&args.lasting, "--for", mistakes).unwrap_or(Duration::from_secs(1));
+        let every = args.every.positive("--every", mistakes).unwrap_or(Duration::from_secs(1));
+        let lasting = args.lasting.positive("--for", mistakes).unwrap_or(Duration::from_secs(1));
         if every >= lasting {
-            let what =
-                format!("{every:?} leaves no time to come back within the {lasting:?} of --for; give less");
+            let what = format!(
+                "{} leaves no time to come back within the {} of --for; give less",
+                span(every),
+                span(lasting)
+            );
             mistakes.push(Mistake::new("--every", what));
         }
         FaultPlan {

@@ -13,7 +13,7 @@ use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
 
-use super::{VersionPairArgs, positive, whole_seconds};
+use super::VersionPairArgs;
 use crate::cli::given::{Given, Readable, Time, Whole};
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -109,14 +109,14 @@ impl Mode for Storm {
         let pairs = VersionPairArgs::from_arg_matches(matches).expect(read).pairs(mistakes);
         let named: Vec<Situation> =
             args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
-        let expiry = whole_seconds(&args.session_expiry_interval, "--session-expiry-interval", mistakes);
-        let delay = whole_seconds(&args.will_delay, "--will-delay", mistakes);
+        let expiry = args.session_expiry_interval.whole_seconds("--session-expiry-interval", mistakes);
+        let delay = args.will_delay.whole_seconds("--will-delay", mistakes);
         let count = |given: &Given<Whole<0, 1_000>>, flag, mistakes: &mut Vec<Mistake>| {
             given.take(flag, mistakes).and_then(|count| u16::try_from(count.0).ok()).unwrap_or(0)
         };
         let in_flight = count(&args.in_flight, "--in-flight", mistakes);
         let queued = count(&args.queued, "--queued", mistakes);
-        let resend_within = positive(&args.resend_wait, "--resend-wait", mistakes).unwrap_or_default();
+        let resend_within = args.resend_wait.positive("--resend-wait", mistakes).unwrap_or_default();
         let (expiry, delay) = (expiry.unwrap_or(1), delay.unwrap_or(1));
         let situations: Vec<Situation> = Situation::ALL
             .into_iter()

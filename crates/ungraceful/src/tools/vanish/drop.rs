@@ -8,13 +8,13 @@ use ungraceful_faults::connection::abrupt_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
+use ungraceful_rig::scale::span;
 use ungraceful_rig::verdict::Check;
 
 use crate::cli::given::{Given, Readable, Time, Whole};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 use crate::tools::flood::variants::{chosen, each};
-use crate::tools::takeover::{positive, whole_seconds};
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +96,7 @@ impl Readable for Variant {
 /// Whole seconds, enough of them for a second not to matter.
 fn some_seconds(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> u32 {
     const LEAST: u32 = 3;
-    let seconds = whole_seconds(given, flag, mistakes).unwrap_or(LEAST);
+    let seconds = given.whole_seconds(flag, mistakes).unwrap_or(LEAST);
     if seconds < LEAST {
         let what = "brokers may count in whole seconds, so that less than 3s tells nothing; give 3s or more";
         mistakes.push(Mistake::new(flag, what));
@@ -117,8 +117,9 @@ fn check_times(
     let delay = Duration::from_secs(will_delay.into());
     if variants.contains(&Variant::BackBeforeWillDelay) && away + SECOND >= delay {
         let what = format!(
-            "{away:?} is not well before the {will_delay} s of --will-delay, before which the client of \
-             back-before-will-delay is to be back; give less, or a longer --will-delay"
+            "{} is not well before the {will_delay} s of --will-delay, before which the client of \
+             back-before-will-delay is to be back; give less, or a longer --will-delay",
+            span(away)
         );
         mistakes.push(Mistake::new("--away", what));
     }
@@ -173,11 +174,11 @@ impl Mode for Drop {
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
         let variants = chosen(&Variant::ALL, &args.variant, mistakes);
-        let expiry = whole_seconds(&args.session_expiry_interval, "--session-expiry-interval", mistakes);
+        let expiry = args.session_expiry_interval.whole_seconds("--session-expiry-interval", mistakes);
         let short_expiry = some_seconds(&args.short_expiry, "--short-expiry", mistakes);
         let will_delay = some_seconds(&args.will_delay, "--will-delay", mistakes);
-        let away = positive(&args.away, "--away", mistakes).unwrap_or_default();
-        let grace = positive(&args.grace, "--grace", mistakes).unwrap_or_default();
+        let away = args.away.positive("--away", mistakes).unwrap_or_default();
+        let grace = args.grace.positive("--grace", mistakes).unwrap_or_default();
         let messages = args.messages.take("--messages", mistakes);
         if versions == [ProtocolVersion::V3_1_1]
             && !args.variant.is_empty()

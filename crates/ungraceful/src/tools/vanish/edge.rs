@@ -1,7 +1,6 @@
 //! `ungraceful-vanish edge`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::keep_alive::edge::{self, OF, Share};
@@ -12,7 +11,6 @@ use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
 
 use super::keep_alive::{KeepAliveArgs, Named, longest};
-use crate::cli::common::TIME_MAX;
 use crate::cli::given::{Given, Readable, Time};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
@@ -77,10 +75,7 @@ impl Mode for Edge {
             KeepAliveArgs::from_arg_matches(matches).expect(read).cases(&Share::ALL, &args.variant, mistakes);
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
-        let Time(lasting) = args.lasting.take("--for", mistakes).unwrap_or(Time(Duration::ZERO));
-        if lasting > TIME_MAX {
-            mistakes.push(Mistake::new("--for", "is longer than the 24h that a run may have"));
-        }
+        let lasting = args.lasting.within_a_day("--for", mistakes).unwrap_or_default();
         FaultPlan {
             versions,
             versions_required,

@@ -1,7 +1,6 @@
 //! `ungraceful-vanish herd`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::herd::{self, HerdSettings, Loss};
@@ -11,10 +10,10 @@ use ungraceful_rig::backoff::{LIBRARIES, Profile};
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::outage::{Restart, RestartBy};
+use ungraceful_rig::scale::span;
 use ungraceful_rig::target::BrokerChoice;
 use ungraceful_rig::verdict::Check;
 
-use crate::cli::common::TIME_MAX;
 use crate::cli::given::{Given, Readable, Time, Whole};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
@@ -130,17 +129,6 @@ impl HerdArgs {
     }
 }
 
-/// A time above 0; absent, with the mistake told, when it is none.
-fn positive(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
-    let Time(time) = given.take(flag, mistakes)?;
-    if time.is_zero() || time > TIME_MAX {
-        let what = format!("{time:?} must be above 0 and at most 24h; give one such as 30s");
-        mistakes.push(Mistake::new(flag, what));
-        return None;
-    }
-    Some(time)
-}
-
 impl Mode for Herd {
     fn name(&self) -> &'static str {
         "herd"
@@ -178,12 +166,13 @@ impl Mode for Herd {
             .versions(mistakes);
         let profiles = args.profiles(mistakes);
         let _told_once = args.loss(mistakes);
-        let restart_within = positive(&args.restart_within, "--restart-within", mistakes).unwrap_or_default();
-        let back_within = positive(&args.back_within, "--back-within", mistakes);
+        let restart_within = args.restart_within.positive("--restart-within", mistakes).unwrap_or_default();
+        let back_within = args.back_within.positive("--back-within", mistakes);
         if args.is_restart() && back_within.is_some_and(|within| within <= restart_within) {
             let what = format!(
                 "the clients would give up before the restart may be over; give more than --restart-within \
-                 ({restart_within:?})"
+                 ({})",
+                span(restart_within)
             );
             mistakes.push(Mistake::new("--back-within", what));
         }

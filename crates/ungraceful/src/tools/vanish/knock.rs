@@ -11,7 +11,6 @@ use crate::cli::given::{Given, Readable, Time};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 use crate::tools::flood::variants::{chosen, each};
-use crate::tools::takeover::positive;
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +70,7 @@ impl Mode for Knock {
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
         let variants = chosen(&Variant::ALL, &args.variant, mistakes);
-        let wait = positive(&args.wait, "--wait", mistakes).unwrap_or_default();
+        let wait = args.wait.positive("--wait", mistakes).unwrap_or_default();
         FaultPlan {
             versions,
             versions_required,

@@ -14,7 +14,6 @@ use crate::cli::given::{Given, Readable, Time};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 use crate::tools::flood::variants::{chosen, each};
-use crate::tools::takeover::whole_seconds;
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -76,7 +75,7 @@ impl Mode for WillStorm {
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
         let variants = chosen(&Variant::ALL, &args.variant, mistakes);
-        let will_delay = whole_seconds(&args.will_delay, "--will-delay", mistakes).unwrap_or(1);
+        let will_delay = args.will_delay.whole_seconds("--will-delay", mistakes).unwrap_or(1);
         if versions == [ProtocolVersion::V3_1_1]
             && args.variant.len() == 1
             && variants == [Variant::BackWillDelay]

@@ -1,6 +1,11 @@
 //! Numbers as people read them: times scaled with their unit, counts with thousands separators, ratios.
 //!
-//! Used by text, Markdown and the progress. JSON and CSV carry integer µs and don't come here.
+//! Used wherever a person reads: evidence, messages, text, Markdown and the progress. JSON and CSV carry integer µs and
+//! don't come here.
+
+use std::time::Duration;
+
+use crate::clock::micros;
 
 /// A count with a comma between thousands: `1,234,567`.
 #[must_use]
@@ -50,6 +55,20 @@ pub fn time(us: u64) -> String {
         10..100 => format!("{whole}.{} {unit}", hundredths / 10),
         _ => format!("{} {unit}", count(whole)),
     }
+}
+
+/// A time that somebody set, as exact as it was set, to the µs: `0 s`, `700 ms`, `1.5 s`, `3,600 s`.
+#[must_use]
+pub fn span(time: Duration) -> String {
+    let us = micros(time);
+    let (unit_us, unit, digits) = match us {
+        1..1_000 => (1, "µs", 0),
+        1_000..1_000_000 => (1_000, "ms", 3),
+        _ => (1_000_000, "s", 6),
+    };
+    let fraction = format!(".{:0digits$}", us % unit_us);
+    let fraction = if digits == 0 { "" } else { fraction.trim_end_matches('0').trim_end_matches('.') };
+    format!("{}{fraction} {unit}", count(us / unit_us))
 }
 
 /// How many times `base_us` a time is, such as `×1.3`; absent when they are within 10 % of each other, or when there
@@ -103,7 +122,9 @@ pub fn listed(items: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{bytes, count, counted, listed, ratio, time};
+    use std::time::Duration;
+
+    use super::{bytes, count, counted, listed, ratio, span, time};
 
     #[test]
     fn thousands_are_separated_by_commas() {
@@ -125,6 +146,15 @@ mod tests {
         let shown = [999_499, 999_500, 999_999, 9_999, 99_950].map(time);
         assert_eq!(shown, ["999 ms", "1.00 s", "1.00 s", "10.0 ms", "100 ms"]);
         assert!(time(u64::MAX).ends_with(" s"));
+    }
+
+    #[test]
+    fn a_time_that_was_set_is_told_as_it_was_set() {
+        let shown = [0, 1, 999, 1_000, 1_500, 700_000, 999_999].map(|us| span(Duration::from_micros(us)));
+        assert_eq!(shown, ["0 s", "1 µs", "999 µs", "1 ms", "1.5 ms", "700 ms", "999.999 ms"]);
+        let shown =
+            [1_000_000, 1_500_000, 31_050_001, 3_600_000_000].map(|us| span(Duration::from_micros(us)));
+        assert_eq!(shown, ["1 s", "1.5 s", "31.050001 s", "3,600 s"]);
     }
 
     #[test]

@@ -1,0 +1,80 @@
+//! After the last phase: the threads end, what they saw is summed up, judged, and written.
+
+use super::{Conductor, Ran};
+use crate::broker_log::LogThread;
+use crate::error::RunError;
+use crate::owned_broker::OwnedBroker;
+use crate::record::{Completeness, Record};
+use crate::resources::resources;
+use crate::run::{Finished, Spread};
+use crate::stop::StopReason;
+use crate::summary::{Ended, Measured, summarise, waves};
+use crate::verdict::judge;
+
+impl Conductor<'_> {
+    /// Ends what is still under way, and makes the record of what was seen.
+    pub(super) fn conclude(mut self, ran: Ran) -> Result<Finished, RunError> {
+        let Ran { worked, load, cpu_us, recovery_limit_us, recovery_time_us } = ran;
+        let ended_us = self.clock.now_us();
+        let exit = self.broker.owned.as_mut().and_then(OwnedBroker::exit);
+        if let (Some(exit), None) = (&exit, self.stop.reason()) {
+            self.stop.raise(StopReason::BrokerDown(format!("its process ended with {exit}")));
+        }
+        let honest = self.honest.drain()?;
+        // The collector ends when nobody can report any more.
+        drop((self.job, self.reports));
+        let collected = self.collector.finish()?;
+        let broker_log = self.broker_log.map(LogThread::finish).transpose()?;
+        let ended =
+            Ended { ended_us, recovery_limit_us, recovery_time_us, cpu_us, worked, broker_exit: exit };
+        let measured = Measured {
+            whole: &collected.whole,
+            tallies: &collected.tallies,
+            honest: &honest,
+            attempts: collected.recorder.attempts(),
+            witness_proved: self.witness_proved,
+            witness: &self.witness,
+        };
+        let cases: Vec<_> = self.faults.iter().map(|fault| fault.case()).collect();
+        let mut record =
+            summarise(self.begun, self.experiment, &self.phases, &self.schedule, &cases, &measured, &ended);
+        let was_replaced = self.outages.count() > 0;
+        record.broker_resources =
+            resources(&collected.resources, &self.broker_edges, &record.phases, was_replaced);
+        if matches!(self.experiment.schedule.spread, Spread::Waves) {
+            let (seen, of_bystanders) = (&self.seen_of_waves, &honest.of_waves);
+            record.waves = waves(&self.schedule, &cases, seen, of_bystanders, &collected.resources);
+        }
+        let mut recorder = collected.recorder;
+        if let Some((log, told)) = broker_log {
+            recorder.add_broker_log(&told);
+            record.broker_log = Some(log);
+        }
+        record.load = load;
+        complete(&mut record, self.stop.reason());
+        judge(&mut record, &self.experiment.checks);
+        let thresholds = self.experiment.thresholds.iter().map(|threshold| threshold.judge(&record));
+        let thresholds: Vec<_> = thresholds.collect();
+        record.verdicts.extend(thresholds);
+        recorder.run_json(&record);
+        if let Some(trouble) = recorder.trouble() {
+            complete(&mut record, Some(StopReason::RecordFailed(trouble.to_owned())));
+        }
+        Ok(Finished { record, directory: recorder.directory().to_owned() })
+    }
+}
+
+fn complete(record: &mut Record, reason: Option<StopReason>) {
+    let (completeness, because) = match reason {
+        None => (Completeness::Complete, None),
+        Some(StopReason::Interrupted) => {
+            (Completeness::Interrupted, Some("the run was interrupted by a signal".to_owned()))
+        }
+        Some(StopReason::BrokerDown(what)) => {
+            (Completeness::BrokerDown, Some(format!("the broker went down: {what}")))
+        }
+        Some(StopReason::RecordFailed(what)) => (Completeness::RecordFailed, Some(what)),
+    };
+    record.completeness = completeness;
+    record.incomplete_because = because;
+}

@@ -1,0 +1,303 @@
+//! Before the first phase: the broker is found, the honest clients and the threads come up, and the record is begun.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_wire::ConnectOptions;
+
+use super::{Conductor, PROOF_WITHIN};
+use crate::broker::{Broker, preflight_client_id_prefix};
+use crate::broker_log::{LogLinks, LogThread};
+use crate::broker_process::BrokerProcess;
+use crate::clock::RunClock;
+use crate::collector::{Collector, CollectorLinks, REPORTS};
+use crate::connections::OpenConnections;
+use crate::error::RunError;
+use crate::fault::{Fault, Stage};
+use crate::honest_thread::{HonestLinks, HonestSettings, HonestThread};
+use crate::live::{Live, Observer};
+use crate::log_follower::LogFollower;
+use crate::log_phrases::ClientIds;
+use crate::metric::Percentiles;
+use crate::offers::Offers;
+use crate::outage::OutageTrack;
+use crate::phase::PhaseTrack;
+use crate::plan::Schedule;
+use crate::pulse::Pulse;
+use crate::record::{Completeness, FORMAT_VERSION, GeneratorRecord, LeftOutRecord, Record};
+use crate::recorder::Recorder;
+use crate::resources::ResourceEdges;
+use crate::run::{Experiment, Work};
+use crate::seed::Seed;
+use crate::stop::Stop;
+use crate::target::SourceAddresses;
+use crate::waves::{Muster, WaveTrack};
+use crate::witness::Witness;
+use crate::worker::Job;
+use crate::{host, own_share};
+
+/// How long honest clients may take to come up.
+const READY_WITHIN: Duration = Duration::from_secs(15);
+
+impl<'a> Conductor<'a> {
+    /// Finds the broker, and brings up everything that is to be there before the first phase.
+    pub(crate) async fn prepare(
+        experiment: &'a Experiment,
+        work: Work<'a>,
+        observer: &mut dyn Observer,
+        stop: Stop,
+        descriptor_limit: u64,
+        recorder: Recorder,
+    ) -> Result<Self, RunError> {
+        let options = connect_options(experiment);
+        let mut broker = Broker::find(experiment, &options).await?;
+        broker.announce(experiment, observer);
+        let own_share = own_share::measure().await;
+        let Asked { faults, left_out } = Asked::of(work.faults(&broker.spoken), broker.offers(), observer)?;
+        let schedule = Arc::new(schedule(experiment, &faults)?);
+        let (clock, phases, pulse) = (RunClock::start(), PhaseTrack::default(), Pulse::default());
+        let (witness, connections) = (Witness::default(), OpenConnections::default());
+        let (waves, outages) = (WaveTrack::default(), OutageTrack::default());
+        let topic_root = topic_root(experiment.seed, &clock);
+        let (reports, reported) = mpsc::channel(REPORTS);
+        let links = HonestLinks {
+            clock,
+            phases: phases.clone(),
+            pulse: pulse.clone(),
+            witness: witness.clone(),
+            outages: outages.clone(),
+            waves: waves.clone(),
+            reports: reports.clone(),
+        };
+        let (honest, witness_proved) = start_honest(experiment, &broker, &topic_root, links).await?;
+        let live = Arc::new(Mutex::new(Live::of(schedule.plan.len(), work.load().is_some())));
+        let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit, left_out);
+        let client_ids = client_ids(experiment, schedule.plan.len());
+        let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
+        let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, experiment)?;
+        let broker_process = broker.record.pid.map(BrokerProcess::new);
+        let collector_links = CollectorLinks {
+            clock,
+            stop: stop.clone(),
+            connections: connections.clone(),
+            broker: broker_process.clone(),
+            live: Arc::clone(&live),
+        };
+        let collector = Collector::start(recorder, &begun, collector_links, reported)?;
+        let (began_us, _) = watch::channel(Vec::new());
+        let job = Job {
+            schedule: Arc::clone(&schedule),
+            faults: Arc::clone(&faults),
+            stage: Stage {
+                seed: experiment.seed,
+                endpoint: broker.endpoint,
+                options,
+                sources: SourceAddresses::new(&experiment.target.sources),
+                credentials: experiment.target.credentials.clone(),
+                administrator: broker.owned.as_ref().and_then(|owned| owned.administrator.clone()),
+                clock,
+                pulse,
+                witness: witness_proved.then(|| witness.clone()),
+                stop: stop.clone(),
+                connections,
+                maximum_qos: broker.offers().maximum_qos,
+                client_id_prefix,
+                topic_root,
+                reaction_timeout: experiment.reaction_timeout,
+                will_wait: experiment.will_wait,
+            },
+            phases: phases.clone(),
+            clients: places(experiment.clients),
+            muster: Muster::of(experiment.threads.get()),
+            began_us: began_us.subscribe(),
+            reports: reports.clone(),
+        };
+        Ok(Self {
+            experiment,
+            load: work.load(),
+            broker,
+            broker_process,
+            broker_edges: ResourceEdges::default(),
+            broker_log,
+            clock,
+            phases,
+            stop,
+            live,
+            faults,
+            schedule,
+            honest,
+            collector,
+            reports,
+            job,
+            began_us,
+            waves,
+            outages,
+            seen_of_waves: Vec::new(),
+            begun,
+            witness,
+            witness_proved,
+        })
+    }
+}
+
+/// Starts the honest clients, and waits until they are connected; tells whether the witness was proved to hear.
+async fn start_honest(
+    experiment: &Experiment,
+    broker: &Broker,
+    topic_root: &Arc<str>,
+    links: HonestLinks,
+) -> Result<(HonestThread, bool), RunError> {
+    let mut honest = HonestThread::start(honest_settings(experiment, broker, topic_root), links)?;
+    honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
+    let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
+    Ok((honest, witness_proved))
+}
+
+/// What the broker can be asked, and what it can't.
+struct Asked {
+    faults: Arc<[Arc<dyn Fault>]>,
+    left_out: Vec<LeftOutRecord>,
+}
+
+impl Asked {
+    /// Leaves out what the broker says that it does not do, and tells so.
+    ///
+    /// # Errors
+    /// When nothing is left to ask.
+    fn of(
+        faults: Vec<Arc<dyn Fault>>,
+        offers: Offers,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, RunError> {
+        let (mut asked, mut left_out) = (Vec::new(), Vec::new());
+        for fault in faults {
+            match fault.is_left_out(offers) {
+                Some(why) => left_out.push(LeftOutRecord { case: fault.case(), why }),
+                None => asked.push(fault),
+            }
+        }
+        let told: Vec<String> = left_out.iter().map(|left| format!("{}: {}", left.case, left.why)).collect();
+        if asked.is_empty() && !left_out.is_empty() {
+            return Err(RunError::Environment(format!(
+                "nothing is left to ask of this broker: {}; choose other variants",
+                told.join("; ")
+            )));
+        }
+        for told in told {
+            observer.note(&format!("left out: {told}"));
+        }
+        Ok(Self { faults: asked.into(), left_out })
+    }
+}
+
+/// A place for each client that may misbehave at the same time.
+fn places(clients: NonZeroU32) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::try_from(clients.get()).unwrap_or(usize::MAX)))
+}
+
+fn connect_options(experiment: &Experiment) -> ConnectOptions {
+    ConnectOptions {
+        connect_timeout: experiment.target.connect_timeout,
+        source: experiment.target.sources.first().copied(),
+        ..ConnectOptions::default()
+    }
+}
+
+/// Unlike any other run's, of the same seed too.
+fn topic_root(seed: Seed, clock: &RunClock) -> Arc<str> {
+    format!("ungraceful/{:016x}", seed.0 ^ clock.started().as_second().cast_unsigned()).into()
+}
+
+fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedule, RunError> {
+    let cases = u16::try_from(faults.len())
+        .map_err(|_too_many| RunError::Bug("more cases than a schedule can hold".to_owned()))?;
+    Ok(experiment.schedule.schedule(cases, experiment.seed))
+}
+
+/// Follows the broker's log from where it was opened; absent when it is not known.
+fn follow_log(
+    follower: Option<LogFollower>,
+    recorder: &Recorder,
+    clock: RunClock,
+    stop: &Stop,
+    client_ids: ClientIds,
+    experiment: &Experiment,
+) -> Result<Option<LogThread>, RunError> {
+    let Some(follower) = follower else { return Ok(None) };
+    let (file, stop) = (recorder.broker_log()?, stop.clone());
+    let lines_max = experiment.watch.log_lines_max;
+    LogThread::start(LogLinks { follower, file, clock, stop, client_ids, lines_max }).map(Some)
+}
+
+/// How the ClientIDs of this run begin.
+fn client_ids(experiment: &Experiment, attempts_planned: u64) -> ClientIds {
+    let of_run = format!("{}{:05x}", experiment.client_id_prefix, experiment.seed.0 & 0xF_FFFF);
+    let before_run = preflight_client_id_prefix(experiment);
+    ClientIds { of_attempts: format!("{of_run}x"), of_run, before_run, attempts_planned }
+}
+
+fn honest_settings(experiment: &Experiment, broker: &Broker, topic_root: &Arc<str>) -> HonestSettings {
+    // The newest version that both speak.
+    let version = broker.spoken.iter().copied().max().unwrap_or(ProtocolVersion::V5);
+    HonestSettings {
+        address: broker.endpoint.address,
+        version,
+        credentials: experiment.target.credentials.clone(),
+        connect_timeout: experiment.target.connect_timeout,
+        client_id_prefix: client_ids(experiment, 0).of_run,
+        topic_root: Arc::clone(topic_root),
+        run: experiment.seed.0,
+        maximum_qos: broker.offers().maximum_qos,
+        bystanders: experiment.bystanders.clone(),
+    }
+}
+
+/// The record as it stands when the run begins: readable, and saying that it is partial.
+fn begin_record(
+    experiment: &Experiment,
+    broker: &Broker,
+    clock: &RunClock,
+    own_share: Percentiles,
+    descriptor_limit: u64,
+    cases_left_out: Vec<LeftOutRecord>,
+) -> Record {
+    Record {
+        format_version: FORMAT_VERSION,
+        completeness: Completeness::Partial,
+        incomplete_because: Some("the run has not ended, or was cut short".to_owned()),
+        tool: experiment.tool.clone(),
+        command: experiment.command.clone(),
+        settings: experiment.settings.clone(),
+        seed: experiment.seed.0,
+        started_utc: clock.started().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
+        duration_us: 0,
+        host: host::facts(descriptor_limit, u64::from(experiment.threads.get())),
+        broker: broker.record.clone(),
+        phases: Vec::new(),
+        attempts: crate::record::AttemptsRecord::default(),
+        cases: Vec::new(),
+        cases_left_out,
+        waves: Vec::new(),
+        reaction_time: Percentiles::default(),
+        measures: BTreeMap::new(),
+        bystanders: None,
+        witness: None,
+        broker_resources: None,
+        broker_log: None,
+        load: None,
+        generator: GeneratorRecord {
+            schedule_slip: Percentiles::default(),
+            loop_lag: Percentiles::default(),
+            own_share,
+            cpu_us: None,
+            attempts_waited_for_a_client: 0,
+            bottlenecks: Vec::new(),
+        },
+        metrics: Vec::new(),
+        verdicts: Vec::new(),
+    }
+}

@@ -1,0 +1,84 @@
+//! What the broker says in its CONNACK that it does not do, for whoever must keep to it: honest clients, Wills, and faults
+//! that can't be carried out without.
+//!
+//! MQTT 3.1.1 has no way to say it. What a broker says on 5.0 is taken to hold on 3.1.1 as well: a broker has one store of
+//! retained messages, and one way to keep a message.
+
+use ungraceful_mqtt::QoS;
+
+use crate::record::VersionRecord;
+
+/// What the broker does, as far as it tells. The default is what a CONNACK without properties says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offers {
+    /// Maximum QoS: the highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]).
+    pub maximum_qos: QoS,
+    /// Retain Available: whether the broker retains messages (MQTT 5.0 [MQTT-3.2.2-13]).
+    pub retain_available: bool,
+}
+
+impl Default for Offers {
+    fn default() -> Self {
+        Self { maximum_qos: QoS::ExactlyOnce, retain_available: true }
+    }
+}
+
+impl Offers {
+    /// What the CONNACKs of these versions say, the least of it where they differ.
+    #[must_use]
+    pub fn of(versions: &[VersionRecord]) -> Self {
+        let said = |name: &str| {
+            let texts = versions.iter().filter_map(|version| version.connack_properties.get(name));
+            texts.filter_map(|text| text.parse::<u8>().ok()).min()
+        };
+        let default = Self::default();
+        Self {
+            maximum_qos: said("Maximum QoS")
+                .and_then(|qos| QoS::try_from(qos).ok())
+                .unwrap_or(default.maximum_qos),
+            retain_available: said("Retain Available") != Some(0),
+        }
+    }
+
+    /// The QoS of a Will, and of who listens for it: 1, or what the broker takes.
+    #[must_use]
+    pub fn will_qos(self) -> QoS {
+        QoS::AtLeastOnce.min(self.maximum_qos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ungraceful_mqtt::QoS;
+
+    use super::Offers;
+    use crate::record::VersionRecord;
+
+    fn version(properties: &[(&str, &str)]) -> VersionRecord {
+        let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        VersionRecord {
+            version: "5.0".into(),
+            spoken: true,
+            why_not: None,
+            connack_properties: properties.collect::<BTreeMap<_, _>>(),
+            connack_time_us: None,
+        }
+    }
+
+    #[test]
+    fn a_broker_that_says_nothing_does_everything() {
+        let offers = Offers::of(&[version(&[])]);
+        assert_eq!((offers, Offers::of(&[])), (Offers::default(), Offers::default()));
+        assert_eq!((offers.maximum_qos, offers.will_qos()), (QoS::ExactlyOnce, QoS::AtLeastOnce));
+    }
+
+    #[test]
+    fn what_it_does_not_do_holds_for_all_versions() {
+        let offers = Offers::of(&[version(&[]), version(&[("Maximum QoS", "0"), ("Retain Available", "0")])]);
+        assert_eq!((offers.maximum_qos, offers.will_qos()), (QoS::AtMostOnce, QoS::AtMostOnce));
+        assert!(!offers.retain_available);
+        assert!(Offers::of(&[version(&[("Retain Available", "1")])]).retain_available);
+    }
+}
