@@ -260,6 +260,21 @@ mod tests {
     }
 
     #[test]
+    fn lines_behind_a_take_over_are_found_wherever_reading_cuts_them_and_no_others_are() {
+        let sent = "Sending PUBLISH to m (d0, q1, r0, m2, 't', ... (7 bytes))\n";
+        let taken = "Client a already connected, closing old connection.\n";
+        let text = format!("{sent}\n{taken}{sent}{sent}other\n{sent}{taken}\n{sent}{taken}{sent}");
+        for step in [1, 7, 60, 1_000] {
+            for broker in [None, Some(Broker::Mosquitto)] {
+                let (scanned, _, lines) = scan(broker, text.as_bytes(), step);
+                let numbers: Vec<u64> = lines.iter().map(|(number, _)| *number).collect();
+                assert_eq!(numbers, [3, 4, 5, 8, 11, 12], "{step} {broker:?}");
+                assert_eq!((scanned.lines, scanned.recognised), (12, 6));
+            }
+        }
+    }
+
+    #[test]
     fn a_log_of_which_nothing_is_known_has_no_broker() {
         let (scanned, broker, lines) = scan(None, b"one\ntwo\n", 100);
         assert_eq!((scanned.lines, broker, lines.len()), (2, None, 0));

@@ -50,16 +50,18 @@ pub fn command() -> Command {
     .after_help(exit_codes())
 }
 
-/// The exit codes as far as they are met here, and when.
+/// The exit codes of all tools, with what each means here.
 fn exit_codes() -> String {
-    let met = [
-        (Exit::Holds, "the logs were read to their end, with or without incidents"),
-        (Exit::Usage, "the call can't be carried out as written; nothing was read"),
-        (Exit::Inconclusive, "no line was recognised: another broker's log, or none"),
-        (Exit::Environment, "a log can't be read"),
-        (Exit::Bug, "a defect of this program"),
-    ];
-    let lines: Vec<String> = met.iter().map(|(exit, when)| format!("  {:>3}  {when}", exit.code())).collect();
+    let when = |exit: Exit| match exit {
+        Exit::Holds => "the logs were read to their end, with or without incidents",
+        Exit::Violated => "never: nothing is judged here",
+        Exit::Usage => "the call can't be carried out as written; nothing was read",
+        Exit::Inconclusive => "no line was recognised: another broker's log, or none",
+        Exit::Environment => "a log can't be read",
+        Exit::Bug => "a defect of this program",
+        Exit::Interrupted => "interrupted",
+    };
+    let lines = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), when(exit)));
     format!("Exit codes:\n{}", lines.join("\n"))
 }
 
