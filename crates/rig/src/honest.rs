@@ -583,7 +583,8 @@ mod tests {
         }
     }
 
-    const PINGREQ: [u8; 2] = [0xC0, 0];
+    /// As [`packet`] tells it: without its length.
+    const PINGREQ: [u8; 1] = [0xC0];
     const QOS_0_PUBLISH: [u8; 7] = [0x30, 5, 0, 1, b't', 0, 1];
 
     #[tokio::test]

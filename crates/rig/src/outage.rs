@@ -253,7 +253,7 @@ mod tests {
         let mark = folder.path().join("pid");
         let command = format!("sleep 1000 & echo $! > {}; wait", mark.display());
         let why = run(&command, Duration::from_millis(300)).await.unwrap_err();
-        assert!(why.contains("had not ended after 300ms"), "{why}");
+        assert!(why.contains("had not ended after 300 ms"), "{why}");
         let pid = std::fs::read_to_string(mark).unwrap();
         let is_gone = || match std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())) {
             Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
@@ -273,6 +273,6 @@ mod tests {
         drop(listener);
         assert!(!accepts(address).await);
         let why = restart(Duration::from_millis(200)).carry_out(None, address).await.unwrap_err();
-        assert!(why.contains("accepted no connection within 200ms"), "{why}");
+        assert!(why.contains("accepted no connection within 200 ms"), "{why}");
     }
 }

@@ -217,7 +217,7 @@ mod tests {
     async fn a_command_that_takes_too_long_is_given_up() {
         let command = ExternalCommand::parse("sleep 60", &KNOWN, Duration::from_millis(50)).unwrap();
         let why = command.start(&[]).unwrap().finished(Told::LastLine).await.err().unwrap();
-        assert!(why.contains("did not end within 50ms"), "{why}");
+        assert!(why.contains("did not end within 50 ms"), "{why}");
         let missing = ExternalCommand::parse("/nonexistent/kick", &KNOWN, LIMIT).unwrap();
         assert!(missing.start(&[]).unwrap_err().starts_with("cannot start /nonexistent/kick"));
     }

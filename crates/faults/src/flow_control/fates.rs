@@ -260,7 +260,7 @@ mod tests {
         let told = taken(&[0, 1]).unfinished(std::time::Duration::from_secs(60));
         assert_eq!(
             told,
-            "given up after 60s: of 5 messages that were sent the broker had taken 5 and delivered 2"
+            "given up after 60 s: of 5 messages that were sent the broker had taken 5 and delivered 2"
         );
     }
 
