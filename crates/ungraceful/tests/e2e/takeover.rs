@@ -430,5 +430,5 @@ fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet
     let call = self::call(TOOL, &["flap"], &["--every", "20s", "--for", "10s"]);
     assert!(call.exit() == 2 && call.stderr().contains("--every"), "{}", call.said());
     let call = self::call(TOOL, &["duel"], &["--for", "1ns"]);
-    assert!(call.exit() == 2 && call.stderr().contains("at least 100ms"), "{}", call.said());
+    assert!(call.exit() == 2 && call.stderr().contains("at least 100 ms"), "{}", call.said());
 }
