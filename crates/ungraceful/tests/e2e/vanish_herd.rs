@@ -228,7 +228,7 @@ fn mistakes_about_restarts_and_profiles_are_told_together_and_before_the_first_p
     );
     refused(&["--host", "127.0.0.1", "--restart-cmd", " "], &["--restart-cmd: is empty"]);
     refused(&["--host", "127.0.0.1", "--restart-cmd", "true", "--loss", "kill"], &["keep one of them"]);
-    refused(&["--loss", "kill", "--back-within", "30s"], &["--back-within", "--restart-within (30s)"]);
+    refused(&["--loss", "kill", "--back-within", "30s"], &["--back-within", "--restart-within (30 s)"]);
     refused(
         &["--backoff", "linear,fixed:5", "--loss", "gone", "--connrate", "5", "--attempts", "3", "-x", "0"],
         &[
