@@ -476,7 +476,8 @@ impl Peer {
                 self.client.leave_with(Properties::List(&at_once)).await;
             }
             ProtocolVersion::V3_1_1 => {
-                self.client.leave().await;
+                // A broker that still held this client would see a take-over, and might publish its Will.
+                self.client.leave_and_see_it_closed().await;
                 discard_session(stage, version, client_id).await;
             }
         }

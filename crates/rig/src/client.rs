@@ -201,12 +201,29 @@ impl Client {
 
     /// Leaves with the properties given on the DISCONNECT (MQTT 5.0 only; 3.1.1 has none).
     pub async fn leave_with(mut self, properties: Properties<'_>) {
+        self.send_disconnect(properties).await;
+        self.connection.close();
+    }
+
+    /// Leaves, and waits until the broker has closed the connection too, for a second at the most: who comes next with
+    /// the same ClientID is then no take-over.
+    pub async fn leave_and_see_it_closed(mut self) {
+        self.send_disconnect(Properties::NONE).await;
+        let ended = async {
+            self.connection.half_close().await.ok()?;
+            while !matches!(self.connection.next().await, Arrival::End(_)) {}
+            Some(())
+        };
+        let _as_far_as_it_came = timeout(LEAVE_WITHIN, ended).await;
+        self.connection.close();
+    }
+
+    async fn send_disconnect(&mut self, properties: Properties<'_>) {
         let mut bytes = Vec::new();
         let disconnect = Disconnect { reason_code: ReasonCode(0), properties };
         if disconnect.encode(self.version, &mut bytes).is_ok() {
             let _already_gone = timeout(LEAVE_WITHIN, self.connection.send(&bytes)).await;
         }
-        self.connection.close();
     }
 }
 
