@@ -1,6 +1,6 @@
 //! A run, from its settings to its judged record. Every tool is this with another plan, other faults and other
 //! checks; a load takes the place of the faults in a run that makes one. How it goes on once it has begun is the
-//! [`Conductor`]'s.
+//! `Conductor`'s.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
