@@ -57,8 +57,8 @@ fn reaches_the_rate(record: &Record) -> Vec<Verdict> {
     } else {
         let evidence = format!(
             "of {} messages that fell due, {} were never sent: the broker took less than was offered, or connections were \
-             lost; lower --rate, or raise --in-flight where many were blocked ({})",
-            all.offered, all.dropped, all.blocked
+             lost; lower --rate, or raise --in-flight",
+            all.offered, all.dropped
         );
         Verdict::inconclusive(CHECK, Force::Run, evidence)
     }]
@@ -104,7 +104,11 @@ fn loses_nothing(record: &Record) -> Vec<Verdict> {
         let note = if all.lost > 0 {
             format!("{} deliveries were lost", all.lost)
         } else {
-            format!("{irregular} deliveries were not in order")
+            let (unknown, others) = (all.unknown, all.duplicated + all.reordered);
+            match (unknown, others) {
+                (0, others) => format!("{others} deliveries came more than once or out of order"),
+                (unknown, _) => format!("of {unknown} deliveries nobody can tell whose loss they are"),
+            }
         };
         Verdict::differs(CHECK, Force::Run, note, evidence)
     }]

@@ -23,6 +23,23 @@ pub(crate) enum Kind {
     TooOld,
 }
 
+/// One or more neighbouring gaps that were closed.
+#[derive(Clone, Debug)]
+struct Closed {
+    range: RangeInclusive<u64>,
+    /// Numbers in the range that have not come: all of them, unless several gaps were put together.
+    missing: u64,
+}
+
+/// Numbers that have not come.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Missing {
+    /// Those that are known one by one.
+    pub(crate) known: RangeInclusiveSet<u64>,
+    /// How many more are, among so many gaps that they were put together.
+    pub(crate) others: u64,
+}
+
 /// The deliveries of one publisher's messages to one receiver.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deliveries {
@@ -32,8 +49,8 @@ pub(crate) struct Deliveries {
     gaps: RangeInclusiveSet<u64>,
     /// Gaps below this were closed, and are in `closed`.
     floor: u64,
-    /// Numbers of gaps that were closed.
-    closed: Vec<RangeInclusive<u64>>,
+    /// Gaps that were closed.
+    closed: Vec<Closed>,
     /// First copies of messages that count.
     pub(crate) delivered: u64,
     /// Further copies of messages that count.
@@ -82,31 +99,37 @@ impl Deliveries {
         if let Some(oldest) = self.gaps.first().cloned() {
             self.floor = oldest.end() + 1;
             self.gaps.remove(oldest.clone());
-            // Two neighbours among the closed are told as one, so that a broker that loses every second message for
-            // hours costs a number and not a list.
+            // Beyond so many, neighbours are put together, so that a broker that loses every second message for hours
+            // costs a number and not a list.
             let is_full = self.closed.len() >= GAPS_MAX;
+            let missing = oldest.end() - oldest.start() + 1;
             match self.closed.last_mut() {
-                Some(last) if is_full => *last = *last.start()..=*oldest.end(),
-                _ => self.closed.push(oldest),
+                Some(last) if is_full => {
+                    last.range = *last.range.start()..=*oldest.end();
+                    last.missing += missing;
+                }
+                _ => self.closed.push(Closed { range: oldest, missing }),
             }
         }
     }
 
-    /// The numbers from `from` up to and without `to` that have not come, in ranges.
-    pub(crate) fn missing(&self, from: u64, to: u64) -> RangeInclusiveSet<u64> {
-        let mut missing = RangeInclusiveSet::new();
+    /// The numbers from `from` up to and without `to` that have not come.
+    pub(crate) fn missing(&self, from: u64, to: u64) -> Missing {
+        let mut missing = Missing::default();
         if from >= to {
             return missing;
         }
         let clip = |range: &RangeInclusive<u64>| (*range.start()).max(from)..=(*range.end()).min(to - 1);
-        let known = self.closed.iter().chain(self.gaps.iter());
+        let length = |range: &RangeInclusive<u64>| (range.end() + 1).saturating_sub(*range.start());
+        let (whole, put_together): (Vec<&Closed>, Vec<&Closed>) =
+            self.closed.iter().partition(|closed| length(&closed.range) == closed.missing);
+        let tail = self.next..=to - 1;
+        let known = whole.iter().map(|closed| &closed.range).chain(self.gaps.iter()).chain([&tail]);
         for range in known.map(clip).filter(|range| range.start() <= range.end()) {
-            missing.insert(range);
+            missing.known.insert(range);
         }
-        let tail = self.next.max(from)..=to - 1;
-        if tail.start() <= tail.end() {
-            missing.insert(tail);
-        }
+        let others = put_together.iter().map(|closed| closed.missing.min(length(&clip(&closed.range))));
+        missing.others = others.sum();
         missing
     }
 }
@@ -136,7 +159,7 @@ mod tests {
         ];
         assert_eq!(told, expected);
         assert_eq!((deliveries.delivered, deliveries.duplicated, deliveries.reordered), (6, 2, 2));
-        assert_eq!(length(&deliveries.missing(0, 6)), 0);
+        assert_eq!(length(&deliveries.missing(0, 6).known), 0);
     }
 
     #[test]
@@ -145,7 +168,7 @@ mod tests {
         for sequence in [1, 2, 5] {
             deliveries.deliver(sequence, true);
         }
-        let missing = |from, to| deliveries.missing(from, to).into_iter().collect::<Vec<_>>();
+        let missing = |from, to| deliveries.missing(from, to).known.into_iter().collect::<Vec<_>>();
         assert_eq!(missing(0, 8), [0..=0, 3..=4, 6..=7]);
         assert_eq!(missing(4, 7), [4..=4, 6..=6], "only of the numbers that are asked for");
         assert!(missing(3, 3).is_empty() && missing(5, 6).is_empty());
@@ -158,7 +181,7 @@ mod tests {
             deliveries.deliver(sequence, counts);
         }
         assert_eq!((deliveries.delivered, deliveries.duplicated, deliveries.reordered), (1, 0, 0));
-        assert_eq!(length(&deliveries.missing(3, 4)), 0);
+        assert_eq!(length(&deliveries.missing(3, 4).known), 0);
     }
 
     #[test]
@@ -172,6 +195,20 @@ mod tests {
         assert_eq!(deliveries.deliver(18, true), Kind::TooOld);
         assert_eq!(deliveries.deliver(20, true), Kind::Overtaken);
         let sent = every_second(GAPS_MAX + 9) + 1;
-        assert_eq!(length(&deliveries.missing(0, sent)), GAPS_MAX as u64 + 9);
+        assert_eq!(length(&deliveries.missing(0, sent).known), GAPS_MAX as u64 + 9);
+    }
+
+    #[test]
+    fn however_many_gaps_there_are_no_number_that_came_is_missing() {
+        let mut deliveries = Deliveries::default();
+        let came = 3 * GAPS_MAX as u64;
+        for number in 0..came {
+            deliveries.deliver(2 * number + 1, true);
+        }
+        let missing = deliveries.missing(0, 2 * came);
+        assert_eq!((length(&missing.known) + missing.others, deliveries.delivered), (came, came));
+        assert!(missing.others > 0, "some were put together");
+        let tail = deliveries.missing(2 * came - 10, 2 * came);
+        assert_eq!((length(&tail.known), tail.others), (5, 0));
     }
 }

@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::live::LiveLoad;
-use ungraceful_rig::load::{Load, LoadRecord, LoadStage, LoadUnderWay};
+use ungraceful_rig::load::{DRAIN_WITHIN, Load, LoadRecord, LoadStage, LoadUnderWay};
 
 use crate::client::{Client, Role};
 use crate::progress::{NOT_YET, Orders, Progress, sum};
@@ -60,6 +61,12 @@ impl Engine {
                 "the broker takes QoS {maximum} at the most (Maximum QoS in its CONNACK): give -q {maximum}"
             )));
         }
+        if let Some(flag) = settings.message.needs_5_0().filter(|_| stage.version < ProtocolVersion::V5) {
+            return Err(RunError::Environment(format!(
+                "{flag} needs MQTT 5.0, and this broker speaks {} alone: leave it out",
+                stage.version
+            )));
+        }
         if settings.shape == Shape::Shared && settings.subscribers > 0 && !stage.shared_subscriptions {
             return Err(RunError::Environment(format!(
                 "a shape that shares needs Shared Subscriptions, and MQTT {} of this broker has none: choose another --shape",
@@ -109,7 +116,14 @@ impl Load for Engine {
             running.push(handle);
             progress.push(told);
         }
-        Ok(Box::new(UnderWay { settings: Arc::clone(settings), stage, orders, progress, threads: running }))
+        Ok(Box::new(UnderWay {
+            settings: Arc::clone(settings),
+            stage,
+            orders,
+            progress,
+            threads: running,
+            is_cut_short: false,
+        }))
     }
 }
 
@@ -193,6 +207,8 @@ struct UnderWay {
     orders: Arc<Orders>,
     progress: Vec<Arc<Progress>>,
     threads: Vec<JoinHandle<Result<Ended, String>>>,
+    /// Whether it was given up before everything had had its time to come.
+    is_cut_short: bool,
 }
 
 impl UnderWay {
@@ -205,14 +221,14 @@ impl UnderWay {
         if !self.settings.payload.has_stamp() || self.settings.publishers == 0 {
             return 0;
         }
+        // Refused ones are among them: a broker may deliver them all the same, so that nothing would tell when all came.
         let sent = sum(&self.progress, |progress| &progress.sent);
-        let refused = sum(&self.progress, |progress| &progress.refused);
         let subscribers = sum(&self.progress, |progress| &progress.subscribers_ready);
         let each = match self.settings.shape {
             Shape::Everyone => subscribers,
             Shape::Pairs | Shape::Shared => subscribers.min(1),
         };
-        sent.saturating_sub(refused) * each
+        sent * each
     }
 }
 
@@ -243,6 +259,11 @@ impl LoadUnderWay for UnderWay {
     }
 
     fn stop(&mut self) {
+        if !self.orders.stop.load(Relaxed) {
+            let counted_from_us = self.orders.counted_from_us.load(Acquire);
+            let drained_us = counted_from_us.saturating_add(micros(self.settings.lasts() + DRAIN_WITHIN));
+            self.is_cut_short = !self.is_done() && self.stage.clock.now_us() < drained_us;
+        }
         self.orders.stop.store(true, Relaxed);
     }
 
@@ -269,7 +290,7 @@ impl LoadUnderWay for UnderWay {
         let until_us = || (counted_from_us + micros(self.settings.lasts())).min(ended_us);
         let counted =
             (counted_from_us != NOT_YET && counted_from_us < ended_us).then(|| (counted_from_us, until_us()));
-        let mut record = record(&self.settings, &ended, counted);
+        let mut record = record(&self.settings, &ended, counted, self.is_cut_short);
         record.shape = format!("MQTT {} · {}", self.stage.version, record.shape);
         Ok(record)
     }

@@ -100,7 +100,7 @@ impl Schedule {
         let (mut messages, mut begins_us) = (0.0, 0.0);
         let stages = warming.iter().chain(stages).filter(|stage| !stage.lasts.is_zero()).map(|stage| {
             let begun = (messages, begins_us, *stage);
-            messages += stage.lasts.as_secs_f64() * stage.per_second;
+            messages = whole(messages + stage.lasts.as_secs_f64() * stage.per_second);
             begins_us += stage.lasts.as_secs_f64() * 1e6;
             begun
         });
@@ -138,10 +138,15 @@ impl Schedule {
 
     /// When the message at `position` among those of all publishers is due.
     fn after_us(&self, position: f64) -> Option<u64> {
-        let stage = self.stages.iter().rev().find(|(before, ..)| *before <= position);
-        let (before, begins_us, stage) = stage?;
+        let number = self.stages.iter().rposition(|(before, ..)| *before <= position)?;
+        let (before, begins_us, stage) = self.stages[number];
         let within_us = (position - before) / stage.per_second * 1e6;
         let is_over = within_us >= precise(micros(stage.lasts));
+        // Rounding may place the first message of a stage at the very end of the one before.
+        if let Some((_, next_us, _)) = self.stages.get(number + 1).filter(|_| is_over) {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below a day")]
+            return Some(next_us.round() as u64);
+        }
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -150,6 +155,12 @@ impl Schedule {
         let after_us = (begins_us + within_us).round() as u64;
         (!is_over).then_some(after_us)
     }
+}
+
+/// The whole number that is meant where floating point misses it by a hair, as with 1.1 s at 100 a second.
+fn whole(messages: f64) -> f64 {
+    const HAIR: f64 = 1e-6;
+    if (messages - messages.round()).abs() < HAIR { messages.round() } else { messages }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a bounded run are far below 2^53")]
@@ -204,6 +215,22 @@ mod tests {
         let (warm_up, first, second) =
             (within(0, 1_000_000), within(1_000_000, 2_000_000), within(2_000_000, 4_000_000));
         assert_eq!((warm_up, first, second, due.len()), (10, 10, 200, 220));
+    }
+
+    #[test]
+    fn no_rounding_ends_a_schedule_between_two_stages() {
+        // 1.1 s at 100 a second are 110.00000000000001 messages in floating point.
+        let first = Stage { lasts: Duration::from_millis(1_100), per_second: 100.0 };
+        let due = all(&[first, seconds(2, 1_000.0)], Duration::ZERO, Arrival::Uniform, &[0], 1);
+        assert_eq!((due.len(), due[110].after_us, due[109].after_us), (2_110, 1_100_000, 1_090_000));
+        for tenths in 1..60 {
+            for per_second in [3.0, 7.0, 70.0, 110.0, 333.0] {
+                let stage = Stage { lasts: Duration::from_millis(100 * tenths), per_second };
+                let due = all(&[stage, seconds(1, 50.0)], Duration::ZERO, Arrival::Uniform, &[0], 1);
+                let after = due.iter().filter(|due| due.after_us >= 100_000 * tenths).count();
+                assert!((49..=50).contains(&after), "{tenths} {per_second}: {after}");
+            }
+        }
     }
 
     #[test]

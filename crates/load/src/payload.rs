@@ -161,21 +161,27 @@ impl Payload {
 pub(crate) enum StampFinder {
     /// In the first bytes.
     First,
-    /// As text, after the first occurrence of these bytes.
+    /// As text, after one of the occurrences of these bytes.
     After(Vec<u8>),
     /// Nowhere.
     None,
 }
 
 impl StampFinder {
-    /// The stamp's text in `payload`; only for [`StampFinder::After`].
-    pub(crate) fn text<'a>(&self, payload: &'a [u8]) -> Option<&'a [u8]> {
-        let Self::After(before) = self else { return None };
-        if before.is_empty() {
-            return Some(payload);
-        }
-        let at = payload.windows(before.len()).position(|window| window == before)?;
-        Some(&payload[at + before.len()..])
+    /// Where the stamp's text may begin in `payload`; only for [`StampFinder::After`]. What comes before it may hold the same
+    /// bytes, as commas do.
+    pub(crate) fn texts<'a>(&'a self, payload: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let before = match self {
+            Self::After(before) => Some(before.as_slice()),
+            Self::First | Self::None => None,
+        };
+        let length = before.map_or(0, <[u8]>::len);
+        let last = payload.len().saturating_sub(length);
+        // After nothing, it is at the beginning alone.
+        let last = if length == 0 { 0 } else { last };
+        (0..=last)
+            .filter(move |at| before.is_some_and(|before| payload[*at..].starts_with(before)))
+            .map(move |at| &payload[at + length..])
     }
 }
 
@@ -213,10 +219,23 @@ mod tests {
         let stamp = Stamp { run: 9, publisher: 3, sequence: 41, due_us: 12_345, lateness_us: 6 };
         stamp.write_hex(&mut out[at]);
         let payload = Payload::Text(text);
-        let found = payload.finder().text(&out).and_then(Stamp::read_hex);
+        let found = payload.finder().texts(&out).find_map(Stamp::read_hex);
         assert_eq!((payload.has_stamp(), found), (true, Some(stamp)));
         assert!(String::from_utf8(out).unwrap().ends_with(r#"","ok":true}"#));
-        assert_eq!(payload.finder().text(b"something else"), None);
+        assert_eq!(payload.finder().texts(b"something else").find_map(Stamp::read_hex), None);
+    }
+
+    #[test]
+    fn a_stamp_is_found_though_what_stands_before_it_stands_elsewhere_too() {
+        for text in ["%i,%s,%t,%x", "id=%c n=%s %x", "a%xb", "%x,%s"] {
+            let text = Text::read(text.as_bytes()).unwrap();
+            let mut out = Vec::new();
+            let at = text.write(&VALUES, &mut out).unwrap();
+            let stamp = Stamp { run: 9, publisher: 3, sequence: 41, due_us: 12_345, lateness_us: 6 };
+            stamp.write_hex(&mut out[at]);
+            let found = Payload::Text(text).finder().texts(&out).find_map(Stamp::read_hex);
+            assert_eq!(found, Some(stamp), "{}", String::from_utf8_lossy(&out));
+        }
     }
 
     #[test]

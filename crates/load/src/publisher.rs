@@ -116,6 +116,8 @@ pub(crate) struct PublisherEnd {
     pub(crate) counted: (u64, u64),
     pub(crate) unacknowledged: Vec<u64>,
     pub(crate) refused: RangeInclusiveSet<u64>,
+    /// Whether its connection was lost.
+    pub(crate) was_lost: bool,
     pub(crate) counts: LoadCounts,
 }
 
@@ -383,7 +385,7 @@ impl Publisher {
     }
 
     /// What is left at the end.
-    pub(crate) fn end(mut self) -> PublisherEnd {
+    pub(crate) fn end(mut self, was_lost: bool) -> PublisherEnd {
         self.give_up();
         let under_way = self.slots.iter().filter(|slot| slot.stage != Stage::Free);
         let unacknowledged: Vec<u64> = under_way.map(|slot| slot.sequence).collect();
@@ -396,6 +398,7 @@ impl Publisher {
             counted: (first, self.sequence),
             unacknowledged,
             refused: self.refused,
+            was_lost,
             counts: self.counts,
         }
     }

@@ -56,6 +56,20 @@ pub struct MessageSettings {
     pub user_properties: Vec<(String, String)>,
 }
 
+impl MessageSettings {
+    /// The flag of something that MQTT 3.1.1 does not have; absent when nothing of the kind is asked for.
+    #[must_use]
+    pub fn needs_5_0(&self) -> Option<&'static str> {
+        [
+            (self.expiry_s.is_some(), "--message-expiry-interval"),
+            (self.topic_alias, "--topic-alias"),
+            (!self.user_properties.is_empty(), "--user-property"),
+        ]
+        .into_iter()
+        .find_map(|(asked, flag)| asked.then_some(flag))
+    }
+}
+
 /// How a thread waits for what is due next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
@@ -76,5 +90,22 @@ impl LoadSettings {
     #[must_use]
     pub fn lasts(&self) -> Duration {
         self.pace.lasts()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MessageSettings;
+
+    #[test]
+    fn what_3_1_1_does_not_have_is_told_by_its_flag() {
+        let nothing = MessageSettings { retain: true, ..MessageSettings::default() };
+        assert_eq!(nothing.needs_5_0(), None);
+        let expiry = MessageSettings { expiry_s: Some(0), ..MessageSettings::default() };
+        let alias = MessageSettings { topic_alias: true, ..MessageSettings::default() };
+        let property = vec![("a".to_owned(), "b".to_owned())];
+        let property = MessageSettings { user_properties: property, ..MessageSettings::default() };
+        let flags = [expiry, alias, property].map(|settings| settings.needs_5_0().unwrap());
+        assert_eq!(flags, ["--message-expiry-interval", "--topic-alias", "--user-property"]);
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Receiver {
     pub(crate) too_old: u64,
     /// Deliveries of this run, each counted once, of the warm-up too.
     pub(crate) delivered: u64,
+    /// When the last of those that count came.
+    pub(crate) last_us: Option<u64>,
 }
 
 /// How to read what comes.
@@ -33,7 +35,7 @@ impl Receiver {
     /// One that is to hear `publishers` publishers from number `first` on.
     pub(crate) fn new(first: u32, publishers: u32) -> Self {
         let deliveries = (0..publishers).map(|_| Deliveries::default()).collect();
-        Self { first, deliveries, foreign: 0, too_old: 0, delivered: 0 }
+        Self { first, deliveries, foreign: 0, too_old: 0, delivered: 0, last_us: None }
     }
 
     /// A message came.
@@ -42,7 +44,7 @@ impl Receiver {
         let stamp = match &reading.finder {
             StampFinder::First => payload.first_chunk::<STAMP_LEN>().copied().map(Stamp::read),
             StampFinder::None => None,
-            after => after.text(payload).and_then(Stamp::read_hex),
+            after => after.texts(payload).filter_map(Stamp::read_hex).find(|stamp| stamp.run == reading.run),
         };
         let of_run = stamp.filter(|stamp| stamp.run == reading.run && stamp.due_us <= now_us);
         let heard = of_run.and_then(|stamp| {
@@ -58,6 +60,7 @@ impl Receiver {
             Kind::First | Kind::Overtaken => {
                 self.delivered += 1;
                 if counts {
+                    self.last_us = Some(now_us);
                     figures.counters.load_delivered += 1;
                     let response_us = now_us - stamp.due_us;
                     figures.record(Timed::DeliveryResponse, response_us);

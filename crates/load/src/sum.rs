@@ -20,8 +20,13 @@ use crate::worker::{Ended, ReceiverEnd};
 /// When messages that count fell due, in µs of the run's clock; absent when it did not get that far.
 pub(crate) type Counted = Option<(u64, u64)>;
 
-/// The record of a load.
-pub(crate) fn record(settings: &LoadSettings, threads: &[Ended], counted: Counted) -> LoadRecord {
+/// The record of a load. `is_cut_short` tells that it was given up before everything had had its time to come.
+pub(crate) fn record(
+    settings: &LoadSettings,
+    threads: &[Ended],
+    counted: Counted,
+    is_cut_short: bool,
+) -> LoadRecord {
     let whole = |timed: Timed| {
         let mut sum = histogram();
         for part in threads.iter().filter_map(|thread| thread.figures.whole(timed)) {
@@ -43,7 +48,7 @@ pub(crate) fn record(settings: &LoadSettings, threads: &[Ended], counted: Counte
             for (number, deliveries) in end.receiver.deliveries() {
                 if let Some(publisher) = publishers.get(&number) {
                     let counts = by_qos.entry(publisher.qos.level()).or_default();
-                    compare(publisher, deliveries, end, counts);
+                    compare(publisher, deliveries, end, is_cut_short, counts);
                 }
             }
         }
@@ -59,6 +64,8 @@ pub(crate) fn record(settings: &LoadSettings, threads: &[Ended], counted: Counte
         in_flight_max: u64::from(threads.iter().map(|thread| thread.window).max().unwrap_or(0)),
         counted_from_us: counted.map(|(from_us, _)| from_us),
         counted_until_us: counted.map(|(_, until_us)| until_us),
+        last_sent_us: threads.iter().filter_map(|thread| thread.last_sent_us).max(),
+        last_delivered_us: threads.iter().filter_map(|thread| thread.last_delivered_us).max(),
         connections: LoadConnections {
             planned: u64::from(settings.clients()),
             accepted: total(|thread| thread.accepted),
@@ -97,15 +104,19 @@ fn compare(
     publisher: &PublisherEnd,
     deliveries: &Deliveries,
     receiver: &ReceiverEnd,
+    is_cut_short: bool,
     counts: &mut LoadCounts,
 ) {
     let (from, to) = publisher.counted;
     let mut missing = deliveries.missing(from, to);
     for refused in publisher.refused.iter() {
-        missing.remove(refused.clone());
+        missing.known.remove(refused.clone());
     }
-    let missed = length(&missing);
-    let unknown = if receiver.was_lost { missed } else { unacknowledged(publisher, &missing) };
+    let missed = length(&missing.known) + missing.others;
+    // What was handed to a connection that broke may never have reached the broker.
+    let is_nobodys =
+        receiver.was_lost || is_cut_short || (publisher.was_lost && publisher.qos == QoS::AtMostOnce);
+    let unknown = if is_nobodys { missed } else { unacknowledged(publisher, &missing.known) };
     counts.delivered += deliveries.delivered;
     counts.duplicated += deliveries.duplicated;
     counts.reordered += if receiver.members > 1 { 0 } else { deliveries.reordered };
@@ -193,6 +204,7 @@ mod tests {
             counted: (2, 10),
             unacknowledged: unacknowledged.to_vec(),
             refused: set,
+            was_lost: false,
             counts,
         }
     }
@@ -212,7 +224,7 @@ mod tests {
     }
 
     fn counts(settings: &LoadSettings, threads: &[Ended]) -> BTreeMap<u8, LoadCounts> {
-        let by_qos = record(settings, threads, Some((0, 1))).by_qos;
+        let by_qos = record(settings, threads, Some((0, 1)), false).by_qos;
         for counts in by_qos.values() {
             assert_eq!(counts.expected, counts.delivered + counts.lost + counts.unknown, "{counts:?}");
         }
@@ -264,6 +276,23 @@ mod tests {
     }
 
     #[test]
+    fn what_was_sent_at_qos_0_on_a_connection_that_broke_is_nobodys_loss() {
+        for (qos, lost, unknown) in [(QoS::AtMostOnce, 0, 7), (QoS::AtLeastOnce, 7, 0)] {
+            let broken = PublisherEnd { was_lost: true, ..sent(0, qos, &[], &[]) };
+            let by_qos = counts(&settings(), &[thread(vec![broken], vec![received(0, &[&[0, 1, 2]])])]);
+            let counts = &by_qos[&qos.level()];
+            assert_eq!((counts.delivered, counts.lost, counts.unknown), (1, lost, unknown), "{qos:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_under_way_when_the_load_was_given_up_is_nobodys_loss() {
+        let threads = [thread(vec![sent(0, QoS::AtLeastOnce, &[], &[])], vec![received(0, &[&[0, 1, 2]])])];
+        let by_qos = record(&settings(), &threads, Some((0, 1)), true).by_qos;
+        assert_eq!((by_qos[&1].lost, by_qos[&1].unknown), (0, 7));
+    }
+
+    #[test]
     fn nothing_is_expected_of_a_subscriber_that_was_never_there() {
         let absent = ReceiverEnd { was_there: false, ..received(0, &[&[]]) };
         let by_qos = counts(&settings(), &[thread(vec![sent(0, QoS::AtMostOnce, &[], &[])], vec![absent])]);
@@ -291,7 +320,7 @@ mod tests {
             ..Ended::default()
         };
         let threads = [of_thread(100, 900, "one"), of_thread(50, 1_050, "two")];
-        let record = record(&settings(), &threads, None);
+        let record = record(&settings(), &threads, None, false);
         let connections = &record.connections;
         assert_eq!((connections.accepted, connections.never_begun), (6, 2));
         assert_eq!(connections.refused, BTreeMap::from([("one".to_owned(), 2), ("two".to_owned(), 2)]));

@@ -92,6 +92,10 @@ pub(crate) struct Ended {
     pub(crate) window: u16,
     pub(crate) bytes_sent: u64,
     pub(crate) bytes_received: u64,
+    /// When the last message that counts was sent.
+    pub(crate) last_sent_us: Option<u64>,
+    /// When the last message that counts came.
+    pub(crate) last_delivered_us: Option<u64>,
     pub(crate) cpu_us: Option<u64>,
 }
 
@@ -338,7 +342,9 @@ impl Worker {
         let unacknowledged = publishers().map(|publisher| u64::from(publisher.in_flight())).sum();
         progress.unacknowledged.store(unacknowledged, Relaxed);
         progress.waiting.store(desk.waiting, Relaxed);
-        progress.delivered.store(desk.receivers.iter().map(|end| end.receiver.delivered).sum(), Relaxed);
+        // What came to one that is gone is not waited for any more, so it does not count either.
+        let there = desk.receivers.iter().filter(|end| !end.was_lost);
+        progress.delivered.store(there.map(|end| end.receiver.delivered).sum(), Relaxed);
         let is_settled = self.next_connect == self.clients.len() && desk.under_way == 0;
         progress.is_settled.store(is_settled, Release);
     }
@@ -363,12 +369,14 @@ impl Worker {
         for client in self.clients {
             if let Role::Publisher(publisher) = client.role {
                 ended.window = ended.window.max(publisher.window());
-                ended.publishers.push(publisher.end());
+                ended.publishers.push(publisher.end(client.stage == Stage::Gone));
             }
         }
         let last = self.desk.figures.take();
         self.reports.report_last(self.job_thread, last);
+        let last_delivered_us = self.desk.receivers.iter().filter_map(|end| end.receiver.last_us).max();
         Ended {
+            last_delivered_us,
             receivers: self.desk.receivers,
             figures: self.desk.figures,
             never_begun: never_begun as u64,

@@ -46,6 +46,8 @@ fn load() -> LoadRecord {
         in_flight_max: 100,
         counted_from_us: Some(1_000_000),
         counted_until_us: Some(11_000_000),
+        last_sent_us: Some(10_990_000),
+        last_delivered_us: Some(11_000_300),
         connections: LoadConnections { planned: 3, accepted: 3, ..LoadConnections::default() },
         by_qos: BTreeMap::from([(1, counts)]),
         foreign: 0,
@@ -208,4 +210,43 @@ fn a_trial_that_says_nothing_of_the_broker_is_not_held_against_it() {
     let cut = Record { completeness: Completeness::Interrupted, ..with(load()) };
     assert_eq!(promised("loss==0", &cut).0, Came::Unknown);
     assert_eq!(promised("loss==0", &record::empty_record()).0, Came::Unknown);
+}
+
+#[test]
+fn messages_that_were_refused_not_acknowledged_or_nobodys_loss_break_every_promise() {
+    for (change, told) in [
+        (
+            (|counts| counts.refused = BTreeMap::from([(0x97, 3)])) as fn(&mut LoadCounts),
+            "3 messages were refused",
+        ),
+        (|counts| counts.unacknowledged = 4, "4 messages were not acknowledged"),
+        (|counts| counts.unknown = 5, "5 deliveries neither came nor were lost by the broker"),
+    ] {
+        assert_eq!(promised("loss==0", &counting(change)), (Came::Broken, told.to_owned()));
+    }
+}
+
+#[test]
+fn a_broker_that_falls_behind_breaks_every_promise_and_one_that_is_merely_slow_does_not() {
+    let behind = LoadRecord { last_sent_us: Some(12_200_000), ..load() };
+    let (came, why) = promised("loss==0", &with(behind.clone()));
+    assert_eq!(
+        (came, &*why),
+        (Came::Broken, "the last message was sent 1.20 s after it should have been due")
+    );
+    // Ten seconds' work took 11.2 s.
+    assert_eq!(judged("sent_rate>=90", &with(behind.clone())).conclusion, Conclusion::Violated);
+    assert_eq!(judged("sent_rate>=89", &with(behind)).conclusion, Conclusion::Holds);
+    let delivered = |last_us, p50_us| {
+        let times = Percentiles { p50_us: Some(p50_us), ..load().delivery_response_time };
+        with(LoadRecord { last_delivered_us: Some(last_us), delivery_response_time: times, ..load() })
+    };
+    assert_eq!(
+        promised("loss==0", &delivered(16_000_000, 2_500_000)).0,
+        Came::Broken,
+        "up to 5 s, half of it in the middle"
+    );
+    assert_eq!(promised("loss==0", &delivered(16_000_000, 5_000_000)).0, Came::Kept, "5 s for every message");
+    assert_eq!(judged("delivered_rate>=134", &delivered(16_000_000, 1)).conclusion, Conclusion::Violated);
+    assert_eq!(judged("delivered_rate>=133", &delivered(16_000_000, 1)).conclusion, Conclusion::Holds);
 }

@@ -23,6 +23,9 @@ use crate::metric::Percentiles;
 use crate::seed::Seed;
 use crate::target::Credentials;
 
+/// How long after the last message was due a load waits for what is under way.
+pub const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+
 /// A load that can be made.
 pub trait Load: fmt::Debug {
     /// How long it is measured: what falls due later is not part of it.
@@ -239,13 +242,18 @@ pub struct LoadRecord {
     pub counted_from_us: Option<u64>,
     /// When the last message was due.
     pub counted_until_us: Option<u64>,
+    /// When the last message that counts was sent: later than it was due where the broker fell behind.
+    pub last_sent_us: Option<u64>,
+    /// When the last message that counts came.
+    pub last_delivered_us: Option<u64>,
     /// The connections.
     pub connections: LoadConnections,
     /// What became of the messages, by QoS of the publisher.
     pub by_qos: BTreeMap<u8, LoadCounts>,
     /// Deliveries that carry no stamp of this run: somebody else's, retained ones, or a payload without a stamp.
     pub foreign: u64,
-    /// Deliveries whose number was so long ago that it can't be told whether it came before; in no other count.
+    /// Deliveries whose number was so long ago that it can't be told whether it came before. Those that had not may be
+    /// among the lost.
     pub too_old: u64,
     /// Bytes handed to the kernel while it was measured.
     pub bytes_sent: u64,
@@ -280,6 +288,21 @@ impl LoadRecord {
     #[must_use]
     pub fn counted_us(&self) -> Option<u64> {
         Some(self.counted_until_us?.saturating_sub(self.counted_from_us?))
+    }
+
+    /// How long it took to send what was sent, in µs: no shorter than it fell due, and longer where the broker took it
+    /// later.
+    #[must_use]
+    pub fn sent_in_us(&self) -> Option<u64> {
+        let late_us = self.last_sent_us?.saturating_sub(self.counted_from_us?);
+        Some(late_us.max(self.counted_us()?))
+    }
+
+    /// How long it took to deliver what was delivered, in µs, likewise.
+    #[must_use]
+    pub fn delivered_in_us(&self) -> Option<u64> {
+        let late_us = self.last_delivered_us?.saturating_sub(self.counted_from_us?);
+        Some(late_us.max(self.counted_us()?))
     }
 }
 

@@ -11,13 +11,10 @@ use crate::clock::micros;
 use crate::conductor::Conductor;
 use crate::error::RunError;
 use crate::live::Observer;
-use crate::load::{Load, LoadRecord, LoadReports, LoadStage, LoadUnderWay};
+use crate::load::{DRAIN_WITHIN, Load, LoadRecord, LoadReports, LoadStage, LoadUnderWay};
 use crate::phase::Phase;
 use crate::resources::look;
 use crate::run::{LOOK_EVERY, SHOW_EVERY};
-
-/// How long after the last message was due the load waits for what is under way.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 
 impl Conductor<'_> {
     /// Makes the load. Returns the CPU time that we had used before, and what became of the load.

@@ -8,7 +8,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::load::LoadRecord;
 use crate::record::{Completeness, Record};
+use crate::scale::time;
 use crate::threshold::Threshold;
 use crate::verdict::Conclusion;
 
@@ -46,8 +48,9 @@ impl Promise {
 
     /// What a trial's record says of it, and why.
     ///
-    /// A trial in which the generator itself was late says nothing of the broker. One in which messages that fell due
-    /// were never sent, or connections were lost, breaks every promise.
+    /// A trial in which the generator itself was late says nothing of the broker. Every promise is broken by a trial in
+    /// which connections were lost, or messages were never sent, were refused, were not acknowledged, or did not come for
+    /// whatever reason; and by one in which the broker fell further and further behind.
     #[must_use]
     pub fn judge(&self, record: &Record) -> (Came, String) {
         let Some(load) = record.load.as_ref().filter(|_| record.completeness == Completeness::Complete)
@@ -72,6 +75,18 @@ impl Promise {
         if all.dropped > 0 {
             return (Came::Broken, format!("{} of {} messages were never sent", all.dropped, all.offered));
         }
+        let refused = all.refused_in_all();
+        let not_whole = [
+            (refused, "messages were refused"),
+            (all.unacknowledged, "messages were not acknowledged"),
+            (all.unknown, "deliveries neither came nor were lost by the broker"),
+        ];
+        if let Some((count, what)) = not_whole.iter().find(|(count, _)| *count > 0) {
+            return (Came::Broken, format!("{count} {what}"));
+        }
+        if let Some(behind) = falls_behind(load) {
+            return (Came::Broken, behind);
+        }
         let verdicts: Vec<_> = self.0.iter().map(|threshold| threshold.judge(record)).collect();
         let told = |conclusion| {
             let of_it = verdicts.iter().filter(move |verdict| verdict.conclusion == conclusion);
@@ -85,6 +100,22 @@ impl Promise {
         }
         (Came::Kept, told(Conclusion::Holds))
     }
+}
+
+/// How far the broker was behind at the end, in words; absent where it kept up. It may take half the messages' time more
+/// than a tenth of the whole for the last of them: a time that grows to the end has its median at half of its end.
+fn falls_behind(load: &LoadRecord) -> Option<String> {
+    let (lasts_us, until_us) = (load.counted_us()?, load.counted_until_us?);
+    let behind = [
+        ("sent", load.last_sent_us, Some(0)),
+        ("delivered", load.last_delivered_us, load.delivery_response_time.p50_us),
+    ];
+    behind.into_iter().find_map(|(what, last_us, usual_us)| {
+        let after_us = last_us?.saturating_sub(until_us);
+        let is_behind = after_us > lasts_us / 10 + usual_us.unwrap_or(0);
+        is_behind
+            .then(|| format!("the last message was {what} {} after it should have been due", time(after_us)))
+    })
 }
 
 /// What a trial came to.
@@ -142,14 +173,15 @@ impl RateSearch {
         kept.map(|(rate, _)| *rate).reduce(f64::max)
     }
 
-    /// The lowest rate that did not keep it, twice in a row, and what its second trial came to; absent when there is
-    /// none.
+    /// The lowest rate that did not keep it, twice in a row, and what it came to; absent when there is none. When the
+    /// generator was late in one of the two, the broker was not shown to break it twice.
     #[must_use]
     pub fn limit(&self) -> Option<(f64, Came)> {
         let is_above = |came| matches!(came, Came::Broken | Came::GeneratorLate);
         let pairs = self.trials.windows(2).filter_map(|pair| match *pair {
             [(first, before), (second, came)] if is_above(before) && is_above(came) => {
-                is_same(first, second).then_some((second, came))
+                let both = if before == came { came } else { Came::GeneratorLate };
+                is_same(first, second).then_some((second, both))
             }
             _ => None,
         });
@@ -275,6 +307,17 @@ mod tests {
         let (search, _) =
             search(1_000.0, |_, rate| if rate <= 4e3 { Came::Kept } else { Came::GeneratorLate });
         assert_eq!(search.limit().map(|(_, came)| came), Some(Came::GeneratorLate));
+    }
+
+    #[test]
+    fn a_rate_that_was_broken_once_and_once_not_to_be_told_is_the_generators() {
+        for pair in [[Came::GeneratorLate, Came::Broken], [Came::Broken, Came::GeneratorLate]] {
+            let mut search = RateSearch::new(1_000.0, 1.0, 1e6);
+            for came in pair {
+                search.tell(1_000.0, came);
+            }
+            assert_eq!(search.limit(), Some((1_000.0, Came::GeneratorLate)));
+        }
     }
 
     #[test]

@@ -220,9 +220,15 @@ const COUNTS: [Counted; 13] = [
         name: "connections_lost",
         of: |record| of_load(record, |load| (load.connections.lost.values().sum(), load.connections.planned)),
     },
-    Counted { name: "sent_rate", of: |record| rate(record, |load| load.all().sent) },
-    Counted { name: "delivered_rate", of: |record| rate(record, |load| load.all().delivered) },
+    Counted { name: "sent_rate", of: |record| rate(record, |load| load.all().sent, LoadRecord::sent_in_us) },
+    Counted {
+        name: "delivered_rate",
+        of: |record| rate(record, |load| load.all().delivered, LoadRecord::delivered_in_us),
+    },
 ];
+
+/// Those of the counts that are rates.
+const RATES: [&str; 2] = ["sent_rate", "delivered_rate"];
 
 fn load(record: &Record, of: fn(&LoadRecord) -> Percentiles) -> Percentiles {
     record.load.as_ref().map(of).unwrap_or_default()
@@ -243,11 +249,15 @@ fn of_load(record: &Record, of: impl Fn(&LoadRecord) -> (u64, u64)) -> Option<(f
     (all > 0).then_some((count as f64, all as f64))
 }
 
-/// Messages per second while it was measured.
+/// Messages per second, over as long as it took.
 #[expect(clippy::cast_precision_loss, reason = "counts of a bounded run are far below 2^53")]
-fn rate(record: &Record, of: impl Fn(&LoadRecord) -> u64) -> Option<(f64, f64)> {
+fn rate(
+    record: &Record,
+    of: impl Fn(&LoadRecord) -> u64,
+    took_us: fn(&LoadRecord) -> Option<u64>,
+) -> Option<(f64, f64)> {
     let load = record.load.as_ref()?;
-    let seconds = load.counted_us().filter(|us| *us > 0)? as f64 / 1e6;
+    let seconds = took_us(load).filter(|us| *us > 0)? as f64 / 1e6;
     Some((of(load) as f64 / seconds, 1.0))
 }
 
@@ -305,6 +315,11 @@ impl FromStr for Threshold {
             return Err(wrong(format!("{name} is a number and has no {figure:?}")));
         }
         let limit = count_limit(limit).map_err(wrong)?;
+        if matches!(limit, Limit::Share(_)) && RATES.contains(&name) {
+            return Err(wrong(format!(
+                "{name} is a rate, and a share of nothing; compare it with one such as 10k"
+            )));
+        }
         Ok(Self { text: text.to_owned(), subject: Subject::Count(counted), comparison, limit })
     }
 }
@@ -334,10 +349,11 @@ fn count_limit(text: &str) -> Result<Limit, String> {
     if let Some(percent) = text.strip_suffix('%') {
         return number(percent).map(|percent| Limit::Share(percent / 100.0)).ok_or_else(wrong);
     }
+    let text = text.trim_end_matches("/s");
     let scaled =
         [("k", 1e3), ("M", 1e6)].into_iter().find_map(|(unit, by)| Some((text.strip_suffix(unit)?, by)));
     let (digits, by) = scaled.unwrap_or((text, 1.0));
-    number(digits.trim_end_matches("/s")).map(|number| Limit::Value(number * by)).ok_or_else(wrong)
+    number(digits).map(|number| Limit::Value(number * by)).ok_or_else(wrong)
 }
 
 impl Threshold {
@@ -423,6 +439,7 @@ mod tests {
             "loss < 0.1%",
             "sent_rate > 10k",
             "delivered_rate >= 5000/s",
+            "delivered_rate >= 0.5k/s",
         ] {
             assert_eq!(text.parse::<Threshold>().unwrap().to_string(), text);
         }
@@ -441,6 +458,7 @@ mod tests {
             ("loss max==0", "is a number and has no \"max\""),
             ("loss==none", "is no number"),
             ("loss<-1", "is no number"),
+            ("sent_rate>=99%", "is a rate, and a share of nothing"),
         ] {
             let refused = text.parse::<Threshold>().unwrap_err();
             assert!(refused.contains(why) && refused.contains("connack, suback, ack"), "{text}: {refused}");

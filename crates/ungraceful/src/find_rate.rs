@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ungraceful_report::progress::Terminal;
 use ungraceful_report::scale::rate;
@@ -21,8 +22,8 @@ use crate::launch::{Call, LoadMode, ReadyLoad, prepare_load, print, progress_sty
 
 /// The search's own file in the folder of its records.
 const SEARCH_JSON: &str = "search.json";
-/// Flags with a value that each trial has its own of; `-oFOLDER` is one of them too.
-const ITS_OWN: [&str; 5] = ["--find-rate", "--rate", "--seed", "--output", "-o"];
+/// Flags with a value that each trial has its own of; `-oFOLDER` and `-z5s` are among them too.
+const ITS_OWN: [&str; 7] = ["--find-rate", "--rate", "--seed", "--output", "-o", "--duration", "-z"];
 /// Messages that are to fall due in a trial, at the least: fewer say nothing.
 const MESSAGES_MIN: f64 = 20.0;
 
@@ -35,15 +36,16 @@ pub(crate) fn find(
     format: Format,
 ) -> Result<Exit, RunError> {
     let folder = &base.experiment.output;
-    if folder.join(SEARCH_JSON).exists() {
-        let what =
-            format!("{} holds a record already, and none is overwritten; choose another", folder.display());
+    let is_taken = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+    if is_taken {
+        let what = format!("{} is not empty, and nothing is overwritten; choose another", folder.display());
         return Err(RunError::Usage(vec![Mistake::new("--output", what)]));
     }
     let seed = base.experiment.seed.to_string();
     let clock = RunClock::start();
     let first = base.engine.settings().pace.per_second_max().unwrap_or(1.0);
-    let lowest = MESSAGES_MIN / base.engine.settings().lasts().as_secs_f64();
+    let lasts = base.engine.settings().lasts();
+    let lowest = MESSAGES_MIN / lasts.as_secs_f64();
     let mut rates = RateSearch::new(first, lowest.min(first), RATE_MAX);
     let mut search = Search {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -59,15 +61,16 @@ pub(crate) fn find(
     while let Some(per_second) = rates.next() {
         let number = search.trials.len() + 1;
         let directory = folder.join(format!("{number:02}-{per_second}"));
-        let arguments = arguments(call, promise, per_second, &seed, &directory);
+        let arguments = arguments(call, promise, (per_second, lasts), &seed, &directory);
         let ready = prepared(call, mode, &arguments)?;
         let mut observer = Terminal::new(progress_style(&base.output));
         let finished = match run(&ready.experiment, Work::Load(&ready.engine), &mut observer) {
             Ok(finished) => finished,
             // What was learned before is not lost with a broker that goes away.
-            Err(error @ (RunError::Environment(_) | RunError::Interrupted)) if !search.trials.is_empty() => {
+            Err(error) if !search.trials.is_empty() => {
                 observer.note(&format!("the search ends here: {error}"));
                 search.ended_by = Some(error.exit());
+                write(folder, &search)?;
                 break;
             }
             Err(error) => return Err(error),
@@ -98,7 +101,7 @@ pub(crate) fn find(
 fn arguments(
     call: &Call<'_>,
     promise: &Promise,
-    per_second: f64,
+    (per_second, lasts): (f64, Duration),
     seed: &str,
     directory: &Path,
 ) -> Vec<OsString> {
@@ -112,13 +115,14 @@ fn arguments(
         let (flag, value) = text.split_once('=').map_or((&*text, None), |(flag, value)| (flag, Some(value)));
         if ITS_OWN.contains(&flag) {
             is_value = value.is_none();
-        } else if text.starts_with("--") || !text.starts_with("-o") {
+        } else if text.starts_with("--") || !(text.starts_with("-o") || text.starts_with("-z")) {
             words.push(word.clone());
         }
     }
     let thresholds = promise.thresholds().iter().flat_map(|one| ["--threshold".to_owned(), one.to_string()]);
     words.extend(thresholds.map(OsString::from));
     words.extend(["--rate".to_owned(), per_second.to_string()].map(OsString::from));
+    words.extend(["--duration".to_owned(), format!("{}ms", lasts.as_millis())].map(OsString::from));
     words.extend(["--seed", seed].map(OsString::from));
     words.extend([OsString::from("--output"), directory.into()]);
     words

@@ -64,7 +64,7 @@ fn messages_carry_when_they_were_due_their_number_and_how_late_they_went_out() {
     let stamps: Vec<Stamp> = publishes(&bytes).iter().map(|(_, _, payload)| stamp_of(payload)).collect();
     let stamp = |sequence, due_us, lateness_us| Stamp { run: 3, publisher: 2, sequence, due_us, lateness_us };
     assert_eq!(stamps, [stamp(0, 20_000, 1_200), stamp(1, 20_500, 700)]);
-    let counts = publisher.end().counts;
+    let counts = publisher.end(false).counts;
     assert_eq!((counts.offered, counts.sent, counts.late, counts.dropped), (2, 2, 1, 0));
 }
 
@@ -83,7 +83,7 @@ fn no_more_are_unacknowledged_than_the_window_allows_and_the_others_wait_and_are
     assert_eq!(publisher.acknowledged(2, 0, &CONTEXT), None, "it is not acknowledged twice");
     let (bytes, _) = made(&mut publisher, 20_300, false);
     assert_eq!(publishes(&bytes)[0].1, Some(2), "the identifier is free again");
-    let end = publisher.end();
+    let end = publisher.end(false);
     let counts = &end.counts;
     assert_eq!((counts.offered, counts.sent, counts.dropped), (5, 3, 2));
     assert_eq!((counts.acknowledged, counts.unacknowledged, counts.blocked), (1, 2, 1));
@@ -110,7 +110,7 @@ fn a_qos_2_exchange_is_done_at_pubcomp_and_a_refusal_ends_it_at_pubrec() {
     assert!(!publisher.received(2, 0x97, &CONTEXT), "refused");
     assert!(publisher.received(3, 0x10, &CONTEXT) && publisher.acknowledged(3, 0, &CONTEXT).is_some());
     assert!(!publisher.received(77, 0, &CONTEXT), "of nothing that was sent");
-    let counts = publisher.end().counts;
+    let counts = publisher.end(false).counts;
     assert_eq!((counts.acknowledged, counts.refused_in_all(), counts.unacknowledged), (2, 1, 2));
     assert_eq!((counts.sent, counts.without_subscribers, counts.refused[&0x97]), (5, 1, 1));
 }
@@ -130,7 +130,7 @@ fn what_the_socket_did_not_take_is_due_as_before_and_no_number_is_left_out() {
         let again: Vec<_> = publishes(&bytes).iter().map(|(.., payload)| stamp_of(payload)).collect();
         let told: Vec<_> = again.iter().map(|stamp| (stamp.sequence, stamp.due_us)).collect();
         assert_eq!(told, [(1, 20_001), (2, 20_002), (3, 20_003)], "{qos:?}");
-        let counts = publisher.end().counts;
+        let counts = publisher.end(false).counts;
         assert_eq!((counts.offered, counts.sent, counts.dropped, counts.blocked), (4, 4, 0, 3), "{qos:?}");
     }
 }
@@ -140,7 +140,7 @@ fn in_a_closed_loop_what_is_taken_back_was_never_offered() {
     let mut publisher = publisher(QoS::AtLeastOnce, 6);
     let (_, list) = made(&mut publisher, 20_000, true);
     publisher.take_back(&list, 2, true, 20_000, &CONTEXT);
-    let counts = publisher.end().counts;
+    let counts = publisher.end(false).counts;
     assert_eq!((counts.offered, counts.sent, counts.unacknowledged), (2, 2, 2));
 }
 
@@ -153,7 +153,7 @@ fn messages_of_the_warm_up_are_sent_and_not_counted() {
     made(&mut publisher, 10_001, false);
     assert_eq!(publisher.acknowledged(1, 0, &CONTEXT), None, "and not timed");
     assert!(publisher.acknowledged(3, 0, &CONTEXT).is_some());
-    let end = publisher.end();
+    let end = publisher.end(false);
     assert_eq!(end.counted, (2, 3));
     let counts = &end.counts;
     assert_eq!((counts.offered, counts.sent, counts.acknowledged, counts.unacknowledged), (1, 1, 1, 0));
@@ -168,7 +168,7 @@ fn a_client_that_is_gone_drops_what_waits_and_what_falls_due_later() {
     }
     publisher.give_up();
     assert!(publisher.drop_due(13_000, &CONTEXT) && !publisher.drop_due(9_999, &CONTEXT));
-    let counts = publisher.end().counts;
+    let counts = publisher.end(false).counts;
     assert_eq!((counts.offered, counts.sent, counts.dropped), (3, 0, 3));
 }
 
@@ -198,7 +198,7 @@ fn a_text_is_written_anew_for_each_message() {
         publishes(&bytes).into_iter().map(|(.., payload)| String::from_utf8(payload).unwrap()).collect();
     assert!(texts[0].starts_with(r#"{"n":0,"t":1000020,"x":""#), "{texts:?}");
     assert!(texts[1].starts_with(r#"{"n":1,"t":1000030,"x":""#), "{texts:?}");
-    let stamp = payload.finder().text(texts[1].as_bytes()).and_then(Stamp::read_hex).unwrap();
+    let stamp = payload.finder().texts(texts[1].as_bytes()).find_map(Stamp::read_hex).unwrap();
     assert_eq!((stamp.sequence, stamp.due_us), (1, 30_000));
 }
 

@@ -156,7 +156,10 @@ impl Desk {
 
     pub(super) fn packet(&mut self, client: &mut Client, place: usize, decoded: &Decoded<'_>, now_us: u64) {
         match (&decoded.packet, &mut client.role) {
-            (Packet::Publish(publish), Role::Subscriber { receiver }) if client.stage == Stage::Ready => {
+            // A broker may send what a filter matches, such as retained messages, before its SUBACK.
+            (Packet::Publish(publish), Role::Subscriber { receiver })
+                if matches!(client.stage, Stage::Ready | Stage::Subscribing { .. }) =>
+            {
                 if let Some(identifier) = publish.packet_identifier {
                     let answer = if publish.qos == QoS::ExactlyOnce { PUBREC } else { PUBACK };
                     self.answer(answer, identifier);
@@ -231,7 +234,7 @@ impl Desk {
                 self.lose(client, &format!("DISCONNECT 0x{code:02X}{name}"));
             }
             (Packet::Unreadable { .. }, _) => self.lose(client, &unreadable(decoded.oddities.iter().next())),
-            // Retained messages that come before the SUBACK, and what is no business of this client.
+            // What is no business of this client.
             _ => {}
         }
     }

@@ -58,6 +58,8 @@ impl Worker {
                                 at += whole.len();
                                 desk.packet(client, place, &decoded, now_us);
                                 if client.stage == Stage::Gone {
+                                    // They were for this client, which is gone.
+                                    desk.acknowledgements.clear();
                                     return Ok(());
                                 }
                             }
@@ -70,6 +72,7 @@ impl Worker {
                                 break;
                             }
                             Framed::Malformed(_) => {
+                                desk.acknowledgements.clear();
                                 desk.lose(client, &unreadable(None));
                                 return Ok(());
                             }

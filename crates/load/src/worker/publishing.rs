@@ -154,6 +154,9 @@ impl Worker {
         }
         if now_us >= desk.context.counted_from_us {
             desk.figures.counters.load_sent += kept as u64;
+            if kept > 0 {
+                desk.ended.last_sent_us = Some(now_us);
+            }
             if is_closed {
                 desk.figures.counters.load_offered += kept as u64;
             }

@@ -48,12 +48,13 @@ fn summary(load: &LoadRecord) -> String {
     if let Some(counted_us) = load.counted_us() {
         parts.push(time(counted_us));
         let all = load.all();
-        let rate = |number: u64| count(per_second(number, counted_us));
+        let rate = |number: u64, us: Option<u64>| count(per_second(number, us.unwrap_or(counted_us)));
         if load.publishers > 0 {
-            parts.push(format!("{}/s sent", rate(all.sent)));
+            parts.push(format!("{}/s sent", rate(all.sent, load.sent_in_us())));
         }
         if load.subscribers > 0 {
-            parts.push(format!("{}/s received", rate(all.delivered + all.duplicated + load.foreign)));
+            let came = all.delivered + all.duplicated + load.foreign;
+            parts.push(format!("{}/s received", rate(came, load.delivered_in_us())));
         }
     }
     parts.join(" · ")

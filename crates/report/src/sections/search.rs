@@ -3,6 +3,7 @@
 use ungraceful_rig::load::LoadRecord;
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::rate_search::Came;
+use ungraceful_rig::record::Completeness;
 
 use super::opening;
 use crate::Context;
@@ -34,7 +35,14 @@ pub(crate) fn compose(search: &Search, context: &Context) -> Document {
     }
     if let Some(trial) = search.trials.last().filter(|trial| trial.came == Came::Unknown) {
         document.labelled("Seen last", trial.why.clone());
-        document.labelled("Cure", "with too few samples, a longer --duration or a higher --rate to begin at");
+        if trial.record.completeness == Completeness::Complete {
+            let cure = "where there were too few samples, a longer --duration or a higher --rate to begin at";
+            document.labelled("Cure", cure);
+        }
+    }
+    if search.ended_by.is_some() {
+        document
+            .labelled("Cut short", "the search was ended before its end: what is above is as far as it came");
     }
     if let Some(trial) = search.best().or(search.trials.last()) {
         document.labelled("Again", crate::shell_command(&trial.command));

@@ -40,6 +40,8 @@ fn load() -> LoadRecord {
         in_flight_max: 20,
         counted_from_us: Some(2_000_000),
         counted_until_us: Some(12_000_000),
+        last_sent_us: Some(12_500_000),
+        last_delivered_us: Some(14_000_000),
         connections: LoadConnections {
             planned: 9,
             accepted: 5,

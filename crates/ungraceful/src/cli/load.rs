@@ -323,17 +323,6 @@ impl PublishArgs {
         }
     }
 
-    /// Whether something is asked for that MQTT 3.1.1 does not have.
-    pub fn needs_5_0(&self) -> Option<&'static str> {
-        [
-            (self.message_expiry_interval.is_some(), "--message-expiry-interval"),
-            (self.topic_alias, "--topic-alias"),
-            (!self.user_property.is_empty(), "--user-property"),
-        ]
-        .into_iter()
-        .find_map(|(given, flag)| given.then_some(flag))
-    }
-
     /// How threads wait.
     pub fn waiting(&self) -> Waiting {
         if self.spin { Waiting::Spin } else { Waiting::Sleep }

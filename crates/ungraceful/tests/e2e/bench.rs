@@ -271,6 +271,28 @@ fn mistakes_are_told_together_with_their_cures() {
 }
 
 #[test]
+fn what_falls_due_in_stages_is_all_of_it() {
+    let broker = ScriptedBroker::start(Script::default());
+    // In floating point, the first stage has a little more than 110 messages.
+    let stages = ["--publishers", "1", "--subscribers", "1", "--stages", "1100ms:100,1s:200"];
+    let call = bench_at(broker.address(), "pubsub", &stages);
+    assert_eq!(all(&call).offered, 310, "{}", call.said());
+}
+
+#[test]
+fn a_rate_is_over_as_long_as_it_took_and_not_as_long_as_it_was_due() {
+    let script = Script { deliveries: "delay-1500ms".parse().unwrap(), ..Script::default() };
+    let broker = ScriptedBroker::start(script);
+    let flags = ["--publishers", "1", "--subscribers", "1", "--rate", "100", "-z", "1s"];
+    let rates = ["--threshold", "sent_rate>=50", "--threshold", "delivered_rate>=50"];
+    let call = bench_at(broker.address(), "pubsub", &[&flags[..], &rates].concat());
+    let verdicts = call.verdicts("keeps_the_threshold");
+    let concluded: Vec<_> = verdicts.iter().map(|verdict| verdict.conclusion).collect();
+    // 100 messages in one second, which came in two and a half.
+    assert_eq!(concluded, [Conclusion::Holds, Conclusion::Violated], "{}", call.said());
+}
+
+#[test]
 fn a_plan_is_printed_and_nothing_is_sent() {
     let call = bench("pubsub", &["--preset", "fanout-5-1000-5-250K", "--print-plan", "--seed", "7"]);
     assert_eq!(call.exit(), 0, "{}", call.said());
@@ -336,6 +358,8 @@ fn every_shape_on_mosquitto_delivers_each_message_as_often_as_it_says() {
     let text = r#"{"n":%s,"id":"%c","r":%r,"stamp":"%x"}"#;
     let written = run(&["--publishers", "2", "--subscribers", "2", "-m", text, "--topic-alias", "-V", "5"]);
     assert_eq!((written.0, written.1.foreign), (800, 0));
+    let columns = run(&["--publishers", "2", "--subscribers", "2", "-m", "%i,%s,%t,%x"]);
+    assert_eq!((columns.0, columns.1.foreign), (800, 0));
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn the_highest_rate_that_keeps_the_promise_is_found_and_can_be_run_again() {
     {
         assert!(shown.contains(part), "{part}\n{shown}");
     }
+    assert_eq!(record.settings["duration"].value, "500ms", "as long as every trial");
     // The command of a trial makes that trial alone, judged by the promise.
     let command = trials[3]["command"].as_str().unwrap();
     assert!(command.contains("--threshold 'sent_rate<650'") && !command.contains("find-rate"), "{command}");
@@ -84,11 +85,38 @@ fn a_search_that_cannot_tell_ends_inconclusive_and_says_what_it_would_need() {
 }
 
 #[test]
+fn a_folder_with_something_in_it_is_refused_and_a_broker_that_delivers_nothing_keeps_no_promise() {
+    let broker =
+        ScriptedBroker::start(Script { deliveries: "lose-every-1".parse().unwrap(), ..Script::default() });
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mine"), b"").unwrap();
+    let taken = folder.path().to_str().unwrap();
+    let call = on(&broker, "loss==0", &["--rate", "40", "--output", taken]);
+    // The folder of the test's own comes last and is taken: so the call is made.
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    let refused = binary("ungraceful-bench")
+        .args([
+            "--find-rate",
+            "loss==0",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &broker.address().port().to_string(),
+        ])
+        .args(["--output", taken])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(2) && said.contains("is not empty"), "{said}");
+}
+
+#[test]
 fn what_a_search_cannot_be_combined_with_is_told_before_the_first_packet() {
     for (flags, told) in [
         (&["--rate", "max"][..], "--rate: max has no rate to begin the search at"),
         (&["--stages", "1s:5"], "--stages: --find-rate chooses the rates"),
         (&["--find-rate", "speed>9"], "there is no \"speed\""),
+        (&["--threshold", "loss==0"], "--threshold: a search goes by its promise alone"),
     ] {
         let call = bench("pubsub", &[&["--find-rate", "loss==0"], flags].concat());
         assert_eq!(call.exit(), 2, "{}", call.said());

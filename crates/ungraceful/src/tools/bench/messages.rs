@@ -202,9 +202,6 @@ fn publishing(
     let args = PublishArgs::from_arg_matches(matches).expect(READ);
     let load = connecting(matches, mistakes);
     let (versions, versions_required) = versions(matches, mistakes);
-    if let Some(flag) = args.needs_5_0().filter(|_| versions == [ProtocolVersion::V3_1_1]) {
-        mistakes.push(Mistake::new(flag, "MQTT 3.1.1 has none; leave it out, or give -V 5"));
-    }
     if publishers > PUBLISHERS_MAX {
         let what =
             format!("{publishers} publishers are more than the {PUBLISHERS_MAX} that a stamp tells apart");
@@ -216,6 +213,11 @@ fn publishing(
         mistakes.push(Mistake::new("--topic", format!("{topic:?} is no topic that can be published to")));
     }
     let promise = args.promise(mistakes);
+    let has_thresholds = !ConnectArgs::from_arg_matches(matches).expect(READ).threshold.is_empty();
+    if promise.is_some() && has_thresholds {
+        let what = "a search goes by its promise alone; put it into --find-rate, with a comma";
+        mistakes.push(Mistake::new("--threshold", what));
+    }
     let duration_given = is_given(given, "duration");
     let duration = match &promise {
         Some(_) if !duration_given => TRIAL,
@@ -227,6 +229,9 @@ fn publishing(
     let payload = args.payload(per_second.map(|_| 16), mistakes);
     let in_flight = args.in_flight.take("--in-flight", mistakes);
     let message = args.message_settings(mistakes);
+    if let Some(flag) = message.needs_5_0().filter(|_| versions == [ProtocolVersion::V3_1_1]) {
+        mistakes.push(Mistake::new(flag, "MQTT 3.1.1 has none; leave it out, or give -V 5"));
+    }
     let thresholds = ConnectArgs::from_arg_matches(matches).expect(READ).thresholds(mistakes);
     let load = load.zip(in_flight).map(|(load, in_flight)| LoadSettings {
         publishers,
