@@ -16,6 +16,7 @@ use crate::verdict::Conclusion;
 
 /// The search ends when the lowest rate that breaks the promise is at most this many times the highest that keeps it.
 const CLOSE_ENOUGH: f64 = 1.05;
+const SECOND_US: u64 = 1_000_000;
 /// Trials that a search has at the most.
 pub const TRIALS_MAX: usize = 60;
 
@@ -102,8 +103,8 @@ impl Promise {
     }
 }
 
-/// How far the broker was behind at the end, in words; absent where it kept up. It may take half the messages' time more
-/// than a tenth of the whole for the last of them: a time that grows to the end has its median at half of its end.
+/// How far the broker was behind at the end, in words; absent where it kept up. The last message may take as long as half
+/// of all did, and a tenth of the trial (at least a second) besides: a time that grows has its median at half of its end.
 fn falls_behind(load: &LoadRecord) -> Option<String> {
     let (lasts_us, until_us) = (load.counted_us()?, load.counted_until_us?);
     let behind = [
@@ -112,7 +113,7 @@ fn falls_behind(load: &LoadRecord) -> Option<String> {
     ];
     behind.into_iter().find_map(|(what, last_us, usual_us)| {
         let after_us = last_us?.saturating_sub(until_us);
-        let is_behind = after_us > lasts_us / 10 + usual_us.unwrap_or(0);
+        let is_behind = after_us > (lasts_us / 10).max(SECOND_US) + usual_us.unwrap_or(0);
         is_behind
             .then(|| format!("the last message was {what} {} after it should have been due", time(after_us)))
     })
