@@ -284,7 +284,7 @@ fn a_rate_is_over_as_long_as_it_took_and_not_as_long_as_it_was_due() {
     let script = Script { deliveries: "delay-1500ms".parse().unwrap(), ..Script::default() };
     let broker = ScriptedBroker::start(script);
     let flags = ["--publishers", "1", "--subscribers", "1", "--rate", "100", "-z", "1s"];
-    let rates = ["--threshold", "sent_rate>=50", "--threshold", "delivered_rate>=50"];
+    let rates = ["--threshold", "sent_rate>=20", "--threshold", "delivered_rate>=50"];
     let call = bench_at(broker.address(), "pubsub", &[&flags[..], &rates].concat());
     let verdicts = call.verdicts("keeps_the_threshold");
     let concluded: Vec<_> = verdicts.iter().map(|verdict| verdict.conclusion).collect();
