@@ -36,10 +36,19 @@ pub(crate) fn find(
     format: Format,
 ) -> Result<Exit, RunError> {
     let folder = &base.experiment.output;
-    let is_taken = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-    if is_taken {
+    let mut mistakes = Vec::new();
+    // Told here and not where flags are read: each trial has the promise as its thresholds, and may have it in the
+    // environment as well.
+    if !base.experiment.thresholds.is_empty() {
+        let what = "a search goes by its promise alone; put it into --find-rate, with a comma";
+        mistakes.push(Mistake::new("--threshold", what));
+    }
+    if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
         let what = format!("{} is not empty, and nothing is overwritten; choose another", folder.display());
-        return Err(RunError::Usage(vec![Mistake::new("--output", what)]));
+        mistakes.push(Mistake::new("--output", what));
+    }
+    if !mistakes.is_empty() {
+        return Err(RunError::Usage(mistakes));
     }
     let seed = base.experiment.seed.to_string();
     let clock = RunClock::start();

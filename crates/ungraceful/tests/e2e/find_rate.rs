@@ -74,6 +74,23 @@ fn a_promise_that_no_rate_keeps_is_violated() {
 }
 
 #[test]
+fn a_promise_from_the_environment_is_searched_by_as_one_from_a_flag_is() {
+    let broker = ScriptedBroker::start(Script::default());
+    let folder = tempfile::tempdir().unwrap();
+    let port = broker.address().port().to_string();
+    let call = binary("ungraceful-bench")
+        .args(["--host", "127.0.0.1", "--port", &port, "--warmup", "0s", "--slip-limit", "1h", "--quiet"])
+        .args(SMALL)
+        .args(["--output", folder.path().to_str().unwrap()])
+        .env("UNGRACEFUL_FIND_RATE", "e2e p(99.99)<3600s")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&call.stdout).into_owned();
+    assert_eq!(call.status.code(), Some(3), "{said}{}", String::from_utf8_lossy(&call.stderr));
+    assert!(said.contains("1 trial in") && said.contains("needs 100000 samples and there are 50"), "{said}");
+}
+
+#[test]
 fn a_search_that_cannot_tell_ends_inconclusive_and_says_what_it_would_need() {
     let broker = ScriptedBroker::start(Script::default());
     let few = on(&broker, "e2e p(99)<3600s", &[]);

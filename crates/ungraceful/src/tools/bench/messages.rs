@@ -213,11 +213,6 @@ fn publishing(
         mistakes.push(Mistake::new("--topic", format!("{topic:?} is no topic that can be published to")));
     }
     let promise = args.promise(mistakes);
-    let has_thresholds = !ConnectArgs::from_arg_matches(matches).expect(READ).threshold.is_empty();
-    if promise.is_some() && has_thresholds {
-        let what = "a search goes by its promise alone; put it into --find-rate, with a comma";
-        mistakes.push(Mistake::new("--threshold", what));
-    }
     let duration_given = is_given(given, "duration");
     let duration = match &promise {
         Some(_) if !duration_given => TRIAL,
