@@ -232,7 +232,9 @@ impl Publisher {
                 self.take_identifier(Slot { sequence, due_us, sent_us: now_us, stage: Stage::Published });
             let lateness_us = now_us.saturating_sub(due_us);
             let stamp = Stamp { run: context.run, publisher: self.number, sequence, due_us, lateness_us };
-            self.write(stamp, identifier, context, out)?;
+            // The first message is told by its number: one that was taken back is made again.
+            let introduction = self.introduction.as_mut().filter(|_| sequence == 0);
+            introduction.unwrap_or(&mut self.source).write(stamp, identifier, context, out)?;
             self.sequence += 1;
             if due_us >= context.counted_from_us {
                 self.counts.sent += 1;
@@ -246,20 +248,6 @@ impl Publisher {
             });
         }
         Ok(())
-    }
-
-    #[inline]
-    fn write(
-        &mut self,
-        stamp: Stamp,
-        identifier: Option<PacketIdentifier>,
-        context: &Context,
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
-        // The first message is told by its number: one that was taken back is made again.
-        let introduction = self.introduction.as_mut().filter(|_| stamp.sequence == 0);
-        let source = introduction.unwrap_or(&mut self.source);
-        source.write(stamp, identifier, context, out)
     }
 
     fn take_identifier(&mut self, slot: Slot) -> Option<PacketIdentifier> {

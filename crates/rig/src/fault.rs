@@ -46,7 +46,7 @@ pub trait Fault: fmt::Debug + Send + Sync {
 
     /// Why the broker can't be asked, by what it says that it does not do; absent when it can. Such a case is left out, and
     /// the report says so.
-    fn is_left_out(&self, _offers: Offers) -> Option<String> {
+    fn left_out_because(&self, _offers: Offers) -> Option<String> {
         None
     }
 

@@ -59,14 +59,12 @@ impl Conductor<'_> {
     fn load_stage(&self) -> LoadStage {
         // The newest version that was asked for and that the broker speaks.
         let version = self.broker.spoken.iter().copied().max().unwrap_or(ProtocolVersion::V5);
-        let record = self.broker.record.versions.iter().find(|record| record.version == version.to_string());
-        let property = |name| record.and_then(|record| record.connack_properties.get(name));
+        let offers = self.broker.offers();
         LoadStage {
             address: self.broker.endpoint.address,
             version,
-            maximum_qos: self.broker.offers().maximum_qos,
-            shared_subscriptions: version == ProtocolVersion::V5
-                && property("Shared Subscription Available").is_none_or(|available| available != "0"),
+            maximum_qos: offers.maximum_qos,
+            shared_subscriptions: version == ProtocolVersion::V5 && offers.shared_subscription_available,
             credentials: self.experiment.target.credentials.clone(),
             sources: self.experiment.target.sources.clone(),
             connect_timeout: self.experiment.target.connect_timeout,

@@ -15,11 +15,14 @@ pub struct Offers {
     pub maximum_qos: QoS,
     /// Retain Available: whether the broker retains messages (MQTT 5.0 [MQTT-3.2.2-13]).
     pub retain_available: bool,
+    /// Shared Subscription Available: whether the broker takes Shared Subscriptions, which MQTT 3.1.1 does not have
+    /// (MQTT 5.0 section 3.2.2.3.13).
+    pub shared_subscription_available: bool,
 }
 
 impl Default for Offers {
     fn default() -> Self {
-        Self { maximum_qos: QoS::ExactlyOnce, retain_available: true }
+        Self { maximum_qos: QoS::ExactlyOnce, retain_available: true, shared_subscription_available: true }
     }
 }
 
@@ -37,6 +40,7 @@ impl Offers {
                 .and_then(|qos| QoS::try_from(qos).ok())
                 .unwrap_or(default.maximum_qos),
             retain_available: said("Retain Available") != Some(0),
+            shared_subscription_available: said("Shared Subscription Available") != Some(0),
         }
     }
 
@@ -76,9 +80,10 @@ mod tests {
 
     #[test]
     fn what_it_does_not_do_holds_for_all_versions() {
-        let offers = Offers::of(&[version(&[]), version(&[("Maximum QoS", "0"), ("Retain Available", "0")])]);
+        let said = [("Maximum QoS", "0"), ("Retain Available", "0"), ("Shared Subscription Available", "0")];
+        let offers = Offers::of(&[version(&[]), version(&said)]);
         assert_eq!((offers.maximum_qos, offers.will_qos()), (QoS::AtMostOnce, QoS::AtMostOnce));
-        assert!(!offers.retain_available);
+        assert!(!offers.retain_available && !offers.shared_subscription_available);
         assert!(Offers::of(&[version(&[("Retain Available", "1")])]).retain_available);
     }
 }

@@ -55,7 +55,6 @@ pub(crate) fn find(
     let first = base.engine.settings().pace.per_second_max().unwrap_or(1.0);
     let lasts = base.engine.settings().lasts();
     let lowest = MESSAGES_MIN / lasts.as_secs_f64();
-    let mut rates = RateSearch::new(first, lowest.min(first), RATE_MAX);
     let mut search = Search {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         tool: call.name(),
@@ -64,10 +63,10 @@ pub(crate) fn find(
         duration_us: 0,
         promise: promise.clone(),
         trials: Vec::new(),
-        rates: rates.clone(),
+        rates: RateSearch::new(first, lowest.min(first), RATE_MAX),
         ended_by: None,
     };
-    while let Some(per_second) = rates.next() {
+    while let Some(per_second) = search.rates.next() {
         let number = search.trials.len() + 1;
         let directory = folder.join(format!("{number:02}-{per_second}"));
         let arguments = arguments(call, promise, (per_second, lasts), &seed, &directory);
@@ -89,11 +88,10 @@ pub(crate) fn find(
         if !base.output.quiet {
             observer.note(&format!("trial {number}: {}: {}: {why}", rate(per_second), came.name()));
         }
-        rates.tell(per_second, came);
+        search.rates.tell(per_second, came);
         search.ended_by = (record.completeness == Completeness::Interrupted).then_some(Exit::Interrupted);
         let command = command(call, &arguments);
         search.trials.push(Trial { per_second, came, why, record: Box::new(record), directory, command });
-        search.rates = rates.clone();
         search.duration_us = clock.now_us();
         // After each trial, so that what was seen is kept however the search ends.
         write(folder, &search)?;

@@ -147,7 +147,7 @@ impl Fault for WillStorm {
         self.version
     }
 
-    fn is_left_out(&self, offers: Offers) -> Option<String> {
+    fn left_out_because(&self, offers: Offers) -> Option<String> {
         (self.variant != Variant::Plain && !offers.retain_available)
             .then(|| "the broker retains nothing: its CONNACK says Retain Available 0".to_owned())
     }

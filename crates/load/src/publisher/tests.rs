@@ -1,3 +1,5 @@
+//! What a publisher sends when, what it counts, and that it takes back what its socket did not take.
+
 use ungraceful_mqtt::{Framed, Packet, ProtocolVersion, QoS, frame};
 
 use super::{Context, Made, Publisher, PublisherSettings};

@@ -60,7 +60,8 @@ fn summary(load: &LoadRecord) -> String {
     parts.join(" · ")
 }
 
-fn per_second(number: u64, us: u64) -> u64 {
+/// A count over a time, in whole messages per second.
+pub(super) fn per_second(number: u64, us: u64) -> u64 {
     let rate = u128::from(number) * 1_000_000 / u128::from(us.max(1));
     u64::try_from(rate).unwrap_or(u64::MAX)
 }

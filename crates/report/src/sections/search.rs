@@ -5,6 +5,7 @@ use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::rate_search::Came;
 use ungraceful_rig::record::Completeness;
 
+use super::load::per_second;
 use super::opening;
 use crate::Context;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
@@ -87,9 +88,8 @@ fn row(number: u64, trial: &Trial) -> Vec<Cell> {
     };
     let came = load.map(|load| {
         let counts = load.all();
-        let us = u128::from(load.counted_us().unwrap_or_default().max(1));
-        let per_second = u128::from(counts.delivered) * 1_000_000 / us;
-        (count(u64::try_from(per_second).unwrap_or(u64::MAX)), count(counts.lost))
+        let came = load.delivered_in_us().map_or(0, |us| per_second(counts.delivered, us));
+        (count(came), count(counts.lost))
     });
     let (came, lost) = came.unwrap_or_default();
     vec![

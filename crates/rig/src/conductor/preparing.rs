@@ -175,7 +175,7 @@ impl Asked {
     ) -> Result<Self, RunError> {
         let (mut asked, mut left_out) = (Vec::new(), Vec::new());
         for fault in faults {
-            match fault.is_left_out(offers) {
+            match fault.left_out_because(offers) {
                 Some(why) => left_out.push(LeftOutRecord { case: fault.case(), why }),
                 None => asked.push(fault),
             }
