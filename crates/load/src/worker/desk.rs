@@ -139,6 +139,8 @@ impl Desk {
             self.waiting -= publisher.waiting();
         }
         client.let_go();
+        // They were for this client: nobody else is to send them.
+        self.acknowledgements.clear();
     }
 
     pub(super) fn is_ready(&mut self, client: &mut Client, now_us: u64) {

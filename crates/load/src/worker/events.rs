@@ -58,8 +58,6 @@ impl Worker {
                                 at += whole.len();
                                 desk.packet(client, place, &decoded, now_us);
                                 if client.stage == Stage::Gone {
-                                    // They were for this client, which is gone.
-                                    desk.acknowledgements.clear();
                                     return Ok(());
                                 }
                             }
@@ -72,7 +70,6 @@ impl Worker {
                                 break;
                             }
                             Framed::Malformed(_) => {
-                                desk.acknowledgements.clear();
                                 desk.lose(client, &unreadable(None));
                                 return Ok(());
                             }

@@ -10,6 +10,7 @@
 mod bad_days;
 mod bad_input;
 mod bench;
+mod bench_bytes;
 mod bench_freeze;
 mod embedded;
 mod expire;
@@ -19,6 +20,7 @@ mod flood;
 mod ledger;
 mod offers;
 mod plan;
+mod raw_broker;
 mod real_brokers;
 mod reference;
 mod scripted;

@@ -1,0 +1,135 @@
+//! `ungraceful-bench` against a broker whose writes and closes are chosen byte by byte: acknowledgements stay with their
+//! client, what is on its way is waited for, and a rate is over as long as sending took.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use ungraceful_rig::verdict::Conclusion;
+
+use crate::raw_broker::{Client, Script, publish, start};
+use crate::support::{Call, bench_at};
+
+const ONE_TO_TWO: [&str; 10] =
+    ["-V", "5", "--publishers", "1", "--subscribers", "2", "--shape", "everyone", "--threads", "1"];
+
+fn counts(call: &Call) -> ungraceful_rig::load::LoadCounts {
+    call.record().load.unwrap_or_else(|| panic!("no load\n{}", call.said())).all()
+}
+
+/// A run has honest clients besides, which publish now and then.
+fn is_of_the_load(client: &Client<'_>) -> bool {
+    client.id.ends_with("p00000")
+}
+
+/// Ends the first subscriber in the write that brings it a message; the other goes on being served.
+#[derive(Default)]
+struct EndsTheFirst {
+    messages: AtomicU64,
+}
+
+impl Script for EndsTheFirst {
+    fn published(&self, from: &mut Client<'_>, packet_identifier: Option<u16>, payload: &[u8]) {
+        if !is_of_the_load(from) {
+            return from.acknowledge(packet_identifier);
+        }
+        if self.messages.fetch_add(1, SeqCst) == 0 {
+            let disconnect = [0xE0, 0];
+            from.others().write_to("s00000", &[&publish(Some(7_777), payload)[..], &disconnect].concat());
+        }
+        from.others().write_to("s00001", &publish(Some(1), payload));
+        from.acknowledge(packet_identifier);
+    }
+}
+
+#[test]
+fn what_was_to_be_acknowledged_to_a_client_that_is_gone_is_acknowledged_by_nobody_else() {
+    let (address, yard) = start(EndsTheFirst::default());
+    let call =
+        bench_at(address, "pubsub", &[&ONE_TO_TWO[..], &["-q", "1", "--rate", "50", "-z", "1s"]].concat());
+    let acknowledged = yard.acknowledged();
+    let own = acknowledged.iter().filter(|(id, identifier)| id.ends_with("s00001") && *identifier == 1);
+    assert_eq!(own.count(), 50, "{acknowledged:?}\n{}", call.said());
+    let strange: Vec<_> = acknowledged
+        .iter()
+        .filter(|(id, identifier)| *identifier == 7_777 && !id.ends_with("s00000"))
+        .collect();
+    assert!(strange.is_empty(), "{strange:?}\n{}", call.said());
+}
+
+/// Sends a message before the SUBACK, as it may.
+struct SendsBeforeSuback;
+
+impl Script for SendsBeforeSuback {
+    fn subscribed(&self, to: &mut Client<'_>, suback: &[u8]) {
+        to.write(&[&publish(Some(99), b"retained")[..], suback].concat());
+    }
+
+    fn published(&self, from: &mut Client<'_>, packet_identifier: Option<u16>, _payload: &[u8]) {
+        from.acknowledge(packet_identifier);
+    }
+}
+
+#[test]
+fn a_message_that_comes_before_the_suback_is_acknowledged() {
+    let (address, yard) = start(SendsBeforeSuback);
+    let call = bench_at(address, "sub", &["-c", "1", "-q", "1", "-t", "a/#", "-z", "1s", "-V", "5"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let acknowledged = yard.acknowledged();
+    let is_ours = |(id, identifier): &&(String, u16)| id.ends_with("s00000") && *identifier == 99;
+    assert_eq!(acknowledged.iter().filter(is_ours).count(), 1, "{acknowledged:?}");
+}
+
+/// Brings the first subscriber everything at once and then closes it; the second, everything a second and a half later.
+#[derive(Default)]
+struct OneAtOnceOneLate {
+    payloads: Mutex<Vec<Vec<u8>>>,
+}
+
+const MESSAGES: usize = 200;
+
+impl Script for OneAtOnceOneLate {
+    fn published(&self, from: &mut Client<'_>, _packet_identifier: Option<u16>, payload: &[u8]) {
+        if !is_of_the_load(from) {
+            return;
+        }
+        let mut payloads = self.payloads.lock().unwrap();
+        payloads.push(payload.to_vec());
+        from.others().write_to("s00000", &publish(None, payload));
+        if payloads.len() == MESSAGES {
+            from.others().close("s00000");
+            std::thread::sleep(Duration::from_millis(1_500));
+            let late: Vec<u8> = payloads.iter().flat_map(|payload| publish(None, payload)).collect();
+            from.others().write_to("s00001", &late);
+        }
+    }
+}
+
+#[test]
+fn what_is_late_for_one_subscriber_is_waited_for_though_another_had_all_of_it_and_is_gone() {
+    let (address, _yard) = start(OneAtOnceOneLate::default());
+    let call =
+        bench_at(address, "pubsub", &[&ONE_TO_TWO[..], &["-q", "0", "--rate", "200", "-z", "1s"]].concat());
+    let counts = counts(&call);
+    assert_eq!((counts.sent, counts.delivered, counts.lost), (200, 400, 0), "{}", call.said());
+}
+
+/// Acknowledges each message 50 ms later, and reads no other meanwhile.
+struct AcknowledgesSlowly;
+
+impl Script for AcknowledgesSlowly {
+    fn published(&self, from: &mut Client<'_>, packet_identifier: Option<u16>, _payload: &[u8]) {
+        std::thread::sleep(Duration::from_millis(50));
+        from.acknowledge(packet_identifier);
+    }
+}
+
+#[test]
+fn a_rate_of_what_was_sent_is_over_as_long_as_sending_took() {
+    let (address, _yard) = start(AcknowledgesSlowly);
+    let load = ["-c", "1", "-q", "1", "-F", "1", "--rate", "40", "-z", "1s"];
+    // 40 messages, each 50 ms after the one before: nearly two seconds.
+    let call = bench_at(address, "pub", &[&load[..], &["--threshold", "sent_rate<25"]].concat());
+    assert_eq!(counts(&call).sent, 40, "{}", call.said());
+    assert_eq!(call.verdicts("keeps_the_threshold")[0].conclusion, Conclusion::Holds, "{}", call.said());
+}

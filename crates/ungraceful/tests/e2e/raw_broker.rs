@@ -1,0 +1,134 @@
+//! A broker of a few lines, for what even the scripted one does not do on demand: which bytes go out in one write, and to
+//! whom. It knows no session and forwards nothing by itself.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use ungraceful_mqtt::{Framed, Packet, ProtocolVersion, Publish, QoS, frame};
+
+/// What it does about a packet, beside what it does by itself: it accepts every client of MQTT 5.0, grants QoS 1, and
+/// answers PINGREQ.
+pub(crate) trait Script: Send + Sync + 'static {
+    /// Answers a SUBSCRIBE. `suback` is what is to be written.
+    fn subscribed(&self, to: &mut Client<'_>, suback: &[u8]) {
+        to.write(suback);
+    }
+
+    /// Answers a PUBLISH.
+    fn published(&self, from: &mut Client<'_>, packet_identifier: Option<u16>, payload: &[u8]);
+}
+
+/// A client that is connected.
+pub(crate) struct Client<'a> {
+    pub(crate) id: &'a str,
+    stream: TcpStream,
+    yard: &'a Yard,
+}
+
+impl Client<'_> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        // Who is gone is written to in vain.
+        let _gone = self.stream.write_all(bytes);
+    }
+
+    /// Acknowledges a PUBLISH of this client's.
+    pub(crate) fn acknowledge(&mut self, packet_identifier: Option<u16>) {
+        if let Some(identifier) = packet_identifier {
+            let [high, low] = identifier.to_be_bytes();
+            self.write(&[0x40, 2, high, low]);
+        }
+    }
+
+    pub(crate) fn others(&self) -> &Yard {
+        self.yard
+    }
+}
+
+/// All clients that came, and what they acknowledged.
+#[derive(Default)]
+pub(crate) struct Yard {
+    streams: Mutex<BTreeMap<String, TcpStream>>,
+    acknowledged: Mutex<Vec<(String, u16)>>,
+}
+
+fn of<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap()
+}
+
+impl Yard {
+    /// Writes to the client whose ClientID ends like this.
+    pub(crate) fn write_to(&self, id_ends_with: &str, bytes: &[u8]) {
+        for (_, stream) in of(&self.streams).iter_mut().filter(|(id, _)| id.ends_with(id_ends_with)) {
+            let _gone = stream.write_all(bytes);
+        }
+    }
+
+    /// Closes the connection of the client whose ClientID ends like this, after what was written to it.
+    pub(crate) fn close(&self, id_ends_with: &str) {
+        for (_, stream) in of(&self.streams).iter().filter(|(id, _)| id.ends_with(id_ends_with)) {
+            let _gone = stream.shutdown(std::net::Shutdown::Write);
+        }
+    }
+
+    /// ClientID and Packet Identifier of every PUBACK that came.
+    pub(crate) fn acknowledged(&self) -> Vec<(String, u16)> {
+        of(&self.acknowledged).clone()
+    }
+}
+
+/// A PUBLISH of MQTT 5.0 to topic `t`.
+pub(crate) fn publish(packet_identifier: Option<u16>, payload: &[u8]) -> Vec<u8> {
+    let qos = if packet_identifier.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+    let mut bytes = Vec::new();
+    let publish = Publish { qos, packet_identifier, ..Publish::new("t", payload) };
+    publish.encode(ProtocolVersion::V5, &mut bytes).unwrap();
+    bytes
+}
+
+/// Starts a broker that ends with the test's process.
+pub(crate) fn start(script: impl Script) -> (SocketAddr, Arc<Yard>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (script, yard) = (Arc::new(script), Arc::new(Yard::default()));
+    let shared = Arc::clone(&yard);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (script, yard) = (Arc::clone(&script), Arc::clone(&shared));
+            std::thread::spawn(move || serve(stream.unwrap(), script.as_ref(), &yard));
+        }
+    });
+    (address, yard)
+}
+
+fn serve(mut stream: TcpStream, script: &impl Script, yard: &Yard) {
+    let (mut unread, mut buffer, mut id) = (Vec::new(), [0; 64 * 1024], String::new());
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        unread.extend_from_slice(&buffer[..read]);
+        let mut at = 0;
+        while let Framed::Complete(whole) = frame(&unread[at..]) {
+            at += whole.len();
+            let decoded = whole.decode(ProtocolVersion::V5);
+            let mut client = Client { id: &id, stream: stream.try_clone().unwrap(), yard };
+            match decoded.packet {
+                Packet::Connect(connect) => {
+                    client.write(&[0x20, 3, 0, 0, 0]);
+                    id = connect.client_id.to_owned();
+                    of(&yard.streams).insert(id.clone(), stream.try_clone().unwrap());
+                }
+                Packet::Subscribe(subscribe) => {
+                    let [high, low] = subscribe.packet_identifier.to_be_bytes();
+                    script.subscribed(&mut client, &[0x90, 4, high, low, 0, 1]);
+                }
+                Packet::Publish(publish) => {
+                    script.published(&mut client, publish.packet_identifier, publish.payload);
+                }
+                Packet::PubAck(ack) => of(&yard.acknowledged).push((id.clone(), ack.packet_identifier)),
+                Packet::PingReq => client.write(&[0xD0, 0]),
+                _ => {}
+            }
+        }
+        unread.drain(..at);
+    }
+}
