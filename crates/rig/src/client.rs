@@ -240,3 +240,43 @@ fn printable(bytes: &[u8]) -> String {
         _ => format!("the bytes {}", hex(bytes)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::{Duration, Instant};
+
+    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_wire::clock::now;
+    use ungraceful_wire::{ConnectOptions, Endpoint};
+
+    use super::Client;
+    use crate::target::Credentials;
+
+    #[tokio::test]
+    async fn who_sees_the_connection_closed_has_waited_until_the_broker_let_go_of_it() {
+        const HELD: Duration = Duration::from_millis(100);
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let broker = std::thread::spawn(move || -> Instant {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 512]).unwrap() > 0, "CONNECT");
+            stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+            let mut rest = Vec::new();
+            // Up to the FIN that follows the DISCONNECT.
+            stream.read_to_end(&mut rest).unwrap();
+            assert_eq!(rest, [0xE0, 0], "DISCONNECT");
+            std::thread::sleep(HELD);
+            now()
+        });
+        let opened = Endpoint { address }.open(&ConnectOptions::default()).await.unwrap();
+        let mut client = Client::new(opened.connection, ProtocolVersion::V3_1_1);
+        let nobody = Credentials::default();
+        let connect = Client::honest_connect("leaves", &nobody);
+        client.connect(&connect, Duration::from_secs(20)).await.unwrap();
+        client.leave_and_see_it_closed().await;
+        let seen_at = now();
+        assert!(broker.join().unwrap() <= seen_at, "the broker held it until then");
+    }
+}
