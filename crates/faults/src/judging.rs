@@ -70,6 +70,25 @@ pub(crate) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
     }
 }
 
+/// The verdict on the order of the attempts' messages: those of one publisher on one topic at one QoS. Judged by the first
+/// copy of each. The first message of an attempt has none that it could have come after.
+pub(crate) fn comes_in_order(case: &CaseRecord, check: &str, statement: Statement) -> Verdict {
+    let counts = counts(case);
+    let evidence = format!(
+        "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
+        counts.delivered, counts.reordered
+    );
+    let after_another = counts.delivered.saturating_sub(evidence_count(case));
+    let verdict = if counts.reordered > 0 {
+        Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true))
+    } else if after_another == 0 {
+        Verdict::inconclusive(check, Force::Must, "no client was sent two messages, and one has no order")
+    } else {
+        Verdict::holds(check, Force::Must, after_another, evidence)
+    };
+    verdict.citing(statement)
+}
+
 /// Attempts that tell the fact at all.
 pub(crate) fn told(case: &CaseRecord, fact: &str) -> u64 {
     case.facts.get(fact).map_or(0, |counts| counts.values().sum())
@@ -93,7 +112,7 @@ pub(crate) fn breach(
 }
 
 /// The verdict on Wills that must not come, and did not: it holds before a witness that was proved to hear.
-pub(crate) fn withheld(record: &Record, check: &str, evidence: String) -> Verdict {
+pub(crate) fn withheld(record: &Record, check: &str, will: &WillRecord, evidence: String) -> Verdict {
     let witness_proved = record.witness.is_some_and(|witness| witness.proved);
     let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
     if !witness_proved {
@@ -102,7 +121,7 @@ pub(crate) fn withheld(record: &Record, check: &str, evidence: String) -> Verdic
         let why = format!("{evidence}, but {unexpected} messages came when nobody waited for them any more");
         Verdict::inconclusive(check, Force::Must, why)
     } else {
-        Verdict::holds(check, Force::Must, evidence)
+        Verdict::holds(check, Force::Must, will.set, evidence)
     }
 }
 
@@ -132,8 +151,8 @@ pub(crate) fn no_disconnect_on_3_1_1(case: &CaseRecord, is_3_1_1: bool) -> Optio
         format!("{sent} of {all} clients of 3.1.1 received a DISCONNECT, which 3.1.1 servers do not send");
     Some(match (all, sent) {
         (0, _) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
-        (_, 0) => Verdict::holds(CHECK, Force::Prose, told),
-        _ => Verdict::differs(CHECK, Force::Prose, "a DISCONNECT from the broker", told)
+        (_, 0) => Verdict::holds(CHECK, Force::Prose, all, told),
+        _ => Verdict::differs(CHECK, Force::Prose, all, "a DISCONNECT from the broker", told)
             .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT"))),
     })
 }

@@ -347,9 +347,9 @@ mod a_subscriber_does_not_acknowledge {
         assert_violated(&reordered.verdict(&CHECKS, ORDER), "MQTT 5.0 [MQTT-4.6.0-5]");
         let copies = withheld(AT, 3, 3, ANSWERED).messages(delivered(0, 0, 9));
         assert_holds(&copies.verdict(&CHECKS, ORDER));
-        let one = LedgerCounts { delivered: 1, ..LedgerCounts::default() };
-        let one = withheld(AT, 3, 3, ANSWERED).messages(one).verdict(&CHECKS, ORDER);
-        assert_inconclusive(&one, "fewer than two");
+        let one_each = LedgerCounts { delivered: 2, ..LedgerCounts::default() };
+        let one_each = withheld(AT, 3, 3, ANSWERED).messages(one_each).verdict(&CHECKS, ORDER);
+        assert_inconclusive(&one_each, "one has no order");
     }
 
     #[test]
@@ -513,7 +513,7 @@ mod a_queue_is_filled {
         let gone = returned(V5, "false", "all", delivered(400, 0));
         assert_violated(&gone.verdict(&CHECKS, SESSION), "MQTT 5.0 [MQTT-3.1.2-23]");
         assert_inconclusive(&gone.verdict(&CHECKS, KEEPS), "and their messages with them");
-        assert_inconclusive(&gone.verdict(&CHECKS, ORDER), "fewer than two");
+        assert_inconclusive(&gone.verdict(&CHECKS, ORDER), "one has no order");
         let once = gone.fact(SESSION_PRESENT, "true", 1);
         assert_differs(&once.verdict(&CHECKS, SESSION), "sessions were gone");
         let short = returned(V5, "false", "all", delivered(400, 0)).measure(GRANTED_S, &[0, 0]);

@@ -18,7 +18,7 @@ fn carries_out_the_load(record: &Record) -> Vec<Verdict> {
     let (refused, lost) = (sum(&connections.refused), sum(&connections.lost));
     if connections.planned > 0 && refused + lost + connections.never_begun == 0 {
         let evidence = format!("{} of {0} connections were accepted and kept", connections.accepted);
-        return vec![Verdict::holds(CHECK, Force::Run, evidence)];
+        return vec![Verdict::holds(CHECK, Force::Run, connections.accepted, evidence)];
     }
     let mut parts =
         vec![format!("of {} connections, {} were accepted", connections.planned, connections.accepted)];
@@ -50,10 +50,10 @@ fn reaches_the_rate(record: &Record) -> Vec<Verdict> {
         Verdict::inconclusive(CHECK, Force::Run, "no message fell due")
     } else if load.release == Release::Closed {
         let evidence = format!("closed loop: {} messages sent as the broker took them", all.sent);
-        Verdict::holds(CHECK, Force::Run, evidence)
+        Verdict::holds(CHECK, Force::Run, all.sent, evidence)
     } else if all.dropped == 0 {
         let evidence = format!("{} messages fell due and were sent, {} of them late", all.offered, all.late);
-        Verdict::holds(CHECK, Force::Run, evidence)
+        Verdict::holds(CHECK, Force::Run, all.sent, evidence)
     } else {
         let evidence = format!(
             "of {} messages that fell due, {} were never sent: the broker took less than was offered, or connections were \
@@ -98,6 +98,7 @@ fn loses_nothing(record: &Record) -> Vec<Verdict> {
         Verdict::holds(
             CHECK,
             Force::Run,
+            all.delivered,
             format!("{} of {0} deliveries came, each once and in order", all.expected),
         )
     } else {
@@ -110,6 +111,6 @@ fn loses_nothing(record: &Record) -> Vec<Verdict> {
                 (unknown, _) => format!("of {unknown} deliveries nobody can tell whose loss they are"),
             }
         };
-        Verdict::differs(CHECK, Force::Run, note, evidence)
+        Verdict::differs(CHECK, Force::Run, all.delivered, note, evidence)
     }]
 }

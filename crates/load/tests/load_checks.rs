@@ -164,6 +164,27 @@ fn without_anything_to_count_a_threshold_on_a_number_is_inconclusive() {
 }
 
 #[test]
+fn a_number_of_things_that_could_not_be_is_no_number_to_keep_below() {
+    let nothing_came = |counts: &mut LoadCounts| (counts.delivered, counts.unknown) = (0, counts.expected);
+    let record = counting(nothing_came);
+    for text in ["loss==0", "duplicated==0", "reordered<1%", "delivered_rate<10k"] {
+        assert_eq!(judged(text, &record).conclusion, Conclusion::Inconclusive, "{text}");
+    }
+    assert_eq!(judged("unknown==0", &record).conclusion, Conclusion::Violated);
+    assert_eq!(judged("delivered_rate>=1", &record).conclusion, Conclusion::Violated);
+    let lost = counting(|counts| (counts.delivered, counts.lost) = (0, counts.expected));
+    assert_eq!(judged("loss==0", &lost).conclusion, Conclusion::Violated);
+    assert_eq!(concluded(lost, LOSS), Conclusion::Inconclusive, "nothing came");
+    let mut of_qos_0 = load();
+    let sent = of_qos_0.by_qos.remove(&1).unwrap();
+    of_qos_0.by_qos.insert(0, LoadCounts { acknowledged: 0, ..sent });
+    for text in ["refused==0", "unacknowledged==0"] {
+        assert_eq!(judged(text, &with(of_qos_0.clone())).conclusion, Conclusion::Inconclusive, "{text}");
+        assert_eq!(judged(text, &with(load())).conclusion, Conclusion::Holds, "{text}");
+    }
+}
+
+#[test]
 fn when_the_generator_was_late_times_are_inconclusive_and_numbers_are_not() {
     let mut record = with(load());
     record.generator.bottlenecks = vec!["late".into()];

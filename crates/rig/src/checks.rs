@@ -61,7 +61,7 @@ fn carries_out_the_plan(record: &Record) -> Vec<Verdict> {
     let evidence = besides.join("; ");
     let sound = planned > 0 && dropped + not_acted + down + interrupted == 0;
     vec![if sound {
-        Verdict::holds(CHECK, Force::Run, format!("{planned} of {planned} attempts acted"))
+        Verdict::holds(CHECK, Force::Run, planned, format!("{planned} of {planned} attempts acted"))
     } else {
         Verdict::inconclusive(CHECK, Force::Run, evidence)
     }]
@@ -76,15 +76,26 @@ fn generator_keeps_up(record: &Record) -> Vec<Verdict> {
     }
     let slip = record.generator.schedule_slip;
     vec![match (slip.p99_us, slip.max_us) {
-        (Some(us), _) => {
-            Verdict::holds(CHECK, Force::Run, format!("schedule slip of {} at the 99th percentile", time(us)))
-        }
-        (None, Some(us)) => {
-            Verdict::holds(CHECK, Force::Run, format!("schedule slip of {} at the most", time(us)))
-        }
+        (Some(us), _) => Verdict::holds(
+            CHECK,
+            Force::Run,
+            slip.count,
+            format!("schedule slip of {} at the 99th percentile", time(us)),
+        ),
+        (None, Some(us)) => Verdict::holds(
+            CHECK,
+            Force::Run,
+            slip.count,
+            format!("schedule slip of {} at the most", time(us)),
+        ),
         // What has no schedule is late when its threads are.
         (None, None) if record.load.is_some() => match record.generator.loop_lag.max_us {
-            Some(us) => Verdict::holds(CHECK, Force::Run, format!("loop lag of {} at the most", time(us))),
+            Some(us) => Verdict::holds(
+                CHECK,
+                Force::Run,
+                record.generator.loop_lag.count,
+                format!("loop lag of {} at the most", time(us)),
+            ),
             None => Verdict::inconclusive(CHECK, Force::Run, "the load did not get so far as to be measured"),
         },
         (None, None) => Verdict::inconclusive(CHECK, Force::Run, "nothing was sent to a schedule"),
@@ -137,9 +148,15 @@ fn bystanders_lose_nothing(record: &Record) -> Vec<Verdict> {
     vec![if delivered == 0 {
         Verdict::inconclusive(CHECK, Force::Run, "no bystander message was delivered at all")
     } else if missed > 0 {
-        Verdict::differs(CHECK, Force::Run, format!("bystanders missed {missed} messages"), evidence)
+        Verdict::differs(
+            CHECK,
+            Force::Run,
+            delivered,
+            format!("bystanders missed {missed} messages"),
+            evidence,
+        )
     } else {
-        Verdict::holds(CHECK, Force::Run, evidence)
+        Verdict::holds(CHECK, Force::Run, delivered, evidence)
     }]
 }
 
@@ -157,7 +174,7 @@ fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
         let note =
             format!("{away} connections of honest clients that a planned outage took did not come back");
         let evidence = format!("{} of {} came back", planned.came_back, planned.connections_lost);
-        Verdict::differs(CHECK, Force::Run, note, evidence)
+        Verdict::differs(CHECK, Force::Run, bystanders.pairs, note, evidence)
     } else if lost == 0 && planned.connections_lost > 0 {
         let evidence = format!(
             "no honest client lost its connection but to the {} planned outages: {} did, and all came back, the last after \
@@ -166,14 +183,14 @@ fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
             planned.connections_lost,
             time(planned.longest_away_us.unwrap_or(0))
         );
-        Verdict::holds(CHECK, Force::Run, evidence)
+        Verdict::holds(CHECK, Force::Run, bystanders.pairs, evidence)
     } else if lost == 0 && offered == 0 {
         Verdict::inconclusive(CHECK, Force::Run, "no bystander had anything to do")
     } else if lost == 0 {
-        Verdict::holds(CHECK, Force::Run, "no honest client lost its connection")
+        Verdict::holds(CHECK, Force::Run, bystanders.pairs, "no honest client lost its connection")
     } else {
         let note = format!("honest clients lost {lost} connections");
-        Verdict::differs(CHECK, Force::Run, note, reasons.join("; "))
+        Verdict::differs(CHECK, Force::Run, bystanders.pairs, note, reasons.join("; "))
     }]
 }
 
@@ -193,6 +210,7 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
     };
     let acts = if record.load.is_some() { Phase::Load } else { Phase::Fault };
     let (before, during) = (times(Phase::Baseline), times(acts));
+    let samples = during.count;
     // The highest percentile that both phases have samples enough for.
     let compared = [
         ("99th percentile", before.p99_us.zip(during.p99_us)),
@@ -221,10 +239,16 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
         Verdict::differs(
             CHECK,
             Force::Run,
+            samples,
             format!("honest clients were served more slowly during the {}", acts.name()),
             evidence,
         )
     } else {
-        Verdict::holds(CHECK, Force::Run, format!("{evidence}; our own schedule slip {}", time(own_us)))
+        Verdict::holds(
+            CHECK,
+            Force::Run,
+            samples,
+            format!("{evidence}; our own schedule slip {}", time(own_us)),
+        )
     }]
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::load::LoadRecord;
+use crate::load::{LoadCounts, LoadRecord};
 use crate::metric::Percentiles;
 use crate::phase::Phase;
 use crate::record::Record;
@@ -36,10 +36,19 @@ struct Times {
     baseline: Option<fn(&Record) -> Percentiles>,
 }
 
-/// A number that thresholds can be set on: how many there were, and of how many; absent when nothing was counted.
+/// A number that thresholds can be set on; absent when nothing was counted.
 struct Counted {
     name: &'static str,
-    of: fn(&Record) -> Option<(f64, f64)>,
+    of: fn(&Record) -> Option<Tally>,
+}
+
+/// How many there were.
+struct Tally {
+    count: f64,
+    /// Of how many, for a share.
+    of: f64,
+    /// Those that could have been among them.
+    samples: u64,
 }
 
 // By name: a threshold's subject comes from one of the two tables below, and no name is in them twice.
@@ -180,45 +189,64 @@ const TIMES: [Times; 9] = [
 ];
 
 const COUNTS: [Counted; 13] = [
-    Counted { name: "loss", of: |record| of_load(record, |load| (load.all().lost, load.all().expected)) },
+    Counted {
+        name: "loss",
+        // Of a message that was neither delivered nor lost, nobody knows what became of it.
+        of: |record| of_messages(record, |all| [all.lost, all.expected, all.delivered + all.lost]),
+    },
     Counted {
         name: "unknown",
-        of: |record| of_load(record, |load| (load.all().unknown, load.all().expected)),
+        of: |record| of_messages(record, |all| [all.unknown, all.expected, all.expected]),
     },
     Counted {
         name: "duplicated",
-        of: |record| of_load(record, |load| (load.all().duplicated, load.all().expected)),
+        of: |record| of_messages(record, |all| [all.duplicated, all.expected, all.delivered]),
     },
     Counted {
         name: "reordered",
-        of: |record| of_load(record, |load| (load.all().reordered, load.all().expected)),
+        of: |record| of_messages(record, |all| [all.reordered, all.expected, all.delivered]),
     },
     Counted {
         name: "dropped",
-        of: |record| of_load(record, |load| (load.all().dropped, load.all().offered)),
+        of: |record| of_messages(record, |all| [all.dropped, all.offered, all.offered]),
     },
     Counted {
         name: "blocked",
-        of: |record| of_load(record, |load| (load.all().blocked, load.all().offered)),
+        of: |record| of_messages(record, |all| [all.blocked, all.offered, all.offered]),
     },
-    Counted { name: "late", of: |record| of_load(record, |load| (load.all().late, load.all().offered)) },
+    Counted { name: "late", of: |record| of_messages(record, |all| [all.late, all.offered, all.offered]) },
     Counted {
         name: "refused",
-        of: |record| of_load(record, |load| (load.all().refused_in_all(), load.all().sent)),
+        of: |record| {
+            of_messages(record, |all| {
+                let refused = all.refused_in_all();
+                [refused, all.sent, refused + all.acknowledged]
+            })
+        },
     },
     Counted {
         name: "unacknowledged",
-        of: |record| of_load(record, |load| (load.all().unacknowledged, load.all().sent)),
+        of: |record| {
+            let to_acknowledge = |(qos, counts): (&u8, &LoadCounts)| if *qos > 0 { counts.sent } else { 0 };
+            let load = record.load.as_ref()?;
+            let samples = load.by_qos.iter().map(to_acknowledge).sum();
+            of_messages(record, |all| [all.unacknowledged, all.sent, samples])
+        },
     },
     Counted {
         name: "connections_refused",
         of: |record| {
-            of_load(record, |load| (load.connections.refused.values().sum(), load.connections.planned))
+            let connections = &record.load.as_ref()?.connections;
+            let refused = connections.refused.values().sum();
+            tally([refused, connections.planned, refused + connections.accepted])
         },
     },
     Counted {
         name: "connections_lost",
-        of: |record| of_load(record, |load| (load.connections.lost.values().sum(), load.connections.planned)),
+        of: |record| {
+            let connections = &record.load.as_ref()?.connections;
+            tally([connections.lost.values().sum(), connections.planned, connections.accepted])
+        },
     },
     Counted { name: "sent_rate", of: |record| rate(record, |load| load.all().sent, LoadRecord::sent_in_us) },
     Counted {
@@ -243,10 +271,14 @@ fn bystanders(record: &Record, phases: &[Phase]) -> Percentiles {
     phases.iter().find_map(of).unwrap_or_default()
 }
 
+/// How many there were, of how many, and how many of these could have been among them.
 #[expect(clippy::cast_precision_loss, reason = "counts of a bounded run are far below 2^53")]
-fn of_load(record: &Record, of: impl Fn(&LoadRecord) -> (u64, u64)) -> Option<(f64, f64)> {
-    let (count, all) = of(record.load.as_ref()?);
-    (all > 0).then_some((count as f64, all as f64))
+fn tally([count, of, samples]: [u64; 3]) -> Option<Tally> {
+    (of > 0).then_some(Tally { count: count as f64, of: of as f64, samples })
+}
+
+fn of_messages(record: &Record, of: impl Fn(&LoadCounts) -> [u64; 3]) -> Option<Tally> {
+    tally(of(&record.load.as_ref()?.all()))
 }
 
 /// Messages per second, over as long as it took.
@@ -255,10 +287,10 @@ fn rate(
     record: &Record,
     of: impl Fn(&LoadRecord) -> u64,
     took_us: fn(&LoadRecord) -> Option<u64>,
-) -> Option<(f64, f64)> {
+) -> Option<Tally> {
     let load = record.load.as_ref()?;
     let seconds = took_us(load).filter(|us| *us > 0)? as f64 / 1e6;
-    Some((of(load) as f64 / seconds, 1.0))
+    Some(Tally { count: of(load) as f64 / seconds, of: 1.0, samples: of(load) })
 }
 
 impl fmt::Display for Threshold {
@@ -356,6 +388,14 @@ fn count_limit(text: &str) -> Result<Limit, String> {
     number(digits).map(|number| Limit::Value(number * by)).ok_or_else(wrong)
 }
 
+/// What the record says of a threshold.
+struct Seen {
+    holds: bool,
+    /// How many times or things it was judged by.
+    samples: u64,
+    told: String,
+}
+
 impl Threshold {
     /// What it is about, by the name that it is written with.
     #[must_use]
@@ -375,12 +415,16 @@ impl Threshold {
         };
         match seen {
             Err(why) => Verdict::inconclusive(CHECK, Force::Threshold, format!("{self}: {why}")),
-            Ok((true, seen)) => Verdict::holds(CHECK, Force::Threshold, format!("{self}: {seen}")),
-            Ok((false, seen)) => Verdict::threshold_violated(CHECK, format!("{self}: {seen}")),
+            Ok(Seen { holds: true, samples, told }) => {
+                Verdict::holds(CHECK, Force::Threshold, samples, format!("{self}: {told}"))
+            }
+            Ok(Seen { holds: false, told, .. }) => {
+                Verdict::threshold_violated(CHECK, format!("{self}: {told}"))
+            }
         }
     }
 
-    fn time(&self, times: &Times, figure: Figure, record: &Record) -> Result<(bool, String), String> {
+    fn time(&self, times: &Times, figure: Figure, record: &Record) -> Result<Seen, String> {
         if !record.generator.bottlenecks.is_empty() {
             return Err("the generator itself was late, so that times are not to be relied on".to_owned());
         }
@@ -391,21 +435,24 @@ impl Threshold {
             };
             figure.us(&percentiles).ok_or_else(too_few)
         };
-        let us = of((times.of)(record), "")?;
+        let measured = (times.of)(record);
+        let (us, samples) = (of(measured, "")?, measured.count);
         #[expect(clippy::cast_precision_loss, reason = "times of a bounded run are far below 2^53 µs")]
         let float = |us: u64| us as f64;
         match (self.limit, times.baseline) {
             (Limit::TimesBaseline(factor), Some(baseline)) => {
                 let before_us = of(baseline(record), " in the baseline")?;
                 let holds = self.comparison.holds(float(us), float(before_us) * factor);
-                Ok((holds, format!("{}, {} in the baseline", time(us), time(before_us))))
+                let told = format!("{}, {} in the baseline", time(us), time(before_us));
+                Ok(Seen { holds, samples, told })
             }
             (Limit::Value(limit_us), _) => {
                 let shown = time(us);
                 // Three digits don't tell a time from a limit that it has just missed.
                 let is_close = (float(us) - limit_us).abs() < float(us) / 100.0;
                 let exact = if is_close && us >= 1_000 { format!(" ({us} µs)") } else { String::new() };
-                Ok((self.comparison.holds(float(us), limit_us), shown + &exact))
+                let holds = self.comparison.holds(float(us), limit_us);
+                Ok(Seen { holds, samples, told: shown + &exact })
             }
             (Limit::Share(_) | Limit::TimesBaseline(_), _) => {
                 Err("it has nothing to be compared with".to_owned())
@@ -413,14 +460,15 @@ impl Threshold {
         }
     }
 
-    fn count(&self, counted: &Counted, record: &Record) -> Result<(bool, String), String> {
-        let (count, all) = (counted.of)(record).ok_or_else(|| "nothing was counted".to_owned())?;
-        let (value, limit, seen) = match self.limit {
-            Limit::Share(share) => (count / all, share, format!("{count} of {all}")),
+    fn count(&self, counted: &Counted, record: &Record) -> Result<Seen, String> {
+        let Tally { count, of, samples } =
+            (counted.of)(record).ok_or_else(|| "nothing was counted".to_owned())?;
+        let (value, limit, told) = match self.limit {
+            Limit::Share(share) => (count / of, share, format!("{count} of {of}")),
             Limit::Value(limit) => (count, limit, format!("{count}")),
             Limit::TimesBaseline(_) => return Err("it has nothing to be compared with".to_owned()),
         };
-        Ok((self.comparison.holds(value, limit), seen))
+        Ok(Seen { holds: self.comparison.holds(value, limit), samples, told })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Verdicts: what a check concludes from a record, on which statement of the standard it rests, and the
-//! evidence.
+//! evidence. A claim holds only by samples that could have failed it: over none it is inconclusive, whoever calls.
+
+use std::num::NonZeroU64;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,8 +42,9 @@ pub enum Force {
     Threshold,
 }
 
-/// One verdict.
+/// One verdict. Only its constructors make one, so that none holds over nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Verdict {
     /// The check, a claim in snake case such as `closes_on_second_connect`.
     pub check: String,
@@ -55,6 +58,10 @@ pub struct Verdict {
     pub citation: Option<String>,
     /// How strongly it is demanded.
     pub force: Force,
+    /// How many samples (attempts, messages, connections) the claim was judged by, each of which could have failed it;
+    /// absent unless it holds, and in older records.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub samples: Option<NonZeroU64>,
     /// What was seen, in one sentence with its numbers.
     pub evidence: String,
     /// Attempts to look up in `attempts.ndjson`.
@@ -62,39 +69,48 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// A verdict that the claim of `check` holds.
-    #[must_use]
-    pub fn holds(check: &str, force: Force, evidence: impl Into<String>) -> Self {
+    fn new(check: &str, force: Force, conclusion: Conclusion, evidence: impl Into<String>) -> Self {
         Self {
             check: check.to_owned(),
             case: None,
-            conclusion: Conclusion::Holds,
+            conclusion,
             differs: None,
             citation: None,
             force,
+            samples: None,
             evidence: evidence.into(),
             examples: Vec::new(),
         }
     }
 
+    /// A verdict that the claim of `check` holds for all of `samples`: as many as could have failed it. Without any it
+    /// is inconclusive.
+    #[must_use]
+    pub fn holds(check: &str, force: Force, samples: u64, evidence: impl Into<String>) -> Self {
+        let Some(samples) = NonZeroU64::new(samples) else {
+            let why = format!("there was nothing to judge: {}", evidence.into());
+            return Self::inconclusive(check, force, why);
+        };
+        Self { samples: Some(samples), ..Self::new(check, force, Conclusion::Holds, evidence) }
+    }
+
     /// A verdict that nothing can be concluded about the claim of `check`.
     #[must_use]
     pub fn inconclusive(check: &str, force: Force, why: impl Into<String>) -> Self {
-        Self { conclusion: Conclusion::Inconclusive, ..Self::holds(check, force, why) }
+        Self::new(check, force, Conclusion::Inconclusive, why)
     }
 
     /// A verdict that `statement`, a numbered MUST, is broken. An accusation needs a number: there is one
     /// other way to make one, [`Verdict::violated_without_number`].
     #[must_use]
     pub fn violated(check: &str, statement: Statement, evidence: impl Into<String>) -> Self {
-        Self { conclusion: Conclusion::Violated, ..Self::holds(check, Force::Must, evidence) }
-            .citing(statement)
+        Self::new(check, Force::Must, Conclusion::Violated, evidence).citing(statement)
     }
 
     /// A verdict that a threshold which the user set was passed. It accuses nobody of breaking the standard.
     #[must_use]
     pub fn threshold_violated(check: &str, evidence: impl Into<String>) -> Self {
-        Self { conclusion: Conclusion::Violated, ..Self::holds(check, Force::Threshold, evidence) }
+        Self::new(check, Force::Threshold, Conclusion::Violated, evidence)
     }
 
     /// A verdict that a client which keeps every rule of the standard is not served. Only for this: no numbered
@@ -108,16 +124,23 @@ impl Verdict {
         evidence: impl Into<String>,
     ) -> Self {
         Self {
-            conclusion: Conclusion::Violated,
             citation: Some(format!("MQTT {version} §{section} (prose, no numbered statement)")),
-            ..Self::holds(check, Force::Prose, evidence)
+            ..Self::new(check, Force::Prose, Conclusion::Violated, evidence)
         }
     }
 
-    /// A verdict that the broker does something else than what is merely allowed or told.
+    /// A verdict that the broker does something else than what is merely allowed or told, in some of `samples`. Without
+    /// any it is inconclusive.
     #[must_use]
-    pub fn differs(check: &str, force: Force, note: impl Into<String>, evidence: impl Into<String>) -> Self {
-        Self { differs: Some(note.into()), ..Self::holds(check, force, evidence) }
+    pub fn differs(
+        check: &str,
+        force: Force,
+        samples: u64,
+        note: impl Into<String>,
+        evidence: impl Into<String>,
+    ) -> Self {
+        let verdict = Self::holds(check, force, samples, evidence);
+        Self { differs: verdict.samples.map(|_| note.into()), ..verdict }
     }
 
     /// Names the statement that it rests on.

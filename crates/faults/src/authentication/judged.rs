@@ -148,7 +148,7 @@ pub(super) fn cuts_the_client(check: &str, case: &CaseRecord, because: &str) -> 
         let note = format!("STILL SERVED: {tolerated} of {all} clients {because}");
         let evidence =
             format!("the broker cut {cut} of {all}, and answered the others to the end; {messages}");
-        Verdict::differs(check, Force::Prose, note, evidence)
+        Verdict::differs(check, Force::Prose, all, note, evidence)
             .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
     } else if silent > 0 {
         let evidence = format!(
@@ -158,7 +158,7 @@ pub(super) fn cuts_the_client(check: &str, case: &CaseRecord, because: &str) -> 
         Verdict::inconclusive(check, Force::Prose, evidence)
             .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
     } else {
-        Verdict::holds(check, Force::Prose, format!("the broker cut {cut} of {all} clients {because}"))
+        Verdict::holds(check, Force::Prose, all, format!("the broker cut {cut} of {all} clients {because}"))
     }
 }
 
@@ -168,7 +168,8 @@ pub(super) fn tells_the_reason(check: &str, case: &CaseRecord, expected: &[(u8, 
         return None;
     }
     let cut = ended(case);
-    if cut == 0 && case.disconnect_codes.is_empty() {
+    let judged = cut.max(case.disconnect_codes.values().sum());
+    if judged == 0 {
         // Where nobody was cut, nobody had to be told why.
         return (evidence_count(case) == 0)
             .then(|| Verdict::inconclusive(check, Force::May, no_sample(case)));
@@ -185,18 +186,19 @@ pub(super) fn tells_the_reason(check: &str, case: &CaseRecord, expected: &[(u8, 
         .map(|(code, count)| format!("DISCONNECT 0x{code:02X} ({count} times)"))
         .collect();
     Some(if !others.is_empty() {
-        Verdict::differs(check, Force::May, others.join(", "), evidence)
+        Verdict::differs(check, Force::May, judged, others.join(", "), evidence)
     } else if told == 0 {
-        Verdict::differs(check, Force::May, "no DISCONNECT with a reason, which is allowed", evidence)
+        Verdict::differs(check, Force::May, judged, "no DISCONNECT with a reason, which is allowed", evidence)
     } else if told < cut {
         Verdict::differs(
             check,
             Force::May,
+            judged,
             "not every client was told the reason, which is allowed",
             evidence,
         )
     } else {
-        Verdict::holds(check, Force::May, evidence)
+        Verdict::holds(check, Force::May, judged, evidence)
     })
 }
 
@@ -211,7 +213,7 @@ pub(super) fn sends_nothing_after_disconnect(check: &str, case: &CaseRecord) -> 
         .collect();
     Some(if others.is_empty() {
         let evidence = format!("nothing came after any of {all} DISCONNECT packets");
-        Verdict::holds(check, Force::Must, evidence).citing(V5_3_14_4_1)
+        Verdict::holds(check, Force::Must, all, evidence).citing(V5_3_14_4_1)
     } else {
         let evidence =
             format!("after its DISCONNECT the broker sent: {}; of {all} clients", others.join(", "));
@@ -234,7 +236,12 @@ pub(super) fn closes_after_refusing(check: &str, case: &CaseRecord) -> Option<Ve
         let evidence = format!("{open} of {all} connections were still open one second after the refusal");
         Verdict::inconclusive(check, Force::Must, evidence)
     } else {
-        Verdict::holds(check, Force::Must, format!("the broker closed all {all} connections that it refused"))
+        Verdict::holds(
+            check,
+            Force::Must,
+            all,
+            format!("the broker closed all {all} connections that it refused"),
+        )
     };
     Some(verdict.citing(statement))
 }
@@ -271,13 +278,13 @@ pub(super) fn publishes_the_will(
         return Some(Verdict::inconclusive(check, force, why).citing(statement));
     };
     let verdict = match (due_wills(record, will), may_publish) {
-        (DueWills::Came(evidence), _) => Verdict::holds(check, force, evidence),
+        (DueWills::Came(evidence), _) => Verdict::holds(check, force, will.due, evidence),
         (DueWills::Unknown(why), _) => Verdict::inconclusive(check, force, why),
         (DueWills::Missing(evidence), MayPublish::Yes) => breach(record, case, check, statement, evidence),
         (DueWills::Missing(evidence), MayPublish::No) => {
             let note =
                 "no Will of a client that may not publish any more, for which the statement has no exception";
-            Verdict::differs(check, force, note, evidence)
+            Verdict::differs(check, force, will.due, note, evidence)
         }
     };
     Some(verdict.citing(statement))
@@ -296,10 +303,14 @@ pub(super) fn stops_deliveries(check: &str, case: &CaseRecord, measure: &str, af
         delivered.sum, delivered.count
     );
     match delivered.sum {
-        0 => Verdict::holds(check, Force::Prose, evidence),
-        sum => {
-            Verdict::differs(check, Force::Prose, format!("{sum} messages were still delivered"), evidence)
-        }
+        0 => Verdict::holds(check, Force::Prose, delivered.count, evidence),
+        sum => Verdict::differs(
+            check,
+            Force::Prose,
+            delivered.count,
+            format!("{sum} messages were still delivered"),
+            evidence,
+        ),
     }
 }
 
@@ -310,8 +321,14 @@ pub(super) fn leaves_others_alone(check: &str, case: &CaseRecord) -> Verdict {
         format!("of {} clients that published to those that were cut, {served} were served on", served + cut);
     match (served + cut, cut) {
         (0, _) => Verdict::inconclusive(check, Force::Prose, no_sample(case)),
-        (_, 0) => Verdict::holds(check, Force::Prose, evidence),
-        _ => Verdict::differs(check, Force::Prose, format!("{cut} other clients were cut as well"), evidence),
+        (_, 0) => Verdict::holds(check, Force::Prose, served + cut, evidence),
+        _ => Verdict::differs(
+            check,
+            Force::Prose,
+            served + cut,
+            format!("{cut} other clients were cut as well"),
+            evidence,
+        ),
     }
 }
 

@@ -62,14 +62,14 @@ fn refuses_the_client_afterwards(record: &Record) -> Vec<Verdict> {
         Some(match takes(case) {
             Takes::Everything | Takes::Password if let_in > 0 => {
                 let note = format!("{let_in} of {} removed clients were let in again", back.all);
-                Verdict::differs(CHECK, Force::Prose, note, evidence)
+                Verdict::differs(CHECK, Force::Prose, back.all, note, evidence)
             }
             Takes::Rights if back.accepted > 0 => {
                 let note = format!("{} of {} clients have their rights back", back.accepted, back.all);
-                Verdict::differs(CHECK, Force::Prose, note, evidence)
+                Verdict::differs(CHECK, Force::Prose, back.all, note, evidence)
             }
             // Whether the command bans or only cuts is its own affair.
-            _ => Verdict::holds(CHECK, Force::Prose, evidence),
+            _ => Verdict::holds(CHECK, Force::Prose, back.all, evidence),
         })
     })
 }

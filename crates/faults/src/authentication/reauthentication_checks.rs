@@ -60,11 +60,11 @@ fn accepts_the_renewed_token(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if success + more < all {
             let note = format!("{} of {all} renewed tokens were not accepted", all - success - more);
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
         } else if more > 0 {
             Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {MORE_STEPS}"))
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, all, evidence)
         })
     })
 }
@@ -88,11 +88,11 @@ fn serves_past_the_first_token(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if cut > 0 {
             let note = format!("CUT ALTHOUGH RENEWED: {cut} of {all} clients");
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
         } else if unknown > 0 {
             Verdict::inconclusive(CHECK, Force::Prose, evidence)
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, all, evidence)
         })
     })
 }
@@ -109,14 +109,14 @@ fn refuses_a_spoilt_token(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if success > 0 {
             let note = format!("{success} of {all} spoilt tokens were accepted");
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
         } else if nothing > 0 {
             let note = format!("{nothing} of {all} spoilt tokens were answered nothing");
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
         } else if more > 0 {
             Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {MORE_STEPS}"))
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, all, evidence)
         })
     })
 }
@@ -142,12 +142,12 @@ fn closes_after_failed_reauthentication(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Must, evidence)
         } else if count(CLOSED_LATE) > 0 {
             let note = format!("{} of {all} were closed only when the first token ended", count(CLOSED_LATE));
-            Verdict::differs(CHECK, Force::Must, note, evidence)
+            Verdict::differs(CHECK, Force::Must, all, note, evidence)
         } else if count(ONLY_CLOSED) > 0 {
             let note = format!("{} of {all} were closed without a DISCONNECT, a SHOULD", count(ONLY_CLOSED));
-            Verdict::differs(CHECK, Force::Should, note, evidence)
+            Verdict::differs(CHECK, Force::Should, all, note, evidence)
         } else {
-            Verdict::holds(CHECK, Force::Must, evidence)
+            Verdict::holds(CHECK, Force::Must, all, evidence)
         };
         Some(verdict.citing(V5_4_12_1_2))
     })
@@ -166,9 +166,9 @@ fn keeps_the_method(record: &Record) -> Vec<Verdict> {
         } else if count(OTHER_METHOD) + count(NO_METHOD) > 0 {
             Verdict::violated(CHECK, V5_4_12_0_5, evidence)
         } else if count(NO_PROPERTIES) > 0 {
-            Verdict::differs(CHECK, Force::Must, "AUTH without a method, in two bytes", evidence)
+            Verdict::differs(CHECK, Force::Must, all, "AUTH without a method, in two bytes", evidence)
         } else {
-            Verdict::holds(CHECK, Force::Must, evidence)
+            Verdict::holds(CHECK, Force::Must, all, evidence)
         };
         Some(verdict.citing(V5_4_12_0_5))
     })

@@ -60,10 +60,10 @@ fn refuses_the_stale_token(record: &Record) -> Vec<Verdict> {
         let let_in = back.accepted + back.without_rights;
         let evidence = format!("{} clients connected with a token that had run out: {}", back.all, back.told);
         Some(match let_in {
-            0 => Verdict::holds(CHECK, Force::Prose, evidence),
+            0 => Verdict::holds(CHECK, Force::Prose, back.all, evidence),
             _ => {
                 let note = format!("{let_in} of {} were let in with a token that had run out", back.all);
-                Verdict::differs(CHECK, Force::Prose, note, evidence)
+                Verdict::differs(CHECK, Force::Prose, back.all, note, evidence)
             }
         })
     })
@@ -78,11 +78,11 @@ fn accepts_a_new_token(record: &Record) -> Vec<Verdict> {
         };
         let evidence = format!("{} clients connected with a new token: {}", back.all, back.told);
         Some(if back.accepted == back.all {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, back.all, evidence)
         } else {
             let note =
                 format!("{} of {} are not served with a new token", back.all - back.accepted, back.all);
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, back.all, note, evidence)
         })
     })
 }

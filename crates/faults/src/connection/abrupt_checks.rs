@@ -16,7 +16,8 @@ use super::abrupt::{
     WAITING, WILL_CAME, Way, YES,
 };
 use crate::judging::{
-    self, DueWills, breach, counts, due_wills, evidence_count, examples, is_v5, no_sample, of_version, told,
+    self, DueWills, breach, comes_in_order, due_wills, evidence_count, examples, is_v5, no_sample,
+    of_version, told,
 };
 use crate::outbox::NOT_YET;
 
@@ -95,15 +96,15 @@ fn publishes_the_will(record: &Record) -> Vec<Verdict> {
             DueWills::Came(evidence) if late > 0 => {
                 let note =
                     format!("{late} Wills waited for their delay although the session had ended before");
-                Verdict::differs(CHECK, Force::Must, note, evidence)
+                Verdict::differs(CHECK, Force::Must, will.due, note, evidence)
             }
             DueWills::Came(evidence) if rounded > 0 => {
                 let note = format!(
                     "{rounded} Wills came up to a second early, as if time were counted in whole seconds"
                 );
-                Verdict::differs(CHECK, Force::Must, note, evidence)
+                Verdict::differs(CHECK, Force::Must, will.due, note, evidence)
             }
-            DueWills::Came(evidence) => Verdict::holds(CHECK, Force::Must, evidence),
+            DueWills::Came(evidence) => Verdict::holds(CHECK, Force::Must, will.due, evidence),
         };
         Some(verdict.citing(statement))
     })
@@ -126,13 +127,14 @@ fn publishes_the_will_once(record: &Record) -> Vec<Verdict> {
         let evidence = format!("{twice} of {} Wills came more than once, without DUP", will.due_and_seen);
         let witness_proved = record.witness.is_some_and(|witness| witness.proved);
         let verdict = if twice == 0 {
-            Verdict::holds(CHECK, Force::Must, evidence)
+            Verdict::holds(CHECK, Force::Must, will.due_and_seen, evidence)
         } else if twice == will.due_and_seen && witness_proved {
             breach(record, case, CHECK, statement, evidence)
         } else {
             Verdict::differs(
                 CHECK,
                 Force::Must,
+                will.due_and_seen,
                 format!("{twice} Wills came more than once (QoS 1)"),
                 evidence,
             )
@@ -163,7 +165,7 @@ fn withholds_the_will(record: &Record) -> Vec<Verdict> {
         let verdict = if will.not_due_and_seen > 0 {
             breach(record, case, CHECK, statement, evidence)
         } else {
-            judging::withheld(record, CHECK, evidence)
+            judging::withheld(record, CHECK, will, evidence)
         };
         Some(verdict.citing(statement))
     })
@@ -206,12 +208,12 @@ fn keeps_the_session(record: &Record) -> Vec<Verdict> {
         let verdict = if kept + gone == 0 {
             Verdict::inconclusive(CHECK, Force::Must, no_return(case))
         } else if gone == 0 {
-            Verdict::holds(CHECK, Force::Must, evidence)
+            Verdict::holds(CHECK, Force::Must, kept + gone, evidence)
         } else if case.fact(LEFT_OVER, "some") > 0 {
             let why = format!("{evidence}, but messages of some that were said not to be there came");
             Verdict::inconclusive(CHECK, Force::Must, why)
         } else if kept > 0 {
-            Verdict::differs(CHECK, Force::Must, format!("{gone} sessions were gone"), evidence)
+            Verdict::differs(CHECK, Force::Must, kept + gone, format!("{gone} sessions were gone"), evidence)
         } else {
             breach(record, case, CHECK, statement, evidence)
         };
@@ -236,13 +238,13 @@ fn ends_the_session(record: &Record) -> Vec<Verdict> {
         let verdict = if kept + gone == 0 {
             Verdict::inconclusive(CHECK, Force::Must, no_return(case))
         } else if kept == 0 {
-            Verdict::holds(CHECK, Force::Must, evidence)
+            Verdict::holds(CHECK, Force::Must, kept + gone, evidence)
         } else if variant == Variant::AfterExpiry && beyond_s < ACCUSED_BEYOND_S {
             let note = format!("{kept} sessions were still there {beyond_s} s after their end");
             let evidence = format!(
                 "{evidence}; a broker may sweep now and then: --grace {ACCUSED_BEYOND_S}s tells more"
             );
-            Verdict::differs(CHECK, Force::Must, note, evidence)
+            Verdict::differs(CHECK, Force::Must, kept + gone, note, evidence)
         } else {
             Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
         };
@@ -269,7 +271,7 @@ fn tells_session_present_truly(record: &Record) -> Vec<Verdict> {
             "of {all} clients that were told Session Present 0, {some} were sent messages of their session"
         );
         Some(match some {
-            0 => Verdict::holds(CHECK, Force::Must, evidence).citing(statement),
+            0 => Verdict::holds(CHECK, Force::Must, all, evidence).citing(statement),
             _ => Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true)),
         })
     })
@@ -310,7 +312,7 @@ fn delivers_what_waited(record: &Record) -> Vec<Verdict> {
                 "no messages waited for a client whose session was there",
             )
         } else {
-            Verdict::holds(CHECK, Force::Must, evidence)
+            Verdict::holds(CHECK, Force::Must, told(case, WAITING), evidence)
         };
         Some(verdict.citing(statement))
     })
@@ -325,19 +327,7 @@ fn delivers_in_order(record: &Record) -> Vec<Verdict> {
             return None;
         }
         let statement = of_version(case, V5_4_6_0_5, V311_4_6_0_6);
-        let counts = counts(case);
-        let evidence = format!(
-            "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
-            counts.delivered, counts.reordered
-        );
-        let verdict = if counts.reordered > 0 {
-            Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
-        } else if counts.delivered < 2 {
-            Verdict::inconclusive(CHECK, Force::Must, "fewer than two messages came, which have no order")
-        } else {
-            Verdict::holds(CHECK, Force::Must, evidence)
-        };
-        Some(verdict.citing(statement))
+        Some(comes_in_order(case, CHECK, statement))
     })
 }
 
@@ -354,10 +344,11 @@ fn closes_its_side(record: &Record) -> Vec<Verdict> {
         let evidence = format!("the broker closed {closed} of {} connections", closed + open);
         Some(match (closed, open) {
             (0, 0) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
-            (_, 0) => Verdict::holds(CHECK, Force::Prose, evidence),
+            (_, 0) => Verdict::holds(CHECK, Force::Prose, closed + open, evidence),
             _ => Verdict::differs(
                 CHECK,
                 Force::Prose,
+                closed + open,
                 format!("{open} connections were still half open at the deadline"),
                 evidence,
             ),

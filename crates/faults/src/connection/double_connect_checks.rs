@@ -56,7 +56,7 @@ fn closes_on_second_connect(record: &Record) -> Vec<Verdict> {
                 format!("the broker closed {ended} connections, then went down during {down} attempts");
             Verdict::inconclusive(CHECK, Force::Must, evidence)
         } else {
-            Verdict::holds(CHECK, Force::Must, format!("the broker closed {ended} of {all} connections"))
+            Verdict::holds(CHECK, Force::Must, all, format!("the broker closed {ended} of {all} connections"))
         };
         Some(verdict.citing(statement))
     })
@@ -71,9 +71,9 @@ fn sends_one_connack(record: &Record) -> Vec<Verdict> {
         let force = if is_v5(case) { Force::Must } else { Force::Prose };
         let verdict = match (all, second) {
             (0, _) => Verdict::inconclusive(CHECK, force, no_sample(case)),
-            (_, 0) => Verdict::holds(CHECK, force, told),
+            (_, 0) => Verdict::holds(CHECK, force, all, told),
             _ if is_v5(case) => Verdict::violated(CHECK, V5_3_2_0_2, told),
-            _ => Verdict::differs(CHECK, force, "a second CONNACK", told),
+            _ => Verdict::differs(CHECK, force, all, "a second CONNACK", told),
         };
         let verdict = verdict.with_examples(examples(case, |sequence| sequence.contains("second CONNACK")));
         Some(if is_v5(case) { verdict.citing(V5_3_2_0_2) } else { verdict })
@@ -100,14 +100,20 @@ fn tells_protocol_error(record: &Record) -> Vec<Verdict> {
             .map(|(code, count)| format!("DISCONNECT 0x{code:02X} ({count} times)"))
             .collect();
         Some(if !others.is_empty() {
-            Verdict::differs(CHECK, Force::May, others.join(", "), evidence)
+            Verdict::differs(CHECK, Force::May, all, others.join(", "), evidence)
         } else if expected == 0 {
-            Verdict::differs(CHECK, Force::May, "no DISCONNECT with a reason, which is allowed", evidence)
+            Verdict::differs(
+                CHECK,
+                Force::May,
+                all,
+                "no DISCONNECT with a reason, which is allowed",
+                evidence,
+            )
         } else if expected < all {
             let note = "not every client was told the reason, which is allowed";
-            Verdict::differs(CHECK, Force::May, note, evidence)
+            Verdict::differs(CHECK, Force::May, all, note, evidence)
         } else {
-            Verdict::holds(CHECK, Force::May, evidence)
+            Verdict::holds(CHECK, Force::May, all, evidence)
         })
     })
 }
@@ -146,8 +152,8 @@ fn publishes_the_will(record: &Record) -> Vec<Verdict> {
                 Verdict::violated(CHECK, statement, evidence + &instead)
             }
             DueWills::Came(evidence) => match besides(will) {
-                Some(note) => Verdict::differs(CHECK, Force::Must, note, evidence),
-                None => Verdict::holds(CHECK, Force::Must, evidence),
+                Some(note) => Verdict::differs(CHECK, Force::Must, will.due, note, evidence),
+                None => Verdict::holds(CHECK, Force::Must, will.due, evidence),
             },
         };
         Some(verdict.citing(statement))
@@ -187,9 +193,9 @@ fn sends_nothing_else(record: &Record) -> Vec<Verdict> {
             .collect();
         let evidence = format!("what {all} clients received after their second CONNECT");
         Some(if others.is_empty() {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, all, evidence)
         } else {
-            Verdict::differs(CHECK, Force::Prose, others.join(", "), evidence)
+            Verdict::differs(CHECK, Force::Prose, all, others.join(", "), evidence)
         })
     })
 }
@@ -209,11 +215,17 @@ fn binds_no_second_client_id(record: &Record) -> Vec<Verdict> {
             live + session + none
         );
         Some(if live + session > 0 {
-            Verdict::differs(CHECK, Force::Prose, "one connection, two ClientIDs", evidence)
+            Verdict::differs(
+                CHECK,
+                Force::Prose,
+                live + session + none,
+                "one connection, two ClientIDs",
+                evidence,
+            )
         } else if none == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, "no second ClientID could be probed")
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, live + session + none, evidence)
         })
     })
 }

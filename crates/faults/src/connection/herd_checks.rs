@@ -42,7 +42,7 @@ fn lets_everybody_in_again(record: &Record) -> Vec<Verdict> {
         Some(if all == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if back == all {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, all, evidence)
         } else if down > 0 {
             evidence += &format!("; the broker was down at the end ({down} times)");
             Verdict::inconclusive(CHECK, Force::Prose, evidence)
@@ -53,7 +53,7 @@ fn lets_everybody_in_again(record: &Record) -> Vec<Verdict> {
             let why = case.facts.get(BACK).into_iter().flatten().filter(|(value, _)| *value != YES);
             let why: Vec<String> = why.map(|(value, count)| format!("{value} (×{count})")).collect();
             let note = format!("{} of {all} clients were not back: {}", all - back, why.join(", "));
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
         })
     })
 }
@@ -67,8 +67,8 @@ fn keeps_whom_it_lets_in(record: &Record) -> Vec<Verdict> {
         let evidence = format!("{let_in} clients were let in again, and lost their connection {lost} times");
         Some(match (let_in, lost) {
             (0, _) => Verdict::inconclusive(CHECK, Force::Prose, "nobody was let in again"),
-            (_, 0) => Verdict::holds(CHECK, Force::Prose, evidence),
-            _ => Verdict::differs(CHECK, Force::Prose, "clients were cut off again", evidence),
+            (_, 0) => Verdict::holds(CHECK, Force::Prose, let_in, evidence),
+            _ => Verdict::differs(CHECK, Force::Prose, let_in, "clients were cut off again", evidence),
         })
     })
 }
@@ -95,10 +95,10 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
             };
             Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
         } else if absent == 0 {
-            Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
+            Verdict::holds(CHECK, Force::Must, present + absent, evidence).citing(statement)
         } else if was_restarted(record, case) {
             let note = "sessions did not outlive the restart of the broker";
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, present + absent, note, evidence)
         } else if down > 0 {
             let why = format!("{evidence}; but the broker went down during {down} attempts of this case");
             Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)

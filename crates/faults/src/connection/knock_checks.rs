@@ -47,12 +47,12 @@ fn gives_up_on_silence(record: &Record) -> Vec<Verdict> {
         );
         Some(match (closed, open) {
             (0, 0) => Verdict::inconclusive(CHECK, Force::Should, no_sample(case)),
-            (_, 0) => Verdict::holds(CHECK, Force::Should, evidence),
+            (_, 0) => Verdict::holds(CHECK, Force::Should, closed + open, evidence),
             _ => {
                 let note = format!(
                     "{open} were still open at the end of --wait; a longer one tells when they are closed"
                 );
-                Verdict::differs(CHECK, Force::Should, note, evidence)
+                Verdict::differs(CHECK, Force::Should, closed + open, note, evidence)
             }
         })
     })
@@ -86,14 +86,14 @@ fn bounds_the_whole_connect(record: &Record) -> Vec<Verdict> {
         Some(if all == 0 {
             Verdict::inconclusive(CHECK, Force::Should, no_sample(case))
         } else if cut == all {
-            Verdict::holds(CHECK, Force::Should, evidence)
+            Verdict::holds(CHECK, Force::Should, all, evidence)
         } else if accepted > 0 && silent_us.is_some_and(|us| lasted > us + us / 2) {
             let note = "only the gap between two bytes is bounded: a CONNECT that drips holds its socket for longer than silence does";
-            Verdict::differs(CHECK, Force::Should, note, evidence)
+            Verdict::differs(CHECK, Force::Should, all, note, evidence)
         } else {
             let note =
                 "no bound was met; a --wait well beyond the time after which silence is given up tells";
-            Verdict::differs(CHECK, Force::Should, note, evidence)
+            Verdict::differs(CHECK, Force::Should, all, note, evidence)
         })
     })
 }
@@ -110,7 +110,7 @@ fn sends_no_disconnect_before_connack(record: &Record) -> Vec<Verdict> {
         let evidence = format!("{sent} of {all} connections were sent DISCONNECT before any CONNACK");
         let verdict = match (all, sent) {
             (0, _) => Verdict::inconclusive(CHECK, Force::Must, no_sample(case)),
-            (_, 0) => Verdict::holds(CHECK, Force::Must, evidence),
+            (_, 0) => Verdict::holds(CHECK, Force::Must, all, evidence),
             _ => Verdict::violated(CHECK, V5_3_14_0_1, evidence)
                 .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT"))),
         };
@@ -142,8 +142,8 @@ fn lets_honest_clients_in(record: &Record) -> Vec<Verdict> {
             .collect();
         Some(match all {
             0 => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
-            _ if accepted == all => Verdict::holds(CHECK, Force::Prose, evidence),
-            _ => Verdict::differs(CHECK, Force::Prose, others.join(", "), evidence),
+            _ if accepted == all => Verdict::holds(CHECK, Force::Prose, all, evidence),
+            _ => Verdict::differs(CHECK, Force::Prose, all, others.join(", "), evidence),
         })
     })
 }

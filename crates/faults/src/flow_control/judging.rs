@@ -59,10 +59,10 @@ pub(super) fn qos_2_comes_once(record: &Record, case: &CaseRecord, check: &str) 
     let verdict = if delivered == 0 {
         Verdict::inconclusive(check, Force::Must, no_sample(case))
     } else if copies == 0 {
-        Verdict::holds(check, Force::Must, evidence)
+        Verdict::holds(check, Force::Must, delivered, evidence)
     } else if let Some(why) = unsettled(record, case) {
         let note = "messages of QoS 2 arrived more than once";
-        Verdict::differs(check, Force::Must, note, format!("{evidence}; {why}"))
+        Verdict::differs(check, Force::Must, delivered, note, format!("{evidence}; {why}"))
     } else {
         Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true))
     };

@@ -9,7 +9,7 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::judging::{counts, in_words, min, missing, qos_2_comes_once, unsettled, values};
 use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER, SESSION_PRESENT};
-use crate::judging::{self, evidence_count, examples, is_v5, no_sample, of_version};
+use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample, of_version};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 4] =
@@ -39,10 +39,10 @@ fn keeps_the_session(record: &Record) -> Vec<Verdict> {
         let verdict = if all == 0 {
             Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
         } else if gone == 0 {
-            Verdict::holds(CHECK, Force::Must, evidence)
+            Verdict::holds(CHECK, Force::Must, all, evidence)
         } else if let Some(why) = unsettled(record, case) {
             let evidence = format!("{evidence}; {why}");
-            Verdict::differs(CHECK, Force::Must, format!("{gone} sessions were gone"), evidence)
+            Verdict::differs(CHECK, Force::Must, all, format!("{gone} sessions were gone"), evidence)
         } else if is_v5(case)
             && kept == 0
             && gone >= GONE_MIN
@@ -50,7 +50,7 @@ fn keeps_the_session(record: &Record) -> Vec<Verdict> {
         {
             Verdict::violated(CHECK, V5_3_1_2_23, evidence).with_examples(examples(case, |_| true))
         } else {
-            Verdict::differs(CHECK, Force::Must, format!("{gone} sessions were gone"), evidence)
+            Verdict::differs(CHECK, Force::Must, all, format!("{gone} sessions were gone"), evidence)
         };
         Some(if is_v5(case) { verdict.citing(V5_3_1_2_23) } else { verdict })
     })
@@ -67,19 +67,7 @@ fn delivers_the_queue_in_order(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_the_queue_in_order";
     on_each_case(record, |case| {
         let statement = of_version(case, V5_4_6_0_5, V311_4_6_0_6);
-        let counts = counts(case);
-        let evidence = format!(
-            "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
-            counts.delivered, counts.reordered
-        );
-        let verdict = if counts.reordered > 0 {
-            Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
-        } else if counts.delivered < 2 {
-            Verdict::inconclusive(CHECK, Force::Must, "fewer than two messages came, which have no order")
-        } else {
-            Verdict::holds(CHECK, Force::Must, evidence)
-        };
-        Some(verdict.citing(statement))
+        Some(comes_in_order(case, CHECK, statement))
     })
 }
 
@@ -95,6 +83,7 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
         let counts = counts(case);
         let all = evidence_count(case);
         let refused: u64 = counts.refused.values().sum();
+        let told_of = counts.delivered + missing(&counts) + refused;
         let evidence = format!(
             "of {} messages to {all} clients that were away, the broker took {} and refused {refused}; {} were delivered, {} \
              lost, {} came again; publishers: {}; missing end: {}",
@@ -118,14 +107,20 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
         } else if missing(&counts) > 0 {
             let note =
                 format!("{} of {} messages were taken and lost", missing(&counts), counts.acknowledged);
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, told_of, note, evidence)
         } else if refused > 0 {
-            Verdict::differs(CHECK, Force::Prose, format!("{refused} messages were refused"), evidence)
+            Verdict::differs(
+                CHECK,
+                Force::Prose,
+                told_of,
+                format!("{refused} messages were refused"),
+                evidence,
+            )
         } else if counts.duplicated > 0 {
             let note = format!("{} copies came again", counts.duplicated);
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, told_of, note, evidence)
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, told_of, evidence)
         })
     })
 }

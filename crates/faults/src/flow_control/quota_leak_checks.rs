@@ -56,7 +56,7 @@ fn serves_a_client_that_keeps_every_rule(record: &Record) -> Vec<Verdict> {
         Some(if served.is_empty() {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if of(TO_THE_END) == all && down == 0 {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, all, evidence)
         } else if down > 0 || record.completeness == Completeness::BrokerDown {
             inconclusive("the broker went down")
         } else if is_v5(case) && (named > 0 || of(STALLED) == all && ends_at_one_count(case, all)) {
@@ -78,7 +78,7 @@ fn serves_a_client_that_keeps_every_rule(record: &Record) -> Vec<Verdict> {
         } else if cut_silently > 0 {
             let note =
                 "cut without a reason, and not where the quota ends: a limit of another kind may do the same";
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
         } else if of(STALLED) > 0 && is_v5(case) {
             inconclusive(
                 "acknowledgements that stop are put down to the quota when they do in every attempt, two or more, after as \
@@ -88,19 +88,20 @@ fn serves_a_client_that_keeps_every_rule(record: &Record) -> Vec<Verdict> {
             inconclusive("a broker that answers nothing may be slow; a longer --reaction-timeout may tell")
         } else if with_another_reason > 0 {
             let note = "cut with a Reason Code that is not that of the quota";
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
         } else if of(QUOTA_EXCEEDED) == all && all >= ALIKE_MIN && takes_one_count(case) {
             let note = "messages were refused from the same count on, as if the quota were never given back";
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
         } else if begins(&served, REFUSED_WITH) > 0 {
             Verdict::differs(
                 CHECK,
                 Force::Prose,
+                all,
                 "messages were refused, for a limit of another kind",
                 evidence,
             )
         } else {
-            Verdict::differs(CHECK, Force::Prose, "not every client was served to the end", evidence)
+            Verdict::differs(CHECK, Force::Prose, all, "not every client was served to the end", evidence)
         })
     })
 }

@@ -50,7 +50,7 @@ fn answers_excess_with_0x93(record: &Record) -> Vec<Verdict> {
                 "Receive Maximum {announced}: no client can have more unacknowledged, for want of Packet Identifiers, so \
                  there is no limit to go beyond; {taken} PUBLISH were taken"
             );
-            return Some(Verdict::holds(CHECK, Force::Prose, why));
+            return Some(Verdict::holds(CHECK, Force::Prose, all, why));
         }
         let unsettled: u64 = [UNANSWERED, STOPPED_READING].iter().filter_map(|value| what.get(value)).sum();
         let (down, expected) = (case.outcome(Outcome::BrokerDown), what.get(EXPECTED).copied().unwrap_or(0));
@@ -67,15 +67,15 @@ fn answers_excess_with_0x93(record: &Record) -> Vec<Verdict> {
             let why = format!("the broker went down during {down} attempts; {evidence}");
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if expected == all {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, all, evidence)
         } else if qos1 && what.keys().all(|what| *what == ALL_TAKEN) {
             let evidence = format!(
                 "{evidence}; a broker that acknowledges QoS 1 as it reads has given the quota back before the next \
                  PUBLISH, so this shows neither that it keeps to its limit nor that it does not: see qos2"
             );
-            Verdict::differs(CHECK, Force::Prose, "QoS 1 does not tell", evidence)
+            Verdict::differs(CHECK, Force::Prose, all, "QoS 1 does not tell", evidence)
         } else {
-            Verdict::differs(CHECK, Force::Prose, format!("{others} in place of {EXPECTED}"), evidence)
+            Verdict::differs(CHECK, Force::Prose, all, format!("{others} in place of {EXPECTED}"), evidence)
         })
     })
 }
@@ -97,7 +97,7 @@ fn takes_what_it_announced(record: &Record) -> Vec<Verdict> {
         let unknown = lines.get(super::receive_maximum::UNKNOWN).copied().unwrap_or(0);
         Some(if below > 0 {
             let note = format!("{below} of {told} clients were refused a PUBLISH within Receive Maximum");
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, told, note, evidence)
         } else if unknown > 0 {
             let why = format!(
                 "{unknown} of {told} connections ended, or went quiet, before so many acknowledgements had come; \
@@ -105,7 +105,7 @@ fn takes_what_it_announced(record: &Record) -> Vec<Verdict> {
             );
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, told, evidence)
         })
     })
 }
@@ -139,7 +139,7 @@ fn closes_after_its_disconnect(record: &Record) -> Vec<Verdict> {
                 );
                 Verdict::inconclusive(CHECK, Force::Must, why)
             } else {
-                Verdict::holds(CHECK, Force::Must, format!("{sent} connections were closed after their DISCONNECT"))
+                Verdict::holds(CHECK, Force::Must, sent, format!("{sent} connections were closed after their DISCONNECT"))
             }
             .citing(V5_3_14_4_2),
         )

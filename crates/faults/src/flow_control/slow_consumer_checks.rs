@@ -24,6 +24,7 @@ fn keeps_qos1_for_the_slow(record: &Record) -> Vec<Verdict> {
             return None;
         }
         let counts = counts(case);
+        let told_of = counts.delivered + missing(&counts);
         let (all, kept) = (evidence_count(case), case.fact(CUT, NOT_CUT));
         let evidence = format!(
             "of {} messages that the broker took, {} were delivered and {} lost; {} of {all} subscribers were cut",
@@ -38,15 +39,16 @@ fn keeps_qos1_for_the_slow(record: &Record) -> Vec<Verdict> {
             Verdict::differs(
                 CHECK,
                 Force::Prose,
+                told_of,
                 "the slow subscriber is cut, and its messages go with it",
                 evidence,
             )
         } else if missing(&counts) > 0 {
             let note =
                 format!("{} messages were taken and lost, and the subscriber was not cut", missing(&counts));
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, told_of, note, evidence)
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, told_of, evidence)
         })
     })
 }
@@ -62,9 +64,9 @@ fn spares_the_publisher(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if kept < all {
             let note = "a subscriber that does not read is felt by its publisher";
-            Verdict::differs(CHECK, Force::Prose, note, in_words(&fared))
+            Verdict::differs(CHECK, Force::Prose, all, note, in_words(&fared))
         } else {
-            Verdict::holds(CHECK, Force::Prose, format!("{kept} of {all} publishers kept their pace"))
+            Verdict::holds(CHECK, Force::Prose, all, format!("{kept} of {all} publishers kept their pace"))
         })
     })
 }

@@ -13,7 +13,7 @@ use super::unacked_subscriber::{
     ANSWERED, ANSWERED_LATE, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST,
     OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN, Variant,
 };
-use crate::judging::{self, evidence_count, examples, is_v5, no_sample};
+use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 6] = [
@@ -59,7 +59,7 @@ fn stays_within_receive_maximum(record: &Record) -> Vec<Verdict> {
         } else if taken <= k {
             Verdict::inconclusive(CHECK, Force::Must, format!("{evidence}, which is not more than {k}"))
         } else {
-            Verdict::holds(CHECK, Force::Must, evidence)
+            Verdict::holds(CHECK, Force::Must, all, evidence)
         };
         Some(verdict.citing(V5_3_3_4_9))
     })
@@ -100,12 +100,12 @@ fn answers_while_the_quota_is_used_up(record: &Record) -> Vec<Verdict> {
                 "{answered} of {all} clients got an answer to PINGREQ within the reaction timeout and {late} later, with at \
                  least {least} PUBLISH unacknowledged"
             );
-            Verdict::differs(CHECK, Force::Must, format!("{late} of {all} were answered late"), evidence)
+            Verdict::differs(CHECK, Force::Must, all, format!("{late} of {all} were answered late"), evidence)
         } else {
             let evidence = format!(
                 "{answered} of {all} clients got an answer to PINGREQ with at least {least} PUBLISH unacknowledged"
             );
-            Verdict::holds(CHECK, Force::Must, evidence)
+            Verdict::holds(CHECK, Force::Must, all, evidence)
         };
         Some(verdict.citing(V5_4_9_0_3))
     })
@@ -115,21 +115,7 @@ fn answers_while_the_quota_is_used_up(record: &Record) -> Vec<Verdict> {
 /// copy of each.
 fn delivers_in_order(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_in_order";
-    on_each_v5_case(record, |case| {
-        let counts = counts(case);
-        let evidence = format!(
-            "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
-            counts.delivered, counts.reordered
-        );
-        let verdict = if counts.reordered > 0 {
-            Verdict::violated(CHECK, V5_4_6_0_5, evidence).with_examples(examples(case, |_| true))
-        } else if counts.delivered < 2 {
-            Verdict::inconclusive(CHECK, Force::Must, "fewer than two messages came, which have no order")
-        } else {
-            Verdict::holds(CHECK, Force::Must, evidence)
-        };
-        Some(verdict.citing(V5_4_6_0_5))
-    })
+    on_each_v5_case(record, |case| Some(comes_in_order(case, CHECK, V5_4_6_0_5)))
 }
 
 /// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]: a message of QoS 2 comes once.
@@ -149,6 +135,7 @@ fn delivers_everything_once(record: &Record) -> Vec<Verdict> {
             missing(&counts),
             counts.duplicated
         );
+        let told_of = counts.delivered + missing(&counts);
         Some(if counts.acknowledged == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if ended > 0 {
@@ -156,16 +143,17 @@ fn delivers_everything_once(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if missing(&counts) > 0 {
             let note = format!("{} messages were taken and not delivered", missing(&counts));
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, told_of, note, evidence)
         } else if counts.duplicated > 0 {
             Verdict::differs(
                 CHECK,
                 Force::Prose,
+                told_of,
                 format!("{} copies came again", counts.duplicated),
                 evidence,
             )
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, told_of, evidence)
         })
     })
 }
@@ -183,11 +171,12 @@ fn keeps_the_subscriber(record: &Record) -> Vec<Verdict> {
             Verdict::differs(
                 CHECK,
                 Force::Prose,
+                all,
                 "the broker cuts a client that does not acknowledge",
                 evidence,
             )
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, all, evidence)
         })
     })
 }

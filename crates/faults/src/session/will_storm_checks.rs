@@ -42,12 +42,14 @@ fn publishes_every_will(record: &Record) -> Vec<Verdict> {
             DueWills::Unknown(why) => Verdict::inconclusive(CHECK, Force::Must, why),
             DueWills::Came(evidence) if will.more_than_once > 0 => {
                 let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
-                Verdict::differs(CHECK, Force::Must, note, format!("{evidence}{spread}"))
+                Verdict::differs(CHECK, Force::Must, will.due, note, format!("{evidence}{spread}"))
             }
-            DueWills::Came(evidence) => Verdict::holds(CHECK, Force::Must, format!("{evidence}{spread}")),
+            DueWills::Came(evidence) => {
+                Verdict::holds(CHECK, Force::Must, will.due, format!("{evidence}{spread}"))
+            }
             DueWills::Missing(evidence) if variant.returns() => {
                 let note = "no Will of clients that were back at once";
-                Verdict::differs(CHECK, Force::Must, note, evidence)
+                Verdict::differs(CHECK, Force::Must, will.due, note, evidence)
             }
             DueWills::Missing(evidence) => breach(record, case, CHECK, statement, evidence),
         };
@@ -73,7 +75,7 @@ fn retains_the_will(record: &Record) -> Vec<Verdict> {
         let verdict = if offline + nothing == 0 {
             Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
         } else if offline == all {
-            Verdict::holds(CHECK, Force::Must, evidence)
+            Verdict::holds(CHECK, Force::Must, all, evidence)
         } else if nothing == all && came == due && due > 0 {
             breach(record, case, CHECK, statement, evidence)
         } else {
@@ -109,7 +111,7 @@ fn withholds_the_will_of_who_is_back(record: &Record) -> Vec<Verdict> {
         let verdict = if will.not_due_and_seen > 0 {
             breach(record, case, CHECK, V5_3_1_3_9, evidence)
         } else {
-            judging::withheld(record, CHECK, evidence)
+            judging::withheld(record, CHECK, will, evidence)
         };
         Some(verdict.citing(V5_3_1_3_9))
     })
@@ -134,16 +136,18 @@ fn leaves_online_behind(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if offline > 0 || late > 0 {
             let note = format!("{} clients shown as offline though they are back", offline.max(late));
-            Verdict::differs(CHECK, Force::Prose, note, evidence).with_examples(examples(case, |_| true))
+            Verdict::differs(CHECK, Force::Prose, online + offline, note, evidence)
+                .with_examples(examples(case, |_| true))
         } else if back < all {
             Verdict::differs(
                 CHECK,
                 Force::Prose,
+                online + offline,
                 format!("{} clients could not come back", all - back),
                 evidence,
             )
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, online + offline, evidence)
         })
     })
 }

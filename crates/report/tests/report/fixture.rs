@@ -253,7 +253,7 @@ pub(crate) fn all_holds() -> Record {
         will_time: times(85, 1_340),
     });
     let closes = |variant: &str, version: &str, statement| {
-        Verdict::holds("closes_on_second_connect", Force::Must, "all connections were closed")
+        Verdict::holds("closes_on_second_connect", Force::Must, 2, "all connections were closed")
             .citing(statement)
             .on(&case_of(variant, version))
     };
@@ -315,7 +315,7 @@ pub(crate) fn all_holds() -> Record {
         verdicts: vec![
             closes("identical", "5.0", statement::V5_3_1_0_2),
             closes("with-will", "3.1.1", statement::V311_3_1_0_2),
-            Verdict::holds("generator_kept_up", Force::Run, "slip and lag stayed within their limits"),
+            Verdict::holds("generator_kept_up", Force::Run, 2, "slip and lag stayed within their limits"),
         ],
     }
 }
@@ -367,7 +367,7 @@ pub(crate) fn violated() -> Record {
     record.attempts =
         AttemptsRecord { planned: 120_076, finished: 120_068, dropped: 8, written: 120_000, left_out: 68 };
     record.verdicts = vec![
-        Verdict::holds("will_is_published_once", Force::Must, "all of them"),
+        Verdict::holds("will_is_published_once", Force::Must, 2, "all of them"),
         Verdict::violated(
             "closes_on_second_connect",
             statement::V311_3_1_0_2,
@@ -377,9 +377,9 @@ pub(crate) fn violated() -> Record {
         .with_examples([3, 4]),
         Verdict::violated("closes_on_second_connect", statement::V311_3_1_0_2, "40 of 47 were not closed")
             .on(&other.case),
-        Verdict::differs("says_why", Force::Prose, "closes without a word", "2 of 2 by FIN alone")
+        Verdict::differs("says_why", Force::Prose, 2, "closes without a word", "2 of 2 by FIN alone")
             .on(&identical.case),
-        Verdict::differs("says_why", Force::Prose, "closes without a word", "7 of 7 by FIN alone")
+        Verdict::differs("says_why", Force::Prose, 2, "closes without a word", "7 of 7 by FIN alone")
             .on(&other.case),
         Verdict::inconclusive("witness_is_proved", Force::Run, "no proof message came after the fault"),
     ];
@@ -494,9 +494,9 @@ pub(crate) fn hostile() -> Record {
     }
     record.verdicts = vec![
         Verdict::violated(evil, statement::V311_3_1_0_2, evil).on(&record.cases[1].case),
-        Verdict::differs("says_why", Force::May, evil, evil),
+        Verdict::differs("says_why", Force::May, 2, evil, evil),
         Verdict::inconclusive(evil, Force::Run, evil),
-        Verdict::holds(evil, Force::Run, evil),
+        Verdict::holds(evil, Force::Run, 2, evil),
     ];
     record
 }
@@ -606,7 +606,7 @@ pub(crate) fn storm() -> Record {
     record.verdicts = vec![
         Verdict::violated("closes_the_older_connection", statement::V5_3_1_4_3, both)
             .on(&record.cases[3].case),
-        Verdict::holds("generator_kept_up", Force::Run, "slip and lag stayed within their limits"),
+        Verdict::holds("generator_kept_up", Force::Run, 2, "slip and lag stayed within their limits"),
     ];
     record
 }
@@ -670,6 +670,7 @@ pub(crate) fn herd() -> Record {
         Verdict::differs(
             "lets_everybody_in_again",
             Force::Prose,
+            2,
             "400 of 5000 clients were not back: CONNACK 0x97 Quota exceeded (×400)",
             "4600 of 5000 clients were back in time, by 9200 tries",
         )
@@ -712,7 +713,7 @@ pub(crate) fn duel() -> Record {
     record.verdicts = vec![
         Verdict::differs(
             "keeps_messages_across_takeovers",
-            Force::Prose,
+            Force::Prose, 2,
             "acknowledged messages were lost in take-overs",
             "502 messages acknowledged, 17 of them never delivered, 9 delivered more than once, in 4321 take-overs",
         )

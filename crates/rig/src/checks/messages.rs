@@ -79,6 +79,7 @@ impl<'a> Messages<'a> {
         &self,
         check: &str,
         statements: [Statement; 2],
+        samples: u64,
         note: &str,
         evidence: &str,
         explained: Option<Explained>,
@@ -86,7 +87,7 @@ impl<'a> Messages<'a> {
         match (explained, self.statement(statements)) {
             (None, Some(statement)) => Verdict::violated(check, statement, evidence),
             (Some(Explained::Note(why)), _) => {
-                Verdict::differs(check, Force::Must, note, format!("{evidence}; {why}"))
+                Verdict::differs(check, Force::Must, samples, note, format!("{evidence}; {why}"))
             }
             (Some(Explained::Unclear(why)), _) => {
                 Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}"))
@@ -107,8 +108,8 @@ impl<'a> Messages<'a> {
         }
     }
 
-    fn holds(&self, check: &str, statements: [Statement; 2], evidence: String) -> Verdict {
-        let verdict = Verdict::holds(check, Force::Must, evidence);
+    fn holds(&self, check: &str, statements: [Statement; 2], samples: u64, evidence: String) -> Verdict {
+        let verdict = Verdict::holds(check, Force::Must, samples, evidence);
         match self.statement(statements) {
             Some(statement) => verdict.citing(statement),
             None => verdict,
@@ -162,7 +163,7 @@ pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
         let why = "no bystander message of QoS 1 or 2 was acknowledged, or none arrived at all";
         return vec![Verdict::inconclusive(CHECK, Force::Must, why)];
     }
-    let without = sum.without_subscribers;
+    let (samples, without) = (sum.delivered + sum.lost, sum.without_subscribers);
     if sum.lost == 0 && without > 0 {
         let note = "the broker says of messages that nobody had subscribed, and somebody had";
         let evidence = format!(
@@ -170,11 +171,11 @@ pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
             sum.acknowledged,
             messages.examples(IrregularityKind::WithoutSubscribers)
         );
-        return vec![Verdict::differs(CHECK, Force::Prose, note, evidence)];
+        return vec![Verdict::differs(CHECK, Force::Prose, sum.acknowledged, note, evidence)];
     }
     if sum.lost == 0 {
         let evidence = format!("none of {} acknowledged messages is missing", sum.acknowledged);
-        return vec![messages.holds(CHECK, STATEMENTS, evidence)];
+        return vec![messages.holds(CHECK, STATEMENTS, samples, evidence)];
     }
     let overtaken = sum.lost - sum.lost_at_the_end.min(sum.lost);
     let mut evidence = format!(
@@ -204,7 +205,7 @@ pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
         }
     });
     let note = "acknowledged messages of bystanders never arrived";
-    vec![messages.accuse(CHECK, STATEMENTS, note, &evidence, explained)]
+    vec![messages.accuse(CHECK, STATEMENTS, samples, note, &evidence, explained)]
 }
 
 /// What the broker says itself of messages that it dropped, which it does when a limit that it was given is reached;
@@ -224,12 +225,13 @@ pub(super) fn qos_2_arrives_once(record: &Record) -> Vec<Verdict> {
     const STATEMENTS: [Statement; 2] = [statement::V5_4_4_0_1, statement::V311_4_3_3_1];
     let Some(messages) = Messages::of(record, |qos| qos == 2) else { return Vec::new() };
     let sum = &messages.sum;
+    let samples = sum.delivered;
     if sum.delivered == 0 {
         return vec![Verdict::inconclusive(CHECK, Force::Must, "no bystander message of QoS 2 arrived")];
     }
     if sum.duplicated == 0 {
         let evidence = format!("each of {} messages of QoS 2 arrived once", sum.delivered);
-        return vec![messages.holds(CHECK, STATEMENTS, evidence)];
+        return vec![messages.holds(CHECK, STATEMENTS, samples, evidence)];
     }
     let evidence = format!(
         "{} copies beyond the first, {} of them with DUP 0, of {} messages of QoS 2{}",
@@ -239,7 +241,7 @@ pub(super) fn qos_2_arrives_once(record: &Record) -> Vec<Verdict> {
         messages.examples(IrregularityKind::Duplicated)
     );
     let note = "messages of QoS 2 arrived more than once";
-    vec![messages.accuse(CHECK, STATEMENTS, note, &evidence, messages.explained())]
+    vec![messages.accuse(CHECK, STATEMENTS, samples, note, &evidence, messages.explained())]
 }
 
 /// Nothing is sent again on a connection that lives, of QoS 0 and 1, nor within an exchange of QoS 2. A note: a receiver
@@ -265,7 +267,7 @@ pub(super) fn messages_are_not_repeated(record: &Record) -> Vec<Verdict> {
     }
     if told.is_empty() {
         let evidence = format!("nothing of {} messages was sent again", messages.sum.delivered);
-        return vec![Verdict::holds(CHECK, Force::Prose, evidence)];
+        return vec![Verdict::holds(CHECK, Force::Prose, messages.sum.delivered, evidence)];
     }
     let examples = if duplicated > 0 {
         messages.examples_of(IrregularityKind::Duplicated, |qos| qos < 2)
@@ -277,7 +279,13 @@ pub(super) fn messages_are_not_repeated(record: &Record) -> Vec<Verdict> {
     if lost > 0 {
         let _written = write!(evidence, "; honest clients lost {lost} connections");
     }
-    vec![Verdict::differs(CHECK, Force::Prose, "messages were sent to a subscriber again", evidence)]
+    vec![Verdict::differs(
+        CHECK,
+        Force::Prose,
+        messages.sum.delivered,
+        "messages were sent to a subscriber again",
+        evidence,
+    )]
 }
 
 /// The messages of one publisher to one topic arrive in their order: the first copy of each.
@@ -286,12 +294,14 @@ pub(super) fn messages_keep_their_order(record: &Record) -> Vec<Verdict> {
     const STATEMENTS: [Statement; 2] = [statement::V5_4_6_0_5, statement::V311_4_6_0_6];
     let Some(messages) = Messages::of(record, |_| true) else { return Vec::new() };
     let sum = &messages.sum;
+    // The first message of a publisher has none that it could have come after.
+    let samples = sum.delivered.saturating_sub(messages.bystanders.pairs);
     if sum.delivered == 0 {
         return vec![Verdict::inconclusive(CHECK, Force::Must, "no bystander message arrived")];
     }
     if sum.reordered == 0 {
         let evidence = format!("{} messages arrived in the order of their publishers", sum.delivered);
-        return vec![messages.holds(CHECK, STATEMENTS, evidence)];
+        return vec![messages.holds(CHECK, STATEMENTS, samples, evidence)];
     }
     let evidence = format!(
         "{} of {} messages arrived after a later one of the same publisher and topic ({}){}",
@@ -301,5 +311,5 @@ pub(super) fn messages_keep_their_order(record: &Record) -> Vec<Verdict> {
         messages.examples(IrregularityKind::Reordered)
     );
     let note = "messages arrived out of their order";
-    vec![messages.accuse(CHECK, STATEMENTS, note, &evidence, messages.explained())]
+    vec![messages.accuse(CHECK, STATEMENTS, samples, note, &evidence, messages.explained())]
 }

@@ -17,7 +17,7 @@ const ALL: [Completeness; 5] = [
 
 fn verdict(conclusion: Conclusion) -> Verdict {
     match conclusion {
-        Conclusion::Holds => Verdict::holds("claim", Force::Must, "seen"),
+        Conclusion::Holds => Verdict::holds("claim", Force::Must, 1, "seen"),
         Conclusion::Violated => Verdict::violated("claim", V5_3_1_0_2, "seen"),
         Conclusion::Inconclusive => Verdict::inconclusive("claim", Force::Must, "not seen"),
     }
@@ -51,7 +51,7 @@ fn no_verdict_at_all_is_no_success() {
 #[test]
 fn a_deviation_that_is_allowed_is_a_success() {
     let mut record = empty_record();
-    record.verdicts = vec![Verdict::differs("claim", Force::May, "another code", "seen")];
+    record.verdicts = vec![Verdict::differs("claim", Force::May, 1, "another code", "seen")];
     assert_eq!(exit_of(&record), Exit::Holds);
 }
 
@@ -90,9 +90,9 @@ fn judging_again_replaces_the_verdicts_and_keeps_their_order() {
     judge(
         &mut record,
         &[
-            |_| vec![Verdict::holds("first", Force::Run, "")],
+            |_| vec![Verdict::holds("first", Force::Run, 1, "")],
             |_| Vec::new(),
-            |_| vec![Verdict::holds("second", Force::Run, ""), Verdict::holds("third", Force::Run, "")],
+            |_| vec![Verdict::holds("second", Force::Run, 1, ""), Verdict::holds("third", Force::Run, 1, "")],
         ],
     );
     let names: Vec<&str> = record.verdicts.iter().map(|verdict| verdict.check.as_str()).collect();

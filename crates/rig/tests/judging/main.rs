@@ -5,4 +5,5 @@ mod exit_codes;
 mod messages;
 mod record;
 mod run_checks;
+mod samples;
 mod schema;

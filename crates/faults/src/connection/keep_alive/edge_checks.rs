@@ -100,10 +100,16 @@ fn keeps_a_client_that_pings_in_time(record: &Record) -> Vec<Verdict> {
         let accused =
             |evidence| Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence);
         let differs = |why: &str, evidence| {
-            Verdict::differs(CHECK, Force::Prose, format!("a client in time is cut, {why}"), evidence)
+            Verdict::differs(
+                CHECK,
+                Force::Prose,
+                fates.all,
+                format!("a client in time is cut, {why}"),
+                evidence,
+            )
         };
         let verdict = match no_control(record) {
-            _ if fates.cut == 0 => return Some(Verdict::holds(CHECK, Force::Prose, evidence)),
+            _ if fates.cut == 0 => return Some(Verdict::holds(CHECK, Force::Prose, fates.all, evidence)),
             _ if !is_v5(case) => differs("which 3.1.1 permits", evidence),
             _ if fates.told > 0 => accused(evidence),
             None if is_common => accused(evidence),
@@ -132,10 +138,11 @@ fn bears_with_a_late_pingreq(record: &Record) -> Vec<Verdict> {
             return Some(verdict);
         }
         Some(match fates.cut {
-            0 => Verdict::holds(CHECK, Force::Prose, fates.evidence),
+            0 => Verdict::holds(CHECK, Force::Prose, fates.all, fates.evidence),
             _ => {
                 let note = "a late client is cut before 1.5 times the Keep Alive";
-                Verdict::differs(CHECK, Force::Prose, note, fates.evidence).with_examples(cut_ones(case))
+                Verdict::differs(CHECK, Force::Prose, fates.all, note, fates.evidence)
+                    .with_examples(cut_ones(case))
             }
         })
     })

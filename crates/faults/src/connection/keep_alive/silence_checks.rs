@@ -102,9 +102,9 @@ fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
             let evidence = format!("{all} of {all} clients were cut, {}", range(case));
             if late > 0 {
                 let evidence = format!("{evidence}, {late} of them later than 1.75 times");
-                Verdict::differs(CHECK, Force::Must, "cut late", evidence)
+                Verdict::differs(CHECK, Force::Must, all, "cut late", evidence)
             } else {
-                Verdict::holds(CHECK, Force::Must, evidence)
+                Verdict::holds(CHECK, Force::Must, all, evidence)
             }
         };
         Some(verdict.citing(statement))
@@ -141,18 +141,18 @@ fn waits_for_the_keep_alive(record: &Record) -> Vec<Verdict> {
                 Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
             } else if is_v5(case) {
                 let note = "cut before the Keep Alive was over, perhaps for another reason";
-                Verdict::differs(CHECK, Force::Prose, note, evidence)
+                Verdict::differs(CHECK, Force::Prose, all, note, evidence)
             } else {
                 let note = "cut before the Keep Alive was over, which 3.1.1 permits";
-                Verdict::differs(CHECK, Force::Prose, note, evidence)
+                Verdict::differs(CHECK, Force::Prose, all, note, evidence)
             }
             .with_examples(early_ones())
         } else if between > 0 {
             let evidence = format!("{evidence}: {between} of them before 1.5 times");
             let note = "cut before 1.5 times the Keep Alive";
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, all, evidence)
         })
     })
 }
@@ -182,14 +182,20 @@ fn tells_keep_alive_timeout(record: &Record) -> Vec<Verdict> {
             .map(|(code, count)| format!("DISCONNECT 0x{code:02X} ({count} times)"))
             .collect();
         Some(if !others.is_empty() {
-            Verdict::differs(CHECK, Force::May, others.join(", "), evidence)
+            Verdict::differs(CHECK, Force::May, all, others.join(", "), evidence)
         } else if told == 0 {
-            Verdict::differs(CHECK, Force::May, "no DISCONNECT with a reason, which is allowed", evidence)
+            Verdict::differs(
+                CHECK,
+                Force::May,
+                all,
+                "no DISCONNECT with a reason, which is allowed",
+                evidence,
+            )
         } else if told < all {
             let note = "not every client was told the reason, which is allowed";
-            Verdict::differs(CHECK, Force::May, note, evidence)
+            Verdict::differs(CHECK, Force::May, all, note, evidence)
         } else {
-            Verdict::holds(CHECK, Force::May, evidence)
+            Verdict::holds(CHECK, Force::May, all, evidence)
         })
     })
 }
@@ -216,13 +222,13 @@ fn publishes_the_will_of_the_silent(record: &Record) -> Vec<Verdict> {
             DueWills::Missing(evidence) => Verdict::violated(CHECK, statement, evidence),
             DueWills::Came(evidence) if will.more_than_once > 0 => {
                 let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
-                Verdict::differs(CHECK, Force::Must, note, evidence)
+                Verdict::differs(CHECK, Force::Must, will.due, note, evidence)
             }
             DueWills::Came(evidence) if will.not_due_and_seen > 0 => {
                 let note = format!("{} Wills came of clients that were not cut", will.not_due_and_seen);
-                Verdict::differs(CHECK, Force::Must, note, evidence)
+                Verdict::differs(CHECK, Force::Must, will.due, note, evidence)
             }
-            DueWills::Came(evidence) => Verdict::holds(CHECK, Force::Must, evidence),
+            DueWills::Came(evidence) => Verdict::holds(CHECK, Force::Must, will.due, evidence),
         };
         Some(verdict.citing(statement))
     })

@@ -310,15 +310,21 @@ fn does_not_wait_for_the_dead(record: &Record) -> Vec<Verdict> {
             told.case.case.variant,
             time(alive_us)
         );
-        let refused = told.refused();
+        let (waited, refused) = (told.count(NEWCOMER, ACCEPTED), told.refused());
         Some(if dead_us > alive_us.saturating_mul(TIMES) && dead_us > alive_us.saturating_add(AND_US) {
-            Verdict::differs(CHECK, Force::Prose, "the newcomer waits for the dead connection", evidence)
+            Verdict::differs(
+                CHECK,
+                Force::Prose,
+                waited,
+                "the newcomer waits for the dead connection",
+                evidence,
+            )
         } else if refused > 0 {
             // One that was never answered has waited longest of all, and has no time to CONNACK.
             let why = format!("{evidence}; but {refused} newcomers were refused or not answered");
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, waited, evidence)
         })
     })
 }

@@ -500,9 +500,15 @@ fn keeps_messages_across_takeovers(record: &Record) -> Vec<Verdict> {
             let why = "no message was acknowledged, or nobody was taken over";
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if lost > 0 {
-            Verdict::differs(CHECK, Force::Prose, "acknowledged messages were lost in take-overs", evidence)
+            Verdict::differs(
+                CHECK,
+                Force::Prose,
+                counts.delivered + lost,
+                "acknowledged messages were lost in take-overs",
+                evidence,
+            )
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, counts.delivered + lost, evidence)
         })
     })
 }

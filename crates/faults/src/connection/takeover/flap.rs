@@ -202,14 +202,14 @@ fn takes_the_client_back(record: &Record) -> Vec<Verdict> {
         } else if never == all && connections < 2 * all {
             Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}: nobody came back"))
         } else if never == all {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, all, evidence)
         } else {
             let how = case.facts.get(BANNED).into_iter().flatten();
             let how: Vec<String> = how
                 .filter(|(value, _)| *value != NEVER)
                 .map(|(value, count)| format!("{value} (×{count})"))
                 .collect();
-            Verdict::differs(CHECK, Force::Prose, format!("refused: {}", how.join(", ")), evidence)
+            Verdict::differs(CHECK, Force::Prose, all, format!("refused: {}", how.join(", ")), evidence)
         })
     })
 }
@@ -223,8 +223,8 @@ fn serves_others(record: &Record) -> Vec<Verdict> {
             format!("after {} clients had flapped, another one was accepted {served} times", served + not);
         Some(match (served + not, not) {
             (0, _) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
-            (_, 0) => Verdict::holds(CHECK, Force::Prose, evidence),
-            _ => Verdict::differs(CHECK, Force::Prose, "another client was refused", evidence),
+            (_, 0) => Verdict::holds(CHECK, Force::Prose, served + not, evidence),
+            _ => Verdict::differs(CHECK, Force::Prose, served + not, "another client was refused", evidence),
         })
     })
 }

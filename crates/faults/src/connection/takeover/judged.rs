@@ -144,6 +144,7 @@ fn closes_the_older_connection(record: &Record) -> Vec<Verdict> {
             Verdict::holds(
                 CHECK,
                 Force::Must,
+                ended,
                 format!("the broker closed {ended} of {all} older connections{but}"),
             )
         };
@@ -159,14 +160,14 @@ fn accepts_the_newcomer(record: &Record) -> Vec<Verdict> {
         let evidence = format!("{accepted} of {all} newcomers were accepted");
         Some(match all {
             0 => Verdict::inconclusive(CHECK, Force::Prose, no_sample(told.case)),
-            _ if accepted == all => Verdict::holds(CHECK, Force::Prose, evidence),
+            _ if accepted == all => Verdict::holds(CHECK, Force::Prose, all, evidence),
             _ => {
                 let others = told.case.facts.get(NEWCOMER).into_iter().flatten();
                 let others: Vec<String> = others
                     .filter(|(value, _)| *value != ACCEPTED)
                     .map(|(value, count)| format!("{value} (×{count})"))
                     .collect();
-                Verdict::differs(CHECK, Force::Prose, others.join(", "), evidence)
+                Verdict::differs(CHECK, Force::Prose, all, others.join(", "), evidence)
             }
         })
     })
@@ -185,9 +186,9 @@ fn leaves_one_connection(record: &Record) -> Vec<Verdict> {
             told.no_newcomer(CHECK, Force::Prose)
         } else if none + both > 0 {
             let note = format!("{} ClientIDs without exactly one live connection", none + both);
-            Verdict::differs(CHECK, Force::Prose, note, evidence)
+            Verdict::differs(CHECK, Force::Prose, none + one + both, note, evidence)
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, none + one + both, evidence)
         })
     })
 }
@@ -208,6 +209,7 @@ fn tells_session_taken_over(record: &Record) -> Vec<Verdict> {
             return Some(Verdict::inconclusive(CHECK, Force::Prose, why));
         }
         let expected = case.disconnect_codes.get(&0x8E).copied().unwrap_or(0);
+        let judged = all.max(case.disconnect_codes.values().sum());
         let evidence = format!(
             "{expected} older clients received DISCONNECT 0x8E (Session taken over); the broker closed {all} of them"
         );
@@ -218,13 +220,25 @@ fn tells_session_taken_over(record: &Record) -> Vec<Verdict> {
             .map(|(code, count)| format!("DISCONNECT 0x{code:02X} ({count} times)"))
             .collect();
         Some(if !others.is_empty() {
-            Verdict::differs(CHECK, Force::Prose, others.join(", "), evidence)
+            Verdict::differs(CHECK, Force::Prose, judged, others.join(", "), evidence)
         } else if expected == 0 {
-            Verdict::differs(CHECK, Force::Prose, "no DISCONNECT tells the older client why", evidence)
+            Verdict::differs(
+                CHECK,
+                Force::Prose,
+                judged,
+                "no DISCONNECT tells the older client why",
+                evidence,
+            )
         } else if expected < all {
-            Verdict::differs(CHECK, Force::Prose, "not every older client was told the reason", evidence)
+            Verdict::differs(
+                CHECK,
+                Force::Prose,
+                judged,
+                "not every older client was told the reason",
+                evidence,
+            )
         } else {
-            Verdict::holds(CHECK, Force::Prose, evidence)
+            Verdict::holds(CHECK, Force::Prose, judged, evidence)
         })
     })
 }

@@ -119,7 +119,7 @@ fn starts_a_new_session(record: &Record) -> Vec<Verdict> {
         } else if present > 0 {
             Verdict::violated(CHECK, says_so, evidence)
         } else {
-            Verdict::holds(CHECK, Force::Must, evidence).citing(discards)
+            Verdict::holds(CHECK, Force::Must, all, evidence).citing(discards)
         })
     })
 }
@@ -155,7 +155,7 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
         } else if absent > 0 && told.versions.old != told.versions.new {
             // Neither version says that a session of the other one is to be resumed.
             let note = "a session does not go on in the other version";
-            Verdict::differs(CHECK, Force::Must, note, evidence).citing(statement)
+            Verdict::differs(CHECK, Force::Must, all, note, evidence).citing(statement)
         } else if absent > 0 {
             told.missing(CHECK, statement, evidence)
         } else if without_queue > 0 && told.versions == VersionPair::both(ProtocolVersion::V5) {
@@ -165,10 +165,16 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
         } else if told.count(QUEUED, NOT_YET) > 0 && without_queue == 0 {
             Verdict::inconclusive(CHECK, Force::Must, not_yet(told.count(QUEUED, NOT_YET))).citing(statement)
         } else if without_queue > 0 {
-            Verdict::differs(CHECK, Force::Must, "messages that waited in the session did not come", evidence)
-                .citing(statement)
+            Verdict::differs(
+                CHECK,
+                Force::Must,
+                all,
+                "messages that waited in the session did not come",
+                evidence,
+            )
+            .citing(statement)
         } else {
-            Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
+            Verdict::holds(CHECK, Force::Must, all, evidence).citing(statement)
         })
     })
 }
@@ -215,9 +221,9 @@ fn sends_again_what_was_in_flight(record: &Record) -> Vec<Verdict> {
                 time(told.of.case.measures.get(SENT_AGAIN_AFTER).and_then(|after| after.max).unwrap_or(0))
             );
             let note = "what was in flight is sent again late, and not in its order";
-            Verdict::differs(CHECK, Force::Must, note, evidence).citing(statement)
+            Verdict::differs(CHECK, Force::Must, all, note, evidence).citing(statement)
         } else {
-            Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
+            Verdict::holds(CHECK, Force::Must, all, evidence).citing(statement)
         })
     })
 }
@@ -247,7 +253,7 @@ fn marks_what_it_sends_again(record: &Record) -> Vec<Verdict> {
             );
             Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
         } else {
-            Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
+            Verdict::holds(CHECK, Force::Must, all, evidence).citing(statement)
         })
     })
 }
@@ -273,9 +279,9 @@ fn delivers_the_repeated_message_once(record: &Record) -> Vec<Verdict> {
             Verdict::violated(CHECK, statement, evidence)
         } else if never > 0 {
             let note = "a QoS 2 message that the broker took did not come until the deadline";
-            Verdict::differs(CHECK, Force::Must, note, evidence).citing(statement)
+            Verdict::differs(CHECK, Force::Must, all, note, evidence).citing(statement)
         } else {
-            Verdict::holds(CHECK, Force::Must, evidence).citing(statement)
+            Verdict::holds(CHECK, Force::Must, all, evidence).citing(statement)
         })
     })
 }
@@ -329,7 +335,7 @@ fn treats_the_will_as_the_session(record: &Record) -> Vec<Verdict> {
                 );
                 Verdict::inconclusive(CHECK, force, why)
             } else {
-                Verdict::holds(CHECK, force, evidence)
+                Verdict::holds(CHECK, force, will.set, evidence)
             }));
         }
         // Where a delayed Will is due all the same, its session was not resumed: no statement demands it.
@@ -342,13 +348,17 @@ fn treats_the_will_as_the_session(record: &Record) -> Vec<Verdict> {
             DueWills::Unknown(why) => Verdict::inconclusive(CHECK, force, why),
             DueWills::Came(evidence) if will.more_than_once > 0 => {
                 let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
-                Verdict::differs(CHECK, force, note, evidence)
+                Verdict::differs(CHECK, force, will.due, note, evidence)
             }
-            DueWills::Came(evidence) => Verdict::holds(CHECK, force, evidence),
+            DueWills::Came(evidence) => Verdict::holds(CHECK, force, will.due, evidence),
             DueWills::Missing(evidence) if is_3_1_1 => Verdict::violated(CHECK, V311_3_1_2_8, evidence),
-            DueWills::Missing(evidence) => {
-                Verdict::differs(CHECK, force, "the Will of the older connection is not published", evidence)
-            }
+            DueWills::Missing(evidence) => Verdict::differs(
+                CHECK,
+                force,
+                will.due,
+                "the Will of the older connection is not published",
+                evidence,
+            ),
         }))
     })
 }

@@ -1,0 +1,66 @@
+//! A claim holds by samples that could have failed it, and a verdict says how many these were.
+
+use std::num::NonZeroU64;
+
+use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::verdict::{Conclusion, Force, Verdict};
+
+use crate::run_checks::{bystanders, delivered, verdict};
+
+#[test]
+fn a_claim_holds_over_samples_alone_whoever_makes_it() {
+    let over = |samples| {
+        [
+            Verdict::holds("claim", Force::Must, samples, "all of them"),
+            Verdict::differs("claim", Force::Prose, samples, "late", "all of them"),
+        ]
+    };
+    for verdict in over(7) {
+        assert_eq!((verdict.conclusion, verdict.samples), (Conclusion::Holds, NonZeroU64::new(7)));
+    }
+    for verdict in over(0) {
+        assert_eq!(
+            (verdict.conclusion, verdict.samples, verdict.differs),
+            (Conclusion::Inconclusive, None, None)
+        );
+        assert!(verdict.evidence.starts_with("there was nothing to judge"), "{}", verdict.evidence);
+        assert!(verdict.evidence.ends_with("all of them"), "what was seen is kept: {}", verdict.evidence);
+    }
+}
+
+#[test]
+fn what_holds_says_by_how_many_samples_and_an_older_record_that_does_not_is_read() {
+    let verdict = Verdict::holds("claim", Force::Must, 7, "seen");
+    let mut written = serde_json::to_value(&verdict).unwrap();
+    assert_eq!(written["samples"], 7);
+    written.as_object_mut().unwrap().remove("samples");
+    let read: Verdict = serde_json::from_value(written).unwrap();
+    assert_eq!((read.conclusion, read.samples), (Conclusion::Holds, None));
+    let unclear = serde_json::to_value(Verdict::inconclusive("claim", Force::Must, "unseen")).unwrap();
+    assert!(unclear.get("samples").is_none());
+}
+
+#[test]
+fn one_message_of_each_bystander_has_no_order_that_it_could_keep() {
+    let mut record = bystanders(&[(Phase::Fault, &[(1, delivered(3))])]);
+    record.bystanders.as_mut().unwrap().pairs = 3;
+    assert_eq!(verdict(&record, "messages_keep_their_order").conclusion, Conclusion::Inconclusive);
+    record.bystanders.as_mut().unwrap().pairs = 2;
+    let one = verdict(&record, "messages_keep_their_order");
+    assert_eq!((one.conclusion, one.samples), (Conclusion::Holds, NonZeroU64::new(1)));
+}
+
+#[test]
+fn a_message_that_nobody_knows_the_fate_of_is_no_sample_of_what_arrives() {
+    let counts = LedgerCounts {
+        offered: 9,
+        sent: 9,
+        acknowledged: 9,
+        delivered: 4,
+        unknown: 5,
+        ..LedgerCounts::default()
+    };
+    let arrived = verdict(&bystanders(&[(Phase::Fault, &[(1, counts)])]), "acknowledged_messages_arrive");
+    assert_eq!(arrived.samples, NonZeroU64::new(4), "{arrived:?}");
+}
