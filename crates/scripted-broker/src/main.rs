@@ -9,7 +9,7 @@ use clap::Parser;
 use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
     ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, Retained, Script, ScriptedBroker, SecondConnect, Sessions, SlowReader,
+    Reauthentication, Removal, Retained, Rights, Script, ScriptedBroker, SecondConnect, Sessions, SlowReader,
     SubscriberFlow, TakeOver, Wills,
 };
 
@@ -41,6 +41,9 @@ struct Arguments {
     /// Whether a Client that comes back is let in again
     #[arg(long, value_name = "NAME", default_value_t)]
     readmission: Readmission,
+    /// What a Client may do with topics, and which QoS is served
+    #[arg(long, value_name = "NAME", default_value_t)]
+    rights: Rights,
     /// What becomes of messages on their way to subscribers
     #[arg(long, value_name = "NAME", default_value_t)]
     deliveries: Deliveries,
@@ -111,6 +114,7 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
         sessions: arguments.sessions,
         wills: arguments.wills,
         retained: arguments.retained,
+        rights: arguments.rights,
         deliveries: arguments.deliveries,
         flow: arguments.flow,
         pubacks: arguments.pubacks,
@@ -143,6 +147,7 @@ fn list() -> std::io::Result<()> {
     write_names("--greeting", Greeting::names())?;
     write_names("--connect-wait", ConnectWait::names())?;
     write_names("--readmission", Readmission::names())?;
+    write_names("--rights", Rights::names())?;
     write_names("--deliveries", Deliveries::names())?;
     write_names("--flow", Flow::names())?;
     write_names("--pubacks", Pubacks::names())?;

@@ -7,6 +7,12 @@ use ungraceful_mqtt::{
     EncodeError, PacketIdentifier, Properties, Property, ProtocolVersion, Publish, QoS, Will,
 };
 
+/// Whether a message on this topic tries what its sender may do here, before anything else is done: what policies say of
+/// deliveries and acknowledgements is not about those. `Rights` is.
+pub(crate) fn tries_rights(topic: &str) -> bool {
+    topic.ends_with("/probe")
+}
+
 /// An Application Message.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {

@@ -6,8 +6,8 @@ use ungraceful_mqtt::QoS;
 
 use crate::policy::{
     ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, Retained, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver,
-    Wills,
+    Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, SubscriberFlow,
+    TakeOver, Wills,
 };
 
 /// How a broker behaves; the default conforms. The policies are independent of each other.
@@ -37,6 +37,8 @@ pub struct Script {
     pub wills: Wills,
     /// What becomes of retained messages.
     pub retained: Retained,
+    /// What a Client may do with topics, and which QoS is served.
+    pub rights: Rights,
     /// What becomes of Application Messages on their way to subscribers.
     pub deliveries: Deliveries,
     /// What happens past the Receive Maximum that the CONNACK told.

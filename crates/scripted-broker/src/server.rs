@@ -179,15 +179,30 @@ impl Server {
         }
     }
 
-    /// How long the Client may say nothing: one and a half times its Keep Alive (`MQTT 5.0 [MQTT-3.1.2-22]`), or what the
-    /// policy says.
+    /// How long the Client may say nothing before it is looked at ([`Self::keep_alive_elapsed`]): one and a half times its Keep
+    /// Alive (`MQTT 5.0 [MQTT-3.1.2-22]`), or what the policy says.
     pub(crate) fn silence_max(&self, id: ConnectionId) -> Option<Duration> {
         let connection = self.connections.get(&id)?;
         if !matches!(connection.phase, Phase::Waiting | Phase::Serving) {
             return None;
         }
         let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
-        self.script.keep_alive.silence_max(keep_alive)
+        let limit = self.script.keep_alive.silence_max(keep_alive)?;
+        Some(match self.script.keep_alive {
+            KeepAlive::SweepEvery(every) => {
+                let since_sweep = connection.accepted_at.elapsed().as_nanos() % every.as_nanos();
+                every - Duration::from_nanos(u64::try_from(since_sweep).unwrap_or_default())
+            }
+            _ => limit,
+        })
+    }
+
+    /// Whether the Client has said nothing for as long as its Keep Alive allows.
+    fn is_silent(&self, id: ConnectionId) -> bool {
+        let Some(connection) = self.connections.get(&id) else { return false };
+        let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
+        let limit = self.script.keep_alive.silence_max(keep_alive);
+        limit.is_some_and(|limit| connection.last_read_at.elapsed() >= limit)
     }
 
     /// The Client said nothing for longer than that.
@@ -197,6 +212,7 @@ impl Server {
         }
         match self.script.keep_alive {
             KeepAlive::RefreshedByDownlink if self.was_sent_to_lately(id) => {}
+            KeepAlive::SweepEvery(_) if !self.is_silent(id) => {}
             KeepAlive::FinAtPercent(_) => self.hang_up(id),
             _ => self.disconnect(id, ReasonCode::KEEP_ALIVE_TIMEOUT),
         }

@@ -28,6 +28,8 @@ pub enum Greeting {
     /// Accepts so many CONNECTs of one ClientID, then refuses it for this time (0x8A; in 3.1.1 the Connect Return Code
     /// nearest to it), and begins anew.
     BanAfter(NonZeroU32, Duration),
+    /// Accepts so many Clients at the same time; FIN without a CONNACK for those beyond.
+    AtMost(NonZeroU32),
 }
 
 const TABLE: &[Named<Greeting>] = &[
@@ -49,6 +51,7 @@ const TABLE: &[Named<Greeting>] = &[
         "ban-after-N-for-DURATION",
         "after N CONNECTs of one ClientID refuses it with 0x8A for this time (800ms, 2s), and begins anew",
     ),
+    Named::family("at-most-N", "accepts N Clients at the same time; FIN without a CONNACK for those beyond"),
     Named::one(Greeting::OnlyVersion(ProtocolVersion::V5), "only-5.0", "accepts 5.0; 3.1.1 gets FIN"),
 ];
 
@@ -99,6 +102,7 @@ impl fmt::Display for Greeting {
             Self::BanAfter(connections, time) => {
                 write!(f, "ban-after-{connections}-for-{}ms", time.as_millis())
             }
+            Self::AtMost(clients) => write!(f, "at-most-{clients}"),
             plain => f.pad(name_of(TABLE, plain).unwrap_or_default()),
         }
     }
@@ -110,6 +114,7 @@ impl FromStr for Greeting {
     fn from_str(text: &str) -> Result<Self, UnknownName> {
         by_name(TABLE, text)
             .or_else(|| text.strip_prefix("refuse-").and_then(Self::refusal))
+            .or_else(|| text.strip_prefix("at-most-").and_then(count).map(Self::AtMost))
             .or_else(|| text.strip_prefix("ban-after-").and_then(Self::ban))
             .ok_or_else(|| UnknownName::new("greeting", text))
     }

@@ -7,8 +7,8 @@ use super::connection::Phase;
 use super::delivering::Taken;
 use super::session::Session;
 use super::{ConnectionId, Later, Server, answer};
-use crate::message::Message;
-use crate::policy::{Flow, Pubacks, Retained};
+use crate::message::{self, Message};
+use crate::policy::{Flow, Pubacks, Retained, Rights};
 
 impl Server {
     /// Acts on a PUBLISH.
@@ -24,6 +24,9 @@ impl Server {
         if publish.qos > self.maximum_qos(self.version(id)) {
             // MQTT 5.0 [MQTT-3.2.2-11].
             return self.disconnect(id, ReasonCode::QOS_NOT_SUPPORTED);
+        }
+        if publish.qos == QoS::ExactlyOnce && self.script.rights == Rights::NoQos2 {
+            return self.reset(id);
         }
         if publish.retain
             && self.script.retained == Retained::Unavailable
@@ -44,6 +47,7 @@ impl Server {
             Some(identifier) if publish.qos == QoS::AtLeastOnce => {
                 let code = self.take(id, publish).code();
                 match self.script.pubacks {
+                    _ if message::tries_rights(publish.topic) => self.acknowledge_once(id, identifier, code),
                     Pubacks::AtOnce => self.acknowledge_once(id, identifier, code),
                     Pubacks::Late(time) => {
                         self.timers.add(Instant::now() + time, Later::Acknowledge(id, identifier, code));
@@ -124,6 +128,11 @@ impl Server {
     }
 
     fn take(&mut self, id: ConnectionId, publish: &Publish<'_>) -> Taken {
+        match self.script.rights {
+            Rights::NoPublish => return Taken::Forbidden,
+            Rights::NoDelivery => return Taken::Yes,
+            Rights::All | Rights::NoSubscribe | Rights::NoQos2 => {}
+        }
         let message = Message::published(publish);
         let publisher = self.connections.get(&id).map(|connection| connection.client_id.clone());
         self.accept_message(&message, &publisher.unwrap_or_default())

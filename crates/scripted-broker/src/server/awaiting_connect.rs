@@ -24,6 +24,7 @@ impl Server {
     /// Bytes have come.
     pub(super) fn note_read(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.last_read_at = Instant::now();
         if connection.phase != Phase::AwaitingConnect {
             return;
         }

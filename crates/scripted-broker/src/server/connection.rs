@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use ungraceful_mqtt::{PacketIdentifier, ProtocolVersion, Will};
 
 use crate::link::Link;
@@ -43,6 +44,9 @@ impl LastWill {
 pub(super) struct Connection {
     pub(super) link: Link,
     pub(super) phase: Phase,
+    /// When it was accepted, and when bytes came last.
+    pub(super) accepted_at: Instant,
+    pub(super) last_read_at: Instant,
     /// How often bytes came before its CONNECT was whole.
     pub(super) reads: u64,
     pub(super) version: ProtocolVersion,
@@ -74,6 +78,8 @@ impl Connection {
         Self {
             link,
             phase: Phase::AwaitingConnect,
+            accepted_at: Instant::now(),
+            last_read_at: Instant::now(),
             reads: 0,
             version: ProtocolVersion::V3_1_1,
             client_id: String::new(),

@@ -12,7 +12,7 @@ use super::connection::{Connection, Phase};
 use super::session::Session;
 use super::window::{InFlight, Step};
 use super::{ConnectionId, Later, Server};
-use crate::message::{Delivery, Message};
+use crate::message::{self, Delivery, Message};
 use crate::policy::{Deliveries, OfflineQueue, Retained, Sessions, SubscriberFlow};
 use crate::topic_filter;
 
@@ -30,11 +30,13 @@ pub(super) enum Taken {
     Yes,
     /// The publisher is to hear that it was not.
     No,
+    /// The publisher may not publish here.
+    Forbidden,
 }
 
 impl Taken {
     fn and(self, other: Self) -> Self {
-        if self == Self::No { self } else { other }
+        if self == Self::Yes { other } else { self }
     }
 
     /// What to say in PUBACK or PUBREC.
@@ -42,6 +44,7 @@ impl Taken {
         match self {
             Self::Yes => ReasonCode::SUCCESS,
             Self::No => ReasonCode::QUOTA_EXCEEDED,
+            Self::Forbidden => ReasonCode::NOT_AUTHORIZED,
         }
     }
 }
@@ -81,6 +84,9 @@ impl Server {
 
     /// Has the policy decide what becomes of one delivery.
     pub(super) fn deliver(&mut self, client_id: &str, delivery: Delivery) -> Taken {
+        if message::tries_rights(&delivery.message.topic) {
+            return self.hand_over(client_id, delivery);
+        }
         let Some(session) = self.sessions.get_mut(client_id) else { return Taken::Yes };
         session.delivery_count += 1;
         let number = session.delivery_count;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use ungraceful_mqtt::{Connect, ConnectReturnCode, Frame, Packet, ProtocolVersion, ReasonCode};
 
-use super::connection::Phase;
+use super::connection::{Connection, Phase};
 use super::{Ban, ConnectionId, Server, answer};
 use crate::log::Event;
 use crate::policy::Greeting;
@@ -46,6 +46,8 @@ impl Server {
                     self.greet_version(id, &connect, !decoded.oddities.is_empty());
                 }
             }
+            Greeting::AtMost(clients) if self.served() >= clients.get() as usize => self.hang_up(id),
+            Greeting::AtMost(_) => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
             Greeting::OnlyVersion(only) => match (only, connect.version()) {
                 (only, Some(version)) if only == version => {
                     self.greet_version(id, &connect, !decoded.oddities.is_empty());
@@ -70,6 +72,13 @@ impl Server {
             record.until = Some(now + time);
         }
         record.until.is_some()
+    }
+
+    /// How many Clients are connected.
+    fn served(&self) -> usize {
+        let is_served =
+            |connection: &&Connection| matches!(connection.phase, Phase::Waiting | Phase::Serving);
+        self.connections.values().filter(is_served).count()
     }
 
     fn greet_version(&mut self, id: ConnectionId, connect: &Connect<'_>, is_odd: bool) {

@@ -11,7 +11,7 @@ use ungraceful_mqtt::{
 use super::session::{Session, Subscribed};
 use super::{ConnectionId, Later, Server};
 use crate::message::Delivery;
-use crate::policy::Retained;
+use crate::policy::{Retained, Rights};
 use crate::topic_filter;
 
 /// The one code of a SUBACK of MQTT 3.1.1 that refuses.
@@ -24,7 +24,11 @@ impl Server {
         let version = self.version(id);
         let has_identifier = subscribe.properties.subscription_identifier().is_some();
         let maximum_qos = self.maximum_qos(version);
-        let is_allowed = self.may_subscribe(id);
+        let is_allowed = self.script.rights != Rights::NoSubscribe && self.may_subscribe(id);
+        let maximum_qos = match self.script.rights {
+            Rights::NoQos2 => maximum_qos.min(QoS::AtLeastOnce),
+            _ => maximum_qos,
+        };
         let refusal = match version {
             ProtocolVersion::V5 => ReasonCode::NOT_AUTHORIZED.0,
             ProtocolVersion::V3_1_1 => REFUSED,

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
     ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, Retained, SecondConnect, Sessions, SlowReader, SubscriberFlow, TakeOver,
-    UnknownName, Wills,
+    Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, SubscriberFlow,
+    TakeOver, UnknownName, Wills,
 };
 
 fn all_can_be_read<P>(names: impl Iterator<Item = (&'static str, &'static str)>)
@@ -40,6 +40,7 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<SecondConnect>(SecondConnect::names());
     all_can_be_read::<Wills>(Wills::names());
     all_can_be_read::<Retained>(Retained::names());
+    all_can_be_read::<Rights>(Rights::names());
     all_can_be_read::<Greeting>(Greeting::names());
     all_can_be_read::<ConnectWait>(ConnectWait::names());
     all_can_be_read::<Readmission>(Readmission::names());
@@ -62,6 +63,7 @@ fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<SecondConnect>(SecondConnect::names());
     starts_with_default::<Wills>(Wills::names());
     starts_with_default::<Retained>(Retained::names());
+    starts_with_default::<Rights>(Rights::names());
     starts_with_default::<Greeting>(Greeting::names());
     starts_with_default::<ConnectWait>(ConnectWait::names());
     starts_with_default::<Readmission>(Readmission::names());
@@ -99,6 +101,8 @@ fn names_carry_their_values() {
     let sixty = NonZeroU32::MIN.saturating_add(59);
     assert_eq!("close-at-percent-60".parse(), Ok(KeepAlive::CloseAtPercent(sixty)));
     assert_eq!("fin-at-percent-60".parse(), Ok(KeepAlive::FinAtPercent(sixty)));
+    assert_eq!("sweep-every-2s".parse(), Ok(KeepAlive::SweepEvery(two_seconds)));
+    assert_eq!("at-most-60".parse(), Ok(Greeting::AtMost(sixty)));
     assert_eq!("disconnect-0x87".parse(), Ok(Removal::DisconnectCode(0x87)));
     assert_eq!("disconnect-0xa0".parse(), Ok(Expiry::DisconnectCode(0xA0)));
     assert_eq!("cut-after-2s".parse(), Ok(Expiry::CutAfter(two_seconds)));
@@ -117,6 +121,7 @@ fn what_is_no_name_is_refused_with_a_hint() {
     }
     assert!("whole-2h".parse::<ConnectWait>().is_err() && "late-".parse::<Wills>().is_err());
     assert!("refuse-97".parse::<Flow>().is_err());
+    assert!("sweep-every-0s".parse::<KeepAlive>().is_err());
     assert!("close-at-percent-0".parse::<KeepAlive>().is_err());
     assert!("exceed-by-0".parse::<SubscriberFlow>().is_err());
     assert!("drop-oldest-over-".parse::<OfflineQueue>().is_err());
