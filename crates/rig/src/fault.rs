@@ -2,6 +2,7 @@
 //! cleaned up after by itself.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -196,6 +197,24 @@ impl Stage {
         })
     }
 
+    /// Watches for as long as it is polled, and keeps in `longest` for how long the broker gave nobody a sign of life.
+    pub async fn watch_the_broker(&self, version: ProtocolVersion, longest: &mut Duration) -> Infallible {
+        self.pulse.watch(&self.asker(version, self.clock.now_us()), longest).await
+    }
+
+    /// Who asks the broker for a sign of life, since `at_us` of the run's clock.
+    fn asker(&self, version: ProtocolVersion, at_us: u64) -> Asker<'_> {
+        Asker {
+            endpoint: self.endpoint,
+            options: &self.options,
+            credentials: &self.credentials,
+            version,
+            clock: &self.clock,
+            // Letters and digits only, and unlike any attempt's.
+            client_id: format!("{}z{:x}", self.client_id_prefix, at_us & 0xFFFF_FFFF),
+        }
+    }
+
     /// Corrects an outcome for the broker's own death: the end of a connection is a reaction only when the
     /// broker was alive afterwards. When it was not, the run is stopped.
     pub async fn confirm(
@@ -209,15 +228,7 @@ impl Stage {
             (Outcome::NoReaction | Outcome::NotActed | Outcome::Left, _) => self.clock.now_us(),
             _ => return outcome,
         };
-        let asker = Asker {
-            endpoint: self.endpoint,
-            options: &self.options,
-            credentials: &self.credentials,
-            version,
-            clock: &self.clock,
-            // Letters and digits only, and unlike any attempt's.
-            client_id: format!("{}z{:x}", self.client_id_prefix, after_us & 0xFFFF_FFFF),
-        };
+        let asker = self.asker(version, after_us);
         let alive = self.unless_stopped(self.pulse.alive_after(after_us, &asker)).await;
         match (alive, self.stop.reason()) {
             // A run that is stopped for another reason asks no further, and says of nobody that it went down.

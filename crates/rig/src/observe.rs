@@ -161,7 +161,8 @@ pub async fn observe_at_work(
     }
 }
 
-/// As [`observe`], by a client that says nothing until the deadline: its silence is the fault. Only then it asks, twice
+/// As [`observe`], by a client that says nothing until the deadline: its silence is the fault, and a PINGREQ would end it, so
+/// the deadline is the last time at which the broker could have reacted and still be told of. Only then it asks, twice
 /// and waits each time for `answer_within`, whether it is still served. What it `expects` is no reaction.
 pub async fn observe_in_silence(
     client: &mut Client,

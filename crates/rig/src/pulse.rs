@@ -1,10 +1,12 @@
 //! Whether the broker is alive, as honest clients see it: so that the end of a connection that came from the
 //! broker's own death is not taken for its reaction to a fault.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Mutex;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_wire::{ConnectOptions, Endpoint, OpenError};
 
@@ -17,6 +19,8 @@ const HONEST_TRAFFIC_WAIT: Duration = Duration::from_millis(500);
 /// How much later than the end of a connection a sign of life must have come. What a broker sent just before it
 /// died may still lie in an honest client's socket, and is read by another thread than the end was.
 const SURELY_LATER: Duration = Duration::from_millis(100);
+/// How often whoever watches looks, and how old a sign of life may be before a connection of our own asks for one.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
@@ -24,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug, Default)]
 pub struct Pulse {
     last_alive_us: Arc<AtomicU64>,
+    /// Held by whoever asks with a connection of its own while others wait for the same answer.
+    asking: Arc<Mutex<()>>,
 }
 
 impl Pulse {
@@ -58,6 +64,27 @@ impl Pulse {
             }
         }
         self.last_alive_us() > after_us
+    }
+
+    /// Watches for as long as it is polled, and keeps in `longest` for how long the broker gave no sign of life. Where no
+    /// honest traffic asks, connections of our own do, one after another for everybody who watches.
+    pub async fn watch(&self, asker: &Asker<'_>, longest: &mut Duration) -> Infallible {
+        let mut last_us = asker.clock.now_us();
+        loop {
+            tokio::time::sleep(WATCH_EVERY).await;
+            if asker.clock.now_us().saturating_sub(self.last_alive_us()) > micros(WATCH_EVERY) {
+                let _asking = self.asking.lock().await;
+                let is_still_unknown =
+                    asker.clock.now_us().saturating_sub(self.last_alive_us()) > micros(WATCH_EVERY);
+                if is_still_unknown && asker.answered().await {
+                    self.beat(asker.clock.now_us());
+                }
+            }
+            let alive_us = self.last_alive_us().max(last_us);
+            let since_us = if alive_us > last_us { alive_us } else { asker.clock.now_us() };
+            *longest = (*longest).max(Duration::from_micros(since_us.saturating_sub(last_us)));
+            last_us = alive_us;
+        }
     }
 }
 

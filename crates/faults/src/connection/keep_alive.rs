@@ -18,6 +18,7 @@ use ungraceful_wire::{Forwarded, ReceivedPacket};
 
 use crate::peer::{Event, Peer};
 
+pub mod control;
 pub mod edge;
 pub mod edge_checks;
 pub mod silence;

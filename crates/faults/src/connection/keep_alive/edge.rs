@@ -15,7 +15,8 @@ use ungraceful_rig::scale::span;
 use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
-use super::{CUT_AT, KEEP_ALIVE, LastPacket, Silence, connect, cut_of};
+use super::control::{self, CutClient};
+use super::{CUT_AT, KEEP_ALIVE, LastPacket, NO_REASON, Silence, connect, cut_of};
 use crate::ending::{interrupted, not_acted};
 use crate::peer::{Event, Peer};
 
@@ -169,7 +170,6 @@ impl Edge {
         let outcome = stage.confirm(outcome, ended_at_us, self.version).await;
         log.concluded(outcome);
         peer.client.leave().await;
-        log.connection_over();
         if !outcome.is_evidence() {
             return log.end();
         }
@@ -178,11 +178,15 @@ impl Edge {
             let silence = Silence::until(stage.clock.at(at_us), pinged.last);
             longest_gap = longest_gap.max(silence.longest);
             log.measure(CUT_AT, silence.permille_of(keep_alive));
-            let fate = match self.kept_to(longest_gap, keep_alive) {
-                true => format!("{CUT_WITH}{told}"),
-                false => WE_WERE_LATE.to_owned(),
-            };
-            log.fact(FATE, Fact::Word(fate));
+            if !self.kept_to(longest_gap, keep_alive) {
+                log.fact(FATE, Fact::Word(WE_WERE_LATE.to_owned()));
+            } else {
+                log.fact(FATE, Fact::Word(format!("{CUT_WITH}{told}")));
+                if told == NO_REASON {
+                    let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };
+                    control::compare(stage, &mut log, self.version, cut).await;
+                }
+            }
         } else if outcome == Outcome::Tolerated {
             log.fact(FATE, Fact::Word(LEFT_ALONE.to_owned()));
         }

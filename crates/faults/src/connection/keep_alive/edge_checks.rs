@@ -5,8 +5,9 @@ use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
+use super::control::{for_the_keep_alive, something_between};
 use super::edge::{ANSWERED, CUT_WITH, FATE, ID, LEFT_ALONE, LONGEST_GAP, SENT, Share, WE_WERE_LATE};
-use super::{ALIKE_MIN, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, no_control};
+use super::{ALIKE_MIN, KEEP_ALIVE_TIMEOUT, SECTION, no_control};
 use crate::judging::{self, evidence_count, examples, is_v5, no_sample, on_each_case};
 
 /// The checks, in the order in which they are reported.
@@ -19,8 +20,8 @@ struct Fates {
     cut: u64,
     /// Of these, those that were told 0x8D.
     told: u64,
-    /// Of these, those that were told nothing.
-    silently: u64,
+    /// Of these, those that were told nothing and whose control client was cut at the same share of another Keep Alive.
+    for_the_keep_alive: u64,
     we_were_late: u64,
     evidence: String,
 }
@@ -46,7 +47,7 @@ impl Fates {
             all,
             cut,
             told: with(KEEP_ALIVE_TIMEOUT),
-            silently: with(NO_REASON),
+            for_the_keep_alive: for_the_keep_alive(case),
             we_were_late: fate(WE_WERE_LATE),
             evidence,
         }
@@ -58,6 +59,8 @@ impl Fates {
         let known: u64 = case.facts.get(FATE).map_or(0, |counts| counts.values().sum());
         let why = if self.all == 0 {
             no_sample(case)
+        } else if let (0, Some(why)) = (self.told, something_between(case)) {
+            format!("{evidence}; {why}")
         } else if self.cut > 0 {
             return None;
         } else if self.we_were_late > 0 {
@@ -85,7 +88,8 @@ fn each_share(record: &Record, judge: impl Fn(&CaseRecord, Share, Fates) -> Opti
 ///
 /// No numbered statement carries it, and MQTT 3.1.1 permits to cut a client that the Server "determines to be inactive" at any
 /// time, whatever its Keep Alive: a note there. On MQTT 5.0 it accuses only when the broker names the Keep Alive as its reason
-/// (0x8D), or when it names none and cuts most of these clients while it leaves the honest ones alone.
+/// (0x8D), or when it names none, cuts most of these clients while it leaves the honest ones alone, and cuts a control client
+/// at the same share of another Keep Alive. One that is cut after the same time may have been cut by a proxy: inconclusive.
 fn keeps_a_client_that_pings_in_time(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "keeps_a_client_that_pings_in_time";
     each_share(record, |case, share, fates| {
@@ -96,7 +100,8 @@ fn keeps_a_client_that_pings_in_time(record: &Record) -> Vec<Verdict> {
             return Some(verdict);
         }
         let evidence = fates.evidence.clone();
-        let is_common = fates.silently >= ALIKE_MIN && fates.silently * 2 >= fates.all;
+        let alike = fates.for_the_keep_alive;
+        let is_common = alike >= ALIKE_MIN && alike * 2 >= fates.all;
         let accused =
             |evidence| Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence);
         let differs = |why: &str, evidence| {

@@ -19,7 +19,8 @@ use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::ClientSide;
 use ungraceful_wire::clock::now;
 
-use super::{CUT_AT, Cut, KEEP_ALIVE, LastPacket, Silence, connect, cut_of, ping_once};
+use super::control::{self, CutClient};
+use super::{CUT_AT, Cut, KEEP_ALIVE, LastPacket, NO_REASON, Silence, connect, cut_of, ping_once};
 use crate::ending::{interrupted, not_acted};
 use crate::peer::Peer;
 
@@ -31,6 +32,8 @@ pub const CUT: &str = "cut";
 pub const CUT_EARLY_WITH: &str = "cut_early_with";
 /// Measure: how long a client that was not cut had been silent then.
 pub const WAITED: &str = "not_cut_within_us";
+/// Measure: the longest that the broker gave nobody a sign of life while a client was silent that was not cut.
+pub const BROKER_STALLED: &str = "broker_stalled_us";
 /// Measure: from the end of the connection, as it was seen, until the Will came; 0 when the Will came first.
 pub const WILL_AFTER_CUT: &str = "will_after_cut_us";
 /// Measure: messages that were delivered to a client that said nothing.
@@ -40,9 +43,15 @@ pub const INTO_THE_VOID: &str = "pings_into_the_void";
 
 /// Application Message of the Will.
 const WILL: &[u8] = b"will of a client that fell silent";
-/// How long, after one and a half times the Keep Alive, a broker must have had before it is told that it never cuts. The
-/// standard has no such time; the slowest that is known cuts a Keep Alive of 1 s after 20 s.
+/// How long, after one and a half times the Keep Alive, a broker must have had before its clients are watched for
+/// [`UNTOUCHED_FOR`] longer. The standard has no such time.
 const AT_LEAST_AFTER: Duration = Duration::from_secs(30);
+/// How much longer a client stays silent, of which it would be said then that the broker never cuts it. Brokers look at
+/// their clients now and then (every 30 s and somewhat more, whatever the Keep Alive, is the slowest that is known), and a
+/// PINGREQ of ours would let them off until the next time.
+pub const UNTOUCHED_FOR: Duration = Duration::from_secs(30);
+/// For how long the broker may have answered nobody meanwhile. One that stood still could not cut.
+const STALL_MAX: Duration = Duration::from_secs(5);
 /// How long a broker that has not cut has to answer a PINGREQ.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How often in a Keep Alive messages are published to a silent client.
@@ -114,17 +123,30 @@ pub struct FallSilent {
     pub keep_alive_s: u16,
 }
 
-/// How long a broker has to cut: until `reaction_timeout` after one and a half times the Keep Alive, and three times the
+/// How long a broker has to cut in time for `--reaction-timeout`: until `reaction_timeout` after one and a half times the Keep Alive, and three times the
 /// Keep Alive at least.
 #[must_use]
 pub fn patience(keep_alive: Duration, reaction_timeout: Duration) -> Duration {
     (keep_alive * 3 / 2).saturating_add(reaction_timeout).max(keep_alive * 3)
 }
 
+/// How long a client that is not cut stays silent: its [`patience`] and, where that was long, as long again.
+#[must_use]
+pub fn silent_for(keep_alive: Duration, reaction_timeout: Duration) -> Duration {
+    let patience = patience(keep_alive, reaction_timeout);
+    if reaction_timeout < AT_LEAST_AFTER { patience } else { patience.saturating_add(UNTOUCHED_FOR) }
+}
+
 /// How long a broker must have had before it is told that it never cuts.
 #[must_use]
 pub fn long_enough(keep_alive: Duration) -> Duration {
-    patience(keep_alive, AT_LEAST_AFTER)
+    silent_for(keep_alive, AT_LEAST_AFTER)
+}
+
+/// Whether a broker that gave no sign of life for so long, in µs, may have stood still in place of cutting.
+#[must_use]
+pub fn has_stalled(stalled_us: u64) -> bool {
+    stalled_us > micros(STALL_MAX)
 }
 
 /// A client that has said its last.
@@ -185,9 +207,9 @@ impl FallSilent {
         let Silenced { mut client, last, keep_alive, mut beside } = silenced;
         log.provoked(last.at);
         log.fact(KEEP_ALIVE, Fact::Count(keep_alive.as_secs()));
-        let within = patience(keep_alive, stage.reaction_timeout);
+        let within = silent_for(keep_alive, stage.reaction_timeout);
         let watch = Watch { provoked_at: last.at, within, connacks_due: 0, subscribed: false };
-        let (mut delivered, mut into_the_void) = (0, 0);
+        let (mut delivered, mut into_the_void, mut broker_stalled) = (0, 0, Duration::ZERO);
         let mut is_delivery = |packet: &Packet<'_>| {
             let is_one = self.cause == Cause::Downlink && matches!(packet, Packet::Publish(_));
             delivered += u64::from(is_one);
@@ -200,6 +222,7 @@ impl FallSilent {
                 &mut client, clock, stop, watch, ANSWER_WITHIN, &mut is_delivery,
             ) => seen,
             never = beside.go_on(keep_alive, &mut into_the_void) => match never {},
+            never = stage.watch_the_broker(self.version, &mut broker_stalled) => match never {},
         };
         let cut = cut_of(&seen.reactions);
         let ended_at_us =
@@ -209,7 +232,6 @@ impl FallSilent {
         log.concluded(outcome);
         client.leave().await;
         beside.end().await;
-        log.connection_over();
         if !outcome.is_evidence() {
             return log.end();
         }
@@ -229,12 +251,20 @@ impl FallSilent {
                 let cut = Cut::of(silence, keep_alive);
                 log.fact(CUT, Fact::Word(cut.name().to_owned()));
                 log.measure(CUT_AT, silence.permille_of(keep_alive));
+                if matches!(cut, Cut::Early | Cut::Between) && told == NO_REASON {
+                    let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };
+                    control::compare(stage, &mut log, self.version, cut).await;
+                }
                 if cut == Cut::Early {
                     log.fact(CUT_EARLY_WITH, Fact::Word(told));
                 }
             }
-            None => log.measure(WAITED, micros(within)),
+            None => {
+                log.measure(WAITED, micros(within));
+                log.measure(BROKER_STALLED, micros(broker_stalled));
+            }
         }
+        log.connection_over();
         if let Some(watch) = will {
             await_will(stage, &mut log, &watch, ended_at_us).await;
         }

@@ -10,7 +10,10 @@ use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::silence::{CUT, CUT_EARLY_WITH, DOWNLINK_MESSAGES, ID, WAITED, long_enough};
+use super::control::{for_the_keep_alive, something_between};
+use super::silence::{
+    BROKER_STALLED, CUT, CUT_EARLY_WITH, DOWNLINK_MESSAGES, ID, WAITED, has_stalled, long_enough,
+};
 use super::{ALIKE_MIN, CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, no_control};
 use crate::judging::{
     self, DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version, on_each_case,
@@ -55,8 +58,8 @@ fn range(case: &CaseRecord) -> String {
 }
 
 /// MQTT 5.0 [MQTT-3.1.2-22], MQTT 3.1.1 [MQTT-3.1.2-24]: a client of which nothing came for one and a half times its Keep
-/// Alive is cut. The statement has no later limit: one that is cut late is told, and only one that is still served after a
-/// generous time accuses. Packets to the client do not count, nor does a hop's kernel that acknowledges them.
+/// Alive is cut. The statement has no later limit: a client that is cut late is a note, and only one that is still served after
+/// a generous time, in which it sent nothing and the broker answered others, is a violation. Packets to the client do not count, nor does a hop's kernel that acknowledges them.
 fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "closes_a_silent_connection";
     on_each_case(record, ID, |case| {
@@ -83,7 +86,13 @@ fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
                 keep_alive.as_secs()
             );
             let still_served = examples(case, |sequence| sequence.ends_with("still served"));
-            if waited_us >= micros(long_enough(keep_alive)) {
+            let stalled_us =
+                case.measures.get(BROKER_STALLED).and_then(|values| values.max).unwrap_or_default();
+            if has_stalled(stalled_us) {
+                let stalled = time(stalled_us);
+                inconclusive(format!("{evidence}; the broker answered nobody for up to {stalled} meanwhile"))
+                    .with_examples(still_served)
+            } else if waited_us >= micros(long_enough(keep_alive)) {
                 Verdict::violated(CHECK, statement, evidence).with_examples(still_served)
             } else {
                 let cure =
@@ -96,6 +105,8 @@ fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
                 time(waited_us)
             ))
             .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
+        } else if let Some(why) = something_between(case) {
+            inconclusive(why)
         } else if down > 0 {
             inconclusive(format!("the broker cut {all} clients, then went down during {down} attempts"))
         } else {
@@ -115,8 +126,9 @@ fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
 ///
 /// No numbered statement keeps a broker from cutting it. MQTT 3.1.1 permits in so many words to cut an inactive client at any
 /// time, whatever its Keep Alive: a note there. MQTT 5.0 has dropped that and speaks of "other reasons": it accuses there when
-/// the broker names the Keep Alive as its reason (0x8D, which stands for one and a half times of it), or when it names none and
-/// cuts most silent clients while it leaves the honest ones alone. Between the Keep Alive and one and a half times of it the
+/// the broker names the Keep Alive as its reason (0x8D, which stands for one and a half times of it), or when it names none,
+/// cuts most silent clients while it leaves the honest ones alone, and cuts a control client at the same share of another Keep
+/// Alive. One that is cut after the same time may have been cut by a proxy: inconclusive. Between the Keep Alive and one and a half times of it the
 /// client was late itself: a note.
 fn waits_for_the_keep_alive(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "waits_for_the_keep_alive";
@@ -134,8 +146,11 @@ fn waits_for_the_keep_alive(record: &Record) -> Vec<Verdict> {
                 "{evidence}: {early} before it was over (by more than a twentieth of it), {told} of them told 0x8D (Keep \
                  Alive timeout), {silently} told nothing"
             );
-            let is_common = silently >= ALIKE_MIN && silently * 2 >= all;
-            if is_v5(case) && (told > 0 || (is_common && no_control(record).is_none())) {
+            let alike = for_the_keep_alive(case);
+            let is_common = alike >= ALIKE_MIN && alike * 2 >= all;
+            if let (0, Some(why)) = (told, something_between(case)) {
+                Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
+            } else if is_v5(case) && (told > 0 || (is_common && no_control(record).is_none())) {
                 Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence)
             } else if let (true, true, Some(why)) = (is_v5(case), is_common, no_control(record)) {
                 Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
@@ -150,7 +165,10 @@ fn waits_for_the_keep_alive(record: &Record) -> Vec<Verdict> {
         } else if between > 0 {
             let evidence = format!("{evidence}: {between} of them before 1.5 times");
             let note = "cut before 1.5 times the Keep Alive";
-            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
+            match something_between(case) {
+                Some(why) => Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}")),
+                None => Verdict::differs(CHECK, Force::Prose, all, note, evidence),
+            }
         } else {
             Verdict::holds(CHECK, Force::Prose, all, evidence)
         })

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_faults::connection::keep_alive::control;
 use ungraceful_faults::connection::keep_alive::edge::{self, OF, Share};
 use ungraceful_faults::connection::keep_alive::edge_checks::CHECKS;
 use ungraceful_mqtt::statement::Statement;
@@ -56,7 +57,8 @@ impl Mode for Edge {
         "Connects clients that send PINGREQ and nothing else, every 0.50 to 0.95 times their Keep Alive, as a client is to, \
          and every 1.05 to 1.45 times, which a broker bears with when it waits for the one and a half times of the standard \
          (section 3.1.2.10). Tells which of them are cut. A client of 5.0 that was in time and is cut for its Keep Alive \
-         accuses the broker, although no numbered statement carries it; one that was late is a note. Attempts in which a \
+         accuses the broker, although no numbered statement carries it; one that was late is a note. One that is cut without a reason is compared with a \
+         second client that has twice the Keep Alive: what cuts both after the same time may be a proxy. Attempts in which a \
          PINGREQ of ours went out too late are not counted."
     }
 
@@ -81,7 +83,9 @@ impl Mode for Edge {
             versions_required,
             attempts: AttemptsOf::Flags,
             connections: ConnectionsOf::EachClient(1),
-            longest_pause: lasting.max(longest(&cases) * 2) + longest(&cases) * 2,
+            longest_pause: lasting.max(longest(&cases) * 2)
+                + longest(&cases) * 2
+                + control::longest(longest(&cases)),
             make: Box::new(move |spoken| {
                 let each = spoken.iter().flat_map(|version| {
                     cases.iter().map(move |(share, keep_alive_s)| edge::Edge {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use ungraceful_faults::connection::keep_alive::silence::{Cause, FallSilent};
+use ungraceful_faults::connection::keep_alive::control;
+use ungraceful_faults::connection::keep_alive::silence::{Cause, FallSilent, UNTOUCHED_FOR};
 use ungraceful_faults::connection::keep_alive::silence_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
@@ -53,8 +54,10 @@ impl Mode for Silence {
          them (downlink). Tells after how many times the Keep Alive the broker cuts them, whether it sends DISCONNECT 0x8D, \
          and when the Will comes. Both versions of the standard want the connection closed when nothing came for one and a \
          half times the Keep Alive (5.0 [MQTT-3.1.2-22], 3.1.1 [MQTT-3.1.2-24]). A broker has --reaction-timeout beyond that \
-         time, and at least three times the Keep Alive; with less than 30s nobody is said to be never cut. The run ends as \
-         soon as all clients are cut."
+         time, and at least three times the Keep Alive. With 30s or more, a client that is not cut by then stays silent for \
+         another 30s before it asks whether it is still served, because a PINGREQ would renew its Keep Alive; only then the \
+         broker is said never to cut. A client that is cut early without a reason is compared with a second one that has \
+         twice the Keep Alive: what cuts both after the same time may be a proxy. The run ends as soon as all clients are cut."
     }
 
     fn add_flags(&self, command: Command) -> Command {
@@ -78,7 +81,7 @@ impl Mode for Silence {
             attempts: AttemptsOf::Flags,
             // The client and both ends of the hop, and what the hop listens on.
             connections: ConnectionsOf::EachClient(4),
-            longest_pause: longest(&cases) * 3 + BESIDES,
+            longest_pause: longest(&cases) * 3 + UNTOUCHED_FOR + control::longest(longest(&cases)) + BESIDES,
             make: Box::new(move |spoken| {
                 let each = spoken.iter().flat_map(|version| {
                     cases.iter().map(move |(cause, keep_alive_s)| FallSilent {

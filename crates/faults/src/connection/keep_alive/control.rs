@@ -1,0 +1,158 @@
+//! Who cut a client early? Another client, with another Keep Alive, tells the broker apart from what stands between.
+//!
+//! A load balancer, a proxy or a firewall closes connections that are idle for a time of its own, whatever the Keep Alive. A
+//! broker that cuts too early for the Keep Alive does so at a share of it.
+
+use std::time::Duration;
+
+use ungraceful_mqtt::{Connect, ProtocolVersion};
+use ungraceful_rig::attempt::Fact;
+use ungraceful_rig::client::Client;
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::observe::{Watch, observe_silently};
+use ungraceful_rig::record::CaseRecord;
+use ungraceful_rig::scale::time;
+
+use super::{Silence, connect, cut_of};
+use crate::peer::Peer;
+
+/// Fact: how the control client was cut, compared with the client that was cut without a reason: [`FOLLOWS_KEEP_ALIVE`],
+/// [`FIXED_TIME`], [`NEITHER`] or [`NO_CONTROL`]. Absent when no client was cut so.
+pub const CONTROL: &str = "control_client";
+/// At the same share of its Keep Alive: the broker cuts for the Keep Alive.
+pub const FOLLOWS_KEEP_ALIVE: &str = "cut at the same share of another Keep Alive";
+/// After the same time: something cuts whatever the Keep Alive.
+pub const FIXED_TIME: &str = "cut after the same time with another Keep Alive";
+/// Neither, or not at all.
+pub const NEITHER: &str = "cut at another time, or not at all";
+/// There was none: it could not connect, or the broker gave it the same Server Keep Alive.
+pub const NO_CONTROL: &str = "could not be tried";
+/// Measure: how long a client had been silent that was cut after the same time as its control client.
+pub const FIXED_CUT_AFTER: &str = "cut_after_fixed_us";
+
+/// The control client's Keep Alive in place of the client's: twice as long.
+const TIMES: u16 = 2;
+/// Two times are the same when they differ by less than this part of them, or by less than [`SAME_WITHIN`].
+const SAME_SHARE: u32 = 8;
+/// Timers and a busy machine of ours.
+const SAME_WITHIN: Duration = Duration::from_millis(150);
+
+/// How long an attempt may take longer for its control client, at this Keep Alive.
+#[must_use]
+pub fn longest(keep_alive: Duration) -> Duration {
+    // The control client is waited for until somewhat after it would be cut for its Keep Alive.
+    keep_alive * 3 / 2 * u32::from(TIMES) * 5 / 4 + Duration::from_secs(1)
+}
+
+/// A client that was cut without a reason.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CutClient {
+    /// For how long it had been silent.
+    pub(super) silence: Silence,
+    /// The Keep Alive that it asked for, in seconds.
+    pub(super) asked_s: u16,
+    /// The Keep Alive that held.
+    pub(super) keep_alive: Duration,
+}
+
+/// Has a control client cut, and writes down what that says of who cut the first one. Absent from the log when the run
+/// stops meanwhile.
+pub(super) async fn compare(
+    stage: &Stage,
+    log: &mut AttemptLog<'_>,
+    version: ProtocolVersion,
+    cut: CutClient,
+) {
+    let client_id = format!("{}k", log.client_id());
+    let Some(word) = stage.unless_stopped(try_control(stage, &client_id, version, cut)).await else { return };
+    log.fact(CONTROL, Fact::Word(word.to_owned()));
+    if word == FIXED_TIME {
+        log.measure(FIXED_CUT_AFTER, micros(cut.silence.measured));
+    }
+}
+
+async fn try_control(
+    stage: &Stage,
+    client_id: &str,
+    version: ProtocolVersion,
+    cut: CutClient,
+) -> &'static str {
+    // The longest Keep Alives have no double.
+    let keep_alive_s = cut.asked_s.checked_mul(TIMES).unwrap_or(cut.asked_s / TIMES);
+    let Ok((client, _)) = stage.open(version).await else { return NO_CONTROL };
+    let mut peer = Peer::new(client);
+    let first = Connect { keep_alive_s, ..Client::honest_connect(client_id, &stage.credentials) };
+    let Ok(connected) = connect(stage, &mut peer, &first).await else { return NO_CONTROL };
+    if connected.keep_alive == cut.keep_alive {
+        peer.client.leave().await;
+        return NO_CONTROL;
+    }
+    let silence = cut.silence.measured;
+    let by_keep_alive = silence.mul_f64(connected.keep_alive.as_secs_f64() / cut.keep_alive.as_secs_f64());
+    let within = silence.max(by_keep_alive) * 5 / 4 + SAME_WITHIN * 2;
+    let provoked_at = connected.connect.at;
+    let watch = Watch { provoked_at, within, connacks_due: 0, subscribed: false };
+    let seen = observe_silently(&mut peer.client, &stage.clock, &stage.stop, watch).await;
+    peer.client.leave().await;
+    match cut_of(&seen.reactions) {
+        Some((at_us, _)) => {
+            let control = Silence::until(stage.clock.at(at_us), connected.connect).measured;
+            judge(control, silence, by_keep_alive)
+        }
+        None => NEITHER,
+    }
+}
+
+/// What a control client says that was cut after `control`: the first one was cut after `fixed`, which is `by_keep_alive`
+/// of the control client's Keep Alive.
+fn judge(control: Duration, fixed: Duration, by_keep_alive: Duration) -> &'static str {
+    let is = |expected: Duration| control.abs_diff(expected) <= (expected / SAME_SHARE).max(SAME_WITHIN);
+    match (is(fixed), is(by_keep_alive)) {
+        (true, false) => FIXED_TIME,
+        (false, true) => FOLLOWS_KEEP_ALIVE,
+        // Times too short to be told apart, too.
+        _ => NEITHER,
+    }
+}
+
+/// Clients that were cut without a reason, at a share of their Keep Alive, as the control client showed.
+pub(super) fn for_the_keep_alive(case: &CaseRecord) -> u64 {
+    case.fact(CONTROL, FOLLOWS_KEEP_ALIVE)
+}
+
+/// Why cuts of this case can't be put down to the broker: something closes idle connections after a time of its own.
+/// Absent when nothing was seen to do so.
+pub(super) fn something_between(case: &CaseRecord) -> Option<String> {
+    let fixed = case.measures.get(FIXED_CUT_AFTER)?;
+    let (first, last) = (time(fixed.min.unwrap_or_default()), time(fixed.max.unwrap_or_default()));
+    let after = if first == last { first } else { format!("{first} to {last}") };
+    Some(format!(
+        "{} clients were cut after {after} without a packet, and so was a client beside each of them with another Keep \
+         Alive: something between client and broker (a load balancer, a proxy or a firewall) closes idle connections after \
+         that time, or the broker does whatever the Keep Alive; go around it, or raise its idle timeout above the Keep Alive",
+        fixed.count
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{FIXED_TIME, FOLLOWS_KEEP_ALIVE, NEITHER, judge};
+
+    #[test]
+    fn a_control_client_tells_a_fixed_time_from_a_share_of_the_keep_alive() {
+        let of = |control_ms, first_ms: u64| {
+            judge(
+                Duration::from_millis(control_ms),
+                Duration::from_millis(first_ms),
+                Duration::from_millis(first_ms * 2),
+            )
+        };
+        assert_eq!((of(3_000, 3_000), of(3_300, 3_000)), (FIXED_TIME, FIXED_TIME));
+        assert_eq!((of(6_000, 3_000), of(5_300, 3_000)), (FOLLOWS_KEEP_ALIVE, FOLLOWS_KEEP_ALIVE));
+        assert_eq!((of(4_500, 3_000), of(9_000, 3_000), of(100, 3_000)), (NEITHER, NEITHER, NEITHER));
+        assert_eq!(of(200, 150), NEITHER, "both are as near");
+    }
+}
