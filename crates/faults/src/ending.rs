@@ -12,7 +12,10 @@ use ungraceful_rig::reaction::{Outcome, connack_code_text};
 /// Why nothing can be published at `qos`; absent when it can.
 pub(crate) fn qos_not_taken(stage: &Stage, qos: QoS) -> Option<String> {
     (qos > stage.maximum_qos).then(|| {
-        format!("the broker takes no {qos}: its CONNACK says Maximum QoS {}", stage.maximum_qos.level())
+        format!(
+            "the broker takes no {qos}: QoS {} is its maximum, by its CONNACK or as tried before the run",
+            stage.maximum_qos.level()
+        )
     })
 }
 

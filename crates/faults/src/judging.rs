@@ -203,8 +203,7 @@ pub(crate) fn due_wills(record: &Record, will: &WillRecord) -> DueWills {
              what it delivers to our witness; a lower --connrate or a longer --will-wait may tell",
             will.due
         ))
-    } else if will.due < QOS_0_ALIKE_MIN && Offers::of(&record.broker.versions).will_qos() == QoS::AtMostOnce
-    {
+    } else if will.due < QOS_0_ALIKE_MIN && Offers::known(&record.broker).will_qos() == QoS::AtMostOnce {
         DueWills::Unknown(format!(
             "none of {} Wills was seen within {waited}, but the broker takes QoS 0 alone, and what is lost on its way \
              then is nobody's breach; {QOS_0_ALIKE_MIN} or more would tell (--attempts)",

@@ -58,7 +58,7 @@ impl Engine {
         if settings.publishers + settings.subscribers > 0 && highest > stage.maximum_qos {
             let maximum = stage.maximum_qos.level();
             return Err(RunError::Environment(format!(
-                "the broker takes QoS {maximum} at the most (Maximum QoS in its CONNACK): give -q {maximum}"
+                "the broker takes QoS {maximum} at the most (by its CONNACK, or as tried before the run): give -q {maximum}"
             )));
         }
         if let Some(flag) = settings.message.needs_5_0().filter(|_| stage.version < ProtocolVersion::V5) {

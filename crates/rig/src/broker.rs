@@ -13,7 +13,9 @@ use crate::offers::Offers;
 use crate::owned_broker::{MosquittoSetup, OwnedBroker};
 use crate::preflight::{Unfit, try_version};
 use crate::record::{BrokerOrigin, BrokerRecord, VersionRecord};
+use crate::rights::Probe;
 use crate::run::Experiment;
+use crate::scale::listed;
 use crate::target::{BrokerChoice, Target};
 
 /// The broker, found or started, and what it answered.
@@ -29,7 +31,7 @@ pub(crate) struct Broker {
 impl Broker {
     /// What it says that it does.
     pub(crate) fn offers(&self) -> Offers {
-        Offers::of(&self.record.versions)
+        Offers::known(&self.record)
     }
 
     /// Finds the broker that the user named, or starts one, and asks which versions it speaks.
@@ -74,11 +76,44 @@ impl Broker {
             pid,
             process_name: pid.and_then(process_name),
             versions,
+            qos_limit: None,
             sys_version: None,
             sys: BTreeMap::new(),
             exit: None,
         };
         Ok(Self { owned, endpoint, spoken, record, log })
+    }
+
+    /// Tries what the run's user may do on the run's topics, which QoS is served, and whether `clients` are let in at the same
+    /// time. What is served is kept in the record.
+    ///
+    /// # Errors
+    /// [`RunError`] when the run can't be made with these rights and limits.
+    pub(crate) async fn probe(
+        &mut self,
+        experiment: &Experiment,
+        options: &ConnectOptions,
+        run_root: &str,
+        clients: u64,
+    ) -> Result<(), RunError> {
+        let probe = Probe {
+            endpoint: self.endpoint,
+            options,
+            credentials: &experiment.target.credentials,
+            client_id_prefix: &preflight_client_id_prefix(experiment),
+            root: &experiment.target.topic_root,
+            run_root,
+            maximum_qos: self.offers().maximum_qos,
+        };
+        let mut limits = Vec::new();
+        for version in &self.spoken {
+            limits.extend(probe.serves(*version).await?);
+        }
+        if let Some(version) = self.spoken.iter().max() {
+            probe.admits(*version, clients).await?;
+        }
+        self.record.qos_limit = limits.into_iter().min_by_key(|limit| limit.maximum_qos);
+        Ok(())
     }
 
     /// Tells who watches what the run is aimed at.
@@ -115,6 +150,7 @@ async fn try_versions(
 ) -> Result<(Vec<ProtocolVersion>, Vec<VersionRecord>), RunError> {
     let settings = &experiment.target;
     let (mut spoken, mut records, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
+    let mut closes_always = true;
     for version in &settings.versions {
         let client_id = format!("{}{}", preflight_client_id_prefix(experiment), version.level());
         match try_version(endpoint, options, &settings.credentials, &client_id, *version).await {
@@ -122,7 +158,8 @@ async fn try_versions(
                 spoken.push(*version);
                 records.push(record);
             }
-            Err(Unfit::VersionRefused(why)) => {
+            Err(Unfit::VersionRefused { why, is_closed }) => {
+                closes_always &= is_closed;
                 refusals.push(format!("MQTT {version}: {why}"));
                 records.push(VersionRecord {
                     version: version.to_string(),
@@ -132,8 +169,22 @@ async fn try_versions(
                     connack_time_us: None,
                 });
             }
+            Err(Unfit::Unreachable(why)) if spoken.is_empty() => return Err(RunError::Unreachable(why)),
+            Err(Unfit::Unreachable(why)) => {
+                return Err(RunError::Unreachable(format!(
+                    "the broker went down: it accepted MQTT {} a moment ago, and now {why}",
+                    listed(&spoken.iter().map(ToString::to_string).collect::<Vec<_>>())
+                )));
+            }
             Err(Unfit::Unusable(why)) => return Err(RunError::Environment(why)),
         }
+    }
+    if spoken.is_empty() && closes_always {
+        return Err(RunError::Unreachable(format!(
+            "the broker accepts connections and closes them without a CONNACK ({}): check whether it is up, its credentials \
+             and access rules, its limit of connections, and whether the port wants TLS",
+            refusals.join("; ")
+        )));
     }
     if spoken.is_empty() || (settings.versions_required && !refusals.is_empty()) {
         return Err(RunError::Environment(format!(

@@ -37,6 +37,9 @@ pub enum RunError {
     /// Something outside must change: the broker can't be reached, a limit, a disk.
     #[error("{0}")]
     Environment(String),
+    /// As [`Self::Environment`]: there is no broker at the address that was given, or not any more.
+    #[error("{0}")]
+    Unreachable(String),
     /// The user interrupted it before anything was measured.
     #[error("interrupted before the run began; nothing was measured")]
     Interrupted,
@@ -55,7 +58,7 @@ impl RunError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::Environment(_) => Exit::Environment,
+            Self::Environment(_) | Self::Unreachable(_) => Exit::Environment,
             Self::Interrupted => Exit::Interrupted,
             Self::Bug(_) => Exit::Bug,
         }

@@ -60,6 +60,7 @@ mod pacer;
 mod preflight;
 mod recovery;
 mod resources;
+mod rights;
 mod slope;
 mod summary;
 mod sys_topics;

@@ -6,12 +6,12 @@
 
 use ungraceful_mqtt::QoS;
 
-use crate::record::VersionRecord;
+use crate::record::{BrokerRecord, VersionRecord};
 
 /// What the broker does, as far as it tells. The default is what a CONNACK without properties says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offers {
-    /// Maximum QoS: the highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]).
+    /// Maximum QoS: the highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]), or was seen to serve before the run.
     pub maximum_qos: QoS,
     /// Retain Available: whether the broker retains messages (MQTT 5.0 [MQTT-3.2.2-13]).
     pub retain_available: bool,
@@ -27,6 +27,14 @@ impl Default for Offers {
 }
 
 impl Offers {
+    /// What this broker says, and at the most what it was seen to serve.
+    #[must_use]
+    pub fn known(broker: &BrokerRecord) -> Self {
+        let said = Self::of(&broker.versions);
+        let seen = broker.qos_limit.as_ref().and_then(|limit| QoS::try_from(limit.maximum_qos).ok());
+        Self { maximum_qos: seen.map_or(said.maximum_qos, |seen| seen.min(said.maximum_qos)), ..said }
+    }
+
     /// What the CONNACKs of these versions say, the least of it where they differ.
     #[must_use]
     pub fn of(versions: &[VersionRecord]) -> Self {

@@ -18,7 +18,14 @@ use crate::target::Credentials;
 #[derive(Debug)]
 pub(crate) enum Unfit {
     /// The broker does not speak the version.
-    VersionRefused(String),
+    VersionRefused {
+        /// In words.
+        why: String,
+        /// It closed without a CONNACK: it may not speak at all any more.
+        is_closed: bool,
+    },
+    /// There is no broker.
+    Unreachable(String),
     /// Nothing can be done with this broker, in any version.
     Unusable(String),
 }
@@ -37,7 +44,7 @@ pub(crate) async fn try_version(
     let opened = endpoint
         .open(options)
         .await
-        .map_err(|error| Unfit::Unusable(format!("cannot connect to {}: {error}", endpoint.address)))?;
+        .map_err(|error| Unfit::Unreachable(format!("cannot connect to {}: {error}", endpoint.address)))?;
     let mut client = Client::new(opened.connection, version);
     let connect = Client::honest_connect(client_id, credentials);
     let within = options.connect_timeout;
@@ -81,7 +88,7 @@ async fn judge(endpoint: Endpoint, options: &ConnectOptions, why: NotConnected) 
     let at = endpoint.address;
     match why {
         NotConnected::Refused { version, code } if refuses_version(version, code) => {
-            Unfit::VersionRefused(format!("{at}: {why}"))
+            Unfit::VersionRefused { why: format!("{at}: {why}"), is_closed: false }
         }
         NotConnected::Refused { version, code } if refuses_credentials(version, code) => {
             Unfit::Unusable(format!(
@@ -89,7 +96,7 @@ async fn judge(endpoint: Endpoint, options: &ConnectOptions, why: NotConnected) 
             ))
         }
         // A broker that speaks another version only may just close.
-        NotConnected::Ended(_) => Unfit::VersionRefused(format!("{at}: {why}")),
+        NotConnected::Ended(_) => Unfit::VersionRefused { why: format!("{at}: {why}"), is_closed: true },
         NotConnected::Silent(within) => match asks_like_http(endpoint, options).await {
             Some(answer) => Unfit::Unusable(format!(
                 "{at} speaks HTTP and not MQTT ({answer:?}): is this the broker's web port?"

@@ -132,6 +132,28 @@ pub struct SysRecord {
     pub after: Option<i64>,
 }
 
+/// The QoS that the broker was seen to serve before the run, where that is less than its CONNACK says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct QosLimitRecord {
+    /// The highest QoS at which a message was acknowledged and came back.
+    pub maximum_qos: u8,
+    /// What happened at the next one.
+    pub because: String,
+}
+
+impl QosLimitRecord {
+    /// What is served, what not and why, and who keeps to it.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        format!(
+            "the broker serves QoS {} at the most (at QoS {}: {}); bystanders, Wills and faults keep to it",
+            self.maximum_qos,
+            self.maximum_qos + 1,
+            self.because
+        )
+    }
+}
+
 /// The broker under test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokerRecord {
@@ -151,6 +173,10 @@ pub struct BrokerRecord {
     pub process_name: Option<String>,
     /// What it answered to each version.
     pub versions: Vec<VersionRecord>,
+    /// What QoS it was seen to serve before the run, where that is less than it says; absent when it serves what it says.
+    /// Honest clients, Wills and faults keep to it.
+    #[serde(default)]
+    pub qos_limit: Option<QosLimitRecord>,
     /// What it published on `$SYS/broker/version`; absent when it published nothing there.
     pub sys_version: Option<String>,
     /// What it published below `$SYS/broker` as a whole number, by Topic Name, at most 64 topics; empty when it publishes

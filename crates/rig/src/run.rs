@@ -253,7 +253,7 @@ async fn conduct(
     match conducted {
         Ok(conductor) => conductor.conduct(observer).await,
         Err(error) => {
-            // Nothing was sent but a CONNECT: an empty record would only be in the way.
+            // Nothing was sent but what tries the broker: an empty record would only be in the way.
             let _best_effort = remove_empty_record(&experiment.output);
             Err(error)
         }

@@ -294,6 +294,7 @@ mod tests {
                 sources: Vec::new(),
                 connect_timeout: Duration::from_secs(1),
                 owned_host: None,
+                topic_root: "ungraceful".to_owned(),
             },
             phases: PhaseSettings {
                 warmup: Duration::ZERO,
@@ -352,6 +353,7 @@ mod tests {
                 pid: None,
                 process_name: None,
                 versions: vec![version("3.1.1", true), version("5.0", false)],
+                qos_limit: None,
                 sys_version: None,
                 sys: BTreeMap::new(),
                 exit: None,

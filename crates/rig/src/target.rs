@@ -117,6 +117,8 @@ pub struct TargetSettings {
     pub connect_timeout: Duration,
     /// The host named by `--i-own-this-broker`.
     pub owned_host: Option<String>,
+    /// What every topic of the run begins with: a Topic Name without a slash at its end.
+    pub topic_root: String,
 }
 
 /// A broker's address, resolved and permitted.

@@ -139,6 +139,11 @@ fn show(
     let has_seen_some = so_far.causes.iter().any(|seen| seen.record().is_some());
     match run(&experiment, Work::Faults(plan.make.as_ref()), observer) {
         Ok(Finished { record, directory }) => Ok(Shown::Run { record: Box::new(record), directory }),
+        // It was there a moment ago: whatever is wrong now is nothing that the user typed.
+        Err(error @ RunError::Unreachable(_)) if has_seen_some => {
+            let why = format!("the broker is down: it served the causes before this one, and now {error}");
+            Ok(Shown::Failed { why, exit: Exit::Inconclusive })
+        }
         Err(error @ (RunError::Environment(_) | RunError::Interrupted)) if has_seen_some => {
             Ok(Shown::Failed { why: error.to_string(), exit: error.exit() })
         }

@@ -279,7 +279,7 @@ fn tells_session_present_truly(record: &Record) -> Vec<Verdict> {
 
 /// Whether the broker takes QoS 0 alone: nothing waits for a client that is away then, by right, and nothing is judged.
 fn keeps_no_messages(record: &Record) -> bool {
-    Offers::of(&record.broker.versions).maximum_qos == QoS::AtMostOnce
+    Offers::known(&record.broker).maximum_qos == QoS::AtMostOnce
 }
 
 /// MQTT 5.0 [MQTT-4.5.0-1], MQTT 3.1.1 [MQTT-3.1.2-5]: what is published for a session that is away waits in it.

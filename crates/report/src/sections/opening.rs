@@ -18,6 +18,9 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         let why = version.why_not.as_deref().unwrap_or("the broker gave no reason");
         document.line(format!("MQTT {} is not spoken by this broker: {why}", version.version));
     }
+    if let Some(limit) = &record.broker.qos_limit {
+        document.labelled("QoS", limit.in_words());
+    }
 }
 
 /// The broker and the versions that it speaks.

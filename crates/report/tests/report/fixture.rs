@@ -287,6 +287,7 @@ pub(crate) fn all_holds() -> Record {
             pid: Some(4_711),
             process_name: Some("ungraceful-doub".into()),
             versions: vec![version("3.1.1"), version("5.0")],
+            qos_limit: None,
             sys_version: None,
             sys: BTreeMap::new(),
             exit: None,

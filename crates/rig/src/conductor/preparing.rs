@@ -32,7 +32,6 @@ use crate::record::{Completeness, FORMAT_VERSION, GeneratorRecord, LeftOutRecord
 use crate::recorder::Recorder;
 use crate::resources::ResourceEdges;
 use crate::run::{Experiment, Work};
-use crate::seed::Seed;
 use crate::stop::Stop;
 use crate::target::SourceAddresses;
 use crate::waves::{Muster, WaveTrack};
@@ -56,13 +55,19 @@ impl<'a> Conductor<'a> {
         let options = connect_options(experiment);
         let mut broker = Broker::find(experiment, &options).await?;
         broker.announce(experiment, observer);
+        let clock = RunClock::start();
+        let topic_root = topic_root(experiment, &clock);
+        let faults = work.faults(&broker.spoken);
+        broker.probe(experiment, &options, &topic_root, clients_at_once(experiment, work, &faults)).await?;
+        if let Some(limit) = &broker.record.qos_limit {
+            observer.note(&limit.in_words());
+        }
         let own_share = own_share::measure().await;
-        let Asked { faults, left_out } = Asked::of(work.faults(&broker.spoken), broker.offers(), observer)?;
+        let Asked { faults, left_out } = Asked::of(faults, broker.offers(), observer)?;
         let schedule = Arc::new(schedule(experiment, &faults)?);
-        let (clock, phases, pulse) = (RunClock::start(), PhaseTrack::default(), Pulse::default());
+        let (phases, pulse) = (PhaseTrack::default(), Pulse::default());
         let (witness, connections) = (Witness::default(), OpenConnections::default());
         let (waves, outages) = (WaveTrack::default(), OutageTrack::default());
-        let topic_root = topic_root(experiment.seed, &clock);
         let (reports, reported) = mpsc::channel(REPORTS);
         let links = HonestLinks {
             clock,
@@ -208,8 +213,24 @@ fn connect_options(experiment: &Experiment) -> ConnectOptions {
 }
 
 /// Unlike any other run's, of the same seed too.
-fn topic_root(seed: Seed, clock: &RunClock) -> Arc<str> {
-    format!("ungraceful/{:016x}", seed.0 ^ clock.started().as_second().cast_unsigned()).into()
+fn topic_root(experiment: &Experiment, clock: &RunClock) -> Arc<str> {
+    let of_run = experiment.seed.0 ^ clock.started().as_second().cast_unsigned();
+    format!("{}/{of_run:016x}", experiment.target.topic_root).into()
+}
+
+/// Connections that the run has at the same time, at the most: those of the honest clients, and those of attempts or load.
+fn clients_at_once(experiment: &Experiment, work: Work<'_>, faults: &[Arc<dyn Fault>]) -> u64 {
+    /// The witness, and who listens to `$SYS`.
+    const BESIDES_PAIRS: u64 = 2;
+    let others = match work {
+        Work::Load(_) => experiment.connections,
+        Work::Faults(_) => {
+            let each = experiment.connections.div_ceil(experiment.clients.get().into());
+            let attempts = experiment.schedule.attempts_per_case.saturating_mul(faults.len() as u64);
+            experiment.connections.min(attempts.saturating_mul(each))
+        }
+    };
+    2 * experiment.bystanders.pairs + BESIDES_PAIRS + others
 }
 
 fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedule, RunError> {

@@ -38,6 +38,7 @@ pub(crate) fn empty_record() -> Record {
             pid: None,
             process_name: None,
             versions: Vec::new(),
+            qos_limit: None,
             sys_version: None,
             sys: BTreeMap::new(),
             exit: None,

@@ -12,6 +12,8 @@ use url::Url;
 use super::given::{Address, Given, Time, Whole};
 
 const DEFAULT_PORT: u16 = 1883;
+/// Bytes of a topic root: far more than anybody needs, and every topic fits below it.
+const TOPIC_ROOT_MAX: usize = 200;
 
 /// Which broker, and as whom.
 #[derive(Args, Clone, Debug)]
@@ -53,6 +55,9 @@ pub struct TargetArgs {
     /// Aim at a broker that is neither on loopback nor in a private network: repeat its host exactly, if it is yours
     #[arg(long, value_name = "HOST", env = "UNGRACEFUL_I_OWN_THIS_BROKER")]
     pub i_own_this_broker: Option<String>,
+    /// What every topic of the run begins with; the user needs the right to publish and to subscribe to everything below it
+    #[arg(long, value_name = "TOPIC", env = "UNGRACEFUL_TOPIC_ROOT", default_value = "ungraceful")]
+    pub topic_root: String,
     /// Process id of the broker, to tell what the run costs it: CPU time, memory and open file descriptors of this
     /// process, not of its children
     #[arg(long, value_name = "PID", env = "UNGRACEFUL_BROKER_PID", allow_hyphen_values = true)]
@@ -115,7 +120,30 @@ impl TargetArgs {
                 .collect(),
             connect_timeout,
             owned_host: self.i_own_this_broker.clone(),
+            topic_root: self.topic_root(mistakes),
         }
+    }
+
+    fn topic_root(&self, mistakes: &mut Vec<Mistake>) -> String {
+        let root = &self.topic_root;
+        let wrong = if root.is_empty() || root.starts_with('/') || root.ends_with('/') {
+            Some("must have a name in its first and in its last level")
+        } else if root.contains(['+', '#', '\0']) {
+            Some("must be a Topic Name, which has no + and no #")
+        } else if root.starts_with('$') {
+            Some("must not begin with $, which is the broker's own")
+        } else if root.len() > TOPIC_ROOT_MAX {
+            Some("must have 200 bytes at the most")
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            mistakes.push(Mistake::new(
+                "--topic-root",
+                format!("{root:?} {wrong}; give one such as test/ungraceful"),
+            ));
+        }
+        root.clone()
     }
 
     /// The broker that is meant; what is wrong with the flags is told by [`TargetArgs::settings`].
