@@ -27,12 +27,17 @@ pub(crate) struct RealBroker {
 impl RealBroker {
     /// Starts the broker with this name; absent where it is not installed.
     pub(crate) fn start(name: &str) -> Option<Self> {
+        Self::start_with(name, &[])
+    }
+
+    /// The same with more arguments for `scripts/broker start`.
+    pub(crate) fn start_with(name: &str, arguments: &[&str]) -> Option<Self> {
         let list = Command::new(script()).arg("list").output().unwrap();
         if !String::from_utf8_lossy(&list.stdout).lines().any(|line| line == name) {
             println!("skipped: {name} is not installed; scripts/install-brokers {name} would");
             return None;
         }
-        let started = Command::new(script()).args(["start", name]).output().unwrap();
+        let started = Command::new(script()).args(["start", name]).args(arguments).output().unwrap();
         assert!(started.status.success(), "{started:?}");
         let said = String::from_utf8(started.stdout).unwrap();
         let value = |key: &str| {

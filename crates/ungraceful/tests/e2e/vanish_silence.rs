@@ -1,10 +1,13 @@
 //! Clients that fall silent, or nearly: the conforming broker passes every check, each broken rule is caught by the verdict
 //! meant for it and by no other, and real brokers do what they were seen to do.
 
+use std::time::Duration;
+
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker, Wills};
 
+use crate::idle_proxy::IdleProxy;
 use crate::real_brokers::RealBroker;
 use crate::support::{Call, call, call_at};
 
@@ -101,7 +104,7 @@ fn mqtt5_3_1_2_22_a_broker_that_never_cuts_is_violated_by_whom_has_waited_long_e
         let number = if version == "5.0" { 22 } else { 24 };
         assert_eq!(verdict.citation, Some(format!("MQTT {version} [MQTT-3.1.2-{number}]")));
         assert_eq!(verdict.conclusion, Violated);
-        assert!(verdict.evidence.contains("not cut within 31.5 s") && !verdict.examples.is_empty());
+        assert!(verdict.evidence.contains("not cut within 61.5 s") && !verdict.examples.is_empty());
     }
     assert!(call.stdout().contains("reproduce: ungraceful-vanish silence"), "{}", call.said());
     assert!(call.stdout().contains("--variant idle-1s -V 5.0"), "{}", call.said());
@@ -158,6 +161,47 @@ fn a_broker_that_cuts_late_is_told_of_and_not_violated() {
     assert_eq!(call.exit(), 0, "{}", call.said());
     assert_eq!(call.differing(), [CLOSES], "{}", call.said());
     assert_cut(&call, &["idle-1s", "half-open-1s"], &BOTH, 2_250);
+}
+
+#[test]
+fn a_broker_that_looks_rarely_and_lets_off_who_sends_a_pingreq_is_late_and_not_violated() {
+    // It looks 33 s after the connection was accepted. A PINGREQ at 31.5 s, the deadline of --reaction-timeout, would let the
+    // client off for as long again.
+    let arguments = ["--variant", "idle,half-open", "--reaction-timeout", "30s"];
+    let call = at_scripted(script("sweep-every-33s"), "silence", &arguments);
+    assert_eq!((call.exit(), call.violated()), (0, Vec::new()), "{}", call.said());
+    assert!(call.differing().contains(&CLOSES.to_owned()), "{}", call.said());
+    assert_cut(&call, &["idle-1s", "half-open-1s"], &BOTH, 31_000);
+}
+
+#[test]
+fn a_proxy_that_closes_idle_connections_is_not_taken_for_the_broker() {
+    for (mode, variant, check) in
+        [("edge", "0.95", KEEPS), ("edge", "1.25", BEARS), ("silence", "idle", WAITS)]
+    {
+        let broker = ScriptedBroker::start(Script::default());
+        let proxy = IdleProxy::start(broker.address(), Duration::from_secs(3));
+        let lasting: &[&str] = if mode == "edge" { &["--for", "8s"] } else { &[] };
+        let flags = ["--connrate", "100", "--attempts", "3", "-k", "4s", "--variant", variant];
+        let call = call_at(proxy.address, TOOL, mode, &[&flags, lasting].concat());
+        assert_eq!((call.exit(), call.violated()), (3, Vec::new()), "{}", call.said());
+        for verdict in call.verdicts(check) {
+            assert_eq!(verdict.conclusion, Inconclusive, "{verdict:?}");
+            assert!(verdict.evidence.contains("something between client and broker"), "{verdict:?}");
+            assert!(verdict.evidence.contains("cut after 3."), "with the time: {verdict:?}");
+        }
+        assert_eq!(call.verdicts(check).len(), 2, "{}", call.said());
+    }
+}
+
+#[test]
+fn mosquitto_behind_a_proxy_that_closes_idle_connections_is_not_accused() {
+    let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
+    let proxy = IdleProxy::start(broker.address, Duration::from_secs(3));
+    let flags = ["--connrate", "100", "--attempts", "3", "-k", "4s", "--for", "8s", "--variant", "0.95"];
+    let call = call_at(proxy.address, TOOL, "edge", &flags);
+    assert_eq!((call.exit(), call.violated()), (3, Vec::new()), "{}", call.said());
+    assert!(call.stdout().contains("something between client and broker"), "{}", call.said());
 }
 
 #[test]
