@@ -119,11 +119,11 @@ fn a_broker_that_lets_in_fewer_clients_than_the_run_needs_is_told_before_it_begi
         ScriptedBroker::start(Script { greeting, ..Script::default() })
     };
     let broker = at_most("6");
-    // Three pairs, the witness, who listens to $SYS, and four attempts.
+    // Three pairs, the witness, who listens to $SYS, and four attempts with two connections each.
     let call = short(broker.address(), &[]);
     assert_eq!(call.exit(), 4, "{}", call.said());
     let said = call.stderr();
-    for part in ["lets 6 clients of 12 in", "up to 12 connections", "--bystanders", "--count"] {
+    for part in ["lets 6 clients of 16 in", "up to 16 connections", "--bystanders", "--count"] {
         assert!(said.contains(part), "{part} is missing in {said}");
     }
     let fewer = short(broker.address(), &["--bystanders", "1", "--count", "1", "-V", "5"]);
