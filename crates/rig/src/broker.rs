@@ -100,7 +100,12 @@ impl Broker {
             endpoint: self.endpoint,
             options,
             credentials: &experiment.target.credentials,
-            client_id_prefix: &preflight_client_id_prefix(experiment),
+            // Of this run alone: another one may be under way at the same broker.
+            client_id_prefix: &format!(
+                "{}{:05x}",
+                preflight_client_id_prefix(experiment),
+                experiment.seed.0 & 0xF_FFFF
+            ),
             root: &experiment.target.topic_root,
             run_root,
             maximum_qos: self.offers().maximum_qos,

@@ -87,13 +87,31 @@ impl Probe<'_> {
     /// # Errors
     /// In one sentence, when the user lacks a right.
     pub(crate) async fn serves(&self, version: ProtocolVersion) -> Result<Option<QosLimitRecord>, RunError> {
-        let [bystander, will, other] = self.topics();
         let mut client = self.connect(version, "r").await?;
+        let tried = self.try_topics(&mut client).await;
+        client.leave().await;
+        match tried? {
+            None if self.maximum_qos == QoS::ExactlyOnce => {}
+            limit => return Ok(limit),
+        }
+        let mut client = self.connect(version, "q").await?;
+        let [bystander, ..] = self.topics();
+        let tried = match self.subscribe(&mut client, &bystander).await {
+            Ok(granted) => Ok(self.try_qos(&mut client, &bystander, granted, QoS::ExactlyOnce).await),
+            Err(error) => Err(error),
+        };
+        client.leave().await;
+        tried
+    }
+
+    /// Tries every topic at QoS 0, and one at QoS 1.
+    async fn try_topics(&self, client: &mut Exchanger) -> Result<Option<QosLimitRecord>, RunError> {
+        let [bystander, will, other] = self.topics();
         // Wills are listened to as the witness does.
         let wills = format!("{}/will/+", self.run_root);
         let mut granted = self.maximum_qos;
         for filter in [&bystander, &wills, &other] {
-            granted = granted.min(self.subscribe(&mut client, filter).await?);
+            granted = granted.min(self.subscribe(client, filter).await?);
         }
         for topic in [&bystander, &will, &other] {
             let Err(why) = client.exchange(topic, QoS::AtMostOnce).await else { continue };
@@ -105,27 +123,26 @@ impl Probe<'_> {
             };
             return Err(self.lacks(&why.in_words(topic)));
         }
-        for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
-            if qos > self.maximum_qos {
-                break;
-            }
-            if qos == QoS::ExactlyOnce {
-                client.leave().await;
-                client = self.connect(version, "q").await?;
-                granted = self.subscribe(&mut client, &bystander).await?;
-            }
-            let tried = match granted < qos {
-                true => Err(Unserved::GrantedLess(granted)),
-                false => client.exchange(&bystander, qos).await,
-            };
-            if let Err(why) = tried {
-                client.leave().await;
-                let because = why.in_words(&bystander);
-                return Ok(Some(QosLimitRecord { maximum_qos: qos.level() - 1, because }));
-            }
+        if self.maximum_qos == QoS::AtMostOnce {
+            return Ok(None);
         }
-        client.leave().await;
-        Ok(None)
+        Ok(self.try_qos(client, &bystander, granted, QoS::AtLeastOnce).await)
+    }
+
+    /// Tries `qos` where a subscription was granted `granted`; absent when it is served.
+    async fn try_qos(
+        &self,
+        client: &mut Exchanger,
+        topic: &str,
+        granted: QoS,
+        qos: QoS,
+    ) -> Option<QosLimitRecord> {
+        let tried = match granted < qos {
+            true => Err(Unserved::GrantedLess(granted)),
+            false => client.exchange(topic, qos).await,
+        };
+        let why = tried.err()?;
+        Some(QosLimitRecord { maximum_qos: qos.level() - 1, because: why.in_words(topic) })
     }
 
     async fn subscribe(&self, client: &mut Exchanger, filter: &str) -> Result<QoS, RunError> {
