@@ -251,6 +251,12 @@ fn a_cut_after_the_same_time_at_two_keep_alives_accuses_nobody_and_the_time_is_t
             assert!(verdict.evidence.contains("something between client and broker"), "{verdict:?}");
             assert!(verdict.evidence.contains("3.00 s to 3.01 s"), "{verdict:?}");
         }
+        let verdicts = after_the_same_time(early, 3).verdicts();
+        assert!(
+            verdicts.iter().all(|verdict| verdict.differs.is_none()),
+            "a proxy says no 0x8D: {verdicts:?}"
+        );
+        assert!(!verdicts.is_empty());
     }
 }
 

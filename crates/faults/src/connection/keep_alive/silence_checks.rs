@@ -190,6 +190,9 @@ fn tells_keep_alive_timeout(record: &Record) -> Vec<Verdict> {
             };
             return Some(Verdict::inconclusive(CHECK, Force::May, why));
         }
+        if let Some(why) = something_between(case) {
+            return Some(Verdict::inconclusive(CHECK, Force::May, why));
+        }
         let told = case.disconnect_codes.get(&0x8D).copied().unwrap_or(0);
         let evidence =
             format!("{told} of {all} clients that were cut were sent DISCONNECT 0x8D (Keep Alive timeout)");
