@@ -51,7 +51,7 @@ pub use broker::ScriptedBroker;
 pub use log::{EVENTS_MAX, EndedBy, Event, Log, Traffic};
 pub use policy::{
     ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, SubscriberFlow,
+    Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, Stall, SubscriberFlow,
     TakeOver, UnknownName, Wills,
 };
 pub use script::Script;

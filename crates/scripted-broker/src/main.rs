@@ -10,7 +10,7 @@ use ungraceful_mqtt::QoS;
 use ungraceful_scripted_broker::{
     ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
     Reauthentication, Removal, Retained, Rights, Script, ScriptedBroker, SecondConnect, Sessions, SlowReader,
-    SubscriberFlow, TakeOver, Wills,
+    Stall, SubscriberFlow, TakeOver, Wills,
 };
 
 /// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
@@ -65,6 +65,9 @@ struct Arguments {
     /// When a Client that says nothing is closed
     #[arg(long, value_name = "NAME", default_value_t)]
     keep_alive: KeepAlive,
+    /// Whether the whole broker stops for a while
+    #[arg(long, value_name = "NAME", default_value_t)]
+    stall: Stall,
     /// What happens when an administrator removes a Client's user
     #[arg(long, value_name = "NAME", default_value_t)]
     removal: Removal,
@@ -122,6 +125,7 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
         offline_queue: arguments.offline_queue,
         slow_reader: arguments.slow_reader,
         keep_alive: arguments.keep_alive,
+        stall: arguments.stall,
         removal: arguments.removal,
         expiry: arguments.expiry,
         reauthentication: arguments.reauthentication,
@@ -155,6 +159,7 @@ fn list() -> std::io::Result<()> {
     write_names("--offline-queue", OfflineQueue::names())?;
     write_names("--slow-reader", SlowReader::names())?;
     write_names("--keep-alive", KeepAlive::names())?;
+    write_names("--stall", Stall::names())?;
     write_names("--removal", Removal::names())?;
     write_names("--expiry", Expiry::names())?;
     write_names("--reauthentication", Reauthentication::names())

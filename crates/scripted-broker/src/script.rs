@@ -6,7 +6,7 @@ use ungraceful_mqtt::QoS;
 
 use crate::policy::{
     ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, SubscriberFlow,
+    Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, Stall, SubscriberFlow,
     TakeOver, Wills,
 };
 
@@ -53,6 +53,8 @@ pub struct Script {
     pub slow_reader: SlowReader,
     /// When a Client that says nothing is closed.
     pub keep_alive: KeepAlive,
+    /// Whether the whole broker stops for a while.
+    pub stall: Stall,
     /// What happens when an administrator removes a Client's user.
     pub removal: Removal,
     /// What happens when a Client's token runs out.

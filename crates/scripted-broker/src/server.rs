@@ -33,7 +33,7 @@ use ungraceful_mqtt::{
 use crate::link::Link;
 use crate::log::{Event, SharedLog};
 use crate::message::{Delivery, Message};
-use crate::policy::{Greeting, KeepAlive, SlowReader};
+use crate::policy::{Greeting, KeepAlive, SlowReader, Stall};
 use crate::script::Script;
 use crate::timers::Timers;
 use connection::{Connection, Phase};
@@ -67,6 +67,8 @@ pub(crate) enum Later {
     GiveUpOnConnect(ConnectionId, Option<u64>),
     /// Closes the connection, which is not answered any more, with this Reason Code.
     CloseLate(ConnectionId, ReasonCode),
+    /// Closes the connection, which is served until then, with this Reason Code.
+    CloseServed(ConnectionId, ReasonCode),
     /// Sends the CONNACK that was held back.
     Admit(ConnectionId),
     /// The token of this number that the Client of the connection has shown has run out.
@@ -99,6 +101,8 @@ pub(crate) struct Server {
     crash: Rc<Notify>,
     accepted: u64,
     session_uses: u64,
+    /// CONNECTs that came, on whichever connection.
+    connects: u32,
     /// When the last second CONNECT came.
     attacked: Option<Instant>,
     /// Whether everything is being reset.
@@ -121,6 +125,7 @@ impl Server {
             crash: Rc::new(Notify::new()),
             accepted: 0,
             session_uses: 0,
+            connects: 0,
             attacked: None,
             is_down: false,
         }
@@ -148,6 +153,8 @@ impl Server {
                 Later::PublishWillAnyway(client_id, will) => self.publish_will(&client_id, &will),
                 Later::GiveUpOnConnect(id, reads) => self.give_up_on_connect(id, reads),
                 Later::CloseLate(id, code) => self.close_late(id, code),
+                Later::CloseServed(id, code) if self.phase(id) == Phase::Serving => self.disconnect(id, code),
+                Later::CloseServed(..) => {}
                 Later::Expire(id, number) => self.expire(id, number),
                 Later::Admit(id) => self.admit_late(id),
                 Later::Acknowledge(id, identifier, code) => self.acknowledge_once(id, identifier, code),
@@ -287,6 +294,15 @@ impl Server {
     }
 
     fn receive(&mut self, id: ConnectionId, found: Frame<'_>) {
+        if found.packet_type() == Some(PacketType::Connect) {
+            self.connects = self.connects.saturating_add(1);
+            if let Stall::AtConnect(number, time) = self.script.stall
+                && self.connects == number.get()
+            {
+                // All of the broker runs on this thread.
+                std::thread::sleep(time);
+            }
+        }
         match self.connections.get(&id) {
             Some(connection) if connection.phase == Phase::AwaitingConnect => self.greet(id, found),
             Some(connection) => self.receive_packet(id, found, connection.version),

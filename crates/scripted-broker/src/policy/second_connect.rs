@@ -27,6 +27,8 @@ pub enum SecondConnect {
     Rst,
     /// Nothing for this time, then what [`Self::Disconnect`] does.
     CloseAfter(Duration),
+    /// Serves on for this time, then what [`Self::Disconnect`] does.
+    ServeFor(Duration),
     /// A second CONNACK, then serves on under the first ClientID.
     SecondConnackThenServe,
     /// A second CONNACK, then FIN.
@@ -72,6 +74,7 @@ const TABLE: &[Named<SecondConnect>] = &[
     Named::one(SecondConnect::Fin, "fin", "FIN without a word: conforms"),
     Named::one(SecondConnect::Rst, "rst", "RST without a word: conforms"),
     Named::family("close-after-DURATION", "nothing for this time (800ms, 2s), then what `disconnect` does"),
+    Named::family("serve-for-DURATION", "serves on for this time (800ms, 2s), then what `disconnect` does"),
     Named::one(
         SecondConnect::SecondConnackThenServe,
         "second-connack-then-serve",
@@ -116,6 +119,7 @@ impl fmt::Display for SecondConnect {
         match self {
             Self::DisconnectCode(code) => write!(f, "disconnect-0x{code:02x}"),
             Self::CloseAfter(time) => write!(f, "close-after-{}ms", time.as_millis()),
+            Self::ServeFor(time) => write!(f, "serve-for-{}ms", time.as_millis()),
             plain => f.pad(name_of(TABLE, plain).unwrap_or_default()),
         }
     }
@@ -127,6 +131,11 @@ impl FromStr for SecondConnect {
     fn from_str(text: &str) -> Result<Self, UnknownName> {
         let with_code = || text.strip_prefix("disconnect-").and_then(code).map(Self::DisconnectCode);
         let with_time = || text.strip_prefix("close-after-").and_then(duration).map(Self::CloseAfter);
-        by_name(TABLE, text).or_else(with_code).or_else(with_time).ok_or_else(|| UnknownName::new(KIND, text))
+        let served = || text.strip_prefix("serve-for-").and_then(duration).map(Self::ServeFor);
+        by_name(TABLE, text)
+            .or_else(with_code)
+            .or_else(with_time)
+            .or_else(served)
+            .ok_or_else(|| UnknownName::new(KIND, text))
     }
 }

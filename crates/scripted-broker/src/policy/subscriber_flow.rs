@@ -22,6 +22,8 @@ pub enum SubscriberFlow {
     ReorderQueue,
     /// Keeps to it, but sends no QoS 1 or QoS 2 any more once it was reached, whatever is acknowledged.
     Stall,
+    /// Keeps to it, but drops what would have to wait, although it was acknowledged: breaks `MQTT 5.0 [MQTT-4.5.0-1]`.
+    DropBeyond,
 }
 
 const TABLE: &[Named<SubscriberFlow>] = &[
@@ -39,6 +41,11 @@ const TABLE: &[Named<SubscriberFlow>] = &[
         "stall",
         "once the limit was reached, acknowledging frees nothing: the rest is never sent",
     ),
+    Named::one(
+        SubscriberFlow::DropBeyond,
+        "drop-beyond",
+        "what would have to wait is dropped, although it was acknowledged",
+    ),
 ];
 
 impl SubscriberFlow {
@@ -52,7 +59,9 @@ impl SubscriberFlow {
         match self {
             Self::Ignore => usize::MAX,
             Self::ExceedBy(n) => receive_maximum + usize::try_from(n.get()).unwrap_or(usize::MAX / 2),
-            Self::Keep | Self::StarvePings | Self::ReorderQueue | Self::Stall => receive_maximum,
+            Self::Keep | Self::StarvePings | Self::ReorderQueue | Self::Stall | Self::DropBeyond => {
+                receive_maximum
+            }
         }
     }
 }

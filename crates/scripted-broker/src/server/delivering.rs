@@ -193,7 +193,12 @@ impl Server {
                 _ => {}
             }
         }
-        if session.pending.len() < PENDING_MAX {
+        if self.script.subscriber_flow == SubscriberFlow::DropBeyond
+            && let Some((_, connection)) = serving(&self.connections, session)
+            && session.window.sent() >= connection.receive_maximum
+        {
+            self.log.note_dropped();
+        } else if session.pending.len() < PENDING_MAX {
             session.pending.push_back(delivery);
             self.flush(client_id);
         } else {

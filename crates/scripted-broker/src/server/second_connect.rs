@@ -6,7 +6,7 @@ use ungraceful_mqtt::{Packet, ProtocolVersion, ReasonCode};
 use super::connecting::assigned_client_id;
 use super::connection::{LastWill, Phase};
 use super::session::SessionExpiry;
-use super::{ConnectionId, Server, answer};
+use super::{ConnectionId, Later, Server, answer};
 use crate::log::Event;
 use crate::policy::{SecondConnect, Wills};
 
@@ -62,6 +62,9 @@ impl Server {
             SecondConnect::Fin => self.hang_up(id),
             SecondConnect::Rst => self.reset(id),
             SecondConnect::CloseAfter(time) => self.close_after(id, time, ReasonCode::PROTOCOL_ERROR),
+            SecondConnect::ServeFor(time) => {
+                self.timers.add(Instant::now() + time, Later::CloseServed(id, ReasonCode::PROTOCOL_ERROR));
+            }
             SecondConnect::SecondConnackThenServe => {
                 let acceptance = self.acceptance(version, false, None, None);
                 self.send(id, acceptance);

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 use ungraceful_scripted_broker::{
     ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, SubscriberFlow,
+    Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, Stall, SubscriberFlow,
     TakeOver, UnknownName, Wills,
 };
 
@@ -52,6 +52,7 @@ fn every_listed_name_can_be_read_and_is_written_the_same() {
     all_can_be_read::<SubscriberFlow>(SubscriberFlow::names());
     all_can_be_read::<OfflineQueue>(OfflineQueue::names());
     all_can_be_read::<SlowReader>(SlowReader::names());
+    all_can_be_read::<Stall>(Stall::names());
     all_can_be_read::<KeepAlive>(KeepAlive::names());
     all_can_be_read::<Removal>(Removal::names());
     all_can_be_read::<Expiry>(Expiry::names());
@@ -75,6 +76,7 @@ fn the_first_name_of_each_policy_is_the_conforming_default() {
     starts_with_default::<SubscriberFlow>(SubscriberFlow::names());
     starts_with_default::<OfflineQueue>(OfflineQueue::names());
     starts_with_default::<SlowReader>(SlowReader::names());
+    starts_with_default::<Stall>(Stall::names());
     starts_with_default::<KeepAlive>(KeepAlive::names());
     starts_with_default::<Removal>(Removal::names());
     starts_with_default::<Expiry>(Expiry::names());
@@ -99,6 +101,8 @@ fn names_carry_their_values() {
     assert_eq!("late-2s".parse(), Ok(Wills::Late(two_seconds)));
     assert_eq!("cut-after-2s".parse(), Ok(SlowReader::CutAfter(two_seconds)));
     let sixty = NonZeroU32::MIN.saturating_add(59);
+    assert_eq!("at-connect-60-for-2s".parse(), Ok(Stall::AtConnect(sixty, two_seconds)));
+    assert_eq!("serve-for-2s".parse(), Ok(SecondConnect::ServeFor(two_seconds)));
     assert_eq!("close-at-percent-60".parse(), Ok(KeepAlive::CloseAtPercent(sixty)));
     assert_eq!("fin-at-percent-60".parse(), Ok(KeepAlive::FinAtPercent(sixty)));
     assert_eq!("sweep-every-2s".parse(), Ok(KeepAlive::SweepEvery(two_seconds)));
@@ -122,6 +126,7 @@ fn what_is_no_name_is_refused_with_a_hint() {
     assert!("whole-2h".parse::<ConnectWait>().is_err() && "late-".parse::<Wills>().is_err());
     assert!("refuse-97".parse::<Flow>().is_err());
     assert!("sweep-every-0s".parse::<KeepAlive>().is_err());
+    assert!("at-connect-0-for-2s".parse::<Stall>().is_err() && "at-connect-5".parse::<Stall>().is_err());
     assert!("close-at-percent-0".parse::<KeepAlive>().is_err());
     assert!("exceed-by-0".parse::<SubscriberFlow>().is_err());
     assert!("drop-oldest-over-".parse::<OfflineQueue>().is_err());
