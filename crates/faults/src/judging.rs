@@ -3,6 +3,7 @@
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::ledger::LedgerCounts;
+use ungraceful_rig::loss::{self, Explained};
 use ungraceful_rig::offers::Offers;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
@@ -35,6 +36,28 @@ pub(crate) fn evidence_count(case: &CaseRecord) -> u64 {
         .into_iter()
         .map(|outcome| case.outcome(outcome))
         .sum()
+}
+
+/// Of a hundred connections that a broker must close, so many that it serves on accuse nobody when it closes the others.
+const FEW_IN_A_HUNDRED: u64 = 5;
+
+/// The verdict on connections that a broker must close: it was proved to serve `served` of them on, and closed `closed`. A
+/// broker that closes nearly all of them knows the rule, and what it did with a few may have had another reason.
+pub(crate) fn served_on(
+    check: &str,
+    statement: Statement,
+    served: u64,
+    closed: u64,
+    evidence: String,
+) -> Verdict {
+    if served * 100 > (served + closed) * FEW_IN_A_HUNDRED {
+        return Verdict::violated(check, statement, evidence);
+    }
+    let why = format!(
+        "{evidence}; it closed {closed} others, and up to {FEW_IN_A_HUNDRED} in a hundred accuse nobody: such a broker \
+         may have stalled, or have been slow"
+    );
+    Verdict::inconclusive(check, Force::Must, why).citing(statement)
 }
 
 /// The attempts whose sequence of reactions `is_one`.
@@ -111,6 +134,38 @@ pub(crate) fn breach(
     }
 }
 
+/// The verdict on acknowledged messages of the attempts that did not arrive although the subscriber's session lived. Those of
+/// which the broker says itself that nobody had subscribed are a note. `held_back` is as in [`loss::explained`].
+pub(crate) fn lost(
+    record: &Record,
+    case: &CaseRecord,
+    check: &str,
+    statement: Statement,
+    held_back: u64,
+    evidence: String,
+) -> Verdict {
+    let counts = counts(case);
+    let missing = counts.lost + counts.without_subscribers;
+    let note = format!("{missing} of {} messages were taken and lost", counts.acknowledged);
+    let explained = unsettled(record, case)
+        .map(Explained::Note)
+        .or_else(|| {
+            let why = "the broker says of them that it knew of no subscriber";
+            (counts.lost == 0).then(|| Explained::Note(why.to_owned()))
+        })
+        .or_else(|| loss::explained(record, &counts, held_back));
+    match explained {
+        None => Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true)),
+        Some(Explained::Note(why)) => {
+            let judged = counts.delivered + missing;
+            Verdict::differs(check, Force::Must, judged, note, format!("{evidence}; {why}")).citing(statement)
+        }
+        Some(Explained::Unclear(why)) => {
+            Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}")).citing(statement)
+        }
+    }
+}
+
 /// The verdict on Wills that must not come, and did not: it holds before a witness that was proved to hear.
 pub(crate) fn withheld(record: &Record, check: &str, will: &WillRecord, evidence: String) -> Verdict {
     let witness_proved = record.witness.is_some_and(|witness| witness.proved);
@@ -125,10 +180,14 @@ pub(crate) fn withheld(record: &Record, check: &str, will: &WillRecord, evidence
     }
 }
 
+/// What went wrong in attempts of this case, each with its count.
+pub(crate) fn troubles(case: &CaseRecord) -> Vec<String> {
+    case.troubles.iter().map(|(trouble, count)| format!("{trouble} ({count} times)")).collect()
+}
+
 /// Why no attempt says anything.
 pub(crate) fn no_sample(case: &CaseRecord) -> String {
-    let mut why: Vec<String> =
-        case.troubles.iter().map(|(trouble, count)| format!("{trouble} ({count} times)")).collect();
+    let mut why = troubles(case);
     let down = case.outcome(Outcome::BrokerDown);
     if down > 0 {
         why.push(format!("the broker was down ({down} times)"));

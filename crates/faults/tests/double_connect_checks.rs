@@ -124,6 +124,17 @@ fn mqtt3_1_1_3_1_0_2_a_broker_that_closes_every_connection_keeps_it() {
 }
 
 #[test]
+fn a_few_in_a_hundred_that_are_served_on_accuse_nobody_who_closes_the_others() {
+    let of = |served: u64| identical(V5, &[(Outcome::Closed, 100 - served), (Outcome::Tolerated, served)]);
+    for served in [1, 5] {
+        assert_inconclusive(&verdict(of(served), CLOSES), &format!("it closed {} others", 100 - served));
+    }
+    for served in [6, 50, 100] {
+        assert_violated(&verdict(of(served), CLOSES), "MQTT 5.0 [MQTT-3.1.0-2]");
+    }
+}
+
+#[test]
 fn mqtt5_3_1_0_2_one_client_that_is_served_on_is_enough_to_break_it() {
     let mut case = identical(V5, &[(Outcome::Closed, 6), (Outcome::Tolerated, 1), (Outcome::NoReaction, 2)]);
     case.examples = BTreeMap::from([

@@ -267,8 +267,8 @@ mod receive_maximum_is_exceeded {
 
 mod a_subscriber_does_not_acknowledge {
     use super::unacked_subscriber::{
-        ANSWERED, ANSWERED_LATE, AT, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST,
-        OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN,
+        ANSWERED, ANSWERED_LATE, AT, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, HELD_BACK, ID,
+        OUTSTANDING_MOST, OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN,
     };
     use super::unacked_subscriber_checks::CHECKS;
     use super::*;
@@ -353,10 +353,21 @@ mod a_subscriber_does_not_acknowledge {
     }
 
     #[test]
-    fn what_is_lost_or_comes_again_is_noted() {
+    fn what_comes_again_and_what_a_limit_may_have_taken_is_noted() {
         let made = |counts| withheld(AT, 3, 3, ANSWERED).messages(counts).verdict(&CHECKS, ONCE);
-        assert_differs(&made(delivered(5, 0, 0)), "5 messages were taken and not delivered");
         assert_differs(&made(delivered(0, 0, 2)), "2 copies came again");
+        let refused = LedgerCounts { refused: BTreeMap::from([(0x97, 9)]), ..delivered(5, 0, 0) };
+        assert_differs(&made(refused), "5 of 400 messages were taken and lost");
+        let kept_some = withheld(AT, 3, 3, ANSWERED).messages(delivered(5, 0, 0)).measure(HELD_BACK, &[9, 0]);
+        assert_differs(&kept_some.verdict(&CHECKS, ONCE), "5 of 400 messages were taken and lost");
+        let last = LedgerCounts { lost_at_the_end: 5, ..delivered(5, 0, 0) };
+        assert_inconclusive(&made(last), "late can't be told from lost");
+    }
+
+    #[test]
+    fn mqtt5_4_5_0_1_what_was_acknowledged_and_never_came_before_a_later_message_breaks_it() {
+        let lost = withheld(AT, 3, 3, ANSWERED).messages(delivered(394, 0, 0)).measure(HELD_BACK, &[0, 0]);
+        assert_violated(&lost.verdict(&CHECKS, ONCE), "MQTT 5.0 [MQTT-4.5.0-1]");
     }
 
     #[test]

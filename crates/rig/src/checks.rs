@@ -6,9 +6,12 @@ mod messages;
 use std::collections::BTreeMap;
 
 use crate::ledger::LedgerCounts;
+use crate::metric::Percentiles;
+use crate::own_lateness::own_lateness_us;
 use crate::phase::Phase;
 use crate::reaction::Outcome;
 use crate::record::Record;
+use crate::recovery::{self, Back};
 use crate::scale::time;
 use crate::verdict::{Check, Force, Verdict};
 
@@ -194,15 +197,19 @@ fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
     }]
 }
 
-/// Honest clients were served as fast during the fault as before it. No statement bounds their response time, so a
-/// slower one is a note: what the fault costs everybody else.
+/// Honest clients were served as fast during the fault as before it, and again after it. No statement bounds their response
+/// time, so a slower one is a note: what the fault costs everybody else.
 fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "bystanders_keep_their_pace";
-    /// How much slower counts: three times the baseline, and five milliseconds, so that noise does not; and more than
-    /// this many times our own schedule slip, which is in every response time.
-    const TIMES: u64 = 3;
-    const AND_US: u64 = 5_000;
-    const TIMES_OWN_SLIP: u64 = 3;
+    /// How many times our own lateness, which is in every response time, it must be slower by.
+    const TIMES_OWN_LATENESS: u64 = 3;
+    type Figure = fn(&Percentiles) -> Option<u64>;
+    /// The first that both phases have samples enough for is compared.
+    const FIGURES: [(&str, Figure); 3] = [
+        ("99th percentile", |times| times.p99_us),
+        ("90th percentile", |times| times.p90_us),
+        ("slowest", |times| times.max_us),
+    ];
     let Some(bystanders) = &record.bystanders else { return Vec::new() };
     let times = |wanted: Phase| {
         let phase = bystanders.phases.iter().find(|phase| phase.phase == wanted);
@@ -210,45 +217,50 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
     };
     let acts = if record.load.is_some() { Phase::Load } else { Phase::Fault };
     let (before, during) = (times(Phase::Baseline), times(acts));
-    let samples = during.count;
-    // The highest percentile that both phases have samples enough for.
-    let compared = [
-        ("99th percentile", before.p99_us.zip(during.p99_us)),
-        ("90th percentile", before.p90_us.zip(during.p90_us)),
-        ("slowest", before.max_us.zip(during.max_us)),
-    ];
-    let Some((what, before, during)) =
-        compared.into_iter().find_map(|(what, both)| both.map(|(before, during)| (what, before, during)))
-    else {
+    let compared = FIGURES.into_iter().find_map(|(what, figure)| {
+        figure(&before)
+            .zip(figure(&during))
+            .map(|(before_us, during_us)| (what, figure, before_us, during_us))
+    });
+    let Some((what, figure, before_us, during_us)) = compared else {
         return vec![Verdict::inconclusive(
             CHECK,
             Force::Run,
             format!("no message in the baseline or in the {} phase", acts.name()),
         )];
     };
+    let own_us = own_lateness_us(record, &[acts], figure);
     let evidence = format!(
-        "response time, {what}: {} in the baseline, {} in the {} phase",
-        time(before),
-        time(during),
-        acts.name()
+        "response time, {what}: {} in the baseline, {} in the {} phase; our own lateness {}",
+        time(before_us),
+        time(during_us),
+        acts.name(),
+        time(own_us)
     );
-    let slip = record.generator.schedule_slip;
-    let own_us = slip.p99_us.or(slip.max_us).unwrap_or(0);
-    let more_us = during.saturating_sub(before);
-    vec![if during > before * TIMES && more_us > AND_US && more_us > own_us * TIMES_OWN_SLIP {
-        Verdict::differs(
-            CHECK,
-            Force::Run,
-            samples,
-            format!("honest clients were served more slowly during the {}", acts.name()),
-            evidence,
-        )
+    let is_ours = |us: u64, own_us: u64| us.saturating_sub(before_us) <= own_us * TIMES_OWN_LATENESS;
+    let slow = (during_us > recovery::limit_us(before_us)).then(|| {
+        let note = format!("honest clients were served more slowly during the {}", acts.name());
+        (note, is_ours(during_us, own_us))
+    });
+    let afterwards = times(Phase::Recovery);
+    let not_back = Back::of(record).and_then(|back| match back {
+        Back::Not(lasted_us) => {
+            let note =
+                format!("honest clients were not back within the recovery phase of {}", time(lasted_us));
+            let own_us = own_lateness_us(record, &[Phase::Recovery], figure);
+            let us = figure(&afterwards).or(afterwards.max_us);
+            Some((note, us.is_some_and(|us| is_ours(us, own_us))))
+        }
+        _ => None,
+    });
+    let (ours, theirs): (Vec<_>, Vec<_>) = slow.into_iter().chain(not_back).partition(|(_, ours)| *ours);
+    let notes = |of: Vec<(String, bool)>| of.into_iter().map(|(note, _)| note).collect::<Vec<_>>().join("; ");
+    vec![if !theirs.is_empty() {
+        Verdict::differs(CHECK, Force::Run, during.count, notes(theirs), evidence)
+    } else if !ours.is_empty() && !record.generator.bottlenecks.is_empty() {
+        let why = format!("{}, and the generator itself was late; {evidence}", notes(ours));
+        Verdict::inconclusive(CHECK, Force::Run, why)
     } else {
-        Verdict::holds(
-            CHECK,
-            Force::Run,
-            samples,
-            format!("{evidence}; our own schedule slip {}", time(own_us)),
-        )
+        Verdict::holds(CHECK, Force::Run, during.count, evidence)
     }]
 }

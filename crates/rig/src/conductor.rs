@@ -28,6 +28,7 @@ use crate::phase::{Phase, PhaseTrack};
 use crate::plan::Schedule;
 use crate::reaction::Outcome;
 use crate::record::Record;
+use crate::recovery;
 use crate::resources::{ResourceEdges, look};
 use crate::run::{Experiment, Finished, LOOK_EVERY, SHOW_EVERY};
 use crate::stop::Stop;
@@ -38,8 +39,6 @@ use crate::worker::{Job, Worked, Workers};
 
 /// How long a proof message to the witness may take.
 const PROOF_WITHIN: Duration = Duration::from_secs(3);
-/// How much a response may take beyond the baseline's p99 and count as recovered: a tick of a runtime's timer.
-const RECOVERY_TOLERANCE_US: u64 = 1_000;
 
 /// A run under way.
 pub(crate) struct Conductor<'a> {
@@ -207,10 +206,10 @@ impl Conductor<'_> {
         (Some(limit_us), self.honest.back_after_us(self.clock.now_us()))
     }
 
-    /// The baseline's p99, or its maximum when there are too few samples, and the tolerance; absent when no
-    /// bystander message was delivered in the baseline.
+    /// By the baseline's p99, or its maximum when there are too few samples; absent when no bystander message was
+    /// delivered in the baseline.
     fn recovery_limit_us(&self) -> Option<u64> {
         let baseline = self.live.lock().unwrap_or_else(PoisonError::into_inner).baseline_response_time;
-        Some(baseline.p99_us.or(baseline.max_us)? + RECOVERY_TOLERANCE_US)
+        Some(recovery::limit_us(baseline.p99_us.or(baseline.max_us)?))
     }
 }

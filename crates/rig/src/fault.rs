@@ -14,7 +14,7 @@ use ungraceful_wire::{ConnectOptions, Endpoint, Hop, OpenError};
 
 use crate::attempt::{Attempt, Case, Fact, WillSeen};
 use crate::client::Client;
-use crate::clock::RunClock;
+use crate::clock::{RunClock, micros};
 use crate::connections::OpenConnections;
 use crate::ledger::LedgerCounts;
 use crate::offers::Offers;
@@ -28,6 +28,10 @@ use crate::witness::{Witness, WitnessWatch, Witnessed};
 
 /// How long after the first copy of a Will a second one is waited for.
 const WILL_SETTLE: Duration = Duration::from_millis(250);
+
+/// Why an attempt tells nothing during which no honest client heard of the broker.
+const ALL_SILENT: &str =
+    "honest clients heard nothing for more than a second meanwhile: the broker stalled, or this process did";
 
 /// One fault in one variant, with one protocol version.
 ///
@@ -215,8 +219,9 @@ impl Stage {
         }
     }
 
-    /// Corrects an outcome for the broker's own death: the end of a connection is a reaction only when the
-    /// broker was alive afterwards. When it was not, the run is stopped.
+    /// Corrects an outcome for the broker's own troubles. The end of a connection is a reaction only when the broker was
+    /// alive afterwards; when it was not, the run is stopped. A client was served on only by a broker that did not stall
+    /// meanwhile, as far as honest clients can tell: [`Outcome::NoReaction`] otherwise.
     pub async fn confirm(
         &self,
         outcome: Outcome,
@@ -226,6 +231,7 @@ impl Stage {
         let after_us = match (outcome, ended_at_us) {
             (Outcome::Closed | Outcome::Reset, Some(ended_at_us)) => ended_at_us,
             (Outcome::NoReaction | Outcome::NotActed | Outcome::Left, _) => self.clock.now_us(),
+            (Outcome::Tolerated, _) if self.silence_lately().is_some() => return Outcome::NoReaction,
             _ => return outcome,
         };
         let asker = self.asker(version, after_us);
@@ -241,6 +247,24 @@ impl Stage {
             "no honest client got an answer any more, and a new connection got no CONNACK".to_owned(),
         ));
         Outcome::BrokerDown
+    }
+}
+
+impl Stage {
+    /// The longest silence of honest traffic in the time that a broker has to react, up to now.
+    fn silence_lately(&self) -> Option<Duration> {
+        let now_us = self.clock.now_us();
+        self.pulse.silence(now_us.saturating_sub(micros(self.reaction_timeout)), now_us)
+    }
+
+    /// Notes why nothing can be told of an attempt during which honest clients heard nothing either.
+    pub(crate) fn explain(&self, attempt: &mut Attempt) {
+        let Some(provoked_us) = attempt.provoked_us.filter(|_| attempt.outcome == Outcome::NoReaction) else {
+            return;
+        };
+        if attempt.trouble.is_none() && self.pulse.silence(provoked_us, self.clock.now_us()).is_some() {
+            attempt.trouble = Some(ALL_SILENT.to_owned());
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Watching what a broker does after a fault has acted: until it ends the connection, or until it has proved
-//! twice that it still serves the client, or until the deadline. Where silence is the fault, the client asks for that
+//! twice that it still serves the client, or until the deadline. Answers that come late prove nothing: a broker that
+//! stalled has yet to do what it would have done. Where silence is the fault, the client asks for that
 //! proof at the deadline alone.
 
 use std::time::{Duration, Instant};
@@ -22,11 +23,16 @@ const FIRST_PING_AFTER: Duration = Duration::from_millis(500);
 const ASK_AGAIN_EVERY: Duration = Duration::from_secs(1);
 /// How long the broker has to answer the last PINGREQ, sent at the deadline or, by a thread of ours that is late, after it.
 const LAST_PING_WITHIN: Duration = Duration::from_secs(1);
+/// How long a broker that answered late may take, once the time to wait is over, for what it still had to do when it stalled.
+const AFTER_A_STALL: Duration = Duration::from_secs(2);
 /// Arrivals that are still taken when the time to wait is over: what lay ready while our own thread was late. A
 /// broker that never stops sending does not keep the client watching for ever.
 const OVERDUE_MAX: u32 = 64;
 /// Reactions that are kept of one attempt, besides the end of the connection.
 const REACTIONS_MAX: usize = 64;
+/// Why a connection that was open to the end says nothing: [`Observed::stalled`].
+pub const STALLED: &str =
+    "the broker answered PINGREQ late: it stalled or is slow, so nothing tells what it makes of the client";
 /// Stands for all reactions beyond these.
 const AND_MORE: &str = "packets, more than are kept";
 
@@ -54,6 +60,8 @@ pub struct Observed {
     pub refused: Option<u8>,
     /// When the last CONNACK that was due came.
     pub connack_at: Option<Instant>,
+    /// The connection was open to the end, and the broker answered, but a PINGREQ only after the next one, or not at all.
+    pub stalled: bool,
     /// PINGREQs that were not answered when watching ended; whoever goes on to watch has their answers to expect.
     pub pings_open: u32,
 }
@@ -95,6 +103,9 @@ struct Watching<'a> {
     subscribed: bool,
     pings_open: u32,
     pings_answered: u32,
+    /// A PINGREQ was still unanswered when the next one went out: the broker stalled, and what it does once it goes on says
+    /// nothing about what it would have done.
+    stalled: bool,
     seen: Observed,
 }
 
@@ -134,30 +145,25 @@ pub async fn observe_at_work(
     watch: Watch,
     occupation: &mut dyn Occupation,
 ) -> Observed {
+    let answer_within = FIRST_PING_AFTER.min(watch.within / 2);
     let mut watching = Watching::begin(occupation, clock, client.version, watch);
-    let mut ask_at = watch.provoked_at + FIRST_PING_AFTER.min(watch.within / 2);
+    let mut ask_at = watch.provoked_at + answer_within;
     loop {
         let deadline = watching.occupation.until().unwrap_or(watch.provoked_at + watch.within);
         if watching.take_until(client, ask_at, stop, false).await {
             return watching.seen;
         }
-        let asked = client.ping().await.is_ok();
-        if asked {
-            watching.pings_open += 1;
-        }
+        let asked = watching.ask(client).await;
         if ask_at >= deadline {
             // A failed write means that the end of the connection is about to be read: no answer suffices then.
             if watching.take_until(client, now() + LAST_PING_WITHIN, stop, asked).await {
                 return watching.seen;
             }
-            // One answer may have been under way when the fault came; two, and none open, prove that the broker goes
-            // on serving.
-            let served = watching.pings_answered >= 2 && watching.pings_open == 0;
-            watching.seen.outcome = Some(if served { Outcome::Tolerated } else { Outcome::NoReaction });
-            watching.seen.pings_open = watching.pings_open;
-            return watching.seen;
+            // One answer may have been under way when the fault came; two prove that the broker goes on serving.
+            return watching.conclude(client, stop, 2).await;
         }
-        ask_at = deadline.min(ask_at + ASK_AGAIN_EVERY);
+        // A thread of ours that was late leaves the broker its time all the same.
+        ask_at = deadline.min(ask_at.max(now()) + ASK_AGAIN_EVERY).max(now() + answer_within);
     }
 }
 
@@ -181,16 +187,12 @@ pub async fn observe_in_silence(
     }
     for _ in 0..QUESTIONS {
         // A failed write means that the end of the connection is about to be read.
-        let asked = client.ping().await.is_ok();
-        watching.pings_open += u32::from(asked);
+        let asked = watching.ask(client).await;
         if watching.take_until(client, now() + answer_within, stop, asked).await {
             return watching.seen;
         }
     }
-    let served = watching.pings_answered == QUESTIONS;
-    watching.seen.outcome = Some(if served { Outcome::Tolerated } else { Outcome::NoReaction });
-    watching.seen.pings_open = watching.pings_open;
-    watching.seen
+    watching.conclude(client, stop, QUESTIONS).await
 }
 
 impl<'a> Watching<'a> {
@@ -208,8 +210,34 @@ impl<'a> Watching<'a> {
             subscribed: watch.subscribed,
             pings_open: 0,
             pings_answered: 0,
+            stalled: false,
             seen: Observed::default(),
         }
+    }
+
+    /// Sends PINGREQ. False when the connection has ended.
+    async fn ask(&mut self, client: &mut Client) -> bool {
+        self.stalled |= self.pings_open > 0;
+        let asked = client.ping().await.is_ok();
+        self.pings_open += u32::from(asked);
+        asked
+    }
+
+    /// The outcome of a connection that is still open when the time to wait is over: served, when `answers` or more came,
+    /// each before the next question, and none is open. A broker that answered, but late, has a while to do what it had no
+    /// time for.
+    async fn conclude(mut self, client: &mut Client, stop: &Stop, answers: u32) -> Observed {
+        if self.stalled
+            && self.pings_answered > 0
+            && self.take_until(client, now() + AFTER_A_STALL, stop, false).await
+        {
+            return self.seen;
+        }
+        let served = !self.stalled && self.pings_answered >= answers && self.pings_open == 0;
+        self.seen.outcome = Some(if served { Outcome::Tolerated } else { Outcome::NoReaction });
+        self.seen.stalled = self.stalled && self.pings_answered > 0;
+        self.seen.pings_open = self.pings_open;
+        self.seen
     }
 
     /// Takes what comes until `until`. True when watching is over: the connection ended, or the run stops. With
@@ -362,6 +390,7 @@ mod tests {
             subscribed: false,
             pings_open,
             pings_answered: 0,
+            stalled: false,
             seen: Observed::default(),
         }
     }

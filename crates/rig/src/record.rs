@@ -414,8 +414,8 @@ pub struct BystandersRecord {
     /// How the wait for what was still under way at the end came out; absent where it was not noted.
     #[serde(default)]
     pub drain: Option<Drain>,
-    /// The limit that a response had to keep to count as recovered: the baseline's p99 (its maximum when there
-    /// are too few samples) and one millisecond.
+    /// The limit that a response had to keep to count as recovered: three times the baseline's p99 (its maximum when there
+    /// are too few samples), and five milliseconds more than it at the least.
     pub recovery_limit_us: Option<u64>,
     /// End of the fault phase, until the first second in which 99 % of the messages kept that limit; absent
     /// when they did not within the phase.

@@ -1,5 +1,52 @@
-//! When the bystanders are back: the first second after the fault in which at least 99 % of the messages that
-//! fell due were delivered within the limit that the baseline set.
+//! When bystanders are slow, and when they are back: the first second after the fault in which at least 99 % of the messages
+//! that fell due were delivered within the limit that the baseline set. One limit for both, so that nobody is slow and back, or
+//! neither.
+
+use crate::phase::Phase;
+use crate::record::Record;
+
+/// How many times as long as in the baseline a response takes that is slow.
+const SLOW_TIMES: u64 = 3;
+/// And by how much longer at the least, in µs: less is noise.
+const SLOW_BY_US: u64 = 5_000;
+
+/// The longest response that is not slow, in µs, where it took `baseline_us` in the baseline.
+#[must_use]
+pub(crate) fn limit_us(baseline_us: u64) -> u64 {
+    baseline_us.saturating_mul(SLOW_TIMES).max(baseline_us.saturating_add(SLOW_BY_US))
+}
+
+/// Whether bystanders were back after the fault. Times in µs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Back {
+    /// The baseline gave no limit.
+    NoLimit,
+    /// There was no recovery phase.
+    NoPhase,
+    /// So long after the fault's end.
+    After(u64),
+    /// Not within the recovery phase, which lasted so long.
+    Not(u64),
+    /// The recovery phase, of this length, was too short to tell: shorter than a second and the limit.
+    TooShort(u64),
+}
+
+impl Back {
+    /// Of these bystanders; absent when there were none.
+    #[must_use]
+    pub fn of(record: &Record) -> Option<Self> {
+        let bystanders = record.bystanders.as_ref()?;
+        let Some(limit_us) = bystanders.recovery_limit_us else { return Some(Self::NoLimit) };
+        if let Some(us) = bystanders.recovery_time_us {
+            return Some(Self::After(us));
+        }
+        let phase = record.phases.iter().find(|phase| phase.phase == Phase::Recovery);
+        let Some(phase) = phase else { return Some(Self::NoPhase) };
+        let lasted_us = phase.ended_us.saturating_sub(phase.began_us);
+        let needs_us = WINDOW_BINS as u64 * BIN_US + limit_us;
+        Some(if lasted_us < needs_us { Self::TooShort(lasted_us) } else { Self::Not(lasted_us) })
+    }
+}
 
 /// Width of a bin, in µs.
 const BIN_US: u64 = 100_000;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::load::{LoadCounts, LoadRecord};
 use crate::metric::Percentiles;
+use crate::own_lateness::own_lateness_us;
 use crate::phase::Phase;
 use crate::record::Record;
 use crate::scale::time;
@@ -32,6 +33,8 @@ enum Subject {
 struct Times {
     name: &'static str,
     of: fn(&Record) -> Percentiles,
+    /// When it was measured: our own lateness in these phases is in it. Empty for what is our own lateness.
+    phases: &'static [Phase],
     /// What the time was before the load or the fault; absent for what is not measured then.
     baseline: Option<fn(&Record) -> Percentiles>,
 }
@@ -49,6 +52,8 @@ struct Tally {
     of: f64,
     /// Those that could have been among them.
     samples: u64,
+    /// As `count`, had the generator itself not been late.
+    had_we_been_in_time: f64,
 }
 
 // By name: a threshold's subject comes from one of the two tables below, and no name is in them twice.
@@ -156,36 +161,62 @@ enum Limit {
     TimesBaseline(f64),
 }
 
+/// When a load connects, and when it publishes.
+const CONNECTING: &[Phase] = &[Phase::Warmup, Phase::Load];
+const LOAD: &[Phase] = &[Phase::Load];
+/// When honest clients are measured against their baseline.
+const ACTS: &[Phase] = &[Phase::Load, Phase::Fault];
+
 const TIMES: [Times; 9] = [
     Times {
         name: "connect",
         of: |record| load(record, |load| load.connections.tcp_connect_time),
+        phases: CONNECTING,
         baseline: None,
     },
     Times {
         name: "connack",
         of: |record| load(record, |load| load.connections.connack_time),
+        phases: CONNECTING,
         baseline: None,
     },
-    Times { name: "suback", of: |record| load(record, |load| load.connections.suback_time), baseline: None },
-    Times { name: "ack", of: |record| load(record, |load| load.publish_response_time), baseline: None },
+    Times {
+        name: "suback",
+        of: |record| load(record, |load| load.connections.suback_time),
+        phases: CONNECTING,
+        baseline: None,
+    },
+    Times {
+        name: "ack",
+        of: |record| load(record, |load| load.publish_response_time),
+        phases: LOAD,
+        baseline: None,
+    },
     Times {
         name: "ack_service",
         of: |record| load(record, |load| load.publish_service_time),
+        phases: LOAD,
         baseline: None,
     },
-    Times { name: "e2e", of: |record| load(record, |load| load.delivery_response_time), baseline: None },
+    Times {
+        name: "e2e",
+        of: |record| load(record, |load| load.delivery_response_time),
+        phases: LOAD,
+        baseline: None,
+    },
     Times {
         name: "e2e_service",
         of: |record| load(record, |load| load.delivery_service_time),
+        phases: LOAD,
         baseline: None,
     },
     Times {
         name: "bystander",
-        of: |record| bystanders(record, &[Phase::Load, Phase::Fault]),
+        of: |record| bystanders(record, ACTS),
+        phases: ACTS,
         baseline: Some(|record| bystanders(record, &[Phase::Baseline])),
     },
-    Times { name: "slip", of: |record| record.generator.schedule_slip, baseline: None },
+    Times { name: "slip", of: |record| record.generator.schedule_slip, phases: &[], baseline: None },
 ];
 
 const COUNTS: [Counted; 13] = [
@@ -274,7 +305,8 @@ fn bystanders(record: &Record, phases: &[Phase]) -> Percentiles {
 /// How many there were, of how many, and how many of these could have been among them.
 #[expect(clippy::cast_precision_loss, reason = "counts of a bounded run are far below 2^53")]
 fn tally([count, of, samples]: [u64; 3]) -> Option<Tally> {
-    (of > 0).then_some(Tally { count: count as f64, of: of as f64, samples })
+    let (count, of) = ((of > 0).then_some(count as f64)?, of as f64);
+    Some(Tally { count, of, samples, had_we_been_in_time: count })
 }
 
 fn of_messages(record: &Record, of: impl Fn(&LoadCounts) -> [u64; 3]) -> Option<Tally> {
@@ -289,8 +321,15 @@ fn rate(
     took_us: fn(&LoadRecord) -> Option<u64>,
 ) -> Option<Tally> {
     let load = record.load.as_ref()?;
-    let seconds = took_us(load).filter(|us| *us > 0)? as f64 / 1e6;
-    Some(Tally { count: of(load) as f64 / seconds, of: 1.0, samples: of(load) })
+    let took_us = took_us(load).filter(|us| *us > 0)?;
+    let ours_us = own_lateness_us(record, LOAD, |times| times.max_us).min(took_us - 1);
+    let per_second = |us: u64| of(load) as f64 / (us as f64 / 1e6);
+    Some(Tally {
+        count: per_second(took_us),
+        of: 1.0,
+        samples: of(load),
+        had_we_been_in_time: per_second(took_us - ours_us),
+    })
 }
 
 impl fmt::Display for Threshold {
@@ -439,10 +478,22 @@ impl Threshold {
         let (us, samples) = (of(measured, "")?, measured.count);
         #[expect(clippy::cast_precision_loss, reason = "times of a bounded run are far below 2^53 µs")]
         let float = |us: u64| us as f64;
+        let own_us = match times.phases {
+            [] => 0,
+            phases => own_lateness_us(record, phases, |times| figure.us(times)),
+        };
+        let compare = |limit_us: f64| {
+            let holds = self.comparison.holds(float(us), limit_us);
+            if self.comparison.holds(float(us.saturating_sub(own_us)), limit_us) == holds {
+                return Ok(holds);
+            }
+            let own = time(own_us);
+            Err(format!("{}, and the generator itself was late by {own}, which may be all of it", time(us)))
+        };
         match (self.limit, times.baseline) {
             (Limit::TimesBaseline(factor), Some(baseline)) => {
                 let before_us = of(baseline(record), " in the baseline")?;
-                let holds = self.comparison.holds(float(us), float(before_us) * factor);
+                let holds = compare(float(before_us) * factor)?;
                 let told = format!("{}, {} in the baseline", time(us), time(before_us));
                 Ok(Seen { holds, samples, told })
             }
@@ -451,7 +502,7 @@ impl Threshold {
                 // Three digits don't tell a time from a limit that it has just missed.
                 let is_close = (float(us) - limit_us).abs() < float(us) / 100.0;
                 let exact = if is_close && us >= 1_000 { format!(" ({us} µs)") } else { String::new() };
-                let holds = self.comparison.holds(float(us), limit_us);
+                let holds = compare(limit_us)?;
                 Ok(Seen { holds, samples, told: shown + &exact })
             }
             (Limit::Share(_) | Limit::TimesBaseline(_), _) => {
@@ -461,14 +512,18 @@ impl Threshold {
     }
 
     fn count(&self, counted: &Counted, record: &Record) -> Result<Seen, String> {
-        let Tally { count, of, samples } =
+        let Tally { count, of, samples, had_we_been_in_time } =
             (counted.of)(record).ok_or_else(|| "nothing was counted".to_owned())?;
         let (value, limit, told) = match self.limit {
             Limit::Share(share) => (count / of, share, format!("{count} of {of}")),
             Limit::Value(limit) => (count, limit, format!("{count}")),
             Limit::TimesBaseline(_) => return Err("it has nothing to be compared with".to_owned()),
         };
-        Ok(Seen { holds: self.comparison.holds(value, limit), samples, told })
+        let holds = self.comparison.holds(value, limit);
+        if RATES.contains(&counted.name) && self.comparison.holds(had_we_been_in_time, limit) != holds {
+            return Err(format!("{told}, and the generator itself was late by as much as that"));
+        }
+        Ok(Seen { holds, samples, told })
     }
 }
 

@@ -258,7 +258,8 @@ impl Worker {
             Some(turn) => log.occupying(permit).waiting_for(turn),
             None => log.occupying(permit),
         };
-        let attempt = fault.attempt(&job.stage, log).await;
+        let mut attempt = fault.attempt(&job.stage, log).await;
+        job.stage.explain(&mut attempt);
         self.measure(&attempt);
         let _collector_is_gone = job.reports.send(Report::Attempt(self.source, Box::new(attempt))).await;
     }

@@ -10,7 +10,7 @@ use ungraceful_mqtt::statement::{
 };
 use ungraceful_rig::attempt::{Attempt, Fact};
 use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::observe::{Observed, Watch, observe_at_work};
+use ungraceful_rig::observe::{Observed, STALLED, Watch, observe_at_work};
 use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Force, Verdict};
@@ -21,7 +21,9 @@ use super::at_work::{Beside, Served, WILL, Workplace};
 use super::coming_back::come_back;
 use super::shown::Shown;
 use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
-use crate::judging::{DueWills, breach, due_wills, evidence_count, examples, is_v5, no_sample, of_version};
+use crate::judging::{
+    DueWills, breach, due_wills, evidence_count, examples, is_v5, no_sample, of_version, served_on,
+};
 
 /// The numbered statements by which a broker can be accused here.
 pub const STATEMENTS: &[Statement] = &[V5_3_14_4_1, V5_3_2_2_7, V311_3_2_2_5, V5_3_1_2_8, V311_3_1_2_8];
@@ -82,6 +84,9 @@ pub(super) async fn conclude<'a>(
     let version = cut.place.client.version;
     let ended_at_us = cut.ended_at_us();
     let Cut { place: Workplace { client, work, mut beside }, seen } = cut;
+    if seen.stalled {
+        log.trouble(STALLED);
+    }
     log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
     let outcome = stage.confirm(log.so_far().outcome, ended_at_us, version).await;
     log.concluded(outcome);
@@ -231,7 +236,7 @@ pub(super) fn closes_after_refusing(check: &str, case: &CaseRecord) -> Option<Ve
     let verdict = if served > 0 {
         let evidence =
             format!("{served} of {all} clients were answered PINGREQ after the CONNACK that refused them");
-        Verdict::violated(check, statement, evidence)
+        served_on(check, statement, served, all - served - open, evidence)
     } else if open > 0 {
         let evidence = format!("{open} of {all} connections were still open one second after the refusal");
         Verdict::inconclusive(check, Force::Must, evidence)

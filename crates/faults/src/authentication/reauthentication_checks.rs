@@ -9,7 +9,7 @@ use super::{
     AFTER_FAILURE, CLOSED_LATE, CONTINUE, METHOD_IN_AUTH, METHOD_IN_CONNACK, NO_METHOD, NO_PROPERTIES,
     NOT_ANSWERED, NOTHING, ONLY_CLOSED, OTHER_METHOD, PAST_FIRST_TOKEN, REAUTHENTICATION, SERVED_ON, SUCCESS,
 };
-use crate::judging::{self, evidence_count, no_sample};
+use crate::judging::{self, evidence_count, no_sample, served_on};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 5] = [
@@ -137,7 +137,8 @@ fn closes_after_failed_reauthentication(record: &Record) -> Vec<Verdict> {
         let verdict = if all == 0 {
             return None;
         } else if count(SERVED_ON) > 0 {
-            Verdict::violated(CHECK, V5_4_12_1_2, evidence)
+            let served = count(SERVED_ON);
+            served_on(CHECK, V5_4_12_1_2, served, all - served - count(NOT_ANSWERED), evidence)
         } else if count(NOT_ANSWERED) > 0 {
             Verdict::inconclusive(CHECK, Force::Must, evidence)
         } else if count(CLOSED_LATE) > 0 {

@@ -14,7 +14,7 @@ use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion};
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
 use ungraceful_rig::client::Client;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::{Watch, observe};
+use ungraceful_rig::observe::{STALLED, Watch, observe};
 use ungraceful_rig::reaction::{Outcome, connack_code_text};
 use ungraceful_rig::scale::span;
 use ungraceful_rig::witness::WitnessWatch;
@@ -181,6 +181,9 @@ impl DoubleConnect {
         if ended_at_us.is_some() {
             open = None;
             log.connection_over();
+        }
+        if seen.stalled {
+            log.trouble(STALLED);
         }
         log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
         let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
@@ -372,5 +375,47 @@ async fn taken_over(client: &mut Client, probe_accepted_at: std::time::Instant) 
             }
             Arrival::Unframeable { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_rig::attempt::Attempt;
+    use ungraceful_rig::observe::STALLED;
+    use ungraceful_rig::reaction::Outcome;
+    use ungraceful_scripted_broker::{Script, SecondConnect, Stall};
+
+    use super::{DoubleConnect, Variant};
+    use crate::testing::Scene;
+
+    /// The attempt against a broker that stalls when the second CONNECT comes, until just after the last PINGREQ, and then
+    /// answers all of them at once.
+    async fn stalled(second_connect: SecondConnect) -> Attempt {
+        let at_the_second = NonZeroU32::new(2).unwrap();
+        let stall = Stall::AtConnect(at_the_second, Duration::from_millis(2_500));
+        let mut scene = Scene::with(Script { second_connect, stall, ..Script::default() });
+        scene.stage.reaction_timeout = Duration::from_secs(2);
+        let fault = DoubleConnect {
+            variant: Variant::Identical,
+            version: ProtocolVersion::V5,
+            delay: Duration::ZERO,
+        };
+        scene.attempt(&fault).await
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_stalled_and_closes_soon_afterwards_has_closed() {
+        let attempt = stalled(SecondConnect::ServeFor(Duration::from_millis(300))).await;
+        assert_eq!((attempt.outcome, &attempt.trouble), (Outcome::Closed, &None), "{attempt:?}");
+    }
+
+    #[tokio::test]
+    async fn answers_that_come_in_a_burst_after_a_stall_prove_nothing() {
+        let attempt = stalled(SecondConnect::Ignore).await;
+        assert_eq!((attempt.outcome, attempt.trouble.as_deref()), (Outcome::NoReaction, Some(STALLED)));
     }
 }

@@ -6,7 +6,9 @@ use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::double_connect::{ID, SECOND_CLIENT_ID};
-use crate::judging::{self, DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version};
+use crate::judging::{
+    self, DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version, served_on, troubles,
+};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 7] = [
@@ -38,14 +40,16 @@ fn closes_on_second_connect(record: &Record) -> Vec<Verdict> {
         let verdict = if tolerated > 0 {
             let evidence = format!(
                 "the broker went on serving {tolerated} of {all} clients after their second CONNECT: it answered \
-                 PINGREQ soon afterwards and again at the deadline"
+                 every PINGREQ in time, from soon afterwards to the deadline"
             );
-            Verdict::violated(CHECK, statement, evidence)
+            served_on(CHECK, statement, tolerated, ended, evidence)
                 .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
         } else if silent > 0 {
+            let mut why = troubles(case);
+            why.push("a longer --reaction-timeout may tell".to_owned());
             let evidence = format!(
-                "{silent} of {all} connections were neither closed nor served until the deadline; a longer \
-                 --reaction-timeout may tell"
+                "{silent} of {all} connections were neither closed nor served until the deadline: {}",
+                why.join("; ")
             );
             Verdict::inconclusive(CHECK, Force::Must, evidence)
                 .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))

@@ -19,6 +19,7 @@ use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 pub use super::quota_leak::Variant;
 use super::subscriber::{Connecting, Subscriber};
+use super::unacked_subscriber::{CAME, DID_NOT_COME, LATER, publish_later};
 use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
 
 /// The fault's id in the catalogue.
@@ -204,6 +205,12 @@ impl OfflineQueue {
             subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
         };
         publisher.linger_during(fates, draining).await;
+        let is_empty = fates.borrow().delivered_count() == 0 && fates.borrow().owed() > 0;
+        if is_empty && published == Published::All && !subscriber.hearing.seen.is_over() {
+            let sent = self.messages;
+            let came = publish_later(&mut subscriber, &mut publisher, fates, sent, patience).await;
+            log.fact(LATER, Fact::Word(if came { CAME } else { DID_NOT_COME }.to_owned()));
+        }
         Ok(Returned { subscriber, publisher, published, served: false })
     }
 

@@ -2,13 +2,14 @@
 //! gives a verdict for each case.
 
 use ungraceful_mqtt::statement::{
-    Statement, V5_3_1_2_23, V5_4_4_0_1, V5_4_6_0_5, V311_4_3_3_1, V311_4_6_0_6,
+    Statement, V5_3_1_2_23, V5_4_4_0_1, V5_4_5_0_1, V5_4_6_0_5, V311_4_3_3_1, V311_4_5_0_1, V311_4_6_0_6,
 };
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::judging::{counts, in_words, min, missing, qos_2_comes_once, unsettled, values};
 use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER, SESSION_PRESENT};
+use super::unacked_subscriber::{CAME, LATER};
 use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample, of_version};
 
 /// The checks, in the order in which they are reported.
@@ -16,7 +17,8 @@ pub const CHECKS: [Check; 4] =
     [keeps_the_session, delivers_the_queue_in_order, delivers_the_queue_once, keeps_what_it_took];
 
 /// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] = &[V5_3_1_2_23, V5_4_6_0_5, V311_4_6_0_6, V5_4_4_0_1, V311_4_3_3_1];
+pub const STATEMENTS: &[Statement] =
+    &[V5_3_1_2_23, V5_4_5_0_1, V311_4_5_0_1, V5_4_6_0_5, V311_4_6_0_6, V5_4_4_0_1, V311_4_3_3_1];
 
 fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
     judging::on_each_case(record, ID, judge)
@@ -76,7 +78,8 @@ fn delivers_the_queue_once(record: &Record) -> Vec<Verdict> {
     on_each_case(record, |case| qos_2_comes_once(record, case, "delivers_the_queue_once"))
 }
 
-/// No numbered statement: a broker may limit what it keeps for a client that is away.
+/// MQTT 5.0 and 3.1.1 [MQTT-4.5.0-1]: what the broker acknowledged is in the session of the client that is away. It may limit
+/// how much it keeps: by the rule of [`ungraceful_rig::loss`] only a broker that kept nothing is accused.
 fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "keeps_what_it_took";
     on_each_case(record, |case| {
@@ -105,9 +108,9 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
             let why = format!("{not_told} of {all} publishers were cut; {evidence}");
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if missing(&counts) > 0 {
-            let note =
-                format!("{} of {} messages were taken and lost", missing(&counts), counts.acknowledged);
-            Verdict::differs(CHECK, Force::Prose, told_of, note, evidence)
+            let statement = of_version(case, V5_4_5_0_1, V311_4_5_0_1);
+            let kept = if case.fact(LATER, CAME) == all { 0 } else { counts.delivered };
+            judging::lost(record, case, CHECK, statement, kept, evidence)
         } else if refused > 0 {
             Verdict::differs(
                 CHECK,

@@ -13,7 +13,7 @@ use super::receive_maximum::{
     ALL_TAKEN, BELOW, EXCESS_DELIVERED, EXCESS_SENT, ID, LINE, RECEIVE_MAXIMUM, STOPPED_READING,
     TAKEN_BEFORE_REACTION, UNANSWERED, Variant, WHAT,
 };
-use crate::judging::{self, evidence_count, examples, is_v5, no_sample};
+use crate::judging::{self, evidence_count, examples, is_v5, no_sample, served_on};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 3] =
@@ -129,7 +129,7 @@ fn closes_after_its_disconnect(record: &Record) -> Vec<Verdict> {
         Some(
             if served > 0 {
                 let evidence = format!("{served} of {sent} clients were served after the broker's DISCONNECT");
-                Verdict::violated(CHECK, V5_3_14_4_2, evidence)
+                served_on(CHECK, V5_3_14_4_2, served, sent - served.min(sent), evidence)
                     .with_examples(examples(case, |sequence| {
                         sequence.contains("DISCONNECT") && sequence.ends_with("still served")
                     }))

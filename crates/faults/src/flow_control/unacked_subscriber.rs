@@ -46,6 +46,14 @@ pub const AT: &str = "at Receive Maximum";
 pub const BEYOND: &str = "beyond Receive Maximum";
 /// The value of [`HELD`] when that happened only once the client acknowledged.
 pub const BEYOND_LATER: &str = "beyond it while acknowledging";
+/// The measure of how many messages the broker held back until the client acknowledged, and delivered then.
+pub const HELD_BACK: &str = "held_back";
+/// The fact, of clients that were not sent everything, that tells what became of a message that was published to them later.
+pub const LATER: &str = "published_later";
+/// The value of [`LATER`] when it came.
+pub const CAME: &str = "came";
+/// The value of [`LATER`] when it did not.
+pub const DID_NOT_COME: &str = "did not come";
 /// The measure of how many messages the broker took from the publisher.
 pub const TAKEN: &str = "taken";
 
@@ -174,6 +182,10 @@ struct Known {
     withheld: u64,
     pingreq: Option<&'static str>,
     acknowledged_at: Option<Instant>,
+    /// Messages that came once the client acknowledged.
+    held_back: u64,
+    /// Where not everything came: whether what was published later did.
+    later_came: Option<bool>,
 }
 
 impl UnackedSubscriber {
@@ -254,7 +266,15 @@ impl UnackedSubscriber {
         let published = subscriber.listen_during(fates, publishing).await;
         publisher.linger_during(fates, subscriber.listen_until(fates, QUIET, |_, _| false)).await;
         let withheld = subscriber.hearing.open_most as u64;
-        let mut known = Known { published, withheld, pingreq: None, acknowledged_at: None };
+        let mut known = Known {
+            published,
+            withheld,
+            pingreq: None,
+            acknowledged_at: None,
+            held_back: 0,
+            later_came: None,
+        };
+        let delivered = fates.borrow().delivered_count();
         if subscriber.hearing.seen.is_over() {
             return known;
         }
@@ -278,6 +298,14 @@ impl UnackedSubscriber {
             subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
         };
         publisher.linger_during(fates, draining).await;
+        known.held_back = fates.borrow().delivered_count() - delivered;
+        if fates.borrow().owed() > 0
+            && !subscriber.hearing.seen.is_over()
+            && known.published == Published::All
+        {
+            known.later_came =
+                Some(publish_later(subscriber, publisher, fates, self.messages, patience).await);
+        }
         known
     }
 
@@ -315,6 +343,10 @@ impl UnackedSubscriber {
                     _ => "not everything",
                 };
             log.fact(DRAINED, Fact::Word(drained.to_owned()));
+            log.measure(HELD_BACK, known.held_back);
+            if let Some(came) = known.later_came {
+                log.fact(LATER, Fact::Word(if came { CAME } else { DID_NOT_COME }.to_owned()));
+            }
             if let Some(latest_at) = subscriber.hearing.latest_at.filter(|at| *at > acknowledged_at) {
                 let drain = latest_at - acknowledged_at;
                 log.measure("drain_us", u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
@@ -333,6 +365,21 @@ impl UnackedSubscriber {
         }
         fates.tell(log);
     }
+}
+
+/// Publishes one message more than the `sent` ones, and tells whether it came: what did not come before it is lost then, and
+/// not late.
+pub(super) async fn publish_later(
+    subscriber: &mut Subscriber,
+    publisher: &mut Publisher,
+    fates: &RefCell<Fates>,
+    sent: u64,
+    patience: Duration,
+) -> bool {
+    let publishing = publisher.publish(fates, sent + 1, patience);
+    let is_taken = subscriber.listen_during(fates, publishing).await == Published::All;
+    let came = |_: &_, fates: &Fates| fates.delivered_from(sent) > 0;
+    is_taken && publisher.linger_during(fates, subscriber.listen_until(fates, patience, came)).await
 }
 
 /// Asks by PINGREQ whether the subscriber is served, and from the same moment on, again and again, whether the publisher

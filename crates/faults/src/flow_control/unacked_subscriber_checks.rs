@@ -3,14 +3,16 @@
 //!
 //! MQTT 3.1.1 has no Receive Maximum: of its cases only what comes twice is judged.
 
-use ungraceful_mqtt::statement::{Statement, V5_3_3_4_9, V5_4_4_0_1, V5_4_6_0_5, V5_4_9_0_3, V311_4_3_3_1};
+use ungraceful_mqtt::statement::{
+    Statement, V5_3_3_4_9, V5_4_4_0_1, V5_4_5_0_1, V5_4_6_0_5, V5_4_9_0_3, V311_4_3_3_1,
+};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::judging::{counts, max, min, missing, qos_2_comes_once};
+use super::judging::{counts, max, min, missing, qos_2_comes_once, sum};
 use super::unacked_subscriber::{
-    ANSWERED, ANSWERED_LATE, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, ID, OUTSTANDING_MOST,
+    ANSWERED, ANSWERED_LATE, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, HELD_BACK, ID, OUTSTANDING_MOST,
     OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN, Variant,
 };
 use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample};
@@ -26,7 +28,8 @@ pub const CHECKS: [Check; 6] = [
 ];
 
 /// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] = &[V5_3_3_4_9, V5_4_9_0_3, V5_4_6_0_5, V5_4_4_0_1, V311_4_3_3_1];
+pub const STATEMENTS: &[Statement] =
+    &[V5_3_3_4_9, V5_4_9_0_3, V5_4_5_0_1, V5_4_6_0_5, V5_4_4_0_1, V311_4_3_3_1];
 
 fn on_each_v5_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
     judging::on_each_case(record, ID, |case| if is_v5(case) { judge(case) } else { None })
@@ -123,7 +126,8 @@ fn delivers_qos_2_once(record: &Record) -> Vec<Verdict> {
     judging::on_each_case(record, ID, |case| qos_2_comes_once(record, case, "delivers_qos_2_once"))
 }
 
-/// No numbered statement: brokers limit what they hold back, and a message that is lost to a limit breaks none.
+/// MQTT 5.0 [MQTT-4.5.0-1]: what the broker acknowledged is in the client's session, and comes once the client acknowledges.
+/// It accuses by the rule of [`ungraceful_rig::loss`]. That something comes again is a note.
 fn delivers_everything_once(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_everything_once";
     on_each_v5_case(record, |case| {
@@ -142,8 +146,7 @@ fn delivers_everything_once(record: &Record) -> Vec<Verdict> {
             let why = format!("{ended} subscribers were cut before they acknowledged; {evidence}");
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if missing(&counts) > 0 {
-            let note = format!("{} messages were taken and not delivered", missing(&counts));
-            Verdict::differs(CHECK, Force::Prose, told_of, note, evidence)
+            judging::lost(record, case, CHECK, V5_4_5_0_1, sum(case, HELD_BACK), evidence)
         } else if counts.duplicated > 0 {
             Verdict::differs(
                 CHECK,

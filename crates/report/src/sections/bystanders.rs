@@ -5,6 +5,7 @@ use ungraceful_rig::ledger::{IrregularityKind, LedgerCounts};
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, Record};
+use ungraceful_rig::recovery::Back;
 
 use super::evidence;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
@@ -155,30 +156,26 @@ fn time_row(
     std::iter::once(cell(format!("{name} {}", figure.name()))).chain(times).collect()
 }
 
-/// Bystanders are back when a whole second went well; a shorter phase has none.
-const WATCHED_US: u64 = 1_000_000;
-
 fn recovery(record: &Record, bystanders: &BystandersRecord) -> String {
-    let Some(limit_us) = bystanders.recovery_limit_us else {
-        return "Whether they recovered can't be told: the baseline gave no limit.".to_owned();
-    };
-    let limit = format!("99 % of the messages within {}", time(limit_us));
-    let Some(phase) = record.phases.iter().find(|phase| phase.phase == Phase::Recovery) else {
-        return format!("Whether they recovered ({limit}) can't be told: there was no recovery phase.");
-    };
-    match bystanders.recovery_time_us {
-        Some(0) => format!("Back at once after the fault's end: {limit}."),
-        Some(us) => format!("Back {} after the fault's end: {limit}.", time(us)),
-        None => {
-            let lasted_us = phase.ended_us.saturating_sub(phase.began_us);
-            let lasted = time(lasted_us);
-            if lasted_us < WATCHED_US {
-                return format!(
-                    "Whether they recovered ({limit}) can't be told: the recovery phase of {lasted} is shorter than the \
-                     second that is looked at; raise --recovery."
-                );
-            }
-            format!("NOT BACK within the recovery phase of {lasted}: in none of its seconds were {limit}.")
+    let within = time(bystanders.recovery_limit_us.unwrap_or_default());
+    let limit = format!("99 % of the messages within {within}");
+    match Back::of(record) {
+        None | Some(Back::NoLimit) => {
+            "Whether they recovered can't be told: the baseline gave no limit.".to_owned()
         }
+        Some(Back::NoPhase) => {
+            format!("Whether they recovered ({limit}) can't be told: there was no recovery phase.")
+        }
+        Some(Back::After(0)) => format!("Back at once after the fault's end: {limit}."),
+        Some(Back::After(us)) => format!("Back {} after the fault's end: {limit}.", time(us)),
+        Some(Back::TooShort(lasted_us)) => format!(
+            "Whether they recovered ({limit}) can't be told: the recovery phase of {} is shorter than the second that is \
+             looked at; raise --recovery.",
+            time(lasted_us)
+        ),
+        Some(Back::Not(lasted_us)) => format!(
+            "NOT BACK within the recovery phase of {}: in none of its seconds were {limit}.",
+            time(lasted_us)
+        ),
     }
 }

@@ -12,6 +12,7 @@ use ungraceful_mqtt::statement::{self, Statement};
 
 use super::totals;
 use crate::ledger::{IrregularityKind, LedgerCounts};
+use crate::loss::{self, Explained};
 use crate::record::{BystandersRecord, Completeness, Drain, Record};
 use crate::verdict::{Force, Verdict};
 
@@ -24,14 +25,6 @@ struct Messages<'a> {
     bystanders: &'a BystandersRecord,
     by_qos: BTreeMap<u8, LedgerCounts>,
     sum: LedgerCounts,
-}
-
-/// What may explain an irregularity, other than the broker.
-enum Explained {
-    /// Seen all the same: a note.
-    Note(String),
-    /// Nothing can be concluded.
-    Unclear(String),
 }
 
 impl<'a> Messages<'a> {
@@ -198,24 +191,12 @@ pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
                 "messages were still arriving when the time for it was up: the broker is slow, and may have lost none",
             ),
             None => unclear("whether messages were still arriving at the end was not noted"),
-            Some(Drain::Settled | Drain::Quiet) if overtaken == 0 => {
-                unclear("nothing arrived after them, so late can't be told from lost")
-            }
-            Some(Drain::Settled | Drain::Quiet) => dropped_by_its_own_account(record).map(Explained::Note),
+            // Their rate leaves nothing to be held back.
+            Some(Drain::Settled | Drain::Quiet) => loss::explained(record, sum, 0),
         }
     });
     let note = "acknowledged messages of bystanders never arrived";
     vec![messages.accuse(CHECK, STATEMENTS, samples, note, &evidence, explained)]
-}
-
-/// What the broker says itself of messages that it dropped, which it does when a limit that it was given is reached;
-/// absent when it says nothing of it, or that the number of them did not grow.
-fn dropped_by_its_own_account(record: &Record) -> Option<String> {
-    let (topic, before, after) = record.broker.sys.iter().find_map(|(topic, value)| {
-        let (before, after) = (value.before?, value.after?);
-        (topic.contains("messages/dropped") && after > before).then_some((topic, before, after))
-    })?;
-    Some(format!("by its own account the broker dropped messages ({topic} went from {before} to {after})"))
 }
 
 /// A QoS 2 message is delivered once. MQTT 5.0 forbids every repetition but for a resumed session; in 3.1.1 it is the

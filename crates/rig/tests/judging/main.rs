@@ -2,6 +2,7 @@
 //! sockets: a record is all there is.
 
 mod exit_codes;
+mod lateness;
 mod messages;
 mod record;
 mod run_checks;

@@ -302,7 +302,7 @@ fn served_within_us(baseline: Option<u64>, fault: Option<u64>) -> Record {
     let mut record = bystanders(&[(Phase::Baseline, &[]), (Phase::Fault, &[])]);
     let phases = &mut record.bystanders.as_mut().expect("the builder has bystanders").phases;
     for (phase, p99_us) in phases.iter_mut().zip([baseline, fault]) {
-        phase.response_time.p99_us = p99_us;
+        (phase.response_time.count, phase.response_time.p99_us) = (2_000, p99_us);
     }
     record
 }

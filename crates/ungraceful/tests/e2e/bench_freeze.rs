@@ -71,6 +71,28 @@ fn a_generator_that_gets_no_processor_for_a_while_says_that_its_times_are_not_to
     assert_eq!((all.offered, all.sent, all.lost), (3_000, 3_000, 0), "what was counted is none the worse");
 }
 
+#[test]
+fn a_broker_is_not_blamed_for_a_freeze_of_ours_that_too_few_messages_met_for_a_percentile() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("record");
+    // Twenty messages a second to twenty subscribers: 2,400 deliveries, and 120 samples of our own lateness.
+    let load = ["--rate", "20", "-z", "6s", "--publishers", "1", "--subscribers", "20", "--warmup", "0s"];
+    let judged = ["--threshold", "e2e p(99)<50ms", "--bystanders", "0", "--no-progress"];
+    let flags = [&["pubsub", "--spawn", "mosquitto", "-q", "1"][..], &load, &judged].concat();
+    let child = under_way(&flags, &folder);
+    pause(child.id(), Duration::from_secs(3));
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{shown}");
+    let record = record(&folder);
+    let slip = record.generator.schedule_slip;
+    assert!(slip.p99_us.is_none() && slip.max_us.unwrap() >= 2_000_000, "{slip:?}");
+    for check in ["generator_keeps_up", "keeps_the_threshold"] {
+        let verdict = record.verdicts.iter().find(|verdict| verdict.check == check).unwrap();
+        assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
+    }
+}
+
 fn stopped(qos: &str) {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("record");

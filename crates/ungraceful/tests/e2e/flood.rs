@@ -221,10 +221,22 @@ mod unacked_subscriber {
     }
 
     #[test]
-    fn a_queue_that_is_never_sent_is_noted() {
+    fn a_queue_that_is_never_sent_is_inconclusive_because_nothing_came_after_it() {
         let call = against("stall");
-        assert_exit(&call, 0);
-        assert!(note(&call, ONCE, "k3-qos1").unwrap().contains("taken and not delivered"));
+        assert_exit(&call, 3);
+        assert_eq!(call.case("k3-qos1", "5.0").fact("published_later", "did not come"), 2, "{}", call.said());
+        assert_eq!(call.conclusion(ONCE, "k3-qos1", "5.0"), Inconclusive);
+    }
+
+    #[test]
+    fn mqtt5_4_5_0_1_what_is_acknowledged_and_dropped_beyond_receive_maximum_is_violated() {
+        let call = against("drop-beyond");
+        assert_exit(&call, 1);
+        assert_eq!(call.violated(), [ONCE]);
+        let case = call.case("k3-qos1", "5.0");
+        assert_eq!(case.fact("published_later", "came"), 2, "{}", call.said());
+        assert_eq!(case.measures["held_back"].max, Some(0));
+        assert!(call.stdout().contains("MQTT 5.0 [MQTT-4.5.0-1]"), "{}", call.stdout());
     }
 
     #[test]

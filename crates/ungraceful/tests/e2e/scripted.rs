@@ -240,6 +240,29 @@ fn more_attempts_than_clients_are_told_as_that_and_not_as_a_slow_generator() {
     assert!(call.stdout().contains("raise --count or lower --connrate"), "{}", call.stdout());
 }
 
+#[test]
+fn a_broker_that_stalled_while_second_connects_were_under_way_is_not_accused_of_serving_on() {
+    // CONNACK, the answers to every PINGREQ, and the end come only once it goes on.
+    let script = Script {
+        second_connect: "serve-for-300ms".parse().unwrap(),
+        stall: "at-connect-60-for-2500ms".parse().unwrap(),
+        ..Script::default()
+    };
+    let broker = ScriptedBroker::start(script);
+    let flags =
+        ["--variant", "same-segment", "-V", "5", "--attempts", "60", "-R", "20", "--slip-limit", "1s"];
+    let call = double_connect_at(broker.address(), &[&flags[..], &["--reaction-timeout", "2s"]].concat());
+    assert_eq!(call.violated(), Vec::<&str>::new(), "{}", call.said());
+    let case = call.case("same-segment", "5.0");
+    assert_eq!(case.outcome(Outcome::Tolerated), 0, "{}", call.said());
+    let slowest = call
+        .attempts()
+        .iter()
+        .filter_map(|attempt| attempt.reactions.last()?.at_us.checked_sub(attempt.provoked_us?))
+        .max();
+    assert!(slowest > Some(2_000_000), "some attempt met the stall: {slowest:?}");
+}
+
 fn with_wills(wills: Wills) -> Call {
     let broker = ScriptedBroker::start(Script { wills, ..Script::default() });
     double_connect_at(broker.address(), &["--variant", "with-will", "--attempts", "3"])

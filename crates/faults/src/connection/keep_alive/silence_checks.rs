@@ -17,6 +17,7 @@ use super::silence::{
 use super::{ALIKE_MIN, CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, no_control};
 use crate::judging::{
     self, DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version, on_each_case,
+    served_on,
 };
 
 /// The checks, in the order in which they are reported.
@@ -93,7 +94,7 @@ fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
                 inconclusive(format!("{evidence}; the broker answered nobody for up to {stalled} meanwhile"))
                     .with_examples(still_served)
             } else if waited_us >= micros(long_enough(keep_alive)) {
-                Verdict::violated(CHECK, statement, evidence).with_examples(still_served)
+                served_on(CHECK, statement, served, cut(case), evidence).with_examples(still_served)
             } else {
                 let cure =
                     "brokers that look rarely cut later; a --reaction-timeout of 30s or more will tell";

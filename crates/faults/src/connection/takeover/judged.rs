@@ -7,7 +7,7 @@ use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, TWO, VersionPair, duel, race};
-use crate::judging::{self, evidence_count, examples, no_sample};
+use crate::judging::{self, evidence_count, examples, no_sample, served_on};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 5] = [
@@ -95,7 +95,8 @@ fn closes_the_older_connection(record: &Record) -> Vec<Verdict> {
     each_takeover(record, |told| {
         let case = told.case;
         let statement = told.of_newcomer(V5_3_1_4_3, V311_3_1_4_2);
-        let both = told.count(ALIVE, TWO) + told.count(ALIVE, MORE);
+        // Where the broker stalled, two that were answered prove nothing.
+        let both = (told.count(ALIVE, TWO) + told.count(ALIVE, MORE)).min(case.outcome(Outcome::Tolerated));
         let (silent, down) = (case.outcome(Outcome::NoReaction), case.outcome(Outcome::BrokerDown));
         let all = evidence_count(case);
         let ended = closed_by_the_broker(case);
@@ -105,7 +106,7 @@ fn closes_the_older_connection(record: &Record) -> Vec<Verdict> {
                 "{both} of {all} ClientIDs had more than one connection that was served on after the newest CONNECT had \
                  been accepted: each of them was answered PINGREQ"
             );
-            Verdict::violated(CHECK, statement, evidence)
+            served_on(CHECK, statement, both, ended, evidence)
                 .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
         } else if accepted == 0 {
             told.no_newcomer(CHECK, Force::Must)

@@ -16,7 +16,7 @@ use crate::cli::given::{Given, Readable, Time};
 /// then.
 pub(super) fn longest(matches: &ArgMatches, messages: u64, size: u64) -> Duration {
     /// A flood waits for a broker that goes on answering a dozen times, and for what it delivers.
-    const WAITS: u32 = 14;
+    const WAITS: u32 = 16;
     /// Waits that have a length of their own.
     const BESIDES: Duration = Duration::from_secs(15);
     const BYTES_A_MILLISECOND: u64 = 8 * 1024;

@@ -1,0 +1,103 @@
+//! What our own lateness may explain accuses nobody; and whoever is slow after the fault is not served as before.
+
+use ungraceful_rig::metric::{Metric, Percentiles};
+use ungraceful_rig::phase::Phase;
+use ungraceful_rig::record::{MetricRecord, PhaseRecord, Record};
+use ungraceful_rig::recovery::Back;
+use ungraceful_rig::threshold::Threshold;
+use ungraceful_rig::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
+
+use crate::run_checks::{bystanders, verdict};
+
+const PACE: &str = "bystanders_keep_their_pace";
+
+/// Times of so many samples.
+fn times(p50_us: u64, p99_us: Option<u64>, max_us: u64) -> Percentiles {
+    Percentiles { count: 2_000, p50_us: Some(p50_us), p99_us, max_us: Some(max_us), ..Percentiles::default() }
+}
+
+/// Bystanders that were served within these times in the baseline, the fault phase, and the recovery phase of two seconds.
+fn served([baseline, fault, recovery]: [Percentiles; 3]) -> Record {
+    let mut record = bystanders(&[(Phase::Baseline, &[]), (Phase::Fault, &[]), (Phase::Recovery, &[])]);
+    let of = record.bystanders.as_mut().unwrap();
+    for (phase, times) in of.phases.iter_mut().zip([baseline, fault, recovery]) {
+        phase.response_time = times;
+    }
+    record.phases = vec![PhaseRecord { phase: Phase::Recovery, began_us: 0, ended_us: 2_000_000 }];
+    record
+}
+
+/// The fault phase's times are the second, and these are ours.
+fn slow_beside(fault: Percentiles, own: Percentiles) -> Record {
+    let mut record = served([times(1_000, Some(2_000), 4_000), fault, times(1_000, Some(2_000), 4_000)]);
+    record.metrics = vec![
+        MetricRecord { metric: Metric::ScheduleSlip, phase: Phase::Fault, percentiles: own },
+        MetricRecord { metric: Metric::LoopLag, phase: Phase::Fault, percentiles: times(1, Some(1), 1) },
+    ];
+    record
+}
+
+fn concluded(threshold: &str, record: &Record) -> Conclusion {
+    threshold.parse::<Threshold>().unwrap().judge(record).conclusion
+}
+
+#[test]
+fn a_threshold_that_our_own_lateness_may_have_broken_is_inconclusive_and_any_other_is_violated() {
+    let fault = times(40_000, Some(900_000), 2_700_000);
+    for (own, threshold, expected) in [
+        (times(10, Some(20), 30), "bystander p(99)<50ms", Violated),
+        (times(10, Some(20), 30), "bystander p(99)<1s", Holds),
+        (times(10, Some(880_000), 30), "bystander p(99)<50ms", Inconclusive),
+        // Too few samples: the maximum decides.
+        (times(10, None, 2_690_000), "bystander p(99)<50ms", Inconclusive),
+        // Late now and then is no excuse for half of all, nor a millisecond for forty.
+        (times(10, Some(880_000), 2_690_000), "bystander p(50)<20ms", Violated),
+        (times(1_000, Some(880_000), 2_690_000), "bystander p(50)<20ms", Violated),
+        (times(10, Some(20), 2_690_000), "bystander max<50ms", Inconclusive),
+        (times(10, Some(20), 2_690_000), "bystander p(99)<50ms", Violated),
+        (times(10, Some(897_000), 30), "bystander p(99)<2x baseline", Inconclusive),
+        // A claim that the broker is slow is not kept by our own lateness either.
+        (times(10, Some(880_000), 30), "bystander p(99)>50ms", Inconclusive),
+        (times(10, Some(20), 30), "bystander p(99)>50ms", Holds),
+    ] {
+        assert_eq!(concluded(threshold, &slow_beside(fault, own)), expected, "{threshold}: {own:?}");
+    }
+}
+
+#[test]
+fn bystanders_are_served_more_slowly_when_our_own_lateness_does_not_explain_it() {
+    let fault = times(1_500, Some(90_000), 95_000);
+    let theirs = verdict(&slow_beside(fault, times(10, Some(500), 900)), PACE);
+    assert!(
+        theirs.differs.as_deref().is_some_and(|note| note.contains("more slowly during the fault")),
+        "{theirs:?}"
+    );
+    // Within what the user bears with.
+    let ours = slow_beside(fault, times(10, Some(60_000), 70_000));
+    assert_eq!((verdict(&ours, PACE).conclusion, verdict(&ours, PACE).differs), (Holds, None));
+    let mut late = ours;
+    late.generator.bottlenecks = vec!["late".into()];
+    assert_eq!(verdict(&late, PACE).conclusion, Inconclusive);
+    let few = slow_beside(fault, times(10, None, 70_000));
+    assert_eq!(verdict(&few, PACE).differs, None, "with too few samples the maximum decides");
+}
+
+#[test]
+fn bystanders_that_were_not_back_after_the_fault_did_not_keep_their_pace() {
+    let before = times(1_000, Some(2_000), 4_000);
+    let mut record = served([before, before, times(1_000, Some(38_000), 50_000)]);
+    let of = record.bystanders.as_mut().unwrap();
+    (of.recovery_limit_us, of.recovery_time_us) = (Some(7_000), None);
+    assert_eq!(Back::of(&record), Some(Back::Not(2_000_000)));
+    let not_back = verdict(&record, PACE);
+    assert_eq!(
+        not_back.differs.as_deref(),
+        Some("honest clients were not back within the recovery phase of 2.00 s")
+    );
+    record.bystanders.as_mut().unwrap().recovery_time_us = Some(300_000);
+    assert_eq!((Back::of(&record), verdict(&record, PACE).differs), (Some(Back::After(300_000)), None));
+    record.bystanders.as_mut().unwrap().recovery_time_us = None;
+    record.phases[0].ended_us = 1_000_000;
+    assert_eq!(Back::of(&record), Some(Back::TooShort(1_000_000)), "no whole second could be looked at");
+    assert_eq!(verdict(&record, PACE).differs, None);
+}
