@@ -800,7 +800,8 @@ const KEEPS: &str = "keeps_messages_across_takeovers";
 fn duelled(variant: &str, takeovers: u64, acknowledged: u64, lost: u64) -> Made {
     let made = Made::of(duel::ID, variant, V5, &[(Outcome::Closed, 1)]).fact(NEWCOMER, "accepted", 1);
     let mut made = made.measure(duel::TAKEOVERS, 1, takeovers, takeovers);
-    let counts = LedgerCounts { acknowledged, lost, duplicated: 5, ..LedgerCounts::default() };
+    let delivered = acknowledged.saturating_sub(lost);
+    let counts = LedgerCounts { acknowledged, delivered, lost, duplicated: 5, ..LedgerCounts::default() };
     made.0.messages = BTreeMap::from([(1, counts)]);
     made
 }
