@@ -1,14 +1,17 @@
-//! What a load's record is judged by: whether it was carried out, and whether messages were lost. Nothing here accuses a
-//! broker: what it may drop under load is its operator's choice, and what is too much the user's threshold.
+//! What a load's record is judged by: whether it was carried out, and whether messages were accepted and lost. Nothing here
+//! accuses a broker: what it may refuse and drop under load is its operator's choice, and what is too much the user's
+//! threshold. Where nothing came, nothing holds.
 
 use std::collections::BTreeMap;
 
+use ungraceful_mqtt::ReasonCode;
 use ungraceful_rig::load::Release;
 use ungraceful_rig::record::Record;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 3] = [carries_out_the_load, reaches_the_rate, loses_nothing];
+pub const CHECKS: [Check; 5] =
+    [carries_out_the_load, reaches_the_rate, accepts_the_messages, loses_nothing, receives_live_messages];
 
 /// Every connection was made and kept.
 fn carries_out_the_load(record: &Record) -> Vec<Verdict> {
@@ -55,13 +58,55 @@ fn reaches_the_rate(record: &Record) -> Vec<Verdict> {
         let evidence = format!("{} messages fell due and were sent, {} of them late", all.offered, all.late);
         Verdict::holds(CHECK, Force::Run, all.sent, evidence)
     } else {
-        let evidence = format!(
-            "of {} messages that fell due, {} were never sent: the broker took less than was offered, or connections were \
-             lost; lower --rate, or raise --in-flight",
-            all.offered, all.dropped
+        let why = most_frequent("of the connections were lost", &load.connections.lost).map_or_else(
+            || "the broker took less than was offered; lower --rate, or raise --in-flight".to_owned(),
+            |lost| format!("{lost}, and what they had to send is never sent"),
         );
+        let evidence =
+            format!("of {} messages that fell due, {} were never sent: {why}", all.offered, all.dropped);
         Verdict::inconclusive(CHECK, Force::Run, evidence)
     }]
+}
+
+/// Messages of QoS 1 and 2 that were sent were acknowledged, and not refused.
+fn accepts_the_messages(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "accepts_the_messages";
+    let Some(load) = &record.load else { return Vec::new() };
+    let counts = load.acknowledging();
+    if counts.sent == 0 {
+        return Vec::new();
+    }
+    let mut parts = vec![format!("{} of {} messages were acknowledged", counts.acknowledged, counts.sent)];
+    let refusals = counts.refusals();
+    if !refusals.is_empty() {
+        parts.push(format!("refused {}", refusals.join(", ")));
+    }
+    if counts.unacknowledged > 0 {
+        parts.push(format!("{} were neither acknowledged nor refused", counts.unacknowledged));
+    }
+    parts.extend(counts.refused.keys().filter_map(|code| cure(*code)).map(str::to_owned));
+    let (refused, evidence) = (counts.refused_in_all(), parts.join("; "));
+    vec![if counts.acknowledged == 0 {
+        Verdict::inconclusive(CHECK, Force::Run, evidence)
+    } else if refused > 0 {
+        let note = format!("{refused} messages were refused");
+        Verdict::differs(CHECK, Force::Run, counts.sent, note, evidence)
+    } else if counts.unacknowledged > 0 {
+        let note = format!("{} messages were not acknowledged", counts.unacknowledged);
+        Verdict::differs(CHECK, Force::Run, counts.sent, note, evidence)
+    } else {
+        Verdict::holds(CHECK, Force::Run, counts.acknowledged, evidence)
+    }]
+}
+
+/// What helps against a refusal.
+fn cure(code: u8) -> Option<&'static str> {
+    match ReasonCode(code) {
+        ReasonCode::PACKET_TOO_LARGE => Some("the broker takes smaller messages only: lower --size"),
+        ReasonCode::NOT_AUTHORIZED => Some("this user may not publish there: give another --topic or --username"),
+        ReasonCode::QUOTA_EXCEEDED => Some("a limit of the broker was reached: lower --rate, or raise that limit"),
+        _ => None,
+    }
 }
 
 /// What was sent came.
@@ -73,28 +118,31 @@ fn loses_nothing(record: &Record) -> Vec<Verdict> {
     }
     let all = load.all();
     if all.expected == 0 {
-        let why = match load.foreign {
-            0 => "no message was to come to any subscriber".to_owned(),
-            foreign => format!(
+        let why = match (load.foreign, all.refused_in_all()) {
+            (0, 0) => "no message was to come to any subscriber".to_owned(),
+            (0, _) => "no message that was accepted was to come to any subscriber".to_owned(),
+            (foreign, _) => format!(
                 "{foreign} messages came, and none of them has a stamp to follow it by: put %x into it"
             ),
         };
         return vec![Verdict::inconclusive(CHECK, Force::Run, why)];
     }
-    let of_acknowledged: u64 =
-        load.by_qos.iter().filter(|(qos, _)| **qos > 0).map(|(_, counts)| counts.lost).sum();
+    let of_acknowledged = load.acknowledging().lost;
     let evidence = format!(
-        "of {} deliveries, {} came, {of_acknowledged} of acknowledged messages and {} of QoS 0 did not, {} are unknown; {} \
-         came more than once, {} out of order",
+        "of {} deliveries, {} came, {of_acknowledged} of acknowledged messages and {} of QoS 0 did not, {} were still \
+         coming, {} are unknown; {} came more than once, {} out of order",
         all.expected,
         all.delivered,
         all.lost - of_acknowledged,
+        all.still_coming,
         all.unknown,
         all.duplicated,
         all.reordered
     );
-    let irregular = all.lost + all.unknown + all.duplicated + all.reordered;
-    vec![if irregular == 0 {
+    let irregular = all.lost + all.still_coming + all.unknown + all.duplicated + all.reordered;
+    vec![if all.delivered == 0 {
+        Verdict::inconclusive(CHECK, Force::Run, evidence)
+    } else if irregular == 0 {
         Verdict::holds(
             CHECK,
             Force::Run,
@@ -104,6 +152,8 @@ fn loses_nothing(record: &Record) -> Vec<Verdict> {
     } else {
         let note = if all.lost > 0 {
             format!("{} deliveries were lost", all.lost)
+        } else if all.still_coming > 0 {
+            format!("{} deliveries were still coming when the wait for them ended", all.still_coming)
         } else {
             let (unknown, others) = (all.unknown, all.duplicated + all.reordered);
             match (unknown, others) {
@@ -112,5 +162,24 @@ fn loses_nothing(record: &Record) -> Vec<Verdict> {
             }
         };
         Verdict::differs(CHECK, Force::Run, all.delivered, note, evidence)
+    }]
+}
+
+/// To subscribers without publishers of ours, something came that was published while they listened.
+fn receives_live_messages(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "receives_live_messages";
+    let Some(load) = record.load.as_ref().filter(|load| load.publishers == 0 && load.subscribers > 0) else {
+        return Vec::new();
+    };
+    let besides = match load.retained {
+        0 => String::new(),
+        retained => format!("; {retained} retained messages came because of the subscriptions"),
+    };
+    vec![if load.foreign > 0 {
+        let evidence = format!("{} live messages came{besides}", load.foreign);
+        Verdict::holds(CHECK, Force::Run, load.foreign, evidence)
+    } else {
+        let why = format!("no live message came{besides}; publish to the topic while this runs");
+        Verdict::inconclusive(CHECK, Force::Run, why)
     }]
 }

@@ -113,6 +113,11 @@ impl Deliveries {
         }
     }
 
+    /// The number after the largest that came.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// The numbers from `from` up to and without `to` that have not come.
     pub(crate) fn missing(&self, from: u64, to: u64) -> Missing {
         let mut missing = Missing::default();

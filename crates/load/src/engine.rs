@@ -5,19 +5,21 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::{ProtocolVersion, STAMP_LEN};
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::live::LiveLoad;
-use ungraceful_rig::load::{DRAIN_WITHIN, Load, LoadRecord, LoadStage, LoadUnderWay};
+use ungraceful_rig::load::{DRAIN_WITHIN, Load, LoadRecord, LoadStage, LoadUnderWay, QUIET};
 
 use crate::client::{Client, Role};
+use crate::heard::Heard;
+use crate::payload::Payload;
 use crate::progress::{NOT_YET, Orders, Progress, sum};
-use crate::publisher::{Publisher, PublisherSettings};
+use crate::publisher::{Context, Publisher, PublisherSettings};
 use crate::settings::LoadSettings;
 use crate::shape::{GROUP, Shape, filter_of_all, topic};
 use crate::subscriber::Receiver;
-use crate::sum::{in_words, payload_bytes, record};
+use crate::sum::{End, in_words, payload_bytes, record};
 use crate::worker::{Ended, Job, Planned, work};
 
 /// A load with its settings.
@@ -95,6 +97,7 @@ impl Load for Engine {
             .into_iter()
             .fold(0, |run: u8, byte| run.rotate_left(3) ^ byte);
         let mut shares = shares(settings, &stage, threads)?;
+        let heard = heard(settings, threads)?;
         let (mut running, mut progress) = (Vec::new(), Vec::new());
         for (thread, share) in (0..threads).zip(shares.drain(..)) {
             let told = Arc::new(Progress::default());
@@ -107,6 +110,7 @@ impl Load for Engine {
                 started_ms,
                 planned: share.planned,
                 receivers: share.receivers,
+                heard: heard.clone(),
                 progress: Arc::clone(&told),
                 orders: Arc::clone(&orders),
             };
@@ -122,9 +126,43 @@ impl Load for Engine {
             orders,
             progress,
             threads: running,
-            is_cut_short: false,
+            end: End::default(),
         }))
     }
+}
+
+/// Where publishers learn what has come to their subscribers; absent where they do not wait for it: by a schedule, without
+/// subscribers of ours, and with messages that can't be followed.
+fn heard(settings: &LoadSettings, threads: u32) -> Result<Option<Arc<Heard>>, RunError> {
+    if settings.end_to_end_window().is_none() {
+        return Ok(None);
+    }
+    let heard = Heard::new(settings.publishers, threads, settings.in_flight);
+    let heard = heard.map_err(|error| RunError::Environment(format!("eventfd: {error}")))?;
+    Ok(Some(Arc::new(heard)))
+}
+
+/// Whether the broker takes packets as large as this publisher's, by its CONNACK.
+fn check_size(publisher: &Publisher, settings: &LoadSettings, stage: &LoadStage) -> Result<(), RunError> {
+    let usage = |error| RunError::Environment(format!("the load's messages can't be written: {error}"));
+    let context = Context { run: 0, version: stage.version, started_ms: 0, counted_from_us: 0 };
+    let bytes = publisher.packet_bytes(&context).map_err(usage)?;
+    let Some(maximum) = stage.maximum_packet_size else { return Ok(()) };
+    let maximum = usize::try_from(maximum).unwrap_or(usize::MAX);
+    if bytes <= maximum {
+        return Ok(());
+    }
+    let cure = match &settings.payload {
+        Payload::Bytes(size) => match size.checked_sub(bytes - maximum).filter(|size| *size >= STAMP_LEN) {
+            Some(size) => format!("give --size {size} or less"),
+            None => format!("no --size is small enough: the stamp of a message alone has {STAMP_LEN} bytes"),
+        },
+        Payload::Text(_) => "shorten --message".to_owned(),
+    };
+    Err(RunError::Environment(format!(
+        "a PUBLISH of this load has {bytes} bytes, and the broker takes packets of {maximum} bytes at the most (Maximum Packet \
+         Size in its CONNACK): {cure}"
+    )))
 }
 
 /// What one thread gets.
@@ -188,7 +226,9 @@ fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Ve
             version: stage.version,
             seed: stage.seed,
         });
-        let role = Role::Publisher(Box::new(publisher.map_err(usage)?));
+        let publisher = publisher.map_err(usage)?;
+        check_size(&publisher, settings, stage)?;
+        let role = Role::Publisher(Box::new(publisher));
         let client = Client::new(role, number, keep_alive_us);
         shares[(number % threads) as usize].planned.push(Planned { client, client_id, subscribes: None });
     }
@@ -207,8 +247,7 @@ struct UnderWay {
     orders: Arc<Orders>,
     progress: Vec<Arc<Progress>>,
     threads: Vec<JoinHandle<Result<Ended, String>>>,
-    /// Whether it was given up before everything had had its time to come.
-    is_cut_short: bool,
+    end: End,
 }
 
 impl UnderWay {
@@ -258,11 +297,27 @@ impl LoadUnderWay for UnderWay {
                 && sum(&self.progress, |progress| &progress.delivered) >= self.expected()
     }
 
+    fn last_delivery_us(&self) -> Option<u64> {
+        let last_us = self.progress.iter().map(|progress| progress.last_delivery_us.load(Relaxed)).max();
+        last_us.filter(|last_us| *last_us > 0)
+    }
+
     fn stop(&mut self) {
         if !self.orders.stop.load(Relaxed) {
             let counted_from_us = self.orders.counted_from_us.load(Acquire);
             let drained_us = counted_from_us.saturating_add(micros(self.settings.lasts() + DRAIN_WITHIN));
-            self.is_cut_short = !self.is_done() && self.stage.clock.now_us() < drained_us;
+            let now_us = self.stage.clock.now_us();
+            let is_arriving =
+                self.last_delivery_us().is_some_and(|last_us| now_us.saturating_sub(last_us) < micros(QUIET));
+            self.end = if self.is_done() {
+                End::Settled
+            } else if now_us < drained_us {
+                End::CutShort
+            } else if is_arriving {
+                End::StillComing
+            } else {
+                End::Settled
+            };
         }
         self.orders.stop.store(true, Relaxed);
     }
@@ -290,7 +345,7 @@ impl LoadUnderWay for UnderWay {
         let until_us = || (counted_from_us + micros(self.settings.lasts())).min(ended_us);
         let counted =
             (counted_from_us != NOT_YET && counted_from_us < ended_us).then(|| (counted_from_us, until_us()));
-        let mut record = record(&self.settings, &ended, counted, self.is_cut_short);
+        let mut record = record(&self.settings, &ended, counted, self.end);
         record.shape = format!("MQTT {} · {}", self.stage.version, record.shape);
         Ok(record)
     }

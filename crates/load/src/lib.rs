@@ -19,6 +19,8 @@ mod deliveries;
 mod engine;
 mod figures;
 mod handshake;
+mod heard;
+mod held;
 mod progress;
 mod publisher;
 mod socket;

@@ -25,6 +25,8 @@ pub(crate) struct Progress {
     pub(crate) refused: AtomicU64,
     /// Deliveries, each counted once.
     pub(crate) delivered: AtomicU64,
+    /// When the last of them came, in µs of the run's clock; 0 for never.
+    pub(crate) last_delivery_us: AtomicU64,
     /// Whether nothing falls due any more.
     pub(crate) is_over: AtomicBool,
 }

@@ -9,6 +9,7 @@ use ungraceful_mqtt::{EncodeError, PacketIdentifier, ProtocolVersion, QoS};
 use ungraceful_rig::load::LoadCounts;
 use ungraceful_rig::seed::Seed;
 
+use crate::heard::{Forgiven, Heard};
 use crate::payload::Payload;
 use crate::settings::MessageSettings;
 use crate::stamp::Stamp;
@@ -38,6 +39,8 @@ struct Slot {
     sequence: u64,
     due_us: u64,
     sent_us: u64,
+    /// When the message after it was sent; absent while none was.
+    next_sent_us: Option<u64>,
     stage: Stage,
 }
 
@@ -55,6 +58,8 @@ enum Stage {
 pub(crate) struct Acknowledged {
     pub(crate) due_us: u64,
     pub(crate) sent_us: u64,
+    /// When the next message was sent, if it is the last that was.
+    pub(crate) next_sent_us: Option<u64>,
 }
 
 /// A message that was made and not handed over yet.
@@ -83,6 +88,13 @@ pub(crate) struct Publisher {
     slots: Vec<Slot>,
     free: Vec<u16>,
     in_flight: u32,
+    /// The place of the message that was sent last, if it waits for its acknowledgement.
+    last_slot: Option<u16>,
+    /// In a closed loop with subscribers of ours: messages below this number may be sent.
+    until: u64,
+    forgiven: Forgiven,
+    /// In the same: how far its subscribers were and what it had sent, when it was last looked at whether they move.
+    looked_at: (u64, u64),
     /// The first message that counts; absent until one falls due.
     first_counted: Option<u64>,
     /// Messages below this had to wait.
@@ -141,6 +153,10 @@ impl Publisher {
             slots: Vec::new(),
             free: Vec::new(),
             in_flight: 0,
+            last_slot: None,
+            until: u64::MAX,
+            forgiven: Forgiven::default(),
+            looked_at: (0, 0),
             first_counted: None,
             blocked_below: 0,
             refused: RangeInclusiveSet::new(),
@@ -193,9 +209,29 @@ impl Publisher {
         counts
     }
 
-    /// Whether one more may be unacknowledged.
+    /// Whether one more may be unacknowledged, and on its way to the subscribers.
     fn has_room(&self) -> bool {
-        self.qos == QoS::AtMostOnce || self.in_flight < u32::from(self.window)
+        self.sequence < self.until
+            && (self.qos == QoS::AtMostOnce || self.in_flight < u32::from(self.window))
+    }
+
+    /// In a closed loop: whether its subscribers have come far enough for it to go on. If not, it is woken when they have.
+    pub(crate) fn may_go_on(&mut self, heard: &Heard) -> bool {
+        let room = heard.room(self.number, self.sequence, &mut self.forgiven);
+        self.until = room.unwrap_or(self.until);
+        room.is_some()
+    }
+
+    /// To be called once in a while: where its subscribers have not moved since the last time, what is under way to them is
+    /// not waited for any more. Returns whether that is so.
+    pub(crate) fn forgives_what_stands_still(&mut self, heard: &Heard) -> bool {
+        let now = (heard.position(self.number), self.sequence);
+        let stands_still = now == self.looked_at && !self.may_go_on(heard);
+        self.looked_at = now;
+        if stands_still {
+            self.forgiven = heard.forgive(self.number, self.sequence);
+        }
+        stands_still
     }
 
     /// Whether half of what may be unacknowledged is acknowledged. A closed loop refills then, and not after each
@@ -228,8 +264,13 @@ impl Publisher {
                 due_us
             };
             let sequence = self.sequence;
-            let identifier =
-                self.take_identifier(Slot { sequence, due_us, sent_us: now_us, stage: Stage::Published });
+            let identifier = self.take_identifier(Slot {
+                sequence,
+                due_us,
+                sent_us: now_us,
+                next_sent_us: None,
+                stage: Stage::Published,
+            });
             let lateness_us = now_us.saturating_sub(due_us);
             let stamp = Stamp { run: context.run, publisher: self.number, sequence, due_us, lateness_us };
             // The first message is told by its number: one that was taken back is made again.
@@ -258,6 +299,12 @@ impl Publisher {
             self.slots.push(slot);
             u16::try_from(self.slots.len() - 1).expect("a window has at most 65,535 places")
         });
+        if let Some(last) = self.last_slot.replace(index) {
+            let last = &mut self.slots[usize::from(last)];
+            if last.stage != Stage::Free && last.sequence + 1 == slot.sequence {
+                last.next_sent_us = Some(slot.sent_us);
+            }
+        }
         self.slots[usize::from(index)] = slot;
         self.in_flight += 1;
         PacketIdentifier::new(index + 1)
@@ -359,7 +406,14 @@ impl Publisher {
         }
         self.counts.acknowledged += u64::from(counts);
         self.counts.without_subscribers += u64::from(counts && code == NO_MATCHING_SUBSCRIBERS);
-        counts.then_some(Acknowledged { due_us: slot.due_us, sent_us: slot.sent_us })
+        // Where more than one went out since, which of them it followed can't be told.
+        let next_sent_us = slot.next_sent_us.filter(|_| slot.sequence + 2 == self.sequence);
+        counts.then_some(Acknowledged { due_us: slot.due_us, sent_us: slot.sent_us, next_sent_us })
+    }
+
+    /// Bytes of the PUBLISH of its first message. Later ones have as many, or a few more where a text counts them.
+    pub(crate) fn packet_bytes(&self, context: &Context) -> Result<usize, EncodeError> {
+        self.introduction.as_ref().unwrap_or(&self.source).packet_bytes(self.qos, context)
     }
 
     /// Messages that were refused, of the warm-up too.

@@ -31,7 +31,8 @@ pub struct LoadSettings {
     pub payload: Payload,
     /// Properties and flags of every message.
     pub message: MessageSettings,
-    /// Messages that a publisher may have unacknowledged (QoS 1 and 2), at most what the broker's Receive Maximum allows.
+    /// Messages that a publisher may have unacknowledged (QoS 1 and 2), at most what the broker's Receive Maximum allows; in a
+    /// closed loop with subscribers of ours, also those that may be on their way to them, at any QoS.
     pub in_flight: u16,
     /// Connections begun per second, over all threads.
     pub connects_per_second: f64,
@@ -84,6 +85,15 @@ impl LoadSettings {
     #[must_use]
     pub fn clients(&self) -> u32 {
         self.publishers + self.subscribers + self.idle
+    }
+
+    /// Messages of each publisher that may be on their way to its subscribers; absent where that is not bounded: by a
+    /// schedule, without subscribers of ours, and with messages that can't be followed.
+    #[must_use]
+    pub fn end_to_end_window(&self) -> Option<u16> {
+        let is_closed = matches!(self.pace, Pace::Closed(_));
+        let is_bounded = is_closed && self.publishers > 0 && self.subscribers > 0 && self.payload.has_stamp();
+        is_bounded.then_some(self.in_flight)
     }
 
     /// How long it is measured.

@@ -1,9 +1,12 @@
 //! A client that subscribes, and what came to it, or to the group that it shares a subscription with.
 
+use std::sync::Arc;
+
 use ungraceful_mqtt::STAMP_LEN;
 
 use crate::deliveries::{Deliveries, Kind};
 use crate::figures::{Figures, Timed};
+use crate::heard::Heard;
 use crate::payload::StampFinder;
 use crate::stamp::{LATENESS_MAX_US, Stamp};
 
@@ -13,14 +16,18 @@ pub(crate) struct Receiver {
     /// The first publisher that it is to hear, by number; the others follow.
     first: u32,
     deliveries: Vec<Deliveries>,
-    /// Deliveries without a stamp of this run.
+    /// Live deliveries without a stamp of this run.
     pub(crate) foreign: u64,
+    /// Deliveries with RETAIN 1 and without a stamp of this run, at any time.
+    pub(crate) retained: u64,
     /// Deliveries of which it can't be told whether they came before.
     pub(crate) too_old: u64,
     /// Deliveries of this run, each counted once, of the warm-up too.
     pub(crate) delivered: u64,
     /// When the last of those that count came.
     pub(crate) last_us: Option<u64>,
+    /// When the last of them came, of the warm-up too.
+    pub(crate) last_heard_us: Option<u64>,
 }
 
 /// How to read what comes.
@@ -29,18 +36,27 @@ pub(crate) struct Reading {
     pub(crate) run: u8,
     pub(crate) finder: StampFinder,
     pub(crate) counted_from_us: u64,
+    /// Where publishers learn what has come; absent where they do not wait for it.
+    pub(crate) heard: Option<Arc<Heard>>,
 }
 
 impl Receiver {
     /// One that is to hear `publishers` publishers from number `first` on.
     pub(crate) fn new(first: u32, publishers: u32) -> Self {
         let deliveries = (0..publishers).map(|_| Deliveries::default()).collect();
-        Self { first, deliveries, foreign: 0, too_old: 0, delivered: 0, last_us: None }
+        Self { first, deliveries, foreign: 0, retained: 0, too_old: 0, delivered: 0, last_us: None, last_heard_us: None }
     }
 
-    /// A message came.
+    /// A message came; `is_retained` tells its RETAIN.
     #[inline]
-    pub(crate) fn receive(&mut self, payload: &[u8], now_us: u64, reading: &Reading, figures: &mut Figures) {
+    pub(crate) fn receive(
+        &mut self,
+        payload: &[u8],
+        is_retained: bool,
+        now_us: u64,
+        reading: &Reading,
+        figures: &mut Figures,
+    ) {
         let stamp = match &reading.finder {
             StampFinder::First => payload.first_chunk::<STAMP_LEN>().copied().map(Stamp::read),
             StampFinder::None => None,
@@ -52,13 +68,19 @@ impl Receiver {
             Some((stamp, self.deliveries.get_mut(place)?))
         });
         let Some((stamp, deliveries)) = heard else {
-            self.foreign += u64::from(now_us >= reading.counted_from_us);
+            self.retained += u64::from(is_retained);
+            self.foreign += u64::from(!is_retained && now_us >= reading.counted_from_us);
             return;
         };
         let counts = stamp.due_us >= reading.counted_from_us;
+        let next_before = deliveries.next();
         match deliveries.deliver(stamp.sequence, counts) {
             Kind::First | Kind::Overtaken => {
                 self.delivered += 1;
+                self.last_heard_us = Some(now_us);
+                if let Some(heard) = reading.heard.as_ref().filter(|_| deliveries.next() > next_before) {
+                    heard.advance(stamp.publisher, deliveries.next() - next_before);
+                }
                 if counts {
                     self.last_us = Some(now_us);
                     figures.counters.load_delivered += 1;
@@ -95,7 +117,7 @@ mod tests {
     use crate::stamp::{LATENESS_MAX_US, Stamp};
 
     fn reading() -> Reading {
-        Reading { run: 7, finder: StampFinder::First, counted_from_us: 1_000 }
+        Reading { run: 7, finder: StampFinder::First, counted_from_us: 1_000, heard: None }
     }
 
     fn stamp(publisher: u32, sequence: u64, due_us: u64) -> Stamp {
@@ -106,7 +128,7 @@ mod tests {
     fn response_time_is_from_when_it_was_due_and_service_time_from_when_it_was_sent() {
         let (mut receiver, mut figures) = (Receiver::new(0, 1), Figures::default());
         let late = Stamp { lateness_us: 300, ..stamp(0, 0, 2_000) };
-        receiver.receive(&late.bytes(), 2_500, &reading(), &mut figures);
+        receiver.receive(&late.bytes(), false, 2_500, &reading(), &mut figures);
         figures.take();
         let max = |timed| figures.whole(timed).unwrap().max();
         assert_eq!((max(Timed::DeliveryResponse), max(Timed::DeliveryService)), (500, 200));
@@ -116,7 +138,7 @@ mod tests {
     fn a_lateness_beyond_what_a_stamp_holds_gives_a_response_time_and_no_service_time() {
         let (mut receiver, mut figures) = (Receiver::new(0, 1), Figures::default());
         let late = Stamp { lateness_us: LATENESS_MAX_US, ..stamp(0, 0, 2_000) };
-        receiver.receive(&late.bytes(), 90_000_000, &reading(), &mut figures);
+        receiver.receive(&late.bytes(), false, 90_000_000, &reading(), &mut figures);
         figures.take();
         assert_eq!(figures.whole(Timed::DeliveryResponse).unwrap().len(), 1);
         assert!(figures.whole(Timed::DeliveryService).is_none());
@@ -125,8 +147,8 @@ mod tests {
     #[test]
     fn messages_of_the_warm_up_are_heard_and_not_measured() {
         let (mut receiver, mut figures) = (Receiver::new(0, 1), Figures::default());
-        receiver.receive(&stamp(0, 0, 999).bytes(), 2_000, &reading(), &mut figures);
-        receiver.receive(&stamp(0, 1, 1_000).bytes(), 2_000, &reading(), &mut figures);
+        receiver.receive(&stamp(0, 0, 999).bytes(), false, 2_000, &reading(), &mut figures);
+        receiver.receive(&stamp(0, 1, 1_000).bytes(), false, 2_000, &reading(), &mut figures);
         assert_eq!((receiver.delivered, figures.counters.load_delivered), (2, 1));
     }
 
@@ -141,10 +163,20 @@ mod tests {
             stamp(5, 0, 99_000),
         ];
         for stamp in foreign {
-            receiver.receive(&stamp.bytes(), 2_000, &reading(), &mut figures);
+            receiver.receive(&stamp.bytes(), false, 2_000, &reading(), &mut figures);
         }
-        receiver.receive(b"short", 2_000, &reading(), &mut figures);
-        receiver.receive(&stamp(6, 0, 1_500).bytes(), 2_000, &reading(), &mut figures);
+        receiver.receive(b"short", false, 2_000, &reading(), &mut figures);
+        receiver.receive(&stamp(6, 0, 1_500).bytes(), false, 2_000, &reading(), &mut figures);
         assert_eq!((receiver.foreign, receiver.delivered), (5, 1));
+    }
+
+    #[test]
+    fn what_is_retained_and_not_of_this_run_is_not_live_and_comes_before_anything_counts() {
+        let (mut receiver, mut figures) = (Receiver::new(0, 1), Figures::default());
+        receiver.receive(b"kept", true, 10, &reading(), &mut figures);
+        receiver.receive(b"live", false, 10, &reading(), &mut figures);
+        receiver.receive(b"live", false, 2_000, &reading(), &mut figures);
+        receiver.receive(&stamp(0, 0, 1_500).bytes(), true, 2_000, &reading(), &mut figures);
+        assert_eq!((receiver.retained, receiver.foreign, receiver.delivered), (1, 1, 1));
     }
 }

@@ -10,22 +10,36 @@ use ungraceful_rig::metric::{Percentiles, histogram, merge};
 
 use crate::deliveries::{Deliveries, length};
 use crate::figures::Timed;
+use crate::held::HeldBack;
 use crate::pace::Pace;
 use crate::payload::Payload;
 use crate::publisher::PublisherEnd;
 use crate::settings::LoadSettings;
 use crate::shape::Shape;
+use crate::subscriber::Receiver;
 use crate::worker::{Ended, ReceiverEnd};
 
 /// When messages that count fell due, in µs of the run's clock; absent when it did not get that far.
 pub(crate) type Counted = Option<(u64, u64)>;
 
-/// The record of a load. `is_cut_short` tells that it was given up before everything had had its time to come.
+/// How a load came to its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Everything came, or had its time to come and comes no more.
+    #[default]
+    Settled,
+    /// The wait was over, and the broker was still delivering.
+    StillComing,
+    /// It was given up before everything had had its time to come.
+    CutShort,
+}
+
+/// The record of a load.
 pub(crate) fn record(
     settings: &LoadSettings,
     threads: &[Ended],
     counted: Counted,
-    is_cut_short: bool,
+    load_end: End,
 ) -> LoadRecord {
     let whole = |timed: Timed| {
         let mut sum = histogram();
@@ -48,11 +62,16 @@ pub(crate) fn record(
             for (number, deliveries) in end.receiver.deliveries() {
                 if let Some(publisher) = publishers.get(&number) {
                     let counts = by_qos.entry(publisher.qos.level()).or_default();
-                    compare(publisher, deliveries, end, is_cut_short, counts);
+                    compare(publisher, deliveries, end, load_end, counts);
                 }
             }
         }
     }
+    let of_receivers = |of: fn(&Receiver) -> u64| {
+        threads.iter().flat_map(|thread| &thread.receivers).map(|end| of(&end.receiver)).sum::<u64>()
+    };
+    let mut held_back = HeldBack::default();
+    threads.iter().for_each(|thread| held_back.add(&thread.held_back));
     let first_us = threads.iter().filter_map(|thread| thread.first_connect_us).min();
     let last_us = threads.iter().filter_map(|thread| thread.last_accepted_us).max();
     LoadRecord {
@@ -61,6 +80,7 @@ pub(crate) fn record(
         publishers: u64::from(settings.publishers),
         subscribers: u64::from(settings.subscribers),
         payload_bytes: payload_bytes(&settings.payload),
+        end_to_end_window: settings.end_to_end_window().map(u64::from),
         in_flight_max: u64::from(threads.iter().map(|thread| thread.window).max().unwrap_or(0)),
         counted_from_us: counted.map(|(from_us, _)| from_us),
         counted_until_us: counted.map(|(_, until_us)| until_us),
@@ -78,14 +98,16 @@ pub(crate) fn record(
             suback_time: times(Timed::Suback),
         },
         by_qos,
-        foreign: threads.iter().flat_map(|thread| &thread.receivers).map(|end| end.receiver.foreign).sum(),
-        too_old: threads.iter().flat_map(|thread| &thread.receivers).map(|end| end.receiver.too_old).sum(),
+        foreign: of_receivers(|receiver| receiver.foreign),
+        retained: of_receivers(|receiver| receiver.retained),
+        too_old: of_receivers(|receiver| receiver.too_old),
         bytes_sent: total(|thread| thread.bytes_sent),
         bytes_received: total(|thread| thread.bytes_received),
         publish_response_time: times(Timed::PublishResponse),
         publish_service_time: times(Timed::PublishService),
         delivery_response_time: times(Timed::DeliveryResponse),
         delivery_service_time: times(Timed::DeliveryService),
+        held_acknowledgements: held_back.concluded(),
         stalled_40_ms: stalled_40_ms(&whole(Timed::DeliveryService)),
         cpu_us: threads.iter().map(|thread| thread.cpu_us).sum(),
     }
@@ -104,7 +126,7 @@ fn compare(
     publisher: &PublisherEnd,
     deliveries: &Deliveries,
     receiver: &ReceiverEnd,
-    is_cut_short: bool,
+    load_end: End,
     counts: &mut LoadCounts,
 ) {
     let (from, to) = publisher.counted;
@@ -115,13 +137,23 @@ fn compare(
     let missed = length(&missing.known) + missing.others;
     // What was handed to a connection that broke may never have reached the broker.
     let is_nobodys =
-        receiver.was_lost || is_cut_short || (publisher.was_lost && publisher.qos == QoS::AtMostOnce);
+        receiver.was_lost || load_end == End::CutShort || (publisher.was_lost && publisher.qos == QoS::AtMostOnce);
     let unknown = if is_nobodys { missed } else { unacknowledged(publisher, &missing.known) };
+    let still_coming = if is_nobodys || load_end != End::StillComing {
+        0
+    } else {
+        let mut tail = missing.known.clone();
+        if let Some(last) = deliveries.next().checked_sub(1) {
+            tail.remove(0..=last);
+        }
+        length(&tail) - unacknowledged(publisher, &tail)
+    };
     counts.delivered += deliveries.delivered;
     counts.duplicated += deliveries.duplicated;
     counts.reordered += if receiver.members > 1 { 0 } else { deliveries.reordered };
     counts.unknown += unknown;
-    counts.lost += missed - unknown;
+    counts.still_coming += still_coming;
+    counts.lost += missed - unknown - still_coming;
     counts.expected += deliveries.delivered + missed;
 }
 
@@ -184,7 +216,7 @@ mod tests {
     use ungraceful_rig::load::LoadCounts;
     use ungraceful_rig::metric::histogram;
 
-    use super::{record, stalled_40_ms};
+    use super::{End, record, stalled_40_ms};
     use crate::engine::tests::settings;
     use crate::publisher::PublisherEnd;
     use crate::settings::LoadSettings;
@@ -224,9 +256,9 @@ mod tests {
     }
 
     fn counts(settings: &LoadSettings, threads: &[Ended]) -> BTreeMap<u8, LoadCounts> {
-        let by_qos = record(settings, threads, Some((0, 1)), false).by_qos;
+        let by_qos = record(settings, threads, Some((0, 1)), End::Settled).by_qos;
         for counts in by_qos.values() {
-            assert_eq!(counts.expected, counts.delivered + counts.lost + counts.unknown, "{counts:?}");
+            assert_eq!(counts.expected, counts.delivered + counts.lost + counts.unknown + counts.still_coming, "{counts:?}");
         }
         by_qos
     }
@@ -288,8 +320,20 @@ mod tests {
     #[test]
     fn what_was_under_way_when_the_load_was_given_up_is_nobodys_loss() {
         let threads = [thread(vec![sent(0, QoS::AtLeastOnce, &[], &[])], vec![received(0, &[&[0, 1, 2]])])];
-        let by_qos = record(&settings(), &threads, Some((0, 1)), true).by_qos;
+        let by_qos = record(&settings(), &threads, Some((0, 1)), End::CutShort).by_qos;
         assert_eq!((by_qos[&1].lost, by_qos[&1].unknown), (0, 7));
+    }
+
+    #[test]
+    fn what_follows_the_last_that_came_is_still_coming_when_the_broker_was_still_delivering() {
+        // 4 was passed over and is lost, 9 nobody acknowledged, and 8 was refused.
+        let publisher = sent(0, QoS::AtLeastOnce, &[9], &[8]);
+        let threads = [thread(vec![publisher], vec![received(0, &[&[0, 1, 2, 3, 5]])])];
+        let counts = record(&settings(), &threads, Some((0, 1)), End::StillComing).by_qos[&1].clone();
+        assert_eq!((counts.delivered, counts.lost, counts.still_coming, counts.unknown), (3, 1, 2, 1));
+        assert_eq!(counts.expected, 7);
+        let counts = record(&settings(), &threads, Some((0, 1)), End::Settled).by_qos[&1].clone();
+        assert_eq!((counts.lost, counts.still_coming), (3, 0), "a broker that is done sends nothing more");
     }
 
     #[test]
@@ -320,7 +364,7 @@ mod tests {
             ..Ended::default()
         };
         let threads = [of_thread(100, 900, "one"), of_thread(50, 1_050, "two")];
-        let record = record(&settings(), &threads, None, false);
+        let record = record(&settings(), &threads, None, End::Settled);
         let connections = &record.connections;
         assert_eq!((connections.accepted, connections.never_begun), (6, 2));
         assert_eq!(connections.refused, BTreeMap::from([("one".to_owned(), 2), ("two".to_owned(), 2)]));

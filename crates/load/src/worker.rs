@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::{Relaxed, Release};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
-use rustix::event::epoll::{self, Event};
+use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::thread::set_current_timer_slack;
 use rustix::time::{ClockId, clock_gettime};
@@ -23,6 +23,8 @@ use ungraceful_rig::load::{LoadReports, LoadStage};
 use crate::client::{Client, Role, Stage};
 use crate::figures::{Figures, Timed};
 use crate::handshake::{connect, subscribe};
+use crate::heard::Heard;
+use crate::held::HeldBack;
 use crate::pace::{Due, Pace, Schedule};
 use crate::progress::{NOT_YET, Orders, Progress};
 use crate::publisher::{Context, PublisherEnd};
@@ -38,6 +40,8 @@ const READS_IN_A_ROW: u32 = 4;
 const EVENTS: usize = 256;
 /// How late a thread runs this is its loop lag. Orders are seen at the latest then.
 const TICK_US: u64 = 10_000;
+/// What stands for a thread's bell among the places of its clients.
+const BELL: u64 = u64::MAX;
 const SECOND_US: u64 = 1_000_000;
 const DISCONNECT: [u8; 2] = [0xE0, 0];
 
@@ -61,6 +65,7 @@ pub(crate) struct Job {
     pub(crate) started_ms: u64,
     pub(crate) planned: Vec<Planned>,
     pub(crate) receivers: Vec<Receiver>,
+    pub(crate) heard: Option<Arc<Heard>>,
     pub(crate) progress: Arc<Progress>,
     pub(crate) orders: Arc<Orders>,
 }
@@ -97,6 +102,7 @@ pub(crate) struct Ended {
     /// When the last message that counts came.
     pub(crate) last_delivered_us: Option<u64>,
     pub(crate) cpu_us: Option<u64>,
+    pub(crate) held_back: HeldBack,
 }
 
 struct Worker {
@@ -148,6 +154,10 @@ fn thread_cpu_us() -> u64 {
 impl Worker {
     fn new(job: Job) -> Result<Self, String> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| format!("epoll: {error}"))?;
+        if let Some(heard) = &job.heard {
+            let added = epoll::add(&epoll, heard.bell(job.thread), EventData::new_u64(BELL), EventFlags::IN);
+            added.map_err(|error| format!("epoll: {error}"))?;
+        }
         let version = job.stage.version;
         let (mut clients, mut greetings) = (Vec::new(), Vec::new());
         for planned in job.planned {
@@ -177,9 +187,11 @@ impl Worker {
                 run: job.run,
                 finder: job.settings.payload.finder(),
                 counted_from_us: NOT_YET,
+                heard: job.heard,
             },
             receivers,
             greetings,
+            is_open_loop: matches!(job.settings.pace, Pace::Open(..)),
             subscribe_qos: job.settings.qos.highest(),
             figures: Figures::default(),
             ended: Ended::default(),
@@ -242,6 +254,10 @@ impl Worker {
             }
             for event in &events {
                 let (flags, data) = (event.flags, event.data);
+                if data.u64() == BELL {
+                    self.go_on_with_the_woken()?;
+                    continue;
+                }
                 let Ok(place) = usize::try_from(data.u64()) else { continue };
                 self.event(place, flags)?;
             }
@@ -280,6 +296,7 @@ impl Worker {
         if now_us >= self.next_second_us {
             self.next_second_us = now_us + SECOND_US;
             self.keep_alive(now_us);
+            self.go_on_with_what_stands_still();
             let interval = self.desk.figures.take();
             if let Err(interval) = self.reports.report(self.job_thread, interval) {
                 self.desk.figures.keep(interval);
@@ -344,6 +361,8 @@ impl Worker {
         progress.waiting.store(desk.waiting, Relaxed);
         // What came to one that is gone is not waited for any more, so it does not count either.
         let there = desk.receivers.iter().filter(|end| !end.was_lost);
+        let last_us = desk.receivers.iter().filter_map(|end| end.receiver.last_heard_us).max();
+        progress.last_delivery_us.store(last_us.unwrap_or(0), Relaxed);
         progress.delivered.store(there.map(|end| end.receiver.delivered).sum(), Relaxed);
         let is_settled = self.next_connect == self.clients.len() && desk.under_way == 0;
         progress.is_settled.store(is_settled, Release);

@@ -19,6 +19,8 @@ use ungraceful_rig::verdict::{Conclusion, Verdict, judge};
 const PLANNED: &str = "carries_out_the_load";
 const RATE: &str = "reaches_the_rate";
 const LOSS: &str = "loses_nothing";
+const ACCEPTS: &str = "accepts_the_messages";
+const LIVE: &str = "receives_live_messages";
 
 /// A load in which everything went well.
 fn load() -> LoadRecord {
@@ -44,6 +46,7 @@ fn load() -> LoadRecord {
         subscribers: 2,
         payload_bytes: Some(16),
         in_flight_max: 100,
+        end_to_end_window: None,
         counted_from_us: Some(1_000_000),
         counted_until_us: Some(11_000_000),
         last_sent_us: Some(10_990_000),
@@ -51,6 +54,7 @@ fn load() -> LoadRecord {
         connections: LoadConnections { planned: 3, accepted: 3, ..LoadConnections::default() },
         by_qos: BTreeMap::from([(1, counts)]),
         foreign: 0,
+        retained: 0,
         too_old: 0,
         bytes_sent: 1,
         bytes_received: 1,
@@ -59,6 +63,7 @@ fn load() -> LoadRecord {
         delivery_response_time: times,
         delivery_service_time: times,
         stalled_40_ms: None,
+        held_acknowledgements: None,
         cpu_us: None,
     }
 }
@@ -84,7 +89,7 @@ fn concluded(record: Record, check: &str) -> Conclusion {
 
 #[test]
 fn a_load_that_was_carried_out_and_lost_nothing_holds_without_a_note() {
-    for check in [PLANNED, RATE, LOSS] {
+    for check in [PLANNED, RATE, ACCEPTS, LOSS] {
         let verdict = verdict(with(load()), check);
         assert_eq!((verdict.conclusion, verdict.differs), (Conclusion::Holds, None), "{check}");
     }
@@ -122,6 +127,75 @@ fn losses_and_disorder_are_a_note_and_nothing_to_judge_is_inconclusive() {
     assert_eq!(verdict_of_loss.differs.as_deref(), Some("10 deliveries were lost"));
     assert!(verdict(counting(|counts| counts.duplicated = 3), LOSS).differs.is_some());
     assert_eq!(concluded(counting(|counts| counts.expected = 0), LOSS), Conclusion::Inconclusive);
+}
+
+#[test]
+fn where_nothing_was_acknowledged_nothing_holds_and_the_reason_code_and_its_cure_are_named() {
+    let refused = |counts: &mut LoadCounts| {
+        *counts = LoadCounts { offered: 200, sent: 200, ..LoadCounts::default() };
+        counts.refused = BTreeMap::from([(0x95, 200)]);
+    };
+    let accepts = verdict(counting(refused), ACCEPTS);
+    assert_eq!(accepts.conclusion, Conclusion::Inconclusive);
+    for told in ["0 of 200 messages", "200 by 0x95 Packet too large", "lower --size"] {
+        assert!(accepts.evidence.contains(told), "{told}: {}", accepts.evidence);
+    }
+    assert_eq!(concluded(counting(refused), LOSS), Conclusion::Inconclusive);
+    let unacknowledged = |counts: &mut LoadCounts| (counts.acknowledged, counts.unacknowledged) = (0, 1_000);
+    assert_eq!(concluded(counting(unacknowledged), ACCEPTS), Conclusion::Inconclusive);
+    let some = |counts: &mut LoadCounts| {
+        counts.acknowledged = 990;
+        counts.refused = BTreeMap::from([(0x97, 10)]);
+    };
+    let some = verdict(counting(some), ACCEPTS);
+    assert_eq!((some.conclusion, some.differs.as_deref()), (Conclusion::Holds, Some("10 messages were refused")));
+    let of_qos_0 = counting(|counts| counts.acknowledged = 0).load.unwrap();
+    let of_qos_0 = LoadRecord { by_qos: BTreeMap::from([(0, of_qos_0.by_qos[&1].clone())]), ..of_qos_0 };
+    let mut record = with(of_qos_0);
+    judge(&mut record, &CHECKS);
+    assert!(record.verdicts.iter().all(|verdict| verdict.check != ACCEPTS) && record.verdicts.len() == 3);
+}
+
+#[test]
+fn where_nothing_came_nothing_holds() {
+    let lost = |counts: &mut LoadCounts| (counts.delivered, counts.lost) = (0, 2_000);
+    let lost = counting(lost);
+    assert_eq!(lost.load.as_ref().unwrap().came_to_nothing().unwrap(), "none of 2000 deliveries came");
+    assert_eq!(concluded(lost, LOSS), Conclusion::Inconclusive);
+    assert_eq!(load().came_to_nothing(), None);
+}
+
+#[test]
+fn what_was_still_coming_is_a_note_and_no_loss() {
+    let coming = |counts: &mut LoadCounts| (counts.delivered, counts.still_coming) = (1_990, 10);
+    let verdict = verdict(counting(coming), LOSS);
+    assert_eq!(verdict.conclusion, Conclusion::Holds);
+    assert!(verdict.differs.unwrap().contains("10 deliveries were still coming"));
+    assert_eq!(promised("loss==0", &counting(coming)).0, Came::Broken, "the broker fell behind");
+}
+
+#[test]
+fn subscribers_alone_need_a_live_message() {
+    let listening = |retained, foreign| {
+        let none = BTreeMap::new();
+        with(LoadRecord { publishers: 0, release: Release::Nothing, by_qos: none, retained, foreign, ..load() })
+    };
+    assert_eq!(concluded(listening(50, 3), LIVE), Conclusion::Holds);
+    let retained = verdict(listening(50, 0), LIVE);
+    assert_eq!(retained.conclusion, Conclusion::Inconclusive);
+    assert!(retained.evidence.contains("50 retained messages"), "{}", retained.evidence);
+    assert_eq!(concluded(listening(0, 0), LIVE), Conclusion::Inconclusive);
+}
+
+#[test]
+fn a_load_that_was_never_sent_for_lost_connections_is_not_told_to_lower_its_rate() {
+    let lost = BTreeMap::from([("DISCONNECT 0x95 Packet too large".to_owned(), 3)]);
+    let connections = LoadConnections { planned: 3, accepted: 3, lost, ..LoadConnections::default() };
+    let mut load = LoadRecord { connections, ..load() };
+    let counts = load.by_qos.get_mut(&1).unwrap();
+    (counts.sent, counts.dropped) = (600, 400);
+    let verdict = verdict(with(load), RATE);
+    assert!(verdict.evidence.contains("0x95") && !verdict.evidence.contains("--rate"), "{}", verdict.evidence);
 }
 
 fn judged(text: &str, record: &Record) -> Verdict {

@@ -108,7 +108,10 @@ impl Search {
             (Some(kept), None) => format!("at least {kept}; the search could not go on"),
             (Some(kept), Some((limit, _))) => format!("{kept}; at {limit} the promise was broken"),
             (None, Some((limit, Came::GeneratorLate))) => {
-                format!("unknown: at {limit} the generator itself was late")
+                format!(
+                    "unknown: the limit is the generator, which was late itself down to {limit}, so that nothing is known of \
+                     the broker; use a machine with less to do, --spin, or a longer --slip-limit"
+                )
             }
             (None, Some((limit, _))) => format!("none: at {limit} the promise was broken already"),
             (None, None) => "unknown: no trial told it".to_owned(),

@@ -144,6 +144,7 @@ struct BystanderPhase<'a> {
     acknowledged_but_lost: u64,
     response_time: Percentiles,
     service_time: Percentiles,
+    acknowledge_time: Percentiles,
     all_qos: LedgerCounts,
     by_qos: &'a BTreeMap<u8, LedgerCounts>,
 }
@@ -261,6 +262,7 @@ impl<'a> Bystanders<'a> {
             acknowledged_but_lost: totals::acknowledged_but_lost(phase),
             response_time: phase.response_time,
             service_time: phase.service_time,
+            acknowledge_time: phase.acknowledge_time,
             all_qos: totals::ledger(phase),
             by_qos: &phase.by_qos,
         });

@@ -31,8 +31,9 @@ const UNDER_WAY_S: u64 = 5;
 const QUIET: Duration = Duration::from_secs(2);
 /// How long a bystander that lost its connection waits before it connects again.
 const RECONNECT_AFTER: Duration = Duration::from_millis(100);
-/// Bytes of a bystander's Application Message: run, pair, sequence number, due time.
-const PAYLOAD_BYTES: usize = 32;
+/// Bytes of a bystander's Application Message: run, pair, sequence number, due time, and when it was given to the client
+/// library.
+const PAYLOAD_BYTES: usize = 40;
 
 /// How the bystanders of a run are made.
 #[derive(Clone, Debug)]
@@ -137,10 +138,11 @@ impl Pair {
     }
 
     /// Gives the connection as much of what waits as it takes.
-    fn submit(&mut self, run: u64) {
+    fn submit(&mut self, run: u64, clock: &RunClock) {
         let Some(sender) = &self.sender else { return };
         while let Some((sequence, due_us)) = self.waiting.front().copied() {
-            let payload = payload(run, self.number, sequence, due_us);
+            let stamp = Stamp { sequence, due_us, given_us: clock.now_us() };
+            let payload = payload(run, self.number, &stamp);
             if sender.try_publish(&self.topic, self.qos, payload).is_err() {
                 return;
             }
@@ -159,15 +161,35 @@ impl Pair {
     }
 }
 
-fn payload(run: u64, pair: u64, sequence: u64, due_us: u64) -> Vec<u8> {
-    [run, pair, sequence, due_us].iter().flat_map(|number| number.to_be_bytes()).collect()
+/// What a bystander's message tells of itself. Times in µs of the run's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    sequence: u64,
+    due_us: u64,
+    /// When it was given to the client library.
+    given_us: u64,
 }
 
-/// Sequence number and due time, if the message is one of this pair of this run.
-fn read_payload(payload: &[u8], run: u64, pair: u64) -> Option<(u64, u64)> {
+impl Stamp {
+    /// Response time and service time of a message that came at `at_us`: both end there, and none is sent before it is due,
+    /// so the second is never more than the first.
+    fn times_us(&self, at_us: u64) -> (u64, u64) {
+        let response_us = at_us.saturating_sub(self.due_us);
+        (response_us, at_us.saturating_sub(self.given_us).min(response_us))
+    }
+}
+
+fn payload(run: u64, pair: u64, stamp: &Stamp) -> Vec<u8> {
+    let numbers = [run, pair, stamp.sequence, stamp.due_us, stamp.given_us];
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+}
+
+/// What the message tells, if it is one of this pair of this run.
+fn read_payload(payload: &[u8], run: u64, pair: u64) -> Option<Stamp> {
     let payload: &[u8; PAYLOAD_BYTES] = payload.try_into().ok()?;
     let number = |at: usize| payload[at..at + 8].try_into().map(u64::from_be_bytes).ok();
-    (number(0)? == run && number(8)? == pair).then_some((number(16)?, number(24)?))
+    let stamp = || Some(Stamp { sequence: number(16)?, due_us: number(24)?, given_us: number(32)? });
+    (number(0)? == run && number(8)? == pair).then(stamp)?
 }
 
 /// Brings the pairs up; each runs until the task set is dropped.
@@ -233,7 +255,7 @@ async fn schedule(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, settings: BystanderSe
         yard.wave_offered(due_us);
         let mut pair = pair.borrow_mut();
         pair.offer(due_us, phase, waiting_max);
-        pair.submit(yard.run);
+        pair.submit(yard.run, &yard.clock);
     }
 }
 
@@ -292,8 +314,8 @@ fn on_publisher_event(pair: &RefCell<Pair>, yard: &Yard, sender: &HonestSender, 
                 pair.ledger.acknowledged(message.sequence, *code);
                 let phase = yard.phases.of(message.due_us);
                 yard.meter.count(phase, |counters| counters.acknowledged += u64::from(*code < 0x80));
-                let service_time = at.saturating_duration_since(message.sent_at);
-                yard.meter.record(Metric::BystanderServiceTime, phase, service_time);
+                let acknowledge_time = at.saturating_duration_since(message.sent_at);
+                yard.meter.record(Metric::BystanderAcknowledgeTime, phase, acknowledge_time);
             }
         }
         HonestEvent::Subscribed(_) | HonestEvent::Delivered { .. } | HonestEvent::Alive => {}
@@ -302,7 +324,7 @@ fn on_publisher_event(pair: &RefCell<Pair>, yard: &Yard, sender: &HonestSender, 
     if !matches!(event, HonestEvent::Sent(_)) {
         yard.pulse.beat(yard.clock.us(at));
     }
-    pair.submit(yard.run);
+    pair.submit(yard.run, &yard.clock);
 }
 
 /// Keeps the subscriber connected and notes what it receives.
@@ -365,17 +387,19 @@ fn on_delivery(pair: &RefCell<Pair>, yard: &Yard, copy: &Copy) {
     let at_us = yard.clock.us(at);
     yard.pulse.beat(at_us);
     let mut pair = pair.borrow_mut();
-    let Some((sequence, due_us)) = read_payload(&copy.payload, yard.run, pair.number) else { return };
+    let Some(stamp) = read_payload(&copy.payload, yard.run, pair.number) else { return };
+    let Stamp { sequence, due_us, .. } = stamp;
     pair.latest_delivery = Some(at);
     pair.is_below_qos |= copy.qos < pair.qos;
     let delivered = Delivered { at_us, dup: copy.dup };
     if copy.is_repeated {
         pair.ledger.repeated(sequence, delivered);
     } else if pair.ledger.delivered(sequence, delivered) {
-        let response_us = at_us.saturating_sub(due_us);
+        let (response_us, service_us) = stamp.times_us(at_us);
         let phase = yard.phases.of(due_us);
         yard.meter.count(phase, |counters| counters.delivered += 1);
         yard.meter.record(Metric::BystanderResponseTime, phase, Duration::from_micros(response_us));
+        yard.meter.record(Metric::BystanderServiceTime, phase, Duration::from_micros(service_us));
         yard.recovery_delivered(due_us, response_us);
         yard.wave_delivered(due_us, Duration::from_micros(response_us));
     }
@@ -455,15 +479,31 @@ pub(crate) async fn drain(pairs: &[Rc<RefCell<Pair>>], within: Duration) -> Drai
 
 #[cfg(test)]
 mod tests {
-    use super::{payload, read_payload};
+    use super::{Stamp, payload, read_payload};
 
     #[test]
     fn a_payload_is_read_by_its_own_pair_of_its_own_run_and_by_nobody_else() {
-        let bytes = payload(11, 2, 33, 44);
-        assert_eq!(read_payload(&bytes, 11, 2), Some((33, 44)));
+        let stamp = Stamp { sequence: 33, due_us: 44, given_us: 55 };
+        let bytes = payload(11, 2, &stamp);
+        assert_eq!(read_payload(&bytes, 11, 2), Some(stamp));
         assert_eq!(read_payload(&bytes, 12, 2), None);
         assert_eq!(read_payload(&bytes, 11, 3), None);
-        assert_eq!(read_payload(&bytes[..31], 11, 2), None);
+        assert_eq!(read_payload(&bytes[..39], 11, 2), None);
         assert_eq!(read_payload(b"hello", 11, 2), None);
+    }
+
+    #[test]
+    fn the_service_time_of_a_message_is_never_more_than_its_response_time() {
+        for (due_us, given_us, at_us, expected) in [
+            (100, 130, 500, (400, 370)),
+            (100, 100, 500, (400, 400)),
+            // Clocks that were read in another order than things happened.
+            (100, 90, 500, (400, 400)),
+            (100, 130, 110, (10, 0)),
+        ] {
+            let (response_us, service_us) = Stamp { sequence: 1, due_us, given_us }.times_us(at_us);
+            assert_eq!((response_us, service_us), expected);
+            assert!(service_us <= response_us);
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_mqtt::{ProtocolVersion, QoS, ReasonCode};
 
 use crate::clock::RunClock;
 use crate::collector::{Report, Source};
@@ -23,8 +23,13 @@ use crate::metric::Percentiles;
 use crate::seed::Seed;
 use crate::target::Credentials;
 
-/// How long after the last message was due a load waits for what is under way.
+/// How long after the last message was due a load waits for what is under way, whether or not anything comes.
 pub const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+/// How long it waits at the most while deliveries still come.
+pub const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// For how long no delivery may have come at the end, so that the broker counts as done: a load waits on until then, and
+/// what has not come in a load that ended before is still coming.
+pub const QUIET: Duration = Duration::from_secs(2);
 
 /// A load that can be made.
 pub trait Load: fmt::Debug {
@@ -46,6 +51,8 @@ pub trait LoadUnderWay {
     fn begin(&mut self, begin_us: u64, counted_from_us: u64);
     /// Whether everything that fell due was sent and has arrived, or is given up.
     fn is_done(&self) -> bool;
+    /// When the last delivery came, in µs of the run's clock; absent when none has.
+    fn last_delivery_us(&self) -> Option<u64>;
     /// Gives up what has not been done by now; it is counted as what it is.
     fn stop(&mut self);
     /// The load at this moment; rates are left at 0.
@@ -66,6 +73,8 @@ pub struct LoadStage {
     pub version: ProtocolVersion,
     /// What the broker takes at the most.
     pub maximum_qos: QoS,
+    /// The largest packet that the broker takes, in bytes; absent when it does not say.
+    pub maximum_packet_size: Option<u32>,
     /// Whether the broker takes Shared Subscriptions; it is taken to where it does not say.
     pub shared_subscriptions: bool,
     /// What every client shows.
@@ -133,7 +142,7 @@ pub enum Release {
 }
 
 /// What became of the messages of one QoS. The identities that always hold are `offered = sent + dropped`, for QoS 1
-/// and 2 `sent = acknowledged + refused + unacknowledged`, and `expected = delivered + lost + unknown`.
+/// and 2 `sent = acknowledged + refused + unacknowledged`, and `expected = delivered + lost + unknown + still_coming`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadCounts {
     /// Fell due. In a closed loop nothing is due, and this is what was sent.
@@ -164,6 +173,10 @@ pub struct LoadCounts {
     /// Expected and not come, and nobody can tell whose loss it is: not acknowledged, or the subscriber's connection was
     /// lost.
     pub unknown: u64,
+    /// Expected and not come when the wait for them ended, while the broker was still delivering: later than the last
+    /// message of the same publisher that came to the same subscriber, so nothing says that they are lost.
+    #[serde(default)]
+    pub still_coming: u64,
     /// Deliveries beyond the first.
     pub duplicated: u64,
     /// Deliveries that came after that of a later message of the same publisher to the same subscriber.
@@ -184,6 +197,7 @@ impl AddAssign<&Self> for LoadCounts {
         self.delivered += other.delivered;
         self.lost += other.lost;
         self.unknown += other.unknown;
+        self.still_coming += other.still_coming;
         self.duplicated += other.duplicated;
         self.reordered += other.reordered;
         for (code, count) in &other.refused {
@@ -197,6 +211,18 @@ impl LoadCounts {
     #[must_use]
     pub fn refused_in_all(&self) -> u64 {
         self.refused.values().sum()
+    }
+
+    /// Each Reason Code by which messages were refused, with its name and how often: `200 by 0x95 Packet too large`.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<String> {
+        let mut refused: Vec<_> = self.refused.iter().collect();
+        refused.sort_by_key(|(code, count)| (std::cmp::Reverse(**count), **code));
+        let named = refused.into_iter().map(|(code, count)| {
+            let name = ReasonCode(*code).name().map(|name| format!(" {name}"));
+            format!("{count} by 0x{code:02X}{}", name.unwrap_or_default())
+        });
+        named.collect()
     }
 }
 
@@ -238,6 +264,10 @@ pub struct LoadRecord {
     pub payload_bytes: Option<u64>,
     /// Messages that each publisher may have unacknowledged, after what the broker allows.
     pub in_flight_max: u64,
+    /// Messages of each publisher that may be on their way to its subscribers, in a closed loop; absent where nothing bounds
+    /// them: by a schedule, without subscribers of ours, and with messages that can't be followed.
+    #[serde(default)]
+    pub end_to_end_window: Option<u64>,
     /// When messages that count began to fall due, in µs since the run's start; absent when it did not get that far.
     pub counted_from_us: Option<u64>,
     /// When the last message was due.
@@ -250,8 +280,12 @@ pub struct LoadRecord {
     pub connections: LoadConnections,
     /// What became of the messages, by QoS of the publisher.
     pub by_qos: BTreeMap<u8, LoadCounts>,
-    /// Deliveries that carry no stamp of this run: somebody else's, retained ones, or a payload without a stamp.
+    /// Live deliveries that carry no stamp of this run: somebody else's, or a payload without a stamp.
     pub foreign: u64,
+    /// Deliveries with RETAIN 1 and no stamp of this run, at any time: retained messages that came because of the
+    /// subscription.
+    #[serde(default)]
+    pub retained: u64,
     /// Deliveries whose number was so long ago that it can't be told whether it came before. Those that had not may be
     /// among the lost.
     pub too_old: u64,
@@ -270,18 +304,83 @@ pub struct LoadRecord {
     /// Deliveries whose service time was 39 to 45 ms, where these stand out from the times around them: what a broker that
     /// leaves Nagle's algorithm on waits for a delayed ACK (Linux: 40 ms). Absent where they do not.
     pub stalled_40_ms: Option<u64>,
+    /// Acknowledgements that came with the publisher's next message, where most did; absent where they did not.
+    #[serde(default)]
+    pub held_acknowledgements: Option<HeldAcknowledgements>,
     /// CPU time that the load's threads used while it was measured, in µs; absent where it can't be read.
     pub cpu_us: Option<u64>,
 }
 
+/// Acknowledgements (PUBACK, or the PUBCOMP of QoS 2) that did not come until the publisher sent its next message, and then
+/// at once, whatever the time between the two: what a broker does that leaves Nagle's algorithm on. It holds its small
+/// packet back until TCP has acknowledged the one before, and the next message brings that acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldAcknowledgements {
+    /// Acknowledgements that came so.
+    pub held: u64,
+    /// All that were looked at: those of messages after which the same publisher sent another one.
+    pub of: u64,
+    /// Mean time from sending a message until its acknowledgement, of those that were held.
+    pub waited_us_mean: u64,
+    /// Mean time from sending the next message until the acknowledgement, of the same.
+    pub after_next_us_mean: u64,
+}
+
 impl LoadRecord {
-    /// All messages, whatever their QoS.
+    /// What this load has no result for, in words, with the reason where the broker named one; absent when there is one.
     #[must_use]
-    pub fn all(&self) -> LoadCounts {
-        self.by_qos.values().fold(LoadCounts::default(), |mut sum, counts| {
+    pub fn came_to_nothing(&self) -> Option<String> {
+        let connections = &self.connections;
+        if connections.planned > 0 && connections.accepted == 0 {
+            let why = most_frequent(&connections.refused).map(|why| format!(": {why}")).unwrap_or_default();
+            return Some(format!("none of {} connections was accepted{why}", connections.planned));
+        }
+        self.counted_from_us?;
+        if self.publishers == 0 {
+            return (self.subscribers > 0 && self.foreign == 0).then(|| match self.retained {
+                0 => "no message came".to_owned(),
+                retained => {
+                    format!("no live message came: all that came were retained messages ({retained})")
+                }
+            });
+        }
+        let all = self.all();
+        if all.sent == 0 {
+            let lost = most_frequent(&connections.lost);
+            let why = lost.map(|why| format!(": connections were lost, most often by {why}"));
+            return Some(format!("no message was sent{}", why.unwrap_or_default()));
+        }
+        let mut parts = Vec::new();
+        let acknowledging = self.acknowledging();
+        if acknowledging.sent > 0 && acknowledging.acknowledged == 0 {
+            let refusals = acknowledging.refusals();
+            let refused = if refusals.is_empty() { String::new() } else { format!(": refused {}", refusals.join(", ")) };
+            parts.push(format!("the broker acknowledged none of {} messages{refused}", acknowledging.sent));
+        }
+        if all.expected > 0 && all.delivered == 0 {
+            parts.push(format!("none of {} deliveries came", all.expected));
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// The messages of QoS 1 and 2: those that a broker acknowledges.
+    #[must_use]
+    pub fn acknowledging(&self) -> LoadCounts {
+        self.sum_of(|qos| qos > 0)
+    }
+
+    fn sum_of(&self, is_in: impl Fn(u8) -> bool) -> LoadCounts {
+        let of_these = self.by_qos.iter().filter(|(qos, _)| is_in(**qos));
+        of_these.fold(LoadCounts::default(), |mut sum, (_, counts)| {
             sum += counts;
             sum
         })
+    }
+
+    /// All messages, whatever their QoS.
+    #[must_use]
+    pub fn all(&self) -> LoadCounts {
+        self.sum_of(|_any| true)
     }
 
     /// How long messages that count fell due, in µs; absent when it did not get that far.
@@ -304,6 +403,11 @@ impl LoadRecord {
         let late_us = self.last_delivered_us?.saturating_sub(self.counted_from_us?);
         Some(late_us.max(self.counted_us()?))
     }
+}
+
+/// What happened most often.
+fn most_frequent(by_reason: &BTreeMap<String, u64>) -> Option<&str> {
+    by_reason.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| reason.as_str())
 }
 
 #[cfg(test)]
@@ -329,6 +433,7 @@ mod tests {
             unknown: first + 12,
             duplicated: first + 13,
             reordered: first + 14,
+            still_coming: first + 15,
         }
     }
 
@@ -353,6 +458,7 @@ mod tests {
             &mut expected.unknown,
             &mut expected.duplicated,
             &mut expected.reordered,
+            &mut expected.still_coming,
         ]
         .into_iter()
         .enumerate()

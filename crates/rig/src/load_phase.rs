@@ -11,10 +11,17 @@ use crate::clock::micros;
 use crate::conductor::Conductor;
 use crate::error::RunError;
 use crate::live::Observer;
-use crate::load::{DRAIN_WITHIN, Load, LoadRecord, LoadReports, LoadStage, LoadUnderWay};
+use crate::load::{DRAIN_MAX, DRAIN_WITHIN, Load, LoadRecord, LoadReports, LoadStage, LoadUnderWay, QUIET};
 use crate::phase::Phase;
 use crate::resources::look;
 use crate::run::{LOOK_EVERY, SHOW_EVERY};
+
+/// Whether what is still under way is waited for no more: `until_us` is when the last message was due.
+fn is_drained(now_us: u64, until_us: u64, last_delivery_us: Option<u64>) -> bool {
+    let is_arriving = last_delivery_us.is_some_and(|last_us| now_us.saturating_sub(last_us) < micros(QUIET));
+    let within = if is_arriving { DRAIN_MAX } else { DRAIN_WITHIN };
+    now_us >= until_us + micros(within)
+}
 
 impl Conductor<'_> {
     /// Makes the load. Returns the CPU time that we had used before, and what became of the load.
@@ -25,6 +32,7 @@ impl Conductor<'_> {
     ) -> Result<(Option<u64>, LoadRecord), RunError> {
         let settings = self.experiment.phases;
         let has_bystanders = self.experiment.bystanders.pairs > 0;
+        self.broker_edges.connecting_began = look(self.broker_process.as_ref());
         let mut under_way = load.start(self.load_stage())?;
         if has_bystanders {
             self.wait(settings.warmup, observer).await;
@@ -44,9 +52,10 @@ impl Conductor<'_> {
             let enter_us = if has_bystanders { begin_us } else { counted_from_us };
             let lasts = Duration::from_micros(until_us.saturating_sub(enter_us));
             self.enter_at(enter_us, Phase::Load, Some(lasts), observer);
-            let drained_us = until_us + micros(DRAIN_WITHIN);
-            self.watch(under_way.as_ref(), observer, |now_us, load| load.is_done() || now_us >= drained_us)
-                .await;
+            self.watch(under_way.as_ref(), observer, |now_us, load| {
+                load.is_done() || is_drained(now_us, until_us, load.last_delivery_us())
+            })
+            .await;
             self.broker_edges.fault_ended = look(self.broker_process.as_ref());
         }
         under_way.stop();
@@ -64,6 +73,7 @@ impl Conductor<'_> {
             address: self.broker.endpoint.address,
             version,
             maximum_qos: offers.maximum_qos,
+            maximum_packet_size: offers.maximum_packet_size,
             shared_subscriptions: version == ProtocolVersion::V5 && offers.shared_subscription_available,
             credentials: self.experiment.target.credentials.clone(),
             sources: self.experiment.target.sources.clone(),
@@ -97,5 +107,24 @@ impl Conductor<'_> {
                 self.show(elapsed_us, Some(load.live()), observer);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_drained;
+
+    const SECOND_US: u64 = 1_000_000;
+
+    #[test]
+    fn a_load_waits_ten_seconds_and_as_long_as_something_comes_but_no_longer_than_a_minute() {
+        let until_us = 100 * SECOND_US;
+        let at = |after_s: u64, came_s_ago: Option<u64>| {
+            let now_us = until_us + after_s * SECOND_US;
+            is_drained(now_us, until_us, came_s_ago.map(|ago_s| now_us - ago_s * SECOND_US))
+        };
+        assert!(!at(9, None) && at(10, None));
+        assert!(!at(9, Some(5)) && at(10, Some(5)) && at(10, Some(2)));
+        assert!(!at(10, Some(1)) && !at(59, Some(1)) && at(60, Some(0)));
     }
 }

@@ -44,8 +44,11 @@ pub enum Metric {
     WillTime,
     /// A bystander's message: due, until delivered to its subscriber.
     BystanderResponseTime,
-    /// A bystander's message of QoS 1 or 2: sent, until acknowledged (PUBACK, PUBCOMP).
+    /// A bystander's message: given to its client library, until delivered to its subscriber. Never more than its response
+    /// time, message by message.
     BystanderServiceTime,
+    /// A bystander's message of QoS 1 or 2: written, until acknowledged (PUBACK, PUBCOMP).
+    BystanderAcknowledgeTime,
     /// Due, until the generator got to it.
     ScheduleSlip,
     /// How late a generator thread's own 10 ms tick ran.
@@ -69,6 +72,7 @@ impl Metric {
             Self::WillTime => "will_time",
             Self::BystanderResponseTime => "bystander_response_time",
             Self::BystanderServiceTime => "bystander_service_time",
+            Self::BystanderAcknowledgeTime => "bystander_acknowledge_time",
             Self::ScheduleSlip => "schedule_slip",
             Self::LoopLag => "loop_lag",
         }

@@ -13,6 +13,9 @@ use crate::record::{BrokerRecord, VersionRecord};
 pub struct Offers {
     /// Maximum QoS: the highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]), or was seen to serve before the run.
     pub maximum_qos: QoS,
+    /// Maximum Packet Size: the largest packet in bytes that the broker takes (MQTT 5.0 section 3.2.2.3.6); absent when it does
+    /// not say.
+    pub maximum_packet_size: Option<u32>,
     /// Retain Available: whether the broker retains messages (MQTT 5.0 [MQTT-3.2.2-13]).
     pub retain_available: bool,
     /// Shared Subscription Available: whether the broker takes Shared Subscriptions, which MQTT 3.1.1 does not have
@@ -22,7 +25,12 @@ pub struct Offers {
 
 impl Default for Offers {
     fn default() -> Self {
-        Self { maximum_qos: QoS::ExactlyOnce, retain_available: true, shared_subscription_available: true }
+        Self {
+            maximum_qos: QoS::ExactlyOnce,
+            maximum_packet_size: None,
+            retain_available: true,
+            shared_subscription_available: true,
+        }
     }
 }
 
@@ -40,13 +48,14 @@ impl Offers {
     pub fn of(versions: &[VersionRecord]) -> Self {
         let said = |name: &str| {
             let texts = versions.iter().filter_map(|version| version.connack_properties.get(name));
-            texts.filter_map(|text| text.parse::<u8>().ok()).min()
+            texts.filter_map(|text| text.parse::<u32>().ok()).min()
         };
         let default = Self::default();
         Self {
             maximum_qos: said("Maximum QoS")
-                .and_then(|qos| QoS::try_from(qos).ok())
+                .and_then(|qos| QoS::try_from(u8::try_from(qos).ok()?).ok())
                 .unwrap_or(default.maximum_qos),
+            maximum_packet_size: said("Maximum Packet Size"),
             retain_available: said("Retain Available") != Some(0),
             shared_subscription_available: said("Shared Subscription Available") != Some(0),
         }
@@ -92,6 +101,8 @@ mod tests {
         let offers = Offers::of(&[version(&[]), version(&said)]);
         assert_eq!((offers.maximum_qos, offers.will_qos()), (QoS::AtMostOnce, QoS::AtMostOnce));
         assert!(!offers.retain_available && !offers.shared_subscription_available);
+        let sizes = [version(&[("Maximum Packet Size", "2000")]), version(&[("Maximum Packet Size", "1000")])];
+        assert_eq!(Offers::of(&sizes).maximum_packet_size, Some(1_000));
         assert!(Offers::of(&[version(&[("Retain Available", "1")])]).retain_available);
     }
 }

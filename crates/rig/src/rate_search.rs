@@ -17,6 +17,9 @@ use crate::verdict::Conclusion;
 /// The search ends when the lowest rate that breaks the promise is at most this many times the highest that keeps it.
 const CLOSE_ENOUGH: f64 = 1.05;
 const SECOND_US: u64 = 1_000_000;
+/// Rates at which the generator itself was late, before any rate kept the promise, after which the search ends: it is late at
+/// lower ones as well, and of the broker nothing is learned.
+const LATE_RATES_MAX: usize = 3;
 /// Trials that a search has at the most.
 pub const TRIALS_MAX: usize = 60;
 
@@ -81,9 +84,13 @@ impl Promise {
             (refused, "messages were refused"),
             (all.unacknowledged, "messages were not acknowledged"),
             (all.unknown, "deliveries neither came nor were lost by the broker"),
+            (all.still_coming, "deliveries were still coming when the wait for them ended"),
         ];
         if let Some((count, what)) = not_whole.iter().find(|(count, _)| *count > 0) {
             return (Came::Broken, format!("{count} {what}"));
+        }
+        if let Some(nothing) = load.came_to_nothing() {
+            return (Came::Broken, nothing);
         }
         if let Some(behind) = falls_behind(load) {
             return (Came::Broken, behind);
@@ -178,15 +185,26 @@ impl RateSearch {
     /// generator was late in one of the two, the broker was not shown to break it twice.
     #[must_use]
     pub fn limit(&self) -> Option<(f64, Came)> {
+        self.not_kept().reduce(|lowest, pair| if pair.0 < lowest.0 { pair } else { lowest })
+    }
+
+    /// The rates that did not keep it, twice in a row, and what each came to.
+    fn not_kept(&self) -> impl Iterator<Item = (f64, Came)> {
         let is_above = |came| matches!(came, Came::Broken | Came::GeneratorLate);
-        let pairs = self.trials.windows(2).filter_map(|pair| match *pair {
+        self.trials.windows(2).filter_map(move |pair| match *pair {
             [(first, before), (second, came)] if is_above(before) && is_above(came) => {
                 let both = if before == came { came } else { Came::GeneratorLate };
                 is_same(first, second).then_some((second, both))
             }
             _ => None,
-        });
-        pairs.reduce(|lowest, pair| if pair.0 < lowest.0 { pair } else { lowest })
+        })
+    }
+
+    /// Whether the generator was late at several rates and none kept the promise: lower ones say as little.
+    #[must_use]
+    pub fn is_for_the_generator_alone(&self) -> bool {
+        let late = self.not_kept().filter(|(_, came)| *came == Came::GeneratorLate).count();
+        self.kept().is_none() && late >= LATE_RATES_MAX
     }
 
     /// Whether the highest rate that there is was kept.
@@ -202,6 +220,9 @@ impl RateSearch {
             return None;
         }
         let Some(&(last, came)) = self.trials.last() else { return Some(self.first) };
+        if self.is_for_the_generator_alone() {
+            return None;
+        }
         let limit = self.limit().map(|(rate, _)| rate);
         match came {
             Came::Unknown => return None,
@@ -308,6 +329,24 @@ mod tests {
         let (search, _) =
             search(1_000.0, |_, rate| if rate <= 4e3 { Came::Kept } else { Came::GeneratorLate });
         assert_eq!(search.limit().map(|(_, came)| came), Some(Came::GeneratorLate));
+    }
+
+    #[test]
+    fn a_generator_that_is_late_at_one_rate_after_the_other_ends_the_search() {
+        let (search, tried) = search(1_000.0, |_, _| Came::GeneratorLate);
+        assert_eq!(tried, [1_000.0, 1_000.0, 500.0, 500.0, 250.0, 250.0]);
+        assert!(search.is_for_the_generator_alone());
+        assert_eq!((search.kept(), search.limit()), (None, Some((250.0, Came::GeneratorLate))));
+        let late_now_and_then = |trial, _| if trial == 3 { Came::Broken } else { Came::GeneratorLate };
+        let (_, tried) = self::search(1_000.0, late_now_and_then);
+        assert_eq!(tried.len(), 6, "{tried:?}");
+    }
+
+    #[test]
+    fn a_generator_that_is_late_above_what_it_can_do_does_not_end_the_search() {
+        let come = |_, rate| if rate <= 300.0 { Came::Kept } else { Came::GeneratorLate };
+        let (search, tried) = search(1_000.0, come);
+        assert!(search.kept().unwrap() > 280.0, "{tried:?}");
     }
 
     #[test]

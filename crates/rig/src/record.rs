@@ -350,8 +350,12 @@ pub struct BystanderPhaseRecord {
     pub phase: Phase,
     /// Due, until delivered: all QoS together.
     pub response_time: Percentiles,
-    /// Sent, until acknowledged: QoS 1 and 2 together.
+    /// Given to the publisher's client library, until delivered: all QoS together. Of the same messages as the response time,
+    /// and of none longer.
     pub service_time: Percentiles,
+    /// Written, until acknowledged: QoS 1 and 2 together.
+    #[serde(default)]
+    pub acknowledge_time: Percentiles,
     /// What became of the messages, by QoS.
     pub by_qos: BTreeMap<u8, LedgerCounts>,
 }
@@ -458,9 +462,10 @@ pub struct SlopeRecord {
 /// absent when the process could not be read then, or the run did not get that far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct QuantityRecord {
-    /// When the baseline ended and the fault phase began.
+    /// When the baseline ended and the fault phase began; for a load, before its first client connected.
     pub before_fault: Option<u64>,
-    /// The largest value seen in the fault phase, by samples once a second and at its begin and end.
+    /// The largest value seen in the fault phase, by samples once a second and at its begin and end; for a load, also before
+    /// its first client connected.
     pub max: Option<u64>,
     /// When the fault phase ended.
     pub after_fault: Option<u64>,
@@ -484,6 +489,9 @@ pub struct BrokerResourcesRecord {
     pub rss_bytes: QuantityRecord,
     /// Open file descriptors; all absent where `/proc/PID/fd` can't be read, as with another user's process.
     pub descriptors: QuantityRecord,
+    /// CPU time used while the clients of a load connected (and in its warm-up, beside bystanders); absent without a load.
+    #[serde(default)]
+    pub cpu_us_connecting: Option<u64>,
     /// CPU time used in the baseline phase, in steps of the kernel's tick (mostly 10 ms).
     pub cpu_us_baseline_phase: Option<u64>,
     /// CPU time used in the fault phase.

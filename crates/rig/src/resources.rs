@@ -18,7 +18,10 @@ pub(crate) struct ResourceSample {
 /// The broker's process where one phase ends and the next begins; absent when it was gone, or the phase never began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResourceEdges {
+    /// Before the first client of a load connected; absent where there is no load.
+    pub(crate) connecting_began: Option<Usage>,
     pub(crate) baseline_began: Option<Usage>,
+    /// For a load, when all of its clients were connected.
     pub(crate) fault_began: Option<Usage>,
     pub(crate) fault_ended: Option<Usage>,
     /// With the honest clients still there, and nobody else any more.
@@ -39,7 +42,8 @@ pub(crate) fn resources(
     phases: &[PhaseRecord],
     was_replaced: bool,
 ) -> Option<BrokerResourcesRecord> {
-    let seen = [edges.baseline_began, edges.fault_began, edges.fault_ended, edges.recovery_ended];
+    let connected = edges.baseline_began.or(edges.fault_began);
+    let seen = [edges.connecting_began, edges.baseline_began, edges.fault_began, edges.fault_ended, edges.recovery_ended];
     if samples.is_empty() && seen.iter().all(Option::is_none) {
         return None;
     }
@@ -53,6 +57,7 @@ pub(crate) fn resources(
         samples: samples.len() as u64,
         rss_bytes: of_one(was_replaced, quantity(&samples, edges, |usage| Some(usage.rss_bytes))),
         descriptors: of_one(was_replaced, quantity(&samples, edges, |usage| usage.descriptors)),
+        cpu_us_connecting: cpu_us(edges.connecting_began, connected),
         cpu_us_baseline_phase: cpu_us(edges.baseline_began, edges.fault_began),
         cpu_us_fault_phase: cpu_us(edges.fault_began, edges.fault_ended),
     })
@@ -69,11 +74,12 @@ fn quantity(
     of: fn(&Usage) -> Option<u64>,
 ) -> QuantityRecord {
     let at = |edge: &Option<Usage>| edge.as_ref().and_then(of);
-    let (before_fault, after_fault, after_recovery) =
-        (at(&edges.fault_began), at(&edges.fault_ended), at(&edges.recovery_ended));
+    // What the clients of a load take by connecting is of the load.
+    let before_fault = at(&edges.connecting_began.or(edges.fault_began));
+    let (after_fault, after_recovery) = (at(&edges.fault_ended), at(&edges.recovery_ended));
     let points: Vec<(u64, u64)> =
         samples.iter().filter_map(|sample| Some((sample.attempts_finished, of(&sample.usage)?))).collect();
-    let max = points.iter().map(|(_, value)| *value).chain(before_fault).chain(after_fault).max();
+    let max = points.iter().map(|(_, value)| *value).chain(before_fault).chain(at(&edges.fault_began)).chain(after_fault).max();
     QuantityRecord {
         before_fault,
         max,
@@ -121,6 +127,7 @@ mod tests {
         samples.insert(0, sample(999, 0, 999_999, Some(999)));
         samples.push(sample(2_000, 60, 999_999, Some(999)));
         let edges = ResourceEdges {
+            connecting_began: None,
             baseline_began: Some(usage(11, 1, Some(1))),
             fault_began: Some(usage(14, 4_900, Some(29))),
             fault_ended: Some(usage(21, 5_200, Some(41))),
@@ -142,6 +149,26 @@ mod tests {
         assert_eq!(descriptors.per_1000_attempts, slope(100.0));
         let replaced = resources(&samples, &edges, &phases(), true).unwrap().rss_bytes;
         assert_eq!((replaced.max, replaced.change, replaced.per_1000_attempts), (Some(5_200), None, None));
+    }
+
+    #[test]
+    fn what_a_load_costs_is_told_from_before_its_first_connection() {
+        let edges = ResourceEdges {
+            connecting_began: Some(usage(5, 1_000, Some(10))),
+            baseline_began: None,
+            fault_began: Some(usage(25, 3_000, Some(3_010))),
+            fault_ended: Some(usage(32, 2_900, Some(3_010))),
+            recovery_ended: Some(usage(40, 1_500, Some(10))),
+        };
+        let record = resources(&[], &edges, &[], false).unwrap();
+        assert_eq!((record.cpu_us_connecting, record.cpu_us_fault_phase), (Some(20), Some(7)));
+        let rss = record.rss_bytes;
+        assert_eq!((rss.before_fault, rss.max, rss.change), (Some(1_000), Some(3_000), Some(500)));
+        let descriptors = record.descriptors;
+        assert_eq!((descriptors.before_fault, descriptors.max), (Some(10), Some(3_010)));
+        let beside_bystanders = ResourceEdges { baseline_began: Some(usage(20, 0, None)), ..edges };
+        let record = resources(&[], &beside_bystanders, &[], false).unwrap();
+        assert_eq!((record.cpu_us_connecting, record.cpu_us_baseline_phase), (Some(15), Some(5)));
     }
 
     #[test]

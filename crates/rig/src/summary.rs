@@ -133,6 +133,7 @@ fn bystanders(
         phase,
         response_time: percentiles(Metric::BystanderResponseTime, phase),
         service_time: percentiles(Metric::BystanderServiceTime, phase),
+        acknowledge_time: percentiles(Metric::BystanderAcknowledgeTime, phase),
         by_qos: measured.honest.by_phase.get(&phase).cloned().unwrap_or_default(),
     };
     Some(BystandersRecord {
@@ -525,7 +526,8 @@ mod tests {
         let record = |metric, phase, us| meter.record(metric, phase, Duration::from_micros(us));
         record(Metric::BystanderResponseTime, Phase::Warmup, 1);
         record(Metric::BystanderResponseTime, Phase::Baseline, 20);
-        record(Metric::BystanderServiceTime, Phase::Baseline, 30);
+        record(Metric::BystanderServiceTime, Phase::Baseline, 15);
+        record(Metric::BystanderAcknowledgeTime, Phase::Baseline, 30);
         record(Metric::BystanderResponseTime, Phase::Fault, 40);
         let honest = HonestResult {
             by_phase: BTreeMap::from([
@@ -541,9 +543,13 @@ mod tests {
         let told: Vec<_> = bystanders
             .phases
             .iter()
-            .map(|phase| (phase.phase, phase.response_time.max_us, phase.service_time.max_us))
+            .map(|phase| {
+                let times = [phase.response_time, phase.service_time, phase.acknowledge_time];
+                (phase.phase, times.map(|times| times.max_us))
+            })
             .collect();
-        let expected = [(Phase::Baseline, Some(20), Some(30)), (Phase::Fault, Some(40), None)];
+        let expected =
+            [(Phase::Baseline, [Some(20), Some(15), Some(30)]), (Phase::Fault, [Some(40), None, None])];
         assert_eq!(told, expected, "neither the warm-up nor a recovery that never began");
         for phase in &bystanders.phases {
             assert_eq!(phase.by_qos, honest.by_phase[&phase.phase]);

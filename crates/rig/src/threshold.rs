@@ -219,7 +219,7 @@ const TIMES: [Times; 9] = [
     Times { name: "slip", of: |record| record.generator.schedule_slip, phases: &[], baseline: None },
 ];
 
-const COUNTS: [Counted; 13] = [
+const COUNTS: [Counted; 14] = [
     Counted {
         name: "loss",
         // Of a message that was neither delivered nor lost, nobody knows what became of it.
@@ -228,6 +228,10 @@ const COUNTS: [Counted; 13] = [
     Counted {
         name: "unknown",
         of: |record| of_messages(record, |all| [all.unknown, all.expected, all.expected]),
+    },
+    Counted {
+        name: "still_coming",
+        of: |record| of_messages(record, |all| [all.still_coming, all.expected, all.expected]),
     },
     Counted {
         name: "duplicated",

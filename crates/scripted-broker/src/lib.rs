@@ -28,7 +28,8 @@
 //! ```
 //!
 //! What it does: MQTT 3.1.1 and 5.0 over TCP, sessions in memory with their expiry, take-over, all three QoS both ways,
-//! retained messages, Wills with their delay, Keep Alive, Maximum QoS, Receive Maximum both ways and the Client's Maximum Packet Size.
+//! retained messages, Wills with their delay, Keep Alive, Maximum QoS, Receive Maximum and Maximum
+//! Packet Size both ways.
 //!
 //! What it leaves out on purpose: TLS and WebSocket; passwords (everyone is let in whose user was not removed and whose
 //! token has not run out); enhanced authentication (refused with 0x8C) but for the method `JWT`; Topic Aliases, Shared

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -50,7 +50,7 @@ struct Arguments {
     /// What happens past the Receive Maximum in the CONNACK
     #[arg(long, value_name = "NAME", default_value_t)]
     flow: Flow,
-    /// When QoS 1 is acknowledged
+    /// Whether and when QoS 1 is acknowledged
     #[arg(long, value_name = "NAME", default_value_t)]
     pubacks: Pubacks,
     /// How a Client's Receive Maximum is kept to
@@ -86,6 +86,9 @@ struct Arguments {
     /// The Maximum QoS in the CONNACK; none is sent by default
     #[arg(long, value_name = "0|1", value_parser = maximum_qos)]
     maximum_qos: Option<QoS>,
+    /// The Maximum Packet Size in the CONNACK; none is sent by default
+    #[arg(long, value_name = "BYTES")]
+    maximum_packet_size: Option<NonZeroU32>,
     /// The port; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -132,6 +135,7 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
         receive_maximum: arguments.receive_maximum,
         server_keep_alive_s: arguments.server_keep_alive,
         maximum_qos: arguments.maximum_qos,
+        maximum_packet_size: arguments.maximum_packet_size,
     };
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port));
     let broker = ScriptedBroker::start_on(address, script)?;

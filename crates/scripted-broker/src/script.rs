@@ -1,6 +1,6 @@
 //! The script of a broker: one choice of each policy. Whoever starts a broker writes one.
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use ungraceful_mqtt::QoS;
 
@@ -43,7 +43,7 @@ pub struct Script {
     pub deliveries: Deliveries,
     /// What happens past the Receive Maximum that the CONNACK told.
     pub flow: Flow,
-    /// When QoS 1 is acknowledged.
+    /// Whether and when QoS 1 is acknowledged.
     pub pubacks: Pubacks,
     /// How the Client's Receive Maximum is kept to.
     pub subscriber_flow: SubscriberFlow,
@@ -68,4 +68,7 @@ pub struct Script {
     pub server_keep_alive_s: Option<u16>,
     /// The Maximum QoS in the CONNACK, kept to as well: absent or QoS 2, none is sent. MQTT 5.0 only.
     pub maximum_qos: Option<QoS>,
+    /// The Maximum Packet Size in the CONNACK in bytes, kept to as well: absent, none is sent, and every packet is taken.
+    /// MQTT 5.0 only.
+    pub maximum_packet_size: Option<NonZeroU32>,
 }

@@ -75,6 +75,8 @@ pub(crate) enum Later {
     Expire(ConnectionId, u32),
     /// Acknowledges a QoS 1 message, with this Reason Code.
     Acknowledge(ConnectionId, PacketIdentifier, ReasonCode),
+    /// Acknowledges the QoS 1 message that waits for the Client's next one, if it is still this.
+    AcknowledgeHeld(ConnectionId, PacketIdentifier),
 }
 
 /// How often a ClientID has come, for the greeting that bans it.
@@ -158,6 +160,7 @@ impl Server {
                 Later::Expire(id, number) => self.expire(id, number),
                 Later::Admit(id) => self.admit_late(id),
                 Later::Acknowledge(id, identifier, code) => self.acknowledge_once(id, identifier, code),
+                Later::AcknowledgeHeld(id, identifier) => self.acknowledge_held(id, Some(identifier)),
             }
         }
     }
@@ -311,6 +314,10 @@ impl Server {
     }
 
     fn receive_packet(&mut self, id: ConnectionId, found: Frame<'_>, version: ProtocolVersion) {
+        if version == ProtocolVersion::V5 && self.is_too_large(found.len()) {
+            // MQTT 5.0 section 3.2.2.3.6.
+            return self.disconnect(id, ReasonCode::PACKET_TOO_LARGE);
+        }
         let decoded = found.decode(version);
         if found.packet_type() == Some(PacketType::Connect) {
             return self.connect_again(id, &decoded.packet);
@@ -339,6 +346,12 @@ impl Server {
             | Packet::UnsubAck(_)
             | Packet::PingResp => self.disconnect(id, ReasonCode::PROTOCOL_ERROR),
         }
+    }
+
+    /// Whether a packet of so many bytes is more than the CONNACK promised to take.
+    fn is_too_large(&self, bytes: usize) -> bool {
+        let limit = self.script.maximum_packet_size;
+        limit.is_some_and(|limit| bytes > usize::try_from(limit.get()).unwrap_or(usize::MAX))
     }
 
     fn phase(&self, id: ConnectionId) -> Phase {

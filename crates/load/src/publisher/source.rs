@@ -98,6 +98,21 @@ impl Source {
         }
     }
 
+    /// Bytes of the shortest PUBLISH that it writes.
+    ///
+    /// # Errors
+    /// A message that can't be written.
+    pub(super) fn packet_bytes(&self, qos: QoS, context: &Context) -> Result<usize, EncodeError> {
+        let mut out = Vec::new();
+        let identifier = (qos != QoS::AtMostOnce).then_some(PacketIdentifier::MIN);
+        let stamp = Stamp { run: 0, publisher: 0, sequence: 0, due_us: 0, lateness_us: 0 };
+        match self {
+            Self::Template(template) => template.append(&mut out, identifier, stamp.bytes()),
+            Self::Text(written) => written.write_with(0, stamp, identifier, context, &mut out)?,
+        }
+        Ok(out.len())
+    }
+
     /// Appends the PUBLISH that carries `stamp`.
     #[inline]
     pub(super) fn write(
@@ -112,14 +127,18 @@ impl Source {
                 template.append(out, identifier, stamp.bytes());
                 Ok(())
             }
-            Self::Text(written) => written.write(stamp, identifier, context, out),
+            Self::Text(written) => {
+                let random = written.random.random_range(0..1_000_000);
+                written.write_with(random, stamp, identifier, context, out)
+            }
         }
     }
 }
 
 impl Written {
-    fn write(
-        &mut self,
+    fn write_with(
+        &self,
+        random: u32,
         stamp: Stamp,
         identifier: Option<PacketIdentifier>,
         context: &Context,
@@ -131,7 +150,7 @@ impl Written {
             user_name: &self.user_name,
             sequence: stamp.sequence,
             milliseconds: context.started_ms + stamp.due_us / 1_000,
-            random: self.random.random_range(0..1_000_000),
+            random,
         };
         let mut payload = Vec::new();
         if let Some(at) = self.text.write(&values, &mut payload) {

@@ -35,6 +35,8 @@ pub(super) struct Desk {
     /// What clients say first, by their place; taken when it is said.
     pub(super) greetings: Vec<Option<(Vec<u8>, Vec<u8>)>>,
     pub(super) subscribe_qos: QoS,
+    /// Whether messages are sent one by one as they fall due, so that it can be told which of them an acknowledgement follows.
+    pub(super) is_open_loop: bool,
     pub(super) figures: Figures,
     pub(super) ended: Ended,
     /// Clients that are being connected.
@@ -122,7 +124,13 @@ impl Desk {
                 self.failed += 1;
                 self.ready -= 1;
                 if let Role::Subscriber { receiver } = client.role {
-                    self.receivers[receiver].was_lost = true;
+                    let end = &mut self.receivers[receiver];
+                    end.was_lost = true;
+                    // A group goes on with the others of it.
+                    if let Some(heard) = self.reading.heard.as_ref().filter(|_| end.members == 1) {
+                        let deliveries = end.receiver.deliveries();
+                        deliveries.for_each(|(publisher, came)| heard.leave(publisher, came.next()));
+                    }
                     self.subscribers_ready -= 1;
                 }
                 *self.ended.lost.entry(how.to_owned()).or_default() += 1;
@@ -150,8 +158,12 @@ impl Desk {
         self.ended.accepted += 1;
         self.ended.last_accepted_us = Some(now_us);
         if let Role::Subscriber { receiver } = client.role {
-            self.receivers[receiver].was_there = true;
-            self.receivers[receiver].members += 1;
+            let end = &mut self.receivers[receiver];
+            if let Some(heard) = self.reading.heard.as_ref().filter(|_| !end.was_there) {
+                end.receiver.deliveries().for_each(|(publisher, _)| heard.join(publisher));
+            }
+            end.was_there = true;
+            end.members += 1;
             self.subscribers_ready += 1;
         }
     }
@@ -167,7 +179,8 @@ impl Desk {
                     self.answer(answer, identifier);
                 }
                 let Self { receivers, figures, reading, .. } = self;
-                receivers[*receiver].receiver.receive(publish.payload, now_us, reading, figures);
+                let receiver = &mut receivers[*receiver].receiver;
+                receiver.receive(publish.payload, publish.retain, now_us, reading, figures);
             }
             (Packet::PubAck(ack) | Packet::PubComp(ack), Role::Publisher(publisher)) => {
                 let settled = publisher.acknowledged(ack.packet_identifier, ack.reason_code.0, &self.context);
@@ -175,6 +188,9 @@ impl Desk {
                     self.figures.counters.load_acknowledged += 1;
                     self.figures.record(Timed::PublishResponse, now_us.saturating_sub(settled.due_us));
                     self.figures.record(Timed::PublishService, now_us.saturating_sub(settled.sent_us));
+                    if self.is_open_loop {
+                        self.ended.held_back.note(settled.sent_us, settled.next_sent_us, now_us);
+                    }
                 }
             }
             (Packet::PubRec(ack), Role::Publisher(publisher)) => {

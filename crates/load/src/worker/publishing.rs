@@ -89,6 +89,34 @@ impl Worker {
         Ok(true)
     }
 
+    /// Publishers go on whose subscribers have come far enough.
+    pub(super) fn go_on_with_the_woken(&mut self) -> Result<(), String> {
+        let Some(heard) = self.desk.reading.heard.clone() else { return Ok(()) };
+        let now_us = self.desk.clock.now_us();
+        for publisher in heard.woken(self.job_thread) {
+            // Publisher n is the one with the number n / threads of the thread n modulo threads.
+            if let Some(place) = self.publishers.get((publisher / self.threads) as usize) {
+                self.pump(*place, now_us)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishers go on whose subscribers have not moved for a second: what is on its way to them may never come.
+    pub(super) fn go_on_with_what_stands_still(&mut self) {
+        let Some(heard) = self.desk.reading.heard.as_ref().filter(|_| !self.is_over) else { return };
+        for place in &self.publishers {
+            let client = &mut self.clients[*place];
+            if let Role::Publisher(publisher) = &mut client.role
+                && client.stage == Stage::Ready
+                && publisher.forgives_what_stands_still(heard)
+                && !self.hot.contains(place)
+            {
+                self.hot.push_back(*place);
+            }
+        }
+    }
+
     pub(super) fn go_on_with_the_hot(&mut self, now_us: u64) -> Result<(), String> {
         for _ in 0..self.hot.len() {
             let Some(place) = self.hot.pop_front() else { break };
@@ -109,6 +137,10 @@ impl Worker {
         }
         let Role::Publisher(publisher) = &mut client.role else { return Ok(()) };
         if is_closed && !publisher.has_half_of_its_window() {
+            return Ok(());
+        }
+        let heard = desk.reading.heard.clone();
+        if heard.as_ref().is_some_and(|heard| !publisher.may_go_on(heard)) {
             return Ok(());
         }
         let (mut out, mut made) = (std::mem::take(&mut desk.out), std::mem::take(&mut desk.made));
@@ -147,8 +179,11 @@ impl Worker {
         if let Role::Publisher(publisher) = &mut client.role {
             publisher.note_blocked();
             desk.waiting -= waiting_before - publisher.waiting();
-            let is_full = kept == made.len() && out.len() >= crate::publisher::CHUNK;
-            if is_full && (is_closed || publisher.waiting() > 0) && !self.hot.contains(&place) {
+            let is_whole = kept == made.len();
+            let is_full = is_whole && out.len() >= crate::publisher::CHUNK;
+            // Asked at the end as well, because that is how it is woken when its subscribers have come further.
+            let is_open = heard.is_some_and(|heard| is_whole && kept > 0 && publisher.may_go_on(&heard));
+            if (is_full || is_open) && (is_closed || publisher.waiting() > 0) && !self.hot.contains(&place) {
                 self.hot.push_back(place);
             }
         }

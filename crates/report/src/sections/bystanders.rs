@@ -91,8 +91,11 @@ const EVIDENCE: [(&str, IrregularityKind); 5] = [
 ];
 
 /// Distributions of a phase, each shown in three rows.
-const TIMES: [(&str, Distribution); 2] =
-    [("response time", |phase| &phase.response_time), ("service time", |phase| &phase.service_time)];
+const TIMES: [(&str, Distribution); 3] = [
+    ("response time", |phase| &phase.response_time),
+    ("service time", |phase| &phase.service_time),
+    ("time to acknowledge", |phase| &phase.acknowledge_time),
+];
 
 /// Counts of a phase, and whether their row is shown when all are zero. The lost ones come first.
 const COUNTS: [(&str, bool, Counted); 15] = [

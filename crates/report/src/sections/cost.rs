@@ -77,7 +77,7 @@ const OF_ATTEMPTS: usize = 2;
 
 fn table(record: &Record, resources: &BrokerResourcesRecord) -> Table {
     let (before, after) = match &record.load {
-        Some(_) => ("before load", "after load"),
+        Some(_) => ("before connecting", "after load"),
         None => ("before fault", "after fault"),
     };
     let mut columns = vec![Column::words("")];
@@ -155,7 +155,9 @@ fn cpu(record: &Record, resources: &BrokerResourcesRecord) -> Option<String> {
         let share = format!("{}.{} % of a core", per_mille / 10, per_mille % 10);
         Some(format!("{} in the {name} ({share})", time(cpu_us?)))
     };
+    let connecting = resources.cpu_us_connecting.map(|us| format!("{} while clients connected", time(us)));
     let told = [
+        connecting,
         told(Phase::Baseline, "baseline", resources.cpu_us_baseline_phase),
         told(Phase::Fault, "fault phase", resources.cpu_us_fault_phase),
         told(Phase::Load, "load phase", resources.cpu_us_fault_phase),

@@ -19,6 +19,10 @@ pub(super) fn section(record: &Record, document: &mut Document) {
     if !load.by_qos.is_empty() {
         document.push(Block::Table(counts(load)));
     }
+    let refusals = load.all().refusals();
+    if !refusals.is_empty() {
+        document.labelled("Messages refused", refusals.join(", "));
+    }
     let measured = times(load);
     if !measured.rows.is_empty() {
         document.push(Block::Table(measured));
@@ -36,6 +40,9 @@ fn summary(load: &LoadRecord) -> String {
         Release::Closed => {
             parts
                 .push("CLOSED LOOP: the broker sets the pace, and slow times are sent less often".to_owned());
+            if let Some(window) = load.end_to_end_window {
+                parts.push(format!("{} on their way end to end", count(window)));
+            }
         }
         Release::Nothing => {}
     }
@@ -106,10 +113,11 @@ const ACKNOWLEDGED: [Line; 3] = [
     ("refused", LoadCounts::refused_in_all),
     ("not acknowledged", |counts| counts.unacknowledged),
 ];
-const DELIVERED: [Line; 6] = [
+const DELIVERED: [Line; 7] = [
     ("deliveries expected", |counts| counts.expected),
     ("came", |counts| counts.delivered),
     ("lost", |counts| counts.lost),
+    ("still coming", |counts| counts.still_coming),
     ("unknown", |counts| counts.unknown),
     ("more than once", |counts| counts.duplicated),
     ("out of order", |counts| counts.reordered),
@@ -193,10 +201,34 @@ fn notes(load: &LoadRecord) -> Vec<String> {
             "Response times are from when a message was due, service times from when it was sent.".to_owned(),
         );
     }
+    if load.release == Release::Closed && load.end_to_end_window.is_none() && load.by_qos.contains_key(&0) {
+        notes.push(
+            "Nothing but TCP closes the loop at QoS 0: it is not acknowledged, and no subscriber of ours follows it. What \
+             was sent is what the broker's host took, and not what the broker has handled."
+                .to_owned(),
+        );
+    }
+    if let Some(held) = load.held_acknowledgements {
+        notes.push(format!(
+            "{} of {} came only with the publisher's next message: on average {} after their own, and {} after the next. So \
+             does a broker that leaves Nagle's algorithm on: these times are the publisher's period and not the broker's. \
+             Set TCP_NODELAY there (Mosquitto: set_tcp_nodelay true).",
+            count(held.held),
+            counted(held.of, "acknowledgement"),
+            time(held.waited_us_mean),
+            time(held.after_next_us_mean)
+        ));
+    }
     if load.foreign > 0 {
         notes.push(format!(
             "{} came without a stamp of this run: counted, not followed.",
             counted(load.foreign, "message")
+        ));
+    }
+    if load.retained > 0 {
+        notes.push(format!(
+            "{} came because of the subscriptions, with RETAIN 1: they are not live and in none of the rates.",
+            counted(load.retained, "retained message")
         ));
     }
     if load.too_old > 0 {

@@ -1,6 +1,7 @@
 //! What was run against which broker, and what nobody may overlook before reading on.
 
 use ungraceful_rig::ledger::IrregularityKind;
+use ungraceful_rig::load::LoadRecord;
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{BrokerOrigin, BrokerRecord, Completeness, PhaseRecord, Record};
 
@@ -125,6 +126,9 @@ pub(super) fn alarms(record: &Record, of: &str, document: &mut Document) {
         if let Some(which) = which {
             document.labelled("Lost", which);
         }
+    }
+    if let Some(what) = record.load.as_ref().and_then(LoadRecord::came_to_nothing) {
+        document.alarm("NO RESULT", format!("{of}{what}"));
     }
     for bottleneck in &record.generator.bottlenecks {
         document.alarm("GENERATOR NOT RELIABLE", format!("{of}{bottleneck}"));

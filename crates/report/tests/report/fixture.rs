@@ -102,7 +102,8 @@ fn bystander_phase(phase: Phase, base_us: u64, first: u64) -> BystanderPhaseReco
     BystanderPhaseRecord {
         phase,
         response_time: times(1_500, base_us),
-        service_time: times(1_000, base_us + 100),
+        service_time: times(2_000, base_us - 50),
+        acknowledge_time: times(1_000, base_us + 100),
         by_qos: BTreeMap::from([(0, ledger(first)), (1, ledger(first * 3)), (2, ledger(first * 5))]),
     }
 }
@@ -183,6 +184,7 @@ fn resources() -> BrokerResourcesRecord {
             change: Some(-2),
             per_1000_attempts: slope(0.714, -6.794, 8.222),
         },
+        cpu_us_connecting: None,
         cpu_us_baseline_phase: Some(120_000),
         cpu_us_fault_phase: Some(1_230_000),
     }
@@ -425,6 +427,7 @@ pub(crate) fn interrupted() -> Record {
             after_fault: Some(701),
             ..QuantityRecord::default()
         },
+        cpu_us_connecting: None,
         cpu_us_baseline_phase: Some(120_000),
         ..BrokerResourcesRecord::default()
     });
@@ -432,7 +435,7 @@ pub(crate) fn interrupted() -> Record {
     let bystanders = bystanders_of(&mut record);
     bystanders.phases.truncate(2);
     bystanders.phases[1].response_time = times(18, 440);
-    bystanders.phases[1].service_time = times(0, 0);
+    bystanders.phases[1].acknowledge_time = times(0, 0);
     bystanders.recovery_time_us = None;
     record.verdicts = vec![Verdict::inconclusive("plan_was_carried_out", Force::Run, "25 of 790 attempts")];
     record

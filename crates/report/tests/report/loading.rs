@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ungraceful_report::{Context, Format, Search, Trial, render, render_search};
 use ungraceful_rig::exit::Exit;
-use ungraceful_rig::load::{LoadConnections, LoadCounts, LoadRecord, Release};
+use ungraceful_rig::load::{
+    HeldAcknowledgements, LoadConnections, LoadCounts, LoadRecord, Release,
+};
 use ungraceful_rig::rate_search::{Came, RateSearch};
 use ungraceful_rig::record::{Completeness, Record};
 
@@ -27,6 +29,7 @@ fn messages(first: u64) -> LoadCounts {
         unknown: first + 13,
         duplicated: first + 14,
         reordered: first + 15,
+        still_coming: first + 16,
     }
 }
 
@@ -38,6 +41,7 @@ fn load() -> LoadRecord {
         subscribers: 3,
         payload_bytes: Some(300),
         in_flight_max: 20,
+        end_to_end_window: None,
         counted_from_us: Some(2_000_000),
         counted_until_us: Some(12_000_000),
         last_sent_us: Some(12_500_000),
@@ -55,6 +59,7 @@ fn load() -> LoadRecord {
         },
         by_qos: BTreeMap::from([(0, messages(100_000)), (1, messages(200_000))]),
         foreign: 6,
+        retained: 16,
         too_old: 7,
         bytes_sent: 8_000,
         bytes_received: 9_000,
@@ -63,6 +68,12 @@ fn load() -> LoadRecord {
         delivery_response_time: times(200_000, 3_000),
         delivery_service_time: times(200_001, 4_000),
         stalled_40_ms: Some(12_345),
+        held_acknowledgements: Some(HeldAcknowledgements {
+            held: 19_000,
+            of: 20_001,
+            waited_us_mean: 10_110,
+            after_next_us_mean: 105,
+        }),
         cpu_us: Some(2_500_000),
     }
 }

@@ -44,6 +44,7 @@ pub(crate) fn bystanders(phases: &[(Phase, &[(u8, LedgerCounts)])]) -> Record {
         phase: *phase,
         response_time: Percentiles::default(),
         service_time: Percentiles::default(),
+        acknowledge_time: Percentiles::default(),
         by_qos: by_qos.iter().cloned().collect(),
     };
     let mut record = empty_record();

@@ -1,5 +1,7 @@
 //! PUBLISH from a Client, and the acknowledgements of both directions (MQTT 5.0 section 4.3).
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode};
 
@@ -9,6 +11,9 @@ use super::session::Session;
 use super::{ConnectionId, Later, Server, answer};
 use crate::message::{self, Message};
 use crate::policy::{Flow, Pubacks, Retained, Rights};
+
+/// How long a TCP ACK is put off at the most, on Linux: so long Nagle's algorithm holds back what is small.
+const DELAYED_ACK: Duration = Duration::from_millis(40);
 
 impl Server {
     /// Acts on a PUBLISH.
@@ -45,16 +50,51 @@ impl Server {
             }
             Some(identifier) if !self.is_within_quota(id, identifier, publish.qos) => {}
             Some(identifier) if publish.qos == QoS::AtLeastOnce => {
-                let code = self.take(id, publish).code();
-                match self.script.pubacks {
-                    _ if message::tries_rights(publish.topic) => self.acknowledge_once(id, identifier, code),
-                    Pubacks::AtOnce => self.acknowledge_once(id, identifier, code),
-                    Pubacks::Late(time) => {
-                        self.timers.add(Instant::now() + time, Later::Acknowledge(id, identifier, code));
-                    }
-                }
+                self.receive_at_least_once(id, publish, identifier);
             }
             Some(identifier) => self.receive_exactly_once(id, publish, identifier),
+        }
+    }
+
+    /// The policy for this message: what tries the Client's rights is served as it should be.
+    fn pubacks_of(&self, publish: &Publish<'_>) -> Pubacks {
+        if message::tries_rights(publish.topic) { Pubacks::AtOnce } else { self.script.pubacks }
+    }
+
+    fn receive_at_least_once(
+        &mut self,
+        id: ConnectionId,
+        publish: &Publish<'_>,
+        identifier: PacketIdentifier,
+    ) {
+        let pubacks = self.pubacks_of(publish);
+        if let Pubacks::Refuse(code) = pubacks {
+            return self.refuse_message(id, PacketType::PubAck, identifier, code);
+        }
+        let code = self.take(id, publish).code();
+        match pubacks {
+            Pubacks::AtOnce | Pubacks::Refuse(_) => self.acknowledge_once(id, identifier, code),
+            Pubacks::Late(time) => {
+                self.timers.add(Instant::now() + time, Later::Acknowledge(id, identifier, code));
+            }
+            Pubacks::WithNext => {
+                self.acknowledge_held(id, None);
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.held = Some((identifier, code));
+                }
+                self.timers.add(Instant::now() + DELAYED_ACK, Later::AcknowledgeHeld(id, identifier));
+            }
+            Pubacks::Never => {}
+        }
+    }
+
+    /// Acknowledges the message that waits for the Client's next one; with an identifier, if it is that one.
+    pub(super) fn acknowledge_held(&mut self, id: ConnectionId, only: Option<PacketIdentifier>) {
+        let held = self.connections.get_mut(&id).and_then(|connection| {
+            connection.held.take_if(|(held, _)| only.is_none_or(|only| only == *held))
+        });
+        if let Some((identifier, code)) = held {
+            self.acknowledge_once(id, identifier, code);
         }
     }
 
@@ -99,12 +139,34 @@ impl Server {
         self.acknowledge(id, &Packet::PubAck(self.with_code(id, identifier, code)));
     }
 
+    /// Refuses a message with any Reason Code, which gives its quota back. MQTT 3.1.1 has no means to refuse.
+    fn refuse_message(
+        &mut self,
+        id: ConnectionId,
+        packet_type: PacketType,
+        identifier: PacketIdentifier,
+        code: u8,
+    ) {
+        self.give_quota_back(id, identifier);
+        let ack = Ack::new(identifier);
+        match (self.version(id), packet_type) {
+            (ProtocolVersion::V5, _) => {
+                self.send(id, answer::acknowledgement_with(packet_type, identifier, code));
+            }
+            (ProtocolVersion::V3_1_1, PacketType::PubRec) => self.acknowledge(id, &Packet::PubRec(ack)),
+            (ProtocolVersion::V3_1_1, _) => self.acknowledge(id, &Packet::PubAck(ack)),
+        }
+    }
+
     fn receive_exactly_once(
         &mut self,
         id: ConnectionId,
         publish: &Publish<'_>,
         identifier: PacketIdentifier,
     ) {
+        if let Pubacks::Refuse(code) = self.pubacks_of(publish) {
+            return self.refuse_message(id, PacketType::PubRec, identifier, code);
+        }
         let Some(session) = self.session_of(id) else { return };
         let mut code = ReasonCode::SUCCESS;
         if session.received.insert(identifier.get()) {

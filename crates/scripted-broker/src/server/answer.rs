@@ -77,6 +77,8 @@ impl Server {
             if self.script.retained == Retained::Unavailable {
                 properties.push(Property::RetainAvailable(0));
             }
+            let maximum_packet_size = self.script.maximum_packet_size;
+            properties.extend(maximum_packet_size.map(|size| Property::MaximumPacketSize(size.get())));
             properties.extend(self.script.server_keep_alive_s.map(Property::ServerKeepAlive));
             properties.push(Property::SubscriptionIdentifierAvailable(0));
             properties.push(Property::SharedSubscriptionAvailable(0));

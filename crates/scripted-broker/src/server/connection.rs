@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ungraceful_mqtt::{PacketIdentifier, ProtocolVersion, Will};
+use ungraceful_mqtt::{PacketIdentifier, ProtocolVersion, ReasonCode, Will};
 
 use crate::link::Link;
 use crate::message::Message;
@@ -65,6 +65,8 @@ pub(super) struct Connection {
     pub(super) packet_size_max: usize,
     /// The Packet Identifiers of QoS 1 and QoS 2 messages that came on this connection and are not done. MQTT 5.0 only.
     pub(super) outstanding: HashSet<PacketIdentifier>,
+    /// The QoS 1 message whose acknowledgement waits for the next one, and how it is to be acknowledged.
+    pub(super) held: Option<(PacketIdentifier, ReasonCode)>,
     /// How many QoS 1 and QoS 2 PUBLISHes came on this connection. MQTT 5.0 only.
     pub(super) publishes: usize,
     /// The CONNACK that is held back.
@@ -91,6 +93,7 @@ impl Connection {
             receive_maximum: usize::from(u16::MAX),
             packet_size_max: usize::MAX,
             outstanding: HashSet::new(),
+            held: None,
             publishes: 0,
             acceptance: Vec::new(),
             backlog: Vec::new(),

@@ -200,3 +200,43 @@ fn late_pubacks_count_against_the_quota() {
     client.expect(&[0xE0, 2, 0x93, 0]);
     client.expect_fin();
 }
+
+/// A Client of a broker that acknowledges so, without a Receive Maximum.
+fn acknowledged(pubacks: Pubacks) -> (ScriptedBroker, RawClient) {
+    let broker = ScriptedBroker::start(Script { pubacks, ..Script::default() });
+    let mut client = RawClient::connected(&broker, V5, "client");
+    client.subscribe("t", QoS::AtMostOnce);
+    (broker, client)
+}
+
+#[test]
+fn a_message_that_is_refused_reaches_nobody_at_either_qos() {
+    let (_broker, mut client) = acknowledged(Pubacks::Refuse(0x95));
+    publish(&mut client, QoS::AtLeastOnce, 1);
+    client.expect(&[0x40, 3, 0, 1, 0x95]);
+    publish(&mut client, QoS::ExactlyOnce, 2);
+    client.expect(&[0x50, 3, 0, 2, 0x95]);
+    client.expect_service();
+}
+
+#[test]
+fn an_acknowledgement_that_waits_for_the_next_message_comes_with_it_or_40_ms_later() {
+    let broker = ScriptedBroker::start(Script { pubacks: Pubacks::WithNext, ..Script::default() });
+    let mut client = RawClient::connected(&broker, V5, "client");
+    let took = time_of(|| {
+        for identifier in [1, 2] {
+            publish(&mut client, QoS::AtLeastOnce, identifier);
+        }
+        client.expect(&[0x40, 2, 0, 1, 0x40, 2, 0, 2]);
+    });
+    assert!(took >= Duration::from_millis(40), "{took:?}");
+    client.expect_service();
+}
+
+#[test]
+fn a_message_that_is_never_acknowledged_is_delivered_all_the_same() {
+    let (_broker, mut client) = acknowledged(Pubacks::Never);
+    publish(&mut client, QoS::AtLeastOnce, 1);
+    assert_eq!(client.next_payload(), "x");
+    client.expect_service();
+}

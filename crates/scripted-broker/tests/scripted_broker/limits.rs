@@ -1,5 +1,6 @@
 //! What the CONNACK can say besides the Receive Maximum, and Clients that do not read.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
@@ -174,4 +175,17 @@ fn much_at_qos_1_for_a_client_that_does_not_read_waits_and_comes() {
     }
     slow.expect_service();
     assert_eq!(broker.log().dropped, 0);
+}
+
+#[test]
+fn a_packet_beyond_the_maximum_packet_size_closes_with_0x95() {
+    let broker = ScriptedBroker::start(Script { maximum_packet_size: NonZeroU32::new(30), ..Script::default() });
+    let mut client = RawClient::open(&broker, V5);
+    client.send(&connect(V5, "client"));
+    client.expect(&[0x20, 12, 0, 0, 9, 0x27, 0, 0, 0, 30, 0x29, 0, 0x2A, 0]);
+    client.publish("t", "as much as fits in it.", QoS::AtMostOnce);
+    client.expect_service();
+    client.publish("t", "more than will ever fit in it", QoS::AtMostOnce);
+    client.expect(&[0xE0, 2, 0x95, 0]);
+    client.expect_fin();
 }

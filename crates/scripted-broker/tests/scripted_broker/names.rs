@@ -96,6 +96,7 @@ fn names_carry_their_values() {
     assert_eq!("newcomer-waits-2s".parse(), Ok(TakeOver::NewcomerWaits(two_seconds)));
     assert_eq!("refuse-0x97".parse(), Ok(Flow::Refuse(0x97)));
     assert_eq!("late-puback-2s".parse(), Ok(Pubacks::Late(two_seconds)));
+    assert_eq!("refuse-0x95".parse(), Ok(Pubacks::Refuse(0x95)));
     assert_eq!("exceed-by-3".parse(), Ok(SubscriberFlow::ExceedBy(NonZeroU32::MIN.saturating_add(2))));
     assert_eq!("gap-2s".parse(), Ok(ConnectWait::Gap(two_seconds)));
     assert_eq!("late-2s".parse(), Ok(Wills::Late(two_seconds)));

@@ -1,0 +1,226 @@
+//! Closes a closed loop end to end: how far the subscribers of each publisher are, so that no publisher is further ahead of
+//! them than its window. Shared by all threads: subscribers note what comes, and publishers wait for it.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Mutex, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+
+/// No position that is waited for.
+const NOBODY_WAITS: u64 = u64::MAX;
+
+/// How far the subscribers of one publisher are.
+#[derive(Debug)]
+struct OfPublisher {
+    /// Its receivers that are there.
+    receivers: AtomicU64,
+    /// The sum over them of the number after the largest that came: gaps are passed over, so that a lost message keeps
+    /// nobody waiting once a later one has come.
+    position: AtomicU64,
+    /// The position at which the publisher goes on.
+    wanted: AtomicU64,
+}
+
+/// What wakes a thread: the numbers of its publishers that may go on.
+#[derive(Debug)]
+struct Bell {
+    woken: Mutex<VecDeque<u32>>,
+    event: OwnedFd,
+}
+
+/// How far the subscribers of every publisher are.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    publishers: Vec<OfPublisher>,
+    /// One for each thread; publisher n is on thread n modulo their number.
+    bells: Vec<Bell>,
+    /// Messages that a publisher may be ahead of its subscribers.
+    window: u64,
+}
+
+/// What of a publisher is on its way to its subscribers and not waited for any more, because nothing came for a while.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forgiven {
+    /// Deliveries.
+    deliveries: u64,
+    /// All messages below this number are meant: when the subscribers are past it, nothing is forgiven any more.
+    below: u64,
+}
+
+impl Heard {
+    /// For so many publishers on so many threads.
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor to give.
+    pub(crate) fn new(publishers: u32, threads: u32, window: u16) -> Result<Self, Errno> {
+        let flags = EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC;
+        let bell = || Ok(Bell { woken: Mutex::default(), event: eventfd(0, flags)? });
+        let nothing = || OfPublisher {
+            receivers: AtomicU64::new(0),
+            position: AtomicU64::new(0),
+            wanted: AtomicU64::new(NOBODY_WAITS),
+        };
+        Ok(Self {
+            publishers: (0..publishers).map(|_| nothing()).collect(),
+            bells: (0..threads).map(|_| bell()).collect::<Result<_, Errno>>()?,
+            window: u64::from(window),
+        })
+    }
+
+    /// What becomes readable when a publisher of this thread may go on.
+    pub(crate) fn bell(&self, thread: u32) -> BorrowedFd<'_> {
+        self.bells[thread as usize].event.as_fd()
+    }
+
+    /// The publishers of this thread that may go on, each told once.
+    pub(crate) fn woken(&self, thread: u32) -> VecDeque<u32> {
+        let bell = &self.bells[thread as usize];
+        // Before the list is taken: who comes later rings again.
+        let _rang = rustix::io::read(&bell.event, &mut [0; 8]);
+        std::mem::take(&mut *bell.woken.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A receiver of this publisher is there; nothing came to it yet.
+    pub(crate) fn join(&self, publisher: u32) {
+        if let Some(of) = self.publishers.get(publisher as usize) {
+            of.receivers.fetch_add(1, SeqCst);
+        }
+    }
+
+    /// A receiver that had come to `position` is there no more.
+    pub(crate) fn leave(&self, publisher: u32, position: u64) {
+        if let Some(of) = self.publishers.get(publisher as usize) {
+            of.position.fetch_sub(position, SeqCst);
+            of.receivers.fetch_sub(1, SeqCst);
+            of.wanted.store(NOBODY_WAITS, SeqCst);
+            self.wake(publisher);
+        }
+    }
+
+    /// A receiver came further, by so many numbers.
+    #[inline]
+    pub(crate) fn advance(&self, publisher: u32, by: u64) {
+        let Some(of) = self.publishers.get(publisher as usize) else { return };
+        let position = of.position.fetch_add(by, SeqCst) + by;
+        let wanted = of.wanted.load(SeqCst);
+        // Of several that see it reached, one wakes the publisher.
+        if position >= wanted && of.wanted.compare_exchange(wanted, NOBODY_WAITS, SeqCst, SeqCst).is_ok() {
+            self.wake(publisher);
+        }
+    }
+
+    fn wake(&self, publisher: u32) {
+        let bell = &self.bells[publisher as usize % self.bells.len()];
+        let was_empty = {
+            let mut woken = bell.woken.lock().unwrap_or_else(PoisonError::into_inner);
+            woken.push_back(publisher);
+            woken.len() == 1
+        };
+        if was_empty {
+            // It fails only when it was rung 2^64 times and not heard.
+            let _rung = rustix::io::write(&bell.event, &1_u64.to_ne_bytes());
+        }
+    }
+
+    /// The number that a publisher may send up to, which has sent `sent`; absent when it is to wait. It goes on when its
+    /// subscribers have half of its window, as with acknowledgements, and is woken then.
+    pub(crate) fn room(&self, publisher: u32, sent: u64, forgiven: &mut Forgiven) -> Option<u64> {
+        let of = self.publishers.get(publisher as usize)?;
+        let receivers = of.receivers.load(SeqCst);
+        if receivers == 0 {
+            return Some(u64::MAX);
+        }
+        let wanted = sent.saturating_sub(self.window / 2) * receivers;
+        for is_armed in [false, true] {
+            let position = of.position.load(SeqCst);
+            if position >= forgiven.below * receivers {
+                *forgiven = Forgiven::default();
+            }
+            let position = position + forgiven.deliveries;
+            if position >= wanted {
+                of.wanted.store(NOBODY_WAITS, SeqCst);
+                return Some(position / receivers + self.window);
+            }
+            if !is_armed {
+                // Looked at once more after this: what came in between would wake nobody.
+                of.wanted.store(wanted - forgiven.deliveries, SeqCst);
+            }
+        }
+        None
+    }
+
+    /// How far the subscribers of a publisher are, in all.
+    pub(crate) fn position(&self, publisher: u32) -> u64 {
+        self.publishers.get(publisher as usize).map_or(0, |of| of.position.load(SeqCst))
+    }
+
+    /// What is under way is not waited for any more.
+    pub(crate) fn forgive(&self, publisher: u32, sent: u64) -> Forgiven {
+        let receivers = self.publishers.get(publisher as usize).map_or(0, |of| of.receivers.load(SeqCst));
+        Forgiven { deliveries: (sent * receivers).saturating_sub(self.position(publisher)), below: sent }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Forgiven, Heard};
+
+    /// Two receivers of publisher 3, which is on the second of two threads, and a window of ten.
+    fn heard() -> Heard {
+        let heard = Heard::new(5, 2, 10).unwrap();
+        heard.join(3);
+        heard.join(3);
+        heard
+    }
+
+    #[test]
+    fn a_publisher_sends_no_more_than_its_window_ahead_and_goes_on_when_half_of_it_has_come() {
+        let (heard, mut nothing) = (heard(), Forgiven::default());
+        assert_eq!(heard.room(3, 0, &mut nothing), Some(10));
+        assert_eq!(heard.room(3, 10, &mut nothing), None, "nothing came");
+        heard.advance(3, 5);
+        heard.advance(3, 4);
+        assert!(heard.woken(1).is_empty(), "nine of twenty deliveries");
+        heard.advance(3, 1);
+        assert_eq!(heard.woken(1), [3]);
+        assert_eq!(heard.room(3, 10, &mut nothing), Some(15));
+        heard.advance(3, 10);
+        assert!(heard.woken(1).is_empty() && heard.woken(0).is_empty(), "it does not wait");
+    }
+
+    #[test]
+    fn a_publisher_without_receivers_waits_for_nobody() {
+        let (heard, mut nothing) = (heard(), Forgiven::default());
+        assert_eq!(heard.room(0, 1_000_000, &mut nothing), Some(u64::MAX));
+    }
+
+    #[test]
+    fn a_receiver_that_left_is_waited_for_no_more() {
+        let (heard, mut nothing) = (heard(), Forgiven::default());
+        heard.advance(3, 10);
+        heard.advance(3, 2);
+        assert_eq!(heard.room(3, 12, &mut nothing), None, "the other one is at two");
+        heard.leave(3, 2);
+        assert_eq!(heard.woken(1), [3]);
+        assert_eq!(heard.room(3, 12, &mut nothing), Some(20));
+    }
+
+    #[test]
+    fn what_never_comes_holds_nobody_up_for_ever_and_is_made_up_for_when_the_subscribers_are_past_it() {
+        let heard = heard();
+        assert_eq!(heard.room(3, 10, &mut Forgiven::default()), None);
+        let mut forgiven = heard.forgive(3, 10);
+        assert_eq!(heard.room(3, 10, &mut forgiven), Some(20), "as if all ten had come to both");
+        assert_eq!(heard.room(3, 20, &mut forgiven), None);
+        // What was lost is passed over by what comes after it.
+        heard.advance(3, 15);
+        heard.advance(3, 15);
+        assert_eq!(heard.woken(1), [3]);
+        assert_eq!(heard.room(3, 20, &mut forgiven), Some(25));
+        assert_eq!(forgiven, Forgiven::default());
+    }
+}
