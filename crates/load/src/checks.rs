@@ -103,8 +103,12 @@ fn accepts_the_messages(record: &Record) -> Vec<Verdict> {
 fn cure(code: u8) -> Option<&'static str> {
     match ReasonCode(code) {
         ReasonCode::PACKET_TOO_LARGE => Some("the broker takes smaller messages only: lower --size"),
-        ReasonCode::NOT_AUTHORIZED => Some("this user may not publish there: give another --topic or --username"),
-        ReasonCode::QUOTA_EXCEEDED => Some("a limit of the broker was reached: lower --rate, or raise that limit"),
+        ReasonCode::NOT_AUTHORIZED => {
+            Some("this user may not publish there: give another --topic or --username")
+        }
+        ReasonCode::QUOTA_EXCEEDED => {
+            Some("a limit of the broker was reached: lower --rate, or raise that limit")
+        }
         _ => None,
     }
 }

@@ -211,8 +211,7 @@ impl Publisher {
 
     /// Whether one more may be unacknowledged, and on its way to the subscribers.
     fn has_room(&self) -> bool {
-        self.sequence < self.until
-            && (self.qos == QoS::AtMostOnce || self.in_flight < u32::from(self.window))
+        self.sequence < self.until && (self.qos == QoS::AtMostOnce || self.in_flight < u32::from(self.window))
     }
 
     /// In a closed loop: whether its subscribers have come far enough for it to go on. If not, it is woken when they have.

@@ -44,7 +44,16 @@ impl Receiver {
     /// One that is to hear `publishers` publishers from number `first` on.
     pub(crate) fn new(first: u32, publishers: u32) -> Self {
         let deliveries = (0..publishers).map(|_| Deliveries::default()).collect();
-        Self { first, deliveries, foreign: 0, retained: 0, too_old: 0, delivered: 0, last_us: None, last_heard_us: None }
+        Self {
+            first,
+            deliveries,
+            foreign: 0,
+            retained: 0,
+            too_old: 0,
+            delivered: 0,
+            last_us: None,
+            last_heard_us: None,
+        }
     }
 
     /// A message came; `is_retained` tells its RETAIN.

@@ -136,8 +136,9 @@ fn compare(
     }
     let missed = length(&missing.known) + missing.others;
     // What was handed to a connection that broke may never have reached the broker.
-    let is_nobodys =
-        receiver.was_lost || load_end == End::CutShort || (publisher.was_lost && publisher.qos == QoS::AtMostOnce);
+    let is_nobodys = receiver.was_lost
+        || load_end == End::CutShort
+        || (publisher.was_lost && publisher.qos == QoS::AtMostOnce);
     let unknown = if is_nobodys { missed } else { unacknowledged(publisher, &missing.known) };
     let still_coming = if is_nobodys || load_end != End::StillComing {
         0
@@ -258,7 +259,11 @@ mod tests {
     fn counts(settings: &LoadSettings, threads: &[Ended]) -> BTreeMap<u8, LoadCounts> {
         let by_qos = record(settings, threads, Some((0, 1)), End::Settled).by_qos;
         for counts in by_qos.values() {
-            assert_eq!(counts.expected, counts.delivered + counts.lost + counts.unknown + counts.still_coming, "{counts:?}");
+            assert_eq!(
+                counts.expected,
+                counts.delivered + counts.lost + counts.unknown + counts.still_coming,
+                "{counts:?}"
+            );
         }
         by_qos
     }

@@ -148,7 +148,10 @@ fn where_nothing_was_acknowledged_nothing_holds_and_the_reason_code_and_its_cure
         counts.refused = BTreeMap::from([(0x97, 10)]);
     };
     let some = verdict(counting(some), ACCEPTS);
-    assert_eq!((some.conclusion, some.differs.as_deref()), (Conclusion::Holds, Some("10 messages were refused")));
+    assert_eq!(
+        (some.conclusion, some.differs.as_deref()),
+        (Conclusion::Holds, Some("10 messages were refused"))
+    );
     let of_qos_0 = counting(|counts| counts.acknowledged = 0).load.unwrap();
     let of_qos_0 = LoadRecord { by_qos: BTreeMap::from([(0, of_qos_0.by_qos[&1].clone())]), ..of_qos_0 };
     let mut record = with(of_qos_0);
@@ -178,7 +181,14 @@ fn what_was_still_coming_is_a_note_and_no_loss() {
 fn subscribers_alone_need_a_live_message() {
     let listening = |retained, foreign| {
         let none = BTreeMap::new();
-        with(LoadRecord { publishers: 0, release: Release::Nothing, by_qos: none, retained, foreign, ..load() })
+        with(LoadRecord {
+            publishers: 0,
+            release: Release::Nothing,
+            by_qos: none,
+            retained,
+            foreign,
+            ..load()
+        })
     };
     assert_eq!(concluded(listening(50, 3), LIVE), Conclusion::Holds);
     let retained = verdict(listening(50, 0), LIVE);
@@ -195,7 +205,11 @@ fn a_load_that_was_never_sent_for_lost_connections_is_not_told_to_lower_its_rate
     let counts = load.by_qos.get_mut(&1).unwrap();
     (counts.sent, counts.dropped) = (600, 400);
     let verdict = verdict(with(load), RATE);
-    assert!(verdict.evidence.contains("0x95") && !verdict.evidence.contains("--rate"), "{}", verdict.evidence);
+    assert!(
+        verdict.evidence.contains("0x95") && !verdict.evidence.contains("--rate"),
+        "{}",
+        verdict.evidence
+    );
 }
 
 fn judged(text: &str, record: &Record) -> Verdict {

@@ -304,7 +304,7 @@ pub struct LoadRecord {
     /// Deliveries whose service time was 39 to 45 ms, where these stand out from the times around them: what a broker that
     /// leaves Nagle's algorithm on waits for a delayed ACK (Linux: 40 ms). Absent where they do not.
     pub stalled_40_ms: Option<u64>,
-    /// Acknowledgements that came with the publisher's next message, where most did; absent where they did not.
+    /// Acknowledgements that came with the publisher's next message; absent where less than a quarter did.
     #[serde(default)]
     pub held_acknowledgements: Option<HeldAcknowledgements>,
     /// CPU time that the load's threads used while it was measured, in µs; absent where it can't be read.
@@ -354,7 +354,11 @@ impl LoadRecord {
         let acknowledging = self.acknowledging();
         if acknowledging.sent > 0 && acknowledging.acknowledged == 0 {
             let refusals = acknowledging.refusals();
-            let refused = if refusals.is_empty() { String::new() } else { format!(": refused {}", refusals.join(", ")) };
+            let refused = if refusals.is_empty() {
+                String::new()
+            } else {
+                format!(": refused {}", refusals.join(", "))
+            };
             parts.push(format!("the broker acknowledged none of {} messages{refused}", acknowledging.sent));
         }
         if all.expected > 0 && all.delivered == 0 {

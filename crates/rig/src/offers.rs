@@ -101,7 +101,8 @@ mod tests {
         let offers = Offers::of(&[version(&[]), version(&said)]);
         assert_eq!((offers.maximum_qos, offers.will_qos()), (QoS::AtMostOnce, QoS::AtMostOnce));
         assert!(!offers.retain_available && !offers.shared_subscription_available);
-        let sizes = [version(&[("Maximum Packet Size", "2000")]), version(&[("Maximum Packet Size", "1000")])];
+        let sizes =
+            [version(&[("Maximum Packet Size", "2000")]), version(&[("Maximum Packet Size", "1000")])];
         assert_eq!(Offers::of(&sizes).maximum_packet_size, Some(1_000));
         assert!(Offers::of(&[version(&[("Retain Available", "1")])]).retain_available);
     }

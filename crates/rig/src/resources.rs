@@ -43,7 +43,13 @@ pub(crate) fn resources(
     was_replaced: bool,
 ) -> Option<BrokerResourcesRecord> {
     let connected = edges.baseline_began.or(edges.fault_began);
-    let seen = [edges.connecting_began, edges.baseline_began, edges.fault_began, edges.fault_ended, edges.recovery_ended];
+    let seen = [
+        edges.connecting_began,
+        edges.baseline_began,
+        edges.fault_began,
+        edges.fault_ended,
+        edges.recovery_ended,
+    ];
     if samples.is_empty() && seen.iter().all(Option::is_none) {
         return None;
     }
@@ -79,7 +85,13 @@ fn quantity(
     let (after_fault, after_recovery) = (at(&edges.fault_ended), at(&edges.recovery_ended));
     let points: Vec<(u64, u64)> =
         samples.iter().filter_map(|sample| Some((sample.attempts_finished, of(&sample.usage)?))).collect();
-    let max = points.iter().map(|(_, value)| *value).chain(before_fault).chain(at(&edges.fault_began)).chain(after_fault).max();
+    let max = points
+        .iter()
+        .map(|(_, value)| *value)
+        .chain(before_fault)
+        .chain(at(&edges.fault_began))
+        .chain(after_fault)
+        .max();
     QuantityRecord {
         before_fault,
         max,

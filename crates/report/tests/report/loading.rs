@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use ungraceful_report::{Context, Format, Search, Trial, render, render_search};
 use ungraceful_rig::exit::Exit;
-use ungraceful_rig::load::{
-    HeldAcknowledgements, LoadConnections, LoadCounts, LoadRecord, Release,
-};
+use ungraceful_rig::load::{HeldAcknowledgements, LoadConnections, LoadCounts, LoadRecord, Release};
 use ungraceful_rig::rate_search::{Came, RateSearch};
 use ungraceful_rig::record::{Completeness, Record};
 

@@ -179,7 +179,8 @@ fn much_at_qos_1_for_a_client_that_does_not_read_waits_and_comes() {
 
 #[test]
 fn a_packet_beyond_the_maximum_packet_size_closes_with_0x95() {
-    let broker = ScriptedBroker::start(Script { maximum_packet_size: NonZeroU32::new(30), ..Script::default() });
+    let broker =
+        ScriptedBroker::start(Script { maximum_packet_size: NonZeroU32::new(30), ..Script::default() });
     let mut client = RawClient::open(&broker, V5);
     client.send(&connect(V5, "client"));
     client.expect(&[0x20, 12, 0, 0, 9, 0x27, 0, 0, 0, 30, 0x29, 0, 0x2A, 0]);

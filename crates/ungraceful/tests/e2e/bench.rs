@@ -26,7 +26,11 @@ fn all(call: &Call) -> LoadCounts {
     let load = load(call);
     for (qos, counts) in &load.by_qos {
         assert_eq!(counts.offered, counts.sent + counts.dropped, "{counts:?}");
-        assert_eq!(counts.expected, counts.delivered + counts.lost + counts.unknown + counts.still_coming, "{counts:?}");
+        assert_eq!(
+            counts.expected,
+            counts.delivered + counts.lost + counts.unknown + counts.still_coming,
+            "{counts:?}"
+        );
         let settled = counts.acknowledged + counts.refused_in_all() + counts.unacknowledged;
         assert_eq!(if *qos == 0 { 0 } else { counts.sent }, settled, "{counts:?}");
     }

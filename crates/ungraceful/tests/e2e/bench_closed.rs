@@ -1,6 +1,7 @@
 //! `ungraceful-bench`: what closes a closed loop, how long a load waits for what is still coming, and acknowledgements and
 //! bystanders whose times are another thing than they seem.
 
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use ungraceful_rig::load::LoadRecord;
@@ -8,6 +9,7 @@ use ungraceful_rig::phase::Phase;
 use ungraceful_scripted_broker::{Pubacks, Script, ScriptedBroker};
 
 use crate::support::{Call, bench_at};
+use crate::vanish_herd::free_port;
 
 fn load(call: &Call) -> LoadRecord {
     call.record().load.unwrap_or_else(|| panic!("no load\n{}", call.said()))
@@ -92,10 +94,58 @@ fn acknowledgements_that_are_quick_or_take_as_long_as_the_period_by_themselves_a
     }
 }
 
+/// An installed Mosquitto with these lines in its configuration besides its listener; it ends with this.
+struct Mosquitto {
+    process: std::process::Child,
+    address: std::net::SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+impl Mosquitto {
+    fn with(lines: &str) -> Self {
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let configuration = folder.path().join("conf");
+        let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nuser root\n{lines}\n");
+        std::fs::write(&configuration, text).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "PATH=$PATH:/usr/sbin; exec mosquitto -c \"$0\""]).arg(configuration);
+        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let address = ([127, 0, 0, 1], port).into();
+        while std::net::TcpStream::connect(address).is_err() {
+            std::thread::yield_now();
+        }
+        Self { process, address, _folder: folder }
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ended_already = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+#[test]
+fn a_real_mosquitto_that_leaves_nagles_algorithm_on_is_named_and_one_that_does_not_is_not() {
+    let run = |lines: &str| {
+        let broker = Mosquitto::with(lines);
+        let flags = ["-c", "2", "-q", "1", "--rate", "200", "--arrival", "poisson", "-z", "5s"];
+        let call = bench_at(broker.address, "pub", &flags);
+        (load(&call).held_acknowledgements, call)
+    };
+    let (held, call) = run("");
+    let held = held.unwrap_or_else(|| panic!("{}", call.said()));
+    assert!(held.after_next_us_mean < held.waited_us_mean / 2, "{held:?}");
+    assert!(call.stdout().contains("set_tcp_nodelay true"), "{}", call.stdout());
+    let (held, call) = run("set_tcp_nodelay true");
+    assert_eq!(held, None, "{}", call.said());
+}
+
 #[test]
 fn the_bystanders_service_time_is_of_the_same_messages_as_their_response_time_and_never_more() {
     let broker = ScriptedBroker::start(Script { pubacks: Pubacks::WithNext, ..Script::default() });
-    let flags = ["--bystanders", "3", "--baseline", "2s", "--recovery", "1s", "-c", "1", "--rate", "20", "-z", "2s"];
+    let flags =
+        ["--bystanders", "3", "--baseline", "2s", "--recovery", "1s", "-c", "1", "--rate", "20", "-z", "2s"];
     let call = bench_at(broker.address(), "pub", &flags);
     let bystanders = call.record().bystanders.unwrap();
     for phase in [Phase::Baseline, Phase::Load] {

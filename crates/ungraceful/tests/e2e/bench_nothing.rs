@@ -58,7 +58,11 @@ fn messages_beyond_the_brokers_maximum_packet_size_are_not_begun_and_the_size_th
     let script = Script { maximum_packet_size: NonZeroU32::new(1_000), ..Script::default() };
     let broker = ScriptedBroker::start(script);
     let publish = |flags: &[&str]| {
-        bench_at(broker.address(), "pub", &[&["-c", "1", "--rate", "50", "-z", "1s", "-q", "1"], flags].concat())
+        bench_at(
+            broker.address(),
+            "pub",
+            &[&["-c", "1", "--rate", "50", "-z", "1s", "-q", "1"], flags].concat(),
+        )
     };
     let call = publish(&["-s", "2000"]);
     assert_eq!(call.exit(), 4, "{}", call.said());

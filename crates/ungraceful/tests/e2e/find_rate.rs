@@ -100,7 +100,11 @@ fn a_search_that_cannot_tell_ends_inconclusive_and_says_what_it_would_need() {
     assert_eq!(late.exit(), 3, "{}", late.said());
     assert!(late.stdout().contains("the limit is the generator"), "{}", late.said());
     let trials = search(&late)["trials"].as_array().unwrap().len();
-    assert!((1..=6).contains(&trials), "three rates at which the generator was late are enough\n{}", late.said());
+    assert!(
+        (1..=6).contains(&trials),
+        "three rates at which the generator was late are enough\n{}",
+        late.said()
+    );
 }
 
 #[test]

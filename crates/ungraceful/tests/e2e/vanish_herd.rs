@@ -205,7 +205,7 @@ fn a_command_of_the_users_restarts_a_broker_and_one_that_fails_is_told_with_what
 }
 
 /// A port below those that the system gives to clients.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let tried = (20_000..30_000).rev().step_by(7);
     let mut free = tried.filter(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok());
     free.next().unwrap()
