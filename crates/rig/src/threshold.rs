@@ -230,16 +230,16 @@ const COUNTS: [Counted; 14] = [
         of: |record| of_messages(record, |all| [all.unknown, all.expected, all.expected]),
     },
     Counted {
-        name: "still_coming",
-        of: |record| of_messages(record, |all| [all.still_coming, all.expected, all.expected]),
-    },
-    Counted {
         name: "duplicated",
         of: |record| of_messages(record, |all| [all.duplicated, all.expected, all.delivered]),
     },
     Counted {
         name: "reordered",
         of: |record| of_messages(record, |all| [all.reordered, all.expected, all.delivered]),
+    },
+    Counted {
+        name: "still_coming",
+        of: |record| of_messages(record, |all| [all.still_coming, all.expected, all.expected]),
     },
     Counted {
         name: "dropped",

@@ -69,18 +69,23 @@ fn a_load_waits_for_as_long_as_deliveries_come() {
     assert_eq!((call.exit(), all.delivered, all.lost, all.still_coming), (0, 150, 0, 0), "{}", call.said());
 }
 
-/// One publisher by a schedule, against a broker that acknowledges so.
+/// Publishers by a schedule, against a broker that acknowledges so.
 fn acknowledged(pubacks: Pubacks, flags: &[&str]) -> Call {
     let broker = ScriptedBroker::start(Script { pubacks, ..Script::default() });
-    bench_at(broker.address(), "pub", &[&["-c", "1", "-q", "1", "-z", "3s"], flags].concat())
+    bench_at(broker.address(), "pub", &[&["-q", "1", "-z", "3s"], flags].concat())
 }
 
 #[test]
 fn acknowledgements_that_come_with_the_next_message_are_named_at_any_period_with_the_cure() {
-    for flags in [&["--rate", "50"][..], &["--rate", "200"], &["--rate", "100", "--arrival", "poisson"]] {
+    // Each publisher's gaps are 5 ms long; 5 ms on average; and 20 ms on average.
+    for flags in [
+        &["-c", "8", "--rate", "1600"][..],
+        &["-c", "1", "--rate", "200", "--arrival", "poisson"],
+        &["-c", "4", "--rate", "200", "--arrival", "poisson"],
+    ] {
         let call = acknowledged(Pubacks::WithNext, flags);
         let held = load(&call).held_acknowledgements.unwrap_or_else(|| panic!("{flags:?}\n{}", call.said()));
-        assert!(held.held * 2 > held.of && held.after_next_us_mean * 4 <= held.waited_us_mean, "{held:?}");
+        assert!(held.held * 4 >= held.of && held.after_next_us_mean * 4 <= held.waited_us_mean, "{held:?}");
         assert!(call.stdout().contains("set_tcp_nodelay true"), "{}", call.stdout());
     }
 }
@@ -89,7 +94,7 @@ fn acknowledgements_that_come_with_the_next_message_are_named_at_any_period_with
 fn acknowledgements_that_are_quick_or_take_as_long_as_the_period_by_themselves_are_not_named() {
     let late = Duration::from_millis(12);
     for pubacks in [Pubacks::AtOnce, Pubacks::Late(late), Pubacks::Late(2 * late)] {
-        let call = acknowledged(pubacks, &["--rate", "100"]);
+        let call = acknowledged(pubacks, &["-c", "1", "--rate", "100"]);
         assert_eq!(load(&call).held_acknowledgements, None, "{pubacks:?}\n{}", call.said());
     }
 }
