@@ -309,14 +309,11 @@ impl LoadUnderWay for UnderWay {
             let now_us = self.stage.clock.now_us();
             let is_arriving =
                 self.last_delivery_us().is_some_and(|last_us| now_us.saturating_sub(last_us) < micros(QUIET));
-            self.end = if self.is_done() {
-                End::Settled
-            } else if now_us < drained_us {
-                End::CutShort
-            } else if is_arriving {
-                End::StillComing
-            } else {
-                End::Settled
+            let is_settled = self.is_done() || (now_us >= drained_us && !is_arriving);
+            self.end = match (is_settled, now_us < drained_us) {
+                (true, _) => End::Settled,
+                (false, true) => End::CutShort,
+                (false, false) => End::StillComing,
             };
         }
         self.orders.stop.store(true, Relaxed);

@@ -71,7 +71,9 @@ pub(crate) fn record(
         threads.iter().flat_map(|thread| &thread.receivers).map(|end| of(&end.receiver)).sum::<u64>()
     };
     let mut held_back = HeldBack::default();
-    threads.iter().for_each(|thread| held_back.add(&thread.held_back));
+    for thread in threads {
+        held_back.add(&thread.held_back);
+    }
     let first_us = threads.iter().filter_map(|thread| thread.first_connect_us).min();
     let last_us = threads.iter().filter_map(|thread| thread.last_accepted_us).max();
     LoadRecord {

@@ -128,8 +128,9 @@ impl Desk {
                     end.was_lost = true;
                     // A group goes on with the others of it.
                     if let Some(heard) = self.reading.heard.as_ref().filter(|_| end.members == 1) {
-                        let deliveries = end.receiver.deliveries();
-                        deliveries.for_each(|(publisher, came)| heard.leave(publisher, came.next()));
+                        for (publisher, came) in end.receiver.deliveries() {
+                            heard.leave(publisher, came.next());
+                        }
                     }
                     self.subscribers_ready -= 1;
                 }
@@ -160,7 +161,9 @@ impl Desk {
         if let Role::Subscriber { receiver } = client.role {
             let end = &mut self.receivers[receiver];
             if let Some(heard) = self.reading.heard.as_ref().filter(|_| !end.was_there) {
-                end.receiver.deliveries().for_each(|(publisher, _)| heard.join(publisher));
+                for (publisher, _) in end.receiver.deliveries() {
+                    heard.join(publisher);
+                }
             }
             end.was_there = true;
             end.members += 1;
