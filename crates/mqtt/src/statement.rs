@@ -187,6 +187,7 @@ statements! {
     V311_3_1_4_5, V3_1_1, "MQTT-3.1.4-5", "After refusing a CONNECT the Server processes nothing that follows it.";
     V311_3_2_2_1, V3_1_1, "MQTT-3.2.2-1", "After Clean Session 1 the CONNACK says Session Present 0.";
     V311_3_2_2_2, V3_1_1, "MQTT-3.2.2-2", "After Clean Session 0 the CONNACK says Session Present 1 where the Server has stored a session.";
+    V311_3_2_2_3, V3_1_1, "MQTT-3.2.2-3", "After Clean Session 0 the CONNACK says Session Present 0 where the Server has stored no session.";
     V311_3_2_2_4, V3_1_1, "MQTT-3.2.2-4", "A refusing CONNACK says Session Present 0.";
     V311_3_2_2_5, V3_1_1, "MQTT-3.2.2-5", "After a refusing CONNACK the Server closes.";
     V311_3_3_1_1, V3_1_1, "MQTT-3.3.1-1", "A PUBLISH that is sent again has DUP 1.";
@@ -203,6 +204,8 @@ statements! {
     V311_3_14_1_1, V3_1_1, "MQTT-3.14.1-1", "The Server checks that a DISCONNECT's reserved bits are 0, and closes when they are not.";
     V311_3_14_4_1, V3_1_1, "MQTT-3.14.4-1", "After a DISCONNECT the Client closes.";
     V311_3_14_4_3, V3_1_1, "MQTT-3.14.4-3", "A DISCONNECT makes the Server discard the Will unpublished.";
+    V311_4_1_0_1, V3_1_1, "MQTT-4.1.0-1", "Client and Server store the session for as long as it lasts.";
+    V311_4_1_0_2, V3_1_1, "MQTT-4.1.0-2", "A session lasts at least as long as its connection.";
     V311_4_3_3_1, V3_1_1, "MQTT-4.3.3-1", "A QoS 2 message is sent once, under a Packet Identifier of its own and with DUP 0, and never again after its PUBREL.";
     V311_4_3_3_2, V3_1_1, "MQTT-4.3.3-2", "Until PUBREL a repeated QoS 2 PUBLISH is acknowledged again, but not delivered again.";
     V311_4_4_0_1, V3_1_1, "MQTT-4.4.0-1", "On a resumed session what is unacknowledged is sent again with its Packet Identifiers.";
