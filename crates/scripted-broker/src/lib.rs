@@ -51,7 +51,7 @@ mod topic_filter;
 pub use broker::ScriptedBroker;
 pub use log::{EVENTS_MAX, EndedBy, Event, Log, Traffic};
 pub use policy::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, OfflineQueue, Pubacks, Readmission,
+    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, LateEnd, OfflineQueue, Pubacks, Readmission,
     Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, Stall, SubscriberFlow,
     TakeOver, UnknownName, Wills,
 };

@@ -41,5 +41,5 @@ pub use sessions::Sessions;
 pub use slow_reader::SlowReader;
 pub use stall::Stall;
 pub use subscriber_flow::SubscriberFlow;
-pub use take_over::TakeOver;
+pub use take_over::{LateEnd, TakeOver};
 pub use wills::Wills;

@@ -69,6 +69,8 @@ pub(crate) enum Later {
     CloseLate(ConnectionId, ReasonCode),
     /// Closes the connection, which is served until then, with this Reason Code.
     CloseServed(ConnectionId, ReasonCode),
+    /// Deals again with the end of the connection that this one took over.
+    EndAgain(ConnectionId),
     /// Sends the CONNACK that was held back.
     Admit(ConnectionId),
     /// The token of this number that the Client of the connection has shown has run out.
@@ -157,6 +159,7 @@ impl Server {
                 Later::CloseLate(id, code) => self.close_late(id, code),
                 Later::CloseServed(id, code) if self.phase(id) == Phase::Serving => self.disconnect(id, code),
                 Later::CloseServed(..) => {}
+                Later::EndAgain(newcomer) => self.end_again(newcomer),
                 Later::Expire(id, number) => self.expire(id, number),
                 Later::Admit(id) => self.admit_late(id),
                 Later::Acknowledge(id, identifier, code) => self.acknowledge_once(id, identifier, code),

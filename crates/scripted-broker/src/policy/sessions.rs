@@ -33,6 +33,9 @@ pub enum Sessions {
     /// Resumed, but the Packet Identifiers of QoS 2 messages that came in and were not released are gone, so that a
     /// PUBLISH that is sent again counts as a new message.
     ForgetReceived,
+    /// Kept only if it was begun with Clean Start 0, whatever the Session Expiry Interval (breaks `MQTT 5.0
+    /// [MQTT-3.1.2-5]`), and what is sent again has DUP 0 (breaks `MQTT 5.0 [MQTT-3.3.1-1]`).
+    UncleanWithoutDup,
     /// Kept for ever, whatever the Session Expiry Interval, 0 included: breaks `MQTT 5.0 [MQTT-4.1.0-2]`.
     NeverExpire,
 }
@@ -72,6 +75,11 @@ const TABLE: &[Named<Sessions>] = &[
         Sessions::ForgetReceived,
         "forget-received",
         "resumed, but a QoS 2 PUBLISH that a Client sends again counts as a new message",
+    ),
+    Named::one(
+        Sessions::UncleanWithoutDup,
+        "unclean-without-dup",
+        "kept only if begun with Clean Start 0, and what is sent again has DUP 0",
     ),
     Named::one(Sessions::NeverExpire, "never-expire", "kept for ever, whatever the Session Expiry Interval"),
 ];

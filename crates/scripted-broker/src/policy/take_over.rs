@@ -30,6 +30,20 @@ pub enum TakeOver {
     NewcomerWaits(Duration),
     /// It is not answered any more, and never closed.
     Silence,
+    /// What [`Self::Disconnect`] does, but one and a half times its Keep Alive later its end is dealt with again, by ClientID:
+    /// the newcomer loses something. With a Keep Alive of 0 it does not.
+    LateEnd(LateEnd),
+}
+
+/// What the late end of an older connection takes from the newcomer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LateEnd {
+    /// Its connection, by FIN.
+    Connection,
+    /// Its subscriptions: breaks `MQTT 5.0 [MQTT-4.1.0-1]` and `MQTT 3.1.1 [MQTT-4.1.0-2]`.
+    Subscriptions,
+    /// Its Will, which is published: breaks `[MQTT-3.1.2-8]` of both versions.
+    Will,
 }
 
 const TABLE: &[Named<TakeOver>] = &[
@@ -50,6 +64,21 @@ const TABLE: &[Named<TakeOver>] = &[
     Named::family(
         "newcomer-waits-DURATION",
         "what `disconnect` does, but the newcomer's CONNACK is held back so long",
+    ),
+    Named::one(
+        TakeOver::LateEnd(LateEnd::Connection),
+        "late-end-cuts",
+        "what `disconnect` does; after 1.5 times the old connection's Keep Alive the newcomer gets FIN",
+    ),
+    Named::one(
+        TakeOver::LateEnd(LateEnd::Subscriptions),
+        "late-end-unsubscribes",
+        "what `disconnect` does; after 1.5 times the old connection's Keep Alive the newcomer's subscriptions are gone",
+    ),
+    Named::one(
+        TakeOver::LateEnd(LateEnd::Will),
+        "late-end-publishes-will",
+        "what `disconnect` does; after 1.5 times the old connection's Keep Alive the newcomer's Will is published",
     ),
     Named::one(TakeOver::Silence, "silence", "the old connection is not answered any more and never closed"),
 ];

@@ -146,7 +146,10 @@ impl Server {
         session.will = None;
         session.spoil(policy);
         session.connection = Some(id);
-        session.expiry = expiry;
+        session.expiry = match policy {
+            Sessions::UncleanWithoutDup if clean_start => SessionExpiry::AtClose,
+            _ => expiry,
+        };
         self.session_uses += 1;
         session.use_number = self.session_uses;
         match policy {

@@ -219,7 +219,7 @@ impl Server {
     /// Sends what the Client's Receive Maximum allows (`MQTT 5.0 [MQTT-3.3.4-9]`).
     pub(super) fn flush(&mut self, client_id: &str) {
         let policy = self.script.subscriber_flow;
-        let dup = self.script.sessions != Sessions::ResendWithoutDup;
+        let dup = !matches!(self.script.sessions, Sessions::ResendWithoutDup | Sessions::UncleanWithoutDup);
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         let Some((id, connection)) = serving(&self.connections, session) else { return };
         let limit = policy.limit(connection.receive_maximum).min(IN_FLIGHT_MAX);

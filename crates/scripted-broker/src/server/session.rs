@@ -116,6 +116,7 @@ impl Session {
             | Sessions::LiePresent
             | Sessions::LieAbsent
             | Sessions::ResendWithoutDup
+            | Sessions::UncleanWithoutDup
             | Sessions::NeverExpire => {}
         }
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
-use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
-use ungraceful_scripted_broker::{EndedBy, Event, Script, ScriptedBroker, TakeOver};
+use ungraceful_mqtt::{Connect, Packet, Properties, ProtocolVersion, QoS, Will};
+use ungraceful_scripted_broker::{EndedBy, Event, LateEnd, Script, ScriptedBroker, TakeOver};
 
 use crate::raw_client::{PATIENCE, RawClient, connack, connect, encoded, time_of};
 use crate::sessions::{first_of_lasting, lasting};
@@ -231,5 +231,50 @@ fn silence_neither_answers_nor_closes() {
         assert!(!broker.log().events.iter().any(|event| matches!(event, Event::Ended { .. })));
         old.expect_silence();
         new.expect_service();
+    }
+}
+
+#[test]
+fn a_late_end_takes_from_the_newcomer_when_the_older_keep_alive_is_over() {
+    for version in ProtocolVersion::ALL {
+        for taken in [LateEnd::Connection, LateEnd::Subscriptions, LateEnd::Will] {
+            let broker = broker_with(TakeOver::LateEnd(taken));
+            let mut witness = RawClient::subscribed(&broker, version, "will", QoS::AtMostOnce);
+            let short = Connect { keep_alive_s: 1, ..Connect::new("client") };
+            let mut old = RawClient::connected_with(&broker, version, &short, 0);
+            let will = Will {
+                topic: "will",
+                payload: b"of the newcomer",
+                qos: QoS::AtMostOnce,
+                retain: false,
+                properties: Properties::NONE,
+            };
+            let connect = Connect { will: Some(will), ..Connect::new("client") };
+            let mut new = RawClient::connected_with(&broker, version, &connect, 0);
+            old.expect(&disconnect(version, 0x8E));
+            old.expect_fin();
+            new.subscribe("t", QoS::AtMostOnce);
+            let took = time_of(|| match taken {
+                LateEnd::Connection => new.expect_fin(),
+                LateEnd::Will => assert_eq!(witness.next_payload(), "of the newcomer"),
+                LateEnd::Subscriptions => {
+                    let mut publisher = RawClient::connected(&broker, version, "publisher");
+                    loop {
+                        publisher.publish("t", "x", QoS::AtMostOnce);
+                        publisher.expect_service();
+                        new.send(&[0xC0, 0]);
+                        // PINGRESP before any PUBLISH: it is subscribed no more.
+                        if new.next_packet()[0] == 0xD0 {
+                            break;
+                        }
+                        assert_eq!(new.next_packet(), [0xD0, 0]);
+                    }
+                }
+            });
+            assert!(took >= Duration::from_secs(1), "{took:?}");
+            if taken != LateEnd::Connection {
+                new.expect_service();
+            }
+        }
     }
 }
