@@ -1,6 +1,7 @@
 //! One attempt: one fault, once, by one client, with everything that was seen of it. One line of
 //! `attempts.ndjson`.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -172,21 +173,40 @@ impl Attempt {
         Some(first.saturating_sub(self.provoked_us?))
     }
 
-    /// The reactions in words, in order, such as `DISCONNECT 0x82, FIN`; for an attempt without any, its
-    /// outcome.
+    /// The reactions in words, in order, such as `DISCONNECT 0x82, FIN`; for an attempt without any, its outcome. Where
+    /// several connections were watched, what each saw, the most frequent first: `7 × DISCONNECT 0x8E, FIN; 1 × RST`.
     #[must_use]
     pub fn sequence(&self) -> String {
-        let mut labels: Vec<String> = self.reactions.iter().map(Reaction::label).collect();
-        match self.outcome {
-            Outcome::Closed | Outcome::Reset => {}
-            Outcome::Tolerated => labels.push("still served".to_owned()),
-            Outcome::NoReaction => labels.push("nothing until the deadline".to_owned()),
-            Outcome::Left => labels.push("client left".to_owned()),
-            Outcome::BrokerDown => labels.push("broker down".to_owned()),
-            Outcome::NotActed => labels.push("fault not carried out".to_owned()),
-            Outcome::Interrupted => labels.push("interrupted".to_owned()),
+        let came_to = match self.outcome {
+            Outcome::Closed | Outcome::Reset => None,
+            Outcome::Tolerated => Some("still served"),
+            Outcome::NoReaction => Some("nothing until the deadline"),
+            Outcome::Left => Some("client left"),
+            Outcome::BrokerDown => Some("broker down"),
+            Outcome::NotActed => Some("fault not carried out"),
+            Outcome::Interrupted => Some("interrupted"),
+        };
+        let (mut parts, between) = match self.reactions.iter().any(|reaction| reaction.connection.is_some()) {
+            true => (self.sequences_of_connections(), "; "),
+            false => (self.reactions.iter().map(Reaction::label).collect(), ", "),
+        };
+        parts.extend(came_to.map(ToOwned::to_owned));
+        parts.join(between)
+    }
+
+    /// What the connections saw, each with the number of those that saw it.
+    fn sequences_of_connections(&self) -> Vec<String> {
+        let mut of_connection: BTreeMap<Option<u32>, Vec<String>> = BTreeMap::new();
+        for reaction in &self.reactions {
+            of_connection.entry(reaction.connection).or_default().push(reaction.label());
         }
-        labels.join(", ")
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for labels in of_connection.values() {
+            *counts.entry(labels.join(", ")).or_default() += 1;
+        }
+        let mut counts: Vec<(String, usize)> = counts.into_iter().collect();
+        counts.sort_by_key(|(_, count)| Reverse(*count));
+        counts.into_iter().map(|(sequence, count)| format!("{count} × {sequence}")).collect()
     }
 }
 
@@ -199,7 +219,7 @@ mod tests {
     use crate::reaction::{Outcome, Reaction, ReactionKind};
 
     fn reaction(kind: ReactionKind, code: Option<u8>, at_us: u64) -> Reaction {
-        Reaction { kind, code, at_us, detail: None }
+        Reaction { kind, code, at_us, detail: None, connection: None }
     }
 
     /// Established at 100, accepted at 350, provoked at 1,000; nothing came.
@@ -309,6 +329,28 @@ mod tests {
         ] {
             assert_eq!(attempt(outcome, Vec::new()).sequence(), words);
         }
+    }
+
+    #[test]
+    fn reactions_of_several_connections_stay_with_theirs() {
+        let on = |connection, kind, code, at_us| Reaction {
+            connection: Some(connection),
+            ..reaction(kind, code, at_us)
+        };
+        let reactions = vec![
+            on(2, ReactionKind::Disconnect, Some(0x8E), 1_100),
+            on(0, ReactionKind::Disconnect, Some(0x8E), 1_110),
+            on(1, ReactionKind::Reset, None, 1_120),
+            on(2, ReactionKind::Closed, None, 1_130),
+            on(0, ReactionKind::Closed, None, 1_140),
+        ];
+        let raced = attempt(Outcome::Closed, reactions.clone());
+        assert_eq!(raced.sequence(), "2 × DISCONNECT 0x8E, FIN; 1 × RST");
+        let raced = attempt(Outcome::Tolerated, reactions);
+        assert_eq!(raced.sequence(), "2 × DISCONNECT 0x8E, FIN; 1 × RST; still served");
+        assert_eq!(raced.reaction_time_us(), Some(100), "the first of all");
+        let line = serde_json::to_value(&raced).unwrap();
+        assert_eq!(line["reactions"][2]["connection"], 1);
     }
 
     #[test]

@@ -350,10 +350,10 @@ impl<'a> Watching<'a> {
         let at_us = self.clock.us(at);
         let kept = self.seen.reactions.len();
         let reaction = if kept < REACTIONS_MAX || kind.ends_connection() {
-            Reaction { kind, code, at_us, detail }
+            Reaction { kind, code, at_us, detail, connection: None }
         } else if kept == REACTIONS_MAX {
             let detail = Some(AND_MORE.to_owned());
-            Reaction { kind: ReactionKind::OtherPacket, code: None, at_us, detail }
+            Reaction { kind: ReactionKind::OtherPacket, code: None, at_us, detail, connection: None }
         } else {
             return;
         };

@@ -47,6 +47,9 @@ pub struct Reaction {
     /// Reason String, packet name or the first bytes in hexadecimal; absent when there is nothing to add.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
+    /// On which connection of the attempt it came, from 0; absent where the attempt watches one alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub connection: Option<u32>,
 }
 
 impl Reaction {
@@ -156,7 +159,7 @@ mod tests {
     use super::{Outcome, Reaction, ReactionKind, connack_code_text, hex};
 
     fn label(kind: ReactionKind, code: Option<u8>, detail: Option<&str>) -> String {
-        Reaction { kind, code, at_us: 9, detail: detail.map(str::to_owned) }.label()
+        Reaction { kind, code, at_us: 9, detail: detail.map(str::to_owned), connection: None }.label()
     }
 
     #[test]

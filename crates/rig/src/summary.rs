@@ -391,7 +391,13 @@ mod tests {
     fn tally(variant: &str, reaction_times_us: &[u64]) -> Tally {
         let mut tally = Tally::default();
         for (number, us) in (0..).zip(reaction_times_us) {
-            let closed = Reaction { kind: ReactionKind::Closed, code: None, at_us: 1_000 + us, detail: None };
+            let closed = Reaction {
+                kind: ReactionKind::Closed,
+                code: None,
+                at_us: 1_000 + us,
+                detail: None,
+                connection: None,
+            };
             tally.add(&Attempt {
                 attempt: number,
                 case: case(variant),

@@ -350,6 +350,7 @@ mod tests {
             code: *code,
             at_us: *at_us,
             detail: None,
+            connection: None,
         };
         Attempt {
             attempt: number,

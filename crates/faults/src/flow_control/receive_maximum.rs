@@ -473,7 +473,7 @@ async fn take_what_is_there(
         {
             let (code, at_us) = (Some(disconnect.reason_code.0), clock.us(packet.first_byte_at));
             let kind = ReactionKind::Disconnect;
-            return (false, Some(Reaction { kind, code, at_us, detail: None }));
+            return (false, Some(Reaction { kind, code, at_us, detail: None, connection: None }));
         }
     }
     (true, None)

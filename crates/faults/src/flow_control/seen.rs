@@ -70,7 +70,7 @@ impl Seen {
 
     fn push(&mut self, kind: ReactionKind, code: Option<u8>, at: Instant, detail: Option<String>) {
         if self.reactions.len() < REACTIONS_MAX || kind.ends_connection() {
-            self.reactions.push(Reaction { kind, code, at_us: self.clock.us(at), detail });
+            self.reactions.push(Reaction { kind, code, at_us: self.clock.us(at), detail, connection: None });
         }
     }
 

@@ -290,6 +290,6 @@ impl Pinged {
     }
 
     fn react(&mut self, kind: ReactionKind, code: Option<u8>, at_us: u64) {
-        self.reactions.push(Reaction { kind, code, at_us, detail: None });
+        self.reactions.push(Reaction { kind, code, at_us, detail: None, connection: None });
     }
 }

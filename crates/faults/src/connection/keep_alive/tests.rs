@@ -42,7 +42,7 @@ fn a_cut_is_early_only_by_more_than_a_twentieth_of_the_keep_alive_by_the_longest
 
 #[test]
 fn a_client_is_cut_when_it_is_told_to_go_and_only_if_the_connection_ends() {
-    let reaction = |kind, code, at_us| Reaction { kind, code, at_us, detail: None };
+    let reaction = |kind, code, at_us| Reaction { kind, code, at_us, detail: None, connection: None };
     let told = reaction(ReactionKind::Disconnect, Some(0x8D), 70);
     let end = reaction(ReactionKind::Closed, None, 90);
     assert_eq!(cut_of(&[told.clone(), end.clone()]), Some((70, "DISCONNECT 0x8D".to_owned())));

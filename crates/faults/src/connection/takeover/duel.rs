@@ -426,8 +426,13 @@ impl Duel {
 
 /// Serves a contender's connection until it is ended, and tells when; absent when the duel is over before.
 async fn serve(arena: &Arena<'_>, peer: &mut Peer) -> Option<Instant> {
-    let reaction =
-        |kind, code, at: Instant| Reaction { kind, code, at_us: arena.stage.clock.us(at), detail: None };
+    let reaction = |kind, code, at: Instant| Reaction {
+        kind,
+        code,
+        at_us: arena.stage.clock.us(at),
+        detail: None,
+        connection: None,
+    };
     let mut ping_at = now() + peer.ping_every;
     loop {
         let Some(event) = peer.next_before(ping_at.min(arena.until)).await else {

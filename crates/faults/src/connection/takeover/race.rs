@@ -10,7 +10,7 @@ use ungraceful_rig::client::{Client, NotConnected};
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Observed, Watch, observe};
-use ungraceful_rig::reaction::Outcome;
+use ungraceful_rig::reaction::{Outcome, Reaction};
 use ungraceful_wire::Sent;
 
 use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, observe_on, refusal};
@@ -152,14 +152,12 @@ impl Race {
         };
         let mut reactions = Vec::new();
         let mut clients = Vec::new();
-        for contender in raced {
-            reactions.extend(contender.seen.reactions);
+        for (number, contender) in (0..).zip(raced) {
+            let numbered = contender.seen.reactions.into_iter();
+            reactions.extend(numbered.map(|seen| Reaction { connection: Some(number), ..seen }));
             clients.push(contender.client);
         }
         reactions.sort_by_key(|reaction| reaction.at_us);
-        // The first loser stands for all: a sequence of many is none that could be compared.
-        let first_end = reactions.iter().position(|reaction| reaction.kind.ends_connection());
-        reactions.truncate(first_end.map_or(reactions.len(), |end| end + 1));
         log.reacted(reactions, outcome);
         let confirmed = stage.confirm(outcome, Some(last_us), self.version).await;
         log.concluded(confirmed);
