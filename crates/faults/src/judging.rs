@@ -166,8 +166,8 @@ pub(crate) fn lost(
     }
 }
 
-/// The verdict on Wills that must not come, and did not: it holds before a witness that was proved to hear.
-pub(crate) fn withheld(record: &Record, check: &str, will: &WillRecord, evidence: String) -> Verdict {
+/// The verdict on so many Wills that must not come, and did not: it holds before a witness that was proved to hear.
+pub(crate) fn withheld(record: &Record, check: &str, wills: u64, evidence: String) -> Verdict {
     let witness_proved = record.witness.is_some_and(|witness| witness.proved);
     let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
     if !witness_proved {
@@ -176,7 +176,7 @@ pub(crate) fn withheld(record: &Record, check: &str, will: &WillRecord, evidence
         let why = format!("{evidence}, but {unexpected} messages came when nobody waited for them any more");
         Verdict::inconclusive(check, Force::Must, why)
     } else {
-        Verdict::holds(check, Force::Must, will.set, evidence)
+        Verdict::holds(check, Force::Must, wills, evidence)
     }
 }
 

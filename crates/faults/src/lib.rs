@@ -13,6 +13,7 @@ mod ending;
 mod judging;
 mod outbox;
 mod peer;
+pub mod resumption;
 
 #[cfg(test)]
 mod testing;

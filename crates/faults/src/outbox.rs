@@ -131,18 +131,23 @@ impl Outbox {
     }
 }
 
-/// How many of all came. What a later message of its QoS on the same topic did not overtake may still be on its way: the
-/// standard sets no time.
-pub(crate) fn share(missing: &[u64], whole: usize, later: &[(u64, bool)]) -> &'static str {
-    let is_overtaken = |sequence: &u64| {
-        later.iter().any(|(later, came)| *came && Outbox::qos_of(*later) == Outbox::qos_of(*sequence))
+/// How many of the `wanted` came. Messages of `later` were published after all of them, on the same topic: what one of its
+/// QoS did not overtake may still be on its way, for the standard sets no time. What counts is the order in which they came,
+/// and not their instants: all that one read brings has one.
+pub(crate) fn share(wanted: &[u64], came: &[peer::Delivered], later: &[u64]) -> &'static str {
+    let place = |sequence: u64| came.iter().position(|message| message.sequence == Some(sequence));
+    let is_overtaken = |sequence: &&u64| {
+        let of_its_qos = later.iter().filter(|later| Outbox::qos_of(**later) == Outbox::qos_of(**sequence));
+        let first = of_its_qos.filter_map(|later| place(*later)).min();
+        first.is_some_and(|first| place(**sequence).is_none_or(|place| first < place))
     };
+    let missing: Vec<&u64> = wanted.iter().filter(|sequence| place(**sequence).is_none()).collect();
     if missing.is_empty() {
-        return if later.iter().any(|(_, came)| *came) { LATE } else { "all" };
+        return if wanted.iter().any(|sequence| is_overtaken(&sequence)) { LATE } else { "all" };
     }
     match missing.iter().any(is_overtaken) {
         false => NOT_YET,
-        true if missing.len() == whole => "none",
+        true if missing.len() == wanted.len() => "none",
         true => "some",
     }
 }
@@ -150,8 +155,36 @@ pub(crate) fn share(missing: &[u64], whole: usize, later: &[(u64, bool)]) -> &'s
 #[cfg(test)]
 mod tests {
     use ungraceful_mqtt::QoS::{AtLeastOnce, ExactlyOnce};
+    use ungraceful_wire::clock::now;
 
-    use super::{Delivered, Outbox};
+    use super::{Delivered, LATE, NOT_YET, Outbox, share};
+    use crate::peer;
+
+    #[test]
+    fn what_came_before_a_later_message_is_not_late_though_one_read_brought_them_all() {
+        let mut outbox = Outbox::default();
+        let [first, second, later] = [(); 3].map(|()| outbox.offer(AtLeastOnce));
+        let (of_qos_2, later_of_qos_2) = (outbox.offer(ExactlyOnce), outbox.offer(ExactlyOnce));
+        let at = now();
+        let came = |sequences: &[u64]| -> Vec<peer::Delivered> {
+            let one = |sequence: &u64| peer::Delivered {
+                identifier: Some(1),
+                dup: true,
+                qos: AtLeastOnce,
+                sequence: Some(*sequence),
+                at,
+            };
+            sequences.iter().map(one).collect()
+        };
+        let of = |sequences: &[u64]| share(&[first, second], &came(sequences), &[later]);
+        assert_eq!(of(&[first, second, later]), "all");
+        assert_eq!(of(&[first, later, second]), LATE);
+        assert_eq!(of(&[first, later]), "some");
+        assert_eq!(of(&[later]), "none");
+        assert_eq!(of(&[first]), NOT_YET, "nothing overtook the other one");
+        let mixed = share(&[first, of_qos_2], &came(&[first, later_of_qos_2, of_qos_2]), &[later]);
+        assert_eq!(mixed, "all", "order is owed within one QoS");
+    }
 
     #[test]
     fn each_qos_has_numbers_and_losses_of_its_own() {

@@ -92,6 +92,8 @@ pub(crate) struct Peer {
     set_aside: Vec<Delivered>,
     /// The broker's DISCONNECT: its Reason Code, and when it came.
     pub(crate) disconnected: Option<(u8, Instant)>,
+    /// How and when the connection ended; absent while it is open.
+    pub(crate) ended: Option<(EndKind, Instant)>,
 }
 
 impl Peer {
@@ -106,6 +108,7 @@ impl Peer {
             owed: Vec::new(),
             set_aside: Vec::new(),
             disconnected: None,
+            ended: None,
         }
     }
 
@@ -149,7 +152,10 @@ impl Peer {
         match self.client.connection.next().await {
             Arrival::Packet(packet) => self.take(&packet),
             Arrival::Unframeable { .. } => Event::Other,
-            Arrival::End(end) => Event::Ended { how: end.how, at: end.at },
+            Arrival::End(end) => {
+                self.ended.get_or_insert((end.how, end.at));
+                Event::Ended { how: end.how, at: end.at }
+            }
         }
     }
 

@@ -3,10 +3,9 @@
 #[path = "../../rig/tests/judging/record.rs"]
 mod record;
 
-use ungraceful_faults::connection::herd::{
-    BACK, ID, LOST_AGAIN, NO, NOT_OWED, OUR_OWN, SESSION_PRESENT, TRIES, YES,
-};
+use ungraceful_faults::connection::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
 use ungraceful_faults::connection::herd_checks::CHECKS;
+use ungraceful_faults::resumption::{NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, YES};
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::reaction::Outcome;
@@ -123,6 +122,20 @@ fn a_session_that_is_gone_is_violated_unless_the_broker_was_restarted() {
         let verdict = gone().restarted().verdict(RESUMES);
         assert_eq!(verdict.conclusion, Conclusion::Holds, "no accusation");
         assert_eq!(verdict.differs.as_deref(), Some("sessions did not outlive the restart of the broker"));
+    }
+}
+
+#[test]
+fn a_session_that_goes_on_and_is_denied_breaks_the_rule_on_session_present_alone() {
+    const TRULY: &str = "tells_session_present_truly";
+    for (version, citation) in [("5.0", "MQTT 5.0 [MQTT-3.2.2-3]"), ("3.1.1", "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
+        let denied =
+            || all_back(version).fact(SESSION_PRESENT, YES, 0).fact(SESSION_PRESENT, UNANNOUNCED, 10);
+        let verdict = denied().verdict(TRULY);
+        assert_eq!((verdict.conclusion, verdict.citation.as_deref()), (Conclusion::Violated, Some(citation)));
+        assert_eq!(denied().verdict(RESUMES).conclusion, Conclusion::Holds);
+        let gone = all_back(version).fact(SESSION_PRESENT, YES, 0).fact(SESSION_PRESENT, NO, 10);
+        assert_eq!(gone.verdict(TRULY).conclusion, Conclusion::Holds, "it was told truly");
     }
 }
 

@@ -9,12 +9,12 @@ use proptest::prelude::*;
 use ungraceful_faults::connection::takeover::dead_peer;
 use ungraceful_faults::connection::takeover::flap;
 use ungraceful_faults::connection::takeover::storm::{
-    self, DUP, IDENTIFIERS, LATE, LEFT_OVER, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, SESSION_PRESENT,
-    Situation,
+    self, DUP, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, Situation,
 };
 use ungraceful_faults::connection::takeover::{
-    ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, duel, judged, race, storm_checks,
+    ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, duel, judged, looking_on, race, storm_checks,
 };
+use ungraceful_faults::resumption::{LEFT_OVER, SESSION_PRESENT, UNANNOUNCED, UNKNOWN};
 use ungraceful_mqtt::statement;
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
@@ -31,7 +31,8 @@ const TO_V311: &str = "5.0-to-3.1.1";
 const PAIRS: [&str; 4] = [V311, V5, TO_V5, TO_V311];
 
 fn all_checks() -> Vec<Check> {
-    [&judged::CHECKS[..], &storm_checks::CHECKS, &duel::CHECKS, &dead_peer::CHECKS, &flap::CHECKS].concat()
+    let of_modes = [&storm_checks::CHECKS[..], &duel::CHECKS, &dead_peer::CHECKS, &looking_on::CHECKS];
+    [&judged::CHECKS[..], &of_modes.concat(), &flap::CHECKS].concat()
 }
 
 /// A case with facts and outcomes.
@@ -426,6 +427,119 @@ fn who_does_not_ask_for_a_new_session_is_not_judged_by_it() {
         let made = Made::closed(variant, V5, 3).fact(SESSION_PRESENT, "yes", 3).fact(LEFT_OVER, "some", 3);
         assert!(made.has_no_verdict_of(STARTS), "{variant}");
     }
+}
+
+// ends_the_session
+
+const ENDS: &str = "ends_the_session";
+
+#[test]
+fn mqtt5_4_1_0_2_and_mqtt3_1_1_3_1_2_6_a_session_that_must_have_ended_and_goes_on_breaks_it() {
+    for pair in PAIRS {
+        // What the older client's version says of the session, and what the newcomer's says of its CONNACK.
+        let kept = of_newcomer(
+            pair.split("-to-").next().unwrap(),
+            "MQTT 5.0 [MQTT-4.1.0-2]",
+            "MQTT 3.1.1 [MQTT-3.1.2-6]",
+        );
+        let told = of_newcomer(pair, "MQTT 5.0 [MQTT-3.2.2-3]", "MQTT 3.1.1 [MQTT-3.2.2-3]");
+        for variant in ["ended", "ended-will-delay"] {
+            let made = |present, left_over| {
+                Made::closed(variant, pair, 3).fact(SESSION_PRESENT, present, 3).fact(LEFT_OVER, left_over, 3)
+            };
+            assert_holds(&made("no", "none").verdict(ENDS), Force::Must, Some(kept));
+            assert_violated(&made("yes", "some").verdict(ENDS), kept);
+            assert_violated(&made("no", "some").verdict(ENDS), kept);
+            assert_violated(&made("yes", UNKNOWN).verdict(ENDS), kept);
+            assert_violated(&made("yes", "none").verdict(ENDS), told);
+        }
+    }
+    let granted = Made::closed("ended", V5, 3).fact(SESSION_PRESENT, "not owed", 3);
+    assert_inconclusive(&granted.verdict(ENDS), "keep their session for longer than they asked for");
+    assert!(Made::closed("resume", V5, 3).fact(SESSION_PRESENT, "yes", 3).has_no_verdict_of(ENDS));
+    assert_inconclusive(&Made::of(storm::ID, "ended", V5, &[]).verdict(ENDS), "tells anything");
+}
+
+// tells_session_present_truly
+
+const TRULY: &str = "tells_session_present_truly";
+
+#[test]
+fn mqtt5_3_2_2_3_and_mqtt3_1_1_3_2_2_2_a_session_that_goes_on_and_is_denied_breaks_the_rule_on_session_present()
+ {
+    for pair in PAIRS {
+        let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-3.2.2-3]", "MQTT 3.1.1 [MQTT-3.2.2-2]");
+        let resumed_by = of_newcomer(pair, "MQTT 5.0 [MQTT-3.1.2-5]", "MQTT 3.1.1 [MQTT-3.1.2-4]");
+        let denied = Made::closed("resume", pair, 3).fact(SESSION_PRESENT, UNANNOUNCED, 3);
+        assert_violated(&denied.clone().verdict(TRULY), citation);
+        assert_holds(&denied.verdict(RESUMES), Force::Must, Some(resumed_by));
+        let gone = Made::closed("resume", pair, 3).fact(SESSION_PRESENT, "no", 3);
+        assert_holds(&gone.verdict(TRULY), Force::Must, Some(citation));
+        assert!(resumed(pair, 3).has_no_verdict_of(TRULY), "nobody was told Session Present 0");
+    }
+    let cut = Made::closed("resume", V5, 3).fact(SESSION_PRESENT, UNKNOWN, 3);
+    assert_eq!(cut.verdict(RESUMES).conclusion, Conclusion::Inconclusive);
+}
+
+// looking_on
+
+const KEEPS_SERVING: &str = "keeps_serving_the_newcomer";
+const SUBSCRIBED: &str = "keeps_the_newcomers_subscription";
+const WITHHOLDS: &str = "withholds_the_newcomers_will";
+
+fn looked_on(pair: &str, later: &[(&str, u64)]) -> Made {
+    let count = later.iter().map(|(_, count)| count).sum();
+    let made = Made::of(dead_peer::ID, "silent", pair, &[(Outcome::Closed, count)]);
+    made.fact(NEWCOMER, "accepted", count).facts(looking_on::LATER, later)
+}
+
+#[test]
+fn a_newcomer_that_keeps_every_rule_and_is_cut_each_time_is_not_served() {
+    for pair in PAIRS {
+        assert_holds(&looked_on(pair, &[("served", 3)]).verdict(KEEPS_SERVING), Force::Prose, None);
+        let cut = looked_on(pair, &[("cut by FIN", 3)]).verdict(KEEPS_SERVING);
+        assert_eq!((cut.conclusion, cut.force), (Conclusion::Violated, Force::Prose), "{cut:?}");
+        let section = of_newcomer(pair, "MQTT 5.0 §3.1.4", "MQTT 3.1.1 §3.1.4");
+        assert!(cut.citation.is_some_and(|citation| citation.starts_with(section)));
+    }
+    // Some alone, or one alone, may have other reasons.
+    let some = looked_on(V5, &[("cut by FIN", 2), ("served", 1)]);
+    assert_differs(&some.verdict(KEEPS_SERVING), "2 newcomers were cut");
+    assert_differs(&looked_on(V5, &[("cut by FIN", 1)]).verdict(KEEPS_SERVING), "1 newcomers were cut");
+    assert_inconclusive(
+        &looked_on(V5, &[("unknown", 2)]).verdict(KEEPS_SERVING),
+        "of 2 newcomers it was not seen",
+    );
+    assert_inconclusive(&looked_on(V5, &[]).verdict(KEEPS_SERVING), "tells anything");
+    let mut down = looked_on(V5, &[("cut by FIN", 3)]).record();
+    down.completeness = Completeness::BrokerDown;
+    assert_inconclusive(&verdict_on(&down, KEEPS_SERVING).unwrap(), "the broker went down");
+    assert!(Made::closed("resume", V5, 3).has_no_verdict_of(KEEPS_SERVING), "a storm does not look on");
+}
+
+#[test]
+fn mqtt5_4_1_0_1_and_mqtt3_1_1_4_1_0_2_a_subscription_that_goes_while_its_client_is_connected_breaks_it() {
+    for pair in PAIRS {
+        let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-4.1.0-1]", "MQTT 3.1.1 [MQTT-4.1.0-2]");
+        let made = |still| looked_on(pair, &[("served", 3)]).fact(looking_on::SUBSCRIPTION, still, 3);
+        assert_holds(&made("delivers").verdict(SUBSCRIBED), Force::Must, Some(citation));
+        assert_violated(&made("gone").verdict(SUBSCRIBED), citation);
+        assert_inconclusive(&made("unknown").verdict(SUBSCRIBED), "of 3 newcomers it was not seen");
+    }
+}
+
+#[test]
+fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_a_will_that_is_published_while_its_client_is_connected_breaks_it() {
+    for pair in PAIRS {
+        let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-3.1.2-8]", "MQTT 3.1.1 [MQTT-3.1.2-8]");
+        let made = |will| looked_on(pair, &[("served", 3)]).fact(looking_on::WILL, will, 3);
+        assert_holds(&made("withheld").verdict(WITHHOLDS), Force::Must, Some(citation));
+        assert_violated(&made("published").verdict(WITHHOLDS), citation);
+        let mut deaf = made("withheld").record();
+        deaf.witness = None;
+        assert_inconclusive(&verdict_on(&deaf, WITHHOLDS).unwrap(), "not proved to hear");
+    }
+    assert_inconclusive(&looked_on(V5, &[("served", 3)]).verdict(WITHHOLDS), "it was not seen");
 }
 
 // resumes_the_session
@@ -940,7 +1054,7 @@ fn any_case() -> impl Strategy<Value = CaseRecord> {
     let facts = (
         values(&["accepted", "CONNACK 0x97 Quota exceeded"]),
         values(&["0", "1", "2", "2 or more", "unknown"]),
-        values(&["yes", "no", "not owed", "always"]),
+        values(&["yes", "no", "not owed", "always", UNANNOUNCED, UNKNOWN]),
         values(&["all", "some", "none"]),
         values(&["kept", "changed", "set", "missing", "once", "twice", "never"]),
     );
@@ -998,7 +1112,7 @@ fn any_record() -> impl Strategy<Value = Record> {
 }
 
 /// The checks that may accuse.
-const ACCUSING: [&str; 7] = [CLOSES, STARTS, RESUMES, AGAIN, MARKS, ONCE, WILL];
+const ACCUSING: [&str; 9] = [CLOSES, STARTS, ENDS, RESUMES, TRULY, AGAIN, MARKS, ONCE, WILL];
 
 proptest! {
     #[test]
@@ -1010,9 +1124,14 @@ proptest! {
                 prop_assert_eq!(verdict.force, Force::Must);
                 let citation = verdict.citation.as_deref().expect("an accusation has a number");
                 let pair: VersionPair = case.version.parse().expect("the generator makes pairs");
-                // The Will is the older connection's; all else is owed to the newcomer.
-                let version = if verdict.check == WILL { pair.old } else { pair.new };
-                prop_assert!(citation.starts_with(&format!("MQTT {version} [MQTT-")), "{:?}", verdict);
+                // The Will and the end of the session are the older connection's; all else is owed to the newcomer.
+                let of = |version| citation.starts_with(&format!("MQTT {version} [MQTT-"));
+                let is_of_its_version = match verdict.check.as_str() {
+                    WILL => of(pair.old),
+                    ENDS => of(pair.old) || of(pair.new),
+                    _ => of(pair.new),
+                };
+                prop_assert!(is_of_its_version, "{:?}", verdict);
                 let is_known = statement::ALL.iter().any(|statement| statement.to_string() == citation);
                 prop_assert!(is_known, "{:?}", verdict);
             }

@@ -6,11 +6,11 @@ mod record;
 use std::collections::BTreeMap;
 
 use ungraceful_faults::connection::abrupt::{
-    self, ACCEPTED, BACK_PAST_END, EARLY, LATE_BY_DELAY, LEFT_OVER, NO, NOT_OWED, RETURN, ROUNDED,
-    SESSION_PRESENT, Variant, WAITING, WILL_CAME, YES,
+    self, ACCEPTED, BACK_PAST_END, EARLY, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME,
 };
 use ungraceful_faults::connection::takeover::storm::NOT_YET;
 use ungraceful_faults::connection::{abrupt_checks, knock, knock_checks};
+use ungraceful_faults::resumption::{LEFT_OVER, NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, YES};
 use ungraceful_faults::session::{will_storm, will_storm_checks};
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
@@ -339,7 +339,8 @@ fn mqtt5_3_1_2_23_and_mqtt3_1_1_3_1_2_4_sessions_that_are_all_gone_break_it_and_
         assert_violated(&made(0, 3).verdict(KEEPS), citation);
         assert_differs(&made(1, 2).verdict(KEEPS), "2 sessions were gone");
         assert_inconclusive(&made(0, 3).unsettled().verdict(KEEPS), "honest clients lost");
-        assert_inconclusive(&made(0, 3).fact(LEFT_OVER, "some", 3).verdict(KEEPS), "said not to be there");
+        let denied = made(0, 0).fact(SESSION_PRESENT, UNANNOUNCED, 3);
+        assert_holds(&denied.verdict(KEEPS), Some(citation));
     }
 }
 
@@ -367,7 +368,11 @@ fn mqtt3_1_1_3_1_2_6_a_session_that_was_to_end_with_its_connection_breaks_it_at_
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-4.1.0-2]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-6]")] {
         let made = Made::dropped("session-ends", version, 2);
         assert_holds(&made.clone().fact(SESSION_PRESENT, NO, 2).verdict(ENDS), Some(citation));
-        assert_violated(&made.fact(SESSION_PRESENT, YES, 1).verdict(ENDS), citation);
+        let there = made.fact(SESSION_PRESENT, YES, 1);
+        assert_violated(&there.clone().verdict(ENDS), citation);
+        assert_violated(&there.clone().fact(LEFT_OVER, "some", 1).verdict(ENDS), citation);
+        let said = format!("MQTT {version} [MQTT-3.2.2-3]");
+        assert_violated(&there.fact(LEFT_OVER, "none", 1).verdict(ENDS), &said);
     }
     assert!(Made::dropped("session-ends", V5, 2).has_no_verdict_of(KEEPS));
     assert!(Made::dropped("fin", V5, 2).has_no_verdict_of(ENDS));
@@ -378,8 +383,8 @@ fn mqtt5_3_2_2_3_messages_of_a_session_that_was_said_to_be_gone_break_session_pr
     const TRULY: &str = "tells_session_present_truly";
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.2.2-3]"), (V311, "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
         let made = Made::dropped("fin", version, 3);
-        assert_holds(&made.clone().fact(LEFT_OVER, "none", 3).verdict(TRULY), Some(citation));
-        assert_violated(&made.clone().fact(LEFT_OVER, "some", 1).verdict(TRULY), citation);
+        assert_holds(&made.clone().fact(SESSION_PRESENT, NO, 3).verdict(TRULY), Some(citation));
+        assert_violated(&made.clone().fact(SESSION_PRESENT, UNANNOUNCED, 1).verdict(TRULY), citation);
         assert!(made.has_no_verdict_of(TRULY), "nobody was told Session Present 0");
     }
 }

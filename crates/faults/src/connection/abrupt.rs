@@ -28,18 +28,11 @@ use super::takeover::session_connect;
 use crate::ending::{interrupted, not_acted};
 use crate::outbox::Outbox;
 use crate::peer::{Peer, discard_session};
+use crate::resumption::Resumption;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "abrupt-drop";
 
-/// Fact: Session Present when the client was back, `yes` or `no`; [`NOT_OWED`] where neither is owed.
-pub const SESSION_PRESENT: &str = "session_present";
-/// See [`SESSION_PRESENT`].
-pub const YES: &str = "yes";
-/// See [`SESSION_PRESENT`].
-pub const NO: &str = "no";
-/// See [`SESSION_PRESENT`].
-pub const NOT_OWED: &str = "not owed";
 /// Fact: what became of the CONNECT of the client that came back, [`ACCEPTED`] or why not.
 pub const RETURN: &str = "return";
 /// The client that came back was accepted.
@@ -47,8 +40,6 @@ pub const ACCEPTED: &str = "accepted";
 /// Fact: whether the messages that were published meanwhile came: `all`, `some`, `none`, or
 /// [`NOT_YET`](crate::connection::takeover::storm::NOT_YET).
 pub const WAITING: &str = "waiting_messages";
-/// Fact: whether messages of a session came that the CONNACK had said not to be there: `some` or `none`.
-pub const LEFT_OVER: &str = "left_over";
 /// Fact: when the Will came that was due, [`IN_TIME`], [`EARLY`], [`ROUNDED`] or [`LATE_BY_DELAY`].
 pub const WILL_CAME: &str = "will_came";
 /// Not before it was due.
@@ -108,6 +99,14 @@ struct Working {
     qos: QoS,
     /// How long its session outlives the connection, as far as the broker has told.
     granted: Duration,
+}
+
+/// A client that is back.
+struct Returned {
+    peer: Peer,
+    accepted: Accepted,
+    /// Whether its session was found to go on.
+    resumption: Resumption,
 }
 
 /// What an attempt has left behind with the broker.
@@ -320,8 +319,8 @@ impl Abrupt {
         if let Some(publisher) = absence.publisher {
             publisher.client.leave().await;
         }
-        let Some((peer, _)) = returned else { return Ok(Left::Session) };
-        peer.leave_nothing(stage, log.client_id()).await;
+        let Some(returned) = returned else { return Ok(Left::Session) };
+        returned.peer.leave_nothing(stage, log.client_id()).await;
         Ok(Left::Nothing)
     }
 
@@ -332,22 +331,24 @@ impl Abrupt {
         log: &mut AttemptLog<'_>,
         watch: &WitnessWatch,
         absence: &Absence,
-        returned: Option<&mut (Peer, Accepted)>,
+        returned: Option<&mut Returned>,
         due_after: Duration,
     ) {
         let gone = &absence.gone;
         let is_forbidden = match (self.variant, &returned) {
             (Variant::Disconnect, _) => true,
-            (_, Some((_, accepted))) => is_back_before(accepted, gone.before, due_after),
+            (_, Some(returned)) => {
+                returned.resumption.goes_on() && is_back_before(&returned.accepted, gone.before, due_after)
+            }
             (_, None) => false,
         };
         if !is_forbidden {
             // The client was too late, or its session was not there: nobody can tell whether the Will is due.
             return;
         }
-        if let Some((peer, _)) = returned {
+        if let Some(returned) = returned {
             // What comes meanwhile is acknowledged, and nothing to the Will.
-            let _ = peer.deliveries_until(gone.at + due_after).await;
+            let _ = returned.peer.deliveries_until(gone.at + due_after).await;
         }
         let until_now = now().saturating_duration_since(gone.at);
         if let Some(seen) = stage.await_delayed_will(watch, false, until_now, gone.at, WILL).await {
@@ -414,11 +415,10 @@ impl Abrupt {
     }
 }
 
-/// Whether the client was accepted, with its session, well before the Will of the connection that it left at `left_at`
-/// was due.
+/// Whether the client was accepted well before the Will of the connection that it left at `left_at` was due.
 fn is_back_before(accepted: &Accepted, left_at: Instant, due_after: Duration) -> bool {
     let away = accepted.connack_at.saturating_duration_since(left_at);
-    accepted.session_present && away + WHOLE_SECOND < due_after
+    away + WHOLE_SECOND < due_after
 }
 
 /// When the Will came first.

@@ -4,22 +4,20 @@ use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_8, V5_3_1_2_10, V5_3_1_2_23, V5_3_1_3_9, V5_3_2_2_3, V5_3_14_4_3, V5_4_1_0_2,
     V5_4_5_0_1, V5_4_6_0_5, V311_3_1_2_4, V311_3_1_2_5, V311_3_1_2_6, V311_3_1_2_8, V311_3_1_2_10,
-    V311_3_2_2_2, V311_3_14_4_3, V311_4_6_0_6,
+    V311_3_2_2_2, V311_3_2_2_3, V311_3_14_4_3, V311_4_6_0_6,
 };
 use ungraceful_rig::offers::Offers;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::abrupt::{
-    ACCEPTED, EARLY, ID, LATE_BY_DELAY, LEFT_OVER, NO, NOT_OWED, RETURN, ROUNDED, SESSION_PRESENT, Variant,
-    WAITING, WILL_CAME, Way, YES,
-};
+use super::abrupt::{ACCEPTED, EARLY, ID, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME, Way};
 use crate::judging::{
     self, DueWills, breach, comes_in_order, due_wills, evidence_count, examples, is_v5, no_sample,
     of_version, told,
 };
 use crate::outbox::NOT_YET;
+use crate::resumption::{NOT_OWED, Resumed, SESSION_PRESENT, broken_by_presence};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 10] = [
@@ -52,6 +50,7 @@ pub const STATEMENTS: &[Statement] = &[
     V311_3_1_2_8,
     V311_3_1_2_10,
     V311_3_2_2_2,
+    V311_3_2_2_3,
     V311_3_14_4_3,
     V311_4_6_0_6,
 ];
@@ -165,7 +164,7 @@ fn withholds_the_will(record: &Record) -> Vec<Verdict> {
         let verdict = if will.not_due_and_seen > 0 {
             breach(record, case, CHECK, statement, evidence)
         } else {
-            judging::withheld(record, CHECK, will, evidence)
+            judging::withheld(record, CHECK, will.set, evidence)
         };
         Some(verdict.citing(statement))
     })
@@ -203,15 +202,14 @@ fn keeps_the_session(record: &Record) -> Vec<Verdict> {
             return None;
         }
         let statement = of_version(case, V5_3_1_2_23, V311_3_1_2_4);
-        let (kept, gone) = (case.fact(SESSION_PRESENT, YES), case.fact(SESSION_PRESENT, NO));
-        let evidence = format!("{kept} of {} sessions were there when their clients came back", kept + gone);
-        let verdict = if kept + gone == 0 {
+        let resumed = Resumed::of(case);
+        let (kept, gone) = (resumed.kept(), resumed.gone);
+        let evidence =
+            format!("{kept} of {} sessions were there when their clients came back", resumed.all());
+        let verdict = if resumed.all() == 0 {
             Verdict::inconclusive(CHECK, Force::Must, no_return(case))
         } else if gone == 0 {
-            Verdict::holds(CHECK, Force::Must, kept + gone, evidence)
-        } else if case.fact(LEFT_OVER, "some") > 0 {
-            let why = format!("{evidence}, but messages of some that were said not to be there came");
-            Verdict::inconclusive(CHECK, Force::Must, why)
+            Verdict::holds(CHECK, Force::Must, resumed.all(), evidence)
         } else if kept > 0 {
             Verdict::differs(CHECK, Force::Must, kept + gone, format!("{gone} sessions were gone"), evidence)
         } else {
@@ -222,15 +220,17 @@ fn keeps_the_session(record: &Record) -> Vec<Verdict> {
 }
 
 /// MQTT 5.0 [MQTT-4.1.0-2], MQTT 3.1.1 [MQTT-3.1.2-6]: a session does not live longer than it was to. How much longer a
-/// broker may take is nowhere said: less than [`ACCUSED_BEYOND_S`] is a note.
+/// broker may take is nowhere said: less than [`ACCUSED_BEYOND_S`] is a note. Where nothing of it is left, Session Present
+/// says something false ([MQTT-3.2.2-3] in both versions).
 fn ends_the_session(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "ends_the_session";
     on_each_case(record, |case, variant| {
         if !matches!(variant, Variant::SessionEnds | Variant::AfterExpiry) {
             return None;
         }
-        let statement = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
-        let (kept, gone) = (case.fact(SESSION_PRESENT, YES), case.fact(SESSION_PRESENT, NO));
+        let lives_on = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
+        let statement = broken_by_presence(case, lives_on, of_version(case, V5_3_2_2_3, V311_3_2_2_3));
+        let Resumed { announced: kept, gone, .. } = Resumed::of(case);
         let evidence =
             format!("{kept} of {} clients that came back were told Session Present 1", kept + gone);
         let beyond_s = case.measures.get(super::abrupt::BACK_PAST_END).and_then(|past| past.min).unwrap_or(0)
@@ -259,21 +259,10 @@ pub const ACCUSED_BEYOND_S: u64 = 10;
 /// MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1 [MQTT-3.2.2-2]: Session Present 1 where there is a session. Messages of one that
 /// was said not to be there prove that it is.
 fn tells_session_present_truly(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "tells_session_present_truly";
     on_each_case(record, |case, variant| {
-        let all = told(case, LEFT_OVER);
-        if !variant.keeps_session() || all == 0 {
-            return None;
-        }
         let statement = of_version(case, V5_3_2_2_3, V311_3_2_2_2);
-        let some = case.fact(LEFT_OVER, "some");
-        let evidence = format!(
-            "of {all} clients that were told Session Present 0, {some} were sent messages of their session"
-        );
-        Some(match some {
-            0 => Verdict::holds(CHECK, Force::Must, all, evidence).citing(statement),
-            _ => Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true)),
-        })
+        let resumed = variant.keeps_session().then(|| Resumed::of(case))?;
+        resumed.told_truly("tells_session_present_truly", case, statement)
     })
 }
 

@@ -26,17 +26,12 @@ use self::returning::{Returned, Returning};
 use super::takeover::session_connect;
 use crate::ending::{interrupted, not_acted};
 use crate::peer::{Event, Peer, discard_session};
+use crate::resumption::{NOT_OWED, Resumption, SESSION_PRESENT, YES};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "restart-herd";
 /// Milestone: the CONNACK of the connection that a member kept. Fact: [`YES`], or what its last try came to.
 pub const BACK: &str = "back";
-/// The value of a fact that is as it should be.
-pub const YES: &str = "yes";
-/// The opposite.
-pub const NO: &str = "no";
-/// The broker said that it would not keep the session, or not for so long.
-pub const NOT_OWED: &str = "not owed";
 /// Measure: connections that a member began, until it was back or its time was over.
 pub const TRIES: &str = "tries";
 /// Measure: CONNECT handed to the kernel, until the CONNACK that let the member in again.
@@ -48,8 +43,6 @@ pub const LATE_HANDSHAKES: &str = "handshakes_of_1_s";
 pub const LOST_AGAIN: &str = "lost_again";
 /// Measure: tries that failed for want of local ports or descriptors of ours.
 pub const OUR_OWN: &str = "tries_without_port_or_descriptor";
-/// Fact: Session Present when the member was let in again: [`YES`], [`NO`] or [`NOT_OWED`].
-pub const SESSION_PRESENT: &str = "session_present";
 
 /// How long before its turn a member may read that its connection has ended with a planned outage: the broker's end and
 /// our word that the wave is let go go different ways.
@@ -349,11 +342,10 @@ impl Herd {
         }
         if let Some(accepted) = returning.first_accepted {
             let away = accepted.connack_at.saturating_duration_since(lost_at);
-            let present = match accepted.session_present {
-                true => YES,
-                false if session_kept_for.is_none_or(|kept_for| away >= kept_for) => NOT_OWED,
-                false => NO,
-            };
+            let by_connack = if accepted.session_present { Resumption::Announced } else { Resumption::Not };
+            let resumption = returning.resumption.unwrap_or(by_connack);
+            let is_owed = session_kept_for.is_some_and(|kept_for| away < kept_for);
+            let present = if resumption.goes_on() || is_owed { resumption.word() } else { NOT_OWED };
             log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
         }
         if let Some(accepted) = returning.kept {

@@ -1,19 +1,21 @@
 //! What a herd's record is judged by. That a broker lets everybody in again within some time is demanded nowhere: a note.
 //! That it resumes the sessions of clients which merely lost their connection is.
 
-use ungraceful_mqtt::statement::{Statement, V5_3_1_2_5, V311_3_1_2_4};
+use ungraceful_mqtt::statement::{Statement, V5_3_1_2_5, V5_3_2_2_3, V311_3_1_2_4, V311_3_2_2_2};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
-use super::herd::{BACK, ID, LOST_AGAIN, NO, NOT_OWED, OUR_OWN, SESSION_PRESENT, TRIES, YES};
+use super::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
 use crate::judging::{self, no_sample, of_version};
+use crate::resumption::{NOT_OWED, Resumed, SESSION_PRESENT, YES};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 3] = [lets_everybody_in_again, keeps_whom_it_lets_in, resumes_the_session];
+pub const CHECKS: [Check; 4] =
+    [lets_everybody_in_again, keeps_whom_it_lets_in, resumes_the_session, tells_session_present_truly];
 
 /// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] = &[V5_3_1_2_5, V311_3_1_2_4];
+pub const STATEMENTS: &[Statement] = &[V5_3_1_2_5, V5_3_2_2_3, V311_3_1_2_4, V311_3_2_2_2];
 
 /// Members that lost their connection.
 fn acted(case: &CaseRecord) -> u64 {
@@ -79,11 +81,15 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "resumes_the_session";
     judging::on_each_case(record, ID, |case| {
         let statement = of_version(case, V5_3_1_2_5, V311_3_1_2_4);
-        let count = |value| case.fact(SESSION_PRESENT, value);
-        let (present, absent, not_owed) = (count(YES), count(NO), count(NOT_OWED));
+        let resumed = Resumed::of(case);
+        let (present, absent) = (resumed.kept(), resumed.gone);
+        let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
         let evidence = format!(
-            "of {} clients that came back with Clean Start 0, {present} were told Session Present 1",
-            present + absent + not_owed
+            "of {} clients that came back with Clean Start 0, {} were told Session Present 1, and {} were told 0 and sent \
+             messages of their session all the same",
+            present + absent + not_owed,
+            resumed.announced,
+            resumed.unannounced
         );
         let down = case.outcome(Outcome::BrokerDown);
         Some(if present + absent == 0 {
@@ -105,5 +111,16 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
         } else {
             Verdict::violated(CHECK, statement, evidence)
         })
+    })
+}
+
+/// MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1 [MQTT-3.2.2-2]: Session Present 1 where there is a session. After a restart nobody
+/// looks whether it is.
+fn tells_session_present_truly(record: &Record) -> Vec<Verdict> {
+    judging::on_each_case(record, ID, |case| {
+        let statement = of_version(case, V5_3_2_2_3, V311_3_2_2_2);
+        let looked = !was_restarted(record, case);
+        let resumed = looked.then(|| Resumed::of(case))?;
+        resumed.told_truly("tells_session_present_truly", case, statement)
     })
 }

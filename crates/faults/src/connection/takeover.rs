@@ -22,6 +22,7 @@ pub mod dead_peer;
 pub mod duel;
 pub mod flap;
 pub mod judged;
+pub mod looking_on;
 pub mod race;
 
 pub mod storm;

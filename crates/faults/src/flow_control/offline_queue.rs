@@ -21,11 +21,10 @@ pub use super::quota_leak::Variant;
 use super::subscriber::{Connecting, Subscriber};
 use super::unacked_subscriber::{CAME, DID_NOT_COME, LATER, publish_later};
 use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
+use crate::resumption::{Resumption, SESSION_PRESENT};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "offline-queue-fill";
-/// The fact that tells whether the broker had kept the session.
-pub const SESSION_PRESENT: &str = "session_present";
 /// The fact that tells which of the messages that the broker took are missing.
 pub const LOST_END: &str = "lost_end";
 /// The fact that tells how the broker answered the publisher.
@@ -216,9 +215,15 @@ impl OfflineQueue {
 
     fn tell(&self, log: &mut AttemptLog<'_>, returned: &Returned, fates: &Fates) {
         let sending = &returned.publisher.sending;
-        let present = Fact::Flag(returned.subscriber.accepted.session_present);
+        let resumption = match returned.subscriber.accepted.session_present {
+            true => Resumption::Announced,
+            // It has not subscribed again: only its session can have brought these.
+            false if fates.delivered_count() > 0 => Resumption::Unannounced,
+            false => Resumption::Not,
+        };
         let is_cut = sending.seen.is_over();
-        log.fact(SESSION_PRESENT, if is_cut { Fact::Word(NOT_TOLD.to_owned()) } else { present });
+        let present = if is_cut { NOT_TOLD } else { resumption.word() };
+        log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
         log.fact(LOST_END, Fact::Word(fates.lost_end().name().to_owned()));
         let publisher = match (returned.published, sending.refused.keys().next()) {
             (Published::All, None) => "all taken".to_owned(),

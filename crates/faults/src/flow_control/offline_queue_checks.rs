@@ -2,23 +2,39 @@
 //! gives a verdict for each case.
 
 use ungraceful_mqtt::statement::{
-    Statement, V5_3_1_2_23, V5_4_4_0_1, V5_4_5_0_1, V5_4_6_0_5, V311_4_3_3_1, V311_4_5_0_1, V311_4_6_0_6,
+    Statement, V5_3_1_2_23, V5_3_2_2_3, V5_4_4_0_1, V5_4_5_0_1, V5_4_6_0_5, V311_3_2_2_2, V311_4_3_3_1,
+    V311_4_5_0_1, V311_4_6_0_6,
 };
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::judging::{counts, in_words, min, missing, qos_2_comes_once, unsettled, values};
-use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER, SESSION_PRESENT};
+use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER};
 use super::unacked_subscriber::{CAME, LATER};
 use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample, of_version};
+use crate::resumption::{Resumed, SESSION_PRESENT};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 4] =
-    [keeps_the_session, delivers_the_queue_in_order, delivers_the_queue_once, keeps_what_it_took];
+pub const CHECKS: [Check; 5] = [
+    keeps_the_session,
+    tells_session_present_truly,
+    delivers_the_queue_in_order,
+    delivers_the_queue_once,
+    keeps_what_it_took,
+];
 
 /// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] =
-    &[V5_3_1_2_23, V5_4_5_0_1, V311_4_5_0_1, V5_4_6_0_5, V311_4_6_0_6, V5_4_4_0_1, V311_4_3_3_1];
+pub const STATEMENTS: &[Statement] = &[
+    V5_3_1_2_23,
+    V5_3_2_2_3,
+    V311_3_2_2_2,
+    V5_4_5_0_1,
+    V311_4_5_0_1,
+    V5_4_6_0_5,
+    V311_4_6_0_6,
+    V5_4_4_0_1,
+    V311_4_3_3_1,
+];
 
 fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
     judging::on_each_case(record, ID, judge)
@@ -30,8 +46,8 @@ fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>)
 fn keeps_the_session(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "keeps_the_session";
     on_each_case(record, |case| {
-        let (kept, gone) = (case.fact(SESSION_PRESENT, "true"), case.fact(SESSION_PRESENT, "false"));
-        let all = kept + gone;
+        let resumed = Resumed::of(case);
+        let (kept, gone, all) = (resumed.kept(), resumed.gone, resumed.all());
         let granted_s = min(case, GRANTED_S);
         let told = match granted_s {
             Some(seconds) => format!(" (Session Expiry Interval {seconds} s granted)"),
@@ -55,6 +71,14 @@ fn keeps_the_session(record: &Record) -> Vec<Verdict> {
             Verdict::differs(CHECK, Force::Must, all, format!("{gone} sessions were gone"), evidence)
         };
         Some(if is_v5(case) { verdict.citing(V5_3_1_2_23) } else { verdict })
+    })
+}
+
+/// MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1 [MQTT-3.2.2-2]: Session Present 1 where there is a session.
+fn tells_session_present_truly(record: &Record) -> Vec<Verdict> {
+    on_each_case(record, |case| {
+        let statement = of_version(case, V5_3_2_2_3, V311_3_2_2_2);
+        Resumed::of(case).told_truly("tells_session_present_truly", case, statement)
     })
 }
 
@@ -98,7 +122,7 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
             in_words(&values(case, PUBLISHER)),
             in_words(&values(case, LOST_END)),
         );
-        let (gone, not_told) = (case.fact(SESSION_PRESENT, "false"), case.fact(SESSION_PRESENT, NOT_TOLD));
+        let (gone, not_told) = (Resumed::of(case).gone, case.fact(SESSION_PRESENT, NOT_TOLD));
         Some(if counts.acknowledged + refused == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if gone > 0 && missing(&counts) > 0 {

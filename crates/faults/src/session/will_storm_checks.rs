@@ -111,7 +111,7 @@ fn withholds_the_will_of_who_is_back(record: &Record) -> Vec<Verdict> {
         let verdict = if will.not_due_and_seen > 0 {
             breach(record, case, CHECK, V5_3_1_3_9, evidence)
         } else {
-            judging::withheld(record, CHECK, will, evidence)
+            judging::withheld(record, CHECK, will.set, evidence)
         };
         Some(verdict.citing(V5_3_1_3_9))
     })

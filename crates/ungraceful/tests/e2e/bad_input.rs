@@ -135,8 +135,8 @@ fn more_clients_than_descriptors_are_refused_with_the_cure() {
 fn a_storm_of_fewer_clients_than_cases_or_with_a_number_of_attempts_is_refused() {
     let storm =
         |flags: &[&str]| call("ungraceful-takeover", &["storm"], &[&["--print-plan"], flags].concat());
-    assert_refused(&storm(&["--count", "11"]), 2, &["--count: 11 is too few", "give at least 12"]);
-    assert_eq!(storm(&["--count", "12"]).exit(), 0);
+    assert_refused(&storm(&["--count", "12"]), 2, &["--count: 12 is too few", "give at least 13"]);
+    assert_eq!(storm(&["--count", "13"]).exit(), 0);
     assert_eq!(storm(&["--count", "1", "--variant", "clean", "-V", "5"]).exit(), 0);
     let cure = "each client acts once; leave it out and give --count";
     let told = [&format!("--attempts: {cure}")[..], &format!("--duration: {cure}")];

@@ -1,10 +1,13 @@
 //! Take-overs: the conforming broker passes every check, each broken rule is caught by the verdict meant for it and by
 //! no other, and the real brokers do what they were seen to do.
 
+use std::collections::BTreeSet;
+
+use ungraceful_rig::attempt::Attempt;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::Record;
 use ungraceful_rig::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
-use ungraceful_scripted_broker::{Script, ScriptedBroker, Sessions, TakeOver, Wills};
+use ungraceful_scripted_broker::{LateEnd, Script, ScriptedBroker, Sessions, TakeOver, Wills};
 
 use crate::support::{Call, call, call_at};
 
@@ -35,11 +38,11 @@ fn assert_clean(call: &Call) {
 
 #[test]
 fn a_conforming_broker_passes_every_check_of_the_storm_in_every_situation_and_version() {
-    let call = storm(Script::default(), &["--count", "72", "-V", "3.1.1,5,3.1.1-to-5,5-to-3.1.1"]);
+    let call = storm(Script::default(), &["--count", "78", "-V", "3.1.1,5,3.1.1-to-5,5-to-3.1.1"]);
     assert_clean(&call);
     let record = call.record();
-    // Eight situations where the older client speaks 5.0, four where its version knows no Will Delay Interval.
-    assert_eq!(record.cases.len(), 24);
+    // Nine situations where the older client speaks 5.0, four where it speaks 3.1.1.
+    assert_eq!(record.cases.len(), 26);
     for case in &record.cases {
         assert_eq!(case.outcome(Outcome::Closed), 3, "{:?}\n{}", case.case, call.said());
         assert_eq!(case.fact("alive", "1"), 3);
@@ -101,6 +104,53 @@ fn mqtt5_3_1_2_5_a_broker_that_forgets_the_session_is_violated() {
     assert_caught(script(Sessions::Forget), &arguments("5"), check, "MQTT 5.0 [MQTT-3.1.2-5]");
     assert_caught(script(Sessions::Forget), &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.1.2-4]");
     assert_caught(script(Sessions::LoseQueued), &arguments("5"), check, "MQTT 5.0 [MQTT-4.5.0-1]");
+}
+
+#[test]
+fn mqtt5_3_2_2_3_a_broker_that_resumes_a_session_and_denies_it_breaks_the_rule_on_session_present_alone() {
+    let script = Script { sessions: Sessions::LieAbsent, ..Script::default() };
+    let check = "tells_session_present_truly";
+    for (version, citation) in [("5", "MQTT 5.0 [MQTT-3.2.2-3]"), ("3.1.1", "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
+        // With messages that are sent again, and with a subscription alone to tell by.
+        for messages in [["--in-flight", "2", "--queued", "2"], ["--in-flight", "0", "--queued", "0"]] {
+            let arguments = [&["--variant", "resume", "-c", "3", "-V", version], &messages[..]].concat();
+            assert_caught(script, &arguments, check, citation);
+        }
+    }
+    let call = storm(script, &["--variant", "resume", "-c", "3", "-V", "5"]);
+    let case = call.only_case();
+    assert_eq!((case.fact("session_present", "no, but resumed"), case.fact("sent_again", "all")), (3, 3));
+    assert_eq!(call.conclusion("resumes_the_session", "resume", "5.0"), Holds);
+    assert_eq!(call.conclusion("sends_again_what_was_in_flight", "resume", "5.0"), Holds);
+}
+
+#[test]
+fn mqtt5_4_1_0_2_a_session_that_must_have_ended_is_neither_resumed_nor_said_to_be_there() {
+    let script = |sessions| Script { sessions, ..Script::default() };
+    let arguments = |version| ["--variant", "ended", "-c", "3", "-V", version];
+    let check = "ends_the_session";
+    assert_caught(script(Sessions::NeverExpire), &arguments("5"), check, "MQTT 5.0 [MQTT-4.1.0-2]");
+    assert_caught(script(Sessions::NeverExpire), &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
+    assert_caught(script(Sessions::LiePresent), &arguments("5"), check, "MQTT 5.0 [MQTT-3.2.2-3]");
+    assert_caught(script(Sessions::LiePresent), &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.2.2-3]");
+}
+
+#[test]
+fn a_session_that_is_kept_only_when_it_was_begun_with_clean_start_0_is_seen_in_a_variant_of_its_own() {
+    let script = Script { sessions: Sessions::UncleanWithoutDup, ..Script::default() };
+    let resumes = ("resumes_the_session", "MQTT 5.0 [MQTT-3.1.2-5]");
+    assert_caught(script, &["--variant", "resume", "-c", "3", "-V", "5"], resumes.0, resumes.1);
+    let marks = ("marks_what_it_sends_again", "MQTT 5.0 [MQTT-3.3.1-1]");
+    assert_caught(script, &["--variant", "resume-clean-start-0", "-c", "3", "-V", "5"], marks.0, marks.1);
+}
+
+#[test]
+fn what_was_sent_again_at_once_is_not_late_because_something_else_is_missing() {
+    let script = Script { sessions: Sessions::LoseQueued, ..Script::default() };
+    let call = storm(script, &["--variant", "resume", "-c", "3", "-V", "5"]);
+    assert_eq!(call.violated(), ["resumes_the_session"], "{}", call.said());
+    assert!(!call.differing().contains(&"sends_again_what_was_in_flight".to_owned()), "{}", call.said());
+    assert_eq!((call.only_case().fact("sent_again", "all"), call.only_case().fact("queued", "none")), (3, 3));
 }
 
 #[test]
@@ -321,6 +371,15 @@ fn a_race_has_one_survivor_or_is_violated() {
         assert_eq!((case.fact("alive", "1"), case.measures["contenders_accepted"].sum), (3, 15));
         assert_eq!(case.measures["released_within_us"].count, 3);
     }
+    // What each loser saw stays with its connection.
+    let sequences = |version| call.case("5-contenders", version).sequences;
+    assert_eq!(sequences("5.0").get("4 × DISCONNECT 0x8E, FIN"), Some(&3), "{:?}", sequences("5.0"));
+    assert_eq!(sequences("3.1.1").get("4 × FIN"), Some(&3), "{:?}", sequences("3.1.1"));
+    let of_v5 = |attempt: &Attempt| attempt.case.version == "5.0";
+    for attempt in call.attempts().into_iter().filter(of_v5) {
+        let losers: BTreeSet<_> = attempt.reactions.iter().filter_map(|seen| seen.connection).collect();
+        assert_eq!((losers.len(), attempt.reactions.len()), (4, 8), "{attempt:?}");
+    }
     assert_eq!(broker.log().take_overs(), 2 * 3 * 4);
     let broker = ScriptedBroker::start(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
     let call = call_at(broker.address(), TOOL, "race", &arguments);
@@ -331,13 +390,55 @@ fn a_race_has_one_survivor_or_is_violated() {
 #[test]
 fn a_newcomer_that_waits_for_a_dead_peer_is_told_of_and_a_living_control_stands_beside_it() {
     let broker = ScriptedBroker::start(Script::default());
-    let call = call_at(broker.address(), TOOL, "dead-peer", &["--attempts", "2", "--connrate", "50"]);
+    let arguments = ["--attempts", "2", "--connrate", "50", "--keepalive", "8s", "--look-on", "0s"];
+    let call = call_at(broker.address(), TOOL, "dead-peer", &arguments);
     assert_clean(&call);
+    for case in &call.record().cases {
+        assert_eq!((case.fact("newcomer_later", "served"), case.fact("newcomer_will", "withheld")), (2, 2));
+        assert_eq!(case.fact("newcomer_subscription", "delivers"), 2, "{case:?}");
+    }
     assert_eq!(call.record().cases.len(), 6);
     assert!(call.case("zero-window", "5.0").measures["unread_bytes"].min >= Some(8 * 1024 * 1024));
-    let call =
-        call_at(broker.address(), TOOL, "dead-peer", &["--attempts", "1", "--variant", "silent", "-V", "5"]);
+    let arguments = ["--attempts", "1", "--variant", "silent", "-V", "5", "-k", "1s", "--look-on", "0s"];
+    let call = call_at(broker.address(), TOOL, "dead-peer", &arguments);
     assert_eq!(call.conclusion("does_not_wait_for_the_dead", "silent", "5.0"), Inconclusive);
+}
+
+#[test]
+fn mqtt5_4_1_0_1_a_late_end_of_the_older_connection_that_costs_the_newcomer_anything_is_violated() {
+    let arguments = |version| ["--attempts", "2", "--variant", "alive", "-V", version, "-k", "3s"];
+    for (taken, check, v5, v311) in [
+        (
+            LateEnd::Connection,
+            "keeps_serving_the_newcomer",
+            "MQTT 5.0 §3.1.4 (prose, no numbered statement)",
+            "MQTT 3.1.1 §3.1.4 (prose, no numbered statement)",
+        ),
+        (
+            LateEnd::Subscriptions,
+            "keeps_the_newcomers_subscription",
+            "MQTT 5.0 [MQTT-4.1.0-1]",
+            "MQTT 3.1.1 [MQTT-4.1.0-2]",
+        ),
+        (
+            LateEnd::Will,
+            "withholds_the_newcomers_will",
+            "MQTT 5.0 [MQTT-3.1.2-8]",
+            "MQTT 3.1.1 [MQTT-3.1.2-8]",
+        ),
+    ] {
+        for (version, citation) in [("5", v5), ("3.1.1", v311)] {
+            let script = Script { take_over: TakeOver::LateEnd(taken), ..Script::default() };
+            let broker = ScriptedBroker::start(script);
+            let call = call_at(broker.address(), TOOL, "dead-peer", &arguments(version));
+            assert_eq!((call.exit(), call.violated()), (1, vec![check.to_owned()]), "{}", call.said());
+            let verdicts = call.verdicts(check);
+            assert!(
+                verdicts.iter().any(|verdict| verdict.citation.as_deref() == Some(citation)),
+                "{verdicts:?}"
+            );
+        }
+    }
 }
 
 #[test]
@@ -385,9 +486,9 @@ fn the_embedded_broker_tells_every_client_that_is_taken_over() {
 #[test]
 fn mosquitto_closes_without_a_word_and_swallows_the_will_of_a_session_that_goes_on() {
     let call =
-        call(TOOL, &["storm"], &["--spawn", "mosquitto", "-c", "48", "-R", "200", "--will-delay", "1s"]);
+        call(TOOL, &["storm"], &["--spawn", "mosquitto", "-c", "52", "-R", "200", "--will-delay", "1s"]);
     let record = call.record();
-    assert!(record.cases.len() == 12, "{}", call.said());
+    assert!(record.cases.len() == 13, "{}", call.said());
     for case in &record.cases {
         assert_eq!(case.outcome(Outcome::Closed), 4, "{}", call.said());
         assert_eq!(case.fact("alive", "1"), 4);
@@ -401,7 +502,7 @@ fn mosquitto_closes_without_a_word_and_swallows_the_will_of_a_session_that_goes_
         assert_eq!(call.conclusion(WILL, "clean", "3.1.1"), Holds);
         assert_eq!(call.conclusion(WILL, "resume-will-delay", "5.0"), Holds);
     }
-    assert!(record.broker_log.is_some_and(|log| log.attempts_named == 48), "{}", call.said());
+    assert!(record.broker_log.is_some_and(|log| log.attempts_named == 52), "{}", call.said());
 }
 
 #[test]

@@ -144,6 +144,9 @@ fn mqtt5_4_1_0_2_a_broker_that_keeps_a_session_too_long_is_violated_and_shortly_
     assert_caught(&call, check, "MQTT 5.0 [MQTT-4.1.0-2]");
     let ends = drop(with_sessions(Sessions::NeverExpire), "session-ends", &["-V", "3.1.1"]);
     assert_caught(&ends, check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
+    let lies = drop(with_sessions(Sessions::LiePresent), "session-ends", &[]);
+    assert_caught(&lies, check, "MQTT 5.0 [MQTT-3.2.2-3]");
+    assert_caught(&lies, check, "MQTT 3.1.1 [MQTT-3.2.2-3]");
     let soon = ["--short-expiry", "3s", "--grace", "1s"];
     let call = drop(with_sessions(Sessions::NeverExpire), "after-expiry", &soon);
     assert_eq!(call.exit(), 0, "{}", call.said());
@@ -155,6 +158,8 @@ fn mqtt5_3_2_2_3_a_broker_that_denies_a_session_it_has_is_violated() {
     let call = drop(with_sessions(Sessions::LieAbsent), "rst", &[]);
     assert_caught(&call, "tells_session_present_truly", "MQTT 5.0 [MQTT-3.2.2-3]");
     assert_caught(&call, "tells_session_present_truly", "MQTT 3.1.1 [MQTT-3.2.2-2]");
+    assert_eq!(call.conclusion("keeps_the_session", "rst", "5.0"), Holds, "it was kept: {}", call.said());
+    assert_eq!(call.conclusion("delivers_what_waited", "rst", "5.0"), Holds, "{}", call.said());
 }
 
 #[test]

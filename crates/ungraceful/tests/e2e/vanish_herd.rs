@@ -123,6 +123,16 @@ fn sessions_that_are_gone_after_a_reset_are_violated_and_after_a_restart_they_ar
     assert_eq!(call.differing(), [RESUMES]);
 }
 
+#[test]
+fn mqtt5_3_2_2_3_a_herd_whose_sessions_are_resumed_and_denied_breaks_the_rule_on_session_present_alone() {
+    let script = Script { sessions: Sessions::LieAbsent, ..Script::default() };
+    let call = herd(script, &["-c", "10", "--backoff", "none", "-V", "3.1.1,5"]);
+    let check = "tells_session_present_truly";
+    assert_eq!((call.exit(), call.violated()), (1, vec![check.to_owned()]), "{}", call.said());
+    assert_eq!(call.conclusion(check, "none", "5.0"), Violated);
+    assert_eq!(call.conclusion(check, "none", "3.1.1"), Violated);
+}
+
 /// A real restart of a broker that the run started: everybody is counted, and bystanders come back.
 fn assert_restarted(call: &Call, clients: u64, waves: usize) {
     let record = call.record();

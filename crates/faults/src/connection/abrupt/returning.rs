@@ -11,14 +11,12 @@ use ungraceful_wire::clock::now;
 
 use super::super::takeover::{refusal, session_connect};
 use super::{
-    ACCEPTED, Abrupt, Absence, BACK_PAST_END, LEFT_OVER, Lives, NO, NOT_OWED, RETURN, RETURNED_AFTER,
-    SESSION_PRESENT, Variant, WAITING, WHOLE_SECOND, YES,
+    ACCEPTED, Abrupt, Absence, BACK_PAST_END, Lives, RETURN, RETURNED_AFTER, Returned, Variant, WAITING,
+    WHOLE_SECOND,
 };
 use crate::outbox::share;
 use crate::peer::{Delivered, Event, Peer, ping_every};
-
-/// How long after the CONNACK messages of a session would be noticed that is said not to be there.
-const LEFT_OVER_WITHIN: Duration = Duration::from_millis(500);
+use crate::resumption::{LEFT_OVER, NOT_OWED, Remains, Resumption, SESSION_PRESENT};
 
 impl Absence {
     /// Publishes so many messages of each QoS that the subscription was granted.
@@ -75,7 +73,7 @@ impl Abrupt {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         absence: &mut Absence,
-    ) -> Option<(Peer, Accepted)> {
+    ) -> Option<Returned> {
         let client_id = log.client_id().to_owned();
         let (mut peer, accepted) = match self.connect_again(stage, &client_id).await {
             Ok(connected) => connected,
@@ -88,27 +86,28 @@ impl Abrupt {
         let returned_after = accepted.connack_at.saturating_duration_since(absence.gone.before);
         log.measure(RETURNED_AFTER, micros(returned_after));
         let is_owed = self.is_owed(absence, &accepted);
-        let present = match (is_owed, accepted.session_present) {
-            (false, _) => NOT_OWED,
-            (true, true) => YES,
-            (true, false) => NO,
-        };
-        log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
         if self.variant == Variant::AfterExpiry && is_owed {
             let away = accepted.connect_sent.saturating_duration_since(absence.gone.at);
             log.measure(BACK_PAST_END, micros(away.saturating_sub(absence.granted)));
         }
-        if self.variant.keeps_session() && is_owed {
-            if accepted.session_present {
-                self.take_waiting(stage, log, absence, &mut peer).await;
-            } else if absence.publisher.is_some() {
-                let deadline = now() + LEFT_OVER_WITHIN;
-                let came = peer.deliveries_until(deadline).await;
-                let left_over = came.iter().any(|message| message.sequence.is_some());
-                log.fact(LEFT_OVER, Fact::Word(if left_over { "some" } else { "none" }.to_owned()));
+        let mut came = Vec::new();
+        let resumption = match accepted.session_present {
+            true => Resumption::Announced,
+            false if self.variant.keeps_session() && is_owed => {
+                Resumption::look(stage, &mut peer, &accepted, &absence.topic, &mut came).await
             }
+            false => Resumption::Not,
+        };
+        if !self.variant.keeps_session() && is_owed && accepted.session_present {
+            let remains = Remains::look(stage, &mut peer, &absence.topic, &mut came).await;
+            log.fact(LEFT_OVER, Fact::Word(remains.word().to_owned()));
         }
-        Some((peer, accepted))
+        let present = if is_owed { resumption.word() } else { NOT_OWED };
+        log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
+        if self.variant.keeps_session() && is_owed && resumption.goes_on() {
+            self.take_waiting(stage, log, absence, &mut peer, came).await;
+        }
+        Some(Returned { peer, accepted, resumption })
     }
 
     async fn connect_again(&self, stage: &Stage, client_id: &str) -> Result<(Peer, Accepted), String> {
@@ -148,6 +147,7 @@ impl Abrupt {
         log: &mut AttemptLog<'_>,
         absence: &mut Absence,
         peer: &mut Peer,
+        mut came: Vec<Delivered>,
     ) {
         let waiting = absence.taken.clone();
         if waiting.is_empty() {
@@ -158,7 +158,6 @@ impl Abrupt {
             let _overtakes = absence.publish_one(stage, qos).await;
         }
         let deadline = now() + stage.reaction_timeout;
-        let mut came: Vec<Delivered> = Vec::new();
         let is_there =
             |came: &[Delivered], sequence: u64| came.iter().any(|message| message.sequence == Some(sequence));
         while !absence.taken.iter().all(|sequence| is_there(&came, *sequence)) {
@@ -174,14 +173,8 @@ impl Abrupt {
             return;
         }
         absence.outbox.tell(log);
-        let missing: Vec<u64> =
-            waiting.iter().copied().filter(|sequence| !is_there(&came, *sequence)).collect();
-        let later = absence.taken.iter().skip(waiting.len());
-        let later: Vec<(u64, bool)> = later.map(|sequence| (*sequence, is_there(&came, *sequence))).collect();
-        let told = match missing.is_empty() {
-            true => "all",
-            false => share(&missing, waiting.len(), &later),
-        };
+        let later = &absence.taken[waiting.len()..];
+        let told = share(&waiting, &came, later);
         log.fact(WAITING, Fact::Word(told.to_owned()));
     }
 }

@@ -14,9 +14,10 @@ use ungraceful_wire::OpenError;
 use ungraceful_wire::clock::now;
 
 use super::members::Member;
-use super::{Herd, LATE_HANDSHAKES, LOST_AGAIN, OUR_OWN};
+use super::{Herd, LATE_HANDSHAKES, LOST_AGAIN, Loss, OUR_OWN};
 use crate::connection::takeover::refusal;
 use crate::peer::{Event, Peer, ping_every};
+use crate::resumption::Resumption;
 
 /// From when on a handshake must have had a SYN sent again: that comes after a second.
 const LATE_HANDSHAKE: Duration = Duration::from_millis(950);
@@ -100,6 +101,8 @@ pub(super) struct Returning<'a> {
     pub(super) first_accepted: Option<Accepted>,
     /// The CONNACK of the connection that it kept; absent when it has none.
     pub(super) kept: Option<Accepted>,
+    /// Whether its session was found to go on, when it was let in first; absent where the CONNACK alone says so.
+    pub(super) resumption: Option<Resumption>,
     failures: BTreeMap<String, u64>,
     last_failure: Option<String>,
 }
@@ -122,6 +125,7 @@ impl<'a> Returning<'a> {
             tries: 0,
             first_accepted: None,
             kept: None,
+            resumption: None,
             failures: BTreeMap::new(),
             last_failure: None,
         }
@@ -205,9 +209,21 @@ impl<'a> Returning<'a> {
         self.herd.connect(self.stage, self.client_id, false).await
     }
 
+    /// Looks whether the session goes on although the CONNACK says that it does not. One that did not outlive a restart of
+    /// the broker is no breach, and is not looked for.
+    async fn look_for_session(&mut self, peer: &mut Peer, accepted: &Accepted) {
+        if self.herd.loss == Loss::Reset && self.resumption.is_none() {
+            let deadline = TokioInstant::from_std(self.deadline);
+            let mut came = Vec::new();
+            let look = Resumption::look(self.stage, peer, accepted, self.topic, &mut came);
+            self.resumption = Some(timeout_at(deadline, look).await.unwrap_or(Resumption::Unknown));
+        }
+    }
+
     /// Serves the connection until all members have settled, or the time is over. False when it ends before.
     async fn stay(&mut self, peer: &mut Peer, member: &Member) -> bool {
-        if self.kept.is_some_and(|accepted| !accepted.session_present) {
+        if let Some(accepted) = self.kept.filter(|accepted| !accepted.session_present) {
+            self.look_for_session(peer, &accepted).await;
             // As clients do whose subscriptions are gone. What it comes to is seen by whether the connection lives.
             let qos = QoS::AtLeastOnce.min(self.stage.maximum_qos);
             let _seen_below = peer.subscribe(self.topic, qos, self.stage.options.connect_timeout).await;

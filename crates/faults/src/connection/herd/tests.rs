@@ -8,7 +8,8 @@ use ungraceful_rig::backoff::{Backoff, Profile};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_scripted_broker::{Readmission, Script, Sessions};
 
-use super::{BACK, CONNACK, Herd, HerdSettings, LOST_AGAIN, Loss, NO, OUR_OWN, SESSION_PRESENT, TRIES, YES};
+use super::{BACK, CONNACK, Herd, HerdSettings, LOST_AGAIN, Loss, OUR_OWN, TRIES};
+use crate::resumption::{NO, SESSION_PRESENT, UNANNOUNCED, YES};
 use crate::testing::Scene;
 
 fn herd(version: ProtocolVersion, loss: Loss, back_within: Duration) -> Herd {
@@ -77,6 +78,13 @@ async fn a_session_that_is_gone_is_told_and_the_member_subscribes_again() {
     let scene = Scene::with(Script { sessions: Sessions::Forget, ..Script::default() });
     let attempt = scene.attempt(&herd(V5, Loss::Reset, LONG)).await;
     assert_eq!((fact(&attempt, BACK), fact(&attempt, SESSION_PRESENT)), (Some(YES.into()), Some(NO.into())));
+}
+
+#[tokio::test]
+async fn a_session_that_goes_on_although_the_broker_denies_it_is_told() {
+    let scene = Scene::with(Script { sessions: Sessions::LieAbsent, ..Script::default() });
+    let attempt = scene.attempt(&herd(V5, Loss::Reset, LONG)).await;
+    assert_eq!(fact(&attempt, SESSION_PRESENT), Some(UNANNOUNCED.into()), "{attempt:?}");
 }
 
 #[tokio::test]

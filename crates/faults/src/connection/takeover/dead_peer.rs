@@ -3,11 +3,11 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{LocalBoxFuture, pending};
 use tokio::time::{sleep, timeout};
-use ungraceful_mqtt::{ProtocolVersion, Publish, QoS};
+use ungraceful_mqtt::{Connect, ProtocolVersion, Publish, QoS};
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
 use ungraceful_rig::client::Client;
 use ungraceful_rig::clock::micros;
@@ -17,10 +17,12 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::Record;
 use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
 use super::judged::{TakeOver, each_takeover};
+use super::looking_on::{NEWCOMER_WILL, Newcomer};
 use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, refusal};
 use crate::ending::{interrupted, not_acted};
 use crate::peer::Peer;
@@ -39,6 +41,7 @@ const FILL_WITHIN: Duration = Duration::from_millis(500);
 
 /// How often the newcomer shows that it is alive, while the older connection is watched.
 const PING_EVERY: Duration = Duration::from_millis(400);
+const TOO_LATE: &str = "the older connection's Keep Alive was over before the newcomer's CONNECT: a longer --keepalive leaves it time";
 const NOT_TAKEN: &str = "the broker did not take the backlog in time";
 
 /// In which way the older connection is dead.
@@ -93,6 +96,11 @@ pub struct DeadPeer {
     pub versions: VersionPair,
     /// What is sent towards the older client that does not read, in bytes.
     pub backlog_bytes: u64,
+    /// Keep Alive of the older client in seconds, from 1.
+    pub keep_alive_s: u16,
+    /// How long the newcomer is looked at after one and a half times the older client's Keep Alive: brokers sweep now and
+    /// then.
+    pub look_on: Duration,
 }
 
 impl Fault for DeadPeer {
@@ -128,6 +136,7 @@ impl Fault for DeadPeer {
 impl DeadPeer {
     async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
         let client_id = log.client_id().to_owned();
+        let will = stage.watch_will(&client_id);
         let prepared = stage.unless_stopped(self.prepare(stage, &mut log, &client_id)).await;
         let old = match prepared {
             Some(Ok(old)) => old,
@@ -135,19 +144,23 @@ impl DeadPeer {
             None => return interrupted(log),
         };
         // Nothing reads the older connection from here until the newcomer has its answer.
-        let newcomer = stage.unless_stopped(self.come_back(stage, &client_id, &mut log)).await;
+        let newcomer = stage.unless_stopped(self.come_back(stage, &client_id, will.as_ref(), &mut log)).await;
         let mut newcomer = match newcomer {
             Some(Ok(newcomer)) => newcomer,
             Some(Err(trouble)) => return not_acted(stage, log, self.versions.new, &trouble).await,
             None => return interrupted(log),
         };
-        let mut old = old;
+        let Old { client: mut old, topic, keep_alive, heard_at } = old;
+        if newcomer.connect_sent >= heard_at + keep_alive {
+            // It may have been cut for its Keep Alive, and nobody taken over.
+            return not_acted(stage, log, self.versions.new, TOO_LATE).await;
+        }
         // From the newcomer's answer on, however long it took: the broker has all of its time to close the older one.
         let provoked_at = now();
         let watch = Watch { provoked_at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
         let kept = async {
             // Silent for as long, the newcomer would be cut for its Keep Alive, which the broker may have shortened.
-            if let Some(peer) = &mut newcomer.accepted {
+            if let Some((peer, _)) = &mut newcomer.accepted {
                 while peer.is_served(stage.reaction_timeout).await {
                     sleep(PING_EVERY).await;
                 }
@@ -163,10 +176,13 @@ impl DeadPeer {
         log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
         let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.versions.new).await;
         log.concluded(outcome);
-        let (was_accepted, mut alive) = (newcomer.accepted.is_some(), false);
-        if let Some(mut peer) = newcomer.accepted {
+        if self.corpse == Corpse::Alive && outcome.is_ended() {
+            // A living client closes its side as well; a dead one leaves that to the broker.
+            drop(old);
+        }
+        let mut alive = false;
+        if let Some((peer, _)) = &mut newcomer.accepted {
             alive = peer.is_served(stage.reaction_timeout).await;
-            peer.client.leave().await;
         }
         let count = match (outcome, alive) {
             (Outcome::Closed | Outcome::Reset, false) => "0",
@@ -174,19 +190,22 @@ impl DeadPeer {
             (Outcome::Tolerated, true) => TWO,
             _ => "unknown",
         };
-        if was_accepted {
+        if let Some((mut peer, accepted_at)) = newcomer.accepted {
             log.fact(ALIVE, Fact::Word(count.to_owned()));
+            if outcome.is_ended() {
+                let until = now() + keep_alive.mul_f64(1.5) + self.look_on;
+                let will = will.as_ref();
+                let mut newcomer = Newcomer { peer: &mut peer, topic: &topic, accepted_at, will };
+                // A run that stops meanwhile has seen the take-over all the same.
+                stage.unless_stopped(newcomer.look_on(stage, &mut log, self.versions.new, until)).await;
+            }
+            peer.client.leave().await;
         }
         log.end()
     }
 
     /// Has the older client connected, and dead.
-    async fn prepare(
-        &self,
-        stage: &Stage,
-        log: &mut AttemptLog<'_>,
-        client_id: &str,
-    ) -> Result<Client, String> {
+    async fn prepare(&self, stage: &Stage, log: &mut AttemptLog<'_>, client_id: &str) -> Result<Old, String> {
         let receive_buffer_bytes = (self.corpse == Corpse::ZeroWindow).then_some(SMALL_BUFFER_BYTES);
         let stage_of_old = Stage {
             options: ConnectOptions { receive_buffer_bytes, ..stage.options.clone() },
@@ -197,18 +216,22 @@ impl DeadPeer {
         log.established(established);
         let mut peer = Peer::new(client);
         let within = stage.options.connect_timeout;
-        let connect = Client::honest_connect(client_id, &stage.credentials);
+        let honest = Client::honest_connect(client_id, &stage.credentials);
+        let connect = Connect { keep_alive_s: self.keep_alive_s, ..honest };
         let accepted =
             peer.client.connect(&connect, within).await.map_err(|error| format!("older client: {error}"))?;
         log.accepted(accepted.connack_at);
         let topic = format!("{}/takeover/{client_id}", stage.topic_root);
+        let heard_at = now();
         peer.subscribe(&topic, QoS::AtMostOnce, within).await?;
         if self.corpse == Corpse::ZeroWindow {
             // A broker that holds back a publisher whose subscriber does not read would hold us for ever.
             let filled = timeout(stage.reaction_timeout * 2, self.fill(stage, log, client_id, &topic)).await;
             filled.map_err(|_late| NOT_TAKEN.to_owned())??;
         }
-        Ok(peer.client)
+        let own = Duration::from_secs(self.keep_alive_s.into());
+        let keep_alive = accepted.server_keep_alive.unwrap_or(own);
+        Ok(Old { client: peer.client, topic, keep_alive, heard_at })
     }
 
     /// Publishes more to the older client than the buffers between it and the broker hold.
@@ -248,12 +271,14 @@ impl DeadPeer {
         &self,
         stage: &Stage,
         client_id: &str,
+        will: Option<&WitnessWatch>,
         log: &mut AttemptLog<'_>,
     ) -> Result<CameBack, String> {
         let opened = stage.open(self.versions.new).await;
         let (client, _) = opened.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
         let mut peer = Peer::new(client);
-        let connect = Client::honest_connect(client_id, &stage.credentials);
+        let honest = Client::honest_connect(client_id, &stage.credentials);
+        let connect = Connect { will: will.map(|watch| stage.will(watch, NEWCOMER_WILL)), ..honest };
         let sent = peer.client.send_connect(&connect).await;
         let sent = sent.map_err(|error| format!("the newcomer's CONNECT could not be sent: {error}"))?;
         log.provoked(sent.at);
@@ -263,20 +288,32 @@ impl DeadPeer {
                 log.fact(NEWCOMER, Fact::Word(ACCEPTED.to_owned()));
                 let connack_time = accepted.connack_at.saturating_duration_since(sent.at);
                 log.measure(NEWCOMER_CONNACK, micros(connack_time));
-                Some(peer)
+                Some((peer, accepted.connack_at))
             }
             Err(refused) => {
                 log.fact(NEWCOMER, Fact::Word(refusal(&refused)));
                 None
             }
         };
-        Ok(CameBack { accepted })
+        Ok(CameBack { connect_sent: sent.at, accepted })
     }
 }
 
 /// What became of the newcomer.
 struct CameBack {
-    accepted: Option<Peer>,
+    connect_sent: Instant,
+    /// The newcomer that was accepted, and when.
+    accepted: Option<(Peer, Instant)>,
+}
+
+/// The older connection.
+struct Old {
+    client: Client,
+    topic: String,
+    /// The Keep Alive that holds for it: its own, or the broker's.
+    keep_alive: Duration,
+    /// When it last sent anything, or a little before.
+    heard_at: Instant,
 }
 
 /// The checks that only this mode has.

@@ -21,11 +21,11 @@ use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
 use super::judged::each_takeover;
-use super::storm::NOT_OWED;
 use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal, session_connect};
 use crate::ending::{interrupted, not_acted, qos_not_taken};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
+use crate::resumption::NOT_OWED;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "takeover-duel";

@@ -9,11 +9,12 @@ use ungraceful_rig::attempt::{Attempt, Fact};
 use ungraceful_rig::backoff::Backoff;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_scripted_broker::{Script, Sessions, TakeOver};
+use ungraceful_scripted_broker::{LateEnd, Script, Sessions, TakeOver};
 
 use super::dead_peer::{Corpse, DeadPeer};
 use super::duel::Duel;
 use super::flap::Flap;
+use super::looking_on::{CUT_AFTER, DELIVERS, GONE, LATER, SERVED, SUBSCRIPTION};
 use super::race::Race;
 use super::storm::{Situation, Storm};
 use super::{ALIVE, NEWCOMER, VersionPair};
@@ -38,7 +39,7 @@ async fn before_a_broker_that_dies(after: Duration, fault: &dyn Fault) -> Attemp
 }
 
 const RESUME: Storm = Storm {
-    situation: Situation { clean_start: false, persistent: true, will_delay: false },
+    situation: Situation { clean_start: false, persistent: true, will_delay: false, begun_clean: true },
     versions: VersionPair::both(V5),
     session_expiry_interval_s: 60,
     will_delay_interval_s: 1,
@@ -116,11 +117,39 @@ async fn a_race_has_one_survivor_or_more() {
     assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2 or more")));
 }
 
+const DEAD_PEER: DeadPeer = DeadPeer {
+    corpse: Corpse::Silent,
+    versions: VersionPair::both(V5),
+    backlog_bytes: 0,
+    keep_alive_s: 5,
+    look_on: Duration::ZERO,
+};
+
+/// What becomes of a newcomer, its subscription and its Will when the older connection ends late.
+async fn after_a_late_end(taken: LateEnd) -> Attempt {
+    let dead_peer = DeadPeer { keep_alive_s: 2, look_on: Duration::from_millis(500), ..DEAD_PEER };
+    let scene = Scene::with(Script { take_over: TakeOver::LateEnd(taken), ..Script::default() });
+    scene.attempt(&dead_peer).await
+}
+
+#[tokio::test]
+async fn a_newcomer_is_looked_at_until_the_older_keep_alive_is_over() {
+    let cut = after_a_late_end(LateEnd::Connection).await;
+    assert_eq!(fact(&cut, LATER).as_deref(), Some("cut by FIN"), "{cut:?}");
+    assert_eq!((fact(&cut, SUBSCRIPTION), cut.outcome), (None, Outcome::Closed));
+    // Our time begins when our write returns, which may be after the broker has read.
+    assert!(cut.measures[CUT_AFTER] >= 2_500_000);
+    let gone = after_a_late_end(LateEnd::Subscriptions).await;
+    assert_eq!(fact(&gone, LATER).as_deref(), Some(SERVED), "{gone:?}");
+    assert_eq!(fact(&gone, SUBSCRIPTION).as_deref(), Some(GONE));
+    let kept = after_a_late_end(LateEnd::Will).await;
+    assert_eq!(fact(&kept, SUBSCRIPTION).as_deref(), Some(DELIVERS), "{kept:?}");
+}
+
 #[tokio::test]
 async fn a_dead_peer_beside_a_newcomer_that_was_refused_is_no_live_connection_too_few() {
-    let dead_peer = DeadPeer { corpse: Corpse::Silent, versions: VersionPair::both(V5), backlog_bytes: 0 };
     let scene = Scene::with(Script { take_over: TakeOver::RefuseNewcomer, ..Script::default() });
-    let attempt = scene.attempt(&dead_peer).await;
+    let attempt = scene.attempt(&DEAD_PEER).await;
     assert_eq!(attempt.outcome, Outcome::Tolerated);
     assert!(fact(&attempt, NEWCOMER).is_some_and(|how| how.starts_with("CONNACK 0x85")), "{attempt:?}");
     assert_eq!(fact(&attempt, ALIVE), None);
@@ -128,10 +157,9 @@ async fn a_dead_peer_beside_a_newcomer_that_was_refused_is_no_live_connection_to
 
 #[tokio::test]
 async fn the_broker_has_all_of_its_time_to_close_a_dead_peer_after_it_has_accepted_the_newcomer() {
-    let dead_peer = DeadPeer { corpse: Corpse::Silent, versions: VersionPair::both(V5), backlog_bytes: 0 };
     let held_back = TakeOver::NewcomerWaits(Duration::from_millis(800));
     let scene = Scene::with(Script { take_over: held_back, ..Script::default() });
-    let attempt = scene.attempt(&dead_peer).await;
+    let attempt = scene.attempt(&DEAD_PEER).await;
     assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
     // Our time begins when our write returns, which may be after the broker has read.
     assert!(attempt.measures["newcomer_connack_us"] >= 750_000);
@@ -139,11 +167,10 @@ async fn the_broker_has_all_of_its_time_to_close_a_dead_peer_after_it_has_accept
 
 #[tokio::test]
 async fn a_newcomer_beside_a_dead_peer_keeps_the_keep_alive_that_the_broker_asks_for() {
-    let dead_peer = DeadPeer { corpse: Corpse::Silent, versions: VersionPair::both(V5), backlog_bytes: 0 };
     let script = Script { take_over: TakeOver::KeepBoth, server_keep_alive_s: Some(1), ..Script::default() };
     let mut scene = Scene::with(script);
     scene.stage.reaction_timeout = Duration::from_secs(3);
-    let attempt = scene.attempt(&dead_peer).await;
+    let attempt = scene.attempt(&DEAD_PEER).await;
     assert_eq!(fact(&attempt, ALIVE).as_deref(), Some("2"), "{attempt:?}");
 }
 

@@ -25,12 +25,11 @@ use crate::ending::{interrupted, not_acted};
 use crate::outbox::Outbox;
 pub use crate::outbox::{LATE, NOT_YET};
 use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
+use crate::resumption::{Remains, Resumption};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "takeover-storm";
 
-/// Session Present in the newcomer's CONNACK: `yes` or `no`.
-pub const SESSION_PRESENT: &str = "session_present";
 /// Whether messages in flight were sent again on the resumed session: `all`, `some`, `none`.
 pub const SENT_AGAIN: &str = "sent_again";
 /// Measure: the newcomer's CONNACK, until the last of the messages in flight had been sent again.
@@ -43,15 +42,6 @@ pub const DUP: &str = "dup";
 pub const QUEUED: &str = "queued";
 /// How often the QoS 2 message came that the newcomer repeated: `once`, `twice`, `never`.
 pub const REPEATED: &str = "repeated";
-/// Whether messages of the session that was to be discarded came: `none`, `some`.
-pub const LEFT_OVER: &str = "left_over";
-/// The value of a fact that is as it should be, or the opposite.
-pub const YES: &str = "yes";
-/// See [`YES`].
-pub const NO: &str = "no";
-/// No session was to be expected.
-pub const NOT_OWED: &str = "not owed";
-
 /// Application Message of the older connection's Will.
 const OLD_WILL: &[u8] = b"will of the older connection";
 /// How long after the last message that is awaited another one would be noticed.
@@ -71,17 +61,21 @@ pub struct Situation {
     pub persistent: bool,
     /// The older connection's Will has a Will Delay Interval (MQTT 5.0).
     pub will_delay: bool,
+    /// The older client's CONNECT asks for Clean Start 1 where the version has one flag for that alone (MQTT 5.0). A broker
+    /// may keep only sessions that were begun with Clean Start 0, as those of MQTT 3.1.1 are.
+    pub begun_clean: bool,
 }
 
 impl Situation {
     /// Every situation, in the order of the tables.
-    pub const ALL: [Self; 8] = {
+    pub const ALL: [Self; 9] = {
         const fn of(clean_start: bool, persistent: bool, will_delay: bool) -> Situation {
-            Situation { clean_start, persistent, will_delay }
+            Situation { clean_start, persistent, will_delay, begun_clean: true }
         }
         [
             of(false, true, false),
             of(false, true, true),
+            Situation { begun_clean: false, ..of(false, true, false) },
             of(true, true, false),
             of(true, true, true),
             of(false, false, false),
@@ -95,6 +89,7 @@ impl Situation {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match (self.clean_start, self.persistent, self.will_delay) {
+            (false, true, false) if !self.begun_clean => "resume-clean-start-0",
             (false, true, false) => "resume",
             (false, true, true) => "resume-will-delay",
             (true, true, false) => "discard",
@@ -104,6 +99,22 @@ impl Situation {
             (true, false, false) => "clean",
             (true, false, true) => "clean-will-delay",
         }
+    }
+
+    /// Whether older clients of `version` have it: MQTT 3.1.1 knows no Will Delay Interval, and keeps no session that was
+    /// begun with Clean Session 1.
+    #[must_use]
+    pub const fn is_in(self, version: ProtocolVersion) -> bool {
+        match version {
+            ProtocolVersion::V5 => true,
+            ProtocolVersion::V3_1_1 => self.begun_clean && !self.will_delay,
+        }
+    }
+
+    /// Whether there is no session to go on with although the newcomer asks for it.
+    #[must_use]
+    pub const fn has_ended(self) -> bool {
+        !self.persistent && !self.clean_start
     }
 
     /// Whether the newcomer is to go on with the older session.
@@ -180,7 +191,7 @@ struct OldSession {
     ping_every: Duration,
     /// The broker keeps the session at all.
     is_kept: bool,
-    /// How long it keeps the session after the connection; what was asked for, unless its CONNACK says less.
+    /// How long it keeps the session after the connection; what was asked for, unless its CONNACK says something else.
     granted: Duration,
 }
 
@@ -188,10 +199,12 @@ struct OldSession {
 struct Newcomer {
     peer: Peer,
     accepted: Accepted,
+    /// Whether it was found to go on with the older client's session.
+    resumption: Resumption,
     came: Vec<Delivered>,
-    /// Messages that were published after all others, when some of those had not come; and whether they came. One for
-    /// each QoS of which some are missing: order is owed within one QoS alone.
-    later: Vec<(u64, bool)>,
+    /// Messages that were published after all others, when some of those had not come. One for each QoS of which some are
+    /// missing: order is owed within one QoS alone.
+    later: Vec<u64>,
     /// It was served when all was over.
     alive: bool,
 }
@@ -220,8 +233,9 @@ impl Fault for Storm {
             false => "a Will".to_owned(),
         };
         format!(
-            "CONNECT with {will} and {}, SUBSCRIBE, {} messages left unacknowledged; then CONNECT with the same ClientID \
-             and Clean Start {} on a new connection",
+            "CONNECT with {}{will} and {}, SUBSCRIBE, {} messages left unacknowledged; then CONNECT with the same \
+             ClientID and Clean Start {} on a new connection",
+            if self.situation.begun_clean { "" } else { "Clean Start 0, " },
             of(self.situation.persistent),
             2 * self.in_flight + 1,
             u8::from(self.situation.clean_start)
@@ -354,7 +368,7 @@ impl Storm {
             return;
         }
         // A session that was not resumed, though it should have been, makes the delayed Will due.
-        let goes_on = newcomer.accepted.session_present;
+        let goes_on = newcomer.resumption.goes_on();
         // MQTT 3.1.1 knows no delay.
         let is_delayed = self.situation.will_delay && self.versions.old == ProtocolVersion::V5;
         let is_forbidden = is_delayed && !self.situation.will_is_due();
@@ -363,7 +377,7 @@ impl Storm {
             true => Duration::from_secs(self.will_delay_interval_s.into()),
             false => Duration::ZERO,
         };
-        if is_forbidden && !due && !is_resumed_within(&newcomer.accepted, delay) {
+        if is_forbidden && !due && !(goes_on && is_accepted_within(&newcomer.accepted, delay)) {
             // The broker may have closed the older connection long before it accepted the newcomer, or never resumed
             // the session: nobody can tell whether the Will is due.
             return;
@@ -386,21 +400,19 @@ impl Storm {
         log.established(established);
         let mut peer = Peer::new(client);
         let in_flight_most = self.in_flight * levels(stage);
-        let properties = [
-            Property::SessionExpiryInterval(if self.situation.persistent {
-                self.session_expiry_interval_s
-            } else {
-                0
-            }),
-            Property::ReceiveMaximum(in_flight_most.max(1)),
-        ];
+        let asked_s = if self.situation.persistent { self.session_expiry_interval_s } else { 0 };
+        let properties =
+            [Property::SessionExpiryInterval(asked_s), Property::ReceiveMaximum(in_flight_most.max(1))];
         let delay = [Property::WillDelayInterval(self.will_delay_interval_s)];
         let mut connect = session_connect(
             stage,
             version,
             &client_id,
-            // 3.1.1 has one flag for both: a session that is to be kept is not a clean one.
-            version == ProtocolVersion::V5 || !self.situation.persistent,
+            match version {
+                ProtocolVersion::V5 => self.situation.begun_clean,
+                // One flag for both: a session that is to be kept is not a clean one.
+                ProtocolVersion::V3_1_1 => !self.situation.persistent,
+            },
             &properties,
         );
         connect.will = will.map(|watch| Will {
@@ -421,16 +433,15 @@ impl Storm {
         let topic = format!("{}/takeover/{client_id}", stage.topic_root);
         let granted = peer.subscribe(&topic, stage.maximum_qos, within).await?;
         peer.acknowledges = false;
+        let granted_s = accepted.session_expiry_interval_s.unwrap_or(asked_s);
         let session = OldSession {
             topic,
             published: Vec::new(),
             in_flight: Vec::new(),
             unreleased: None,
             ping_every: ping_every(accepted.server_keep_alive),
-            is_kept: self.situation.persistent && accepted.session_expiry_interval_s != Some(0),
-            granted: Duration::from_secs(
-                accepted.session_expiry_interval_s.unwrap_or(self.session_expiry_interval_s).into(),
-            ),
+            is_kept: granted_s > 0,
+            granted: Duration::from_secs(granted_s.into()),
         };
         let mut old = Old { peer, session };
         self.put_in_flight(stage, &mut old, granted).await?;
@@ -509,13 +520,14 @@ impl Storm {
     ) -> Result<Newcomer, NotConnected> {
         let (accepted, _packet) = peer.client.await_connack(connect_sent, stage.reaction_timeout).await?;
         let deadline = accepted.connack_at + stage.reaction_timeout;
-        let resumed = accepted.session_present && self.situation.resumes();
+        let mut came: Vec<Delivered> = Vec::new();
+        let resumption = self.look_for_session(stage, &mut peer, &accepted, topic, &mut came).await;
+        let resumed = self.situation.resumes() && resumption.goes_on();
         let mut repeated = None;
         if let (true, Some((sequence, identifier))) = (resumed, unreleased) {
             let again = peer.send_publish(topic, QoS::ExactlyOnce, sequence, Some(identifier)).await;
             repeated = again.is_ok().then_some(identifier);
         }
-        let mut came: Vec<Delivered> = Vec::new();
         let mut settled_at: Option<Instant> = None;
         loop {
             let is_there = |sequence: Option<u64>| came.iter().any(|message| message.sequence == sequence);
@@ -537,7 +549,14 @@ impl Storm {
                     }
                 }
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {
-                    return Ok(Newcomer { peer, accepted, came, later: Vec::new(), alive: false });
+                    return Ok(Newcomer {
+                        peer,
+                        accepted,
+                        resumption,
+                        came,
+                        later: Vec::new(),
+                        alive: false,
+                    });
                 }
                 Some(_) => {}
                 None => break,
@@ -555,7 +574,29 @@ impl Storm {
         }
         let alive = peer.is_served(stage.reaction_timeout).await;
         came.extend(peer.take_set_aside());
-        Ok(Newcomer { peer, accepted, came, later, alive })
+        Ok(Newcomer { peer, accepted, resumption, came, later, alive })
+    }
+
+    /// Whether the newcomer goes on with the older client's session; where it is not to, the CONNACK alone says so.
+    async fn look_for_session(
+        &self,
+        stage: &Stage,
+        peer: &mut Peer,
+        accepted: &Accepted,
+        topic: &str,
+        came: &mut Vec<Delivered>,
+    ) -> Resumption {
+        match accepted.session_present {
+            _ if self.situation.resumes() => Resumption::look(stage, peer, accepted, topic, came).await,
+            true => {
+                if self.situation.has_ended() {
+                    // What comes is told as left over.
+                    let _ = Remains::look(stage, peer, topic, came).await;
+                }
+                Resumption::Announced
+            }
+            false => Resumption::Not,
+        }
     }
 
     /// Goes on taking what comes until everything that is owed has come, or its time is over.
@@ -592,10 +633,9 @@ impl Storm {
 }
 
 /// Whether the newcomer was accepted well before the Will Delay Interval of the older connection, which was not closed
-/// before the newcomer's CONNECT, had passed; with the session resumed.
-fn is_resumed_within(newcomer: &Accepted, delay: Duration) -> bool {
-    let took = newcomer.connack_at.saturating_duration_since(newcomer.connect_sent);
-    newcomer.session_present && took < delay / 2
+/// before the newcomer's CONNECT, had passed.
+fn is_accepted_within(newcomer: &Accepted, delay: Duration) -> bool {
+    newcomer.connack_at.saturating_duration_since(newcomer.connect_sent) < delay / 2
 }
 
 /// How many QoS of those above 0 the broker takes.
@@ -603,7 +643,7 @@ fn levels(stage: &Stage) -> u16 {
     stage.maximum_qos.level().into()
 }
 
-/// Publishes one message after all others, on the same topic, and tells its number and whether it came.
+/// Publishes one message after all others, on the same topic, waits for it, and tells its number.
 async fn publish_later(
     stage: &Stage,
     peer: &mut Peer,
@@ -611,25 +651,23 @@ async fn publish_later(
     qos: QoS,
     outbox: &mut Outbox,
     came: &mut Vec<Delivered>,
-) -> (u64, bool) {
+) -> u64 {
     let sequence = outbox.offer(qos);
     outbox.sent(sequence);
     let Ok(code) = peer.publish(topic, qos, sequence, stage.reaction_timeout).await else {
-        return (sequence, false);
+        return sequence;
     };
     outbox.acknowledged(sequence, code);
     came.extend(peer.take_set_aside());
     let deadline = now() + stage.reaction_timeout;
-    loop {
-        if came.iter().any(|message| message.sequence == Some(sequence)) {
-            return (sequence, true);
-        }
+    while came.iter().all(|message| message.sequence != Some(sequence)) {
         match peer.next_before(deadline).await {
             Some(Event::Delivered(message)) => came.push(message),
-            Some(Event::Ended { .. } | Event::Disconnect(_)) | None => return (sequence, false),
+            Some(Event::Ended { .. } | Event::Disconnect(_)) | None => break,
             Some(_) => {}
         }
     }
+    sequence
 }
 
 /// Serves the older client until its attempt is due. False when the run stops first.
@@ -659,30 +697,30 @@ async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, 
 mod tests {
     use std::time::Duration;
 
+    use ungraceful_mqtt::ProtocolVersion;
     use ungraceful_rig::client::Accepted;
     use ungraceful_wire::clock::now;
 
-    use super::{Situation, is_resumed_within};
+    use super::{Situation, is_accepted_within};
 
     #[test]
-    fn a_delayed_will_is_forbidden_only_where_the_session_was_resumed_well_before_its_delay() {
-        let accepted = |ms, session_present| {
+    fn a_delayed_will_is_forbidden_only_where_the_newcomer_was_accepted_well_before_its_delay() {
+        let accepted = |ms| {
             let connect_sent = now();
             let connack_at = connect_sent + Duration::from_millis(ms);
             Accepted {
                 connect_sent,
                 connack_at,
-                session_present,
+                session_present: true,
                 session_expiry_interval_s: None,
                 receive_maximum: None,
                 server_keep_alive: None,
             }
         };
         let delay = Duration::from_secs(2);
-        assert!(is_resumed_within(&accepted(900, true), delay));
-        assert!(!is_resumed_within(&accepted(1_100, true), delay));
-        assert!(!is_resumed_within(&accepted(1, false), delay));
-        assert!(!is_resumed_within(&accepted(0, true), Duration::ZERO), "and there is a delay");
+        assert!(is_accepted_within(&accepted(900), delay));
+        assert!(!is_accepted_within(&accepted(1_100), delay));
+        assert!(!is_accepted_within(&accepted(0), Duration::ZERO), "and there is a delay");
     }
 
     #[test]
@@ -693,6 +731,13 @@ mod tests {
         let forbidding = Situation::ALL.into_iter().filter(|situation| !situation.will_is_due());
         assert_eq!(forbidding.map(Situation::name).collect::<Vec<_>>(), ["resume-will-delay"]);
         let resuming = Situation::ALL.into_iter().filter(|situation| situation.resumes());
-        assert_eq!(resuming.map(Situation::name).collect::<Vec<_>>(), ["resume", "resume-will-delay"]);
+        assert_eq!(
+            resuming.map(Situation::name).collect::<Vec<_>>(),
+            ["resume", "resume-will-delay", "resume-clean-start-0"]
+        );
+        let of_3_1_1 =
+            Situation::ALL.into_iter().filter(|situation| situation.is_in(ProtocolVersion::V3_1_1));
+        let of_3_1_1: Vec<_> = of_3_1_1.map(Situation::name).collect();
+        assert_eq!(of_3_1_1, ["resume", "discard", "ended", "clean"]);
     }
 }

@@ -2,9 +2,9 @@
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::{
-    Statement, V5_3_1_2_4, V5_3_1_2_5, V5_3_1_3_9, V5_3_2_2_2, V5_3_3_1_1, V5_4_3_3_10, V5_4_4_0_1,
-    V5_4_5_0_1, V311_3_1_2_4, V311_3_1_2_6, V311_3_1_2_8, V311_3_2_2_1, V311_3_3_1_1, V311_4_3_3_2,
-    V311_4_4_0_1,
+    Statement, V5_3_1_2_4, V5_3_1_2_5, V5_3_1_3_9, V5_3_2_2_2, V5_3_2_2_3, V5_3_3_1_1, V5_4_1_0_2,
+    V5_4_3_3_10, V5_4_4_0_1, V5_4_5_0_1, V311_3_1_2_4, V311_3_1_2_6, V311_3_1_2_8, V311_3_2_2_1,
+    V311_3_2_2_2, V311_3_2_2_3, V311_3_3_1_1, V311_4_3_3_2, V311_4_4_0_1,
 };
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::Record;
@@ -14,15 +14,17 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 use super::VersionPair;
 use super::judged::{TakeOver, closed_by_the_broker};
 use super::storm::{
-    DUP, ID, IDENTIFIERS, LATE, LEFT_OVER, NO, NOT_OWED, NOT_YET, QUEUED, REPEATED, SENT_AGAIN,
-    SENT_AGAIN_AFTER, SESSION_PRESENT, Situation, YES,
+    DUP, ID, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, SENT_AGAIN_AFTER, Situation,
 };
 use crate::judging::{self, DueWills, due_wills};
+use crate::resumption::{LEFT_OVER, NOT_OWED, Resumed, SESSION_PRESENT, SOME, YES, broken_by_presence};
 
 /// The checks that only a storm has, in the order in which they are reported.
-pub const CHECKS: [Check; 6] = [
+pub const CHECKS: [Check; 8] = [
     starts_a_new_session,
+    ends_the_session,
     resumes_the_session,
+    tells_session_present_truly,
     sends_again_what_was_in_flight,
     marks_what_it_sends_again,
     delivers_the_repeated_message_once,
@@ -35,7 +37,9 @@ pub const STATEMENTS: &[Statement] = &[
     V5_3_1_2_5,
     V5_3_1_3_9,
     V5_3_2_2_2,
+    V5_3_2_2_3,
     V5_3_3_1_1,
+    V5_4_1_0_2,
     V5_4_3_3_10,
     V5_4_4_0_1,
     V5_4_5_0_1,
@@ -43,6 +47,8 @@ pub const STATEMENTS: &[Statement] = &[
     V311_3_1_2_6,
     V311_3_1_2_8,
     V311_3_2_2_1,
+    V311_3_2_2_2,
+    V311_3_2_2_3,
     V311_3_3_1_1,
     V311_4_3_3_2,
     V311_4_4_0_1,
@@ -107,7 +113,7 @@ fn starts_a_new_session(record: &Record) -> Vec<Verdict> {
         let discards = told.of_newcomer(V5_3_1_2_4, V311_3_1_2_6);
         let says_so = told.of_newcomer(V5_3_2_2_2, V311_3_2_2_1);
         let (present, all) = (told.count(SESSION_PRESENT, YES), told.all(SESSION_PRESENT));
-        let left_over = told.count(LEFT_OVER, "some");
+        let left_over = told.count(LEFT_OVER, SOME);
         let evidence = format!(
             "of {all} newcomers with Clean Start 1, {present} were told Session Present 1 and {left_over} were sent \
              messages of the older session"
@@ -124,8 +130,45 @@ fn starts_a_new_session(record: &Record) -> Vec<Verdict> {
     })
 }
 
+/// A session that ends with its connection is gone when a newcomer takes the ClientID over, whatever its Clean Start (MQTT
+/// 5.0 [MQTT-4.1.0-2], MQTT 3.1.1 [MQTT-3.1.2-6]: its state is not used again). Where nothing of it is left, Session Present
+/// 1 says something false ([MQTT-3.2.2-3] in both versions).
+fn ends_the_session(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "ends_the_session";
+    on_each_case(record, |told| {
+        if !told.situation.has_ended() {
+            return None;
+        }
+        let kept = match told.versions.old {
+            ProtocolVersion::V5 => V5_4_1_0_2,
+            ProtocolVersion::V3_1_1 => V311_3_1_2_6,
+        };
+        let (present, all) = (told.count(SESSION_PRESENT, YES), Resumed::of(told.of.case).all());
+        let left_over = told.count(LEFT_OVER, SOME);
+        let evidence = format!(
+            "of {all} newcomers with Clean Start 0 after a session that ended with its connection, {present} were told \
+             Session Present 1 and {left_over} were sent messages of that session"
+        );
+        let not_owed = told.count(SESSION_PRESENT, NOT_OWED);
+        Some(if present + left_over > 0 {
+            let says_so = told.of_newcomer(V5_3_2_2_3, V311_3_2_2_3);
+            Verdict::violated(CHECK, broken_by_presence(told.of.case, kept, says_so), evidence)
+        } else if all > 0 {
+            Verdict::holds(CHECK, Force::Must, all, evidence).citing(kept)
+        } else if not_owed > 0 {
+            let why = format!(
+                "the broker told {not_owed} older clients that it would keep their session for longer than they asked for"
+            );
+            Verdict::inconclusive(CHECK, Force::Must, why).citing(kept)
+        } else {
+            told.of.no_newcomer(CHECK, Force::Must).citing(kept)
+        })
+    })
+}
+
 /// Clean Start 0 goes on with the session there is (MQTT 5.0 [MQTT-3.1.2-5], MQTT 3.1.1 [MQTT-3.1.2-4]): Session
-/// Present tells, and what waited behind the older client's Receive Maximum comes ([MQTT-4.5.0-1]).
+/// Present says so, or the broker sends what the session holds; and what waited behind the older client's Receive Maximum
+/// comes ([MQTT-4.5.0-1]).
 fn resumes_the_session(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "resumes_the_session";
     on_each_case(record, |told| {
@@ -133,13 +176,14 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
             return None;
         }
         let statement = told.of_newcomer(V5_3_1_2_5, V311_3_1_2_4);
-        let absent = told.count(SESSION_PRESENT, NO);
-        let all = absent + told.count(SESSION_PRESENT, YES);
+        let resumed = Resumed::of(told.of.case);
+        let (absent, all) = (resumed.gone, resumed.all());
         let without_queue = told.count(QUEUED, "none") + told.count(QUEUED, "some");
         let evidence = format!(
-            "of {all} newcomers with Clean Start 0, {} were told Session Present 1; of {} whose messages waited in the \
-             session, {} were sent all of them",
-            all - absent,
+            "of {all} newcomers with Clean Start 0, {} were told Session Present 1, and {} were told 0 and sent messages of \
+             the session all the same; of {} whose messages waited in the session, {} were sent all of them",
+            resumed.announced,
+            resumed.unannounced,
             told.all(QUEUED),
             told.count(QUEUED, "all") + told.count(QUEUED, LATE)
         );
@@ -176,6 +220,16 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
         } else {
             Verdict::holds(CHECK, Force::Must, all, evidence).citing(statement)
         })
+    })
+}
+
+/// MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1 [MQTT-3.2.2-2]: Session Present is 1 where the session goes on. Messages of a session
+/// that was said not to be there prove that it is.
+fn tells_session_present_truly(record: &Record) -> Vec<Verdict> {
+    on_each_case(record, |told| {
+        let statement = told.of_newcomer(V5_3_2_2_3, V311_3_2_2_2);
+        let resumed = told.situation.resumes().then(|| Resumed::of(told.of.case))?;
+        resumed.told_truly("tells_session_present_truly", told.of.case, statement)
     })
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::takeover::dead_peer::{self, Corpse};
-use ungraceful_faults::connection::takeover::judged;
+use ungraceful_faults::connection::takeover::{judged, looking_on};
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
 
 use super::VersionPairArgs;
-use crate::cli::given::{Given, Readable, Whole};
+use crate::cli::given::{Given, Readable, Time, Whole};
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The mode.
@@ -35,6 +35,25 @@ struct DeadPeerArgs {
         allow_hyphen_values = true
     )]
     backlog: Given<Whole<1, 1_000>>,
+    /// Keep Alive of the older connection, in whole seconds; the newcomer is watched until one and a half times as long after the take-over
+    #[arg(
+        short = 'k',
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_KEEPALIVE",
+        default_value = "5s",
+        allow_hyphen_values = true
+    )]
+    keepalive: Given<Time>,
+    /// How much longer the newcomer is watched: brokers look for lapsed Keep Alives every few seconds
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_LOOK_ON",
+        default_value = "5s",
+        allow_hyphen_values = true
+    )]
+    look_on: Given<Time>,
 }
 
 impl Readable for Corpse {
@@ -56,7 +75,8 @@ impl Mode for DeadPeer {
         "Takes over connections whose client reads nothing any more, with nothing under way to it (silent) or with more \
          than the buffers between it and the broker hold (zero-window), and compares the newcomer's CONNACK time with \
          that of a take-over of a living connection (alive). Then the older client reads again, to see whether the \
-         broker has closed its connection."
+         broker has closed its connection. The newcomer is watched until the older connection's Keep Alive (--keepalive) \
+         is well over: a late end of the older one must not cost it its connection, its subscription or its Will."
     }
 
     fn add_flags(&self, command: Command) -> Command {
@@ -64,7 +84,7 @@ impl Mode for DeadPeer {
     }
 
     fn defaults(&self) -> &'static [(&'static str, &'static str)] {
-        &[("attempts", "20"), ("count", "5"), ("connrate", "5")]
+        &[("attempts", "20"), ("count", "80"), ("connrate", "5")]
     }
 
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
@@ -75,19 +95,30 @@ impl Mode for DeadPeer {
             args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
         let corpses: Vec<Corpse> =
             Corpse::ALL.into_iter().filter(|corpse| named.is_empty() || named.contains(corpse)).collect();
+        let keep_alive_s = args.keepalive.whole_seconds("--keepalive", mistakes).unwrap_or(1);
+        let keep_alive_s = u16::try_from(keep_alive_s).unwrap_or_else(|_too_long| {
+            mistakes
+                .push(Mistake::new("--keepalive", "is longer than a Keep Alive can be: 65535s at the most"));
+            u16::MAX
+        });
+        let look_on = args.look_on.within_a_day("--look-on", mistakes).unwrap_or_default();
         let backlog_bytes = args.backlog.take("--backlog", mistakes).map_or(1, |mib| mib.0) * 1_024 * 1_024;
         FaultPlan {
             versions: pairs.versions.clone(),
             versions_required: pairs.named,
             attempts: AttemptsOf::Flags,
             connections: ConnectionsOf::EachClient(3),
-            longest_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(1)
+                + Duration::from_secs(keep_alive_s.into()).mul_f64(1.5)
+                + look_on,
             make: Box::new(move |spoken| {
                 let cases = pairs.spoken(spoken).flat_map(|versions| {
                     corpses.iter().map(move |corpse| dead_peer::DeadPeer {
                         corpse: *corpse,
                         versions,
                         backlog_bytes,
+                        keep_alive_s,
+                        look_on,
                     })
                 });
                 cases.map(|fault| Arc::new(fault) as Arc<dyn Fault>).collect()
@@ -96,10 +127,10 @@ impl Mode for DeadPeer {
     }
 
     fn checks(&self) -> Vec<Check> {
-        [judged::CHECKS.to_vec(), dead_peer::CHECKS.to_vec()].concat()
+        [judged::CHECKS.to_vec(), dead_peer::CHECKS.to_vec(), looking_on::CHECKS.to_vec()].concat()
     }
 
     fn accuses_by(&self) -> Vec<Statement> {
-        judged::STATEMENTS.to_vec()
+        [judged::STATEMENTS, looking_on::STATEMENTS].concat()
     }
 }

@@ -7,7 +7,6 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::takeover::judged;
 use ungraceful_faults::connection::takeover::storm::{self, Situation};
 use ungraceful_faults::connection::takeover::storm_checks::{CHECKS, STATEMENTS};
-use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
@@ -25,7 +24,7 @@ pub(super) struct Storm;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 struct StormArgs {
-    /// Variants, separated by commas: resume, discard, ended, clean, each also with -will-delay [default: all]
+    /// Variants, separated by commas: resume, discard, ended, clean, each also with -will-delay; resume-clean-start-0 [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
     variant: Vec<Given<Situation>>,
     /// Session Expiry Interval of sessions that are to outlive their connection; 3.1.1 knows none and uses Clean Session 0
@@ -123,11 +122,12 @@ impl Mode for Storm {
             .filter(|situation| named.is_empty() || named.contains(situation))
             .collect();
         let has_delay = situations.iter().any(|situation| situation.will_delay);
-        if !named.is_empty()
-            && has_delay
-            && pairs.pairs.iter().all(|pair| pair.old == ProtocolVersion::V3_1_1)
-        {
-            let what = "MQTT 3.1.1 has no Will Delay Interval; choose a variant without it, or -V 5";
+        let is_spoken = |situation: &Situation| pairs.pairs.iter().any(|pair| situation.is_in(pair.old));
+        if let Some(situation) = named.iter().find(|situation| !is_spoken(situation)) {
+            let what = format!(
+                "{situation} needs MQTT 5: MQTT 3.1.1 has no Will Delay Interval, and its sessions that are kept begin with \
+                 Clean Session 0 in any case; choose another variant, or -V 5"
+            );
             mistakes.push(Mistake::new("--variant", what));
         }
         let (versions, versions_required) = (pairs.versions.clone(), pairs.named);
@@ -139,9 +139,7 @@ impl Mode for Storm {
             longest_pause: resend_within + Duration::from_secs(if has_delay { delay.into() } else { 0 }),
             make: Box::new(move |spoken| {
                 let cases = pairs.spoken(spoken).flat_map(|versions| {
-                    let situations = situations.iter().filter(move |situation| {
-                        !situation.will_delay || versions.old == ProtocolVersion::V5
-                    });
+                    let situations = situations.iter().filter(move |situation| situation.is_in(versions.old));
                     situations.map(move |situation| storm::Storm {
                         situation: *situation,
                         versions,

@@ -6,12 +6,10 @@ use ungraceful_rig::fault::AttemptLog;
 use ungraceful_rig::reaction::Outcome;
 
 use super::super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO};
-use super::{
-    DUP, IDENTIFIERS, LEFT_OVER, NO, NOT_OWED, Newcomer, OldSession, QUEUED, REPEATED, SENT_AGAIN,
-    SENT_AGAIN_AFTER, SESSION_PRESENT, Storm, YES,
-};
+use super::{DUP, IDENTIFIERS, Newcomer, OldSession, QUEUED, REPEATED, SENT_AGAIN, SENT_AGAIN_AFTER, Storm};
 use crate::outbox::{Outbox, share};
 use crate::peer::Delivered;
+use crate::resumption::{LEFT_OVER, NOT_OWED, Remains, SESSION_PRESENT};
 
 impl Storm {
     /// Puts what was seen into facts.
@@ -27,14 +25,15 @@ impl Storm {
         let accepted = newcomer.accepted;
         log.fact(NEWCOMER, word(ACCEPTED));
         let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
-        let present = match accepted.session_present {
-            true => YES,
-            // The broker said at the older client's CONNECT that it would not keep the session.
-            false if self.situation.resumes() && !old.is_kept => NOT_OWED,
-            // Nor for so long.
-            false if self.situation.resumes() && connack_time >= old.granted => NOT_OWED,
-            false => NO,
+        let is_owed = match self.situation {
+            // The broker may have said at the older client's CONNECT that it would not keep the session, or not so long.
+            situation if situation.resumes() => {
+                newcomer.resumption.goes_on() || (old.is_kept && connack_time < old.granted)
+            }
+            // Or that it would keep one that was to end.
+            situation => !(situation.has_ended() && old.is_kept),
         };
+        let present = if is_owed { newcomer.resumption.word() } else { NOT_OWED };
         log.fact(SESSION_PRESENT, word(present));
         log.measure(NEWCOMER_CONNACK, micros(connack_time));
         let alive = match (outcome, newcomer.alive) {
@@ -48,12 +47,18 @@ impl Storm {
         // To a newcomer that was cut off, and by a broker that went down, not everything could be sent.
         let is_whole = newcomer.alive && outcome.is_evidence();
         if !self.situation.resumes() {
-            let left_over = newcomer.came.iter().any(|came| came.sequence.is_some());
-            log.fact(LEFT_OVER, word(if left_over { "some" } else { "none" }));
+            let left_over = match newcomer.came.iter().any(|came| came.sequence.is_some()) {
+                true => Remains::Some,
+                false if newcomer.alive => Remains::None,
+                false => Remains::Unknown,
+            };
+            if is_owed {
+                log.fact(LEFT_OVER, word(left_over.word()));
+            }
             return;
         }
         // A session that the broker never promised to keep, or did not keep, owes nothing more.
-        if !accepted.session_present || !old.is_kept {
+        if !newcomer.resumption.goes_on() || !old.is_kept {
             return;
         }
         let unreleased = old.unreleased.map(|(sequence, _)| sequence);
@@ -66,12 +71,10 @@ impl Storm {
         let queued: Vec<u64> = outbox
             .sequences()
             .filter(|sequence| !was_sent(*sequence) && Some(*sequence) != unreleased)
-            .filter(|sequence| newcomer.later.iter().all(|(later, _)| later != sequence))
+            .filter(|sequence| !newcomer.later.contains(sequence))
             .collect();
         if !queued.is_empty() {
-            let missing: Vec<u64> =
-                queued.iter().copied().filter(|sequence| copies(*sequence) == 0).collect();
-            log.fact(QUEUED, word(share(&missing, queued.len(), &newcomer.later)));
+            log.fact(QUEUED, word(share(&queued, &newcomer.came, &newcomer.later)));
         }
         if let Some(sequence) = unreleased {
             log.fact(REPEATED, word(["never", "once"].get(copies(sequence)).unwrap_or(&"twice")));
@@ -106,12 +109,8 @@ impl Storm {
             log.measure(SENT_AGAIN_AFTER, micros(after));
         }
         if is_whole {
-            let missing: Vec<u64> = in_flight
-                .iter()
-                .filter(|message| again(message).is_none())
-                .filter_map(|message| message.sequence)
-                .collect();
-            log.fact(SENT_AGAIN, word(share(&missing, in_flight.len(), &newcomer.later)));
+            let in_flight: Vec<u64> = in_flight.iter().filter_map(|message| message.sequence).collect();
+            log.fact(SENT_AGAIN, word(share(&in_flight, &newcomer.came, &newcomer.later)));
         }
         if sent_again.is_empty() {
             return;

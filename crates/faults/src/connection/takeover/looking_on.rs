@@ -1,0 +1,300 @@
+//! After a take-over: what becomes of the newcomer until the older connection's Keep Alive is over, and well past it?
+//!
+//! A broker that deals with the end of a connection by its ClientID alone may deal with that of the older one again when its
+//! Keep Alive lapses, or when its socket is noticed to be dead. The newcomer pays: it is cut, its subscriptions are gone, or
+//! its Will is published while it is connected.
+
+use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
+
+use ungraceful_mqtt::statement::{Statement, V5_3_1_2_8, V5_4_1_0_1, V311_3_1_2_8, V311_4_1_0_2};
+use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_rig::attempt::Fact;
+use ungraceful_rig::client::Client;
+use ungraceful_rig::clock::micros;
+use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::record::Record;
+use ungraceful_rig::scale::time;
+use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_wire::EndKind;
+use ungraceful_wire::clock::now;
+
+use super::judged::{TakeOver, each_takeover};
+use crate::judging::{self, breach, unsettled};
+use crate::peer::{Delivered, Event, Peer};
+
+/// Fact: what had become of the newcomer when the older connection's Keep Alive was over: [`SERVED`], `cut by` and how, or
+/// [`UNKNOWN`].
+pub const LATER: &str = "newcomer_later";
+/// See [`LATER`].
+pub const SERVED: &str = "served";
+/// See [`LATER`] and [`SUBSCRIPTION`]: what came tells neither.
+pub const UNKNOWN: &str = "unknown";
+/// Fact: whether the newcomer's subscription, which had brought a message, still brought one then: [`DELIVERS`], [`GONE`]
+/// or [`UNKNOWN`].
+pub const SUBSCRIPTION: &str = "newcomer_subscription";
+/// See [`SUBSCRIPTION`].
+pub const DELIVERS: &str = "delivers";
+/// See [`SUBSCRIPTION`]: a message that the broker took did not come, and one that was published after the newcomer had
+/// subscribed again did.
+pub const GONE: &str = "gone";
+/// Fact: whether the newcomer's Will was published while it was connected: [`WITHHELD`] or [`PUBLISHED`]. Absent without a
+/// Will.
+pub const WILL: &str = "newcomer_will";
+/// See [`WILL`].
+pub const WITHHELD: &str = "withheld";
+/// See [`WILL`].
+pub const PUBLISHED: &str = "published";
+/// Measure: the newcomer's CONNACK, until the broker ended its connection.
+pub const CUT_AFTER: &str = "newcomer_cut_after_us";
+
+/// Application Message of the newcomer's Will.
+pub(super) const NEWCOMER_WILL: &[u8] = b"will of the newcomer";
+/// How often the newcomer shows that it is alive: nobody can call it inactive.
+const PING_EVERY: Duration = Duration::from_millis(500);
+/// Newcomers that must all have been cut before that is put down to the take-over.
+const CUT_MIN: u64 = 2;
+
+/// A newcomer that has been accepted, and what is known of it.
+pub(super) struct Newcomer<'a> {
+    pub(super) peer: &'a mut Peer,
+    pub(super) topic: &'a str,
+    pub(super) accepted_at: Instant,
+    /// Who listens for its Will; absent when it has none.
+    pub(super) will: Option<&'a WitnessWatch>,
+}
+
+impl Newcomer<'_> {
+    /// Looks on until `until`, and puts what was seen into facts.
+    pub(super) async fn look_on(
+        &mut self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        version: ProtocolVersion,
+        until: Instant,
+    ) {
+        let word = |word: &str| Fact::Word(word.to_owned());
+        let from = Publishing { stage, version, client_id: format!("{}p", log.client_id()) };
+        let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
+        let mut came = Vec::new();
+        let subscribed = self.peer.subscribe(self.topic, qos, stage.reaction_timeout).await.is_ok();
+        // The first message proves that the others can come.
+        let is_proved = subscribed && self.is_sent(&from, 0..=0, &mut came).await == Some(true);
+        if let Some((how, at)) = self.stay(until).await {
+            log.measure(CUT_AFTER, micros(at.saturating_duration_since(self.accepted_at)));
+            return log.fact(LATER, word(&how));
+        }
+        let still = match is_proved {
+            true => self.still_subscribed(&from, &mut came).await,
+            false => UNKNOWN,
+        };
+        let is_served = self.peer.is_served(stage.reaction_timeout).await;
+        log.fact(LATER, word(if is_served { SERVED } else { UNKNOWN }));
+        // What a newcomer that is not served any more is not sent tells nothing.
+        log.fact(SUBSCRIPTION, word(if is_served { still } else { UNKNOWN }));
+        if let (Some(will), true) = (self.will, is_served) {
+            let is_published = will.heard().iter().any(|heard| heard.payload == NEWCOMER_WILL);
+            log.fact(WILL, word(if is_published { PUBLISHED } else { WITHHELD }));
+        }
+    }
+
+    /// Is connected until `until`; or tells how and when the broker ended the connection.
+    async fn stay(&mut self, until: Instant) -> Option<(String, Instant)> {
+        let mut ping_at = now();
+        while self.peer.ended.is_none() {
+            match self.peer.next_before(ping_at.min(until)).await {
+                Some(_) => {}
+                None if now() >= until => return None,
+                None => {
+                    // That the connection has ended is read next.
+                    let _ended = self.peer.client.ping().await;
+                    ping_at = now() + PING_EVERY;
+                }
+            }
+        }
+        let (how, at) = self.peer.ended?;
+        let told = self.peer.disconnected.map(|(code, _)| format!("DISCONNECT 0x{code:02X}, "));
+        let end = if how == EndKind::Fin { "FIN" } else { "RST" };
+        Some((format!("cut by {}{end}", told.unwrap_or_default()), at))
+    }
+
+    /// Whether a message still comes. Where it does not, the newcomer subscribes again: that another one comes then proves
+    /// that the subscription was what had been missing.
+    async fn still_subscribed(&mut self, from: &Publishing<'_>, came: &mut Vec<Delivered>) -> &'static str {
+        let qos = QoS::AtLeastOnce.min(from.stage.maximum_qos);
+        // At QoS 0 a message may be lost by right: there are several.
+        let last = if qos == QoS::AtMostOnce { 3 } else { 1 };
+        match self.is_sent(from, 1..=last, came).await {
+            Some(true) => return DELIVERS,
+            Some(false) => {}
+            None => return UNKNOWN,
+        }
+        if self.peer.subscribe(self.topic, qos, from.stage.reaction_timeout).await.is_err() {
+            return UNKNOWN;
+        }
+        let again = last + 1;
+        let comes_again = self.is_sent(from, again..=again, came).await;
+        match (is_among(came, &(1..=last)), comes_again) {
+            (true, _) => DELIVERS,
+            (false, Some(true)) => GONE,
+            (false, _) => UNKNOWN,
+        }
+    }
+
+    /// Has the messages of these numbers published, and tells whether one of them comes in time; absent when the broker did
+    /// not take them all. What comes is added to `came`.
+    async fn is_sent(
+        &mut self,
+        from: &Publishing<'_>,
+        numbers: RangeInclusive<u64>,
+        came: &mut Vec<Delivered>,
+    ) -> Option<bool> {
+        from.publish(self.topic, numbers.clone()).await?;
+        let deadline = now() + from.stage.reaction_timeout;
+        came.extend(self.peer.take_set_aside());
+        while !is_among(came, &numbers) {
+            match self.peer.next_before(deadline).await {
+                Some(Event::Delivered(message)) => came.push(message),
+                Some(Event::Ended { .. } | Event::Disconnect(_)) | None => break,
+                Some(_) => {}
+            }
+        }
+        Some(is_among(came, &numbers))
+    }
+}
+
+/// Another client, which connects each time that there is something to publish.
+struct Publishing<'a> {
+    stage: &'a Stage,
+    version: ProtocolVersion,
+    client_id: String,
+}
+
+impl Publishing<'_> {
+    /// Publishes the messages of these numbers; absent when the broker did not take them all.
+    async fn publish(&self, topic: &str, numbers: RangeInclusive<u64>) -> Option<()> {
+        let connect = Client::honest_connect(&self.client_id, &self.stage.credentials);
+        let (mut publisher, _) = Peer::connect(self.stage, self.version, &connect).await.ok()?;
+        let qos = QoS::AtLeastOnce.min(self.stage.maximum_qos);
+        let mut taken = Some(());
+        for number in numbers {
+            let code = publisher.publish(topic, qos, number, self.stage.reaction_timeout).await;
+            taken = taken.filter(|()| code.is_ok_and(|code| code < 0x80));
+        }
+        publisher.client.leave().await;
+        taken
+    }
+}
+
+fn is_among(came: &[Delivered], numbers: &RangeInclusive<u64>) -> bool {
+    came.iter().any(|message| message.sequence.is_some_and(|number| numbers.contains(&number)))
+}
+
+/// The checks of a mode that looks on.
+pub const CHECKS: [Check; 3] =
+    [keeps_serving_the_newcomer, keeps_the_newcomers_subscription, withholds_the_newcomers_will];
+
+/// The numbered statements by which a broker can be accused here.
+pub const STATEMENTS: &[Statement] = &[V5_3_1_2_8, V5_4_1_0_1, V311_3_1_2_8, V311_4_1_0_2];
+
+/// Why nothing was seen of newcomers after the take-over.
+fn not_seen(told: &TakeOver<'_>, check: &str, force: Force) -> Verdict {
+    match told.all(LATER) {
+        0 => told.no_newcomer(check, force),
+        all => {
+            let why = format!(
+                "of {all} newcomers it was not seen: they were cut or not served, or had no proof before"
+            );
+            Verdict::inconclusive(check, force, why)
+        }
+    }
+}
+
+/// No numbered statement says that a client that keeps every rule is served. A newcomer that shows twice a second that it is
+/// alive keeps them all.
+fn keeps_serving_the_newcomer(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "keeps_serving_the_newcomer";
+    const SECTION: &str = "3.1.4";
+    each_takeover(record, |told| {
+        let (served, all) = (told.count(LATER, SERVED), told.all(LATER));
+        let cut = all - served - told.count(LATER, UNKNOWN);
+        if all == 0 {
+            return is_looked_on(told).then(|| told.no_newcomer(CHECK, Force::Prose));
+        }
+        let how = told.case.facts.get(LATER).into_iter().flatten();
+        let how: Vec<String> = how
+            .filter(|(value, _)| *value != SERVED && *value != UNKNOWN)
+            .map(|(value, count)| format!("{value} (×{count})"))
+            .collect();
+        let evidence = format!(
+            "{served} of {all} newcomers were served until well after the older connection's Keep Alive was over"
+        );
+        Some(if cut == 0 && served == 0 {
+            not_seen(told, CHECK, Force::Prose)
+        } else if cut == 0 {
+            Verdict::holds(CHECK, Force::Prose, served, evidence)
+        } else {
+            let after = told.case.measures.get(CUT_AFTER);
+            let [soonest, latest] = [after.and_then(|after| after.min), after.and_then(|after| after.max)]
+                .map(|us| time(us.unwrap_or(0)));
+            let evidence =
+                format!("{evidence}; {}, {soonest} to {latest} after their CONNACK", how.join(", "));
+            if let Some(why) = unsettled(record, told.case) {
+                Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
+            } else if cut == all && cut >= CUT_MIN {
+                Verdict::violated_without_number(CHECK, told.versions.new, SECTION, evidence)
+            } else {
+                Verdict::differs(CHECK, Force::Prose, all, format!("{cut} newcomers were cut"), evidence)
+            }
+        })
+    })
+}
+
+/// MQTT 5.0 [MQTT-4.1.0-1], MQTT 3.1.1 [MQTT-4.1.0-2]: a session lasts at least as long as its connection.
+fn keeps_the_newcomers_subscription(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "keeps_the_newcomers_subscription";
+    each_takeover(record, |told| {
+        let statement = told.of_newcomer(V5_4_1_0_1, V311_4_1_0_2);
+        let (delivers, gone) = (told.count(SUBSCRIPTION, DELIVERS), told.count(SUBSCRIPTION, GONE));
+        let evidence = format!(
+            "of {} newcomers that were still connected when the older connection's Keep Alive was over, {gone} were sent \
+             nothing on their subscription any more, until they subscribed again",
+            delivers + gone
+        );
+        let verdict = if delivers + gone == 0 {
+            is_looked_on(told).then(|| not_seen(told, CHECK, Force::Must))?
+        } else if gone > 0 {
+            breach(record, told.case, CHECK, statement, evidence)
+        } else {
+            Verdict::holds(CHECK, Force::Must, delivers + gone, evidence)
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-8]: a Will is published after its connection is closed.
+fn withholds_the_newcomers_will(record: &Record) -> Vec<Verdict> {
+    const CHECK: &str = "withholds_the_newcomers_will";
+    each_takeover(record, |told| {
+        let statement = told.of_newcomer(V5_3_1_2_8, V311_3_1_2_8);
+        let (withheld, published) = (told.count(WILL, WITHHELD), told.count(WILL, PUBLISHED));
+        let evidence = format!(
+            "{published} of {} Wills of newcomers were published while they were connected",
+            withheld + published
+        );
+        let verdict = if withheld + published == 0 {
+            is_looked_on(told).then(|| not_seen(told, CHECK, Force::Must))?
+        } else if published > 0 {
+            breach(record, told.case, CHECK, statement, evidence)
+        } else {
+            judging::withheld(record, CHECK, withheld, evidence)
+        };
+        Some(verdict.citing(statement))
+    })
+}
+
+/// Whether the case is one of a fault that looks on.
+fn is_looked_on(told: &TakeOver<'_>) -> bool {
+    told.case.case.fault == super::dead_peer::ID
+}

@@ -1,0 +1,243 @@
+//! Whether a session went on when its client came back: what the CONNACK says of it, and what the broker then does. Every
+//! fault whose client returns to its session uses this one account.
+//!
+//! A broker may say Session Present 0 and send what the session holds all the same. It has resumed the session then, and
+//! what it breaks is the rule on Session Present (MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1 [MQTT-3.2.2-2]).
+
+use ungraceful_mqtt::QoS;
+use ungraceful_mqtt::statement::Statement;
+use ungraceful_rig::client::Accepted;
+use ungraceful_rig::fault::Stage;
+use ungraceful_rig::record::CaseRecord;
+use ungraceful_rig::verdict::{Force, Verdict};
+use ungraceful_wire::clock::now;
+
+use crate::judging::examples;
+use crate::peer::{Delivered, Event, Peer};
+
+/// Fact: Session Present in the CONNACK of a client that came back, and whether its session went on: [`YES`], [`NO`],
+/// [`UNANNOUNCED`], [`UNKNOWN`] or [`NOT_OWED`].
+pub const SESSION_PRESENT: &str = "session_present";
+/// See [`SESSION_PRESENT`]: 1.
+pub const YES: &str = "yes";
+/// See [`SESSION_PRESENT`]: 0, and nothing shows that the session went on.
+pub const NO: &str = "no";
+/// See [`SESSION_PRESENT`]: 0, but the broker sent messages that only the session can have brought.
+pub const UNANNOUNCED: &str = "no, but resumed";
+/// See [`SESSION_PRESENT`] and [`LEFT_OVER`]: nothing came to a client that was not served for long enough to tell more.
+pub const UNKNOWN: &str = "not served";
+/// See [`SESSION_PRESENT`]: no session was to be expected.
+pub const NOT_OWED: &str = "not owed";
+
+/// Fact: whether messages came of a session that must have ended: [`SOME`], [`NONE`] or [`UNKNOWN`].
+pub const LEFT_OVER: &str = "left_over";
+/// See [`LEFT_OVER`].
+pub const SOME: &str = "some";
+/// See [`LEFT_OVER`].
+pub const NONE: &str = "none";
+
+/// The number of the message that finds out whether a subscription is there; it belongs to no ledger.
+const PROBE: u64 = u64::MAX;
+
+/// Whether a session went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resumption {
+    /// The CONNACK says Session Present 1.
+    Announced,
+    /// The CONNACK says Session Present 0, and messages came that only the session can have brought: those it held, or one
+    /// to a subscription that the client did not renew.
+    Unannounced,
+    /// Session Present 0, and nothing of the session came to a client that was served.
+    Not,
+    /// Session Present 0, and the client was not served for long enough to tell more.
+    Unknown,
+}
+
+/// What came of a session to a client that has not subscribed since it came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Remains {
+    /// Messages that only the session can have brought: those it held, or one to its subscription.
+    Some,
+    /// Nothing, and the client was served.
+    None,
+    /// Nothing, and the client was not served for long enough to tell more.
+    Unknown,
+}
+
+impl Remains {
+    /// Looks for them for `stage.reaction_timeout` at the most: publishes a message to `topic`, to which the session had
+    /// subscribed, and takes what comes until something of the session does. What comes is added to `came`.
+    pub(crate) async fn look(stage: &Stage, peer: &mut Peer, topic: &str, came: &mut Vec<Delivered>) -> Self {
+        let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
+        let Ok(probe) = peer.send_publish(topic, qos, PROBE, None).await else { return Self::Unknown };
+        let mut is_taken = qos == QoS::AtMostOnce;
+        let deadline = now() + stage.reaction_timeout;
+        loop {
+            match peer.next_before(deadline).await {
+                Some(Event::Delivered(message)) => {
+                    came.push(message);
+                    if is_of_session(came) {
+                        return Self::Some;
+                    }
+                }
+                Some(Event::Finished { identifier, code }) if identifier == probe => is_taken = code < 0x80,
+                Some(Event::Ended { .. } | Event::Disconnect(_)) => return Self::Unknown,
+                Some(_) => {}
+                None => break,
+            }
+        }
+        let is_served = peer.is_served(stage.reaction_timeout).await;
+        came.extend(peer.take_set_aside());
+        match is_of_session(came) {
+            true => Self::Some,
+            false if is_taken && is_served => Self::None,
+            false => Self::Unknown,
+        }
+    }
+
+    /// The value of the fact [`LEFT_OVER`].
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Some => SOME,
+            Self::None => NONE,
+            Self::Unknown => UNKNOWN,
+        }
+    }
+}
+
+impl Resumption {
+    /// Looks whether the session of a client that has been accepted goes on: by [`Remains::look`] where the CONNACK says
+    /// Session Present 0.
+    pub(crate) async fn look(
+        stage: &Stage,
+        peer: &mut Peer,
+        accepted: &Accepted,
+        topic: &str,
+        came: &mut Vec<Delivered>,
+    ) -> Self {
+        if accepted.session_present {
+            return Self::Announced;
+        }
+        match Remains::look(stage, peer, topic, came).await {
+            Remains::Some => Self::Unannounced,
+            Remains::None => Self::Not,
+            Remains::Unknown => Self::Unknown,
+        }
+    }
+
+    /// Whether the broker has resumed the session, whatever its CONNACK says.
+    pub(crate) const fn goes_on(self) -> bool {
+        matches!(self, Self::Announced | Self::Unannounced)
+    }
+
+    /// The value of the fact [`SESSION_PRESENT`].
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Announced => YES,
+            Self::Unannounced => UNANNOUNCED,
+            Self::Not => NO,
+            Self::Unknown => UNKNOWN,
+        }
+    }
+}
+
+/// Whether messages of ours are among those that came to a client without a subscription of its own.
+fn is_of_session(came: &[Delivered]) -> bool {
+    came.iter().any(|message| message.sequence.is_some())
+}
+
+/// Which statement Session Present 1 breaks after Clean Start 0 where the session must have ended: `kept`, that the session
+/// is gone, unless nothing of it came to any client; then `told`, that Session Present is 0 without a session (MQTT 5.0 and
+/// 3.1.1 [MQTT-3.2.2-3]).
+pub(crate) fn broken_by_presence(case: &CaseRecord, kept: Statement, told: Statement) -> Statement {
+    let is_gone =
+        case.fact(LEFT_OVER, NONE) > 0 && case.fact(LEFT_OVER, SOME) + case.fact(LEFT_OVER, UNKNOWN) == 0;
+    if is_gone { told } else { kept }
+}
+
+/// Sessions of a case that went on, and those that did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resumed {
+    /// With Session Present 1.
+    pub(crate) announced: u64,
+    /// With Session Present 0.
+    pub(crate) unannounced: u64,
+    /// Not resumed, although they were owed.
+    pub(crate) gone: u64,
+}
+
+impl Resumed {
+    /// What a case tells of the sessions of its clients.
+    pub(crate) fn of(case: &CaseRecord) -> Self {
+        let count = |value| case.fact(SESSION_PRESENT, value);
+        Self { announced: count(YES), unannounced: count(UNANNOUNCED), gone: count(NO) }
+    }
+
+    /// Sessions that were resumed.
+    pub(crate) const fn kept(self) -> u64 {
+        self.announced + self.unannounced
+    }
+
+    /// Sessions that tell anything.
+    pub(crate) const fn all(self) -> u64 {
+        self.kept() + self.gone
+    }
+
+    /// The verdict of a `check` that Session Present is 1 where the session goes on; absent where no client was told
+    /// Session Present 0. `statement` is that of the version of the CONNECT: MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1
+    /// [MQTT-3.2.2-2].
+    pub(crate) fn told_truly(self, check: &str, case: &CaseRecord, statement: Statement) -> Option<Verdict> {
+        let told_absent = self.unannounced + self.gone;
+        if told_absent == 0 {
+            return None;
+        }
+        let evidence = format!(
+            "of {told_absent} clients that were told Session Present 0, {} were sent messages of their session",
+            self.unannounced
+        );
+        Some(match self.unannounced {
+            0 => Verdict::holds(check, Force::Must, told_absent, evidence).citing(statement),
+            _ => Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
+    use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
+    use ungraceful_rig::client::Client;
+    use ungraceful_scripted_broker::{Script, Sessions};
+
+    use super::Resumption;
+    use crate::peer::Peer;
+    use crate::testing::Scene;
+
+    /// A client subscribes, goes without a word, and comes back to its session, which holds nothing.
+    async fn after_a_return(sessions: Sessions, version: ProtocolVersion) -> Resumption {
+        let scene = Scene::with(Script { sessions, ..Script::default() });
+        let kept = [Property::SessionExpiryInterval(60)];
+        let credentials = &scene.stage.credentials;
+        let connect = |clean_start| Connect {
+            clean_start,
+            properties: if version == V5 { Properties::List(&kept) } else { Properties::NONE },
+            ..Client::honest_connect("returns", credentials)
+        };
+        let first = connect(version == V5);
+        let (mut peer, _) = Peer::connect(&scene.stage, version, &first).await.unwrap();
+        let within = scene.stage.reaction_timeout;
+        peer.subscribe("t", ungraceful_mqtt::QoS::AtLeastOnce, within).await.unwrap();
+        peer.client.connection.reset();
+        let (mut peer, accepted) = Peer::connect(&scene.stage, version, &connect(false)).await.unwrap();
+        Resumption::look(&scene.stage, &mut peer, &accepted, "t", &mut Vec::new()).await
+    }
+
+    #[tokio::test]
+    async fn a_session_goes_on_when_the_broker_says_so_or_serves_its_subscription() {
+        for version in [V3_1_1, V5] {
+            assert_eq!(after_a_return(Sessions::Keep, version).await, Resumption::Announced);
+            assert_eq!(after_a_return(Sessions::LieAbsent, version).await, Resumption::Unannounced);
+            assert_eq!(after_a_return(Sessions::Forget, version).await, Resumption::Not);
+        }
+    }
+}
