@@ -1,6 +1,6 @@
-//! The program around the library: a broker that behaves as its flags say, until its standard input ends.
+//! The program around the library: a broker that behaves as its flags say, until it is killed.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::process::ExitCode;
@@ -13,7 +13,7 @@ use ungraceful_scripted_broker::{
     Stall, SubscriberFlow, TakeOver, Wills,
 };
 
-/// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until standard input ends
+/// A broker on 127.0.0.1 that conforms by default and misbehaves by name; runs until it is killed
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -92,6 +92,10 @@ struct Arguments {
     /// The port; 0 takes a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
+    /// End when standard input is closed: for a program that starts this one and must not leave it behind. Without it,
+    /// standard input is never read
+    #[arg(long)]
+    until_stdin_closes: bool,
     /// Name everything there is, and do nothing else
     #[arg(long)]
     list: bool,
@@ -142,8 +146,14 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
     let mut stdout = std::io::stdout();
     writeln!(stdout, "listening on {}", broker.address())?;
     stdout.flush()?;
-    std::io::copy(&mut std::io::stdin().lock().by_ref(), &mut std::io::sink())?;
-    Ok(())
+    if arguments.until_stdin_closes {
+        std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
+        return Ok(());
+    }
+    // A job in the background that reads its terminal is stopped, and /dev/null is at its end at once: neither ends it.
+    loop {
+        std::thread::park();
+    }
 }
 
 fn list() -> std::io::Result<()> {

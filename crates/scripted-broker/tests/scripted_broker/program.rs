@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
 
 use ungraceful_mqtt::ProtocolVersion::V5;
 use ungraceful_scripted_broker::SecondConnect;
@@ -14,17 +15,14 @@ fn program() -> Command {
 }
 
 #[test]
-fn it_behaves_as_told_until_its_standard_input_ends() {
+fn it_behaves_as_told_until_its_standard_input_ends_where_that_was_asked_for() {
     let mut child = program()
-        .args(["--second-connect", "disconnect-0x81", "--receive-maximum", "5"])
+        .args(["--second-connect", "disconnect-0x81", "--receive-maximum", "5", "--until-stdin-closes"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line of text");
-    let address = line.trim_end().strip_prefix("listening on ").expect("the agreed words");
-    let address: SocketAddr = address.parse().expect("an address");
+    let address = listening_on(&mut child);
     let mut client = TcpStream::connect(address).expect("it listens");
     client.set_read_timeout(Some(PATIENCE)).expect("a timeout above 0");
     client.write_all(&[connect(V5, "c"), connect(V5, "c")].concat()).expect("it takes bytes");
@@ -33,6 +31,33 @@ fn it_behaves_as_told_until_its_standard_input_ends() {
     assert_eq!(answer, [0x20, 10, 0, 0, 7, 0x21, 0, 5, 0x29, 0, 0x2A, 0, 0xE0, 2, 0x81, 0]);
     drop(child.stdin.take());
     assert!(child.wait().expect("it ends").success());
+}
+
+/// The address in its one line of output.
+fn listening_on(child: &mut Child) -> SocketAddr {
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line of text");
+    let address = line.trim_end().strip_prefix("listening on ").expect("the agreed words");
+    address.parse().expect("an address")
+}
+
+#[test]
+fn it_runs_on_without_a_standard_input_and_ends_with_the_signal() {
+    let mut child =
+        program().stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let address = listening_on(&mut child);
+    // Each connection is answered by the process, which a standard input at its end would have ended by now.
+    for client_id in ["a", "b", "c"] {
+        let mut client = TcpStream::connect(address).expect("it listens");
+        client.set_read_timeout(Some(PATIENCE)).expect("a timeout above 0");
+        client.write_all(&connect(V5, client_id)).expect("it takes bytes");
+        let mut connack = [0; 4];
+        client.read_exact(&mut connack).expect("a CONNACK");
+        assert_eq!(connack[0], 0x20);
+        assert!(child.try_wait().expect("it is our child").is_none(), "it has ended");
+    }
+    child.kill().expect("it runs");
+    assert_eq!(child.wait().expect("it ends").signal(), Some(9));
 }
 
 #[test]
@@ -68,6 +93,7 @@ fn every_policy_has_a_flag() {
         .args(["--offline-queue", "refuse-over-3", "--slow-reader", "cut-after-5s"])
         .args(["--keep-alive", "fin-at-percent-60"])
         .args(["--deliveries", "duplicate-qos2-every-3", "--server-keep-alive", "9", "--maximum-qos", "1"])
+        .arg("--until-stdin-closes")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()
