@@ -285,6 +285,7 @@ async fn publisher(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>) {
         };
         let was_connected = pair.borrow().sender.is_some();
         pair.borrow_mut().lost_connection();
+        yard.publisher_is_down(number);
         taken_by_outage = yard.connection_ended(lost, was_connected).or(taken_by_outage);
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
@@ -296,7 +297,7 @@ fn on_publisher_event(pair: &RefCell<Pair>, yard: &Yard, sender: &HonestSender, 
     match event {
         HonestEvent::Connected => {
             pair.sender = Some(sender.clone());
-            yard.connected();
+            yard.publisher_is_up(pair.number);
         }
         HonestEvent::Sent(packet_identifier) => {
             if let Some((sequence, due_us)) = pair.submitted.pop_front() {
@@ -345,7 +346,7 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64)
                     let _never_full = sender.try_subscribe(&topic, qos);
                 }
                 Ok(HonestEvent::Subscribed(granted)) => {
-                    yard.subscribed(granted);
+                    yard.subscribed(number, granted);
                     if granted.is_some_and(|qos| qos < pair.borrow().qos) {
                         // Granted less than asked for: what does not come may have been lost by right.
                         let mut pair = pair.borrow_mut();
@@ -369,6 +370,7 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64)
             let under_way = pair.ledger.offered().saturating_sub(UNDER_WAY_S * rate_per_pair);
             pair.away_from.get_or_insert(under_way);
         }
+        yard.subscriber_is_down(number);
         taken_by_outage = yard.connection_ended(lost, was_connected).or(taken_by_outage);
         tokio::time::sleep(RECONNECT_AFTER).await;
     }

@@ -141,6 +141,8 @@ pub struct HonestConnection {
 /// What has to be remembered between the packets of an acknowledgement.
 #[derive(Debug, Default)]
 struct Exchanges {
+    /// Whether a CONNACK has come.
+    is_accepted: bool,
     /// QoS 2 messages from the broker between PUBLISH and PUBREL, by Packet Identifier.
     incoming: HashSet<u16>,
     /// QoS 2 messages to the broker that it had no subscriber for, between PUBREC and PUBCOMP.
@@ -157,6 +159,14 @@ impl Exchanges {
     fn pinged(&mut self, keep_alive: Duration) -> bool {
         self.unanswered_pings += 1;
         keep_alive * self.unanswered_pings < KEEP_ALIVE
+    }
+
+    /// Notes a CONNACK. A broker sends one at the most; what comes after it connects nobody once more.
+    fn accepted(&mut self) -> HonestEvent {
+        match std::mem::replace(&mut self.is_accepted, true) {
+            false => HonestEvent::Connected,
+            true => HonestEvent::Alive,
+        }
     }
 
     /// Notes a PUBLISH from the broker; returns whether it repeats one before its PUBREL.
@@ -336,7 +346,7 @@ fn bear_with_slow_answers(events: &mut v5::EventLoop, exchanges: &mut Exchanges)
 fn from_v3(event: rumqttc::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
     use rumqttc::{Event, Outgoing, Packet, SubscribeReasonCode};
     Some(match event {
-        Event::Incoming(Packet::ConnAck(_)) => HonestEvent::Connected,
+        Event::Incoming(Packet::ConnAck(_)) => exchanges.accepted(),
         Event::Incoming(Packet::SubAck(ack)) => {
             HonestEvent::Subscribed(ack.return_codes.first().and_then(|code| match code {
                 SubscribeReasonCode::Success(qos) => QoS::try_from(*qos as u8).ok(),
@@ -372,7 +382,7 @@ fn from_v5(event: v5::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
     use rumqttc::Outgoing;
     use v5::mqttbytes::v5::{Packet, PubCompReason, SubscribeReasonCode};
     Some(match event {
-        v5::Event::Incoming(Packet::ConnAck(_)) => HonestEvent::Connected,
+        v5::Event::Incoming(Packet::ConnAck(_)) => exchanges.accepted(),
         v5::Event::Incoming(Packet::SubAck(ack)) => {
             HonestEvent::Subscribed(ack.return_codes.first().and_then(|code| match code {
                 SubscribeReasonCode::Success(qos) => QoS::try_from(*qos as u8).ok(),
@@ -632,6 +642,24 @@ mod tests {
         let second = Duration::from_secs(1);
         assert!((0..29).all(|_| exchanges.pinged(second)) && !exchanges.pinged(second));
         assert!(!Exchanges::default().pinged(super::KEEP_ALIVE));
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_sends_connacks_without_end_connects_a_client_once() {
+        const MORE: usize = 50;
+        for (version, connack) in
+            [(ProtocolVersion::V3_1_1, &[0x20, 2, 0, 0][..]), (ProtocolVersion::V5, &[0x20, 3, 0, 0, 0])]
+        {
+            let (_sender, mut connection, peer) = client_of(version, move |mut stream| {
+                stream.write_all(&connack.repeat(MORE)).unwrap();
+            });
+            let mut connected = 0;
+            while let Ok(event) = connection.next().await {
+                connected += usize::from(event == HonestEvent::Connected);
+            }
+            assert_eq!(connected, 1, "{version:?}");
+            peer.join().unwrap();
+        }
     }
 
     #[tokio::test]

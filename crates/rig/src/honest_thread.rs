@@ -1,7 +1,7 @@
 //! The thread of the honest clients: bystanders and witness, apart from everything that a fault does.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,8 +56,11 @@ pub(crate) struct HonestSettings {
 /// How far the honest clients are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Readiness {
-    publishers: u64,
-    subscribers: u64,
+    /// Pairs whose publisher is connected now. By number: a broker that accepts a client again and again brings up no
+    /// others.
+    publishers: BTreeSet<u64>,
+    /// Pairs whose subscriber is subscribed now.
+    subscribers: BTreeSet<u64>,
     witness: bool,
     refused: Option<String>,
     last_trouble: Option<String>,
@@ -141,14 +144,34 @@ impl Yard {
         self.orders.borrow().draining
     }
 
-    pub(crate) fn connected(&self) {
-        self.readiness.send_modify(|readiness| readiness.publishers += 1);
+    /// The publisher of this pair is connected.
+    pub(crate) fn publisher_is_up(&self, pair: u64) {
+        self.readiness.send_modify(|readiness| {
+            readiness.publishers.insert(pair);
+        });
     }
 
-    pub(crate) fn subscribed(&self, granted: Option<QoS>) {
+    /// The publisher of this pair has lost its connection.
+    pub(crate) fn publisher_is_down(&self, pair: u64) {
+        self.readiness.send_modify(|readiness| {
+            readiness.publishers.remove(&pair);
+        });
+    }
+
+    /// The SUBSCRIBE of this pair's subscriber was answered: the QoS granted; absent when it was refused.
+    pub(crate) fn subscribed(&self, pair: u64, granted: Option<QoS>) {
         self.readiness.send_modify(|readiness| match granted {
-            Some(_) => readiness.subscribers += 1,
+            Some(_) => {
+                readiness.subscribers.insert(pair);
+            }
             None => readiness.refused = Some("the broker refused a bystander's SUBSCRIBE".to_owned()),
+        });
+    }
+
+    /// The subscriber of this pair has lost its connection.
+    pub(crate) fn subscriber_is_down(&self, pair: u64) {
+        self.readiness.send_modify(|readiness| {
+            readiness.subscribers.remove(&pair);
         });
     }
 
@@ -278,7 +301,8 @@ impl HonestThread {
     pub(crate) async fn ready(&mut self, within: Duration) -> Result<(), String> {
         let pairs = self.pairs;
         let is_ready = |readiness: &Readiness| {
-            readiness.refused.is_some() || (readiness.publishers >= pairs && readiness.subscribers >= pairs)
+            let (publishers, subscribers) = (readiness.publishers.len(), readiness.subscribers.len());
+            readiness.refused.is_some() || publishers.min(subscribers) as u64 >= pairs
         };
         let waited =
             tokio::time::timeout(within, self.readiness.wait_for(is_ready)).await.map(|seen| seen.is_ok());
@@ -294,8 +318,8 @@ impl HonestThread {
             "the bystanders did not come up within {}: {} of {pairs} publishers connected, {} of {pairs} subscribers \
              subscribed{trouble}",
             span(within),
-            readiness.publishers,
-            readiness.subscribers
+            readiness.publishers.len(),
+            readiness.subscribers.len()
         ))
     }
 

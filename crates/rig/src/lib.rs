@@ -14,6 +14,7 @@ pub mod error;
 pub mod exit;
 pub mod fault;
 pub mod honest;
+pub mod input_file;
 pub mod ledger;
 pub mod limits;
 pub mod live;

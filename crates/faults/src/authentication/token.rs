@@ -14,6 +14,7 @@ use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::attempt::{Attempt, Case};
 use ungraceful_rig::clock::{RunClock, micros};
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::input_file;
 use ungraceful_rig::observe::Watch;
 use ungraceful_rig::scale::time;
 use ungraceful_rig::target::{Credentials, Secret};
@@ -280,9 +281,8 @@ impl Token {
                 let count = files.len().max(1) as u64;
                 let file = usize::try_from(number % count).ok().and_then(|index| files.get(index));
                 let file = file.ok_or("there is no file with a token")?;
-                let bytes = std::fs::read(file)
-                    .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-                first_line(&bytes).ok_or_else(|| format!("{} holds no token", file.display()))?
+                first_line(&input_file::first_line(file)?)
+                    .ok_or_else(|| format!("{} holds no token", file.display()))?
             }
         };
         let expires_at = match (expires_s(token.reveal()), self.expires_in) {

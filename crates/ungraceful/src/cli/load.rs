@@ -12,6 +12,7 @@ use ungraceful_load::settings::{MessageSettings, Waiting};
 use ungraceful_load::shape::{QosMix, Shape};
 use ungraceful_mqtt::QoS;
 use ungraceful_rig::error::Mistake;
+use ungraceful_rig::input_file;
 use ungraceful_rig::plan::Arrival;
 use ungraceful_rig::rate_search::Promise;
 use ungraceful_rig::threshold::Threshold;
@@ -23,6 +24,9 @@ pub use self::values::{Preset, QosWeights, RATE_MAX, Rate, Stages, UserProperty}
 
 /// Where the search for a rate begins when nobody says, in messages per second: over 10 s, enough for a 99th percentile.
 const SEARCH_FROM: f64 = 1_000.0;
+
+/// The longest payload, in bytes: what a PUBLISH can carry beside its topic.
+const PAYLOAD_BYTES_MAX: usize = 268_000_000;
 
 /// How connections are made and kept, and what the run is judged by.
 #[derive(Args, Clone, Debug)]
@@ -289,10 +293,9 @@ impl PublishArgs {
         }
         let text = match (&self.message, &self.file) {
             (Some(text), _) => Some(("--message", text.clone().into_bytes())),
-            (None, Some(path)) => match std::fs::read(path) {
+            (None, Some(path)) => match input_file::whole(path, PAYLOAD_BYTES_MAX) {
                 Ok(bytes) => Some(("--file", bytes)),
-                Err(error) => {
-                    let what = format!("cannot read {}: {error}", path.display());
+                Err(what) => {
                     mistakes.push(Mistake::new("--file", what));
                     None
                 }

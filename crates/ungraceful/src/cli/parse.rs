@@ -8,10 +8,13 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::exit::Exit;
+use ungraceful_rig::input_file;
 use ungraceful_rig::record::{Setting, SettingSource, WITHHELD};
 
 /// Settings that are secrets, or hold some: their values are in no record.
 const SECRET: [&str; 5] = ["pw", "url", "admin-pw", "kick-cmd", "token-cmd"];
+/// The longest file of flags, in bytes.
+const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// Flags that make no sense in a file that they are about.
 const NOT_IN_A_FILE: [&str; 4] = ["config", "help", "version", "print-plan"];
 
@@ -64,8 +67,9 @@ fn id_of(command: &Command, long: &str) -> clap::Id {
 /// Reads the file: a table of long flags and their values.
 fn read_config(command: &Command, path: &Path) -> Result<BTreeMap<String, Vec<String>>, Vec<Mistake>> {
     let mistake = |what: String| Mistake::new("--config", what);
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| vec![mistake(format!("cannot read {}: {error}", path.display()))])?;
+    let bytes = input_file::whole(path, CONFIG_BYTES_MAX).map_err(|what| vec![mistake(what)])?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_not_utf8| vec![mistake(format!("{} is no text (UTF-8)", path.display()))])?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         vec![mistake(format!("{} is no TOML: {}", path.display(), error.message()))]
     })?;

@@ -12,6 +12,7 @@ use ungraceful_faults::authentication::removal::{Means, PLACEHOLDERS, Removal};
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
+use ungraceful_rig::input_file;
 use ungraceful_rig::target::{Credentials, Secret};
 use ungraceful_rig::verdict::Check;
 
@@ -85,9 +86,9 @@ impl KickArgs {
             mistakes.push(Mistake::new("--admin-pw-file", what));
         }
         let from_file = self.admin_pw_file.as_ref().and_then(|path| {
-            super::first_line(path).map_err(|what| mistakes.push(Mistake::new("--admin-pw-file", what))).ok()
+            input_file::first_line(path).map_err(|what| mistakes.push(Mistake::new("--admin-pw-file", what))).ok()
         });
-        let password = self.admin_pw.clone().or(from_file).map(Secret::new);
+        let password = self.admin_pw.clone().map(String::into_bytes).or(from_file).map(Secret::new);
         if password.is_some() && self.admin_username.is_none() {
             mistakes.push(Mistake::new("--admin-pw", "whose password is this? give --admin-username too"));
         }

@@ -15,6 +15,7 @@ use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
+use ungraceful_rig::input_file;
 use ungraceful_rig::target::Secret;
 use ungraceful_rig::verdict::Check;
 
@@ -164,7 +165,7 @@ impl TokenArgs {
             (None, Some(folder), None) => {
                 files(folder).map(Source::Files).map_err(|what| mistake("--token-dir", what)).ok()
             }
-            (None, None, Some(path)) => match super::first_line(path) {
+            (None, None, Some(path)) => match input_file::first_line(path) {
                 Ok(key) if key.is_empty() => {
                     mistake("--token-key-file", format!("the first line of {} is empty", path.display()));
                     None
