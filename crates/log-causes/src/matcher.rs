@@ -128,6 +128,10 @@ pub struct Matcher {
     search: AhoCorasick,
     /// Places in `ready` whose needle the line holds, with its length; kept to save the allocation.
     candidates: Vec<(usize, usize)>,
+    /// For each needle the number of the last text in which it was found: a needle counts once, however often it is there.
+    seen_in: Vec<u64>,
+    /// How many texts were searched.
+    texts: u64,
     /// Lines recognised of each broker, in the order of [`Broker::ALL`].
     votes: Vec<u64>,
     /// The broker, where all patterns are of one.
@@ -169,9 +173,21 @@ impl Matcher {
             .kind(Some(AhoCorasickKind::DFA))
             .build(&texts)
             .expect("a few hundred short needles fit an automaton");
-        let needle_lengths = texts.iter().map(Vec::len).collect();
+        let needle_lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+        let seen_in = vec![0; needle_lengths.len()];
         let votes = vec![0; Broker::ALL.len()];
-        Self { ready, owners, needle_lengths, search, candidates: Vec::new(), votes, only: broker, behind }
+        Self {
+            ready,
+            owners,
+            needle_lengths,
+            search,
+            candidates: Vec::new(),
+            seen_in,
+            texts: 0,
+            votes,
+            only: broker,
+            behind,
+        }
     }
 
     /// The place in `text` of the first needle: only the line around it can be one that is recognised.
@@ -234,9 +250,14 @@ impl Matcher {
     fn layer(&mut self, text: &[u8], from: usize) -> Option<Found> {
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.clear();
+        self.texts += 1;
         for needle in self.search.find_overlapping_iter(text.get(from..).unwrap_or_default()) {
-            let length = self.needle_lengths[needle.pattern().as_usize()];
-            candidates.extend(self.owners[needle.pattern().as_usize()].iter().map(|place| (*place, length)));
+            let needle = needle.pattern().as_usize();
+            if std::mem::replace(&mut self.seen_in[needle], self.texts) == self.texts {
+                continue;
+            }
+            let length = self.needle_lengths[needle];
+            candidates.extend(self.owners[needle].iter().map(|place| (*place, length)));
         }
         if candidates.len() > 1 {
             candidates.sort_unstable();
@@ -297,7 +318,7 @@ impl Matcher {
         });
         let mut is_nobody = false;
         let client = match id {
-            Id::Known(id) => Some(id.into_owned()),
+            Id::Known(id) => Some(text_of(id.as_bytes())),
             Id::Address(instead) => {
                 address.get_or_insert_with(|| text_of(instead));
                 is_nobody = true;
@@ -332,7 +353,11 @@ impl Matcher {
     }
 }
 
+/// Bytes of a ClientID, an address or a topic that are kept: a client chooses how long they are.
+const FIELD_BYTES_MAX: usize = 256;
+
 fn text_of(bytes: &[u8]) -> String {
+    let bytes = &bytes[..bytes.len().min(FIELD_BYTES_MAX)];
     // The check goes many bytes at a time, the way with replacements does not.
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
@@ -458,6 +483,27 @@ mod tests {
             let found = matcher.line(line).unwrap_or_else(|| panic!("{line:?}"));
             assert_eq!((found.cause, found.client.as_deref()), (Cause::Lost, Some("c1")), "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_line_in_which_a_needle_stands_a_thousand_times_is_put_to_each_pattern_once() {
+        let mut matcher = Matcher::new(None);
+        for pattern in patterns() {
+            let line = pattern.example.repeat(1_000);
+            let _found = matcher.line(line.as_bytes());
+            let needles = needles(pattern.regex).len();
+            assert!(matcher.candidates.len() <= patterns().len() * needles, "row {}", pattern.row);
+            let mut tried: Vec<_> = matcher.candidates.clone();
+            tried.dedup();
+            assert_eq!(tried.len(), matcher.candidates.len(), "row {}", pattern.row);
+        }
+    }
+
+    #[test]
+    fn a_client_id_is_kept_as_long_as_a_client_id_may_sensibly_be() {
+        let line = format!("Client {} closed its connection.", "x".repeat(100_000));
+        let found = Matcher::new(Some(Broker::Mosquitto)).line(line.as_bytes()).unwrap();
+        assert_eq!(found.client.unwrap().len(), super::FIELD_BYTES_MAX);
     }
 
     proptest::proptest! {

@@ -8,7 +8,10 @@ use crate::broker::Broker;
 use crate::cause::Cause;
 use crate::matcher::{Found, Matcher};
 
-/// Bytes read at once; also the longest line. A longer one is taken in parts.
+/// Bytes of a line that are looked at: as many as container runtimes put into one line. What is behind them is skipped,
+/// so that the work, and what is kept, does not depend on what a client has a broker write into its log.
+pub const LINE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes read at once.
 const BLOCK_BYTES: usize = 1 << 20;
 /// Recognised lines after which the broker is decided, and bytes of them at the most.
 const LINES_TO_DECIDE: usize = 200;
@@ -19,7 +22,7 @@ const BYTES_TO_DECIDE: usize = 1 << 20;
 pub struct Line<'l> {
     /// Its number, from 1.
     pub number: u64,
-    /// Its bytes, without the line end.
+    /// Its first [`LINE_BYTES_MAX`] bytes, without the line end.
     pub bytes: &'l [u8],
     /// What it is about.
     pub found: Found,
@@ -34,7 +37,7 @@ pub struct Scanned {
     pub bytes: u64,
     /// Lines that were recognised.
     pub recognised: u64,
-    /// Lines longer than a megabyte, which were taken in parts.
+    /// Lines longer than [`LINE_BYTES_MAX`]: what is behind that was not looked at.
     pub lines_cut: u64,
 }
 
@@ -46,6 +49,7 @@ pub struct Scanner {
     buffer: Vec<u8>,
     filled: usize,
     scanned: Scanned,
+    /// Whether the buffer begins within a line that is longer than a block, and was counted as cut.
     is_within_long_line: bool,
     /// Whether the line before told a take-over, or what the broker did at once about one.
     is_behind: bool,
@@ -99,14 +103,12 @@ impl Scanner {
         self.filled += read;
         let complete = match memchr::memrchr(b'\n', &self.buffer[had..self.filled]) {
             Some(at) => had + at + 1,
-            None if self.filled == self.buffer.len() => {
-                self.scanned.lines_cut += u64::from(!self.is_within_long_line);
-                self.is_within_long_line = true;
-                self.filled
-            }
+            None if self.filled == self.buffer.len() => self.filled,
             None => return Ok(read),
         };
+        let ends_within_a_line = self.buffer[complete - 1] != b'\n';
         self.region(complete, take);
+        self.is_within_long_line = ends_within_a_line;
         self.buffer.copy_within(complete..self.filled, 0);
         self.filled -= complete;
         Ok(read)
@@ -141,17 +143,28 @@ impl Scanner {
         }
     }
 
-    /// The first `end` bytes of the buffer: whole lines, but for the last when it is too long.
+    /// The first `end` bytes of the buffer: whole lines, but for the last when it is longer than a block, or the log's last.
     fn region(&mut self, end: usize, take: &mut dyn FnMut(Line<'_>)) {
         let buffer = std::mem::take(&mut self.buffer);
-        let text = &buffer[..end];
-        let (mut at, mut counted) = (0, 0);
+        self.lines(&buffer[..end], take);
+        self.buffer = buffer;
+    }
+
+    fn lines(&mut self, text: &[u8], take: &mut dyn FnMut(Line<'_>)) {
+        let end = text.len();
+        let mut at = match self.is_within_long_line {
+            true => memchr::memchr(b'\n', text).map_or(end, |place| place + 1),
+            false => 0,
+        };
+        self.scanned.lines_cut += long_lines(&text[at..]);
+        let mut counted = 0;
         loop {
             while self.is_behind && at < end {
                 let line_end = memchr::memchr(b'\n', &text[at..]).map_or(end, |place| at + place);
                 self.scanned.lines += newlines(&text[counted..at]);
                 counted = at;
-                self.is_behind = self.behind(self.scanned.lines + 1, &text[at..line_end], take);
+                let line = &text[at..line_end.min(at + LINE_BYTES_MAX)];
+                self.is_behind = self.behind(self.scanned.lines + 1, line, take);
                 if self.is_behind {
                     at = (line_end + 1).min(end);
                 }
@@ -163,12 +176,13 @@ impl Scanner {
             let line_end = memchr::memchr(b'\n', &text[to..]).map_or(end, |place| to + place);
             self.scanned.lines += newlines(&text[counted..start]);
             counted = start;
-            self.is_behind = self.candidate(self.scanned.lines + 1, &text[start..line_end], to - start, take);
+            let line = &text[start..line_end.min(start + LINE_BYTES_MAX)];
+            // The first needle of a line may be behind what is looked at.
+            self.is_behind =
+                to - start <= line.len() && self.candidate(self.scanned.lines + 1, line, to - start, take);
             at = (line_end + 1).min(end);
         }
         self.scanned.lines += newlines(&text[counted..]);
-        self.is_within_long_line &= !text.contains(&b'\n');
-        self.buffer = buffer;
     }
 
     /// Takes a line that holds a needle. Whether it tells a take-over.
@@ -206,6 +220,23 @@ impl Scanner {
     }
 }
 
+/// Lines of `text` that are longer than [`LINE_BYTES_MAX`]; the last one need not have an end. Looks at few bytes of
+/// shorter ones.
+fn long_lines(text: &[u8]) -> u64 {
+    let (mut count, mut at) = (0, 0);
+    while text.len() - at > LINE_BYTES_MAX {
+        // From the last line end within reach: most lines are much shorter.
+        at += match memchr::memrchr(b'\n', &text[at..=at + LINE_BYTES_MAX]) {
+            Some(place) => place + 1,
+            None => {
+                count += 1;
+                memchr::memchr(b'\n', &text[at..]).map_or(text.len() - at, |place| place + 1)
+            }
+        };
+    }
+    count
+}
+
 fn newlines(text: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', text).count() as u64
 }
@@ -214,7 +245,7 @@ fn newlines(text: &[u8]) -> u64 {
 mod tests {
     use std::io::Read;
 
-    use super::{Scanned, Scanner};
+    use super::{LINE_BYTES_MAX, Scanned, Scanner, long_lines};
     use crate::broker::Broker;
 
     /// Gives a few bytes at a time.
@@ -288,6 +319,56 @@ mod tests {
         let (scanned, _, lines) = scan(Some(Broker::Mosquitto), &text, 1 << 16);
         assert_eq!(lines, [(2, "a".to_owned())]);
         assert_eq!((scanned.lines, scanned.lines_cut), (2, 1));
+    }
+
+    #[test]
+    fn of_a_long_line_its_beginning_is_looked_at_and_it_is_counted_as_cut_once() {
+        let lost = "Client a closed its connection. ";
+        let filled = |length: usize| format!("{lost}{}", "x".repeat(length - lost.len()));
+        let late = format!("{}{lost}", "x".repeat(LINE_BYTES_MAX));
+        let endless = "Client b closed its connection.".repeat(100_000);
+        let text = [
+            &filled(LINE_BYTES_MAX),
+            &filled(LINE_BYTES_MAX + 1),
+            &late,
+            &endless,
+            lost,
+            &filled(2 * LINE_BYTES_MAX),
+        ]
+        .map(|line| line.as_bytes())
+        .join(&b'\n');
+        for step in [1 << 13, 1 << 16, 1 << 22] {
+            for broker in [None, Some(Broker::Mosquitto)] {
+                let mut scanner = Scanner::new(broker);
+                let (mut numbers, mut longest) = (Vec::new(), 0);
+                let mut take = |line: super::Line<'_>| {
+                    numbers.push(line.number);
+                    longest = longest.max(line.bytes.len());
+                };
+                let mut reader = Drips(&text, step);
+                while scanner.read(&mut reader, &mut take).unwrap() > 0 {}
+                scanner.finish(&mut take);
+                assert_eq!(numbers, [1, 2, 4, 5, 6], "{step} {broker:?}");
+                let scanned = scanner.scanned();
+                assert_eq!((scanned.lines, scanned.lines_cut, longest), (6, 4, LINE_BYTES_MAX));
+                assert_eq!(scanned.bytes, text.len() as u64);
+            }
+        }
+    }
+
+    #[test]
+    fn long_lines_are_those_that_are_longer_than_the_limit() {
+        let line = |length: usize| "x".repeat(length);
+        for (lines, long) in [
+            (vec![0, 1, LINE_BYTES_MAX], 0),
+            (vec![LINE_BYTES_MAX + 1, 5, LINE_BYTES_MAX], 1),
+            (vec![5, 3 * LINE_BYTES_MAX, 2 * LINE_BYTES_MAX], 2),
+            (vec![LINE_BYTES_MAX, LINE_BYTES_MAX, LINE_BYTES_MAX + 1], 1),
+        ] {
+            let text = lines.iter().map(|length| line(*length)).collect::<Vec<_>>().join("\n");
+            assert_eq!(long_lines(text.as_bytes()), long, "{lines:?}");
+            assert_eq!(long_lines(format!("{text}\n").as_bytes()), long, "{lines:?}, with its end");
+        }
     }
 
     #[test]

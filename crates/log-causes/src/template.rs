@@ -6,8 +6,10 @@
 use memchr::memmem::{Finder, FinderRev};
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-/// Steps back at the most; a line that would need more is left to the regular expression.
-const STEPS_MAX: u32 = 1_000;
+/// Bytes that may be looked at for each byte of the line, and for each line beside that; one that would need more is left
+/// to the regular expression, whose time grows with the line's length and no faster.
+const LOOKS_PER_BYTE: usize = 8;
+const LOOKS_PER_LINE: usize = 4_096;
 
 /// A pattern as fixed texts and holes.
 #[derive(Debug)]
@@ -92,14 +94,14 @@ impl Template {
         Some(())
     }
 
-    /// Matches `line`, one line without its end. `None` when that takes too many steps.
+    /// Matches `line`, one line without its end. `None` when that takes too many looks.
     pub(crate) fn matches(&self, line: &[u8], places: &mut Places) -> Option<bool> {
         let [Part::Text(first), rest @ ..] = self.parts.as_slice() else { return None };
-        let mut steps = STEPS_MAX;
+        let mut looks = Looks(LOOKS_PER_BYTE * line.len() + LOOKS_PER_LINE);
         let mut from = 0;
-        while let Some(found) = first.forth.find(&line[from..]) {
+        while let Some(found) = looks.find(&first.forth, &line[from..])? {
             let at = from + found;
-            if self.rest(rest, line, at + first.forth.needle().len(), places, &mut steps)? {
+            if self.rest(rest, line, at + first.forth.needle().len(), places, &mut looks)? {
                 places[0] = Some((at, at));
                 return Some(true);
             }
@@ -114,9 +116,8 @@ impl Template {
         line: &[u8],
         at: usize,
         places: &mut Places,
-        steps: &mut u32,
+        looks: &mut Looks,
     ) -> Option<bool> {
-        *steps = steps.checked_sub(1)?;
         let (hole, after) = match parts {
             [] => return Some(!self.is_to_the_end || at == line.len()),
             [hole, after @ ..] => (hole, after),
@@ -128,7 +129,11 @@ impl Template {
             }
         };
         let rest = &line[at..];
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = match what {
+            Hole::Digits => rest.iter().take_while(|byte| byte.is_ascii_digit()).count(),
+            Hole::Longest | Hole::Shortest => 0,
+        };
+        looks.take(digits + 1)?;
         let [Part::Text(text), behind @ ..] = after else {
             // The last hole takes what there is.
             let end = match what {
@@ -154,13 +159,13 @@ impl Template {
                 if digits == 0 || !rest[digits..].starts_with(forth.needle()) {
                     return Some(false);
                 }
-                self.rest(behind, line, at + digits + length, places, steps)
+                self.rest(behind, line, at + digits + length, places, looks)
             }
             Hole::Longest => {
                 let mut room = rest.len();
-                while let Some(found) = back.rfind(&rest[..room]) {
+                while let Some(found) = looks.rfind(back, &rest[..room])? {
                     note(places, at + found);
-                    if self.rest(behind, line, at + found + length, places, steps)? {
+                    if self.rest(behind, line, at + found + length, places, looks)? {
                         return Some(true);
                     }
                     room = found + length - 1;
@@ -169,9 +174,9 @@ impl Template {
             }
             Hole::Shortest => {
                 let mut from = 0;
-                while let Some(found) = forth.find(&rest[from..]) {
+                while let Some(found) = looks.find(forth, &rest[from..])? {
                     note(places, at + from + found);
-                    if self.rest(behind, line, at + from + found + length, places, steps)? {
+                    if self.rest(behind, line, at + from + found + length, places, looks)? {
                         return Some(true);
                     }
                     from += found + 1;
@@ -179,6 +184,30 @@ impl Template {
                 Some(false)
             }
         }
+    }
+}
+
+/// How many bytes may still be looked at.
+struct Looks(usize);
+
+impl Looks {
+    fn take(&mut self, count: usize) -> Option<()> {
+        self.0 = self.0.checked_sub(count)?;
+        Some(())
+    }
+
+    /// As [`Finder::find`], where there are looks enough.
+    fn find(&mut self, finder: &Finder<'_>, text: &[u8]) -> Option<Option<usize>> {
+        let found = finder.find(text);
+        self.take(found.map_or(text.len(), |at| at + finder.needle().len()))?;
+        Some(found)
+    }
+
+    /// As [`FinderRev::rfind`], likewise.
+    fn rfind(&mut self, finder: &FinderRev<'_>, text: &[u8]) -> Option<Option<usize>> {
+        let found = finder.rfind(text);
+        self.take(text.len() - found.unwrap_or(0))?;
+        Some(found)
     }
 }
 
@@ -222,6 +251,31 @@ mod tests {
             );
         }
         true
+    }
+
+    #[test]
+    fn a_line_that_would_take_looks_by_the_square_of_its_length_is_left_to_the_regular_expression() {
+        // Each text of a pattern but the last, again and again: every beginning is tried with every continuation.
+        let mut left = 0;
+        for pattern in patterns() {
+            let regex = compile(pattern).unwrap();
+            let Some(template) = Template::of(pattern.regex, regex.captures_len()) else { continue };
+            let texts: Vec<&[u8]> = template
+                .parts
+                .iter()
+                .filter_map(|part| match part {
+                    super::Part::Text(text) => Some(text.forth.needle()),
+                    super::Part::Hole { .. } => None,
+                })
+                .collect();
+            if texts.len() < 3 {
+                continue;
+            }
+            let line = texts[..texts.len() - 1].concat().repeat(2_000);
+            let mut places = vec![None; regex.captures_len()];
+            left += usize::from(template.matches(&line, &mut places).is_none());
+        }
+        assert!(left > 10, "{left}");
     }
 
     #[test]

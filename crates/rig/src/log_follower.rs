@@ -9,7 +9,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Bytes kept of a line.
+/// Bytes kept of a line where nobody says otherwise.
 pub const LINE_BYTES_MAX: usize = 1_024;
 /// Looks for which a file that was rotated away is still read: its writer goes on until it is told to open the new
 /// one.
@@ -22,7 +22,7 @@ const LAST_BYTES_MAX: usize = 64;
 pub struct LogLine {
     /// Without its line end. What is no UTF-8 is replaced; control characters stay.
     pub text: String,
-    /// Whether it was longer than [`LINE_BYTES_MAX`].
+    /// Whether it was longer than what is kept of a line.
     pub is_cut: bool,
 }
 
@@ -41,7 +41,7 @@ impl LogFollower {
     /// # Errors
     /// Why it can't be followed: it is not there, may not be read, or is no regular file.
     pub fn at_end(path: &Path) -> io::Result<Self> {
-        let mut current = Followed::open(path)?;
+        let mut current = Followed::open(path, LINE_BYTES_MAX)?;
         current.go_to_end()?;
         Ok(Self { path: path.to_owned(), current, previous: None, begun_anew: 0 })
     }
@@ -56,12 +56,12 @@ impl LogFollower {
         self.begun_anew
     }
 
-    /// Opens the file at its begin.
+    /// Opens the file at its begin, and keeps `line_bytes_max` bytes of a line.
     ///
     /// # Errors
     /// Why it can't be followed: it is not there, may not be read, or is no regular file.
-    pub fn at_begin(path: &Path) -> io::Result<Self> {
-        let current = Followed::open(path)?;
+    pub fn at_begin(path: &Path, line_bytes_max: usize) -> io::Result<Self> {
+        let current = Followed::open(path, line_bytes_max)?;
         Ok(Self { path: path.to_owned(), current, previous: None, begun_anew: 0 })
     }
 
@@ -99,7 +99,8 @@ impl LogFollower {
         // In the gap of a rotation there is none, and somebody may put there what is no log: both can wait.
         let is_other =
             std::fs::metadata(&self.path).is_ok_and(|found| identity(&found) != self.current.identity);
-        if let (true, Ok(next)) = (is_other, Followed::open(&self.path)) {
+        let line_bytes_max = self.current.line.bytes_max;
+        if let (true, Ok(next)) = (is_other, Followed::open(&self.path, line_bytes_max)) {
             self.begun_anew += 1;
             if let Some((mut oldest, _)) = self.previous.take() {
                 oldest.line.end(take);
@@ -155,14 +156,14 @@ enum Before {
 }
 
 impl Followed {
-    fn open(path: &Path) -> io::Result<Self> {
+    fn open(path: &Path, line_bytes_max: usize) -> io::Result<Self> {
         // Opening a pipe would wait for somebody to write into it.
         if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::other("it is no regular file"));
         }
         let file = File::open(path)?;
         let identity = identity(&file.metadata()?);
-        Ok(Self { file, identity, offset: 0, last: Vec::new(), line: HalfLine::default() })
+        Ok(Self { file, identity, offset: 0, last: Vec::new(), line: HalfLine::new(line_bytes_max) })
     }
 
     fn go_to_begin(&mut self) -> io::Result<()> {
@@ -227,13 +228,19 @@ impl Followed {
 }
 
 /// The line that is under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct HalfLine {
+    /// Bytes that are kept.
+    bytes_max: usize,
     bytes: Vec<u8>,
     is_cut: bool,
 }
 
 impl HalfLine {
+    const fn new(bytes_max: usize) -> Self {
+        Self { bytes_max, bytes: Vec::new(), is_cut: false }
+    }
+
     fn go_on(&mut self, bytes: &[u8], take: &mut dyn FnMut(LogLine)) {
         let mut parts = bytes.split(|byte| *byte == b'\n');
         self.extend(parts.next().unwrap_or_default());
@@ -244,7 +251,7 @@ impl HalfLine {
     }
 
     fn extend(&mut self, part: &[u8]) {
-        let room = LINE_BYTES_MAX.saturating_sub(self.bytes.len());
+        let room = self.bytes_max.saturating_sub(self.bytes.len());
         self.bytes.extend_from_slice(&part[..part.len().min(room)]);
         self.is_cut |= part.len() > room;
     }
@@ -254,8 +261,8 @@ impl HalfLine {
         let (bytes, is_cut) = (std::mem::take(&mut self.bytes), std::mem::take(&mut self.is_cut));
         let mut text = String::from_utf8_lossy(bytes.strip_suffix(b"\r").unwrap_or(&bytes)).into_owned();
         // What replaces a byte takes more room than it.
-        let is_cut = is_cut || text.len() > LINE_BYTES_MAX;
-        text.truncate(text.floor_char_boundary(LINE_BYTES_MAX));
+        let is_cut = is_cut || text.len() > self.bytes_max;
+        text.truncate(text.floor_char_boundary(self.bytes_max));
         if !text.is_empty() {
             take(LogLine { text, is_cut });
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ungraceful_log_causes::command::Seen;
+use ungraceful_log_causes::scan::LINE_BYTES_MAX;
 use ungraceful_log_causes::story::{Incident, Story};
 use ungraceful_log_causes::timestamp::LogTime;
 use ungraceful_log_causes::{Cause, Matcher, explain};
@@ -29,18 +30,26 @@ const BYTES_PER_LOOK_MAX: u64 = 16 << 20;
 pub(super) fn follow(path: &Path, look: &Look) -> Result<Exit, RunError> {
     let cannot =
         |error: std::io::Error| RunError::Environment(format!("cannot follow {}: {error}", path.display()));
-    let mut follower = LogFollower::at_begin(path).map_err(cannot)?;
+    let mut follower = LogFollower::at_begin(path, LINE_BYTES_MAX).map_err(cannot)?;
     let mut matcher = Matcher::new(look.broker);
     let mut story = Story::new(look.limits.clone());
     let year = year_of(ungraceful_rig::clock::RunClock::start().started());
     let (mut number, mut quiet) = (0, 0);
     let mut explained = BTreeSet::new();
+    let mut told_of_cut = false;
     loop {
         let mut incidents = Vec::new();
         let mut tell = |incident| incidents.push(incident);
         let before = number;
         let looked = follower.look(BYTES_PER_LOOK_MAX, &mut |line| {
             number += 1;
+            if line.is_cut && !std::mem::replace(&mut told_of_cut, true) {
+                launch::complain(&format!(
+                    "{}: line {number} is longer than {LINE_BYTES_MAX} bytes: of it, and of others like it, the rest is not \
+                     looked at",
+                    path.display()
+                ));
+            }
             if let Some(found) = matcher.line(line.text.as_bytes()) {
                 let time = LogTime::of_line(line.text.as_bytes(), &found, year);
                 story.take(number, line.text.as_bytes(), time, found, &mut tell);

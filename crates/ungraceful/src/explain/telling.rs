@@ -1,7 +1,9 @@
 //! What is told of a log, in each format.
 
+use ungraceful_log_causes::scan::LINE_BYTES_MAX;
 use ungraceful_log_causes::story::{CauseTold, Incident, Rates};
 use ungraceful_log_causes::{Cause, Explanation, command, explain, patterns};
+use ungraceful_rig::scale::{bytes, counted};
 
 use super::document::{self, Block};
 use super::flags::{Form, Look};
@@ -25,7 +27,15 @@ fn blocks(told: &Told, look: &Look) -> Vec<Block> {
             None => "no line is known; --broker names a broker, --list the lines that are known".to_owned(),
         };
         let lines = format!("{} of {} lines recognised", log.scanned.recognised, log.scanned.lines);
-        Block::Paragraph(format!("{}: {broker}; {lines}", log.name))
+        let cut = match log.scanned.lines_cut {
+            0 => String::new(),
+            cut => format!(
+                "; {} longer than {}, of which the rest was not looked at",
+                counted(cut, "line"),
+                bytes(LINE_BYTES_MAX as u64)
+            ),
+        };
+        Block::Paragraph(format!("{}: {broker}; {lines}{cut}", log.name))
     }));
     let picture = told.story.picture();
     if let (Some(first), Some(last)) = (picture.first, picture.last) {

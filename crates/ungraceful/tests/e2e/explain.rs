@@ -160,6 +160,48 @@ fn a_log_of_which_nothing_is_known_is_inconclusive_and_one_that_is_not_there_is_
 }
 
 #[test]
+fn lines_longer_than_anybody_writes_are_cut_counted_and_told() {
+    let lost = "Client a closed its connection. ";
+    let log = format!("{lost}\n{}\n{lost}\n", lost.repeat(14_500));
+    let told = told(&[], &log);
+    let of_log = &told["logs"][0];
+    assert_eq!(
+        (&of_log["lines"], &of_log["lines_cut"], &of_log["lines_recognised"]),
+        (&3.into(), &1.into(), &3.into())
+    );
+    let text = explain(&[], &log).stdout.replace('\n', " ");
+    assert!(text.contains("1 line longer than 16.0 KiB, of which the rest was not looked at"), "{text}");
+}
+
+#[test]
+fn a_log_without_a_line_end_is_read_in_little_memory() {
+    const BYTES: usize = 300 << 20;
+    let mut child = std::process::Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -v 262144; exec \"$0\"",
+            binary("ungraceful-explain").get_program().to_str().unwrap(),
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let block = "Client a closed its connection. ".repeat(32_768);
+    for _ in 0..BYTES / block.len() {
+        stdin.write_all(block.as_bytes()).expect("it reads to the end");
+    }
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 of 1 lines recognised"),
+        "{:?} {said}",
+        output.status
+    );
+}
+
+#[test]
 fn all_mistakes_of_a_call_are_told_together() {
     let flags =
         ["--broker", "hive", "--since", "noon", "--format", "csv", "--code", "0x00", "--incidents", "-1"];
