@@ -1,5 +1,6 @@
 //! The load as the rig runs it: threads started with their shares, told when to begin, and summed up at the end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::thread::JoinHandle;
@@ -9,13 +10,14 @@ use ungraceful_mqtt::{ProtocolVersion, STAMP_LEN};
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::live::LiveLoad;
-use ungraceful_rig::load::{DRAIN_WITHIN, Load, LoadRecord, LoadStage, LoadUnderWay, QUIET};
+use ungraceful_rig::load::{DRAIN_WITHIN, Load, LoadRecord, LoadStage, LoadUnderWay, QUIET, RetainedRecord};
 
 use crate::client::{Client, Role};
 use crate::heard::Heard;
 use crate::payload::Payload;
 use crate::progress::{NOT_YET, Orders, Progress, sum};
 use crate::publisher::{Context, Publisher, PublisherSettings};
+use crate::retained;
 use crate::settings::LoadSettings;
 use crate::shape::{GROUP, Shape, filter_of_all, topic};
 use crate::subscriber::Receiver;
@@ -172,13 +174,25 @@ struct Share {
     receivers: Vec<Receiver>,
 }
 
+/// Topic and ClientID of a publisher.
+fn publisher_of(settings: &LoadSettings, stage: &LoadStage, number: u32) -> (String, String) {
+    let client_id = format!("{}p{number:05x}", stage.client_id_prefix);
+    let user_name = stage.credentials.user_name.as_deref().unwrap_or_default();
+    (topic(&template(settings, stage), number, &client_id, user_name), client_id)
+}
+
+/// The topics of all publishers, with their placeholders.
+fn template(settings: &LoadSettings, stage: &LoadStage) -> String {
+    settings.topic.clone().unwrap_or_else(|| format!("{}/load/%i", stage.topic_root))
+}
+
 /// Who is on which thread: publishers and subscribers in turn, those that share a subscription together.
 fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Vec<Share>, RunError> {
     let mut shares: Vec<Share> = (0..threads).map(|_| Share::default()).collect();
     let keep_alive_us = u64::from(settings.keep_alive_s) * 1_000_000;
     let user_name = stage.credentials.user_name.as_deref().unwrap_or_default();
     let client_id = |role: char, number: u32| format!("{}{role}{number:05x}", stage.client_id_prefix);
-    let template = settings.topic.clone().unwrap_or_else(|| format!("{}/load/%i", stage.topic_root));
+    let template = template(settings, stage);
     let usage = |error| RunError::Environment(format!("the load's messages can't be written: {error}"));
     for number in 0..settings.subscribers {
         let client_id = client_id('s', number);
@@ -213,11 +227,11 @@ fn shares(settings: &LoadSettings, stage: &LoadStage, threads: u32) -> Result<Ve
         share.planned.push(Planned { client, client_id, subscribes: Some((filter, settings.qos.highest())) });
     }
     for number in 0..settings.publishers {
-        let client_id = client_id('p', number);
+        let (topic, client_id) = publisher_of(settings, stage, number);
         let publisher = Publisher::new(&PublisherSettings {
             number,
             qos: settings.qos.of(number),
-            topic: &topic(&template, number, &client_id, user_name),
+            topic: &topic,
             client_id: &client_id,
             user_name,
             payload: &settings.payload,
@@ -268,6 +282,20 @@ impl UnderWay {
             Shape::Pairs | Shape::Shared => subscribers.min(1),
         };
         sent * each
+    }
+}
+
+impl UnderWay {
+    /// Removes what the publishers had retained; absent where they had nothing.
+    fn remove_retained(&self, ended: &[Ended]) -> Option<RetainedRecord> {
+        let publishers = ended.iter().flat_map(|thread| &thread.publishers);
+        // Where nothing was sent, what is retained is somebody else's.
+        let publishers =
+            publishers.filter(|publisher| self.settings.message.retain && publisher.counted.1 > 0);
+        let topics: BTreeSet<String> = publishers
+            .map(|publisher| publisher_of(&self.settings, &self.stage, publisher.number).0)
+            .collect();
+        (!topics.is_empty()).then(|| retained::remove(&self.stage, &topics))
     }
 }
 
@@ -343,6 +371,7 @@ impl LoadUnderWay for UnderWay {
         let counted =
             (counted_from_us != NOT_YET && counted_from_us < ended_us).then(|| (counted_from_us, until_us()));
         let mut record = record(&self.settings, &ended, counted, self.end);
+        record.retained = self.remove_retained(&ended);
         record.shape = format!("MQTT {} · {}", self.stage.version, record.shape);
         Ok(record)
     }

@@ -23,6 +23,7 @@ mod heard;
 mod held;
 mod progress;
 mod publisher;
+mod retained;
 mod socket;
 mod stamp;
 mod subscriber;

@@ -309,6 +309,18 @@ pub struct LoadRecord {
     pub held_acknowledgements: Option<HeldAcknowledgements>,
     /// CPU time that the load's threads used while it was measured, in µs; absent where it can't be read.
     pub cpu_us: Option<u64>,
+    /// What became of retained messages of the load; absent where it made none.
+    #[serde(default)]
+    pub retained: Option<RetainedRecord>,
+}
+
+/// What became of retained messages when a load was over: they are removed, so that nothing of a run stays behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RetainedRecord {
+    /// Topics on which something was retained.
+    pub topics: u64,
+    /// Why it was not removed, in words; absent when it was.
+    pub left_because: Option<String>,
 }
 
 /// Acknowledgements (PUBACK, or the PUBCOMP of QoS 2) that did not come until the publisher sent its next message, and then

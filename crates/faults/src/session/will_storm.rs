@@ -20,7 +20,7 @@ use ungraceful_wire::clock::now;
 
 use crate::connection::takeover::{refusal, session_connect};
 use crate::ending::{interrupted, not_acted};
-use crate::peer::{Event, Peer, discard_session, ping_every};
+use crate::peer::{Event, Peer, ping_every};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "will-storm";
@@ -185,8 +185,8 @@ impl WillStorm {
         let prepared = Box::pin(stage.unless_stopped(self.prepare(stage, &mut log, &watch))).await;
         let mut peer = match prepared {
             Some(Ok(peer)) => peer,
-            Some(Err(trouble)) => return self.give_up(stage, log, Some(&trouble)).await,
-            None => return self.give_up(stage, log, None).await,
+            Some(Err(trouble)) => return self.give_up(stage, log, watch.topic(), Some(&trouble)).await,
+            None => return self.give_up(stage, log, watch.topic(), None).await,
         };
         match wait_for_turn(&mut peer, &mut log).await {
             Ok(true) => Box::pin(self.be_lost(stage, log, peer, watch)).await,
@@ -194,14 +194,21 @@ impl WillStorm {
                 peer.leave_nothing(stage, log.client_id()).await;
                 interrupted(log)
             }
-            Err(trouble) => self.give_up(stage, log, Some(&trouble)).await,
+            Err(trouble) => self.give_up(stage, log, watch.topic(), Some(&trouble)).await,
         }
     }
 
-    /// Leaves no session behind; without a trouble, the run was stopped.
-    async fn give_up(&self, stage: &Stage, log: AttemptLog<'_>, trouble: Option<&str>) -> Attempt {
-        if self.variant == Variant::BackWillDelay {
-            discard_session(stage, self.version, log.client_id()).await;
+    /// Leaves neither a session behind nor a Will that the broker has retained: a connection that is given up ends without
+    /// DISCONNECT. Without a trouble, the run was stopped.
+    async fn give_up(
+        &self,
+        stage: &Stage,
+        log: AttemptLog<'_>,
+        topic: &str,
+        trouble: Option<&str>,
+    ) -> Attempt {
+        if self.variant != Variant::Plain {
+            self.clean_up(stage, log.client_id(), topic).await;
         }
         match trouble {
             Some(trouble) => not_acted(stage, log, self.version, trouble).await,
@@ -261,7 +268,7 @@ impl WillStorm {
     ) -> Attempt {
         if peer.client.connection.has_hung_up() {
             let trouble = "the broker ended the connection before the client was lost";
-            return self.give_up(stage, log, Some(trouble)).await;
+            return self.give_up(stage, log, watch.topic(), Some(trouble)).await;
         }
         let before = now();
         peer.client.connection.reset();
@@ -361,13 +368,11 @@ impl WillStorm {
         let looker_id = format!("{client_id}l");
         let connect = session_connect(stage, self.version, &looker_id, true, &[]);
         let Ok((mut looker, _)) = Peer::connect(stage, self.version, &connect).await else { return UNKNOWN };
-        // Not below the topics of Wills, where the witness would hear it.
-        let beacon = format!("{}/retained/{client_id}", stage.topic_root);
+        let beacon = beacon(stage, client_id);
         let found = match looker.retain(stage, &beacon, b"beacon").await {
             Ok(()) => looker.retained(stage, topic, &beacon, RETAINED_WITHIN).await,
             Err(why) => Err(why),
         };
-        let _nothing_left_to_do = looker.retain(stage, &beacon, &[]).await;
         looker.client.leave().await;
         match found {
             Ok(Some(payload)) if payload == OFFLINE.as_bytes() => OFFLINE,
@@ -382,10 +387,17 @@ impl WillStorm {
     async fn clean_up(&self, stage: &Stage, client_id: &str, topic: &str) {
         let connect = session_connect(stage, self.version, client_id, true, &[]);
         if let Ok((mut cleaner, _)) = Peer::connect(stage, self.version, &connect).await {
-            let _nothing_left_to_do = cleaner.retain(stage, topic, &[]).await;
+            for topic in [topic, &beacon(stage, client_id)] {
+                let _nothing_left_to_do = cleaner.retain(stage, topic, &[]).await;
+            }
             cleaner.client.leave().await;
         }
     }
+}
+
+/// The topic of what is known to be retained; not below those of Wills, where the witness would hear it.
+fn beacon(stage: &Stage, client_id: &str) -> String {
+    format!("{}/retained/{client_id}", stage.topic_root)
 }
 
 /// Whether the Will came after a message that the client had published when it was back.

@@ -237,6 +237,14 @@ fn notes(load: &LoadRecord) -> Vec<String> {
             counted(load.too_old, "message")
         ));
     }
+    if let Some(retained) = &load.retained
+        && let Some(why) = &retained.left_because
+    {
+        notes.push(format!(
+            "Retained messages were left behind on {}: they could not be removed ({why}).",
+            counted(retained.topics, "topic")
+        ));
+    }
     if let Some(stalled) = load.stalled_40_ms {
         notes.push(format!(
             "{} took 39 to 45 ms, and hardly any a little less or more: the broker seems to wait for a delayed ACK of TCP. \
