@@ -36,6 +36,7 @@ pub mod recorder;
 pub mod recovery;
 pub mod run;
 pub mod safety;
+pub mod said;
 pub mod scale;
 pub mod seed;
 pub mod stop;

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use ungraceful_wire::clock::now;
 
 use crate::owned_broker::OwnedBroker;
+use crate::said::{BYTES_MAX, HiddenWords, last_line};
 use crate::scale::span;
 
 /// How often it is looked whether something has come about.
@@ -22,8 +23,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 const LOOK_WITHIN: Duration = Duration::from_millis(200);
 /// How long after the broker was back we may still read that a connection had ended with it.
 const READ_LATE: Duration = Duration::from_secs(1);
-/// What is kept of what a command says.
-const SAID_BYTES_MAX: u64 = 2_000;
 
 /// By which means a broker is restarted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +42,7 @@ impl RestartBy {
         match self {
             Self::Kill => "killed and started again".to_owned(),
             Self::Stop => "asked to end and started again".to_owned(),
-            Self::Command(command) => format!("restarted by `{command}`"),
+            Self::Command(command) => format!("restarted by {}", program(command)),
         }
     }
 }
@@ -70,11 +69,12 @@ impl Restart {
         let deadline = now() + self.within;
         match (&self.by, owned) {
             (RestartBy::Command(command), _) => {
-                run(command, self.within).await.map_err(|why| format!("`{command}`: {why}"))?;
+                let program = program(command);
+                run(command, self.within).await.map_err(|why| format!("{program}: {why}"))?;
                 while !accepts(address).await {
                     if now() >= deadline {
                         return Err(format!(
-                            "`{command}` ended well, and {address} accepted no connection within {}",
+                            "{program} ended well, and {address} accepted no connection within {}",
                             span(self.within)
                         ));
                     }
@@ -93,6 +93,11 @@ impl Restart {
             (RestartBy::Kill | RestartBy::Stop, None) => Err("it is no broker of ours to restart".to_owned()),
         }
     }
+}
+
+/// How a command is named: its words may hold a password, so only the first is shown.
+fn program(command: &str) -> String {
+    format!("--restart-cmd ({})", command.split_whitespace().next().unwrap_or_default())
 }
 
 /// Whether somebody listens at `address`. A full backlog drops what knocks, which nobody else does on this machine.
@@ -154,10 +159,9 @@ async fn run(command: &str, within: Duration) -> Result<(), String> {
     let mut output = Vec::new();
     let end = said.seek(SeekFrom::End(0)).unwrap_or(0);
     let _as_far_as_it_goes = said
-        .seek(SeekFrom::Start(end.saturating_sub(SAID_BYTES_MAX)))
-        .and_then(|_| said.read_to_end(&mut output));
-    let output = String::from_utf8_lossy(&output);
-    match output.trim() {
+        .seek(SeekFrom::Start(end.saturating_sub(BYTES_MAX as u64)))
+        .and_then(|_| said.take(BYTES_MAX as u64).read_to_end(&mut output));
+    match last_line(&output, &HiddenWords::of(command.split_whitespace())).as_str() {
         "" => Err(format!("{why}, and said nothing")),
         said => Err(format!("{why}, and said: {said}")),
     }
@@ -239,12 +243,19 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_fails_is_told_with_its_end_and_with_what_it_said() {
         assert_eq!(run("true", LONG).await, Ok(()));
-        let why = run("echo no such service; echo sorry >&2; exit 7", LONG).await.unwrap_err();
-        assert!(why.contains("exit status: 7") && why.contains("no such service\nsorry"), "{why}");
+        // The words that it says are none of its own: `s%sy` prints `sorry`.
+        let why = run("echo out; printf 's%sy: %s' orr \"hunter2\" >&2; exit 7", LONG).await.unwrap_err();
+        assert!(why.contains("exit status: 7") && why.ends_with("said: sorry: ***"), "{why}");
         assert!(run("exit 3", LONG).await.unwrap_err().contains("said nothing"));
         let long = run("head -c 100000 /dev/zero | tr '\\0' x; echo; echo the end; false", LONG).await;
         let long = long.unwrap_err();
-        assert!(long.len() < 3_000 && long.ends_with("the end"), "its last words: {long}");
+        assert!(long.len() < 300 && long.ends_with("the end"), "its last line: {long}");
+    }
+
+    #[test]
+    fn a_command_is_named_by_its_program_alone() {
+        let by = RestartBy::Command("curl -u me:hunter2 http://127.0.0.1/restart".to_owned());
+        assert_eq!(by.describe(), "restarted by --restart-cmd (curl)");
     }
 
     #[tokio::test]

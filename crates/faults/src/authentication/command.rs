@@ -2,18 +2,18 @@
 //! a time limit.
 
 use std::fmt;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+use ungraceful_rig::said::{BYTES_MAX, HiddenWords, last_line};
 use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 
-/// Letters of what a command said that are told.
-const TOLD_MAX: usize = 200;
-/// A word of the command that is shorter than this can't be told from any other text.
-const SECRET_MIN: usize = 4;
+/// Bytes of standard output that are kept: a token is in the first line, and is no longer than an MQTT field.
+const PRINTED_BYTES_MAX: usize = 65_536;
 
 /// A command with its placeholders. Its words may hold a password, so only the program's name is ever shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Running {
     program: String,
     limit: Duration,
     /// Words of the command that are not to be seen in what it says.
-    hidden: Vec<String>,
+    hidden: HiddenWords,
     /// When it had been started.
     pub started: Instant,
 }
@@ -107,9 +107,7 @@ impl ExternalCommand {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", self.program()))?;
-        let is_plain =
-            |word: &&String| word.contains('{') || word.starts_with('-') || word.len() < SECRET_MIN;
-        let hidden = self.words[1..].iter().filter(|word| !is_plain(word)).cloned().collect();
+        let hidden = HiddenWords::of(self.words[1..].iter().map(String::as_str));
         Ok(Running { child, program: self.program().to_owned(), limit: self.limit, hidden, started: now() })
     }
 }
@@ -128,9 +126,23 @@ impl Running {
     /// In words, when it takes too long, and is then killed, or when it does not succeed: with the last line that it said
     /// on its standard error where `told`.
     pub async fn finished(self, told: Told) -> Result<Finished, String> {
-        let Self { child, program, limit, hidden, .. } = self;
-        let output = match timeout(limit, child.wait_with_output()).await {
-            Ok(Ok(output)) => output,
+        let Self { mut child, program, limit, hidden, .. } = self;
+        let (mut printed, mut last_printed, mut complained) = (Vec::new(), Vec::new(), Vec::new());
+        let (output, errors) = (child.stdout.take(), child.stderr.take());
+        let end = async {
+            let (status, ..) = tokio::join!(
+                child.wait(),
+                drain(output, |bytes| {
+                    let room = PRINTED_BYTES_MAX - printed.len();
+                    printed.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                    keep_last(&mut last_printed, bytes);
+                }),
+                drain(errors, |bytes| keep_last(&mut complained, bytes)),
+            );
+            status
+        };
+        let status = match timeout(limit, end).await {
+            Ok(Ok(status)) => status,
             Ok(Err(error)) => return Err(format!("cannot wait for {program}: {error}")),
             Err(_elapsed) => {
                 return Err(format!("{program} did not end within {}, and was killed", span(limit)));
@@ -138,15 +150,31 @@ impl Running {
         };
         let at = now();
         let said = match told {
-            Told::LastLine => last_line(&output, &hidden),
-            Told::Nothing => String::new(),
+            Told::LastLine => Some(last_line(&complained, &hidden)).filter(|said| !said.is_empty()),
+            Told::Nothing => Some(String::new()),
         };
-        if output.status.success() {
-            return Ok(Finished { at, printed: output.stdout, said });
+        let said = said.unwrap_or_else(|| last_line(&last_printed, &hidden));
+        if status.success() {
+            return Ok(Finished { at, printed, said });
         }
         let said = if said.is_empty() { said } else { format!(": {said}") };
-        Err(format!("{program} ended with {}{said}", output.status))
+        Err(format!("{program} ended with {status}{said}"))
     }
+}
+
+/// Reads to the end, however long that is, and hands over what comes.
+async fn drain(pipe: Option<impl AsyncRead + Unpin>, mut take: impl FnMut(&[u8])) {
+    let Some(mut pipe) = pipe else { return };
+    let mut buffer = [0; 4_096];
+    while let Ok(count @ 1..) = pipe.read(&mut buffer).await {
+        take(&buffer[..count]);
+    }
+}
+
+/// Adds `bytes` and lets go of all but the last.
+fn keep_last(kept: &mut Vec<u8>, bytes: &[u8]) {
+    kept.extend_from_slice(bytes);
+    kept.drain(..kept.len().saturating_sub(BYTES_MAX));
 }
 
 /// What of a command's output may be told.
@@ -163,20 +191,10 @@ pub enum Told {
 pub struct Finished {
     /// When its end was seen.
     pub at: Instant,
-    /// Its standard output. It may hold a secret.
+    /// The first 64 KiB of its standard output. They may hold a secret.
     pub printed: Vec<u8>,
     /// Its last line; empty when it said nothing, or when it is not to be told.
     pub said: String,
-}
-
-fn last_line(output: &Output, hidden: &[String]) -> String {
-    let last = |bytes: &[u8]| {
-        let text = String::from_utf8_lossy(bytes);
-        text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
-    };
-    let line = last(&output.stderr).or_else(|| last(&output.stdout)).unwrap_or_default();
-    let line = hidden.iter().fold(line, |line, word| line.replace(word.as_str(), "***"));
-    line.chars().take(TOLD_MAX).collect()
 }
 
 #[cfg(test)]
@@ -206,11 +224,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_fails_is_told_with_its_last_line_and_without_the_words_it_was_given() {
-        let failing = "sh -c 'echo out; echo first >&2; echo wrong password hunter2 >&2; exit 3' -P hunter2";
+        // The words that it says are none of its own: `ref%sed` prints `refused`.
+        let failing = r#"sh -c 'echo out; printf "ref%sed: $1 \\033[2J\\n" us >&2; exit 3' sh --pw=hunter2"#;
         let why = said(failing, Told::LastLine).await.unwrap_err();
-        assert!(why.contains("sh ended with exit status: 3: wrong password ***"), "{why}");
+        assert!(why.ends_with("sh ended with exit status: 3: refused: --pw=*** \\u{1b}[2J"), "{why}");
         let why = said(failing, Told::Nothing).await.unwrap_err();
         assert!(why.ends_with("exit status: 3"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn however_much_a_command_prints_little_of_it_is_kept() {
+        let printed = said("head -c 20000000 /dev/zero", Told::Nothing).await.unwrap();
+        assert_eq!(printed.len(), super::PRINTED_BYTES_MAX);
+        let failing = "sh -c 'head -c 20000000 /dev/zero >&2; exit 1'";
+        let why = said(failing, Told::LastLine).await.unwrap_err();
+        assert!(why.contains("exit status: 1") && why.len() < 2_000, "{}", why.len());
     }
 
     #[tokio::test]
