@@ -2,7 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub mod hidden {
     pub const EMBEDDED_BROKER: &str = "__embedded-broker";
     /// Ties itself to its parent and becomes the program that follows.
     pub const TIED: &str = "__tied";
+    /// Removes the folder that follows when its standard input ends.
+    pub const CARETAKER: &str = "__caretaker";
 }
 
 /// A broker of ours.
@@ -64,6 +67,8 @@ enum Launch {
         program: PathBuf,
         /// Holds its configuration and its log.
         folder: TempDir,
+        /// Removes the folder where we can't.
+        _caretaker: Caretaker,
         /// Its dynamic-security plug-in; absent when it is set up without.
         plug_in: Option<PathBuf>,
     },
@@ -79,7 +84,7 @@ impl Launch {
                 .args([hidden::EMBEDDED_BROKER, &parent, &port.to_string()])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped()),
-            Self::Mosquitto { program, folder, plug_in } => {
+            Self::Mosquitto { program, folder, plug_in, .. } => {
                 // Nagle's algorithm would add our own delayed ACK to every figure.
                 let mut configuration = format!(
                     "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n\
@@ -108,6 +113,53 @@ impl Launch {
         };
         command.stderr(Stdio::piped()).spawn()
     }
+}
+
+/// What the folder of a broker of ours is called.
+const FOLDER_PREFIX: &str = "ungraceful-mosquitto-";
+
+/// A process that removes a folder when this one is gone, also by SIGKILL: nobody else is left to do it then.
+#[derive(Debug)]
+struct Caretaker(Child);
+
+impl Caretaker {
+    fn of(folder: &Path) -> std::io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        // In a group of its own, which no signal to ours reaches.
+        command.arg(hidden::CARETAKER).arg(folder).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().map(Self)
+    }
+}
+
+impl Drop for Caretaker {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _gone_already = self.0.wait();
+    }
+}
+
+/// Removes `folder`, which must be one of a broker of ours, when standard input ends.
+///
+/// # Errors
+/// When it is another folder, or can't be removed.
+pub fn take_care_of(folder: &Path) -> std::io::Result<()> {
+    /// The broker goes with us, by a signal of the kernel's, and may write until it is gone.
+    const TRIES: u32 = 500;
+    let is_ours = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(FOLDER_PREFIX));
+    if !is_ours {
+        return Err(std::io::Error::other("it is no folder of ours"));
+    }
+    std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
+    let mut removed = Ok(());
+    for _ in 0..TRIES {
+        removed = std::fs::remove_dir_all(folder);
+        match &removed {
+            Ok(()) => break,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(_) => std::thread::sleep(LOOK_EVERY),
+        }
+    }
+    removed
 }
 
 fn mosquitto_log(folder: &TempDir) -> PathBuf {
@@ -172,9 +224,11 @@ impl OwnedBroker {
             })?),
         };
         let started = several_times(|| {
-            let folder = tempfile::Builder::new().prefix("ungraceful-mosquitto-").tempdir()?;
+            let folder = tempfile::Builder::new().prefix(FOLDER_PREFIX).tempdir()?;
             let (port, log) = (free_port()?, mosquitto_log(&folder));
-            let launch = Launch::Mosquitto { program: program.clone(), folder, plug_in: plug_in.clone() };
+            let _caretaker = Caretaker::of(folder.path())?;
+            let launch =
+                Launch::Mosquitto { program: program.clone(), folder, _caretaker, plug_in: plug_in.clone() };
             let child = launch.spawn(port)?;
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             let mut broker = Self {
@@ -263,7 +317,7 @@ impl OwnedBroker {
 
     /// Its log file; absent when it has none.
     #[must_use]
-    pub fn log(&self) -> Option<&std::path::Path> {
+    pub fn log(&self) -> Option<&Path> {
         self.log.as_deref()
     }
 
@@ -348,7 +402,6 @@ pub fn become_tied(
     program: &std::ffi::OsStr,
     arguments: &[std::ffi::OsString],
 ) -> std::io::Error {
-    use std::os::unix::process::CommandExt;
     let kill = Some(rustix::process::Signal::KILL);
     if let Err(error) = rustix::process::set_parent_process_death_signal(kill) {
         return error.into();

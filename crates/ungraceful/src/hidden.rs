@@ -1,10 +1,11 @@
 //! The hidden commands of every binary, by which it becomes a broker of its own.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use ungraceful_rig::exit::Exit;
-use ungraceful_rig::owned_broker::{become_tied, hidden};
+use ungraceful_rig::owned_broker::{become_tied, hidden, take_care_of};
 
 /// Carries out a hidden command, if the arguments are one.
 pub(crate) fn command(arguments: &[OsString]) -> Option<ExitCode> {
@@ -19,6 +20,10 @@ pub(crate) fn command(arguments: &[OsString]) -> Option<ExitCode> {
             let failed = become_tied(parent()?, arguments.get(3)?, &arguments[4..]);
             Some(complain(&format!("cannot start {}: {failed}", arguments[3].display())))
         }
+        hidden::CARETAKER => Some(match take_care_of(Path::new(arguments.get(2)?)) {
+            Ok(()) => Exit::Holds.into(),
+            Err(error) => complain(&format!("cannot remove {}: {error}", arguments[2].display())),
+        }),
         _ => None,
     }
 }
