@@ -30,6 +30,20 @@ pub const METRICS_HLOG: &str = "metrics.hlog";
 /// One line per line of the broker's log; only where there is a log to follow.
 pub const BROKER_LOG_NDJSON: &str = "broker-log.ndjson";
 
+/// Has a write that goes beyond a limit on the size of files (`ulimit -f`) fail, as one on a full disk does: by default
+/// the kernel ends the process with SIGXFSZ, without a word and without a record. Programs that this one starts are not
+/// concerned.
+///
+/// # Errors
+/// When the kernel does not give what a handler of signals needs.
+pub fn survive_file_size_limit() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // A handler stays when the runtime goes that it was set up in, and so does what it changes.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let _within = runtime.enter();
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
+}
+
 /// The open files of a record.
 pub struct Recorder {
     directory: PathBuf,
