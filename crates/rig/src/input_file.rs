@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn the_first_line_is_read_without_its_end_and_without_what_follows() {
-        for (content, line) in [(&b"hunter2\nmore"[..], &b"hunter2"[..]), (b"a\r\n", b"a"), (b"", b""), (b"x", b"x")]
+        for (content, line) in
+            [(&b"hunter2\nmore"[..], &b"hunter2"[..]), (b"a\r\n", b"a"), (b"", b""), (b"x", b"x")]
         {
             let (_folder, path) = file(content);
             assert_eq!(first_line(&path).unwrap(), line);

@@ -2,8 +2,10 @@
 //! checked together before the first packet.
 
 pub mod common;
+pub(crate) mod environment;
 pub mod given;
 pub mod load;
 pub mod parse;
+pub(crate) mod passwords;
 pub mod target;
 pub mod versions;

@@ -48,6 +48,7 @@ pub fn command() -> Command {
         names()
     ))
     .after_help(exit_codes())
+    .mut_args(launch::without_values)
 }
 
 /// The exit codes of all tools, with what each means here.
@@ -72,13 +73,10 @@ fn names() -> String {
 
 /// Explains what the arguments name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    launch::begin(NAME);
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
-        Err(error) => {
-            // A closed pipe is nobody's concern here.
-            let _printed = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() };
-        }
+        Err(error) => return launch::print_clap(&error).into(),
     };
     let args = ExplainArgs::from_arg_matches(&matches).expect("the flags are those of the command");
     let done = args.wanted().map_err(RunError::Usage).and_then(|wanted| match wanted {

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
 use ungraceful_rig::exit::Exit;
 
-use crate::cli::parse::{exit_codes_text, parse};
+use crate::cli::parse::{parse, times_and_exit_codes_text};
 use crate::explain;
 use crate::hidden;
 use crate::launch::{self, Tool};
@@ -30,7 +30,8 @@ pub fn command() -> Command {
         .subcommand_help_heading("Tools")
         .disable_help_subcommand(true)
         .args_conflicts_with_subcommands(true)
-        .after_long_help(exit_codes_text());
+        .mut_args(launch::without_values)
+        .after_long_help(times_and_exit_codes_text());
     for tool in tools::ALL {
         command = command.subcommand(
             Command::new(tool.name.trim_start_matches("ungraceful-"))
@@ -71,6 +72,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if named == Some(EXPLAIN) {
         return explain::main(arguments[1..].iter().cloned());
     }
+    launch::begin("ungraceful");
     match parse(&command(), &arguments) {
         Ok(parsed) => match parsed.matches.subcommand() {
             None => tour::main(&arguments, &parsed),
@@ -84,6 +86,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Err(error) => tour::refuse(&error),
     }
+}
+
+/// The command lines of all tools and their modes.
+pub(crate) fn all_commands() -> Vec<Command> {
+    let modes = tools::ALL.iter().flat_map(|tool| tool.modes.iter().map(|mode| tool.mode_command(*mode)));
+    [command(), explain::command()].into_iter().chain(modes).collect()
 }
 
 /// The command line of the binary with this name; absent when there is none.

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use ungraceful_report::progress::{ProgressStyle, Terminal};
 use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::error::RunError;
@@ -16,10 +17,11 @@ use ungraceful_rig::verdict::exit_of;
 
 use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};
-use crate::{find_rate, hidden, print_plan};
+use crate::cli::{environment, passwords};
+use crate::{find_rate, front, hidden, print_plan};
 
-pub(crate) use self::mode::with_help;
 pub use self::mode::{AttemptsOf, ConnectionsOf, FaultPlan, LoadMode, LoadPlan, Mode, Tool};
+pub(crate) use self::mode::{with_help, without_values};
 pub(crate) use self::preparing::{ReadyLoad, prepare, prepare_load};
 
 /// Runs a tool.
@@ -28,6 +30,7 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
     if let Some(exit) = hidden::command(&arguments) {
         return exit;
     }
+    begin(tool.name);
     let named = arguments.get(1).and_then(|name| tool.mode(name.to_str()?));
     let mode = named.unwrap_or(tool.modes[0]);
     let call = Call { tool, mode, arguments: &arguments };
@@ -38,15 +41,14 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
     let parsed = match parsed {
         Ok(parsed) => parsed,
         Err(NotParsed::Clap(error)) => {
-            // A closed pipe is nobody's concern here.
-            let _printed = error.print();
+            let exit = print_clap(&error);
             if named.is_none()
                 && error.use_stderr()
                 && let Some(cure) = mode_comes_first(tool, &arguments[1..])
             {
                 complain(&cure);
             }
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() };
+            return exit.into();
         }
         Err(NotParsed::Config(mistakes)) => return fail(&call, &RunError::Usage(mistakes)),
     };
@@ -54,6 +56,38 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
         Ok(exit) => exit.into(),
         Err(error) => fail(&call, &error),
     }
+}
+
+/// What every tool does first: from now on a file that may grow no further is an error of its write and not the end of the
+/// process, and variables that no tool reads are warned of.
+pub(crate) fn begin(name: &str) {
+    if let Err(error) = ungraceful_rig::recorder::survive_file_size_limit() {
+        complain(&format!(
+            "{name}: warning: a limit on the size of files (ulimit -f) would end this process: {error}"
+        ));
+    }
+    for warning in environment::warnings(front::all_commands) {
+        complain(&format!("{name}: {warning}"));
+    }
+}
+
+/// Prints what the parser has to say: a help text or a mistake, without passwords in it.
+pub(crate) fn print_clap(error: &clap::Error) -> Exit {
+    if !error.use_stderr() {
+        // A closed pipe is nobody's concern here.
+        let _printed = error.print();
+        return Exit::Holds;
+    }
+    let said = error.render();
+    let is_coloured = std::io::stderr().is_terminal() && wants_colour();
+    let said = if is_coloured { said.ansi().to_string() } else { said.to_string() };
+    let _closed_pipe = std::io::stderr().lock().write_all(passwords::hidden(&said).as_bytes());
+    let names_url =
+        |kind| matches!(error.get(kind), Some(ContextValue::String(text)) if text.contains("://"));
+    if names_url(ContextKind::InvalidArg) || names_url(ContextKind::InvalidSubcommand) {
+        complain("a broker is named by a flag: --url mqtt://user:password@host:port");
+    }
+    Exit::Usage
 }
 
 /// The cure for arguments that were refused and look as if a mode was meant: one that there is not, or one that comes
@@ -200,10 +234,11 @@ pub(crate) fn is_read(text: &str) -> bool {
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).is_ok()
 }
 
-/// Prints a mistake or trouble. What comes from outside is in it, so control characters are shown and not sent.
+/// Prints a mistake or trouble. What comes from outside is in it, so control characters are shown and not sent, and
+/// passwords are not repeated.
 pub(crate) fn complain(text: &str) {
     let mut errors = std::io::stderr().lock();
-    let _closed_pipe = writeln!(errors, "{}", ungraceful_report::escape::plain(text));
+    let _closed_pipe = writeln!(errors, "{}", ungraceful_report::escape::plain(&passwords::hidden(text)));
 }
 
 #[cfg(test)]

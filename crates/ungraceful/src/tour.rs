@@ -27,7 +27,9 @@ use crate::cli::given::{Given, Time};
 use crate::cli::parse::{NotParsed, Parsed, holds_a_secret, parse};
 use crate::cli::target::TargetArgs;
 use crate::cli::versions::VersionArgs;
-use crate::launch::{Call, FaultPlan, complain, fail_as, prepare, print, progress_style, shown_here};
+use crate::launch::{
+    Call, FaultPlan, complain, fail_as, prepare, print, print_clap, progress_style, shown_here,
+};
 use crate::print_plan;
 
 /// The tour's own file in the folder of its records.
@@ -41,7 +43,7 @@ struct TourArgs {
     #[arg(long, value_name = "CAUSE", env = "UNGRACEFUL_ONLY", value_delimiter = ',')]
     only: Vec<Given<CauseName>>,
     /// Command that removes a client, run without a shell, {client_id} replaced; lets the operator's kick be shown on a broker of yours
-    #[arg(long, value_name = "COMMAND", env = "UNGRACEFUL_KICK_CMD", hide_env_values = true)]
+    #[arg(long, value_name = "COMMAND", env = "UNGRACEFUL_KICK_CMD")]
     kick_cmd: Option<String>,
     /// How late our own schedule may run at the 99th percentile before a run's times are called unreliable
     #[arg(
@@ -313,11 +315,7 @@ fn write_tour(folder: &Path, tour: &Tour) -> Result<(), RunError> {
 /// Complains about a tour that can't be made; kept apart for those who call it from the front.
 pub(crate) fn refuse(error: &NotParsed) -> ExitCode {
     match error {
-        NotParsed::Clap(error) => {
-            // A closed pipe is nobody's concern here.
-            let _printed = error.print();
-            if error.use_stderr() { Exit::Usage.into() } else { Exit::Holds.into() }
-        }
+        NotParsed::Clap(error) => print_clap(error).into(),
         NotParsed::Config(mistakes) => {
             for mistake in mistakes {
                 complain(&format!("ungraceful: {mistake}"));

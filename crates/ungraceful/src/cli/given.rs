@@ -9,7 +9,6 @@ use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_rig::backoff::{Backoff, LIBRARIES, Profile};
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::scale::span;
 
 use super::common::TIME_MAX;
 
@@ -58,20 +57,73 @@ impl Given<Time> {
         }
         Some(time)
     }
+}
 
-    /// The time as the whole seconds that MQTT counts in, from 1; or absent, with the mistake told.
-    pub fn whole_seconds(&self, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<u32> {
-        let Time(time) = self.take(flag, mistakes)?;
-        let seconds = u32::try_from(time.as_secs()).ok().filter(|seconds| *seconds < u32::MAX);
-        match seconds {
-            Some(seconds) if seconds > 0 && time == Duration::from_secs(seconds.into()) => Some(seconds),
-            _ => {
-                let what =
-                    format!("{} is no whole number of seconds from 1; give one such as 60s", span(time));
-                mistakes.push(Mistake::new(flag, what));
-                None
-            }
+impl Given<Seconds> {
+    /// The seconds, from 1 and below 4,294,967,295, which MQTT takes for "never"; or absent, with the mistake told.
+    pub fn from_one(&self, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<u32> {
+        self.between(1, u32::MAX - 1, flag, mistakes)
+    }
+
+    /// The seconds within these bounds; or absent, with the mistake told.
+    pub fn between(&self, min: u32, max: u32, flag: &str, mistakes: &mut Vec<Mistake>) -> Option<u32> {
+        let Seconds(seconds) = self.take(flag, mistakes)?;
+        if (min..=max).contains(&seconds) {
+            return Some(seconds);
         }
+        let what = format!("{seconds} s is not in range; give {min} to {max} seconds, such as 60 or 60s");
+        mistakes.push(Mistake::new(flag, what));
+        None
+    }
+}
+
+/// The variants that were given, in the order of `all`; all of them when none was, or for `all`.
+pub fn chosen<V: Readable + PartialEq>(
+    all: &[V],
+    given: &[Given<Named<V>>],
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<V> {
+    let named = named(all, given, mistakes);
+    all.iter().filter(|variant| named.is_empty() || named.contains(variant)).cloned().collect()
+}
+
+/// The variants that were named, in the order of `all`, which the name `all` stands for; none when none was.
+pub fn named<V: Readable + PartialEq>(
+    all: &[V],
+    given: &[Given<Named<V>>],
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<V> {
+    let named: Vec<Named<V>> =
+        given.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
+    let is_named = |variant: &&V| {
+        named.iter().any(|named| match named {
+            Named::All => true,
+            Named::One(one) => one == *variant,
+        })
+    };
+    all.iter().filter(is_named).cloned().collect()
+}
+
+/// Whether `all` is among the names.
+pub fn names_all<V: Clone>(given: &[Given<Named<V>>]) -> bool {
+    given.iter().any(|given| matches!(given.take("", &mut Vec::new()), Some(Named::All)))
+}
+
+/// One of a flag's names, or `all` of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<V> {
+    /// `all`.
+    All,
+    /// This one.
+    One(V),
+}
+
+impl<V: Readable> Readable for Named<V> {
+    fn read(text: &str) -> Result<Self, String> {
+        if text.trim() == "all" {
+            return Ok(Self::All);
+        }
+        V::read(text).map(Self::One).map_err(|why| format!("{why}; or all"))
     }
 }
 
@@ -96,6 +148,27 @@ impl Readable for Time {
         humantime::parse_duration(text).map(Self).map_err(|error| {
             format!("{text:?} is no time ({error}); write one with its unit, such as 250ms, 5s or 1m")
         })
+    }
+}
+
+/// A field of a packet that MQTT counts in whole seconds, such as Keep Alive. A plain number is seconds, as in other MQTT
+/// tools; a time with its unit (`60s`, `1m`) will do too. Every other time needs a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seconds(pub u32);
+
+impl Readable for Seconds {
+    fn read(text: &str) -> Result<Self, String> {
+        let trimmed = text.trim();
+        if !trimmed.is_empty() && trimmed.bytes().all(|byte| byte.is_ascii_digit()) {
+            let too_many = |_| format!("{text:?} is more than the {} seconds that MQTT can carry", u32::MAX);
+            return trimmed.parse().map(Self).map_err(too_many);
+        }
+        let Time(time) = Time::read(text)
+            .map_err(|_no_time| format!("{text:?} is no number of seconds; give one such as 60 or 60s"))?;
+        match u32::try_from(time.as_secs()) {
+            Ok(seconds) if time == Duration::from_secs(seconds.into()) => Ok(Self(seconds)),
+            _ => Err(format!("{text:?} is no whole number of seconds; give one such as 60 or 60s")),
+        }
     }
 }
 
@@ -221,9 +294,10 @@ impl Readable for Address {
 mod tests {
     use std::time::Duration;
 
+    use ungraceful_mqtt::QoS;
     use ungraceful_rig::backoff::Backoff;
 
-    use super::{PerSecond, Readable, Time, Whole};
+    use super::{Given, Named, PerSecond, Readable, Seconds, Time, Whole, chosen, named};
 
     #[test]
     fn times_need_a_unit_but_for_zero() {
@@ -233,6 +307,37 @@ mod tests {
         for wrong in ["5", "", "-1s", "soon", "1 parsec"] {
             assert!(Time::read(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_mqtt_counts_in_seconds_is_a_plain_number_or_a_time_with_its_unit() {
+        for (text, seconds) in [("60", 60), ("60s", 60), ("1m", 60), ("0", 0), ("4294967295", u32::MAX)] {
+            assert_eq!(Seconds::read(text), Ok(Seconds(seconds)), "{text}");
+        }
+        for wrong in ["1500ms", "-1", "", "soon", "4294967296", "1.5", "6 0"] {
+            assert!(Seconds::read(wrong).is_err(), "{wrong:?}");
+        }
+        let mut mistakes = Vec::new();
+        let taken: Vec<_> = ["0", "1", "4294967294", "4294967295"]
+            .map(|text| text.parse::<Given<Seconds>>().unwrap().from_one("-x", &mut mistakes))
+            .into();
+        assert_eq!((taken, mistakes.len()), (vec![None, Some(1), Some(u32::MAX - 1), None], 2));
+    }
+
+    #[test]
+    fn all_stands_for_every_name_and_beside_it_others_change_nothing() {
+        let all = [QoS::AtMostOnce, QoS::AtLeastOnce];
+        let of = |texts: &[&str]| -> (Vec<QoS>, Vec<QoS>, usize) {
+            let given: Vec<Given<Named<QoS>>> = texts.iter().map(|text| text.parse().unwrap()).collect();
+            let mut mistakes = Vec::new();
+            let chosen = chosen(&all, &given, &mut mistakes);
+            (chosen, named(&all, &given, &mut Vec::new()), mistakes.len())
+        };
+        assert_eq!(of(&[]), (all.to_vec(), Vec::new(), 0));
+        assert_eq!(of(&["all"]), (all.to_vec(), all.to_vec(), 0));
+        assert_eq!(of(&["1", "all"]), (all.to_vec(), all.to_vec(), 0));
+        assert_eq!(of(&["1"]), (vec![all[1]], vec![all[1]], 0));
+        assert_eq!(of(&["7"]).2, 1);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use ungraceful_rig::rate_search::Promise;
 use ungraceful_rig::threshold::Threshold;
 
 use super::common::TIME_MAX;
-use super::given::{Given, PerSecond, Time, Whole};
+use super::given::{Given, PerSecond, Seconds, Time, Whole};
 
 pub use self::values::{Preset, QosWeights, RATE_MAX, Rate, Stages, UserProperty};
 
@@ -51,7 +51,7 @@ pub struct ConnectArgs {
         allow_hyphen_values = true
     )]
     pub connects_in_flight: Given<Whole<1, 100_000>>,
-    /// Keep Alive in seconds; 0 for none
+    /// Keep Alive in whole seconds, such as 60 or 60s; 0 for none
     #[arg(
         short = 'k',
         long,
@@ -60,7 +60,7 @@ pub struct ConnectArgs {
         default_value = "60",
         allow_hyphen_values = true
     )]
-    pub keepalive: Given<Whole<0, 65_535>>,
+    pub keepalive: Given<Seconds>,
     /// What the run must come to, such as 'e2e p(99)<50ms' or 'loss==0'; may be given several times. One that does not hold
     /// is exit 1, one over too few samples is exit 3
     #[arg(long, value_name = "EXPRESSION", env = "UNGRACEFUL_THRESHOLD")]
@@ -147,17 +147,17 @@ pub struct PublishArgs {
         allow_hyphen_values = true
     )]
     pub in_flight: Given<Whole<1, 65_535>>,
-    /// Set RETAIN
+    /// Set RETAIN; what is retained is removed again when the load is over
     #[arg(short = 'r', long, env = "UNGRACEFUL_RETAIN")]
     pub retain: bool,
-    /// Message Expiry Interval in seconds (MQTT 5.0)
+    /// Message Expiry Interval in whole seconds, such as 60 or 60s (MQTT 5.0)
     #[arg(
         long,
         value_name = "SECONDS",
         env = "UNGRACEFUL_MESSAGE_EXPIRY_INTERVAL",
         allow_hyphen_values = true
     )]
-    pub message_expiry_interval: Option<Given<Whole<0, 4_294_967_295>>>,
+    pub message_expiry_interval: Option<Given<Seconds>>,
     /// Send the topic once and a Topic Alias from then on (MQTT 5.0)
     #[arg(long, env = "UNGRACEFUL_TOPIC_ALIAS")]
     pub topic_alias: bool,
@@ -320,7 +320,7 @@ impl PublishArgs {
         let user_properties = properties.map(|UserProperty(name, value)| (name, value)).collect();
         MessageSettings {
             retain: self.retain,
-            expiry_s: expiry.and_then(|seconds| u32::try_from(seconds.0).ok()),
+            expiry_s: expiry.map(|seconds| seconds.0),
             topic_alias: self.topic_alias,
             user_properties,
         }

@@ -12,7 +12,7 @@ use ungraceful_rig::input_file;
 use ungraceful_rig::record::{Setting, SettingSource, WITHHELD};
 
 /// Settings that are secrets, or hold some: their values are in no record.
-const SECRET: [&str; 5] = ["pw", "url", "admin-pw", "kick-cmd", "token-cmd"];
+const SECRET: [&str; 6] = ["pw", "url", "admin-pw", "kick-cmd", "token-cmd", "restart-cmd"];
 /// The longest file of flags, in bytes.
 const CONFIG_BYTES_MAX: usize = 1 << 20;
 /// Flags that make no sense in a file that they are about.
@@ -185,11 +185,15 @@ pub(crate) fn holds_a_secret(word: &str) -> bool {
     flag.strip_prefix("--").is_some_and(|name| SECRET.contains(&name))
 }
 
-/// The exit codes, for help texts and man pages.
+/// How times are written, and the exit codes, for help texts and man pages.
 #[must_use]
-pub fn exit_codes_text() -> String {
+pub fn times_and_exit_codes_text() -> String {
     let lines = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()));
-    format!("Exit codes:\n{}", lines.join("\n"))
+    format!(
+        "Times:\n  A TIME has a unit: 250ms, 5s, 1m 30s. SECONDS are fields that MQTT counts in whole seconds: there a plain\n  \
+         number is seconds, and a time with its unit is accepted too: 60, 60s, 1m.\n\nExit codes:\n{}",
+        lines.join("\n")
+    )
 }
 
 #[cfg(test)]
@@ -210,6 +214,7 @@ mod tests {
             vec!["tool", "--admin-pw", "hunter2"],
             vec!["tool", "--kick-cmd", "mosquitto_ctrl -P hunter2 dynsec disableClient {username}"],
             vec!["tool", "--token-cmd=print-token --key=hunter2"],
+            vec!["tool", "--restart-cmd", "curl -u me:hunter2 http://127.0.0.1/restart"],
         ];
         for call in calls {
             let arguments: Vec<OsString> = call.iter().map(OsString::from).collect();

@@ -1,10 +1,12 @@
 //! The flags that say which broker, and as whom.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use clap::Args;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::error::Mistake;
+use ungraceful_rig::input_file;
 use ungraceful_rig::target::{BrokerChoice, Credentials, Secret, TargetSettings};
 use ungraceful_rig::watch::{LOG_LINES_MAX_DEFAULT, WatchSettings};
 use url::Url;
@@ -26,7 +28,7 @@ pub struct TargetArgs {
     #[arg(short = 'p', long, value_name = "PORT", env = "UNGRACEFUL_PORT", allow_hyphen_values = true)]
     pub port: Option<Given<Whole<1, 65_535>>>,
     /// Broker as `mqtt://user:password@host:port`; all but the host may be left out
-    #[arg(long, value_name = "URL", env = "UNGRACEFUL_URL", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "UNGRACEFUL_URL")]
     pub url: Option<String>,
     /// Start an installed broker on a free port of 127.0.0.1, with a configuration of ours: mosquitto
     #[arg(long, value_name = "BROKER", env = "UNGRACEFUL_SPAWN")]
@@ -35,7 +37,7 @@ pub struct TargetArgs {
     #[arg(short = 'u', long, value_name = "NAME", env = "UNGRACEFUL_USERNAME")]
     pub username: Option<String>,
     /// Password that all clients show; others on this machine can read a command line, so better UNGRACEFUL_PW or --pw-file
-    #[arg(short = 'P', long, value_name = "PASSWORD", env = "UNGRACEFUL_PW", hide_env_values = true)]
+    #[arg(short = 'P', long, value_name = "PASSWORD", env = "UNGRACEFUL_PW")]
     pub pw: Option<String>,
     /// File whose first line is the password
     #[arg(long, value_name = "FILE", env = "UNGRACEFUL_PW_FILE")]
@@ -119,7 +121,7 @@ impl TargetArgs {
                 .map(|address| address.0)
                 .collect(),
             connect_timeout,
-            owned_host: self.i_own_this_broker.clone(),
+            owned_host: self.i_own_this_broker.as_deref().map(|host| without_brackets(host).to_owned()),
             topic_root: self.topic_root(mistakes),
         }
     }
@@ -191,11 +193,9 @@ impl TargetArgs {
             return BrokerChoice::Host { host: from_url.host.clone(), port: from_url.port };
         }
         match (&self.host, self.spawn.as_deref()) {
-            (Some(host), _) => {
-                if host.trim().is_empty() {
-                    mistakes.push(Mistake::new("--host", "is empty; give a host name or address"));
-                }
-                BrokerChoice::Host { host: host.clone(), port: port.unwrap_or(DEFAULT_PORT) }
+            (Some(text), _) => {
+                let host = read_host(text).map_err(|what| mistakes.push(Mistake::new("--host", what)));
+                BrokerChoice::Host { host: host.unwrap_or_default(), port: port.unwrap_or(DEFAULT_PORT) }
             }
             (None, Some("mosquitto")) => BrokerChoice::SpawnMosquitto,
             (None, Some(other)) => {
@@ -223,15 +223,12 @@ impl TargetArgs {
                 "there is a password in --pw or UNGRACEFUL_PW already; keep one of them",
             ));
         }
-        let from_file = self.pw_file.as_ref().and_then(|path| match std::fs::read_to_string(path) {
-            Ok(text) => Some(text.lines().next().unwrap_or_default().to_owned()),
-            Err(error) => {
-                mistakes.push(Mistake::new("--pw-file", format!("cannot read {}: {error}", path.display())));
-                None
-            }
+        let from_file = self.pw_file.as_ref().and_then(|path| {
+            input_file::first_line(path).map_err(|what| mistakes.push(Mistake::new("--pw-file", what))).ok()
         });
         let user_name = self.username.clone().or(url_user);
-        let password = self.pw.clone().or(from_file).or(url_password);
+        let text = self.pw.clone().map(String::into_bytes);
+        let password = text.or(from_file).or(url_password.map(String::into_bytes));
         if password.is_some() && user_name.is_none() && versions.contains(&ProtocolVersion::V3_1_1) {
             let what =
                 "on MQTT 3.1.1 a password needs a --username ([MQTT-3.1.2-22]); give one, or -V 5 alone";
@@ -239,6 +236,47 @@ impl TargetArgs {
         }
         Credentials { user_name, password: password.map(Secret::new) }
     }
+}
+
+/// An IPv6 address may stand in brackets, as in a URL.
+fn without_brackets(host: &str) -> &str {
+    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+}
+
+/// The host alone. What may hold a password is not repeated.
+fn read_host(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("is empty; give a host name or address".to_owned());
+    }
+    if text.contains('@') {
+        return Err("is no host name: it has an `@`; give user name and password with --username and --pw-file, or all of \
+                    it as --url mqtt://user:password@host:port"
+            .to_owned());
+    }
+    if text.contains("://") {
+        return Err(format!("{text:?} is a URL; give it as --url {text}"));
+    }
+    let host = without_brackets(text);
+    // What follows a `%` names the interface of a link-local address.
+    let is_ipv6 =
+        |host: &str| host.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    if is_ipv6(host) {
+        return Ok(host.to_owned());
+    }
+    if let Some((host, port)) = text.rsplit_once(':')
+        && port.bytes().all(|byte| byte.is_ascii_digit())
+        && (!host.contains(':') || is_ipv6(without_brackets(host)))
+    {
+        let host = without_brackets(host);
+        return Err(format!("{text:?} names a port as well; give --host {host} --port {port}"));
+    }
+    if host.contains([':', '/', '[', ']']) || host.contains(char::is_whitespace) {
+        return Err(format!(
+            "{text:?} is neither a host name nor an address; give one such as localhost or ::1"
+        ));
+    }
+    Ok(host.to_owned())
 }
 
 fn read_url(text: &str) -> Result<FromUrl, Mistake> {
@@ -264,7 +302,7 @@ fn read_url(text: &str) -> Result<FromUrl, Mistake> {
             .map_or_else(String::new, |(_, value)| value.into_owned())
     };
     Ok(FromUrl {
-        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+        host: without_brackets(host).to_owned(),
         port: url.port().unwrap_or(DEFAULT_PORT),
         user_name: Some(decoded(url.username())).filter(|name| !name.is_empty()),
         password: url.password().map(decoded),
@@ -273,7 +311,38 @@ fn read_url(text: &str) -> Result<FromUrl, Mistake> {
 
 #[cfg(test)]
 mod tests {
-    use super::read_url;
+    use super::{read_host, read_url};
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_and_an_ipv6_address_may_have_brackets() {
+        for (text, host) in [
+            ("localhost", "localhost"),
+            (" broker.example ", "broker.example"),
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "::1"),
+            ("[::1]", "::1"),
+            ("fe80::1%eth0", "fe80::1%eth0"),
+        ] {
+            assert_eq!(read_host(text).as_deref(), Ok(host));
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused_with_the_flag_that_it_belongs_to() {
+        for (text, hint) in [
+            ("localhost:1883", "--host localhost --port 1883"),
+            ("[::1]:2883", "--host ::1 --port 2883"),
+            ("mqtt://127.0.0.1:1883", "--url mqtt://127.0.0.1:1883"),
+            ("me:hunter2@localhost", "--pw-file"),
+            ("mqtt://me:hunter2@localhost", "--url"),
+            ("::1::2", "neither a host name nor an address"),
+            ("host/path", "neither"),
+            ("", "is empty"),
+        ] {
+            let why = read_host(text).unwrap_err();
+            assert!(why.contains(hint) && !why.contains("hunter2"), "{text}: {why}");
+        }
+    }
 
     #[test]
     fn a_url_gives_host_port_and_decoded_credentials() {

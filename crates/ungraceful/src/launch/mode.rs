@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clap::{ArgMatches, Args, Command};
+use clap::{Arg, ArgMatches, Args, Command};
 use ungraceful_load::settings::LoadSettings;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
@@ -18,7 +18,7 @@ use ungraceful_rig::threshold::Threshold;
 use ungraceful_rig::verdict::Check;
 
 use crate::cli::common::{EveryRunArgs, OutputArgs, RunArgs, RunSettings};
-use crate::cli::parse::exit_codes_text;
+use crate::cli::parse::times_and_exit_codes_text;
 use crate::cli::target::TargetArgs;
 
 /// A binary: the question it answers, and the modes in which it does.
@@ -131,7 +131,7 @@ impl Tool {
         };
         let command = with_defaults(OutputArgs::augment_args(command), mode.defaults());
         // Last, because each group of flags brings an `about` of its own.
-        command.after_long_help(exit_codes_text())
+        command.mut_args(without_values).after_long_help(times_and_exit_codes_text())
     }
 
     /// Whether the mode's cases are chosen by `--variant`.
@@ -185,6 +185,12 @@ pub(crate) fn with_help(command: Command) -> Command {
         .arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help))
         .disable_version_flag(true)
         .arg(clap::arg!(--version "Print version").action(clap::ArgAction::Version))
+}
+
+/// A flag whose help text names its variable and not the value in it: help texts are pasted into tickets, and a variable may
+/// hold a password, also where none belongs.
+pub(crate) fn without_values(arg: Arg) -> Arg {
+    arg.hide_env_values(true)
 }
 
 fn with_defaults(command: Command, defaults: &[(&'static str, &'static str)]) -> Command {

@@ -11,7 +11,7 @@ use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
 
-use crate::cli::given::{Given, Readable, Time};
+use crate::cli::given::{Given, Named, Readable, Time, chosen};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode, Tool};
 
@@ -32,7 +32,7 @@ struct SecondConnect;
 struct DoubleConnectArgs {
     /// Variants, separated by commas: identical, other-client-id, same-segment, delayed, with-will [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Variant>>,
+    variant: Vec<Given<Named<Variant>>>,
     /// Pause before the second CONNECT of the variant `delayed`
     #[arg(
         long,
@@ -74,10 +74,7 @@ impl Mode for SecondConnect {
         let args =
             DoubleConnectArgs::from_arg_matches(matches).expect("the flags are those of this tool's command");
         let delay = args.delay.take("--delay", mistakes).map_or_else(Default::default, |time| time.0);
-        let named: Vec<Variant> =
-            args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
-        let variants: Vec<Variant> =
-            Variant::ALL.into_iter().filter(|variant| named.is_empty() || named.contains(variant)).collect();
+        let variants = chosen(&Variant::ALL, &args.variant, mistakes);
         let versions =
             VersionArgs::from_arg_matches(matches).expect("the flags are those of this tool's command");
         let (versions, versions_required) = versions.versions(mistakes);

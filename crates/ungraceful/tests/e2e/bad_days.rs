@@ -1,19 +1,23 @@
 //! The broker dies, the disk is full, the user has seen enough: what was recorded is kept and says what it is.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use ungraceful_mqtt::{
+    Framed, Packet, PacketIdentifier, ProtocolVersion, QoS, Subscribe, Subscription, frame,
+};
 use ungraceful_rig::attempt::Attempt;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{Completeness, Record};
 use ungraceful_rig::verdict::Conclusion;
 use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker, Wills};
 
-use crate::support::{at, binary, double_connect_at, quick_command};
+use crate::support::{at, bench_at, binary, double_connect_at, quick_command};
 
 /// A run whose fault phase is under way.
 struct Running {
@@ -24,9 +28,14 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
+        Self::of(quick_command(arguments), ",fault,")
+    }
+
+    /// A call whose timeline tells that it is in this phase.
+    fn of(mut command: Command, phase: &str) -> Self {
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("record");
-        let mut child = quick_command(arguments)
+        let mut child = command
             .arg("--output")
             .arg(&folder)
             .stdout(Stdio::piped())
@@ -34,7 +43,7 @@ impl Running {
             .spawn()
             .unwrap();
         // The timeline tells how far the run is.
-        while !std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default().contains(",fault,") {
+        while !std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default().contains(phase) {
             assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -184,8 +193,9 @@ fn a_disk_that_is_full_is_told_loudly_and_the_run_ends_in_order() {
     let broker = ScriptedBroker::start(Script::default());
     let tool = binary("ungraceful-double-connect");
     // A limit on the size of files is a full disk that needs no root. The shell's unit is 512 or 1,024 bytes.
-    let script = "trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"";
-    let mut child = std::process::Command::new("sh")
+    // It also ends a process with SIGXFSZ that does not say otherwise.
+    let script = "ulimit -f 16; exec \"$0\" \"$@\"";
+    let mut child = Command::new("sh")
         .args(["-c", script])
         .arg(tool.get_program())
         .args(at(broker.address()))
@@ -203,4 +213,93 @@ fn a_disk_that_is_full_is_told_loudly_and_the_run_ends_in_order() {
     assert!(said.contains("cannot write") && said.contains("File too large"), "{said}");
     assert!(shown.join("\n").contains("cannot write"), "the result says it too");
     assert_eq!(record(&folder).format_version, 1, "what is there can still be read");
+}
+
+/// The topics on which something is retained, by a client that subscribes to everything.
+fn retained_at(address: SocketAddr) -> Vec<String> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut said = vec![0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 1, b'x'];
+    Subscribe::new(PacketIdentifier::MIN, &[Subscription::new("#", QoS::AtMostOnce)])
+        .encode(ProtocolVersion::V3_1_1, &mut said)
+        .unwrap();
+    // What is retained is sent when a client subscribes, and answers to what comes behind that come later.
+    said.extend([0xC0, 0]);
+    stream.write_all(&said).unwrap();
+    let (mut came, mut buffer, mut topics) = (Vec::new(), [0; 4_096], Vec::new());
+    loop {
+        while let Framed::Complete(found) = frame(&came) {
+            let length = found.bytes.len();
+            match found.decode(ProtocolVersion::V3_1_1).packet {
+                Packet::Publish(publish) => topics.push(publish.topic.to_owned()),
+                Packet::PingResp => return topics,
+                _ => {}
+            }
+            came.drain(..length);
+        }
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "the broker ended the connection");
+        came.extend_from_slice(&buffer[..count]);
+    }
+}
+
+#[test]
+fn what_a_load_has_retained_is_removed_at_its_end_and_after_an_interrupt() {
+    let broker = ScriptedBroker::start(Script::default());
+    // Somebody else's message stays.
+    let mut other = TcpStream::connect(broker.address()).unwrap();
+    other.write_all(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 1, b'y']).unwrap();
+    other.write_all(&[0x31, 5, 0, 1, b'o', b'h', b'i']).unwrap();
+    other.read_exact(&mut [0; 4]).unwrap();
+    let flags = ["--retain", "--count", "3", "-q", "1", "--rate", "100", "-V", "5"];
+    let call = bench_at(broker.address(), "pub", &[&flags[..], &["--duration", "1s"]].concat());
+    let retained = call.record().load.unwrap().retained.unwrap();
+    assert_eq!((retained.topics, retained.left_because), (3, None), "{}", call.said());
+    assert_eq!(retained_at(broker.address()), ["o"]);
+    let mut command = binary("ungraceful-bench");
+    command.args(["pub", "--warmup", "100ms", "--no-progress", "--duration", "10m"]);
+    command.args(at(broker.address())).args(flags);
+    let running = Running::of(command, ",load,");
+    assert_eq!(retained_at(broker.address()).len(), 4, "the load's, while it goes on");
+    kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
+    let (exit, shown, record, _) = running.end();
+    assert_eq!(exit, Some(130), "{shown}");
+    assert_eq!(record.load.unwrap().retained.unwrap().topics, 3);
+    assert_eq!(retained_at(broker.address()), ["o"]);
+}
+
+#[test]
+fn wills_that_were_retained_are_removed_after_an_interrupt() {
+    let broker = ScriptedBroker::start(Script::default());
+    let mut command = binary("ungraceful-vanish");
+    command.args(["will-storm", "--variant", "retained,back", "--count", "40", "--connrate", "20"]);
+    command.args(["--baseline", "1s", "--slip-limit", "1h", "--no-progress"]).args(at(broker.address()));
+    let running = Running::of(command, ",fault,");
+    kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
+    let (exit, shown, ..) = running.end();
+    assert_eq!(exit, Some(130), "{shown}");
+    assert_eq!(retained_at(broker.address()), Vec::<String>::new());
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_neither_its_broker_nor_that_brokers_folder() {
+    let temporary = tempfile::tempdir().unwrap();
+    let left = || std::fs::read_dir(temporary.path()).unwrap().count();
+    let mut command = quick_command(&["--spawn", "mosquitto", "--duration", "10m", "-R", "20"]);
+    command.env("TMPDIR", temporary.path());
+    let mut running = Running::of(command, ",fault,");
+    assert_eq!(left(), 1, "the folder of the broker");
+    let broker = i32::try_from(record(&running.folder).broker.pid.unwrap()).unwrap();
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    // Both go by themselves, when the kernel has told them.
+    let is_gone =
+        || left() == 0 && rustix::process::test_kill_process(Pid::from_raw(broker).unwrap()).is_err();
+    for _ in 0..6_000 {
+        if is_gone() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{} entries are left", left());
 }

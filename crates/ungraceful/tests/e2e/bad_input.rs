@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker};
 
-use crate::support::{Call, binary, call, double_connect, double_connect_at};
+use crate::support::{Call, at, bench, binary, call, call_at, double_connect, double_connect_at};
 
 fn assert_refused(call: &Call, exit: i32, words: &[&str]) {
     assert_eq!(call.exit(), exit, "{}", call.said());
@@ -309,4 +309,204 @@ fn flags_come_from_the_command_line_before_the_environment_before_a_file_before_
     let output = binary("ungraceful-double-connect").arg("--config").arg(&config).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("cuont"));
+}
+
+#[test]
+fn a_file_without_an_end_is_refused_for_every_flag_that_names_a_file() {
+    let broker = ScriptedBroker::start(Script::default());
+    let target = at(broker.address());
+    let target: Vec<&str> = target.iter().map(String::as_str).collect();
+    let zero = "/dev/zero";
+    for (tool, mode, flag, beside) in [
+        ("ungraceful-double-connect", &[][..], "--pw-file", &["-u", "me"][..]),
+        ("ungraceful-double-connect", &[], "--config", &[]),
+        ("ungraceful-bench", &["pub"], "--file", &[]),
+        ("ungraceful-expire", &["kick"], "--admin-pw-file", &["--admin-username", "me"]),
+        ("ungraceful-expire", &["token"], "--token-key-file", &[]),
+    ] {
+        let output = binary(tool).args(mode).args(&target).args(beside).args([flag, zero]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{flag}: {told}");
+        let why = [flag, zero, "longer than the", "is it the right file?"];
+        assert!(why.iter().all(|word| told.contains(word)), "{told}");
+    }
+    assert_eq!(broker.log().connections(), 0);
+}
+
+#[test]
+fn a_password_that_stands_where_none_belongs_is_repeated_nowhere() {
+    let url = "mqtt://me:hunter2@127.0.0.1:1";
+    let call = |name: &str, arguments: &[&str], variable: Option<(&str, &str)>| {
+        let mut command = binary(name);
+        command.args(arguments).envs(variable);
+        let output = command.output().unwrap();
+        let said = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
+        assert!(!said.contains("hunter2"), "{name} {arguments:?}: {said}");
+        (output.status.code(), said)
+    };
+    for (arguments, hint) in [
+        (&["--host", "me:hunter2@127.0.0.1"][..], "--pw-file"),
+        (&["-h", url], "--url"),
+        (&["-hme:hunter2@127.0.0.1"], "--pw-file"),
+        (&[url], "a broker is named by a flag: --url"),
+        (&["--port", url], "--port"),
+        (&["--attempts", "me:hunter2 \"x\"@h"], "--attempts"),
+        (&["--url", "mqtt://me:hunter2@127.0.0.1:99999"], "--url"),
+        (&["--variant", url], "--variant"),
+    ] {
+        for name in ["ungraceful-double-connect", "ungraceful"] {
+            // The front has no flags of an attempt.
+            let is_known = name != "ungraceful" || !matches!(arguments[0], "--attempts" | "--variant");
+            let (exit, said) = call(name, arguments, None);
+            assert!(exit == Some(2) && (said.contains(hint) || !is_known), "{name} {arguments:?}: {said}");
+        }
+    }
+    let (exit, _) = call("ungraceful", &["explain", url], None);
+    assert_eq!(exit, Some(4));
+    for (variable, value) in [("UNGRACEFUL_HOST", "me:hunter2@h"), ("UNGRACEFUL_PORT", url)] {
+        let (exit, said) = call("ungraceful-double-connect", &[], Some((variable, value)));
+        assert_eq!(exit, Some(2), "{said}");
+    }
+}
+
+#[test]
+fn a_help_text_shows_no_value_of_a_variable() {
+    for (name, arguments) in [
+        ("ungraceful-double-connect", &["--help"][..]),
+        ("ungraceful-bench", &["pubsub", "--help"]),
+        ("ungraceful-expire", &["token", "--help"]),
+        ("ungraceful-vanish", &["herd", "--help"]),
+        ("ungraceful-explain", &["--help"]),
+        ("ungraceful", &["--help"]),
+    ] {
+        let help = |variables: &[(String, String)]| {
+            let output = binary(name).args(arguments).envs(variables.iter().cloned()).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let names: Vec<String> = help(&[])
+            .split("[env: ")
+            .skip(1)
+            .map(|rest| rest.split([']', '=']).next().unwrap().to_owned())
+            .collect();
+        assert!(names.iter().any(|name| name == "UNGRACEFUL_FORMAT"), "{names:?}");
+        let variables: Vec<(String, String)> =
+            names.into_iter().map(|name| (name, "hunter2".to_owned())).collect();
+        assert!(!help(&variables).contains("hunter2"), "{name}");
+    }
+}
+
+#[test]
+fn an_ipv6_address_may_stand_in_brackets_and_a_port_or_a_url_in_host_is_refused_with_the_flag_for_it() {
+    let plan = double_connect(&["--print-plan", "--host", "[::1]"]);
+    assert_eq!(plan.exit(), 0, "{}", plan.said());
+    for (host, hint) in [
+        ("localhost:1883", "--host localhost --port 1883"),
+        ("[::1]:1883", "--host ::1 --port 1883"),
+        ("mqtt://127.0.0.1:1883", "--url mqtt://127.0.0.1:1883"),
+    ] {
+        assert_refused(&double_connect(&["--host", host]), 2, &["--host", hint]);
+    }
+}
+
+#[test]
+fn what_mqtt_counts_in_seconds_may_be_a_plain_number_or_a_time_with_its_unit() {
+    for (tool, mode, flags) in [
+        ("ungraceful-vanish", "silence", &["-k"][..]),
+        ("ungraceful-vanish", "edge", &["-k"]),
+        ("ungraceful-vanish", "drop", &["-x", "--short-expiry", "--will-delay"]),
+        ("ungraceful-vanish", "will-storm", &["--will-delay"]),
+        ("ungraceful-vanish", "herd", &["-x"]),
+        ("ungraceful-takeover", "storm", &["-x", "--will-delay"]),
+        ("ungraceful-takeover", "duel", &["-x"]),
+    ] {
+        for flag in flags {
+            for value in ["7", "7s"] {
+                let planned = call(tool, &[mode], &["--print-plan", flag, value]);
+                assert_eq!(planned.exit(), 0, "{mode} {flag} {value}: {}", planned.said());
+            }
+            for value in ["1500ms", "soon", "0"] {
+                let refused = call(tool, &[mode], &["--print-plan", flag, value]);
+                assert_refused(&refused, 2, &["nothing was sent"]);
+            }
+        }
+    }
+    for flag in ["-k", "--message-expiry-interval"] {
+        for (value, exit) in [("60", 0), ("60s", 0), ("1m", 0), ("0", 0), ("1500ms", 2)] {
+            let planned = bench("pub", &["--print-plan", flag, value]);
+            assert_eq!(planned.exit(), exit, "{flag} {value}: {}", planned.said());
+        }
+    }
+    assert_refused(&bench("pub", &["-k", "65536"]), 2, &["--keepalive", "0 to 65535 seconds"]);
+    // Every other time has a unit.
+    assert_refused(&double_connect(&["--baseline", "60"]), 2, &["--baseline", "unit"]);
+}
+
+#[test]
+fn all_is_a_variant_wherever_there_are_variants() {
+    let modes =
+        ungraceful::tools::ALL.iter().flat_map(|tool| tool.modes.iter().map(move |mode| (tool, *mode)));
+    let mut tried = 0;
+    for (tool, mode) in modes.filter(|(tool, mode)| tool.chooses_variants(*mode)) {
+        let named = [mode.name()];
+        let named = if tool.modes.len() > 1 { &named[..] } else { &[] };
+        let needed: Vec<&str> = match mode.name() {
+            "token" => vec!["--token-cmd", "print-token"],
+            _ => Vec::new(),
+        };
+        let plan = |variant: &[&str]| {
+            let target = ["--print-plan", "--seed", "1", "--host", "127.0.0.1"];
+            call(tool.name, named, &[&target[..], &needed, variant].concat())
+        };
+        let (all, default, none) = (plan(&["--variant", "all"]), plan(&[]), plan(&["--variant", "al"]));
+        assert_eq!(all.exit(), 0, "{} {}: {}", tool.name, mode.name(), all.said());
+        assert_eq!(all.stdout(), default.stdout(), "{} {}", tool.name, mode.name());
+        assert_eq!(none.exit(), 2, "{}", none.said());
+        tried += 1;
+    }
+    assert!(tried > 10, "{tried}");
+}
+
+#[test]
+fn a_mistyped_variable_is_warned_of_by_every_tool_and_one_of_another_tool_is_not() {
+    for (name, arguments) in [
+        ("ungraceful-double-connect", &["--print-plan"][..]),
+        ("ungraceful-bench", &["pub", "--print-plan"]),
+        ("ungraceful-explain", &["--list"]),
+        ("ungraceful", &["explain", "--list"]),
+        ("ungraceful", &["list"]),
+        ("ungraceful", &["takeover", "duel", "--print-plan"]),
+    ] {
+        let output = binary(name)
+            .args(arguments)
+            .envs([("UNGRACEFUL_HOTS", "hunter2"), ("UNGRACEFUL_TOKEN_IN", "password")])
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr.clone()).unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let warnings: Vec<&str> = told.lines().filter(|line| line.contains("warning")).collect();
+        assert_eq!(warnings.len(), 1, "{name} {arguments:?}: {told}");
+        assert!(
+            warnings[0].contains("UNGRACEFUL_HOTS") && warnings[0].contains("did you mean UNGRACEFUL_HOST?")
+        );
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn a_command_of_the_users_is_in_no_file_of_the_record() {
+    let broker = ScriptedBroker::start(Script::default());
+    let restart = "false hunter2";
+    let call = call_at(
+        broker.address(),
+        "ungraceful-vanish",
+        "herd",
+        &["-c", "2", "--backoff", "fixed:100ms", "--restart-cmd", restart],
+    );
+    assert_eq!(call.exit(), 3, "{}", call.said());
+    for file in std::fs::read_dir(&call.folder).unwrap() {
+        let path = file.unwrap().path();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("hunter2"), "{}", path.display());
+    }
+    assert!(!call.said().contains("hunter2"), "{}", call.said());
 }

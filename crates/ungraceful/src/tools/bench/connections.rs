@@ -177,7 +177,7 @@ fn quiet(matches: &ArgMatches, per_second: Option<f64>, mistakes: &mut Vec<Mista
     let connect = ConnectArgs::from_arg_matches(matches).expect(READ);
     let own = take(connect.connrate.as_ref(), "--connrate", mistakes).map(|rate| rate.0);
     let in_flight = connect.connects_in_flight.take("--connects-in-flight", mistakes);
-    let keep_alive_s = connect.keepalive.take("--keepalive", mistakes);
+    let keep_alive_s = connect.keepalive.between(0, u16::MAX.into(), "--keepalive", mistakes);
     Some(LoadSettings {
         publishers: 0,
         subscribers: 0,
@@ -192,7 +192,7 @@ fn quiet(matches: &ArgMatches, per_second: Option<f64>, mistakes: &mut Vec<Mista
         in_flight: 1,
         connects_per_second: own.or(per_second).unwrap_or(1_000.0),
         connects_in_flight: clients(in_flight?.0),
-        keep_alive_s: u16::try_from(keep_alive_s?.0).unwrap_or(u16::MAX),
+        keep_alive_s: u16::try_from(keep_alive_s?).unwrap_or(u16::MAX),
         waiting: Waiting::Sleep,
     })
 }

@@ -16,7 +16,7 @@ use ungraceful_rig::input_file;
 use ungraceful_rig::target::{Credentials, Secret};
 use ungraceful_rig::verdict::Check;
 
-use crate::cli::given::{Given, Readable, Time};
+use crate::cli::given::{Given, Named, Readable, Time, named, names_all};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -33,9 +33,9 @@ pub(super) struct Kick;
 struct KickArgs {
     /// Variants, separated by commas: disable, delete, password, group (by Mosquitto's dynamic security), command (by --kick-cmd) [default: command with --kick-cmd, else all others]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Means>>,
+    variant: Vec<Given<Named<Means>>>,
     /// Command that removes one client, run without a shell; {client_id}, {username}, {host} and {port} are replaced. Others on this machine can read a command line, so better UNGRACEFUL_KICK_CMD where a password is in it
-    #[arg(long, value_name = "COMMAND", env = "UNGRACEFUL_KICK_CMD", hide_env_values = true)]
+    #[arg(long, value_name = "COMMAND", env = "UNGRACEFUL_KICK_CMD")]
     kick_cmd: Option<String>,
     /// The longest that --kick-cmd may take
     #[arg(
@@ -50,7 +50,7 @@ struct KickArgs {
     #[arg(long, value_name = "NAME", env = "UNGRACEFUL_ADMIN_USERNAME")]
     admin_username: Option<String>,
     /// The administrator's password; better UNGRACEFUL_ADMIN_PW or --admin-pw-file
-    #[arg(long, value_name = "PASSWORD", env = "UNGRACEFUL_ADMIN_PW", hide_env_values = true)]
+    #[arg(long, value_name = "PASSWORD", env = "UNGRACEFUL_ADMIN_PW")]
     admin_pw: Option<String>,
     /// File whose first line is the administrator's password
     #[arg(long, value_name = "FILE", env = "UNGRACEFUL_ADMIN_PW_FILE")]
@@ -86,7 +86,9 @@ impl KickArgs {
             mistakes.push(Mistake::new("--admin-pw-file", what));
         }
         let from_file = self.admin_pw_file.as_ref().and_then(|path| {
-            input_file::first_line(path).map_err(|what| mistakes.push(Mistake::new("--admin-pw-file", what))).ok()
+            input_file::first_line(path)
+                .map_err(|what| mistakes.push(Mistake::new("--admin-pw-file", what)))
+                .ok()
         });
         let password = self.admin_pw.clone().map(String::into_bytes).or(from_file).map(Secret::new);
         if password.is_some() && self.admin_username.is_none() {
@@ -96,8 +98,12 @@ impl KickArgs {
     }
 
     fn means(&self, mistakes: &mut Vec<Mistake>) -> Vec<Means> {
-        let named: Vec<Means> =
-            self.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
+        // `all` is all that can be had: without a command there is none to run.
+        let all: Vec<Means> = Means::ALL
+            .into_iter()
+            .filter(|means| *means != Means::Command || self.kick_cmd.is_some() || !names_all(&self.variant))
+            .collect();
+        let named = named(&all, &self.variant, mistakes);
         if named.contains(&Means::Command) && self.kick_cmd.is_none() {
             mistakes.push(Mistake::new("--variant", "command needs the command: give --kick-cmd"));
         }

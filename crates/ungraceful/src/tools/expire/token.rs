@@ -19,7 +19,7 @@ use ungraceful_rig::input_file;
 use ungraceful_rig::target::Secret;
 use ungraceful_rig::verdict::Check;
 
-use crate::cli::given::{Given, Readable, Time};
+use crate::cli::given::{Given, Named, Readable, Time, named, names_all};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -36,9 +36,9 @@ pub(super) struct Token;
 struct TokenArgs {
     /// Variants, separated by commas: one-topic, new-topics (what the client publishes to), reauthenticate, reauthenticate-spoilt (another token by AUTH, MQTT 5.0) [default: the first two; with --auth-method all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Variant>>,
+    variant: Vec<Given<Named<Variant>>>,
     /// Command whose first line of output is a token, run without a shell for each client; {client_id} is replaced. What it prints is shown nowhere
-    #[arg(long, value_name = "COMMAND", env = "UNGRACEFUL_TOKEN_CMD", hide_env_values = true)]
+    #[arg(long, value_name = "COMMAND", env = "UNGRACEFUL_TOKEN_CMD")]
     token_cmd: Option<String>,
     /// The longest that --token-cmd may take
     #[arg(
@@ -247,8 +247,14 @@ impl Mode for Token {
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
         let source = args.source(mistakes);
-        let named: Vec<Variant> =
-            args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
+        // `all` is all that can be had: without a method there is none to re-authenticate by.
+        let all: Vec<Variant> = Variant::ALL
+            .into_iter()
+            .filter(|variant| {
+                !variant.reauthenticates() || args.auth_method.is_some() || !names_all(&args.variant)
+            })
+            .collect();
+        let named = named(&all, &args.variant, mistakes);
         args.check_method(&versions, &named, mistakes);
         let method = args.auth_method.clone();
         let expires_in = args.expires_in.as_ref().and_then(|time| time.positive("--expires-in", mistakes));

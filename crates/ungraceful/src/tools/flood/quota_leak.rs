@@ -8,7 +8,7 @@ use ungraceful_rig::error::Mistake;
 use ungraceful_rig::verdict::Check;
 
 use super::variants;
-use crate::cli::given::{Given, Readable, Whole};
+use crate::cli::given::{Given, Named, Readable, Whole, chosen};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -22,7 +22,7 @@ pub(super) struct Leak;
 struct LeakArgs {
     /// Variants, separated by commas: qos1, qos2 [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Variant>>,
+    variant: Vec<Given<Named<Variant>>>,
     /// Messages that each client sends: many times any quota
     #[arg(
         long,
@@ -79,7 +79,7 @@ impl Mode for Leak {
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
         let read = "the flags are those of this mode's command";
         let args = LeakArgs::from_arg_matches(matches).expect(read);
-        let variants = variants::chosen(&Variant::ALL, &args.variant, mistakes);
+        let variants = chosen(&Variant::ALL, &args.variant, mistakes);
         let messages = args.messages.take("--messages", mistakes).map_or(0, |messages| messages.0);
         let size = args.size.take("--size", mistakes).map_or(0, |size| size.0);
         let (versions, versions_required) =

@@ -8,7 +8,7 @@ use ungraceful_rig::error::Mistake;
 use ungraceful_rig::verdict::Check;
 
 use super::variants;
-use crate::cli::given::{Given, Readable, Whole};
+use crate::cli::given::{Given, Named, Readable, Whole, chosen};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -22,7 +22,7 @@ pub(super) struct ReceiveMaximum;
 struct ReceiveMaximumArgs {
     /// Variants, separated by commas: qos2, qos1 [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Variant>>,
+    variant: Vec<Given<Named<Variant>>>,
     /// PUBLISH packets beyond Receive Maximum
     #[arg(
         long,
@@ -91,7 +91,7 @@ impl Mode for ReceiveMaximum {
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
         let read = "the flags are those of this mode's command";
         let args = ReceiveMaximumArgs::from_arg_matches(matches).expect(read);
-        let variants = variants::chosen(&Variant::ALL, &args.variant, mistakes);
+        let variants = chosen(&Variant::ALL, &args.variant, mistakes);
         let excess = args.excess.take("--excess", mistakes).map_or(0, |excess| excess.0);
         let flood_max = args.flood_max.take("--flood-max", mistakes).map_or(0, |max| max.0);
         let size = args.size.take("--size", mistakes).map_or(0, |size| size.0);

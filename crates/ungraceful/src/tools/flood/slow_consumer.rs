@@ -11,7 +11,7 @@ use ungraceful_rig::scale::span;
 use ungraceful_rig::verdict::Check;
 
 use super::variants;
-use crate::cli::given::{Given, Readable, Time, Whole};
+use crate::cli::given::{Given, Named, Readable, Time, Whole, chosen};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -28,7 +28,7 @@ pub(super) struct Slow;
 struct SlowArgs {
     /// Variants, separated by commas: zero-window-qos0, zero-window-qos1, drip-qos0, drip-qos1 [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Variant>>,
+    variant: Vec<Given<Named<Variant>>>,
     /// For how long the subscriber does not read, and the publisher publishes
     #[arg(
         long = "for",
@@ -95,7 +95,7 @@ impl Mode for Slow {
     fn fault_plan(&self, matches: &ArgMatches, mistakes: &mut Vec<Mistake>) -> FaultPlan {
         let read = "the flags are those of this mode's command";
         let args = SlowArgs::from_arg_matches(matches).expect(read);
-        let variants = variants::chosen(&Variant::ALL, &args.variant, mistakes);
+        let variants = chosen(&Variant::ALL, &args.variant, mistakes);
         let time = args.time.take("--for", mistakes);
         if let Some(Time(time)) = time.filter(|Time(time)| time.is_zero() || *time > FOR_MAX) {
             let what = format!("{} must be above 0 and at most 1h; give one such as 10s", span(time));

@@ -1,15 +1,14 @@
-//! What modes have in common whose cases are variants of a fault, those of the flood and others: choosing variants, and making a fault for each of them and each version.
+//! What modes have in common whose cases are variants of a fault, those of the flood and others: making a fault for each of them and each version.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::run::MakeFaults;
 
-use crate::cli::given::{Given, Readable, Time};
+use crate::cli::given::{Given, Time};
 
 /// The longest that an attempt takes which publishes so many messages of `size` bytes: its waits, each as long as the
 /// reaction timeout, and the messages themselves, for a broker that takes 500 of them a second and 8 MiB. It is given up
@@ -29,16 +28,6 @@ pub(super) fn longest(matches: &ArgMatches, messages: u64, size: u64) -> Duratio
     Duration::from_millis(publishing_ms)
         .saturating_add(reaction_timeout.saturating_mul(WAITS))
         .saturating_add(BESIDES)
-}
-
-/// The variants that were named, in the order of `all`; all of them when none was.
-pub(in crate::tools) fn chosen<V: Readable + PartialEq>(
-    all: &[V],
-    given: &[Given<V>],
-    mistakes: &mut Vec<Mistake>,
-) -> Vec<V> {
-    let named: Vec<V> = given.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
-    all.iter().filter(|variant| named.is_empty() || named.contains(variant)).cloned().collect()
 }
 
 /// Makes a fault of each variant and version for which there is one.

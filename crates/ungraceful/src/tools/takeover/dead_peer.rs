@@ -12,7 +12,7 @@ use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
 
 use super::VersionPairArgs;
-use crate::cli::given::{Given, Readable, Time, Whole};
+use crate::cli::given::{Given, Named, Readable, Seconds, Time, Whole, chosen};
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The mode.
@@ -25,7 +25,7 @@ pub(super) struct DeadPeer;
 struct DeadPeerArgs {
     /// Variants, separated by commas: alive (the control), silent, zero-window [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Corpse>>,
+    variant: Vec<Given<Named<Corpse>>>,
     /// MiB that are published to the older client of zero-window, which does not read them
     #[arg(
         long,
@@ -44,7 +44,7 @@ struct DeadPeerArgs {
         default_value = "5s",
         allow_hyphen_values = true
     )]
-    keepalive: Given<Time>,
+    keepalive: Given<Seconds>,
     /// How much longer the newcomer is watched: brokers look for lapsed Keep Alives every few seconds
     #[arg(
         long,
@@ -91,16 +91,9 @@ impl Mode for DeadPeer {
         let read = "the flags are those of this mode's command";
         let args = DeadPeerArgs::from_arg_matches(matches).expect(read);
         let pairs = VersionPairArgs::from_arg_matches(matches).expect(read).pairs(mistakes);
-        let named: Vec<Corpse> =
-            args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
-        let corpses: Vec<Corpse> =
-            Corpse::ALL.into_iter().filter(|corpse| named.is_empty() || named.contains(corpse)).collect();
-        let keep_alive_s = args.keepalive.whole_seconds("--keepalive", mistakes).unwrap_or(1);
-        let keep_alive_s = u16::try_from(keep_alive_s).unwrap_or_else(|_too_long| {
-            mistakes
-                .push(Mistake::new("--keepalive", "is longer than a Keep Alive can be: 65535s at the most"));
-            u16::MAX
-        });
+        let corpses = chosen(&Corpse::ALL, &args.variant, mistakes);
+        let keep_alive_s = args.keepalive.between(1, u16::MAX.into(), "--keepalive", mistakes);
+        let keep_alive_s = keep_alive_s.and_then(|seconds| u16::try_from(seconds).ok()).unwrap_or(1);
         let look_on = args.look_on.within_a_day("--look-on", mistakes).unwrap_or_default();
         let backlog_bytes = args.backlog.take("--backlog", mistakes).map_or(1, |mib| mib.0) * 1_024 * 1_024;
         FaultPlan {

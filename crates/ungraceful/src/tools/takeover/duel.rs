@@ -12,7 +12,7 @@ use ungraceful_rig::fault::Fault;
 use ungraceful_rig::scale::span;
 use ungraceful_rig::verdict::Check;
 
-use crate::cli::given::{Given, Readable, Time, Whole};
+use crate::cli::given::{Given, Named, Readable, Seconds, Time, Whole, chosen};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -27,9 +27,9 @@ pub(super) struct Duel;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 struct DuelArgs {
-    /// Variants, separated by commas: resume (Clean Start 0, the session is kept), clean (Clean Start 1) [default: both]
+    /// Variants, separated by commas: resume (Clean Start 0, the session is kept), clean (Clean Start 1) [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Sessions>>,
+    variant: Vec<Given<Named<Sessions>>>,
     /// Clients with one ClientID
     #[arg(
         long,
@@ -64,12 +64,12 @@ struct DuelArgs {
     #[arg(
         short = 'x',
         long,
-        value_name = "TIME",
+        value_name = "SECONDS",
         env = "UNGRACEFUL_SESSION_EXPIRY_INTERVAL",
         default_value = "60s",
         allow_hyphen_values = true
     )]
-    session_expiry_interval: Given<Time>,
+    session_expiry_interval: Given<Seconds>,
 }
 
 /// Whether contenders ask for Clean Start.
@@ -118,12 +118,8 @@ impl Mode for Duel {
         let args = DuelArgs::from_arg_matches(matches).expect(read);
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
-        let named: Vec<Sessions> =
-            args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
-        let sessions: Vec<Sessions> = [Sessions { clean_start: false }, Sessions { clean_start: true }]
-            .into_iter()
-            .filter(|sessions| named.is_empty() || named.contains(sessions))
-            .collect();
+        let all = [Sessions { clean_start: false }, Sessions { clean_start: true }];
+        let sessions = chosen(&all, &args.variant, mistakes);
         let contenders = args.contenders.take("--contenders", mistakes).map_or(2, |count| count.0);
         let backoff = args.backoff.take("--backoff", mistakes).unwrap_or(Backoff::None);
         let lasting = args.lasting.positive("--for", mistakes).unwrap_or(Duration::from_secs(1));
@@ -132,7 +128,7 @@ impl Mode for Duel {
             mistakes.push(Mistake::new("--for", what));
         }
         let rate = args.publish_rate.take("--publish-rate", mistakes).map_or(1, |rate| rate.0);
-        let expiry = args.session_expiry_interval.whole_seconds("--session-expiry-interval", mistakes);
+        let expiry = args.session_expiry_interval.from_one("--session-expiry-interval", mistakes);
         FaultPlan {
             versions,
             versions_required,

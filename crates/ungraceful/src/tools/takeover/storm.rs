@@ -13,7 +13,7 @@ use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
 
 use super::VersionPairArgs;
-use crate::cli::given::{Given, Readable, Time, Whole};
+use crate::cli::given::{Given, Named, Readable, Seconds, Time, Whole, chosen};
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
 /// The mode.
@@ -26,26 +26,26 @@ pub(super) struct Storm;
 struct StormArgs {
     /// Variants, separated by commas: resume, discard, ended, clean, each also with -will-delay; resume-clean-start-0 [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Situation>>,
+    variant: Vec<Given<Named<Situation>>>,
     /// Session Expiry Interval of sessions that are to outlive their connection; 3.1.1 knows none and uses Clean Session 0
     #[arg(
         short = 'x',
         long,
-        value_name = "TIME",
+        value_name = "SECONDS",
         env = "UNGRACEFUL_SESSION_EXPIRY_INTERVAL",
         default_value = "60s",
         allow_hyphen_values = true
     )]
-    session_expiry_interval: Given<Time>,
+    session_expiry_interval: Given<Seconds>,
     /// Will Delay Interval of the variants with a delayed Will (MQTT 5)
     #[arg(
         long,
-        value_name = "TIME",
+        value_name = "SECONDS",
         env = "UNGRACEFUL_WILL_DELAY",
         default_value = "2s",
         allow_hyphen_values = true
     )]
-    will_delay: Given<Time>,
+    will_delay: Given<Seconds>,
     /// Messages of QoS 1, and as many of QoS 2, that each older client was sent and has not acknowledged
     #[arg(
         long,
@@ -106,10 +106,9 @@ impl Mode for Storm {
         let read = "the flags are those of this mode's command";
         let args = StormArgs::from_arg_matches(matches).expect(read);
         let pairs = VersionPairArgs::from_arg_matches(matches).expect(read).pairs(mistakes);
-        let named: Vec<Situation> =
-            args.variant.iter().filter_map(|variant| variant.take("--variant", mistakes)).collect();
-        let expiry = args.session_expiry_interval.whole_seconds("--session-expiry-interval", mistakes);
-        let delay = args.will_delay.whole_seconds("--will-delay", mistakes);
+        let situations = chosen(&Situation::ALL, &args.variant, mistakes);
+        let expiry = args.session_expiry_interval.from_one("--session-expiry-interval", mistakes);
+        let delay = args.will_delay.from_one("--will-delay", mistakes);
         let count = |given: &Given<Whole<0, 1_000>>, flag, mistakes: &mut Vec<Mistake>| {
             given.take(flag, mistakes).and_then(|count| u16::try_from(count.0).ok()).unwrap_or(0)
         };
@@ -117,13 +116,11 @@ impl Mode for Storm {
         let queued = count(&args.queued, "--queued", mistakes);
         let resend_within = args.resend_wait.positive("--resend-wait", mistakes).unwrap_or_default();
         let (expiry, delay) = (expiry.unwrap_or(1), delay.unwrap_or(1));
-        let situations: Vec<Situation> = Situation::ALL
-            .into_iter()
-            .filter(|situation| named.is_empty() || named.contains(situation))
-            .collect();
         let has_delay = situations.iter().any(|situation| situation.will_delay);
         let is_spoken = |situation: &Situation| pairs.pairs.iter().any(|pair| situation.is_in(pair.old));
-        if let Some(situation) = named.iter().find(|situation| !is_spoken(situation)) {
+        let unspoken = situations.iter().find(|situation| !is_spoken(situation));
+        // Those that were not named, and `all`, leave out what the versions do not have.
+        if let (true, Some(situation)) = (situations.len() < Situation::ALL.len(), unspoken) {
             let what = format!(
                 "{situation} needs MQTT 5: MQTT 3.1.1 has no Will Delay Interval, and its sessions that are kept begin with \
                  Clean Session 0 in any case; choose another variant, or -V 5"

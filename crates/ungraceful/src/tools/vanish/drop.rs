@@ -11,10 +11,10 @@ use ungraceful_rig::error::Mistake;
 use ungraceful_rig::scale::span;
 use ungraceful_rig::verdict::Check;
 
-use crate::cli::given::{Given, Readable, Time, Whole};
+use crate::cli::given::{Given, Named, Readable, Seconds, Time, Whole, chosen};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
-use crate::tools::flood::variants::{chosen, each};
+use crate::tools::flood::variants::each;
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -29,35 +29,35 @@ const MESSAGES_MAX: u64 = 20;
 struct DropArgs {
     /// Variants, separated by commas: fin, rst, half-close, disconnect (the control), session-ends; and on MQTT 5 also disconnect-with-will, will-delay, back-before-will-delay, will-at-session-end, before-expiry, after-expiry [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Variant>>,
+    variant: Vec<Given<Named<Variant>>>,
     /// Session Expiry Interval of sessions that are still there when the client is back; 3.1.1 knows none and uses Clean Session 0
     #[arg(
         short = 'x',
         long,
-        value_name = "TIME",
+        value_name = "SECONDS",
         env = "UNGRACEFUL_SESSION_EXPIRY_INTERVAL",
         default_value = "60s",
         allow_hyphen_values = true
     )]
-    session_expiry_interval: Given<Time>,
+    session_expiry_interval: Given<Seconds>,
     /// Session Expiry Interval of will-at-session-end, before-expiry and after-expiry; 3s at the least
     #[arg(
         long,
-        value_name = "TIME",
+        value_name = "SECONDS",
         env = "UNGRACEFUL_SHORT_EXPIRY",
         default_value = "4s",
         allow_hyphen_values = true
     )]
-    short_expiry: Given<Time>,
+    short_expiry: Given<Seconds>,
     /// Will Delay Interval of the variants with a delayed Will; 3s at the least
     #[arg(
         long,
-        value_name = "TIME",
+        value_name = "SECONDS",
         env = "UNGRACEFUL_WILL_DELAY",
         default_value = "3s",
         allow_hyphen_values = true
     )]
-    will_delay: Given<Time>,
+    will_delay: Given<Seconds>,
     /// How long a client is away, at the least; it waits for its Will first, where one is due
     #[arg(
         long,
@@ -94,9 +94,9 @@ impl Readable for Variant {
 }
 
 /// Whole seconds, enough of them for a second not to matter.
-fn some_seconds(given: &Given<Time>, flag: &str, mistakes: &mut Vec<Mistake>) -> u32 {
+fn some_seconds(given: &Given<Seconds>, flag: &str, mistakes: &mut Vec<Mistake>) -> u32 {
     const LEAST: u32 = 3;
-    let seconds = given.whole_seconds(flag, mistakes).unwrap_or(LEAST);
+    let seconds = given.from_one(flag, mistakes).unwrap_or(LEAST);
     if seconds < LEAST {
         let what = "brokers may count in whole seconds, so that less than 3s tells nothing; give 3s or more";
         mistakes.push(Mistake::new(flag, what));
@@ -174,7 +174,7 @@ impl Mode for Drop {
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
         let variants = chosen(&Variant::ALL, &args.variant, mistakes);
-        let expiry = args.session_expiry_interval.whole_seconds("--session-expiry-interval", mistakes);
+        let expiry = args.session_expiry_interval.from_one("--session-expiry-interval", mistakes);
         let short_expiry = some_seconds(&args.short_expiry, "--short-expiry", mistakes);
         let will_delay = some_seconds(&args.will_delay, "--will-delay", mistakes);
         let away = args.away.positive("--away", mistakes).unwrap_or_default();

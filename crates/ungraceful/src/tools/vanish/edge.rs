@@ -11,8 +11,8 @@ use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
 
-use super::keep_alive::{KeepAliveArgs, Named, longest};
-use crate::cli::given::{Given, Readable, Time};
+use super::keep_alive::{KeepAliveArgs, WithKeepAlive, longest};
+use crate::cli::given::{Given, Named, Readable, Time};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -26,7 +26,7 @@ pub(super) struct Edge;
 struct EdgeArgs {
     /// Variants, separated by commas: a PINGREQ every 0.50, 0.75, 0.90, 0.95, 1.05, 1.25 or 1.45 times the Keep Alive; with a Keep Alive of its own as 0.95-of-5s [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Named<Share>>>,
+    variant: Vec<Given<Named<WithKeepAlive<Share>>>>,
     /// How long each client goes on sending PINGREQ; twice the Keep Alive at least
     #[arg(
         long = "for",
@@ -38,7 +38,7 @@ struct EdgeArgs {
     lasting: Given<Time>,
 }
 
-impl Readable for Named<Share> {
+impl Readable for WithKeepAlive<Share> {
     fn read(text: &str) -> Result<Self, String> {
         Self::read(text, OF)
     }

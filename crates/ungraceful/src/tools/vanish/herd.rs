@@ -14,7 +14,7 @@ use ungraceful_rig::scale::span;
 use ungraceful_rig::target::BrokerChoice;
 use ungraceful_rig::verdict::Check;
 
-use crate::cli::given::{Given, Readable, Time, Whole};
+use crate::cli::given::{Given, Named, Readable, Seconds, Time, Whole};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -36,7 +36,7 @@ struct HerdArgs {
         env = "UNGRACEFUL_VARIANT",
         value_delimiter = ','
     )]
-    variant: Vec<Given<Profile>>,
+    variant: Vec<Given<Named<Profile>>>,
     /// How the clients lose their connections: reset (RST by us); stop (the broker is asked to end and started again) or
     /// kill (SIGKILL in place of asking), for a broker that this run started [default: reset]
     #[arg(long, value_name = "HOW", env = "UNGRACEFUL_LOSS")]
@@ -69,12 +69,12 @@ struct HerdArgs {
     #[arg(
         short = 'x',
         long,
-        value_name = "TIME",
+        value_name = "SECONDS",
         env = "UNGRACEFUL_SESSION_EXPIRY_INTERVAL",
         default_value = "5m",
         allow_hyphen_values = true
     )]
-    session_expiry_interval: Given<Time>,
+    session_expiry_interval: Given<Seconds>,
 }
 
 /// What `--loss` says.
@@ -112,7 +112,11 @@ impl HerdArgs {
 
     fn profiles(&self, mistakes: &mut Vec<Mistake>) -> Vec<Profile> {
         let mut profiles: Vec<Profile> = Vec::new();
-        for profile in self.variant.iter().filter_map(|profile| profile.take("--variant", mistakes)) {
+        let named = self.variant.iter().filter_map(|profile| profile.take("--variant", mistakes));
+        for profile in named.flat_map(|named| match named {
+            Named::All => all_profiles(),
+            Named::One(profile) => vec![profile],
+        }) {
             if !profiles.contains(&profile) {
                 profiles.push(profile);
             }
@@ -178,18 +182,12 @@ impl Mode for Herd {
         }
         let connecting_max =
             args.connecting_max.as_ref().and_then(|max| max.take("--connecting-max", mistakes));
-        let expiry = args.session_expiry_interval.take("--session-expiry-interval", mistakes);
-        let expiry_s = expiry.and_then(|Time(time)| u32::try_from(time.as_secs()).ok()).unwrap_or(u32::MAX);
-        if expiry_s == 0 {
-            let what =
-                "a herd has sessions that outlive their connections; give whole seconds from 1, such as 5m";
-            mistakes.push(Mistake::new("--session-expiry-interval", what));
-        }
+        let expiry_s = args.session_expiry_interval.from_one("--session-expiry-interval", mistakes);
         let back_within = back_within.unwrap_or_default();
         let settings = HerdSettings {
             loss: if args.is_restart() { Loss::Restart(restart_within) } else { Loss::Reset },
             back_within,
-            session_expiry_interval_s: expiry_s,
+            session_expiry_interval_s: expiry_s.unwrap_or(1),
             connecting_max: connecting_max.and_then(|max| usize::try_from(max.0).ok()),
         };
         FaultPlan {

@@ -6,17 +6,17 @@ use std::time::Duration;
 use clap::Args;
 use ungraceful_rig::error::Mistake;
 
-use crate::cli::given::{Given, Readable, Time};
+use crate::cli::given::{Given, Named, Readable, Seconds};
 
 /// Which Keep Alives to try.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 pub(super) struct KeepAliveArgs {
-    /// Keep Alives of the clients, separated by commas, in whole seconds; each is a variant of its own
+    /// Keep Alives of the clients, separated by commas, in whole seconds, such as 60 or 60s; each is a variant of its own
     #[arg(
         short = 'k',
         long,
-        value_name = "TIME",
+        value_name = "SECONDS",
         env = "UNGRACEFUL_KEEPALIVE",
         default_value = "1s,2s",
         value_delimiter = ',',
@@ -31,11 +31,11 @@ pub(super) struct KeepAliveTime(pub(super) u16);
 
 impl Readable for KeepAliveTime {
     fn read(text: &str) -> Result<Self, String> {
-        let Time(time) = Time::read(text)?;
-        match u16::try_from(time.as_secs()) {
-            Ok(seconds) if seconds > 0 && time == Duration::from_secs(seconds.into()) => Ok(Self(seconds)),
+        let Seconds(seconds) = Seconds::read(text)?;
+        match u16::try_from(seconds) {
+            Ok(seconds) if seconds > 0 => Ok(Self(seconds)),
             _ => Err(format!(
-                "{text:?} is no Keep Alive; give whole seconds from 1s to {}s (0 turns it off)",
+                "{text:?} is no Keep Alive; give 1 to {} seconds, such as 60 or 60s (0 turns it off)",
                 u16::MAX
             )),
         }
@@ -44,12 +44,12 @@ impl Readable for KeepAliveTime {
 
 /// A variant as it is named: alone, for every Keep Alive of `--keepalive`, or with one of its own, such as `idle-2s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Named<V> {
+pub(super) struct WithKeepAlive<V> {
     variant: V,
     keep_alive: Option<KeepAliveTime>,
 }
 
-impl<V: FromStr<Err = String>> Named<V> {
+impl<V: FromStr<Err = String>> WithKeepAlive<V> {
     /// Reads one; `between` stands between the variant and its Keep Alive.
     pub(super) fn read(text: &str, between: &str) -> Result<Self, String> {
         let text = text.trim();
@@ -71,23 +71,31 @@ impl KeepAliveArgs {
     pub(super) fn cases<V: Copy + PartialEq>(
         &self,
         all: &[V],
-        given: &[Given<Named<V>>],
+        given: &[Given<Named<WithKeepAlive<V>>>],
         mistakes: &mut Vec<Mistake>,
     ) -> Vec<(V, u16)>
     where
-        Named<V>: Readable,
+        WithKeepAlive<V>: Readable,
     {
         let mut times: Vec<KeepAliveTime> =
             self.keepalive.iter().filter_map(|time| time.take("--keepalive", mistakes)).collect();
         times.sort_unstable();
         times.dedup();
-        let mut named: Vec<Named<V>> =
-            given.iter().filter_map(|named| named.take("--variant", mistakes)).collect();
-        if given.is_empty() {
-            named = all.iter().map(|variant| Named { variant: *variant, keep_alive: None }).collect();
-        }
+        let every =
+            || all.iter().map(|variant| WithKeepAlive { variant: *variant, keep_alive: None }).collect();
+        let named: Vec<WithKeepAlive<V>> = if given.is_empty() {
+            every()
+        } else {
+            let named = given.iter().filter_map(|named| named.take("--variant", mistakes));
+            named
+                .flat_map(|named| match named {
+                    Named::All => every(),
+                    Named::One(named) => vec![named],
+                })
+                .collect()
+        };
         let mut cases = Vec::new();
-        for Named { variant, keep_alive } in named {
+        for WithKeepAlive { variant, keep_alive } in named {
             let times = keep_alive.map_or_else(|| times.clone(), |time| vec![time]);
             for KeepAliveTime(seconds) in times {
                 if !cases.contains(&(variant, seconds)) {
@@ -110,7 +118,7 @@ pub(super) fn longest<V>(cases: &[(V, u16)]) -> Duration {
 mod tests {
     use ungraceful_faults::connection::keep_alive::silence::Cause;
 
-    use super::{KeepAliveArgs, KeepAliveTime, Named, longest};
+    use super::{KeepAliveArgs, KeepAliveTime, WithKeepAlive, longest};
     use crate::cli::given::{Given, Readable};
 
     fn given<T: Readable>(texts: &[&str]) -> Vec<Given<T>> {
@@ -122,7 +130,8 @@ mod tests {
         assert_eq!(KeepAliveTime::read("1s"), Ok(KeepAliveTime(1)));
         assert_eq!(KeepAliveTime::read("1m"), Ok(KeepAliveTime(60)));
         assert_eq!(KeepAliveTime::read("65535s"), Ok(KeepAliveTime(65_535)));
-        for wrong in ["0", "1", "1500ms", "65536s", "-1s", "", "soon"] {
+        assert_eq!(KeepAliveTime::read("60"), Ok(KeepAliveTime(60)));
+        for wrong in ["0", "1500ms", "65536s", "-1s", "", "soon"] {
             assert!(KeepAliveTime::read(wrong).is_err(), "{wrong:?}");
         }
     }
@@ -141,13 +150,18 @@ mod tests {
         let (some, _) = cases(&["1s"], &["downlink", "half-open-5s", "idle-1s", "idle"]);
         assert_eq!(some, [(Cause::Idle, 1), (Cause::HalfOpen, 5), (Cause::Downlink, 1)]);
         assert_eq!(longest(&some), std::time::Duration::from_secs(5));
+        assert_eq!(
+            cases(&["1"], &["idle-5", "all"]).0.len(),
+            4,
+            "all of them, and one with a Keep Alive of its own"
+        );
         let (none, mistakes) = cases(&["1s"], &["gone", "idle-0s"]);
         assert_eq!((none, mistakes), (Vec::new(), 2));
     }
 
     #[test]
     fn a_variant_that_there_is_not_is_told_those_that_there_are() {
-        let told = Named::<Cause>::read("half-shut-1s", "-").unwrap_err();
+        let told = WithKeepAlive::<Cause>::read("half-shut-1s", "-").unwrap_err();
         assert!(told.contains("half-shut-1s") && told.contains("half-open"), "{told}");
     }
 }

@@ -7,10 +7,10 @@ use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::verdict::Check;
 
-use crate::cli::given::{Given, Readable, Time};
+use crate::cli::given::{Given, Named, Readable, Time, chosen};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
-use crate::tools::flood::variants::{chosen, each};
+use crate::tools::flood::variants::each;
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Knock;
 struct KnockArgs {
     /// Variants, separated by commas: closes, silent, drip [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Variant>>,
+    variant: Vec<Given<Named<Variant>>>,
     /// How long a connection without a whole CONNECT is held, at the most; brokers give up after 5 to 90 s
     #[arg(
         long,

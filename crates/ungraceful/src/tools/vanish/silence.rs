@@ -12,8 +12,8 @@ use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::verdict::Check;
 
-use super::keep_alive::{KeepAliveArgs, Named, longest};
-use crate::cli::given::{Given, Readable};
+use super::keep_alive::{KeepAliveArgs, WithKeepAlive, longest};
+use crate::cli::given::{Given, Named, Readable};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
 
@@ -30,10 +30,10 @@ pub(super) struct Silence;
 struct SilenceArgs {
     /// Variants, separated by commas: idle, half-open, downlink; with a Keep Alive of its own as idle-5s [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Named<Cause>>>,
+    variant: Vec<Given<Named<WithKeepAlive<Cause>>>>,
 }
 
-impl Readable for Named<Cause> {
+impl Readable for WithKeepAlive<Cause> {
     fn read(text: &str) -> Result<Self, String> {
         Self::read(text, "-")
     }

@@ -10,10 +10,10 @@ use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::verdict::Check;
 
-use crate::cli::given::{Given, Readable, Time};
+use crate::cli::given::{Given, Named, Readable, Seconds, chosen};
 use crate::cli::versions::VersionArgs;
 use crate::launch::{AttemptsOf, ConnectionsOf, FaultPlan, Mode};
-use crate::tools::flood::variants::{chosen, each};
+use crate::tools::flood::variants::each;
 
 /// The mode.
 #[derive(Clone, Copy, Debug)]
@@ -25,16 +25,16 @@ pub(super) struct WillStorm;
 struct WillStormArgs {
     /// Variants, separated by commas: plain, retained, back; and on MQTT 5 also back-will-delay [default: all]
     #[arg(long, value_name = "VARIANT", env = "UNGRACEFUL_VARIANT", value_delimiter = ',')]
-    variant: Vec<Given<Variant>>,
+    variant: Vec<Given<Named<Variant>>>,
     /// Will Delay Interval of back-will-delay
     #[arg(
         long,
-        value_name = "TIME",
+        value_name = "SECONDS",
         env = "UNGRACEFUL_WILL_DELAY",
         default_value = "4s",
         allow_hyphen_values = true
     )]
-    will_delay: Given<Time>,
+    will_delay: Given<Seconds>,
 }
 
 impl Readable for Variant {
@@ -75,7 +75,7 @@ impl Mode for WillStorm {
         let (versions, versions_required) =
             VersionArgs::from_arg_matches(matches).expect(read).versions(mistakes);
         let variants = chosen(&Variant::ALL, &args.variant, mistakes);
-        let will_delay = args.will_delay.whole_seconds("--will-delay", mistakes).unwrap_or(1);
+        let will_delay = args.will_delay.from_one("--will-delay", mistakes).unwrap_or(1);
         if versions == [ProtocolVersion::V3_1_1]
             && args.variant.len() == 1
             && variants == [Variant::BackWillDelay]
