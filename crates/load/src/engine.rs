@@ -11,6 +11,7 @@ use ungraceful_rig::clock::micros;
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::live::LiveLoad;
 use ungraceful_rig::load::{DRAIN_WITHIN, Load, LoadRecord, LoadStage, LoadUnderWay, QUIET, RetainedRecord};
+use ungraceful_rig::scale::{counted, span};
 
 use crate::client::{Client, Role};
 use crate::heard::Heard;
@@ -22,7 +23,7 @@ use crate::settings::LoadSettings;
 use crate::shape::{GROUP, Shape, filter_of_all, topic};
 use crate::subscriber::Receiver;
 use crate::sum::{End, in_words, payload_bytes, record};
-use crate::worker::{Ended, Job, Planned, work};
+use crate::worker::{Ended, Job, Planned, TAKEN_WITHIN, work};
 
 /// A load with its settings.
 #[derive(Clone, Debug)]
@@ -295,7 +296,19 @@ impl UnderWay {
         let topics: BTreeSet<String> = publishers
             .map(|publisher| publisher_of(&self.settings, &self.stage, publisher.number).0)
             .collect();
-        (!topics.is_empty()).then(|| retained::remove(&self.stage, &topics))
+        let not_taken: u64 = ended.iter().map(|thread| thread.not_taken).sum();
+        let late = || {
+            let publishers = counted(not_taken, "publisher");
+            let within = span(TAKEN_WITHIN);
+            format!(
+                "the broker had not taken all messages of {publishers} within {within}, and may retain them later"
+            )
+        };
+        (!topics.is_empty()).then(|| {
+            let removed = retained::remove(&self.stage, &topics);
+            let left_because = removed.left_because.or_else(|| (not_taken > 0).then(late));
+            RetainedRecord { left_because, ..removed }
+        })
     }
 }
 

@@ -1,10 +1,12 @@
 //! A TCP socket that never waits.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
+use std::time::Instant;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with, sockopt};
+use ungraceful_wire::clock::now;
 
 /// A socket.
 #[derive(Debug)]
@@ -62,6 +64,35 @@ impl Socket {
         match self.0.write(bytes) {
             Ok(written) => Moved::Bytes(written),
             Err(error) => moved(&error),
+        }
+    }
+
+    /// Sends nothing more: the peer sees the end behind everything that was handed over.
+    pub(crate) fn end_sending(&self) {
+        // What is closed already has ended for the peer too.
+        let _closed_already = self.0.shutdown(Shutdown::Write);
+    }
+
+    /// Waits, behind [`Socket::end_sending`], until the peer has ended the connection too: it has taken everything then.
+    /// Returns whether it has by `deadline`.
+    pub(crate) fn is_ended_by(mut self, deadline: Instant) -> bool {
+        let mut answers = [0; 16 * 1_024];
+        loop {
+            let left = deadline.saturating_duration_since(now());
+            let is_set = match left.is_zero() {
+                true => self.0.set_nonblocking(true),
+                false => self.0.set_nonblocking(false).and_then(|()| self.0.set_read_timeout(Some(left))),
+            };
+            if is_set.is_err() {
+                return false;
+            }
+            match self.0.read(&mut answers) {
+                Ok(0) => return true,
+                Ok(_) if !left.is_zero() => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && !left.is_zero() => {}
+                Err(error) if moved(&error) != Moved::NotNow => return true,
+                Ok(_) | Err(_) => return false,
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
@@ -29,6 +30,7 @@ use crate::pace::{Due, Pace, Schedule};
 use crate::progress::{NOT_YET, Orders, Progress};
 use crate::publisher::{Context, PublisherEnd};
 use crate::settings::{LoadSettings, Waiting};
+use crate::socket::Socket;
 use crate::subscriber::{Reading, Receiver};
 use desk::Desk;
 
@@ -44,6 +46,8 @@ const TICK_US: u64 = 10_000;
 const BELL: u64 = u64::MAX;
 const SECOND_US: u64 = 1_000_000;
 const DISCONNECT: [u8; 2] = [0xE0, 0];
+/// How long a broker has to take what publishers of retained messages had handed over.
+pub(crate) const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// A client that is to be made, and what it says.
 #[derive(Debug)]
@@ -103,6 +107,8 @@ pub(crate) struct Ended {
     pub(crate) last_delivered_us: Option<u64>,
     pub(crate) cpu_us: Option<u64>,
     pub(crate) held_back: HeldBack,
+    /// Publishers of retained messages whose connection the broker had not read to its end.
+    pub(crate) not_taken: u64,
 }
 
 struct Worker {
@@ -376,15 +382,22 @@ impl Worker {
         if ended.cpu_us.is_none() {
             ended.cpu_us = self.cpu_before_us.map(|before_us| thread_cpu_us().saturating_sub(before_us));
         }
+        let mut leaving = Vec::new();
         for client in &mut self.clients {
             if client.stage == Stage::Ready {
                 // What it is answered is nobody's concern any more.
                 let _left = client.write(&DISCONNECT, now_us);
+                if self.desk.settings.message.retain && matches!(client.role, Role::Publisher(_)) {
+                    leaving.extend(client.socket.take().inspect(Socket::end_sending));
+                }
             } else if !matches!(client.stage, Stage::Waiting | Stage::Gone) {
                 *ended.refused.entry("not accepted when the run was over".to_owned()).or_default() += 1;
             }
             client.socket = None;
         }
+        // What the broker takes later than the removal of what it retains would be retained again.
+        let deadline = ungraceful_wire::clock::now() + TAKEN_WITHIN;
+        ended.not_taken = leaving.into_iter().map(|socket| u64::from(!socket.is_ended_by(deadline))).sum();
         for client in self.clients {
             if let Role::Publisher(publisher) = client.role {
                 ended.window = ended.window.max(publisher.window());
