@@ -1,6 +1,7 @@
 //! A client that keeps the protocol while a fault is being prepared, or while its consequences are looked into:
 //! subscribes, publishes with the whole handshake, takes deliveries, and acknowledges them or not as it is told.
 
+use std::future::ready;
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as TokioInstant, sleep_until};
@@ -9,6 +10,7 @@ use ungraceful_mqtt::{
     Subscription,
 };
 use ungraceful_rig::client::{Accepted, Client};
+use ungraceful_rig::discarded;
 use ungraceful_rig::fault::Stage;
 use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
@@ -18,6 +20,20 @@ use ungraceful_wire::{Arrival, EndKind, ReceivedPacket};
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// However short the Keep Alive is that the broker asks for, not more often than this.
 const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
+/// What is still taken when the time to wait is over: what lay ready while our own thread was late. A broker that never
+/// stops sending does not keep the client waiting for ever.
+const OVERDUE_MAX: u32 = 64;
+/// Messages that are kept of one client at the same time, each of 48 bytes: more than any fault has under way.
+const KEPT_MAX: usize = 8_192;
+
+/// Keeps a message, unless there are too many already: then it is counted among what this process passed over.
+pub(crate) fn keep(came: &mut Vec<Delivered>, message: Delivered) {
+    if came.len() < KEPT_MAX {
+        came.push(message);
+    } else {
+        discarded::pass_over(1);
+    }
+}
 
 /// How often a client is to send PINGREQ, of which the broker may have asked for a Keep Alive of its own.
 pub(crate) fn ping_every(server_keep_alive: Option<Duration>) -> Duration {
@@ -90,6 +106,8 @@ pub(crate) struct Peer {
     owed: Vec<u8>,
     /// What came while something else was waited for.
     set_aside: Vec<Delivered>,
+    /// Things that came after the time to wait for them, in a row.
+    overdue: u32,
     /// The broker's DISCONNECT: its Reason Code, and when it came.
     pub(crate) disconnected: Option<(u8, Instant)>,
     /// How and when the connection ended; absent while it is open.
@@ -107,6 +125,7 @@ impl Peer {
             last_identifier: PacketIdentifier::MAX,
             owed: Vec::new(),
             set_aside: Vec::new(),
+            overdue: 0,
             disconnected: None,
             ended: None,
         }
@@ -159,8 +178,12 @@ impl Peer {
         }
     }
 
-    /// The next thing that comes before `deadline`; absent when nothing does.
+    /// The next thing that comes before `deadline`; absent when nothing does, or when things still come well after it.
     pub(crate) async fn next_before(&mut self, deadline: Instant) -> Option<Event> {
+        self.overdue = if now() < deadline { 0 } else { self.overdue + 1 };
+        if self.overdue > OVERDUE_MAX {
+            return None;
+        }
         tokio::select! {
             biased;
             event = self.next() => Some(event),
@@ -175,7 +198,7 @@ impl Peer {
         let mut ping_at = now() + self.ping_every;
         loop {
             match self.next_before(ping_at.min(deadline)).await {
-                Some(Event::Delivered(message)) => came.push(message),
+                Some(Event::Delivered(message)) => keep(&mut came, message),
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => return came,
                 Some(_) => {}
                 None if now() >= deadline => return came,
@@ -409,10 +432,15 @@ impl Peer {
             .map_err(|error| format!("cannot encode SUBSCRIBE: {error}"))?;
         self.send(&bytes, "SUBSCRIBE").await?;
         let mut deadline = now() + stage.options.connect_timeout;
-        let mut saw_beacon = false;
+        let (mut saw_beacon, mut overdue) = (false, 0);
         loop {
+            // As in `next_before`.
+            overdue += u32::from(now() >= deadline);
             let arrival = tokio::select! {
                 biased;
+                () = ready(()), if overdue > OVERDUE_MAX => {
+                    return Err("the broker never stops sending".to_owned());
+                }
                 arrival = self.client.connection.next() => arrival,
                 () = sleep_until(TokioInstant::from_std(deadline)) => {
                     let late = || "nothing retained was sent in time, not even what is known to be".to_owned();
@@ -461,7 +489,7 @@ impl Peer {
     /// What came while something else was waited for.
     fn pass(&mut self, event: Event, awaited: &str) -> Result<(), String> {
         match event {
-            Event::Delivered(delivered) => self.set_aside.push(delivered),
+            Event::Delivered(delivered) => keep(&mut self.set_aside, delivered),
             Event::Ended { .. } => {
                 return Err(format!("the broker ended the connection before {awaited} was done"));
             }

@@ -5,6 +5,12 @@ use ungraceful_mqtt::Oddity;
 use crate::publisher::Publisher;
 use crate::socket::{Moved, Socket};
 
+/// What may wait behind what the socket has not taken yet: an answer to each of the 65,535 messages that a broker can have
+/// under way, in its shortest form.
+const BEHIND_BYTES_MAX: usize = 4 * u16::MAX as usize;
+/// How a connection ended that we ended ourselves, because its broker sends and does not read.
+const NOT_READ: &str = "a broker that sends on and reads none of the answers";
+
 /// What a client does once it is connected.
 #[derive(Debug)]
 pub(crate) enum Role {
@@ -49,6 +55,8 @@ pub(crate) struct Client {
     /// What the socket has not taken yet.
     unsent: Vec<u8>,
     unsent_from: usize,
+    /// Bytes that were added to what the socket had not taken.
+    behind: usize,
     /// Whether we are told when the socket takes more.
     pub(crate) waits_for_room: bool,
     /// Keep Alive in µs; 0 for none.
@@ -68,6 +76,7 @@ impl Client {
             unread: Vec::new(),
             unsent: Vec::new(),
             unsent_from: 0,
+            behind: 0,
             waits_for_room: false,
             keep_alive_us,
             last_sent_us: 0,
@@ -87,9 +96,14 @@ impl Client {
             return None;
         }
         if !self.unsent.is_empty() {
+            self.behind += bytes.len();
+            if self.behind > BEHIND_BYTES_MAX {
+                return Some(NOT_READ);
+            }
             self.unsent.extend_from_slice(bytes);
             return None;
         }
+        self.behind = 0;
         match self.write(bytes, now_us) {
             Moved::Bytes(written) => self.unsent.extend_from_slice(&bytes[written..]),
             Moved::NotNow => self.unsent.extend_from_slice(bytes),

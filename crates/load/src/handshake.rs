@@ -4,7 +4,7 @@ use ungraceful_mqtt::{
     ConnAck, ConnectReturnCode, PacketIdentifier, PacketType, ProtocolVersion, QoS, ReasonCode, SubAck,
     Subscribe, Subscription,
 };
-use ungraceful_rig::client::Client as HonestClient;
+use ungraceful_rig::client::{Client as HonestClient, encode_connect};
 use ungraceful_rig::target::Credentials;
 
 use crate::client::{Client, Role};
@@ -17,13 +17,14 @@ use crate::settings::LoadSettings;
 pub(crate) fn connect(
     client_id: &str,
     credentials: &Credentials,
-    keep_alive_s: u16,
+    settings: &LoadSettings,
     version: ProtocolVersion,
 ) -> Result<Vec<u8>, String> {
     let mut connect = HonestClient::honest_connect(client_id, credentials);
-    connect.keep_alive_s = keep_alive_s;
+    connect.keep_alive_s = settings.keep_alive_s;
     let mut bytes = Vec::new();
-    connect.encode(version, &mut bytes).map_err(|error| format!("CONNECT can't be written: {error}"))?;
+    encode_connect(&connect, version, settings.packet_bytes_max(), &mut bytes)
+        .map_err(|error| format!("CONNECT can't be written: {error}"))?;
     Ok(bytes)
 }
 

@@ -131,6 +131,21 @@ impl Text {
 }
 
 impl Payload {
+    /// Bytes of a message at the most, with the usual length of what placeholders stand for.
+    pub(crate) fn bytes_max(&self) -> usize {
+        const OF_PLACEHOLDER: usize = 64;
+        match self {
+            Self::Bytes(bytes) => *bytes,
+            Self::Text(text) => {
+                let of = |part: &Part| match part {
+                    Part::Literal(bytes) => bytes.len(),
+                    _ => OF_PLACEHOLDER,
+                };
+                text.parts.iter().map(of).sum()
+            }
+        }
+    }
+
     /// Whether messages can be followed: whether they carry a stamp.
     #[must_use]
     pub fn has_stamp(&self) -> bool {

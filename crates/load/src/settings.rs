@@ -96,6 +96,21 @@ impl LoadSettings {
         is_bounded.then_some(self.in_flight)
     }
 
+    /// The largest packet that a client takes in, and its Maximum Packet Size (MQTT 5.0 section 3.1.2.11.4): room for the
+    /// load's own messages, or for anybody's where the load has no publishers of its own.
+    #[must_use]
+    pub fn packet_bytes_max(&self) -> usize {
+        /// Fixed header, topic, properties and what placeholders stand for.
+        const ROOM: usize = 64 * 1024;
+        const OF_ANYBODY: usize = 256 * 1024;
+        if self.publishers == 0 {
+            return OF_ANYBODY;
+        }
+        let properties = self.message.user_properties.iter().map(|(name, value)| name.len() + value.len());
+        let topic = self.topic.as_ref().map_or(0, String::len);
+        ROOM + self.payload.bytes_max() + topic + properties.sum::<usize>()
+    }
+
     /// How long it is measured.
     #[must_use]
     pub fn lasts(&self) -> Duration {
@@ -105,7 +120,19 @@ impl LoadSettings {
 
 #[cfg(test)]
 mod tests {
-    use super::MessageSettings;
+    use super::{LoadSettings, MessageSettings};
+    use crate::engine::tests::settings;
+    use crate::payload::Payload;
+
+    #[test]
+    fn clients_take_in_the_loads_own_messages_with_room_or_those_of_anybody_where_it_has_none() {
+        let of = |publishers, bytes| {
+            let payload = Payload::Bytes(bytes);
+            LoadSettings { publishers, payload, ..settings() }.packet_bytes_max()
+        };
+        assert_eq!((of(2, 16), of(2, 1 << 20)), (65_552, (1 << 20) + 65_536));
+        assert_eq!(of(0, 16), 262_144);
+    }
 
     #[test]
     fn what_3_1_1_does_not_have_is_told_by_its_flag() {

@@ -167,8 +167,7 @@ impl Worker {
         let version = job.stage.version;
         let (mut clients, mut greetings) = (Vec::new(), Vec::new());
         for planned in job.planned {
-            let greeting =
-                connect(&planned.client_id, &job.stage.credentials, job.settings.keep_alive_s, version)?;
+            let greeting = connect(&planned.client_id, &job.stage.credentials, &job.settings, version)?;
             let subscription = match &planned.subscribes {
                 Some((filter, qos)) => subscribe(filter, *qos, version)?,
                 None => Vec::new(),
@@ -199,6 +198,7 @@ impl Worker {
             greetings,
             is_open_loop: matches!(job.settings.pace, Pace::Open(..)),
             subscribe_qos: job.settings.qos.highest(),
+            packet_bytes_max: job.settings.packet_bytes_max(),
             figures: Figures::default(),
             ended: Ended::default(),
             under_way: 0,

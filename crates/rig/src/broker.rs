@@ -15,7 +15,7 @@ use crate::preflight::{Unfit, try_version};
 use crate::record::{BrokerOrigin, BrokerRecord, VersionRecord};
 use crate::rights::Probe;
 use crate::run::Experiment;
-use crate::scale::listed;
+use crate::scale::{listed, span};
 use crate::target::{BrokerChoice, Target};
 
 /// The broker, found or started, and what it answered.
@@ -130,11 +130,12 @@ impl Broker {
         };
         let versions: Vec<String> = self.spoken.iter().map(ToString::to_string).collect();
         observer.note(&format!(
-            "{} → {name} at {}, MQTT {}, seed {}",
+            "{} → {name} at {}, MQTT {}, seed {}, {} at the longest",
             experiment.tool.name,
             self.record.target,
             versions.join(" and "),
-            experiment.seed
+            experiment.seed,
+            span(experiment.bound.longest)
         ));
         for version in self.record.versions.iter().filter(|version| !version.spoken) {
             let why = version.why_not.as_deref().unwrap_or_default();

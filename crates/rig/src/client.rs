@@ -3,8 +3,12 @@
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
-use ungraceful_mqtt::{Connect, Disconnect, Packet, Properties, ProtocolVersion, ReasonCode};
-use ungraceful_wire::{Arrival, Connection, EndKind, ReceivedPacket, SendError, Sent};
+use ungraceful_mqtt::{
+    Connect, Disconnect, EncodeError, Packet, Properties, Property, ProtocolVersion, ReasonCode,
+};
+use ungraceful_wire::{
+    Arrival, Connection, EndKind, PACKET_BYTES_MAX, ReceivedPacket, SendError, Sent, Unframed,
+};
 
 use crate::connections::OpenConnection;
 use crate::reaction::{connack_code_text, hex};
@@ -12,7 +16,7 @@ use crate::scale::span;
 use crate::target::Credentials;
 
 /// How long a client that leaves waits for its DISCONNECT to be taken by the kernel.
-const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+pub(crate) const LEAVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// The answer to a CONNECT that was accepted.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +41,7 @@ pub struct Accepted {
 pub enum NotConnected {
     /// The packet could not be made from what was asked for.
     #[error("CONNECT can't be encoded: {0}")]
-    Encoding(ungraceful_mqtt::EncodeError),
+    Encoding(EncodeError),
     /// The broker refused.
     #[error("the broker refused the CONNECT: CONNACK {}", connack_code_text(*version, *code))]
     Refused {
@@ -66,6 +70,26 @@ const fn end_text(how: EndKind) -> &'static str {
         EndKind::Reset => "RST",
         EndKind::Failed => "the kernel gave it up",
     }
+}
+
+/// Appends a CONNECT; on MQTT 5.0 with the Maximum Packet Size `packet_bytes_max` (section 3.1.2.11.4), beside the properties
+/// that it has. Every CONNECT of ours is written here, so that no broker sends more than is taken in.
+///
+/// # Errors
+/// As [`Connect::encode`].
+pub fn encode_connect(
+    connect: &Connect<'_>,
+    version: ProtocolVersion,
+    packet_bytes_max: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), EncodeError> {
+    let properties = connect.properties;
+    if version == ProtocolVersion::V3_1_1 || properties.maximum_packet_size().is_some() {
+        return connect.encode(version, out);
+    }
+    let size = Property::MaximumPacketSize(u32::try_from(packet_bytes_max).unwrap_or(u32::MAX));
+    let with_size: Vec<Property<'_>> = properties.iter().filter_map(Result::ok).chain([size]).collect();
+    Connect { properties: Properties::List(&with_size), ..*connect }.encode(version, out)
 }
 
 /// A Network Connection and the version it speaks.
@@ -133,7 +157,8 @@ impl Client {
     /// [`NotConnected`].
     pub async fn send_connect(&mut self, connect: &Connect<'_>) -> Result<Sent, NotConnected> {
         let mut bytes = Vec::new();
-        connect.encode(self.version, &mut bytes).map_err(NotConnected::Encoding)?;
+        encode_connect(connect, self.version, PACKET_BYTES_MAX, &mut bytes)
+            .map_err(NotConnected::Encoding)?;
         match self.connection.send(&bytes).await {
             Ok(sent) => Ok(sent),
             Err(SendError::Ended { how, .. }) => Err(NotConnected::Ended(how)),
@@ -153,7 +178,10 @@ impl Client {
             timeout(within, self.connection.next()).await.map_err(|_| NotConnected::Silent(within))?;
         let packet = match arrival {
             Arrival::Packet(packet) => packet,
-            Arrival::Unframeable { bytes, .. } => return Err(NotConnected::NotConnack(printable(&bytes))),
+            Arrival::Unframeable { bytes, why: Unframed::NoRemainingLength, .. } => {
+                return Err(NotConnected::NotConnack(printable(&bytes)));
+            }
+            Arrival::Unframeable { why, .. } => return Err(NotConnected::NotConnack(why.to_string())),
             Arrival::End(end) if !end.unfinished.is_empty() => {
                 return Err(NotConnected::NotConnack(printable(&end.unfinished)));
             }
@@ -247,12 +275,36 @@ mod tests {
     use std::net::TcpListener;
     use std::time::{Duration, Instant};
 
-    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_mqtt::{Connect, Framed, Packet, Properties, Property, ProtocolVersion, frame};
     use ungraceful_wire::clock::now;
     use ungraceful_wire::{ConnectOptions, Endpoint};
 
-    use super::Client;
+    use super::{Client, encode_connect};
     use crate::target::Credentials;
+
+    #[test]
+    fn every_connect_of_mqtt_5_names_a_maximum_packet_size_and_keeps_its_own_properties() {
+        let encoded = |properties: &[Property<'_>], version| {
+            let mut bytes = Vec::new();
+            let connect = Connect { properties: Properties::List(properties), ..Connect::new("c") };
+            encode_connect(&connect, version, 1_000, &mut bytes).unwrap();
+            bytes
+        };
+        let size_in = |bytes: &[u8]| {
+            let Framed::Complete(whole) = frame(bytes) else { panic!("{bytes:?}") };
+            match whole.decode(ProtocolVersion::V5).packet {
+                Packet::Connect(connect) => {
+                    (connect.properties.maximum_packet_size(), connect.properties.receive_maximum())
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        let ours = [Property::ReceiveMaximum(7)];
+        assert_eq!(size_in(&encoded(&ours, ProtocolVersion::V5)), (Some(1_000), Some(7)));
+        let own = [Property::MaximumPacketSize(20)];
+        assert_eq!(size_in(&encoded(&own, ProtocolVersion::V5)), (Some(20), None), "a fault may name one");
+        assert_eq!(size_in(&encoded(&[], ProtocolVersion::V3_1_1)), (None, None), "3.1.1 has none");
+    }
 
     #[tokio::test]
     async fn who_sees_the_connection_closed_has_waited_until_the_broker_let_go_of_it() {

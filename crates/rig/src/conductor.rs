@@ -18,6 +18,7 @@ use crate::broker_log::LogThread;
 use crate::broker_process::{BrokerProcess, own_cpu_us};
 use crate::clock::RunClock;
 use crate::collector::{Collector, Report};
+use crate::discarded::Discarded;
 use crate::error::RunError;
 use crate::fault::Fault;
 use crate::honest_thread::HonestThread;
@@ -38,7 +39,12 @@ use crate::witness::Witness;
 use crate::worker::{Job, Worked, Workers};
 
 /// How long a proof message to the witness may take.
-const PROOF_WITHIN: Duration = Duration::from_secs(3);
+pub(crate) const PROOF_WITHIN: Duration = Duration::from_secs(3);
+/// How long honest clients may take to come up.
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(15);
+/// How long the clients of a wave are connected before it acts, from the second wave on; those of the first are there in
+/// the whole baseline.
+pub(crate) const CALM_BEFORE_WAVE: Duration = Duration::from_secs(1);
 
 /// A run under way.
 pub(crate) struct Conductor<'a> {
@@ -64,6 +70,7 @@ pub(crate) struct Conductor<'a> {
     outages: OutageTrack,
     seen_of_waves: Vec<SeenOfWave>,
     begun: Record,
+    discarded_before: Discarded,
     witness: Witness,
     witness_proved: bool,
 }

@@ -238,7 +238,11 @@ impl Stage {
         let alive = self.unless_stopped(self.pulse.alive_after(after_us, &asker)).await;
         match (alive, self.stop.reason()) {
             // A run that is stopped for another reason asks no further, and says of nobody that it went down.
-            (Some(true), _) | (None, Some(StopReason::Interrupted | StopReason::RecordFailed(_))) => {
+            (Some(true), _)
+            | (
+                None,
+                Some(StopReason::Interrupted | StopReason::OutOfTime(_) | StopReason::RecordFailed(_)),
+            ) => {
                 return outcome;
             }
             (Some(false), _) | (None, _) => {}

@@ -38,6 +38,8 @@ use crate::target::Credentials;
 const IN_FLIGHT: u16 = 20;
 /// Requests that wait between its owner and its connection; with its owner's own queue, the bound of memory.
 const REQUESTS: usize = 64;
+/// The largest packet that it takes, which is its Maximum Packet Size on MQTT 5.0; bystanders' messages have 32 bytes.
+const PACKET_BYTES_MAX: u32 = 10 * 1_024;
 /// Keep Alive of the CONNECT; where the broker asks for another, that one holds (MQTT 5.0 [MQTT-3.2.2-21]).
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long a broker may not read before rumqttc gives the connection up: longer than any run. One that is slow is
@@ -250,7 +252,9 @@ pub fn honest_client(
             options
                 .set_keep_alive(KEEP_ALIVE)
                 .set_clean_start(true)
-                .set_outgoing_inflight_upper_limit(IN_FLIGHT);
+                .set_outgoing_inflight_upper_limit(IN_FLIGHT)
+                // rumqttc keeps to 10 KiB in both versions, and tells a broker of it only when it is asked to.
+                .set_max_packet_size(Some(PACKET_BYTES_MAX));
             options.set_connection_timeout(connect_timeout.as_secs().max(1));
             options.set_network_options(network);
             if has_credentials {

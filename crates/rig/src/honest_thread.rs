@@ -34,7 +34,7 @@ use crate::waves::WaveTrack;
 use crate::witness::{Witness, Witnessed};
 
 /// How long messages may still be under way when the run is over, before they count as lost.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const DRAIN_WITHIN: Duration = Duration::from_secs(10);
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 

@@ -46,12 +46,14 @@ pub mod verdict;
 pub mod watch;
 pub mod witness;
 
+pub mod bound;
 mod broker;
 mod broker_log;
 mod broker_process;
 mod bystander;
 mod collector;
 mod conductor;
+pub mod discarded;
 mod dynamic_security;
 mod honest_thread;
 mod host;

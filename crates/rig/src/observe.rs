@@ -12,7 +12,7 @@ use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd};
 
 use crate::client::Client;
 use crate::clock::RunClock;
-use crate::reaction::{Outcome, Reaction, ReactionKind, hex};
+use crate::reaction::{Outcome, Reaction, ReactionKind, hex, reason_text};
 use crate::stop::Stop;
 
 /// How long after the fault the client first asks whether it is still served. A broker that closes at once is
@@ -289,8 +289,9 @@ impl<'a> Watching<'a> {
                 self.take_packet(&packet);
                 false
             }
-            Arrival::Unframeable { bytes, at } => {
-                self.push(ReactionKind::Garbage, None, at, Some(hex(&bytes)));
+            Arrival::Unframeable { bytes, at, why } => {
+                let Reaction { kind, detail, .. } = Reaction::unframed(why, &bytes, 0);
+                self.push(kind, None, at, detail);
                 false
             }
             Arrival::End(end) => {
@@ -306,7 +307,7 @@ impl<'a> Watching<'a> {
         match frame.decode(self.version).packet {
             expected if self.occupation.takes(&expected, at) => {}
             Packet::Disconnect(disconnect) => {
-                let reason = disconnect.properties.reason_string().map(ToOwned::to_owned);
+                let reason = disconnect.properties.reason_string().map(reason_text);
                 self.push(ReactionKind::Disconnect, Some(disconnect.reason_code.0), at, reason);
             }
             Packet::ConnAck(connack) if self.connacks_due > 0 => {
@@ -365,7 +366,7 @@ impl<'a> Watching<'a> {
 mod tests {
     use ungraceful_mqtt::ProtocolVersion;
     use ungraceful_wire::clock::now;
-    use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd};
+    use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd, Unframed};
 
     use super::{AND_MORE, Expecting, Observed, REACTIONS_MAX, Watching};
     use crate::clock::RunClock;
@@ -465,7 +466,11 @@ mod tests {
             for bytes in [DISCONNECT_0X82, PUBACK, SUBACK] {
                 assert!(!watching.take(packet(bytes)));
             }
-            watching.take(Arrival::Unframeable { bytes: vec![0xFF; 3], at: now() });
+            watching.take(Arrival::Unframeable {
+                bytes: vec![0xFF; 3],
+                at: now(),
+                why: Unframed::NoRemainingLength,
+            });
             assert!(watching.take(end(how, &[0x20])), "watching is over");
             let expected = [
                 "DISCONNECT 0x82",

@@ -19,7 +19,7 @@ use crate::seed::Seed;
 use crate::target::Credentials;
 
 /// How long a broker may take to accept connections.
-const READY_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long after a start that failed the next one is tried.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);

@@ -15,7 +15,7 @@ use crate::clock::{RunClock, micros};
 use crate::target::Credentials;
 
 /// How long honest traffic may take to prove the broker alive before a connection of our own asks.
-const HONEST_TRAFFIC_WAIT: Duration = Duration::from_millis(500);
+pub(crate) const HONEST_TRAFFIC_WAIT: Duration = Duration::from_millis(500);
 /// How much later than the end of a connection a sign of life must have come. What a broker sent just before it
 /// died may still lie in an honest client's socket, and is read by another thread than the end was.
 const SURELY_LATER: Duration = Duration::from_millis(100);

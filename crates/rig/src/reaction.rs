@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ungraceful_mqtt::{ConnectReturnCode, PacketType, ProtocolVersion, ReasonCode};
+use ungraceful_wire::Unframed;
 
 /// One kind of reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +19,9 @@ pub enum ReactionKind {
     OtherPacket,
     /// Bytes that are no MQTT packet, or a packet that can't be read.
     Garbage,
+    /// A packet that is larger than our Maximum Packet Size, or more at once than is kept: it and all that followed it was
+    /// thrown away.
+    NotTakenIn,
     /// A packet was begun, and the stream ended within it.
     UnfinishedPacket,
     /// The broker sent FIN.
@@ -53,6 +57,16 @@ pub struct Reaction {
 }
 
 impl Reaction {
+    /// Bytes that were not taken in as packets.
+    #[must_use]
+    pub fn unframed(why: Unframed, bytes: &[u8], at_us: u64) -> Self {
+        let (kind, detail) = match why {
+            Unframed::NoRemainingLength => (ReactionKind::Garbage, hex(bytes)),
+            Unframed::TooLarge { .. } | Unframed::NoRoom => (ReactionKind::NotTakenIn, why.to_string()),
+        };
+        Self { kind, code: None, at_us, detail: Some(detail) }
+    }
+
     /// The reaction in a few words, such as `DISCONNECT 0x82` or `FIN`. Without instants and details, so that
     /// equal reactions count as equal.
     #[must_use]
@@ -66,6 +80,7 @@ impl Reaction {
                 format!("unexpected {}", self.detail.as_deref().unwrap_or("packet"))
             }
             ReactionKind::Garbage => "bytes that are no packet".to_owned(),
+            ReactionKind::NotTakenIn => "more than is taken in".to_owned(),
             ReactionKind::UnfinishedPacket => "half a packet".to_owned(),
             ReactionKind::Closed => "FIN".to_owned(),
             ReactionKind::Reset => "RST".to_owned(),
@@ -141,6 +156,17 @@ pub fn connack_code_text(version: ProtocolVersion, code: u8) -> String {
     format!("0x{code:02X} {}", name.as_deref().unwrap_or("unknown"))
 }
 
+/// A Reason String as it is kept: its beginning. A broker may send 64 KiB of it with every packet.
+#[must_use]
+pub fn reason_text(reason: &str) -> String {
+    const KEPT: usize = 256;
+    let mut text: String = reason.chars().take(KEPT).collect();
+    if text.len() < reason.len() {
+        text.push('…');
+    }
+    text
+}
+
 /// The first bytes in hexadecimal, for evidence.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -156,7 +182,7 @@ pub fn hex(bytes: &[u8]) -> String {
 mod tests {
     use ungraceful_mqtt::ProtocolVersion;
 
-    use super::{Outcome, Reaction, ReactionKind, connack_code_text, hex};
+    use super::{Outcome, Reaction, ReactionKind, connack_code_text, hex, reason_text};
 
     fn label(kind: ReactionKind, code: Option<u8>, detail: Option<&str>) -> String {
         Reaction { kind, code, at_us: 9, detail: detail.map(str::to_owned), connection: None }.label()
@@ -170,6 +196,7 @@ mod tests {
         assert_eq!(label(ReactionKind::OtherPacket, None, Some("PINGRESP")), "unexpected PINGRESP");
         assert_eq!(label(ReactionKind::OtherPacket, None, None), "unexpected packet");
         assert_eq!(label(ReactionKind::Garbage, None, Some("deadbeef")), "bytes that are no packet");
+        assert_eq!(label(ReactionKind::NotTakenIn, None, Some("large")), "more than is taken in");
         assert_eq!(label(ReactionKind::UnfinishedPacket, None, Some("20")), "half a packet");
         assert_eq!(label(ReactionKind::Closed, None, None), "FIN");
         assert_eq!(label(ReactionKind::Reset, None, None), "RST");
@@ -202,6 +229,7 @@ mod tests {
             ReactionKind::Ack,
             ReactionKind::OtherPacket,
             ReactionKind::Garbage,
+            ReactionKind::NotTakenIn,
             ReactionKind::UnfinishedPacket,
         ] {
             assert!(!ends(kind), "{kind:?}");
@@ -217,6 +245,13 @@ mod tests {
         assert_eq!(connack_code_text(ProtocolVersion::V5, 0xFF), "0xFF unknown");
         let old = connack_code_text(ProtocolVersion::V5, 0x01);
         assert!(old.contains("return code of MQTT 3.1.1"), "a broker that knows no 5.0: {old}");
+    }
+
+    #[test]
+    fn a_long_reason_string_is_kept_by_its_beginning_and_says_so() {
+        assert_eq!(reason_text("over quota"), "over quota");
+        assert_eq!(reason_text(&"ä".repeat(256)), "ä".repeat(256));
+        assert_eq!(reason_text(&"ä".repeat(60_000)), format!("{}…", "ä".repeat(256)));
     }
 
     #[test]

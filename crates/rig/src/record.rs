@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::attempt::Case;
+use crate::discarded::Discarded;
 use crate::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use crate::load::LoadRecord;
 use crate::metric::{Distribution, Metric, Percentiles};
@@ -31,6 +32,8 @@ pub enum Completeness {
     Interrupted,
     /// The broker went down.
     BrokerDown,
+    /// The run reached the longest time that it may take.
+    OutOfTime,
     /// The record could not be written to its end.
     RecordFailed,
 }
@@ -581,6 +584,9 @@ pub struct GeneratorRecord {
     pub cpu_us: Option<u64>,
     /// Attempts that were begun late because all `--count` clients were busy.
     pub attempts_waited_for_a_client: u64,
+    /// What the broker sent and was dropped, so that memory stays bounded.
+    #[serde(default)]
+    pub discarded: Discarded,
     /// Why figures of this run are not to be relied on; empty when the generator kept up.
     pub bottlenecks: Vec<String>,
 }

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_wire::clock::now;
 
+use crate::bound::Bound;
 use crate::bystander::BystanderSettings;
 use crate::conductor::Conductor;
 use crate::error::RunError;
@@ -23,6 +25,7 @@ use crate::outage::Restart;
 use crate::plan::Schedule;
 use crate::record::{Record, Setting, ToolRecord};
 use crate::recorder::Recorder;
+use crate::scale::span;
 use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
 use crate::target::TargetSettings;
@@ -70,6 +73,8 @@ pub struct Experiment {
     pub threads: NonZeroU32,
     /// The bystanders.
     pub bystanders: BystanderSettings,
+    /// How long the run can last at the most; then it is stopped.
+    pub bound: Bound,
     /// How long the broker has to react.
     pub reaction_timeout: Duration,
     /// How long the witness waits for a Will.
@@ -177,6 +182,7 @@ pub fn run(
     work: Work<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Finished, RunError> {
+    let began = now();
     let supply = Supply { descriptors: raise_descriptor_limit(), ports: host::port_range() };
     let mut mistakes = shortages(demand(experiment), supply);
     mistakes.extend(experiment.watch.mistakes());
@@ -191,7 +197,9 @@ pub fn run(
         let stop = Stop::default();
         // Caught from here on, and not from when the task first runs: the run may have sent something by then.
         let interrupt = signals().map(|signals| tokio::spawn(raise_on_interrupt(stop.clone(), signals)));
+        let out_of_time = tokio::spawn(raise_in_time(stop.clone(), experiment.bound, began));
         let finished = conduct(experiment, work, observer, stop, supply.descriptors).await;
+        out_of_time.abort();
         if let Some(interrupt) = interrupt {
             interrupt.abort();
         }
@@ -236,6 +244,12 @@ async fn raise_on_interrupt(stop: Stop, [mut interrupt, mut terminate, mut hangu
     }
 }
 
+/// Stops the run in time for it to have ended at its bound.
+async fn raise_in_time(stop: Stop, bound: Bound, began: Instant) {
+    tokio::time::sleep_until((began + bound.stopped_after()).into()).await;
+    stop.raise(StopReason::OutOfTime(bound.longest));
+}
+
 async fn conduct(
     experiment: &Experiment,
     work: Work<'_>,
@@ -247,7 +261,13 @@ async fn conduct(
     let prepare = Conductor::prepare(experiment, work, observer, stop.clone(), descriptor_limit, recorder);
     let conducted = tokio::select! {
         biased;
-        _reason = stop.raised() => Err(RunError::Interrupted),
+        reason = stop.raised() => Err(match reason {
+            StopReason::OutOfTime(longest) => RunError::Environment(format!(
+                "the broker kept the run waiting until its time was over, {} at the longest, before anything was attempted",
+                span(longest)
+            )),
+            _ => RunError::Interrupted,
+        }),
         conducted = prepare => conducted,
     };
     match conducted {

@@ -1,6 +1,7 @@
 //! Why a run stops before its plan is done, told to every task of every thread.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -11,6 +12,8 @@ pub enum StopReason {
     Interrupted,
     /// The broker went down.
     BrokerDown(String),
+    /// The run reached the longest time that it may take, which is this.
+    OutOfTime(Duration),
     /// The record can't be written any more.
     RecordFailed(String),
 }

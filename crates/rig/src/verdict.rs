@@ -181,7 +181,7 @@ pub fn exit_of(record: &Record) -> Exit {
         Completeness::Interrupted => Exit::Interrupted,
         Completeness::RecordFailed => Exit::Environment,
         _ if has(Conclusion::Violated) => Exit::Violated,
-        Completeness::Partial | Completeness::BrokerDown => Exit::Inconclusive,
+        Completeness::Partial | Completeness::BrokerDown | Completeness::OutOfTime => Exit::Inconclusive,
         // No verdict at all is no success.
         Completeness::Complete if has(Conclusion::Inconclusive) || record.verdicts.is_empty() => {
             Exit::Inconclusive

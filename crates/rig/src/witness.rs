@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as TokioInstant, sleep, timeout_at};
 
+use crate::discarded;
+
 /// One message that the witness received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Witnessed {
@@ -15,6 +17,10 @@ pub struct Witnessed {
     /// The Application Message.
     pub payload: Vec<u8>,
 }
+
+/// Messages that are kept of one topic, and bytes of each: a Will comes once, or a few times.
+const HEARD_MAX: usize = 64;
+const PAYLOAD_BYTES_MAX: usize = 1_024;
 
 /// What the witness has heard on the topics somebody asked about. Shared by all threads; cheap to clone.
 ///
@@ -47,7 +53,12 @@ impl Witness {
     pub fn hear(&self, topic: &str, witnessed: Witnessed) {
         let mut heard = self.lock();
         match heard.by_topic.get_mut(topic) {
-            Some(list) => list.push(witnessed),
+            Some(list) if list.len() < HEARD_MAX => {
+                let mut payload = witnessed.payload;
+                payload.truncate(PAYLOAD_BYTES_MAX);
+                list.push(Witnessed { payload, ..witnessed });
+            }
+            Some(_long_enough) => discarded::pass_over(1),
             None => heard.on_unwatched_topics += 1,
         }
     }
@@ -126,7 +137,7 @@ mod tests {
     use tokio::time::{Instant as TokioInstant, sleep};
     use ungraceful_wire::clock::now;
 
-    use super::{Witness, Witnessed};
+    use super::{HEARD_MAX, PAYLOAD_BYTES_MAX, Witness, Witnessed};
 
     const SETTLE: Duration = Duration::from_millis(250);
 
@@ -149,6 +160,18 @@ mod tests {
         assert_eq!(a.heard(), [message(1, b"x"), message(3, b"x")]);
         assert_eq!(b.heard(), [message(2, b"y")]);
         assert_eq!((a.topic(), witness.on_unwatched_topics()), ("will/a", 0));
+    }
+
+    #[test]
+    fn what_a_broker_repeats_without_end_is_kept_by_its_first_copies_cut_to_what_a_will_has() {
+        let witness = Witness::default();
+        let watch = witness.watch("will/a".into());
+        for at_us in 0..10 * HEARD_MAX as u64 {
+            witness.hear("will/a", message(at_us, &[7; 10 * PAYLOAD_BYTES_MAX]));
+        }
+        let heard = watch.heard();
+        assert_eq!(heard.len(), HEARD_MAX);
+        assert_eq!(heard[HEARD_MAX - 1], message(HEARD_MAX as u64 - 1, &[7; PAYLOAD_BYTES_MAX]));
     }
 
     #[test]

@@ -26,9 +26,9 @@ use crate::waves::{Muster, MusterPlace};
 
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How late an attempt may be begun because all clients are busy; beyond, it is dropped and counted.
-const LATE_MAX: Duration = Duration::from_secs(5);
+pub(crate) const LATE_MAX: Duration = Duration::from_secs(5);
 /// Attempts that a worker gathers at the same time: well below the length of a listen backlog.
-const GATHERING_MAX: u32 = 32;
+pub(crate) const GATHERING_MAX: u32 = 32;
 
 /// What every worker of a run needs.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub(crate) struct Job {
     pub(crate) clients: Arc<Semaphore>,
     /// How far the workers are with the waves.
     pub(crate) muster: Muster,
+    /// How long attempts that are under way when the run stops may take to clean up.
+    pub(crate) cure_within: Duration,
     /// When each wave began, in µs since the run's start; the first of them begins with the fault phase.
     pub(crate) began_us: watch::Receiver<Vec<u64>>,
     pub(crate) reports: mpsc::Sender<Report>,
@@ -191,10 +193,32 @@ impl Worker {
         }
         // Whose turn did not come is told so.
         drop(gathered);
-        while let Some(ended) = attempts.join_next().await {
-            well_ended(ended)?;
-        }
+        self.let_end(attempts).await?;
         place.ended();
+        Ok(())
+    }
+
+    /// Waits until every attempt has ended. When the run stops, they have a time to clean up, and no more: then what they
+    /// opened is closed without them, and they count as dropped.
+    async fn let_end(&self, mut attempts: JoinSet<()>) -> Result<(), RunError> {
+        let out_of_time = async {
+            self.job.stage.stop.raised().await;
+            tokio::time::sleep(self.job.cure_within).await;
+        };
+        let all_ended = async {
+            while let Some(ended) = attempts.join_next().await {
+                well_ended(ended)?;
+            }
+            Ok(())
+        };
+        tokio::select! {
+            biased;
+            ended = all_ended => return ended,
+            () = out_of_time => {}
+        }
+        let cut = attempts.len() as u64;
+        self.meter.count(Phase::Fault, |counters| counters.attempts_dropped += cut);
+        attempts.shutdown().await;
         Ok(())
     }
 
@@ -396,6 +420,16 @@ mod tests {
     }
 
     fn start_on(schedule: Schedule, faults: &[Arc<Waiter>], clients: usize, threads: u32) -> Running {
+        start_with(schedule, faults, clients, threads, Duration::from_secs(3_600))
+    }
+
+    fn start_with(
+        schedule: Schedule,
+        faults: &[Arc<Waiter>],
+        clients: usize,
+        threads: u32,
+        cure_within: Duration,
+    ) -> Running {
         let (began_us, begins) = watch::channel(Vec::new());
         let (reports, reported) = mpsc::channel(10_000);
         let job = Job {
@@ -405,6 +439,7 @@ mod tests {
             phases: PhaseTrack::default(),
             clients: Arc::new(Semaphore::new(clients)),
             muster: Muster::of(threads),
+            cure_within,
             began_us: begins,
             reports,
         };
@@ -553,6 +588,17 @@ mod tests {
         running.gathered();
         let attempts = running.end().unwrap();
         assert!(attempts.len() <= 2 * GATHERING_MAX as usize, "{} were begun", attempts.len());
+    }
+
+    #[test]
+    fn an_attempt_that_does_not_end_in_time_after_the_run_has_stopped_is_cut() {
+        let fault = Waiter::new(false, Prepares::For(Duration::from_secs(3_600)));
+        let schedule = Schedule::new(1, 3, 100.0, Arrival::Uniform, Seed(3));
+        let running = start_with(schedule, &[Arc::clone(&fault)], 3, 1, Duration::from_millis(20));
+        running.begin();
+        wait_until(|| fault.begun() == 3);
+        running.job.stage.stop.raise(StopReason::OutOfTime(Duration::from_secs(60)));
+        assert_eq!(running.end().unwrap().len(), 0, "and it ends");
     }
 
     #[test]

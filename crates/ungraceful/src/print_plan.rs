@@ -1,13 +1,12 @@
 //! `--print-plan`: what would be sent and when, and every bound of the run. Sends nothing.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use serde::Serialize;
 use ungraceful_load::Engine;
 use ungraceful_load::pace::{Pace, Stage};
 use ungraceful_report::Format;
-use ungraceful_rig::plan::{Arrival, Schedule};
+use ungraceful_rig::plan::Arrival;
 use ungraceful_rig::rate_search::{Promise, TRIALS_MAX};
 use ungraceful_rig::run::{Experiment, Spread};
 use ungraceful_rig::target::BrokerChoice;
@@ -94,7 +93,7 @@ fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
             misbehaving_clients_max: experiment.clients.get(),
             bystander_connections_max: 2 * pairs + 1,
             bystander_messages_per_second_max: pairs * experiment.bystanders.rate_per_pair,
-            duration_s_max: longest(experiment, plan, &schedule).as_secs() + 1,
+            duration_s_max: experiment.bound.longest.as_secs(),
         },
         attempts,
     }
@@ -108,25 +107,6 @@ fn target(broker: &BrokerChoice) -> String {
         }
         BrokerChoice::Host { host, port } => format!("{host} port {port}"),
     }
-}
-
-/// The longest that the run can last: every phase, every attempt as late as can be, every wait to its end.
-fn longest(experiment: &Experiment, plan: &FaultPlan, schedule: &Schedule) -> Duration {
-    /// Coming up, proving the witness twice, letting a late attempt begin, probing, draining.
-    const BESIDES: Duration = Duration::from_secs(60);
-    let restart = experiment.restart.as_ref().map_or(Duration::ZERO, |restart| restart.within);
-    let wave = plan.longest_pause
-        + 4 * experiment.target.connect_timeout
-        + experiment.reaction_timeout
-        + experiment.will_wait
-        + restart;
-    let waves = u32::try_from(schedule.waves().len()).unwrap_or(u32::MAX);
-    experiment.phases.warmup
-        + experiment.phases.baseline
-        + schedule.plan.span()
-        + waves * wave
-        + experiment.phases.recovery
-        + BESIDES
 }
 
 fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
@@ -152,7 +132,11 @@ fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
         "  honest clients         {} connections, {} messages per second of 32 bytes",
         bounds.bystander_connections_max, bounds.bystander_messages_per_second_max
     )?;
-    writeln!(out, "  duration               {} s at the longest", bounds.duration_s_max)?;
+    writeln!(
+        out,
+        "  duration               {} s at the longest, then the run is stopped",
+        bounds.duration_s_max
+    )?;
     let since = if bounds.attempts_per_second_max.is_some() {
         "the fault phase's begin"
     } else {
@@ -215,8 +199,6 @@ pub(crate) fn render_load(
 }
 
 fn printed_load(experiment: &Experiment, engine: &Engine, promise: Option<&Promise>) -> PrintedLoad {
-    /// Coming up, leaving, and messages that are still under way at the end.
-    const BESIDES: Duration = Duration::from_secs(60);
     let settings = engine.settings();
     let (release, stages) = match &settings.pace {
         Pace::Nothing(_) => ("nothing is published", Vec::new()),
@@ -228,11 +210,8 @@ fn printed_load(experiment: &Experiment, engine: &Engine, promise: Option<&Promi
         duration_ms: u64::try_from(stage.lasts.as_millis()).unwrap_or(u64::MAX),
         messages_per_second: stage.per_second,
     };
-    let connecting = Duration::from_secs_f64(f64::from(settings.clients()) / settings.connects_per_second);
-    let (pairs, phases) = (experiment.bystanders.pairs, experiment.phases);
-    let beside_bystanders = if pairs > 0 { phases.baseline + phases.recovery } else { Duration::ZERO };
+    let pairs = experiment.bystanders.pairs;
     let trials = promise.map_or(1, |_| TRIALS_MAX as u64);
-    let longest = connecting + phases.warmup + settings.lasts() + beside_bystanders;
     PrintedLoad {
         tool: experiment.tool.name.clone(),
         target: target(&experiment.target.broker),
@@ -251,8 +230,7 @@ fn printed_load(experiment: &Experiment, engine: &Engine, promise: Option<&Promi
             },
             payload_bytes: engine.payload_bytes(),
             bystander_connections_max: 2 * pairs + 1,
-            duration_s_max: trials
-                * ((longest + 4 * experiment.target.connect_timeout + BESIDES).as_secs() + 1),
+            duration_s_max: trials * experiment.bound.longest.as_secs(),
         },
     }
 }
@@ -288,6 +266,10 @@ fn text_of_load(printed: &PrintedLoad) -> Result<String, std::fmt::Error> {
         None => writeln!(out, "  payload                a text with placeholders")?,
     }
     writeln!(out, "  honest clients beside  {} connections", bounds.bystander_connections_max)?;
-    writeln!(out, "  duration               {} s at the longest", bounds.duration_s_max)?;
+    writeln!(
+        out,
+        "  duration               {} s at the longest, then the run is stopped",
+        bounds.duration_s_max
+    )?;
     Ok(out)
 }

@@ -9,6 +9,7 @@ mod causes;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_report::progress::Terminal;
@@ -19,6 +20,7 @@ use ungraceful_rig::exit::Exit;
 use ungraceful_rig::live::Observer;
 use ungraceful_rig::record::{SettingSource, WITHHELD};
 use ungraceful_rig::run::{Experiment, Finished, Work, run};
+use ungraceful_rig::scale::span;
 use ungraceful_rig::seed::Seed;
 
 use self::causes::{CAUSES, Cause, CauseName, Reach};
@@ -54,6 +56,15 @@ struct TourArgs {
         allow_hyphen_values = true
     )]
     slip_limit: Given<Time>,
+    /// How long the whole tour may take; what is under way then is stopped, and what was not begun is not shown
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "UNGRACEFUL_BUDGET",
+        default_value = "120s",
+        allow_hyphen_values = true
+    )]
+    budget: Given<Time>,
     /// Makes the tour repeatable; drawn and printed when absent
     #[arg(long, value_name = "NUMBER", env = "UNGRACEFUL_SEED", allow_hyphen_values = true)]
     seed: Option<Given<Seed>>,
@@ -72,6 +83,14 @@ struct Stop {
     ready: Result<Box<(Experiment, FaultPlan)>, Shown>,
 }
 
+/// The tour as it is going to be made.
+struct Planned {
+    seed: Seed,
+    /// How long it may take.
+    budget: Duration,
+    stops: Vec<Stop>,
+}
+
 /// Makes the tour.
 pub(crate) fn main(arguments: &[OsString], parsed: &Parsed) -> ExitCode {
     match tour(arguments, parsed) {
@@ -84,9 +103,9 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
     let output = OutputArgs::from_arg_matches(&parsed.matches).expect(READ);
     let format = output.format.take("--format", &mut Vec::new()).unwrap_or(Format::Text);
     let clock = RunClock::start();
-    let (seed, stops) = plan(arguments, parsed, &clock)?;
+    let Planned { seed, budget, stops } = plan(arguments, parsed, &clock)?;
     if output.print_plan {
-        return Ok(print(&plans(&stops, format)));
+        return Ok(print(&plans(&stops, budget, format)));
     }
     let folder = folder(&output, &clock, seed);
     let mut tour = Tour {
@@ -97,12 +116,17 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
         causes: Vec::new(),
     };
     let all = stops.len();
+    if !output.quiet {
+        Terminal::new(progress_style(&output))
+            .note(&format!("{all} causes, {} at the longest", span(budget)));
+    }
     for (number, stop) in (1..).zip(stops) {
         let mut observer = Terminal::new(progress_style(&output));
         if !output.quiet {
             observer.note(&format!("{number} of {all}: {}", stop.cause.title));
         }
-        let shown = show(&tour, stop.ready, &mut observer)?;
+        let left = budget.saturating_sub(Duration::from_micros(clock.now_us()));
+        let shown = show(&tour, stop.ready, Budget { all: budget, left }, &mut observer)?;
         tour.causes.push(Seen {
             name: stop.cause.name,
             title: stop.cause.title,
@@ -122,11 +146,27 @@ fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
 
 const READ: &str = "the flags are those of the front's command";
 
+/// How long the tour may take, and what is left of that.
+#[derive(Clone, Copy)]
+struct Budget {
+    all: Duration,
+    left: Duration,
+}
+
+impl Budget {
+    /// The run as it may be made in what is left; absent when that is too short for it to end in order.
+    fn of(self, experiment: Experiment) -> Option<Experiment> {
+        let bound = experiment.bound.within(self.left);
+        (!bound.stopped_after().is_zero()).then_some(Experiment { bound, ..experiment })
+    }
+}
+
 /// Runs a cause, or tells why not. What is wrong with the call, or with a broker that nothing was learned of yet, ends
 /// the tour.
 fn show(
     so_far: &Tour,
     ready: Result<Box<(Experiment, FaultPlan)>, Shown>,
+    budget: Budget,
     observer: &mut Terminal,
 ) -> Result<Shown, RunError> {
     let was_interrupted = so_far.causes.iter().any(|seen| seen.exit() == Some(Exit::Interrupted));
@@ -137,6 +177,13 @@ fn show(
         }
         Ok(ready) => *ready,
         Err(shown) => return Ok(shown),
+    };
+    let Some(experiment) = budget.of(experiment) else {
+        let why = format!(
+            "the tour may take {} and has too little of it left; raise --budget, or choose with --only",
+            span(budget.all)
+        );
+        return Ok(Shown::Failed { why, exit: Exit::Inconclusive });
     };
     let has_seen_some = so_far.causes.iter().any(|seen| seen.record().is_some());
     match run(&experiment, Work::Faults(plan.make.as_ref()), observer) {
@@ -154,7 +201,7 @@ fn show(
 }
 
 /// Reads and checks everything about every cause; all mistakes are told together, each once.
-fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<(Seed, Vec<Stop>), RunError> {
+fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Planned, RunError> {
     let args = TourArgs::from_arg_matches(&parsed.matches).expect(READ);
     let target = TargetArgs::from_arg_matches(&parsed.matches).expect(READ);
     let output = OutputArgs::from_arg_matches(&parsed.matches).expect(READ);
@@ -166,6 +213,7 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<(Se
         None => Some(Seed::draw()),
     };
     let seed = seed.unwrap_or(Seed(0));
+    let budget = args.budget.positive("--budget", &mut mistakes).unwrap_or_default();
     let folder = folder(&output, clock, seed);
     if folder.join(TOUR_JSON).exists() && !output.print_plan {
         let what =
@@ -190,6 +238,7 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<(Se
         let command = command_of(cause, &call);
         stops.extend(ready.map(|ready| Stop { cause, command, ready }));
     }
+    mistakes.extend(too_short(budget, &stops));
     mistakes.dedup();
     let mut told: Vec<Mistake> = Vec::new();
     for mistake in mistakes {
@@ -197,7 +246,18 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<(Se
             told.push(mistake);
         }
     }
-    if told.is_empty() { Ok((seed, stops)) } else { Err(RunError::Usage(told)) }
+    if told.is_empty() { Ok(Planned { seed, budget, stops }) } else { Err(RunError::Usage(told)) }
+}
+
+/// A budget in which not even the first cause could be begun and ended.
+fn too_short(budget: Duration, stops: &[Stop]) -> Option<Mistake> {
+    let ready = stops.iter().find_map(|stop| stop.ready.as_ref().ok())?;
+    let least = ready.0.bound.ending() + Duration::from_secs(1);
+    (!budget.is_zero() && budget < least).then(|| {
+        let what =
+            format!("{} is too short for a run to end in order; give {} or more", span(budget), span(least));
+        Mistake::new("--budget", what)
+    })
 }
 
 type Ready = Result<Box<(Experiment, FaultPlan)>, Shown>;
@@ -293,13 +353,20 @@ fn folder(output: &OutputArgs, clock: &RunClock, seed: Seed) -> PathBuf {
     })
 }
 
-fn plans(stops: &[Stop], format: Format) -> String {
+/// The plan of each run, none of which may take longer than the tour.
+fn plans(stops: &[Stop], budget: Duration, format: Format) -> String {
     let ready = stops.iter().filter_map(|stop| stop.ready.as_ref().ok());
-    let printed: Vec<String> =
-        ready.map(|ready| print_plan::render(&ready.0, &ready.1, format).trim_end().to_owned()).collect();
+    let render = |(experiment, plan): &(Experiment, FaultPlan)| {
+        let experiment = Experiment { bound: experiment.bound.within(budget), ..experiment.clone() };
+        print_plan::render(&experiment, plan, format).trim_end().to_owned()
+    };
+    let printed: Vec<String> = ready.map(|ready| render(ready)).collect();
     match format {
         Format::Json => format!("[{}]\n", printed.join(",\n")),
-        _ => printed.join("\n\n") + "\n",
+        _ => {
+            let of_all = format!("The tour takes {} at the longest, then it is stopped", span(budget));
+            format!("{of_all}\n\n{}\n", printed.join("\n\n"))
+        }
     }
 }
 

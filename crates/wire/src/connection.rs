@@ -1,7 +1,8 @@
 //! One open Network Connection: send exact bytes, receive packets with their instants, end it in a chosen way.
 //!
 //! An idle connection owns its socket's registration and nothing else: what arrives is read into one buffer
-//! per thread, and only a packet that is not complete yet, or not asked for yet, is kept aside.
+//! per thread, and only a packet that is not complete yet, or not asked for yet, is kept aside. What a broker can make
+//! it keep is bounded (see `framing`); what is not read stays with the kernel, which then stops the broker.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,12 +14,15 @@ use std::time::Instant;
 use ungraceful_mqtt::Frame;
 
 use crate::clock;
-use crate::framing::Framing;
-use crate::received::{Arrival, EndKind, ReceivedPacket, SendError, Sent, StreamEnd};
+use crate::framing::{Framing, Held, discard};
+use crate::received::{Arrival, EndKind, SendError, Sent, StreamEnd};
 use crate::stream::Stream;
 
 /// One read takes at most this many bytes, and all connections of a thread share the one buffer.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
+/// One read for [`Connection::next`], which takes one packet and has to keep the others: many small packets are then left
+/// with the kernel.
+const NEXT_READ_BYTES: usize = 4 * 1024;
 
 thread_local! {
     static READ_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BUFFER_BYTES].into_boxed_slice());
@@ -32,14 +36,36 @@ thread_local! {
 pub struct Connection {
     stream: Stream,
     framing: Framing,
-    /// What one read brought and nobody took yet: packets, then the telling of unframeable bytes.
-    ahead: VecDeque<Arrival>,
+    /// What reads brought and nobody took yet.
+    ahead: VecDeque<Chunk>,
     ended: Option<Box<StreamEnd>>,
     /// How both directions ended at once, as the first read or write to fail was told. The kernel tells it
     /// once: a read sees a mere end of stream then, and a write EPIPE.
     lost: Option<EndKind>,
     half_closed: bool,
     quick_ack: bool,
+}
+
+/// Bytes that one read brought.
+#[derive(Debug)]
+struct Chunk {
+    bytes: Vec<u8>,
+    /// How many of them were taken.
+    taken: usize,
+    at: Instant,
+    /// There was no room for them, nor for what follows.
+    is_overrun: bool,
+    _held: Held,
+}
+
+impl Chunk {
+    fn of(bytes: &[u8], at: Instant, held: Held) -> Self {
+        Self { bytes: bytes.to_vec(), taken: 0, at, is_overrun: false, _held: held }
+    }
+
+    fn overrun(at: Instant) -> Self {
+        Self { is_overrun: true, ..Self::of(&[], at, Held::default()) }
+    }
 }
 
 impl Connection {
@@ -92,7 +118,8 @@ impl Connection {
 
     /// Hands all bytes to the kernel as [`Connection::send`] does, and reads while its buffer is full, so that a
     /// broker which answers before it reads on can't come to a standstill with us. What it reads is kept for
-    /// [`Connection::next`] and [`Connection::receive`]: as much as the broker sends in the meantime.
+    /// [`Connection::next`] and [`Connection::receive`], as long as all connections of the process hold no more than
+    /// [`HELD_BYTES_MAX`](crate::HELD_BYTES_MAX); what is beyond is thrown away, and told as [`Arrival::Unframeable`].
     ///
     /// `written` is how many of the bytes the kernel has taken: 0 at first. It holds at every moment, so a call whose
     /// future was dropped is taken up again by calling with the same two arguments. Nothing that was read is lost.
@@ -132,16 +159,22 @@ impl Connection {
         if self.stream.poll_writable(context).is_ready() {
             return Poll::Ready(());
         }
-        let mut ahead = std::mem::take(&mut self.ahead);
-        let read = self.poll_read(context, &mut |frame, first_byte_at, complete_at| {
-            let bytes = frame.bytes.to_vec();
-            ahead.push_back(Arrival::Packet(ReceivedPacket { bytes, first_byte_at, complete_at }));
-        });
-        if let Poll::Ready(Some(told @ Arrival::Unframeable { .. })) = &read {
-            ahead.push_back(told.clone());
-        }
-        self.ahead = ahead;
-        read.map(|_the_end_is_told_again| ())
+        READ_BUFFER.with_borrow_mut(|buffer| match ready!(self.poll_bytes(context, buffer)) {
+            // It is told again by whoever reads next.
+            Err(_end) => Poll::Ready(()),
+            Ok((length, at)) => {
+                let mut held = Held::default();
+                if self.ahead.back().is_some_and(|chunk| chunk.is_overrun) {
+                    discard(length);
+                } else if held.grow(length) {
+                    self.ahead.push_back(Chunk::of(&buffer[..length], at, held));
+                } else {
+                    discard(length);
+                    self.ahead.push_back(Chunk::overrun(at));
+                }
+                Poll::Ready(())
+            }
+        })
     }
 
     /// Why a write was refused. EPIPE alone says only that some end came before.
@@ -175,18 +208,11 @@ impl Connection {
     /// was shown. What [`Connection::next`] has read ahead is shown first, without a read.
     ///
     /// Nothing is lost when the returned future is dropped before it completes.
-    pub async fn receive(&mut self, mut visit: impl FnMut(Frame<'_>, Instant, Instant)) -> Option<Arrival> {
+    pub async fn receive(&mut self, visit: impl FnMut(Frame<'_>, Instant, Instant)) -> Option<Arrival> {
         if self.ahead.is_empty() {
             self.arm_quick_ack();
-            return poll_fn(|context| self.poll_read(context, &mut visit)).await;
         }
-        while let Some(arrival) = self.take_ahead() {
-            match arrival {
-                Arrival::Packet(packet) => visit(packet.frame(), packet.first_byte_at, packet.complete_at),
-                told => return Some(told),
-            }
-        }
-        None
+        self.receive_at_most(READ_BUFFER_BYTES, visit).await
     }
 
     /// Waits for bytes and reads at most `bytes` of them, at least 1 and at most 64 KiB, as a client does that is slow.
@@ -198,7 +224,21 @@ impl Connection {
         bytes: usize,
         mut visit: impl FnMut(Frame<'_>, Instant, Instant),
     ) -> Option<Arrival> {
-        poll_fn(|context| self.poll_read_at_most(bytes, context, &mut visit)).await
+        if self.ahead.is_empty() {
+            return poll_fn(|context| self.poll_read_at_most(bytes, context, &mut visit)).await;
+        }
+        while let Some(chunk) = self.ahead.pop_front() {
+            let told = if chunk.is_overrun {
+                self.framing.overrun(chunk.at)
+            } else {
+                self.framing.take_in(&chunk.bytes[chunk.taken..], chunk.at, &mut visit)
+            };
+            if told.is_some() {
+                return told;
+            }
+        }
+        self.ahead = VecDeque::new();
+        None
     }
 
     /// Whether the end of the stream has arrived, read or not, or the connection is lost. Reads nothing: this tells a
@@ -209,10 +249,10 @@ impl Connection {
         self.ended.is_some() || self.lost.is_some() || self.stream.has_hung_up()
     }
 
-    /// How many arrivals have been read and not been taken yet.
+    /// How many bytes have been read and not been taken yet.
     #[must_use]
     pub fn read_ahead(&self) -> usize {
-        self.ahead.len()
+        self.ahead.iter().map(|chunk| chunk.bytes.len() - chunk.taken).sum()
     }
 
     fn arm_quick_ack(&self) {
@@ -221,43 +261,45 @@ impl Connection {
         }
     }
 
+    /// The next thing of what was read ahead; absent when that is used up and completes nothing more.
     fn take_ahead(&mut self) -> Option<Arrival> {
-        let arrival = self.ahead.pop_front();
-        if self.ahead.is_empty() {
-            // Gives the memory back: an idle connection holds none.
-            self.ahead = VecDeque::new();
+        while let Some(chunk) = self.ahead.front_mut() {
+            let mut rest = &chunk.bytes[chunk.taken..];
+            let arrival = match chunk.is_overrun {
+                true => self.framing.overrun(chunk.at),
+                false => self.framing.take_one(&mut rest, chunk.at),
+            };
+            chunk.taken = chunk.bytes.len() - rest.len();
+            if rest.is_empty() {
+                self.ahead.pop_front();
+            }
+            if self.ahead.is_empty() {
+                // Gives the memory back: an idle connection holds none.
+                self.ahead = VecDeque::new();
+            }
+            if arrival.is_some() {
+                return arrival;
+            }
         }
-        arrival
+        None
     }
 
     /// One read: the first thing it brought; the others are kept.
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Arrival>> {
-        // Nearly every read brings one packet, and that one needs no queue.
-        let mut first = None;
-        let mut ahead = VecDeque::new();
-        let told = ready!(self.poll_read(context, &mut |frame, first_byte_at, complete_at| {
-            let bytes = frame.bytes.to_vec();
-            let packet = Arrival::Packet(ReceivedPacket { bytes, first_byte_at, complete_at });
-            match first {
-                None => first = Some(packet),
-                Some(_) => ahead.push_back(packet),
-            }
-        }));
-        if first.is_none() {
-            return Poll::Ready(told);
-        }
-        ahead.extend(told);
-        self.ahead = ahead;
-        Poll::Ready(first)
-    }
-
-    /// One read: shows its packets, or tells what came that is none.
-    fn poll_read(
-        &mut self,
-        context: &mut Context<'_>,
-        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
-    ) -> Poll<Option<Arrival>> {
-        self.poll_read_at_most(READ_BUFFER_BYTES, context, visit)
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            Poll::Ready(match ready!(self.poll_bytes(context, &mut buffer[..NEXT_READ_BYTES])) {
+                Err(end) => Some(end),
+                Ok((length, at)) => {
+                    let mut rest = &buffer[..length];
+                    let first = self.framing.take_one(&mut rest, at);
+                    // Nearly every read brings one packet, and that one needs no queue.
+                    if !rest.is_empty() {
+                        self.ahead.push_back(Chunk::of(rest, at, Held::default()));
+                    }
+                    first
+                }
+            })
+        })
     }
 
     fn poll_read_at_most(
@@ -266,28 +308,42 @@ impl Connection {
         context: &mut Context<'_>,
         visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
     ) -> Poll<Option<Arrival>> {
-        if let Some(end) = &self.ended {
-            return Poll::Ready(Some(Arrival::End((**end).clone())));
-        }
         READ_BUFFER.with_borrow_mut(|buffer| {
             let bytes = bytes.clamp(1, buffer.len());
-            let read = ready!(self.stream.poll_read(context, &mut buffer[..bytes]));
-            let at = clock::now();
-            Poll::Ready(match read {
-                Ok(0) => Some(self.end(self.lost.unwrap_or(EndKind::Fin), at)),
-                Ok(length) => self.framing.take_in(&buffer[..length], at, visit),
-                Err(error) => {
-                    let how = *self.lost.insert(EndKind::of(&error));
-                    Some(self.end(how, at))
-                }
+            Poll::Ready(match ready!(self.poll_bytes(context, &mut buffer[..bytes])) {
+                Err(end) => Some(end),
+                Ok((length, at)) => self.framing.take_in(&buffer[..length], at, visit),
             })
         })
     }
 
-    fn end(&mut self, how: EndKind, at: Instant) -> Arrival {
-        let end = StreamEnd { how, at, unfinished: self.framing.take_unfinished() };
-        self.ended = Some(Box::new(end.clone()));
-        Arrival::End(end)
+    /// One read: how many bytes it brought and when, or the end of the stream.
+    fn poll_bytes(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut [u8],
+    ) -> Poll<Result<(usize, Instant), Arrival>> {
+        if self.ended.is_some() {
+            return Poll::Ready(Err(self.told_end()));
+        }
+        let read = ready!(self.stream.poll_read(context, into));
+        let at = clock::now();
+        let how = match read {
+            Ok(0) => self.lost.unwrap_or(EndKind::Fin),
+            Ok(length) => return Poll::Ready(Ok((length, at))),
+            Err(error) => *self.lost.insert(EndKind::of(&error)),
+        };
+        self.ended = Some(Box::new(StreamEnd { how, at, unfinished: Vec::new() }));
+        Poll::Ready(Err(self.told_end()))
+    }
+
+    /// The end of the stream. What of a packet is not finished is known when everything before it was taken.
+    fn told_end(&mut self) -> Arrival {
+        let end = self.ended.as_mut().expect("it has ended");
+        if self.ahead.is_empty() && end.unfinished.is_empty() {
+            end.unfinished = self.framing.take_unfinished();
+        }
+        Arrival::End((**end).clone())
     }
 
     /// Ends the connection by FIN, without a DISCONNECT packet.
@@ -363,6 +419,21 @@ mod tests {
         assert_eq!(connection.ahead.capacity(), 0);
         assert!(connection.framing.take_unfinished().is_empty());
         assert!(connection.ended.is_none());
+    }
+
+    #[tokio::test]
+    async fn many_small_packets_stay_with_the_kernel_until_they_are_asked_for() {
+        const PACKETS: usize = 32 * 1024;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = Endpoint { address: listener.local_addr().unwrap() };
+        let mut connection = endpoint.open(&ConnectOptions::default()).await.unwrap().connection;
+        let (mut peer, _address) = listener.accept().unwrap();
+        peer.write_all(&[0xD0, 0x00].repeat(PACKETS)).unwrap();
+        for _ in 0..PACKETS {
+            assert!(matches!(connection.next().await, Arrival::Packet(_)));
+            assert!(connection.read_ahead() < NEXT_READ_BYTES);
+        }
+        assert_eq!(connection.ahead.capacity(), 0);
     }
 
     #[test]

@@ -1,15 +1,63 @@
 //! Cuts what a connection reads into packets, however the reads fall, and keeps what is not whole yet.
 //!
-//! Used by the connection alone. It sees bytes and instants, no socket.
+//! Used by the connection alone. It sees bytes and instants, no socket. What a broker can make it keep is bounded: a packet
+//! that announces more than [`PACKET_BYTES_MAX`] is not taken in at all, and everything that waits on all connections of
+//! the process together comes from one budget.
 
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use ungraceful_mqtt::{Frame, Framed, frame};
 
-use crate::received::Arrival;
+use crate::received::{Arrival, ReceivedPacket, Unframed};
 
+/// The largest packet that is taken in, fixed header included: the Maximum Packet Size of clients on these connections (MQTT
+/// 5.0 section 3.1.2.11.4). Twice the largest Application Message of a fault (64 KiB), so topic and properties have room.
+pub const PACKET_BYTES_MAX: usize = 128 * 1024;
+/// The most that waits on all connections of this process together: packets that are not whole yet, and what was read while
+/// something was being sent.
+pub const HELD_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// How much of bytes that can't be cut into packets is kept as evidence.
 const UNFRAMEABLE_KEPT_BYTES: usize = 64;
+/// How much of a packet that was begun and never finished is told at the end of the stream.
+const UNFINISHED_KEPT_BYTES: usize = 1_024;
+
+static HELD_BYTES: AtomicUsize = AtomicUsize::new(0);
+static DISCARDED_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that came on connections of this process, since it began, and were thrown away: a packet that was larger than
+/// [`PACKET_BYTES_MAX`], for which [`HELD_BYTES_MAX`] left no room, or that can't be framed; and all that followed it.
+#[must_use]
+pub fn discarded_bytes() -> u64 {
+    DISCARDED_BYTES.load(Ordering::Relaxed)
+}
+
+/// Counts bytes that are thrown away.
+pub(crate) fn discard(bytes: usize) {
+    DISCARDED_BYTES.fetch_add(bytes as u64, Ordering::Relaxed);
+}
+
+/// Bytes taken from the budget of the process; given back when dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Held(usize);
+
+impl Held {
+    /// Takes as many more; false, with nothing taken, when the budget has less.
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
+        let within = |held: usize| held.checked_add(bytes).filter(|held| *held <= HELD_BYTES_MAX);
+        let granted = HELD_BYTES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).is_ok();
+        if granted {
+            self.0 += bytes;
+        }
+        granted
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD_BYTES.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
 
 /// What the reads so far left behind. Holds no memory of its own between packets.
 #[derive(Debug, Default)]
@@ -24,6 +72,37 @@ pub(crate) struct Framing {
 struct Unfinished {
     bytes: Vec<u8>,
     first_byte_at: Instant,
+    held: Held,
+}
+
+impl Unfinished {
+    /// Takes what is there of the `missing` bytes that complete the packet, or its header.
+    ///
+    /// # Errors
+    /// Why the packet is not taken in. Nothing was taken then.
+    fn grow(&mut self, bytes: &mut &[u8], missing: usize) -> Result<(), Unframed> {
+        let whole = self.bytes.len() + missing;
+        if whole > PACKET_BYTES_MAX {
+            return Err(Unframed::TooLarge { packet_bytes: whole as u64 });
+        }
+        let (taken, rest) = bytes.split_at(missing.min(bytes.len()));
+        if !self.held.grow(taken.len()) {
+            return Err(Unframed::NoRoom);
+        }
+        self.bytes.extend_from_slice(taken);
+        *bytes = rest;
+        Ok(())
+    }
+}
+
+/// What a step through the bytes of a read came to.
+enum Step {
+    /// A packet was shown.
+    Shown,
+    /// Bytes that can't be framed: the telling of them.
+    Told(Arrival),
+    /// All bytes are taken in.
+    Nothing,
 }
 
 impl Framing {
@@ -35,71 +114,117 @@ impl Framing {
         at: Instant,
         visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
     ) -> Option<Arrival> {
+        loop {
+            match self.step(&mut bytes, at, visit) {
+                Step::Shown => {}
+                Step::Told(told) => return Some(told),
+                Step::Nothing => return None,
+            }
+        }
+    }
+
+    /// Takes the first thing off the head of `bytes`, read at `at`: a packet, or the telling of bytes that can't be framed.
+    /// Absent when all of them are taken in and complete nothing.
+    pub(crate) fn take_one(&mut self, bytes: &mut &[u8], at: Instant) -> Option<Arrival> {
+        let mut packet = None;
+        let mut keep = |frame: Frame<'_>, first_byte_at, complete_at| {
+            packet = Some(ReceivedPacket { bytes: frame.bytes.to_vec(), first_byte_at, complete_at });
+        };
+        match self.step(bytes, at, &mut keep) {
+            Step::Told(told) => Some(told),
+            Step::Shown | Step::Nothing => packet.map(Arrival::Packet),
+        }
+    }
+
+    /// Takes in `bytes` up to the end of one packet, and shows that.
+    #[inline]
+    fn step(
+        &mut self,
+        bytes: &mut &[u8],
+        at: Instant,
+        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
+    ) -> Step {
+        if self.unframeable {
+            discard(bytes.len());
+            *bytes = &[];
+            return Step::Nothing;
+        }
+        if let Some(begun) = self.unfinished.take() {
+            return self.go_on(begun, bytes, at, visit);
+        }
+        match frame(bytes) {
+            Framed::Complete(packet) => {
+                let length = packet.bytes.len();
+                visit(packet, at, at);
+                *bytes = &bytes[length..];
+                Step::Shown
+            }
+            Framed::Incomplete { .. } if bytes.is_empty() => Step::Nothing,
+            Framed::Incomplete { missing } => {
+                let mut begun = Unfinished { bytes: Vec::new(), first_byte_at: at, held: Held::default() };
+                match begun.grow(bytes, bytes.len() + missing) {
+                    Ok(()) => self.unfinished = Some(Box::new(begun)),
+                    Err(why) => return Step::Told(self.give_up(&[], bytes, at, why)),
+                }
+                Step::Nothing
+            }
+            Framed::Malformed(_) => Step::Told(self.give_up(&[], bytes, at, Unframed::NoRemainingLength)),
+        }
+    }
+
+    /// As [`Framing::step`], with a packet that earlier bytes have begun. It grows by what it misses and nothing more, so
+    /// each byte of a packet is copied once however many reads bring it, and the packets behind it are not copied at all.
+    fn go_on(
+        &mut self,
+        mut begun: Box<Unfinished>,
+        bytes: &mut &[u8],
+        at: Instant,
+        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
+    ) -> Step {
+        loop {
+            let grown = match frame(&begun.bytes) {
+                Framed::Complete(packet) => {
+                    visit(packet, begun.first_byte_at, at);
+                    return Step::Shown;
+                }
+                Framed::Incomplete { .. } if bytes.is_empty() => {
+                    self.unfinished = Some(begun);
+                    return Step::Nothing;
+                }
+                Framed::Incomplete { missing } => begun.grow(bytes, missing),
+                Framed::Malformed(_) => Err(Unframed::NoRemainingLength),
+            };
+            if let Err(why) = grown {
+                return Step::Told(self.give_up(&begun.bytes, bytes, begun.first_byte_at, why));
+            }
+        }
+    }
+
+    /// No packet comes any more. What came of this one is in `first` and at the head of `bytes`.
+    fn give_up(&mut self, first: &[u8], bytes: &mut &[u8], at: Instant, why: Unframed) -> Arrival {
+        self.unframeable = true;
+        let kept = first.iter().chain(bytes.iter()).take(UNFRAMEABLE_KEPT_BYTES).copied().collect();
+        discard(first.len() + bytes.len());
+        *bytes = &[];
+        Arrival::Unframeable { bytes: kept, at, why }
+    }
+
+    /// For bytes that were read while something was being sent there was no room, so no packet comes any more. Returns the
+    /// telling of it, once.
+    pub(crate) fn overrun(&mut self, at: Instant) -> Option<Arrival> {
         if self.unframeable {
             return None;
         }
-        if let Some(mut begun) = self.unfinished.take() {
-            // It grows by what it misses and nothing more, so each byte of a packet is copied once however
-            // many reads bring it, and the packets behind it are not copied at all.
-            loop {
-                match frame(&begun.bytes) {
-                    Framed::Complete(packet) => {
-                        visit(packet, begun.first_byte_at, at);
-                        break;
-                    }
-                    Framed::Incomplete { .. } if bytes.is_empty() => {
-                        self.unfinished = Some(begun);
-                        return None;
-                    }
-                    Framed::Incomplete { missing } => {
-                        let (taken, rest) = bytes.split_at(missing.min(bytes.len()));
-                        begun.bytes.extend_from_slice(taken);
-                        bytes = rest;
-                    }
-                    Framed::Malformed(_) => {
-                        return Some(self.give_up(&begun.bytes, bytes, begun.first_byte_at));
-                    }
-                }
-            }
-        }
-        self.cut(bytes, at, visit)
+        let begun = self.unfinished.take().map(|begun| begun.bytes).unwrap_or_default();
+        Some(self.give_up(&begun, &mut &[][..], at, Unframed::NoRoom))
     }
 
-    /// As [`Framing::take_in`], for bytes that begin with a packet.
-    fn cut(
-        &mut self,
-        mut bytes: &[u8],
-        at: Instant,
-        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
-    ) -> Option<Arrival> {
-        loop {
-            match frame(bytes) {
-                Framed::Complete(packet) => {
-                    let length = packet.bytes.len();
-                    visit(packet, at, at);
-                    bytes = &bytes[length..];
-                }
-                Framed::Incomplete { .. } => {
-                    if !bytes.is_empty() {
-                        self.unfinished =
-                            Some(Box::new(Unfinished { bytes: bytes.to_vec(), first_byte_at: at }));
-                    }
-                    return None;
-                }
-                Framed::Malformed(_) => return Some(self.give_up(bytes, &[], at)),
-            }
-        }
-    }
-
-    fn give_up(&mut self, first: &[u8], then: &[u8], at: Instant) -> Arrival {
-        self.unframeable = true;
-        let bytes = first.iter().chain(then).take(UNFRAMEABLE_KEPT_BYTES).copied().collect();
-        Arrival::Unframeable { bytes, at }
-    }
-
-    /// The bytes of a packet that was begun and will not be finished.
+    /// The bytes of a packet that was begun and will not be finished, the first 1,024 at the most.
     pub(crate) fn take_unfinished(&mut self) -> Vec<u8> {
-        self.unfinished.take().map(|begun| begun.bytes).unwrap_or_default()
+        let mut bytes = self.unfinished.take().map(|begun| begun.bytes).unwrap_or_default();
+        bytes.truncate(UNFINISHED_KEPT_BYTES);
+        bytes.shrink_to_fit();
+        bytes
     }
 }
 
@@ -200,7 +325,8 @@ mod tests {
             let start = now();
             let seen = take_in(start, &cut(&stream, size));
             assert_eq!(seen.packets.len(), 1, "in chunks of {size}");
-            let [Arrival::Unframeable { bytes, at }] = &seen.told[..] else {
+            let [Arrival::Unframeable { bytes, at, why: Unframed::NoRemainingLength }] = &seen.told[..]
+            else {
                 panic!("in chunks of {size}: {:?}", seen.told)
             };
             assert_eq!(*at, start + Duration::from_secs((2 / size) as u64));
@@ -210,14 +336,48 @@ mod tests {
         }
     }
 
+    /// A PUBLISH of so many bytes, header included.
+    fn packet_of(bytes: usize) -> Vec<u8> {
+        let remaining = bytes - 4;
+        let digits = [0, 7, 14].map(|shift| u8::try_from(remaining >> shift & 0x7F).unwrap());
+        let mut packet = vec![0x30, digits[0] | 0x80, digits[1] | 0x80, digits[2]];
+        packet.resize(bytes, 0x5A);
+        packet
+    }
+
     #[test]
-    fn a_large_packet_in_small_chunks_is_copied_in_linear_time() {
-        // Were the whole beginning copied with each chunk, this would move 130 GB.
-        const BODY: usize = 16 << 20;
-        let mut packet = vec![0x30, 0x80, 0x80, 0x80, 0x08];
-        packet.resize(packet.len() + BODY, 0x5A);
-        let seen = take_in(now(), &cut(&packet, 1024));
-        assert_eq!(seen.packets.len(), 1);
-        assert!(seen.packets[0].0 == packet);
+    fn the_largest_packet_is_taken_in_and_one_byte_more_is_not_kept_at_all() {
+        let largest = packet_of(PACKET_BYTES_MAX);
+        let seen = take_in(now(), &cut(&largest, 1024));
+        assert!(seen.packets.len() == 1 && seen.packets[0].0 == largest);
+        let stream = [&[0xD0, 0x00][..], &packet_of(PACKET_BYTES_MAX + 1), &[0xD0, 0x00]].concat();
+        for size in [1, 1024, 64 * 1024] {
+            let discarded = discarded_bytes();
+            let seen = take_in(now(), &cut(&stream, size));
+            assert_eq!(seen.packets.len(), 1, "what came before it is a packet, what follows is dropped");
+            let [Arrival::Unframeable { bytes, why, .. }] = &seen.told[..] else { panic!("{:?}", seen.told) };
+            assert_eq!(*why, Unframed::TooLarge { packet_bytes: PACKET_BYTES_MAX as u64 + 1 });
+            assert!(bytes.len() <= UNFRAMEABLE_KEPT_BYTES && stream[2..].starts_with(bytes));
+            assert!(seen.left.is_empty());
+            // Other tests of this process may discard as well.
+            assert!(discarded_bytes() >= discarded + stream.len() as u64 - 2, "in chunks of {size}");
+        }
+    }
+
+    #[test]
+    fn a_packet_that_only_announces_its_size_costs_nothing() {
+        let mut framing = Framing::default();
+        let told = framing.take_in(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F], now(), &mut |_, _, _| {});
+        let Some(Arrival::Unframeable { why, .. }) = told else { panic!("{told:?}") };
+        assert_eq!(why, Unframed::TooLarge { packet_bytes: 268_435_460 });
+        assert!(framing.unfinished.is_none());
+    }
+
+    #[test]
+    fn what_is_held_is_given_back_and_more_than_there_is_is_not_given() {
+        let mut held = Held::default();
+        assert!(!held.grow(HELD_BYTES_MAX + 1) && held.0 == 0);
+        assert!(held.grow(1_000) && held.grow(24) && held.0 == 1_024);
+        assert!(!held.grow(HELD_BYTES_MAX), "others of the process hold the rest");
     }
 }

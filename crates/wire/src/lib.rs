@@ -18,5 +18,6 @@ mod stream;
 
 pub use connection::{Connection, SilentConnection};
 pub use endpoint::{ConnectOptions, Endpoint, OpenError, Opened};
+pub use framing::{HELD_BYTES_MAX, PACKET_BYTES_MAX, discarded_bytes};
 pub use hop::{ClientSide, Forwarded, HaltedHop, Hop};
-pub use received::{Arrival, EndKind, ReceivedPacket, SendError, Sent, StreamEnd};
+pub use received::{Arrival, EndKind, ReceivedPacket, SendError, Sent, StreamEnd, Unframed};

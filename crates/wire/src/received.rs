@@ -1,9 +1,12 @@
 //! What comes back from a Network Connection, and when: packets, bytes that are no packet, the end.
 
+use std::fmt;
 use std::io;
 use std::time::Instant;
 
 use ungraceful_mqtt::{Framed, frame};
+
+use crate::framing::PACKET_BYTES_MAX;
 
 /// When bytes were handed to the kernel.
 #[derive(Clone, Copy, Debug)]
@@ -85,8 +88,36 @@ pub struct StreamEnd {
     pub how: EndKind,
     /// When the kernel told us.
     pub at: Instant,
-    /// Bytes of a packet that was begun and never finished; empty when the stream ended between packets.
+    /// Bytes of a packet that was begun and never finished, the first 1,024 at the most; empty when the stream ended between
+    /// packets.
     pub unfinished: Vec<u8>,
+}
+
+/// Why bytes were not taken in as packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unframed {
+    /// They begin with no Remaining Length (MQTT 5.0 and 3.1.1 section 2.1.4 and 2.2.3): they are no MQTT.
+    NoRemainingLength,
+    /// They announce a packet that is larger than [`PACKET_BYTES_MAX`](crate::PACKET_BYTES_MAX).
+    TooLarge {
+        /// Bytes of the announced packet, fixed header included.
+        packet_bytes: u64,
+    },
+    /// What waits on all connections of the process takes [`HELD_BYTES_MAX`](crate::HELD_BYTES_MAX) already.
+    NoRoom,
+}
+
+impl fmt::Display for Unframed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRemainingLength => f.write_str("bytes that are no packet"),
+            Self::TooLarge { packet_bytes } => write!(
+                f,
+                "a packet of {packet_bytes} bytes announced, more than the Maximum Packet Size of {PACKET_BYTES_MAX}"
+            ),
+            Self::NoRoom => f.write_str("more bytes at once than this process holds for later"),
+        }
+    }
 }
 
 /// The next thing that a broker did on a connection.
@@ -94,12 +125,14 @@ pub struct StreamEnd {
 pub enum Arrival {
     /// A whole packet came.
     Packet(ReceivedPacket),
-    /// Bytes came that can't be cut into packets; nothing after them can be either. Told once.
+    /// Bytes came that can't be cut into packets, or are not taken in; nothing after them is either. Told once.
     Unframeable {
         /// The first of those bytes, at most 64.
         bytes: Vec<u8>,
         /// When the kernel showed us the first of them.
         at: Instant,
+        /// Why they are not taken in.
+        why: Unframed,
     },
     /// The stream ended. Told every time from then on.
     End(StreamEnd),

@@ -12,6 +12,7 @@ use ungraceful_mqtt::{
 use ungraceful_rig::attempt::Fact;
 use ungraceful_rig::client::{Client, NotConnected};
 use ungraceful_rig::clock::micros;
+use ungraceful_rig::discarded;
 use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_rig::observe::Occupation;
 use ungraceful_rig::scale::span;
@@ -109,6 +110,8 @@ pub(super) struct AuthSeen {
 
 /// AUTH packets that are kept of one client.
 const AUTHS_MAX: usize = 4;
+/// Deliveries that are kept of one client, each of 24 bytes: those of an hour and more.
+const DELIVERED_MAX: usize = 65_536;
 
 impl Workplace {
     /// Connects the client with these credentials and has it work, which is proved once in both directions.
@@ -271,6 +274,11 @@ impl Occupation for Work {
             }
             Packet::Publish(publish) => {
                 if let Some(number) = read_payload(publish.payload) {
+                    if self.delivered.len() == DELIVERED_MAX {
+                        // What is served after a removal is of the last ones.
+                        self.delivered.drain(..DELIVERED_MAX / 2);
+                        discarded::pass_over(DELIVERED_MAX as u64 / 2);
+                    }
                     self.delivered.push((number, at));
                 }
                 true

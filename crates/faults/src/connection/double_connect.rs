@@ -12,14 +12,14 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::{sleep, timeout};
 use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion};
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
-use ungraceful_rig::client::Client;
+use ungraceful_rig::client::{Client, encode_connect};
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{STALLED, Watch, observe};
 use ungraceful_rig::reaction::{Outcome, connack_code_text};
 use ungraceful_rig::scale::span;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{Arrival, Sent};
+use ungraceful_wire::{Arrival, PACKET_BYTES_MAX, Sent};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "double-connect";
@@ -244,8 +244,7 @@ impl DoubleConnect {
         };
         let mut bytes = Vec::new();
         if self.variant == Variant::SameSegment {
-            first
-                .encode(self.version, &mut bytes)
+            encode_connect(&first, self.version, PACKET_BYTES_MAX, &mut bytes)
                 .map_err(|error| format!("cannot encode CONNECT: {error}"))?;
         } else {
             let accepted = client
@@ -256,7 +255,8 @@ impl DoubleConnect {
             let pause = if self.variant == Variant::Delayed { self.delay } else { Duration::ZERO };
             stay_connected(&mut client, pause, accepted.server_keep_alive).await?;
         }
-        second.encode(self.version, &mut bytes).map_err(|error| format!("cannot encode CONNECT: {error}"))?;
+        encode_connect(&second, self.version, PACKET_BYTES_MAX, &mut bytes)
+            .map_err(|error| format!("cannot encode CONNECT: {error}"))?;
         let sent = client.connection.send(&bytes).await;
         let sent = sent.map_err(|error| format!("the second CONNECT could not be sent: {error}"))?;
         Ok((client, sent))

@@ -11,12 +11,13 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::attempt::{Attempt, Case, Fact};
-use ungraceful_rig::client::{Client, NotConnected};
+use ungraceful_rig::client::{Client, NotConnected, encode_connect};
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Observed, Watch, observe_silently};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::scale::span;
+use ungraceful_wire::PACKET_BYTES_MAX;
 use ungraceful_wire::clock::now;
 
 use super::takeover::refusal;
@@ -230,7 +231,8 @@ impl Knock {
         client_id: &str,
     ) -> Held {
         let mut bytes = Vec::new();
-        let encoded = Client::honest_connect(client_id, &stage.credentials).encode(self.version, &mut bytes);
+        let connect = Client::honest_connect(client_id, &stage.credentials);
+        let encoded = encode_connect(&connect, self.version, PACKET_BYTES_MAX, &mut bytes);
         encoded.expect("an honest CONNECT is a legal one");
         let count = u32::try_from(bytes.len()).unwrap_or(u32::MAX).max(1);
         let mut reactions = Vec::new();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ungraceful_mqtt::Packet;
 use ungraceful_rig::clock::RunClock;
-use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind, hex};
+use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind, reason_text};
 use ungraceful_wire::{Arrival, EndKind, StreamEnd};
 
 /// Reactions that are kept of one connection, besides its end.
@@ -35,7 +35,7 @@ impl Seen {
             Packet::Disconnect(disconnect) => {
                 let code = disconnect.reason_code.0;
                 self.disconnect.get_or_insert(code);
-                let reason = disconnect.properties.reason_string().map(ToOwned::to_owned);
+                let reason = disconnect.properties.reason_string().map(reason_text);
                 self.push(ReactionKind::Disconnect, Some(code), at, reason);
             }
             Packet::PingResp if self.pings_open > 0 => self.pings_open -= 1,
@@ -53,8 +53,9 @@ impl Seen {
     /// Takes what came that is no packet.
     pub(super) fn take_told(&mut self, arrival: &Arrival) {
         match arrival {
-            Arrival::Unframeable { bytes, at } => {
-                self.push(ReactionKind::Garbage, None, *at, Some(hex(bytes)));
+            Arrival::Unframeable { bytes, at, why } => {
+                let Reaction { kind, detail, .. } = Reaction::unframed(*why, bytes, 0);
+                self.push(kind, None, *at, detail);
             }
             Arrival::End(end) if self.end.is_none() => {
                 let kind = match end.how {

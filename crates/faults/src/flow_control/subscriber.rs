@@ -138,7 +138,10 @@ impl Hearing {
             }
             Packet::PubRel(release) => {
                 let Some(identifier) = PacketIdentifier::new(release.packet_identifier) else { return };
-                self.uncompleted.push_back(identifier);
+                // A broker that repeats them without end is owed no more than one for each.
+                if self.uncompleted.len() < usize::from(u16::MAX) {
+                    self.uncompleted.push_back(identifier);
+                }
                 if self.acknowledging != Acknowledging::AllButPubcomp {
                     self.complete_all();
                 }

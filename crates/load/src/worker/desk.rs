@@ -37,6 +37,8 @@ pub(super) struct Desk {
     pub(super) subscribe_qos: QoS,
     /// Whether messages are sent one by one as they fall due, so that it can be told which of them an acknowledgement follows.
     pub(super) is_open_loop: bool,
+    /// A packet that announces more is not taken in.
+    pub(super) packet_bytes_max: usize,
     pub(super) figures: Figures,
     pub(super) ended: Ended,
     /// Clients that are being connected.

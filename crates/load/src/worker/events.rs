@@ -7,6 +7,9 @@ use super::{READS_IN_A_ROW, Worker};
 use crate::client::{Role, Stage, unreadable};
 use crate::socket::Moved;
 
+/// How a connection ended that we ended ourselves, because what its broker announced is more than is taken in.
+const TOO_LARGE: &str = "a packet from the broker that is larger than our Maximum Packet Size";
+
 impl Worker {
     pub(super) fn event(&mut self, place: usize, flags: EventFlags) -> Result<(), String> {
         let (client, desk) = (&mut self.clients[place], &mut self.desk);
@@ -62,8 +65,12 @@ impl Worker {
                                 }
                             }
                             Framed::Incomplete { missing } => {
-                                client.unread.extend_from_slice(&self.buffer[at..all]);
                                 let needed = all - at + missing;
+                                if needed > desk.packet_bytes_max {
+                                    desk.lose(client, TOO_LARGE);
+                                    return Ok(());
+                                }
+                                client.unread.extend_from_slice(&self.buffer[at..all]);
                                 if needed > self.buffer.len() {
                                     self.buffer.resize(needed, 0);
                                 }

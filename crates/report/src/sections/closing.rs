@@ -1,12 +1,13 @@
 //! Whether the figures can be believed, where the record is, and what it all comes to.
 
+use ungraceful_rig::discarded::Discarded;
 use ungraceful_rig::record::Record;
 use ungraceful_rig::verdict::exit_of;
 
 use crate::Context;
 use crate::document::{Block, Document};
 use crate::percentile::Figure;
-use crate::scale::{counted, time};
+use crate::scale::{count, counted, time};
 
 pub(super) fn section(record: &Record, context: &Context, document: &mut Document) {
     document.heading("Reliability");
@@ -33,6 +34,13 @@ fn generator(record: &Record) -> String {
     if generator.attempts_waited_for_a_client > 0 {
         let attempts = counted(generator.attempts_waited_for_a_client, "attempt");
         text += &format!("; {attempts} waited for a free client (--count)");
+    }
+    let Discarded { bytes, messages } = generator.discarded;
+    if bytes > 0 {
+        text += &format!("; {} of the broker's bytes were dropped to bound memory", count(bytes));
+    }
+    if messages > 0 {
+        text += &format!("; {} of its messages were not kept", count(messages));
     }
     text
 }

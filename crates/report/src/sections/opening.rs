@@ -143,6 +143,7 @@ fn incompleteness(completeness: Completeness) -> Option<(&'static str, &'static 
             Some(("PARTIAL RECORD", "cut short before the run's end; later figures are missing"))
         }
         Completeness::Interrupted => Some(("INTERRUPTED", "stopped before the plan was carried out")),
+        Completeness::OutOfTime => Some(("OUT OF TIME", "the run reached the longest time that it may take")),
         Completeness::BrokerDown => Some(("BROKER DOWN", "the broker went down during the run")),
         Completeness::RecordFailed => {
             Some(("RECORD NOT WRITTEN", "the record could not be written to its end"))

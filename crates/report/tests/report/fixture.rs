@@ -312,6 +312,7 @@ pub(crate) fn all_holds() -> Record {
             own_share: times(1_050, 40),
             cpu_us: Some(1_870_000),
             attempts_waited_for_a_client: 0,
+            discarded: Default::default(),
             bottlenecks: Vec::new(),
         },
         metrics: Vec::new(),

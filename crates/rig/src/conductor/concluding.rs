@@ -2,11 +2,13 @@
 
 use super::{Conductor, Ran};
 use crate::broker_log::LogThread;
+use crate::discarded::Discarded;
 use crate::error::RunError;
 use crate::owned_broker::OwnedBroker;
 use crate::record::{Completeness, Record};
 use crate::resources::resources;
 use crate::run::{Finished, Spread};
+use crate::scale::span;
 use crate::stop::StopReason;
 use crate::summary::{Ended, Measured, summarise, waves};
 use crate::verdict::judge;
@@ -51,6 +53,7 @@ impl Conductor<'_> {
             record.broker_log = Some(log);
         }
         record.load = load;
+        record.generator.discarded = Discarded::since(self.discarded_before);
         complete(&mut record, self.stop.reason());
         judge(&mut record, &self.experiment.checks);
         let thresholds = self.experiment.thresholds.iter().map(|threshold| threshold.judge(&record));
@@ -73,6 +76,13 @@ fn complete(record: &mut Record, reason: Option<StopReason>) {
         Some(StopReason::BrokerDown(what)) => {
             (Completeness::BrokerDown, Some(format!("the broker went down: {what}")))
         }
+        Some(StopReason::OutOfTime(longest)) => (
+            Completeness::OutOfTime,
+            Some(format!(
+                "the run was stopped, because it may take {} at the longest and the broker kept it waiting",
+                span(longest)
+            )),
+        ),
         Some(StopReason::RecordFailed(what)) => (Completeness::RecordFailed, Some(what)),
     };
     record.completeness = completeness;

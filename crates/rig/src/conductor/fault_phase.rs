@@ -1,10 +1,8 @@
 //! The part of a run that attempts faults: wave after wave, each with the restart that was planned for it.
 
-use std::time::Duration;
-
 use tokio::time::sleep;
 
-use super::Conductor;
+use super::{CALM_BEFORE_WAVE, Conductor};
 use crate::broker_process::Usage;
 use crate::error::RunError;
 use crate::live::Observer;
@@ -15,10 +13,6 @@ use crate::run::{LOOK_EVERY, Spread};
 use crate::stop::StopReason;
 use crate::summary::SeenOfWave;
 use crate::worker::{Worked, Workers};
-
-/// How long the clients of a wave are connected before it acts, from the second wave on; those of the first are there in
-/// the whole baseline.
-const CALM_BEFORE_WAVE: Duration = Duration::from_secs(1);
 
 impl Conductor<'_> {
     /// Attempts everything that is planned. Returns what the workers did.
@@ -53,7 +47,7 @@ impl Conductor<'_> {
             self.wait_until(observer, |_now| muster.has_ended(wave) || workers.are_done()).await;
             self.end_wave(before);
         }
-        // When the run stops, attempts still under way cure what they opened; each of their waits is bounded.
+        // When the run stops, attempts still under way cure what they opened, for as long as they may.
         while !workers.are_done() {
             sleep(LOOK_EVERY).await;
         }

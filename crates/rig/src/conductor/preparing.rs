@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_wire::ConnectOptions;
 
-use super::{Conductor, PROOF_WITHIN};
+use super::{Conductor, PROOF_WITHIN, READY_WITHIN};
 use crate::broker::{Broker, preflight_client_id_prefix};
 use crate::broker_log::{LogLinks, LogThread};
 use crate::broker_process::BrokerProcess;
 use crate::clock::RunClock;
 use crate::collector::{Collector, CollectorLinks, REPORTS};
 use crate::connections::OpenConnections;
+use crate::discarded::Discarded;
 use crate::error::RunError;
 use crate::fault::{Fault, Stage};
 use crate::honest_thread::{HonestLinks, HonestSettings, HonestThread};
@@ -39,9 +39,6 @@ use crate::witness::Witness;
 use crate::worker::Job;
 use crate::{host, own_share};
 
-/// How long honest clients may take to come up.
-const READY_WITHIN: Duration = Duration::from_secs(15);
-
 impl<'a> Conductor<'a> {
     /// Finds the broker, and brings up everything that is to be there before the first phase.
     pub(crate) async fn prepare(
@@ -52,7 +49,7 @@ impl<'a> Conductor<'a> {
         descriptor_limit: u64,
         recorder: Recorder,
     ) -> Result<Self, RunError> {
-        let options = connect_options(experiment);
+        let (options, discarded_before) = (connect_options(experiment), Discarded::so_far());
         let mut broker = Broker::find(experiment, &options).await?;
         broker.announce(experiment, observer);
         let clock = RunClock::start();
@@ -118,6 +115,7 @@ impl<'a> Conductor<'a> {
             phases: phases.clone(),
             clients: places(experiment.clients),
             muster: Muster::of(experiment.threads.get()),
+            cure_within: experiment.bound.cure_within,
             began_us: began_us.subscribe(),
             reports: reports.clone(),
         };
@@ -143,6 +141,7 @@ impl<'a> Conductor<'a> {
             outages,
             seen_of_waves: Vec::new(),
             begun,
+            discarded_before,
             witness,
             witness_proved,
         })
@@ -316,6 +315,7 @@ fn begin_record(
             own_share,
             cpu_us: None,
             attempts_waited_for_a_client: 0,
+            discarded: Discarded::default(),
             bottlenecks: Vec::new(),
         },
         metrics: Vec::new(),

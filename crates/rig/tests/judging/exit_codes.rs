@@ -7,11 +7,12 @@ use ungraceful_rig::verdict::{Conclusion, Force, Verdict, exit_of, judge};
 
 use crate::record::empty_record;
 
-const ALL: [Completeness; 5] = [
+const ALL: [Completeness; 6] = [
     Completeness::Partial,
     Completeness::Complete,
     Completeness::Interrupted,
     Completeness::BrokerDown,
+    Completeness::OutOfTime,
     Completeness::RecordFailed,
 ];
 
@@ -67,7 +68,7 @@ fn an_interruption_beats_every_verdict_and_so_does_a_record_that_could_not_be_wr
 #[test]
 fn a_run_that_was_cut_short_is_never_a_success_and_keeps_what_it_proved() {
     use Conclusion::{Holds, Inconclusive, Violated};
-    for completeness in [Completeness::Partial, Completeness::BrokerDown] {
+    for completeness in [Completeness::Partial, Completeness::BrokerDown, Completeness::OutOfTime] {
         assert_eq!(exit(completeness, &[]), Exit::Inconclusive, "{completeness:?}");
         assert_eq!(exit(completeness, &[Holds]), Exit::Inconclusive, "{completeness:?}");
         assert_eq!(exit(completeness, &[Holds, Inconclusive]), Exit::Inconclusive, "{completeness:?}");

@@ -61,6 +61,7 @@ pub(crate) fn empty_record() -> Record {
             own_share: Percentiles::default(),
             cpu_us: None,
             attempts_waited_for_a_client: 0,
+            discarded: Default::default(),
             bottlenecks: Vec::new(),
         },
         metrics: Vec::new(),

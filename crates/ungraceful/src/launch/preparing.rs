@@ -8,8 +8,11 @@ use std::time::Duration;
 use clap::FromArgMatches;
 use clap::parser::ValueSource;
 use ungraceful_load::Engine;
+use ungraceful_load::settings::LoadSettings;
+use ungraceful_rig::bound::{AttemptWaits, Bound, Waits};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
+use ungraceful_rig::outage::Restart;
 use ungraceful_rig::plan::Arrival;
 use ungraceful_rig::rate_search::Promise;
 use ungraceful_rig::record::{Setting, SettingSource, ToolRecord};
@@ -18,7 +21,9 @@ use ungraceful_rig::seed::Seed;
 use ungraceful_rig::target::{BrokerChoice, Credentials, Target, TargetSettings};
 
 use super::{AttemptsOf, Call, FaultPlan, LoadMode};
-use crate::cli::common::{ATTEMPTS_MAX, EveryRunArgs, OutputArgs, RunArgs, RunSettings, TIME_MAX, cores};
+use crate::cli::common::{
+    ATTEMPTS_MAX, EveryRunArgs, EveryRunSettings, OutputArgs, RunArgs, RunSettings, TIME_MAX, cores,
+};
 use crate::cli::parse::{Parsed, without_secrets};
 use crate::cli::target::TargetArgs;
 
@@ -57,26 +62,29 @@ pub(crate) fn prepare(
         return Err(RunError::Usage(mistakes));
     };
     let attempts_per_case = attempts_per_case(&settings, &plan);
+    let schedule = ScheduleSettings {
+        attempts_per_case,
+        spread: match plan.attempts {
+            AttemptsOf::Flags | AttemptsOf::Clients => {
+                Spread::Rate { per_second: settings.per_second, arrival: settings.every.arrival }
+            }
+            AttemptsOf::EachWave => Spread::Waves,
+        },
+    };
+    let bound = bound_of_attempts(&settings, &plan, &schedule, &target_settings, restart.as_ref());
     let experiment = Experiment {
         tool: tool_record(call),
         command: without_secrets(call.arguments),
         settings: recorded_settings(parsed, &target_settings.credentials, plan.attempts),
         target: target_settings,
         phases: settings.every.phases,
-        schedule: ScheduleSettings {
-            attempts_per_case,
-            spread: match plan.attempts {
-                AttemptsOf::Flags | AttemptsOf::Clients => {
-                    Spread::Rate { per_second: settings.per_second, arrival: settings.every.arrival }
-                }
-                AttemptsOf::EachWave => Spread::Waves,
-            },
-        },
+        schedule,
         restart,
         clients: settings.clients,
         connections: plan.connections.of(&settings),
         threads: settings.threads,
         bystanders: settings.every.bystanders.clone(),
+        bound,
         reaction_timeout: settings.reaction_timeout,
         will_wait: settings.will_wait,
         client_id_prefix: run.every.client_id_prefix.clone(),
@@ -136,6 +144,7 @@ pub(crate) fn prepare_load(
         return Err(RunError::Usage(mistakes));
     };
     let clients = NonZeroU32::new(load.clients()).unwrap_or(NonZeroU32::MIN);
+    let bound = bound_of_load(&settings, &load, &target_settings);
     let experiment = Experiment {
         tool: tool_record(call),
         command: without_secrets(call.arguments),
@@ -151,6 +160,7 @@ pub(crate) fn prepare_load(
         connections: u64::from(clients.get()),
         threads: settings.threads.unwrap_or_else(|| threads_for(clients)),
         bystanders: settings.bystanders.clone(),
+        bound,
         // A load waits for no reaction and no Will.
         reaction_timeout: Duration::from_secs(5),
         will_wait: Duration::ZERO,
@@ -206,6 +216,39 @@ fn without_effect(
         AttemptsOf::Flags | AttemptsOf::Clients => "each client acts once; leave it out and give --count",
     };
     given.map(move |name| Mistake::new(format!("--{name}"), what))
+}
+
+/// How long the attempts can take at the most, when the broker speaks every version that is asked for.
+fn bound_of_attempts(
+    settings: &RunSettings,
+    plan: &FaultPlan,
+    schedule: &ScheduleSettings,
+    target: &TargetSettings,
+    restart: Option<&Restart>,
+) -> Bound {
+    let faults = (plan.make)(&plan.versions);
+    let cases = u16::try_from(faults.len()).unwrap_or(u16::MAX);
+    let waits = AttemptWaits {
+        schedule: &schedule.schedule(cases, settings.every.seed),
+        threads: settings.threads,
+        gathers: faults.iter().any(|fault| fault.gathers()),
+        reaction_timeout: settings.reaction_timeout,
+        will_wait: settings.will_wait,
+        longest_pause: plan.longest_pause,
+        restart_within: restart.map_or(Duration::ZERO, |restart| restart.within),
+    };
+    Bound::of_attempts(waits_of(&settings.every, target), waits)
+}
+
+/// How long a load can take at the most.
+fn bound_of_load(settings: &EveryRunSettings, load: &LoadSettings, target: &TargetSettings) -> Bound {
+    let connecting = Duration::from_secs_f64(f64::from(load.clients()) / load.connects_per_second);
+    let turns = load.clients().div_ceil(load.connects_in_flight.max(1));
+    Bound::of_load(waits_of(settings, target), connecting, turns, load.lasts())
+}
+
+fn waits_of<'a>(settings: &EveryRunSettings, target: &'a TargetSettings) -> Waits<'a> {
+    Waits { target, phases: settings.phases, bystander_pairs: settings.bystanders.pairs }
 }
 
 /// Cases when the broker speaks every version that is asked for.

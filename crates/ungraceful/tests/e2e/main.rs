@@ -19,6 +19,7 @@ mod expire;
 mod explain;
 mod find_rate;
 mod flood;
+mod hostile;
 mod idle_proxy;
 mod ledger;
 mod offers;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{Arrival, ConnectOptions};
+use ungraceful_wire::{Arrival, ConnectOptions, Unframed};
 
 use crate::peer::{
     CONNACK, PINGRESP, UNFRAMEABLE, begin_next_and_drop_it, connected, connected_with, end, next, packet,
@@ -120,7 +120,10 @@ async fn unframeable_bytes_are_told_once_after_the_packets_before_them_and_then_
     assert_eq!(packet(&mut connection).await.bytes, CONNACK);
     let read_at = packet(&mut connection).await.complete_at;
     let told = next(&mut connection).await;
-    assert_eq!(told, Arrival::Unframeable { bytes: UNFRAMEABLE.to_vec(), at: read_at });
+    assert_eq!(
+        told,
+        Arrival::Unframeable { bytes: UNFRAMEABLE.to_vec(), at: read_at, why: Unframed::NoRemainingLength }
+    );
     // What looks like a packet behind them is none: nobody can tell where they end.
     write_at_once(&peer, &PINGRESP);
     drop(peer);

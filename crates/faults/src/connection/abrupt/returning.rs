@@ -15,7 +15,7 @@ use super::{
     WHOLE_SECOND,
 };
 use crate::outbox::share;
-use crate::peer::{Delivered, Event, Peer, ping_every};
+use crate::peer::{Delivered, Event, Peer, keep, ping_every};
 use crate::resumption::{LEFT_OVER, NOT_OWED, Remains, Resumption, SESSION_PRESENT};
 
 impl Absence {
@@ -162,7 +162,7 @@ impl Abrupt {
             |came: &[Delivered], sequence: u64| came.iter().any(|message| message.sequence == Some(sequence));
         while !absence.taken.iter().all(|sequence| is_there(&came, *sequence)) {
             match peer.next_before(deadline).await {
-                Some(Event::Delivered(message)) => came.push(message),
+                Some(Event::Delivered(message)) => keep(&mut came, message),
                 Some(Event::Ended { .. } | Event::Disconnect(_)) | None => break,
                 Some(_) => {}
             }

@@ -24,7 +24,7 @@ use super::{NEWCOMER, VersionPair, observe_on, refusal, session_connect};
 use crate::ending::{interrupted, not_acted};
 use crate::outbox::Outbox;
 pub use crate::outbox::{LATE, NOT_YET};
-use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
+use crate::peer::{Delivered, Event, Peer, discard_session, keep, ping_every};
 use crate::resumption::{Remains, Resumption};
 
 /// The fault's id in the catalogue.
@@ -471,7 +471,7 @@ impl Storm {
         let mut delivered = old.peer.take_set_aside();
         while delivered.len() < usize::from(qos_1 + qos_2) {
             match old.peer.next_before(deadline).await {
-                Some(Event::Delivered(message)) => delivered.push(message),
+                Some(Event::Delivered(message)) => keep(&mut delivered, message),
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {
                     return Err("the broker ended the connection before the take-over".to_owned());
                 }
@@ -541,7 +541,7 @@ impl Storm {
             }
             let until = settled_at.unwrap_or(deadline).min(deadline);
             match peer.next_before(until).await {
-                Some(Event::Delivered(message)) => came.push(message),
+                Some(Event::Delivered(message)) => keep(&mut came, message),
                 Some(Event::Finished { identifier, code }) if repeated == Some(identifier) => {
                     repeated = None;
                     if let Some((sequence, _)) = unreleased {
@@ -619,7 +619,7 @@ impl Storm {
                 && outbox.sequences().all(|sequence| is_there(came, Some(sequence))))
         {
             match peer.next_before(ping_at.min(deadline)).await {
-                Some(Event::Delivered(message)) => came.push(message),
+                Some(Event::Delivered(message)) => keep(came, message),
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => return,
                 Some(_) => {}
                 None => {
@@ -662,7 +662,7 @@ async fn publish_later(
     let deadline = now() + stage.reaction_timeout;
     while came.iter().all(|message| message.sequence != Some(sequence)) {
         match peer.next_before(deadline).await {
-            Some(Event::Delivered(message)) => came.push(message),
+            Some(Event::Delivered(message)) => keep(came, message),
             Some(Event::Ended { .. } | Event::Disconnect(_)) | None => break,
             Some(_) => {}
         }
@@ -678,7 +678,7 @@ async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, 
             biased;
             is_due = log.turn() => return Ok(is_due),
             event = old.peer.next() => match event {
-                Event::Delivered(message) => old.session.in_flight.push(message),
+                Event::Delivered(message) => keep(&mut old.session.in_flight, message),
                 Event::Ended { .. } | Event::Disconnect(_) => {
                     return Err("the broker ended the connection before the take-over".to_owned());
                 }
