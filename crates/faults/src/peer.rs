@@ -14,7 +14,7 @@ use ungraceful_rig::discarded;
 use ungraceful_rig::fault::Stage;
 use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{Arrival, EndKind, ReceivedPacket};
+use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, Unframed};
 
 /// How often a client shows that it is alive: well within its Keep Alive of 60 s.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -86,6 +86,8 @@ pub(crate) enum Event {
         /// When.
         at: Instant,
     },
+    /// What is not taken in as packets, nor anything after it.
+    NotTakenIn(Unframed),
     /// Anything else.
     Other,
 }
@@ -170,7 +172,7 @@ impl Peer {
         }
         match self.client.connection.next().await {
             Arrival::Packet(packet) => self.take(&packet),
-            Arrival::Unframeable { .. } => Event::Other,
+            Arrival::Unframeable { why, .. } => Event::NotTakenIn(why),
             Arrival::End(end) => {
                 self.ended.get_or_insert((end.how, end.at));
                 Event::Ended { how: end.how, at: end.at }
@@ -493,6 +495,7 @@ impl Peer {
             Event::Ended { .. } => {
                 return Err(format!("the broker ended the connection before {awaited} was done"));
             }
+            Event::NotTakenIn(why) => return Err(format!("the broker sent {why} before {awaited} was done")),
             Event::Disconnect(code) => {
                 return Err(format!("the broker sent DISCONNECT 0x{code:02X} before {awaited} was done"));
             }

@@ -486,6 +486,17 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_that_is_not_taken_in_is_a_reaction_that_says_how_large_it_was() {
+        let clock = RunClock::start();
+        let mut watching = watching(&clock, 0, 0);
+        let why = Unframed::TooLarge { packet_bytes: 268_435_460 };
+        assert!(!watching.take(Arrival::Unframeable { bytes: vec![0x30; 64], at: now(), why }));
+        let reaction = &watching.seen.reactions[0];
+        assert_eq!((reaction.kind, &*reaction.label()), (ReactionKind::NotTakenIn, "more than is taken in"));
+        assert!(reaction.detail.as_ref().unwrap().contains("268435460 bytes"), "{reaction:?}");
+    }
+
+    #[test]
     fn what_a_broker_that_never_stops_sending_costs_is_bounded_and_its_end_is_kept() {
         let clock = RunClock::start();
         let mut watching = watching(&clock, 0, 0);

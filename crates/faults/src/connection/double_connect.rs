@@ -327,9 +327,7 @@ async fn stay_connected(
         let step = left.min(ping_every.max(PING_AT_MOST_EVERY));
         tokio::select! {
             biased;
-            () = ended(client) => {
-                return Err("the broker ended the connection before the second CONNECT".to_owned());
-            }
+            why = ended(client) => return Err(format!("{why} before the second CONNECT")),
             () = sleep(step) => {}
         }
         left -= step;
@@ -341,18 +339,18 @@ async fn stay_connected(
     }
 }
 
-/// Returns when the broker has ended the connection, or told the client to go. What else comes is passed over: it
-/// came before the second CONNECT, and is no reaction to it.
-async fn ended(client: &mut Client) {
+/// Returns, in words, when the broker has ended the connection, or told the client to go, or sent what is not taken in, so that
+/// nothing more can be heard of it. What else comes is passed over: it came before the second CONNECT, and is no reaction to it.
+async fn ended(client: &mut Client) -> String {
     loop {
         match client.connection.next().await {
-            Arrival::End(_) => return,
+            Arrival::End(_) => return "the broker ended the connection".to_owned(),
             Arrival::Packet(packet) => {
                 if let Packet::Disconnect(_) = packet.frame().decode(client.version).packet {
-                    return;
+                    return "the broker ended the connection".to_owned();
                 }
             }
-            Arrival::Unframeable { .. } => {}
+            Arrival::Unframeable { why, .. } => return format!("the broker sent {why}"),
         }
     }
 }

@@ -251,7 +251,7 @@ impl Subscriber {
                     }
                 }
                 Arrival::End(_) => return Err("the broker ended the connection before SUBACK".to_owned()),
-                Arrival::Unframeable { .. } => return Err("bytes in place of a SUBACK".to_owned()),
+                Arrival::Unframeable { why, .. } => return Err(format!("{why} in place of a SUBACK")),
             }
         }
     }
