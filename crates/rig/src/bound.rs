@@ -13,6 +13,7 @@ use crate::load;
 use crate::owned_broker;
 use crate::plan::Schedule;
 use crate::pulse::HONEST_TRAFFIC_WAIT;
+use crate::rights::SERVED_WITHIN;
 use crate::run::PhaseSettings;
 use crate::target::{BrokerChoice, TargetSettings};
 use crate::worker::{GATHERING_MAX, LATE_MAX};
@@ -21,6 +22,11 @@ use crate::worker::{GATHERING_MAX, LATE_MAX};
 const OWN_SHARE_WITHIN: Duration = Duration::from_secs(2);
 /// The last look at the broker's log, the threads' ends, and writing the record.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
+/// What a broker is tried with before a run, in each version: CONNECT alone, and a client for each of two QoS; and what these
+/// two wait for.
+const VISITS_OF_TRIAL: u32 = 3;
+const SUBACKS_OF_TRIAL: u32 = 4;
+const MESSAGES_OF_TRIAL: u32 = 5;
 /// Answers that an attempt waits for beside the reaction, each for the connect timeout: two clients with a handshake, CONNACK
 /// and SUBACK each, and a third that removes what is left of their session.
 const ANSWERS_OF_ATTEMPT: u32 = 8;
@@ -124,7 +130,8 @@ impl Waits<'_> {
         2 * self.answer() + LEAVE_WITHIN
     }
 
-    /// Until the first phase: the broker comes up or is found, is asked for each version, and the honest clients come up.
+    /// Until the first phase: the broker comes up or is found, is asked for each version and tried with it, and the honest
+    /// clients come up.
     fn preparing(&self) -> Duration {
         let found = match self.target.broker {
             // One handshake for each of its addresses, of IPv6 and IPv4.
@@ -132,7 +139,11 @@ impl Waits<'_> {
             _ => owned_broker::READY_WITHIN,
         };
         let versions = u32::try_from(self.target.versions.len()).unwrap_or(u32::MAX);
-        found + versions * self.visit() + OWN_SHARE_WITHIN + READY_WITHIN + PROOF_WITHIN
+        let tried = VISITS_OF_TRIAL * self.visit() + SUBACKS_OF_TRIAL * self.answer();
+        let tried = tried + MESSAGES_OF_TRIAL * SERVED_WITHIN;
+        // As many clients as the run has at the same time come at once, and who is not let in comes again.
+        let let_in = 2 * self.visit() + LEAVE_WITHIN;
+        found + versions * tried + let_in + OWN_SHARE_WITHIN + READY_WITHIN + PROOF_WITHIN
     }
 
     /// Whether the broker is alive: its honest clients tell, or two visits.
@@ -212,6 +223,7 @@ mod tests {
             sources: Vec::new(),
             connect_timeout: Duration::from_secs(5),
             owned_host: None,
+            topic_root: "ungraceful".into(),
         }
     }
 
@@ -245,13 +257,13 @@ mod tests {
     fn a_bound_is_every_wait_to_its_end_one_after_the_other() {
         let (embedded, schedule) = (target(BrokerChoice::Embedded), hundred());
         let bound = Bound::of_attempts(waits(&embedded, 4), attempts(&schedule));
-        // Until the first phase 62 s: 20 + 2 * 11 + 2 + 15 + 3. Phases 45 s. The last attempt is due after 9.9 s, waits 1 s
+        // Until the first phase 199 s: 20 + 2 * (3 * 11 + 4 * 5 + 5 * 3) + 23 + 2 + 15 + 3. Phases 45 s. The last attempt is due after 9.9 s, waits 1 s
         // and 5 s for its client, and takes 93.5 s: 8 * 5 + 4 * 5 + 22.5 + 10 + 1. Then 3 + 22.5 s, and 27 s to end.
-        assert_eq!(longest_s(bound), 269, "268.9 s");
+        assert_eq!(longest_s(bound), 406, "405.9 s");
         assert_eq!(bound.ending(), Duration::from_secs(27));
-        assert_eq!(bound.stopped_after(), Duration::from_secs(242));
+        assert_eq!(bound.stopped_after(), Duration::from_secs(379));
         let named = target(BrokerChoice::Host { host: "localhost".into(), port: 1883 });
-        assert_eq!(longest_s(Bound::of_attempts(waits(&named, 4), attempts(&schedule))), 259);
+        assert_eq!(longest_s(Bound::of_attempts(waits(&named, 4), attempts(&schedule))), 396);
     }
 
     #[test]
@@ -259,12 +271,12 @@ mod tests {
         let (embedded, schedule) = (target(BrokerChoice::Embedded), hundred());
         let of = |attempts| longest_s(Bound::of_attempts(waits(&embedded, 4), attempts));
         let pauses = AttemptWaits { longest_pause: Duration::from_secs(60), ..attempts(&schedule) };
-        assert_eq!(of(pauses), 329);
+        assert_eq!(of(pauses), 466);
         // Two threads gather 32 each at a time: two turns of 25 s.
         let gathers = AttemptWaits { gathers: true, ..attempts(&schedule) };
-        assert_eq!(of(gathers), 319);
+        assert_eq!(of(gathers), 456);
         let alone = AttemptWaits { gathers: true, threads: NonZeroU32::MIN, ..attempts(&schedule) };
-        assert_eq!(of(alone), 369);
+        assert_eq!(of(alone), 506);
     }
 
     #[test]
@@ -273,7 +285,7 @@ mod tests {
         let schedule = Schedule::in_waves(3, 100);
         let restart_within = Duration::from_secs(20);
         let waves = AttemptWaits { gathers: true, restart_within, ..attempts(&schedule) };
-        assert_eq!(longest_s(Bound::of_attempts(waits(&embedded, 4), waves)), 668);
+        assert_eq!(longest_s(Bound::of_attempts(waits(&embedded, 4), waves)), 805);
     }
 
     #[test]
@@ -281,7 +293,7 @@ mod tests {
         let embedded = target(BrokerChoice::Embedded);
         let (connecting, lasts) = (Duration::from_secs(2), Duration::from_secs(10));
         let of = |pairs| longest_s(Bound::of_load(waits(&embedded, pairs), connecting, 3, lasts));
-        assert_eq!((of(0), of(4)), (187, 232));
+        assert_eq!((of(0), of(4)), (324, 369));
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use ungraceful_mqtt::{Framed, Packet, ProtocolVersion, frame};
+use ungraceful_mqtt::{Framed, Packet, ProtocolVersion, Publish, frame};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{Completeness, Record};
 
@@ -18,7 +19,7 @@ const ABOVE_BYTES: u64 = 64 << 20;
 /// What a broker does to a client that it has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hostile {
-    /// Nothing: it answers what it is asked, forwards nothing, and cuts nobody.
+    /// Nothing: it answers what it is asked, forwards messages, and cuts nobody.
     No,
     /// It sends PUBLISH packets to whoever subscribes, as fast as they are taken.
     FloodsSubscribers,
@@ -30,7 +31,7 @@ enum Hostile {
     SendsProperties,
     /// It answers what nobody asked, in the shortest packets there are.
     SendsTinyPackets,
-    /// It reads nothing after SUBSCRIBE, or after the CONNECT of who does not subscribe within its first read.
+    /// It reads nothing after SUBSCRIBE.
     NeverReads,
     /// It answers CONNECT, and nothing else.
     AnswersConnectAlone,
@@ -74,79 +75,123 @@ impl Hostile {
     }
 }
 
-/// Starts a broker that ends with the test's process.
+/// A client that subscribed, or has sent nothing yet.
+type Shared = Arc<Mutex<TcpStream>>;
+
+/// Who subscribed to what.
+#[derive(Clone, Default)]
+struct Subscribers(Arc<Mutex<Vec<(String, Shared, ProtocolVersion)>>>);
+
+impl Subscribers {
+    /// Sends a message to whoever subscribed to its topic, at QoS 0.
+    fn forward(&self, topic: &str, payload: &[u8]) {
+        for (filter, stream, version) in &*self.0.lock().unwrap() {
+            let root = filter.trim_end_matches(['+', '#']);
+            if topic != filter && (root == filter || !topic.starts_with(root)) {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            Publish::new(topic, payload).encode(*version, &mut bytes).unwrap();
+            let _gone = stream.lock().unwrap().write_all(&bytes);
+        }
+    }
+
+    /// This client gets no messages any more.
+    fn forget(&self, client: &Shared) {
+        self.0.lock().unwrap().retain(|(_, stream, _)| !Arc::ptr_eq(stream, client));
+    }
+}
+
+/// Starts a broker that ends with the test's process. It behaves towards the clients that a run tries it with before it
+/// begins, unless it says nothing at all.
 fn broker(hostile: Hostile) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
+        let subscribers = Subscribers::default();
         for stream in listener.incoming() {
-            std::thread::spawn(move || serve(stream.unwrap(), hostile));
+            let subscribers = subscribers.clone();
+            std::thread::spawn(move || serve(stream.unwrap(), hostile, &subscribers));
         }
     });
     address
 }
 
 /// Sends without end; who is gone is written to in vain.
-fn flood(mut stream: TcpStream, bytes: Vec<u8>) {
-    std::thread::spawn(move || while stream.write_all(&bytes).is_ok() {});
+fn flood(stream: Shared, bytes: Vec<u8>) {
+    std::thread::spawn(move || {
+        while stream.lock().unwrap().write_all(&bytes).is_ok() {
+            // Answers have their turn.
+            std::thread::yield_now();
+        }
+    });
 }
 
-fn serve(mut stream: TcpStream, hostile: Hostile) {
+fn serve(mut reader: TcpStream, meant: Hostile, subscribers: &Subscribers) {
     let (mut unread, mut buffer, mut version) = (Vec::new(), [0; 16 * 1024], ProtocolVersion::V5);
-    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+    let shared = Arc::new(Mutex::new(reader.try_clone().unwrap()));
+    let mut hostile = Hostile::No;
+    while let Ok(read @ 1..) = reader.read(&mut buffer) {
         unread.extend_from_slice(&buffer[..read]);
         let mut at = 0;
         while let Framed::Complete(whole) = frame(&unread[at..]) {
             at += whole.len();
             let packet = whole.decode(version).packet;
-            if hostile == Hostile::SaysNothing
-                || hostile == Hostile::AnswersConnectAlone && !matches!(packet, Packet::Connect(_))
-            {
+            let (is_connect, is_subscribe) =
+                (matches!(packet, Packet::Connect(_)), matches!(packet, Packet::Subscribe(_)));
+            if let Packet::Connect(connect) = &packet {
+                version = connect.version().unwrap_or(ProtocolVersion::V5);
+                let is_tried = connect.client_id.starts_with("ugpre") && meant != Hostile::SaysNothing;
+                hostile = if is_tried { Hostile::No } else { meant };
+            }
+            if hostile == Hostile::SaysNothing || hostile == Hostile::AnswersConnectAlone && !is_connect {
                 continue;
             }
-            let (mut is_connect, mut is_subscribe) = (false, false);
-            let answer = match packet {
-                Packet::Connect(connect) => {
-                    version = connect.version().unwrap_or(ProtocolVersion::V5);
-                    is_connect = true;
-                    match version {
-                        ProtocolVersion::V5 => vec![0x20, 3, 0, 0, 0],
-                        ProtocolVersion::V3_1_1 => vec![0x20, 2, 0, 0],
-                    }
-                }
-                Packet::Subscribe(subscribe) => {
-                    is_subscribe = true;
-                    let [high, low] = subscribe.packet_identifier.to_be_bytes();
-                    match version {
-                        ProtocolVersion::V5 => vec![0x90, 4, high, low, 0, 1],
-                        ProtocolVersion::V3_1_1 => vec![0x90, 3, high, low, 1],
-                    }
-                }
-                Packet::Publish(publish) => publish.packet_identifier.map_or_else(Vec::new, |identifier| {
-                    let [high, low] = identifier.to_be_bytes();
-                    vec![0x40, 2, high, low]
-                }),
-                Packet::PingReq => vec![0xD0, 0],
-                _ => Vec::new(),
-            };
-            if stream.write_all(&answer).is_err() {
+            if let Packet::Subscribe(subscribe) = &packet {
+                let filters = subscribe.filters.iter();
+                let taken =
+                    filters.map(|taken| (taken.topic_filter.to_owned(), Arc::clone(&shared), version));
+                subscribers.0.lock().unwrap().extend(taken);
+            }
+            if shared.lock().unwrap().write_all(&answer(&packet, version)).is_err() {
                 return;
+            }
+            if let Packet::Publish(publish) = &packet {
+                subscribers.forward(publish.topic, publish.payload);
             }
             match hostile.flood(version) {
                 Some((bytes, everybody)) if is_connect && everybody || is_subscribe && !everybody => {
-                    flood(stream.try_clone().unwrap(), bytes);
+                    subscribers.forget(&shared);
+                    flood(Arc::clone(&shared), bytes);
                 }
                 _ => {}
             }
             if hostile == Hostile::NeverReads && is_subscribe {
-                // Until the other end is gone, which a read would tell.
-                while stream.peek(&mut [0]).is_ok_and(|peeked| peeked > 0) {
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                return;
+                subscribers.forget(&shared);
+                // Until the test's process ends: a socket that is dropped would be closed.
+                std::thread::park();
             }
         }
         unread.drain(..at);
+    }
+}
+
+/// What a packet is answered with; nothing for most.
+fn answer(packet: &Packet<'_>, version: ProtocolVersion) -> Vec<u8> {
+    let is_5 = version == ProtocolVersion::V5;
+    match packet {
+        Packet::Connect(_) if is_5 => vec![0x20, 3, 0, 0, 0],
+        Packet::Connect(_) => vec![0x20, 2, 0, 0],
+        Packet::Subscribe(subscribe) => {
+            let [high, low] = subscribe.packet_identifier.to_be_bytes();
+            if is_5 { vec![0x90, 4, high, low, 0, 1] } else { vec![0x90, 3, high, low, 1] }
+        }
+        Packet::Publish(publish) => publish.packet_identifier.map_or_else(Vec::new, |identifier| {
+            let [high, low] = identifier.to_be_bytes();
+            vec![0x40, 2, high, low]
+        }),
+        Packet::PingReq => vec![0xD0, 0],
+        _ => Vec::new(),
     }
 }
 
