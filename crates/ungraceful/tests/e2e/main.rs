@@ -14,6 +14,7 @@ mod bench_bytes;
 mod bench_closed;
 mod bench_freeze;
 mod bench_nothing;
+mod check_verdicts;
 mod embedded;
 mod expire;
 mod explain;

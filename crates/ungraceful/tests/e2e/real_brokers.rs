@@ -9,10 +9,13 @@ use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::BrokerLogLine;
 use ungraceful_rig::verdict::Conclusion::{Holds, Violated};
 
-use crate::support::{Call, double_connect, double_connect_at};
+use crate::support::{Call, call_at, double_connect, double_connect_at};
 
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/broker")
+const TAKE_OVER: &str = "ungraceful-takeover";
+
+/// A program of the folder scripts.
+pub(crate) fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts").join(name)
 }
 
 /// A real broker that this test started, and that goes with it.
@@ -32,12 +35,12 @@ impl RealBroker {
 
     /// The same with more arguments for `scripts/broker start`.
     pub(crate) fn start_with(name: &str, arguments: &[&str]) -> Option<Self> {
-        let list = Command::new(script()).arg("list").output().unwrap();
+        let list = Command::new(script("broker")).arg("list").output().unwrap();
         if !String::from_utf8_lossy(&list.stdout).lines().any(|line| line == name) {
             println!("skipped: {name} is not installed; scripts/install-brokers {name} would");
             return None;
         }
-        let started = Command::new(script()).args(["start", name]).args(arguments).output().unwrap();
+        let started = Command::new(script("broker")).args(["start", name]).args(arguments).output().unwrap();
         assert!(started.status.success(), "{started:?}");
         let said = String::from_utf8(started.stdout).unwrap();
         let value = |key: &str| {
@@ -57,7 +60,7 @@ impl RealBroker {
 
 impl Drop for RealBroker {
     fn drop(&mut self) {
-        let stopped = Command::new(script()).args(["stop", &self.folder]).status();
+        let stopped = Command::new(script("broker")).args(["stop", &self.folder]).status();
         assert!(std::thread::panicking() || stopped.is_ok_and(|status| status.success()));
     }
 }
@@ -199,4 +202,34 @@ fn nats_closes_and_publishes_the_will() {
     let call = double_connect_at(broker.address, &flags);
     assert_eq!(call.exit(), 0, "{}", call.said());
     assert_eq!(call.conclusion("closes_on_second_connect", "identical", "3.1.1"), Holds);
+}
+
+#[test]
+fn aedes_closes_on_a_second_connect_and_publishes_the_will() {
+    let Some(broker) = RealBroker::start("aedes") else { return };
+    let call = double_connect_at(broker.address, &["--attempts", "3", "--variant", "identical,with-will"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert_eq!(call.conclusion("closes_on_second_connect", "identical", "3.1.1"), Holds);
+    assert_eq!(call.conclusion("publishes_the_will", "with-will", "3.1.1"), Holds);
+}
+
+#[test]
+fn aedes_sends_again_without_dup_and_is_violated() {
+    let Some(broker) = RealBroker::start("aedes") else { return };
+    let flags = ["--count", "3", "--variant", "resume", "-V", "3.1.1"];
+    let call = call_at(broker.address, TAKE_OVER, "storm", &flags);
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert_eq!(call.conclusion("closes_the_older_connection", "resume", "3.1.1"), Holds);
+    assert_eq!(call.conclusion("marks_what_it_sends_again", "resume", "3.1.1"), Violated);
+    assert!(call.stdout().contains("MQTT 3.1.1 [MQTT-3.3.1-1]"), "{}", call.stdout());
+}
+
+#[test]
+fn amqtt_keeps_both_connections_after_a_take_over_and_is_violated() {
+    let Some(broker) = RealBroker::start("amqtt") else { return };
+    let flags = ["--attempts", "2", "--variant", "alive", "-V", "3.1.1"];
+    let call = call_at(broker.address, TAKE_OVER, "dead-peer", &flags);
+    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert_eq!(call.conclusion("closes_the_older_connection", "alive", "3.1.1"), Violated);
+    assert!(call.stdout().contains("MQTT 3.1.1 [MQTT-3.1.4-2]"), "{}", call.stdout());
 }
