@@ -6,7 +6,10 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use ungraceful_rig::verdict::Conclusion::{Holds, Violated};
-use ungraceful_scripted_broker::{Script, ScriptedBroker, SecondConnect, TakeOver};
+use ungraceful_scripted_broker::{
+    ConnectWait, Deliveries, OfflineQueue, Script, ScriptedBroker, SecondConnect, Sessions, SubscriberFlow,
+    TakeOver, Wills,
+};
 
 use crate::real_brokers::script;
 use crate::support::{call_at, double_connect_at};
@@ -67,4 +70,136 @@ fn a_record_without_violated_verdicts_needs_no_raw_check() {
     assert_eq!(call.conclusion("closes_on_second_connect", "identical", "5.0"), Holds);
     let Some(seen) = check_verdicts(broker.address(), &call.folder) else { return };
     assert_exit(&seen, 0, "0 situations");
+}
+
+/// A policy that breaks a rule, and the verdict that reports it: check, fault, variant, version, statement.
+type Breach = (Script, [&'static str; 5]);
+
+fn breaches() -> Vec<Breach> {
+    let wills = |name: &str| Script { wills: name.parse::<Wills>().unwrap(), ..Script::default() };
+    let sessions = |name: &str| Script { sessions: name.parse::<Sessions>().unwrap(), ..Script::default() };
+    let second =
+        |name: &str| Script { second_connect: name.parse::<SecondConnect>().unwrap(), ..Script::default() };
+    let flow =
+        |name: &str| Script { subscriber_flow: name.parse::<SubscriberFlow>().unwrap(), ..Script::default() };
+    let deliveries =
+        |name: &str| Script { deliveries: name.parse::<Deliveries>().unwrap(), ..Script::default() };
+    let wait =
+        |name: &str| Script { connect_wait: name.parse::<ConnectWait>().unwrap(), ..Script::default() };
+    let queue =
+        |name: &str| Script { offline_queue: name.parse::<OfflineQueue>().unwrap(), ..Script::default() };
+    vec![
+        (
+            second("second-connack-then-serve"),
+            ["sends_one_connack", "double-connect", "identical", "5.0", "3.2.0-2"],
+        ),
+        (wills("never"), ["publishes_the_will", "double-connect", "with-will", "3.1.1", "3.1.2-8"]),
+        (wills("never"), ["publishes_the_will", "abrupt-drop", "rst", "5.0", "3.1.2-8"]),
+        (wills("ignore-delay"), ["publishes_the_will", "abrupt-drop", "will-delay", "5.0", "3.1.2-8"]),
+        (
+            wills("ignore-delay"),
+            ["withholds_the_will", "abrupt-drop", "back-before-will-delay", "5.0", "3.1.3-9"],
+        ),
+        (wills("twice"), ["publishes_the_will_once", "abrupt-drop", "fin", "5.0", "3.1.2-10"]),
+        (
+            wills("even-after-disconnect"),
+            ["withholds_the_will", "abrupt-drop", "disconnect", "3.1.1", "3.14.4-3"],
+        ),
+        (wills("never-retained"), ["retains_the_will", "will-storm", "retained", "5.0", "3.1.2-15"]),
+        (
+            wills("never-on-take-over"),
+            ["treats_the_will_as_the_session", "takeover-storm", "clean", "3.1.1", "3.1.2-8"],
+        ),
+        (sessions("resume-clean"), ["starts_a_new_session", "takeover-storm", "discard", "5.0", "3.2.2-2"]),
+        (
+            sessions("resume-clean-silently"),
+            ["starts_a_new_session", "takeover-storm", "discard", "5.0", "3.1.2-4"],
+        ),
+        (sessions("forget"), ["resumes_the_session", "takeover-storm", "resume", "3.1.1", "3.1.2-4"]),
+        (sessions("forget"), ["resumes_the_session", "restart-herd", "none", "5.0", "3.1.2-5"]),
+        (sessions("forget"), ["keeps_the_session", "abrupt-drop", "fin", "3.1.1", "3.1.2-4"]),
+        (
+            sessions("lie-absent"),
+            ["tells_session_present_truly", "takeover-storm", "resume", "5.0", "3.2.2-3"],
+        ),
+        (sessions("lie-absent"), ["tells_session_present_truly", "restart-herd", "none", "3.1.1", "3.2.2-2"]),
+        (
+            sessions("resend-with-new-identifiers"),
+            ["sends_again_what_was_in_flight", "takeover-storm", "resume", "5.0", "4.4.0-1"],
+        ),
+        (
+            sessions("resend-without-dup"),
+            ["marks_what_it_sends_again", "takeover-storm", "resume", "3.1.1", "3.3.1-1"],
+        ),
+        (
+            sessions("forget-received"),
+            ["delivers_the_repeated_message_once", "takeover-storm", "resume", "5.0", "4.3.3-10"],
+        ),
+        (sessions("lose-queued"), ["delivers_what_waited", "abrupt-drop", "fin", "5.0", "4.5.0-1"]),
+        (sessions("never-expire"), ["ends_the_session", "abrupt-drop", "session-ends", "3.1.1", "3.1.2-6"]),
+        (flow("ignore"), ["stays_within_receive_maximum", "unacked-subscriber", "k3-qos2", "5.0", "3.3.4-9"]),
+        (
+            flow("starve-pings"),
+            ["answers_while_the_quota_is_used_up", "unacked-subscriber", "k3-qos1", "5.0", "4.9.0-3"],
+        ),
+        (flow("reorder-queue"), ["delivers_in_order", "unacked-subscriber", "k3-qos1", "5.0", "4.6.0-5"]),
+        (
+            deliveries("duplicate-qos2-every-5"),
+            ["delivers_the_queue_once", "offline-queue-fill", "qos2", "5.0", "4.4.0-1"],
+        ),
+        (
+            deliveries("swap-every-5"),
+            ["delivers_the_queue_in_order", "offline-queue-fill", "qos1", "3.1.1", "4.6.0-6"],
+        ),
+        (
+            queue("drop-newest-over-50"),
+            ["keeps_what_it_took", "offline-queue-fill", "qos1", "5.0", "4.5.0-1"],
+        ),
+        (
+            wait("then-disconnect-800ms"),
+            ["sends_no_disconnect_before_connack", "knock", "silent", "5.0", "3.14.0-1"],
+        ),
+    ]
+}
+
+/// What raw sockets see of this verdict on a broker with this script; absent where nothing runs Python.
+fn seen_of([check, fault, variant, version, id]: [&str; 5], script: Script) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let verdict = serde_json::json!({
+        "check": check,
+        "conclusion": "violated",
+        "citation": format!("MQTT {version} [MQTT-{id}]"),
+        "evidence": "written for this test",
+        "case": { "fault": fault, "variant": variant, "version": version },
+    });
+    let record = serde_json::json!({ "verdicts": [verdict] });
+    std::fs::write(folder.path().join("run.json"), record.to_string()).unwrap();
+    let broker = ScriptedBroker::start(script);
+    let output = check_verdicts(broker.address(), folder.path())?;
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn each_raw_check_sees_the_rule_that_a_policy_breaks_and_nothing_on_a_conforming_broker() {
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let runs: Vec<_> = breaches()
+            .into_iter()
+            .flat_map(|(script, verdict)| {
+                [(script, "agree"), (Script::default(), "DISAGREE")].map(|(script, expected)| {
+                    let seen = scope.spawn(move || seen_of(verdict, script));
+                    (verdict, expected, seen)
+                })
+            })
+            .collect();
+        assert!(runs.len() > 50);
+        let judged =
+            runs.into_iter().map(|(verdict, expected, seen)| (verdict, expected, seen.join().unwrap()));
+        let wrong = judged.filter_map(|(verdict, expected, seen)| {
+            // What could not be brought about tells nothing, and is no disagreement either.
+            let seen = seen.filter(|seen| !seen.starts_with(expected) || seen.contains("cannot tell"))?;
+            Some(format!("{verdict:?} should be {expected}: {seen}"))
+        });
+        wrong.collect()
+    });
+    assert_eq!(wrong, Vec::<String>::new());
 }
