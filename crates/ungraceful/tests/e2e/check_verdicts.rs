@@ -24,7 +24,7 @@ fn check_verdicts(address: SocketAddr, folder: &Path) -> Option<Output> {
         ["--host".to_owned(), address.ip().to_string(), "--port".to_owned(), address.port().to_string()];
     let output = Command::new(script("check-verdicts"))
         .args(target)
-        .args(["--times", "1"])
+        .args(["--times", "1", "--rounds", "1"])
         .arg(folder)
         .output()
         .unwrap();
