@@ -75,8 +75,8 @@ fn a_generator_that_gets_no_processor_for_a_while_says_that_its_times_are_not_to
 fn a_broker_is_not_blamed_for_a_freeze_of_ours_that_too_few_messages_met_for_a_percentile() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("record");
-    // Twenty messages a second to twenty subscribers: 2,400 deliveries, and 120 samples of our own lateness.
-    let load = ["--rate", "20", "-z", "6s", "--publishers", "1", "--subscribers", "20", "--warmup", "0s"];
+    // Twelve messages a second to twenty subscribers: 1,440 deliveries, and 72 samples of our own lateness.
+    let load = ["--rate", "12", "-z", "6s", "--publishers", "1", "--subscribers", "20", "--warmup", "0s"];
     let judged = ["--threshold", "e2e p(99)<50ms", "--bystanders", "0", "--no-progress"];
     let flags = [&["pubsub", "--spawn", "mosquitto", "-q", "1"][..], &load, &judged].concat();
     let child = under_way(&flags, &folder);
