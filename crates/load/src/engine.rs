@@ -305,7 +305,7 @@ impl UnderWay {
             )
         };
         (!topics.is_empty()).then(|| {
-            let removed = retained::remove(&self.stage, &topics);
+            let removed = retained::remove(&self.settings, &self.stage, &topics);
             let left_because = removed.left_because.or_else(|| (not_taken > 0).then(late));
             RetainedRecord { left_because, ..removed }
         })
@@ -384,7 +384,7 @@ impl LoadUnderWay for UnderWay {
         let counted =
             (counted_from_us != NOT_YET && counted_from_us < ended_us).then(|| (counted_from_us, until_us()));
         let mut record = record(&self.settings, &ended, counted, self.end);
-        record.retained = self.remove_retained(&ended);
+        record.retained_by_us = self.remove_retained(&ended);
         record.shape = format!("MQTT {} · {}", self.stage.version, record.shape);
         Ok(record)
     }

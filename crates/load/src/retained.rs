@@ -14,14 +14,19 @@ use ungraceful_rig::load::{LoadStage, RetainedRecord};
 use ungraceful_wire::clock::now;
 
 use crate::handshake::connect;
+use crate::settings::LoadSettings;
 
 /// How long removing may take in all: it keeps the user waiting after an interrupt.
 const WITHIN: Duration = Duration::from_secs(10);
 const DISCONNECT: [u8; 2] = [0xE0, 0];
 
 /// Removes what is retained on `topics`.
-pub(crate) fn remove(stage: &LoadStage, topics: &BTreeSet<String>) -> RetainedRecord {
-    let left_because = Remover::connect(stage).and_then(|mut remover| remover.remove(topics)).err();
+pub(crate) fn remove(
+    settings: &LoadSettings,
+    stage: &LoadStage,
+    topics: &BTreeSet<String>,
+) -> RetainedRecord {
+    let left_because = Remover::connect(settings, stage).and_then(|mut remover| remover.remove(topics)).err();
     RetainedRecord { topics: topics.len() as u64, left_because }
 }
 
@@ -34,13 +39,12 @@ struct Remover<'s> {
 }
 
 impl<'s> Remover<'s> {
-    fn connect(stage: &'s LoadStage) -> Result<Self, String> {
+    fn connect(settings: &LoadSettings, stage: &'s LoadStage) -> Result<Self, String> {
         let stream = TcpStream::connect_timeout(&stage.address, stage.connect_timeout.min(WITHIN))
             .map_err(|error| format!("cannot connect: {error}"))?;
         let mut remover = Self { stage, stream, read: Vec::new(), deadline: now() + WITHIN };
         let client_id = format!("{}z", stage.client_id_prefix);
-        // The connection is too short for a Keep Alive to matter.
-        let greeting = connect(&client_id, &stage.credentials, 0, stage.version)?;
+        let greeting = connect(&client_id, &stage.credentials, settings, stage.version)?;
         remover.write(&greeting)?;
         remover.await_packet("CONNACK", |packet| match packet {
             Packet::ConnAck(connack) if connack.is_accepted() => Some(Ok(())),

@@ -112,7 +112,7 @@ pub(crate) fn record(
         held_acknowledgements: held_back.concluded(),
         stalled_40_ms: stalled_40_ms(&whole(Timed::DeliveryService)),
         cpu_us: threads.iter().map(|thread| thread.cpu_us).sum(),
-        retained: None,
+        retained_by_us: None,
     }
 }
 

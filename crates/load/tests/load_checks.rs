@@ -65,7 +65,7 @@ fn load() -> LoadRecord {
         stalled_40_ms: None,
         held_acknowledgements: None,
         cpu_us: None,
-        retained: None,
+        retained_by_us: None,
     }
 }
 

@@ -311,7 +311,7 @@ pub struct LoadRecord {
     pub cpu_us: Option<u64>,
     /// What became of retained messages of the load; absent where it made none.
     #[serde(default)]
-    pub retained: Option<RetainedRecord>,
+    pub retained_by_us: Option<RetainedRecord>,
 }
 
 /// What became of retained messages when a load was over: they are removed, so that nothing of a run stays behind.

@@ -64,7 +64,7 @@ impl Reaction {
             Unframed::NoRemainingLength => (ReactionKind::Garbage, hex(bytes)),
             Unframed::TooLarge { .. } | Unframed::NoRoom => (ReactionKind::NotTakenIn, why.to_string()),
         };
-        Self { kind, code: None, at_us, detail: Some(detail) }
+        Self { kind, code: None, at_us, detail: Some(detail), connection: None }
     }
 
     /// The reaction in a few words, such as `DISCONNECT 0x82` or `FIN`. Without instants and details, so that

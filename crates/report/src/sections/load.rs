@@ -237,7 +237,7 @@ fn notes(load: &LoadRecord) -> Vec<String> {
             counted(load.too_old, "message")
         ));
     }
-    if let Some(retained) = &load.retained
+    if let Some(retained) = &load.retained_by_us
         && let Some(why) = &retained.left_because
     {
         notes.push(format!(

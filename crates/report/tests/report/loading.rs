@@ -73,7 +73,7 @@ fn load() -> LoadRecord {
             after_next_us_mean: 105,
         }),
         cpu_us: Some(2_500_000),
-        retained: None,
+        retained_by_us: None,
     }
 }
 

@@ -253,13 +253,13 @@ fn what_a_load_has_retained_is_removed_at_its_end_and_after_an_interrupt() {
     other.read_exact(&mut [0; 4]).unwrap();
     let flags = ["--retain", "--count", "3", "-q", "1", "--rate", "100", "-V", "5"];
     let call = bench_at(broker.address(), "pub", &[&flags[..], &["--duration", "1s"]].concat());
-    let retained = call.record().load.unwrap().retained.unwrap();
+    let retained = call.record().load.unwrap().retained_by_us.unwrap();
     assert_eq!((retained.topics, retained.left_because), (3, None), "{}", call.said());
     assert_eq!(retained_at(broker.address()), ["o"]);
     // A closed loop at QoS 0 hands over more than the broker has read when it ends.
     let most = ["--retain", "--count", "3", "-q", "0", "--rate", "max", "--duration", "1s"];
     let call = bench_at(broker.address(), "pub", &most);
-    assert_eq!(call.record().load.unwrap().retained.unwrap().left_because, None, "{}", call.said());
+    assert_eq!(call.record().load.unwrap().retained_by_us.unwrap().left_because, None, "{}", call.said());
     assert_eq!(retained_at(broker.address()), ["o"]);
     let mut command = binary("ungraceful-bench");
     command.args(["pub", "--warmup", "100ms", "--no-progress", "--duration", "10m"]);
@@ -269,7 +269,7 @@ fn what_a_load_has_retained_is_removed_at_its_end_and_after_an_interrupt() {
     kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
     let (exit, shown, record, _) = running.end();
     assert_eq!(exit, Some(130), "{shown}");
-    assert_eq!(record.load.unwrap().retained.unwrap().topics, 3);
+    assert_eq!(record.load.unwrap().retained_by_us.unwrap().topics, 3);
     assert_eq!(retained_at(broker.address()), ["o"]);
 }
 
