@@ -248,7 +248,7 @@ fn mistakes_about_restarts_and_profiles_are_told_together_and_before_the_first_p
             "reset, stop, kill",
             "--connrate: all clients",
             "--attempts",
-            "sessions that outlive",
+            "--session-expiry-interval: 0 s is not in range",
         ],
     );
 }
