@@ -62,6 +62,8 @@ pub(crate) struct Client {
     /// Keep Alive in µs; 0 for none.
     pub(crate) keep_alive_us: u64,
     pub(crate) last_sent_us: u64,
+    /// When the last of what was read arrived.
+    pub(crate) last_arrived_us: u64,
     /// When the PINGREQ was sent that is not answered yet.
     pub(crate) ping_sent_us: Option<u64>,
 }
@@ -80,6 +82,7 @@ impl Client {
             waits_for_room: false,
             keep_alive_us,
             last_sent_us: 0,
+            last_arrived_us: 0,
             ping_sent_us: None,
         }
     }

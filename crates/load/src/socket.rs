@@ -7,6 +7,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, ipproto, socket_with, sockopt};
 use ungraceful_wire::clock::now;
+use ungraceful_wire::{Arrived, read_arrived, stamp_arrivals};
 
 /// A socket.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ impl Socket {
             bind(&socket, &SocketAddr::new(source, 0)).map_err(why)?;
         }
         let _best_effort = sockopt::set_tcp_nodelay(&socket, true);
+        // Without, what arrives is timed as it is read.
+        let _best_effort = stamp_arrivals(&socket);
         match connect(&socket, &address) {
             Ok(()) | Err(Errno::INPROGRESS) => Ok(Self(TcpStream::from(socket))),
             Err(error) => Err(why(error)),
@@ -50,12 +53,15 @@ impl Socket {
         }
     }
 
-    /// Reads once.
-    pub(crate) fn read(&mut self, into: &mut [u8]) -> Moved {
-        match self.0.read(into) {
-            Ok(0) => Moved::Ended("FIN"),
-            Ok(read) => Moved::Bytes(read),
-            Err(error) => moved(&error),
+    /// Reads once. Nothing of it arrived before `not_before`.
+    ///
+    /// # Errors
+    /// What came of it instead: [`Moved::NotNow`] or [`Moved::Ended`].
+    pub(crate) fn read(&mut self, into: &mut [u8], not_before: Instant) -> Result<Arrived, Moved> {
+        match read_arrived(&self.0, into, not_before) {
+            Ok(Arrived { bytes: 0, .. }) => Err(Moved::Ended("FIN")),
+            Ok(arrived) => Ok(arrived),
+            Err(error) => Err(moved(&error)),
         }
     }
 

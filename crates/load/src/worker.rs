@@ -340,8 +340,10 @@ impl Worker {
                 self.desk.lose(client, "no PINGRESP within Keep Alive");
                 continue;
             }
+            // What was sent since this thread last looked is later than `now_us`.
+            let silent_us = now_us.saturating_sub(client.last_sent_us);
             // Half of it: what is due in the next second as well must not come too late.
-            if client.ping_sent_us.is_none() && now_us - client.last_sent_us >= client.keep_alive_us / 2 {
+            if client.ping_sent_us.is_none() && silent_us >= client.keep_alive_us / 2 {
                 client.ping_sent_us = Some(now_us);
                 let end = client.send(&ping, now_us);
                 self.desk.sent(client, place, end);

@@ -62,7 +62,6 @@ mod log_phrases;
 mod loop_lag;
 mod meter;
 mod own_lateness;
-mod own_share;
 mod pacer;
 mod preflight;
 mod resources;

@@ -366,7 +366,7 @@ impl<'a> Watching<'a> {
 mod tests {
     use ungraceful_mqtt::ProtocolVersion;
     use ungraceful_wire::clock::now;
-    use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd, Unframed};
+    use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StampedBy, StreamEnd, Unframed};
 
     use super::{AND_MORE, Expecting, Observed, REACTIONS_MAX, Watching};
     use crate::clock::RunClock;
@@ -398,11 +398,16 @@ mod tests {
 
     fn packet(bytes: &[u8]) -> Arrival {
         let at = now();
-        Arrival::Packet(ReceivedPacket { bytes: bytes.to_vec(), first_byte_at: at, complete_at: at })
+        Arrival::Packet(ReceivedPacket {
+            bytes: bytes.to_vec(),
+            first_byte_at: at,
+            by: StampedBy::Program,
+            complete_at: at,
+        })
     }
 
     fn end(how: EndKind, unfinished: &[u8]) -> Arrival {
-        Arrival::End(StreamEnd { how, at: now(), unfinished: unfinished.to_vec() })
+        Arrival::End(StreamEnd { how, at: now(), by: StampedBy::Program, unfinished: unfinished.to_vec() })
     }
 
     fn labels(reactions: &[Reaction]) -> Vec<String> {

@@ -578,8 +578,9 @@ pub struct GeneratorRecord {
     pub schedule_slip: Percentiles,
     /// How late the generator threads' own tick ran.
     pub loop_lag: Percentiles,
-    /// A byte to a socket of our own and back, before the run: what is ours in every reaction time.
-    pub own_share: Percentiles,
+    /// Whose clock the instants of attempts come from. All zero in a run without attempts.
+    #[serde(default)]
+    pub clock: ClockRecord,
     /// CPU time that this process used from the baseline's begin to the recovery's end, in µs.
     pub cpu_us: Option<u64>,
     /// Attempts that were begun late because all `--count` clients were busy.
@@ -589,6 +590,23 @@ pub struct GeneratorRecord {
     pub discarded: Discarded,
     /// Why figures of this run are not to be relied on; empty when the generator kept up.
     pub bottlenecks: Vec<String>,
+}
+
+/// Whose clock the instants of attempts come from: the kernel stamps a segment as it leaves or arrives; where it does not,
+/// this program reads its clock, just before it writes and as it sees what arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClockRecord {
+    /// Sends and reads that the kernel stamped.
+    pub kernel_stamped: u64,
+    /// Sends and reads that this program stamped.
+    pub program_stamped: u64,
+    /// Ends of connections (FIN, RST) that the kernel stamped. It takes the right to open packet sockets (CAP_NET_RAW).
+    pub kernel_stamped_ends: u64,
+    /// Ends of connections that this program stamped.
+    pub program_stamped_ends: u64,
+    /// By how much this program saw what arrived later than the kernel stamped it: how late the instants are that this
+    /// program stamped.
+    pub seen_late: Percentiles,
 }
 
 /// How many attempts there were, and how many are in `attempts.ndjson`.

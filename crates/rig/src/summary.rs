@@ -13,8 +13,8 @@ use crate::outage::OutageTimes;
 use crate::phase::{Phase, PhaseTrack};
 use crate::plan::Schedule;
 use crate::record::{
-    AttemptsRecord, BystanderPhaseRecord, BystandersRecord, MetricRecord, OutageRecord, PhaseRecord, Record,
-    WaveRecord, WitnessRecord,
+    AttemptsRecord, BystanderPhaseRecord, BystandersRecord, ClockRecord, MetricRecord, OutageRecord,
+    PhaseRecord, Record, WaveRecord, WitnessRecord,
 };
 use crate::resources::ResourceSample;
 use crate::run::Experiment;
@@ -45,6 +45,7 @@ pub(crate) struct Ended {
     pub(crate) cpu_us: Option<u64>,
     pub(crate) worked: Worked,
     pub(crate) broker_exit: Option<String>,
+    pub(crate) clock: ClockRecord,
 }
 
 /// Completes the record that was begun with the run.
@@ -220,6 +221,7 @@ fn generator(record: &mut Record, slip_limit: Duration, measured: &Measured<'_>,
     generator.schedule_slip = over(Metric::ScheduleSlip);
     generator.loop_lag = over(Metric::LoopLag);
     generator.cpu_us = ended.cpu_us;
+    generator.clock = ended.clock;
     generator.attempts_waited_for_a_client = ended.worked.waited_for_a_client;
     generator.bottlenecks = bottlenecks(generator.schedule_slip, generator.loop_lag, micros(slip_limit));
 }
@@ -261,8 +263,8 @@ mod tests {
     use crate::plan::{Arrival, Schedule};
     use crate::reaction::{Outcome, Reaction, ReactionKind};
     use crate::record::{
-        BrokerOrigin, BrokerRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord, PhaseRecord,
-        Record, SysRecord, ToolRecord, VersionRecord,
+        BrokerOrigin, BrokerRecord, ClockRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord,
+        PhaseRecord, Record, SysRecord, ToolRecord, VersionRecord,
     };
     use crate::run::{Experiment, PhaseSettings, ScheduleSettings, Spread};
     use crate::seed::Seed;
@@ -375,7 +377,7 @@ mod tests {
             generator: GeneratorRecord {
                 schedule_slip: Percentiles::default(),
                 loop_lag: Percentiles::default(),
-                own_share: Percentiles::default(),
+                clock: ClockRecord::default(),
                 cpu_us: None,
                 attempts_waited_for_a_client: 0,
                 discarded: crate::discarded::Discarded::default(),
@@ -506,12 +508,14 @@ mod tests {
             cpu_us: Some(74),
             worked: Worked { waited_for_a_client: 75 },
             broker_exit: Some("signal 9".into()),
+            clock: ClockRecord { kernel_stamped: 76, ..ClockRecord::default() },
         };
         let record = summary(1, &Interval::default(), &honest, &ended);
         assert_eq!((record.duration_us, record.phases[2].ended_us), (71, 71));
         assert_eq!(record.broker.sys_version.as_deref(), Some("broker 7"));
         assert_eq!(record.broker.sys["$SYS/broker/clients/connected"], sys);
         assert_eq!(record.broker.exit.as_deref(), Some("signal 9"));
+        assert_eq!(record.generator.clock.kernel_stamped, 76);
         assert_eq!((record.generator.cpu_us, record.generator.attempts_waited_for_a_client), (Some(74), 75));
         let bystanders = record.bystanders.unwrap();
         assert_eq!((bystanders.recovery_limit_us, bystanders.recovery_time_us), (Some(72), Some(73)));

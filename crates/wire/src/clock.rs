@@ -1,6 +1,15 @@
 //! The one clock behind every figure: monotonic, and the only place that reads it.
+//!
+//! The kernel stamps what it sends and receives by the wall clock; such a stamp becomes an instant of the one clock here.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Both clocks are read again while their readings are further apart than this: our thread was interrupted in between.
+const TOGETHER_WITHIN: Duration = Duration::from_nanos(500);
+/// Readings of both clocks at the most; the closest counts.
+const READINGS_MAX: u32 = 5;
 
 /// The present instant of the monotonic clock. Costs 20 to 30 ns.
 #[inline]
@@ -8,4 +17,59 @@ use std::time::Instant;
 #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else must go through")]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// The instant at which the wall clock showed `stamp`, the time since 1970. Costs about 100 ns.
+///
+/// Both clocks are read anew for each stamp, so that a wall clock that is set meanwhile spoils only the stamps under way
+/// at that moment. Absent for a stamp that lies in the future, which the kernel gives only before the clock was set back.
+pub(crate) fn instant_of(stamp: Duration) -> Option<Instant> {
+    let mut closest: Option<(Duration, Instant, Duration)> = None;
+    for _ in 0..READINGS_MAX {
+        let before = now();
+        let wall = wall_time();
+        let apart = now().saturating_duration_since(before);
+        if closest.is_none_or(|(closest, ..)| apart < closest) {
+            closest = Some((apart, before, wall));
+        }
+        if apart <= TOGETHER_WITHIN {
+            break;
+        }
+    }
+    let (apart, before, wall) = closest?;
+    let read_at = before + apart / 2;
+    read_at.checked_sub(wall.checked_sub(stamp)?)
+}
+
+fn wall_time() -> Duration {
+    let time = clock_gettime(ClockId::Realtime);
+    since_1970(time.tv_sec, time.tv_nsec)
+}
+
+/// The time since 1970 of seconds and nanoseconds as the kernel gives them.
+pub(crate) fn since_1970(seconds: i64, nanoseconds: i64) -> Duration {
+    Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanoseconds).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_of_the_wall_clock_becomes_the_instant_at_which_it_was_taken() {
+        for _ in 0..100 {
+            let before = now();
+            let stamp = wall_time();
+            let after = now();
+            let at = instant_of(stamp).unwrap();
+            // The two clocks are read one after the other.
+            let slack = Duration::from_micros(50);
+            assert!(before <= at + slack && at <= after + slack, "{:?}", (before, at, after));
+        }
+    }
+
+    #[test]
+    fn a_stamp_from_the_future_has_no_instant() {
+        assert_eq!(instant_of(wall_time() + Duration::from_secs(60)), None);
+    }
 }

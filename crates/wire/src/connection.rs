@@ -14,8 +14,11 @@ use std::time::Instant;
 use ungraceful_mqtt::Frame;
 
 use crate::clock;
+use crate::endpoint::ConnectOptions;
 use crate::framing::{Framing, Held, discard};
+use crate::kernel_stamps::Read;
 use crate::received::{Arrival, EndKind, SendError, Sent, StreamEnd};
+use crate::stamps::{Stamped, StampedBy, Stamping};
 use crate::stream::Stream;
 
 /// One read takes at most this many bytes, and all connections of a thread share the one buffer.
@@ -44,6 +47,8 @@ pub struct Connection {
     lost: Option<EndKind>,
     half_closed: bool,
     quick_ack: bool,
+    /// Absent where nobody asked for the kernel's stamps, and where it gives none.
+    stamping: Option<Box<Stamping>>,
 }
 
 /// Bytes that one read brought.
@@ -52,24 +57,25 @@ struct Chunk {
     bytes: Vec<u8>,
     /// How many of them were taken.
     taken: usize,
-    at: Instant,
+    at: Stamped,
     /// There was no room for them, nor for what follows.
     is_overrun: bool,
     _held: Held,
 }
 
 impl Chunk {
-    fn of(bytes: &[u8], at: Instant, held: Held) -> Self {
+    fn of(bytes: &[u8], at: Stamped, held: Held) -> Self {
         Self { bytes: bytes.to_vec(), taken: 0, at, is_overrun: false, _held: held }
     }
 
-    fn overrun(at: Instant) -> Self {
+    fn overrun(at: Stamped) -> Self {
         Self { is_overrun: true, ..Self::of(&[], at, Held::default()) }
     }
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream, quick_ack: bool) -> Self {
+    pub(crate) fn new(stream: Stream, options: &ConnectOptions) -> Self {
+        let stamping = options.stamps.as_ref().and_then(|stamps| Stamping::begin(stamps, &stream));
         Self {
             stream,
             framing: Framing::default(),
@@ -77,7 +83,8 @@ impl Connection {
             ended: None,
             lost: None,
             half_closed: false,
-            quick_ack,
+            quick_ack: options.quick_ack,
+            stamping,
         }
     }
 
@@ -94,13 +101,12 @@ impl Connection {
         let mut written = 0;
         let mut writes = 0;
         loop {
-            let error = match self.stream.try_write(&bytes[written..]) {
-                Ok(taken) => {
-                    let at = clock::now();
+            let error = match self.write(&bytes[written..]) {
+                Ok((taken, (at, by))) => {
                     written += taken;
                     writes += 1;
                     if written == bytes.len() {
-                        return Ok(Sent { at, writes });
+                        return Ok(Sent { at, by, writes });
                     }
                     continue;
                 }
@@ -113,6 +119,24 @@ impl Connection {
                 Err(error) => error,
             };
             return Err(SendError::Ended { written, of: bytes.len(), how: self.refused(&error) });
+        }
+    }
+
+    /// One write: how many bytes the kernel took, and when the last of them left.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<(usize, Stamped)> {
+        let began = clock::now();
+        let written = self.stream.try_write(bytes);
+        let Some(stamping) = &mut self.stamping else {
+            return Ok((written?, (began, StampedBy::Program)));
+        };
+        match written {
+            Ok(taken) => Ok((taken, stamping.left(&self.stream, &bytes[..taken], began))),
+            Err(error) => {
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    self.stream.expect_room_later()?;
+                }
+                Err(error)
+            }
         }
     }
 
@@ -133,11 +157,14 @@ impl Connection {
         written: &mut usize,
     ) -> Result<Sent, SendError> {
         let mut writes = 0;
+        // What was taken before this call left before it.
+        let mut left = (clock::now(), StampedBy::Program);
         while *written < bytes.len() {
-            match self.stream.try_write(&bytes[*written..]) {
-                Ok(taken) => {
+            match self.write(&bytes[*written..]) {
+                Ok((taken, last_left)) => {
                     *written += taken;
                     writes += 1;
+                    left = last_left;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     poll_fn(|context| self.poll_writable_or_read(context)).await;
@@ -151,7 +178,7 @@ impl Connection {
                 }
             }
         }
-        Ok(Sent { at: clock::now(), writes })
+        Ok(Sent { at: left.0, by: left.1, writes })
     }
 
     /// Ready when bytes can be written, or when some were read and put aside.
@@ -222,8 +249,9 @@ impl Connection {
     pub async fn receive_at_most(
         &mut self,
         bytes: usize,
-        mut visit: impl FnMut(Frame<'_>, Instant, Instant),
+        visit: impl FnMut(Frame<'_>, Instant, Instant),
     ) -> Option<Arrival> {
+        let mut visit = instants_alone(visit);
         if self.ahead.is_empty() {
             return poll_fn(|context| self.poll_read_at_most(bytes, context, &mut visit)).await;
         }
@@ -306,7 +334,7 @@ impl Connection {
         &mut self,
         bytes: usize,
         context: &mut Context<'_>,
-        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
+        visit: &mut impl FnMut(Frame<'_>, Stamped, Stamped),
     ) -> Poll<Option<Arrival>> {
         READ_BUFFER.with_borrow_mut(|buffer| {
             let bytes = bytes.clamp(1, buffer.len());
@@ -322,18 +350,30 @@ impl Connection {
         &mut self,
         context: &mut Context<'_>,
         into: &mut [u8],
-    ) -> Poll<Result<(usize, Instant), Arrival>> {
+    ) -> Poll<Result<(usize, Stamped), Arrival>> {
         if self.ended.is_some() {
             return Poll::Ready(Err(self.told_end()));
         }
         let read = ready!(self.stream.poll_read(context, into));
-        let at = clock::now();
+        let seen = clock::now();
         let how = match read {
-            Ok(0) => self.lost.unwrap_or(EndKind::Fin),
-            Ok(length) => return Poll::Ready(Ok((length, at))),
+            Ok(Read { bytes: 0, .. }) => self.lost.unwrap_or(EndKind::Fin),
+            Ok(Read { bytes, stamp }) => {
+                let begins_packet = self.ahead.is_empty() && !self.framing.has_begun();
+                let first_byte = begins_packet.then_some(into[0]);
+                let arrived = match &mut self.stamping {
+                    Some(stamping) => stamping.arrived(stamp, seen, first_byte),
+                    None => (seen, StampedBy::Program),
+                };
+                return Poll::Ready(Ok((bytes, arrived)));
+            }
             Err(error) => *self.lost.insert(EndKind::of(&error)),
         };
-        self.ended = Some(Box::new(StreamEnd { how, at, unfinished: Vec::new() }));
+        let (at, by) = match &self.stamping {
+            Some(stamping) => stamping.ended(how, seen),
+            None => (seen, StampedBy::Program),
+        };
+        self.ended = Some(Box::new(StreamEnd { how, at, by, unfinished: Vec::new() }));
         Poll::Ready(Err(self.told_end()))
     }
 
@@ -369,8 +409,9 @@ impl Connection {
             return Err(SendError::Ended { written: 0, of: 0, how });
         }
         self.half_closed = true;
+        let at = clock::now();
         match self.stream.half_close().await {
-            Ok(()) => Ok(Sent { at: clock::now(), writes: 0 }),
+            Ok(()) => Ok(Sent { at, by: StampedBy::Program, writes: 0 }),
             Err(error) => Err(SendError::Ended { written: 0, of: 0, how: EndKind::of(&error) }),
         }
     }
@@ -381,6 +422,13 @@ impl Connection {
     pub fn fall_silent(self) -> SilentConnection {
         SilentConnection { connection: self }
     }
+}
+
+/// For who asks for no more than the instants.
+fn instants_alone(
+    mut visit: impl FnMut(Frame<'_>, Instant, Instant),
+) -> impl FnMut(Frame<'_>, Stamped, Stamped) {
+    move |frame, (first_byte_at, _), (complete_at, _)| visit(frame, first_byte_at, complete_at)
 }
 
 /// A connection that is open and neither reads nor writes. Dropping it closes the socket: by RST when unread

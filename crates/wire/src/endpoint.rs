@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::clock;
 use crate::connection::Connection;
+use crate::stamps::Stamps;
 use crate::stream::Stream;
 
 /// One address of a broker, already resolved and already permitted.
@@ -32,6 +33,9 @@ pub struct ConnectOptions {
     pub quick_ack: bool,
     /// SO_RCVBUF in bytes; the kernel's default when absent. Small values make a zero window come soon.
     pub receive_buffer_bytes: Option<u32>,
+    /// Has the kernel stamp what leaves and what arrives; absent, our own clock stamps it. One more system call for each
+    /// send, and about 200 bytes for each connection.
+    pub stamps: Option<Stamps>,
 }
 
 impl Default for ConnectOptions {
@@ -42,6 +46,7 @@ impl Default for ConnectOptions {
             no_delay: true,
             quick_ack: true,
             receive_buffer_bytes: None,
+            stamps: None,
         }
     }
 }
@@ -113,7 +118,7 @@ impl Endpoint {
     /// [`OpenError`], at the latest after [`ConnectOptions::connect_timeout`].
     pub async fn open(&self, options: &ConnectOptions) -> Result<Opened, OpenError> {
         let Connected { tcp, started, established } = self.connect(options).await?;
-        let connection = Connection::new(Stream::Tcp(tcp), options.quick_ack);
+        let connection = Connection::new(Stream::Tcp(tcp), options);
         Ok(Opened { connection, started, established })
     }
 

@@ -5,11 +5,11 @@
 //! the process together comes from one budget.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Instant;
 
 use ungraceful_mqtt::{Frame, Framed, frame};
 
 use crate::received::{Arrival, ReceivedPacket, Unframed};
+use crate::stamps::Stamped;
 
 /// The largest packet that is taken in, fixed header included: the Maximum Packet Size of clients on these connections (MQTT
 /// 5.0 section 3.1.2.11.4). Twice the largest Application Message of a fault (64 KiB), so topic and properties have room.
@@ -71,7 +71,7 @@ pub(crate) struct Framing {
 #[derive(Debug)]
 struct Unfinished {
     bytes: Vec<u8>,
-    first_byte_at: Instant,
+    first_byte_at: Stamped,
     held: Held,
 }
 
@@ -111,8 +111,8 @@ impl Framing {
     pub(crate) fn take_in(
         &mut self,
         mut bytes: &[u8],
-        at: Instant,
-        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
+        at: Stamped,
+        visit: &mut impl FnMut(Frame<'_>, Stamped, Stamped),
     ) -> Option<Arrival> {
         loop {
             match self.step(&mut bytes, at, visit) {
@@ -125,10 +125,10 @@ impl Framing {
 
     /// Takes the first thing off the head of `bytes`, read at `at`: a packet, or the telling of bytes that can't be framed.
     /// Absent when all of them are taken in and complete nothing.
-    pub(crate) fn take_one(&mut self, bytes: &mut &[u8], at: Instant) -> Option<Arrival> {
+    pub(crate) fn take_one(&mut self, bytes: &mut &[u8], at: Stamped) -> Option<Arrival> {
         let mut packet = None;
-        let mut keep = |frame: Frame<'_>, first_byte_at, complete_at| {
-            packet = Some(ReceivedPacket { bytes: frame.bytes.to_vec(), first_byte_at, complete_at });
+        let mut keep = |frame: Frame<'_>, (first_byte_at, by): Stamped, (complete_at, _): Stamped| {
+            packet = Some(ReceivedPacket { bytes: frame.bytes.to_vec(), first_byte_at, by, complete_at });
         };
         match self.step(bytes, at, &mut keep) {
             Step::Told(told) => Some(told),
@@ -141,8 +141,8 @@ impl Framing {
     fn step(
         &mut self,
         bytes: &mut &[u8],
-        at: Instant,
-        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
+        at: Stamped,
+        visit: &mut impl FnMut(Frame<'_>, Stamped, Stamped),
     ) -> Step {
         if self.unframeable {
             discard(bytes.len());
@@ -178,8 +178,8 @@ impl Framing {
         &mut self,
         mut begun: Box<Unfinished>,
         bytes: &mut &[u8],
-        at: Instant,
-        visit: &mut impl FnMut(Frame<'_>, Instant, Instant),
+        at: Stamped,
+        visit: &mut impl FnMut(Frame<'_>, Stamped, Stamped),
     ) -> Step {
         loop {
             let grown = match frame(&begun.bytes) {
@@ -201,22 +201,27 @@ impl Framing {
     }
 
     /// No packet comes any more. What came of this one is in `first` and at the head of `bytes`.
-    fn give_up(&mut self, first: &[u8], bytes: &mut &[u8], at: Instant, why: Unframed) -> Arrival {
+    fn give_up(&mut self, first: &[u8], bytes: &mut &[u8], at: Stamped, why: Unframed) -> Arrival {
         self.unframeable = true;
         let kept = first.iter().chain(bytes.iter()).take(UNFRAMEABLE_KEPT_BYTES).copied().collect();
         discard(first.len() + bytes.len());
         *bytes = &[];
-        Arrival::Unframeable { bytes: kept, at, why }
+        Arrival::Unframeable { bytes: kept, at: at.0, why }
     }
 
     /// For bytes that were read while something was being sent there was no room, so no packet comes any more. Returns the
     /// telling of it, once.
-    pub(crate) fn overrun(&mut self, at: Instant) -> Option<Arrival> {
+    pub(crate) fn overrun(&mut self, at: Stamped) -> Option<Arrival> {
         if self.unframeable {
             return None;
         }
         let begun = self.unfinished.take().map(|begun| begun.bytes).unwrap_or_default();
         Some(self.give_up(&begun, &mut &[][..], at, Unframed::NoRoom))
+    }
+
+    /// Whether a packet was begun whose rest has not come yet.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.unfinished.is_some()
     }
 
     /// The bytes of a packet that was begun and will not be finished, the first 1,024 at the most.
@@ -230,10 +235,11 @@ impl Framing {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
     use crate::clock::now;
+    use crate::stamps::StampedBy;
 
     /// Remaining Lengths of one, two and three bytes, and none.
     fn packets() -> Vec<Vec<u8>> {
@@ -260,8 +266,8 @@ mod tests {
         for (second, &chunk) in (0..).zip(chunks) {
             told.extend(framing.take_in(
                 chunk,
-                start + Duration::from_secs(second),
-                &mut |frame, first, last| {
+                (start + Duration::from_secs(second), StampedBy::Kernel),
+                &mut |frame, (first, _), (last, _)| {
                     packets.push((frame.bytes.to_vec(), first, last));
                 },
             ));
@@ -367,7 +373,8 @@ mod tests {
     #[test]
     fn a_packet_that_only_announces_its_size_costs_nothing() {
         let mut framing = Framing::default();
-        let told = framing.take_in(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F], now(), &mut |_, _, _| {});
+        let told =
+            framing.take_in(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F], (now(), StampedBy::Kernel), &mut |_, _, _| {});
         let Some(Arrival::Unframeable { why, .. }) = told else { panic!("{told:?}") };
         assert_eq!(why, Unframed::TooLarge { packet_bytes: 268_435_460 });
         assert!(framing.unfinished.is_none());

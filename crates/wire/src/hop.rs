@@ -39,7 +39,7 @@ pub struct Hop {
     broker: TcpStream,
     up: Direction,
     down: Direction,
-    quick_ack: bool,
+    options: ConnectOptions,
 }
 
 /// A hop that forwards no more. Both of its connections are open until it is dropped.
@@ -90,9 +90,9 @@ impl Hop {
             broker: tcp,
             up: Direction::default(),
             down: Direction::default(),
-            quick_ack: options.quick_ack,
+            options: options.clone(),
         };
-        let connection = Connection::new(Stream::Tcp(client.tcp), options.quick_ack);
+        let connection = Connection::new(Stream::Tcp(client.tcp), options);
         Ok((hop, Opened { connection, started: client.started, established: client.established }))
     }
 
@@ -114,7 +114,7 @@ impl Hop {
     #[must_use]
     pub fn halt(self) -> HaltedHop {
         HaltedHop {
-            broker: Connection::new(Stream::Tcp(self.broker), self.quick_ack),
+            broker: Connection::new(Stream::Tcp(self.broker), &self.options),
             client_side: ClientSide { _open: self.client },
             last_up: self.up.last,
         }

@@ -8,16 +8,22 @@
 //! TCP is the one transport today. TLS and WebSocket are further variants of the private `Stream`, behind the
 //! same [`Connection`].
 
+mod arrivals;
 pub mod clock;
 mod connection;
 mod endpoint;
 mod framing;
 mod hop;
+mod kernel_stamps;
 mod received;
+mod stamps;
 mod stream;
+mod tap;
 
+pub use arrivals::{Arrived, read_arrived, stamp_arrivals};
 pub use connection::{Connection, SilentConnection};
 pub use endpoint::{ConnectOptions, Endpoint, OpenError, Opened};
 pub use framing::{HELD_BYTES_MAX, PACKET_BYTES_MAX, discarded_bytes};
 pub use hop::{ClientSide, Forwarded, HaltedHop, Hop};
 pub use received::{Arrival, EndKind, ReceivedPacket, SendError, Sent, StreamEnd, Unframed};
+pub use stamps::{StampCounts, StampedBy, Stamps};

@@ -7,12 +7,16 @@ use std::time::Instant;
 use ungraceful_mqtt::{Framed, frame};
 
 use crate::framing::PACKET_BYTES_MAX;
+use crate::stamps::StampedBy;
 
-/// When bytes were handed to the kernel.
+/// When bytes left.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
-    /// The return of the write that carried the last byte: the zero of every reaction time.
+    /// When the segment with the last byte left, by the kernel's stamp; without one, when the write that carried this
+    /// byte began, which is earlier. The zero of every reaction time.
     pub at: Instant,
+    /// Whose clock `at` comes from.
+    pub by: StampedBy,
     /// How many writes it took; more than one means that the socket's buffer was full in between.
     pub writes: u32,
 }
@@ -37,9 +41,12 @@ pub enum SendError {
 pub struct ReceivedPacket {
     /// The packet's bytes, fixed header included.
     pub bytes: Vec<u8>,
-    /// When the kernel showed us the packet's first byte.
+    /// When the packet's first byte arrived. Segments that nobody read until more had come have the stamp of the last of
+    /// them: never later than our own sight.
     pub first_byte_at: Instant,
-    /// When the kernel showed us the packet's last byte.
+    /// Whose clock `first_byte_at` comes from.
+    pub by: StampedBy,
+    /// When the packet's last byte arrived.
     pub complete_at: Instant,
 }
 
@@ -86,8 +93,10 @@ impl EndKind {
 pub struct StreamEnd {
     /// How it ended.
     pub how: EndKind,
-    /// When the kernel told us.
+    /// When FIN or RST arrived; without a stamp of the kernel's, when it told us.
     pub at: Instant,
+    /// Whose clock `at` comes from.
+    pub by: StampedBy,
     /// Bytes of a packet that was begun and never finished, the first 1,024 at the most; empty when the stream ended between
     /// packets.
     pub unfinished: Vec<u8>,
@@ -129,7 +138,7 @@ pub enum Arrival {
     Unframeable {
         /// The first of those bytes, at most 64.
         bytes: Vec<u8>,
-        /// When the kernel showed us the first of them.
+        /// When the first of them arrived.
         at: Instant,
         /// Why they are not taken in.
         why: Unframed,

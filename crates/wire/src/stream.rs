@@ -3,14 +3,18 @@
 //! TLS and WebSocket become variants here. What a fault does to the socket beneath (RST, half-close) has to
 //! reach through them, so it is asked of the stream and not of a generic reader and writer.
 
-use std::io::{self, Read};
-use std::net::Shutdown;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::io::{self, Read as _};
+use std::net::{self, Shutdown};
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
+
+use crate::kernel_stamps::{self, Read};
+use crate::tap::Addresses;
 
 /// How many reads of [`DRAIN_BYTES`] a close throws away at most: 64 MiB, more than a socket's buffer holds, so
 /// only a peer that goes on sending all the while reaches it.
@@ -37,19 +41,61 @@ impl Stream {
         tcp.poll_write_ready(context).map(|_told_by_the_write| ())
     }
 
-    /// Reads once when there is something to read; 0 is the end.
-    ///
-    /// Polled rather than waited for and then tried: a read that leaves room in the buffer has emptied the
-    /// socket, and the runtime then spares the system call that would only say so.
-    pub(crate) fn poll_read(
-        &mut self,
-        context: &mut Context<'_>,
-        into: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    /// Reads once when there is something to read; 0 bytes are the end.
+    pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<Read>> {
         let Self::Tcp(tcp) = self;
-        let mut into = ReadBuf::new(into);
-        ready!(Pin::new(tcp).poll_read(context, &mut into))?;
-        Poll::Ready(Ok(into.filled().len()))
+        loop {
+            ready!(tcp.poll_read_ready(context))?;
+            let mut read = None;
+            let tried = tcp.try_io(Interest::READABLE, || {
+                let brought = kernel_stamps::read(tcp, into)?;
+                read = Some(brought);
+                // A read that leaves room in the buffer has emptied the socket: said so here, the runtime waits for more
+                // without another system call.
+                let is_emptied = 0 < brought.bytes && brought.bytes < into.len();
+                if is_emptied { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            });
+            match (read, tried) {
+                (Some(read), _) => return Poll::Ready(Ok(read)),
+                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
+                }
+                (None, _nothing_yet) => {}
+            }
+        }
+    }
+
+    /// Asks the kernel to stamp what leaves and what arrives.
+    pub(crate) fn stamp(&self) -> io::Result<()> {
+        let Self::Tcp(tcp) = self;
+        kernel_stamps::stamp_both(tcp)
+    }
+
+    /// Shows the stamps of what left since it was last asked: place of the last byte of a write, and when it left.
+    pub(crate) fn take_departures(&self, show: impl FnMut(u32, Duration)) {
+        let Self::Tcp(tcp) = self;
+        kernel_stamps::take_departures(tcp, show);
+    }
+
+    /// Our address and the broker's.
+    pub(crate) fn addresses(&self) -> io::Result<Addresses> {
+        let Self::Tcp(tcp) = self;
+        Ok((tcp.local_addr()?, tcp.peer_addr()?))
+    }
+
+    /// A write found no room: makes sure that the runtime waits for it.
+    ///
+    /// The kernel tells of a stamp that waits in the error queue as of an error, and the runtime takes that for the end of
+    /// writing, for ever. Registered anew, the socket is waited for again.
+    pub(crate) fn expect_room_later(&mut self) -> io::Result<()> {
+        let Self::Tcp(tcp) = self;
+        if tcp.poll_write_ready(&mut Context::from_waker(Waker::noop())).is_pending() {
+            return Ok(());
+        }
+        kernel_stamps::take_departures(tcp, |_place, _came_late| {});
+        let same = net::TcpStream::from(tcp.as_fd().try_clone_to_owned()?);
+        *tcp = TcpStream::from_std(same)?;
+        Ok(())
     }
 
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
@@ -61,9 +107,10 @@ impl Stream {
     pub(crate) fn has_hung_up(&self) -> bool {
         let Self::Tcp(tcp) = self;
         let mut asked = [PollFd::new(tcp, PollFlags::RDHUP)];
-        // Errors and hang-ups are told unasked. A poll that fails has nothing to tell: the next one will.
+        // A poll that fails has nothing to tell: the next one will. An error is told of stamps too; one that ended the
+        // connection is told as a hang-up as well.
         let told = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0);
-        told > 0 && asked[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR)
+        told > 0 && asked[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP)
     }
 
     /// Asks for immediate acknowledgements of what arrives next. Best effort: a transport or system without

@@ -45,7 +45,7 @@ const SERVER_KEEP_ALIVE_MAX_S: u16 = 10;
 struct LastPacket {
     /// Just before the write: the broker had not seen it.
     not_before: Instant,
-    /// The return of the write: it was on its way.
+    /// When it left.
     at: Instant,
 }
 

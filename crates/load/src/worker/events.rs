@@ -2,6 +2,7 @@
 
 use rustix::event::epoll::EventFlags;
 use ungraceful_mqtt::{Framed, frame};
+use ungraceful_wire::Arrived;
 
 use super::{READS_IN_A_ROW, Worker};
 use crate::client::{Role, Stage, unreadable};
@@ -46,9 +47,12 @@ impl Worker {
             self.buffer[..begun].copy_from_slice(&client.unread);
             client.unread.clear();
             let Some(socket) = &mut client.socket else { return Ok(()) };
-            match socket.read(&mut self.buffer[begun..]) {
-                Moved::Bytes(read) => {
-                    now_us = desk.clock.now_us();
+            match socket.read(&mut self.buffer[begun..], desk.clock.at(client.last_arrived_us)) {
+                Ok(Arrived { bytes: read, at: arrived_at, seen }) => {
+                    now_us = desk.clock.us(seen);
+                    // What is timed ends as it arrives, and not when this thread has come to it.
+                    let arrived_us = desk.clock.us(arrived_at);
+                    client.last_arrived_us = arrived_us;
                     let all = begun + read;
                     if now_us >= desk.context.counted_from_us {
                         desk.ended.bytes_received += read as u64;
@@ -59,7 +63,7 @@ impl Worker {
                             Framed::Complete(whole) => {
                                 let decoded = whole.decode(desk.context.version);
                                 at += whole.len();
-                                desk.packet(client, place, &decoded, now_us);
+                                desk.packet(client, place, &decoded, arrived_us);
                                 if client.stage == Stage::Gone {
                                     return Ok(());
                                 }
@@ -87,13 +91,13 @@ impl Worker {
                         break;
                     }
                 }
-                Moved::NotNow => {
-                    client.unread.extend_from_slice(&self.buffer[..begun]);
-                    break;
-                }
-                Moved::Ended(how) => {
+                Err(Moved::Ended(how)) => {
                     desk.lose(client, how);
                     return Ok(());
+                }
+                Err(Moved::NotNow | Moved::Bytes(_)) => {
+                    client.unread.extend_from_slice(&self.buffer[..begun]);
+                    break;
                 }
             }
         }

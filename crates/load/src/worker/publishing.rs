@@ -147,6 +147,8 @@ impl Worker {
         out.clear();
         made.clear();
         let waiting_before = publisher.waiting();
+        // Others were sent since this thread last looked: a message is stamped just before it goes.
+        let now_us = desk.clock.now_us();
         let written = publisher.make(now_us, is_closed, &desk.context, &mut out, &mut made);
         written.map_err(|error| format!("PUBLISH can't be written: {error}"))?;
         let mut end = None;

@@ -1,7 +1,7 @@
 //! Whether the figures can be believed, where the record is, and what it all comes to.
 
 use ungraceful_rig::discarded::Discarded;
-use ungraceful_rig::record::Record;
+use ungraceful_rig::record::{ClockRecord, Record};
 use ungraceful_rig::verdict::exit_of;
 
 use crate::Context;
@@ -23,11 +23,14 @@ fn generator(record: &Record) -> String {
     let generator = &record.generator;
     let kept_up = if generator.bottlenecks.is_empty() { "kept up" } else { "DID NOT KEEP UP" };
     let mut text = format!(
-        "{kept_up}: schedule slip {}, loop lag {}; our own share of each reaction time {}",
+        "{kept_up}: schedule slip {}, loop lag {}",
         Figure::P99.named(&generator.schedule_slip),
         Figure::P99.named(&generator.loop_lag),
-        Figure::P50.named(&generator.own_share),
     );
+    // A load's own threads time it, by stamps of their own.
+    if record.load.is_none() {
+        text += &clock(&generator.clock);
+    }
     if let Some(cpu_us) = generator.cpu_us {
         text += &format!("; CPU {}", time(cpu_us));
     }
@@ -41,6 +44,29 @@ fn generator(record: &Record) -> String {
     }
     if messages > 0 {
         text += &format!("; {} of its messages were not kept", count(messages));
+    }
+    text
+}
+
+/// Whose clock the attempts' instants come from; nothing for a run without any.
+fn clock(clock: &ClockRecord) -> String {
+    let part = |by_kernel: u64, by_program: u64, what: &str| {
+        let all = by_kernel + by_program;
+        (all > 0).then(|| format!("{} of {} {what}", count(by_kernel), count(all)))
+    };
+    let stamped: Vec<String> = [
+        part(clock.kernel_stamped, clock.program_stamped, "sends and reads"),
+        part(clock.kernel_stamped_ends, clock.program_stamped_ends, "FIN and RST"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if stamped.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("; stamped by the kernel: {}", stamped.join(", "));
+    if clock.program_stamped + clock.program_stamped_ends > 0 {
+        text += &format!(" (the others are late by {})", Figure::P99.named(&clock.seen_late));
     }
     text
 }

@@ -9,8 +9,8 @@ use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerRecord, BrokerResourcesRecord,
-    BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, CaseRecord, Completeness, Drain,
-    FORMAT_VERSION, GeneratorRecord, HostRecord, IrregularityRecord, LogPhraseRecord, MilestoneRecord,
+    BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, CaseRecord, ClockRecord, Completeness,
+    Drain, FORMAT_VERSION, GeneratorRecord, HostRecord, IrregularityRecord, LogPhraseRecord, MilestoneRecord,
     OutageRecord, PhaseRecord, QuantityRecord, Record, Setting, SettingSource, SlopeRecord, SysRecord,
     ToolRecord, VersionRecord, WaveRecord, WillRecord, WitnessRecord,
 };
@@ -309,7 +309,13 @@ pub(crate) fn all_holds() -> Record {
         generator: GeneratorRecord {
             schedule_slip: times(1_900, 70),
             loop_lag: times(1_100, 150),
-            own_share: times(1_050, 40),
+            clock: ClockRecord {
+                kernel_stamped: 4_190,
+                program_stamped: 10,
+                kernel_stamped_ends: 900,
+                program_stamped_ends: 100,
+                seen_late: times(1_050, 40),
+            },
             cpu_us: Some(1_870_000),
             attempts_waited_for_a_client: 0,
             discarded: Default::default(),

@@ -1,11 +1,14 @@
 //! After the last phase: the threads end, what they saw is summed up, judged, and written.
 
+use ungraceful_wire::Stamps;
+
 use super::{Conductor, Ran};
 use crate::broker_log::LogThread;
 use crate::discarded::Discarded;
 use crate::error::RunError;
+use crate::metric::Percentiles;
 use crate::owned_broker::OwnedBroker;
-use crate::record::{Completeness, Record};
+use crate::record::{ClockRecord, Completeness, Record};
 use crate::resources::resources;
 use crate::run::{Finished, Spread};
 use crate::scale::span;
@@ -23,12 +26,13 @@ impl Conductor<'_> {
             self.stop.raise(StopReason::BrokerDown(format!("its process ended with {exit}")));
         }
         let honest = self.honest.drain()?;
+        let clock = self.job.stage.options.stamps.as_ref().map(clock_record).unwrap_or_default();
         // The collector ends when nobody can report any more.
         drop((self.job, self.reports));
         let collected = self.collector.finish()?;
         let broker_log = self.broker_log.map(LogThread::finish).transpose()?;
         let ended =
-            Ended { ended_us, recovery_limit_us, recovery_time_us, cpu_us, worked, broker_exit: exit };
+            Ended { ended_us, recovery_limit_us, recovery_time_us, cpu_us, worked, broker_exit: exit, clock };
         let measured = Measured {
             whole: &collected.whole,
             tallies: &collected.tallies,
@@ -64,6 +68,17 @@ impl Conductor<'_> {
             complete(&mut record, Some(StopReason::RecordFailed(trouble.to_owned())));
         }
         Ok(Finished { record, directory: recorder.directory().to_owned() })
+    }
+}
+
+fn clock_record(stamps: &Stamps) -> ClockRecord {
+    let counts = stamps.counts();
+    ClockRecord {
+        kernel_stamped: counts.by_kernel,
+        program_stamped: counts.by_program,
+        kernel_stamped_ends: counts.ends_by_kernel,
+        program_stamped_ends: counts.ends_by_program,
+        seen_late: Percentiles::of(&counts.sight),
     }
 }
 

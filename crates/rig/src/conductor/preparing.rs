@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_wire::ConnectOptions;
+use ungraceful_wire::{ConnectOptions, Stamps};
 
 use super::{Conductor, PROOF_WITHIN, READY_WITHIN};
 use crate::broker::{Broker, preflight_client_id_prefix};
@@ -19,16 +19,17 @@ use crate::discarded::Discarded;
 use crate::error::RunError;
 use crate::fault::{Fault, Stage};
 use crate::honest_thread::{HonestLinks, HonestSettings, HonestThread};
+use crate::host;
 use crate::live::{Live, Observer};
 use crate::log_follower::LogFollower;
 use crate::log_phrases::ClientIds;
-use crate::metric::Percentiles;
+use crate::metric::{Percentiles, histogram};
 use crate::offers::Offers;
 use crate::outage::OutageTrack;
 use crate::phase::PhaseTrack;
 use crate::plan::Schedule;
 use crate::pulse::Pulse;
-use crate::record::{Completeness, FORMAT_VERSION, GeneratorRecord, LeftOutRecord, Record};
+use crate::record::{ClockRecord, Completeness, FORMAT_VERSION, GeneratorRecord, LeftOutRecord, Record};
 use crate::recorder::Recorder;
 use crate::resources::ResourceEdges;
 use crate::run::{Experiment, Work};
@@ -37,7 +38,6 @@ use crate::target::SourceAddresses;
 use crate::waves::{Muster, WaveTrack};
 use crate::witness::Witness;
 use crate::worker::Job;
-use crate::{host, own_share};
 
 impl<'a> Conductor<'a> {
     /// Finds the broker, and brings up everything that is to be there before the first phase.
@@ -59,7 +59,7 @@ impl<'a> Conductor<'a> {
         if let Some(limit) = &broker.record.qos_limit {
             observer.note(&limit.in_words());
         }
-        let own_share = own_share::measure().await;
+        let options = stamped(options, &broker);
         let Asked { faults, left_out } = Asked::of(faults, broker.offers(), observer)?;
         let schedule = Arc::new(schedule(experiment, &faults)?);
         let (phases, pulse) = (PhaseTrack::default(), Pulse::default());
@@ -77,7 +77,7 @@ impl<'a> Conductor<'a> {
         };
         let (honest, witness_proved) = start_honest(experiment, &broker, &topic_root, links).await?;
         let live = Arc::new(Mutex::new(Live::of(schedule.plan.len(), work.load().is_some())));
-        let begun = begin_record(experiment, &broker, &clock, own_share, descriptor_limit, left_out);
+        let begun = begin_record(experiment, &broker, &clock, descriptor_limit, left_out);
         let client_ids = client_ids(experiment, schedule.plan.len());
         let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
         let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, experiment)?;
@@ -203,6 +203,11 @@ fn places(clients: NonZeroU32) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(usize::try_from(clients.get()).unwrap_or(usize::MAX)))
 }
 
+/// The kernel stamps what the clients of attempts send and receive.
+fn stamped(options: ConnectOptions, broker: &Broker) -> ConnectOptions {
+    ConnectOptions { stamps: Some(Stamps::toward(broker.endpoint.address, histogram())), ..options }
+}
+
 fn connect_options(experiment: &Experiment) -> ConnectOptions {
     ConnectOptions {
         connect_timeout: experiment.target.connect_timeout,
@@ -281,7 +286,6 @@ fn begin_record(
     experiment: &Experiment,
     broker: &Broker,
     clock: &RunClock,
-    own_share: Percentiles,
     descriptor_limit: u64,
     cases_left_out: Vec<LeftOutRecord>,
 ) -> Record {
@@ -312,7 +316,7 @@ fn begin_record(
         generator: GeneratorRecord {
             schedule_slip: Percentiles::default(),
             loop_lag: Percentiles::default(),
-            own_share,
+            clock: ClockRecord::default(),
             cpu_us: None,
             attempts_waited_for_a_client: 0,
             discarded: Discarded::default(),

@@ -7,8 +7,8 @@ use ungraceful_rig::attempt::Case;
 use ungraceful_rig::metric::Percentiles;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{
-    AttemptsRecord, BrokerOrigin, BrokerRecord, CaseRecord, Completeness, FORMAT_VERSION, GeneratorRecord,
-    HostRecord, Record, ToolRecord,
+    AttemptsRecord, BrokerOrigin, BrokerRecord, CaseRecord, ClockRecord, Completeness, FORMAT_VERSION,
+    GeneratorRecord, HostRecord, Record, ToolRecord,
 };
 
 /// A run that was complete and saw nothing at all.
@@ -58,7 +58,7 @@ pub(crate) fn empty_record() -> Record {
         generator: GeneratorRecord {
             schedule_slip: Percentiles::default(),
             loop_lag: Percentiles::default(),
-            own_share: Percentiles::default(),
+            clock: ClockRecord::default(),
             cpu_us: None,
             attempts_waited_for_a_client: 0,
             discarded: Default::default(),

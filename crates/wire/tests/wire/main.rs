@@ -11,3 +11,4 @@ mod packets;
 mod peer;
 mod sending;
 mod silence;
+mod stamps;

@@ -28,7 +28,7 @@ pub enum Way {
 pub(super) struct Gone {
     /// Just before its last act.
     pub(super) before: Instant,
-    /// When its last act had been handed to the kernel.
+    /// When its last act began: nothing of it left earlier.
     pub(super) at: Instant,
     pub(super) reactions: Vec<Reaction>,
     pub(super) outcome: Outcome,
@@ -60,11 +60,11 @@ pub(super) async fn go(stage: &Stage, mut peer: Peer, way: Way) -> Result<Gone, 
     match way {
         Way::Fin => {
             peer.client.connection.close();
-            return Ok(left(now()));
+            return Ok(left(before));
         }
         Way::Rst => {
             peer.client.connection.reset();
-            return Ok(left(now()));
+            return Ok(left(before));
         }
         Way::HalfClose => {}
         Way::Disconnect(code) => {

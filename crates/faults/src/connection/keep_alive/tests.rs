@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_rig::reaction::{Reaction, ReactionKind};
-use ungraceful_wire::ReceivedPacket;
 use ungraceful_wire::clock::now;
+use ungraceful_wire::{ReceivedPacket, StampedBy};
 
 use super::{Cut, LastPacket, NO_REASON, Silence, cut_of, keep_alive_of};
 
@@ -55,7 +55,7 @@ fn a_client_is_cut_when_it_is_told_to_go_and_only_if_the_connection_ends() {
 fn mqtt5_3_2_2_21_the_server_keep_alive_holds_in_place_of_the_clients() {
     let connack = |bytes: &[u8]| {
         let at = now();
-        ReceivedPacket { bytes: bytes.to_vec(), first_byte_at: at, complete_at: at }
+        ReceivedPacket { bytes: bytes.to_vec(), first_byte_at: at, by: StampedBy::Program, complete_at: at }
     };
     let server = |high, low| connack(&[0x20, 0x06, 0x00, 0x00, 0x03, 0x13, high, low]);
     let none = connack(&[0x20, 0x03, 0x00, 0x00, 0x00]);

@@ -1,0 +1,255 @@
+//! When bytes and ends really left and arrived: by the kernel's stamps where there is one, by our own clock where not.
+//!
+//! What a thread sees of a socket it sees late: after the kernel has woken it, and after whatever else it does first. A
+//! packet capture does not wait for it, and neither do these stamps.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+use crate::clock;
+use crate::kernel_stamps::{self, Read};
+use crate::received::EndKind;
+use crate::stream::Stream;
+use crate::tap::{Addresses, CONNECT, DISCONNECT, Tap};
+
+/// How far a stamp may lie outside of what is possible: two clocks are read one after the other.
+const SLACK: Duration = Duration::from_micros(20);
+
+/// Whose clock an instant comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StampedBy {
+    /// The kernel stamped the segment as it left or arrived.
+    Kernel,
+    /// This program read its clock: for what leaves, just before the write; for what arrives, when it was seen.
+    Program,
+}
+
+/// An instant, and whose clock it comes from.
+pub(crate) type Stamped = (Instant, StampedBy);
+
+/// Has connections to one broker stamped by the kernel, and counts how far that went. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Stamps(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    tap: Option<Tap>,
+    /// While it is open, the kernel stamps what arrives; absent where it does not.
+    _stamping: Option<UdpSocket>,
+    by_kernel: AtomicU64,
+    by_program: AtomicU64,
+    ends_by_kernel: AtomicU64,
+    ends_by_program: AtomicU64,
+    sight: Mutex<Histogram<u64>>,
+}
+
+/// How many instants of connections the kernel stamped.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StampCounts {
+    /// Sends and reads that the kernel stamped.
+    pub by_kernel: u64,
+    /// Sends and reads without a stamp of the kernel's.
+    pub by_program: u64,
+    /// Ends of streams (FIN, RST) that the kernel stamped.
+    pub ends_by_kernel: u64,
+    /// Ends of streams without a stamp of the kernel's.
+    pub ends_by_program: u64,
+    /// By how much our own sight of what arrived was later than the kernel's stamp, in µs: how late an instant may be that
+    /// this program stamped.
+    pub sight: Histogram<u64>,
+}
+
+impl Stamps {
+    /// For connections to `broker`. `sight` is empty, and takes µs ([`StampCounts::sight`]).
+    ///
+    /// Stamps of FIN and RST take the right to open packet sockets (CAP_NET_RAW). Blocks for some milliseconds, until the
+    /// kernel stamps what arrives.
+    #[must_use]
+    pub fn toward(broker: SocketAddr, sight: Histogram<u64>) -> Self {
+        Self::with(Tap::open(broker).ok(), sight)
+    }
+
+    /// As [`Stamps::toward`] without the right to open packet sockets: FIN and RST are stamped by the program.
+    #[must_use]
+    pub fn of_bytes_alone(sight: Histogram<u64>) -> Self {
+        Self::with(None, sight)
+    }
+
+    fn with(tap: Option<Tap>, sight: Histogram<u64>) -> Self {
+        Self(Arc::new(Shared {
+            tap,
+            _stamping: have_arrivals_stamped().ok(),
+            by_kernel: AtomicU64::new(0),
+            by_program: AtomicU64::new(0),
+            ends_by_kernel: AtomicU64::new(0),
+            ends_by_program: AtomicU64::new(0),
+            sight: Mutex::new(sight),
+        }))
+    }
+
+    /// Whether FIN and RST are stamped by the kernel.
+    #[must_use]
+    pub fn sees_ends(&self) -> bool {
+        self.0.tap.is_some()
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counts(&self) -> StampCounts {
+        StampCounts {
+            by_kernel: self.0.by_kernel.load(Relaxed),
+            by_program: self.0.by_program.load(Relaxed),
+            ends_by_kernel: self.0.ends_by_kernel.load(Relaxed),
+            ends_by_program: self.0.ends_by_program.load(Relaxed),
+            sight: self.0.sight.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+}
+
+/// The stamps of one connection.
+#[derive(Debug)]
+pub(crate) struct Stamping {
+    stamps: Stamps,
+    /// As the tap knows the connection; absent without a tap.
+    addresses: Option<Addresses>,
+    /// How many bytes were handed to the kernel, wrapped as the kernel wraps its count.
+    sent: u32,
+    /// What comes next came no earlier than this.
+    not_before: Instant,
+}
+
+impl Stamping {
+    /// Begins with a connection on which nothing is under way; absent where the kernel stamps nothing.
+    pub(crate) fn begin(stamps: &Stamps, stream: &Stream) -> Option<Box<Self>> {
+        let not_before = clock::now();
+        stream.stamp().ok()?;
+        let addresses = stamps.0.tap.as_ref().and_then(|tap| {
+            let addresses = stream.addresses().ok()?;
+            tap.watch(addresses);
+            Some(addresses)
+        });
+        Some(Box::new(Self { stamps: stamps.clone(), addresses, sent: 0, not_before }))
+    }
+
+    /// Bytes were taken by a write that began at `began`: when the last of them left.
+    pub(crate) fn left(&mut self, stream: &Stream, taken: &[u8], began: Instant) -> Stamped {
+        #[expect(clippy::cast_possible_truncation, reason = "the kernel counts in 32 bits too")]
+        let length = taken.len() as u32;
+        self.sent = self.sent.wrapping_add(length);
+        let last = self.sent.wrapping_sub(1);
+        let mut stamp = None;
+        stream.take_departures(|place, at| {
+            // The first counts: what left again was sent again.
+            if place == last {
+                stamp.get_or_insert(at);
+            }
+        });
+        let is_connect = taken.first() == Some(&CONNECT);
+        let connect = self.tap().filter(|_| is_connect).and_then(|(tap, addresses)| tap.connect(addresses));
+        let left = connect
+            .filter(|at| began <= *at)
+            .or_else(|| stamp.and_then(|stamp| possible(stamp, began, clock::now())));
+        self.stamps.0.count(left.is_some());
+        left.map_or((began, StampedBy::Program), |at| (at, StampedBy::Kernel))
+    }
+
+    /// Bytes were seen at `seen`: when the last of them arrived. `first_byte` is that of a packet, where they begin with one.
+    pub(crate) fn arrived(
+        &mut self,
+        stamp: Option<Duration>,
+        seen: Instant,
+        first_byte: Option<u8>,
+    ) -> Stamped {
+        let at = stamp.and_then(|stamp| possible(stamp, self.not_before, seen));
+        self.stamps.0.count(at.is_some());
+        let Some(at) = at else { return (seen, StampedBy::Program) };
+        self.not_before = at;
+        let mut sight = self.stamps.0.sight.lock().unwrap_or_else(PoisonError::into_inner);
+        let late_us = seen.saturating_duration_since(at).as_micros();
+        sight.saturating_record(u64::try_from(late_us).unwrap_or(u64::MAX));
+        // Where the kernel has joined a DISCONNECT with a FIN, the stamp is that of the FIN.
+        let is_disconnect = first_byte == Some(DISCONNECT);
+        let own = self.tap().filter(|_| is_disconnect).and_then(|(tap, addresses)| tap.disconnect(addresses));
+        (own.map_or(at, |own| own.min(at)), StampedBy::Kernel)
+    }
+
+    /// The end of the stream was seen at `seen`: when it arrived.
+    pub(crate) fn ended(&self, how: EndKind, seen: Instant) -> Stamped {
+        let at = self.tap().and_then(|(tap, addresses)| tap.end(addresses, how)).map(|at| at.min(seen));
+        let shared = &self.stamps.0;
+        let count = if at.is_some() { &shared.ends_by_kernel } else { &shared.ends_by_program };
+        count.fetch_add(1, Relaxed);
+        at.map_or((seen, StampedBy::Program), |at| (at, StampedBy::Kernel))
+    }
+
+    fn tap(&self) -> Option<(&Tap, Addresses)> {
+        Some((self.stamps.0.tap.as_ref()?, self.addresses?))
+    }
+}
+
+impl Drop for Stamping {
+    fn drop(&mut self) {
+        if let Some((tap, addresses)) = self.tap() {
+            tap.forget(addresses);
+        }
+    }
+}
+
+impl Shared {
+    fn count(&self, by_kernel: bool) {
+        let count = if by_kernel { &self.by_kernel } else { &self.by_program };
+        count.fetch_add(1, Relaxed);
+    }
+}
+
+/// Has the kernel stamp what arrives, and returns when it does: it begins some time after it was told to, and has stamped
+/// nothing of what arrived before.
+fn have_arrivals_stamped() -> io::Result<UdpSocket> {
+    const TRIES_MAX: u32 = 100;
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    kernel_stamps::stamp_arrivals(&socket)?;
+    let itself = socket.local_addr()?;
+    for _ in 0..TRIES_MAX {
+        socket.send_to(&[0], itself)?;
+        // On loopback it has arrived when the call returns, or does so within the pause.
+        if matches!(kernel_stamps::read(&socket, &mut [0]), Ok(Read { stamp: Some(_), .. })) {
+            return Ok(socket);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    Err(io::ErrorKind::TimedOut.into())
+}
+
+/// The instant of a stamp that lies between two others; absent when it does not, because the wall clock was set.
+pub(crate) fn possible(stamp: Duration, not_before: Instant, not_after: Instant) -> Option<Instant> {
+    let at = clock::instant_of(stamp)?;
+    let is_possible = not_before <= at + SLACK && at <= not_after + SLACK;
+    is_possible.then(|| at.max(not_before).min(not_after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_from_before_or_after_what_is_possible_is_none() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let wall = || {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+            clock::since_1970(time.tv_sec, time.tv_nsec)
+        };
+        let before = clock::now();
+        let stamp = wall();
+        let after = clock::now();
+        let at = possible(stamp, before, after).unwrap();
+        assert!(before <= at && at <= after);
+        assert_eq!(possible(stamp - SECOND, before, after), None, "the clock was set forward");
+        assert_eq!(possible(stamp + SECOND, before, after), None, "the clock was set back");
+        assert_eq!(possible(stamp, after + SECOND, after + 2 * SECOND), None);
+    }
+}
