@@ -59,7 +59,7 @@ impl<'a> Conductor<'a> {
         if let Some(limit) = &broker.record.qos_limit {
             observer.note(&limit.in_words());
         }
-        let options = stamped(options, &broker);
+        let options = stamped(&options, &broker);
         let Asked { faults, left_out } = Asked::of(faults, broker.offers(), observer)?;
         let schedule = Arc::new(schedule(experiment, &faults)?);
         let (phases, pulse) = (PhaseTrack::default(), Pulse::default());
@@ -204,8 +204,8 @@ fn places(clients: NonZeroU32) -> Arc<Semaphore> {
 }
 
 /// The kernel stamps what the clients of attempts send and receive.
-fn stamped(options: ConnectOptions, broker: &Broker) -> ConnectOptions {
-    ConnectOptions { stamps: Some(Stamps::toward(broker.endpoint.address, histogram())), ..options }
+fn stamped(options: &ConnectOptions, broker: &Broker) -> ConnectOptions {
+    ConnectOptions { stamps: Some(Stamps::toward(broker.endpoint.address, histogram())), ..options.clone() }
 }
 
 fn connect_options(experiment: &Experiment) -> ConnectOptions {
