@@ -81,7 +81,7 @@ impl Socket {
 
     /// Waits, behind [`Socket::end_sending`], until the peer has ended the connection too: it has taken everything then.
     /// Returns whether it has by `deadline`.
-    pub(crate) fn is_ended_by(mut self, deadline: Instant) -> bool {
+    pub(crate) fn ends_by(mut self, deadline: Instant) -> bool {
         let mut answers = [0; 16 * 1_024];
         loop {
             let left = deadline.saturating_duration_since(now());

@@ -399,7 +399,7 @@ impl Worker {
         }
         // What the broker takes later than the removal of what it retains would be retained again.
         let deadline = ungraceful_wire::clock::now() + TAKEN_WITHIN;
-        ended.not_taken = leaving.into_iter().map(|socket| u64::from(!socket.is_ended_by(deadline))).sum();
+        ended.not_taken = leaving.into_iter().map(|socket| u64::from(!socket.ends_by(deadline))).sum();
         for client in self.clients {
             if let Role::Publisher(publisher) = client.role {
                 ended.window = ended.window.max(publisher.window());

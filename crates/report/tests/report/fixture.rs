@@ -232,6 +232,24 @@ fn ledger_of(bystanders: &mut BystandersRecord, phase: usize, qos: u8) -> &mut L
     bystanders.phases[phase].by_qos.get_mut(&qos).expect("the fixture has every QoS in every phase")
 }
 
+fn generator() -> GeneratorRecord {
+    GeneratorRecord {
+        schedule_slip: times(1_900, 70),
+        loop_lag: times(1_100, 150),
+        clock: ClockRecord {
+            kernel_stamped: 4_190,
+            program_stamped: 10,
+            kernel_stamped_ends: 900,
+            program_stamped_ends: 100,
+            seen_late: times(1_050, 40),
+        },
+        cpu_us: Some(1_870_000),
+        attempts_waited_for_a_client: 0,
+        discarded: Default::default(),
+        bottlenecks: Vec::new(),
+    }
+}
+
 /// Two cases of unequal counts, with Wills in one of them, at an embedded broker; every check holds.
 pub(crate) fn all_holds() -> Record {
     let mut identical = case("identical", "5.0", 700, &[("DISCONNECT 0x82, FIN", 690), ("RST", 10)]);
@@ -306,21 +324,7 @@ pub(crate) fn all_holds() -> Record {
         broker_resources: Some(resources()),
         broker_log: Some(broker_log()),
         load: None,
-        generator: GeneratorRecord {
-            schedule_slip: times(1_900, 70),
-            loop_lag: times(1_100, 150),
-            clock: ClockRecord {
-                kernel_stamped: 4_190,
-                program_stamped: 10,
-                kernel_stamped_ends: 900,
-                program_stamped_ends: 100,
-                seen_late: times(1_050, 40),
-            },
-            cpu_us: Some(1_870_000),
-            attempts_waited_for_a_client: 0,
-            discarded: Default::default(),
-            bottlenecks: Vec::new(),
-        },
+        generator: generator(),
         metrics: Vec::new(),
         verdicts: vec![
             closes("identical", "5.0", statement::V5_3_1_0_2),

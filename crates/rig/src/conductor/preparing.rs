@@ -49,18 +49,10 @@ impl<'a> Conductor<'a> {
         descriptor_limit: u64,
         recorder: Recorder,
     ) -> Result<Self, RunError> {
-        let (options, discarded_before) = (connect_options(experiment), Discarded::so_far());
-        let mut broker = Broker::find(experiment, &options).await?;
-        broker.announce(experiment, observer);
-        let clock = RunClock::start();
-        let topic_root = topic_root(experiment, &clock);
-        let faults = work.faults(&broker.spoken);
-        broker.probe(experiment, &options, &topic_root, clients_at_once(experiment, work, &faults)).await?;
-        if let Some(limit) = &broker.record.qos_limit {
-            observer.note(&limit.in_words());
-        }
-        let options = stamped(&options, &broker);
-        let Asked { faults, left_out } = Asked::of(faults, broker.offers(), observer)?;
+        let (clock, discarded_before) = (RunClock::start(), Discarded::so_far());
+        let Found { mut broker, options, topic_root, asked } =
+            Found::of(experiment, work, &clock, observer).await?;
+        let Asked { faults, left_out } = asked;
         let schedule = Arc::new(schedule(experiment, &faults)?);
         let (phases, pulse) = (PhaseTrack::default(), Pulse::default());
         let (witness, connections) = (Witness::default(), OpenConnections::default());
@@ -159,6 +151,41 @@ async fn start_honest(
     honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
     let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
     Ok((honest, witness_proved))
+}
+
+/// The broker, after it was tried with what the run is about to do.
+struct Found {
+    broker: Broker,
+    /// How clients connect to it.
+    options: ConnectOptions,
+    topic_root: Arc<str>,
+    asked: Asked,
+}
+
+impl Found {
+    /// Finds or starts the broker, and tries rights, limits and QoS.
+    ///
+    /// # Errors
+    /// When it can't be reached or refuses what the run needs, in one sentence.
+    async fn of(
+        experiment: &Experiment,
+        work: Work<'_>,
+        clock: &RunClock,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, RunError> {
+        let options = connect_options(experiment);
+        let mut broker = Broker::find(experiment, &options).await?;
+        broker.announce(experiment, observer);
+        let topic_root = topic_root(experiment, clock);
+        let faults = work.faults(&broker.spoken);
+        broker.probe(experiment, &options, &topic_root, clients_at_once(experiment, work, &faults)).await?;
+        if let Some(limit) = &broker.record.qos_limit {
+            observer.note(&limit.in_words());
+        }
+        let options = stamped(&options, &broker);
+        let asked = Asked::of(faults, broker.offers(), observer)?;
+        Ok(Self { broker, options, topic_root, asked })
+    }
 }
 
 /// What the broker can be asked, and what it can't.

@@ -4,12 +4,13 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use ungraceful_mqtt::{Framed, Packet, ProtocolVersion, Publish, frame};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{Completeness, Record};
+use ungraceful_wire::clock::now;
 
 use crate::support::{at, binary, call_at};
 
@@ -337,7 +338,7 @@ fn a_broker_that_says_nothing_ends_a_run_within_what_its_plan_says() {
     );
     let plan: Value = serde_json::from_slice(&plan.output.stdout).unwrap();
     let longest = Duration::from_secs(plan["bounds"]["duration_s_max"].as_u64().unwrap());
-    let began = Instant::now();
+    let began = now();
     let call = call_at(address, "ungraceful-takeover", "race", &flags);
     // A promise of the product, which it keeps by itself.
     assert!(began.elapsed() <= longest, "{}", call.said());

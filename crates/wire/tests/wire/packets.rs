@@ -4,7 +4,7 @@ use std::io::Write;
 use std::thread;
 
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{Arrival, ConnectOptions, Unframed};
+use ungraceful_wire::{Arrival, ConnectOptions, PACKET_BYTES_MAX, Unframed};
 
 use crate::peer::{
     CONNACK, PINGRESP, UNFRAMEABLE, begin_next_and_drop_it, connected, connected_with, end, next, packet,
@@ -100,11 +100,14 @@ async fn next_dropped_half_way_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_packet_of_16_mb_arrives() {
+async fn a_packet_as_large_as_is_taken_in_arrives() {
+    /// Fixed header (one byte, and three of Remaining Length) and a topic of one letter.
+    const BESIDE_THE_PAYLOAD: usize = 1 + 3 + 3;
     let (mut connection, mut peer) = connected().await;
-    let whole = publish(16 << 20);
+    let whole = publish(PACKET_BYTES_MAX - BESIDE_THE_PAYLOAD);
+    assert_eq!(whole.len(), PACKET_BYTES_MAX);
     let writer = thread::spawn(move || {
-        peer.write_all(&publish(16 << 20)).expect("somebody reads");
+        peer.write_all(&publish(PACKET_BYTES_MAX - BESIDE_THE_PAYLOAD)).expect("somebody reads");
         peer
     });
     let packet = packet(&mut connection).await;

@@ -37,7 +37,10 @@ async fn the_peers_writes_block_until_the_connection_wakes_and_then_everything_i
         }
     };
     assert_eq!(end.how, EndKind::Fin);
-    assert_eq!(read + end.unfinished.len(), written);
+    // Of a packet that was never finished, the beginning is kept.
+    let unfinished = written - read;
+    assert!(unfinished < one.len());
+    assert_eq!(end.unfinished, one[..unfinished.min(1_024)]);
 }
 
 #[tokio::test]
