@@ -19,7 +19,7 @@ fn times(p50_us: u64, p99_us: Option<u64>, max_us: u64) -> Percentiles {
 /// Bystanders that were served within these times in the baseline, the fault phase, and the recovery phase of two seconds.
 fn served([baseline, fault, recovery]: [Percentiles; 3]) -> Record {
     let mut record = bystanders(&[(Phase::Baseline, &[]), (Phase::Fault, &[]), (Phase::Recovery, &[])]);
-    let of = record.bystanders.as_mut().unwrap();
+    let of = record.bystanders.as_mut().expect("the fixture has bystanders");
     for (phase, times) in of.phases.iter_mut().zip([baseline, fault, recovery]) {
         phase.response_time = times;
     }
@@ -38,7 +38,7 @@ fn slow_beside(fault: Percentiles, own: Percentiles) -> Record {
 }
 
 fn concluded(threshold: &str, record: &Record) -> Conclusion {
-    threshold.parse::<Threshold>().unwrap().judge(record).conclusion
+    threshold.parse::<Threshold>().expect("a threshold").judge(record).conclusion
 }
 
 #[test]
