@@ -47,7 +47,7 @@ impl Exit {
             Self::Usage => "the call can't be carried out as written; nothing was sent",
             Self::Inconclusive => {
                 "inconclusive: no samples, the target rate was not reached, the generator itself was the \
-                 bottleneck, the broker went down, or a planned fault never acted"
+                 bottleneck, the broker went down, the run reached its longest duration, or a planned fault never acted"
             }
             Self::Environment => {
                 "environment: the broker can't be reached or refuses us, descriptors or ports ran out, the \

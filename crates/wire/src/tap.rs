@@ -21,9 +21,11 @@ use crate::clock::{instant_of, now};
 use crate::kernel_stamps::{self, Read};
 use crate::received::EndKind;
 
-/// EtherTypes: a socket that names one sees what arrives, and nothing that leaves.
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86DD;
+/// Every EtherType (linux/if_ether.h). Sockets that name one are shown a packet after those that name all of them, and their
+/// stamps are later by that: 3 to 14 µs on loopback, where a packet capture names all.
+const ALL: u16 = 0x0003;
+const IPV4: u32 = 0x0800;
+const IPV6: u32 = 0x86DD;
 const TCP: u8 = 6;
 const FIN: u8 = 0x01;
 const RST: u8 = 0x04;
@@ -64,13 +66,13 @@ impl Tap {
     /// # Errors
     /// What the kernel says, in most cases that the right (CAP_NET_RAW) is missing.
     pub(crate) fn open(broker: SocketAddr) -> io::Result<Self> {
-        let (ether_type, filter) = match broker {
-            SocketAddr::V4(_) => (IPV4, filter(&in_ipv4(), broker.port())),
-            SocketAddr::V6(_) => (IPV6, filter(&in_ipv6(), broker.port())),
+        let filter = match broker {
+            SocketAddr::V4(_) => filter(&in_ipv4(), broker.port()),
+            SocketAddr::V6(_) => filter(&in_ipv6(), broker.port()),
         };
         // The headers of the link are left out: bytes begin with those of IP.
         let kind = Type::DGRAM.nonblocking().cloexec();
-        let protocol = Protocol::from(i32::from(ether_type.to_be()));
+        let protocol = Protocol::from(i32::from(ALL.to_be()));
         let socket = Socket::new(Domain::PACKET, kind, Some(protocol))?;
         socket.attach_filter(&filter)?;
         kernel_stamps::stamp_arrivals(&socket)?;
@@ -218,24 +220,43 @@ mod op {
     pub(super) const RETURN: u16 = 0x06;
 }
 
-/// Instructions before those of [`filter`]: they drop what is no TCP, and leave the offset of the TCP header in X. Jumps
-/// to `DROP` are put in by [`filter`].
+/// What the kernel knows of a packet besides its bytes (linux/filter.h): its EtherType, and whether it leaves.
+mod beside {
+    pub(super) const ETHER_TYPE: u32 = 0xFFFF_F000;
+    pub(super) const PACKET_TYPE: u32 = 0xFFFF_F004;
+    pub(super) const OUTGOING: u32 = 4;
+}
+
+/// Instructions before those of [`filter`]: they drop what leaves and what is no TCP, and leave the offset of the TCP header
+/// in X. Jumps to `DROP` are put in by [`filter`].
 const DROP: u8 = u8::MAX;
 
-fn in_ipv4() -> [(u16, u8, u8, u32); 5] {
+const fn arriving(ether_type: u32) -> [(u16, u8, u8, u32); 4] {
     [
+        (op::LOAD_BYTE_AT, 0, 0, beside::PACKET_TYPE),
+        (op::JUMP_IF_EQUAL, DROP, 0, beside::OUTGOING),
+        (op::LOAD_HALF_AT, 0, 0, beside::ETHER_TYPE),
+        (op::JUMP_IF_EQUAL, 0, DROP, ether_type),
+    ]
+}
+
+fn in_ipv4() -> Vec<(u16, u8, u8, u32)> {
+    let in_header = [
         (op::LOAD_BYTE_AT, 0, 0, 9),
         (op::JUMP_IF_EQUAL, 0, DROP, u32::from(TCP)),
         (op::LOAD_HALF_AT, 0, 0, 6),
         // A fragment but the first has no TCP header.
         (op::JUMP_IF_ANY_BIT, DROP, 0, 0x1FFF),
         (op::LOAD_X_HEADER_LENGTH, 0, 0, 0),
-    ]
+    ];
+    [&arriving(IPV4)[..], &in_header].concat()
 }
 
 /// Without extension headers, as TCP comes.
-fn in_ipv6() -> [(u16, u8, u8, u32); 3] {
-    [(op::LOAD_BYTE_AT, 0, 0, 6), (op::JUMP_IF_EQUAL, 0, DROP, u32::from(TCP)), (op::LOAD_X, 0, 0, 40)]
+fn in_ipv6() -> Vec<(u16, u8, u8, u32)> {
+    let in_header =
+        [(op::LOAD_BYTE_AT, 0, 0, 6), (op::JUMP_IF_EQUAL, 0, DROP, u32::from(TCP)), (op::LOAD_X, 0, 0, 40)];
+    [&arriving(IPV6)[..], &in_header].concat()
 }
 
 /// Keeps the headers of a segment from `port` with FIN, RST or a DISCONNECT, and of one to `port` with a CONNECT; drops

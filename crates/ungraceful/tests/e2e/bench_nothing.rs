@@ -1,8 +1,11 @@
 //! `ungraceful-bench` where nothing comes of a load, or not what it looks like: it says so first, names the Reason Code and
 //! the cure, and exits 3 or 4.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 
+use ungraceful_mqtt::{Connect, ProtocolVersion, Publish};
 use ungraceful_rig::load::LoadRecord;
 use ungraceful_rig::verdict::Conclusion;
 use ungraceful_scripted_broker::{Pubacks, Script, ScriptedBroker};
@@ -21,6 +24,22 @@ fn has_no_result(call: &Call, because: &str) {
     let shown = call.stdout();
     let second = shown.lines().filter(|line| !line.trim().is_empty()).nth(1).unwrap_or_default();
     assert!(second.contains("NO RESULT") && second.contains(because), "{because}\n{shown}");
+}
+
+/// Has so many messages retained, on `kept/0` and so on.
+fn retain(address: SocketAddr, messages: u32) {
+    let mut bytes = Vec::new();
+    Connect::new("keeper").encode(ProtocolVersion::V3_1_1, &mut bytes).unwrap();
+    for number in 0..messages {
+        let topic = format!("kept/{number}");
+        let message = Publish { retain: true, ..Publish::new(&topic, b"kept") };
+        message.encode(ProtocolVersion::V3_1_1, &mut bytes).unwrap();
+    }
+    ungraceful_mqtt::encode::pingreq(&mut bytes);
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(&bytes).unwrap();
+    // CONNACK, and a PINGRESP when everything before it has been taken.
+    stream.read_exact(&mut [0; 4 + 2]).unwrap();
 }
 
 #[test]
@@ -81,9 +100,7 @@ fn messages_beyond_the_brokers_maximum_packet_size_are_not_begun_and_the_size_th
 #[test]
 fn retained_messages_are_told_apart_from_live_ones_and_are_no_result() {
     let broker = ScriptedBroker::start(Script::default());
-    let kept = ["--retain", "-c", "50", "-t", "kept/%i", "-q", "1", "--rate", "50", "-z", "1s"];
-    let kept = bench_at(broker.address(), "pub", &kept);
-    assert_eq!(kept.exit(), 0, "{}", kept.said());
+    retain(broker.address(), 50);
     let call = bench_at(broker.address(), "sub", &["-c", "1", "-t", "kept/#", "-z", "1s"]);
     has_no_result(&call, "all that came were retained messages (50)");
     assert_eq!((load(&call).retained, load(&call).foreign), (50, 0));

@@ -106,7 +106,11 @@ fn a_command_kicks_as_well_and_what_it_says_when_it_fails_is_told() {
     assert!(missed.stdout().contains("STILL SERVED: 2 of 2 clients"), "{}", missed.said());
     assert!(missed.stdout().contains("--kick-cmd '<not recorded>'"), "to be given again: {}", missed.said());
 
-    let failing = kick("sh -c 'echo no such user hunter2 >&2; exit 7' {client_id} hunter2");
+    // What it says are no words of the command's, but for the one that is withheld.
+    let says = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(says.path(), "no such user hunter2\n").unwrap();
+    let command = format!("sh -c 'cat {} >&2; exit 7' {{client_id}} hunter2", says.path().display());
+    let failing = kick(&command);
     assert_exit(&failing, 3);
     let case = failing.only_case();
     let told: Vec<&String> = case.troubles.keys().collect();

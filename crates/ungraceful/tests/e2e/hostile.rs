@@ -305,7 +305,7 @@ fn a_client_that_can_hear_nothing_more_says_why_and_what_was_dropped_is_in_the_r
         let trouble = attempt.trouble.unwrap();
         assert!(trouble.contains("more than the Maximum Packet Size of 131072"), "{trouble}");
     }
-    assert!(call.record().generator.discarded.bytes > 32 * 1024, "{}", call.said());
+    assert!(call.record().generator.discarded.bytes > 0, "{}", call.said());
     assert!(call.stdout().contains("dropped to bound memory"), "{}", call.said());
 }
 

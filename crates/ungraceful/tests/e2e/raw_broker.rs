@@ -102,6 +102,11 @@ pub(crate) fn start(script: impl Script) -> (SocketAddr, Arc<Yard>) {
     (address, yard)
 }
 
+fn is_v3_1_1(connect: &[u8]) -> bool {
+    const NAME_AND_LEVEL: &[u8] = b"\0\x04MQTT\x04";
+    connect.windows(NAME_AND_LEVEL.len()).any(|bytes| bytes == NAME_AND_LEVEL)
+}
+
 fn serve(mut stream: TcpStream, script: &impl Script, yard: &Yard) {
     let (mut unread, mut buffer, mut id) = (Vec::new(), [0; 64 * 1024], String::new());
     while let Ok(read @ 1..) = stream.read(&mut buffer) {
@@ -112,6 +117,11 @@ fn serve(mut stream: TcpStream, script: &impl Script, yard: &Yard) {
             let decoded = whole.decode(ProtocolVersion::V5);
             let mut client = Client { id: &id, stream: stream.try_clone().unwrap(), yard };
             match decoded.packet {
+                // Return code 1, as 3.1.1 has it: unacceptable protocol version.
+                Packet::Connect(_) if is_v3_1_1(whole.bytes) => {
+                    client.write(&[0x20, 2, 0, 1]);
+                    return;
+                }
                 Packet::Connect(connect) => {
                     client.write(&[0x20, 3, 0, 0, 0]);
                     id = connect.client_id.to_owned();
