@@ -1,10 +1,8 @@
 //! What the checks of all faults have in common: which cases they judge, and what to say without a sample.
 
-use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::loss::{self, Explained};
-use ungraceful_rig::offers::Offers;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
 use ungraceful_rig::scale::time;
@@ -166,17 +164,76 @@ pub(crate) fn lost(
     }
 }
 
-/// The verdict on so many Wills that must not come, and did not: it holds before a witness that was proved to hear.
-pub(crate) fn withheld(record: &Record, check: &str, wills: u64, evidence: String) -> Verdict {
-    let witness_proved = record.witness.is_some_and(|witness| witness.proved);
+/// How many attempts must be alike before a Will that came, or did not, accuses. One alone may be another connection's.
+const WILLS_ALIKE_MIN: u64 = 3;
+
+/// Why `alike` attempts that saw the same of their Wills accuse nobody; absent where they do.
+fn wills_unclear(record: &Record, alike: u64) -> Option<String> {
     let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
-    if !witness_proved {
-        Verdict::inconclusive(check, Force::Must, "the witness was not proved to hear")
+    if !record.witness.is_some_and(|witness| witness.proved) {
+        Some("the witness was not proved to hear".to_owned())
     } else if unexpected > 0 {
-        let why = format!("{evidence}, but {unexpected} messages came when nobody waited for them any more");
-        Verdict::inconclusive(check, Force::Must, why)
+        Some(format!(
+            "{unexpected} messages came when nobody waited for them any more, so nobody knows whose these are; a longer \
+             --will-wait will tell"
+        ))
     } else {
-        Verdict::holds(check, Force::Must, wills, evidence)
+        (alike < WILLS_ALIKE_MIN).then(|| {
+            format!("{WILLS_ALIKE_MIN} attempts that are alike would tell, or more (--attempts, --count)")
+        })
+    }
+}
+
+/// The verdict on what `alike` attempts saw of their Wills, where `violated` would accuse. What came before an attempt's own
+/// act is not among it.
+pub(crate) fn will_breach(
+    record: &Record,
+    case: &CaseRecord,
+    check: &str,
+    statement: Statement,
+    alike: u64,
+    evidence: String,
+) -> Verdict {
+    match wills_unclear(record, alike) {
+        None => breach(record, case, check, statement, evidence),
+        Some(why) => {
+            Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}")).citing(statement)
+        }
+    }
+}
+
+/// The verdict on Wills that must not be published, of which so many came; `will.set` were looked for.
+pub(crate) fn withheld(
+    record: &Record,
+    case: &CaseRecord,
+    check: &str,
+    statement: Statement,
+    will: &WillRecord,
+    evidence: String,
+) -> Verdict {
+    let evidence = evidence + &apart(will);
+    let came = will.not_due_and_seen;
+    if came > 0 {
+        return will_breach(record, case, check, statement, came, evidence);
+    }
+    let unclear = wills_unclear(record, WILLS_ALIKE_MIN);
+    let verdict = match unclear {
+        Some(why) => Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}")),
+        // Whose they are nobody knows.
+        None if will.seen_before > 0 => Verdict::inconclusive(check, Force::Must, evidence),
+        None => Verdict::holds(check, Force::Must, will.set, evidence),
+    };
+    verdict.citing(statement)
+}
+
+/// What is to be said of Wills that came before the attempts' own act.
+fn apart(will: &WillRecord) -> String {
+    match will.seen_before {
+        0 => String::new(),
+        before => format!(
+            "; not counted: those of {before} clients that came before the client had done anything for it, as that of a \
+             connection does which the broker ended earlier"
+        ),
     }
 }
 
@@ -216,10 +273,6 @@ pub(crate) fn no_disconnect_on_3_1_1(case: &CaseRecord, is_3_1_1: bool) -> Optio
     })
 }
 
-/// How many Wills must all be missing before their absence tells, at QoS 0: one that is lost on its way there is nobody's
-/// breach, and a broker that takes no other has no way to send it again.
-const QOS_0_ALIKE_MIN: u64 = 3;
-
 /// What a record says of Wills that were due.
 pub(crate) enum DueWills {
     /// Nothing, and why.
@@ -233,46 +286,31 @@ pub(crate) enum DueWills {
 /// What the record says of the Wills of a case of which some were due. A missing Will accuses only when none of the
 /// case came before a witness that was proved to hear, in a run that came to its end.
 pub(crate) fn due_wills(record: &Record, will: &WillRecord) -> DueWills {
-    let witness_proved = record.witness.is_some_and(|witness| witness.proved);
-    let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
     let missing = will.due.saturating_sub(will.due_and_seen);
     let waited = time(will.shortest_wait_of_unseen_us.unwrap_or(0));
     if missing == 0 {
-        DueWills::Came(format!("{} of {} Wills came", will.due_and_seen, will.due))
-    } else if !witness_proved {
-        DueWills::Unknown(format!(
-            "{missing} of {} Wills were not seen, but the witness was not proved to hear",
-            will.due
-        ))
+        return DueWills::Came(format!("{} of {} Wills came{}", will.due_and_seen, will.due, apart(will)));
+    }
+    let why = if let Some(why) = wills_unclear(record, will.due) {
+        why
     } else if record.completeness != Completeness::Complete {
-        DueWills::Unknown(format!(
-            "{missing} of {} Wills were not seen, but the run did not come to its end, so the witness was not proved to \
-             hear after it",
-            will.due
-        ))
-    } else if unexpected > 0 {
-        DueWills::Unknown(format!(
-            "{missing} of {} Wills were not seen within {waited}, and {unexpected} came when nobody waited for \
-             them any more; a longer --will-wait will tell",
-            will.due
-        ))
+        "the run did not come to its end, so the witness was not proved to hear after it".to_owned()
     } else if will.due_and_seen > 0 {
-        DueWills::Unknown(format!(
-            "{missing} of {} Wills were not seen within {waited}, and the others were: the broker may have limited \
-             what it delivers to our witness; a lower --connrate or a longer --will-wait may tell",
-            will.due
-        ))
-    } else if will.due < QOS_0_ALIKE_MIN && Offers::known(&record.broker).will_qos() == QoS::AtMostOnce {
-        DueWills::Unknown(format!(
-            "none of {} Wills was seen within {waited}, but the broker takes QoS 0 alone, and what is lost on its way \
-             then is nobody's breach; {QOS_0_ALIKE_MIN} or more would tell (--attempts)",
-            will.due
-        ))
+        "the others were: the broker may have limited what it delivers to our witness; a lower --connrate or a longer \
+         --will-wait may tell"
+            .to_owned()
+    } else if will.seen_before > 0 {
+        "so these may be among those that came too early".to_owned()
     } else {
-        DueWills::Missing(format!(
+        return DueWills::Missing(format!(
             "none of {} Wills was published within {waited} after the connection had ended, nor until the end of \
              the run; the witness was proved to hear before and after",
             will.due
-        ))
-    }
+        ));
+    };
+    DueWills::Unknown(format!(
+        "{missing} of {} Wills were not seen within {waited}{}; {why}",
+        will.due,
+        apart(will)
+    ))
 }

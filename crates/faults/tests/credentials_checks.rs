@@ -65,6 +65,7 @@ impl Made {
             not_due_and_seen: 0,
             more_than_once: 0,
             of_later_connect: 0,
+            seen_before: 0,
             shortest_wait_of_unseen_us: (due_and_seen < due).then_some(2_000_000),
             will_time: Percentiles::default(),
         });
@@ -185,8 +186,10 @@ fn what_is_expected_of_a_client_that_comes_back_is_what_was_taken_from_it() {
     let with_rights = Made::kicked(Means::Group, V5).fact(CAME_BACK, "accepted", 5);
     assert_differs(&with_rights.judged(CHECK), "5 of 5 clients have their rights back");
     let by_command = Made::kicked(Means::Command, V5).fact(CAME_BACK, "accepted", 5).judged(CHECK);
-    assert_holds(&by_command, Force::Prose);
+    assert_inconclusive(&by_command, "nobody told us what the command takes away");
     assert!(by_command.evidence.contains("accepted (×5)"), "{by_command:?}");
+    let refused = Made::kicked(Means::Command, V5).fact(CAME_BACK, REFUSED, 5).judged(CHECK);
+    assert_inconclusive(&refused, "nobody told us what the command takes away");
     assert_inconclusive(&Made::kicked(Means::Disable, V5).judged(CHECK), "no client came back");
     let not_tried = Made::kicked(Means::Disable, V5).fact(CAME_BACK, "not tried", 5);
     assert_inconclusive(&not_tried.judged(CHECK), "no client came back");

@@ -117,6 +117,7 @@ impl Made {
             not_due_and_seen: 0,
             more_than_once: twice,
             of_later_connect: 0,
+            seen_before: 0,
             shortest_wait_of_unseen_us: (seen < due).then_some(10_000_000),
             will_time: Percentiles::default(),
         });

@@ -143,6 +143,7 @@ fn wills(due: u64, seen: u64) -> WillRecord {
         not_due_and_seen: 0,
         more_than_once: 0,
         of_later_connect: 0,
+        seen_before: 0,
         shortest_wait_of_unseen_us: (seen < due).then_some(2_000_000),
         will_time: Percentiles { count: seen, max_us: Some(41_000), ..Percentiles::default() },
     }
@@ -202,6 +203,11 @@ fn cases_of_other_faults_and_of_variants_unknown_here_have_no_verdict() {
     }
 }
 
+/// A witness that was proved, and heard Wills that nobody waited for.
+fn stray() -> Option<WitnessRecord> {
+    Some(WitnessRecord { proved: true, unexpected: 5 })
+}
+
 // publishes_the_will
 
 const PUBLISHES: &str = "publishes_the_will";
@@ -236,6 +242,21 @@ fn a_missing_will_accuses_nobody_without_proof() {
 }
 
 #[test]
+fn fewer_than_three_missing_wills_accuse_nobody_nor_do_those_that_may_have_come_too_early() {
+    let made = |count| Made::dropped("rst", V5, count).will(wills(count, 0));
+    for few in [1, 2] {
+        assert_inconclusive(&made(few).verdict(PUBLISHES), "3 attempts that are alike would tell");
+    }
+    assert_violated(&made(3).verdict(PUBLISHES), "MQTT 5.0 [MQTT-3.1.2-8]");
+    let before = |seen| WillRecord { seen_before: 1, ..wills(4, seen) };
+    let early = Made::dropped("rst", V5, 4).will(before(0));
+    assert_inconclusive(&early.verdict(PUBLISHES), "not counted: those of 1 clients");
+    let all = Made::dropped("rst", V5, 4).will(before(4)).verdict(PUBLISHES);
+    assert_holds(&all, Some("MQTT 5.0 [MQTT-3.1.2-8]"));
+    assert!(all.evidence.starts_with("4 of 4 Wills came; not counted: those of 1 clients"), "{all:?}");
+}
+
+#[test]
 fn a_few_missing_wills_accuse_nobody_where_the_broker_takes_qos_0_alone() {
     let made = |count| {
         let mut made = Made::dropped("fin", V5, count).will(wills(count, 0));
@@ -248,7 +269,7 @@ fn a_few_missing_wills_accuse_nobody_where_the_broker_takes_qos_0_alone() {
         });
         made
     };
-    assert_inconclusive(&made(2).verdict(PUBLISHES), "takes QoS 0 alone");
+    assert_inconclusive(&made(2).verdict(PUBLISHES), "3 attempts that are alike would tell");
     assert_violated(&made(3).verdict(PUBLISHES), "MQTT 5.0 [MQTT-3.1.2-8]");
     for check in ["delivers_what_waited", "delivers_in_order"] {
         assert!(made(3).has_no_verdict_of(check), "nothing waits there, by right");
@@ -257,10 +278,14 @@ fn a_few_missing_wills_accuse_nobody_where_the_broker_takes_qos_0_alone() {
 
 #[test]
 fn mqtt5_3_1_2_8_a_will_well_before_its_time_breaks_it_and_one_that_is_rounded_does_not() {
-    let made = |fact| Made::dropped("will-delay", V5, 4).will(wills(4, 4)).fact(WILL_CAME, fact, 1);
-    let verdict = made(EARLY).verdict(PUBLISHES);
+    let came =
+        |fact, count| Made::dropped("will-delay", V5, 4).will(wills(4, 4)).fact(WILL_CAME, fact, count);
+    let verdict = came(EARLY, 3).verdict(PUBLISHES);
     assert_violated(&verdict, "MQTT 5.0 [MQTT-3.1.2-8]");
-    assert!(verdict.evidence.starts_with("1 of 4 Wills came more than a second before"), "{verdict:?}");
+    assert_inconclusive(&came(EARLY, 2).verdict(PUBLISHES), "3 attempts that are alike would tell");
+    assert_inconclusive(&came(EARLY, 3).witness(stray()).verdict(PUBLISHES), "5 messages came when nobody");
+    let made = |fact| came(fact, 1);
+    assert!(verdict.evidence.starts_with("3 of 4 Wills came more than a second before"), "{verdict:?}");
     assert_differs(&made(ROUNDED).verdict(PUBLISHES), "1 Wills came up to a second early");
     assert_differs(&made(LATE_BY_DELAY).verdict(PUBLISHES), "1 Wills waited for their delay");
     assert_holds(&made("when due").verdict(PUBLISHES), Some("MQTT 5.0 [MQTT-3.1.2-8]"));
@@ -282,7 +307,11 @@ fn mqtt5_3_1_2_10_and_mqtt3_1_1_3_1_2_10_wills_that_all_come_twice_break_it_and_
         assert_differs(&twice(3).verdict(ONCE), "3 Wills came more than once");
         assert_inconclusive(&twice(4).unsettled().verdict(ONCE), "honest clients lost");
         let deaf = Some(WitnessRecord { proved: false, unexpected: 0 });
-        assert_differs(&twice(4).witness(deaf).verdict(ONCE), "4 Wills came more than once");
+        assert_inconclusive(&twice(4).witness(deaf).verdict(ONCE), "not proved to hear");
+        assert_inconclusive(&twice(4).witness(stray()).verdict(ONCE), "5 messages came when nobody");
+        let one = WillRecord { more_than_once: 1, ..wills(1, 1) };
+        let one = Made::dropped("rst", version, 1).will(one).verdict(ONCE);
+        assert_inconclusive(&one, "1 of 1 Wills came more than once, without DUP; 3 attempts that are alike");
     }
     assert_inconclusive(&Made::dropped("rst", V5, 4).will(wills(4, 0)).verdict(ONCE), "no Will came");
 }
@@ -299,10 +328,20 @@ fn mqtt5_3_14_4_3_and_mqtt3_1_1_3_14_4_3_a_will_after_disconnect_breaks_it() {
             made.will(not_due(4, seen))
         };
         assert_holds(&made(0).verdict(WITHHOLDS), Some(citation));
-        let verdict = made(1).verdict(WITHHOLDS);
+        let verdict = made(3).verdict(WITHHOLDS);
         assert_violated(&verdict, citation);
-        assert!(verdict.evidence.starts_with("1 of 4 Wills were published although"), "{verdict:?}");
-        assert_inconclusive(&made(1).unsettled().verdict(WITHHOLDS), "honest clients lost 1 connections");
+        assert!(verdict.evidence.starts_with("3 of 4 Wills were published although"), "{verdict:?}");
+        for few in [1, 2] {
+            assert_inconclusive(&made(few).verdict(WITHHOLDS), "3 attempts that are alike would tell");
+        }
+        assert_inconclusive(&made(4).witness(stray()).verdict(WITHHOLDS), "5 messages came when nobody");
+        let before = |seen| {
+            let made = Made::of(abrupt::ID, "disconnect", version, &[(Outcome::Closed, 4)]);
+            made.will(WillRecord { seen_before: 1, ..not_due(4, seen) })
+        };
+        assert_inconclusive(&before(0).verdict(WITHHOLDS), "not counted: those of 1 clients");
+        assert_violated(&before(3).verdict(WITHHOLDS), citation);
+        assert_inconclusive(&made(3).unsettled().verdict(WITHHOLDS), "honest clients lost 1 connections");
         let deaf = Some(WitnessRecord { proved: false, unexpected: 0 });
         assert_inconclusive(&made(0).witness(deaf).verdict(WITHHOLDS), "not proved to hear");
         let late = Some(WitnessRecord { proved: true, unexpected: 1 });
@@ -312,9 +351,9 @@ fn mqtt5_3_14_4_3_and_mqtt3_1_1_3_14_4_3_a_will_after_disconnect_breaks_it() {
 
 #[test]
 fn mqtt5_3_1_3_9_a_will_of_a_client_that_was_back_in_time_breaks_it() {
-    let made = |seen| Made::dropped("back-before-will-delay", V5, 2).will(not_due(2, seen));
+    let made = |seen| Made::dropped("back-before-will-delay", V5, 3).will(not_due(3, seen));
     assert_holds(&made(0).verdict(WITHHOLDS), Some("MQTT 5.0 [MQTT-3.1.3-9]"));
-    assert_violated(&made(2).verdict(WITHHOLDS), "MQTT 5.0 [MQTT-3.1.3-9]");
+    assert_violated(&made(3).verdict(WITHHOLDS), "MQTT 5.0 [MQTT-3.1.3-9]");
     let late = Made::dropped("back-before-will-delay", V5, 2);
     assert_inconclusive(&late.verdict(WITHHOLDS), "no Will could be waited for");
     assert!(Made::dropped("rst", V5, 2).has_no_verdict_of(WITHHOLDS), "where it is due");
@@ -535,7 +574,8 @@ fn mqtt5_3_1_3_9_the_will_of_a_client_that_is_back_in_time_breaks_it_in_a_storm_
     const BACK: &str = "withholds_the_will_of_who_is_back";
     let made = |seen| storm("back-will-delay", V5).will(not_due(4, seen));
     assert_holds(&made(0).verdict(BACK), Some("MQTT 5.0 [MQTT-3.1.3-9]"));
-    assert_violated(&made(1).verdict(BACK), "MQTT 5.0 [MQTT-3.1.3-9]");
+    assert_violated(&made(3).verdict(BACK), "MQTT 5.0 [MQTT-3.1.3-9]");
+    assert_inconclusive(&made(1).verdict(BACK), "3 attempts that are alike would tell");
     assert_inconclusive(&made(0).witness(None).verdict(BACK), "not proved to hear");
     assert_inconclusive(&storm("back-will-delay", V5).verdict(BACK), "no client was back with its session");
 }

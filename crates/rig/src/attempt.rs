@@ -38,6 +38,10 @@ pub struct WillSeen {
     pub seen_at_us: Vec<u64>,
     /// Whether each one was the Will of the first CONNECT (and not of a later one).
     pub of_first_connect: Vec<bool>,
+    /// When the witness received what came before the attempt's own act, in µs since the run's start: nothing that the
+    /// attempt brought about, and in none of the above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen_before_us: Vec<u64>,
     /// How long the witness waited after the end of the connection, in µs.
     pub waited_us: u64,
 }
@@ -298,7 +302,8 @@ mod tests {
 
     fn with_will(outcome: Outcome, seen: &[(u64, bool)]) -> Attempt {
         let (seen_at_us, of_first_connect) = seen.iter().copied().unzip();
-        let will = WillSeen { due: true, seen_at_us, of_first_connect, waited_us: 5_000 };
+        let will =
+            WillSeen { due: true, seen_at_us, of_first_connect, waited_us: 5_000, ..WillSeen::default() };
         Attempt { will: Some(will), ..disconnect_then_fin(outcome) }
     }
 

@@ -162,16 +162,18 @@ impl Stage {
     }
 
     /// Waits for the Will after a connection ended at `ended_at` and tells what the witness saw. `first` is the
-    /// Application Message of the Will that is awaited. Absent when the run stopped before it came: what a wait
+    /// Application Message of the Will that is awaited. What came before `since`, when the attempt had not done yet what the
+    /// Will may follow from, is no such Will, and is told apart. Absent when the run stopped before it came: what a wait
     /// that was cut short did not see says nothing.
     pub async fn await_will(
         &self,
         watch: &WitnessWatch,
         due: bool,
+        since: Instant,
         ended_at: Instant,
         first: &[u8],
     ) -> Option<WillSeen> {
-        self.await_delayed_will(watch, due, Duration::ZERO, ended_at, first).await
+        self.await_delayed_will(watch, due, since, Duration::ZERO, ended_at, first).await
     }
 
     /// As [`Stage::await_will`], for a Will with a Will Delay Interval (MQTT 5.0 section 3.1.3.2.2): one that is not
@@ -180,23 +182,29 @@ impl Stage {
         &self,
         watch: &WitnessWatch,
         due: bool,
+        since: Instant,
         delay: Duration,
         ended_at: Instant,
         first: &[u8],
     ) -> Option<WillSeen> {
         // One that is not due is waited for as long as a second copy would be.
         let deadline = ended_at + delay + if due { self.will_wait } else { WILL_SETTLE };
-        let is_first = |witnessed: &Witnessed| witnessed.payload == first;
+        let since_us = self.clock.us(since);
+        let is_before = |witnessed: &Witnessed| witnessed.at_us < since_us;
+        let is_first = |witnessed: &Witnessed| witnessed.payload == first && !is_before(witnessed);
         let heard = tokio::select! {
             heard = watch.settled(deadline, WILL_SETTLE, is_first) => heard,
             _reason = self.stop.raised() => {
                 Some(watch.heard()).filter(|heard| heard.iter().any(is_first))?
             }
         };
+        let at_us = |witnessed: &Witnessed| witnessed.at_us;
+        let (before, heard): (Vec<_>, Vec<_>) = heard.into_iter().partition(is_before);
         Some(WillSeen {
             due,
             of_first_connect: heard.iter().map(is_first).collect(),
-            seen_at_us: heard.iter().map(|witnessed| witnessed.at_us).collect(),
+            seen_at_us: heard.iter().map(at_us).collect(),
+            seen_before_us: before.iter().map(at_us).collect(),
             waited_us: self.clock.now_us().saturating_sub(self.clock.us(ended_at)),
         })
     }
@@ -511,7 +519,8 @@ pub(crate) mod tests {
             sleep(Duration::from_secs(1)).await;
             hear(&stage, 80, b"first");
         };
-        let (seen, ()) = tokio::join!(stage.await_will(&watch, true, now(), b"first"), publish);
+        let (seen, ()) =
+            tokio::join!(stage.await_will(&watch, true, stage.clock.at(0), now(), b"first"), publish);
         let seen = seen.unwrap();
         assert!(seen.due);
         assert_eq!((seen.seen_at_us, seen.of_first_connect), (vec![70, 80], vec![false, true]));
@@ -526,7 +535,8 @@ pub(crate) mod tests {
             hear(&stage, 70, b"second");
             stage.stop.raise(StopReason::BrokerDown("gone".into()));
         };
-        let (seen, ()) = tokio::join!(stage.await_will(&watch, true, now(), b"first"), stop);
+        let (seen, ()) =
+            tokio::join!(stage.await_will(&watch, true, stage.clock.at(0), now(), b"first"), stop);
         assert_eq!(seen, None);
     }
 
@@ -536,8 +546,28 @@ pub(crate) mod tests {
         let watch = stage.watch_will("c").unwrap();
         hear(&stage, 70, b"first");
         stage.stop.raise(StopReason::Interrupted);
-        let seen = stage.await_will(&watch, true, now(), b"first").await.unwrap();
+        let seen = stage.await_will(&watch, true, stage.clock.at(0), now(), b"first").await.unwrap();
         assert_eq!(seen.of_first_connect, [true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_will_from_before_the_attempts_own_act_is_told_apart_and_ends_no_wait() {
+        let stage = stage();
+        let watch = stage.watch_will("c").unwrap();
+        hear(&stage, 70, b"first");
+        let publish = async {
+            sleep(Duration::from_secs(2)).await;
+            hear(&stage, 80, b"first");
+        };
+        let since = stage.clock.at(80);
+        let (seen, ()) = tokio::join!(stage.await_will(&watch, true, since, now(), b"first"), publish);
+        let seen = seen.unwrap();
+        assert_eq!((seen.seen_before_us, seen.seen_at_us), (vec![70], vec![80]));
+        assert_eq!(seen.of_first_connect, [true]);
+        stage.stop.raise(StopReason::Interrupted);
+        let since = stage.clock.at(90);
+        let cut_short = stage.await_will(&watch, true, since, now(), b"first").await;
+        assert_eq!(cut_short, None, "the one that is awaited has not come");
     }
 
     #[tokio::test(start_paused = true)]

@@ -202,7 +202,7 @@ pub struct PhaseRecord {
 }
 
 /// What became of the Wills of one case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WillRecord {
     /// Attempts that set a Will and waited for it; without those that the end of the run cut short.
     pub set: u64,
@@ -216,6 +216,10 @@ pub struct WillRecord {
     pub more_than_once: u64,
     /// Attempts for which the Will of a later CONNECT came.
     pub of_later_connect: u64,
+    /// Attempts for which a Will came before the attempt's own act, as that of a connection does which the broker ended
+    /// earlier. It counts nowhere else.
+    #[serde(default)]
+    pub seen_before: u64,
     /// The shortest time that the witness waited for a Will that was due and did not come; absent when all
     /// came.
     pub shortest_wait_of_unseen_us: Option<u64>,

@@ -45,6 +45,7 @@ struct Wills {
     not_due_and_seen: u64,
     more_than_once: u64,
     of_later_connect: u64,
+    seen_before: u64,
     shortest_wait_us: Option<u64>,
     time: Histogram<u64>,
 }
@@ -75,6 +76,7 @@ impl Default for Tally {
                 not_due_and_seen: 0,
                 more_than_once: 0,
                 of_later_connect: 0,
+                seen_before: 0,
                 shortest_wait_us: None,
                 time: histogram(),
             },
@@ -157,6 +159,7 @@ impl Tally {
         let copies = will.of_first_connect.iter().filter(|of_first| **of_first).count();
         self.wills.more_than_once += u64::from(copies > 1);
         self.wills.of_later_connect += u64::from(will.of_first_connect.contains(&false));
+        self.wills.seen_before += u64::from(!will.seen_before_us.is_empty());
         if let Some(us) = attempt.will_time_us() {
             self.wills.time.saturating_record(us);
         }
@@ -197,6 +200,7 @@ impl Tally {
         wills.not_due_and_seen += others.not_due_and_seen;
         wills.more_than_once += others.more_than_once;
         wills.of_later_connect += others.of_later_connect;
+        wills.seen_before += others.seen_before;
         wills.shortest_wait_us =
             [wills.shortest_wait_us, others.shortest_wait_us].into_iter().flatten().min();
         merge(&mut wills.time, &others.time);
@@ -223,6 +227,7 @@ impl Tally {
             not_due_and_seen: self.wills.not_due_and_seen,
             more_than_once: self.wills.more_than_once,
             of_later_connect: self.wills.of_later_connect,
+            seen_before: self.wills.seen_before,
             shortest_wait_of_unseen_us: self.wills.shortest_wait_us,
             will_time: Percentiles::of(&self.wills.time),
         });
@@ -383,6 +388,7 @@ mod tests {
             due,
             seen_at_us: seen.iter().map(|(at_us, _)| *at_us).collect(),
             of_first_connect: seen.iter().map(|(_, of_first)| *of_first).collect(),
+            seen_before_us: Vec::new(),
             waited_us,
         };
         let ended = if due { closed(number, 2_000) } else { attempt(number, Outcome::Tolerated, &[]) };
@@ -497,6 +503,7 @@ mod tests {
             with_will(7, false, &[], 2),
         ]);
         let expected = (8, 6, 4, 1, 1, 2, Some(4_000));
+        assert_eq!(record.seen_before, 0);
         let counted = (
             record.set,
             record.due,
@@ -510,6 +517,20 @@ mod tests {
         // From the provoking byte at 1,000 to the Will of the first CONNECT: 1,300, 1,400, 1,500 and 1,700.
         let times = record.will_time;
         assert_eq!((times.count, times.min_us, times.max_us), (4, Some(1_300), Some(1_700)));
+    }
+
+    #[test]
+    fn a_will_from_before_the_attempts_own_act_counts_in_no_other_column() {
+        let of = |due| {
+            let mut attempt = with_will(0, due, &[], 5_000);
+            attempt.will.as_mut().expect("it has one").seen_before_us = vec![900];
+            will_of(&[attempt.clone(), attempt])
+        };
+        for due in [true, false] {
+            let record = of(due);
+            assert_eq!((record.set, record.seen_before, record.due), (2, 2, if due { 2 } else { 0 }));
+            assert_eq!((record.due_and_seen, record.not_due_and_seen, record.will_time.count), (0, 0, 0));
+        }
     }
 
     #[test]
@@ -542,7 +563,7 @@ mod tests {
         let seen = prop::collection::vec((0_u64..9_000_000, any::<bool>()), 0..3);
         let will = (any::<bool>(), seen, 0_u64..6_000_000).prop_map(|(due, seen, waited_us)| {
             let (seen_at_us, of_first_connect) = seen.into_iter().unzip();
-            WillSeen { due, seen_at_us, of_first_connect, waited_us }
+            WillSeen { due, seen_at_us, of_first_connect, waited_us, ..WillSeen::default() }
         });
         prop::option::of(will)
     }

@@ -9,6 +9,7 @@ use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_8, V5_3_2_2_7, V5_3_14_4_1, V311_3_1_2_8, V311_3_2_2_5,
 };
 use ungraceful_rig::attempt::{Attempt, Fact};
+use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_rig::observe::{Observed, STALLED, Watch, observe_at_work};
 use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
@@ -20,6 +21,7 @@ use ungraceful_wire::clock::now;
 use super::at_work::{Beside, Served, WILL, Workplace};
 use super::coming_back::come_back;
 use super::shown::Shown;
+use super::token::GRACE;
 use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
 use crate::judging::{
     DueWills, breach, due_wills, evidence_count, examples, is_v5, no_sample, of_version, served_on,
@@ -105,7 +107,9 @@ pub(super) async fn conclude<'a>(
     }
     if let Some(watch) = will {
         let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
-        if let Some(seen) = stage.await_will(&watch, outcome.is_ended(), ended_at, WILL).await {
+        // A broker may cut a client so much too early.
+        let since = stage.clock.at(log.so_far().provoked_us.unwrap_or(0).saturating_sub(micros(GRACE)));
+        if let Some(seen) = stage.await_will(&watch, outcome.is_ended(), since, ended_at, WILL).await {
             log.will(seen);
         }
     }

@@ -68,8 +68,14 @@ fn refuses_the_client_afterwards(record: &Record) -> Vec<Verdict> {
                 let note = format!("{} of {} clients have their rights back", back.accepted, back.all);
                 Verdict::differs(CHECK, Force::Prose, back.all, note, evidence)
             }
-            // Whether the command bans or only cuts is its own affair.
-            _ => Verdict::holds(CHECK, Force::Prose, back.all, evidence),
+            // Whether the command bans or only cuts is its own affair: nothing would be wrong.
+            Takes::Unknown => {
+                let why = format!("{evidence}; nobody told us what the command takes away");
+                Verdict::inconclusive(CHECK, Force::Prose, why)
+            }
+            Takes::Everything | Takes::Password | Takes::Rights => {
+                Verdict::holds(CHECK, Force::Prose, back.all, evidence)
+            }
         })
     })
 }

@@ -351,7 +351,9 @@ impl Abrupt {
             let _ = returned.peer.deliveries_until(gone.at + due_after).await;
         }
         let until_now = now().saturating_duration_since(gone.at);
-        if let Some(seen) = stage.await_delayed_will(watch, false, until_now, gone.at, WILL).await {
+        if let Some(seen) =
+            stage.await_delayed_will(watch, false, gone.before, until_now, gone.at, WILL).await
+        {
             log.will(seen);
         }
     }
@@ -388,9 +390,8 @@ impl Abrupt {
             Variant::WillAtSessionEnd => due_after + self.grace,
             _ => due_after,
         };
-        let Some(seen) = stage.await_delayed_will(watch, true, patience, gone.at, WILL).await else {
-            return;
-        };
+        let seen = stage.await_delayed_will(watch, true, gone.before, patience, gone.at, WILL).await;
+        let Some(seen) = seen else { return };
         if let Some(first_us) = first_copy(&seen) {
             // From before the client went: our own write may have returned late.
             let earliest = stage.clock.us(gone.before) + micros(due_after);

@@ -14,7 +14,7 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 use super::abrupt::{ACCEPTED, EARLY, ID, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME, Way};
 use crate::judging::{
     self, DueWills, breach, comes_in_order, due_wills, evidence_count, examples, is_v5, no_sample,
-    of_version, told,
+    of_version, told, will_breach,
 };
 use crate::outbox::NOT_YET;
 use crate::resumption::{NOT_OWED, Resumed, SESSION_PRESENT, broken_by_presence};
@@ -88,7 +88,7 @@ fn publishes_the_will(record: &Record) -> Vec<Verdict> {
                     "{early} of {} Wills came more than a second before their delay or their session was over",
                     will.due
                 );
-                Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
+                will_breach(record, case, CHECK, statement, early, evidence)
             }
             DueWills::Missing(evidence) => breach(record, case, CHECK, statement, evidence),
             DueWills::Unknown(why) => Verdict::inconclusive(CHECK, Force::Must, why),
@@ -124,11 +124,10 @@ fn publishes_the_will_once(record: &Record) -> Vec<Verdict> {
         };
         let twice = will.more_than_once;
         let evidence = format!("{twice} of {} Wills came more than once, without DUP", will.due_and_seen);
-        let witness_proved = record.witness.is_some_and(|witness| witness.proved);
         let verdict = if twice == 0 {
             Verdict::holds(CHECK, Force::Must, will.due_and_seen, evidence)
-        } else if twice == will.due_and_seen && witness_proved {
-            breach(record, case, CHECK, statement, evidence)
+        } else if twice == will.due_and_seen {
+            will_breach(record, case, CHECK, statement, twice, evidence)
         } else {
             Verdict::differs(
                 CHECK,
@@ -161,12 +160,7 @@ fn withholds_the_will(record: &Record) -> Vec<Verdict> {
             return Some(Verdict::inconclusive(CHECK, Force::Must, no_will(record, case)).citing(statement));
         };
         let evidence = format!("{} of {} Wills were published {when}", will.not_due_and_seen, will.set);
-        let verdict = if will.not_due_and_seen > 0 {
-            breach(record, case, CHECK, statement, evidence)
-        } else {
-            judging::withheld(record, CHECK, will.set, evidence)
-        };
-        Some(verdict.citing(statement))
+        Some(judging::withheld(record, case, CHECK, statement, will, evidence))
     })
 }
 

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{sleep, timeout};
@@ -149,8 +149,8 @@ impl DoubleConnect {
                 .await;
         }
         let provoked = stage.unless_stopped(self.provoke(stage, &mut log, will.as_ref())).await;
-        let (mut client, provoked_at) = match provoked {
-            Some(Ok((client, sent))) => (client, sent.at),
+        let (mut client, before, provoked_at) = match provoked {
+            Some(Ok((client, before, sent))) => (client, before, sent.at),
             Some(Err(trouble)) => return self.not_acted(stage, log, &trouble).await,
             None => {
                 log.concluded(Outcome::Interrupted);
@@ -199,7 +199,8 @@ impl DoubleConnect {
         log.connection_over();
         if let Some(watch) = will.filter(|_| outcome.is_evidence()) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
-            if let Some(seen) = stage.await_will(&watch, outcome.is_ended(), ended_at, FIRST_WILL).await {
+            let due = outcome.is_ended();
+            if let Some(seen) = stage.await_will(&watch, due, before, ended_at, FIRST_WILL).await {
                 log.will(seen);
             }
         }
@@ -221,7 +222,7 @@ impl DoubleConnect {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         will: Option<&WitnessWatch>,
-    ) -> Result<(Client, Sent), String> {
+    ) -> Result<(Client, Instant, Sent), String> {
         let (mut client, established) =
             stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}"))?;
         log.established(established);
@@ -257,9 +258,10 @@ impl DoubleConnect {
         }
         encode_connect(&second, self.version, PACKET_BYTES_MAX, &mut bytes)
             .map_err(|error| format!("cannot encode CONNECT: {error}"))?;
+        let before = now();
         let sent = client.connection.send(&bytes).await;
         let sent = sent.map_err(|error| format!("the second CONNECT could not be sent: {error}"))?;
-        Ok((client, sent))
+        Ok((client, before, sent))
     }
 
     /// Properties for MQTT 5.0; none for 3.1.1, which has none.
@@ -361,7 +363,7 @@ fn second_client_id(client_id: &str) -> String {
 }
 
 /// Whether the connection is ended, or its client told to go, after the probe was accepted.
-async fn taken_over(client: &mut Client, probe_accepted_at: std::time::Instant) -> bool {
+async fn taken_over(client: &mut Client, probe_accepted_at: Instant) -> bool {
     loop {
         match client.connection.next().await {
             // A connection that had ended before was not taken over by the probe.

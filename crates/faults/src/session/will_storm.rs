@@ -317,7 +317,10 @@ impl WillStorm {
         let seen = match self.variant {
             // The client was too late, or its session was not there: nobody can tell whether the Will is due.
             Variant::BackWillDelay if !is_forbidden => None,
-            _ => stage.await_delayed_will(watch, !is_forbidden, delay, at, OFFLINE.as_bytes()).await,
+            _ => {
+                let (is_due, will) = (!is_forbidden, OFFLINE.as_bytes());
+                stage.await_delayed_will(watch, is_due, before, delay, at, will).await
+            }
         };
         if let Some(seen) = seen {
             if back.is_some() {
@@ -419,7 +422,8 @@ fn only_wills(seen: &WillSeen) -> WillSeen {
         .filter(|(_, is_will)| **is_will)
         .map(|(at_us, is_will)| (*at_us, *is_will))
         .unzip();
-    WillSeen { seen_at_us, of_first_connect, due: seen.due, waited_us: seen.waited_us }
+    let (due, seen_before_us, waited_us) = (seen.due, seen.seen_before_us.clone(), seen.waited_us);
+    WillSeen { due, seen_at_us, of_first_connect, seen_before_us, waited_us }
 }
 
 /// Is a client that is there until its attempt is due. False when the run stops first.
@@ -452,6 +456,7 @@ mod tests {
             due: true,
             seen_at_us: (1..).take(is_will.len()).collect(),
             of_first_connect: is_will.to_vec(),
+            seen_before_us: Vec::new(),
             waited_us: 9,
         }
     }

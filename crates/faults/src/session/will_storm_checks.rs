@@ -9,7 +9,7 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::will_storm::{ACCEPTED, AFTER_ONLINE, ID, NOTHING, OFFLINE, ONLINE, RETAINED, RETURN, Variant};
 use crate::judging::{
-    self, DueWills, breach, due_wills, evidence_count, examples, no_sample, of_version, told,
+    self, DueWills, breach, due_wills, evidence_count, examples, no_sample, of_version, told, will_breach,
 };
 
 /// The checks, in the order in which they are reported.
@@ -77,7 +77,7 @@ fn retains_the_will(record: &Record) -> Vec<Verdict> {
         } else if offline == all {
             Verdict::holds(CHECK, Force::Must, all, evidence)
         } else if nothing == all && came == due && due > 0 {
-            breach(record, case, CHECK, statement, evidence)
+            will_breach(record, case, CHECK, statement, nothing, evidence)
         } else {
             let why = format!(
                 "{evidence}; {came} of {due} Wills had come by then: the broker may limit or delay what it retains"
@@ -108,12 +108,7 @@ fn withholds_the_will_of_who_is_back(record: &Record) -> Vec<Verdict> {
              Interval was over",
             will.not_due_and_seen, will.set
         );
-        let verdict = if will.not_due_and_seen > 0 {
-            breach(record, case, CHECK, V5_3_1_3_9, evidence)
-        } else {
-            judging::withheld(record, CHECK, will.set, evidence)
-        };
-        Some(verdict.citing(V5_3_1_3_9))
+        Some(judging::withheld(record, case, CHECK, V5_3_1_3_9, will, evidence))
     })
 }
 

@@ -269,6 +269,7 @@ pub(crate) fn all_holds() -> Record {
         not_due_and_seen: 0,
         more_than_once: 0,
         of_later_connect: 0,
+        seen_before: 0,
         shortest_wait_of_unseen_us: Some(5_004_000),
         will_time: times(85, 1_340),
     });
@@ -374,6 +375,7 @@ pub(crate) fn violated() -> Record {
         not_due_and_seen: 12,
         more_than_once: 11,
         of_later_connect: 10,
+        seen_before: 0,
         shortest_wait_of_unseen_us: Some(6_004_000),
         will_time: times(100_031, 2_340),
     });
@@ -556,6 +558,7 @@ pub(crate) fn storm() -> Record {
         not_due_and_seen,
         more_than_once,
         of_later_connect: 0,
+        seen_before: 0,
         shortest_wait_of_unseen_us: (due_and_seen < due).then_some(10_004_000),
         will_time: times(due_and_seen, base_us),
     };

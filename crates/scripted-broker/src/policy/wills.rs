@@ -32,6 +32,9 @@ pub enum Wills {
     Late(Duration),
     /// Publishes each without RETAIN, whatever Will Retain says: breaks `MQTT 5.0 [MQTT-3.1.2-15]`.
     NeverRetained,
+    /// Publishes each when its Client is connected, as a broker does that publishes that of an earlier connection of the
+    /// Client so late, and once more when it is due.
+    OfEarlierConnection,
 }
 
 const TABLE: &[Named<Wills>] = &[
@@ -57,6 +60,11 @@ const TABLE: &[Named<Wills>] = &[
     ),
     Named::family("late-DURATION", "each this much later than it is due, even when the Client is back"),
     Named::one(Wills::NeverRetained, "never-retained", "each without RETAIN, whatever Will Retain says"),
+    Named::one(
+        Wills::OfEarlierConnection,
+        "of-earlier-connection",
+        "each when its Client is connected, as if of an earlier connection, and once more when it is due",
+    ),
 ];
 
 impl Wills {

@@ -1,14 +1,16 @@
 //! Accepting a Client: its ClientID, and its session (MQTT 5.0 section 3.1.4).
 
+use std::rc::Rc;
+
 use tokio::time::Instant;
 use ungraceful_mqtt::{Connect, ConnectReturnCode, ProtocolVersion, ReasonCode};
 
 use super::connection::{LastWill, Phase};
 use super::credentials::METHOD;
-use super::session::SessionExpiry;
+use super::session::{SessionExpiry, WaitingWill};
 use super::{ConnectionId, Later, Server};
 use crate::log::Event;
-use crate::policy::{Retained, Sessions, TakeOver};
+use crate::policy::{Retained, Sessions, TakeOver, Wills};
 
 /// The ClientID that the broker chooses for a connection.
 pub(super) fn assigned_client_id(id: ConnectionId) -> String {
@@ -101,6 +103,10 @@ impl Server {
         connection.phase = Phase::Serving;
         let acceptance = std::mem::take(&mut connection.acceptance);
         let client_id = connection.client_id.clone();
+        let will = connection.will.as_ref().map(|will| Rc::clone(&will.message));
+        if let (Wills::OfEarlierConnection, Some(message)) = (self.script.wills, will) {
+            self.publish_will(&client_id, &WaitingWill { connection: id, message, copies: 1 });
+        }
         self.send(id, acceptance);
         self.resume(&client_id);
     }

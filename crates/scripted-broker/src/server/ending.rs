@@ -212,7 +212,8 @@ impl Server {
                 | Wills::NeverOnTakeOver
                 | Wills::AlwaysOnTakeOver
                 | Wills::Late(_)
-                | Wills::NeverRetained,
+                | Wills::NeverRetained
+                | Wills::OfEarlierConnection,
                 Farewell::None,
             ) => 1,
         }

@@ -372,3 +372,19 @@ fn never_retained_publishes_to_those_who_are_there_alone() {
     late.subscribe("will", QoS::AtMostOnce);
     late.expect_service();
 }
+
+#[test]
+fn of_earlier_connection_publishes_each_before_its_client_is_served_and_once_more_when_it_is_due() {
+    for version in ProtocolVersion::ALL {
+        let mut scene = Scene::new(Wills::OfEarlierConnection, version);
+        let mut client = scene.client();
+        scene.expect_wills(&["first"]);
+        client.send(&[0xE0, 0]);
+        client.expect_fin();
+        scene.expect_wills(&[]);
+        drop(scene.client());
+        for _ in 0..2 {
+            assert_eq!(scene.witness.next_payload(), "first");
+        }
+    }
+}

@@ -192,7 +192,7 @@ fn mqtt5_3_2_2_7_and_mqtt3_1_1_3_2_2_5_a_broker_that_serves_whom_it_refused_is_a
 #[test]
 fn mqtt5_3_1_2_8_no_will_of_a_kicked_client_that_may_still_publish_is_accused() {
     let script = Script { wills: Wills::Never, ..Script::default() };
-    let call = kick_at(script, &["--variant", "password,disable"]);
+    let call = kick_at(script, &["--attempts", "3", "--variant", "password,disable"]);
     assert_exit(&call, 1);
     assert_eq!(call.violated(), ["publishes_the_will"], "{}", call.said());
     for version in VERSIONS {

@@ -15,6 +15,9 @@ const TOOL: &str = "ungraceful-takeover";
 const CLOSES: &str = "closes_the_older_connection";
 const WILL: &str = "treats_the_will_as_the_session";
 
+/// How long to wait for what a session owes, so that it tells that it does not come.
+const DECISIVE: [&str; 2] = ["--resend-wait", "60s"];
+
 /// A small storm of these variants against a broker with this script.
 fn storm(script: Script, arguments: &[&str]) -> Call {
     let broker = ScriptedBroker::start(script);
@@ -103,7 +106,8 @@ fn mqtt5_3_1_2_5_a_broker_that_forgets_the_session_is_violated() {
     let check = "resumes_the_session";
     assert_caught(script(Sessions::Forget), &arguments("5"), check, "MQTT 5.0 [MQTT-3.1.2-5]");
     assert_caught(script(Sessions::Forget), &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.1.2-4]");
-    assert_caught(script(Sessions::LoseQueued), &arguments("5"), check, "MQTT 5.0 [MQTT-4.5.0-1]");
+    let patient = [&arguments("5")[..], &DECISIVE].concat();
+    assert_caught(script(Sessions::LoseQueued), &patient, check, "MQTT 5.0 [MQTT-4.5.0-1]");
 }
 
 #[test]
@@ -148,9 +152,12 @@ fn a_session_that_is_kept_only_when_it_was_begun_with_clean_start_0_is_seen_in_a
 fn what_was_sent_again_at_once_is_not_late_because_something_else_is_missing() {
     let script = Script { sessions: Sessions::LoseQueued, ..Script::default() };
     let call = storm(script, &["--variant", "resume", "-c", "3", "-V", "5"]);
-    assert_eq!(call.violated(), ["resumes_the_session"], "{}", call.said());
+    assert_eq!(call.violated(), Vec::<String>::new(), "it may come yet: {}", call.said());
     assert!(!call.differing().contains(&"sends_again_what_was_in_flight".to_owned()), "{}", call.said());
-    assert_eq!((call.only_case().fact("sent_again", "all"), call.only_case().fact("queued", "none")), (3, 3));
+    assert_eq!(
+        (call.only_case().fact("sent_again", "all"), call.only_case().fact("queued", "not yet")),
+        (3, 3)
+    );
 }
 
 #[test]
@@ -158,13 +165,20 @@ fn mqtt5_4_4_0_1_a_broker_that_does_not_send_again_what_was_unacknowledged_is_vi
     let script = |sessions| Script { sessions, ..Script::default() };
     let arguments = |version| ["--variant", "resume", "-c", "3", "-V", version, "--queued", "0"];
     let check = "sends_again_what_was_in_flight";
-    assert_caught(script(Sessions::LoseUnacknowledged), &arguments("5"), check, "MQTT 5.0 [MQTT-4.4.0-1]");
-    assert_caught(
-        script(Sessions::LoseUnacknowledged),
-        &arguments("3.1.1"),
-        check,
-        "MQTT 3.1.1 [MQTT-4.4.0-1]",
-    );
+    let both = [&arguments("3.1.1,5")[..], &["-c", "6"], &DECISIVE].concat();
+    let call = storm(script(Sessions::LoseUnacknowledged), &both);
+    assert_eq!((call.exit(), call.violated()), (1, vec![check.to_owned()]), "{}", call.said());
+    let cited: Vec<Option<String>> =
+        call.verdicts(check).into_iter().map(|verdict| verdict.citation).collect();
+    for citation in ["MQTT 5.0 [MQTT-4.4.0-1]", "MQTT 3.1.1 [MQTT-4.4.0-1]"] {
+        assert!(cited.contains(&Some(citation.to_owned())), "{cited:?}");
+    }
+    assert!(call.stdout().contains("within --resend-wait, which was 60 s at the least"), "{}", call.said());
+    // What is waited for for less long may come yet: there are brokers that take half a minute.
+    let hasty = storm(script(Sessions::LoseUnacknowledged), &arguments("5"));
+    assert_eq!(hasty.violated(), Vec::<String>::new(), "{}", hasty.said());
+    assert_eq!(hasty.conclusion(check, "resume", "5.0"), Inconclusive, "{}", hasty.said());
+    assert!(hasty.stdout().contains("--resend-wait was below 60 s"), "{}", hasty.said());
     assert_caught(
         script(Sessions::ResendWithNewIdentifiers),
         &arguments("5"),
@@ -404,16 +418,28 @@ fn a_newcomer_that_waits_for_a_dead_peer_is_told_of_and_a_living_control_stands_
     assert_eq!(call.conclusion("does_not_wait_for_the_dead", "silent", "5.0"), Inconclusive);
 }
 
+/// Take-overs of living clients on a broker on which the older connection ends late, and takes this with it.
+fn late_end(taken: LateEnd, version: &str) -> Call {
+    let broker = ScriptedBroker::start(Script { take_over: TakeOver::LateEnd(taken), ..Script::default() });
+    let arguments = ["--attempts", "3", "--variant", "alive", "-V", version, "-k", "3s"];
+    call_at(broker.address(), TOOL, "dead-peer", &arguments)
+}
+
+#[test]
+fn a_late_end_that_cuts_the_newcomer_is_violated_on_5_0_and_differs_on_3_1_1_which_permits_to_cut() {
+    let check = "keeps_serving_the_newcomer";
+    let call = late_end(LateEnd::Connection, "5");
+    assert_eq!((call.exit(), call.violated()), (1, vec![check.to_owned()]), "{}", call.said());
+    let citation = call.verdicts(check).remove(0).citation;
+    assert_eq!(citation.as_deref(), Some("MQTT 5.0 §3.1.4 (prose, no numbered statement)"));
+    let call = late_end(LateEnd::Connection, "3.1.1");
+    assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
+    assert!(call.differing().contains(&check.to_owned()), "{}", call.said());
+}
+
 #[test]
 fn mqtt5_4_1_0_1_a_late_end_of_the_older_connection_that_costs_the_newcomer_anything_is_violated() {
-    let arguments = |version| ["--attempts", "2", "--variant", "alive", "-V", version, "-k", "3s"];
     for (taken, check, v5, v311) in [
-        (
-            LateEnd::Connection,
-            "keeps_serving_the_newcomer",
-            "MQTT 5.0 §3.1.4 (prose, no numbered statement)",
-            "MQTT 3.1.1 §3.1.4 (prose, no numbered statement)",
-        ),
         (
             LateEnd::Subscriptions,
             "keeps_the_newcomers_subscription",
@@ -428,9 +454,7 @@ fn mqtt5_4_1_0_1_a_late_end_of_the_older_connection_that_costs_the_newcomer_anyt
         ),
     ] {
         for (version, citation) in [("5", v5), ("3.1.1", v311)] {
-            let script = Script { take_over: TakeOver::LateEnd(taken), ..Script::default() };
-            let broker = ScriptedBroker::start(script);
-            let call = call_at(broker.address(), TOOL, "dead-peer", &arguments(version));
+            let call = late_end(taken, version);
             assert_eq!((call.exit(), call.violated()), (1, vec![check.to_owned()]), "{}", call.said());
             let verdicts = call.verdicts(check);
             assert!(

@@ -53,9 +53,9 @@ fn assert_caught(call: &Call, check: &str, citation: &str) {
     assert!(call.stdout().contains("reproduce: ungraceful-vanish"), "{}", call.said());
 }
 
-/// A drop of two clients in each of these variants, on this broker.
+/// A drop of three clients in each of these variants, on this broker.
 fn drop(script: Script, variants: &str, arguments: &[&str]) -> Call {
-    run(script, "drop", &[&["--attempts", "2", "--variant", variants], arguments].concat())
+    run(script, "drop", &[&["--attempts", "3", "--variant", variants], arguments].concat())
 }
 
 fn with_wills(wills: Wills) -> Script {
@@ -110,7 +110,7 @@ fn mqtt5_3_1_2_8_a_will_that_never_comes_and_one_that_comes_too_early_are_violat
     assert_caught(&never, check, "MQTT 3.1.1 [MQTT-3.1.2-8]");
     let early = drop(with_wills(Wills::IgnoreDelay), "will-delay", &["--will-delay", "15s"]);
     assert_caught(&early, check, "MQTT 5.0 [MQTT-3.1.2-8]");
-    assert_eq!(early.only_case().fact("will_came", "too early"), 2);
+    assert_eq!(early.only_case().fact("will_came", "too early"), 3);
 }
 
 #[test]
@@ -125,6 +125,23 @@ fn mqtt5_3_14_4_3_a_will_after_disconnect_is_violated() {
     let call = drop(with_wills(Wills::EvenAfterDisconnect), "disconnect", &[]);
     assert_caught(&call, "withholds_the_will", "MQTT 5.0 [MQTT-3.14.4-3]");
     assert_caught(&call, "withholds_the_will", "MQTT 3.1.1 [MQTT-3.14.4-3]");
+}
+
+#[test]
+fn a_will_from_before_the_client_did_anything_accuses_nobody() {
+    let call = drop(with_wills(Wills::OfEarlierConnection), "disconnect,rst", &[]);
+    assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
+    for version in ["3.1.1", "5.0"] {
+        assert_eq!(call.conclusion("withholds_the_will", "disconnect", version), Inconclusive);
+        assert_eq!(call.conclusion("publishes_the_will", "rst", version), Holds, "{}", call.said());
+    }
+}
+
+#[test]
+fn one_will_that_must_not_come_accuses_nobody_and_says_how_many_would() {
+    let one = drop(with_wills(Wills::EvenAfterDisconnect), "disconnect", &["--attempts", "1"]);
+    assert_eq!(one.violated(), Vec::<String>::new(), "{}", one.said());
+    assert!(one.stdout().contains("3 attempts that are alike would tell"), "{}", one.said());
 }
 
 #[test]
@@ -264,10 +281,10 @@ fn a_conforming_broker_publishes_and_retains_every_will_of_a_storm() {
 
 #[test]
 fn a_storm_on_a_broker_that_breaks_a_rule_is_caught_by_the_check_that_is_meant_for_it() {
-    let never = will_storm(with_wills(Wills::Never), &["--count", "4", "--variant", "plain"]);
+    let never = will_storm(with_wills(Wills::Never), &["--count", "6", "--variant", "plain"]);
     assert_caught(&never, "publishes_every_will", "MQTT 5.0 [MQTT-3.1.2-8]");
     assert_caught(&never, "publishes_every_will", "MQTT 3.1.1 [MQTT-3.1.2-8]");
-    let loose = will_storm(with_wills(Wills::NeverRetained), &["--count", "4", "--variant", "retained"]);
+    let loose = will_storm(with_wills(Wills::NeverRetained), &["--count", "6", "--variant", "retained"]);
     assert_caught(&loose, "retains_the_will", "MQTT 5.0 [MQTT-3.1.2-15]");
     assert_caught(&loose, "retains_the_will", "MQTT 3.1.1 [MQTT-3.1.2-17]");
     let delayed = ["--count", "4", "--variant", "back-will-delay", "--will-delay", "20s"];

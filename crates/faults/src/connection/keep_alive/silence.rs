@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::{LocalBoxFuture, pending};
 use tokio::time::sleep;
@@ -266,7 +266,7 @@ impl FallSilent {
         }
         log.connection_over();
         if let Some(watch) = will {
-            await_will(stage, &mut log, &watch, ended_at_us).await;
+            await_will(stage, &mut log, &watch, last.at, ended_at_us).await;
         }
         log.end()
     }
@@ -392,10 +392,17 @@ impl Beside {
 }
 
 /// What becomes of the Will of a client whose connection ended, or did not.
-async fn await_will(stage: &Stage, log: &mut AttemptLog<'_>, watch: &WitnessWatch, ended_at_us: Option<u64>) {
+async fn await_will(
+    stage: &Stage,
+    log: &mut AttemptLog<'_>,
+    watch: &WitnessWatch,
+    silent_since: Instant,
+    ended_at_us: Option<u64>,
+) {
     let is_due = log.so_far().outcome.is_ended();
     let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
-    let Some(seen) = stage.await_will(watch, is_due, ended_at, WILL).await else { return };
+    let seen = stage.await_will(watch, is_due, silent_since, ended_at, WILL).await;
+    let Some(seen) = seen else { return };
     if let (Some(ended_at_us), Some(seen_at_us)) = (ended_at_us, seen.seen_at_us.first()) {
         log.measure(WILL_AFTER_CUT, seen_at_us.saturating_sub(ended_at_us));
     }

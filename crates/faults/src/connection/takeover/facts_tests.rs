@@ -16,7 +16,7 @@ use super::duel::Duel;
 use super::flap::Flap;
 use super::looking_on::{CUT_AFTER, DELIVERS, GONE, LATER, SERVED, SUBSCRIPTION};
 use super::race::Race;
-use super::storm::{Situation, Storm};
+use super::storm::{NOT_YET, Situation, Storm};
 use super::{ALIVE, NEWCOMER, VersionPair};
 use crate::testing::Scene;
 
@@ -74,6 +74,26 @@ async fn a_storm_tells_of_a_message_that_was_delivered_twice_and_of_two_connecti
     let scene = Scene::with(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
     let attempt = scene.attempt(&RESUME).await;
     assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2")));
+}
+
+#[tokio::test]
+async fn a_newcomer_that_is_told_of_no_session_repeats_no_exchange_of_it() {
+    // The broker delivers a QoS 2 PUBLISH anew, as it does rightly to a client that has no session.
+    let scene = Scene::with(Script { sessions: Sessions::LieAbsent, ..Script::default() });
+    let attempt = scene.attempt(&RESUME).await;
+    assert_eq!(fact(&attempt, "session_present").as_deref(), Some("no, but resumed"), "{attempt:?}");
+    assert_eq!(fact(&attempt, "repeated"), None, "{attempt:?}");
+    let told = (fact(&attempt, "sent_again"), fact(&attempt, "queued"));
+    assert_eq!(told, (Some("all".to_owned()), Some("all".to_owned())), "{attempt:?}");
+}
+
+#[tokio::test]
+async fn what_does_not_come_again_within_less_than_a_minute_may_come_yet() {
+    for (sessions, owed) in [(Sessions::LoseUnacknowledged, "sent_again"), (Sessions::LoseQueued, "queued")] {
+        let scene = Scene::with(Script { sessions, ..Script::default() });
+        let attempt = scene.attempt(&RESUME).await;
+        assert_eq!(fact(&attempt, owed).as_deref(), Some(NOT_YET), "{attempt:?}");
+    }
 }
 
 #[tokio::test]

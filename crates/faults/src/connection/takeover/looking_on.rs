@@ -13,10 +13,10 @@ use ungraceful_rig::attempt::Fact;
 use ungraceful_rig::client::Client;
 use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::record::Record;
+use ungraceful_rig::record::{Record, WillRecord};
 use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::witness::{WitnessWatch, Witnessed};
 use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
@@ -94,7 +94,9 @@ impl Newcomer<'_> {
         // What a newcomer that is not served any more is not sent tells nothing.
         log.fact(SUBSCRIPTION, word(if is_served { still } else { UNKNOWN }));
         if let (Some(will), true) = (self.will, is_served) {
-            let is_published = will.heard().iter().any(|heard| heard.payload == NEWCOMER_WILL);
+            let since_us = stage.clock.us(self.accepted_at);
+            let is_own = |heard: &Witnessed| heard.payload == NEWCOMER_WILL && heard.at_us >= since_us;
+            let is_published = will.heard().iter().any(is_own);
             log.fact(WILL, word(if is_published { PUBLISHED } else { WITHHELD }));
         }
     }
@@ -212,7 +214,8 @@ fn not_seen(told: &TakeOver<'_>, check: &str, force: Force) -> Verdict {
 }
 
 /// No numbered statement says that a client that keeps every rule is served. A newcomer that shows twice a second that it is
-/// alive keeps them all.
+/// alive keeps them all. MQTT 3.1.1 section 3.1.2.10 lets a broker cut a client at any time that it holds to be inactive:
+/// there a newcomer that was cut is a note.
 fn keeps_serving_the_newcomer(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "keeps_serving_the_newcomer";
     const SECTION: &str = "3.1.4";
@@ -242,7 +245,7 @@ fn keeps_serving_the_newcomer(record: &Record) -> Vec<Verdict> {
                 format!("{evidence}; {}, {soonest} to {latest} after their CONNACK", how.join(", "));
             if let Some(why) = unsettled(record, told.case) {
                 Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
-            } else if cut == all && cut >= CUT_MIN {
+            } else if cut == all && cut >= CUT_MIN && told.versions.new == ProtocolVersion::V5 {
                 Verdict::violated_without_number(CHECK, told.versions.new, SECTION, evidence)
             } else {
                 Verdict::differs(CHECK, Force::Prose, all, format!("{cut} newcomers were cut"), evidence)
@@ -283,14 +286,12 @@ fn withholds_the_newcomers_will(record: &Record) -> Vec<Verdict> {
             "{published} of {} Wills of newcomers were published while they were connected",
             withheld + published
         );
-        let verdict = if withheld + published == 0 {
-            is_looked_on(told).then(|| not_seen(told, CHECK, Force::Must))?
-        } else if published > 0 {
-            breach(record, told.case, CHECK, statement, evidence)
-        } else {
-            judging::withheld(record, CHECK, withheld, evidence)
-        };
-        Some(verdict.citing(statement))
+        if withheld + published == 0 {
+            return is_looked_on(told).then(|| not_seen(told, CHECK, Force::Must).citing(statement));
+        }
+        let will =
+            WillRecord { set: withheld + published, not_due_and_seen: published, ..WillRecord::default() };
+        Some(judging::withheld(record, told.case, CHECK, statement, &will, evidence))
     })
 }
 

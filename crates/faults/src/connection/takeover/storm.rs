@@ -30,7 +30,12 @@ use crate::resumption::{Remains, Resumption};
 /// The fault's id in the catalogue.
 pub const ID: &str = "takeover-storm";
 
-/// Whether messages in flight were sent again on the resumed session: `all`, `some`, `none`.
+/// From how long on a wait for what a resumed session owes tells that it does not come, whatever was sent meanwhile: a
+/// broker may send again only when an acknowledgement is overdue, and some take half a minute.
+pub const RESEND_TELLS_AFTER: Duration = Duration::from_secs(60);
+
+/// Whether messages in flight were sent again on the resumed session: `all`, `some`, `none`, [`LATE`], or [`NOT_YET`]:
+/// nothing that was published later had come either, or the wait was shorter than [`RESEND_TELLS_AFTER`].
 pub const SENT_AGAIN: &str = "sent_again";
 /// Measure: the newcomer's CONNACK, until the last of the messages in flight had been sent again.
 pub const SENT_AGAIN_AFTER: &str = "sent_again_after_us";
@@ -38,9 +43,10 @@ pub const SENT_AGAIN_AFTER: &str = "sent_again_after_us";
 pub const IDENTIFIERS: &str = "identifiers";
 /// Whether these had DUP 1: `set`, `missing`.
 pub const DUP: &str = "dup";
-/// Whether messages that waited behind the older client's Receive Maximum came: `all`, `some`, `none`.
+/// Whether messages that waited behind the older client's Receive Maximum came; as [`SENT_AGAIN`].
 pub const QUEUED: &str = "queued";
-/// How often the QoS 2 message came that the newcomer repeated: `once`, `twice`, `never`.
+/// How often the QoS 2 message came that the newcomer repeated: `once`, `twice`, `never`. Absent where it repeated none,
+/// as one that was told Session Present 0: without a session there is no exchange to go on with.
 pub const REPEATED: &str = "repeated";
 /// Application Message of the older connection's Will.
 const OLD_WILL: &[u8] = b"will of the older connection";
@@ -288,7 +294,7 @@ impl Storm {
     ) -> Attempt {
         let client_id = log.client_id().to_owned();
         let provoked = stage.unless_stopped(self.provoke(stage, &client_id)).await;
-        let (newcomer, connect_sent) = match provoked {
+        let (newcomer, before, connect_sent) = match provoked {
             Some(Ok(provoked)) => provoked,
             Some(Err(trouble)) => return self.give_up(stage, log, Some(&trouble)).await,
             None => return self.give_up(stage, log, None).await,
@@ -342,7 +348,7 @@ impl Storm {
         }
         if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
             let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
-            self.await_will(stage, &mut log, &watch, newcomer, ended_at).await;
+            self.await_will(stage, &mut log, &watch, newcomer, before, ended_at).await;
         }
         match newcomer {
             Some(newcomer) => newcomer.peer.leave_nothing(stage, &client_id).await,
@@ -361,6 +367,7 @@ impl Storm {
         log: &mut AttemptLog<'_>,
         watch: &WitnessWatch,
         newcomer: &Newcomer,
+        since: Instant,
         ended_at: Instant,
     ) {
         let outcome = log.so_far().outcome;
@@ -382,7 +389,7 @@ impl Storm {
             // the session: nobody can tell whether the Will is due.
             return;
         }
-        if let Some(seen) = stage.await_delayed_will(watch, due, delay, ended_at, OLD_WILL).await {
+        if let Some(seen) = stage.await_delayed_will(watch, due, since, delay, ended_at, OLD_WILL).await {
             log.will(seen);
         }
     }
@@ -493,8 +500,12 @@ impl Storm {
         Ok(())
     }
 
-    /// Opens the newcomer's connection and sends its CONNECT.
-    async fn provoke(&self, stage: &Stage, client_id: &str) -> Result<(Peer, ungraceful_wire::Sent), String> {
+    /// Opens the newcomer's connection and sends its CONNECT; tells when that was begun and done.
+    async fn provoke(
+        &self,
+        stage: &Stage,
+        client_id: &str,
+    ) -> Result<(Peer, Instant, ungraceful_wire::Sent), String> {
         let version = self.versions.new;
         let (client, _) =
             stage.open(version).await.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
@@ -502,11 +513,14 @@ impl Storm {
         let kept = [Property::SessionExpiryInterval(self.session_expiry_interval_s)];
         let properties: &[Property<'_>] = if self.situation.persistent { &kept } else { &[] };
         let connect = session_connect(stage, version, client_id, self.situation.clean_start, properties);
+        let before = now();
         let sent = peer.client.send_connect(&connect).await;
-        Ok((peer, sent.map_err(|error| format!("the newcomer's CONNECT could not be sent: {error}"))?))
+        let sent = sent.map_err(|error| format!("the newcomer's CONNECT could not be sent: {error}"))?;
+        Ok((peer, before, sent))
     }
 
-    /// Waits for the newcomer's CONNACK, takes what comes, and repeats what the older client had not released.
+    /// Waits for the newcomer's CONNACK, takes what comes, and repeats what the older client had not released where the
+    /// CONNACK says that the session is there.
     #[expect(clippy::too_many_arguments, reason = "parts of one attempt that are borrowed apart")]
     async fn look_at_newcomer(
         &self,
@@ -524,17 +538,16 @@ impl Storm {
         let resumption = self.look_for_session(stage, &mut peer, &accepted, topic, &mut came).await;
         let resumed = self.situation.resumes() && resumption.goes_on();
         let mut repeated = None;
-        if let (true, Some((sequence, identifier))) = (resumed, unreleased) {
+        // Told that there is no session, a client has no exchange to go on with: what it sends then is new.
+        let repeats = resumed && accepted.session_present;
+        let withheld = unreleased.filter(|_| !repeats).map(|(sequence, _)| sequence);
+        if let (true, Some((sequence, identifier))) = (repeats, unreleased) {
             let again = peer.send_publish(topic, QoS::ExactlyOnce, sequence, Some(identifier)).await;
             repeated = again.is_ok().then_some(identifier);
         }
         let mut settled_at: Option<Instant> = None;
         loop {
-            let is_there = |sequence: Option<u64>| came.iter().any(|message| message.sequence == sequence);
-            let all_there = !resumed
-                || (repeated.is_none()
-                    && in_flight.iter().all(|message| is_there(message.sequence))
-                    && outbox.sequences().all(|sequence| is_there(Some(sequence))));
+            let all_there = !resumed || (repeated.is_none() && all_came(outbox, in_flight, withheld, &came));
             if all_there && settled_at.is_none() {
                 // What must not come has no time either by which it would have.
                 settled_at = Some(now() + if resumed { SETTLE } else { LEFT_OVER_WITHIN });
@@ -564,13 +577,14 @@ impl Storm {
         }
         let mut later = Vec::new();
         if settled_at.is_none() {
-            let missing = outbox.missing(&came);
+            let mut missing = outbox.missing(&came);
+            missing.retain(|sequence| Some(*sequence) != withheld);
             for qos in [QoS::AtLeastOnce, QoS::ExactlyOnce] {
                 if missing.iter().any(|sequence| Outbox::qos_of(*sequence) == Some(qos)) {
                     later.push(publish_later(stage, &mut peer, topic, qos, outbox, &mut came).await);
                 }
             }
-            self.wait_for_owed(&mut peer, &accepted, outbox, in_flight, &mut came).await;
+            self.wait_for_owed(&mut peer, &accepted, outbox, in_flight, withheld, &mut came).await;
         }
         let alive = peer.is_served(stage.reaction_timeout).await;
         came.extend(peer.take_set_aside());
@@ -606,18 +620,13 @@ impl Storm {
         accepted: &Accepted,
         outbox: &Outbox,
         in_flight: &[Delivered],
+        withheld: Option<u64>,
         came: &mut Vec<Delivered>,
     ) {
         let deadline = accepted.connack_at + self.resend_within;
         let ping_every = ping_every(accepted.server_keep_alive);
-        let is_there = |came: &[Delivered], sequence: Option<u64>| {
-            came.iter().any(|message| message.sequence == sequence)
-        };
         let mut ping_at = now() + ping_every;
-        while now() < deadline
-            && !(in_flight.iter().all(|message| is_there(came, message.sequence))
-                && outbox.sequences().all(|sequence| is_there(came, Some(sequence))))
-        {
+        while now() < deadline && !all_came(outbox, in_flight, withheld, came) {
             match peer.next_before(ping_at.min(deadline)).await {
                 Some(Event::Delivered(message)) => keep(came, message),
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => return,
@@ -630,6 +639,13 @@ impl Storm {
             }
         }
     }
+}
+
+/// Whether everything came that is owed: what was in flight and what was published, but for what the newcomer `withheld`.
+fn all_came(outbox: &Outbox, in_flight: &[Delivered], withheld: Option<u64>, came: &[Delivered]) -> bool {
+    let owed = in_flight.iter().map(|message| message.sequence).chain(outbox.sequences().map(Some));
+    owed.filter(|sequence| sequence.is_none() || *sequence != withheld)
+        .all(|sequence| came.iter().any(|message| message.sequence == sequence))
 }
 
 /// Whether the newcomer was accepted well before the Will Delay Interval of the older connection, which was not closed

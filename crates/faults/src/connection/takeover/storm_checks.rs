@@ -8,13 +8,14 @@ use ungraceful_mqtt::statement::{
 };
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::Record;
-use ungraceful_rig::scale::time;
+use ungraceful_rig::scale::{span, time};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::VersionPair;
 use super::judged::{TakeOver, closed_by_the_broker};
 use super::storm::{
-    DUP, ID, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, SENT_AGAIN_AFTER, Situation,
+    DUP, ID, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, RESEND_TELLS_AFTER, SENT_AGAIN, SENT_AGAIN_AFTER,
+    Situation,
 };
 use crate::judging::{self, DueWills, due_wills};
 use crate::resumption::{LEFT_OVER, NOT_OWED, Resumed, SESSION_PRESENT, SOME, YES, broken_by_presence};
@@ -235,8 +236,9 @@ fn tells_session_present_truly(record: &Record) -> Vec<Verdict> {
 
 fn not_yet(newcomers: u64) -> String {
     format!(
-        "{newcomers} newcomers were not sent everything until the deadline, and nothing that was published later either: a \
-         longer --resend-wait may tell"
+        "{newcomers} newcomers were not sent everything within --resend-wait. It may come yet: nothing that was published \
+         later had come either, or --resend-wait was below {}, from which on it decides; a longer --resend-wait may tell",
+        span(RESEND_TELLS_AFTER)
     )
 }
 
@@ -254,7 +256,8 @@ fn sends_again_what_was_in_flight(record: &Record) -> Vec<Verdict> {
         let renamed = told.count(IDENTIFIERS, "changed");
         let evidence = format!(
             "of {all} newcomers that resumed a session with unacknowledged messages, {lacking} were not sent all of them \
-             again until the deadline, and {renamed} under other Packet Identifiers"
+             again within --resend-wait, which was {} at the least, and {renamed} under other Packet Identifiers",
+            span(RESEND_TELLS_AFTER)
         );
         let late = told.count(SENT_AGAIN, LATE);
         Some(if all == 0 {
@@ -351,7 +354,6 @@ fn treats_the_will_as_the_session(record: &Record) -> Vec<Verdict> {
         let is_3_1_1 = told.versions.old == ProtocolVersion::V3_1_1;
         let forbidden = told.situation.resumes() && told.situation.will_delay && !is_3_1_1;
         let force = if is_3_1_1 || forbidden { Force::Must } else { Force::Prose };
-        let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
         let statement = match (is_3_1_1, forbidden) {
             (true, _) => Some(V311_3_1_2_8),
             (false, true) => Some(V5_3_1_3_9),
@@ -369,28 +371,18 @@ fn treats_the_will_as_the_session(record: &Record) -> Vec<Verdict> {
             };
             return Some(cited(Verdict::inconclusive(CHECK, force, why)));
         };
-        if will.not_due_and_seen > 0 && forbidden {
+        let may_have_come = will.due == 0 && closed_by_the_broker(told.of.case) > 0;
+        if forbidden && (will.not_due_and_seen > 0 || may_have_come) {
             let evidence = format!(
                 "{} of {} Wills with a Will Delay Interval were published although the session was resumed before it had \
                  passed",
                 will.not_due_and_seen, will.set
             );
-            return Some(Verdict::violated(CHECK, V5_3_1_3_9, evidence));
+            return Some(judging::withheld(record, told.of.case, CHECK, V5_3_1_3_9, will, evidence));
         }
         if will.due == 0 {
-            let evidence = format!("none of {} Wills was published until its delay had passed", will.set);
-            return Some(cited(if !forbidden || closed_by_the_broker(told.of.case) == 0 {
-                Verdict::inconclusive(CHECK, force, "no connection with a Will was closed by the broker")
-            } else if !witness_proved {
-                Verdict::inconclusive(CHECK, force, "the witness was not proved to hear")
-            } else if unexpected > 0 {
-                let why = format!(
-                    "{evidence}, but {unexpected} messages came when nobody waited for them any more"
-                );
-                Verdict::inconclusive(CHECK, force, why)
-            } else {
-                Verdict::holds(CHECK, force, will.set, evidence)
-            }));
+            let why = "no connection with a Will was closed by the broker";
+            return Some(cited(Verdict::inconclusive(CHECK, force, why)));
         }
         // Where a delayed Will is due all the same, its session was not resumed: no statement demands it.
         let (force, statement) = if forbidden { (Force::Prose, None) } else { (force, statement) };

@@ -64,7 +64,7 @@ struct StormArgs {
         allow_hyphen_values = true
     )]
     queued: Given<Whole<0, 1_000>>,
-    /// How long the broker has to send what a resumed session owes; waited for only where something is missing
+    /// How long the broker has to send what a resumed session owes; waited for only where something is missing, which accuses from 60s on
     #[arg(
         long,
         value_name = "TIME",

@@ -6,7 +6,10 @@ use ungraceful_rig::fault::AttemptLog;
 use ungraceful_rig::reaction::Outcome;
 
 use super::super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO};
-use super::{DUP, IDENTIFIERS, Newcomer, OldSession, QUEUED, REPEATED, SENT_AGAIN, SENT_AGAIN_AFTER, Storm};
+use super::{
+    DUP, IDENTIFIERS, NOT_YET, Newcomer, OldSession, QUEUED, REPEATED, RESEND_TELLS_AFTER, SENT_AGAIN,
+    SENT_AGAIN_AFTER, Storm,
+};
 use crate::outbox::{Outbox, share};
 use crate::peer::Delivered;
 use crate::resumption::{LEFT_OVER, NOT_OWED, Remains, SESSION_PRESENT};
@@ -74,10 +77,18 @@ impl Storm {
             .filter(|sequence| !newcomer.later.contains(sequence))
             .collect();
         if !queued.is_empty() {
-            log.fact(QUEUED, word(share(&queued, &newcomer.came, &newcomer.later)));
+            log.fact(QUEUED, word(self.share(&queued, newcomer)));
         }
-        if let Some(sequence) = unreleased {
+        if let (Some(sequence), true) = (unreleased, accepted.session_present) {
             log.fact(REPEATED, word(["never", "once"].get(copies(sequence)).unwrap_or(&"twice")));
+        }
+    }
+
+    /// How many of the `owed` came. What is missing after less than [`RESEND_TELLS_AFTER`] may come yet.
+    fn share(&self, owed: &[u64], newcomer: &Newcomer) -> &'static str {
+        match share(owed, &newcomer.came, &newcomer.later) {
+            "none" | "some" if self.resend_within < RESEND_TELLS_AFTER => NOT_YET,
+            told => told,
         }
     }
 
@@ -110,7 +121,7 @@ impl Storm {
         }
         if is_whole {
             let in_flight: Vec<u64> = in_flight.iter().filter_map(|message| message.sequence).collect();
-            log.fact(SENT_AGAIN, word(share(&in_flight, &newcomer.came, &newcomer.later)));
+            log.fact(SENT_AGAIN, word(self.share(&in_flight, newcomer)));
         }
         if sent_again.is_empty() {
             return;
