@@ -117,7 +117,6 @@ fn what_connecting_costs_the_broker_is_in_what_a_load_costs_it() {
     let resources = call.record().broker_resources.unwrap();
     let (before, max) = (resources.descriptors.before_fault.unwrap(), resources.descriptors.max.unwrap());
     assert!(max >= before + 200, "{resources:?}");
-    assert!(resources.rss_bytes.max > resources.rss_bytes.before_fault, "{resources:?}");
     assert!(resources.cpu_us_connecting.is_some(), "{resources:?}");
     assert!(call.stdout().contains("before connecting"), "{}", call.stdout());
 }
