@@ -318,6 +318,13 @@ fn a_cut_before_the_keep_alive_is_over_is_a_note_when_it_is_rare_has_another_rea
     assert!(note(rare).ends_with("perhaps for another reason"));
     let one = Made::cut(V5, Cut::Early, 1).fact(CUT_EARLY_WITH, NO_REASON, 1);
     assert!(note(one).ends_with("perhaps for another reason"));
+    // Control clients stand beside those, too, whose Keep Alive was over.
+    let mixed = Made::silent(V5, &[(Outcome::Closed, 4)])
+        .fact(CUT, Cut::Early.name(), 1)
+        .fact(CUT, Cut::Between.name(), 3)
+        .fact(CUT_EARLY_WITH, NO_REASON, 1)
+        .fact(CONTROL, FOLLOWS_KEEP_ALIVE, 4);
+    assert!(note(mixed).ends_with("perhaps for another reason"));
     // Their control clients were cut at other times: it was not for the Keep Alive.
     let odd = Made::cut(V5, Cut::Early, 3).fact(CUT_EARLY_WITH, NO_REASON, 3).fact(CONTROL, NEITHER, 3);
     assert!(note(odd).ends_with("perhaps for another reason"));

@@ -20,7 +20,7 @@ use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
+use ungraceful_rig::record::{BystandersRecord, CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
 use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -487,6 +487,24 @@ const KEEPS_SERVING: &str = "keeps_serving_the_newcomer";
 const SUBSCRIBED: &str = "keeps_the_newcomers_subscription";
 const WITHHOLDS: &str = "withholds_the_newcomers_will";
 
+/// Bystanders of whom none lost its connection.
+fn left_alone() -> BystandersRecord {
+    BystandersRecord {
+        pairs: 1,
+        rate_per_pair: 10,
+        version: V5.into(),
+        phases: Vec::new(),
+        outages: None,
+        connections_lost: BTreeMap::new(),
+        irregularities: Vec::new(),
+        irregularities_left_out: BTreeMap::new(),
+        pairs_below_qos: 0,
+        drain: None,
+        recovery_limit_us: None,
+        recovery_time_us: None,
+    }
+}
+
 fn looked_on(pair: &str, later: &[(&str, u64)]) -> Made {
     let count = later.iter().map(|(_, count)| count).sum();
     let made = Made::of(dead_peer::ID, "silent", pair, &[(Outcome::Closed, count)]);
@@ -503,6 +521,10 @@ fn a_newcomer_that_keeps_every_rule_and_is_cut_each_time_is_not_served() {
             assert_differs(&cut, "3 newcomers were cut");
             continue;
         }
+        assert_inconclusive(&cut, "there were no bystanders to show that others are left alone");
+        let mut record = looked_on(pair, &[("cut by FIN", 3)]).record();
+        record.bystanders = Some(left_alone());
+        let cut = verdict_on(&record, KEEPS_SERVING).unwrap();
         assert_eq!((cut.conclusion, cut.force), (Conclusion::Violated, Force::Prose), "{cut:?}");
         assert!(cut.citation.is_some_and(|citation| citation.starts_with("MQTT 5.0 §3.1.4")));
     }

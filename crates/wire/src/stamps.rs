@@ -185,13 +185,15 @@ impl Stamping {
         let at = stamp.and_then(|stamp| possible(stamp, self.not_before, seen));
         self.stamps.0.count(at.is_some());
         let Some(at) = at else { return (seen, StampedBy::Program) };
-        self.not_before = at;
+        let earliest = std::mem::replace(&mut self.not_before, at);
         let mut sight = self.stamps.0.sight.lock().unwrap_or_else(PoisonError::into_inner);
         let late_us = seen.saturating_duration_since(at).as_micros();
         sight.saturating_record(u64::try_from(late_us).unwrap_or(u64::MAX));
         // Where the kernel has joined a DISCONNECT with a FIN, the stamp is that of the FIN.
+        // A segment in the midst of an earlier packet may begin with the same byte: its stamp is too early.
         let is_disconnect = first_byte == Some(DISCONNECT);
         let own = self.tap().filter(|_| is_disconnect).and_then(|(tap, addresses)| tap.disconnect(addresses));
+        let own = own.filter(|own| *own >= earliest);
         (own.map_or(at, |own| own.min(at)), StampedBy::Kernel)
     }
 

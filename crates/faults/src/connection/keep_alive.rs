@@ -199,7 +199,7 @@ async fn ping_once(peer: &mut Peer, within: Duration) -> Result<LastPacket, Stri
 }
 
 /// Why a cut without a reason can't be put down to the Keep Alive in this run; absent when it can.
-fn no_control(record: &Record) -> Option<&'static str> {
+pub(crate) fn no_control(record: &Record) -> Option<&'static str> {
     match &record.bystanders {
         None => Some("there were no bystanders to show that others are left alone; run it with --bystanders"),
         Some(bystanders) if bystanders.connections_lost.is_empty() => None,

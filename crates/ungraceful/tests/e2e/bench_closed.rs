@@ -114,9 +114,10 @@ impl Mosquitto {
         std::fs::write(&configuration, text).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "PATH=$PATH:/usr/sbin; exec mosquitto -c \"$0\""]).arg(configuration);
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let address = ([127, 0, 0, 1], port).into();
         while std::net::TcpStream::connect(address).is_err() {
+            assert_eq!(process.try_wait().unwrap(), None, "run scripts/install-mosquitto first");
             std::thread::yield_now();
         }
         Self { process, address, _folder: folder }

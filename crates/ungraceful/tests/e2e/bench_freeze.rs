@@ -30,9 +30,10 @@ fn a_broker_that_stops_for_four_seconds_is_in_the_times_and_no_message_is_out_of
 fn under_way(flags: &[&str], folder: &Path) -> Child {
     let mut command = binary("ungraceful-bench");
     command.args(flags).arg("--output").arg(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().unwrap();
+    let mut child = command.spawn().unwrap();
     let timeline = || std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default();
     while !timeline().contains(",load,") {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended before the load began");
         std::thread::sleep(Duration::from_millis(20));
     }
     child

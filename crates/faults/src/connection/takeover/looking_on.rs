@@ -20,6 +20,7 @@ use ungraceful_rig::witness::{WitnessWatch, Witnessed};
 use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
+use super::super::keep_alive::no_control;
 use super::judged::{TakeOver, each_takeover};
 use crate::judging::{self, breach, unsettled};
 use crate::peer::{Delivered, Event, Peer};
@@ -246,7 +247,10 @@ fn keeps_serving_the_newcomer(record: &Record) -> Vec<Verdict> {
             if let Some(why) = unsettled(record, told.case) {
                 Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
             } else if cut == all && cut >= CUT_MIN && told.versions.new == ProtocolVersion::V5 {
-                Verdict::violated_without_number(CHECK, told.versions.new, SECTION, evidence)
+                match no_control(record) {
+                    None => Verdict::violated_without_number(CHECK, told.versions.new, SECTION, evidence),
+                    Some(why) => Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}")),
+                }
             } else {
                 Verdict::differs(CHECK, Force::Prose, all, format!("{cut} newcomers were cut"), evidence)
             }
