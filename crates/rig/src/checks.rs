@@ -249,7 +249,9 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
                 format!("honest clients were not back within the recovery phase of {}", time(lasted_us));
             let own_us = own_lateness_us(record, &[Phase::Recovery], figure);
             let us = figure(&afterwards).or(afterwards.max_us);
-            Some((note, us.is_some_and(|us| is_ours(us, own_us))))
+            // Those of which nothing came are not back either, however fast the others are served.
+            let is_slow = |us: u64| us > recovery::limit_us(before_us);
+            Some((note, us.is_some_and(|us| is_slow(us) && is_ours(us, own_us))))
         }
         _ => None,
     });

@@ -143,7 +143,10 @@ impl Probe<'_> {
             true => Err(Unserved::GrantedLess(granted)),
             false => client.exchange(topic, qos).await,
         };
-        let why = tried.err()?;
+        // What is taken and then lost is for the run to judge, and what is late may have met a broker that stalled.
+        let is_for_the_run =
+            |why: &Unserved| matches!(why, Unserved::NotAcknowledged | Unserved::NotDelivered);
+        let why = tried.err().filter(|why| !is_for_the_run(why))?;
         Some(QosLimitRecord { maximum_qos: qos.level() - 1, because: why.in_words(topic) })
     }
 

@@ -222,8 +222,10 @@ const TIMES: [Times; 9] = [
 const COUNTS: [Counted; 14] = [
     Counted {
         name: "loss",
-        // Of a message that was neither delivered nor lost, nobody knows what became of it.
-        of: |record| of_messages(record, |all| [all.lost, all.expected, all.delivered + all.lost]),
+        // Of a message that was neither delivered nor lost, nobody knows what became of it: it is no part of a share.
+        of: |record| {
+            of_messages(record, |all| [all.lost, all.delivered + all.lost, all.delivered + all.lost])
+        },
     },
     Counted {
         name: "unknown",

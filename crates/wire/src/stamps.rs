@@ -185,7 +185,7 @@ impl Stamping {
         let at = stamp.and_then(|stamp| possible(stamp, self.not_before, seen));
         self.stamps.0.count(at.is_some());
         let Some(at) = at else { return (seen, StampedBy::Program) };
-        let earliest = std::mem::replace(&mut self.not_before, at);
+        let earliest = self.not_before;
         let mut sight = self.stamps.0.sight.lock().unwrap_or_else(PoisonError::into_inner);
         let late_us = seen.saturating_duration_since(at).as_micros();
         sight.saturating_record(u64::try_from(late_us).unwrap_or(u64::MAX));
@@ -193,13 +193,16 @@ impl Stamping {
         // A segment in the midst of an earlier packet may begin with the same byte: its stamp is too early.
         let is_disconnect = first_byte == Some(DISCONNECT);
         let own = self.tap().filter(|_| is_disconnect).and_then(|(tap, addresses)| tap.disconnect(addresses));
-        let own = own.filter(|own| *own >= earliest);
-        (own.map_or(at, |own| own.min(at)), StampedBy::Kernel)
+        let at = own.filter(|own| *own >= earliest).map_or(at, |own| own.min(at));
+        self.not_before = at;
+        (at, StampedBy::Kernel)
     }
 
     /// The end of the stream was seen at `seen`: when it arrived.
     pub(crate) fn ended(&self, how: EndKind, seen: Instant) -> Stamped {
-        let at = self.tap().and_then(|(tap, addresses)| tap.end(addresses, how)).map(|at| at.min(seen));
+        // The packet socket stamps somewhat sooner than the connection's own socket: the end stays behind what came before.
+        let end = self.tap().and_then(|(tap, addresses)| tap.end(addresses, how));
+        let at = end.map(|at| at.max(self.not_before).min(seen));
         let shared = &self.stamps.0;
         let count = if at.is_some() { &shared.ends_by_kernel } else { &shared.ends_by_program };
         count.fetch_add(1, Relaxed);

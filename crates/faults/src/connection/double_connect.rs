@@ -289,7 +289,7 @@ impl DoubleConnect {
         };
         let live = match client {
             Some(client) => {
-                timeout(TAKEOVER_WITHIN, taken_over(client, accepted.connack_at)).await.unwrap_or(false)
+                timeout(TAKEOVER_WITHIN, taken_over(client, accepted.connect_sent)).await.unwrap_or(false)
             }
             // What has ended can't be taken over.
             None => false,
@@ -362,15 +362,16 @@ fn second_client_id(client_id: &str) -> String {
     format!("{client_id}b")
 }
 
-/// Whether the connection is ended, or its client told to go, after the probe was accepted.
-async fn taken_over(client: &mut Client, probe_accepted_at: Instant) -> bool {
+/// Whether the connection is ended, or its client told to go, after the probe sent its CONNECT: a broker may do that before it
+/// sends the probe its CONNACK.
+async fn taken_over(client: &mut Client, probe_sent_at: Instant) -> bool {
     loop {
         match client.connection.next().await {
             // A connection that had ended before was not taken over by the probe.
-            Arrival::End(end) => return end.at >= probe_accepted_at,
+            Arrival::End(end) => return end.at >= probe_sent_at,
             Arrival::Packet(packet) => {
                 if let Packet::Disconnect(_) = packet.frame().decode(client.version).packet {
-                    return packet.first_byte_at >= probe_accepted_at;
+                    return packet.first_byte_at >= probe_sent_at;
                 }
             }
             Arrival::Unframeable { .. } => {}
