@@ -103,7 +103,8 @@ impl Bound {
     /// The same run, which may take no longer than `longest`.
     #[must_use]
     pub fn within(self, longest: Duration) -> Self {
-        Self { longest: self.longest.min(longest), ..self }
+        // Whole seconds, as it is printed.
+        Self { longest: self.longest.min(Duration::from_secs(longest.as_secs())), ..self }
     }
 
     /// When the run is to be stopped, from its begin, so that it has ended in time; zero when there is not even time to end.
