@@ -95,16 +95,18 @@ impl Cause {
 }
 
 impl Tour {
-    /// The exit code that the tour comes to. What stopped it goes first, then a violation, then what is inconclusive. A
-    /// cause that the target can't show was not planned and does not count, but a tour without any run shows nothing.
+    /// The exit code that the tour comes to, by the worst of its runs: an interruption and a defect of ours go first; then a
+    /// violation, which stands in a record and is not taken back by a run that could not be made; then why that one could not;
+    /// then what is inconclusive. A cause that the target can't show was not planned and does not count, but a tour without
+    /// any run shows nothing.
     #[must_use]
     pub fn exit(&self) -> Exit {
         const THE_WORST_FIRST: [Exit; 6] = [
             Exit::Interrupted,
             Exit::Bug,
+            Exit::Violated,
             Exit::Environment,
             Exit::Usage,
-            Exit::Violated,
             Exit::Inconclusive,
         ];
         let exits: Vec<Exit> = self.causes.iter().filter_map(Cause::exit).collect();

@@ -15,6 +15,7 @@ use crate::plan::Schedule;
 use crate::pulse::HONEST_TRAFFIC_WAIT;
 use crate::rights::SERVED_WITHIN;
 use crate::run::PhaseSettings;
+use crate::scale::span;
 use crate::target::{BrokerChoice, TargetSettings};
 use crate::worker::{GATHERING_MAX, LATE_MAX};
 
@@ -44,6 +45,8 @@ const REACTIONS_OF_GATHERING: u32 = 2;
 pub struct Bound {
     /// All of it, from its begin until the record is written.
     pub longest: Duration,
+    /// What every wait to its end comes to: longer than `longest` where a budget cut it.
+    pub needs: Duration,
     /// Of it, how long attempts that are under way when the run is stopped may take to clean up.
     pub cure_within: Duration,
 }
@@ -107,6 +110,24 @@ impl Bound {
         Self { longest: self.longest.min(Duration::from_secs(longest.as_secs())), ..self }
     }
 
+    /// Why a run that reached its bound was stopped, and the cure where there is one. A broker is not blamed for a budget, nor
+    /// alone for a wait that a busy machine makes longer too.
+    #[must_use]
+    pub fn why_stopped(&self) -> String {
+        if self.longest < self.needs {
+            return format!(
+                "the tour's budget ended this run: {} of it were left, and the run may take {}; raise --budget, or choose fewer \
+                 causes with --only",
+                span(self.longest),
+                span(self.needs)
+            );
+        }
+        format!(
+            "the run was stopped: it may take {} at the longest, and the broker or a busy machine kept it waiting",
+            span(self.longest)
+        )
+    }
+
     /// When the run is to be stopped, from its begin, so that it has ended in time; zero when there is not even time to end.
     #[must_use]
     pub fn stopped_after(&self) -> Duration {
@@ -155,9 +176,10 @@ impl Waits<'_> {
     fn bound(&self, phases: Duration) -> Bound {
         // What attempts open they close, and a visit removes their session.
         let cure_within = 2 * LEAVE_WITHIN + self.visit();
-        let bound = Bound { longest: Duration::ZERO, cure_within };
+        let bound = Bound { longest: Duration::ZERO, needs: Duration::ZERO, cure_within };
         let work = self.preparing() + phases + PROOF_WITHIN + self.alive();
-        Bound { longest: whole_seconds(work + bound.ending()), ..bound }
+        let needs = whole_seconds(work + bound.ending());
+        Bound { longest: needs, needs, ..bound }
     }
 }
 
@@ -305,5 +327,16 @@ mod tests {
         assert_eq!((cut.longest, cut.stopped_after()), (Duration::from_secs(40), Duration::from_secs(13)));
         assert_eq!(bound.within(Duration::from_secs(1_000)), bound);
         assert_eq!(bound.within(Duration::from_secs(20)).stopped_after(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_run_that_a_budget_ended_says_so_and_does_not_blame_the_broker() {
+        let (embedded, schedule) = (target(BrokerChoice::Embedded), hundred());
+        let bound = Bound::of_attempts(waits(&embedded, 4), attempts(&schedule));
+        let told = bound.within(Duration::from_secs(40)).why_stopped();
+        assert!(told.starts_with("the tour's budget ended this run: 40 s of it were left"), "{told}");
+        assert!(told.contains("--budget") && !told.contains("broker"), "{told}");
+        let told = bound.within(bound.longest).why_stopped();
+        assert!(told.contains("at the longest") && told.contains("the broker or a busy machine"), "{told}");
     }
 }

@@ -40,6 +40,9 @@ pub enum RunError {
     /// As [`Self::Environment`]: there is no broker at the address that was given, or not any more.
     #[error("{0}")]
     Unreachable(String),
+    /// The run reached the longest time that it may take, or was given, before it attempted anything.
+    #[error("{0}")]
+    OutOfTime(String),
     /// The user interrupted it before anything was measured.
     #[error("interrupted before the run began; nothing was measured")]
     Interrupted,
@@ -59,6 +62,7 @@ impl RunError {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::Environment(_) | Self::Unreachable(_) => Exit::Environment,
+            Self::OutOfTime(_) => Exit::Inconclusive,
             Self::Interrupted => Exit::Interrupted,
             Self::Bug(_) => Exit::Bug,
         }

@@ -25,7 +25,6 @@ use crate::outage::Restart;
 use crate::plan::Schedule;
 use crate::record::{Record, Setting, ToolRecord};
 use crate::recorder::Recorder;
-use crate::scale::span;
 use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
 use crate::target::TargetSettings;
@@ -247,7 +246,7 @@ async fn raise_on_interrupt(stop: Stop, [mut interrupt, mut terminate, mut hangu
 /// Stops the run in time for it to have ended at its bound.
 async fn raise_in_time(stop: Stop, bound: Bound, began: Instant) {
     tokio::time::sleep_until((began + bound.stopped_after()).into()).await;
-    stop.raise(StopReason::OutOfTime(bound.longest));
+    stop.raise(StopReason::OutOfTime(bound));
 }
 
 async fn conduct(
@@ -262,10 +261,9 @@ async fn conduct(
     let conducted = tokio::select! {
         biased;
         reason = stop.raised() => Err(match reason {
-            StopReason::OutOfTime(longest) => RunError::Environment(format!(
-                "the broker kept the run waiting until its time was over, {} at the longest, before anything was attempted",
-                span(longest)
-            )),
+            StopReason::OutOfTime(bound) => {
+                RunError::OutOfTime(format!("{}; nothing was attempted yet", bound.why_stopped()))
+            }
             _ => RunError::Interrupted,
         }),
         conducted = prepare => conducted,

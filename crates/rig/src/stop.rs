@@ -1,9 +1,10 @@
 //! Why a run stops before its plan is done, told to every task of every thread.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
+
+use crate::bound::Bound;
 
 /// Why a run stops early.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +13,8 @@ pub enum StopReason {
     Interrupted,
     /// The broker went down.
     BrokerDown(String),
-    /// The run reached the longest time that it may take, which is this.
-    OutOfTime(Duration),
+    /// The run reached the longest time that it may take.
+    OutOfTime(Bound),
     /// The record can't be written any more.
     RecordFailed(String),
 }

@@ -313,7 +313,11 @@ mod tests {
             connections: 2,
             threads: one,
             bystanders: BystanderSettings { pairs, rate_per_pair: 17, qos: vec![QoS::AtMostOnce] },
-            bound: crate::bound::Bound { longest: Duration::from_secs(60), cure_within: Duration::ZERO },
+            bound: crate::bound::Bound {
+                longest: Duration::from_secs(60),
+                needs: Duration::from_secs(60),
+                cure_within: Duration::ZERO,
+            },
             reaction_timeout: Duration::ZERO,
             will_wait: Duration::ZERO,
             client_id_prefix: "ug".into(),

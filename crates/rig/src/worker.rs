@@ -597,7 +597,7 @@ mod tests {
         let running = start_with(schedule, &[Arc::clone(&fault)], 3, 1, Duration::from_millis(20));
         running.begin();
         wait_until(|| fault.begun() == 3);
-        running.job.stage.stop.raise(StopReason::OutOfTime(Duration::from_secs(60)));
+        running.job.stage.stop.raise(StopReason::Interrupted);
         assert_eq!(running.end().unwrap().len(), 0, "and it ends");
     }
 

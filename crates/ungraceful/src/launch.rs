@@ -209,9 +209,11 @@ pub(crate) fn fail_as(name: &str, called: &str, error: &RunError) -> ExitCode {
             }
             complain(&format!("nothing was sent; see {called} --help"));
         }
-        RunError::Environment(_) | RunError::Unreachable(_) | RunError::Interrupted | RunError::Bug(_) => {
-            complain(&format!("{name}: {error}"));
-        }
+        RunError::Environment(_)
+        | RunError::Unreachable(_)
+        | RunError::OutOfTime(_)
+        | RunError::Interrupted
+        | RunError::Bug(_) => complain(&format!("{name}: {error}")),
     }
     error.exit().into()
 }

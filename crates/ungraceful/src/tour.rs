@@ -161,8 +161,7 @@ impl Budget {
     }
 }
 
-/// Runs a cause, or tells why not. What is wrong with the call, or with a broker that nothing was learned of yet, ends
-/// the tour.
+/// Runs a cause, or tells why not. Before anything was seen, what is wrong with the call or with the broker ends the tour.
 fn show(
     so_far: &Tour,
     ready: Result<Box<(Experiment, FaultPlan)>, Shown>,
@@ -193,9 +192,9 @@ fn show(
             let why = format!("the broker is down: it served the causes before this one, and now {error}");
             Ok(Shown::Failed { why, exit: Exit::Inconclusive })
         }
-        Err(error @ (RunError::Environment(_) | RunError::Interrupted)) if has_seen_some => {
-            Ok(Shown::Failed { why: error.to_string(), exit: error.exit() })
-        }
+        Err(RunError::OutOfTime(why)) => Ok(Shown::Failed { why, exit: Exit::Inconclusive }),
+        // Whatever it is, what was seen before it is told.
+        Err(error) if has_seen_some => Ok(Shown::Failed { why: error.to_string(), exit: error.exit() }),
         Err(error) => Err(error),
     }
 }

@@ -11,7 +11,6 @@ use crate::owned_broker::OwnedBroker;
 use crate::record::{ClockRecord, Completeness, Record};
 use crate::resources::resources;
 use crate::run::{Finished, Spread};
-use crate::scale::span;
 use crate::stop::StopReason;
 use crate::summary::{Ended, Measured, summarise, waves};
 use crate::verdict::judge;
@@ -91,13 +90,7 @@ fn complete(record: &mut Record, reason: Option<StopReason>) {
         Some(StopReason::BrokerDown(what)) => {
             (Completeness::BrokerDown, Some(format!("the broker went down: {what}")))
         }
-        Some(StopReason::OutOfTime(longest)) => (
-            Completeness::OutOfTime,
-            Some(format!(
-                "the run was stopped, because it may take {} at the longest and the broker kept it waiting",
-                span(longest)
-            )),
-        ),
+        Some(StopReason::OutOfTime(bound)) => (Completeness::OutOfTime, Some(bound.why_stopped())),
         Some(StopReason::RecordFailed(what)) => (Completeness::RecordFailed, Some(what)),
     };
     record.completeness = completeness;

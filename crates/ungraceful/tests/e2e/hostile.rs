@@ -363,10 +363,30 @@ fn a_tour_that_a_broker_keeps_waiting_is_stopped_within_its_budget_and_says_so()
     let first = std::fs::read_to_string(parent.path().join("tour/1-silence/run.json")).unwrap();
     let first: Record = serde_json::from_str(&first).unwrap();
     assert_eq!(first.completeness, Completeness::OutOfTime);
-    assert!(first.incomplete_because.unwrap().contains("at the longest"));
+    let because = first.incomplete_because.unwrap();
+    assert!(because.starts_with("the tour's budget ended this run"), "the broker is not blamed: {because}");
     let second = tour["causes"][1]["not_shown"]["why"].as_str().unwrap();
     assert!(second.contains("--budget"), "{second}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("30 s at the longest"), "{output:?}");
+}
+
+#[test]
+fn a_run_that_a_budget_ends_before_its_first_attempt_is_inconclusive_and_blames_nobody() {
+    // It may wait ten seconds for a CONNACK, and has three before it is to end.
+    let address = broker(Hostile::SaysNothing);
+    let parent = tempfile::tempdir().unwrap();
+    let output = binary("ungraceful")
+        .args(["--only", "takeover,double-connect", "--budget", "40s", "--connect-timeout", "10s"])
+        .args(["--slip-limit", "1h", "--no-progress", "--format", "json", "--output"])
+        .arg(parent.path().join("tour"))
+        .args(at(address))
+        .output()
+        .unwrap();
+    let tour: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let why = tour["causes"][0]["not_shown"]["why"].as_str().unwrap();
+    assert!(why.starts_with("the tour's budget ended this run"), "{why}");
+    assert!(why.contains("nothing was attempted") && !why.contains("broker"), "{why}");
 }
 
 #[test]
