@@ -17,7 +17,7 @@ use crate::handshake::connect;
 use crate::settings::LoadSettings;
 
 /// How long removing may take in all: it keeps the user waiting after an interrupt.
-const WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const WITHIN: Duration = Duration::from_secs(10);
 const DISCONNECT: [u8; 2] = [0xE0, 0];
 
 /// Removes what is retained on `topics`.
@@ -40,9 +40,10 @@ struct Remover<'s> {
 
 impl<'s> Remover<'s> {
     fn connect(settings: &LoadSettings, stage: &'s LoadStage) -> Result<Self, String> {
+        let deadline = now() + WITHIN;
         let stream = TcpStream::connect_timeout(&stage.address, stage.connect_timeout.min(WITHIN))
             .map_err(|error| format!("cannot connect: {error}"))?;
-        let mut remover = Self { stage, stream, read: Vec::new(), deadline: now() + WITHIN };
+        let mut remover = Self { stage, stream, read: Vec::new(), deadline };
         let client_id = format!("{}z", stage.client_id_prefix);
         let greeting = connect(&client_id, &stage.credentials, settings, stage.version)?;
         remover.write(&greeting)?;

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use ungraceful_rig::bound::LoadWaits;
+
 use crate::pace::Pace;
 use crate::payload::Payload;
+use crate::retained;
 use crate::shape::{QosMix, Shape};
+use crate::worker::TAKEN_WITHIN;
 
 pub use crate::stamp::PUBLISHERS_MAX;
 
@@ -116,13 +120,44 @@ impl LoadSettings {
     pub fn lasts(&self) -> Duration {
         self.pace.lasts()
     }
+
+    /// What a run with this load waits for at the most, on so many threads.
+    #[must_use]
+    pub fn waits(&self, threads: u32) -> LoadWaits {
+        let threads = threads.min(self.clients()).max(1);
+        let subscribers = match self.shape {
+            // One thread has all of them.
+            Shape::Shared => self.subscribers,
+            Shape::Pairs | Shape::Everyone => self.subscribers.div_ceil(threads),
+        };
+        let of_one = subscribers + self.publishers.div_ceil(threads) + self.idle.div_ceil(threads);
+        LoadWaits {
+            connecting: Duration::from_secs_f64(self.connects_after_s(of_one, threads)),
+            turns: of_one.div_ceil(self.connects_at_a_time(threads)),
+            lasts: self.lasts(),
+            ends_within: if self.message.retain { TAKEN_WITHIN + retained::WITHIN } else { Duration::ZERO },
+        }
+    }
+
+    /// Connections that each of so many threads may have under way at the same time: its part, at least one.
+    pub(crate) fn connects_at_a_time(&self, threads: u32) -> u32 {
+        (self.connects_in_flight / threads).max(1)
+    }
+
+    /// When the client with this place on one of so many threads is to be connected, in seconds after the first.
+    pub(crate) fn connects_after_s(&self, place: u32, threads: u32) -> f64 {
+        f64::from(place) * f64::from(threads) / self.connects_per_second
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{LoadSettings, MessageSettings};
     use crate::engine::tests::settings;
     use crate::payload::Payload;
+    use crate::shape::Shape;
 
     #[test]
     fn clients_take_in_the_loads_own_messages_with_room_or_those_of_anybody_where_it_has_none() {
@@ -132,6 +167,28 @@ mod tests {
         };
         assert_eq!((of(2, 16), of(2, 1 << 20)), (65_552, (1 << 20) + 65_536));
         assert_eq!(of(0, 16), 262_144);
+    }
+
+    #[test]
+    fn clients_that_one_thread_has_alone_come_in_more_turns_and_later() {
+        let connects = LoadSettings { publishers: 0, subscribers: 100, connects_in_flight: 10, ..settings() };
+        let of = |shape, threads| {
+            let waits = LoadSettings { shape, ..connects.clone() }.waits(threads);
+            (waits.turns, waits.connecting)
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(of(Shape::Everyone, 1), (10, second));
+        // Four threads have two under way each, and 25 clients.
+        assert_eq!(of(Shape::Everyone, 4), (13, second));
+        assert_eq!(of(Shape::Shared, 4), (50, 4 * second));
+    }
+
+    #[test]
+    fn the_end_of_a_load_that_retains_is_waited_for() {
+        let message = MessageSettings { retain: true, ..MessageSettings::default() };
+        let retains = LoadSettings { message, ..settings() };
+        assert_eq!(retains.waits(1).ends_within, Duration::from_secs(20));
+        assert_eq!(settings().waits(1).ends_within, Duration::ZERO);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::client::LEAVE_WITHIN;
 use crate::conductor::{CALM_BEFORE_WAVE, PROOF_WITHIN, READY_WITHIN};
 use crate::honest_thread::DRAIN_WITHIN;
-use crate::load;
+use crate::load::DRAIN_MAX;
 use crate::owned_broker;
 use crate::plan::Schedule;
 use crate::pulse::HONEST_TRAFFIC_WAIT;
@@ -47,7 +47,7 @@ pub struct Bound {
     pub longest: Duration,
     /// What every wait to its end comes to: longer than `longest` where a budget cut it.
     pub needs: Duration,
-    /// Of it, how long attempts that are under way when the run is stopped may take to clean up.
+    /// Of it, how long what is under way when the run is stopped may take to clean up: attempts, or the clients of a load.
     pub cure_within: Duration,
 }
 
@@ -81,26 +81,42 @@ pub struct AttemptWaits<'a> {
     pub restart_within: Duration,
 }
 
+/// What a bound follows from, of a load alone.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadWaits {
+    /// How long connections are begun.
+    pub connecting: Duration,
+    /// In how many turns, each of as many as may be under way at the same time.
+    pub turns: u32,
+    /// How long it is measured.
+    pub lasts: Duration,
+    /// How long its end takes, once it is over or stopped: until its messages are taken, and what is retained of them removed.
+    pub ends_within: Duration,
+}
+
 impl Bound {
     /// The bound of a run of attempts.
     #[must_use]
     pub fn of_attempts(waits: Waits<'_>, attempts: AttemptWaits<'_>) -> Self {
         let phases = waits.phases;
-        waits.bound(phases.warmup + phases.baseline + attempts.waves(&waits) + phases.recovery)
+        // What attempts open they close, and a visit removes their session.
+        let cure_within = 2 * LEAVE_WITHIN + waits.visit();
+        let phases = phases.warmup + phases.baseline + attempts.waves(&waits) + phases.recovery;
+        waits.bound(phases, cure_within)
     }
 
-    /// The bound of a load whose connections are begun during `connecting`, in `turns` of as many as may be under way at the
-    /// same time, and which is measured for `lasts`.
+    /// The bound of a load.
     #[must_use]
-    pub fn of_load(waits: Waits<'_>, connecting: Duration, turns: u32, lasts: Duration) -> Self {
+    pub fn of_load(waits: Waits<'_>, load: LoadWaits) -> Self {
         let phases = waits.phases;
         let beside = match waits.bystander_pairs {
             0 => Duration::ZERO,
             // Their warm-up comes before the load's own.
             _ => phases.warmup + phases.baseline + phases.recovery,
         };
-        let connecting = connecting + turns * ANSWERS_OF_LOAD * waits.answer();
-        waits.bound(connecting + phases.warmup + beside + lasts + load::DRAIN_WITHIN)
+        let connecting = load.connecting + load.turns * ANSWERS_OF_LOAD * waits.answer();
+        // Messages may come for as long as anything comes.
+        waits.bound(connecting + phases.warmup + beside + load.lasts + DRAIN_MAX, load.ends_within)
     }
 
     /// The same run, which may take no longer than `longest`.
@@ -173,9 +189,7 @@ impl Waits<'_> {
         HONEST_TRAFFIC_WAIT + 2 * self.visit()
     }
 
-    fn bound(&self, phases: Duration) -> Bound {
-        // What attempts open they close, and a visit removes their session.
-        let cure_within = 2 * LEAVE_WITHIN + self.visit();
+    fn bound(&self, phases: Duration, cure_within: Duration) -> Bound {
         let bound = Bound { longest: Duration::ZERO, needs: Duration::ZERO, cure_within };
         let work = self.preparing() + phases + PROOF_WITHIN + self.alive();
         let needs = whole_seconds(work + bound.ending());
@@ -225,7 +239,7 @@ mod tests {
 
     use ungraceful_mqtt::ProtocolVersion;
 
-    use super::{AttemptWaits, Bound, Waits};
+    use super::{AttemptWaits, Bound, LoadWaits, Waits};
     use crate::plan::{Arrival, Schedule};
     use crate::run::PhaseSettings;
     use crate::seed::Seed;
@@ -263,6 +277,16 @@ mod tests {
             will_wait: Duration::from_secs(10),
             longest_pause: Duration::ZERO,
             restart_within: Duration::ZERO,
+        }
+    }
+
+    /// Clients that come in three turns.
+    fn load() -> LoadWaits {
+        LoadWaits {
+            connecting: Duration::from_secs(2),
+            turns: 3,
+            lasts: Duration::from_secs(10),
+            ends_within: Duration::ZERO,
         }
     }
 
@@ -314,9 +338,22 @@ mod tests {
     #[test]
     fn a_load_waits_for_its_connections_in_turns_and_for_its_bystanders_when_it_has_some() {
         let embedded = target(BrokerChoice::Embedded);
-        let (connecting, lasts) = (Duration::from_secs(2), Duration::from_secs(10));
-        let of = |pairs| longest_s(Bound::of_load(waits(&embedded, pairs), connecting, 3, lasts));
-        assert_eq!((of(0), of(4)), (324, 369));
+        let of = |pairs| longest_s(Bound::of_load(waits(&embedded, pairs), load()));
+        assert_eq!((of(0), of(4)), (361, 406));
+    }
+
+    #[test]
+    fn the_end_of_a_load_is_in_its_bound_and_time_is_left_for_it_when_it_is_stopped() {
+        let embedded = target(BrokerChoice::Embedded);
+        let plain = Bound::of_load(waits(&embedded, 0), load());
+        let lasting = LoadWaits { lasts: Duration::from_secs(11), ..load() };
+        let of_others = Bound::of_load(waits(&embedded, 0), lasting).longest - plain.longest;
+        assert_eq!(of_others, Duration::from_secs(1));
+        let retains = LoadWaits { ends_within: Duration::from_secs(20), ..load() };
+        let retains = Bound::of_load(waits(&embedded, 0), retains);
+        assert_eq!(retains.longest - plain.longest, Duration::from_secs(20));
+        assert_eq!(retains.ending() - plain.ending(), Duration::from_secs(20));
+        assert_eq!(retains.stopped_after(), plain.stopped_after(), "and it works as long as before");
     }
 
     #[test]

@@ -115,7 +115,11 @@ impl Conductor<'_> {
         }
         let cpu_us = own_cpu_us().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
         // Before and after: a witness that was proved only once may have gone deaf in between.
-        self.witness_proved &= self.stop.reason().is_none() && self.honest.prove_witness(PROOF_WITHIN).await;
+        self.witness_proved &= tokio::select! {
+            biased;
+            _reason = self.stop.raised() => false,
+            is_proved = self.honest.prove_witness(PROOF_WITHIN) => is_proved,
+        };
         // A broker that died after the last attempt is down all the same.
         let version = self.broker.spoken.first().copied().unwrap_or(ProtocolVersion::V5);
         if self.stop.reason().is_none() {

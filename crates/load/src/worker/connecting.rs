@@ -7,19 +7,15 @@ use crate::client::Stage;
 use crate::socket::Socket;
 
 impl Worker {
-    /// Clients that may be under way at the same time: this thread's part, at least one.
-    pub(super) fn under_way_max(&self) -> u32 {
-        (self.desk.settings.connects_in_flight / self.threads).max(1)
-    }
-
     /// When the next client is to be connected; absent when there is none, or no room for one.
     pub(super) fn next_connect_us(&self) -> Option<u64> {
-        if self.next_connect >= self.clients.len() || self.desk.under_way >= self.under_way_max() {
+        if self.next_connect >= self.clients.len()
+            || self.desk.under_way >= self.desk.settings.connects_at_a_time(self.threads)
+        {
             return None;
         }
-        #[expect(clippy::cast_precision_loss, reason = "clients are far below 2^53")]
-        let after_us =
-            self.next_connect as f64 * f64::from(self.threads) / self.desk.settings.connects_per_second * 1e6;
+        let place = u32::try_from(self.next_connect).unwrap_or(u32::MAX);
+        let after_us = self.desk.settings.connects_after_s(place, self.threads) * 1e6;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, below a day")]
         let after_us = after_us as u64;
         Some(self.connects_began_us + after_us)

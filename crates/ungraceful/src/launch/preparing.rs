@@ -8,7 +8,6 @@ use std::time::Duration;
 use clap::FromArgMatches;
 use clap::parser::ValueSource;
 use ungraceful_load::Engine;
-use ungraceful_load::settings::LoadSettings;
 use ungraceful_rig::bound::{AttemptWaits, Bound, Waits};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
@@ -144,7 +143,8 @@ pub(crate) fn prepare_load(
         return Err(RunError::Usage(mistakes));
     };
     let clients = NonZeroU32::new(load.clients()).unwrap_or(NonZeroU32::MIN);
-    let bound = bound_of_load(&settings, &load, &target_settings);
+    let threads = settings.threads.unwrap_or_else(|| threads_for(clients));
+    let bound = Bound::of_load(waits_of(&settings, &target_settings), load.waits(threads.get()));
     let experiment = Experiment {
         tool: tool_record(call),
         command: without_secrets(call.arguments),
@@ -158,7 +158,7 @@ pub(crate) fn prepare_load(
         restart: None,
         clients,
         connections: u64::from(clients.get()),
-        threads: settings.threads.unwrap_or_else(|| threads_for(clients)),
+        threads,
         bystanders: settings.bystanders.clone(),
         bound,
         // A load waits for no reaction and no Will.
@@ -238,13 +238,6 @@ fn bound_of_attempts(
         restart_within: restart.map_or(Duration::ZERO, |restart| restart.within),
     };
     Bound::of_attempts(waits_of(&settings.every, target), waits)
-}
-
-/// How long a load can take at the most.
-fn bound_of_load(settings: &EveryRunSettings, load: &LoadSettings, target: &TargetSettings) -> Bound {
-    let connecting = Duration::from_secs_f64(f64::from(load.clients()) / load.connects_per_second);
-    let turns = load.clients().div_ceil(load.connects_in_flight.max(1));
-    Bound::of_load(waits_of(settings, target), connecting, turns, load.lasts())
 }
 
 fn waits_of<'a>(settings: &EveryRunSettings, target: &'a TargetSettings) -> Waits<'a> {
