@@ -411,6 +411,7 @@ pub(crate) mod tests {
             qos: QosMix::new(&[(QoS::AtLeastOnce, 1)]),
             topic: None,
             filter: None,
+            max_packet_size: None,
             pace: Pace::Closed(Duration::from_secs(1)),
             payload: Payload::Bytes(16),
             message: MessageSettings::default(),

@@ -29,6 +29,8 @@ pub struct LoadSettings {
     pub topic: Option<String>,
     /// Topic Filter of each subscriber, with placeholders; absent for what follows from topics and shape.
     pub filter: Option<String>,
+    /// The largest packet in bytes that a client takes in; absent for room for the load's own messages.
+    pub max_packet_size: Option<usize>,
     /// How publishing is released.
     pub pace: Pace,
     /// What messages carry.
@@ -100,15 +102,14 @@ impl LoadSettings {
         is_bounded.then_some(self.in_flight)
     }
 
-    /// The largest packet that a client takes in, and its Maximum Packet Size (MQTT 5.0 section 3.1.2.11.4): room for the
-    /// load's own messages, or for anybody's where the load has no publishers of its own.
+    /// The largest packet that a client takes in, and its Maximum Packet Size (MQTT 5.0 section 3.1.2.11.4): what the user
+    /// says, or room for the load's own messages.
     #[must_use]
     pub fn packet_bytes_max(&self) -> usize {
         /// Fixed header, topic, properties and what placeholders stand for.
         const ROOM: usize = 64 * 1024;
-        const OF_ANYBODY: usize = 256 * 1024;
-        if self.publishers == 0 {
-            return OF_ANYBODY;
+        if let Some(bytes) = self.max_packet_size {
+            return bytes;
         }
         let properties = self.message.user_properties.iter().map(|(name, value)| name.len() + value.len());
         let topic = self.topic.as_ref().map_or(0, String::len);
@@ -160,13 +161,14 @@ mod tests {
     use crate::shape::Shape;
 
     #[test]
-    fn clients_take_in_the_loads_own_messages_with_room_or_those_of_anybody_where_it_has_none() {
+    fn clients_take_in_the_loads_own_messages_with_room_or_what_the_user_says() {
         let of = |publishers, bytes| {
             let payload = Payload::Bytes(bytes);
             LoadSettings { publishers, payload, ..settings() }.packet_bytes_max()
         };
         assert_eq!((of(2, 16), of(2, 1 << 20)), (65_552, (1 << 20) + 65_536));
-        assert_eq!(of(0, 16), 262_144);
+        let said = LoadSettings { max_packet_size: Some(1_000), ..settings() };
+        assert_eq!(said.packet_bytes_max(), 1_000);
     }
 
     #[test]

@@ -349,18 +349,21 @@ impl LoadRecord {
         }
         self.counted_from_us?;
         if self.publishers == 0 {
-            return (self.subscribers > 0 && self.foreign == 0).then(|| match self.retained {
-                0 => "no message came".to_owned(),
-                retained => {
-                    format!("no live message came: all that came were retained messages ({retained})")
-                }
+            return (self.subscribers > 0 && self.foreign == 0).then(|| {
+                let came = match self.retained {
+                    0 => "no message came".to_owned(),
+                    retained => {
+                        format!("no live message came: all that came were retained messages ({retained})")
+                    }
+                };
+                let lost = self.most_lost_by();
+                let kept_back = "; a broker of MQTT 5.0 keeps back what is larger than --max-packet-size";
+                came + &lost.unwrap_or_else(|| kept_back.to_owned())
             });
         }
         let all = self.all();
         if all.sent == 0 {
-            let lost = most_frequent(&connections.lost);
-            let why = lost.map(|why| format!(": connections were lost, most often by {why}"));
-            return Some(format!("no message was sent{}", why.unwrap_or_default()));
+            return Some(format!("no message was sent{}", self.most_lost_by().unwrap_or_default()));
         }
         let mut parts = Vec::new();
         let acknowledging = self.acknowledging();
@@ -377,6 +380,12 @@ impl LoadRecord {
             parts.push(format!("none of {} deliveries came", all.expected));
         }
         (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// How most connections were lost, behind a colon; absent when none was.
+    fn most_lost_by(&self) -> Option<String> {
+        let lost = most_frequent(&self.connections.lost);
+        lost.map(|why| format!(": connections were lost, most often by {why}"))
     }
 
     /// The messages of QoS 1 and 2: those that a broker acknowledges.

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
-use ungraceful_mqtt::{Decoded, Packet, PacketType, QoS, ReasonCode};
+use ungraceful_mqtt::{Decoded, Packet, PacketType, ProtocolVersion, QoS, ReasonCode};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::load::LoadStage;
 
@@ -143,6 +143,18 @@ impl Desk {
             Stage::Greeting { .. } => self.refuse(client, format!("{how} in place of CONNACK")),
             Stage::Subscribing { .. } => self.refuse(client, format!("{how} in place of SUBACK")),
         }
+    }
+
+    /// A client whose connection we end ourselves, because its broker sends a larger packet than is taken in.
+    pub(super) fn lose_to_a_large_packet(&mut self, client: &mut Client) {
+        let bytes = self.packet_bytes_max;
+        let limit = match self.context.version {
+            ProtocolVersion::V3_1_1 => "that we take in",
+            ProtocolVersion::V5 => "of the Maximum Packet Size that we announced",
+        };
+        // Only who subscribes to what others publish has the flag.
+        let cure = self.settings.max_packet_size.map_or("", |_| " (raise --max-packet-size)");
+        self.lose(client, &format!("a packet from the broker above the {bytes} bytes {limit}{cure}"));
     }
 
     pub(super) fn let_go(&mut self, client: &mut Client) {

@@ -8,9 +8,6 @@ use super::{READS_IN_A_ROW, Worker};
 use crate::client::{Role, Stage, unreadable};
 use crate::socket::Moved;
 
-/// How a connection ended that we ended ourselves, because what its broker announced is more than is taken in.
-const TOO_LARGE: &str = "a packet from the broker that is larger than our Maximum Packet Size";
-
 impl Worker {
     pub(super) fn event(&mut self, place: usize, flags: EventFlags) -> Result<(), String> {
         let (client, desk) = (&mut self.clients[place], &mut self.desk);
@@ -61,6 +58,10 @@ impl Worker {
                     loop {
                         match frame(&self.buffer[at..all]) {
                             Framed::Complete(whole) => {
+                                if whole.len() > desk.packet_bytes_max {
+                                    desk.lose_to_a_large_packet(client);
+                                    return Ok(());
+                                }
                                 let decoded = whole.decode(desk.context.version);
                                 at += whole.len();
                                 desk.packet(client, place, &decoded, arrived_us);
@@ -71,7 +72,7 @@ impl Worker {
                             Framed::Incomplete { missing } => {
                                 let needed = all - at + missing;
                                 if needed > desk.packet_bytes_max {
-                                    desk.lose(client, TOO_LARGE);
+                                    desk.lose_to_a_large_packet(client);
                                     return Ok(());
                                 }
                                 client.unread.extend_from_slice(&self.buffer[at..all]);

@@ -102,6 +102,16 @@ pub struct FilterArgs {
     /// QoS that is subscribed at
     #[arg(short = 'q', long, value_name = "QOS", env = "UNGRACEFUL_QOS", default_value = "0")]
     pub qos: Given<QoS>,
+    /// Largest packet in bytes that each client takes in, and its Maximum Packet Size (MQTT 5.0): a broker of 5.0 keeps larger
+    /// ones back, and on 3.1.1 the first one ends the connection. Each client may need so much memory
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "UNGRACEFUL_MAX_PACKET_SIZE",
+        default_value = "262144",
+        allow_hyphen_values = true
+    )]
+    pub max_packet_size: Given<Whole<1_024, 268_435_460>>,
 }
 
 /// What is published, and when.

@@ -81,6 +81,33 @@ fn a_message_that_comes_before_the_suback_is_acknowledged() {
     assert_eq!(acknowledged.iter().filter(is_ours).count(), 1, "{acknowledged:?}");
 }
 
+/// Sends a message that is larger than a client of MQTT 5.0 takes.
+struct SendsTooMuch;
+
+impl Script for SendsTooMuch {
+    fn subscribed(&self, to: &mut Client<'_>, suback: &[u8]) {
+        to.write(suback);
+        if to.id.ends_with("s00000") {
+            to.write(&publish(None, &vec![b'x'; 300_000]));
+        }
+    }
+
+    fn published(&self, from: &mut Client<'_>, packet_identifier: Option<u16>, _payload: &[u8]) {
+        from.acknowledge(packet_identifier);
+    }
+}
+
+#[test]
+fn a_packet_above_the_announced_maximum_is_told_with_the_limit_and_the_flag() {
+    let (address, _yard) = start(SendsTooMuch);
+    let call = bench_at(address, "sub", &["-c", "1", "-t", "a/#", "-z", "1s", "-V", "5"]);
+    let connections = call.record().load.unwrap().connections;
+    let reasons: Vec<&String> = connections.refused.keys().chain(connections.lost.keys()).collect();
+    let told = "a packet from the broker above the 262144 bytes of the Maximum Packet Size that we announced";
+    assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}\n{}", call.said());
+    assert!(call.stdout().contains("(raise --max-packet-size)"), "{}", call.said());
+}
+
 /// Brings the first subscriber everything at once and then closes it; the second, everything a second and a half later.
 #[derive(Default)]
 struct OneAtOnceOneLate {

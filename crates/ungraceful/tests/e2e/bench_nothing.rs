@@ -28,11 +28,15 @@ fn has_no_result(call: &Call, because: &str) {
 
 /// Has so many messages retained, on `kept/0` and so on.
 fn retain(address: SocketAddr, messages: u32) {
+    retain_payload(address, messages, b"kept");
+}
+
+fn retain_payload(address: SocketAddr, messages: u32, payload: &[u8]) {
     let mut bytes = Vec::new();
     Connect::new("keeper").encode(ProtocolVersion::V3_1_1, &mut bytes).unwrap();
     for number in 0..messages {
         let topic = format!("kept/{number}");
-        let message = Publish { retain: true, ..Publish::new(&topic, b"kept") };
+        let message = Publish { retain: true, ..Publish::new(&topic, payload) };
         message.encode(ProtocolVersion::V3_1_1, &mut bytes).unwrap();
     }
     ungraceful_mqtt::encode::pingreq(&mut bytes);
@@ -108,6 +112,31 @@ fn retained_messages_are_told_apart_from_live_ones_and_are_no_result() {
     assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
     let nothing = bench_at(broker.address(), "sub", &["-c", "1", "-t", "nobody/#", "-z", "1s"]);
     has_no_result(&nothing, "no message came");
+}
+
+#[test]
+fn a_message_that_is_larger_than_is_taken_in_is_told_with_the_limit_and_the_flag_and_comes_with_it() {
+    let broker = ScriptedBroker::start(Script::default());
+    retain_payload(broker.address(), 1, &[b'x'; 300_000]);
+    let listen = |flags: &[&str]| {
+        let common = ["-c", "1", "-t", "kept/#", "-z", "1s"];
+        bench_at(broker.address(), "sub", &[&common[..], flags].concat())
+    };
+    let call = listen(&["-V", "3.1.1"]);
+    let connections = load(&call).connections;
+    let reasons: Vec<&String> = connections.refused.keys().chain(connections.lost.keys()).collect();
+    let told = "a packet from the broker above the 262144 bytes that we take in (raise --max-packet-size)";
+    assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}\n{}", call.said());
+    has_no_result(&call, told);
+    // What the broker of 5.0 keeps back is not seen at all.
+    has_no_result(&listen(&["-V", "5"]), "keeps back what is larger than --max-packet-size");
+    for version in ["3.1.1", "5"] {
+        let large = listen(&["-V", version, "--max-packet-size", "400000"]);
+        assert_eq!((load(&large).retained, large.exit()), (1, 3), "{}", large.said());
+    }
+    let mistaken = listen(&["--max-packet-size", "10"]);
+    assert_eq!(mistaken.exit(), 2, "{}", mistaken.said());
+    assert!(mistaken.stderr().contains("--max-packet-size: "), "{}", mistaken.said());
 }
 
 #[test]

@@ -153,6 +153,7 @@ impl LoadMode for Sub {
         let count = CountArgs::from_arg_matches(matches).expect(READ).count;
         let count = take(count.as_ref(), "--count", mistakes).map(|count| clients(count.0));
         let filter = FilterArgs::from_arg_matches(matches).expect(READ);
+        let max_packet_size = filter.max_packet_size.take("--max-packet-size", mistakes);
         let qos = filter.qos.take("--qos", mistakes).unwrap_or(QoS::AtMostOnce);
         if !ungraceful_mqtt::topic::is_topic_filter(&filter.topic) {
             let what = format!("{:?} is no Topic Filter", filter.topic);
@@ -164,6 +165,7 @@ impl LoadMode for Sub {
         let load = load.map(|load| LoadSettings {
             subscribers: count.unwrap_or(100),
             filter: Some(filter.topic.clone()),
+            max_packet_size: max_packet_size.and_then(|bytes| usize::try_from(bytes.0).ok()),
             qos: QosMix::new(&[(qos, 1)]),
             ..load
         });
@@ -186,6 +188,7 @@ fn quiet(matches: &ArgMatches, per_second: Option<f64>, mistakes: &mut Vec<Mista
         qos: QosMix::new(&[(QoS::AtMostOnce, 1)]),
         topic: None,
         filter: None,
+        max_packet_size: None,
         pace: Pace::Nothing(duration?),
         payload: Payload::Bytes(16),
         message: MessageSettings::default(),
