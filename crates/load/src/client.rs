@@ -9,7 +9,7 @@ use crate::socket::{Moved, Socket};
 /// under way, in its shortest form.
 const BEHIND_BYTES_MAX: usize = 4 * u16::MAX as usize;
 /// How a connection ended that we ended ourselves, because its broker sends and does not read.
-const NOT_READ: &str = "a broker that sends on and reads none of the answers";
+const NOT_READ: &str = "a broker that sends on and does not read the answers";
 
 /// What a client does once it is connected.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub(crate) struct Client {
     /// What the socket has not taken yet.
     unsent: Vec<u8>,
     unsent_from: usize,
-    /// Bytes that were added to what the socket had not taken.
+    /// Bytes that were added to what the socket had not taken: as many of them as can be left.
     behind: usize,
     /// Whether we are told when the socket takes more.
     pub(crate) waits_for_room: bool,
@@ -99,9 +99,14 @@ impl Client {
             return None;
         }
         if !self.unsent.is_empty() {
-            self.behind += bytes.len();
+            // What came behind is at the end, so of it no more can be left than of everything.
+            self.behind = self.behind.min(self.unsent.len() - self.unsent_from) + bytes.len();
             if self.behind > BEHIND_BYTES_MAX {
                 return Some(NOT_READ);
+            }
+            if self.unsent_from > BEHIND_BYTES_MAX {
+                self.unsent.drain(..self.unsent_from);
+                self.unsent_from = 0;
             }
             self.unsent.extend_from_slice(bytes);
             return None;
@@ -154,6 +159,7 @@ impl Client {
         self.socket = None;
         self.unread = Vec::new();
         self.unsent = Vec::new();
+        self.unsent_from = 0;
         if let Role::Publisher(publisher) = &mut self.role {
             publisher.give_up();
         }
@@ -166,4 +172,43 @@ pub(crate) fn unreadable(oddity: Option<Oddity>) -> String {
         || "bytes that are no MQTT".to_owned(),
         |oddity| format!("a packet that can't be read: {oddity}"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BEHIND_BYTES_MAX, Client, NOT_READ, Role};
+
+    static ANSWERS: [u8; 100_000] = [0; 100_000];
+
+    /// A client whose socket took all but one byte of what it was handed.
+    fn behind() -> Client {
+        let mut client = Client::new(Role::Idle, 0, 0);
+        client.keep_unsent(&[0]);
+        client
+    }
+
+    #[test]
+    fn a_broker_that_reads_its_answers_slowly_is_not_cut_and_what_it_read_is_let_go_of() {
+        let mut client = behind();
+        for _ in 0..100 {
+            assert_eq!(client.send(&ANSWERS, 0), None);
+            client.unsent_from = client.unsent.len() - 1;
+        }
+        assert!(client.unsent.len() <= BEHIND_BYTES_MAX + 2 * ANSWERS.len(), "{}", client.unsent.len());
+        assert!(!client.is_drained());
+    }
+
+    #[test]
+    fn a_broker_that_reads_no_answers_is_cut_at_the_bound() {
+        let mut client = behind();
+        let ends: Vec<_> = (0..3).map(|_| client.send(&ANSWERS, 0)).collect();
+        assert_eq!(ends, [None, None, Some(NOT_READ)]);
+    }
+
+    #[test]
+    fn a_long_message_that_goes_out_slowly_is_not_behind_itself() {
+        let mut client = behind();
+        client.keep_unsent(&vec![0; 4 * BEHIND_BYTES_MAX]);
+        assert_eq!(client.send(&[0xC0, 0], 0), None);
+    }
 }
