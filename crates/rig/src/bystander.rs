@@ -33,7 +33,15 @@ const QUIET: Duration = Duration::from_secs(2);
 const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 /// Bytes of a bystander's Application Message: run, pair, sequence number, due time, and when it was given to the client
 /// library.
-const PAYLOAD_BYTES: usize = 40;
+pub const PAYLOAD_BYTES: usize = 40;
+/// Honest clients that every run has beside its bystanders: the witness, and the one that reads below `$SYS`.
+const BESIDES_PAIRS: u64 = 2;
+
+/// Connections of all honest clients of a run with so many pairs of bystanders.
+#[must_use]
+pub fn honest_connections(pairs: u64) -> u64 {
+    2 * pairs + BESIDES_PAIRS
+}
 
 /// How the bystanders of a run are made.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use crate::metric::Percentiles;
 use crate::own_lateness::own_lateness_us;
 use crate::phase::Phase;
 use crate::reaction::Outcome;
-use crate::record::Record;
+use crate::record::{Completeness, Record};
 use crate::recovery::{self, Back};
 use crate::scale::time;
 use crate::verdict::{Check, Force, Verdict};
@@ -38,8 +38,13 @@ fn carries_out_the_plan(record: &Record) -> Vec<Verdict> {
     let (planned, dropped) = (record.attempts.planned, record.attempts.dropped);
     let (not_acted, down) = (count(Outcome::NotActed), count(Outcome::BrokerDown));
     let interrupted = count(Outcome::Interrupted);
+    // Of a run that was stopped, attempts that were under way and did not end are among them.
+    let dropped_were = match record.completeness {
+        Completeness::Complete => "were never begun",
+        _ => "were never begun, or cut when the run was stopped",
+    };
     let counted = [
-        (dropped, "were never begun"),
+        (dropped, dropped_were),
         (not_acted, "could not act"),
         (down, "met a broker that was down"),
         (interrupted, "were interrupted"),

@@ -38,7 +38,8 @@ use crate::target::Credentials;
 const IN_FLIGHT: u16 = 20;
 /// Requests that wait between its owner and its connection; with its owner's own queue, the bound of memory.
 const REQUESTS: usize = 64;
-/// The largest packet that it takes, which is its Maximum Packet Size on MQTT 5.0; bystanders' messages have 32 bytes.
+/// The largest packet that it takes, which is its Maximum Packet Size on MQTT 5.0: many times what a
+/// bystander's message has.
 const PACKET_BYTES_MAX: u32 = 10 * 1_024;
 /// Keep Alive of the CONNECT; where the broker asks for another, that one holds (MQTT 5.0 [MQTT-3.2.2-21]).
 const KEEP_ALIVE: Duration = Duration::from_secs(30);

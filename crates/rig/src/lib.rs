@@ -74,5 +74,5 @@ mod timeline;
 mod waves;
 mod worker;
 
-pub use bystander::BystanderSettings;
+pub use bystander::{BystanderSettings, PAYLOAD_BYTES, honest_connections};
 pub use meter::{Counters, Interval};

@@ -2,6 +2,7 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::bystander::honest_connections;
 use crate::error::Mistake;
 
 /// Descriptors for everything that is no connection: files of the record, timers, runtimes, standard streams.
@@ -56,7 +57,7 @@ impl Demand {
     /// Local ports that the plan takes.
     #[must_use]
     pub fn ports(&self) -> u64 {
-        self.connections + 2 * self.bystander_pairs + 1
+        self.connections + honest_connections(self.bystander_pairs)
     }
 }
 
@@ -150,9 +151,9 @@ mod tests {
         let of_descriptors = told(98, None);
         assert!(of_descriptors[0].what.ends_with("; even one client needs 99"), "{of_descriptors:?}");
         assert!(told(99, None)[0].what.ends_with(" or lower --count to 1"));
-        let of_ports = told(1_000_000, Some((1, 8)));
-        assert!(of_ports[0].what.ends_with("; even one client needs 9"), "{of_ports:?}");
-        assert!(told(1_000_000, Some((1, 9)))[0].what.ends_with(", or lower --count"));
+        let of_ports = told(1_000_000, Some((1, 9)));
+        assert!(of_ports[0].what.ends_with("; even one client needs 10"), "{of_ports:?}");
+        assert!(told(1_000_000, Some((1, 10)))[0].what.ends_with(", or lower --count"));
     }
 
     #[test]

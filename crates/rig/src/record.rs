@@ -298,7 +298,8 @@ pub struct CaseRecord {
     pub case: Case,
     /// Attempts in the plan.
     pub planned: u64,
-    /// Attempts that were never begun: they could not be begun in time, or the run was stopped.
+    /// Attempts that were never begun: they could not be begun in time, or the run was stopped. Of a stopped run also those
+    /// that were under way and cut.
     pub dropped: u64,
     /// Attempts that were begun and ended.
     pub finished: u64,

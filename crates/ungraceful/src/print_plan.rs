@@ -10,6 +10,7 @@ use ungraceful_rig::plan::Arrival;
 use ungraceful_rig::rate_search::{Promise, TRIALS_MAX};
 use ungraceful_rig::run::{Experiment, Spread};
 use ungraceful_rig::target::BrokerChoice;
+use ungraceful_rig::{PAYLOAD_BYTES, honest_connections};
 
 use crate::cli::load::RATE_MAX;
 use crate::launch::FaultPlan;
@@ -91,7 +92,7 @@ fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
                 Spread::Waves => None,
             },
             misbehaving_clients_max: experiment.clients.get(),
-            bystander_connections_max: 2 * pairs + 1,
+            bystander_connections_max: honest_connections(pairs),
             bystander_messages_per_second_max: pairs * experiment.bystanders.rate_per_pair,
             duration_s_max: experiment.bound.longest.as_secs(),
         },
@@ -129,7 +130,7 @@ fn text(printed: &Printed) -> Result<String, std::fmt::Error> {
     writeln!(out, "  misbehaving clients    {} at the same time", bounds.misbehaving_clients_max)?;
     writeln!(
         out,
-        "  honest clients         {} connections, {} messages per second of 32 bytes",
+        "  honest clients         {} connections, {} messages per second of {PAYLOAD_BYTES} bytes",
         bounds.bystander_connections_max, bounds.bystander_messages_per_second_max
     )?;
     writeln!(
@@ -160,6 +161,8 @@ struct PrintedLoad {
     seed: u64,
     shape: String,
     release: &'static str,
+    #[serde(skip)]
+    publishes: bool,
     stages: Vec<PrintedStage>,
     /// The promise that the highest rate is searched for by; absent for one run.
     finds_rate: Option<String>,
@@ -178,7 +181,10 @@ struct LoadBounds {
     connections_per_second_max: f64,
     /// Absent for a closed loop, which is bounded by time alone.
     messages_per_second_max: Option<f64>,
+    /// Absent for a text with placeholders, and where nothing is published.
     payload_bytes: Option<u64>,
+    /// The largest packet that a client takes in.
+    packet_bytes_max: usize,
     bystander_connections_max: u64,
     duration_s_max: u64,
 }
@@ -218,6 +224,7 @@ fn printed_load(experiment: &Experiment, engine: &Engine, promise: Option<&Promi
         seed: experiment.seed.0,
         shape: engine.shape_in_words(),
         release,
+        publishes: settings.publishers > 0,
         stages: stages.iter().map(printed).collect(),
         finds_rate: promise.map(ToString::to_string),
         bounds: LoadBounds {
@@ -228,8 +235,9 @@ fn printed_load(experiment: &Experiment, engine: &Engine, promise: Option<&Promi
                 _ if promise.is_some() => Some(RATE_MAX),
                 _ => settings.pace.per_second_max(),
             },
-            payload_bytes: engine.payload_bytes(),
-            bystander_connections_max: 2 * pairs + 1,
+            payload_bytes: engine.payload_bytes().filter(|_| settings.publishers > 0),
+            packet_bytes_max: settings.packet_bytes_max(),
+            bystander_connections_max: honest_connections(pairs),
             duration_s_max: trials * experiment.bound.longest.as_secs(),
         },
     }
@@ -257,14 +265,17 @@ fn text_of_load(printed: &PrintedLoad) -> Result<String, std::fmt::Error> {
         "  connections            {}, {} per second",
         bounds.connections_max, bounds.connections_per_second_max
     )?;
-    match bounds.messages_per_second_max {
-        Some(rate) => writeln!(out, "  messages per second    {rate}")?,
-        None => writeln!(out, "  messages per second    as many as the broker takes")?,
+    if printed.publishes {
+        match bounds.messages_per_second_max {
+            Some(rate) => writeln!(out, "  messages per second    {rate}")?,
+            None => writeln!(out, "  messages per second    as many as the broker takes")?,
+        }
+        match bounds.payload_bytes {
+            Some(bytes) => writeln!(out, "  payload                {bytes} bytes")?,
+            None => writeln!(out, "  payload                a text with placeholders")?,
+        }
     }
-    match bounds.payload_bytes {
-        Some(bytes) => writeln!(out, "  payload                {bytes} bytes")?,
-        None => writeln!(out, "  payload                a text with placeholders")?,
-    }
+    writeln!(out, "  packets taken in       {} bytes each at the most", bounds.packet_bytes_max)?;
     writeln!(out, "  honest clients beside  {} connections", bounds.bystander_connections_max)?;
     writeln!(
         out,

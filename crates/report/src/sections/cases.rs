@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ungraceful_mqtt::{PacketType, ReasonCode};
 use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
+use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
 
 use super::found;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
@@ -156,7 +156,7 @@ fn reason_codes(record: &Record, document: &mut Document) {
     document.labelled("DISCONNECT", named.collect::<Vec<_>>().join(" · "));
 }
 
-/// What the table does not show: attempts that were not begun, not written, or did not act.
+/// What the table does not show: attempts that were not begun, did not end, were not written, or did not act.
 fn unsaid(record: &Record, document: &mut Document) {
     let attempts = &record.attempts;
     let mut left_out: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -168,9 +168,11 @@ fn unsaid(record: &Record, document: &mut Document) {
     }
     if attempts.dropped > 0 {
         let planned = counted(attempts.planned, "planned attempt");
-        let text =
-            format!("{} of {planned}: not in time, or the run was stopped before", count(attempts.dropped));
-        document.labelled("Never begun", text);
+        let why = match record.completeness {
+            Completeness::Complete => "not begun in time",
+            _ => "not begun, or cut when the run was stopped",
+        };
+        document.labelled("Not ended", format!("{} of {planned}: {why}", count(attempts.dropped)));
     }
     if attempts.left_out > 0 {
         let left_out = counted(attempts.left_out, "attempt");

@@ -127,6 +127,12 @@ fn one_attempt_that_did_not_act_makes_the_plan_inconclusive_and_is_told_in_its_o
     let expected = "of 60 attempts, 8 were never begun, 3 could not act, 4 met a broker that was down, 5 were \
                     interrupted";
     assert_eq!(told, expected);
+    let stopped = Record { completeness: Completeness::OutOfTime, ..attempts(60, 8, &all) };
+    let told = verdict(&stopped, "carries_out_the_plan").evidence;
+    assert!(
+        told.starts_with("of 60 attempts, 8 were never begun, or cut when the run was stopped, 3"),
+        "{told}"
+    );
     for (dropped, outcome) in
         [(1, Outcome::Closed), (0, Outcome::NotActed), (0, Outcome::BrokerDown), (0, Outcome::Interrupted)]
     {

@@ -313,6 +313,15 @@ fn a_plan_is_printed_and_nothing_is_sent() {
 }
 
 #[test]
+fn a_plan_of_a_load_that_publishes_nothing_tells_what_it_takes_in_and_no_payload() {
+    let call = bench("sub", &["--print-plan", "--max-packet-size", "1000000"]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let shown = call.stdout();
+    assert!(shown.contains("packets taken in       1000000 bytes"), "{shown}");
+    assert!(!shown.contains("payload") && !shown.contains("messages per second"), "{shown}");
+}
+
+#[test]
 fn without_a_broker_named_connections_are_held_and_told_on_the_embedded_one() {
     let call = bench("conn", &["-c", "50", "-R", "500", "-z", "1s", "--threshold", "connections_refused==0"]);
     assert_eq!(call.exit(), 0, "{}", call.said());

@@ -43,6 +43,8 @@ fn the_plan_in_words_names_every_case_and_bound() {
     {
         assert!(text.contains(words), "{words:?} is missing in\n{text}");
     }
+    // Three pairs, the witness, and the one that reads below $SYS; each message with its own stamp of five numbers.
+    assert!(text.contains("8 connections, ") && text.contains(" messages per second of 40 bytes"), "{text}");
     for variant in ["identical", "other-client-id", "same-segment", "delayed", "with-will"] {
         assert!(text.contains(&format!("double-connect {variant} MQTT 5.0")), "{text}");
     }
