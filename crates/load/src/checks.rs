@@ -183,7 +183,9 @@ fn receives_live_messages(record: &Record) -> Vec<Verdict> {
         let evidence = format!("{} live messages came{besides}", load.foreign);
         Verdict::holds(CHECK, Force::Run, load.foreign, evidence)
     } else {
-        let why = format!("no live message came{besides}; publish to the topic while this runs");
+        let why = format!(
+            "no live message came{besides}; publish to the topic while this runs, nothing larger than --max-packet-size"
+        );
         Verdict::inconclusive(CHECK, Force::Run, why)
     }]
 }
