@@ -165,6 +165,35 @@ async fn a_disconnect_does_not_take_on_the_instant_of_the_fin_behind_it() {
 }
 
 #[tokio::test]
+async fn a_disconnect_behind_another_packet_has_its_own_instant_too() {
+    for by_visit in [false, true] {
+        let (stamps, mut connection, mut peer) = stamped().await;
+        peer.write_all(&PINGRESP).unwrap();
+        be_late();
+        let before = now();
+        peer.write_all(&DISCONNECT).unwrap();
+        let written = now();
+        be_late();
+        drop(peer);
+        be_late();
+        let mut came = Vec::new();
+        if by_visit {
+            connection.receive(|frame, first, _| came.push((frame.bytes.to_vec(), first))).await;
+        } else {
+            for _ in 0..2 {
+                let packet = packet(&mut connection).await;
+                came.push((packet.bytes.clone(), packet.first_byte_at));
+            }
+        }
+        let [(first, _), (second, at)] = &came[..] else { panic!("{came:?}") };
+        assert_eq!((&first[..], &second[..]), (&PINGRESP[..], &DISCONNECT[..]));
+        assert!(before <= *at);
+        // Without the tap, one read has one stamp.
+        assert!(!stamps.sees_ends() || *at <= written, "{by_visit}");
+    }
+}
+
+#[tokio::test]
 async fn ends_of_many_connections_that_are_seen_together_have_their_own_instants() {
     const CONNECTIONS: usize = 50;
     let (listener, endpoint) = listen();
