@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{
-    Arrival, ConnectOptions, Connection, EndKind, StampedBy, Stamps, read_arrived, stamp_arrivals,
+    Arrival, ConnectOptions, Connection, EndKind, StampedBy, Stamps, departed, forget_departures,
+    read_arrived, stamp_arrivals, watch_departures,
 };
 
 use crate::peer::{CONNACK, HANG_LIMIT, PINGRESP, connected, connected_with, end, listen, packet, reset};
@@ -115,6 +116,40 @@ async fn the_stamp_is_that_of_the_last_byte_of_this_send_and_of_no_other() {
     }
     connection.close();
     assert_eq!(drain.join().unwrap(), sent_bytes);
+}
+
+#[test]
+fn a_write_that_is_watched_has_the_instant_at_which_it_left_and_the_next_leaves_no_stamp() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut peer, _address) = listener.accept().unwrap();
+    socket.set_nodelay(true).unwrap();
+    stamp_arrivals(&socket).unwrap();
+    for length in [1, 300, 20_000] {
+        socket.write_all(b"before").unwrap();
+        watch_departures(&socket);
+        let before = now();
+        socket.write_all(&vec![0; length]).unwrap();
+        let after = now();
+        be_late();
+        let left = departed(&socket, before).expect("loopback takes it at once");
+        assert!(before <= left && left <= after, "{length}");
+        socket.write_all(b"not watched").unwrap();
+        assert_eq!(departed(&socket, before), None);
+        peer.read_exact(&mut vec![0; length + 6 + 11]).unwrap();
+    }
+    // A stamp that nobody asks for is thrown away.
+    watch_departures(&socket);
+    socket.write_all(b"watched").unwrap();
+    forget_departures(&socket);
+    assert_eq!(departed(&socket, now() - LATE), None);
+    // What arrives is stamped as before.
+    let before = now();
+    peer.write_all(&PINGRESP).unwrap();
+    let after = now();
+    be_late();
+    let arrived = read_arrived(&socket, &mut [0; 8], before).unwrap();
+    assert!(before <= arrived.at && arrived.at <= after);
 }
 
 #[tokio::test]
