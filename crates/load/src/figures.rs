@@ -6,11 +6,12 @@ use ungraceful_rig::phase::Phase;
 use ungraceful_rig::{Counters, Interval};
 
 /// The metrics that a load has, in the order of their histograms.
-const METRICS: [Metric; 9] = [
+const METRICS: [Metric; 10] = [
     Metric::PublishResponseTime,
     Metric::PublishServiceTime,
     Metric::DeliveryResponseTime,
     Metric::DeliveryServiceTime,
+    Metric::DepartureTime,
     Metric::ScheduleSlip,
     Metric::LoopLag,
     Metric::TcpConnectTime,
@@ -25,6 +26,7 @@ pub(crate) enum Timed {
     PublishService,
     DeliveryResponse,
     DeliveryService,
+    Departure,
     Slip,
     Lag,
     TcpConnect,
@@ -93,6 +95,7 @@ mod tests {
             Timed::PublishService,
             Timed::DeliveryResponse,
             Timed::DeliveryService,
+            Timed::Departure,
             Timed::Slip,
             Timed::Lag,
             Timed::TcpConnect,

@@ -109,6 +109,7 @@ pub(crate) fn record(
         publish_service_time: times(Timed::PublishService),
         delivery_response_time: times(Timed::DeliveryResponse),
         delivery_service_time: times(Timed::DeliveryService),
+        departure_time: times(Timed::Departure),
         held_acknowledgements: held_back.concluded(),
         stalled_40_ms: stalled_40_ms(&whole(Timed::DeliveryService)),
         cpu_us: threads.iter().map(|thread| thread.cpu_us).sum(),

@@ -206,6 +206,7 @@ impl Worker {
             subscribers_ready: 0,
             failed: 0,
             waiting: 0,
+            watches_from_us: 0,
             acknowledgements: Vec::new(),
             made: Vec::new(),
             out: Vec::new(),

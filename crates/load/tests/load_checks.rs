@@ -62,6 +62,7 @@ fn load() -> LoadRecord {
         publish_service_time: Percentiles::default(),
         delivery_response_time: times,
         delivery_service_time: times,
+        departure_time: Percentiles::default(),
         stalled_40_ms: None,
         held_acknowledgements: None,
         cpu_us: None,

@@ -99,6 +99,7 @@ fn load_fields(load: &LoadRecord, qos: u8, counts: &LoadCounts) -> Vec<Field> {
         ("delivery_service_time_all_qos", &load.delivery_service_time),
         ("publish_response_time_all_qos", &load.publish_response_time),
         ("publish_service_time_all_qos", &load.publish_service_time),
+        ("departure_time_all_qos", &load.departure_time),
         ("tcp_connect_time", &connections.tcp_connect_time),
         ("connack_time", &connections.connack_time),
         ("suback_time", &connections.suback_time),

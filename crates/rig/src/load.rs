@@ -301,6 +301,10 @@ pub struct LoadRecord {
     pub delivery_response_time: Percentiles,
     /// About to be handed to the kernel, until received by a subscriber.
     pub delivery_service_time: Percentiles,
+    /// How much of a service time had passed when the message left: about to be handed to the kernel, until its last byte
+    /// left by the kernel's stamp. Looked at a hundred times a second for each thread; empty where the kernel gives no stamps.
+    #[serde(default)]
+    pub departure_time: Percentiles,
     /// Deliveries whose service time was 39 to 45 ms, where these stand out from the times around them: what a broker that
     /// leaves Nagle's algorithm on waits for a delayed ACK (Linux: 40 ms). Absent where they do not.
     pub stalled_40_ms: Option<u64>,

@@ -219,11 +219,11 @@ impl Connection {
     pub async fn next(&mut self) -> Arrival {
         loop {
             if let Some(arrival) = self.take_ahead() {
-                return arrival;
+                return self.with_own_stamp(arrival);
             }
             self.arm_quick_ack();
             if let Some(arrival) = poll_fn(|context| self.poll_next(context)).await {
-                return arrival;
+                return self.with_own_stamp(arrival);
             }
         }
     }
@@ -259,6 +259,7 @@ impl Connection {
             let told = if chunk.is_overrun {
                 self.framing.overrun(chunk.at)
             } else {
+                let mut visit = with_own_stamps(self.stamping.as_deref(), &mut visit);
                 self.framing.take_in(&chunk.bytes[chunk.taken..], chunk.at, &mut visit)
             };
             if told.is_some() {
@@ -281,6 +282,16 @@ impl Connection {
     #[must_use]
     pub fn read_ahead(&self) -> usize {
         self.ahead.iter().map(|chunk| chunk.bytes.len() - chunk.taken).sum()
+    }
+
+    /// Gives a packet the stamp of its own segment, where that is known.
+    fn with_own_stamp(&self, mut arrival: Arrival) -> Arrival {
+        if let (Arrival::Packet(packet), Some(stamping)) = (&mut arrival, &self.stamping) {
+            let came = |at| stamping.of_packet(packet.bytes[0], (at, packet.by)).0;
+            (packet.first_byte_at, packet.complete_at) =
+                (came(packet.first_byte_at), came(packet.complete_at));
+        }
+        arrival
     }
 
     fn arm_quick_ack(&self) {
@@ -340,7 +351,10 @@ impl Connection {
             let bytes = bytes.clamp(1, buffer.len());
             Poll::Ready(match ready!(self.poll_bytes(context, &mut buffer[..bytes])) {
                 Err(end) => Some(end),
-                Ok((length, at)) => self.framing.take_in(&buffer[..length], at, visit),
+                Ok((length, at)) => {
+                    let mut visit = with_own_stamps(self.stamping.as_deref(), visit);
+                    self.framing.take_in(&buffer[..length], at, &mut visit)
+                }
             })
         })
     }
@@ -359,10 +373,8 @@ impl Connection {
         let how = match read {
             Ok(Read { bytes: 0, .. }) => self.lost.unwrap_or(EndKind::Fin),
             Ok(Read { bytes, stamp }) => {
-                let begins_packet = self.ahead.is_empty() && !self.framing.has_begun();
-                let first_byte = begins_packet.then_some(into[0]);
                 let arrived = match &mut self.stamping {
-                    Some(stamping) => stamping.arrived(stamp, seen, first_byte),
+                    Some(stamping) => stamping.arrived(stamp, seen),
                     None => (seen, StampedBy::Program),
                 };
                 return Poll::Ready(Ok((bytes, arrived)));
@@ -429,6 +441,17 @@ fn instants_alone(
     mut visit: impl FnMut(Frame<'_>, Instant, Instant),
 ) -> impl FnMut(Frame<'_>, Stamped, Stamped) {
     move |frame, (first_byte_at, _), (complete_at, _)| visit(frame, first_byte_at, complete_at)
+}
+
+/// Gives packets the stamps of their own segments, where they are known.
+fn with_own_stamps(
+    stamping: Option<&Stamping>,
+    visit: &mut impl FnMut(Frame<'_>, Stamped, Stamped),
+) -> impl FnMut(Frame<'_>, Stamped, Stamped) {
+    move |frame, first_byte, complete| {
+        let came = |at| stamping.map_or(at, |stamping| stamping.of_packet(frame.bytes[0], at));
+        visit(frame, came(first_byte), came(complete));
+    }
 }
 
 /// A connection that is open and neither reads nor writes. Dropping it closes the socket: by RST when unread

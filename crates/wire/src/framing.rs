@@ -219,11 +219,6 @@ impl Framing {
         Some(self.give_up(&begun, &mut &[][..], at, Unframed::NoRoom))
     }
 
-    /// Whether a packet was begun whose rest has not come yet.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.unfinished.is_some()
-    }
-
     /// The bytes of a packet that was begun and will not be finished, the first 1,024 at the most.
     pub(crate) fn take_unfinished(&mut self) -> Vec<u8> {
         let mut bytes = self.unfinished.take().map(|begun| begun.bytes).unwrap_or_default();

@@ -20,7 +20,7 @@ mod stamps;
 mod stream;
 mod tap;
 
-pub use arrivals::{Arrived, read_arrived, stamp_arrivals};
+pub use arrivals::{Arrived, departed, forget_departures, read_arrived, stamp_arrivals, watch_departures};
 pub use connection::{Connection, SilentConnection};
 pub use endpoint::{ConnectOptions, Endpoint, OpenError, Opened};
 pub use framing::{HELD_BYTES_MAX, PACKET_BYTES_MAX, discarded_bytes};

@@ -124,6 +124,8 @@ pub(crate) struct Stamping {
     sent: u32,
     /// What comes next came no earlier than this.
     not_before: Instant,
+    /// What the last read brought came no earlier than this.
+    before_read: Instant,
 }
 
 impl Stamping {
@@ -136,7 +138,13 @@ impl Stamping {
             tap.watch(addresses);
             Some(addresses)
         });
-        Some(Box::new(Self { stamps: stamps.clone(), addresses, sent: 0, not_before }))
+        Some(Box::new(Self {
+            stamps: stamps.clone(),
+            addresses,
+            sent: 0,
+            not_before,
+            before_read: not_before,
+        }))
     }
 
     /// Bytes were taken by a write that began at `began`: when the last of them left.
@@ -175,27 +183,28 @@ impl Stamping {
         }
     }
 
-    /// Bytes were seen at `seen`: when the last of them arrived. `first_byte` is that of a packet, where they begin with one.
-    pub(crate) fn arrived(
-        &mut self,
-        stamp: Option<Duration>,
-        seen: Instant,
-        first_byte: Option<u8>,
-    ) -> Stamped {
+    /// Bytes were seen at `seen`: when the last of them arrived.
+    pub(crate) fn arrived(&mut self, stamp: Option<Duration>, seen: Instant) -> Stamped {
+        self.before_read = self.not_before;
         let at = stamp.and_then(|stamp| possible(stamp, self.not_before, seen));
         self.stamps.0.count(at.is_some());
         let Some(at) = at else { return (seen, StampedBy::Program) };
-        let earliest = self.not_before;
         let mut sight = self.stamps.0.sight.lock().unwrap_or_else(PoisonError::into_inner);
         let late_us = seen.saturating_duration_since(at).as_micros();
         sight.saturating_record(u64::try_from(late_us).unwrap_or(u64::MAX));
-        // Where the kernel has joined a DISCONNECT with a FIN, the stamp is that of the FIN.
-        // A segment in the midst of an earlier packet may begin with the same byte: its stamp is too early.
-        let is_disconnect = first_byte == Some(DISCONNECT);
-        let own = self.tap().filter(|_| is_disconnect).and_then(|(tap, addresses)| tap.disconnect(addresses));
-        let at = own.filter(|own| *own >= earliest).map_or(at, |own| own.min(at));
         self.not_before = at;
         (at, StampedBy::Kernel)
+    }
+
+    /// A packet with this first byte came with a read that arrived at `read`: when the packet itself arrived. A read that
+    /// brought several segments has the stamp of the last, be it a mere FIN; the tap has a stamp of the DISCONNECT's own.
+    pub(crate) fn of_packet(&self, first_byte: u8, read: Stamped) -> Stamped {
+        if first_byte != DISCONNECT || read.1 != StampedBy::Kernel {
+            return read;
+        }
+        // A segment in the midst of an earlier packet may begin with the same byte: what came with an earlier read is not it.
+        let own = self.tap().and_then(|(tap, addresses)| tap.disconnect(addresses));
+        own.filter(|own| *own >= self.before_read).map_or(read, |own| (own.min(read.0), StampedBy::Kernel))
     }
 
     /// The end of the stream was seen at `seen`: when it arrived.

@@ -7,6 +7,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use ungraceful_mqtt::{Decoded, Packet, PacketType, ProtocolVersion, QoS, ReasonCode};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::load::LoadStage;
+use ungraceful_wire::{departed, watch_departures};
 
 use super::{Ended, ReceiverEnd};
 use crate::client::{Client, Role, Stage, unreadable};
@@ -21,6 +22,8 @@ const PUBACK: u8 = 0x40;
 const PUBREC: u8 = 0x50;
 const PUBREL: u8 = 0x62;
 const PUBCOMP: u8 = 0x70;
+/// How often a thread has the kernel stamp a write as it leaves.
+const DEPARTURES_EVERY_US: u64 = 10_000;
 
 /// What is not of one client.
 #[derive(Debug)]
@@ -48,6 +51,8 @@ pub(super) struct Desk {
     pub(super) failed: u64,
     /// Messages that wait, over all publishers.
     pub(super) waiting: u64,
+    /// When the kernel is asked again when a write left.
+    pub(super) watches_from_us: u64,
     pub(super) acknowledgements: Vec<u8>,
     pub(super) made: Vec<Made>,
     pub(super) out: Vec<u8>,
@@ -79,6 +84,27 @@ impl Desk {
             self.lose(client, how);
         } else if !client.is_drained() {
             self.wait_for_room(client, place);
+        }
+    }
+
+    /// Has the kernel stamp what the client writes next, when it is time again for that.
+    pub(super) fn watches_the_next_write(&mut self, client: &Client, now_us: u64) -> bool {
+        let is_counted = now_us >= self.context.counted_from_us;
+        let Some(socket) = client.socket.as_ref().filter(|_| is_counted && now_us >= self.watches_from_us)
+        else {
+            return false;
+        };
+        self.watches_from_us = now_us + DEPARTURES_EVERY_US;
+        watch_departures(socket);
+        true
+    }
+
+    /// What was stamped at `sent_us` was written: how long it took to leave. What the socket did not take at once is left
+    /// out: what it waited for is the broker.
+    pub(super) fn note_departure(&mut self, client: &Client, is_whole: bool, sent_us: u64) {
+        let left = client.socket.as_ref().and_then(|socket| departed(socket, self.clock.at(sent_us)));
+        if let Some(left) = left.filter(|_| is_whole) {
+            self.figures.record(Timed::Departure, self.clock.us(left).saturating_sub(sent_us));
         }
     }
 

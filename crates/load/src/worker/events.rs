@@ -2,7 +2,7 @@
 
 use rustix::event::epoll::EventFlags;
 use ungraceful_mqtt::{Framed, frame};
-use ungraceful_wire::Arrived;
+use ungraceful_wire::{Arrived, forget_departures};
 
 use super::{READS_IN_A_ROW, Worker};
 use crate::client::{Role, Stage, unreadable};
@@ -18,6 +18,12 @@ impl Worker {
                 return Ok(());
             }
             Stage::Greeting { .. } | Stage::Subscribing { .. } | Stage::Ready => {}
+        }
+        if flags.intersects(EventFlags::ERR)
+            && let Some(socket) = &client.socket
+        {
+            // A stamp that came late shows as an error, again and again.
+            forget_departures(socket);
         }
         if flags.intersects(EventFlags::OUT) {
             let now_us = desk.clock.now_us();

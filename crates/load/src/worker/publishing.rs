@@ -154,6 +154,7 @@ impl Worker {
         let mut end = None;
         let mut kept = made.len();
         if !out.is_empty() {
+            let is_watched = desk.watches_the_next_write(client, now_us);
             let moved = client.write(&out, now_us);
             let taken = match moved {
                 Moved::Bytes(taken) => taken,
@@ -163,6 +164,9 @@ impl Worker {
                     0
                 }
             };
+            if is_watched {
+                desk.note_departure(client, taken == out.len(), now_us);
+            }
             desk.note_sent(taken, now_us);
             if taken < out.len() {
                 // A packet of which the beginning went out is completed when there is room; the others are due as before.

@@ -172,6 +172,7 @@ fn times(load: &LoadRecord) -> Table {
         ("end to end, service", &load.delivery_service_time),
         ("acknowledged, response", &load.publish_response_time),
         ("acknowledged, service", &load.publish_service_time),
+        ("our own write", &load.departure_time),
         ("TCP connect", &connections.tcp_connect_time),
         ("CONNACK", &connections.connack_time),
         ("SUBACK", &connections.suback_time),
@@ -198,7 +199,9 @@ fn notes(load: &LoadRecord) -> Vec<String> {
     let mut notes = Vec::new();
     if load.release == Release::Open {
         notes.push(
-            "Response times are from when a message was due, service times from when it was sent.".to_owned(),
+            "Response times are from when a message was due, service times from just before it was written. Our own write is \
+             what of them had passed when a message left."
+                .to_owned(),
         );
     }
     if load.release == Release::Closed && load.end_to_end_window.is_none() && load.by_qos.contains_key(&0) {

@@ -65,6 +65,7 @@ fn load() -> LoadRecord {
         publish_service_time: times(20_001, 2_000),
         delivery_response_time: times(200_000, 3_000),
         delivery_service_time: times(200_001, 4_000),
+        departure_time: times(1_001, 15),
         stalled_40_ms: Some(12_345),
         held_acknowledgements: Some(HeldAcknowledgements {
             held: 19_000,

@@ -58,6 +58,12 @@ fn a_broker_that_delivers_each_message_once_and_in_order_passes_at_every_qos_in_
             assert_eq!((load.delivery_response_time.count, load.release), (400, Release::Open));
             assert_eq!(load.publish_response_time.count, counts.acknowledged);
             assert!(load.delivery_service_time.max_us <= load.delivery_response_time.max_us, "{load:?}");
+            // Looked at a hundred times a second at the most, by two threads at the most.
+            let seconds =
+                (load.counted_until_us.unwrap() - load.counted_from_us.unwrap()).div_ceil(1_000_000);
+            let departed = load.departure_time;
+            assert!((1..=200 * seconds + 2).contains(&departed.count), "{departed:?}");
+            assert!(departed.p50_us <= load.delivery_service_time.max_us, "it left before it was delivered");
             assert_eq!((load.connections.accepted, load.connections.suback_time.count), (4, 2));
             assert_eq!(load.connections.connack_time.count, 4);
         }

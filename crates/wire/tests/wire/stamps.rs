@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{
-    Arrival, ConnectOptions, Connection, EndKind, StampedBy, Stamps, read_arrived, stamp_arrivals,
+    Arrival, ConnectOptions, Connection, EndKind, StampedBy, Stamps, departed, forget_departures,
+    read_arrived, stamp_arrivals, watch_departures,
 };
 
 use crate::peer::{CONNACK, HANG_LIMIT, PINGRESP, connected, connected_with, end, listen, packet, reset};
@@ -117,6 +118,40 @@ async fn the_stamp_is_that_of_the_last_byte_of_this_send_and_of_no_other() {
     assert_eq!(drain.join().unwrap(), sent_bytes);
 }
 
+#[test]
+fn a_write_that_is_watched_has_the_instant_at_which_it_left_and_the_next_leaves_no_stamp() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (mut peer, _address) = listener.accept().unwrap();
+    socket.set_nodelay(true).unwrap();
+    stamp_arrivals(&socket).unwrap();
+    for length in [1, 300, 20_000] {
+        socket.write_all(b"before").unwrap();
+        watch_departures(&socket);
+        let before = now();
+        socket.write_all(&vec![0; length]).unwrap();
+        let after = now();
+        be_late();
+        let left = departed(&socket, before).expect("loopback takes it at once");
+        assert!(before <= left && left <= after, "{length}");
+        socket.write_all(b"not watched").unwrap();
+        assert_eq!(departed(&socket, before), None);
+        peer.read_exact(&mut vec![0; length + 6 + 11]).unwrap();
+    }
+    // A stamp that nobody asks for is thrown away.
+    watch_departures(&socket);
+    socket.write_all(b"watched").unwrap();
+    forget_departures(&socket);
+    assert_eq!(departed(&socket, now() - LATE), None);
+    // What arrives is stamped as before.
+    let before = now();
+    peer.write_all(&PINGRESP).unwrap();
+    let after = now();
+    be_late();
+    let arrived = read_arrived(&socket, &mut [0; 8], before).unwrap();
+    assert!(before <= arrived.at && arrived.at <= after);
+}
+
 #[tokio::test]
 async fn fin_and_rst_have_the_instants_of_their_arrival_where_packets_may_be_seen() {
     for how in [EndKind::Fin, EndKind::Reset] {
@@ -161,6 +196,35 @@ async fn a_disconnect_does_not_take_on_the_instant_of_the_fin_behind_it() {
     } else {
         // The kernel has joined both.
         assert!(before <= packet.first_byte_at && packet.first_byte_at <= end.at);
+    }
+}
+
+#[tokio::test]
+async fn a_disconnect_behind_another_packet_has_its_own_instant_too() {
+    for by_visit in [false, true] {
+        let (stamps, mut connection, mut peer) = stamped().await;
+        peer.write_all(&PINGRESP).unwrap();
+        be_late();
+        let before = now();
+        peer.write_all(&DISCONNECT).unwrap();
+        let written = now();
+        be_late();
+        drop(peer);
+        be_late();
+        let mut came = Vec::new();
+        if by_visit {
+            connection.receive(|frame, first, _| came.push((frame.bytes.to_vec(), first))).await;
+        } else {
+            for _ in 0..2 {
+                let packet = packet(&mut connection).await;
+                came.push((packet.bytes.clone(), packet.first_byte_at));
+            }
+        }
+        let [(first, _), (second, at)] = &came[..] else { panic!("{came:?}") };
+        assert_eq!((&first[..], &second[..]), (&PINGRESP[..], &DISCONNECT[..]));
+        assert!(before <= *at);
+        // Without the tap, one read has one stamp.
+        assert!(!stamps.sees_ends() || *at <= written, "{by_visit}");
     }
 }
 
