@@ -425,7 +425,8 @@ fn a_client_that_pings_in_time_and_is_cut_accuses_on_5_0_when_it_is_named_or_com
 
 #[test]
 fn a_client_in_time_that_is_told_that_its_keep_alive_is_over_accuses_nobody_when_it_is_one_of_many() {
-    for fates in [&[("cut with DISCONNECT 0x8D", 1)][..], &[("cut with DISCONNECT 0x8D", 2), (LEFT_ALONE, 8)]] {
+    for fates in [&[("cut with DISCONNECT 0x8D", 1)][..], &[("cut with DISCONNECT 0x8D", 2), (LEFT_ALONE, 8)]]
+    {
         let verdict = Made::at_the_edge("0.90-of-1s", V5, fates).verdict(KEEPS);
         assert_eq!(told(&verdict), INCONCLUSIVE);
         assert!(verdict.evidence.contains("more --attempts will tell"), "{verdict:?}");

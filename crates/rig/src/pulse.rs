@@ -163,7 +163,8 @@ impl Pulse {
         let usual_us = last_us.saturating_sub(first_us).checked_div(count.saturating_sub(1));
         let past = self.signs.past();
         let until_now = past.silence(last_us, until_us.max(last_us));
-        let telling = past.silences.iter().chain([&until_now]).filter_map(|silence| silence.telling(usual_us));
+        let telling =
+            past.silences.iter().chain([&until_now]).filter_map(|silence| silence.telling(usual_us));
         let within = |(began_us, ended_us): &(u64, u64)| {
             (*ended_us).min(until_us).saturating_sub((*began_us).max(from_us)) > SILENCE_US
         };
@@ -322,14 +323,17 @@ mod tests {
     #[test]
     fn a_silence_that_is_still_under_way_when_the_watching_ends_is_told_as_any_other() {
         let seconds = Duration::from_secs;
-        let told = |pulse: &Pulse, from_s: u64, until_s: u64| {
-            pulse.silence(from_s * 1_000_000, until_s * 1_000_000)
-        };
+        let told =
+            |pulse: &Pulse, from_s: u64, until_s: u64| pulse.silence(from_s * 1_000_000, until_s * 1_000_000);
         // Nobody but who watches has anything to do.
         let pulse = Pulse::default();
         pulse.signs.past().watched(10_000_000);
         pulse.beat(12_000_000);
-        assert_eq!(told(&pulse, 10, 15), None, "until somebody who watches has looked and asked, 3 s may pass");
+        assert_eq!(
+            told(&pulse, 10, 15),
+            None,
+            "until somebody who watches has looked and asked, 3 s may pass"
+        );
         assert_eq!(told(&pulse, 10, 19), Some(seconds(7)), "under way, and watched");
         pulse.signs.past().unwatched(12_000_000, 19_000_000);
         assert_eq!(told(&pulse, 10, 19), Some(seconds(7)), "nobody watches any more");

@@ -363,7 +363,9 @@ impl Exchanger {
         loop {
             match self.next(deadline).await {
                 None => return Err(Unsubscribed::Unanswered(within)),
-                Some(Arrival::End(_)) => return otherwise("is answered by the end of the connection".to_owned()),
+                Some(Arrival::End(_)) => {
+                    return otherwise("is answered by the end of the connection".to_owned());
+                }
                 Some(Arrival::Unframeable { bytes, .. }) => {
                     return otherwise(format!("is answered by what is no packet: {}", hex(&bytes)));
                 }

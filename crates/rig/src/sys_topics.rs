@@ -103,7 +103,8 @@ mod tests {
     }
 
     #[test]
-    fn while_the_run_waits_for_what_is_under_way_only_dropped_messages_count_and_that_it_told_anything_is_kept() {
+    fn while_the_run_waits_for_what_is_under_way_only_dropped_messages_count_and_that_it_told_anything_is_kept()
+     {
         const DROPPED: &str = "$SYS/broker/publish/messages/dropped";
         const CONNECTED: &str = "$SYS/broker/clients/connected";
         let mut topics = SysTopics::default();

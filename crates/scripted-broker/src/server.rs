@@ -315,7 +315,9 @@ impl Server {
 
     fn stall_before(&mut self, packet_type: Option<PacketType>) {
         let (counted, at) = match (packet_type, self.script.stall) {
-            (Some(PacketType::Connect), Stall::AtConnect(number, time)) => (&mut self.connects, (number, time)),
+            (Some(PacketType::Connect), Stall::AtConnect(number, time)) => {
+                (&mut self.connects, (number, time))
+            }
             (Some(PacketType::Publish), Stall::AtPublish(number, time)) => {
                 (&mut self.publishes, (number, time))
             }

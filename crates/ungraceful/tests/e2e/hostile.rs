@@ -308,7 +308,10 @@ impl Run {
         let dropped = self.record.as_ref().map_or(0, |record| record.generator.discarded.bytes);
         println!("FLOOD {flooded} {dropped} {:?} {:?}", self.output.status.code(), said.split(':').next());
         assert!(flooded > 0, "nothing of the flood went out: {said}");
-        assert!(flooded > BUFFERED_BYTES || dropped > 0, "{flooded} bytes went out, {dropped} were dropped: {said}");
+        assert!(
+            flooded > BUFFERED_BYTES || dropped > 0,
+            "{flooded} bytes went out, {dropped} were dropped: {said}"
+        );
     }
 }
 

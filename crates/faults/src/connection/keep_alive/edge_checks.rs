@@ -130,10 +130,10 @@ fn keeps_a_client_that_pings_in_time(record: &Record) -> Vec<Verdict> {
             _ if !is_v5(case) => differs("which 3.1.1 permits", evidence),
             _ if is_named => accused(evidence),
             None if is_shown => accused(evidence),
-            Some(why) if is_shown => {
-                Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
+            Some(why) if is_shown => Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}")),
+            _ if fates.told > 0 => {
+                Verdict::inconclusive(CHECK, Force::Prose, few_were_told(&evidence, fates.told))
             }
-            _ if fates.told > 0 => Verdict::inconclusive(CHECK, Force::Prose, few_were_told(&evidence, fates.told)),
             _ => differs("perhaps for another reason", evidence),
         };
         Some(verdict.with_examples(cut_ones(case)))

@@ -21,8 +21,8 @@ use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
-use super::judged::{TakeOver, each_takeover};
 use super::super::keep_alive::longest_held;
+use super::judged::{TakeOver, each_takeover};
 use super::looking_on::{LATER, NEWCOMER_WILL, NOT_AWAITED, Newcomer};
 use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, refusal};
 use crate::ending::{interrupted, not_acted};
@@ -193,8 +193,8 @@ impl DeadPeer {
         };
         if let Some((mut peer, accepted_at)) = newcomer.accepted {
             log.fact(ALIVE, Fact::Word(count.to_owned()));
-            let is_awaited =
-                !keep_alive.is_zero() && keep_alive <= longest_held(Duration::from_secs(self.keep_alive_s.into()));
+            let is_awaited = !keep_alive.is_zero()
+                && keep_alive <= longest_held(Duration::from_secs(self.keep_alive_s.into()));
             if outcome.is_ended() && !is_awaited {
                 log.fact(LATER, Fact::Word(format!("{NOT_AWAITED}{} s", keep_alive.as_secs())));
             } else if outcome.is_ended() {
