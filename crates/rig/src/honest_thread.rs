@@ -407,6 +407,7 @@ fn live(
             .map(|phase| (phase, bystander::counts_by_qos(&pairs, phase)))
             .collect();
         let (irregularities, irregularities_left_out) = bystander::irregularities(&pairs, &yard.clock);
+        let sys_topics = yard.sys_topics.take();
         HonestResult {
             by_phase,
             connections_lost: yard.lost.take(),
@@ -418,8 +419,8 @@ fn live(
             pairs_below_qos: bystander::pairs_below_qos(&pairs),
             drain: Some(drain),
             sys_version: yard.sys_version.take(),
-            sys_last_heard_us: yard.sys_topics.borrow().last_heard_us(),
-            sys: yard.sys_topics.take().into_records(),
+            sys_last_heard_us: sys_topics.last_heard_us(),
+            sys: sys_topics.into_records(),
             witness_gaps: yard.readiness.borrow().witness_gaps,
         }
     })
