@@ -3,6 +3,7 @@
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::loss::{self, Explained};
+use ungraceful_rig::phase::Phase;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
 use ungraceful_rig::scale::time;
@@ -153,7 +154,7 @@ pub(crate) fn lost(
             let why = "the broker says of them that it knew of no subscriber";
             (counts.lost == 0).then(|| Explained::Note(why.to_owned()))
         })
-        .or_else(|| loss::explained(record, &counts, held_back));
+        .or_else(|| loss::explained(record, &counts, held_back, Phase::Fault));
     match explained {
         None => Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true)),
         Some(Explained::Note(why)) => {

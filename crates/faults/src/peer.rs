@@ -37,7 +37,8 @@ pub(crate) fn keep(came: &mut Vec<Delivered>, message: Delivered) {
 
 /// How often a client is to send PINGREQ, of which the broker may have asked for a Keep Alive of its own.
 pub(crate) fn ping_every(server_keep_alive: Option<Duration>) -> Duration {
-    let asked = server_keep_alive.map_or(PING_EVERY, |keep_alive| keep_alive / 2);
+    let asked =
+        server_keep_alive.filter(|asked| !asked.is_zero()).map_or(PING_EVERY, |keep_alive| keep_alive / 2);
     asked.clamp(PING_AT_MOST_EVERY, PING_EVERY)
 }
 

@@ -9,7 +9,7 @@ use ungraceful_faults::connection::keep_alive::control::{
     CONTROL, FIXED_CUT_AFTER, FIXED_TIME, FOLLOWS_KEEP_ALIVE, NEITHER,
 };
 use ungraceful_faults::connection::keep_alive::edge::{
-    self, FATE, LEFT_ALONE, LONGEST_GAP, SENT, WE_WERE_LATE,
+    self, BROKER_WAS_LATE, FATE, LEFT_ALONE, LONGEST_GAP, SENT, WE_WERE_LATE,
 };
 use ungraceful_faults::connection::keep_alive::silence::{self, BROKER_STALLED, CUT, CUT_EARLY_WITH, WAITED};
 use ungraceful_faults::connection::keep_alive::{
@@ -279,7 +279,7 @@ fn a_connection_that_is_neither_closed_nor_served_and_a_broker_that_went_down_ac
 fn a_cut_before_the_keep_alive_is_over_accuses_on_5_0_when_it_is_named_or_common_and_only_the_silent_are_cut()
 {
     let early = |version, count| Made::cut(version, Cut::Early, count);
-    let named = early(V5, 1).fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT, 1);
+    let named = early(V5, 2).fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT, 2);
     let silently = early(V5, 3)
         .fact(CUT_EARLY_WITH, NO_REASON, 3)
         .fact(CONTROL, FOLLOWS_KEEP_ALIVE, 3)
@@ -299,8 +299,17 @@ fn a_cut_before_the_keep_alive_is_over_accuses_on_5_0_when_it_is_named_or_common
     let alone = silently.with(|record| record.bystanders = None).verdict(WAITS);
     assert_eq!(told(&alone), INCONCLUSIVE);
     assert!(alone.evidence.contains("--bystanders"), "{alone:?}");
-    // What is named needs no control.
+    // What is named needs no control; but one client is none, and one of many neither.
     assert_eq!(told(&named.with(|record| record.bystanders = None).verdict(WAITS)), VIOLATED);
+    let rare = Made::silent(V5, &[(Outcome::Closed, 5)])
+        .fact(CUT, Cut::Early.name(), 2)
+        .fact(CUT, Cut::InTime.name(), 3)
+        .fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT, 2);
+    for few in [early(V5, 1).fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT, 1), rare] {
+        let verdict = few.verdict(WAITS);
+        assert_eq!(told(&verdict), INCONCLUSIVE);
+        assert!(verdict.evidence.contains("more --attempts will tell"), "{verdict:?}");
+    }
 }
 
 #[test]
@@ -397,7 +406,7 @@ fn a_client_that_pings_in_time_and_is_cut_accuses_on_5_0_when_it_is_named_or_com
     let cut = |version, fates: &[(&str, u64)]| Made::at_the_edge("0.90-of-1s", version, fates);
     let silently =
         cut(V5, &[("cut with no reason", 2), (LEFT_ALONE, 2)]).fact(CONTROL, FOLLOWS_KEEP_ALIVE, 2);
-    let named = cut(V5, &[("cut with DISCONNECT 0x8D", 1), (LEFT_ALONE, 9)]);
+    let named = cut(V5, &[("cut with DISCONNECT 0x8D", 2), (LEFT_ALONE, 2)]);
     for made in [&silently, &named] {
         let verdict = made.verdict(KEEPS);
         assert_eq!(told(&verdict), VIOLATED, "{verdict:?}");
@@ -412,6 +421,26 @@ fn a_client_that_pings_in_time_and_is_cut_accuses_on_5_0_when_it_is_named_or_com
     assert!(note(other).unwrap().ends_with("perhaps for another reason"));
     let old = cut(V311, &[("cut with no reason", 3)]);
     assert_eq!(note(old).as_deref(), Some("a client in time is cut, which 3.1.1 permits"));
+}
+
+#[test]
+fn a_client_in_time_that_is_told_that_its_keep_alive_is_over_accuses_nobody_when_it_is_one_of_many() {
+    for fates in [&[("cut with DISCONNECT 0x8D", 1)][..], &[("cut with DISCONNECT 0x8D", 2), (LEFT_ALONE, 8)]]
+    {
+        let verdict = Made::at_the_edge("0.90-of-1s", V5, fates).verdict(KEEPS);
+        assert_eq!(told(&verdict), INCONCLUSIVE);
+        assert!(verdict.evidence.contains("more --attempts will tell"), "{verdict:?}");
+    }
+}
+
+#[test]
+fn a_cut_after_the_broker_was_late_itself_accuses_nobody_and_is_told() {
+    for (variant, check) in [("0.95-of-1s", KEEPS), ("1.25-of-1s", BEARS)] {
+        let made = Made::at_the_edge(variant, V5, &[(BROKER_WAS_LATE, 3), (LEFT_ALONE, 1)]);
+        let verdict = made.verdict(check);
+        assert_eq!(told(&verdict), INCONCLUSIVE);
+        assert!(verdict.evidence.contains("3 were cut after the broker had left a PINGREQ"), "{verdict:?}");
+    }
 }
 
 #[test]

@@ -544,6 +544,14 @@ fn a_newcomer_that_keeps_every_rule_and_is_cut_each_time_is_not_served() {
 }
 
 #[test]
+fn a_newcomer_that_was_not_watched_for_as_long_as_the_broker_makes_the_keep_alive_tells_nothing() {
+    for check in [KEEPS_SERVING, SUBSCRIBED, WITHHOLDS] {
+        let made = looked_on(V5, &[("not waited for, with a Server Keep Alive of 300 s", 3)]);
+        assert_inconclusive(&made.verdict(check), "a Server Keep Alive of 300 s in place of that of 3 older");
+    }
+}
+
+#[test]
 fn mqtt5_4_1_0_1_and_mqtt3_1_1_4_1_0_2_a_subscription_that_goes_while_its_client_is_connected_breaks_it() {
     for pair in PAIRS {
         let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-4.1.0-1]", "MQTT 3.1.1 [MQTT-4.1.0-2]");

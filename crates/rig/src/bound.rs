@@ -13,7 +13,7 @@ use crate::load::DRAIN_MAX;
 use crate::owned_broker;
 use crate::plan::Schedule;
 use crate::pulse::HONEST_TRAFFIC_WAIT;
-use crate::rights::SERVED_WITHIN;
+use crate::rights::{AGAIN_AFTER, SERVED_WITHIN, TIMES_AGAIN};
 use crate::run::PhaseSettings;
 use crate::scale::span;
 use crate::target::{BrokerChoice, TargetSettings};
@@ -24,10 +24,10 @@ const OWN_SHARE_WITHIN: Duration = Duration::from_secs(2);
 /// The last look at the broker's log, the threads' ends, and writing the record.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(3);
 /// What a broker is tried with before a run, in each version: CONNECT alone, and a client for each of two QoS; and what these
-/// two wait for.
+/// two wait for: SUBACKs, messages, and PINGRESPs where one of these did not come, each of the clients once.
 const VISITS_OF_TRIAL: u32 = 3;
-const SUBACKS_OF_TRIAL: u32 = 4;
-const MESSAGES_OF_TRIAL: u32 = 5;
+const SUBACKS_OF_TRIAL: u32 = 6;
+const MESSAGES_OF_TRIAL: u32 = 11;
 /// Answers that an attempt waits for beside the reaction, each for the connect timeout: two clients with a handshake, CONNACK
 /// and SUBACK each, and a third that removes what is left of their session.
 const ANSWERS_OF_ATTEMPT: u32 = 8;
@@ -179,8 +179,8 @@ impl Waits<'_> {
         let versions = u32::try_from(self.target.versions.len()).unwrap_or(u32::MAX);
         let tried = VISITS_OF_TRIAL * self.visit() + SUBACKS_OF_TRIAL * self.answer();
         let tried = tried + MESSAGES_OF_TRIAL * SERVED_WITHIN;
-        // As many clients as the run has at the same time come at once, and who is not let in comes again.
-        let let_in = 2 * self.visit() + LEAVE_WITHIN;
+        // As many clients as the run has at the same time come at once, and who is not let in comes again after a while.
+        let let_in = self.visit() + TIMES_AGAIN * (AGAIN_AFTER + self.visit()) + LEAVE_WITHIN;
         found + versions * tried + let_in + OWN_SHARE_WITHIN + READY_WITHIN + PROOF_WITHIN
     }
 
@@ -304,13 +304,13 @@ mod tests {
     fn a_bound_is_every_wait_to_its_end_one_after_the_other() {
         let (embedded, schedule) = (target(BrokerChoice::Embedded), hundred());
         let bound = Bound::of_attempts(waits(&embedded, 4), attempts(&schedule));
-        // Until the first phase 199 s: 20 + 2 * (3 * 11 + 4 * 5 + 5 * 3) + 23 + 2 + 15 + 3. Phases 45 s. The last attempt is due after 9.9 s, waits 1 s
+        // Until the first phase 268 s: 20 + 2 * (3 * 11 + 6 * 5 + 11 * 3) + 36 + 2 + 15 + 3. Phases 45 s. The last attempt is due after 9.9 s, waits 1 s
         // and 5 s for its client, and takes 93.5 s: 8 * 5 + 4 * 5 + 22.5 + 10 + 1. Then 3 + 22.5 s, and 27 s to end.
-        assert_eq!(longest_s(bound), 406, "405.9 s");
+        assert_eq!(longest_s(bound), 475, "474.9 s");
         assert_eq!(bound.ending(), Duration::from_secs(27));
-        assert_eq!(bound.stopped_after(), Duration::from_secs(379));
+        assert_eq!(bound.stopped_after(), Duration::from_secs(448));
         let named = target(BrokerChoice::Host { host: "localhost".into(), port: 1883 });
-        assert_eq!(longest_s(Bound::of_attempts(waits(&named, 4), attempts(&schedule))), 396);
+        assert_eq!(longest_s(Bound::of_attempts(waits(&named, 4), attempts(&schedule))), 465);
     }
 
     #[test]
@@ -318,12 +318,12 @@ mod tests {
         let (embedded, schedule) = (target(BrokerChoice::Embedded), hundred());
         let of = |attempts| longest_s(Bound::of_attempts(waits(&embedded, 4), attempts));
         let pauses = AttemptWaits { longest_pause: Duration::from_secs(60), ..attempts(&schedule) };
-        assert_eq!(of(pauses), 466);
+        assert_eq!(of(pauses), 535);
         // Two threads gather 32 each at a time: two turns of 25 s.
         let gathers = AttemptWaits { gathers: true, ..attempts(&schedule) };
-        assert_eq!(of(gathers), 456);
+        assert_eq!(of(gathers), 525);
         let alone = AttemptWaits { gathers: true, threads: NonZeroU32::MIN, ..attempts(&schedule) };
-        assert_eq!(of(alone), 506);
+        assert_eq!(of(alone), 575);
     }
 
     #[test]
@@ -332,14 +332,14 @@ mod tests {
         let schedule = Schedule::in_waves(3, 100);
         let restart_within = Duration::from_secs(20);
         let waves = AttemptWaits { gathers: true, restart_within, ..attempts(&schedule) };
-        assert_eq!(longest_s(Bound::of_attempts(waits(&embedded, 4), waves)), 805);
+        assert_eq!(longest_s(Bound::of_attempts(waits(&embedded, 4), waves)), 874);
     }
 
     #[test]
     fn a_load_waits_for_its_connections_in_turns_and_for_its_bystanders_when_it_has_some() {
         let embedded = target(BrokerChoice::Embedded);
         let of = |pairs| longest_s(Bound::of_load(waits(&embedded, pairs), load()));
-        assert_eq!((of(0), of(4)), (361, 406));
+        assert_eq!((of(0), of(4)), (430, 475));
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Broker {
             qos_limit: None,
             sys_version: None,
             sys: BTreeMap::new(),
+            sys_last_heard_us: None,
             exit: None,
         };
         Ok(Self { owned, endpoint, spoken, record, log })

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::ledger::LedgerCounts;
 use crate::metric::Percentiles;
-use crate::own_lateness::own_lateness_us;
+use crate::own_lateness::{ours_at_most_us, own_lateness_us};
 use crate::phase::Phase;
 use crate::reaction::Outcome;
 use crate::record::{Completeness, Record};
@@ -203,11 +203,10 @@ fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
 }
 
 /// Honest clients were served as fast during the fault as before it, and again after it. No statement bounds their response
-/// time, so a slower one is a note: what the fault costs everybody else.
+/// time, so a slower one is a note: what the fault costs everybody else. A slowdown that our own lateness may explain is
+/// inconclusive, however little it is.
 fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "bystanders_keep_their_pace";
-    /// How many times our own lateness, which is in every response time, it must be slower by.
-    const TIMES_OWN_LATENESS: u64 = 3;
     type Figure = fn(&Percentiles) -> Option<u64>;
     /// The first that both phases have samples enough for is compared.
     const FIGURES: [(&str, Figure); 3] = [
@@ -242,7 +241,7 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
         acts.name(),
         time(own_us)
     );
-    let is_ours = |us: u64, own_us: u64| us.saturating_sub(before_us) <= own_us * TIMES_OWN_LATENESS;
+    let is_ours = |us: u64, own_us: u64| us.saturating_sub(before_us) <= ours_at_most_us(own_us);
     let slow = (during_us > recovery::limit_us(before_us)).then(|| {
         let note = format!("honest clients were served more slowly during the {}", acts.name());
         (note, is_ours(during_us, own_us))
@@ -264,8 +263,10 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
     let notes = |of: Vec<(String, bool)>| of.into_iter().map(|(note, _)| note).collect::<Vec<_>>().join("; ");
     vec![if !theirs.is_empty() {
         Verdict::differs(CHECK, Force::Run, during.count, notes(theirs), evidence)
-    } else if !ours.is_empty() && !record.generator.bottlenecks.is_empty() {
-        let why = format!("{}, and the generator itself was late; {evidence}", notes(ours));
+    } else if !ours.is_empty() {
+        // Also when we were late by less than the user bears with (`--slip-limit`): whose it is, nothing tells.
+        let why =
+            format!("{}, and the generator itself was late, which may be all of it; {evidence}", notes(ours));
         Verdict::inconclusive(CHECK, Force::Run, why)
     } else {
         Verdict::holds(CHECK, Force::Run, during.count, evidence)

@@ -32,7 +32,7 @@ pub struct Accepted {
     pub session_expiry_interval_s: Option<u32>,
     /// The Receive Maximum the broker advertised; absent means 65,535.
     pub receive_maximum: Option<u16>,
-    /// The Keep Alive that the broker asks for in place of the client's; absent when the client's holds.
+    /// The Keep Alive that the broker asks for in place of the client's: zero turns it off; absent when the client's holds.
     pub server_keep_alive: Option<Duration>,
 }
 
@@ -198,7 +198,6 @@ impl Client {
                     server_keep_alive: connack
                         .properties
                         .server_keep_alive_s()
-                        .filter(|seconds| *seconds > 0)
                         .map(|seconds| Duration::from_secs(u64::from(seconds))),
                 };
                 Ok((accepted, packet))

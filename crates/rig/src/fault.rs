@@ -209,9 +209,16 @@ impl Stage {
         })
     }
 
-    /// Watches for as long as it is polled, and keeps in `longest` for how long the broker gave nobody a sign of life.
-    pub async fn watch_the_broker(&self, version: ProtocolVersion, longest: &mut Duration) -> Infallible {
-        self.pulse.watch(&self.asker(version, self.clock.now_us()), longest).await
+    /// Watches for as long as it is polled whether the broker gives signs of life, and asks for them where nobody else does:
+    /// for [`Stage::silence_since`].
+    pub async fn watch_the_broker(&self, version: ProtocolVersion) -> Infallible {
+        self.pulse.watch(&self.asker(version, self.clock.now_us())).await
+    }
+
+    /// The longest time since `since` in which the broker gave nobody a sign of life; absent when there was none that tells.
+    #[must_use]
+    pub fn silence_since(&self, since: Instant) -> Option<Duration> {
+        self.pulse.silence(self.clock.us(since), self.clock.now_us())
     }
 
     /// Who asks the broker for a sign of life, since `at_us` of the run's clock.

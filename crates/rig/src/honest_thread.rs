@@ -28,7 +28,7 @@ use crate::pulse::Pulse;
 use crate::record::{BystanderOutagesRecord, Drain, IrregularityRecord, SysRecord};
 use crate::recovery::RecoveryWatch;
 use crate::scale::span;
-use crate::sys_topics::{SYS_FILTER, SYS_VERSION_TOPIC, SysTopics};
+use crate::sys_topics::{SYS_FILTER, SYS_VERSION_TOPIC, SysTopics, When};
 use crate::target::Credentials;
 use crate::waves::WaveTrack;
 use crate::witness::{Witness, Witnessed};
@@ -254,6 +254,7 @@ pub(crate) struct HonestResult {
     pub(crate) drain: Option<Drain>,
     pub(crate) sys_version: Option<String>,
     pub(crate) sys: BTreeMap<String, SysRecord>,
+    pub(crate) sys_last_heard_us: Option<u64>,
     pub(crate) witness_gaps: u32,
 }
 
@@ -406,6 +407,7 @@ fn live(
             .map(|phase| (phase, bystander::counts_by_qos(&pairs, phase)))
             .collect();
         let (irregularities, irregularities_left_out) = bystander::irregularities(&pairs, &yard.clock);
+        let sys_topics = yard.sys_topics.take();
         HonestResult {
             by_phase,
             connections_lost: yard.lost.take(),
@@ -417,7 +419,8 @@ fn live(
             pairs_below_qos: bystander::pairs_below_qos(&pairs),
             drain: Some(drain),
             sys_version: yard.sys_version.take(),
-            sys: yard.sys_topics.take().into_records(),
+            sys_last_heard_us: sys_topics.last_heard_us(),
+            sys: sys_topics.into_records(),
             witness_gaps: yard.readiness.borrow().witness_gaps,
         }
     })
@@ -452,10 +455,16 @@ async fn ask_sys(yard: Rc<Yard>) {
                     let _never_full = sender.try_subscribe(SYS_FILTER, QoS::AtMostOnce);
                 }
             }
-            HonestEvent::Delivered { topic, payload, .. } if !yard.is_draining() => {
+            HonestEvent::Delivered { topic, payload, .. } => {
                 let acts = [Phase::Fault, Phase::Load];
-                let is_before_fault = acts.iter().all(|phase| yard.phases.begun_us(*phase).is_none());
-                yard.sys_topics.borrow_mut().hear(&topic, &payload, is_before_fault);
+                let when = if yard.is_draining() {
+                    When::Draining
+                } else if acts.iter().all(|phase| yard.phases.begun_us(*phase).is_none()) {
+                    When::Before
+                } else {
+                    When::Measured
+                };
+                yard.sys_topics.borrow_mut().hear(&topic, &payload, when, yard.clock.now_us());
             }
             _ => {}
         }

@@ -6,7 +6,10 @@
 //! keep: so what was lost must be told from what is late, and from what a limit took that the broker speaks of.
 
 use crate::ledger::LedgerCounts;
+use crate::phase::Phase;
 use crate::record::Record;
+use crate::scale::time;
+use crate::sys_topics::DROPPED;
 
 /// What may explain an irregularity, other than the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,17 +22,22 @@ pub enum Explained {
 
 /// What explains that some of these acknowledged messages, to a subscriber whose session lived all the time, did not arrive;
 /// absent when nothing does, and the broker lost them. `held_back` are those that it kept for a while and delivered then: it has
-/// a queue, which may have a limit.
+/// a queue, which may have a limit. None of them was lost later than in the phase `lost_in`.
 #[must_use]
-pub fn explained(record: &Record, counts: &LedgerCounts, held_back: u64) -> Option<Explained> {
+pub fn explained(
+    record: &Record,
+    counts: &LedgerCounts,
+    held_back: u64,
+    lost_in: Phase,
+) -> Option<Explained> {
     let refused: u64 = counts.refused.values().sum();
     if refused > 0 {
         return Some(Explained::Note(format!(
             "the broker refused {refused} others: it has announced a limit"
         )));
     }
-    if let Some(why) = dropped_by_its_own_account(record) {
-        return Some(Explained::Note(why));
+    if let Some(explained) = by_its_own_account(record, lost_in) {
+        return Some(explained);
     }
     if held_back > 0 {
         let why =
@@ -40,12 +48,30 @@ pub fn explained(record: &Record, counts: &LedgerCounts, held_back: u64) -> Opti
         .then(|| Explained::Unclear("nothing arrived after them, so late can't be told from lost".to_owned()))
 }
 
-/// What the broker says itself of messages that it dropped, which it does when a limit that it was given is reached;
-/// absent when it says nothing of it, or that the number of them did not grow.
-fn dropped_by_its_own_account(record: &Record) -> Option<String> {
-    let (topic, before, after) = record.broker.sys.iter().find_map(|(topic, value)| {
-        let (before, after) = (value.before?, value.after?);
-        (topic.contains("messages/dropped") && after > before).then_some((topic, before, after))
-    })?;
-    Some(format!("by its own account the broker dropped messages ({topic} went from {before} to {after})"))
+/// What the broker says itself of messages that it dropped, which it does when a limit that it was given is reached: that there
+/// are more of them, or that it has not told since, for brokers tell only every few seconds. Absent when it counts none, or
+/// told later that their number had not grown.
+fn by_its_own_account(record: &Record, lost_in: Phase) -> Option<Explained> {
+    let counters = || record.broker.sys.iter().filter(|(topic, _)| topic.contains(DROPPED));
+    for (topic, value) in counters() {
+        let Some(after) = value.after else { continue };
+        let grew = match value.before {
+            Some(before) if after > before => format!("went from {before} to {after}"),
+            None if after > 0 => format!("is {after}, and was not told before"),
+            _ => continue,
+        };
+        let why = format!("by its own account the broker dropped messages ({topic} {grew})");
+        return Some(Explained::Note(why));
+    }
+    let (topic, _) = counters().find(|(_, value)| value.after.is_some())?;
+    let phase = record.phases.iter().find(|phase| phase.phase == lost_in);
+    let lost_until_us = phase.map_or(u64::MAX, |phase| phase.ended_us);
+    let told_us = record.broker.sys_last_heard_us.unwrap_or_default();
+    (told_us <= lost_until_us).then(|| {
+        Explained::Unclear(format!(
+            "the broker counts the messages that it drops ({topic}), and last told so {} into the run, before all of these were \
+             lost: it may have dropped them at a limit that it was given; a longer --recovery will tell",
+            time(told_us)
+        ))
+    })
 }

@@ -4,6 +4,16 @@ use crate::metric::{Metric, Percentiles};
 use crate::phase::Phase;
 use crate::record::Record;
 
+/// How often our own lateness may be in one time of a message: when it is sent after it was due; with QoS 2, when its PUBREC
+/// is read late, and its PUBREL, which brokers wait for before they deliver, goes out late; and when its delivery or
+/// acknowledgement is read late.
+const IN_EVERY_TIME: u64 = 3;
+
+/// How much of any time may be ours, in µs, where we were late by `own_us` at the same figure.
+pub(crate) fn ours_at_most_us(own_us: u64) -> u64 {
+    own_us.saturating_mul(IN_EVERY_TIME)
+}
+
 /// How late we were in these phases, in µs: the worse of schedule slip and loop lag, at the figure `of`; where a phase has too
 /// few samples for it, their maximum. A record that tells nothing of its phases is judged as a whole.
 pub(crate) fn own_lateness_us(

@@ -186,6 +186,10 @@ pub struct BrokerRecord {
     /// nothing there or lets nobody subscribe.
     #[serde(default)]
     pub sys: BTreeMap<String, SysRecord>,
+    /// When it last published anything below `$SYS/broker`, numbers or not, in µs since the run's start: as old are the values of
+    /// `sys` at the most. Absent when it never did, and in records of earlier versions.
+    #[serde(default)]
+    pub sys_last_heard_us: Option<u64>,
     /// How its process ended during the run; absent when it did not or is not ours.
     pub exit: Option<String>,
 }

@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::time::timeout_at;
+use tokio::time::{sleep, timeout_at};
 use ungraceful_mqtt::{
     Ack, Connect, Packet, PacketIdentifier, Properties, ProtocolVersion, Publish, QoS, Subscribe,
     Subscription, Will,
@@ -26,6 +26,10 @@ use crate::target::Credentials;
 pub(crate) const SERVED_WITHIN: Duration = Duration::from_secs(3);
 /// How long after the time to wait for it what lies ready is still taken: our own thread may be late.
 const LATE_MAX: Duration = Duration::from_secs(1);
+/// How long those that were not let in wait before they try again: a broker may let in only so many in a second.
+pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How often they do, as long as each time some of them are let in.
+pub(crate) const TIMES_AGAIN: u32 = 2;
 /// Clients that are connected at the same time to try the broker's limit. A run that needs more finds out by itself.
 const CLIENTS_MAX: u64 = 64;
 /// The last level of every topic that is tried.
@@ -62,6 +66,11 @@ enum Unserved {
 }
 
 impl Unserved {
+    /// Nothing came: it may be a right that is missing, or a broker that stands still.
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::NotAcknowledged | Self::NotDelivered)
+    }
+
     fn in_words(&self, topic: &str) -> String {
         let within = span(SERVED_WITHIN);
         match self {
@@ -123,6 +132,13 @@ impl Probe<'_> {
                 Err(Unserved::Closed { .. }) => why,
                 Err(why) => why,
             };
+            if why.is_silence() && self.answers_again(client).await? {
+                match client.exchange(topic, QoS::AtMostOnce).await {
+                    Ok(()) => continue,
+                    // What was refused is known.
+                    Err(_) => self.answers(client).await?,
+                }
+            }
             return Err(self.lacks(&why.in_words(topic)));
         }
         if self.maximum_qos == QoS::AtMostOnce {
@@ -144,15 +160,45 @@ impl Probe<'_> {
             false => client.exchange(topic, qos).await,
         };
         // What is taken and then lost is for the run to judge, and what is late may have met a broker that stalled.
-        let is_for_the_run =
-            |why: &Unserved| matches!(why, Unserved::NotAcknowledged | Unserved::NotDelivered);
-        let why = tried.err().filter(|why| !is_for_the_run(why))?;
+        let why = tried.err().filter(|why| !why.is_silence())?;
         Some(QosLimitRecord { maximum_qos: qos.level() - 1, because: why.in_words(topic) })
     }
 
     async fn subscribe(&self, client: &mut Exchanger, filter: &str) -> Result<QoS, RunError> {
-        let granted = client.subscribe(filter, self.maximum_qos, self.options.connect_timeout).await;
+        let within = self.options.connect_timeout;
+        let mut granted = client.subscribe(filter, self.maximum_qos, within).await;
+        if matches!(granted, Err(Unsubscribed::Unanswered(_))) && self.answers_again(client).await? {
+            granted = client.subscribe(filter, self.maximum_qos, within).await;
+            if matches!(granted, Err(Unsubscribed::Unanswered(_))) {
+                self.answers(client).await?;
+            }
+        }
         granted.map_err(|why| self.lacks(&format!("SUBSCRIBE to {filter:?} {why}")))
+    }
+
+    /// Whether what the broker left unanswered is to be tried again, which is once for each client: it stood still then, and
+    /// answers now.
+    ///
+    /// # Errors
+    /// When it does not answer at all.
+    async fn answers_again(&self, client: &mut Exchanger) -> Result<bool, RunError> {
+        self.answers(client).await?;
+        Ok(!std::mem::replace(&mut client.has_tried_again, true))
+    }
+
+    /// Asks whether the broker answers at all, before it is said that it does not answer one thing.
+    ///
+    /// # Errors
+    /// When it does not.
+    async fn answers(&self, client: &mut Exchanger) -> Result<(), RunError> {
+        if client.is_answered().await {
+            return Ok(());
+        }
+        let (at, within) = (self.endpoint.address, span(SERVED_WITHIN));
+        Err(RunError::Unreachable(format!(
+            "the broker does not answer: {at} accepted a client a moment ago, and now leaves even PINGREQ unanswered for {within}; \
+             it stands still or is overloaded, so try again once it answers"
+        )))
     }
 
     /// Tries whether so many clients are let in at the same time, 64 at the most.
@@ -161,27 +207,49 @@ impl Probe<'_> {
     /// In one sentence, when fewer are.
     pub(crate) async fn admits(&self, version: ProtocolVersion, clients: u64) -> Result<(), RunError> {
         let tried = clients.min(CLIENTS_MAX);
-        let all = join_all((0..tried).map(|number| self.admitted(version, number))).await;
-        let (mut let_in, mut refusals) = (Vec::new(), Vec::new());
-        for (number, client) in (0..).zip(all) {
-            match client {
-                Ok(client) => let_in.push(client),
-                // Once more: a busy broker may drop one of many handshakes that come at the same moment.
-                Err(_) => match self.admitted(version, number).await {
-                    Ok(client) => let_in.push(client),
-                    Err(why) => refusals.push(why),
-                },
+        let mut let_in = Vec::new();
+        let mut refusals = self.admit(version, (0..tried).collect(), &mut let_in).await;
+        let mut limit = None;
+        for _ in 0..TIMES_AGAIN {
+            let Some((_, why)) = refusals.first() else { break };
+            let (why, before) = (why.clone(), let_in.len());
+            // A busy broker may drop one of many handshakes that come at the same moment, and one with a limit of connections
+            // in a second lets in the others later. Only where nobody else is let in, it is a limit of clients.
+            sleep(AGAIN_AFTER).await;
+            let again = refusals.into_iter().map(|(number, _)| number).collect();
+            refusals = self.admit(version, again, &mut let_in).await;
+            if let_in.len() == before {
+                limit = Some(why);
+                break;
             }
         }
         let count = let_in.len();
         join_all(let_in.into_iter().map(Client::leave_and_see_it_closed)).await;
-        let Some(why) = refusals.first() else { return Ok(()) };
+        let Some(why) = limit else { return Ok(()) };
         Err(RunError::Environment(format!(
             "the broker lets {} of {tried} in at the same time ({why}), and this run has up to {clients} connections at once: \
              raise the broker's limit for {} (max_connections in Mosquitto), or lower --bystanders and --count",
             counted(count as u64, "client"),
             self.user()
         )))
+    }
+
+    /// Has these clients connect at the same moment, and adds those that are let in. Returns the others, and why.
+    async fn admit(
+        &self,
+        version: ProtocolVersion,
+        numbers: Vec<u64>,
+        let_in: &mut Vec<Client>,
+    ) -> Vec<(u64, String)> {
+        let all = join_all(numbers.iter().map(|number| self.admitted(version, *number))).await;
+        let mut refusals = Vec::new();
+        for (number, client) in numbers.into_iter().zip(all) {
+            match client {
+                Ok(client) => let_in.push(client),
+                Err(why) => refusals.push((number, why)),
+            }
+        }
+        refusals
     }
 
     async fn admitted(&self, version: ProtocolVersion, number: u64) -> Result<Client, String> {
@@ -249,6 +317,17 @@ impl Probe<'_> {
 struct Exchanger {
     client: Client,
     identifier: PacketIdentifier,
+    /// Something that the broker had left unanswered was tried again.
+    has_tried_again: bool,
+}
+
+/// Why there is no subscription, in words that follow the name of the filter.
+#[derive(Debug, thiserror::Error)]
+enum Unsubscribed {
+    #[error("is not answered within {}", span(*.0))]
+    Unanswered(Duration),
+    #[error("{0}")]
+    Otherwise(String),
 }
 
 /// A message that is under way.
@@ -263,34 +342,56 @@ struct UnderWay<'a> {
 
 impl Exchanger {
     fn new(client: Client) -> Self {
-        Self { client, identifier: PacketIdentifier::MAX }
+        Self { client, identifier: PacketIdentifier::MAX, has_tried_again: false }
     }
 
     /// Subscribes, and tells what was granted.
     ///
     /// # Errors
-    /// In words that follow the name of the filter.
-    async fn subscribe(&mut self, filter: &str, qos: QoS, within: Duration) -> Result<QoS, String> {
+    /// When nothing is.
+    async fn subscribe(&mut self, filter: &str, qos: QoS, within: Duration) -> Result<QoS, Unsubscribed> {
+        let otherwise = |why: String| Err(Unsubscribed::Otherwise(why));
         let identifier = self.next_identifier();
         let filters = [Subscription::new(filter, qos)];
         let mut bytes = Vec::new();
-        Subscribe::new(identifier, &filters)
-            .encode(self.client.version, &mut bytes)
-            .map_err(|error| format!("can't be encoded: {error}"))?;
+        if let Err(error) = Subscribe::new(identifier, &filters).encode(self.client.version, &mut bytes) {
+            return otherwise(format!("can't be encoded: {error}"));
+        }
         // That the connection has ended is read next.
         let _ended = self.client.connection.send(&bytes).await;
         let deadline = now() + within;
         loop {
             match self.next(deadline).await {
-                None => return Err(format!("is not answered within {}", span(within))),
-                Some(Arrival::End(_)) => return Err("is answered by the end of the connection".to_owned()),
+                None => return Err(Unsubscribed::Unanswered(within)),
+                Some(Arrival::End(_)) => {
+                    return otherwise("is answered by the end of the connection".to_owned());
+                }
                 Some(Arrival::Unframeable { bytes, .. }) => {
-                    return Err(format!("is answered by what is no packet: {}", hex(&bytes)));
+                    return otherwise(format!("is answered by what is no packet: {}", hex(&bytes)));
                 }
                 Some(Arrival::Packet(packet)) => {
                     if let Packet::SubAck(suback) = packet.frame().decode(self.client.version).packet {
                         let code = suback.reason_codes.first().copied().unwrap_or(0x80);
-                        return QoS::try_from(code).map_err(|_| format!("is refused (SUBACK 0x{code:02X})"));
+                        return QoS::try_from(code)
+                            .or_else(|_| otherwise(format!("is refused (SUBACK 0x{code:02X})")));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a PINGREQ is answered, or else the connection ended, which is an answer, too. What comes before is late.
+    async fn is_answered(&mut self) -> bool {
+        // That the connection has ended is read next.
+        let _ended = self.client.ping().await;
+        let deadline = now() + SERVED_WITHIN;
+        loop {
+            match self.next(deadline).await {
+                None => return false,
+                Some(Arrival::End(_) | Arrival::Unframeable { .. }) => return true,
+                Some(Arrival::Packet(packet)) => {
+                    if matches!(packet.frame().decode(self.client.version).packet, Packet::PingResp) {
+                        return true;
                     }
                 }
             }

@@ -63,6 +63,7 @@ pub(crate) fn summarise(
     record.phases = phase_records(phases, ended.ended_us);
     record.broker.sys_version.clone_from(&measured.honest.sys_version);
     record.broker.sys.clone_from(&measured.honest.sys);
+    record.broker.sys_last_heard_us = measured.honest.sys_last_heard_us;
     record.broker.exit.clone_from(&ended.broker_exit);
     let per_case = schedule.plan.len() / (cases.len() as u64).max(1);
     let none = Tally::default();
@@ -364,6 +365,7 @@ mod tests {
                 qos_limit: None,
                 sys_version: None,
                 sys: BTreeMap::new(),
+                sys_last_heard_us: None,
                 exit: None,
             },
             phases: Vec::new(),

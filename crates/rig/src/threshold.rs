@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::load::{LoadCounts, LoadRecord};
 use crate::metric::Percentiles;
-use crate::own_lateness::own_lateness_us;
+use crate::own_lateness::{ours_at_most_us, own_lateness_us};
 use crate::phase::Phase;
 use crate::record::Record;
 use crate::scale::time;
@@ -490,7 +490,7 @@ impl Threshold {
         };
         let compare = |limit_us: f64| {
             let holds = self.comparison.holds(float(us), limit_us);
-            if self.comparison.holds(float(us.saturating_sub(own_us)), limit_us) == holds {
+            if self.comparison.holds(float(us.saturating_sub(ours_at_most_us(own_us))), limit_us) == holds {
                 return Ok(holds);
             }
             let own = time(own_us);

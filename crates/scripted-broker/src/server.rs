@@ -107,6 +107,9 @@ pub(crate) struct Server {
     session_uses: u64,
     /// CONNECTs that came, on whichever connection.
     connects: u32,
+    publishes: u32,
+    /// Those that were greeted in this second.
+    greeted: readmitting::Window,
     /// When the last second CONNECT came.
     attacked: Option<Instant>,
     /// Whether everything is being reset.
@@ -130,6 +133,8 @@ impl Server {
             accepted: 0,
             session_uses: 0,
             connects: 0,
+            publishes: 0,
+            greeted: readmitting::Window::default(),
             attacked: None,
             is_down: false,
         }
@@ -300,19 +305,29 @@ impl Server {
     }
 
     fn receive(&mut self, id: ConnectionId, found: Frame<'_>) {
-        if found.packet_type() == Some(PacketType::Connect) {
-            self.connects = self.connects.saturating_add(1);
-            if let Stall::AtConnect(number, time) = self.script.stall
-                && self.connects == number.get()
-            {
-                // All of the broker runs on this thread.
-                std::thread::sleep(time);
-            }
-        }
+        self.stall_before(found.packet_type());
         match self.connections.get(&id) {
             Some(connection) if connection.phase == Phase::AwaitingConnect => self.greet(id, found),
             Some(connection) => self.receive_packet(id, found, connection.version),
             None => {}
+        }
+    }
+
+    fn stall_before(&mut self, packet_type: Option<PacketType>) {
+        let (counted, at) = match (packet_type, self.script.stall) {
+            (Some(PacketType::Connect), Stall::AtConnect(number, time)) => {
+                (&mut self.connects, (number, time))
+            }
+            (Some(PacketType::Publish), Stall::AtPublish(number, time)) => {
+                (&mut self.publishes, (number, time))
+            }
+            _ => return,
+        };
+        *counted = counted.saturating_add(1);
+        let (number, time) = at;
+        if *counted == number.get() {
+            // All of the broker runs on this thread.
+            std::thread::sleep(time);
         }
     }
 

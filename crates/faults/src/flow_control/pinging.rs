@@ -50,7 +50,8 @@ impl Pinging {
 }
 
 fn every(server_keep_alive: Option<Duration>) -> Duration {
-    server_keep_alive.map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2)).max(PING_AT_MOST_EVERY)
+    let asked = server_keep_alive.filter(|asked| !asked.is_zero());
+    asked.map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2)).max(PING_AT_MOST_EVERY)
 }
 
 #[cfg(test)]

@@ -311,6 +311,7 @@ pub(crate) fn all_holds() -> Record {
             qos_limit: None,
             sys_version: None,
             sys: BTreeMap::new(),
+            sys_last_heard_us: None,
             exit: None,
         },
         phases: phases(),

@@ -13,7 +13,8 @@ use ungraceful_mqtt::statement::{self, Statement};
 use super::totals;
 use crate::ledger::{IrregularityKind, LedgerCounts};
 use crate::loss::{self, Explained};
-use crate::record::{BystandersRecord, Completeness, Drain, Record};
+use crate::phase::Phase;
+use crate::record::{BystanderPhaseRecord, BystandersRecord, Completeness, Drain, Record};
 use crate::verdict::{Force, Verdict};
 
 /// Messages that evidence names.
@@ -65,6 +66,15 @@ impl<'a> Messages<'a> {
         } else {
             None
         }
+    }
+
+    /// The latest phase of which messages were lost; the last one when none was.
+    fn latest_loss(&self) -> Phase {
+        let has_lost = |phase: &&BystanderPhaseRecord| {
+            phase.by_qos.iter().any(|(qos, counts)| self.by_qos.contains_key(qos) && counts.lost > 0)
+        };
+        let with_loss = self.bystanders.phases.iter().filter(has_lost);
+        with_loss.map(|phase| phase.phase).max().unwrap_or(Phase::Recovery)
     }
 
     /// The verdict on what was seen: `violated` when nothing else explains it.
@@ -192,7 +202,7 @@ pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
             ),
             None => unclear("whether messages were still arriving at the end was not noted"),
             // Their rate leaves nothing to be held back.
-            Some(Drain::Settled | Drain::Quiet) => loss::explained(record, sum, 0),
+            Some(Drain::Settled | Drain::Quiet) => loss::explained(record, sum, 0, messages.latest_loss()),
         }
     });
     let note = "acknowledged messages of bystanders never arrived";

@@ -4,7 +4,8 @@
 use ungraceful_rig::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::record::{
-    BystanderOutagesRecord, BystandersRecord, Completeness, Drain, IrregularityRecord, Record, SysRecord,
+    BystanderOutagesRecord, BystandersRecord, Completeness, Drain, IrregularityRecord, PhaseRecord, Record,
+    SysRecord,
 };
 use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_rig::verdict::{Force, Verdict};
@@ -215,6 +216,8 @@ fn a_loss_of_a_broker_that_says_it_dropped_messages_is_a_note_and_only_when_more
     let dropped = |topic: &str, before, after| {
         let mut record = one_lost(1);
         record.broker.sys.insert(topic.to_owned(), SysRecord { before, after });
+        record.broker.sys_last_heard_us = Some(2_000_001);
+        record.phases = vec![PhaseRecord { phase: Phase::Fault, began_us: 1_000_000, ended_us: 2_000_000 }];
         verdict(&record, ARRIVE)
     };
     const DROPPED: &str = "$SYS/broker/publish/messages/dropped";
@@ -223,10 +226,34 @@ fn a_loss_of_a_broker_that_says_it_dropped_messages_is_a_note_and_only_when_more
     assert!(
         noted.evidence.ends_with("dropped messages ($SYS/broker/publish/messages/dropped went from 3 to 7)")
     );
-    for (before, after) in [(Some(7), Some(7)), (Some(7), Some(3)), (None, Some(7)), (Some(7), None)] {
+    assert!(differs(&dropped(DROPPED, None, Some(7))), "it tells a first time when it drops a first message");
+    for (before, after) in [(Some(7), Some(7)), (Some(7), Some(3)), (None, Some(0)), (Some(7), None)] {
         assert_eq!(dropped(DROPPED, before, after).conclusion, Violated, "{before:?} {after:?}");
     }
     assert_eq!(dropped("$SYS/broker/messages/sent", Some(3), Some(7)).conclusion, Violated);
+}
+
+#[test]
+fn a_broker_that_counts_what_it_drops_is_accused_only_when_it_told_so_after_the_loss() {
+    let told = |sys_last_heard_us| {
+        let mut record = one_lost(1);
+        let topic = "$SYS/broker/publish/messages/dropped".to_owned();
+        record.broker.sys.insert(topic, SysRecord { before: Some(7), after: Some(7) });
+        record.broker.sys_last_heard_us = sys_last_heard_us;
+        let phase = |phase, began_us, ended_us| PhaseRecord { phase, began_us, ended_us };
+        record.phases = vec![
+            phase(Phase::Fault, 1_000_000, 2_000_000),
+            // Lost in the fault phase: what is told in the next one is later.
+            phase(Phase::Recovery, 2_000_000, 9_000_000),
+        ];
+        verdict(&record, ARRIVE)
+    };
+    for before in [None, Some(500_000), Some(1_500_000), Some(2_000_000)] {
+        let unclear = told(before);
+        assert_eq!(unclear.conclusion, Inconclusive, "{before:?}");
+        assert!(unclear.evidence.contains("a longer --recovery will tell"), "{unclear:?}");
+    }
+    assert_eq!(told(Some(2_000_001)).conclusion, Violated);
 }
 
 #[test]

@@ -41,6 +41,7 @@ pub(crate) fn empty_record() -> Record {
             qos_limit: None,
             sys_version: None,
             sys: BTreeMap::new(),
+            sys_last_heard_us: None,
             exit: None,
         },
         phases: Vec::new(),

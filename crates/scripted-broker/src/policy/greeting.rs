@@ -30,6 +30,8 @@ pub enum Greeting {
     BanAfter(NonZeroU32, Duration),
     /// Accepts so many Clients at the same time; FIN without a CONNACK for those beyond.
     AtMost(NonZeroU32),
+    /// Accepts so many CONNECTs in a second; 0x9F (3.1.1: Server unavailable) for those beyond.
+    AtMostPerSecond(NonZeroU32),
 }
 
 const TABLE: &[Named<Greeting>] = &[
@@ -52,6 +54,10 @@ const TABLE: &[Named<Greeting>] = &[
         "after N CONNECTs of one ClientID refuses it with 0x8A for this time (800ms, 2s), and begins anew",
     ),
     Named::family("at-most-N", "accepts N Clients at the same time; FIN without a CONNACK for those beyond"),
+    Named::family(
+        "at-most-N-per-second",
+        "accepts N CONNECTs in a second; 0x9F (3.1.1: 0x03) and FIN for those beyond",
+    ),
     Named::one(Greeting::OnlyVersion(ProtocolVersion::V5), "only-5.0", "accepts 5.0; 3.1.1 gets FIN"),
 ];
 
@@ -103,6 +109,7 @@ impl fmt::Display for Greeting {
                 write!(f, "ban-after-{connections}-for-{}ms", time.as_millis())
             }
             Self::AtMost(clients) => write!(f, "at-most-{clients}"),
+            Self::AtMostPerSecond(clients) => write!(f, "at-most-{clients}-per-second"),
             plain => f.pad(name_of(TABLE, plain).unwrap_or_default()),
         }
     }
@@ -115,6 +122,10 @@ impl FromStr for Greeting {
         by_name(TABLE, text)
             .or_else(|| text.strip_prefix("refuse-").and_then(Self::refusal))
             .or_else(|| text.strip_prefix("at-most-").and_then(count).map(Self::AtMost))
+            .or_else(|| {
+                let clients = text.strip_prefix("at-most-")?.strip_suffix("-per-second")?;
+                count(clients).map(Self::AtMostPerSecond)
+            })
             .or_else(|| text.strip_prefix("ban-after-").and_then(Self::ban))
             .ok_or_else(|| UnknownName::new("greeting", text))
     }

@@ -16,6 +16,8 @@ pub enum Stall {
     /// When the CONNECT of this number comes, counted over all connections and with every second CONNECT, nothing is done
     /// for this time. Conforms: the standard names no time.
     AtConnect(NonZeroU32, Duration),
+    /// The same with the PUBLISH of this number.
+    AtPublish(NonZeroU32, Duration),
 }
 
 const TABLE: &[Named<Stall>] = &[
@@ -24,6 +26,7 @@ const TABLE: &[Named<Stall>] = &[
         "at-connect-N-for-DURATION",
         "does nothing for this time (800ms, 2s) when the N-th CONNECT of all comes: conforms",
     ),
+    Named::family("at-publish-N-for-DURATION", "the same when the N-th PUBLISH of all comes: conforms"),
 ];
 
 impl Stall {
@@ -38,6 +41,7 @@ impl fmt::Display for Stall {
         match self {
             Self::Never => f.pad(name_of(TABLE, self).unwrap_or_default()),
             Self::AtConnect(number, time) => write!(f, "at-connect-{number}-for-{}ms", time.as_millis()),
+            Self::AtPublish(number, time) => write!(f, "at-publish-{number}-for-{}ms", time.as_millis()),
         }
     }
 }
@@ -46,10 +50,13 @@ impl FromStr for Stall {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        let at_connect = || {
-            let (number, time) = text.strip_prefix("at-connect-")?.split_once("-for-")?;
-            Some(Self::AtConnect(count(number)?, duration(time)?))
+        let at = |prefix: &str| {
+            let (number, time) = text.strip_prefix(prefix)?.split_once("-for-")?;
+            Some((count(number)?, duration(time)?))
         };
-        by_name(TABLE, text).or_else(at_connect).ok_or_else(|| UnknownName::new("stall", text))
+        by_name(TABLE, text)
+            .or_else(|| at("at-connect-").map(|(number, time)| Self::AtConnect(number, time)))
+            .or_else(|| at("at-publish-").map(|(number, time)| Self::AtPublish(number, time)))
+            .ok_or_else(|| UnknownName::new("stall", text))
     }
 }

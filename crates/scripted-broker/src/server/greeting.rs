@@ -48,6 +48,16 @@ impl Server {
             }
             Greeting::AtMost(clients) if self.served() >= clients.get() as usize => self.hang_up(id),
             Greeting::AtMost(_) => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
+            Greeting::AtMostPerSecond(clients) => {
+                if self.greeted.lets_in(clients.get()) {
+                    self.greet_version(id, &connect, !decoded.oddities.is_empty());
+                } else {
+                    let version = connect.version().unwrap_or(ProtocolVersion::V3_1_1);
+                    let (v5, v3_1_1) =
+                        (ReasonCode::CONNECTION_RATE_EXCEEDED, ConnectReturnCode::SERVER_UNAVAILABLE);
+                    self.refuse(id, version, v5, v3_1_1);
+                }
+            }
             Greeting::OnlyVersion(only) => match (only, connect.version()) {
                 (only, Some(version)) if only == version => {
                     self.greet_version(id, &connect, !decoded.oddities.is_empty());

@@ -17,8 +17,21 @@ pub(super) struct Returners {
     /// By ClientID; those that have not come back yet have no number.
     known: HashMap<String, Option<Return>>,
     returned: u32,
-    /// The second that is under way, and how many it has let in.
-    window: Option<(Instant, u32)>,
+    window: Window,
+}
+
+/// The second that is under way, and how many it has let in.
+#[derive(Default)]
+pub(super) struct Window(Option<(Instant, u32)>);
+
+impl Window {
+    /// Whether another one is let in, of so many in a second.
+    pub(super) fn lets_in(&mut self, at_most: u32) -> bool {
+        let now = Instant::now();
+        let (began, let_in) = self.0.filter(|(began, _)| now < *began + SECOND).unwrap_or((now, 0));
+        self.0 = Some((began, (let_in + 1).min(at_most)));
+        let_in < at_most
+    }
 }
 
 /// A ClientID that came back.
@@ -48,13 +61,8 @@ impl Server {
                 (now < returned.first + time).then_some(ReasonCode::SERVER_UNAVAILABLE)
             }
             Readmission::AtMostPerSecond(clients) => {
-                let (began, let_in) =
-                    returners.window.filter(|(began, _)| now < *began + SECOND).unwrap_or((now, 0));
-                if let_in >= clients.get() {
-                    return Some(ReasonCode::CONNECTION_RATE_EXCEEDED);
-                }
-                returners.window = Some((began, let_in + 1));
-                None
+                let is_let_in = returners.window.lets_in(clients.get());
+                (!is_let_in).then_some(ReasonCode::CONNECTION_RATE_EXCEEDED)
             }
             Readmission::NeverEvery(clients) => {
                 returned.number.is_multiple_of(clients.get()).then_some(ReasonCode::QUOTA_EXCEEDED)

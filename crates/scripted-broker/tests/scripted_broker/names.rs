@@ -107,7 +107,9 @@ fn names_carry_their_values() {
     assert_eq!("close-at-percent-60".parse(), Ok(KeepAlive::CloseAtPercent(sixty)));
     assert_eq!("fin-at-percent-60".parse(), Ok(KeepAlive::FinAtPercent(sixty)));
     assert_eq!("sweep-every-2s".parse(), Ok(KeepAlive::SweepEvery(two_seconds)));
+    assert_eq!("at-publish-60-for-2s".parse(), Ok(Stall::AtPublish(sixty, two_seconds)));
     assert_eq!("at-most-60".parse(), Ok(Greeting::AtMost(sixty)));
+    assert_eq!("at-most-60-per-second".parse(), Ok(Greeting::AtMostPerSecond(sixty)));
     assert_eq!("disconnect-0x87".parse(), Ok(Removal::DisconnectCode(0x87)));
     assert_eq!("disconnect-0xa0".parse(), Ok(Expiry::DisconnectCode(0xA0)));
     assert_eq!("cut-after-2s".parse(), Ok(Expiry::CutAfter(two_seconds)));

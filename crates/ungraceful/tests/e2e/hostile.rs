@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ use crate::support::{at, binary, call_at};
 
 /// What may be above the same run against a broker that behaves, whatever a broker does.
 const ABOVE_BYTES: u64 = 64 << 20;
+/// More than the kernel's buffers of one connection on loopback hold when nobody reads it: what goes out beyond that was taken.
+const BUFFERED_BYTES: u64 = 16 << 20;
 
 /// What a broker does to a client that it has accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,32 +106,51 @@ impl Subscribers {
     }
 }
 
+/// What a broker has done to clients that it does not spare.
+#[derive(Clone, Default)]
+struct Done {
+    /// Bytes of a flood that were handed to the kernel, of the connection that got the most.
+    flooded_bytes: Arc<AtomicU64>,
+    /// Clients that are read no more.
+    unread: Arc<AtomicU64>,
+}
+
 /// Starts a broker that ends with the test's process. It behaves towards the clients that a run tries it with before it
 /// begins, unless it says nothing at all.
 fn broker(hostile: Hostile) -> SocketAddr {
+    broker_that_counts(hostile).0
+}
+
+/// The same, and what it does.
+fn broker_that_counts(hostile: Hostile) -> (SocketAddr, Done) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
+    let done = Done::default();
+    let counted = done.clone();
     std::thread::spawn(move || {
         let subscribers = Subscribers::default();
         for stream in listener.incoming() {
-            let subscribers = subscribers.clone();
-            std::thread::spawn(move || serve(stream.unwrap(), hostile, &subscribers));
+            let (subscribers, done) = (subscribers.clone(), counted.clone());
+            std::thread::spawn(move || serve(stream.unwrap(), hostile, &subscribers, &done));
         }
     });
-    address
+    (address, done)
 }
 
 /// Sends without end; who is gone is written to in vain.
-fn flood(stream: Shared, bytes: Vec<u8>) {
+fn flood(stream: Shared, bytes: Vec<u8>, done: Done) {
     std::thread::spawn(move || {
+        let mut flooded = 0;
         while stream.lock().unwrap().write_all(&bytes).is_ok() {
+            flooded += bytes.len() as u64;
+            done.flooded_bytes.fetch_max(flooded, Ordering::Relaxed);
             // Answers have their turn.
             std::thread::yield_now();
         }
     });
 }
 
-fn serve(mut reader: TcpStream, meant: Hostile, subscribers: &Subscribers) {
+fn serve(mut reader: TcpStream, meant: Hostile, subscribers: &Subscribers, done: &Done) {
     let (mut unread, mut buffer, mut version) = (Vec::new(), [0; 16 * 1024], ProtocolVersion::V5);
     let shared = Arc::new(Mutex::new(reader.try_clone().unwrap()));
     let mut hostile = Hostile::No;
@@ -163,12 +185,13 @@ fn serve(mut reader: TcpStream, meant: Hostile, subscribers: &Subscribers) {
             match hostile.flood(version) {
                 Some((bytes, everybody)) if is_connect && everybody || is_subscribe && !everybody => {
                     subscribers.forget(&shared);
-                    flood(Arc::clone(&shared), bytes);
+                    flood(Arc::clone(&shared), bytes, done.clone());
                 }
                 _ => {}
             }
             if hostile == Hostile::NeverReads && is_subscribe {
                 subscribers.forget(&shared);
+                done.unread.fetch_add(1, Ordering::Relaxed);
                 // Until the test's process ends: a socket that is dropped would be closed.
                 std::thread::park();
             }
@@ -196,6 +219,17 @@ fn answer(packet: &Packet<'_>, version: ProtocolVersion) -> Vec<u8> {
     }
 }
 
+/// A finished run.
+struct Run {
+    output: Output,
+    /// The most memory that it had.
+    peak_bytes: u64,
+    /// What the broker did to it.
+    done: Done,
+    /// Absent when it kept none.
+    record: Option<Record>,
+}
+
 /// Waits for the end of a process. Returns what it said, and the most memory that it had.
 fn watched(mut child: Child) -> (Output, u64) {
     let status = format!("/proc/{}/status", child.id());
@@ -212,20 +246,30 @@ fn watched(mut child: Child) -> (Output, u64) {
     (child.wait_with_output().unwrap(), peak_bytes)
 }
 
-/// A short run of a tool; the most memory that it had.
-fn peak_of(tool: &[&str], hostile: Hostile) -> u64 {
+/// A run with these flags against a hostile broker, to its end.
+fn run_of(flags: &[&str], hostile: Hostile) -> Run {
     let parent = tempfile::tempdir().unwrap();
-    let child = binary(tool[0])
-        .args(&tool[1..])
-        .args(["--warmup", "100ms", "--baseline", "500ms", "--recovery", "500ms", "--connect-timeout", "1s"])
-        .args(["--slip-limit", "1h", "--no-progress", "--quiet", "--output"])
+    let (address, done) = broker_that_counts(hostile);
+    let child = binary(flags[0])
+        .args(&flags[1..])
+        .args(["--connect-timeout", "1s", "--slip-limit", "1h", "--no-progress", "--quiet", "--output"])
         .arg(parent.path().join("record"))
-        .args(at(broker(hostile)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .args(at(address))
+        // It says little, which fits into the pipes.
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    watched(child).1
+    let (output, peak_bytes) = watched(child);
+    let record = std::fs::read_to_string(parent.path().join("record/run.json")).ok();
+    let record = record.map(|text| serde_json::from_str(&text).unwrap());
+    Run { output, peak_bytes, done, record }
+}
+
+/// A short run of a tool.
+fn short_run(tool: &[&str], hostile: Hostile) -> Run {
+    let phases = ["--warmup", "100ms", "--baseline", "500ms", "--recovery", "500ms"];
+    run_of(&[tool, &phases].concat(), hostile)
 }
 
 const STORM: &[&str] =
@@ -235,30 +279,54 @@ const CONNECT: &[&str] =
 const FLOOD: &[&str] =
     &["ungraceful-flood", "unacked-subscriber", "--attempts", "5", "--messages", "100", "--bystanders", "0"];
 
-/// A load with subscribers; the most memory that it had.
-fn peak_of_load(hostile: Hostile) -> u64 {
-    let parent = tempfile::tempdir().unwrap();
-    let child = binary("ungraceful-bench")
-        .args(["pubsub", "--warmup", "0s", "--slip-limit", "1h", "--no-progress", "--quiet"])
-        .args(["--publishers", "2", "--subscribers", "8", "--rate", "100", "--duration", "2s"])
-        .args(["--connect-timeout", "1s", "--output"])
-        .arg(parent.path().join("record"))
-        .args(at(broker(hostile)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    watched(child).1
+/// A load with subscribers.
+fn load(hostile: Hostile) -> Run {
+    let bench = ["ungraceful-bench", "pubsub", "--warmup", "0s", "--publishers", "2", "--subscribers", "8"];
+    run_of(&[&bench[..], &["--rate", "100", "--duration", "2s"]].concat(), hostile)
 }
 
-fn assert_bounded(peak_of: impl Fn(Hostile) -> u64, hostile: &[Hostile]) {
-    let own_bytes = peak_of(Hostile::No);
-    for hostile in hostile {
-        let bytes = peak_of(*hostile);
+impl Run {
+    /// It ended as it is documented: with a judgement, or saying what stood in its way; and the broker was hostile to it.
+    fn assert_withstood(&self, hostile: Hostile) {
+        let said = format!("{hostile:?}: {:?}", self.output);
+        let code = self.output.status.code();
+        assert!(matches!(code, Some(0 | 1 | 3 | 4)), "{said}");
+        let stderr = String::from_utf8_lossy(&self.output.stderr);
+        // Exit code 4: nothing was measured, and a sentence says why.
+        assert_eq!(self.record.is_none(), code == Some(4), "{said}");
+        assert!(code != Some(4) || !stderr.is_empty(), "{said}");
+        assert!(!stderr.contains("panicked"), "{said}");
+        match hostile {
+            Hostile::NeverReads => assert!(self.done.unread.load(Ordering::Relaxed) > 0, "{said}"),
+            _ => self.assert_flooded(&said),
+        }
+    }
+
+    /// The flood went out, and we took it: more than a socket's buffers hold, or the record counts what was dropped of it.
+    fn assert_flooded(&self, said: &str) {
+        let flooded = self.done.flooded_bytes.load(Ordering::Relaxed);
+        let dropped = self.record.as_ref().map_or(0, |record| record.generator.discarded.bytes);
+        println!("FLOOD {flooded} {dropped} {:?} {:?}", self.output.status.code(), said.split(':').next());
+        assert!(flooded > 0, "nothing of the flood went out: {said}");
         assert!(
-            bytes <= own_bytes + ABOVE_BYTES,
+            flooded > BUFFERED_BYTES || dropped > 0,
+            "{flooded} bytes went out, {dropped} were dropped: {said}"
+        );
+    }
+}
+
+fn assert_bounded(run: impl Fn(Hostile) -> Run, hostile: &[Hostile]) {
+    let well = run(Hostile::No);
+    assert!(matches!(well.output.status.code(), Some(0 | 1 | 3)), "{:?}", well.output);
+    assert_eq!(well.done.flooded_bytes.load(Ordering::Relaxed), 0);
+    let own_bytes = well.peak_bytes;
+    for hostile in hostile {
+        let seen = run(*hostile);
+        seen.assert_withstood(*hostile);
+        assert!(
+            seen.peak_bytes <= own_bytes + ABOVE_BYTES,
             "{hostile:?}: {} MiB, and {} MiB against a broker that behaves",
-            bytes >> 20,
+            seen.peak_bytes >> 20,
             own_bytes >> 20
         );
     }
@@ -275,22 +343,22 @@ const EVERY_KIND: [Hostile; 6] = [
 
 #[test]
 fn no_broker_takes_the_memory_of_a_storm_of_clients_that_subscribe() {
-    assert_bounded(|hostile| peak_of(STORM, hostile), &EVERY_KIND);
+    assert_bounded(|hostile| short_run(STORM, hostile), &EVERY_KIND);
 }
 
 #[test]
 fn no_broker_takes_the_memory_of_clients_that_are_watched_and_of_bystanders() {
-    assert_bounded(|hostile| peak_of(CONNECT, hostile), &EVERY_KIND);
+    assert_bounded(|hostile| short_run(CONNECT, hostile), &EVERY_KIND);
 }
 
 #[test]
 fn no_broker_takes_the_memory_of_clients_that_withhold_their_acknowledgements() {
-    assert_bounded(|hostile| peak_of(FLOOD, hostile), &EVERY_KIND);
+    assert_bounded(|hostile| short_run(FLOOD, hostile), &EVERY_KIND);
 }
 
 #[test]
 fn no_broker_takes_the_memory_of_a_load() {
-    assert_bounded(peak_of_load, &EVERY_KIND);
+    assert_bounded(load, &EVERY_KIND);
 }
 
 #[test]

@@ -132,6 +132,33 @@ fn a_broker_that_lets_in_fewer_clients_than_the_run_needs_is_told_before_it_begi
 }
 
 #[test]
+fn a_broker_that_stands_still_while_rights_are_tried_is_not_told_as_one_that_lacks_them() {
+    let at_first_publish = |time: &str| {
+        let stall = format!("at-publish-1-for-{time}").parse().unwrap();
+        ScriptedBroker::start(Script { stall, ..Script::default() })
+    };
+    // Longer than both messages of the trial are waited for: it answers again when it is asked whether it does.
+    let broker = at_first_publish("7s");
+    let call = short(broker.address(), &["-V", "5"]);
+    assert_eq!((call.exit(), call.violated()), (0, Vec::new()), "{}", call.said());
+    // Longer than that.
+    let broker = at_first_publish("12s");
+    let call = short(broker.address(), &["-V", "5"]);
+    assert_eq!(call.exit(), 4, "{}", call.said());
+    let said = call.stderr();
+    assert!(said.contains("the broker does not answer") && !said.contains("cannot use the topics"), "{said}");
+}
+
+#[test]
+fn a_limit_of_connections_in_a_second_is_no_limit_of_clients() {
+    let greeting = "at-most-12-per-second".parse().unwrap();
+    let broker = ScriptedBroker::start(Script { greeting, ..Script::default() });
+    // 16 connections at once in the trial, and fewer than 12 in any second of the run.
+    let call = short(broker.address(), &["--connrate", "1", "-V", "5"]);
+    assert_eq!((call.exit(), call.violated()), (0, Vec::new()), "{}", call.said());
+}
+
+#[test]
 fn a_qos_that_is_not_served_is_kept_from_honest_clients_and_told_once() {
     let broker = with_rights("no-qos-2");
     let call = short(broker.address(), &[]);

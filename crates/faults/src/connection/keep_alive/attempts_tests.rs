@@ -1,17 +1,19 @@
 //! What an attempt says of a broker that was not there to cut anybody, and of a run that did not wait for it.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion::V5;
-use ungraceful_rig::attempt::Attempt;
+use ungraceful_rig::attempt::{Attempt, Fact};
 use ungraceful_rig::fault::{AttemptLog, Fault};
 use ungraceful_rig::phase::Phase;
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::stop::StopReason;
 use ungraceful_scripted_broker::Script;
 
-use super::edge::{Edge, FATE};
+use super::edge::{BROKER_WAS_LATE, Edge, FATE};
 use super::silence::{CUT, Cause, DOWNLINK_MESSAGES, FallSilent, WAITED};
 use crate::testing::Scene;
 
@@ -72,4 +74,34 @@ async fn a_client_to_which_nothing_was_delivered_tells_nothing_of_what_deliverie
     assert_eq!(attempt.trouble.as_deref(), Some("nothing was delivered to the silent client"));
     let attempt = Scene::conforming().attempt(&silent(Cause::Downlink)).await;
     assert!(attempt.measures[DOWNLINK_MESSAGES] >= 4, "{attempt:?}");
+}
+
+/// Accepts one client and its first PINGREQ, then stands still until it is past one and a half times a Keep Alive of a second,
+/// and tells the client that its Keep Alive is over without having read what it sent meanwhile.
+fn stands_still(listener: &TcpListener) {
+    const CONNACK: [u8; 5] = [0x20, 3, 0, 0, 0];
+    const PINGRESP: [u8; 2] = [0xD0, 0];
+    const KEEP_ALIVE_TIMEOUT: [u8; 4] = [0xE0, 2, 0x8D, 0];
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut unread = [0; 256];
+    for answer in [&CONNACK[..], &PINGRESP] {
+        let read = stream.read(&mut unread).unwrap();
+        assert!(read > 0, "CONNECT or PINGREQ");
+        stream.write_all(answer).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(1_600));
+    stream.write_all(&KEEP_ALIVE_TIMEOUT).unwrap();
+}
+
+#[tokio::test]
+async fn a_broker_that_stood_still_and_then_names_the_keep_alive_has_cut_nobody_for_it() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mut scene = Scene::conforming();
+    scene.stage.endpoint.address = listener.local_addr().unwrap();
+    let broker = std::thread::spawn(move || stands_still(&listener));
+    let attempt = scene.attempt(&edge()).await;
+    broker.join().unwrap();
+    assert!(attempt.outcome.is_ended(), "{attempt:?}");
+    let fate = attempt.facts.get(FATE).unwrap();
+    assert_eq!(fate, &Fact::Word(BROKER_WAS_LATE.to_owned()), "{attempt:?}");
 }

@@ -22,7 +22,8 @@ use crate::peer::{Event, Peer};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "keepalive-edge";
-/// Fact: what became of the client: [`LEFT_ALONE`], or [`CUT_WITH`] and what it was told, or [`WE_WERE_LATE`].
+/// Fact: what became of the client: [`LEFT_ALONE`], or [`CUT_WITH`] and what it was told, or [`WE_WERE_LATE`], or
+/// [`BROKER_WAS_LATE`].
 pub const FATE: &str = "fate";
 /// Every PINGREQ was answered, to the end.
 pub const LEFT_ALONE: &str = "left alone";
@@ -30,6 +31,9 @@ pub const LEFT_ALONE: &str = "left alone";
 pub const CUT_WITH: &str = "cut with ";
 /// It was cut, but a PINGREQ of ours had gone out later than the variant says, so that the broker was in its right.
 pub const WE_WERE_LATE: &str = "cut after we were late ourselves";
+/// It was cut, but a PINGREQ had been unanswered when the next one went out or when the cut came, or nobody got an answer
+/// for a while: a broker that stands still has not read what it cuts a client for.
+pub const BROKER_WAS_LATE: &str = "cut after the broker was late itself";
 /// Measure: PINGREQs that were sent; none by a client that was cut before its first.
 pub const SENT: &str = "pings_sent";
 /// Measure: PINGREQs that were answered.
@@ -139,6 +143,8 @@ struct Pinged {
     longest_gap: Duration,
     sent: u64,
     answered: u64,
+    /// A PINGREQ was still unanswered when the next one went out, or when the broker ended it.
+    was_unanswered: bool,
     reactions: Vec<Reaction>,
     how: Option<EndKind>,
 }
@@ -158,6 +164,7 @@ impl Edge {
         log.measure(SENT, pinged.sent);
         log.measure(ANSWERED, pinged.answered);
         let cut = cut_of(&pinged.reactions);
+        let broker_was_late = pinged.was_unanswered || stage.silence_since(connected.at).is_some();
         let ended_at_us =
             pinged.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
         let outcome = match pinged.how {
@@ -180,6 +187,8 @@ impl Edge {
             log.measure(CUT_AT, silence.permille_of(keep_alive));
             if !self.kept_to(longest_gap, keep_alive) {
                 log.fact(FATE, Fact::Word(WE_WERE_LATE.to_owned()));
+            } else if broker_was_late {
+                log.fact(FATE, Fact::Word(BROKER_WAS_LATE.to_owned()));
             } else {
                 log.fact(FATE, Fact::Word(format!("{CUT_WITH}{told}")));
                 if told == NO_REASON {
@@ -234,6 +243,7 @@ impl Edge {
             longest_gap: Duration::ZERO,
             sent: 0,
             answered: 0,
+            was_unanswered: false,
             reactions: Vec::new(),
             how: None,
         };
@@ -244,6 +254,7 @@ impl Edge {
                 return pinged;
             }
             let not_before = now();
+            pinged.was_unanswered |= pinged.answered < pinged.sent;
             // That the connection has ended is read next.
             let Ok(sent) = peer.client.ping().await else { break };
             pinged.sent += 1;
@@ -290,6 +301,7 @@ impl Pinged {
     }
 
     fn react(&mut self, kind: ReactionKind, code: Option<u8>, at_us: u64) {
+        self.was_unanswered |= self.answered < self.sent;
         self.reactions.push(Reaction { kind, code, at_us, detail: None, connection: None });
     }
 }

@@ -6,8 +6,10 @@ use ungraceful_rig::scale::time;
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::control::{for_the_keep_alive, something_between};
-use super::edge::{ANSWERED, CUT_WITH, FATE, ID, LEFT_ALONE, LONGEST_GAP, SENT, Share, WE_WERE_LATE};
-use super::{ALIKE_MIN, KEEP_ALIVE_TIMEOUT, SECTION, no_control};
+use super::edge::{
+    ANSWERED, BROKER_WAS_LATE, CUT_WITH, FATE, ID, LEFT_ALONE, LONGEST_GAP, SENT, Share, WE_WERE_LATE,
+};
+use super::{KEEP_ALIVE_TIMEOUT, SECTION, few_were_told, is_common, no_control};
 use crate::judging::{self, evidence_count, examples, is_v5, no_sample, on_each_case};
 
 /// The checks, in the order in which they are reported.
@@ -23,6 +25,7 @@ struct Fates {
     /// Of these, those that were told nothing and whose control client was cut at the same share of another Keep Alive.
     for_the_keep_alive: u64,
     we_were_late: u64,
+    broker_was_late: u64,
     evidence: String,
 }
 
@@ -49,6 +52,7 @@ impl Fates {
             told: with(KEEP_ALIVE_TIMEOUT),
             for_the_keep_alive: for_the_keep_alive(case),
             we_were_late: fate(WE_WERE_LATE),
+            broker_was_late: fate(BROKER_WAS_LATE),
             evidence,
         }
     }
@@ -67,6 +71,12 @@ impl Fates {
             format!(
                 "{evidence}; {} were cut after a PINGREQ of ours was late: this machine is too busy",
                 self.we_were_late
+            )
+        } else if self.broker_was_late > 0 {
+            format!(
+                "{evidence}; {} were cut after the broker had left a PINGREQ unanswered or answered nobody for a while: it may \
+                 have stood still, and not have read what they sent",
+                self.broker_was_late
             )
         } else if known < self.all {
             format!("{evidence}; {} were neither cut nor answered", self.all - known)
@@ -87,9 +97,10 @@ fn each_share(record: &Record, judge: impl Fn(&CaseRecord, Share, Fates) -> Opti
 /// Section 3.1.2.10 of both versions: a client that sends PINGREQ before its Keep Alive is over has kept its word.
 ///
 /// No numbered statement carries it, and MQTT 3.1.1 permits to cut a client that the Server "determines to be inactive" at any
-/// time, whatever its Keep Alive: a note there. On MQTT 5.0 it accuses only when the broker names the Keep Alive as its reason
-/// (0x8D), or when it names none, cuts most of these clients while it leaves the honest ones alone, and cuts a control client
-/// at the same share of another Keep Alive. One that is cut after the same time may have been cut by a proxy: inconclusive.
+/// time, whatever its Keep Alive: a note there. On MQTT 5.0 it accuses only when most of these clients are cut, none of them
+/// after a PINGREQ that the broker had left unanswered, and when the broker names the Keep Alive as its reason (0x8D); or when
+/// it names none, leaves the honest clients alone, and cuts a control client at the same share of another Keep Alive. One that
+/// is cut after the same time may have been cut by a proxy: inconclusive.
 fn keeps_a_client_that_pings_in_time(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "keeps_a_client_that_pings_in_time";
     each_share(record, |case, share, fates| {
@@ -100,8 +111,9 @@ fn keeps_a_client_that_pings_in_time(record: &Record) -> Vec<Verdict> {
             return Some(verdict);
         }
         let evidence = fates.evidence.clone();
-        let alike = fates.for_the_keep_alive;
-        let is_common = alike >= ALIKE_MIN && alike * 2 >= fates.all;
+        // What is named needs no control client.
+        let is_named = is_common(fates.told, fates.all);
+        let is_shown = is_common(fates.told + fates.for_the_keep_alive, fates.all);
         let accused =
             |evidence| Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence);
         let differs = |why: &str, evidence| {
@@ -116,10 +128,11 @@ fn keeps_a_client_that_pings_in_time(record: &Record) -> Vec<Verdict> {
         let verdict = match no_control(record) {
             _ if fates.cut == 0 => return Some(Verdict::holds(CHECK, Force::Prose, fates.all, evidence)),
             _ if !is_v5(case) => differs("which 3.1.1 permits", evidence),
-            _ if fates.told > 0 => accused(evidence),
-            None if is_common => accused(evidence),
-            Some(why) if is_common => {
-                Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
+            _ if is_named => accused(evidence),
+            None if is_shown => accused(evidence),
+            Some(why) if is_shown => Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}")),
+            _ if fates.told > 0 => {
+                Verdict::inconclusive(CHECK, Force::Prose, few_were_told(&evidence, fates.told))
             }
             _ => differs("perhaps for another reason", evidence),
         };

@@ -32,7 +32,8 @@ pub const CUT: &str = "cut";
 pub const CUT_EARLY_WITH: &str = "cut_early_with";
 /// Measure: how long a client that was not cut had been silent then.
 pub const WAITED: &str = "not_cut_within_us";
-/// Measure: the longest that the broker gave nobody a sign of life while a client was silent that was not cut.
+/// Measure: the longest that the broker gave nobody a sign of life while a client was silent that was not cut; 0 when it
+/// always gave one in time.
 pub const BROKER_STALLED: &str = "broker_stalled_us";
 /// Measure: from the end of the connection, as it was seen, until the Will came; 0 when the Will came first.
 pub const WILL_AFTER_CUT: &str = "will_after_cut_us";
@@ -209,7 +210,7 @@ impl FallSilent {
         log.fact(KEEP_ALIVE, Fact::Count(keep_alive.as_secs()));
         let within = silent_for(keep_alive, stage.reaction_timeout);
         let watch = Watch { provoked_at: last.at, within, connacks_due: 0, subscribed: false };
-        let (mut delivered, mut into_the_void, mut broker_stalled) = (0, 0, Duration::ZERO);
+        let (mut delivered, mut into_the_void) = (0, 0);
         let mut is_delivery = |packet: &Packet<'_>| {
             let is_one = self.cause == Cause::Downlink && matches!(packet, Packet::Publish(_));
             delivered += u64::from(is_one);
@@ -222,8 +223,9 @@ impl FallSilent {
                 &mut client, clock, stop, watch, ANSWER_WITHIN, &mut is_delivery,
             ) => seen,
             never = beside.go_on(keep_alive, &mut into_the_void) => match never {},
-            never = stage.watch_the_broker(self.version, &mut broker_stalled) => match never {},
+            never = stage.watch_the_broker(self.version) => match never {},
         };
+        let broker_stalled = stage.silence_since(last.at).unwrap_or_default();
         let cut = cut_of(&seen.reactions);
         let ended_at_us =
             seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);

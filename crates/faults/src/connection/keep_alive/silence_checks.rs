@@ -14,7 +14,9 @@ use super::control::{for_the_keep_alive, something_between};
 use super::silence::{
     BROKER_STALLED, CUT, CUT_EARLY_WITH, DOWNLINK_MESSAGES, ID, WAITED, has_stalled, long_enough,
 };
-use super::{ALIKE_MIN, CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, no_control};
+use super::{
+    CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, few_were_told, is_common, no_control,
+};
 use crate::judging::{
     self, DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version, on_each_case,
     served_on,
@@ -149,13 +151,16 @@ fn waits_for_the_keep_alive(record: &Record) -> Vec<Verdict> {
             );
             // Control clients stand beside those, too, that were cut between the Keep Alive and one and a half times it.
             let alike = for_the_keep_alive(case).min(silently);
-            let is_common = alike >= ALIKE_MIN && alike * 2 >= all;
+            // What is named needs no control client.
+            let (is_named, is_shown) = (is_common(told, all), is_common(told + alike, all));
             if let (0, Some(why)) = (told, something_between(case)) {
                 Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
-            } else if is_v5(case) && (told > 0 || (is_common && no_control(record).is_none())) {
+            } else if is_v5(case) && (is_named || (is_shown && no_control(record).is_none())) {
                 Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence)
-            } else if let (true, true, Some(why)) = (is_v5(case), is_common, no_control(record)) {
+            } else if let (true, true, Some(why)) = (is_v5(case), is_shown, no_control(record)) {
                 Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
+            } else if is_v5(case) && told > 0 {
+                Verdict::inconclusive(CHECK, Force::Prose, few_were_told(&evidence, told))
             } else if is_v5(case) {
                 let note = "cut before the Keep Alive was over, perhaps for another reason";
                 Verdict::differs(CHECK, Force::Prose, all, note, evidence)

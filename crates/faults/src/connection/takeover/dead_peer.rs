@@ -21,8 +21,9 @@ use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
+use super::super::keep_alive::longest_held;
 use super::judged::{TakeOver, each_takeover};
-use super::looking_on::{NEWCOMER_WILL, Newcomer};
+use super::looking_on::{LATER, NEWCOMER_WILL, NOT_AWAITED, Newcomer};
 use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, refusal};
 use crate::ending::{interrupted, not_acted};
 use crate::peer::Peer;
@@ -151,7 +152,7 @@ impl DeadPeer {
             None => return interrupted(log),
         };
         let Old { client: mut old, topic, keep_alive, heard_at } = old;
-        if newcomer.connect_sent >= heard_at + keep_alive {
+        if !keep_alive.is_zero() && newcomer.connect_sent >= heard_at + keep_alive {
             // It may have been cut for its Keep Alive, and nobody taken over.
             return not_acted(stage, log, self.versions.new, TOO_LATE).await;
         }
@@ -192,7 +193,11 @@ impl DeadPeer {
         };
         if let Some((mut peer, accepted_at)) = newcomer.accepted {
             log.fact(ALIVE, Fact::Word(count.to_owned()));
-            if outcome.is_ended() {
+            let is_awaited = !keep_alive.is_zero()
+                && keep_alive <= longest_held(Duration::from_secs(self.keep_alive_s.into()));
+            if outcome.is_ended() && !is_awaited {
+                log.fact(LATER, Fact::Word(format!("{NOT_AWAITED}{} s", keep_alive.as_secs())));
+            } else if outcome.is_ended() {
                 let until = now() + keep_alive.mul_f64(1.5) + self.look_on;
                 let will = will.as_ref();
                 let mut newcomer = Newcomer { peer: &mut peer, topic: &topic, accepted_at, will };
@@ -310,7 +315,7 @@ struct CameBack {
 struct Old {
     client: Client,
     topic: String,
-    /// The Keep Alive that holds for it: its own, or the broker's.
+    /// The Keep Alive that holds for it: its own, or the broker's; zero when the broker turns it off.
     keep_alive: Duration,
     /// When it last sent anything, or a little before.
     heard_at: Instant,

@@ -14,7 +14,7 @@ use ungraceful_scripted_broker::{LateEnd, Script, Sessions, TakeOver};
 use super::dead_peer::{Corpse, DeadPeer};
 use super::duel::Duel;
 use super::flap::Flap;
-use super::looking_on::{CUT_AFTER, DELIVERS, GONE, LATER, SERVED, SUBSCRIPTION};
+use super::looking_on::{CUT_AFTER, DELIVERS, GONE, LATER, NOT_AWAITED, SERVED, SUBSCRIPTION};
 use super::race::Race;
 use super::storm::{NOT_YET, Situation, Storm};
 use super::{ALIVE, NEWCOMER, VersionPair};
@@ -164,6 +164,17 @@ async fn a_newcomer_is_looked_at_until_the_older_keep_alive_is_over() {
     assert_eq!(fact(&gone, SUBSCRIPTION).as_deref(), Some(GONE));
     let kept = after_a_late_end(LateEnd::Will).await;
     assert_eq!(fact(&kept, SUBSCRIPTION).as_deref(), Some(DELIVERS), "{kept:?}");
+}
+
+#[tokio::test]
+async fn a_keep_alive_that_the_broker_makes_longer_than_is_planned_for_is_not_waited_for_and_told() {
+    for (server_keep_alive_s, told) in [(11, "11 s"), (u16::MAX, "65535 s"), (0, "0 s")] {
+        let script = Script { server_keep_alive_s: Some(server_keep_alive_s), ..Script::default() };
+        let attempt = Scene::with(script).attempt(&DEAD_PEER).await;
+        // The take-over was seen all the same.
+        assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
+        assert_eq!(fact(&attempt, LATER), Some(format!("{NOT_AWAITED}{told}")), "{attempt:?}");
+    }
 }
 
 #[tokio::test]

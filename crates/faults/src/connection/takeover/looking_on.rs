@@ -25,11 +25,14 @@ use super::judged::{TakeOver, each_takeover};
 use crate::judging::{self, breach, unsettled};
 use crate::peer::{Delivered, Event, Peer};
 
-/// Fact: what had become of the newcomer when the older connection's Keep Alive was over: [`SERVED`], `cut by` and how, or
-/// [`UNKNOWN`].
+/// Fact: what had become of the newcomer when the older connection's Keep Alive was over: [`SERVED`], `cut by` and how,
+/// [`NOT_AWAITED`] and how long, or [`UNKNOWN`].
 pub const LATER: &str = "newcomer_later";
 /// See [`LATER`].
 pub const SERVED: &str = "served";
+/// See [`LATER`]: the broker put a Keep Alive in place of the older connection's that is longer than is waited for, or 0, which
+/// turns it off; it follows.
+pub const NOT_AWAITED: &str = "not waited for, with a Server Keep Alive of ";
 /// See [`LATER`] and [`SUBSCRIPTION`]: what came tells neither.
 pub const UNKNOWN: &str = "unknown";
 /// Fact: whether the newcomer's subscription, which had brought a message, still brought one then: [`DELIVERS`], [`GONE`]
@@ -201,8 +204,21 @@ pub const CHECKS: [Check; 3] =
 /// The numbered statements by which a broker can be accused here.
 pub const STATEMENTS: &[Statement] = &[V5_3_1_2_8, V5_4_1_0_1, V311_3_1_2_8, V311_4_1_0_2];
 
+/// The Keep Alives that the broker put in place of the older connections' and that were not waited for, each with how many.
+fn not_awaited<'a>(told: &'a TakeOver<'_>) -> impl Iterator<Item = (&'a str, u64)> {
+    let values = told.case.facts.get(LATER).into_iter().flatten();
+    values.filter_map(|(value, count)| Some((value.strip_prefix(NOT_AWAITED)?, *count)))
+}
+
 /// Why nothing was seen of newcomers after the take-over.
 fn not_seen(told: &TakeOver<'_>, check: &str, force: Force) -> Verdict {
+    if let Some((keep_alive, count)) = not_awaited(told).next() {
+        let why = format!(
+            "the broker puts a Server Keep Alive of {keep_alive} in place of that of {count} older connections: it is not waited \
+             for; give a --keepalive as long, unless it is 0, which turns Keep Alive off"
+        );
+        return Verdict::inconclusive(check, force, why);
+    }
     match told.all(LATER) {
         0 => told.no_newcomer(check, force),
         all => {
@@ -222,13 +238,14 @@ fn keeps_serving_the_newcomer(record: &Record) -> Vec<Verdict> {
     const SECTION: &str = "3.1.4";
     each_takeover(record, |told| {
         let (served, all) = (told.count(LATER, SERVED), told.all(LATER));
-        let cut = all - served - told.count(LATER, UNKNOWN);
+        let unseen: u64 = not_awaited(told).map(|(_, count)| count).sum();
+        let cut = all - served - told.count(LATER, UNKNOWN) - unseen;
         if all == 0 {
             return is_looked_on(told).then(|| told.no_newcomer(CHECK, Force::Prose));
         }
         let how = told.case.facts.get(LATER).into_iter().flatten();
         let how: Vec<String> = how
-            .filter(|(value, _)| *value != SERVED && *value != UNKNOWN)
+            .filter(|(value, _)| *value != SERVED && *value != UNKNOWN && !value.starts_with(NOT_AWAITED))
             .map(|(value, count)| format!("{value} (×{count})"))
             .collect();
         let evidence = format!(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_faults::connection::keep_alive::longest_held;
 use ungraceful_faults::connection::takeover::dead_peer::{self, Corpse};
 use ungraceful_faults::connection::takeover::{judged, looking_on};
 use ungraceful_mqtt::statement::Statement;
@@ -102,7 +103,7 @@ impl Mode for DeadPeer {
             attempts: AttemptsOf::Flags,
             connections: ConnectionsOf::EachClient(3),
             longest_pause: Duration::from_secs(1)
-                + Duration::from_secs(keep_alive_s.into()).mul_f64(1.5)
+                + longest_held(Duration::from_secs(keep_alive_s.into())).mul_f64(1.5)
                 + look_on,
             make: Box::new(move |spoken| {
                 let cases = pairs.spoken(spoken).flat_map(|versions| {

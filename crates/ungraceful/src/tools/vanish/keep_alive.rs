@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
+use ungraceful_faults::connection::keep_alive::longest_held;
 use ungraceful_rig::error::Mistake;
 
 use crate::cli::given::{Given, Named, Readable, Seconds};
@@ -109,9 +110,10 @@ impl KeepAliveArgs {
     }
 }
 
-/// The longest Keep Alive of these cases.
+/// The longest Keep Alive that may hold in these cases.
 pub(super) fn longest<V>(cases: &[(V, u16)]) -> Duration {
-    Duration::from_secs(cases.iter().map(|(_, seconds)| *seconds).max().unwrap_or_default().into())
+    let asked = cases.iter().map(|(_, seconds)| *seconds).max().unwrap_or_default();
+    longest_held(Duration::from_secs(asked.into()))
 }
 
 #[cfg(test)]
@@ -149,7 +151,9 @@ mod tests {
         assert_eq!(all[..2], [(Cause::Idle, 1), (Cause::Idle, 2)]);
         let (some, _) = cases(&["1s"], &["downlink", "half-open-5s", "idle-1s", "idle"]);
         assert_eq!(some, [(Cause::Idle, 1), (Cause::HalfOpen, 5), (Cause::Downlink, 1)]);
-        assert_eq!(longest(&some), std::time::Duration::from_secs(5));
+        let seconds = std::time::Duration::from_secs;
+        assert_eq!(longest(&some), seconds(10), "a broker may put as long a Keep Alive in place of 5 s");
+        assert_eq!(longest(&[("idle", 60)]), seconds(60));
         assert_eq!(
             cases(&["1"], &["idle-5", "all"]).0.len(),
             4,
