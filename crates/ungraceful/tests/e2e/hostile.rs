@@ -298,20 +298,19 @@ impl Run {
         assert!(!stderr.contains("panicked"), "{said}");
         match hostile {
             Hostile::NeverReads => assert!(self.done.unread.load(Ordering::Relaxed) > 0, "{said}"),
-            _ => self.assert_flooded(&said),
+            _ => self.assert_flooded(hostile, &said),
         }
     }
 
-    /// The flood went out, and we took it: more than a socket's buffers hold, or the record counts what was dropped of it.
-    fn assert_flooded(&self, said: &str) {
-        let flooded = self.done.flooded_bytes.load(Ordering::Relaxed);
-        let dropped = self.record.as_ref().map_or(0, |record| record.generator.discarded.bytes);
-        println!("FLOOD {flooded} {dropped} {:?} {:?}", self.output.status.code(), said.split(':').next());
-        assert!(flooded > 0, "nothing of the flood went out: {said}");
-        assert!(
-            flooded > BUFFERED_BYTES || dropped > 0,
-            "{flooded} bytes went out, {dropped} were dropped: {said}"
+    /// The flood went out. What goes on for ever was taken: it is more than a socket's buffers hold. A client that is
+    /// announced more than it takes, or answered what it did not ask, may end its connection before.
+    fn assert_flooded(&self, hostile: Hostile, said: &str) {
+        let goes_on = matches!(
+            hostile,
+            Hostile::FloodsSubscribers | Hostile::FloodsEverybody | Hostile::SendsProperties
         );
+        let flooded = self.done.flooded_bytes.load(Ordering::Relaxed);
+        assert!(flooded > if goes_on { BUFFERED_BYTES } else { 0 }, "{flooded} bytes went out: {said}");
     }
 }
 
