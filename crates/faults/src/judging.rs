@@ -78,6 +78,11 @@ pub(crate) fn counts(case: &CaseRecord) -> LedgerCounts {
     all
 }
 
+/// The sum of a measure over all attempts.
+pub(crate) fn sum(case: &CaseRecord, measure: &str) -> u64 {
+    case.measures.get(measure).map_or(0, |measured| measured.sum)
+}
+
 /// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
 /// forgotten then, or sent again, is no rule that it broke.
 pub(crate) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
@@ -94,7 +99,12 @@ pub(crate) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
 
 /// The verdict on the order of the attempts' messages: those of one publisher on one topic at one QoS. Judged by the first
 /// copy of each. The first message of an attempt has none that it could have come after.
-pub(crate) fn comes_in_order(case: &CaseRecord, check: &str, statement: Statement) -> Verdict {
+pub(crate) fn comes_in_order(
+    record: &Record,
+    case: &CaseRecord,
+    check: &str,
+    statement: Statement,
+) -> Verdict {
     let counts = counts(case);
     let evidence = format!(
         "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
@@ -104,7 +114,7 @@ pub(crate) fn comes_in_order(case: &CaseRecord, check: &str, statement: Statemen
     let (attempts, of_each_qos) = (evidence_count(case), case.messages.values());
     let after_another: u64 = of_each_qos.map(|counts| counts.delivered.saturating_sub(attempts)).sum();
     let verdict = if counts.reordered > 0 {
-        Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true))
+        breach(record, case, check, statement, evidence)
     } else if after_another == 0 {
         Verdict::inconclusive(check, Force::Must, "no client was sent two messages, and one has no order")
     } else {

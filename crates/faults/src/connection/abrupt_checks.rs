@@ -14,9 +14,9 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 use super::abrupt::{ACCEPTED, EARLY, ID, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME, Way};
 use crate::judging::{
     self, DueWills, breach, comes_in_order, due_wills, evidence_count, examples, is_v5, no_sample,
-    of_version, told, will_breach,
+    of_version, sum, told, will_breach,
 };
-use crate::outbox::NOT_YET;
+use crate::outbox::{HELD_BACK, NOT_YET};
 use crate::resumption::{NOT_OWED, Resumed, SESSION_PRESENT, broken_by_presence};
 
 /// The checks, in the order in which they are reported.
@@ -266,6 +266,7 @@ fn keeps_no_messages(record: &Record) -> bool {
 }
 
 /// MQTT 5.0 [MQTT-4.5.0-1], MQTT 3.1.1 [MQTT-3.1.2-5]: what is published for a session that is away waits in it.
+/// How much of it a broker keeps it may limit: it accuses by the rule of [`ungraceful_rig::loss`].
 fn delivers_what_waited(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_what_waited";
     on_each_case(record, |case, variant| {
@@ -281,7 +282,7 @@ fn delivers_what_waited(record: &Record) -> Vec<Verdict> {
             told(case, WAITING)
         );
         let verdict = if lacking > 0 {
-            breach(record, case, CHECK, statement, evidence)
+            judging::lost(record, case, CHECK, statement, sum(case, HELD_BACK), evidence)
         } else if not_yet > 0 {
             let why = format!(
                 "{not_yet} clients were not sent everything until the deadline, and nothing that was published later \
@@ -310,7 +311,7 @@ fn delivers_in_order(record: &Record) -> Vec<Verdict> {
             return None;
         }
         let statement = of_version(case, V5_4_6_0_5, V311_4_6_0_6);
-        Some(comes_in_order(case, CHECK, statement))
+        Some(comes_in_order(record, case, CHECK, statement))
     })
 }
 

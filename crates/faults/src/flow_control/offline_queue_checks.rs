@@ -93,7 +93,7 @@ fn delivers_the_queue_in_order(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_the_queue_in_order";
     on_each_case(record, |case| {
         let statement = of_version(case, V5_4_6_0_5, V311_4_6_0_6);
-        Some(comes_in_order(case, CHECK, statement))
+        Some(comes_in_order(record, case, CHECK, statement))
     })
 }
 

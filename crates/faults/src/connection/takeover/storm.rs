@@ -23,7 +23,7 @@ use ungraceful_wire::clock::now;
 use super::{NEWCOMER, VersionPair, observe_on, refusal, session_connect};
 use crate::ending::{interrupted, not_acted};
 use crate::outbox::Outbox;
-pub use crate::outbox::{LATE, NOT_YET};
+pub use crate::outbox::{HELD_BACK, LATE, NOT_YET};
 use crate::peer::{Delivered, Event, Peer, discard_session, keep, ping_every};
 use crate::resumption::{Remains, Resumption};
 

@@ -10,7 +10,7 @@ use super::{
     DUP, IDENTIFIERS, NOT_YET, Newcomer, OldSession, QUEUED, REPEATED, RESEND_TELLS_AFTER, SENT_AGAIN,
     SENT_AGAIN_AFTER, Storm,
 };
-use crate::outbox::{Outbox, share};
+use crate::outbox::{HELD_BACK, Outbox, arrived, share};
 use crate::peer::Delivered;
 use crate::resumption::{LEFT_OVER, NOT_OWED, Remains, SESSION_PRESENT};
 
@@ -78,6 +78,7 @@ impl Storm {
             .collect();
         if !queued.is_empty() {
             log.fact(QUEUED, word(self.share(&queued, newcomer)));
+            log.measure(HELD_BACK, arrived(&queued, &newcomer.came));
         }
         if let (Some(sequence), true) = (unreleased, accepted.session_present) {
             log.fact(REPEATED, word(["never", "once"].get(copies(sequence)).unwrap_or(&"twice")));
