@@ -472,7 +472,7 @@ mod a_client_keeps_every_rule {
 }
 
 mod a_queue_is_filled {
-    use ungraceful_faults::resumption::{NO, SESSION_PRESENT, UNANNOUNCED, YES};
+    use ungraceful_faults::resumption::{NO, SESSION_PRESENT, UNANNOUNCED, UNKNOWN, YES};
 
     use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER};
     use super::offline_queue_checks::CHECKS;
@@ -537,6 +537,9 @@ mod a_queue_is_filled {
         let cut = returned(V5, NOT_TOLD, "all", delivered(400, 0));
         assert_inconclusive(&cut.verdict(&CHECKS, SESSION), "none of 2 attempts");
         assert_inconclusive(&cut.verdict(&CHECKS, KEEPS), "2 of 2 publishers were cut");
+        let not_seen = returned(V5, UNKNOWN, "all", delivered(400, 0));
+        assert_inconclusive(&not_seen.verdict(&CHECKS, SESSION), "it is not known whether their session");
+        assert_inconclusive(&not_seen.verdict(&CHECKS, KEEPS), "whether 2 of 2 sessions were there");
         let mut down = returned(V5, NO, "all", delivered(400, 0));
         down.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
         assert_differs(&down.verdict(&CHECKS, SESSION), "sessions were gone");

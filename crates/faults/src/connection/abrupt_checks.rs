@@ -13,8 +13,8 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::abrupt::{ACCEPTED, EARLY, ID, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME, Way};
 use crate::judging::{
-    self, DueWills, breach, comes_in_order, due_wills, evidence_count, examples, is_v5, no_sample,
-    of_version, sum, told, will_breach,
+    self, DueWills, breach, comes_in_order, due_wills, evidence_count, is_v5, no_sample, of_version, sum,
+    told, will_breach,
 };
 use crate::outbox::{HELD_BACK, NOT_YET};
 use crate::resumption::{NOT_OWED, Resumed, SESSION_PRESENT, broken_by_presence};
@@ -175,7 +175,9 @@ fn no_return(case: &CaseRecord) -> String {
         .map(|(value, count)| format!("{value} ({count} times)"))
         .collect();
     let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
-    if not_owed > 0 {
+    if let Some(why) = Resumed::of(case).nothing_known() {
+        why
+    } else if not_owed > 0 {
         format!(
             "of {} clients that came back, {not_owed} were too late to tell, or the broker had granted another Session \
              Expiry Interval than was asked for",
@@ -222,8 +224,7 @@ fn ends_the_session(record: &Record) -> Vec<Verdict> {
         if !matches!(variant, Variant::SessionEnds | Variant::AfterExpiry) {
             return None;
         }
-        let lives_on = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
-        let statement = broken_by_presence(case, lives_on, of_version(case, V5_3_2_2_3, V311_3_2_2_3));
+        let statement = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
         let Resumed { announced: kept, gone, .. } = Resumed::of(case);
         let evidence =
             format!("{kept} of {} clients that came back were told Session Present 1", kept + gone);
@@ -240,7 +241,8 @@ fn ends_the_session(record: &Record) -> Vec<Verdict> {
             );
             Verdict::differs(CHECK, Force::Must, kept + gone, note, evidence)
         } else {
-            Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
+            let told = of_version(case, V5_3_2_2_3, V311_3_2_2_3);
+            return Some(broken_by_presence(case, CHECK, statement, told, evidence));
         };
         Some(verdict.citing(statement))
     })

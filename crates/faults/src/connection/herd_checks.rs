@@ -87,9 +87,10 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
             resumed.unannounced
         );
         Some(if present + absent == 0 {
-            let why = match not_owed {
-                0 => "nobody was let in again".to_owned(),
-                owed_none => format!(
+            let why = match (resumed.nothing_known(), not_owed) {
+                (Some(why), _) => why,
+                (None, 0) => "nobody was let in again".to_owned(),
+                (None, owed_none) => format!(
                     "the broker told {owed_none} clients that it would not keep their session so long"
                 ),
             };

@@ -55,7 +55,8 @@ fn keeps_the_session(record: &Record) -> Vec<Verdict> {
         };
         let evidence = format!("{kept} of {all} sessions were there when their clients returned{told}");
         let verdict = if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
+            let why = resumed.nothing_known().unwrap_or_else(|| no_sample(case));
+            Verdict::inconclusive(CHECK, Force::Must, why)
         } else if gone == 0 {
             Verdict::holds(CHECK, Force::Must, all, evidence)
         } else if let Some(why) = unsettled(record, case) {
@@ -122,11 +123,15 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
             in_words(&values(case, PUBLISHER)),
             in_words(&values(case, LOST_END)),
         );
-        let (gone, not_told) = (Resumed::of(case).gone, case.fact(SESSION_PRESENT, NOT_TOLD));
+        let (Resumed { gone, unknown, .. }, not_told) =
+            (Resumed::of(case), case.fact(SESSION_PRESENT, NOT_TOLD));
         Some(if counts.acknowledged + refused == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if gone > 0 && missing(&counts) > 0 {
             let why = format!("{gone} of {all} sessions were gone, and their messages with them; {evidence}");
+            Verdict::inconclusive(CHECK, Force::Prose, why)
+        } else if unknown > 0 && missing(&counts) > 0 {
+            let why = format!("whether {unknown} of {all} sessions were there is not known; {evidence}");
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if not_told > 0 && missing(&counts) > 0 {
             let why = format!("{not_told} of {all} publishers were cut; {evidence}");

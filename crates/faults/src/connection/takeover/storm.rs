@@ -207,6 +207,8 @@ struct Newcomer {
     accepted: Accepted,
     /// Whether it was found to go on with the older client's session.
     resumption: Resumption,
+    /// What was found of a session that must have ended; absent where nobody looked, as nothing was announced.
+    remains: Option<Remains>,
     came: Vec<Delivered>,
     /// Messages that were published after all others, when some of those had not come. One for each QoS of which some are
     /// missing: order is owed within one QoS alone.
@@ -535,7 +537,8 @@ impl Storm {
         let (accepted, _packet) = peer.client.await_connack(connect_sent, stage.reaction_timeout).await?;
         let deadline = accepted.connack_at + stage.reaction_timeout;
         let mut came: Vec<Delivered> = Vec::new();
-        let resumption = self.look_for_session(stage, &mut peer, &accepted, topic, &mut came).await;
+        let (resumption, remains) =
+            self.look_for_session(stage, &mut peer, &accepted, topic, &mut came).await;
         let resumed = self.situation.resumes() && resumption.goes_on();
         let mut repeated = None;
         // Told that there is no session, a client has no exchange to go on with: what it sends then is new.
@@ -566,6 +569,7 @@ impl Storm {
                         peer,
                         accepted,
                         resumption,
+                        remains,
                         came,
                         later: Vec::new(),
                         alive: false,
@@ -588,10 +592,11 @@ impl Storm {
         }
         let alive = peer.is_served(stage.reaction_timeout).await;
         came.extend(peer.take_set_aside());
-        Ok(Newcomer { peer, accepted, resumption, came, later, alive })
+        Ok(Newcomer { peer, accepted, resumption, remains, came, later, alive })
     }
 
-    /// Whether the newcomer goes on with the older client's session; where it is not to, the CONNACK alone says so.
+    /// Whether the newcomer goes on with the older client's session; where it is not to, the CONNACK alone says so, and what
+    /// is there of a session that must have ended is looked for.
     async fn look_for_session(
         &self,
         stage: &Stage,
@@ -599,17 +604,16 @@ impl Storm {
         accepted: &Accepted,
         topic: &str,
         came: &mut Vec<Delivered>,
-    ) -> Resumption {
+    ) -> (Resumption, Option<Remains>) {
         match accepted.session_present {
-            _ if self.situation.resumes() => Resumption::look(stage, peer, accepted, topic, came).await,
-            true => {
-                if self.situation.has_ended() {
-                    // What comes is told as left over.
-                    let _ = Remains::look(stage, peer, topic, came).await;
-                }
-                Resumption::Announced
+            _ if self.situation.resumes() => {
+                (Resumption::look(stage, peer, accepted, topic, came).await, None)
             }
-            false => Resumption::Not,
+            true if self.situation.has_ended() => {
+                (Resumption::Announced, Some(Remains::look(stage, peer, topic, came).await))
+            }
+            true => (Resumption::Announced, None),
+            false => (Resumption::Not, None),
         }
     }
 

@@ -135,7 +135,7 @@ fn ends_the_session(record: &Record) -> Vec<Verdict> {
         let not_owed = told.count(SESSION_PRESENT, NOT_OWED);
         Some(if present + left_over > 0 {
             let says_so = told.of_newcomer(V5_3_2_2_3, V311_3_2_2_3);
-            Verdict::violated(CHECK, broken_by_presence(told.of.case, kept, says_so), evidence)
+            broken_by_presence(told.of.case, CHECK, kept, says_so, evidence)
         } else if all > 0 {
             Verdict::holds(CHECK, Force::Must, all, evidence).citing(kept)
         } else if not_owed > 0 {
@@ -176,6 +176,8 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
                 "the broker told {not_owed} older clients that it would not keep their session, or for less time than the \
                  take-over took, and owes them none"
             );
+            Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
+        } else if let Some(why) = resumed.nothing_known() {
             Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
         } else if all == 0 {
             told.of.no_newcomer(CHECK, Force::Must).citing(statement)

@@ -51,11 +51,13 @@ impl Storm {
         let is_whole = newcomer.alive && outcome.is_evidence();
         if !self.situation.resumes() {
             let left_over = match newcomer.came.iter().any(|came| came.sequence.is_some()) {
-                true => Remains::Some,
-                false if newcomer.alive => Remains::None,
-                false => Remains::Unknown,
+                true => Some(Remains::Some),
+                // What is left of a session is silent until it is asked for.
+                false if self.situation.has_ended() => newcomer.remains,
+                false if newcomer.alive => Some(Remains::None),
+                false => Some(Remains::Unknown),
             };
-            if is_owed {
+            if let Some(left_over) = left_over.filter(|_| is_owed) {
                 log.fact(LEFT_OVER, word(left_over.word()));
             }
             return;
