@@ -145,6 +145,44 @@ pub(crate) fn breach(
     }
 }
 
+/// What explains that some of these messages of the attempts did not arrive; absent when the broker lost them.
+fn loss_explained(
+    record: &Record,
+    case: &CaseRecord,
+    counts: &LedgerCounts,
+    held_back: u64,
+) -> Option<Explained> {
+    unsettled(record, case)
+        .map(Explained::Note)
+        .or_else(|| {
+            let why = "the broker says of them that it knew of no subscriber";
+            (counts.lost == 0).then(|| Explained::Note(why.to_owned()))
+        })
+        .or_else(|| loss::explained(record, counts, held_back, Phase::Fault))
+}
+
+/// As [`lost`], where no statement says that they had to arrive: a `note`, unless they may only be late.
+pub(crate) fn lost_by_nobodys_rule(
+    record: &Record,
+    case: &CaseRecord,
+    check: &str,
+    note: impl Into<String>,
+    held_back: u64,
+    evidence: String,
+) -> Verdict {
+    let counts = counts(case);
+    let judged = counts.delivered + counts.lost + counts.without_subscribers;
+    match loss_explained(record, case, &counts, held_back) {
+        None => Verdict::differs(check, Force::Prose, judged, note, evidence),
+        Some(Explained::Note(why)) => {
+            Verdict::differs(check, Force::Prose, judged, note, format!("{evidence}; {why}"))
+        }
+        Some(Explained::Unclear(why)) => {
+            Verdict::inconclusive(check, Force::Prose, format!("{evidence}; {why}"))
+        }
+    }
+}
+
 /// The verdict on acknowledged messages of the attempts that did not arrive although the subscriber's session lived. Those of
 /// which the broker says itself that nobody had subscribed are a note. `held_back` is as in [`loss::explained`].
 pub(crate) fn lost(
@@ -158,14 +196,7 @@ pub(crate) fn lost(
     let counts = counts(case);
     let missing = counts.lost + counts.without_subscribers;
     let note = format!("{missing} of {} messages were taken and lost", counts.acknowledged);
-    let explained = unsettled(record, case)
-        .map(Explained::Note)
-        .or_else(|| {
-            let why = "the broker says of them that it knew of no subscriber";
-            (counts.lost == 0).then(|| Explained::Note(why.to_owned()))
-        })
-        .or_else(|| loss::explained(record, &counts, held_back, Phase::Fault));
-    match explained {
+    match loss_explained(record, case, &counts, held_back) {
         None => Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true)),
         Some(Explained::Note(why)) => {
             let judged = counts.delivered + missing;

@@ -611,6 +611,19 @@ mod a_subscriber_is_slow {
     fn what_is_lost_at_qos_1_is_noted_and_the_cut_is_told_apart() {
         let kept = slow("zero-window-qos1", NOT_CUT, "kept its pace", 30).verdict(&CHECKS, KEEPS);
         assert_differs(&kept, "30 messages were taken and lost");
+        assert!(kept.evidence.contains("its queue may have a limit"), "{kept:?}");
+        let none_came = slow("zero-window-qos1", NOT_CUT, "kept its pace", 100);
+        let late = LedgerCounts {
+            sent: 100,
+            acknowledged: 100,
+            lost: 100,
+            lost_at_the_end: 100,
+            ..LedgerCounts::default()
+        };
+        assert_inconclusive(
+            &none_came.messages(late).verdict(&CHECKS, KEEPS),
+            "late can't be told from lost",
+        );
         let cut = slow("zero-window-qos1", CUT_MEANWHILE, "kept its pace", 30).verdict(&CHECKS, KEEPS);
         assert_differs(&cut, "is cut, and its messages go with it");
         let qos0 = slow("drip-qos0", NOT_CUT, "kept its pace", 30).judged(&CHECKS);

@@ -342,7 +342,16 @@ pub(super) struct CameBack {
     pub(super) all: u64,
     pub(super) accepted: u64,
     pub(super) without_rights: u64,
+    /// Let in, but whether with their rights is not known.
+    pub(super) unknown: u64,
     pub(super) told: String,
+}
+
+impl CameBack {
+    /// Clients that were let in, with or without their rights.
+    pub(super) const fn let_in(&self) -> u64 {
+        self.accepted + self.without_rights + self.unknown
+    }
 }
 
 /// Absent when nobody came back.
@@ -355,6 +364,7 @@ pub(super) fn came_back(case: &CaseRecord, fact: &str) -> Option<CameBack> {
         all,
         accepted: case.fact(fact, super::ACCEPTED),
         without_rights: case.fact(fact, super::WITHOUT_RIGHTS),
+        unknown: case.fact(fact, super::RIGHTS_UNKNOWN),
         told: told.join(", "),
     })
 }
