@@ -540,6 +540,9 @@ mod a_queue_is_filled {
         let not_seen = returned(V5, UNKNOWN, "all", delivered(400, 0));
         assert_inconclusive(&not_seen.verdict(&CHECKS, SESSION), "it is not known whether their session");
         assert_inconclusive(&not_seen.verdict(&CHECKS, KEEPS), "whether 2 of 2 sessions were there");
+        let mut gone_again = returned(V5, YES, "newest", delivered(100, 0));
+        gone_again.0.outcomes.insert(Outcome::Closed.name().into(), 1);
+        assert_inconclusive(&gone_again.verdict(&CHECKS, KEEPS), "were cut before everything had come");
         let mut down = returned(V5, NO, "all", delivered(400, 0));
         down.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
         assert_differs(&down.verdict(&CHECKS, SESSION), "sessions were gone");

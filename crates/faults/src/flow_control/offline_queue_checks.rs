@@ -5,6 +5,7 @@ use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_23, V5_3_2_2_3, V5_4_4_0_1, V5_4_5_0_1, V5_4_6_0_5, V311_3_2_2_2, V311_4_3_3_1,
     V311_4_5_0_1, V311_4_6_0_6,
 };
+use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
@@ -125,6 +126,7 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
         );
         let (Resumed { gone, unknown, .. }, not_told) =
             (Resumed::of(case), case.fact(SESSION_PRESENT, NOT_TOLD));
+        let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
         Some(if counts.acknowledged + refused == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if gone > 0 && missing(&counts) > 0 {
@@ -135,6 +137,9 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if not_told > 0 && missing(&counts) > 0 {
             let why = format!("{not_told} of {all} publishers were cut; {evidence}");
+            Verdict::inconclusive(CHECK, Force::Prose, why)
+        } else if ended > 0 && missing(&counts) > 0 {
+            let why = format!("{ended} of {all} clients were cut before everything had come; {evidence}");
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if missing(&counts) > 0 {
             let statement = of_version(case, V5_4_5_0_1, V311_4_5_0_1);
