@@ -33,6 +33,8 @@ pub const CAME_BACK: &str = "came_back";
 pub const ACCEPTED: &str = "accepted";
 /// Value of [`CAME_BACK`]: let in, but nothing is delivered to it.
 pub const WITHOUT_RIGHTS: &str = "accepted, without its rights";
+/// Value of [`CAME_BACK`]: let in, and then neither the client nor who published to it was answered.
+pub const RIGHTS_UNKNOWN: &str = "accepted, and then not answered";
 /// Value of [`CAME_BACK`]: no connection could be made, so nobody was asked.
 pub const NOT_TRIED: &str = "not tried";
 /// Fact: whether the connection was closed after the CONNACK that refused: `closed`, `left open`, or `served`.

@@ -78,6 +78,11 @@ pub(crate) fn counts(case: &CaseRecord) -> LedgerCounts {
     all
 }
 
+/// The sum of a measure over all attempts.
+pub(crate) fn sum(case: &CaseRecord, measure: &str) -> u64 {
+    case.measures.get(measure).map_or(0, |measured| measured.sum)
+}
+
 /// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
 /// forgotten then, or sent again, is no rule that it broke.
 pub(crate) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
@@ -94,7 +99,12 @@ pub(crate) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
 
 /// The verdict on the order of the attempts' messages: those of one publisher on one topic at one QoS. Judged by the first
 /// copy of each. The first message of an attempt has none that it could have come after.
-pub(crate) fn comes_in_order(case: &CaseRecord, check: &str, statement: Statement) -> Verdict {
+pub(crate) fn comes_in_order(
+    record: &Record,
+    case: &CaseRecord,
+    check: &str,
+    statement: Statement,
+) -> Verdict {
     let counts = counts(case);
     let evidence = format!(
         "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
@@ -104,7 +114,7 @@ pub(crate) fn comes_in_order(case: &CaseRecord, check: &str, statement: Statemen
     let (attempts, of_each_qos) = (evidence_count(case), case.messages.values());
     let after_another: u64 = of_each_qos.map(|counts| counts.delivered.saturating_sub(attempts)).sum();
     let verdict = if counts.reordered > 0 {
-        Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true))
+        breach(record, case, check, statement, evidence)
     } else if after_another == 0 {
         Verdict::inconclusive(check, Force::Must, "no client was sent two messages, and one has no order")
     } else {
@@ -135,6 +145,44 @@ pub(crate) fn breach(
     }
 }
 
+/// What explains that some of these messages of the attempts did not arrive; absent when the broker lost them.
+fn loss_explained(
+    record: &Record,
+    case: &CaseRecord,
+    counts: &LedgerCounts,
+    held_back: u64,
+) -> Option<Explained> {
+    unsettled(record, case)
+        .map(Explained::Note)
+        .or_else(|| {
+            let why = "the broker says of them that it knew of no subscriber";
+            (counts.lost == 0).then(|| Explained::Note(why.to_owned()))
+        })
+        .or_else(|| loss::explained(record, counts, held_back, Phase::Fault))
+}
+
+/// As [`lost`], where no statement says that they had to arrive: a `note`, unless they may only be late.
+pub(crate) fn lost_by_nobodys_rule(
+    record: &Record,
+    case: &CaseRecord,
+    check: &str,
+    note: impl Into<String>,
+    held_back: u64,
+    evidence: String,
+) -> Verdict {
+    let counts = counts(case);
+    let judged = counts.delivered + counts.lost + counts.without_subscribers;
+    match loss_explained(record, case, &counts, held_back) {
+        None => Verdict::differs(check, Force::Prose, judged, note, evidence),
+        Some(Explained::Note(why)) => {
+            Verdict::differs(check, Force::Prose, judged, note, format!("{evidence}; {why}"))
+        }
+        Some(Explained::Unclear(why)) => {
+            Verdict::inconclusive(check, Force::Prose, format!("{evidence}; {why}"))
+        }
+    }
+}
+
 /// The verdict on acknowledged messages of the attempts that did not arrive although the subscriber's session lived. Those of
 /// which the broker says itself that nobody had subscribed are a note. `held_back` is as in [`loss::explained`].
 pub(crate) fn lost(
@@ -148,14 +196,7 @@ pub(crate) fn lost(
     let counts = counts(case);
     let missing = counts.lost + counts.without_subscribers;
     let note = format!("{missing} of {} messages were taken and lost", counts.acknowledged);
-    let explained = unsettled(record, case)
-        .map(Explained::Note)
-        .or_else(|| {
-            let why = "the broker says of them that it knew of no subscriber";
-            (counts.lost == 0).then(|| Explained::Note(why.to_owned()))
-        })
-        .or_else(|| loss::explained(record, &counts, held_back, Phase::Fault));
-    match explained {
+    match loss_explained(record, case, &counts, held_back) {
         None => Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true)),
         Some(Explained::Note(why)) => {
             let judged = counts.delivered + missing;

@@ -17,6 +17,8 @@ pub const LATE: &str = "late";
 /// The value of such a fact when something was missing at the deadline, and nothing that was published later came
 /// either.
 pub const NOT_YET: &str = "not yet";
+/// Measure: messages that the broker kept for their client for a while, and delivered then.
+pub const HELD_BACK: &str = "held_back";
 
 /// Messages by QoS.
 #[derive(Clone, Debug)]
@@ -150,6 +152,12 @@ pub(crate) fn share(wanted: &[u64], came: &[peer::Delivered], later: &[u64]) -> 
         true if missing.len() == wanted.len() => "none",
         true => "some",
     }
+}
+
+/// How many of the `wanted` came at all.
+pub(crate) fn arrived(wanted: &[u64], came: &[peer::Delivered]) -> u64 {
+    let is_there = |sequence: &&u64| came.iter().any(|message| message.sequence == Some(**sequence));
+    wanted.iter().filter(is_there).count() as u64
 }
 
 #[cfg(test)]

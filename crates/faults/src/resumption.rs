@@ -24,12 +24,14 @@ pub const YES: &str = "yes";
 pub const NO: &str = "no";
 /// See [`SESSION_PRESENT`]: 0, but the broker sent messages that only the session can have brought.
 pub const UNANNOUNCED: &str = "no, but resumed";
-/// See [`SESSION_PRESENT`] and [`LEFT_OVER`]: nothing came to a client that was not served for long enough to tell more.
+/// See [`SESSION_PRESENT`] and [`LEFT_OVER`]: nothing came to a client that was not served for long enough to tell more, or for
+/// which the broker took nothing.
 pub const UNKNOWN: &str = "not served";
 /// See [`SESSION_PRESENT`]: no session was to be expected.
 pub const NOT_OWED: &str = "not owed";
 
-/// Fact: whether messages came of a session that must have ended: [`SOME`], [`NONE`] or [`UNKNOWN`].
+/// Fact: whether messages came of a session that must have ended: [`SOME`], [`NONE`] or [`UNKNOWN`]. After Clean Start 0 it is
+/// told of clients that were told Session Present 1, and of those to which something came.
 pub const LEFT_OVER: &str = "left_over";
 /// See [`LEFT_OVER`].
 pub const SOME: &str = "some";
@@ -49,7 +51,7 @@ pub(crate) enum Resumption {
     Unannounced,
     /// Session Present 0, and nothing of the session came to a client that was served.
     Not,
-    /// Session Present 0, and the client was not served for long enough to tell more.
+    /// Session Present 0, and the client was not served for long enough to tell more, or the broker took nothing for it.
     Unknown,
 }
 
@@ -146,13 +148,29 @@ fn is_of_session(came: &[Delivered]) -> bool {
     came.iter().any(|message| message.sequence.is_some())
 }
 
-/// Which statement Session Present 1 breaks after Clean Start 0 where the session must have ended: `kept`, that the session
-/// is gone, unless nothing of it came to any client; then `told`, that Session Present is 0 without a session (MQTT 5.0 and
-/// 3.1.1 [MQTT-3.2.2-3]).
-pub(crate) fn broken_by_presence(case: &CaseRecord, kept: Statement, told: Statement) -> Statement {
-    let is_gone =
-        case.fact(LEFT_OVER, NONE) > 0 && case.fact(LEFT_OVER, SOME) + case.fact(LEFT_OVER, UNKNOWN) == 0;
-    if is_gone { told } else { kept }
+/// The verdict of a `check` on Session Present 1 after Clean Start 0 where the session must have ended. Something of it came:
+/// it breaks `kept`, that the session is gone. Nothing of it did, to a client that was served: it breaks `told`, that Session
+/// Present is 0 without a session (MQTT 5.0 and 3.1.1 [MQTT-3.2.2-3]). Where neither was seen, one of the two is broken, and
+/// nobody knows which.
+pub(crate) fn broken_by_presence(
+    case: &CaseRecord,
+    check: &str,
+    kept: Statement,
+    told: Statement,
+    evidence: String,
+) -> Verdict {
+    let statement = if case.fact(LEFT_OVER, SOME) > 0 {
+        kept
+    } else if case.fact(LEFT_OVER, NONE) > 0 {
+        told
+    } else {
+        let why = format!(
+            "{evidence}; whether anything of the session was there is not known, because these clients were not served for \
+             long enough: a longer --reaction-timeout may tell"
+        );
+        return Verdict::inconclusive(check, Force::Must, why).citing(kept);
+    };
+    Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true))
 }
 
 /// Sessions of a case that went on, and those that did not.
@@ -164,13 +182,31 @@ pub(crate) struct Resumed {
     pub(crate) unannounced: u64,
     /// Not resumed, although they were owed.
     pub(crate) gone: u64,
+    /// With Session Present 0, and nobody could see more.
+    pub(crate) unknown: u64,
 }
 
 impl Resumed {
     /// What a case tells of the sessions of its clients.
     pub(crate) fn of(case: &CaseRecord) -> Self {
         let count = |value| case.fact(SESSION_PRESENT, value);
-        Self { announced: count(YES), unannounced: count(UNANNOUNCED), gone: count(NO) }
+        Self {
+            announced: count(YES),
+            unannounced: count(UNANNOUNCED),
+            gone: count(NO),
+            unknown: count(UNKNOWN),
+        }
+    }
+
+    /// Why no session tells anything, where clients came back to them; absent where some do, or nobody did.
+    pub(crate) fn nothing_known(self) -> Option<String> {
+        (self.all() == 0 && self.unknown > 0).then(|| {
+            format!(
+                "{} clients were told Session Present 0, and it is not known whether their session was there all the same: \
+                 they were not served for long enough, or the broker took nothing that they could have been sent",
+                self.unknown
+            )
+        })
     }
 
     /// Sessions that were resumed.

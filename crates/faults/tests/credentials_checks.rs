@@ -5,8 +5,8 @@ mod record;
 
 use ungraceful_faults::authentication::{
     AFTER_DISCONNECT, AFTER_FAILURE, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, METHOD_IN_AUTH,
-    METHOD_IN_CONNACK, PAST_FIRST_TOKEN, PUBLISHED, REAUTHENTICATION, WITHOUT_RIGHTS, kick, kick_checks,
-    reauthentication_checks, removal::Means, token, token_checks,
+    METHOD_IN_CONNACK, PAST_FIRST_TOKEN, PUBLISHED, REAUTHENTICATION, RIGHTS_UNKNOWN, WITHOUT_RIGHTS, kick,
+    kick_checks, reauthentication_checks, removal::Means, token, token_checks,
 };
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::metric::{Distribution, Percentiles};
@@ -185,6 +185,8 @@ fn what_is_expected_of_a_client_that_comes_back_is_what_was_taken_from_it() {
     );
     let with_rights = Made::kicked(Means::Group, V5).fact(CAME_BACK, "accepted", 5);
     assert_differs(&with_rights.judged(CHECK), "5 of 5 clients have their rights back");
+    let unknown = Made::kicked(Means::Group, V5).fact(CAME_BACK, RIGHTS_UNKNOWN, 5);
+    assert_inconclusive(&unknown.judged(CHECK), "accepted, and then not answered (×5)");
     let by_command = Made::kicked(Means::Command, V5).fact(CAME_BACK, "accepted", 5).judged(CHECK);
     assert_inconclusive(&by_command, "nobody told us what the command takes away");
     assert!(by_command.evidence.contains("accepted (×5)"), "{by_command:?}");
@@ -204,6 +206,8 @@ fn a_stale_token_is_to_be_refused_and_a_new_one_accepted() {
     assert_holds(&made().fact(token::RENEWED, "accepted", 5).judged("accepts_a_new_token"), Force::Prose);
     let refused = made().fact(token::RENEWED, REFUSED, 2).fact(token::RENEWED, "accepted", 3);
     assert_differs(&refused.judged("accepts_a_new_token"), "2 of 5 are not served with a new token");
+    let unknown = made().fact(token::RENEWED, RIGHTS_UNKNOWN, 1).fact(token::RENEWED, "accepted", 4);
+    assert_inconclusive(&unknown.judged("accepts_a_new_token"), "accepted, and then not answered (×1)");
     assert!(made().asked("accepts_a_new_token").is_none(), "there was no other token");
 }
 

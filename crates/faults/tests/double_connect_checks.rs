@@ -1,10 +1,13 @@
 //! What the checks of the second CONNECT conclude from records made by hand. No sockets.
 
+#[path = "made/bystanders.rs"]
+mod bystanders;
 #[path = "../../rig/tests/judging/record.rs"]
 mod record;
 
 use std::collections::BTreeMap;
 
+use bystanders::who_lost_connections;
 use proptest::prelude::*;
 use ungraceful_faults::connection::double_connect::{ID, SECOND_CLIENT_ID, Variant};
 use ungraceful_faults::connection::double_connect_checks::CHECKS;
@@ -367,6 +370,15 @@ fn a_missing_will_of_a_run_that_was_cut_short_is_inconclusive() {
         record.cases = vec![with_will(V5, wills(8, 8))];
         assert_eq!(verdict_on(&record, WILL).unwrap().conclusion, Conclusion::Holds, "{completeness:?}");
     }
+}
+
+#[test]
+fn a_missing_will_of_a_broker_that_may_have_come_up_anew_is_inconclusive() {
+    let mut record = record_of(vec![with_will(V5, wills(8, 0))]);
+    record.bystanders = Some(who_lost_connections(V5, 2));
+    let verdict = verdict_on(&record, WILL).unwrap();
+    assert_inconclusive(&verdict, "honest clients lost 2 connections");
+    assert_eq!(verdict.citation.as_deref(), Some("MQTT 5.0 [MQTT-3.1.2-8]"));
 }
 
 #[test]

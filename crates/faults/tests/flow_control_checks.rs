@@ -1,10 +1,13 @@
 //! What the checks of flow control conclude from records made by hand. No sockets.
 
+#[path = "made/bystanders.rs"]
+mod bystanders;
 #[path = "../../rig/tests/judging/record.rs"]
 mod record;
 
 use std::collections::BTreeMap;
 
+use bystanders::who_lost_connections;
 use ungraceful_faults::flow_control::{
     offline_queue, offline_queue_checks, quota_leak, quota_leak_checks, receive_maximum,
     receive_maximum_checks, slow_consumer, slow_consumer_checks, unacked_subscriber,
@@ -14,7 +17,7 @@ use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::Distribution;
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{BystandersRecord, CaseRecord};
+use ungraceful_rig::record::CaseRecord;
 use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -68,24 +71,6 @@ impl Made {
     fn verdict(&self, checks: &[Check], check: &str) -> Verdict {
         let found = self.judged(checks).into_iter().find(|verdict| verdict.check == check);
         found.expect("the check judges this case")
-    }
-}
-
-/// Bystanders who lost so many connections and nothing else.
-fn who_lost_connections(count: u64) -> BystandersRecord {
-    BystandersRecord {
-        pairs: 1,
-        rate_per_pair: 10,
-        version: V5.into(),
-        phases: Vec::new(),
-        connections_lost: BTreeMap::from([("FIN".into(), count)]),
-        outages: None,
-        irregularities: Vec::new(),
-        irregularities_left_out: BTreeMap::new(),
-        pairs_below_qos: 0,
-        drain: None,
-        recovery_limit_us: None,
-        recovery_time_us: None,
     }
 }
 
@@ -147,7 +132,7 @@ fn a_message_of_qos_2_that_comes_twice_on_a_living_connection_breaks_the_rule_of
         assert_inconclusive(&cut.verdict(checks, check), "none of 2 attempts");
         let mut record = record::empty_record();
         record.cases = vec![made(V5, 1).0];
-        record.bystanders = Some(who_lost_connections(1));
+        record.bystanders = Some(who_lost_connections(V5, 1));
         judge(&mut record, checks);
         let verdict = record.verdicts.iter().find(|verdict| verdict.check == check).unwrap();
         assert_differs(verdict, "arrived more than once");
@@ -487,7 +472,7 @@ mod a_client_keeps_every_rule {
 }
 
 mod a_queue_is_filled {
-    use ungraceful_faults::resumption::{NO, SESSION_PRESENT, UNANNOUNCED, YES};
+    use ungraceful_faults::resumption::{NO, SESSION_PRESENT, UNANNOUNCED, UNKNOWN, YES};
 
     use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER};
     use super::offline_queue_checks::CHECKS;
@@ -552,12 +537,18 @@ mod a_queue_is_filled {
         let cut = returned(V5, NOT_TOLD, "all", delivered(400, 0));
         assert_inconclusive(&cut.verdict(&CHECKS, SESSION), "none of 2 attempts");
         assert_inconclusive(&cut.verdict(&CHECKS, KEEPS), "2 of 2 publishers were cut");
+        let not_seen = returned(V5, UNKNOWN, "all", delivered(400, 0));
+        assert_inconclusive(&not_seen.verdict(&CHECKS, SESSION), "it is not known whether their session");
+        assert_inconclusive(&not_seen.verdict(&CHECKS, KEEPS), "whether 2 of 2 sessions were there");
+        let mut gone_again = returned(V5, YES, "newest", delivered(100, 0));
+        gone_again.0.outcomes.insert(Outcome::Closed.name().into(), 1);
+        assert_inconclusive(&gone_again.verdict(&CHECKS, KEEPS), "were cut before everything had come");
         let mut down = returned(V5, NO, "all", delivered(400, 0));
         down.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
         assert_differs(&down.verdict(&CHECKS, SESSION), "sessions were gone");
         let mut record = record::empty_record();
         record.cases = vec![returned(V5, NO, "all", delivered(400, 0)).0];
-        record.bystanders = Some(who_lost_connections(4));
+        record.bystanders = Some(who_lost_connections(V5, 4));
         judge(&mut record, &CHECKS);
         let session = record.verdicts.iter().find(|verdict| verdict.check == SESSION).unwrap();
         assert_differs(session, "sessions were gone");
@@ -623,6 +614,19 @@ mod a_subscriber_is_slow {
     fn what_is_lost_at_qos_1_is_noted_and_the_cut_is_told_apart() {
         let kept = slow("zero-window-qos1", NOT_CUT, "kept its pace", 30).verdict(&CHECKS, KEEPS);
         assert_differs(&kept, "30 messages were taken and lost");
+        assert!(kept.evidence.contains("its queue may have a limit"), "{kept:?}");
+        let none_came = slow("zero-window-qos1", NOT_CUT, "kept its pace", 100);
+        let late = LedgerCounts {
+            sent: 100,
+            acknowledged: 100,
+            lost: 100,
+            lost_at_the_end: 100,
+            ..LedgerCounts::default()
+        };
+        assert_inconclusive(
+            &none_came.messages(late).verdict(&CHECKS, KEEPS),
+            "late can't be told from lost",
+        );
         let cut = slow("zero-window-qos1", CUT_MEANWHILE, "kept its pace", 30).verdict(&CHECKS, KEEPS);
         assert_differs(&cut, "is cut, and its messages go with it");
         let qos0 = slow("drip-qos0", NOT_CUT, "kept its pace", 30).judged(&CHECKS);

@@ -1,8 +1,11 @@
 //! What the checks of a herd conclude from records made by hand. No sockets.
 
+#[path = "made/bystanders.rs"]
+mod bystanders;
 #[path = "../../rig/tests/judging/record.rs"]
 mod record;
 
+use bystanders::who_lost_connections;
 use ungraceful_faults::connection::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
 use ungraceful_faults::connection::herd_checks::CHECKS;
 use ungraceful_faults::resumption::{NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, YES};
@@ -119,6 +122,13 @@ fn a_session_that_is_gone_is_violated_unless_the_broker_was_restarted() {
         let gone = || all_back(version).fact(SESSION_PRESENT, YES, 9).fact(SESSION_PRESENT, NO, 1);
         let verdict = gone().verdict(RESUMES);
         assert_eq!((verdict.conclusion, verdict.citation.as_deref()), (Conclusion::Violated, Some(citation)));
+        let mut unsettled = gone();
+        unsettled.0.bystanders = Some(who_lost_connections(version, 1));
+        assert_eq!(
+            unsettled.verdict(RESUMES).conclusion,
+            Conclusion::Inconclusive,
+            "it may have come up anew"
+        );
         let verdict = gone().restarted().verdict(RESUMES);
         assert_eq!(verdict.conclusion, Conclusion::Holds, "no accusation");
         assert_eq!(verdict.differs.as_deref(), Some("sessions did not outlive the restart of the broker"));

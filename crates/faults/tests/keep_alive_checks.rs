@@ -1,10 +1,11 @@
 //! What the checks of silence and edge conclude from records made by hand. No sockets.
 
+#[path = "made/bystanders.rs"]
+mod bystanders;
 #[path = "../../rig/tests/judging/record.rs"]
 mod record;
 
-use std::collections::BTreeMap;
-
+use bystanders::who_lost_connections;
 use ungraceful_faults::connection::keep_alive::control::{
     CONTROL, FIXED_CUT_AFTER, FIXED_TIME, FOLLOWS_KEEP_ALIVE, NEITHER,
 };
@@ -18,7 +19,7 @@ use ungraceful_faults::connection::keep_alive::{
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{BystandersRecord, CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
+use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
 use ungraceful_rig::verdict::{Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -40,20 +41,7 @@ impl Made {
         let case = Case { fault: fault.into(), variant: variant.into(), version: version.into() };
         let mut record = record::empty_record();
         record.witness = Some(WitnessRecord { proved: true, unexpected: 0 });
-        record.bystanders = Some(BystandersRecord {
-            pairs: 3,
-            rate_per_pair: 100,
-            version: version.into(),
-            phases: Vec::new(),
-            outages: None,
-            connections_lost: BTreeMap::new(),
-            irregularities: Vec::new(),
-            irregularities_left_out: BTreeMap::new(),
-            pairs_below_qos: 0,
-            drain: None,
-            recovery_limit_us: None,
-            recovery_time_us: None,
-        });
+        record.bystanders = Some(who_lost_connections(version, 0));
         record.cases = vec![record::case(case, outcomes)];
         Self(record)
     }
@@ -384,6 +372,9 @@ fn mqtt5_3_1_2_8_the_will_of_the_silent_is_violated_when_none_came_before_a_witn
     assert_eq!(told(&deaf.verdict(WILL)), INCONCLUSIVE);
     let short = cut(V5).wills(3, 0, 0).with(|record| record.completeness = Completeness::Interrupted);
     assert_eq!(told(&short.verdict(WILL)), INCONCLUSIVE);
+    let unsettled =
+        cut(V5).wills(3, 0, 0).with(|record| record.bystanders = Some(who_lost_connections(V5, 1)));
+    assert_eq!(told(&unsettled.verdict(WILL)), INCONCLUSIVE);
 }
 
 #[test]

@@ -1,15 +1,18 @@
 //! What the checks of all modes of a take-over conclude from records made by hand. No sockets.
 
+#[path = "made/bystanders.rs"]
+mod bystanders;
 #[path = "../../rig/tests/judging/record.rs"]
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bystanders::who_lost_connections;
 use proptest::prelude::*;
 use ungraceful_faults::connection::takeover::dead_peer;
 use ungraceful_faults::connection::takeover::flap;
 use ungraceful_faults::connection::takeover::storm::{
-    self, DUP, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, Situation,
+    self, DUP, HELD_BACK, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, Situation,
 };
 use ungraceful_faults::connection::takeover::{
     ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, duel, judged, looking_on, race, storm_checks,
@@ -20,7 +23,7 @@ use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{BystandersRecord, CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
+use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
 use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -79,6 +82,18 @@ impl Made {
     fn will(mut self, will: WillRecord) -> Self {
         self.0.will = Some(will);
         self
+    }
+
+    fn messages(mut self, counts: LedgerCounts) -> Self {
+        self.0.messages = BTreeMap::from([(1, counts)]);
+        self
+    }
+
+    /// The verdict of `check` beside a broker that may have come up anew, by what honest clients saw.
+    fn verdict_unsettled(self, check: &str) -> Verdict {
+        let mut record = self.record();
+        record.bystanders = Some(who_lost_connections(V5, 1));
+        verdict_on(&record, check).expect("the check judges this case")
     }
 
     fn record(self) -> Record {
@@ -450,8 +465,11 @@ fn mqtt5_4_1_0_2_and_mqtt3_1_1_3_1_2_6_a_session_that_must_have_ended_and_goes_o
             assert_holds(&made("no", "none").verdict(ENDS), Force::Must, Some(kept));
             assert_violated(&made("yes", "some").verdict(ENDS), kept);
             assert_violated(&made("no", "some").verdict(ENDS), kept);
-            assert_violated(&made("yes", UNKNOWN).verdict(ENDS), kept);
             assert_violated(&made("yes", "none").verdict(ENDS), told);
+            let unknown = made("yes", UNKNOWN);
+            assert_inconclusive(&unknown.clone().verdict(ENDS), "is not known");
+            assert_violated(&unknown.clone().fact(LEFT_OVER, "none", 1).verdict(ENDS), told);
+            assert_violated(&unknown.fact(LEFT_OVER, "some", 1).verdict(ENDS), kept);
         }
     }
     let granted = Made::closed("ended", V5, 3).fact(SESSION_PRESENT, "not owed", 3);
@@ -478,7 +496,7 @@ fn mqtt5_3_2_2_3_and_mqtt3_1_1_3_2_2_2_a_session_that_goes_on_and_is_denied_brea
         assert!(resumed(pair, 3).has_no_verdict_of(TRULY), "nobody was told Session Present 0");
     }
     let cut = Made::closed("resume", V5, 3).fact(SESSION_PRESENT, UNKNOWN, 3);
-    assert_eq!(cut.verdict(RESUMES).conclusion, Conclusion::Inconclusive);
+    assert_inconclusive(&cut.verdict(RESUMES), "it is not known whether their session was there");
 }
 
 // looking_on
@@ -486,24 +504,6 @@ fn mqtt5_3_2_2_3_and_mqtt3_1_1_3_2_2_2_a_session_that_goes_on_and_is_denied_brea
 const KEEPS_SERVING: &str = "keeps_serving_the_newcomer";
 const SUBSCRIBED: &str = "keeps_the_newcomers_subscription";
 const WITHHOLDS: &str = "withholds_the_newcomers_will";
-
-/// Bystanders of whom none lost its connection.
-fn left_alone() -> BystandersRecord {
-    BystandersRecord {
-        pairs: 1,
-        rate_per_pair: 10,
-        version: V5.into(),
-        phases: Vec::new(),
-        outages: None,
-        connections_lost: BTreeMap::new(),
-        irregularities: Vec::new(),
-        irregularities_left_out: BTreeMap::new(),
-        pairs_below_qos: 0,
-        drain: None,
-        recovery_limit_us: None,
-        recovery_time_us: None,
-    }
-}
 
 fn looked_on(pair: &str, later: &[(&str, u64)]) -> Made {
     let count = later.iter().map(|(_, count)| count).sum();
@@ -523,7 +523,7 @@ fn a_newcomer_that_keeps_every_rule_and_is_cut_each_time_is_not_served() {
         }
         assert_inconclusive(&cut, "there were no bystanders to show that others are left alone");
         let mut record = looked_on(pair, &[("cut by FIN", 3)]).record();
-        record.bystanders = Some(left_alone());
+        record.bystanders = Some(who_lost_connections(V5, 0));
         let cut = verdict_on(&record, KEEPS_SERVING).unwrap();
         assert_eq!((cut.conclusion, cut.force), (Conclusion::Violated, Force::Prose), "{cut:?}");
         assert!(cut.citation.is_some_and(|citation| citation.starts_with("MQTT 5.0 §3.1.4")));
@@ -630,13 +630,36 @@ fn a_session_that_the_broker_said_it_would_not_keep_is_not_owed() {
 #[test]
 fn mqtt5_4_5_0_1_a_waiting_message_that_does_not_come_breaks_it_where_both_speak_5_0_and_is_a_note_elsewhere()
 {
-    for share in ["none", "some"] {
-        let of = |pair| resumed(pair, 3).facts(QUEUED, &[("all", 2), (share, 1)]).verdict(RESUMES);
-        assert_violated(&of(V5), "MQTT 5.0 [MQTT-4.5.0-1]");
-        for pair in [V311, TO_V5, TO_V311] {
-            assert_differs(&of(pair), "messages that waited in the session did not come");
-        }
+    let of = |pair| resumed(pair, 3).fact(QUEUED, "none", 3).messages(lost(6)).verdict(RESUMES);
+    assert_violated(&of(V5), "MQTT 5.0 [MQTT-4.5.0-1]");
+    for pair in [V311, TO_V5, TO_V311] {
+        assert_differs(&of(pair), "messages that waited in the session did not come");
     }
+}
+
+/// Of 30 messages, so many were lost, and each before a later one came.
+fn lost(lost: u64) -> LedgerCounts {
+    LedgerCounts { sent: 30, acknowledged: 30, delivered: 30 - lost, lost, ..LedgerCounts::default() }
+}
+
+#[test]
+fn a_queue_of_which_a_part_came_may_have_a_limit_and_accuses_nobody() {
+    for (shares, held_back) in [(&[("some", 3)][..], 3), (&[("all", 2), ("none", 1)], 4)] {
+        let made =
+            || resumed(V5, 3).facts(QUEUED, shares).messages(lost(6)).measure(HELD_BACK, 3, held_back, 2);
+        let verdict = made().verdict(RESUMES);
+        assert_differs(&verdict, "6 of 30 messages were taken and lost");
+        assert_eq!(verdict.citation.as_deref(), Some("MQTT 5.0 [MQTT-4.5.0-1]"));
+        let why =
+            format!("the broker kept {held_back} others and delivered them: its queue may have a limit");
+        assert!(verdict.evidence.contains(&why), "{verdict:?}");
+    }
+    let refused = LedgerCounts { refused: BTreeMap::from([(0x97, 2)]), ..lost(6) };
+    let verdict = resumed(V5, 3).fact(QUEUED, "none", 3).messages(refused).verdict(RESUMES);
+    assert!(verdict.evidence.contains("it has announced a limit"), "{verdict:?}");
+    let nothing_after = LedgerCounts { lost_at_the_end: 6, ..lost(6) };
+    let verdict = resumed(V5, 3).fact(QUEUED, "none", 3).messages(nothing_after).verdict(RESUMES);
+    assert_inconclusive(&verdict, "late can't be told from lost");
 }
 
 #[test]
@@ -645,13 +668,15 @@ fn what_is_missing_beside_a_broker_that_went_down_is_no_accusation() {
         made.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
         made
     };
-    let made = down(resumed(V5, 3).fact(SESSION_PRESENT, "no", 1));
-    assert_inconclusive(&made.verdict(RESUMES), "but the broker went down during 1 attempts");
-    let made = down(resumed(V5, 3).fact(QUEUED, "none", 1));
-    assert_inconclusive(&made.verdict(RESUMES), "but the broker went down");
-    let made =
-        down(resumed(V5, 3).facts(SENT_AGAIN, &[("all", 2), ("some", 1)]).fact(IDENTIFIERS, "kept", 3));
-    assert_inconclusive(&made.verdict(AGAIN), "but the broker went down");
+    let gone = || resumed(V5, 3).fact(SESSION_PRESENT, "no", 1);
+    assert_inconclusive(&down(gone()).verdict(RESUMES), "the broker went down");
+    assert_inconclusive(&gone().verdict_unsettled(RESUMES), "honest clients lost 1 connections");
+    let empty = || resumed(V5, 3).fact(QUEUED, "none", 3).messages(lost(6));
+    assert_differs(&down(empty()).verdict(RESUMES), "6 of 30 messages were taken and lost");
+    assert_differs(&empty().verdict_unsettled(RESUMES), "6 of 30 messages were taken and lost");
+    let part = || resumed(V5, 3).facts(SENT_AGAIN, &[("all", 2), ("some", 1)]).fact(IDENTIFIERS, "kept", 3);
+    assert_inconclusive(&down(part()).verdict(AGAIN), "the broker went down");
+    assert_inconclusive(&part().verdict_unsettled(AGAIN), "honest clients lost 1 connections");
     // What did come, and should not have, is seen all the same.
     let made = down(resumed(V5, 3).fact(SENT_AGAIN, "all", 3).fact(IDENTIFIERS, "changed", 1));
     assert_eq!(made.verdict(AGAIN).conclusion, Conclusion::Violated);
@@ -854,6 +879,15 @@ fn mqtt3_1_1_3_1_2_8_no_will_at_all_is_violated_where_the_older_client_speaks_3_
 }
 
 #[test]
+fn a_missing_will_of_a_broker_that_may_have_come_up_anew_accuses_nobody() {
+    for (situation, pair) in will_grid().filter(|(_, pair)| is_of_3_1_1(pair)) {
+        let verdict = Made::closed(situation.name(), pair, 8).will(wills(8, 0)).verdict_unsettled(WILL);
+        assert_inconclusive(&verdict, "honest clients lost 1 connections");
+        assert_eq!(verdict.citation.as_deref(), Some(DUE_ON_3_1_1), "{situation} {pair}");
+    }
+}
+
+#[test]
 fn mqtt5_3_1_3_9_a_delayed_will_that_came_though_its_session_goes_on_is_violated_and_no_other_that_came() {
     for (situation, pair) in will_grid() {
         let verdict = will(situation.name(), pair, not_due(8, 3));
@@ -958,7 +992,7 @@ fn duelled(variant: &str, takeovers: u64, acknowledged: u64, lost: u64) -> Made 
     let mut made = made.measure(duel::TAKEOVERS, 1, takeovers, takeovers);
     let delivered = acknowledged.saturating_sub(lost);
     let counts = LedgerCounts { acknowledged, delivered, lost, duplicated: 5, ..LedgerCounts::default() };
-    made.0.messages = BTreeMap::from([(1, counts)]);
+    made = made.messages(counts);
     made
 }
 
@@ -969,8 +1003,10 @@ fn messages_that_all_came_hold_and_lost_ones_are_a_note_and_never_an_accusation(
     let expected =
         "500 messages acknowledged, 0 of them never delivered, 5 delivered more than once, in 30 take-overs";
     assert_eq!(verdict.evidence, expected);
-    let verdict = duelled("resume", 30, 500, 7).verdict(KEEPS);
-    assert_differs(&verdict, "acknowledged messages were lost in take-overs");
+    let made = duelled("resume", 30, 500, 7);
+    assert_differs(&made.clone().verdict(KEEPS), "acknowledged messages were lost in take-overs");
+    let late = LedgerCounts { lost_at_the_end: 7, ..made.0.messages[&1].clone() };
+    assert_inconclusive(&made.messages(late).verdict(KEEPS), "late can't be told from lost");
 }
 
 #[test]

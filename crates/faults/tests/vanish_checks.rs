@@ -1,24 +1,25 @@
 //! What the checks of drops, knocks and storms of Wills conclude from records made by hand. No sockets.
 
+#[path = "made/bystanders.rs"]
+mod bystanders;
 #[path = "../../rig/tests/judging/record.rs"]
 mod record;
 
 use std::collections::BTreeMap;
 
+use bystanders::who_lost_connections;
 use ungraceful_faults::connection::abrupt::{
     self, ACCEPTED, BACK_PAST_END, EARLY, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME,
 };
-use ungraceful_faults::connection::takeover::storm::NOT_YET;
+use ungraceful_faults::connection::takeover::storm::{HELD_BACK, NOT_YET};
 use ungraceful_faults::connection::{abrupt_checks, knock, knock_checks};
-use ungraceful_faults::resumption::{LEFT_OVER, NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, YES};
+use ungraceful_faults::resumption::{LEFT_OVER, NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, UNKNOWN, YES};
 use ungraceful_faults::session::{will_storm, will_storm_checks};
 use ungraceful_rig::attempt::Case;
 use ungraceful_rig::ledger::LedgerCounts;
 use ungraceful_rig::metric::{Distribution, Percentiles};
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{
-    BystandersRecord, CaseRecord, Completeness, Record, VersionRecord, WillRecord, WitnessRecord,
-};
+use ungraceful_rig::record::{CaseRecord, Completeness, Record, VersionRecord, WillRecord, WitnessRecord};
 use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -92,8 +93,7 @@ impl Made {
 
     /// An honest client lost its connection: the broker may have come up anew.
     fn unsettled(mut self) -> Self {
-        let connections_lost = BTreeMap::from([("FIN".to_owned(), 1)]);
-        self.record.bystanders = Some(bystanders(connections_lost));
+        self.record.bystanders = Some(who_lost_connections(V5, 1));
         self
     }
 
@@ -109,23 +109,6 @@ impl Made {
 
     fn has_no_verdict_of(self, check: &str) -> bool {
         verdict_on(&self.record(), check).is_none()
-    }
-}
-
-fn bystanders(connections_lost: BTreeMap<String, u64>) -> BystandersRecord {
-    BystandersRecord {
-        pairs: 1,
-        rate_per_pair: 10,
-        version: V5.into(),
-        phases: Vec::new(),
-        outages: None,
-        connections_lost,
-        irregularities: Vec::new(),
-        irregularities_left_out: BTreeMap::new(),
-        pairs_below_qos: 0,
-        drain: None,
-        recovery_limit_us: None,
-        recovery_time_us: None,
     }
 }
 
@@ -395,7 +378,8 @@ fn a_session_that_the_broker_never_granted_and_a_client_that_is_refused_say_noth
 fn mqtt5_4_1_0_2_a_session_that_lives_on_long_after_its_end_breaks_it_and_shortly_after_it_is_a_note() {
     let made = |kept, past_us| {
         let made = Made::dropped("after-expiry", V5, 2).fact(SESSION_PRESENT, YES, kept);
-        made.fact(SESSION_PRESENT, NO, 2 - kept).measure(BACK_PAST_END, past_us, past_us)
+        let made = made.fact(SESSION_PRESENT, NO, 2 - kept).fact(LEFT_OVER, "some", kept);
+        made.measure(BACK_PAST_END, past_us, past_us)
     };
     assert_holds(&made(0, 10_000_000).verdict(ENDS), Some("MQTT 5.0 [MQTT-4.1.0-2]"));
     assert_violated(&made(1, 10_000_000).verdict(ENDS), "MQTT 5.0 [MQTT-4.1.0-2]");
@@ -408,7 +392,7 @@ fn mqtt3_1_1_3_1_2_6_a_session_that_was_to_end_with_its_connection_breaks_it_at_
         let made = Made::dropped("session-ends", version, 2);
         assert_holds(&made.clone().fact(SESSION_PRESENT, NO, 2).verdict(ENDS), Some(citation));
         let there = made.fact(SESSION_PRESENT, YES, 1);
-        assert_violated(&there.clone().verdict(ENDS), citation);
+        assert_inconclusive(&there.clone().fact(LEFT_OVER, UNKNOWN, 1).verdict(ENDS), "is not known");
         assert_violated(&there.clone().fact(LEFT_OVER, "some", 1).verdict(ENDS), citation);
         let said = format!("MQTT {version} [MQTT-3.2.2-3]");
         assert_violated(&there.fact(LEFT_OVER, "none", 1).verdict(ENDS), &said);
@@ -436,13 +420,24 @@ const IN_ORDER: &str = "delivers_in_order";
 #[test]
 fn mqtt5_4_5_0_1_and_mqtt3_1_1_3_1_2_5_messages_that_were_overtaken_are_lost_and_others_may_yet_come() {
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-4.5.0-1]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-5]")] {
-        let made = |value| Made::dropped("rst", version, 3).fact(WAITING, value, 3);
+        let lost = LedgerCounts { acknowledged: 33, delivered: 3, lost: 30, ..LedgerCounts::default() };
+        let made = |value| Made::dropped("rst", version, 3).fact(WAITING, value, 3).messages(lost.clone());
         assert_holds(&made("all").verdict(WAITED), Some(citation));
-        assert_violated(&made("some").verdict(WAITED), citation);
         assert_violated(&made("none").verdict(WAITED), citation);
         assert_inconclusive(&made(NOT_YET).verdict(WAITED), "a longer --reaction-timeout");
-        assert_inconclusive(&made("none").unsettled().verdict(WAITED), "honest clients lost");
+        assert_differs(&made("none").unsettled().verdict(WAITED), "30 of 33 messages were taken and lost");
         assert_inconclusive(&Made::dropped("rst", version, 3).verdict(WAITED), "no messages waited");
+    }
+}
+
+#[test]
+fn a_part_that_was_kept_for_a_client_that_was_away_tells_of_a_limit_and_accuses_nobody() {
+    for version in [V5, V311] {
+        let counts = LedgerCounts { acknowledged: 33, delivered: 15, lost: 18, ..LedgerCounts::default() };
+        let made = Made::dropped("rst", version, 3).fact(WAITING, "some", 3).messages(counts);
+        let verdict = made.measure(HELD_BACK, 4, 12).verdict(WAITED);
+        assert_differs(&verdict, "18 of 33 messages were taken and lost");
+        assert!(verdict.evidence.contains("its queue may have a limit"), "{verdict:?}");
     }
 }
 
@@ -456,6 +451,7 @@ fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_a_message_behind_a_later_one_breaks_the_o
         assert_holds(&made(9, 0).verdict(IN_ORDER), Some(citation));
         assert_violated(&made(9, 1).verdict(IN_ORDER), citation);
         assert_inconclusive(&made(3, 0).verdict(IN_ORDER), "one has no order");
+        assert_inconclusive(&made(9, 1).unsettled().verdict(IN_ORDER), "honest clients lost");
     }
 }
 

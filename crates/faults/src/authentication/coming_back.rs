@@ -10,7 +10,7 @@ use ungraceful_wire::clock::now;
 
 use super::at_work::{Beside, await_first, topics};
 use super::shown::Shown;
-use super::{ACCEPTED, AFTER_REFUSAL, NOT_TRIED, WITHOUT_RIGHTS};
+use super::{ACCEPTED, AFTER_REFUSAL, NOT_TRIED, RIGHTS_UNKNOWN, WITHOUT_RIGHTS};
 use crate::ending::refusal;
 use crate::peer::{Event, Peer};
 
@@ -52,9 +52,13 @@ pub(super) async fn come_back(
     match client.connect(&connect, stage.options.connect_timeout).await {
         Ok(_) => {
             let mut peer = Peer::new(client);
-            let is_served = is_served(stage, &mut peer, client_id, beside).await;
+            let has_rights = has_rights(stage, &mut peer, client_id, beside).await;
             peer.client.leave().await;
-            told(if is_served { ACCEPTED } else { WITHOUT_RIGHTS })
+            told(match has_rights {
+                Some(true) => ACCEPTED,
+                Some(false) => WITHOUT_RIGHTS,
+                None => RIGHTS_UNKNOWN,
+            })
         }
         Err(refused @ NotConnected::Refused { .. }) => {
             let after = after_refusal(Peer::new(client)).await;
@@ -64,17 +68,23 @@ pub(super) async fn come_back(
     }
 }
 
-/// Whether it is delivered to, and may publish. MQTT 3.1.1 tells nobody that a message was refused.
-async fn is_served(stage: &Stage, peer: &mut Peer, client_id: &str, beside: &mut Beside) -> bool {
+/// Whether it is delivered to, and may publish. MQTT 3.1.1 tells nobody that a message was refused, so silence tells of
+/// rights, but only where the broker answers both clients afterwards; absent where it does not.
+async fn has_rights(stage: &Stage, peer: &mut Peer, client_id: &str, beside: &mut Beside) -> Option<bool> {
     let (to, from) = topics(stage, client_id);
-    if peer.subscribe(&to, QoS::AtMostOnce, WITHIN).await.is_err()
-        || beside.publish_once().await.is_err()
-        || await_first(peer, WITHIN).await.is_err()
-    {
-        return false;
+    if peer.subscribe(&to, QoS::AtMostOnce, WITHIN).await.is_ok() {
+        beside.publish_once().await.ok()?;
+        if await_first(peer, WITHIN).await.is_ok() {
+            let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
+            if peer.publish(&from, qos, 0, WITHIN).await.is_ok_and(|code| code < 0x80) {
+                return Some(true);
+            }
+        } else if !beside.is_served(stage.reaction_timeout).await {
+            return None;
+        }
     }
-    let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
-    peer.publish(&from, qos, 0, WITHIN).await.is_ok_and(|code| code < 0x80)
+    // A broker may end the connection of a client that does what it may not.
+    (peer.ended.is_some() || peer.is_served(stage.reaction_timeout).await).then_some(false)
 }
 
 /// Whether the broker closes the connection that it refused, or answers a PINGREQ on it.

@@ -24,7 +24,7 @@ use super::shown::Shown;
 use super::token::GRACE;
 use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
 use crate::judging::{
-    DueWills, breach, due_wills, evidence_count, examples, is_v5, no_sample, of_version, served_on,
+    DueWills, breach, due_wills, evidence_count, examples, is_v5, no_sample, of_version, served_on, sum,
 };
 
 /// The numbered statements by which a broker can be accused here.
@@ -135,10 +135,6 @@ pub(super) async fn part(stage: &Stage, mut log: AttemptLog<'_>, mut beside: Bes
 /// Attempts in which the broker ended the connection.
 pub(super) fn ended(case: &CaseRecord) -> u64 {
     case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset)
-}
-
-fn sum(case: &CaseRecord, measure: &str) -> u64 {
-    case.measures.get(measure).map_or(0, |values| values.sum)
 }
 
 /// No numbered statement: is a client cut whose right has ended `because` of something? A client that is still served is
@@ -346,7 +342,16 @@ pub(super) struct CameBack {
     pub(super) all: u64,
     pub(super) accepted: u64,
     pub(super) without_rights: u64,
+    /// Let in, but whether with their rights is not known.
+    pub(super) unknown: u64,
     pub(super) told: String,
+}
+
+impl CameBack {
+    /// Clients that were let in, with or without their rights.
+    pub(super) const fn let_in(&self) -> u64 {
+        self.accepted + self.without_rights + self.unknown
+    }
 }
 
 /// Absent when nobody came back.
@@ -359,6 +364,7 @@ pub(super) fn came_back(case: &CaseRecord, fact: &str) -> Option<CameBack> {
         all,
         accepted: case.fact(fact, super::ACCEPTED),
         without_rights: case.fact(fact, super::WITHOUT_RIGHTS),
+        unknown: case.fact(fact, super::RIGHTS_UNKNOWN),
         told: told.join(", "),
     })
 }

@@ -56,7 +56,7 @@ fn refuses_the_client_afterwards(record: &Record) -> Vec<Verdict> {
                 if evidence_count(case) == 0 { no_sample(case) } else { "no client came back".to_owned() };
             return Some(Verdict::inconclusive(CHECK, Force::Prose, why));
         };
-        let let_in = back.accepted + back.without_rights;
+        let let_in = back.let_in();
         let evidence =
             format!("{} clients connected again with the same credentials: {}", back.all, back.told);
         Some(match takes(case) {
@@ -68,6 +68,7 @@ fn refuses_the_client_afterwards(record: &Record) -> Vec<Verdict> {
                 let note = format!("{} of {} clients have their rights back", back.accepted, back.all);
                 Verdict::differs(CHECK, Force::Prose, back.all, note, evidence)
             }
+            Takes::Rights if back.unknown > 0 => Verdict::inconclusive(CHECK, Force::Prose, evidence),
             // Whether the command bans or only cuts is its own affair: nothing would be wrong.
             Takes::Unknown => {
                 let why = format!("{evidence}; nobody told us what the command takes away");

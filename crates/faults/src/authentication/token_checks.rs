@@ -57,7 +57,7 @@ fn refuses_the_stale_token(record: &Record) -> Vec<Verdict> {
         let Some(back) = judged::came_back(case, CAME_BACK) else {
             return Some(nobody_came(CHECK, case));
         };
-        let let_in = back.accepted + back.without_rights;
+        let let_in = back.let_in();
         let evidence = format!("{} clients connected with a token that had run out: {}", back.all, back.told);
         Some(match let_in {
             0 => Verdict::holds(CHECK, Force::Prose, back.all, evidence),
@@ -79,6 +79,8 @@ fn accepts_a_new_token(record: &Record) -> Vec<Verdict> {
         let evidence = format!("{} clients connected with a new token: {}", back.all, back.told);
         Some(if back.accepted == back.all {
             Verdict::holds(CHECK, Force::Prose, back.all, evidence)
+        } else if back.accepted + back.unknown == back.all {
+            Verdict::inconclusive(CHECK, Force::Prose, evidence)
         } else {
             let note =
                 format!("{} of {} are not served with a new token", back.all - back.accepted, back.all);

@@ -13,10 +13,10 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::abrupt::{ACCEPTED, EARLY, ID, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME, Way};
 use crate::judging::{
-    self, DueWills, breach, comes_in_order, due_wills, evidence_count, examples, is_v5, no_sample,
-    of_version, told, will_breach,
+    self, DueWills, breach, comes_in_order, due_wills, evidence_count, is_v5, no_sample, of_version, sum,
+    told, will_breach,
 };
-use crate::outbox::NOT_YET;
+use crate::outbox::{HELD_BACK, NOT_YET};
 use crate::resumption::{NOT_OWED, Resumed, SESSION_PRESENT, broken_by_presence};
 
 /// The checks, in the order in which they are reported.
@@ -175,7 +175,9 @@ fn no_return(case: &CaseRecord) -> String {
         .map(|(value, count)| format!("{value} ({count} times)"))
         .collect();
     let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
-    if not_owed > 0 {
+    if let Some(why) = Resumed::of(case).nothing_known() {
+        why
+    } else if not_owed > 0 {
         format!(
             "of {} clients that came back, {not_owed} were too late to tell, or the broker had granted another Session \
              Expiry Interval than was asked for",
@@ -222,8 +224,7 @@ fn ends_the_session(record: &Record) -> Vec<Verdict> {
         if !matches!(variant, Variant::SessionEnds | Variant::AfterExpiry) {
             return None;
         }
-        let lives_on = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
-        let statement = broken_by_presence(case, lives_on, of_version(case, V5_3_2_2_3, V311_3_2_2_3));
+        let statement = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
         let Resumed { announced: kept, gone, .. } = Resumed::of(case);
         let evidence =
             format!("{kept} of {} clients that came back were told Session Present 1", kept + gone);
@@ -240,7 +241,8 @@ fn ends_the_session(record: &Record) -> Vec<Verdict> {
             );
             Verdict::differs(CHECK, Force::Must, kept + gone, note, evidence)
         } else {
-            Verdict::violated(CHECK, statement, evidence).with_examples(examples(case, |_| true))
+            let told = of_version(case, V5_3_2_2_3, V311_3_2_2_3);
+            return Some(broken_by_presence(case, CHECK, statement, told, evidence));
         };
         Some(verdict.citing(statement))
     })
@@ -266,6 +268,7 @@ fn keeps_no_messages(record: &Record) -> bool {
 }
 
 /// MQTT 5.0 [MQTT-4.5.0-1], MQTT 3.1.1 [MQTT-3.1.2-5]: what is published for a session that is away waits in it.
+/// How much of it a broker keeps it may limit: it accuses by the rule of [`ungraceful_rig::loss`].
 fn delivers_what_waited(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_what_waited";
     on_each_case(record, |case, variant| {
@@ -281,7 +284,7 @@ fn delivers_what_waited(record: &Record) -> Vec<Verdict> {
             told(case, WAITING)
         );
         let verdict = if lacking > 0 {
-            breach(record, case, CHECK, statement, evidence)
+            judging::lost(record, case, CHECK, statement, sum(case, HELD_BACK), evidence)
         } else if not_yet > 0 {
             let why = format!(
                 "{not_yet} clients were not sent everything until the deadline, and nothing that was published later \
@@ -310,7 +313,7 @@ fn delivers_in_order(record: &Record) -> Vec<Verdict> {
             return None;
         }
         let statement = of_version(case, V5_4_6_0_5, V311_4_6_0_6);
-        Some(comes_in_order(case, CHECK, statement))
+        Some(comes_in_order(record, case, CHECK, statement))
     })
 }
 

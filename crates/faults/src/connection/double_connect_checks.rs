@@ -7,7 +7,8 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::double_connect::{ID, SECOND_CLIENT_ID};
 use crate::judging::{
-    self, DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version, served_on, troubles,
+    self, DueWills, breach, due_wills, evidence_count, examples, is_v5, no_sample, of_version, served_on,
+    troubles,
 };
 
 /// The checks, in the order in which they are reported.
@@ -153,7 +154,7 @@ fn publishes_the_will(record: &Record) -> Vec<Verdict> {
                     0 => String::new(),
                     later => format!("; for {later} the Will of the second CONNECT came instead"),
                 };
-                Verdict::violated(CHECK, statement, evidence + &instead)
+                breach(record, case, CHECK, statement, evidence + &instead)
             }
             DueWills::Came(evidence) => match besides(will) {
                 Some(note) => Verdict::differs(CHECK, Force::Must, will.due, note, evidence),

@@ -342,8 +342,7 @@ impl Herd {
         }
         if let Some(accepted) = returning.first_accepted {
             let away = accepted.connack_at.saturating_duration_since(lost_at);
-            let by_connack = if accepted.session_present { Resumption::Announced } else { Resumption::Not };
-            let resumption = returning.resumption.unwrap_or(by_connack);
+            let resumption = returning.resumption.unwrap_or(by_connack(accepted.session_present, self.loss));
             let is_owed = session_kept_for.is_some_and(|kept_for| away < kept_for);
             let present = if resumption.goes_on() || is_owed { resumption.word() } else { NOT_OWED };
             log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
@@ -353,6 +352,15 @@ impl Herd {
             let took = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
             log.measure(CONNACK, ungraceful_rig::clock::micros(took));
         }
+    }
+}
+
+/// What the CONNACK alone tells of a session. One that is not announced is looked for where only connections were lost.
+fn by_connack(session_present: bool, loss: Loss) -> Resumption {
+    match (session_present, loss) {
+        (true, _) => Resumption::Announced,
+        (false, Loss::Reset) => Resumption::Unknown,
+        (false, _) => Resumption::Not,
     }
 }
 

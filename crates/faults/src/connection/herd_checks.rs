@@ -7,7 +7,7 @@ use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
 use super::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
-use crate::judging::{self, no_sample, of_version};
+use crate::judging::{self, breach, no_sample, of_version, sum};
 use crate::resumption::{NOT_OWED, Resumed, SESSION_PRESENT, YES};
 
 /// The checks, in the order in which they are reported.
@@ -20,11 +20,6 @@ pub const STATEMENTS: &[Statement] = &[V5_3_1_2_5, V5_3_2_2_3, V311_3_1_2_4, V31
 /// Members that lost their connection.
 fn acted(case: &CaseRecord) -> u64 {
     case.facts.get(BACK).map_or(0, |counts| counts.values().sum())
-}
-
-/// The sum of a measure over all members.
-fn sum(case: &CaseRecord, name: &str) -> u64 {
-    case.measures.get(name).map_or(0, |values| values.sum)
 }
 
 /// The planned outage that the case's wave began with.
@@ -91,11 +86,11 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
             resumed.announced,
             resumed.unannounced
         );
-        let down = case.outcome(Outcome::BrokerDown);
         Some(if present + absent == 0 {
-            let why = match not_owed {
-                0 => "nobody was let in again".to_owned(),
-                owed_none => format!(
+            let why = match (resumed.nothing_known(), not_owed) {
+                (Some(why), _) => why,
+                (None, 0) => "nobody was let in again".to_owned(),
+                (None, owed_none) => format!(
                     "the broker told {owed_none} clients that it would not keep their session so long"
                 ),
             };
@@ -105,11 +100,8 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
         } else if was_restarted(record, case) {
             let note = "sessions did not outlive the restart of the broker";
             Verdict::differs(CHECK, Force::Prose, present + absent, note, evidence)
-        } else if down > 0 {
-            let why = format!("{evidence}; but the broker went down during {down} attempts of this case");
-            Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
         } else {
-            Verdict::violated(CHECK, statement, evidence)
+            breach(record, case, CHECK, statement, evidence)
         })
     })
 }

@@ -8,7 +8,7 @@ use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Force, Verdict};
 
 use super::fates::{DELIVERED_QOS2, DUPLICATED_QOS2};
-pub(super) use crate::judging::{counts, unsettled};
+pub(super) use crate::judging::{counts, sum, unsettled};
 use crate::judging::{examples, no_sample, of_version};
 
 /// The largest value of a measure; absent without one.
@@ -19,11 +19,6 @@ pub(super) fn max(case: &CaseRecord, measure: &str) -> Option<u64> {
 /// The smallest value of a measure; absent without one.
 pub(super) fn min(case: &CaseRecord, measure: &str) -> Option<u64> {
     case.measures.get(measure)?.min
-}
-
-/// The sum of a measure over all attempts.
-pub(super) fn sum(case: &CaseRecord, measure: &str) -> u64 {
-    case.measures.get(measure).map_or(0, |measured| measured.sum)
 }
 
 /// The smallest to the largest value of a measure, such as `25` or `20 to 25`; absent without one.

@@ -90,6 +90,8 @@ struct Returned {
     subscriber: Subscriber,
     publisher: Publisher,
     published: Published,
+    /// Nothing came, not even a message that the broker took when the subscriber was back: it has no subscription.
+    passed_over: bool,
     served: bool,
 }
 
@@ -205,12 +207,14 @@ impl OfflineQueue {
         };
         publisher.linger_during(fates, draining).await;
         let is_empty = fates.borrow().delivered_count() == 0 && fates.borrow().owed() > 0;
+        let mut passed_over = false;
         if is_empty && published == Published::All && !subscriber.hearing.seen.is_over() {
-            let sent = self.messages;
+            let (sent, taken) = (self.messages, publisher.sending.acknowledged);
             let came = publish_later(&mut subscriber, &mut publisher, fates, sent, patience).await;
             log.fact(LATER, Fact::Word(if came { CAME } else { DID_NOT_COME }.to_owned()));
+            passed_over = !came && publisher.sending.acknowledged > taken;
         }
-        Ok(Returned { subscriber, publisher, published, served: false })
+        Ok(Returned { subscriber, publisher, published, passed_over, served: false })
     }
 
     fn tell(&self, log: &mut AttemptLog<'_>, returned: &Returned, fates: &Fates) {
@@ -219,7 +223,9 @@ impl OfflineQueue {
             true => Resumption::Announced,
             // It has not subscribed again: only its session can have brought these.
             false if fates.delivered_count() > 0 => Resumption::Unannounced,
-            false => Resumption::Not,
+            false if returned.passed_over && returned.served => Resumption::Not,
+            // It was cut, or the broker took nothing that it could have been sent.
+            false => Resumption::Unknown,
         };
         let is_cut = sending.seen.is_over();
         let present = if is_cut { NOT_TOLD } else { resumption.word() };
@@ -248,6 +254,43 @@ impl OfflineQueue {
         let clean = Connecting::honest(client_id);
         if let Ok(subscriber) = Subscriber::connect(stage, self.version, clean, &stage.options).await {
             subscriber.leave().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_rig::attempt::Fact;
+    use ungraceful_scripted_broker::{Pubacks, Script, Sessions};
+
+    use super::{OfflineQueue, Variant};
+    use crate::resumption::{NO, SESSION_PRESENT, UNKNOWN, YES};
+    use crate::testing::Scene;
+
+    /// What is told of a session on a broker with this script.
+    async fn session_on(script: Script) -> Option<String> {
+        let queue = OfflineQueue {
+            variant: Variant::Qos1,
+            version: ProtocolVersion::V5,
+            messages: 10,
+            payload_len: 16,
+            longest: Duration::from_secs(60),
+        };
+        let attempt = Scene::with(script).attempt(&queue).await;
+        attempt.facts.get(SESSION_PRESENT).map(Fact::to_string)
+    }
+
+    #[tokio::test]
+    async fn a_session_is_gone_only_when_a_message_that_was_taken_later_found_no_subscription() {
+        assert_eq!(session_on(Script::default()).await.as_deref(), Some(YES));
+        let forgets = Script { sessions: Sessions::Forget, ..Script::default() };
+        assert_eq!(session_on(forgets).await.as_deref(), Some(NO));
+        for pubacks in [Pubacks::Refuse(0x97), Pubacks::Never] {
+            let takes_nothing = Script { pubacks, ..forgets };
+            assert_eq!(session_on(takes_nothing).await.as_deref(), Some(UNKNOWN), "{pubacks}");
         }
     }
 }

@@ -5,6 +5,7 @@ use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_23, V5_3_2_2_3, V5_4_4_0_1, V5_4_5_0_1, V5_4_6_0_5, V311_3_2_2_2, V311_4_3_3_1,
     V311_4_5_0_1, V311_4_6_0_6,
 };
+use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::{CaseRecord, Record};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
 
@@ -55,7 +56,8 @@ fn keeps_the_session(record: &Record) -> Vec<Verdict> {
         };
         let evidence = format!("{kept} of {all} sessions were there when their clients returned{told}");
         let verdict = if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
+            let why = resumed.nothing_known().unwrap_or_else(|| no_sample(case));
+            Verdict::inconclusive(CHECK, Force::Must, why)
         } else if gone == 0 {
             Verdict::holds(CHECK, Force::Must, all, evidence)
         } else if let Some(why) = unsettled(record, case) {
@@ -93,7 +95,7 @@ fn delivers_the_queue_in_order(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_the_queue_in_order";
     on_each_case(record, |case| {
         let statement = of_version(case, V5_4_6_0_5, V311_4_6_0_6);
-        Some(comes_in_order(case, CHECK, statement))
+        Some(comes_in_order(record, case, CHECK, statement))
     })
 }
 
@@ -122,14 +124,22 @@ fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
             in_words(&values(case, PUBLISHER)),
             in_words(&values(case, LOST_END)),
         );
-        let (gone, not_told) = (Resumed::of(case).gone, case.fact(SESSION_PRESENT, NOT_TOLD));
+        let (Resumed { gone, unknown, .. }, not_told) =
+            (Resumed::of(case), case.fact(SESSION_PRESENT, NOT_TOLD));
+        let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
         Some(if counts.acknowledged + refused == 0 {
             Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
         } else if gone > 0 && missing(&counts) > 0 {
             let why = format!("{gone} of {all} sessions were gone, and their messages with them; {evidence}");
             Verdict::inconclusive(CHECK, Force::Prose, why)
+        } else if unknown > 0 && missing(&counts) > 0 {
+            let why = format!("whether {unknown} of {all} sessions were there is not known; {evidence}");
+            Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if not_told > 0 && missing(&counts) > 0 {
             let why = format!("{not_told} of {all} publishers were cut; {evidence}");
+            Verdict::inconclusive(CHECK, Force::Prose, why)
+        } else if ended > 0 && missing(&counts) > 0 {
+            let why = format!("{ended} of {all} clients were cut before everything had come; {evidence}");
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if missing(&counts) > 0 {
             let statement = of_version(case, V5_4_5_0_1, V311_4_5_0_1);

@@ -46,7 +46,8 @@ fn keeps_qos1_for_the_slow(record: &Record) -> Vec<Verdict> {
         } else if missing(&counts) > 0 {
             let note =
                 format!("{} messages were taken and lost, and the subscriber was not cut", missing(&counts));
-            Verdict::differs(CHECK, Force::Prose, told_of, note, evidence)
+            // What came had waited for the subscriber to read.
+            judging::lost_by_nobodys_rule(record, case, CHECK, note, counts.delivered, evidence)
         } else {
             Verdict::holds(CHECK, Force::Prose, told_of, evidence)
         })

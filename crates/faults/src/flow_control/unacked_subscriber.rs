@@ -24,6 +24,7 @@ use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Acknowledging, Connecting, Subscriber};
 use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
+pub use crate::outbox::HELD_BACK;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "unacked-subscriber";
@@ -46,8 +47,6 @@ pub const AT: &str = "at Receive Maximum";
 pub const BEYOND: &str = "beyond Receive Maximum";
 /// The value of [`HELD`] when that happened only once the client acknowledged.
 pub const BEYOND_LATER: &str = "beyond it while acknowledging";
-/// The measure of how many messages the broker held back until the client acknowledged, and delivered then.
-pub const HELD_BACK: &str = "held_back";
 /// The fact, of clients that were not sent everything, that tells what became of a message that was published to them later.
 pub const LATER: &str = "published_later";
 /// The value of [`LATER`] when it came.

@@ -118,7 +118,7 @@ fn answers_while_the_quota_is_used_up(record: &Record) -> Vec<Verdict> {
 /// copy of each.
 fn delivers_in_order(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_in_order";
-    on_each_v5_case(record, |case| Some(comes_in_order(case, CHECK, V5_4_6_0_5)))
+    on_each_v5_case(record, |case| Some(comes_in_order(record, case, CHECK, V5_4_6_0_5)))
 }
 
 /// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]: a message of QoS 2 comes once.

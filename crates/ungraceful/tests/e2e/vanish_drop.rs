@@ -187,6 +187,22 @@ fn mqtt5_4_5_0_1_a_broker_that_loses_what_waited_is_violated() {
 }
 
 #[test]
+fn a_broker_that_keeps_a_part_of_what_waited_may_have_a_limit_and_is_not_accused() {
+    let script = Script { offline_queue: "drop-newest-over-2".parse().unwrap(), ..Script::default() };
+    let call = drop(script, "rst", &[]);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let case = call.case("rst", "5.0");
+    // Two of three messages of each QoS, or of six in all.
+    assert_eq!(case.fact("waiting_messages", "some"), 3, "{}", call.said());
+    assert_eq!(case.measures["held_back"].sum, 6, "{}", call.said());
+    let noted = call.verdicts("delivers_what_waited");
+    assert!(!noted.is_empty());
+    for verdict in noted {
+        assert!(verdict.evidence.contains("its queue may have a limit"), "{verdict:?}");
+    }
+}
+
+#[test]
 fn mqtt5_4_6_0_5_a_broker_that_changes_the_order_of_what_waited_is_violated() {
     // The bystanders have no session that waits.
     let script = Script { subscriber_flow: "reorder-queue".parse().unwrap(), ..Script::default() };

@@ -14,7 +14,7 @@ use super::{
     ACCEPTED, Abrupt, Absence, BACK_PAST_END, Lives, RETURN, RETURNED_AFTER, Returned, Variant, WAITING,
     WHOLE_SECOND,
 };
-use crate::outbox::share;
+use crate::outbox::{HELD_BACK, arrived, share};
 use crate::peer::{Delivered, Event, Peer, keep, ping_every};
 use crate::resumption::{LEFT_OVER, NOT_OWED, Remains, Resumption, SESSION_PRESENT};
 
@@ -176,5 +176,6 @@ impl Abrupt {
         let later = &absence.taken[waiting.len()..];
         let told = share(&waiting, &came, later);
         log.fact(WAITING, Fact::Word(told.to_owned()));
+        log.measure(HELD_BACK, arrived(&waiting, &came));
     }
 }

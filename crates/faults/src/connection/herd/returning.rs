@@ -212,7 +212,8 @@ impl<'a> Returning<'a> {
     /// Looks whether the session goes on although the CONNACK says that it does not. One that did not outlive a restart of
     /// the broker is no breach, and is not looked for.
     async fn look_for_session(&mut self, peer: &mut Peer, accepted: &Accepted) {
-        if self.herd.loss == Loss::Reset && self.resumption.is_none() {
+        let is_first = self.first_accepted.is_some_and(|first| first.connack_at == accepted.connack_at);
+        if self.herd.loss == Loss::Reset && is_first {
             let deadline = TokioInstant::from_std(self.deadline);
             let mut came = Vec::new();
             let look = Resumption::look(self.stage, peer, accepted, self.topic, &mut came);

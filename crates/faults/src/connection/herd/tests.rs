@@ -8,8 +8,8 @@ use ungraceful_rig::backoff::{Backoff, Profile};
 use ungraceful_rig::reaction::Outcome;
 use ungraceful_scripted_broker::{Readmission, Script, Sessions};
 
-use super::{BACK, CONNACK, Herd, HerdSettings, LOST_AGAIN, Loss, OUR_OWN, TRIES};
-use crate::resumption::{NO, SESSION_PRESENT, UNANNOUNCED, YES};
+use super::{BACK, CONNACK, Herd, HerdSettings, LOST_AGAIN, Loss, OUR_OWN, TRIES, by_connack};
+use crate::resumption::{NO, Resumption, SESSION_PRESENT, UNANNOUNCED, YES};
 use crate::testing::Scene;
 
 fn herd(version: ProtocolVersion, loss: Loss, back_within: Duration) -> Herd {
@@ -116,4 +116,11 @@ async fn a_member_that_loses_its_connection_with_the_broker_comes_back_to_the_ne
     assert_eq!(fact(&attempt, BACK), Some(YES.into()), "{attempt:?}");
     assert!(attempt.measures["tries_refused_by_tcp"] >= 1, "nobody listened: {attempt:?}");
     assert_eq!(fact(&attempt, SESSION_PRESENT), Some(NO.into()), "it is another broker");
+}
+
+#[test]
+fn a_session_that_is_not_announced_and_was_never_looked_for_is_not_gone() {
+    assert_eq!(by_connack(true, Loss::Reset), Resumption::Announced);
+    assert_eq!(by_connack(false, Loss::Reset), Resumption::Unknown);
+    assert_eq!(by_connack(false, Loss::Restart(LONG)), Resumption::Not, "nobody looks after a restart");
 }

@@ -18,7 +18,7 @@ use super::{
     CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, few_were_told, is_common, no_control,
 };
 use crate::judging::{
-    self, DueWills, due_wills, evidence_count, examples, is_v5, no_sample, of_version, on_each_case,
+    self, DueWills, breach, due_wills, evidence_count, examples, is_v5, no_sample, of_version, on_each_case,
     served_on,
 };
 
@@ -247,7 +247,7 @@ fn publishes_the_will_of_the_silent(record: &Record) -> Vec<Verdict> {
         };
         let verdict = match due_wills(record, will) {
             DueWills::Unknown(why) => inconclusive(why),
-            DueWills::Missing(evidence) => Verdict::violated(CHECK, statement, evidence),
+            DueWills::Missing(evidence) => breach(record, case, CHECK, statement, evidence),
             DueWills::Came(evidence) if will.more_than_once > 0 => {
                 let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
                 Verdict::differs(CHECK, Force::Must, will.due, note, evidence)

@@ -23,6 +23,7 @@ use ungraceful_wire::clock::now;
 use super::judged::each_takeover;
 use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal, session_connect};
 use crate::ending::{interrupted, not_acted, qos_not_taken};
+use crate::judging;
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
 use crate::resumption::NOT_OWED;
@@ -505,13 +506,8 @@ fn keeps_messages_across_takeovers(record: &Record) -> Vec<Verdict> {
             let why = "no message was acknowledged, or nobody was taken over";
             Verdict::inconclusive(CHECK, Force::Prose, why)
         } else if lost > 0 {
-            Verdict::differs(
-                CHECK,
-                Force::Prose,
-                counts.delivered + lost,
-                "acknowledged messages were lost in take-overs",
-                evidence,
-            )
+            let note = "acknowledged messages were lost in take-overs";
+            judging::lost_by_nobodys_rule(record, told.case, CHECK, note, 0, evidence)
         } else {
             Verdict::holds(CHECK, Force::Prose, counts.delivered + lost, evidence)
         })

@@ -9,7 +9,7 @@ use ungraceful_rig::attempt::{Attempt, Fact};
 use ungraceful_rig::backoff::Backoff;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::reaction::Outcome;
-use ungraceful_scripted_broker::{LateEnd, Script, Sessions, TakeOver};
+use ungraceful_scripted_broker::{LateEnd, Pubacks, Script, Sessions, TakeOver};
 
 use super::dead_peer::{Corpse, DeadPeer};
 use super::duel::Duel;
@@ -18,6 +18,7 @@ use super::looking_on::{CUT_AFTER, DELIVERS, GONE, LATER, NOT_AWAITED, SERVED, S
 use super::race::Race;
 use super::storm::{NOT_YET, Situation, Storm};
 use super::{ALIVE, NEWCOMER, VersionPair};
+use crate::resumption::{LEFT_OVER, NONE, SOME, UNKNOWN};
 use crate::testing::Scene;
 
 fn facts(attempt: &Attempt) -> BTreeMap<&str, String> {
@@ -85,6 +86,29 @@ async fn a_newcomer_that_is_told_of_no_session_repeats_no_exchange_of_it() {
     assert_eq!(fact(&attempt, "repeated"), None, "{attempt:?}");
     let told = (fact(&attempt, "sent_again"), fact(&attempt, "queued"));
     assert_eq!(told, (Some("all".to_owned()), Some("all".to_owned())), "{attempt:?}");
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_session_that_must_have_ended_is_told_only_where_it_could_be_seen() {
+    let ended = Storm {
+        situation: Situation { persistent: false, ..RESUME.situation },
+        in_flight: 0,
+        queued: 0,
+        ..RESUME
+    };
+    for (script, left_over) in [
+        (Script { sessions: Sessions::NeverExpire, ..Script::default() }, Some(SOME)),
+        (Script { sessions: Sessions::LiePresent, ..Script::default() }, Some(NONE)),
+        // The message that would have found the subscription is not taken.
+        (
+            Script { sessions: Sessions::LiePresent, pubacks: Pubacks::Refuse(0x97), ..Script::default() },
+            Some(UNKNOWN),
+        ),
+        (Script::default(), None),
+    ] {
+        let attempt = Scene::with(script).attempt(&ended).await;
+        assert_eq!(fact(&attempt, LEFT_OVER).as_deref(), left_over, "{script:?}: {attempt:?}");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,6 @@ use ungraceful_mqtt::statement::{
     V5_4_3_3_10, V5_4_4_0_1, V5_4_5_0_1, V311_3_1_2_4, V311_3_1_2_6, V311_3_1_2_8, V311_3_2_2_1,
     V311_3_2_2_2, V311_3_2_2_3, V311_3_3_1_1, V311_4_3_3_2, V311_4_4_0_1,
 };
-use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::record::Record;
 use ungraceful_rig::scale::{span, time};
 use ungraceful_rig::verdict::{Check, Force, Verdict};
@@ -14,10 +13,10 @@ use ungraceful_rig::verdict::{Check, Force, Verdict};
 use super::VersionPair;
 use super::judged::{TakeOver, closed_by_the_broker};
 use super::storm::{
-    DUP, ID, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, RESEND_TELLS_AFTER, SENT_AGAIN, SENT_AGAIN_AFTER,
-    Situation,
+    DUP, HELD_BACK, ID, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, RESEND_TELLS_AFTER, SENT_AGAIN,
+    SENT_AGAIN_AFTER, Situation,
 };
-use crate::judging::{self, DueWills, due_wills};
+use crate::judging::{self, DueWills, breach, due_wills, sum};
 use crate::resumption::{LEFT_OVER, NOT_OWED, Resumed, SESSION_PRESENT, SOME, YES, broken_by_presence};
 
 /// The checks that only a storm has, in the order in which they are reported.
@@ -70,23 +69,6 @@ impl Told<'_> {
 
     fn count(&self, fact: &str, value: &str) -> u64 {
         self.of.count(fact, value)
-    }
-
-    /// Attempts in which the broker was found to be down.
-    fn down(&self) -> u64 {
-        self.of.case.outcome(Outcome::BrokerDown)
-    }
-
-    /// The verdict on what is missing, where `violated` would accuse: a broker that went down during attempts of this
-    /// case may have been on its knees in the others.
-    fn missing(&self, check: &str, statement: Statement, evidence: String) -> Verdict {
-        match self.down() {
-            0 => Verdict::violated(check, statement, evidence),
-            down => {
-                let why = format!("{evidence}; but the broker went down during {down} attempts of this case");
-                Verdict::inconclusive(check, Force::Must, why).citing(statement)
-            }
-        }
     }
 
     /// Attempts that tell the fact at all.
@@ -153,7 +135,7 @@ fn ends_the_session(record: &Record) -> Vec<Verdict> {
         let not_owed = told.count(SESSION_PRESENT, NOT_OWED);
         Some(if present + left_over > 0 {
             let says_so = told.of_newcomer(V5_3_2_2_3, V311_3_2_2_3);
-            Verdict::violated(CHECK, broken_by_presence(told.of.case, kept, says_so), evidence)
+            broken_by_presence(told.of.case, CHECK, kept, says_so, evidence)
         } else if all > 0 {
             Verdict::holds(CHECK, Force::Must, all, evidence).citing(kept)
         } else if not_owed > 0 {
@@ -169,7 +151,7 @@ fn ends_the_session(record: &Record) -> Vec<Verdict> {
 
 /// Clean Start 0 goes on with the session there is (MQTT 5.0 [MQTT-3.1.2-5], MQTT 3.1.1 [MQTT-3.1.2-4]): Session
 /// Present says so, or the broker sends what the session holds; and what waited behind the older client's Receive Maximum
-/// comes ([MQTT-4.5.0-1]).
+/// comes ([MQTT-4.5.0-1]), as far as the broker keeps so much: it accuses by the rule of [`ungraceful_rig::loss`].
 fn resumes_the_session(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "resumes_the_session";
     on_each_case(record, |told| {
@@ -195,6 +177,8 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
                  take-over took, and owes them none"
             );
             Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
+        } else if let Some(why) = resumed.nothing_known() {
+            Verdict::inconclusive(CHECK, Force::Must, why).citing(statement)
         } else if all == 0 {
             told.of.no_newcomer(CHECK, Force::Must).citing(statement)
         } else if absent > 0 && told.versions.old != told.versions.new {
@@ -202,11 +186,11 @@ fn resumes_the_session(record: &Record) -> Vec<Verdict> {
             let note = "a session does not go on in the other version";
             Verdict::differs(CHECK, Force::Must, all, note, evidence).citing(statement)
         } else if absent > 0 {
-            told.missing(CHECK, statement, evidence)
+            breach(record, told.of.case, CHECK, statement, evidence)
         } else if without_queue > 0 && told.versions == VersionPair::both(ProtocolVersion::V5) {
             // The messages were taken, and are to be sent, by the rules of 5.0.
-            let evidence = format!("{evidence} (has the broker been given a limit of its queues?)");
-            told.missing(CHECK, V5_4_5_0_1, evidence)
+            let held_back = sum(told.of.case, HELD_BACK);
+            judging::lost(record, told.of.case, CHECK, V5_4_5_0_1, held_back, evidence)
         } else if told.count(QUEUED, NOT_YET) > 0 && without_queue == 0 {
             Verdict::inconclusive(CHECK, Force::Must, not_yet(told.count(QUEUED, NOT_YET))).citing(statement)
         } else if without_queue > 0 {
@@ -267,7 +251,7 @@ fn sends_again_what_was_in_flight(record: &Record) -> Vec<Verdict> {
             Verdict::violated(CHECK, statement, evidence)
         } else if lacking > 0 {
             let evidence = format!("{evidence}; a later message on the same topic was");
-            told.missing(CHECK, statement, evidence)
+            breach(record, told.of.case, CHECK, statement, evidence)
         } else if told.count(SENT_AGAIN, NOT_YET) > 0 {
             Verdict::inconclusive(CHECK, Force::Must, not_yet(told.count(SENT_AGAIN, NOT_YET)))
                 .citing(statement)
@@ -397,7 +381,9 @@ fn treats_the_will_as_the_session(record: &Record) -> Vec<Verdict> {
                 Verdict::differs(CHECK, force, will.due, note, evidence)
             }
             DueWills::Came(evidence) => Verdict::holds(CHECK, force, will.due, evidence),
-            DueWills::Missing(evidence) if is_3_1_1 => Verdict::violated(CHECK, V311_3_1_2_8, evidence),
+            DueWills::Missing(evidence) if is_3_1_1 => {
+                breach(record, told.of.case, CHECK, V311_3_1_2_8, evidence)
+            }
             DueWills::Missing(evidence) => Verdict::differs(
                 CHECK,
                 force,

@@ -10,7 +10,7 @@ use super::{
     DUP, IDENTIFIERS, NOT_YET, Newcomer, OldSession, QUEUED, REPEATED, RESEND_TELLS_AFTER, SENT_AGAIN,
     SENT_AGAIN_AFTER, Storm,
 };
-use crate::outbox::{Outbox, share};
+use crate::outbox::{HELD_BACK, Outbox, arrived, share};
 use crate::peer::Delivered;
 use crate::resumption::{LEFT_OVER, NOT_OWED, Remains, SESSION_PRESENT};
 
@@ -51,11 +51,13 @@ impl Storm {
         let is_whole = newcomer.alive && outcome.is_evidence();
         if !self.situation.resumes() {
             let left_over = match newcomer.came.iter().any(|came| came.sequence.is_some()) {
-                true => Remains::Some,
-                false if newcomer.alive => Remains::None,
-                false => Remains::Unknown,
+                true => Some(Remains::Some),
+                // What is left of a session is silent until it is asked for.
+                false if self.situation.has_ended() => newcomer.remains,
+                false if newcomer.alive => Some(Remains::None),
+                false => Some(Remains::Unknown),
             };
-            if is_owed {
+            if let Some(left_over) = left_over.filter(|_| is_owed) {
                 log.fact(LEFT_OVER, word(left_over.word()));
             }
             return;
@@ -78,6 +80,7 @@ impl Storm {
             .collect();
         if !queued.is_empty() {
             log.fact(QUEUED, word(self.share(&queued, newcomer)));
+            log.measure(HELD_BACK, arrived(&queued, &newcomer.came));
         }
         if let (Some(sequence), true) = (unreleased, accepted.session_present) {
             log.fact(REPEATED, word(["never", "once"].get(copies(sequence)).unwrap_or(&"twice")));

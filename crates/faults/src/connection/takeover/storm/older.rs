@@ -1,0 +1,176 @@
+//! The older client of a storm: connected, at work, and waiting to be taken over.
+
+use std::time::Duration;
+
+use tokio::time::{Instant as TokioInstant, sleep_until};
+use ungraceful_mqtt::{Property, ProtocolVersion, QoS, Will};
+use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_wire::clock::now;
+
+use super::super::session_connect;
+use super::{OLD_WILL, Storm};
+use crate::outbox::Outbox;
+use crate::peer::{Delivered, Event, Peer, keep, ping_every};
+
+/// How long the broker has to send the older client what it published to itself; what comes later is in flight as well,
+/// and what does not come waits in the session: a broker may limit what it has under way.
+const IN_FLIGHT_WITHIN: Duration = Duration::from_secs(1);
+
+/// The older client, ready to be taken over.
+pub(super) struct Old {
+    pub(super) peer: Peer,
+    pub(super) session: OldSession,
+}
+
+/// What it has with the broker.
+pub(super) struct OldSession {
+    pub(super) topic: String,
+    /// What it published, and the Reason Code that it was acknowledged with; absent for what is not yet.
+    pub(super) published: Vec<(u64, Option<u8>)>,
+    /// What it was sent and did not acknowledge.
+    pub(super) in_flight: Vec<Delivered>,
+    /// The message that it published at QoS 2 and did not release, with its Packet Identifier.
+    pub(super) unreleased: Option<(u64, u16)>,
+    pub(super) ping_every: Duration,
+    /// The broker keeps the session at all.
+    pub(super) is_kept: bool,
+    /// How long it keeps the session after the connection; what was asked for, unless its CONNACK says something else.
+    pub(super) granted: Duration,
+}
+
+impl Storm {
+    /// Has the older client connected, subscribed, and with messages in flight in both directions.
+    pub(super) async fn prepare(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        will: Option<&WitnessWatch>,
+    ) -> Result<Box<Old>, String> {
+        let (version, client_id) = (self.versions.old, log.client_id().to_owned());
+        let (client, established) =
+            stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
+        let mut peer = Peer::new(client);
+        let in_flight_most = self.in_flight * levels(stage);
+        let asked_s = if self.situation.persistent { self.session_expiry_interval_s } else { 0 };
+        let properties =
+            [Property::SessionExpiryInterval(asked_s), Property::ReceiveMaximum(in_flight_most.max(1))];
+        let delay = [Property::WillDelayInterval(self.will_delay_interval_s)];
+        let mut connect = session_connect(
+            stage,
+            version,
+            &client_id,
+            match version {
+                ProtocolVersion::V5 => self.situation.begun_clean,
+                // One flag for both: a session that is to be kept is not a clean one.
+                ProtocolVersion::V3_1_1 => !self.situation.persistent,
+            },
+            &properties,
+        );
+        connect.will = will.map(|watch| Will {
+            topic: watch.topic(),
+            payload: OLD_WILL,
+            qos: QoS::AtLeastOnce.min(stage.maximum_qos),
+            retain: false,
+            properties: if self.situation.will_delay && version == ProtocolVersion::V5 {
+                ungraceful_mqtt::Properties::List(&delay)
+            } else {
+                ungraceful_mqtt::Properties::NONE
+            },
+        });
+        let within = stage.options.connect_timeout;
+        let accepted =
+            peer.client.connect(&connect, within).await.map_err(|error| format!("older client: {error}"))?;
+        log.accepted(accepted.connack_at);
+        let topic = format!("{}/takeover/{client_id}", stage.topic_root);
+        let granted = peer.subscribe(&topic, stage.maximum_qos, within).await?;
+        peer.acknowledges = false;
+        let granted_s = accepted.session_expiry_interval_s.unwrap_or(asked_s);
+        let session = OldSession {
+            topic,
+            published: Vec::new(),
+            in_flight: Vec::new(),
+            unreleased: None,
+            ping_every: ping_every(accepted.server_keep_alive),
+            is_kept: granted_s > 0,
+            granted: Duration::from_secs(granted_s.into()),
+        };
+        let mut old = Old { peer, session };
+        self.put_in_flight(stage, &mut old, granted).await?;
+        Ok(Box::new(old))
+    }
+
+    /// Messages that the broker has taken and the older client has not acknowledged; and one that the broker has taken
+    /// at QoS 2 and the client has not released.
+    async fn put_in_flight(&self, stage: &Stage, old: &mut Old, granted: QoS) -> Result<(), String> {
+        let within = stage.options.connect_timeout;
+        let qos_2 = if granted == QoS::ExactlyOnce { self.in_flight } else { 0 };
+        let qos_1 = if granted == QoS::AtMostOnce { 0 } else { self.in_flight };
+        let all = std::iter::repeat_n(QoS::AtLeastOnce, qos_1.into())
+            .chain(std::iter::repeat_n(QoS::ExactlyOnce, qos_2.into()))
+            .chain(std::iter::repeat_n(QoS::AtLeastOnce, if qos_1 == 0 { 0 } else { self.queued.into() }));
+        let mut numbers = Outbox::default();
+        for qos in all {
+            let sequence = numbers.offer(qos);
+            let code = old.peer.publish(&old.session.topic, qos, sequence, within).await?;
+            if code >= 0x80 {
+                // What the broker did not take it need not deliver.
+                return Err(format!("the broker refused a PUBLISH of the older client (0x{code:02X})"));
+            }
+            old.session.published.push((sequence, Some(code)));
+        }
+        let deadline = now() + IN_FLIGHT_WITHIN;
+        let mut delivered = old.peer.take_set_aside();
+        while delivered.len() < usize::from(qos_1 + qos_2) {
+            match old.peer.next_before(deadline).await {
+                Some(Event::Delivered(message)) => keep(&mut delivered, message),
+                Some(Event::Ended { .. } | Event::Disconnect(_)) => {
+                    return Err("the broker ended the connection before the take-over".to_owned());
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        if qos_2 > 0 {
+            let sequence = numbers.offer(QoS::ExactlyOnce);
+            old.peer.releases = false;
+            let identifier =
+                old.peer.send_publish(&old.session.topic, QoS::ExactlyOnce, sequence, None).await?;
+            old.session.published.push((sequence, None));
+            old.peer.received(identifier, within).await?;
+            old.session.unreleased = Some((sequence, identifier));
+            delivered.extend(old.peer.take_set_aside());
+        }
+        old.session.in_flight = delivered;
+        Ok(())
+    }
+}
+
+/// How many QoS of those above 0 the broker takes.
+fn levels(stage: &Stage) -> u16 {
+    stage.maximum_qos.level().into()
+}
+
+/// Serves the older client until its attempt is due. False when the run stops first.
+pub(super) async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, String> {
+    let mut ping_at = now() + old.session.ping_every;
+    loop {
+        tokio::select! {
+            biased;
+            is_due = log.turn() => return Ok(is_due),
+            event = old.peer.next() => match event {
+                Event::Delivered(message) => keep(&mut old.session.in_flight, message),
+                Event::Ended { .. } | Event::Disconnect(_) => {
+                    return Err("the broker ended the connection before the take-over".to_owned());
+                }
+                _ => {}
+            },
+            () = sleep_until(TokioInstant::from_std(ping_at)) => {
+                // That the connection has ended is read next.
+                let _ended = old.peer.client.ping().await;
+                ping_at += old.session.ping_every;
+            }
+        }
+    }
+}
