@@ -76,7 +76,7 @@ fn a_record_without_violated_verdicts_needs_no_raw_check() {
     let call = double_connect_at(broker.address(), &["--attempts", "2", "--variant", "identical", "-V", "5"]);
     assert_eq!(call.conclusion("closes_on_second_connect", "identical", "5.0"), Holds);
     let Some(seen) = check_verdicts(broker.address(), &call.folder) else { return };
-    assert_exit(&seen, 0, "0 situations");
+    assert_exit(&seen, 0, "0 violated");
 }
 
 /// A policy, and the verdict that is to be confirmed: check, fault, variant, version, statement.
@@ -204,13 +204,14 @@ fn breaches() -> Vec<Breach> {
             keep_alive("never"),
             ["closes_a_silent_connection", "keepalive-lapse", "idle-1s", "5.0", "3.1.2-22"],
         ),
+        // So long that a busy machine does not blur the difference between a share of it and a fixed time.
         (
             keep_alive("fin-at-percent-50"),
-            ["waits_for_the_keep_alive", "keepalive-lapse", "idle-2s", "5.0", "§3.1.2.10"],
+            ["waits_for_the_keep_alive", "keepalive-lapse", "idle-8s", "5.0", "§3.1.2.10"],
         ),
         (
             keep_alive("fin-at-percent-50"),
-            ["keeps_a_client_that_pings_in_time", "keepalive-edge", "0.75-of-2s", "5.0", "§3.1.2.10"],
+            ["keeps_a_client_that_pings_in_time", "keepalive-edge", "0.75-of-8s", "5.0", "§3.1.2.10"],
         ),
         (
             quota("leak"),
@@ -229,7 +230,6 @@ fn breaches() -> Vec<Breach> {
             ["closes_after_refusing", "auth-revoked-live", "delete", "3.1.1", "3.2.2-5"],
         ),
         (wills("never"), ["publishes_the_will", "auth-revoked-live", "password", "5.0", "3.1.2-8"]),
-        (removal("serve-refused"), ["closes_after_refusing", "auth-expiry", "one-topic", "5.0", "3.2.2-7"]),
         (
             again("serve-refused"),
             [
@@ -272,10 +272,10 @@ fn explained() -> Vec<(Breach, &'static str)> {
     let queue = |name: &str| Script { offline_queue: named::<OfflineQueue>(name), ..Script::default() };
     let late = Script { pubacks: named::<Pubacks>("late-puback-12000ms"), ..Script::default() };
     vec![
-        // The older connection ends after some seconds: it was late, and not served on.
+        // Both are served, but the older connection ends after some seconds: it is closed late.
         (
             (
-                take_over("close-after-3000ms"),
+                take_over("serve-for-3000ms"),
                 ["closes_the_older_connection", "takeover-storm", "clean", "5.0", "3.1.4-3"],
             ),
             "DISAGREE",
@@ -302,6 +302,11 @@ fn explained() -> Vec<(Breach, &'static str)> {
         ),
         (
             (sessions("lie-present"), ["ends_the_session", "takeover-storm", "ended", "3.1.1", "3.1.2-6"]),
+            "DISAGREE",
+        ),
+        // No policy serves who shows a token that has run out.
+        (
+            (Script::default(), ["closes_after_refusing", "auth-expiry", "one-topic", "5.0", "3.2.2-7"]),
             "DISAGREE",
         ),
         // An answer that comes late has come.
