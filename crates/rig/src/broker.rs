@@ -168,13 +168,14 @@ async fn try_versions(
             Err(Unfit::VersionRefused { why, is_closed }) => {
                 closes_always &= is_closed;
                 refusals.push(format!("MQTT {version}: {why}"));
-                records.push(VersionRecord {
-                    version: version.to_string(),
-                    spoken: false,
-                    why_not: Some(why),
-                    connack_properties: BTreeMap::new(),
-                    connack_time_us: None,
-                });
+                records.push(not_spoken(*version, why));
+            }
+            // A broker is there: it has answered another version a moment ago.
+            Err(Unfit::Silent(_)) if !spoken.is_empty() => {
+                let within = span(options.connect_timeout);
+                let why = format!("{} answers no CONNECT of this version within {within}", endpoint.address);
+                refusals.push(format!("MQTT {version}: {why}"));
+                records.push(not_spoken(*version, why));
             }
             Err(Unfit::Unreachable(why)) if spoken.is_empty() => return Err(RunError::Unreachable(why)),
             Err(Unfit::Unreachable(why)) => {
@@ -183,7 +184,7 @@ async fn try_versions(
                     listed(&spoken.iter().map(ToString::to_string).collect::<Vec<_>>())
                 )));
             }
-            Err(Unfit::Unusable(why)) => return Err(RunError::Environment(why)),
+            Err(Unfit::Unusable(why) | Unfit::Silent(why)) => return Err(RunError::Environment(why)),
         }
     }
     if spoken.is_empty() && closes_always {
@@ -201,4 +202,14 @@ async fn try_versions(
         )));
     }
     Ok((spoken, records))
+}
+
+fn not_spoken(version: ProtocolVersion, why: String) -> VersionRecord {
+    VersionRecord {
+        version: version.to_string(),
+        spoken: false,
+        why_not: Some(why),
+        connack_properties: BTreeMap::new(),
+        connack_time_us: None,
+    }
 }

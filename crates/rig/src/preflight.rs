@@ -24,6 +24,9 @@ pub(crate) enum Unfit {
         /// It closed without a CONNACK: it may not speak at all any more.
         is_closed: bool,
     },
+    /// It answers nothing to this CONNECT, in words: a broker that hangs or none at all; or one of 3.1.1 alone, which takes
+    /// the properties of 5.0 for a long ClientID and waits for the rest.
+    Silent(String),
     /// There is no broker.
     Unreachable(String),
     /// Nothing can be done with this broker, in any version.
@@ -101,7 +104,7 @@ async fn judge(endpoint: Endpoint, options: &ConnectOptions, why: NotConnected) 
             Some(answer) => Unfit::Unusable(format!(
                 "{at} speaks HTTP and not MQTT ({answer:?}): is this the broker's web port?"
             )),
-            None => Unfit::Unusable(format!(
+            None => Unfit::Silent(format!(
                 "{at} accepts connections and answers nothing to a CONNECT within {}: a TLS port, a proxy without \
                  a broker behind it, or a broker that hangs",
                 span(within)

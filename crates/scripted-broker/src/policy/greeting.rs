@@ -19,6 +19,9 @@ pub enum Greeting {
     RefuseWith(ReasonCode, ConnectReturnCode),
     /// Takes the TCP connection, and never says anything.
     Silent,
+    /// Accepts 3.1.1, and never answers a CONNECT of 5.0: who knows none takes its properties for a long ClientID, and waits
+    /// for the rest.
+    SilentToV5,
     /// Answers the first bytes as an HTTP server would, then FIN.
     Http,
     /// FIN without a CONNACK.
@@ -42,6 +45,7 @@ const TABLE: &[Named<Greeting>] = &[
     ),
     Named::family("refuse-0xNN-0xMM", "the same with 0xMM in 3.1.1"),
     Named::one(Greeting::Silent, "silent", "takes the TCP connection and never says anything"),
+    Named::one(Greeting::SilentToV5, "silent-to-5.0", "accepts 3.1.1, and never answers a CONNECT of 5.0"),
     Named::one(Greeting::Http, "http", "answers the first bytes with HTTP/1.1 400 Bad Request, then FIN"),
     Named::one(Greeting::Fin, "fin", "FIN without a CONNACK"),
     Named::one(

@@ -21,6 +21,8 @@ pub enum TakeOver {
     Rst,
     /// It stays, and both are served, each with what the session had.
     KeepBoth,
+    /// Both are served for this time, then the older one is closed as [`Self::Disconnect`] does.
+    ServeFor(Duration),
     /// It stays, and the newcomer gets CONNACK 0x85 (3.1.1: 0x02) and FIN.
     RefuseNewcomer,
     /// It is not answered any more, and closed so much later as [`Self::Disconnect`] does; the newcomer is accepted
@@ -52,6 +54,7 @@ const TABLE: &[Named<TakeOver>] = &[
     Named::one(TakeOver::Fin, "fin", "FIN without a word"),
     Named::one(TakeOver::Rst, "rst", "RST without a word"),
     Named::one(TakeOver::KeepBoth, "keep-both", "the old connection stays, and both are served"),
+    Named::family("serve-for-DURATION", "both are served for this time, then what `disconnect` does"),
     Named::one(
         TakeOver::RefuseNewcomer,
         "refuse-newcomer",
@@ -96,6 +99,9 @@ impl TakeOver {
         if let Some(value) = text.strip_prefix("close-after-") {
             return duration(value).map(Self::CloseAfter);
         }
+        if let Some(value) = text.strip_prefix("serve-for-") {
+            return duration(value).map(Self::ServeFor);
+        }
         text.strip_prefix("newcomer-waits-").and_then(duration).map(Self::NewcomerWaits)
     }
 }
@@ -105,6 +111,7 @@ impl fmt::Display for TakeOver {
         match self {
             Self::DisconnectCode(code) => write!(f, "disconnect-0x{code:02x}"),
             Self::CloseAfter(time) => write!(f, "close-after-{}ms", time.as_millis()),
+            Self::ServeFor(time) => write!(f, "serve-for-{}ms", time.as_millis()),
             Self::NewcomerWaits(time) => write!(f, "newcomer-waits-{}ms", time.as_millis()),
             plain => f.pad(name_of(TABLE, plain).unwrap_or_default()),
         }

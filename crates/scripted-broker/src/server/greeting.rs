@@ -32,11 +32,16 @@ impl Server {
             // HTTP has answered before the first packet was whole.
             Greeting::Http => {}
             Greeting::Silent => self.set_phase(id, Phase::Muted),
+            Greeting::SilentToV5 if connect.version() == Some(ProtocolVersion::V5) => {
+                self.set_phase(id, Phase::Muted);
+            }
             Greeting::Fin => self.hang_up(id),
             Greeting::RefuseWith(v5, v3_1_1) => {
                 self.refuse(id, connect.version().unwrap_or(ProtocolVersion::V3_1_1), v5, v3_1_1);
             }
-            Greeting::Accept => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
+            Greeting::Accept | Greeting::SilentToV5 => {
+                self.greet_version(id, &connect, !decoded.oddities.is_empty());
+            }
             Greeting::BanAfter(connections, time) => {
                 if self.is_banned(connect.client_id, connections.get(), time) {
                     let version = connect.version().unwrap_or(ProtocolVersion::V3_1_1);

@@ -21,7 +21,11 @@ impl Server {
         goes_on: bool,
     ) {
         self.log.note(Event::TakeOver { connection: holder, by });
-        if self.script.take_over == TakeOver::KeepBoth {
+        if let TakeOver::ServeFor(time) = self.script.take_over {
+            let close = Later::CloseServed(holder, ReasonCode::SESSION_TAKEN_OVER);
+            self.timers.add(Instant::now() + time, close);
+        }
+        if matches!(self.script.take_over, TakeOver::KeepBoth | TakeOver::ServeFor(_)) {
             return self.set_aside(holder, client_id, goes_on);
         }
         if let Some(connection) = self.connections.get_mut(&holder) {
@@ -59,7 +63,8 @@ impl Server {
             TakeOver::Disconnect
             | TakeOver::NewcomerWaits(_)
             | TakeOver::RefuseNewcomer
-            | TakeOver::KeepBoth => self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER),
+            | TakeOver::KeepBoth
+            | TakeOver::ServeFor(_) => self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER),
         }
     }
 

@@ -91,6 +91,17 @@ fn a_broker_of_3_1_1_alone_answers_5_0_in_its_own_form() {
 }
 
 #[test]
+fn a_broker_that_waits_for_the_rest_of_a_5_0_connect_serves_3_1_1() {
+    let greeting = Greeting::SilentToV5;
+    let (broker, mut client) = greeted_by(greeting, V3_1_1);
+    client.expect(&connack(V3_1_1, 0));
+    client.expect_service();
+    drop((broker, client));
+    let (_broker, mut client) = greeted_by(greeting, V5);
+    client.expect_silence();
+}
+
+#[test]
 fn a_broker_of_5_0_alone_closes_on_3_1_1() {
     let greeting = Greeting::OnlyVersion(V5);
     expect_then_fin(greeting, V3_1_1, &[]);

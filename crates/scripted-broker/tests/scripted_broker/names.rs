@@ -94,6 +94,7 @@ fn names_carry_their_values() {
     assert_eq!("disconnect-0x8c".parse(), Ok(TakeOver::DisconnectCode(0x8C)));
     assert_eq!("close-after-2s".parse(), Ok(TakeOver::CloseAfter(two_seconds)));
     assert_eq!("newcomer-waits-2s".parse(), Ok(TakeOver::NewcomerWaits(two_seconds)));
+    assert_eq!("serve-for-2s".parse(), Ok(TakeOver::ServeFor(two_seconds)));
     assert_eq!("refuse-0x97".parse(), Ok(Flow::Refuse(0x97)));
     assert_eq!("late-puback-2s".parse(), Ok(Pubacks::Late(two_seconds)));
     assert_eq!("refuse-0x95".parse(), Ok(Pubacks::Refuse(0x95)));

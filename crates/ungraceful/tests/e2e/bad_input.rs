@@ -248,6 +248,21 @@ fn a_version_that_the_broker_does_not_speak_is_left_out_unless_it_was_asked_for(
 }
 
 #[test]
+fn a_broker_that_answers_no_5_0_connect_is_run_against_in_3_1_1() {
+    let broker =
+        ScriptedBroker::start(Script { greeting: "silent-to-5.0".parse().unwrap(), ..Script::default() });
+    let short = ["--connect-timeout", "1s", "--attempts", "1", "--variant", "identical"];
+    let call = double_connect_at(broker.address(), &short);
+    assert_eq!(call.exit(), 0, "{}", call.said());
+    let record = call.record();
+    assert!(record.cases.iter().all(|case| case.case.version == "3.1.1"));
+    let v5 = record.broker.versions.iter().find(|version| version.version == "5.0").unwrap();
+    assert!(!v5.spoken && v5.why_not.as_ref().unwrap().contains("answers no CONNECT of this version"));
+    let call = double_connect_at(broker.address(), &["--connect-timeout", "1s", "-V", "5"]);
+    assert_refused(&call, 4, &["answers nothing to a CONNECT"]);
+}
+
+#[test]
 fn secrets_are_in_no_file_of_the_record() {
     let broker = ScriptedBroker::start(Script::default());
     let parent = tempfile::tempdir().unwrap();
