@@ -1,13 +1,13 @@
 //! What the checks of all faults have in common: which cases they judge, and what to say without a sample.
 
 use ungraceful_mqtt::statement::Statement;
-use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::loss::{self, Explained};
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
-use ungraceful_rig::scale::time;
-use ungraceful_rig::verdict::{Force, Verdict};
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::loss::{self, Explained};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord};
+use ungraceful_record::scale::time;
+use ungraceful_record::verdict::{Force, Verdict};
 
 /// The verdicts of `judge` on each case of `fault`.
 pub(crate) fn on_each_case(

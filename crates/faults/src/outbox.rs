@@ -2,9 +2,9 @@
 //! owed within one QoS only (MQTT 5.0 [MQTT-4.6.0-5]).
 
 use ungraceful_mqtt::QoS;
+use ungraceful_record::ledger::{Delivered, Ledger};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::AttemptLog;
-use ungraceful_rig::ledger::{Delivered, Ledger};
 
 use crate::peer;
 

@@ -9,10 +9,10 @@ use ungraceful_mqtt::{
     Ack, Connect, Packet, PacketIdentifier, Properties, ProtocolVersion, Publish, QoS, Subscribe,
     Subscription,
 };
+use ungraceful_record::scale::span;
 use ungraceful_rig::client::{Accepted, Client};
 use ungraceful_rig::discarded;
 use ungraceful_rig::fault::Stage;
-use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, Unframed};
 

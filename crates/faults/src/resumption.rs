@@ -6,10 +6,10 @@
 
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::run::CaseRecord;
+use ungraceful_record::verdict::{Force, Verdict};
 use ungraceful_rig::client::Accepted;
 use ungraceful_rig::fault::Stage;
-use ungraceful_rig::record::CaseRecord;
-use ungraceful_rig::verdict::{Force, Verdict};
 use ungraceful_wire::clock::now;
 
 use crate::judging::examples;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::QoS;
-use ungraceful_rig::attempt::{Attempt, Case};
+use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::phase::Phase;
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::connections::OpenConnections;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::phase::Phase;
 use ungraceful_rig::pulse::Pulse;
 use ungraceful_rig::seed::Seed;
 use ungraceful_rig::stop::Stop;

@@ -1,6 +1,6 @@
 //! What the checks of a kick and of a token that runs out conclude from records made by hand. No sockets.
 
-#[path = "../../rig/tests/judging/record.rs"]
+#[path = "../../record/tests/judging/record.rs"]
 mod record;
 
 use ungraceful_faults::authentication::{
@@ -8,11 +8,11 @@ use ungraceful_faults::authentication::{
     METHOD_IN_CONNACK, PAST_FIRST_TOKEN, PUBLISHED, REAUTHENTICATION, RIGHTS_UNKNOWN, WITHOUT_RIGHTS, kick,
     kick_checks, reauthentication_checks, removal::Means, token, token_checks,
 };
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::metric::{Distribution, Percentiles};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record, WillRecord, WitnessRecord};
-use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
+use ungraceful_record::attempt::Case;
+use ungraceful_record::metric::{Distribution, Percentiles};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Record, WillRecord, WitnessRecord};
+use ungraceful_record::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";

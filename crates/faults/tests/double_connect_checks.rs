@@ -2,7 +2,7 @@
 
 #[path = "made/bystanders.rs"]
 mod bystanders;
-#[path = "../../rig/tests/judging/record.rs"]
+#[path = "../../record/tests/judging/record.rs"]
 mod record;
 
 use std::collections::BTreeMap;
@@ -12,11 +12,11 @@ use proptest::prelude::*;
 use ungraceful_faults::connection::double_connect::{ID, SECOND_CLIENT_ID, Variant};
 use ungraceful_faults::connection::double_connect_checks::CHECKS;
 use ungraceful_mqtt::statement;
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
-use ungraceful_rig::verdict::{Conclusion, Force, Verdict, judge};
+use ungraceful_record::attempt::Case;
+use ungraceful_record::metric::Percentiles;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
+use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";

@@ -2,7 +2,7 @@
 
 #[path = "made/bystanders.rs"]
 mod bystanders;
-#[path = "../../rig/tests/judging/record.rs"]
+#[path = "../../record/tests/judging/record.rs"]
 mod record;
 
 use std::collections::BTreeMap;
@@ -13,12 +13,12 @@ use ungraceful_faults::flow_control::{
     receive_maximum_checks, slow_consumer, slow_consumer_checks, unacked_subscriber,
     unacked_subscriber_checks,
 };
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::metric::Distribution;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::CaseRecord;
-use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
+use ungraceful_record::attempt::Case;
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::metric::Distribution;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::CaseRecord;
+use ungraceful_record::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";

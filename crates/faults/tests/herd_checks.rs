@@ -2,18 +2,18 @@
 
 #[path = "made/bystanders.rs"]
 mod bystanders;
-#[path = "../../rig/tests/judging/record.rs"]
+#[path = "../../record/tests/judging/record.rs"]
 mod record;
 
 use bystanders::who_lost_connections;
 use ungraceful_faults::connection::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
 use ungraceful_faults::connection::herd_checks::CHECKS;
 use ungraceful_faults::resumption::{NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, YES};
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::metric::{Distribution, Percentiles};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, OutageRecord, Record, WaveRecord};
-use ungraceful_rig::verdict::{Conclusion, Verdict, judge};
+use ungraceful_record::attempt::Case;
+use ungraceful_record::metric::{Distribution, Percentiles};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, OutageRecord, Record, WaveRecord};
+use ungraceful_record::verdict::{Conclusion, Verdict, judge};
 
 const LETS_IN: &str = "lets_everybody_in_again";
 const KEEPS: &str = "keeps_whom_it_lets_in";

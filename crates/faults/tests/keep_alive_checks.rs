@@ -2,7 +2,7 @@
 
 #[path = "made/bystanders.rs"]
 mod bystanders;
-#[path = "../../rig/tests/judging/record.rs"]
+#[path = "../../record/tests/judging/record.rs"]
 mod record;
 
 use bystanders::who_lost_connections;
@@ -16,11 +16,11 @@ use ungraceful_faults::connection::keep_alive::silence::{self, BROKER_STALLED, C
 use ungraceful_faults::connection::keep_alive::{
     CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, edge_checks, silence_checks,
 };
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::metric::{Distribution, Percentiles};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
-use ungraceful_rig::verdict::{Conclusion, Force, Verdict, judge};
+use ungraceful_record::attempt::Case;
+use ungraceful_record::metric::{Distribution, Percentiles};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
+use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";

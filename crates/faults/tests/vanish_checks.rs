@@ -2,7 +2,7 @@
 
 #[path = "made/bystanders.rs"]
 mod bystanders;
-#[path = "../../rig/tests/judging/record.rs"]
+#[path = "../../record/tests/judging/record.rs"]
 mod record;
 
 use std::collections::BTreeMap;
@@ -15,12 +15,12 @@ use ungraceful_faults::connection::takeover::storm::{HELD_BACK, NOT_YET};
 use ungraceful_faults::connection::{abrupt_checks, knock, knock_checks};
 use ungraceful_faults::resumption::{LEFT_OVER, NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, UNKNOWN, YES};
 use ungraceful_faults::session::{will_storm, will_storm_checks};
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::metric::{Distribution, Percentiles};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Completeness, Record, VersionRecord, WillRecord, WitnessRecord};
-use ungraceful_rig::verdict::{Check, Conclusion, Force, Verdict, judge};
+use ungraceful_record::attempt::Case;
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::metric::{Distribution, Percentiles};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Completeness, Record, VersionRecord, WillRecord, WitnessRecord};
+use ungraceful_record::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use ungraceful_mqtt::ReasonCode;
-use ungraceful_rig::load::Release;
-use ungraceful_rig::record::Record;
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::load::Release;
+use ungraceful_record::run::Record;
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: [Check; 5] =

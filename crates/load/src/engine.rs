@@ -7,11 +7,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ungraceful_mqtt::{ProtocolVersion, STAMP_LEN};
-use ungraceful_rig::clock::micros;
+use ungraceful_record::live::LiveLoad;
+use ungraceful_record::load::{LoadRecord, RetainedRecord};
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::{counted, span};
 use ungraceful_rig::error::RunError;
-use ungraceful_rig::live::LiveLoad;
-use ungraceful_rig::load::{DRAIN_WITHIN, Load, LoadRecord, LoadStage, LoadUnderWay, QUIET, RetainedRecord};
-use ungraceful_rig::scale::{counted, span};
+use ungraceful_rig::load::{DRAIN_WITHIN, Load, LoadStage, LoadUnderWay, QUIET};
 
 use crate::client::{Client, Role};
 use crate::heard::Heard;

@@ -1,8 +1,8 @@
 //! What one thread measured: histograms of the last second, which are handed over, and of all of it.
 
 use hdrhistogram::Histogram;
-use ungraceful_rig::metric::{Metric, histogram, merge};
-use ungraceful_rig::phase::Phase;
+use ungraceful_record::metric::{Metric, histogram, merge};
+use ungraceful_record::phase::Phase;
 use ungraceful_rig::{Counters, Interval};
 
 /// The metrics that a load has, in the order of their histograms.
@@ -83,8 +83,8 @@ impl Figures {
 
 #[cfg(test)]
 mod tests {
-    use ungraceful_rig::metric::Metric;
-    use ungraceful_rig::phase::Phase;
+    use ungraceful_record::metric::Metric;
+    use ungraceful_record::phase::Phase;
 
     use super::{Figures, METRICS, Timed};
 

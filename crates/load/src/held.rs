@@ -7,7 +7,7 @@
 //! is merely as slow as that is told apart by how its times vary: they keep their distance from the message itself, and not
 //! from the one after it.
 
-use ungraceful_rig::load::HeldAcknowledgements;
+use ungraceful_record::load::HeldAcknowledgements;
 
 /// Times that are kept of one thread, for the comparison of how they vary.
 const KEPT_MAX: usize = 20_000;

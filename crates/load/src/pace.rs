@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
-use ungraceful_rig::clock::micros;
+use ungraceful_record::scale::micros;
 use ungraceful_rig::plan::Arrival;
 use ungraceful_rig::seed::Seed;
 

@@ -5,15 +5,15 @@ mod source;
 use std::collections::VecDeque;
 
 use rangemap::RangeInclusiveSet;
+use source::Source;
 use ungraceful_mqtt::{EncodeError, PacketIdentifier, ProtocolVersion, QoS};
-use ungraceful_rig::load::LoadCounts;
+use ungraceful_record::load::LoadCounts;
 use ungraceful_rig::seed::Seed;
 
 use crate::heard::{Forgiven, Heard};
 use crate::payload::Payload;
 use crate::settings::MessageSettings;
 use crate::stamp::Stamp;
-use source::Source;
 
 /// "No matching subscribers" in PUBACK and PUBREC of MQTT 5.0.
 const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use rangemap::RangeInclusiveSet;
 use ungraceful_mqtt::QoS;
-use ungraceful_rig::load::{LoadConnections, LoadCounts, LoadRecord, Release};
-use ungraceful_rig::metric::{Percentiles, histogram, merge};
+use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
+use ungraceful_record::metric::{Percentiles, histogram, merge};
 
 use crate::deliveries::{Deliveries, length};
 use crate::figures::Timed;
@@ -218,8 +218,8 @@ mod tests {
 
     use rangemap::RangeInclusiveSet;
     use ungraceful_mqtt::QoS;
-    use ungraceful_rig::load::LoadCounts;
-    use ungraceful_rig::metric::histogram;
+    use ungraceful_record::load::LoadCounts;
+    use ungraceful_record::metric::histogram;
 
     use super::{End, record, stalled_40_ms};
     use crate::engine::tests::settings;

@@ -314,7 +314,7 @@ impl Worker {
 
     /// Connections whose time is over are given up.
     fn give_up_the_silent(&mut self, now_us: u64) {
-        let within_us = ungraceful_rig::clock::micros(self.desk.stage.connect_timeout);
+        let within_us = ungraceful_record::scale::micros(self.desk.stage.connect_timeout);
         for client in &mut self.clients[..self.next_connect] {
             let (since_us, waited_for) = match client.stage {
                 Stage::Connecting { since_us } => (since_us, "TCP: no answer to SYN"),

@@ -3,18 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "what can't be had ends the test")]
 
 #[expect(dead_code, reason = "the file serves the tests of several crates")]
-#[path = "../../rig/tests/judging/record.rs"]
+#[path = "../../record/tests/judging/record.rs"]
 mod record;
 
 use std::collections::BTreeMap;
 
 use ungraceful_load::checks::CHECKS;
-use ungraceful_rig::load::{LoadConnections, LoadCounts, LoadRecord, Release};
-use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::rate_search::{Came, Promise};
-use ungraceful_rig::record::{Completeness, Record};
-use ungraceful_rig::threshold::Threshold;
-use ungraceful_rig::verdict::{Conclusion, Verdict, judge};
+use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
+use ungraceful_record::metric::Percentiles;
+use ungraceful_record::rate_search::{Came, Promise};
+use ungraceful_record::run::{Completeness, Record};
+use ungraceful_record::threshold::Threshold;
+use ungraceful_record::verdict::{Conclusion, Verdict, judge};
 
 const PLANNED: &str = "carries_out_the_load";
 const RATE: &str = "reaches_the_rate";

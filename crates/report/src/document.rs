@@ -2,7 +2,7 @@
 //!
 //! Texts here are not escaped yet; each writer escapes every text that it writes.
 
-use ungraceful_rig::verdict::{Conclusion, Verdict};
+use ungraceful_record::verdict::{Conclusion, Verdict};
 
 /// A report, block by block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

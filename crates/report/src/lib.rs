@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use ungraceful_rig::record::Record;
+use ungraceful_record::run::Record;
 
 pub mod escape;
 pub mod progress;
@@ -33,7 +33,7 @@ pub use reproduce::{NOT_RECORDED, reproduce_command};
 pub use search::{SEARCH_VERSION, Search, Trial, render_search};
 pub use shell::command as shell_command;
 pub use tour::{Cause, Shown, TOUR_VERSION, Tour, render_tour};
-pub use ungraceful_rig::scale;
+pub use ungraceful_record::scale;
 
 /// Where and how a report is shown; the caller knows the terminal, this crate does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use ungraceful_rig::load::{LoadCounts, LoadRecord};
-use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::CaseRecord;
+use ungraceful_record::load::{LoadCounts, LoadRecord};
+use ungraceful_record::metric::Percentiles;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::CaseRecord;
 
 use crate::escape;
 
@@ -177,7 +177,7 @@ fn json(name: &str, value: &impl Serialize) -> Field {
 
 /// A case of which nothing is known, for the header of a record without cases.
 fn nothing() -> CaseRecord {
-    let case = ungraceful_rig::attempt::Case {
+    let case = ungraceful_record::attempt::Case {
         fault: String::new(),
         variant: String::new(),
         version: String::new(),

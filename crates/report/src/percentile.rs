@@ -1,7 +1,7 @@
 //! A percentile as it is shown: its time, `too few` when there are not enough samples for it, or `–` when there are
 //! none at all. Never a number that nobody measured.
 
-use ungraceful_rig::metric::Percentiles;
+use ungraceful_record::metric::Percentiles;
 
 use crate::scale;
 
@@ -60,7 +60,7 @@ impl Figure {
 
 #[cfg(test)]
 mod tests {
-    use ungraceful_rig::metric::Percentiles;
+    use ungraceful_record::metric::Percentiles;
 
     use super::Figure;
 

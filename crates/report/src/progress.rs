@@ -6,8 +6,8 @@ use std::io::{IsTerminal as _, Stderr, Write};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use ungraceful_rig::live::{Live, LiveLoad, Observer};
-use ungraceful_rig::phase::Phase;
+use ungraceful_record::live::{Live, LiveLoad, Observer};
+use ungraceful_record::phase::Phase;
 
 use crate::escape::plain;
 use crate::scale::{count, time};
@@ -228,9 +228,9 @@ fn baseline(live: &Live) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use ungraceful_rig::live::{Live, LiveLoad, Observer as _};
-    use ungraceful_rig::metric::Percentiles;
-    use ungraceful_rig::phase::Phase;
+    use ungraceful_record::live::{Live, LiveLoad, Observer as _};
+    use ungraceful_record::metric::Percentiles;
+    use ungraceful_record::phase::Phase;
 
     use super::{ProgressStyle, Terminal, state};
 

@@ -1,7 +1,7 @@
 //! The command that reproduces a verdict alone: same broker, same case, same seed, same settings.
 
-use ungraceful_rig::record::{BrokerOrigin, Record, Setting, SettingSource, WITHHELD};
-use ungraceful_rig::verdict::Verdict;
+use ungraceful_record::run::{BrokerOrigin, Record, Setting, SettingSource, WITHHELD};
+use ungraceful_record::verdict::Verdict;
 
 use crate::shell;
 

@@ -17,7 +17,7 @@ pub(crate) mod search;
 pub(crate) mod tour;
 mod waves;
 
-use ungraceful_rig::record::Record;
+use ungraceful_record::run::Record;
 
 use crate::Context;
 use crate::document::Document;

@@ -6,18 +6,18 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use ungraceful_mqtt::{PacketType, ReasonCode};
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::exit::Exit;
-use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::load::LoadRecord;
-use ungraceful_rig::metric::{Distribution, Percentiles};
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{
+use ungraceful_record::attempt::Case;
+use ungraceful_record::exit::Exit;
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::load::LoadRecord;
+use ungraceful_record::metric::{Distribution, Percentiles};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerResourcesRecord, BystandersRecord, CaseRecord,
     Completeness, GeneratorRecord, LeftOutRecord, MilestoneRecord, Record, SysRecord, ToolRecord, WaveRecord,
     WillRecord, WitnessRecord,
 };
-use ungraceful_rig::verdict::{Conclusion, Force, Verdict, exit_of};
+use ungraceful_record::verdict::{Conclusion, Force, Verdict, exit_of};
 
 use crate::document::Class;
 use crate::{Context, escape, reproduce_command, totals};

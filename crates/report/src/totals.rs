@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{BystanderPhaseRecord, BystandersRecord, CaseRecord};
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{BystanderPhaseRecord, BystandersRecord, CaseRecord};
 
 /// What became of the messages of a phase, all QoS together.
 pub(crate) fn ledger(phase: &BystanderPhaseRecord) -> LedgerCounts {

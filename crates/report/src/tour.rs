@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
-use ungraceful_rig::exit::Exit;
-use ungraceful_rig::record::Record;
-use ungraceful_rig::verdict::exit_of;
+use ungraceful_record::exit::Exit;
+use ungraceful_record::run::Record;
+use ungraceful_record::verdict::exit_of;
 
 use crate::summary::{ExitSummary, Summary};
 use crate::{Context, Format, escape, markdown, per_case, sections, text};

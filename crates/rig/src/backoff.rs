@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng as Random;
-
-use crate::scale::span;
+use ungraceful_record::scale::span;
 
 /// A profile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

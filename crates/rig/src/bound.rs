@@ -6,6 +6,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use ungraceful_record::scale::span;
+
 use crate::client::LEAVE_WITHIN;
 use crate::conductor::{CALM_BEFORE_WAVE, PROOF_WITHIN, READY_WITHIN};
 use crate::honest_thread::DRAIN_WITHIN;
@@ -15,7 +17,6 @@ use crate::plan::Schedule;
 use crate::pulse::HONEST_TRAFFIC_WAIT;
 use crate::rights::{AGAIN_AFTER, SERVED_WITHIN, TIMES_AGAIN};
 use crate::run::PhaseSettings;
-use crate::scale::span;
 use crate::target::{BrokerChoice, TargetSettings};
 use crate::worker::{GATHERING_MAX, LATE_MAX};
 

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::live::Observer;
+use ungraceful_record::offers::Offers;
+use ungraceful_record::run::{BrokerOrigin, BrokerRecord, VersionRecord};
+use ungraceful_record::scale::{listed, span};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
 use crate::broker_process::process_name;
 use crate::error::RunError;
-use crate::live::Observer;
 use crate::log_follower::LogFollower;
-use crate::offers::Offers;
 use crate::owned_broker::{MosquittoSetup, OwnedBroker};
 use crate::preflight::{Unfit, try_version};
-use crate::record::{BrokerOrigin, BrokerRecord, VersionRecord};
 use crate::rights::Probe;
 use crate::run::Experiment;
-use crate::scale::{listed, span};
 use crate::target::{BrokerChoice, Target};
 
 /// The broker, found or started, and what it answered.

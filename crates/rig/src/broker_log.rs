@@ -10,13 +10,13 @@ use std::time::Duration;
 use rangemap::RangeInclusiveSet;
 use ungraceful_log_causes::story::Connections;
 use ungraceful_log_causes::{Cause, Found, Matcher};
+use ungraceful_record::attempt::ToldByLog;
+use ungraceful_record::run::{BrokerLogLine, BrokerLogRecord, LogCauseRecord};
 
-use crate::attempt::ToldByLog;
 use crate::clock::RunClock;
 use crate::error::RunError;
 use crate::log_follower::{LogFollower, LogLine};
 use crate::log_phrases::{ClientIds, Phrases};
-use crate::record::{BrokerLogLine, BrokerLogRecord, LogCauseRecord};
 use crate::stop::{Stop, StopReason};
 
 /// How often the file is looked at: how late `at_us` of a line may be.
@@ -276,10 +276,11 @@ mod tests {
     use std::cell::Cell;
     use std::io::{self, Write};
 
+    use ungraceful_record::run::{BrokerLogLine, BrokerLogRecord};
+
     use super::Keeping;
     use crate::log_follower::LogFollower;
     use crate::log_phrases::ClientIds;
-    use crate::record::{BrokerLogLine, BrokerLogRecord};
     use crate::stop::{Stop, StopReason};
 
     fn ids() -> ClientIds {

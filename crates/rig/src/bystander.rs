@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use ungraceful_mqtt::QoS;
+use ungraceful_record::ledger::{Delivered, EVIDENCE_AT_MOST, IrregularityKind, Ledger, LedgerCounts};
+use ungraceful_record::metric::Metric;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{Drain, IrregularityRecord};
+use ungraceful_record::scale::micros;
 use ungraceful_wire::clock::now;
 
-use crate::clock::{RunClock, micros};
+use crate::clock::RunClock;
 use crate::honest::{HonestEvent, HonestSender};
 use crate::honest_thread::Yard;
-use crate::ledger::{Delivered, EVIDENCE_AT_MOST, IrregularityKind, Ledger, LedgerCounts};
-use crate::metric::Metric;
 use crate::pacer::Pacer;
-use crate::phase::Phase;
-use crate::record::{Drain, IrregularityRecord};
 
 /// How many messages may wait for a connection that does not keep up, in seconds of the pair's rate.
 const WAITING_MAX_S: u64 = 60;

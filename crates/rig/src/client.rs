@@ -6,13 +6,13 @@ use tokio::time::timeout;
 use ungraceful_mqtt::{
     Connect, Disconnect, EncodeError, Packet, Properties, Property, ProtocolVersion, ReasonCode,
 };
+use ungraceful_record::reaction::{connack_code_text, hex};
+use ungraceful_record::scale::span;
 use ungraceful_wire::{
     Arrival, Connection, EndKind, PACKET_BYTES_MAX, ReceivedPacket, SendError, Sent, Unframed,
 };
 
 use crate::connections::OpenConnection;
-use crate::reaction::{connack_code_text, hex};
-use crate::scale::span;
 use crate::target::Credentials;
 
 /// How long a client that leaves waits for its DISCONNECT to be taken by the kernel.

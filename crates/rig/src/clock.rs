@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use ungraceful_record::scale::micros;
 use ungraceful_wire::clock::now;
 
 /// The zero of a run's time line.
@@ -51,10 +52,4 @@ impl RunClock {
     pub fn at(&self, us: u64) -> Instant {
         self.origin + Duration::from_micros(us)
     }
-}
-
-/// A duration in whole microseconds; what does not fit (584,000 years) is cut to the maximum.
-#[must_use]
-pub fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
+use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::live::Live;
+use ungraceful_record::metric::{Metric, Percentiles};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::Record;
 
-use crate::attempt::{Attempt, Case};
 use crate::broker_process::BrokerProcess;
 use crate::clock::RunClock;
 use crate::connections::OpenConnections;
 use crate::error::RunError;
-use crate::live::Live;
 use crate::meter::Interval;
-use crate::metric::{Metric, Percentiles};
-use crate::phase::Phase;
-use crate::record::Record;
 use crate::recorder::Recorder;
 use crate::resources::{ResourceSample, look};
 use crate::stop::{Stop, StopReason};

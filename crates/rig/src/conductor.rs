@@ -12,24 +12,25 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::discarded::Discarded;
+use ungraceful_record::live::{Live, LiveLoad, Observer};
+use ungraceful_record::load::LoadRecord;
+use ungraceful_record::phase::{Phase, PhaseTrack};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::recovery;
+use ungraceful_record::run::Record;
 
 use crate::broker::Broker;
 use crate::broker_log::LogThread;
 use crate::broker_process::{BrokerProcess, own_cpu_us};
 use crate::clock::RunClock;
 use crate::collector::{Collector, Report};
-use crate::discarded::Discarded;
 use crate::error::RunError;
 use crate::fault::Fault;
 use crate::honest_thread::HonestThread;
-use crate::live::{Live, LiveLoad, Observer};
-use crate::load::{Load, LoadRecord};
+use crate::load::Load;
 use crate::outage::OutageTrack;
-use crate::phase::{Phase, PhaseTrack};
 use crate::plan::Schedule;
-use crate::reaction::Outcome;
-use crate::record::Record;
-use crate::recovery;
 use crate::resources::{ResourceEdges, look};
 use crate::run::{Experiment, Finished, LOOK_EVERY, SHOW_EVERY};
 use crate::stop::Stop;
@@ -154,13 +155,13 @@ impl Conductor<'_> {
         self.phases.begin(phase, at_us);
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
         live.phase = Some(phase);
-        live.phase_expected_us = expected.map(crate::clock::micros);
+        live.phase_expected_us = expected.map(ungraceful_record::scale::micros);
         observer.view(&live);
     }
 
     /// Waits for `time`, or until the run stops.
     pub(crate) async fn wait(&self, time: Duration, observer: &mut dyn Observer) {
-        let until_us = self.clock.now_us() + crate::clock::micros(time);
+        let until_us = self.clock.now_us() + ungraceful_record::scale::micros(time);
         self.wait_until(observer, |now_us| now_us >= until_us).await;
     }
 
@@ -211,7 +212,7 @@ impl Conductor<'_> {
         }
         self.enter_at(began_us, Phase::Recovery, Some(self.experiment.phases.recovery), observer);
         let Some(limit_us) = limit_us else { return (None, None) };
-        let until_us = began_us + crate::clock::micros(self.experiment.phases.recovery);
+        let until_us = began_us + ungraceful_record::scale::micros(self.experiment.phases.recovery);
         self.wait_until(observer, |now_us| now_us >= until_us || self.honest.back_after_us(now_us).is_some())
             .await;
         (Some(limit_us), self.honest.back_after_us(self.clock.now_us()))

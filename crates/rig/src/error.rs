@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::exit::Exit;
+use ungraceful_record::exit::Exit;
 
 /// One thing wrong with how a tool was called: the flag, what is wrong, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]

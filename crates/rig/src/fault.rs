@@ -10,17 +10,18 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, Will};
+use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::offers::Offers;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::scale::micros;
 use ungraceful_wire::{ConnectOptions, Endpoint, Hop, OpenError};
 
-use crate::attempt::{Attempt, Case, Fact, WillSeen};
 use crate::client::Client;
-use crate::clock::{RunClock, micros};
+use crate::clock::RunClock;
 use crate::connections::OpenConnections;
-use crate::ledger::LedgerCounts;
-use crate::offers::Offers;
-use crate::phase::Phase;
 use crate::pulse::{Asker, Pulse};
-use crate::reaction::Outcome;
 use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
 use crate::target::{Credentials, SourceAddresses};
@@ -403,7 +404,7 @@ impl<'a> AttemptLog<'a> {
     }
 
     /// What the broker did then.
-    pub fn reacted(&mut self, reactions: Vec<crate::reaction::Reaction>, outcome: Outcome) {
+    pub fn reacted(&mut self, reactions: Vec<ungraceful_record::reaction::Reaction>, outcome: Outcome) {
         self.attempt.reactions = reactions;
         self.attempt.outcome = outcome;
     }
@@ -467,16 +468,16 @@ pub(crate) mod tests {
     use tokio::sync::{Semaphore, oneshot};
     use tokio::time::{sleep, timeout};
     use ungraceful_mqtt::{ProtocolVersion, QoS};
+    use ungraceful_record::attempt::Case;
+    use ungraceful_record::phase::Phase;
+    use ungraceful_record::reaction::Outcome;
     use ungraceful_wire::clock::now;
     use ungraceful_wire::{ConnectOptions, Endpoint};
 
     use super::{AttemptLog, Stage, Turn};
-    use crate::attempt::Case;
     use crate::clock::RunClock;
     use crate::connections::OpenConnections;
-    use crate::phase::Phase;
     use crate::pulse::Pulse;
-    use crate::reaction::Outcome;
     use crate::stop::{Stop, StopReason};
     use crate::target::{Credentials, SourceAddresses};
     use crate::witness::{Witness, Witnessed};

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::record::HostRecord;
+use ungraceful_record::run::HostRecord;
 
 /// Reads the facts; `descriptor_limit` is the soft limit after it was raised.
 #[must_use]

@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
+use ungraceful_record::scale::{counted, span};
 use ungraceful_wire::clock::now;
-
-use crate::scale::{counted, span};
 
 /// The longest first line, in bytes: what an MQTT field can carry (MQTT 5.0 section 1.5.6).
 pub const LINE_BYTES_MAX: usize = 65_535;

@@ -4,45 +4,29 @@
 //! This crate knows what a fault *is* ([`fault::Fault`]) and not any one fault. Every tool is the same
 //! [`run::run`] with another plan, other faults and other checks.
 
-pub mod attempt;
 pub mod backoff;
-pub mod checks;
 pub mod client;
 pub mod clock;
 pub mod connections;
 pub mod error;
-pub mod exit;
 pub mod fault;
 pub mod honest;
 pub mod input_file;
-pub mod ledger;
 pub mod limits;
-pub mod live;
 pub mod load;
 pub mod log_follower;
-pub mod loss;
-pub mod metric;
 pub mod observe;
-pub mod offers;
 pub mod outage;
 pub mod owned_broker;
-pub mod phase;
 pub mod plan;
 pub mod pulse;
-pub mod rate_search;
-pub mod reaction;
-pub mod record;
 pub mod recorder;
-pub mod recovery;
 pub mod run;
 pub mod safety;
 pub mod said;
-pub mod scale;
 pub mod seed;
 pub mod stop;
 pub mod target;
-pub mod threshold;
-pub mod verdict;
 pub mod watch;
 pub mod witness;
 
@@ -61,7 +45,6 @@ mod load_phase;
 mod log_phrases;
 mod loop_lag;
 mod meter;
-mod own_lateness;
 mod pacer;
 mod preflight;
 mod resources;

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::live::Observer;
+use ungraceful_record::load::LoadRecord;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::scale::micros;
 
 use crate::broker_process::own_cpu_us;
-use crate::clock::micros;
 use crate::conductor::Conductor;
 use crate::error::RunError;
-use crate::live::Observer;
-use crate::load::{DRAIN_MAX, DRAIN_WITHIN, Load, LoadRecord, LoadReports, LoadStage, LoadUnderWay, QUIET};
-use crate::phase::Phase;
+use crate::load::{DRAIN_MAX, DRAIN_WITHIN, Load, LoadReports, LoadStage, LoadUnderWay, QUIET};
 use crate::resources::look;
 use crate::run::{LOOK_EVERY, SHOW_EVERY};
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::record::LogPhraseRecord;
+use ungraceful_record::run::LogPhraseRecord;
 
 /// Phrases that are told.
 const PHRASES_TOLD_MAX: usize = 20;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use ungraceful_record::metric::Metric;
+use ungraceful_record::phase::PhaseTrack;
 use ungraceful_wire::clock::now;
 
 use crate::clock::RunClock;
 use crate::meter::Meter;
-use crate::metric::Metric;
 use crate::pacer::Pacer;
-use crate::phase::PhaseTrack;
 
 const TICK: Duration = Duration::from_millis(10);
 

@@ -7,8 +7,8 @@ use std::ops::AddAssign;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::metric::{Histograms, Metric};
-use crate::phase::Phase;
+use ungraceful_record::metric::{Histograms, Metric};
+use ungraceful_record::phase::Phase;
 
 /// Counts of what happened in an interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,10 +104,10 @@ mod tests {
     use std::time::Duration;
 
     use proptest::prelude::*;
+    use ungraceful_record::metric::Metric;
+    use ungraceful_record::phase::Phase;
 
     use super::{Counters, Interval, Meter};
-    use crate::metric::Metric;
-    use crate::phase::Phase;
 
     fn distinct(first: u64) -> Counters {
         Counters {

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_mqtt::{Packet, ProtocolVersion};
+use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind, hex, reason_text};
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd};
+use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd, Unframed};
 
 use crate::client::Client;
 use crate::clock::RunClock;
-use crate::reaction::{Outcome, Reaction, ReactionKind, hex, reason_text};
 use crate::stop::Stop;
 
 /// How long after the fault the client first asks whether it is still served. A broker that closes at once is
@@ -290,8 +290,8 @@ impl<'a> Watching<'a> {
                 false
             }
             Arrival::Unframeable { bytes, at, why } => {
-                let Reaction { kind, detail, .. } = Reaction::unframed(why, &bytes, 0);
-                self.push(kind, None, at, detail);
+                let (kind, detail) = unframed(why, &bytes);
+                self.push(kind, None, at, Some(detail));
                 false
             }
             Arrival::End(end) => {
@@ -362,15 +362,24 @@ impl<'a> Watching<'a> {
     }
 }
 
+/// What bytes are that were not taken in as packets, and which they were.
+#[must_use]
+pub fn unframed(why: Unframed, bytes: &[u8]) -> (ReactionKind, String) {
+    match why {
+        Unframed::NoRemainingLength => (ReactionKind::Garbage, hex(bytes)),
+        Unframed::TooLarge { .. } | Unframed::NoRoom => (ReactionKind::NotTakenIn, why.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
     use ungraceful_wire::clock::now;
     use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StampedBy, StreamEnd, Unframed};
 
     use super::{AND_MORE, Expecting, Observed, REACTIONS_MAX, Watching};
     use crate::clock::RunClock;
-    use crate::reaction::{Outcome, Reaction, ReactionKind};
 
     const CONNACK: &[u8] = &[0x20, 0x03, 0x00, 0x00, 0x00];
     const CONNACK_REFUSED: &[u8] = &[0x20, 0x03, 0x00, 0x87, 0x00];

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
+use ungraceful_record::scale::span;
 use ungraceful_wire::clock::now;
 
 use crate::owned_broker::OwnedBroker;
 use crate::said::{BYTES_MAX, HiddenWords, last_line};
-use crate::scale::span;
 
 /// How often it is looked whether something has come about.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -195,7 +195,7 @@ impl OutageTrack {
 
     /// Whether the end of a connection that was read at `at_us` goes with a planned outage.
     pub(crate) fn covers(&self, at_us: u64) -> bool {
-        let late_us = crate::clock::micros(READ_LATE);
+        let late_us = ungraceful_record::scale::micros(READ_LATE);
         let covers = |outage: &OutageTimes| {
             outage.began_us <= at_us && outage.ended_us.is_none_or(|ended| at_us <= ended + late_us)
         };

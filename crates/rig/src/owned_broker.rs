@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use tempfile::TempDir;
+use ungraceful_record::scale::span;
 use ungraceful_wire::clock::now;
 
 use crate::dynamic_security;
 use crate::error::{Mistake, RunError};
 use crate::host;
-use crate::scale::span;
 use crate::seed::Seed;
 use crate::target::Credentials;
 

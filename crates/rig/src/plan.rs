@@ -13,8 +13,8 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
+use ungraceful_record::scale::micros;
 
-use crate::clock::micros;
 use crate::seed::Seed;
 
 /// How due times are spread.

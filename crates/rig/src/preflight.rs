@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use ungraceful_mqtt::{Connect, ConnectReturnCode, Packet, Property, ProtocolVersion, ReasonCode};
+use ungraceful_record::run::VersionRecord;
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::span;
 use ungraceful_wire::{Arrival, ConnectOptions, Connection, Endpoint};
 
 use crate::client::{Client, NotConnected};
-use crate::clock::micros;
-use crate::record::VersionRecord;
-use crate::scale::span;
 use crate::target::Credentials;
 
 /// Why a broker can't be run against with one version.

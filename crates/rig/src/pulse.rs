@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::scale::micros;
 use ungraceful_wire::{ConnectOptions, Endpoint, OpenError};
 
 use crate::client::{Client, NotConnected};
-use crate::clock::{RunClock, micros};
+use crate::clock::RunClock;
 use crate::target::Credentials;
 
 /// How long honest traffic may take to prove the broker alive before a connection of our own asks.

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use ungraceful_record::attempt::Attempt;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::Record;
 
-use crate::attempt::Attempt;
 use crate::broker_log::AttemptsTold;
 use crate::error::{Mistake, RunError};
 use crate::meter::Interval;
-use crate::phase::Phase;
-use crate::record::Record;
 use crate::timeline::Row;
 
 /// Names of the files.
@@ -247,7 +247,7 @@ fn set_readable(path: &Path) -> io::Result<()> {
 }
 
 /// The tag of one metric in one phase, such as `reaction_time.fault`.
-fn tag(metric: crate::metric::Metric, phase: Phase) -> String {
+fn tag(metric: ungraceful_record::metric::Metric, phase: Phase) -> String {
     format!("{}.{}", metric.name(), phase.name())
 }
 
@@ -278,17 +278,16 @@ mod tests {
 
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
-
     use ungraceful_log_causes::Cause;
+    use ungraceful_record::attempt::{Attempt, ToldByLog};
+    use ungraceful_record::metric::{Metric, histogram, merge};
+    use ungraceful_record::phase::Phase;
 
     use super::{ATTEMPTS_NDJSON, METRICS_HLOG, RUN_JSON, Recorder};
-    use crate::attempt::{Attempt, ToldByLog};
     use crate::broker_log::AttemptsTold;
     use crate::error::RunError;
     use crate::fault::AttemptLog;
     use crate::meter::{Interval, Meter};
-    use crate::metric::{Metric, histogram, merge};
-    use crate::phase::Phase;
 
     fn measured(us: &[u64]) -> Interval {
         let meter = Meter::default();
@@ -364,7 +363,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut recorder = Recorder::create(&folder.path().join("run"), 10).unwrap();
         let clock = crate::clock::RunClock::start();
-        let case = crate::attempt::Case { fault: "f".into(), variant: "v".into(), version: "5.0".into() };
+        let case = ungraceful_record::attempt::Case {
+            fault: "f".into(),
+            variant: "v".into(),
+            version: "5.0".into(),
+        };
         let attempts: Vec<Attempt> = [2, 0, 11]
             .map(|number| {
                 AttemptLog::begin(number, case.clone(), format!("c{number}"), Phase::Fault, 5, &clock).end()

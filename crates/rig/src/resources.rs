@@ -1,8 +1,9 @@
 //! What a run cost the broker's process, from samples of it. A pure function of what it is given.
 
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{BrokerResourcesRecord, PhaseRecord, QuantityRecord};
+
 use crate::broker_process::{BrokerProcess, Usage};
-use crate::phase::Phase;
-use crate::record::{BrokerResourcesRecord, PhaseRecord, QuantityRecord};
 use crate::slope::per_1000;
 
 /// The broker's process at one moment, and how far the run was.
@@ -104,10 +105,11 @@ fn quantity(
 
 #[cfg(test)]
 mod tests {
+    use ungraceful_record::phase::Phase;
+    use ungraceful_record::run::{PhaseRecord, SlopeRecord};
+
     use super::{ResourceEdges, ResourceSample, resources};
     use crate::broker_process::Usage;
-    use crate::phase::Phase;
-    use crate::record::{PhaseRecord, SlopeRecord};
 
     fn usage(cpu_us: u64, rss_bytes: u64, descriptors: Option<u64>) -> Usage {
         Usage { cpu_us, rss_bytes, descriptors }

@@ -12,14 +12,14 @@ use ungraceful_mqtt::{
     Ack, Connect, Packet, PacketIdentifier, Properties, ProtocolVersion, Publish, QoS, Subscribe,
     Subscription, Will,
 };
+use ungraceful_record::reaction::{connack_code_text, hex};
+use ungraceful_record::run::QosLimitRecord;
+use ungraceful_record::scale::{counted, span};
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, ConnectOptions, Endpoint, ReceivedPacket};
 
 use crate::client::Client;
 use crate::error::RunError;
-use crate::reaction::{connack_code_text, hex};
-use crate::record::QosLimitRecord;
-use crate::scale::{counted, span};
 use crate::target::Credentials;
 
 /// How long the broker has for the messages of one QoS: for acknowledging them, and for delivering them.

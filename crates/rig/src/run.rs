@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::live::Observer;
+use ungraceful_record::run::{Record, Setting, ToolRecord};
+use ungraceful_record::threshold::Threshold;
+use ungraceful_record::verdict::Check;
 use ungraceful_wire::clock::now;
 
 use crate::bound::Bound;
@@ -19,17 +23,13 @@ use crate::error::RunError;
 use crate::fault::Fault;
 use crate::host;
 use crate::limits::{Demand, Supply, raise_descriptor_limit, shortages};
-use crate::live::Observer;
 use crate::load::Load;
 use crate::outage::Restart;
 use crate::plan::Schedule;
-use crate::record::{Record, Setting, ToolRecord};
 use crate::recorder::Recorder;
 use crate::seed::Seed;
 use crate::stop::{Stop, StopReason};
 use crate::target::TargetSettings;
-use crate::threshold::Threshold;
-use crate::verdict::Check;
 use crate::watch::WatchSettings;
 
 /// How often the run looks whether a phase is over, and how often it shows itself.
@@ -236,7 +236,7 @@ async fn raise_on_interrupt(stop: Stop, [mut interrupt, mut terminate, mut hangu
             _signal = hangup.recv() => {}
         }
         if before {
-            std::process::exit(i32::from(crate::exit::Exit::Interrupted.code()));
+            std::process::exit(i32::from(ungraceful_record::exit::Exit::Interrupted.code()));
         }
         before = true;
         stop.raise(StopReason::Interrupted);

@@ -1,6 +1,6 @@
 //! A straight line through points, with the interval that its slope lies in: whether a broker grows with attempts.
 
-use crate::record::SlopeRecord;
+use ungraceful_record::run::SlopeRecord;
 
 /// With fewer points a line and its interval say nothing.
 pub(crate) const POINTS_MIN: usize = 5;
@@ -76,9 +76,9 @@ fn student_t_975(freedom: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use ungraceful_record::run::SlopeRecord;
 
     use super::{per_1000, student_t_975};
-    use crate::record::SlopeRecord;
 
     #[test]
     fn students_t_is_that_of_the_tables() {

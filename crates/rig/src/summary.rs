@@ -3,22 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::attempt::Case;
-use crate::bystander::BystanderSettings;
-use crate::clock::micros;
-use crate::honest_thread::{HonestResult, OfWave};
-use crate::meter::Interval;
-use crate::metric::{Histograms, Metric, Percentiles, Values, histogram, merge};
-use crate::outage::OutageTimes;
-use crate::phase::{Phase, PhaseTrack};
-use crate::plan::Schedule;
-use crate::record::{
+use ungraceful_record::attempt::Case;
+use ungraceful_record::metric::{Histograms, Metric, Percentiles, Values, histogram, merge};
+use ungraceful_record::phase::{Phase, PhaseTrack};
+use ungraceful_record::run::{
     AttemptsRecord, BystanderPhaseRecord, BystandersRecord, ClockRecord, MetricRecord, OutageRecord,
     PhaseRecord, Record, WaveRecord, WitnessRecord,
 };
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::{span, time};
+
+use crate::bystander::BystanderSettings;
+use crate::honest_thread::{HonestResult, OfWave};
+use crate::meter::Interval;
+use crate::outage::OutageTimes;
+use crate::plan::Schedule;
 use crate::resources::ResourceSample;
 use crate::run::Experiment;
-use crate::scale::{span, time};
 use crate::tally::Tally;
 use crate::waves::WaveTimes;
 use crate::witness::Witness;
@@ -252,21 +253,21 @@ mod tests {
     use std::time::Duration;
 
     use ungraceful_mqtt::QoS;
-
-    use super::{Ended, Measured, bottlenecks, phase_records, summarise};
-    use crate::attempt::{Attempt, Case};
-    use crate::bystander::BystanderSettings;
-    use crate::honest_thread::HonestResult;
-    use crate::ledger::LedgerCounts;
-    use crate::meter::{Interval, Meter};
-    use crate::metric::{Metric, Percentiles};
-    use crate::phase::{Phase, PhaseTrack};
-    use crate::plan::{Arrival, Schedule};
-    use crate::reaction::{Outcome, Reaction, ReactionKind};
-    use crate::record::{
+    use ungraceful_record::attempt::{Attempt, Case};
+    use ungraceful_record::ledger::LedgerCounts;
+    use ungraceful_record::metric::{Metric, Percentiles};
+    use ungraceful_record::phase::{Phase, PhaseTrack};
+    use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
+    use ungraceful_record::run::{
         BrokerOrigin, BrokerRecord, ClockRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord,
         PhaseRecord, Record, SysRecord, ToolRecord, VersionRecord,
     };
+
+    use super::{Ended, Measured, bottlenecks, phase_records, summarise};
+    use crate::bystander::BystanderSettings;
+    use crate::honest_thread::HonestResult;
+    use crate::meter::{Interval, Meter};
+    use crate::plan::{Arrival, Schedule};
     use crate::run::{Experiment, PhaseSettings, ScheduleSettings, Spread};
     use crate::seed::Seed;
     use crate::tally::Tally;
@@ -369,7 +370,7 @@ mod tests {
                 exit: None,
             },
             phases: Vec::new(),
-            attempts: crate::record::AttemptsRecord::default(),
+            attempts: ungraceful_record::run::AttemptsRecord::default(),
             cases: Vec::new(),
             cases_left_out: Vec::new(),
             waves: Vec::new(),
@@ -386,7 +387,7 @@ mod tests {
                 clock: ClockRecord::default(),
                 cpu_us: None,
                 attempts_waited_for_a_client: 0,
-                discarded: crate::discarded::Discarded::default(),
+                discarded: ungraceful_record::discarded::Discarded::default(),
                 bottlenecks: Vec::new(),
             },
             metrics: Vec::new(),

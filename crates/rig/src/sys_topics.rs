@@ -6,12 +6,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::record::SysRecord;
+use ungraceful_record::loss::DROPPED;
+use ungraceful_record::run::SysRecord;
 
 /// Where brokers tell their version, by custom.
 pub(crate) const SYS_VERSION_TOPIC: &str = "$SYS/broker/version";
-/// Part of the Topic Names of the counters of dropped messages.
-pub(crate) const DROPPED: &str = "messages/dropped";
 /// Everything else that they tell there.
 pub(crate) const SYS_FILTER: &str = "$SYS/broker/#";
 /// Topics that are kept; of further ones, none.
@@ -70,8 +69,9 @@ impl SysTopics {
 
 #[cfg(test)]
 mod tests {
+    use ungraceful_record::run::SysRecord;
+
     use super::{SysTopics, When};
-    use crate::record::SysRecord;
 
     #[test]
     fn the_last_value_before_the_fault_phase_and_the_last_of_all_are_kept() {

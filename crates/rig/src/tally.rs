@@ -4,12 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hdrhistogram::Histogram;
-
-use crate::attempt::{Attempt, Case};
-use crate::ledger::LedgerCounts;
-use crate::metric::{Percentiles, Values, histogram, merge};
-use crate::reaction::{Outcome, ReactionKind};
-use crate::record::{CaseRecord, MilestoneRecord, WillRecord};
+use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::metric::{Percentiles, Values, histogram, merge};
+use ungraceful_record::reaction::{Outcome, ReactionKind};
+use ungraceful_record::run::{CaseRecord, MilestoneRecord, WillRecord};
 
 /// How many attempts are named as examples of each sequence of reactions.
 const EXAMPLES: usize = 3;
@@ -298,13 +297,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
+    use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+    use ungraceful_record::ledger::LedgerCounts;
+    use ungraceful_record::phase::Phase;
+    use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
+    use ungraceful_record::run::{CaseRecord, MilestoneRecord, WillRecord};
 
     use super::Tally;
-    use crate::attempt::{Attempt, Case, Fact, WillSeen};
-    use crate::ledger::LedgerCounts;
-    use crate::phase::Phase;
-    use crate::reaction::{Outcome, Reaction, ReactionKind};
-    use crate::record::{CaseRecord, MilestoneRecord, WillRecord};
 
     #[test]
     fn a_milestone_is_told_of_all_that_acted_whether_they_reached_it_or_not() {

@@ -2,10 +2,10 @@
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
+use ungraceful_record::metric::Metric;
+use ungraceful_record::phase::Phase;
 
 use crate::meter::Interval;
-use crate::metric::Metric;
-use crate::phase::Phase;
 
 /// One row of `timeline.csv`. Times in µs; a cell is empty where nothing was measured.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -138,10 +138,11 @@ pub(crate) fn load_response_time(interval: &Interval, phase: Phase) -> Option<&H
 mod tests {
     use std::time::Duration;
 
+    use ungraceful_record::metric::Metric;
+    use ungraceful_record::phase::Phase;
+
     use super::{Sampled, rows};
     use crate::meter::Meter;
-    use crate::metric::Metric;
-    use crate::phase::Phase;
 
     #[test]
     fn a_second_in_which_the_phase_changed_has_a_row_for_each_with_its_own_counts() {

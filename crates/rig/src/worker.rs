@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::timeout;
+use ungraceful_record::metric::Metric;
+use ungraceful_record::phase::{Phase, PhaseTrack};
 
 use crate::collector::{Report, Source};
 use crate::error::RunError;
 use crate::fault::{AttemptLog, Fault, Stage, Turn};
 use crate::loop_lag;
 use crate::meter::Meter;
-use crate::metric::Metric;
 use crate::pacer::Pacer;
-use crate::phase::{Phase, PhaseTrack};
 use crate::plan::{Due, Schedule, Stripe};
 use crate::waves::{Muster, MusterPlace};
 
@@ -175,7 +175,7 @@ impl Worker {
                 woke = pacer.until(due_at) => woke,
             };
             self.meter.record(Metric::ScheduleSlip, Phase::Fault, woke.saturating_duration_since(due_at));
-            let due_us = began_us + crate::clock::micros(due.after);
+            let due_us = began_us + ungraceful_record::scale::micros(due.after);
             match gathered.remove(&due.index) {
                 Some(turn) => {
                     // One that ended before its turn has told why.
@@ -288,7 +288,7 @@ impl Worker {
         let _collector_is_gone = job.reports.send(Report::Attempt(self.source, Box::new(attempt))).await;
     }
 
-    fn measure(&self, attempt: &crate::attempt::Attempt) {
+    fn measure(&self, attempt: &ungraceful_record::attempt::Attempt) {
         let record = |metric, us: Option<u64>| {
             if let Some(us) = us {
                 self.meter.record(metric, Phase::Fault, Duration::from_micros(us));
@@ -315,16 +315,16 @@ mod tests {
     use futures_util::future::LocalBoxFuture;
     use tokio::sync::{Semaphore, mpsc, watch};
     use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_record::attempt::{Attempt, Case};
+    use ungraceful_record::phase::PhaseTrack;
+    use ungraceful_record::reaction::Outcome;
     use ungraceful_wire::clock::now;
 
     use super::{GATHERING_MAX, Job, Workers};
-    use crate::attempt::{Attempt, Case};
     use crate::collector::Report;
     use crate::error::RunError;
     use crate::fault::{AttemptLog, Fault, Stage, tests};
-    use crate::phase::PhaseTrack;
     use crate::plan::{Arrival, Schedule};
-    use crate::reaction::Outcome;
     use crate::seed::Seed;
     use crate::stop::StopReason;
     use crate::waves::Muster;

@@ -18,16 +18,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Command, FromArgMatches};
+use flags::{ExplainArgs, Look, Wanted};
 use ungraceful_log_causes::Broker;
 use ungraceful_log_causes::scan::{Line, Scanned, Scanner};
 use ungraceful_log_causes::story::{Incident, Story};
 use ungraceful_log_causes::timestamp::LogTime;
+use ungraceful_record::exit::Exit;
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::RunError;
-use ungraceful_rig::exit::Exit;
 
 use crate::launch;
-use flags::{ExplainArgs, Look, Wanted};
 
 /// The binary's name.
 pub const NAME: &str = "ungraceful-explain";

@@ -5,15 +5,15 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ungraceful_record::exit::Exit;
+use ungraceful_record::live::Observer;
+use ungraceful_record::rate_search::{Promise, RateSearch};
+use ungraceful_record::run::Completeness;
 use ungraceful_report::progress::Terminal;
 use ungraceful_report::scale::rate;
 use ungraceful_report::{Context, Format, Search, Trial, render_search};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
-use ungraceful_rig::exit::Exit;
-use ungraceful_rig::live::Observer;
-use ungraceful_rig::rate_search::{Promise, RateSearch};
-use ungraceful_rig::record::Completeness;
 use ungraceful_rig::run::{Finished, Work, run};
 
 use crate::cli::load::RATE_MAX;

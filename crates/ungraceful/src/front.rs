@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
-use ungraceful_rig::exit::Exit;
+use ungraceful_record::exit::Exit;
 
 use crate::cli::parse::{parse, times_and_exit_codes_text};
 use crate::explain;

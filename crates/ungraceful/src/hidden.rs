@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use ungraceful_rig::exit::Exit;
+use ungraceful_record::exit::Exit;
 use ungraceful_rig::owned_broker::{become_tied, hidden, take_care_of};
 
 /// Carries out a hidden command, if the arguments are one.

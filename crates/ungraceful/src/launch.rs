@@ -8,12 +8,12 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
+use ungraceful_record::exit::Exit;
+use ungraceful_record::verdict::exit_of;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
 use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::error::RunError;
-use ungraceful_rig::exit::Exit;
 use ungraceful_rig::run::{Experiment, Finished, Work, run};
-use ungraceful_rig::verdict::exit_of;
 
 use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};

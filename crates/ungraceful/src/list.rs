@@ -32,7 +32,7 @@ pub(crate) fn main(format: &str) -> ExitCode {
         for mistake in mistakes {
             complain(&format!("ungraceful list: {mistake}"));
         }
-        return ungraceful_rig::exit::Exit::Usage.into();
+        return ungraceful_record::exit::Exit::Usage.into();
     };
     print(&render_catalogue(&entries(), format, &shown_here())).into()
 }

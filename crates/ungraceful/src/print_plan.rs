@@ -5,9 +5,9 @@ use std::fmt::Write;
 use serde::Serialize;
 use ungraceful_load::Engine;
 use ungraceful_load::pace::{Pace, Stage};
+use ungraceful_record::rate_search::{Promise, TRIALS_MAX};
 use ungraceful_report::Format;
 use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::rate_search::{Promise, TRIALS_MAX};
 use ungraceful_rig::run::{Experiment, Spread};
 use ungraceful_rig::target::BrokerChoice;
 use ungraceful_rig::{PAYLOAD_BYTES, honest_connections};
@@ -72,7 +72,7 @@ fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
         .iter()
         .map(|due| PrintedAttempt {
             attempt: due.index,
-            due_us: ungraceful_rig::clock::micros(due.after),
+            due_us: ungraceful_record::scale::micros(due.after),
             case: names[schedule.case_of(due.index)].clone(),
         })
         .collect();

@@ -12,15 +12,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_record::exit::Exit;
+use ungraceful_record::live::Observer;
+use ungraceful_record::run::{SettingSource, WITHHELD};
+use ungraceful_record::scale::span;
 use ungraceful_report::progress::Terminal;
 use ungraceful_report::{Cause as Seen, Context, Format, Shown, Tour, render_tour};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
-use ungraceful_rig::exit::Exit;
-use ungraceful_rig::live::Observer;
-use ungraceful_rig::record::{SettingSource, WITHHELD};
 use ungraceful_rig::run::{Experiment, Finished, Work, run};
-use ungraceful_rig::scale::span;
 use ungraceful_rig::seed::Seed;
 
 use self::causes::{CAUSES, Cause, CauseName, Reach};

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use ungraceful_mqtt::{
     Connect, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode,
 };
-use ungraceful_rig::attempt::Fact;
+use ungraceful_record::attempt::Fact;
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::span;
 use ungraceful_rig::client::{Client, NotConnected};
-use ungraceful_rig::clock::micros;
 use ungraceful_rig::discarded;
 use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_rig::observe::Occupation;
-use ungraceful_rig::scale::span;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::ReceivedPacket;
 use ungraceful_wire::clock::now;

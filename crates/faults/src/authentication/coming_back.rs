@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_rig::attempt::Fact;
+use ungraceful_record::attempt::Fact;
 use ungraceful_rig::client::NotConnected;
 use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use ungraceful_mqtt::{Packet, ProtocolVersion, Publish, QoS};
+use ungraceful_record::scale::span;
 use ungraceful_rig::client::Client;
 use ungraceful_rig::fault::Stage;
-use ungraceful_rig::scale::span;
 use ungraceful_rig::target::Credentials;
 use ungraceful_wire::Arrival;
 use ungraceful_wire::clock::now;

@@ -8,13 +8,13 @@ use std::time::Instant;
 use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_8, V5_3_2_2_7, V5_3_14_4_1, V311_3_1_2_8, V311_3_2_2_5,
 };
-use ungraceful_rig::attempt::{Attempt, Fact};
-use ungraceful_rig::clock::micros;
+use ungraceful_record::attempt::{Attempt, Fact};
+use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::scale::micros;
+use ungraceful_record::verdict::{Force, Verdict};
 use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_rig::observe::{Observed, STALLED, Watch, observe_at_work};
-use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Force, Verdict};
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 

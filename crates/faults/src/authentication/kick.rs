@@ -8,8 +8,8 @@ use std::cell::RefCell;
 
 use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::attempt::{Attempt, Case};
-use ungraceful_rig::clock::micros;
+use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::scale::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::Watch;
 use ungraceful_rig::witness::WitnessWatch;

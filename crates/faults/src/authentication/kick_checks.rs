@@ -1,7 +1,7 @@
 //! What a kick is judged by. Each check reads the record alone and gives a verdict for each case.
 
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 pub use super::judged::STATEMENTS;
 use super::judged::{self, MayPublish};

@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Auth, Properties, ReasonCode};
-use ungraceful_rig::attempt::{Attempt, Fact};
-use ungraceful_rig::clock::micros;
+use ungraceful_record::attempt::{Attempt, Fact};
+use ungraceful_record::reaction::{Outcome, ReactionKind};
+use ungraceful_record::scale::micros;
 use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_rig::observe::Watch;
-use ungraceful_rig::reaction::{Outcome, ReactionKind};
 use ungraceful_rig::target::Secret;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;

@@ -1,8 +1,8 @@
 //! What a re-authentication is judged by. Each check reads the record alone and gives a verdict for each case.
 
 use ungraceful_mqtt::statement::{Statement, V5_4_12_0_5, V5_4_12_1_2};
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::token::{ID, Variant};
 use super::{

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::attempt::{Attempt, Case};
-use ungraceful_rig::clock::{RunClock, micros};
+use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::time;
+use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::input_file;
 use ungraceful_rig::observe::Watch;
-use ungraceful_rig::scale::time;
 use ungraceful_rig::target::{Credentials, Secret};
 use ungraceful_wire::clock::now;
 

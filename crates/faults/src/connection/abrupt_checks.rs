@@ -6,10 +6,10 @@ use ungraceful_mqtt::statement::{
     V5_4_5_0_1, V5_4_6_0_5, V311_3_1_2_4, V311_3_1_2_5, V311_3_1_2_6, V311_3_1_2_8, V311_3_1_2_10,
     V311_3_2_2_2, V311_3_2_2_3, V311_3_14_4_3, V311_4_6_0_6,
 };
-use ungraceful_rig::offers::Offers;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::offers::Offers;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::abrupt::{ACCEPTED, EARLY, ID, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME, Way};
 use crate::judging::{
@@ -268,7 +268,7 @@ fn keeps_no_messages(record: &Record) -> bool {
 }
 
 /// MQTT 5.0 [MQTT-4.5.0-1], MQTT 3.1.1 [MQTT-3.1.2-5]: what is published for a session that is away waits in it.
-/// How much of it a broker keeps it may limit: it accuses by the rule of [`ungraceful_rig::loss`].
+/// How much of it a broker keeps it may limit: it accuses by the rule of [`ungraceful_record::loss`].
 fn delivers_what_waited(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_what_waited";
     on_each_case(record, |case, variant| {

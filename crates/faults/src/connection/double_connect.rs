@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{sleep, timeout};
 use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion};
-use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::reaction::{Outcome, connack_code_text};
+use ungraceful_record::scale::span;
 use ungraceful_rig::client::{Client, encode_connect};
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{STALLED, Watch, observe};
-use ungraceful_rig::reaction::{Outcome, connack_code_text};
-use ungraceful_rig::scale::span;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, PACKET_BYTES_MAX, Sent};
@@ -385,9 +385,9 @@ mod tests {
     use std::time::Duration;
 
     use ungraceful_mqtt::ProtocolVersion;
-    use ungraceful_rig::attempt::Attempt;
+    use ungraceful_record::attempt::Attempt;
+    use ungraceful_record::reaction::Outcome;
     use ungraceful_rig::observe::STALLED;
-    use ungraceful_rig::reaction::Outcome;
     use ungraceful_scripted_broker::{Script, SecondConnect, Stall};
 
     use super::{DoubleConnect, Variant};

@@ -1,9 +1,9 @@
 //! What the second CONNECT is judged by. Each check reads the record alone and gives a verdict for each case.
 
 use ungraceful_mqtt::statement::{Statement, V5_3_1_0_2, V5_3_1_2_8, V5_3_2_0_2, V311_3_1_0_2, V311_3_1_2_8};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Record, WillRecord};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::double_connect::{ID, SECOND_CLIENT_ID};
 use crate::judging::{

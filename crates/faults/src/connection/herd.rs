@@ -14,11 +14,11 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 use ungraceful_mqtt::{Property, ProtocolVersion, QoS};
-use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::scale::span;
 use ungraceful_rig::backoff::Profile;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 
 use self::members::{Member, Members};
@@ -350,7 +350,7 @@ impl Herd {
         if let Some(accepted) = returning.kept {
             log.milestone(BACK, accepted.connack_at);
             let took = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
-            log.measure(CONNACK, ungraceful_rig::clock::micros(took));
+            log.measure(CONNACK, ungraceful_record::scale::micros(took));
         }
     }
 }

@@ -2,9 +2,9 @@
 //! That it resumes the sessions of clients which merely lost their connection is.
 
 use ungraceful_mqtt::statement::{Statement, V5_3_1_2_5, V5_3_2_2_3, V311_3_1_2_4, V311_3_2_2_2};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
 use crate::judging::{self, breach, no_sample, of_version, sum};

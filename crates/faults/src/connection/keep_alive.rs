@@ -8,11 +8,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Connect, Packet, ProtocolVersion};
+use ungraceful_record::reaction::{Reaction, ReactionKind};
+use ungraceful_record::run::Record;
+use ungraceful_record::scale::span;
 use ungraceful_rig::client::{Accepted, NotConnected};
 use ungraceful_rig::fault::Stage;
-use ungraceful_rig::reaction::{Reaction, ReactionKind};
-use ungraceful_rig::record::Record;
-use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Forwarded, ReceivedPacket};
 

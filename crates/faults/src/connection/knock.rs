@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::span;
 use ungraceful_rig::client::{Client, NotConnected, encode_connect};
-use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Observed, Watch, observe_silently};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::scale::span;
 use ungraceful_wire::PACKET_BYTES_MAX;
 use ungraceful_wire::clock::now;
 

@@ -1,10 +1,10 @@
 //! What a knock is judged by. Each check reads the record alone and gives a verdict for each case.
 
 use ungraceful_mqtt::statement::{Statement, V5_3_14_0_1};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::scale::time;
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::scale::time;
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::knock::{ACCEPTED, CUT, DRIPPED, DRIPPED_FOR, HELD_OPEN, HONEST, HONEST_CONNACK, ID, Variant};
 use crate::judging::{self, examples, is_v5, no_sample, told};

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Publish, QoS};
+use ungraceful_record::ledger::{Delivered, Ledger, LedgerCounts};
+use ungraceful_record::scale::span;
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::AttemptLog;
-use ungraceful_rig::ledger::{Delivered, Ledger, LedgerCounts};
-use ungraceful_rig::scale::span;
 
 use super::numbered;
 

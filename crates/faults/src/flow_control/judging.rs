@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use ungraceful_mqtt::statement::{V5_4_4_0_1, V311_4_3_3_1};
-use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Force, Verdict};
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::verdict::{Force, Verdict};
 
 use super::fates::{DELIVERED_QOS2, DUPLICATED_QOS2};
 pub(super) use crate::judging::{counts, sum, unsettled};

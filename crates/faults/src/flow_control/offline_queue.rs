@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
@@ -263,7 +263,7 @@ mod tests {
     use std::time::Duration;
 
     use ungraceful_mqtt::ProtocolVersion;
-    use ungraceful_rig::attempt::Fact;
+    use ungraceful_record::attempt::Fact;
     use ungraceful_scripted_broker::{Pubacks, Script, Sessions};
 
     use super::{OfflineQueue, Variant};

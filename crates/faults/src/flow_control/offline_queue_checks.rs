@@ -5,9 +5,9 @@ use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_23, V5_3_2_2_3, V5_4_4_0_1, V5_4_5_0_1, V5_4_6_0_5, V311_3_2_2_2, V311_4_3_3_1,
     V311_4_5_0_1, V311_4_6_0_6,
 };
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::judging::{counts, in_words, min, missing, qos_2_comes_once, unsettled, values};
 use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER};
@@ -105,7 +105,7 @@ fn delivers_the_queue_once(record: &Record) -> Vec<Verdict> {
 }
 
 /// MQTT 5.0 and 3.1.1 [MQTT-4.5.0-1]: what the broker acknowledged is in the session of the client that is away. It may limit
-/// how much it keeps: by the rule of [`ungraceful_rig::loss`] only a broker that kept nothing is accused.
+/// how much it keeps: by the rule of [`ungraceful_record::loss`] only a broker that kept nothing is accused.
 fn keeps_what_it_took(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "keeps_what_it_took";
     on_each_case(record, |case| {

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::reaction::Outcome;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;

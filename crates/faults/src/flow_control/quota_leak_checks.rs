@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Completeness, Record};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Completeness, Record};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::judging::{in_words, max, min, range, values};
 use super::quota_leak::{

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 use ungraceful_mqtt::{Packet, PacketIdentifier, ProtocolVersion, QoS};
-use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_rig::client::Client;
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Observed, Watch, observe_expecting};
-use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_wire::Arrival;
 use ungraceful_wire::clock::now;
 
@@ -499,8 +499,8 @@ mod tests {
     use std::cell::RefCell;
 
     use ungraceful_mqtt::{Ack, Disconnect, Packet, PacketIdentifier, QoS, ReasonCode};
+    use ungraceful_record::reaction::Outcome;
     use ungraceful_rig::clock::RunClock;
-    use ungraceful_rig::reaction::Outcome;
 
     use super::{
         ALL_TAKEN, AT, Answers, BELOW, BEYOND, CLOSE, Flood, NOWHERE, STOPPED_READING, UNANSWERED, UNKNOWN,

@@ -4,9 +4,9 @@
 //! MQTT 3.1.1 has no Receive Maximum: its cases are shown and not judged.
 
 use ungraceful_mqtt::statement::{Statement, V5_3_14_4_2};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::judging::{in_words, range, sum, values};
 use super::receive_maximum::{

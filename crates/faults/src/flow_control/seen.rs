@@ -4,8 +4,9 @@
 use std::time::Instant;
 
 use ungraceful_mqtt::Packet;
+use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind, reason_text};
 use ungraceful_rig::clock::RunClock;
-use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind, reason_text};
+use ungraceful_rig::observe::unframed;
 use ungraceful_wire::{Arrival, EndKind, StreamEnd};
 
 /// Reactions that are kept of one connection, besides its end.
@@ -54,8 +55,8 @@ impl Seen {
     pub(super) fn take_told(&mut self, arrival: &Arrival) {
         match arrival {
             Arrival::Unframeable { bytes, at, why } => {
-                let Reaction { kind, detail, .. } = Reaction::unframed(*why, bytes, 0);
-                self.push(kind, None, *at, detail);
+                let (kind, detail) = unframed(*why, bytes);
+                self.push(kind, None, *at, Some(detail));
             }
             Arrival::End(end) if self.end.is_none() => {
                 let kind = match end.how {

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{sleep, timeout};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::scale::span;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::scale::span;
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 

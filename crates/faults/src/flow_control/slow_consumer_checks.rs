@@ -1,8 +1,8 @@
 //! What a broker is judged by whose subscriber does not read. Each check reads the record alone and gives a verdict for
 //! each case. The standard has no word on slow clients, so they accuse nobody.
 
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::judging::{counts, in_words, missing, values};
 use super::slow_consumer::{CUT, ID, NOT_CUT, PUBLISHER};

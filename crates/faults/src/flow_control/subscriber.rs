@@ -11,9 +11,9 @@ use ungraceful_mqtt::{
     Ack, Connect, Packet, PacketIdentifier, Properties, Property, ProtocolVersion, QoS, Subscribe,
     Subscription,
 };
+use ungraceful_record::scale::span;
 use ungraceful_rig::client::{Accepted, Client};
 use ungraceful_rig::fault::Stage;
-use ungraceful_rig::scale::span;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, ConnectOptions};
 

@@ -6,9 +6,9 @@
 use ungraceful_mqtt::statement::{
     Statement, V5_3_3_4_9, V5_4_4_0_1, V5_4_5_0_1, V5_4_6_0_5, V5_4_9_0_3, V311_4_3_3_1,
 };
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::judging::{counts, max, min, missing, qos_2_comes_once, sum};
 use super::unacked_subscriber::{
@@ -127,7 +127,7 @@ fn delivers_qos_2_once(record: &Record) -> Vec<Verdict> {
 }
 
 /// MQTT 5.0 [MQTT-4.5.0-1]: what the broker acknowledged is in the client's session, and comes once the client acknowledges.
-/// It accuses by the rule of [`ungraceful_rig::loss`]. That something comes again is a note.
+/// It accuses by the rule of [`ungraceful_record::loss`]. That something comes again is a note.
 fn delivers_everything_once(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "delivers_everything_once";
     on_each_v5_case(record, |case| {

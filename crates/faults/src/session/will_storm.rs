@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 use ungraceful_mqtt::{Properties, Property, ProtocolVersion, QoS, Will};
-use ungraceful_rig::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::offers::Offers;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::scale::micros;
 use ungraceful_rig::client::Accepted;
-use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::offers::Offers;
-use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
@@ -447,7 +447,7 @@ async fn wait_for_turn(peer: &mut Peer, log: &mut AttemptLog<'_>) -> Result<bool
 
 #[cfg(test)]
 mod tests {
-    use ungraceful_rig::attempt::WillSeen;
+    use ungraceful_record::attempt::WillSeen;
 
     use super::{only_wills, order};
 

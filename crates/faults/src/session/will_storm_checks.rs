@@ -3,9 +3,9 @@
 use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_8, V5_3_1_2_15, V5_3_1_3_9, V311_3_1_2_8, V311_3_1_2_17,
 };
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::scale::time;
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::scale::time;
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::will_storm::{ACCEPTED, AFTER_ONLINE, ID, NOTHING, OFFLINE, ONLINE, RETAINED, RETURN, Variant};
 use crate::judging::{

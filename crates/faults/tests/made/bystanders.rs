@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ungraceful_rig::record::BystandersRecord;
+use ungraceful_record::run::BystandersRecord;
 
 /// Bystanders that speak `version` and lost so many connections, each by FIN.
 pub(crate) fn who_lost_connections(version: &str, count: u64) -> BystandersRecord {

@@ -73,7 +73,7 @@ impl Worker {
         self.desk.context.counted_from_us = counted_from_us;
         self.desk.reading.counted_from_us = counted_from_us;
         let settings = Arc::clone(&self.desk.settings);
-        self.until_us = counted_from_us + ungraceful_rig::clock::micros(settings.lasts());
+        self.until_us = counted_from_us + ungraceful_record::scale::micros(settings.lasts());
         match &settings.pace {
             Pace::Nothing(_) => {}
             Pace::Closed(_) => self.hot.extend(self.publishers.iter().copied()),

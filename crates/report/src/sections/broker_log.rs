@@ -1,6 +1,6 @@
 //! What the broker's log said during the run, by phrases.
 
-use ungraceful_rig::record::{BrokerLogRecord, LogPhraseRecord, Record};
+use ungraceful_record::run::{BrokerLogRecord, LogPhraseRecord, Record};
 
 use crate::document::{Block, Column, Document, Table, cell};
 use crate::escape;
@@ -99,7 +99,7 @@ fn summary(log: &BrokerLogRecord, is_of_load: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ungraceful_rig::record::{BrokerLogRecord, LogCauseRecord};
+    use ungraceful_record::run::{BrokerLogRecord, LogCauseRecord};
 
     use super::{cut, summary};
     use crate::escape;

@@ -1,11 +1,11 @@
 //! What the honest clients felt of it: their times and the fate of their messages, phase by phase.
 
 use ungraceful_mqtt::ReasonCode;
-use ungraceful_rig::ledger::{IrregularityKind, LedgerCounts};
-use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, Record};
-use ungraceful_rig::recovery::Back;
+use ungraceful_record::ledger::{IrregularityKind, LedgerCounts};
+use ungraceful_record::metric::Percentiles;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::recovery::Back;
+use ungraceful_record::run::{BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, Record};
 
 use super::evidence;
 use crate::document::{Block, Cell, Column, Document, Table, cell};

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ungraceful_mqtt::{PacketType, ReasonCode};
-use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::record::{CaseRecord, Completeness, Record, WillRecord};
+use ungraceful_record::metric::Percentiles;
+use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord};
 
 use super::found;
 use crate::document::{Block, Cell, Column, Document, Table, cell};

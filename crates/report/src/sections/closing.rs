@@ -1,8 +1,8 @@
 //! Whether the figures can be believed, where the record is, and what it all comes to.
 
-use ungraceful_rig::discarded::Discarded;
-use ungraceful_rig::record::{ClockRecord, Record};
-use ungraceful_rig::verdict::exit_of;
+use ungraceful_record::discarded::Discarded;
+use ungraceful_record::run::{ClockRecord, Record};
+use ungraceful_record::verdict::exit_of;
 
 use crate::Context;
 use crate::document::{Block, Document};

@@ -1,7 +1,7 @@
 //! What the run cost the broker's process: memory, open file descriptors and CPU time.
 
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{BrokerRecord, BrokerResourcesRecord, QuantityRecord, Record};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{BrokerRecord, BrokerResourcesRecord, QuantityRecord, Record};
 
 use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::{NONE, TOO_FEW};

@@ -1,7 +1,7 @@
 //! Which messages of the bystanders were not in order, in a line: the first ones, and how many more there are.
 
-use ungraceful_rig::ledger::IrregularityKind;
-use ungraceful_rig::record::{BystandersRecord, IrregularityRecord};
+use ungraceful_record::ledger::IrregularityKind;
+use ungraceful_record::run::{BystandersRecord, IrregularityRecord};
 
 use crate::scale::{count, time};
 

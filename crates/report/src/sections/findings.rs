@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::record::Record;
-use ungraceful_rig::verdict::{Force, Verdict};
+use ungraceful_record::attempt::Case;
+use ungraceful_record::run::Record;
+use ungraceful_record::verdict::{Force, Verdict};
 
 use crate::document::{Block, Class, Document, Finding, Point};
 use crate::reproduce_command;

@@ -4,7 +4,7 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use ungraceful_rig::record::{CaseRecord, Record, WillRecord};
+use ungraceful_record::run::{CaseRecord, Record, WillRecord};
 
 use super::cases::counted_values;
 use crate::document::{Block, Cell, Column, Document, Table, cell};

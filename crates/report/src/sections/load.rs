@@ -1,8 +1,8 @@
 //! A load: how it was released, what became of its connections and messages, and how long they took.
 
-use ungraceful_rig::load::{LoadConnections, LoadCounts, LoadRecord, Release};
-use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::record::Record;
+use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
+use ungraceful_record::metric::Percentiles;
+use ungraceful_record::run::Record;
 
 use crate::document::{Block, Cell, Column, Document, Table, cell};
 use crate::percentile::{NONE, TOO_FEW};

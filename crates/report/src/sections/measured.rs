@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::metric::Distribution;
-use ungraceful_rig::record::{CaseRecord, Record};
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::metric::Distribution;
+use ungraceful_record::run::{CaseRecord, Record};
 
 use super::found::variants;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
@@ -182,7 +182,7 @@ fn messages(cases: &[&CaseRecord]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use ungraceful_rig::metric::Distribution;
+    use ungraceful_record::metric::Distribution;
 
     use super::{Shape, Unit};
 

@@ -1,9 +1,9 @@
 //! What was run against which broker, and what nobody may overlook before reading on.
 
-use ungraceful_rig::ledger::IrregularityKind;
-use ungraceful_rig::load::LoadRecord;
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{BrokerOrigin, BrokerRecord, Completeness, PhaseRecord, Record};
+use ungraceful_record::ledger::IrregularityKind;
+use ungraceful_record::load::LoadRecord;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{BrokerOrigin, BrokerRecord, Completeness, PhaseRecord, Record};
 
 use super::evidence;
 use crate::document::{Block, Document};

@@ -1,9 +1,9 @@
 //! A search for a rate for people: the rate, the trials in one table, and the command that makes the best of them again.
 
-use ungraceful_rig::load::LoadRecord;
-use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::rate_search::Came;
-use ungraceful_rig::record::Completeness;
+use ungraceful_record::load::LoadRecord;
+use ungraceful_record::metric::Percentiles;
+use ungraceful_record::rate_search::Came;
+use ungraceful_record::run::Completeness;
 
 use super::load::per_second;
 use super::opening;

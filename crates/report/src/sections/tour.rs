@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use ungraceful_mqtt::statement;
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{BystandersRecord, CaseRecord, Record};
-use ungraceful_rig::verdict::{Conclusion, Verdict};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{BystandersRecord, CaseRecord, Record};
+use ungraceful_record::verdict::{Conclusion, Verdict};
 
 use super::cases::counted_values;
 use super::{findings, opening};

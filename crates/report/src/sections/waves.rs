@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use ungraceful_rig::record::{CaseRecord, MilestoneRecord, Record, WaveRecord};
+use ungraceful_record::run::{CaseRecord, MilestoneRecord, Record, WaveRecord};
 
 use super::found::variants;
 use crate::document::{Block, Cell, Column, Document, Table, cell};
@@ -154,7 +154,7 @@ fn each(all: u64, successes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ungraceful_rig::record::MilestoneRecord;
+    use ungraceful_record::run::MilestoneRecord;
 
     use super::{each, milestone};
 

@@ -1,8 +1,8 @@
 //! No text of a broker or a user gets out of its place, in any format.
 
 use proptest::prelude::*;
+use ungraceful_record::run::Record;
 use ungraceful_report::{Context, Format, render};
-use ungraceful_rig::record::Record;
 
 use crate::fixture;
 

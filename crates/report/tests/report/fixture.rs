@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use ungraceful_mqtt::statement;
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::ledger::{Irregularity, IrregularityKind, LedgerCounts};
-use ungraceful_rig::metric::{Distribution, Percentiles};
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{
+use ungraceful_record::attempt::Case;
+use ungraceful_record::ledger::{Irregularity, IrregularityKind, LedgerCounts};
+use ungraceful_record::metric::{Distribution, Percentiles};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerRecord, BrokerResourcesRecord,
     BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, CaseRecord, ClockRecord, Completeness,
     Drain, FORMAT_VERSION, GeneratorRecord, HostRecord, IrregularityRecord, LogPhraseRecord, MilestoneRecord,
     OutageRecord, PhaseRecord, QuantityRecord, Record, Setting, SettingSource, SlopeRecord, SysRecord,
     ToolRecord, VersionRecord, WaveRecord, WillRecord, WitnessRecord,
 };
-use ungraceful_rig::verdict::{Force, Verdict};
+use ungraceful_record::verdict::{Force, Verdict};
 
 pub(crate) fn counts(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
     counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()

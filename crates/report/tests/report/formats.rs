@@ -1,8 +1,8 @@
 //! The reports of the fixtures, as they are. A change here is a change that users see: read it before accepting it
 //! (`INSTA_UPDATE=always cargo test`, then `git diff`).
 
+use ungraceful_record::run::Record;
 use ungraceful_report::{Context, Format, render};
-use ungraceful_rig::record::Record;
 
 use crate::fixture;
 

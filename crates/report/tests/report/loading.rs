@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use ungraceful_record::exit::Exit;
+use ungraceful_record::load::{HeldAcknowledgements, LoadConnections, LoadCounts, LoadRecord, Release};
+use ungraceful_record::rate_search::{Came, RateSearch};
+use ungraceful_record::run::{Completeness, Record};
 use ungraceful_report::{Context, Format, Search, Trial, render, render_search};
-use ungraceful_rig::exit::Exit;
-use ungraceful_rig::load::{HeldAcknowledgements, LoadConnections, LoadCounts, LoadRecord, Release};
-use ungraceful_rig::rate_search::{Came, RateSearch};
-use ungraceful_rig::record::{Completeness, Record};
 
 use crate::fixture::{self, counts, times};
 

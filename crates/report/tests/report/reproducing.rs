@@ -1,7 +1,7 @@
 //! The command that reproduces a verdict.
 
+use ungraceful_record::run::{BrokerOrigin, Setting, SettingSource};
 use ungraceful_report::reproduce_command;
-use ungraceful_rig::record::{BrokerOrigin, Setting, SettingSource};
 
 use crate::fixture;
 

@@ -1,9 +1,9 @@
 //! What a reader of the text relies on, said as claims and not as snapshots.
 
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{Completeness, Record};
+use ungraceful_record::verdict::{Force, Verdict};
 use ungraceful_report::{Context, Format, render};
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{Completeness, Record};
-use ungraceful_rig::verdict::{Force, Verdict};
 
 use crate::fixture;
 

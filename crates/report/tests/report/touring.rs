@@ -1,9 +1,9 @@
 //! The report of a tour: what a reader of its table and findings relies on.
 
+use ungraceful_record::exit::Exit;
+use ungraceful_record::run::{Completeness, Record};
+use ungraceful_record::verdict::{Force, Verdict};
 use ungraceful_report::{Cause, Context, Format, Shown, Tour, render_tour};
-use ungraceful_rig::exit::Exit;
-use ungraceful_rig::record::{Completeness, Record};
-use ungraceful_rig::verdict::{Force, Verdict};
 
 use crate::fixture;
 
@@ -74,7 +74,7 @@ fn the_row_of_a_violation_names_the_statements_and_not_those_that_hold() {
     assert!(row.contains("VIOLATED"), "{row}");
     for verdict in fixture::violated().verdicts {
         let citation = verdict.citation.clone().unwrap_or_default();
-        let is_violated = verdict.conclusion == ungraceful_rig::verdict::Conclusion::Violated;
+        let is_violated = verdict.conclusion == ungraceful_record::verdict::Conclusion::Violated;
         if is_violated {
             assert!(row.contains(&citation), "{citation} is not in\n{row}");
         }
@@ -129,7 +129,7 @@ fn every_finding_is_one_line_of_meaning_with_the_command_that_shows_it_alone() {
     let first = violated
         .verdicts
         .iter()
-        .find(|verdict| verdict.conclusion == ungraceful_rig::verdict::Conclusion::Violated)
+        .find(|verdict| verdict.conclusion == ungraceful_record::verdict::Conclusion::Violated)
         .unwrap();
     let line = shown.lines().position(|line| line.starts_with("VIOLATED")).unwrap();
     let lines: Vec<&str> = shown.lines().skip(line).take(3).collect();

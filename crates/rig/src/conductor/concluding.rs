@@ -1,19 +1,19 @@
 //! After the last phase: the threads end, what they saw is summed up, judged, and written.
 
+use ungraceful_record::metric::Percentiles;
+use ungraceful_record::run::{ClockRecord, Completeness, Record};
+use ungraceful_record::verdict::judge;
 use ungraceful_wire::Stamps;
 
 use super::{Conductor, Ran};
 use crate::broker_log::LogThread;
-use crate::discarded::Discarded;
+use crate::discarded::discarded_so_far;
 use crate::error::RunError;
-use crate::metric::Percentiles;
 use crate::owned_broker::OwnedBroker;
-use crate::record::{ClockRecord, Completeness, Record};
 use crate::resources::resources;
 use crate::run::{Finished, Spread};
 use crate::stop::StopReason;
 use crate::summary::{Ended, Measured, summarise, waves};
-use crate::verdict::judge;
 
 impl Conductor<'_> {
     /// Ends what is still under way, and makes the record of what was seen.
@@ -56,7 +56,7 @@ impl Conductor<'_> {
             record.broker_log = Some(log);
         }
         record.load = load;
-        record.generator.discarded = Discarded::since(self.discarded_before);
+        record.generator.discarded = discarded_so_far().since(self.discarded_before);
         complete(&mut record, self.stop.reason());
         judge(&mut record, &self.experiment.checks);
         let thresholds = self.experiment.thresholds.iter().map(|threshold| threshold.judge(&record));

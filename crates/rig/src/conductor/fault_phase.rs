@@ -1,13 +1,13 @@
 //! The part of a run that attempts faults: wave after wave, each with the restart that was planned for it.
 
 use tokio::time::sleep;
+use ungraceful_record::live::Observer;
+use ungraceful_record::phase::Phase;
 
 use super::{CALM_BEFORE_WAVE, Conductor};
 use crate::broker_process::Usage;
 use crate::error::RunError;
-use crate::live::Observer;
 use crate::outage::Restart;
-use crate::phase::Phase;
 use crate::resources::look;
 use crate::run::{LOOK_EVERY, Spread};
 use crate::stop::StopReason;

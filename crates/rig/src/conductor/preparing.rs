@@ -6,6 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::discarded::Discarded;
+use ungraceful_record::live::{Live, Observer};
+use ungraceful_record::metric::{Percentiles, histogram};
+use ungraceful_record::offers::Offers;
+use ungraceful_record::phase::PhaseTrack;
+use ungraceful_record::run::{
+    ClockRecord, Completeness, FORMAT_VERSION, GeneratorRecord, LeftOutRecord, Record,
+};
 use ungraceful_wire::{ConnectOptions, Stamps};
 
 use super::{Conductor, PROOF_WITHIN, READY_WITHIN};
@@ -15,21 +23,16 @@ use crate::broker_process::BrokerProcess;
 use crate::clock::RunClock;
 use crate::collector::{Collector, CollectorLinks, REPORTS};
 use crate::connections::OpenConnections;
-use crate::discarded::Discarded;
+use crate::discarded::discarded_so_far;
 use crate::error::RunError;
 use crate::fault::{Fault, Stage};
 use crate::honest_thread::{HonestLinks, HonestSettings, HonestThread};
 use crate::host;
-use crate::live::{Live, Observer};
 use crate::log_follower::LogFollower;
 use crate::log_phrases::ClientIds;
-use crate::metric::{Percentiles, histogram};
-use crate::offers::Offers;
 use crate::outage::OutageTrack;
-use crate::phase::PhaseTrack;
 use crate::plan::Schedule;
 use crate::pulse::Pulse;
-use crate::record::{ClockRecord, Completeness, FORMAT_VERSION, GeneratorRecord, LeftOutRecord, Record};
 use crate::recorder::Recorder;
 use crate::resources::ResourceEdges;
 use crate::run::{Experiment, Work};
@@ -49,7 +52,7 @@ impl<'a> Conductor<'a> {
         descriptor_limit: u64,
         recorder: Recorder,
     ) -> Result<Self, RunError> {
-        let (clock, discarded_before) = (RunClock::start(), Discarded::so_far());
+        let (clock, discarded_before) = (RunClock::start(), discarded_so_far());
         let Found { mut broker, options, topic_root, asked } =
             Found::of(experiment, work, &clock, observer).await?;
         let Asked { faults, left_out } = asked;
@@ -329,7 +332,7 @@ fn begin_record(
         host: host::facts(descriptor_limit, u64::from(experiment.threads.get())),
         broker: broker.record.clone(),
         phases: Vec::new(),
-        attempts: crate::record::AttemptsRecord::default(),
+        attempts: ungraceful_record::run::AttemptsRecord::default(),
         cases: Vec::new(),
         cases_left_out,
         waves: Vec::new(),

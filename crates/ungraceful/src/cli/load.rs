@@ -11,11 +11,11 @@ use ungraceful_load::payload::{Payload, Text};
 use ungraceful_load::settings::{MessageSettings, Waiting};
 use ungraceful_load::shape::{QosMix, Shape};
 use ungraceful_mqtt::QoS;
+use ungraceful_record::rate_search::Promise;
+use ungraceful_record::threshold::Threshold;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::input_file;
 use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::rate_search::Promise;
-use ungraceful_rig::threshold::Threshold;
 
 use super::common::TIME_MAX;
 use super::given::{Given, PerSecond, Seconds, Time, Whole};

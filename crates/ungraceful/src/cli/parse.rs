@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use ungraceful_record::exit::Exit;
+use ungraceful_record::run::{Setting, SettingSource, WITHHELD};
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::exit::Exit;
 use ungraceful_rig::input_file;
-use ungraceful_rig::record::{Setting, SettingSource, WITHHELD};
 
 /// Settings that are secrets, or hold some: their values are in no record.
 const SECRET: [&str; 6] = ["pw", "url", "admin-pw", "kick-cmd", "token-cmd", "restart-cmd"];

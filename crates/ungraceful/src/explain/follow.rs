@@ -9,8 +9,8 @@ use ungraceful_log_causes::scan::LINE_BYTES_MAX;
 use ungraceful_log_causes::story::{Incident, Story};
 use ungraceful_log_causes::timestamp::LogTime;
 use ungraceful_log_causes::{Cause, Matcher, explain};
+use ungraceful_record::exit::Exit;
 use ungraceful_rig::error::RunError;
-use ungraceful_rig::exit::Exit;
 use ungraceful_rig::log_follower::LogFollower;
 
 use super::document::{self, Block};

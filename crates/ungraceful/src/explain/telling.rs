@@ -3,7 +3,7 @@
 use ungraceful_log_causes::scan::LINE_BYTES_MAX;
 use ungraceful_log_causes::story::{CauseTold, Incident, Rates};
 use ungraceful_log_causes::{Cause, Explanation, command, explain, patterns};
-use ungraceful_rig::scale::{bytes, counted};
+use ungraceful_record::scale::{bytes, counted};
 
 use super::document::{self, Block};
 use super::flags::{Form, Look};

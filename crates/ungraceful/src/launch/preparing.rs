@@ -8,13 +8,13 @@ use std::time::Duration;
 use clap::FromArgMatches;
 use clap::parser::ValueSource;
 use ungraceful_load::Engine;
+use ungraceful_record::rate_search::Promise;
+use ungraceful_record::run::{Setting, SettingSource, ToolRecord};
 use ungraceful_rig::bound::{AttemptWaits, Bound, Waits};
 use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::outage::Restart;
 use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::rate_search::Promise;
-use ungraceful_rig::record::{Setting, SettingSource, ToolRecord};
 use ungraceful_rig::run::{Experiment, ScheduleSettings, Spread};
 use ungraceful_rig::seed::Seed;
 use ungraceful_rig::target::{BrokerChoice, Credentials, Target, TargetSettings};
@@ -92,7 +92,7 @@ pub(crate) fn prepare(
         attempts_max: settings.attempts_max,
         slip_limit: settings.every.slip_limit,
         watch,
-        checks: [call.mode.checks(), ungraceful_rig::checks::CHECKS.to_vec()].concat(),
+        checks: [call.mode.checks(), ungraceful_record::checks::CHECKS.to_vec()].concat(),
         thresholds: Vec::new(),
     };
     Ok((experiment, plan, output))
@@ -170,7 +170,7 @@ pub(crate) fn prepare_load(
         attempts_max: 0,
         slip_limit: settings.slip_limit,
         watch,
-        checks: [call.mode.checks(), ungraceful_rig::checks::WITHOUT_ATTEMPTS.to_vec()].concat(),
+        checks: [call.mode.checks(), ungraceful_record::checks::WITHOUT_ATTEMPTS.to_vec()].concat(),
         thresholds: plan.thresholds,
     };
     Ok(ReadyLoad { experiment, engine: Engine::new(load), output, promise: plan.promise })
@@ -354,7 +354,7 @@ fn default_folder(call: &Call<'_>, seed: Seed) -> PathBuf {
 mod tests {
     use std::ffi::OsString;
 
-    use ungraceful_rig::record::{Setting, SettingSource};
+    use ungraceful_record::run::{Setting, SettingSource};
     use ungraceful_rig::target::{Credentials, Secret};
 
     use super::super::{AttemptsOf, Tool};

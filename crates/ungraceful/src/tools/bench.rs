@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::run::{Setting, SettingSource};
+use ungraceful_record::threshold::Threshold;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::record::{Setting, SettingSource};
-use ungraceful_rig::threshold::Threshold;
 
 use crate::cli::load::ConnectArgs;
 use crate::cli::versions::VersionArgs;

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 use ungraceful_mqtt::{
     Framed, Packet, PacketIdentifier, ProtocolVersion, QoS, Subscribe, Subscription, frame,
 };
-use ungraceful_rig::attempt::Attempt;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{Completeness, Record};
-use ungraceful_rig::verdict::Conclusion;
+use ungraceful_record::attempt::Attempt;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{Completeness, Record};
+use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker, Wills};
 
 use crate::support::{at, bench_at, binary, double_connect_at, quick_command};

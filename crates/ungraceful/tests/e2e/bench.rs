@@ -1,8 +1,8 @@
 //! `ungraceful-bench`: what it counts is what the broker did, its thresholds set the exit code, and what it can't judge
 //! it does not pass.
 
-use ungraceful_rig::load::{LoadCounts, LoadRecord, Release};
-use ungraceful_rig::verdict::Conclusion;
+use ungraceful_record::load::{LoadCounts, LoadRecord, Release};
+use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 use crate::support::{Call, bench, bench_at};

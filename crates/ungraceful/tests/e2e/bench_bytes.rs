@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use ungraceful_rig::verdict::Conclusion;
+use ungraceful_record::verdict::Conclusion;
 
 use crate::raw_broker::{Client, Script, publish, start};
 use crate::support::{Call, bench_at};
@@ -13,7 +13,7 @@ use crate::support::{Call, bench_at};
 const ONE_TO_TWO: [&str; 10] =
     ["-V", "5", "--publishers", "1", "--subscribers", "2", "--shape", "everyone", "--threads", "1"];
 
-fn counts(call: &Call) -> ungraceful_rig::load::LoadCounts {
+fn counts(call: &Call) -> ungraceful_record::load::LoadCounts {
     call.record().load.unwrap_or_else(|| panic!("no load\n{}", call.said())).all()
 }
 

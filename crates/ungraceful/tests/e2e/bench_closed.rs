@@ -4,8 +4,8 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ungraceful_rig::load::LoadRecord;
-use ungraceful_rig::phase::Phase;
+use ungraceful_record::load::LoadRecord;
+use ungraceful_record::phase::Phase;
 use ungraceful_scripted_broker::{Pubacks, Script, ScriptedBroker};
 
 use crate::support::{Call, bench_at};

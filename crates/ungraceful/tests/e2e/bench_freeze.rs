@@ -6,9 +6,8 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use ungraceful_rig::record::Record;
-
-use ungraceful_rig::verdict::Conclusion;
+use ungraceful_record::run::Record;
+use ungraceful_record::verdict::Conclusion;
 
 use crate::support::binary;
 

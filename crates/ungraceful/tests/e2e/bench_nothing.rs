@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 
 use ungraceful_mqtt::{Connect, ProtocolVersion, Publish};
-use ungraceful_rig::load::LoadRecord;
-use ungraceful_rig::verdict::Conclusion;
+use ungraceful_record::load::LoadRecord;
+use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Pubacks, Script, ScriptedBroker};
 
 use crate::support::{Call, bench, bench_at};

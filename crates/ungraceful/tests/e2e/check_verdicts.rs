@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use ungraceful_rig::verdict::Conclusion::{Holds, Violated};
+use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 use ungraceful_scripted_broker::{
     ConnectWait, Deliveries, Flow, KeepAlive, OfflineQueue, Pubacks, Reauthentication, Removal, Script,
     ScriptedBroker, SecondConnect, Sessions, SubscriberFlow, TakeOver, Wills,

@@ -1,7 +1,7 @@
 //! The main job as a new user runs it: no broker at hand, no flags.
 
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{BrokerOrigin, Completeness};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{BrokerOrigin, Completeness};
 
 use crate::support::{binary, double_connect, quick_command};
 
@@ -36,7 +36,7 @@ fn the_record_has_all_its_files_and_they_agree_with_each_other() {
     assert_eq!(sum("attempts_finished", &["fault"]), 8);
     let measured = ["baseline", "fault", "recovery"];
     let phases = record.bystanders.unwrap().phases;
-    let ledger = |count: fn(&ungraceful_rig::ledger::LedgerCounts) -> u64| -> u64 {
+    let ledger = |count: fn(&ungraceful_record::ledger::LedgerCounts) -> u64| -> u64 {
         phases.iter().flat_map(|phase| phase.by_qos.values()).map(count).sum()
     };
     assert_eq!(sum("offered", &measured), ledger(|counts| counts.offered));
@@ -91,7 +91,7 @@ fn the_broker_goes_away_with_the_run_even_when_the_run_is_killed() {
     let pid = loop {
         assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
         let text = std::fs::read_to_string(&record).unwrap_or_default();
-        if let Ok(begun) = serde_json::from_str::<ungraceful_rig::record::Record>(&text) {
+        if let Ok(begun) = serde_json::from_str::<ungraceful_record::run::Record>(&text) {
             assert_eq!(begun.completeness, Completeness::Partial, "a record is readable from the start");
             break begun.broker.pid.unwrap();
         }

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Expiry, Reauthentication, Removal, Script, ScriptedBroker, Wills};
 
 use crate::real_brokers::RealBroker;

@@ -568,7 +568,7 @@ fn a_record_names_the_cause_that_the_brokers_log_tells_of_each_attempt() {
     let told: Vec<_> = log.causes.iter().map(|told| (told.cause.as_str(), told.attempts)).collect();
     assert_eq!(told, [("second-connect", 4)], "{}", call.said());
     for attempt in call.attempts() {
-        let names = |line: &ungraceful_rig::record::BrokerLogLine| {
+        let names = |line: &ungraceful_record::run::BrokerLogLine| {
             line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("second-connect")
         };
         assert!(call.broker_log().iter().any(names), "{attempt:?}");

@@ -4,7 +4,7 @@
 use std::process::Command;
 
 use serde_json::Value;
-use ungraceful_rig::record::Record;
+use ungraceful_record::run::Record;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 use crate::support::{Call, bench, bench_at, binary};

@@ -4,8 +4,8 @@
 use std::num::NonZeroU16;
 
 use ungraceful_mqtt::QoS;
-use ungraceful_rig::record::CaseRecord;
-use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
+use ungraceful_record::run::CaseRecord;
+use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 use crate::real_brokers::RealBroker;

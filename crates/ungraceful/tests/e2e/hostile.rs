@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use ungraceful_mqtt::{Framed, Packet, ProtocolVersion, Publish, frame};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{Completeness, Record};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{Completeness, Record};
 use ungraceful_wire::clock::now;
 
 use crate::support::{at, binary, call_at};

@@ -7,11 +7,11 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use ungraceful_record::ledger::{IrregularityKind, LedgerCounts};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{BystanderPhaseRecord, BystandersRecord, Drain, Record};
+use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive};
 use ungraceful_rig::clock::RunClock;
-use ungraceful_rig::ledger::{IrregularityKind, LedgerCounts};
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{BystanderPhaseRecord, BystandersRecord, Drain, Record};
-use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive};
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 use crate::support::{Call, double_connect_at, quick_command};

@@ -2,7 +2,7 @@
 //! the rest is judged.
 
 use ungraceful_mqtt::QoS;
-use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
+use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Retained, Script, ScriptedBroker, Wills};
 
 use crate::support::{Call, call_at};

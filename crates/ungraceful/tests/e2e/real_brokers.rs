@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::BrokerLogLine;
-use ungraceful_rig::verdict::Conclusion::{Holds, Violated};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::BrokerLogLine;
+use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 
 use crate::support::{Call, call_at, double_connect, double_connect_at};
 

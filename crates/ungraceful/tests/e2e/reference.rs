@@ -86,7 +86,7 @@ fn a_record_is_valid_by_its_published_schema() {
 #[test]
 fn the_readme_has_the_exit_codes_as_they_are() {
     let readme = std::fs::read_to_string(reference("../../README.md")).unwrap();
-    for exit in ungraceful_rig::exit::Exit::ALL {
+    for exit in ungraceful_record::exit::Exit::ALL {
         let row = format!("| {} | {} |", exit.code(), exit.meaning());
         assert!(readme.contains(&row), "README.md lacks the row {row}");
     }

@@ -3,7 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use ungraceful_rig::verdict::Conclusion::Violated;
+use ungraceful_record::verdict::Conclusion::Violated;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 use crate::real_brokers::RealBroker;

@@ -1,8 +1,8 @@
 //! Every reaction class and every verdict, against a broker that reacts as it is told. The tool must be able to
 //! say no, and to say it with the right words.
 
-use ungraceful_rig::reaction::{Outcome, ReactionKind};
-use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
+use ungraceful_record::reaction::{Outcome, ReactionKind};
+use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker, SecondConnect, Wills};
 
 use crate::support::{Call, double_connect_at};
@@ -328,7 +328,7 @@ fn messages_that_a_broker_acknowledges_and_loses_duplicates_or_reorders_are_coun
         let broker = ScriptedBroker::start(Script { deliveries, ..Script::default() });
         let call = double_connect_at(broker.address(), &["--variant", "identical", "--attempts", "3"]);
         let phases = call.record().bystanders.unwrap().phases;
-        let mut sum = ungraceful_rig::ledger::LedgerCounts::default();
+        let mut sum = ungraceful_record::ledger::LedgerCounts::default();
         for counts in phases.iter().flat_map(|phase| phase.by_qos.values()) {
             sum += counts;
         }

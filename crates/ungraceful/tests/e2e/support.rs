@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
-use ungraceful_rig::attempt::Attempt;
-use ungraceful_rig::exit::Exit;
-use ungraceful_rig::record::{BrokerLogLine, CaseRecord, Record};
-use ungraceful_rig::verdict::{Conclusion, Verdict, exit_of};
+use ungraceful_record::attempt::Attempt;
+use ungraceful_record::exit::Exit;
+use ungraceful_record::run::{BrokerLogLine, CaseRecord, Record};
+use ungraceful_record::verdict::{Conclusion, Verdict, exit_of};
 
 /// Short phases, and no judgement of our own lateness: test machines are busy.
 const QUICK: [&str; 14] = [

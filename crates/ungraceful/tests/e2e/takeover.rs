@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use ungraceful_rig::attempt::Attempt;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::Record;
-use ungraceful_rig::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
+use ungraceful_record::attempt::Attempt;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::Record;
+use ungraceful_record::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{LateEnd, Script, ScriptedBroker, Sessions, TakeOver, Wills};
 
 use crate::support::{Call, call, call_at};

@@ -5,7 +5,7 @@ use std::process::{Output, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use ungraceful_rig::record::{Completeness, Record};
+use ungraceful_record::run::{Completeness, Record};
 
 use crate::support::binary;
 

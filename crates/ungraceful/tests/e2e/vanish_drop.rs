@@ -1,9 +1,9 @@
 //! Clients that go, knock, or are lost all at once: the conforming broker passes every check, each broken rule is caught
 //! by the verdict meant for it and by no other, and the real brokers do what they were seen to do.
 
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::Record;
-use ungraceful_rig::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::Record;
+use ungraceful_record::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker, Sessions, Wills};
 
 use crate::support::{Call, call, call_at};

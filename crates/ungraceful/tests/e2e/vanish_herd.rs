@@ -1,8 +1,8 @@
 //! Herds: nobody is left behind uncounted, every number is what the broker saw, and a planned restart accuses nobody.
 
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{Completeness, MilestoneRecord};
-use ungraceful_rig::verdict::Conclusion::{Holds, Violated};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{Completeness, MilestoneRecord};
+use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 use ungraceful_scripted_broker::{Readmission, Script, ScriptedBroker, Sessions};
 
 use crate::support::{Call, call, call_at};

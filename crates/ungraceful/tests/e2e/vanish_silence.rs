@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker, Wills};
 
 use crate::idle_proxy::IdleProxy;

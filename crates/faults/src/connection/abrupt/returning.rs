@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::{Property, QoS};
-use ungraceful_rig::attempt::Fact;
+use ungraceful_record::attempt::Fact;
+use ungraceful_record::scale::micros;
 use ungraceful_rig::client::Accepted;
-use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
 

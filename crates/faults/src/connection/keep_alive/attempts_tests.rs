@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion::V5;
-use ungraceful_rig::attempt::{Attempt, Fact};
+use ungraceful_record::attempt::{Attempt, Fact};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::fault::{AttemptLog, Fault};
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::reaction::Outcome;
 use ungraceful_rig::stop::StopReason;
 use ungraceful_scripted_broker::Script;
 

@@ -6,13 +6,13 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::{Connect, ProtocolVersion};
-use ungraceful_rig::attempt::Fact;
+use ungraceful_record::attempt::Fact;
+use ungraceful_record::run::CaseRecord;
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::time;
 use ungraceful_rig::client::Client;
-use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Stage};
 use ungraceful_rig::observe::{Watch, observe_silently};
-use ungraceful_rig::record::CaseRecord;
-use ungraceful_rig::scale::time;
 
 use super::{Silence, connect, cut_of};
 use crate::peer::Peer;

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::{Connect, ProtocolVersion};
-use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::span;
 use ungraceful_rig::client::Client;
-use ungraceful_rig::clock::{RunClock, micros};
+use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::reaction::{Outcome, Reaction, ReactionKind};
-use ungraceful_rig::scale::span;
 use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 

@@ -1,9 +1,9 @@
 //! What a broker is judged by whose clients send PINGREQ just in time, or a little late.
 
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::scale::time;
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::scale::time;
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::control::{for_the_keep_alive, something_between};
 use super::edge::{

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::{Statement, V5_3_1_2_8, V5_3_1_2_22, V311_3_1_2_8, V311_3_1_2_24};
-use ungraceful_rig::clock::micros;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::scale::time;
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::time;
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::control::{for_the_keep_alive, something_between};
 use super::silence::{

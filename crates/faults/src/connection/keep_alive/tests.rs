@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
-use ungraceful_rig::reaction::{Reaction, ReactionKind};
+use ungraceful_record::reaction::{Reaction, ReactionKind};
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{ReceivedPacket, StampedBy};
 

@@ -2,9 +2,9 @@
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::{Statement, V5_3_1_4_3, V311_3_1_4_2};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{CaseRecord, Record};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, TWO, VersionPair, duel, race};
 use crate::judging::{self, evidence_count, examples, no_sample, served_on};

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::statement::{Statement, V5_3_1_2_8, V5_4_1_0_1, V311_3_1_2_8, V311_4_1_0_2};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_rig::attempt::Fact;
+use ungraceful_record::attempt::Fact;
+use ungraceful_record::run::{Record, WillRecord};
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::time;
+use ungraceful_record::verdict::{Check, Force, Verdict};
 use ungraceful_rig::client::Client;
-use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::record::{Record, WillRecord};
-use ungraceful_rig::scale::time;
-use ungraceful_rig::verdict::{Check, Force, Verdict};
 use ungraceful_rig::witness::{WitnessWatch, Witnessed};
 use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use futures_util::future::{LocalBoxFuture, join_all};
 use ungraceful_mqtt::{Connect, ProtocolVersion};
-use ungraceful_rig::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::reaction::{Outcome, Reaction};
+use ungraceful_record::scale::micros;
 use ungraceful_rig::client::{Client, NotConnected};
-use ungraceful_rig::clock::micros;
 use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::observe::{Observed, Watch, observe};
-use ungraceful_rig::reaction::{Outcome, Reaction};
 use ungraceful_wire::Sent;
 
 use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, observe_on, refusal};

@@ -11,17 +11,16 @@ mod situation;
 use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
-use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::attempt::{Attempt, Case, Fact};
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::{Watch, observe};
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::witness::WitnessWatch;
-use ungraceful_wire::clock::now;
-
 use newcomer::{Newcomer, is_accepted_within};
 use older::{Old, OldSession, wait_for_turn};
 pub use situation::Situation;
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::observe::{Watch, observe};
+use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_wire::clock::now;
 
 use super::{NEWCOMER, VersionPair, observe_on, refusal};
 use crate::ending::{interrupted, not_acted};

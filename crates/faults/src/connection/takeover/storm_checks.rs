@@ -6,9 +6,9 @@ use ungraceful_mqtt::statement::{
     V5_4_3_3_10, V5_4_4_0_1, V5_4_5_0_1, V311_3_1_2_4, V311_3_1_2_6, V311_3_1_2_8, V311_3_2_2_1,
     V311_3_2_2_2, V311_3_2_2_3, V311_3_3_1_1, V311_4_3_3_2, V311_4_4_0_1,
 };
-use ungraceful_rig::record::Record;
-use ungraceful_rig::scale::{span, time};
-use ungraceful_rig::verdict::{Check, Force, Verdict};
+use ungraceful_record::run::Record;
+use ungraceful_record::scale::{span, time};
+use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::VersionPair;
 use super::judged::{TakeOver, closed_by_the_broker};
@@ -151,7 +151,7 @@ fn ends_the_session(record: &Record) -> Vec<Verdict> {
 
 /// Clean Start 0 goes on with the session there is (MQTT 5.0 [MQTT-3.1.2-5], MQTT 3.1.1 [MQTT-3.1.2-4]): Session
 /// Present says so, or the broker sends what the session holds; and what waited behind the older client's Receive Maximum
-/// comes ([MQTT-4.5.0-1]), as far as the broker keeps so much: it accuses by the rule of [`ungraceful_rig::loss`].
+/// comes ([MQTT-4.5.0-1]), as far as the broker keeps so much: it accuses by the rule of [`ungraceful_record::loss`].
 fn resumes_the_session(record: &Record) -> Vec<Verdict> {
     const CHECK: &str = "resumes_the_session";
     on_each_case(record, |told| {

@@ -3,8 +3,8 @@
 use ungraceful_load::pace::Stage;
 use ungraceful_load::shape::Shape;
 use ungraceful_mqtt::QoS;
-use ungraceful_rig::rate_search::Promise;
-use ungraceful_rig::threshold::Threshold;
+use ungraceful_record::rate_search::Promise;
+use ungraceful_record::threshold::Threshold;
 
 use crate::cli::common::TIME_MAX;
 use crate::cli::given::{Readable, Time};

@@ -10,10 +10,10 @@ use ungraceful_load::settings::{LoadSettings, MessageSettings, Waiting};
 use ungraceful_load::shape::{QosMix, Shape};
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::run::Setting;
+use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::record::Setting;
-use ungraceful_rig::verdict::Check;
 
 use super::{
     DEFAULTS, END_TO_END, PUBLISHED, SUBSCRIBED, add_common_flags, check_subjects, clients, versions,

@@ -10,11 +10,11 @@ use ungraceful_load::settings::{LoadSettings, PUBLISHERS_MAX};
 use ungraceful_load::shape::Shape;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_record::rate_search::Promise;
+use ungraceful_record::run::Setting;
+use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::rate_search::Promise;
-use ungraceful_rig::record::Setting;
-use ungraceful_rig::verdict::Check;
 
 use super::connections::connecting;
 use super::{

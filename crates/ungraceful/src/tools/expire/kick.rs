@@ -10,11 +10,11 @@ use ungraceful_faults::authentication::kick;
 use ungraceful_faults::authentication::kick_checks::{CHECKS, STATEMENTS};
 use ungraceful_faults::authentication::removal::{Means, PLACEHOLDERS, Removal};
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
 use ungraceful_rig::input_file;
 use ungraceful_rig::target::{Credentials, Secret};
-use ungraceful_rig::verdict::Check;
 
 use crate::cli::given::{Given, Named, Readable, Time, named, names_all};
 use crate::cli::versions::VersionArgs;

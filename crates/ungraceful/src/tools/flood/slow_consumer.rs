@@ -6,9 +6,9 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::flow_control::slow_consumer::{SlowConsumer, Variant};
 use ungraceful_faults::flow_control::slow_consumer_checks::CHECKS;
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::scale::span;
+use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::scale::span;
-use ungraceful_rig::verdict::Check;
 
 use super::variants;
 use crate::cli::given::{Given, Named, Readable, Time, Whole, chosen};

@@ -4,8 +4,8 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::flow_control::unacked_subscriber::{UnackedSubscriber, Variant};
 use ungraceful_faults::flow_control::unacked_subscriber_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::verdict::Check;
 
 use super::variants;
 use crate::cli::given::{Given, Named, Readable, Whole, chosen};

@@ -6,11 +6,11 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::takeover::{duel, judged};
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::scale::span;
+use ungraceful_record::verdict::Check;
 use ungraceful_rig::backoff::Backoff;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
-use ungraceful_rig::scale::span;
-use ungraceful_rig::verdict::Check;
 
 use crate::cli::given::{Given, Named, Readable, Seconds, Time, Whole, chosen};
 use crate::cli::versions::VersionArgs;

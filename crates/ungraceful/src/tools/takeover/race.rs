@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::takeover::{judged, race};
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
 use ungraceful_rig::fault::Fault;
-use ungraceful_rig::verdict::Check;
 
 use crate::cli::given::{Given, Whole};
 use crate::cli::versions::VersionArgs;

@@ -7,9 +7,9 @@ use ungraceful_faults::connection::abrupt::{Abrupt, Variant};
 use ungraceful_faults::connection::abrupt_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::scale::span;
+use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::scale::span;
-use ungraceful_rig::verdict::Check;
 
 use crate::cli::given::{Given, Named, Readable, Seconds, Time, Whole, chosen};
 use crate::cli::versions::VersionArgs;

@@ -4,8 +4,8 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::knock::{self, Variant};
 use ungraceful_faults::connection::knock_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::verdict::Check;
 
 use crate::cli::given::{Given, Named, Readable, Time, chosen};
 use crate::cli::versions::VersionArgs;

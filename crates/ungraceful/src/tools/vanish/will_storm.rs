@@ -7,8 +7,8 @@ use ungraceful_faults::session::will_storm::{self, Variant};
 use ungraceful_faults::session::will_storm_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::verdict::Check;
 
 use crate::cli::given::{Given, Named, Readable, Seconds, chosen};
 use crate::cli::versions::VersionArgs;

@@ -1,9 +1,9 @@
 //! What was seen of one take-over, put into facts: only what was really looked at, and only what is owed.
 
-use ungraceful_rig::attempt::Fact;
-use ungraceful_rig::clock::micros;
+use ungraceful_record::attempt::Fact;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::scale::micros;
 use ungraceful_rig::fault::AttemptLog;
-use ungraceful_rig::reaction::Outcome;
 
 use super::super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO};
 use super::{

@@ -35,7 +35,7 @@ pub struct Live {
 impl Live {
     /// A run that is about to begin, of so many attempts, or of a load.
     #[must_use]
-    pub(crate) fn of(attempts_planned: u64, makes_load: bool) -> Self {
+    pub fn of(attempts_planned: u64, makes_load: bool) -> Self {
         Self { attempts_planned, load: makes_load.then(LiveLoad::default), ..Self::default() }
     }
 }

@@ -14,7 +14,7 @@ use super::totals;
 use crate::ledger::{IrregularityKind, LedgerCounts};
 use crate::loss::{self, Explained};
 use crate::phase::Phase;
-use crate::record::{BystanderPhaseRecord, BystandersRecord, Completeness, Drain, Record};
+use crate::run::{BystanderPhaseRecord, BystandersRecord, Completeness, Drain, Record};
 use crate::verdict::{Force, Verdict};
 
 /// Messages that evidence names.

@@ -8,7 +8,7 @@ use crate::load::{LoadCounts, LoadRecord};
 use crate::metric::Percentiles;
 use crate::own_lateness::{ours_at_most_us, own_lateness_us};
 use crate::phase::Phase;
-use crate::record::Record;
+use crate::run::Record;
 use crate::scale::time;
 use crate::verdict::{Force, Verdict};
 

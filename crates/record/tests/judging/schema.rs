@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{Record, json_schema};
+use ungraceful_record::attempt::Case;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{Record, json_schema};
 
 use crate::record::{case, empty_record};
 

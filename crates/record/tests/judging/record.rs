@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{
+use ungraceful_record::attempt::Case;
+use ungraceful_record::metric::Percentiles;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{
     AttemptsRecord, BrokerOrigin, BrokerRecord, CaseRecord, ClockRecord, Completeness, FORMAT_VERSION,
     GeneratorRecord, HostRecord, Record, ToolRecord,
 };

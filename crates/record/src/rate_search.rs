@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::load::LoadRecord;
-use crate::record::{Completeness, Record};
+use crate::run::{Completeness, Record};
 use crate::scale::time;
 use crate::threshold::Threshold;
 use crate::verdict::Conclusion;

@@ -3,7 +3,7 @@
 //! neither.
 
 use crate::phase::Phase;
-use crate::record::Record;
+use crate::run::Record;
 
 /// How many times as long as in the baseline a response takes that is slow.
 const SLOW_TIMES: u64 = 3;
@@ -12,7 +12,7 @@ const SLOW_BY_US: u64 = 5_000;
 
 /// The longest response that is not slow, in µs, where it took `baseline_us` in the baseline.
 #[must_use]
-pub(crate) fn limit_us(baseline_us: u64) -> u64 {
+pub fn limit_us(baseline_us: u64) -> u64 {
     baseline_us.saturating_mul(SLOW_TIMES).max(baseline_us.saturating_add(SLOW_BY_US))
 }
 
@@ -55,7 +55,7 @@ const WINDOW_BINS: usize = 10;
 
 /// The bystanders' messages since the fault ended, in bins of their due time.
 #[derive(Clone, Debug)]
-pub(crate) struct RecoveryWatch {
+pub struct RecoveryWatch {
     began_us: u64,
     limit_us: u64,
     bins: Vec<Bin>,
@@ -71,7 +71,7 @@ impl RecoveryWatch {
     /// Watches from `began_us` of the run's clock; a message is in time when it is delivered within `limit_us`
     /// of when it was due.
     #[must_use]
-    pub(crate) fn new(began_us: u64, limit_us: u64) -> Self {
+    pub fn new(began_us: u64, limit_us: u64) -> Self {
         Self { began_us, limit_us, bins: Vec::new() }
     }
 
@@ -80,7 +80,7 @@ impl RecoveryWatch {
     }
 
     /// A message fell due.
-    pub(crate) fn offered(&mut self, due_us: u64) {
+    pub fn offered(&mut self, due_us: u64) {
         let Some(index) = self.index(due_us) else { return };
         if index >= self.bins.len() {
             self.bins.resize(index + 1, Bin::default());
@@ -90,7 +90,7 @@ impl RecoveryWatch {
 
     /// A message that fell due at `due_us` was delivered for the first time. One that never fell due is not
     /// counted: the broker hands the due time back, and must not decide how much memory this takes.
-    pub(crate) fn delivered(&mut self, due_us: u64, response_us: u64) {
+    pub fn delivered(&mut self, due_us: u64, response_us: u64) {
         let index = self.index(due_us);
         if response_us <= self.limit_us
             && let Some(bin) = index.and_then(|index| self.bins.get_mut(index))
@@ -102,7 +102,7 @@ impl RecoveryWatch {
     /// How long after the fault's end the bystanders were back, in µs, as far as can be told at `now_us`;
     /// absent when they are not, or when no message fell due.
     #[must_use]
-    pub(crate) fn back_after_us(&self, now_us: u64) -> Option<u64> {
+    pub fn back_after_us(&self, now_us: u64) -> Option<u64> {
         let told_until_us = now_us.saturating_sub(self.began_us).saturating_sub(self.limit_us);
         let told_bins = usize::try_from(told_until_us / BIN_US).ok()?.min(self.bins.len());
         let is_back = |window: &[Bin]| {

@@ -4,17 +4,17 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use ungraceful_rig::attempt::Case;
-use ungraceful_rig::checks::CHECKS;
-use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::metric::Percentiles;
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::reaction::Outcome;
-use ungraceful_rig::record::{
+use ungraceful_record::attempt::Case;
+use ungraceful_record::checks::CHECKS;
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::metric::Percentiles;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::run::{
     AttemptsRecord, BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, Completeness, Drain,
     Record,
 };
-use ungraceful_rig::verdict::{Conclusion, Force, Verdict, judge};
+use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
 use crate::record::{case, empty_record};
 

@@ -5,8 +5,6 @@
 
 use std::time::Duration;
 
-use crate::clock::micros;
-
 /// A count with a comma between thousands: `1,234,567`.
 #[must_use]
 pub fn count(number: u64) -> String {
@@ -118,6 +116,12 @@ pub fn listed(items: &[String]) -> String {
         [only] => only.clone(),
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
     }
+}
+
+/// A duration in whole microseconds; what does not fit (584,000 years) is cut to the maximum.
+#[must_use]
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ungraceful_mqtt::{ConnectReturnCode, PacketType, ProtocolVersion, ReasonCode};
-use ungraceful_wire::Unframed;
 
 /// One kind of reaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -57,16 +56,6 @@ pub struct Reaction {
 }
 
 impl Reaction {
-    /// Bytes that were not taken in as packets.
-    #[must_use]
-    pub fn unframed(why: Unframed, bytes: &[u8], at_us: u64) -> Self {
-        let (kind, detail) = match why {
-            Unframed::NoRemainingLength => (ReactionKind::Garbage, hex(bytes)),
-            Unframed::TooLarge { .. } | Unframed::NoRoom => (ReactionKind::NotTakenIn, why.to_string()),
-        };
-        Self { kind, code: None, at_us, detail: Some(detail), connection: None }
-    }
-
     /// The reaction in a few words, such as `DISCONNECT 0x82` or `FIN`. Without instants and details, so that
     /// equal reactions count as equal.
     #[must_use]

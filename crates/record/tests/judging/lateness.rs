@@ -1,11 +1,11 @@
 //! What our own lateness may explain accuses nobody; and whoever is slow after the fault is not served as before.
 
-use ungraceful_rig::metric::{Metric, Percentiles};
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{GeneratorRecord, MetricRecord, PhaseRecord, Record};
-use ungraceful_rig::recovery::Back;
-use ungraceful_rig::threshold::Threshold;
-use ungraceful_rig::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
+use ungraceful_record::metric::{Metric, Percentiles};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::recovery::Back;
+use ungraceful_record::run::{GeneratorRecord, MetricRecord, PhaseRecord, Record};
+use ungraceful_record::threshold::Threshold;
+use ungraceful_record::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
 
 use crate::run_checks::{bystanders, verdict};
 

@@ -2,7 +2,7 @@
 
 use crate::metric::{Metric, Percentiles};
 use crate::phase::Phase;
-use crate::record::Record;
+use crate::run::Record;
 
 /// How often our own lateness may be in one time of a message: when it is sent after it was due; with QoS 2, when its PUBREC
 /// is read late, and its PUBREL, which brokers wait for before they deliver, goes out late; and when its delivery or

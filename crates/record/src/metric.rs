@@ -8,8 +8,8 @@ use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::clock::micros;
 use crate::phase::Phase;
+use crate::scale::micros;
 
 /// Smallest time told apart, in µs.
 pub const LOWEST_US: u64 = 1;
@@ -152,7 +152,7 @@ pub fn merge(sum: &mut Histogram<u64>, part: &Histogram<u64>) {
 
 /// Values that a fault measures, whatever their unit: the histogram and the exact sum.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Values {
+pub struct Values {
     histogram: Histogram<u64>,
     sum: u64,
     smallest: u64,
@@ -167,7 +167,7 @@ impl Default for Values {
 
 impl Values {
     /// Takes in one value.
-    pub(crate) fn add(&mut self, value: u64) {
+    pub fn add(&mut self, value: u64) {
         self.histogram.saturating_record(value);
         self.sum = self.sum.saturating_add(value);
         self.smallest = self.smallest.min(value);
@@ -175,7 +175,7 @@ impl Values {
     }
 
     /// Takes in all values of `other`.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Self) {
         merge(&mut self.histogram, &other.histogram);
         self.sum = self.sum.saturating_add(other.sum);
         self.smallest = self.smallest.min(other.smallest);
@@ -184,20 +184,20 @@ impl Values {
 
     /// How many there are.
     #[must_use]
-    pub(crate) fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.histogram.len()
     }
 
     /// The largest, exact; absent without values.
     #[must_use]
-    pub(crate) fn largest(&self) -> Option<u64> {
+    pub fn largest(&self) -> Option<u64> {
         (self.count() > 0).then_some(self.largest)
     }
 
     /// The value that `rank` of all values do not exceed, to three digits, the largest exact; absent when there are not
     /// so many, or for none.
     #[must_use]
-    pub(crate) fn at_rank(&self, rank: u64) -> Option<u64> {
+    pub fn at_rank(&self, rank: u64) -> Option<u64> {
         if rank == 0 || rank > self.count() {
             return None;
         }
@@ -214,7 +214,7 @@ impl Values {
 
     /// The values in a few numbers.
     #[must_use]
-    pub(crate) fn distribution(&self) -> Distribution {
+    pub fn distribution(&self) -> Distribution {
         let of = Percentiles::of(&self.histogram);
         let any = |value: u64| (of.count > 0).then_some(value);
         // A percentile is rounded to three digits, and never beyond the values that there are.

@@ -1,9 +1,9 @@
 //! The exit code of a judged record.
 
 use ungraceful_mqtt::statement::V5_3_1_0_2;
-use ungraceful_rig::exit::Exit;
-use ungraceful_rig::record::Completeness;
-use ungraceful_rig::verdict::{Conclusion, Force, Verdict, exit_of, judge};
+use ungraceful_record::exit::Exit;
+use ungraceful_record::run::Completeness;
+use ungraceful_record::verdict::{Conclusion, Force, Verdict, exit_of, judge};
 
 use crate::record::empty_record;
 

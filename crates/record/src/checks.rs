@@ -10,8 +10,8 @@ use crate::metric::Percentiles;
 use crate::own_lateness::{ours_at_most_us, own_lateness_us};
 use crate::phase::Phase;
 use crate::reaction::Outcome;
-use crate::record::{Completeness, Record};
 use crate::recovery::{self, Back};
+use crate::run::{Completeness, Record};
 use crate::scale::time;
 use crate::verdict::{Check, Force, Verdict};
 

@@ -2,9 +2,9 @@
 
 use std::num::NonZeroU64;
 
-use ungraceful_rig::ledger::LedgerCounts;
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::verdict::{Conclusion, Force, Verdict};
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::verdict::{Conclusion, Force, Verdict};
 
 use crate::run_checks::{bystanders, delivered, verdict};
 

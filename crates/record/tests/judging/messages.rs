@@ -1,14 +1,14 @@
 //! The checks of every run on the bystanders' messages: what they accuse of, by which statement, and what keeps them from
 //! it.
 
-use ungraceful_rig::ledger::{Irregularity, IrregularityKind, LedgerCounts};
-use ungraceful_rig::phase::Phase;
-use ungraceful_rig::record::{
+use ungraceful_record::ledger::{Irregularity, IrregularityKind, LedgerCounts};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{
     BystanderOutagesRecord, BystandersRecord, Completeness, Drain, IrregularityRecord, PhaseRecord, Record,
     SysRecord,
 };
-use ungraceful_rig::verdict::Conclusion::{Holds, Inconclusive, Violated};
-use ungraceful_rig::verdict::{Force, Verdict};
+use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
+use ungraceful_record::verdict::{Force, Verdict};
 
 use crate::run_checks::{bystanders, delivered, verdict, verdicts};
 

@@ -6,7 +6,7 @@
 
 use ungraceful_mqtt::QoS;
 
-use crate::record::{BrokerRecord, VersionRecord};
+use crate::run::{BrokerRecord, VersionRecord};
 
 /// What the broker does, as far as it tells. The default is what a CONNACK without properties says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ mod tests {
     use ungraceful_mqtt::QoS;
 
     use super::Offers;
-    use crate::record::VersionRecord;
+    use crate::run::VersionRecord;
 
     fn version(properties: &[(&str, &str)]) -> VersionRecord {
         let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));

@@ -10,7 +10,7 @@ use ungraceful_mqtt::statement::Statement;
 
 use crate::attempt::Case;
 use crate::exit::Exit;
-use crate::record::{Completeness, Record};
+use crate::run::{Completeness, Record};
 
 /// What a check concludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

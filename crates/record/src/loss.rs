@@ -7,9 +7,11 @@
 
 use crate::ledger::LedgerCounts;
 use crate::phase::Phase;
-use crate::record::Record;
+use crate::run::Record;
 use crate::scale::time;
-use crate::sys_topics::DROPPED;
+
+/// Part of the Topic Names by which brokers tell how many messages they dropped.
+pub const DROPPED: &str = "messages/dropped";
 
 /// What may explain an irregularity, other than the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,26 @@
+//! What a run saw and what is concluded from it: plain data and pure functions.
+//!
+//! A record is everything that was observed; checks and thresholds read it and nothing else, and give verdicts. Nothing in this
+//! crate opens a socket, reads a clock or starts a thread, so every record can be judged again, and reported, without a
+//! broker.
+
+pub mod attempt;
+pub mod checks;
+pub mod discarded;
+pub mod exit;
+pub mod ledger;
+pub mod live;
+pub mod load;
+pub mod loss;
+pub mod metric;
+pub mod offers;
+pub mod phase;
+pub mod rate_search;
+pub mod reaction;
+pub mod recovery;
+pub mod run;
+pub mod scale;
+pub mod threshold;
+pub mod verdict;
+
+mod own_lateness;
