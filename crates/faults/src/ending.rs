@@ -6,8 +6,8 @@ use tokio::time::timeout;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::attempt::Attempt;
 use ungraceful_record::reaction::{Outcome, connack_code_text};
-use ungraceful_rig::client::NotConnected;
-use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::attempts::client::NotConnected;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 
 /// Why nothing can be published at `qos`; absent when it can.
 pub(crate) fn qos_not_taken(stage: &Stage, qos: QoS) -> Option<String> {

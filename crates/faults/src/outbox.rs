@@ -3,8 +3,8 @@
 
 use ungraceful_mqtt::QoS;
 use ungraceful_record::ledger::{Delivered, Ledger};
-use ungraceful_rig::clock::RunClock;
-use ungraceful_rig::fault::AttemptLog;
+use ungraceful_rig::attempts::fault::AttemptLog;
+use ungraceful_rig::measure::clock::RunClock;
 
 use crate::peer;
 

@@ -10,9 +10,9 @@ use ungraceful_mqtt::{
     Subscription,
 };
 use ungraceful_record::scale::span;
-use ungraceful_rig::client::{Accepted, Client};
-use ungraceful_rig::discarded;
-use ungraceful_rig::fault::Stage;
+use ungraceful_rig::attempts::client::{Accepted, Client};
+use ungraceful_rig::attempts::discarded;
+use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, Unframed};
 

@@ -8,8 +8,8 @@ use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::verdict::{Force, Verdict};
-use ungraceful_rig::client::Accepted;
-use ungraceful_rig::fault::Stage;
+use ungraceful_rig::attempts::client::Accepted;
+use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_wire::clock::now;
 
 use crate::judging::examples;
@@ -242,7 +242,7 @@ impl Resumed {
 mod tests {
     use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
     use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
-    use ungraceful_rig::client::Client;
+    use ungraceful_rig::attempts::client::Client;
     use ungraceful_scripted_broker::{Script, Sessions};
 
     use super::Resumption;

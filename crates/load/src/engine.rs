@@ -12,7 +12,7 @@ use ungraceful_record::load::{LoadRecord, RetainedRecord};
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::{counted, span};
 use ungraceful_rig::error::RunError;
-use ungraceful_rig::load::{DRAIN_WITHIN, Load, LoadStage, LoadUnderWay, QUIET};
+use ungraceful_rig::run::load::{DRAIN_WITHIN, Load, LoadStage, LoadUnderWay, QUIET};
 
 use crate::client::{Client, Role};
 use crate::heard::Heard;

@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use ungraceful_record::metric::{Metric, histogram, merge};
 use ungraceful_record::phase::Phase;
-use ungraceful_rig::{Counters, Interval};
+use ungraceful_rig::measure::{Counters, Interval};
 
 /// The metrics that a load has, in the order of their histograms.
 const METRICS: [Metric; 10] = [

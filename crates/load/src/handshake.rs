@@ -4,8 +4,8 @@ use ungraceful_mqtt::{
     ConnAck, ConnectReturnCode, PacketIdentifier, PacketType, ProtocolVersion, QoS, ReasonCode, SubAck,
     Subscribe, Subscription,
 };
-use ungraceful_rig::client::{Client as HonestClient, encode_connect};
-use ungraceful_rig::target::Credentials;
+use ungraceful_rig::attempts::client::{Client as HonestClient, encode_connect};
+use ungraceful_rig::broker::target::Credentials;
 
 use crate::client::{Client, Role};
 use crate::settings::LoadSettings;

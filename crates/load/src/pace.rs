@@ -6,8 +6,8 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use ungraceful_record::scale::micros;
-use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::seed::Seed;
+use ungraceful_rig::run::plan::Arrival;
+use ungraceful_rig::run::seed::Seed;
 
 /// A stretch of time with one rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -172,8 +172,8 @@ fn precise(number: u64) -> f64 {
 mod tests {
     use std::time::Duration;
 
-    use ungraceful_rig::plan::Arrival;
-    use ungraceful_rig::seed::Seed;
+    use ungraceful_rig::run::plan::Arrival;
+    use ungraceful_rig::run::seed::Seed;
 
     use super::{Due, Schedule, Stage};
 

@@ -8,7 +8,7 @@ use rangemap::RangeInclusiveSet;
 use source::Source;
 use ungraceful_mqtt::{EncodeError, PacketIdentifier, ProtocolVersion, QoS};
 use ungraceful_record::load::LoadCounts;
-use ungraceful_rig::seed::Seed;
+use ungraceful_rig::run::seed::Seed;
 
 use crate::heard::{Forgiven, Heard};
 use crate::payload::Payload;

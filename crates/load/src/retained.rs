@@ -11,7 +11,7 @@ use std::time::Duration;
 use ungraceful_mqtt::encode::pingreq;
 use ungraceful_mqtt::{Framed, Packet, Publish, frame};
 use ungraceful_record::load::RetainedRecord;
-use ungraceful_rig::load::LoadStage;
+use ungraceful_rig::run::load::LoadStage;
 use ungraceful_wire::clock::now;
 
 use crate::handshake::connect;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ungraceful_rig::bound::LoadWaits;
+use ungraceful_rig::run::bound::LoadWaits;
 
 use crate::pace::Pace;
 use crate::payload::Payload;

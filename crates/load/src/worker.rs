@@ -19,7 +19,7 @@ use rustix::thread::set_current_timer_slack;
 use rustix::time::{ClockId, clock_gettime};
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::encode::pingreq;
-use ungraceful_rig::load::{LoadReports, LoadStage};
+use ungraceful_rig::run::load::{LoadReports, LoadStage};
 
 use crate::client::{Client, Role, Stage};
 use crate::figures::{Figures, Timed};

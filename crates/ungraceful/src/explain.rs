@@ -24,8 +24,8 @@ use ungraceful_log_causes::scan::{Line, Scanned, Scanner};
 use ungraceful_log_causes::story::{Incident, Story};
 use ungraceful_log_causes::timestamp::LogTime;
 use ungraceful_record::exit::Exit;
-use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::RunError;
+use ungraceful_rig::measure::clock::RunClock;
 
 use crate::launch;
 

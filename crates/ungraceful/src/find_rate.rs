@@ -12,9 +12,10 @@ use ungraceful_record::run::Completeness;
 use ungraceful_report::progress::Terminal;
 use ungraceful_report::scale::rate;
 use ungraceful_report::{Context, Format, Search, Trial, render_search};
-use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
-use ungraceful_rig::run::{Finished, Work, run};
+use ungraceful_rig::measure::clock::RunClock;
+use ungraceful_rig::run::run;
+use ungraceful_rig::run::settings::{Finished, Work};
 
 use crate::cli::load::RATE_MAX;
 use crate::cli::parse::{NotParsed, parse, without_secrets};

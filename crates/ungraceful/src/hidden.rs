@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use ungraceful_record::exit::Exit;
-use ungraceful_rig::owned_broker::{become_tied, hidden, take_care_of};
+use ungraceful_rig::broker::owned::{become_tied, hidden, take_care_of};
 
 /// Carries out a hidden command, if the arguments are one.
 pub(crate) fn command(arguments: &[OsString]) -> Option<ExitCode> {
@@ -38,7 +38,7 @@ fn complain(what: &str) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "the parent reads the address from its child's standard output")]
 fn serve(parent: u32, port: u16) -> ExitCode {
     use ungraceful_embedded_broker::{LIBRARY, Settings, serve};
-    use ungraceful_rig::owned_broker::ready_line;
+    use ungraceful_rig::broker::owned::ready_line;
     let settings = Settings { parent_process: Some(parent), port, ..Settings::default() };
     match serve(&settings, |address| println!("{}", ready_line(address, LIBRARY))) {
         Ok(()) => Exit::Holds.into(),

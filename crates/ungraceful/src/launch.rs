@@ -13,7 +13,8 @@ use ungraceful_record::verdict::exit_of;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
 use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::error::RunError;
-use ungraceful_rig::run::{Experiment, Finished, Work, run};
+use ungraceful_rig::run::run;
+use ungraceful_rig::run::settings::{Experiment, Finished, Work};
 
 use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};
@@ -61,7 +62,7 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
 /// What every tool does first: from now on a file that may grow no further is an error of its write and not the end of the
 /// process, and variables that no tool reads are warned of.
 pub(crate) fn begin(name: &str) {
-    if let Err(error) = ungraceful_rig::recorder::survive_file_size_limit() {
+    if let Err(error) = ungraceful_rig::measure::recorder::survive_file_size_limit() {
         complain(&format!(
             "{name}: warning: a limit on the size of files (ulimit -f) would end this process: {error}"
         ));

@@ -7,10 +7,10 @@ use ungraceful_load::Engine;
 use ungraceful_load::pace::{Pace, Stage};
 use ungraceful_record::rate_search::{Promise, TRIALS_MAX};
 use ungraceful_report::Format;
-use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::run::{Experiment, Spread};
-use ungraceful_rig::target::BrokerChoice;
-use ungraceful_rig::{PAYLOAD_BYTES, honest_connections};
+use ungraceful_rig::broker::target::BrokerChoice;
+use ungraceful_rig::bystanders::{PAYLOAD_BYTES, honest_connections};
+use ungraceful_rig::run::plan::Arrival;
+use ungraceful_rig::run::settings::{Experiment, Spread};
 
 use crate::cli::load::RATE_MAX;
 use crate::launch::FaultPlan;

@@ -18,10 +18,11 @@ use ungraceful_record::run::{SettingSource, WITHHELD};
 use ungraceful_record::scale::span;
 use ungraceful_report::progress::Terminal;
 use ungraceful_report::{Cause as Seen, Context, Format, Shown, Tour, render_tour};
-use ungraceful_rig::clock::RunClock;
 use ungraceful_rig::error::{Mistake, RunError};
-use ungraceful_rig::run::{Experiment, Finished, Work, run};
-use ungraceful_rig::seed::Seed;
+use ungraceful_rig::measure::clock::RunClock;
+use ungraceful_rig::run::run;
+use ungraceful_rig::run::seed::Seed;
+use ungraceful_rig::run::settings::{Experiment, Finished, Work};
 
 use self::causes::{CAUSES, Cause, CauseName, Reach};
 use crate::cli::common::{AttemptLinesArgs, OutputArgs};

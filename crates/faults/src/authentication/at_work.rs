@@ -12,11 +12,11 @@ use ungraceful_mqtt::{
 use ungraceful_record::attempt::Fact;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::span;
-use ungraceful_rig::client::{Client, NotConnected};
-use ungraceful_rig::discarded;
-use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::observe::Occupation;
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::client::{Client, NotConnected};
+use ungraceful_rig::attempts::discarded;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
+use ungraceful_rig::attempts::observe::Occupation;
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::ReceivedPacket;
 use ungraceful_wire::clock::now;
 
@@ -391,7 +391,7 @@ mod tests {
         Ack, Disconnect, Framed, Packet, PacketIdentifier, Properties, ProtocolVersion, Publish, QoS,
         ReasonCode, frame,
     };
-    use ungraceful_rig::observe::Occupation;
+    use ungraceful_rig::attempts::observe::Occupation;
     use ungraceful_wire::clock::now;
 
     use super::{FIRST_IDENTIFIER, Publishes, Work, payload};

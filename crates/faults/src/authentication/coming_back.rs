@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::attempt::Fact;
-use ungraceful_rig::client::NotConnected;
-use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::attempts::client::NotConnected;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
 
 use super::at_work::{Beside, await_first, topics};

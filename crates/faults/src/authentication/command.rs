@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use ungraceful_record::scale::span;
-use ungraceful_rig::said::{BYTES_MAX, HiddenWords, last_line};
+use ungraceful_rig::broker::said::{BYTES_MAX, HiddenWords, last_line};
 use ungraceful_wire::clock::now;
 
 /// Bytes of standard output that are kept: a token is in the first line, and is no longer than an MQTT field.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use ungraceful_mqtt::{Packet, ProtocolVersion, Publish, QoS};
 use ungraceful_record::scale::span;
-use ungraceful_rig::client::Client;
-use ungraceful_rig::fault::Stage;
-use ungraceful_rig::target::Credentials;
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::fault::Stage;
+use ungraceful_rig::broker::target::Credentials;
 use ungraceful_wire::Arrival;
 use ungraceful_wire::clock::now;
 

@@ -13,9 +13,9 @@ use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_record::run::{CaseRecord, Record};
 use ungraceful_record::scale::micros;
 use ungraceful_record::verdict::{Force, Verdict};
-use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::observe::{Observed, STALLED, Watch, observe_at_work};
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
+use ungraceful_rig::attempts::observe::{Observed, STALLED, Watch, observe_at_work};
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 use super::at_work::{Beside, Served, WILL, Workplace};

@@ -10,9 +10,9 @@ use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::scale::micros;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::Watch;
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::observe::Watch;
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 
 use super::at_work::{Served, Workplace};
 use super::judged::{self, Cut};

@@ -7,10 +7,10 @@ use ungraceful_mqtt::{Auth, Properties, ReasonCode};
 use ungraceful_record::attempt::{Attempt, Fact};
 use ungraceful_record::reaction::{Outcome, ReactionKind};
 use ungraceful_record::scale::micros;
-use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::observe::Watch;
-use ungraceful_rig::target::Secret;
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
+use ungraceful_rig::attempts::observe::Watch;
+use ungraceful_rig::broker::target::Secret;
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 use super::at_work::{Served, Workplace};

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::fault::Stage;
-use ungraceful_rig::seed::Seed;
-use ungraceful_rig::target::{Credentials, Secret};
+use ungraceful_rig::attempts::fault::Stage;
+use ungraceful_rig::broker::target::{Credentials, Secret};
+use ungraceful_rig::run::seed::Seed;
 use ungraceful_wire::clock::now;
 
 use super::command::{ExternalCommand, Running, Told};

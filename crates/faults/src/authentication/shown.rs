@@ -1,8 +1,8 @@
 //! What a client shows in its CONNECT to be let in.
 
 use ungraceful_mqtt::{Connect, Properties, Property};
-use ungraceful_rig::client::Client;
-use ungraceful_rig::target::{Credentials, Secret};
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::broker::target::{Credentials, Secret};
 
 /// User Name and Password, and an Authentication Method where one is used (MQTT 5.0 alone).
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
-use ungraceful_rig::target::Secret;
+use ungraceful_rig::broker::target::Secret;
 
 /// What stands for the ClientID in a claim.
 const CLIENT_ID: &str = "{client_id}";
@@ -85,7 +85,7 @@ pub fn spoilt(token: &Secret) -> Secret {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use ungraceful_rig::target::Secret;
+    use ungraceful_rig::broker::target::Secret;
 
     use super::{Signer, encoded, expires_s, signature, spoilt};
 

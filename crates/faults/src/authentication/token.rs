@@ -14,11 +14,11 @@ use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
-use ungraceful_rig::clock::RunClock;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::input_file;
-use ungraceful_rig::observe::Watch;
-use ungraceful_rig::target::{Credentials, Secret};
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::observe::Watch;
+use ungraceful_rig::broker::target::{Credentials, Secret};
+use ungraceful_rig::measure::clock::RunClock;
+use ungraceful_rig::run::input_file;
 use ungraceful_wire::clock::now;
 
 use super::at_work::{Publishes, Served, Workplace};
@@ -348,7 +348,7 @@ fn instant(clock: &RunClock, at_s: u64) -> Option<Instant> {
 
 #[cfg(test)]
 mod tests {
-    use ungraceful_rig::clock::RunClock;
+    use ungraceful_rig::measure::clock::RunClock;
 
     use super::{SECOND_US, Variant, first_line, instant, unix_us};
 

@@ -15,9 +15,9 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_mqtt::{Properties, Property, ProtocolVersion, QoS, Will};
 use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
 use ungraceful_record::scale::micros;
-use ungraceful_rig::client::Accepted;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::client::Accepted;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 pub use self::going::Way;

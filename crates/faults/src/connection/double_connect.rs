@@ -14,10 +14,10 @@ use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
 use ungraceful_record::reaction::{Outcome, connack_code_text};
 use ungraceful_record::scale::span;
-use ungraceful_rig::client::{Client, encode_connect};
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::{STALLED, Watch, observe};
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::client::{Client, encode_connect};
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::observe::{STALLED, Watch, observe};
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, PACKET_BYTES_MAX, Sent};
 
@@ -387,7 +387,7 @@ mod tests {
     use ungraceful_mqtt::ProtocolVersion;
     use ungraceful_record::attempt::Attempt;
     use ungraceful_record::reaction::Outcome;
-    use ungraceful_rig::observe::STALLED;
+    use ungraceful_rig::attempts::observe::STALLED;
     use ungraceful_scripted_broker::{Script, SecondConnect, Stall};
 
     use super::{DoubleConnect, Variant};

@@ -17,8 +17,8 @@ use ungraceful_mqtt::{Property, ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::span;
-use ungraceful_rig::backoff::Profile;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::backoff::Profile;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
 use self::members::{Member, Members};

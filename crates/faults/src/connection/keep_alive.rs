@@ -11,8 +11,8 @@ use ungraceful_mqtt::{Connect, Packet, ProtocolVersion};
 use ungraceful_record::reaction::{Reaction, ReactionKind};
 use ungraceful_record::run::Record;
 use ungraceful_record::scale::span;
-use ungraceful_rig::client::{Accepted, NotConnected};
-use ungraceful_rig::fault::Stage;
+use ungraceful_rig::attempts::client::{Accepted, NotConnected};
+use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Forwarded, ReceivedPacket};
 

@@ -14,9 +14,9 @@ use ungraceful_record::attempt::{Attempt, Case, Fact};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::span;
-use ungraceful_rig::client::{Client, NotConnected, encode_connect};
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::{Observed, Watch, observe_silently};
+use ungraceful_rig::attempts::client::{Client, NotConnected, encode_connect};
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::observe::{Observed, Watch, observe_silently};
 use ungraceful_wire::PACKET_BYTES_MAX;
 use ungraceful_wire::clock::now;
 

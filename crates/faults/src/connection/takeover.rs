@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_rig::client::Client;
-use ungraceful_rig::fault::Stage;
-use ungraceful_rig::observe::{Observed, Watch, observe};
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::fault::Stage;
+use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
 use ungraceful_wire::clock::now;
 
 pub(crate) use crate::ending::refusal;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use ungraceful_mqtt::{Publish, QoS};
 use ungraceful_record::ledger::{Delivered, Ledger, LedgerCounts};
 use ungraceful_record::scale::span;
-use ungraceful_rig::clock::RunClock;
-use ungraceful_rig::fault::AttemptLog;
+use ungraceful_rig::attempts::fault::AttemptLog;
+use ungraceful_rig::measure::clock::RunClock;
 
 use super::numbered;
 
@@ -204,7 +204,7 @@ impl Fates {
 #[cfg(test)]
 mod tests {
     use ungraceful_mqtt::{Publish, QoS};
-    use ungraceful_rig::clock::RunClock;
+    use ungraceful_rig::measure::clock::RunClock;
     use ungraceful_wire::clock::now;
 
     use super::{Fates, LostEnd};

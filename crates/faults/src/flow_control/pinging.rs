@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ungraceful_rig::client::Accepted;
+use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_wire::clock::now;
 
 /// How often at the least: well within our Keep Alive of 60 s.

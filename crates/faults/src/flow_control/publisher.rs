@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, ProtocolVersion, PublishTemplate, QoS};
-use ungraceful_rig::client::{Accepted, Client};
-use ungraceful_rig::fault::Stage;
+use ungraceful_rig::attempts::client::{Accepted, Client};
+use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_wire::Arrival;
 use ungraceful_wire::clock::now;
 
@@ -368,7 +368,7 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
 
     use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, ProtocolVersion, QoS, ReasonCode};
-    use ungraceful_rig::clock::RunClock;
+    use ungraceful_rig::measure::clock::RunClock;
     use ungraceful_wire::clock::now;
 
     use super::Sending;

@@ -13,7 +13,7 @@ use futures_util::future::LocalBoxFuture;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;

@@ -17,10 +17,10 @@ use tokio::time::timeout;
 use ungraceful_mqtt::{Packet, PacketIdentifier, ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
-use ungraceful_rig::client::Client;
-use ungraceful_rig::clock::RunClock;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::{Observed, Watch, observe_expecting};
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::observe::{Observed, Watch, observe_expecting};
+use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_wire::Arrival;
 use ungraceful_wire::clock::now;
 
@@ -500,7 +500,7 @@ mod tests {
 
     use ungraceful_mqtt::{Ack, Disconnect, Packet, PacketIdentifier, QoS, ReasonCode};
     use ungraceful_record::reaction::Outcome;
-    use ungraceful_rig::clock::RunClock;
+    use ungraceful_rig::measure::clock::RunClock;
 
     use super::{
         ALL_TAKEN, AT, Answers, BELOW, BEYOND, CLOSE, Flood, NOWHERE, STOPPED_READING, UNANSWERED, UNKNOWN,

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use ungraceful_mqtt::Packet;
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind, reason_text};
-use ungraceful_rig::clock::RunClock;
-use ungraceful_rig::observe::unframed;
+use ungraceful_rig::attempts::observe::unframed;
+use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_wire::{Arrival, EndKind, StreamEnd};
 
 /// Reactions that are kept of one connection, besides its end.

@@ -12,8 +12,8 @@ use ungraceful_mqtt::{
     Subscription,
 };
 use ungraceful_record::scale::span;
-use ungraceful_rig::client::{Accepted, Client};
-use ungraceful_rig::fault::Stage;
+use ungraceful_rig::attempts::client::{Accepted, Client};
+use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, ConnectOptions};
 
@@ -416,7 +416,7 @@ mod tests {
     use std::cell::RefCell;
 
     use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, ProtocolVersion, Publish, QoS};
-    use ungraceful_rig::clock::RunClock;
+    use ungraceful_rig::measure::clock::RunClock;
     use ungraceful_wire::clock::now;
 
     use super::{Acknowledging, Hearing};

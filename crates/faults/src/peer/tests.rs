@@ -5,7 +5,7 @@ use std::time::Duration;
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion, Publish};
-use ungraceful_rig::client::Accepted;
+use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_scripted_broker::{Script, TakeOver};
 use ungraceful_wire::clock::now;
 

@@ -13,9 +13,9 @@ use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
 use ungraceful_record::offers::Offers;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
-use ungraceful_rig::client::Accepted;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::client::Accepted;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 use crate::connection::takeover::{refusal, session_connect};

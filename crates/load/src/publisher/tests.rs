@@ -3,7 +3,7 @@
 use ungraceful_mqtt::{Framed, Packet, ProtocolVersion, QoS, frame};
 
 use super::{Context, Made, Publisher, PublisherSettings};
-use ungraceful_rig::seed::Seed;
+use ungraceful_rig::run::seed::Seed;
 
 use crate::payload::{Payload, Text};
 use crate::settings::MessageSettings;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use ungraceful_mqtt::{Decoded, Packet, PacketType, ProtocolVersion, QoS, ReasonCode};
-use ungraceful_rig::clock::RunClock;
-use ungraceful_rig::load::LoadStage;
+use ungraceful_rig::measure::clock::RunClock;
+use ungraceful_rig::run::load::LoadStage;
 use ungraceful_wire::{departed, watch_departures};
 
 use super::{Ended, ReceiverEnd};

@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use ungraceful_mqtt::QoS;
 use ungraceful_report::Format;
-use ungraceful_rig::BystanderSettings;
+use ungraceful_rig::bystanders::BystanderSettings;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::run::PhaseSettings;
-use ungraceful_rig::seed::Seed;
+use ungraceful_rig::run::plan::Arrival;
+use ungraceful_rig::run::seed::Seed;
+use ungraceful_rig::run::settings::PhaseSettings;
 
 use super::given::{Given, PerSecond, Readable, Time, Whole};
 

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_rig::backoff::{Backoff, LIBRARIES, Profile};
+use ungraceful_rig::attempts::backoff::{Backoff, LIBRARIES, Profile};
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::plan::Arrival;
+use ungraceful_rig::run::plan::Arrival;
 
 use super::common::TIME_MAX;
 
@@ -295,7 +295,7 @@ mod tests {
     use std::time::Duration;
 
     use ungraceful_mqtt::QoS;
-    use ungraceful_rig::backoff::Backoff;
+    use ungraceful_rig::attempts::backoff::Backoff;
 
     use super::{Given, Named, PerSecond, Readable, Seconds, Time, Whole, chosen, named};
 

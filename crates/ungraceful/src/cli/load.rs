@@ -14,8 +14,8 @@ use ungraceful_mqtt::QoS;
 use ungraceful_record::rate_search::Promise;
 use ungraceful_record::threshold::Threshold;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::input_file;
-use ungraceful_rig::plan::Arrival;
+use ungraceful_rig::run::input_file;
+use ungraceful_rig::run::plan::Arrival;
 
 use super::common::TIME_MAX;
 use super::given::{Given, PerSecond, Seconds, Time, Whole};

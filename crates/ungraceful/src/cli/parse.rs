@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::{Setting, SettingSource, WITHHELD};
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::input_file;
+use ungraceful_rig::run::input_file;
 
 /// Settings that are secrets, or hold some: their values are in no record.
 const SECRET: [&str; 6] = ["pw", "url", "admin-pw", "kick-cmd", "token-cmd", "restart-cmd"];

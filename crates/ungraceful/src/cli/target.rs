@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Secret, TargetSettings};
+use ungraceful_rig::broker::watch::{LOG_LINES_MAX_DEFAULT, WatchSettings};
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::input_file;
-use ungraceful_rig::target::{BrokerChoice, Credentials, Secret, TargetSettings};
-use ungraceful_rig::watch::{LOG_LINES_MAX_DEFAULT, WatchSettings};
+use ungraceful_rig::run::input_file;
 use url::Url;
 
 use super::given::{Address, Given, Time, Whole};

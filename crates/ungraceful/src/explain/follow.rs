@@ -10,8 +10,8 @@ use ungraceful_log_causes::story::{Incident, Story};
 use ungraceful_log_causes::timestamp::LogTime;
 use ungraceful_log_causes::{Cause, Matcher, explain};
 use ungraceful_record::exit::Exit;
+use ungraceful_rig::broker::log_follower::LogFollower;
 use ungraceful_rig::error::RunError;
-use ungraceful_rig::log_follower::LogFollower;
 
 use super::document::{self, Block};
 use super::flags::Look;
@@ -33,7 +33,7 @@ pub(super) fn follow(path: &Path, look: &Look) -> Result<Exit, RunError> {
     let mut follower = LogFollower::at_begin(path, LINE_BYTES_MAX).map_err(cannot)?;
     let mut matcher = Matcher::new(look.broker);
     let mut story = Story::new(look.limits.clone());
-    let year = year_of(ungraceful_rig::clock::RunClock::start().started());
+    let year = year_of(ungraceful_rig::measure::clock::RunClock::start().started());
     let (mut number, mut quiet) = (0, 0);
     let mut explained = BTreeSet::new();
     let mut told_of_cut = false;

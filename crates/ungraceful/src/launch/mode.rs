@@ -11,11 +11,11 @@ use ungraceful_record::rate_search::Promise;
 use ungraceful_record::run::Setting;
 use ungraceful_record::threshold::Threshold;
 use ungraceful_record::verdict::Check;
+use ungraceful_rig::broker::outage::Restart;
+use ungraceful_rig::broker::target::BrokerChoice;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::outage::Restart;
-use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::run::MakeFaults;
-use ungraceful_rig::target::BrokerChoice;
+use ungraceful_rig::run::plan::Arrival;
+use ungraceful_rig::run::settings::MakeFaults;
 
 use crate::cli::common::{EveryRunArgs, OutputArgs, RunArgs, RunSettings};
 use crate::cli::parse::times_and_exit_codes_text;

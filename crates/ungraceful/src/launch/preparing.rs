@@ -10,14 +10,14 @@ use clap::parser::ValueSource;
 use ungraceful_load::Engine;
 use ungraceful_record::rate_search::Promise;
 use ungraceful_record::run::{Setting, SettingSource, ToolRecord};
-use ungraceful_rig::bound::{AttemptWaits, Bound, Waits};
-use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::broker::outage::Restart;
+use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Target, TargetSettings};
 use ungraceful_rig::error::{Mistake, RunError};
-use ungraceful_rig::outage::Restart;
-use ungraceful_rig::plan::Arrival;
-use ungraceful_rig::run::{Experiment, ScheduleSettings, Spread};
-use ungraceful_rig::seed::Seed;
-use ungraceful_rig::target::{BrokerChoice, Credentials, Target, TargetSettings};
+use ungraceful_rig::measure::clock::RunClock;
+use ungraceful_rig::run::bound::{AttemptWaits, Bound, Waits};
+use ungraceful_rig::run::plan::Arrival;
+use ungraceful_rig::run::seed::Seed;
+use ungraceful_rig::run::settings::{Experiment, ScheduleSettings, Spread};
 
 use super::{AttemptsOf, Call, FaultPlan, LoadMode};
 use crate::cli::common::{
@@ -322,7 +322,7 @@ fn check_target(
 /// A folder that can't be written is told with everything else, before the run makes it.
 fn check_folder(folder: &PathBuf, mistakes: &mut Vec<Mistake>) {
     let mut mistake = |what: String| mistakes.push(Mistake::new("--output", what));
-    if folder.join(ungraceful_rig::recorder::RUN_JSON).exists() {
+    if folder.join(ungraceful_rig::measure::recorder::RUN_JSON).exists() {
         mistake(format!(
             "{} holds a record already, and none is overwritten; choose another",
             folder.display()
@@ -355,7 +355,7 @@ mod tests {
     use std::ffi::OsString;
 
     use ungraceful_record::run::{Setting, SettingSource};
-    use ungraceful_rig::target::{Credentials, Secret};
+    use ungraceful_rig::broker::target::{Credentials, Secret};
 
     use super::super::{AttemptsOf, Tool};
     use super::{recorded_settings, without_effect};

@@ -8,8 +8,8 @@ use ungraceful_faults::connection::double_connect_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::verdict::Check;
+use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::fault::Fault;
 
 use crate::cli::given::{Given, Named, Readable, Time, chosen};
 use crate::cli::versions::VersionArgs;

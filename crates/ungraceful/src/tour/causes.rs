@@ -1,6 +1,6 @@
 //! The causes of the tour, in the order in which they are shown.
 
-use ungraceful_rig::target::BrokerChoice;
+use ungraceful_rig::broker::target::BrokerChoice;
 
 use crate::cli::given::Readable;
 use crate::cli::target::TargetArgs;

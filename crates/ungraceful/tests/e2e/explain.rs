@@ -448,7 +448,7 @@ fn told_of(log: &str, count: usize) -> Value {
 }
 
 fn told_when(log: &str, is_enough: impl Fn(&Value) -> bool) -> Value {
-    let deadline = ungraceful_rig::clock::RunClock::start();
+    let deadline = ungraceful_rig::measure::clock::RunClock::start();
     loop {
         let told = told(&["--incidents", "100000", "--top", "100000", log], "");
         if is_enough(&told) || deadline.now_us() > 30_000_000 {

@@ -11,7 +11,7 @@ use ungraceful_record::ledger::{IrregularityKind, LedgerCounts};
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BystanderPhaseRecord, BystandersRecord, Drain, Record};
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive};
-use ungraceful_rig::clock::RunClock;
+use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 use crate::support::{Call, double_connect_at, quick_command};

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use ungraceful_mqtt::{Disconnect, ReasonCode};
 use ungraceful_record::reaction::{Outcome, Reaction};
-use ungraceful_rig::fault::Stage;
-use ungraceful_rig::observe::{Watch, observe_silently};
+use ungraceful_rig::attempts::fault::Stage;
+use ungraceful_rig::attempts::observe::{Watch, observe_silently};
 use ungraceful_wire::clock::now;
 
 use crate::peer::Peer;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use ungraceful_mqtt::{Property, QoS};
 use ungraceful_record::attempt::Fact;
 use ungraceful_record::scale::micros;
-use ungraceful_rig::client::Accepted;
-use ungraceful_rig::fault::{AttemptLog, Stage};
+use ungraceful_rig::attempts::client::Accepted;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
 
 use super::super::takeover::{refusal, session_connect};

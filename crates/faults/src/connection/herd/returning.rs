@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use tokio::task::yield_now;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout_at};
 use ungraceful_mqtt::{Connect, ProtocolVersion, QoS};
-use ungraceful_rig::backoff::Waits;
-use ungraceful_rig::client::{Accepted, NotConnected};
-use ungraceful_rig::fault::Stage;
+use ungraceful_rig::attempts::backoff::Waits;
+use ungraceful_rig::attempts::client::{Accepted, NotConnected};
+use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_wire::OpenError;
 use ungraceful_wire::clock::now;
 

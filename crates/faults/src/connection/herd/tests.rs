@@ -5,7 +5,7 @@ use std::time::Duration;
 use ungraceful_mqtt::ProtocolVersion::{self, V3_1_1, V5};
 use ungraceful_record::attempt::{Attempt, Fact};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_rig::backoff::{Backoff, Profile};
+use ungraceful_rig::attempts::backoff::{Backoff, Profile};
 use ungraceful_scripted_broker::{Readmission, Script, Sessions};
 
 use super::{BACK, CONNACK, Herd, HerdSettings, LOST_AGAIN, Loss, OUR_OWN, TRIES, by_connack};

@@ -9,8 +9,8 @@ use ungraceful_mqtt::ProtocolVersion::V5;
 use ungraceful_record::attempt::{Attempt, Fact};
 use ungraceful_record::phase::Phase;
 use ungraceful_record::reaction::Outcome;
-use ungraceful_rig::fault::{AttemptLog, Fault};
-use ungraceful_rig::stop::StopReason;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault};
+use ungraceful_rig::run::stop::StopReason;
 use ungraceful_scripted_broker::Script;
 
 use super::edge::{BROKER_WAS_LATE, Edge, FATE};

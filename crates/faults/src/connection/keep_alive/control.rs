@@ -10,9 +10,9 @@ use ungraceful_record::attempt::Fact;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
-use ungraceful_rig::client::Client;
-use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::observe::{Watch, observe_silently};
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
+use ungraceful_rig::attempts::observe::{Watch, observe_silently};
 
 use super::{Silence, connect, cut_of};
 use crate::peer::Peer;

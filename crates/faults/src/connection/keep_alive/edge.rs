@@ -10,9 +10,9 @@ use ungraceful_record::attempt::{Attempt, Case, Fact};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::span;
-use ungraceful_rig::client::Client;
-use ungraceful_rig::clock::RunClock;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 

@@ -12,10 +12,10 @@ use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
-use ungraceful_rig::client::Client;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::{Watch, observe_in_silence};
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::observe::{Watch, observe_in_silence};
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::ClientSide;
 use ungraceful_wire::clock::now;
 

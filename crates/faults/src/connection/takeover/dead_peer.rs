@@ -14,10 +14,10 @@ use ungraceful_record::run::Record;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
 use ungraceful_record::verdict::{Check, Force, Verdict};
-use ungraceful_rig::client::Client;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::{Observed, Watch, observe};
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion::V5;
 use ungraceful_record::attempt::{Attempt, Fact};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_rig::backoff::Backoff;
-use ungraceful_rig::fault::Fault;
+use ungraceful_rig::attempts::backoff::Backoff;
+use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_scripted_broker::{LateEnd, Pubacks, Script, Sessions, TakeOver};
 
 use super::dead_peer::{Corpse, DeadPeer};

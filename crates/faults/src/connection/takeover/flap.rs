@@ -12,8 +12,8 @@ use ungraceful_record::run::Record;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::span;
 use ungraceful_record::verdict::{Check, Force, Verdict};
-use ungraceful_rig::client::Client;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
 use super::refusal;

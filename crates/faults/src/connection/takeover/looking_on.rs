@@ -14,9 +14,9 @@ use ungraceful_record::run::{Record, WillRecord};
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
 use ungraceful_record::verdict::{Check, Force, Verdict};
-use ungraceful_rig::client::Client;
-use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::witness::{WitnessWatch, Witnessed};
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
+use ungraceful_rig::bystanders::witness::{WitnessWatch, Witnessed};
 use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 

@@ -8,9 +8,9 @@ use ungraceful_mqtt::{Connect, ProtocolVersion};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
 use ungraceful_record::reaction::{Outcome, Reaction};
 use ungraceful_record::scale::micros;
-use ungraceful_rig::client::{Client, NotConnected};
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::{Observed, Watch, observe};
+use ungraceful_rig::attempts::client::{Client, NotConnected};
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
 use ungraceful_wire::Sent;
 
 use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, observe_on, refusal};

@@ -17,9 +17,9 @@ pub use situation::Situation;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case, Fact};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_rig::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::observe::{Watch, observe};
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::observe::{Watch, observe};
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 use super::{NEWCOMER, VersionPair, observe_on, refusal};

@@ -13,7 +13,7 @@ use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::run::Setting;
 use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::plan::Arrival;
+use ungraceful_rig::run::plan::Arrival;
 
 use super::{
     DEFAULTS, END_TO_END, PUBLISHED, SUBSCRIBED, add_common_flags, check_subjects, clients, versions,

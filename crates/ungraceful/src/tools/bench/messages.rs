@@ -14,7 +14,7 @@ use ungraceful_record::rate_search::Promise;
 use ungraceful_record::run::Setting;
 use ungraceful_record::verdict::Check;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::plan::Arrival;
+use ungraceful_rig::run::plan::Arrival;
 
 use super::connections::connecting;
 use super::{

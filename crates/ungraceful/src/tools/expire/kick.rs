@@ -11,10 +11,10 @@ use ungraceful_faults::authentication::kick_checks::{CHECKS, STATEMENTS};
 use ungraceful_faults::authentication::removal::{Means, PLACEHOLDERS, Removal};
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::verdict::Check;
+use ungraceful_rig::attempts::fault::Fault;
+use ungraceful_rig::broker::target::{Credentials, Secret};
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::fault::Fault;
-use ungraceful_rig::input_file;
-use ungraceful_rig::target::{Credentials, Secret};
+use ungraceful_rig::run::input_file;
 
 use crate::cli::given::{Given, Named, Readable, Time, named, names_all};
 use crate::cli::versions::VersionArgs;

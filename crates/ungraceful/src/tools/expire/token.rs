@@ -14,10 +14,10 @@ use ungraceful_faults::authentication::token_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::verdict::Check;
+use ungraceful_rig::attempts::fault::Fault;
+use ungraceful_rig::broker::target::Secret;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::fault::Fault;
-use ungraceful_rig::input_file;
-use ungraceful_rig::target::Secret;
+use ungraceful_rig::run::input_file;
 
 use crate::cli::given::{Given, Named, Readable, Time, named, names_all};
 use crate::cli::versions::VersionArgs;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_rig::fault::Fault;
-use ungraceful_rig::run::MakeFaults;
+use ungraceful_rig::attempts::fault::Fault;
+use ungraceful_rig::run::settings::MakeFaults;
 
 use crate::cli::given::{Given, Time};
 

@@ -8,9 +8,9 @@ use ungraceful_faults::connection::takeover::{duel, judged};
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::scale::span;
 use ungraceful_record::verdict::Check;
-use ungraceful_rig::backoff::Backoff;
+use ungraceful_rig::attempts::backoff::Backoff;
+use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::fault::Fault;
 
 use crate::cli::given::{Given, Named, Readable, Seconds, Time, Whole, chosen};
 use crate::cli::versions::VersionArgs;

@@ -8,8 +8,8 @@ use ungraceful_faults::connection::takeover::flap;
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::scale::span;
 use ungraceful_record::verdict::Check;
+use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::fault::Fault;
 
 use crate::cli::given::{Given, Time};
 use crate::cli::versions::VersionArgs;

@@ -7,8 +7,8 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 use ungraceful_faults::connection::takeover::{judged, race};
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::verdict::Check;
+use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::fault::Fault;
 
 use crate::cli::given::{Given, Whole};
 use crate::cli::versions::VersionArgs;

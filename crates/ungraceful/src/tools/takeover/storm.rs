@@ -9,8 +9,8 @@ use ungraceful_faults::connection::takeover::storm::{self, Situation};
 use ungraceful_faults::connection::takeover::storm_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::verdict::Check;
+use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::fault::Fault;
 
 use super::VersionPairArgs;
 use crate::cli::given::{Given, Named, Readable, Seconds, Time, Whole, chosen};

@@ -8,11 +8,11 @@ use ungraceful_faults::connection::herd_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::scale::span;
 use ungraceful_record::verdict::Check;
-use ungraceful_rig::backoff::{LIBRARIES, Profile};
+use ungraceful_rig::attempts::backoff::{LIBRARIES, Profile};
+use ungraceful_rig::attempts::fault::Fault;
+use ungraceful_rig::broker::outage::{Restart, RestartBy};
+use ungraceful_rig::broker::target::BrokerChoice;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::fault::Fault;
-use ungraceful_rig::outage::{Restart, RestartBy};
-use ungraceful_rig::target::BrokerChoice;
 
 use crate::cli::given::{Given, Named, Readable, Seconds, Time, Whole};
 use crate::cli::versions::VersionArgs;

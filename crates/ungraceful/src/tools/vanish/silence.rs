@@ -9,8 +9,8 @@ use ungraceful_faults::connection::keep_alive::silence::{Cause, FallSilent, UNTO
 use ungraceful_faults::connection::keep_alive::silence_checks::{CHECKS, STATEMENTS};
 use ungraceful_mqtt::statement::Statement;
 use ungraceful_record::verdict::Check;
+use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_rig::error::Mistake;
-use ungraceful_rig::fault::Fault;
 
 use super::keep_alive::{KeepAliveArgs, WithKeepAlive, longest};
 use crate::cli::given::{Given, Named, Readable};

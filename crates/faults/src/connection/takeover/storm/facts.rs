@@ -3,7 +3,7 @@
 use ungraceful_record::attempt::Fact;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
-use ungraceful_rig::fault::AttemptLog;
+use ungraceful_rig::attempts::fault::AttemptLog;
 
 use super::super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO};
 use super::{

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Property, QoS};
-use ungraceful_rig::client::{Accepted, NotConnected};
-use ungraceful_rig::fault::Stage;
+use ungraceful_rig::attempts::client::{Accepted, NotConnected};
+use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_wire::clock::now;
 
 use super::super::session_connect;
@@ -222,7 +222,7 @@ async fn publish_later(
 mod tests {
     use std::time::Duration;
 
-    use ungraceful_rig::client::Accepted;
+    use ungraceful_rig::attempts::client::Accepted;
     use ungraceful_wire::clock::now;
 
     use super::is_accepted_within;

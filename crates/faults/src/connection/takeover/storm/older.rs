@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_mqtt::{Property, ProtocolVersion, QoS, Will};
-use ungraceful_rig::fault::{AttemptLog, Stage};
-use ungraceful_rig::witness::WitnessWatch;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
+use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 use super::super::session_connect;

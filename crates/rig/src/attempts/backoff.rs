@@ -1,0 +1,229 @@
+//! How long a client waits before it connects again: the profiles that client libraries have.
+
+use std::fmt;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng as Random;
+use ungraceful_record::scale::span;
+
+/// A profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backoff {
+    /// At once.
+    None,
+    /// Always as long.
+    Fixed(Duration),
+    /// The first time, and twice as long each time, up to the last.
+    Exponential {
+        /// The first wait; above 0.
+        from: Duration,
+        /// The longest wait; not below `from`.
+        to: Duration,
+    },
+    /// A random time between 0 and what [`Backoff::Exponential`] would wait.
+    FullJitter {
+        /// The first wait's upper bound; above 0.
+        from: Duration,
+        /// The longest wait's upper bound; not below `from`.
+        to: Duration,
+    },
+    /// What [`Backoff::Exponential`] would wait, and up to so much of it less or more, at random.
+    Around {
+        /// The first wait; above 0.
+        from: Duration,
+        /// The longest wait; not below `from`.
+        to: Duration,
+        /// How much less or more, in parts of a hundred, up to 100.
+        percent: u8,
+    },
+}
+
+/// A profile with the name that it is told by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The client library, or the profile as it is written on the command line.
+    pub name: String,
+    /// The waits.
+    pub backoff: Backoff,
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What client libraries do unless their user says otherwise, as their sources have it (looked up in November 2026).
+pub const LIBRARIES: [(&str, Backoff); 7] = [
+    // eclipse-paho/paho.mqtt.python, src/paho/mqtt/client.py, `_reconnect_wait`.
+    ("paho-python", Backoff::Exponential { from: SECOND, to: Duration::from_secs(120) }),
+    // eclipse-paho/paho.mqtt.java, MqttAsyncClient `reconnectDelay`, MqttConnectOptions `maxReconnectDelay`; when
+    // automatic reconnect is switched on.
+    ("paho-java", Backoff::Exponential { from: SECOND, to: Duration::from_secs(128) }),
+    // mqttjs/MQTT.js, src/lib/client.ts, `reconnectPeriod`.
+    ("mqtt-js", Backoff::Fixed(SECOND)),
+    // hivemq/hivemq-mqtt-client, MqttClientAutoReconnectImpl; when automatic reconnect is switched on.
+    ("hivemq-java", Backoff::Around { from: SECOND, to: Duration::from_secs(120), percent: 25 }),
+    // eclipse/mosquitto, lib/mosquitto.c, `reconnect_delay`: what mosquitto_sub does.
+    ("libmosquitto", Backoff::Fixed(SECOND)),
+    // espressif/esp-mqtt, `MQTT_RECON_DEFAULT_MS`.
+    ("esp-mqtt", Backoff::Fixed(Duration::from_secs(10))),
+    // awslabs/aws-c-mqtt, the MQTT 5 client below the AWS IoT SDKs: `s_default_min_reconnect_delay_ms`, `..._max_...`,
+    // AWS_EXPONENTIAL_BACKOFF_JITTER_DEFAULT, which is full jitter.
+    ("aws-iot", Backoff::FullJitter { from: SECOND, to: Duration::from_secs(120) }),
+];
+
+impl Profile {
+    /// The profile of a client library.
+    #[must_use]
+    pub fn of_library(name: &str) -> Option<Self> {
+        let (name, backoff) = LIBRARIES.into_iter().find(|(library, _)| *library == name)?;
+        Some(Self { name: name.to_owned(), backoff })
+    }
+}
+
+impl fmt::Display for Backoff {
+    /// In words.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("at once"),
+            Self::Fixed(wait) => write!(f, "after {} each time", span(*wait)),
+            Self::Exponential { from, to } => {
+                write!(f, "after {}, doubling up to {}", span(*from), span(*to))
+            }
+            Self::FullJitter { from, to } => {
+                write!(
+                    f,
+                    "after a random time below {}, whose bound doubles up to {}",
+                    span(*from),
+                    span(*to)
+                )
+            }
+            Self::Around { from, to, percent } => {
+                write!(
+                    f,
+                    "after {}, doubling up to {}, each up to {percent} % less or more at random",
+                    span(*from),
+                    span(*to)
+                )
+            }
+        }
+    }
+}
+
+/// Where one client is in its profile.
+#[derive(Debug)]
+pub struct Waits {
+    backoff: Backoff,
+    random: Random,
+    in_a_row: u32,
+}
+
+impl Backoff {
+    /// The waits of one client, with randomness of its own.
+    #[must_use]
+    pub fn waits(self, random: Random) -> Waits {
+        Waits { backoff: self, random, in_a_row: 0 }
+    }
+
+    /// How long a connection must last for a client to begin its profile anew: its longest wait. A client that began
+    /// anew after every accepted CONNECT would never wait longer than the first time in a duel.
+    #[must_use]
+    pub const fn stable_after(self) -> Duration {
+        match self {
+            Self::None => Duration::ZERO,
+            Self::Fixed(wait) => wait,
+            Self::Exponential { to, .. } | Self::FullJitter { to, .. } | Self::Around { to, .. } => to,
+        }
+    }
+}
+
+impl Waits {
+    /// How long to wait now.
+    pub fn next_wait(&mut self) -> Duration {
+        let doubled = |from: Duration, to: Duration, times: u32| {
+            from.saturating_mul(2_u32.saturating_pow(times)).min(to)
+        };
+        let wait = match self.backoff {
+            Backoff::None => Duration::ZERO,
+            Backoff::Fixed(wait) => wait,
+            Backoff::Exponential { from, to } => doubled(from, to, self.in_a_row),
+            Backoff::FullJitter { from, to } => {
+                doubled(from, to, self.in_a_row).mul_f64(self.random.random::<f64>())
+            }
+            Backoff::Around { from, to, percent } => {
+                let share = f64::from(percent) / 100.0 * (2.0 * self.random.random::<f64>() - 1.0);
+                doubled(from, to, self.in_a_row).mul_f64((1.0 + share).max(0.0))
+            }
+        };
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        wait
+    }
+
+    /// A connection ended that had lasted for `lasted`.
+    pub fn connection_lasted(&mut self, lasted: Duration) {
+        if lasted > self.backoff.stable_after() {
+            self.in_a_row = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Backoff, LIBRARIES, Profile};
+    use crate::run::seed::Seed;
+
+    const FROM: Duration = Duration::from_millis(100);
+    const TO: Duration = Duration::from_millis(500);
+
+    fn waits(backoff: Backoff, count: usize) -> Vec<u128> {
+        let mut waits = backoff.waits(Seed(1).stream("test"));
+        (0..count).map(|_| waits.next_wait().as_millis()).collect()
+    }
+
+    #[test]
+    fn each_profile_waits_as_it_says() {
+        assert_eq!(waits(Backoff::None, 3), [0, 0, 0]);
+        assert_eq!(waits(Backoff::Fixed(FROM), 3), [100, 100, 100]);
+        assert_eq!(waits(Backoff::Exponential { from: FROM, to: TO }, 5), [100, 200, 400, 500, 500]);
+        assert_eq!(waits(Backoff::Exponential { from: FROM, to: TO }, 50)[49], 500, "and nothing overflows");
+    }
+
+    #[test]
+    fn full_jitter_stays_below_the_exponential_wait_and_fills_it() {
+        let jittered = waits(Backoff::FullJitter { from: FROM, to: TO }, 1_000);
+        assert!(jittered[0] <= 100 && jittered[1] <= 200 && jittered.iter().all(|wait| *wait <= 500));
+        let late = &jittered[3..];
+        let mean = late.iter().sum::<u128>() / late.len() as u128;
+        assert!((225..275).contains(&mean), "the mean of 0 to 500 ms was {mean} ms");
+    }
+
+    #[test]
+    fn around_varies_by_its_share_to_both_sides_and_no_further() {
+        let around = waits(Backoff::Around { from: FROM, to: TO, percent: 25 }, 1_000);
+        assert!((75..=125).contains(&around[0]) && (150..=250).contains(&around[1]), "{:?}", &around[..2]);
+        let late = &around[3..];
+        assert!(late.iter().all(|wait| (375..=625).contains(wait)));
+        assert!(late.iter().any(|wait| *wait < 400) && late.iter().any(|wait| *wait > 600));
+    }
+
+    #[test]
+    fn a_library_is_found_by_its_name_and_each_is_there_once() {
+        for (name, backoff) in LIBRARIES {
+            assert_eq!(Profile::of_library(name), Some(Profile { name: name.into(), backoff }));
+            assert_eq!(LIBRARIES.iter().filter(|(other, _)| *other == name).count(), 1);
+        }
+        assert_eq!(Profile::of_library("none"), None);
+    }
+
+    #[test]
+    fn only_a_connection_that_lasted_longer_than_the_longest_wait_begins_the_profile_anew() {
+        let mut waits = Backoff::Exponential { from: FROM, to: TO }.waits(Seed(1).stream("test"));
+        for _ in 0..3 {
+            waits.next_wait();
+        }
+        waits.connection_lasted(TO);
+        assert_eq!(waits.next_wait(), TO);
+        waits.connection_lasted(TO + FROM);
+        assert_eq!(waits.next_wait(), FROM);
+    }
+}

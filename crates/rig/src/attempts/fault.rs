@@ -1,0 +1,642 @@
+//! What a fault is: one named way for a client to misbehave or to be lost, carried out once per attempt, and
+//! cleaned up after by itself.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, Will};
+use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::ledger::LedgerCounts;
+use ungraceful_record::offers::Offers;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::reaction::Outcome;
+use ungraceful_record::scale::micros;
+use ungraceful_wire::{ConnectOptions, Endpoint, Hop, OpenError};
+
+use crate::attempts::client::Client;
+use crate::attempts::connections::OpenConnections;
+use crate::broker::target::{Credentials, SourceAddresses};
+use crate::bystanders::pulse::{Asker, Pulse};
+use crate::bystanders::witness::{Witness, WitnessWatch, Witnessed};
+use crate::measure::clock::RunClock;
+use crate::run::seed::Seed;
+use crate::run::stop::{Stop, StopReason};
+
+/// How long after the first copy of a Will a second one is waited for.
+const WILL_SETTLE: Duration = Duration::from_millis(250);
+
+/// Why an attempt tells nothing during which no honest client heard of the broker.
+const ALL_SILENT: &str =
+    "honest clients heard nothing for more than a second meanwhile: the broker stalled, or this process did";
+
+/// One fault in one variant, with one protocol version.
+///
+/// Adding a fault is one file with one `impl` of this. An attempt closes what it opened, whatever happened.
+pub trait Fault: fmt::Debug + Send + Sync {
+    /// What results are grouped by.
+    fn case(&self) -> Case;
+
+    /// The version its clients speak.
+    fn version(&self) -> ProtocolVersion;
+
+    /// Carries the fault out once and tells what was seen.
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt>;
+
+    /// What is put on the wire, in one line, for `--print-plan`.
+    fn describe(&self) -> String;
+
+    /// Why the broker can't be asked, by what it says that it does not do; absent when it can. Such a case is left out, and
+    /// the report says so.
+    fn left_out_because(&self, _offers: Offers) -> Option<String> {
+        None
+    }
+
+    /// Whether its attempts are begun before the baseline, all of them, and then wait for their due time
+    /// ([`AttemptLog::turn`]): for faults that need clients which have been connected and working for a while.
+    fn gathers(&self) -> bool {
+        false
+    }
+}
+
+/// What an attempt acts on: the broker's address, what is measured against, who is listening.
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// The run's randomness, for faults that need some of their own.
+    pub seed: Seed,
+    /// Where connections go to.
+    pub endpoint: Endpoint,
+    /// How they are opened.
+    pub options: ConnectOptions,
+    /// From where.
+    pub sources: SourceAddresses,
+    /// What clients show.
+    pub credentials: Credentials,
+    /// As whom the dynamic security of a broker of ours is controlled; absent where it has none.
+    pub administrator: Option<Credentials>,
+    /// The run's clock.
+    pub clock: RunClock,
+    /// Whether the broker is alive.
+    pub pulse: Pulse,
+    /// Who listens for Wills; absent when the witness could not subscribe.
+    pub witness: Option<Witness>,
+    /// Whether the run is to stop.
+    pub stop: Stop,
+    /// How many connections of attempts are open.
+    pub connections: OpenConnections,
+    /// The highest QoS that the broker takes (MQTT 5.0 [MQTT-3.2.2-11]); a Will keeps to it.
+    pub maximum_qos: QoS,
+    /// Prefix of the ClientIDs of this run, for clients beside those of the attempts.
+    pub client_id_prefix: Arc<str>,
+    /// The prefix of every topic of this run.
+    pub topic_root: Arc<str>,
+    /// How long the broker has to react.
+    pub reaction_timeout: Duration,
+    /// How long the witness waits for a Will after the end of a connection.
+    pub will_wait: Duration,
+}
+
+impl Stage {
+    /// Carries out `work`, or gives it up when the run stops: absent then.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            _reason = self.stop.raised() => None,
+            done = work => Some(done),
+        }
+    }
+
+    /// Opens a connection for a client of `version`.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(&self, version: ProtocolVersion) -> Result<(Client, Instant), OpenError> {
+        self.open_with(version, &self.options).await
+    }
+
+    /// As [`Stage::open`], with socket options of its own; the address to connect from is the run's all the same.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_with(
+        &self,
+        version: ProtocolVersion,
+        options: &ConnectOptions,
+    ) -> Result<(Client, Instant), OpenError> {
+        let options = ConnectOptions { source: self.sources.next(), ..options.clone() };
+        let opened = self.endpoint.open(&options).await?;
+        let client = Client::new(opened.connection, version).counted(self.connections.enter());
+        Ok((client, opened.established))
+    }
+
+    /// As [`Stage::open`], through a hop of ours between the client and the broker, which forwards while it
+    /// [carries](Hop::carrying). Counts as one connection, and takes four descriptors.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_through_hop(
+        &self,
+        version: ProtocolVersion,
+    ) -> Result<(Hop, Client, Instant), OpenError> {
+        let options = ConnectOptions { source: self.sources.next(), ..self.options.clone() };
+        let (hop, opened) = Hop::open(self.endpoint, &options).await?;
+        let client = Client::new(opened.connection, version).counted(self.connections.enter());
+        Ok((hop, client, opened.established))
+    }
+
+    /// The topic for the Will of `client_id`, watched from now on; absent without a witness.
+    #[must_use]
+    pub fn watch_will(&self, client_id: &str) -> Option<WitnessWatch> {
+        let witness = self.witness.as_ref()?;
+        Some(witness.watch(format!("{}/will/{client_id}", self.topic_root)))
+    }
+
+    /// A Will that `watch` listens for: not retained, without properties, at QoS 1 or the broker's Maximum QoS.
+    #[must_use]
+    pub fn will<'a>(&self, watch: &'a WitnessWatch, payload: &'a [u8]) -> Will<'a> {
+        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
+        Will { topic: watch.topic(), payload, qos, retain: false, properties: Properties::NONE }
+    }
+
+    /// Waits for the Will after a connection ended at `ended_at` and tells what the witness saw. `first` is the
+    /// Application Message of the Will that is awaited. What came before `since`, when the attempt had not done yet what the
+    /// Will may follow from, is no such Will, and is told apart. Absent when the run stopped before it came: what a wait
+    /// that was cut short did not see says nothing.
+    pub async fn await_will(
+        &self,
+        watch: &WitnessWatch,
+        due: bool,
+        since: Instant,
+        ended_at: Instant,
+        first: &[u8],
+    ) -> Option<WillSeen> {
+        self.await_delayed_will(watch, due, since, Duration::ZERO, ended_at, first).await
+    }
+
+    /// As [`Stage::await_will`], for a Will with a Will Delay Interval (MQTT 5.0 section 3.1.3.2.2): one that is not
+    /// due is waited for until that time has passed as well.
+    pub async fn await_delayed_will(
+        &self,
+        watch: &WitnessWatch,
+        due: bool,
+        since: Instant,
+        delay: Duration,
+        ended_at: Instant,
+        first: &[u8],
+    ) -> Option<WillSeen> {
+        // One that is not due is waited for as long as a second copy would be.
+        let deadline = ended_at + delay + if due { self.will_wait } else { WILL_SETTLE };
+        let since_us = self.clock.us(since);
+        let is_before = |witnessed: &Witnessed| witnessed.at_us < since_us;
+        let is_first = |witnessed: &Witnessed| witnessed.payload == first && !is_before(witnessed);
+        let heard = tokio::select! {
+            heard = watch.settled(deadline, WILL_SETTLE, is_first) => heard,
+            _reason = self.stop.raised() => {
+                Some(watch.heard()).filter(|heard| heard.iter().any(is_first))?
+            }
+        };
+        let at_us = |witnessed: &Witnessed| witnessed.at_us;
+        let (before, heard): (Vec<_>, Vec<_>) = heard.into_iter().partition(is_before);
+        Some(WillSeen {
+            due,
+            of_first_connect: heard.iter().map(is_first).collect(),
+            seen_at_us: heard.iter().map(at_us).collect(),
+            seen_before_us: before.iter().map(at_us).collect(),
+            waited_us: self.clock.now_us().saturating_sub(self.clock.us(ended_at)),
+        })
+    }
+
+    /// Watches for as long as it is polled whether the broker gives signs of life, and asks for them where nobody else does:
+    /// for [`Stage::silence_since`].
+    pub async fn watch_the_broker(&self, version: ProtocolVersion) -> Infallible {
+        self.pulse.watch(&self.asker(version, self.clock.now_us())).await
+    }
+
+    /// The longest time since `since` in which the broker gave nobody a sign of life; absent when there was none that tells.
+    #[must_use]
+    pub fn silence_since(&self, since: Instant) -> Option<Duration> {
+        self.pulse.silence(self.clock.us(since), self.clock.now_us())
+    }
+
+    /// Who asks the broker for a sign of life, since `at_us` of the run's clock.
+    fn asker(&self, version: ProtocolVersion, at_us: u64) -> Asker<'_> {
+        Asker {
+            endpoint: self.endpoint,
+            options: &self.options,
+            credentials: &self.credentials,
+            version,
+            clock: &self.clock,
+            // Letters and digits only, and unlike any attempt's.
+            client_id: format!("{}z{:x}", self.client_id_prefix, at_us & 0xFFFF_FFFF),
+        }
+    }
+
+    /// Corrects an outcome for the broker's own troubles. The end of a connection is a reaction only when the broker was
+    /// alive afterwards; when it was not, the run is stopped. A client was served on only by a broker that did not stall
+    /// meanwhile, as far as honest clients can tell: [`Outcome::NoReaction`] otherwise.
+    pub async fn confirm(
+        &self,
+        outcome: Outcome,
+        ended_at_us: Option<u64>,
+        version: ProtocolVersion,
+    ) -> Outcome {
+        let after_us = match (outcome, ended_at_us) {
+            (Outcome::Closed | Outcome::Reset, Some(ended_at_us)) => ended_at_us,
+            (Outcome::NoReaction | Outcome::NotActed | Outcome::Left, _) => self.clock.now_us(),
+            (Outcome::Tolerated, _) if self.silence_lately().is_some() => return Outcome::NoReaction,
+            _ => return outcome,
+        };
+        let asker = self.asker(version, after_us);
+        let alive = self.unless_stopped(self.pulse.alive_after(after_us, &asker)).await;
+        match (alive, self.stop.reason()) {
+            // A run that is stopped for another reason asks no further, and says of nobody that it went down.
+            (Some(true), _)
+            | (
+                None,
+                Some(StopReason::Interrupted | StopReason::OutOfTime(_) | StopReason::RecordFailed(_)),
+            ) => {
+                return outcome;
+            }
+            (Some(false), _) | (None, _) => {}
+        }
+        self.stop.raise(StopReason::BrokerDown(
+            "no honest client got an answer any more, and a new connection got no CONNACK".to_owned(),
+        ));
+        Outcome::BrokerDown
+    }
+}
+
+impl Stage {
+    /// The longest silence of honest traffic in the time that a broker has to react, up to now.
+    fn silence_lately(&self) -> Option<Duration> {
+        let now_us = self.clock.now_us();
+        self.pulse.silence(now_us.saturating_sub(micros(self.reaction_timeout)), now_us)
+    }
+
+    /// Notes why nothing can be told of an attempt during which honest clients heard nothing either.
+    pub(crate) fn explain(&self, attempt: &mut Attempt) {
+        let Some(provoked_us) = attempt.provoked_us.filter(|_| attempt.outcome == Outcome::NoReaction) else {
+            return;
+        };
+        if attempt.trouble.is_none() && self.pulse.silence(provoked_us, self.clock.now_us()).is_some() {
+            attempt.trouble = Some(ALL_SILENT.to_owned());
+        }
+    }
+}
+
+/// What a gathered attempt waits for.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    /// Comes at the due time, with it in µs since the run's start; never, when the run stops first.
+    pub(crate) due_us: oneshot::Receiver<u64>,
+    /// A place among the attempts that are being gathered at the same time; free once this one waits.
+    pub(crate) gathering: Option<OwnedSemaphorePermit>,
+}
+
+/// The attempt's record while it is being made.
+#[derive(Debug)]
+pub struct AttemptLog<'a> {
+    /// In a box, because a log is handed on from future to future, each of which keeps room for it.
+    attempt: Box<Attempt>,
+    clock: &'a RunClock,
+    client: Option<OwnedSemaphorePermit>,
+    turn: Option<Turn>,
+}
+
+impl<'a> AttemptLog<'a> {
+    /// Begins the record of attempt `number` of `case`.
+    #[must_use]
+    pub fn begin(
+        number: u64,
+        case: Case,
+        client_id: String,
+        phase: Phase,
+        due_us: u64,
+        clock: &'a RunClock,
+    ) -> Self {
+        let attempt = Box::new(Attempt {
+            attempt: number,
+            case,
+            client_id,
+            phase,
+            due_us,
+            started_us: clock.now_us(),
+            established_us: None,
+            connack_us: None,
+            provoked_us: None,
+            reactions: Vec::new(),
+            outcome: Outcome::NotActed,
+            will: None,
+            facts: BTreeMap::new(),
+            measures: BTreeMap::new(),
+            milestones: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            trouble: None,
+            broker_log: None,
+        });
+        Self { attempt, clock, client: None, turn: None }
+    }
+
+    /// Makes the attempt one that is gathered and waits for its turn.
+    #[must_use]
+    pub(crate) fn waiting_for(self, turn: Turn) -> Self {
+        Self { turn: Some(turn), ..self }
+    }
+
+    /// Waits until the attempt is due: at once, unless its fault [gathers](Fault::gathers). False when the run stops
+    /// first, and whenever asked again. Nothing is lost when the returned future is dropped before it completes.
+    pub async fn turn(&mut self) -> bool {
+        let Some(turn) = &mut self.turn else { return true };
+        turn.gathering = None;
+        if turn.due_us.is_terminated() {
+            return false;
+        }
+        match (&mut turn.due_us).await {
+            Ok(due_us) => {
+                self.attempt.due_us = due_us;
+                self.turn = None;
+                true
+            }
+            Err(_stopped) => false,
+        }
+    }
+
+    /// Counts this attempt's client among those that may misbehave at the same time.
+    #[must_use]
+    pub fn occupying(self, client: OwnedSemaphorePermit) -> Self {
+        Self { client: Some(client), ..self }
+    }
+
+    /// The client's connection is over; another client may begin while this attempt waits for what follows.
+    pub fn connection_over(&mut self) {
+        self.client = None;
+    }
+
+    /// The client's ClientID.
+    #[must_use]
+    pub fn client_id(&self) -> &str {
+        &self.attempt.client_id
+    }
+
+    /// Number of the attempt in the plan.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.attempt.attempt
+    }
+
+    /// The TCP handshake was complete.
+    pub fn established(&mut self, at: Instant) {
+        self.attempt.established_us = Some(self.clock.us(at));
+    }
+
+    /// The CONNACK that accepted the client was complete.
+    pub fn accepted(&mut self, at: Instant) {
+        self.attempt.connack_us = Some(self.clock.us(at));
+    }
+
+    /// The provoking byte had been handed to the kernel.
+    pub fn provoked(&mut self, at: Instant) {
+        self.attempt.provoked_us = Some(self.clock.us(at));
+    }
+
+    /// What the broker did then.
+    pub fn reacted(&mut self, reactions: Vec<ungraceful_record::reaction::Reaction>, outcome: Outcome) {
+        self.attempt.reactions = reactions;
+        self.attempt.outcome = outcome;
+    }
+
+    /// Replaces the outcome alone.
+    pub fn concluded(&mut self, outcome: Outcome) {
+        self.attempt.outcome = outcome;
+    }
+
+    /// What became of the Will.
+    pub fn will(&mut self, will: WillSeen) {
+        self.attempt.will = Some(will);
+    }
+
+    /// Something that only this fault knows about.
+    pub fn fact(&mut self, name: &str, fact: Fact) {
+        self.attempt.facts.insert(name.to_owned(), fact);
+    }
+
+    /// A value that only this fault measures. The name ends in its unit (`_us`, `_bytes`, `_permille`); without one it
+    /// is a count.
+    pub fn measure(&mut self, name: &str, value: u64) {
+        self.attempt.measures.insert(name.to_owned(), value);
+    }
+
+    /// What every attempt of this fault is to reach was reached at `at`. It is told as the time, from the due time on,
+    /// until half of all attempts that acted had reached it, 95 of a hundred, and all.
+    pub fn milestone(&mut self, name: &str, at: Instant) {
+        let after_us = self.clock.us(at).saturating_sub(self.attempt.due_us);
+        self.attempt.milestones.insert(name.to_owned(), after_us);
+    }
+
+    /// What became of Application Messages of this attempt that were sent at `qos`.
+    pub fn messages(&mut self, qos: QoS, counts: &LedgerCounts) {
+        *self.attempt.messages.entry(qos.into()).or_default() += counts;
+    }
+
+    /// Why the fault did not act, or what else went wrong.
+    pub fn trouble(&mut self, what: impl fmt::Display) {
+        self.attempt.trouble = Some(what.to_string());
+    }
+
+    /// What has been written so far.
+    #[must_use]
+    pub fn so_far(&self) -> &Attempt {
+        &self.attempt
+    }
+
+    /// Ends the record.
+    #[must_use]
+    pub fn end(self) -> Attempt {
+        *self.attempt
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::{Semaphore, oneshot};
+    use tokio::time::{sleep, timeout};
+    use ungraceful_mqtt::{ProtocolVersion, QoS};
+    use ungraceful_record::attempt::Case;
+    use ungraceful_record::phase::Phase;
+    use ungraceful_record::reaction::Outcome;
+    use ungraceful_wire::clock::now;
+    use ungraceful_wire::{ConnectOptions, Endpoint};
+
+    use super::{AttemptLog, Stage, Turn};
+    use crate::attempts::connections::OpenConnections;
+    use crate::broker::target::{Credentials, SourceAddresses};
+    use crate::bystanders::pulse::Pulse;
+    use crate::bystanders::witness::{Witness, Witnessed};
+    use crate::measure::clock::RunClock;
+    use crate::run::stop::{Stop, StopReason};
+
+    const TOPIC: &str = "ungraceful/1/will/c";
+
+    /// A stage whose broker is never asked anything.
+    pub(crate) fn stage() -> Stage {
+        Stage {
+            seed: crate::run::seed::Seed(1),
+            endpoint: Endpoint { address: ([127, 0, 0, 1], 9).into() },
+            options: ConnectOptions::default(),
+            sources: SourceAddresses::new(&[]),
+            credentials: Credentials::default(),
+            administrator: None,
+            clock: RunClock::start(),
+            pulse: Pulse::default(),
+            witness: Some(Witness::default()),
+            stop: Stop::default(),
+            connections: OpenConnections::default(),
+            maximum_qos: QoS::ExactlyOnce,
+            client_id_prefix: "ug".into(),
+            topic_root: "ungraceful/1".into(),
+            reaction_timeout: Duration::from_secs(5),
+            will_wait: Duration::from_secs(5),
+        }
+    }
+
+    fn hear(stage: &Stage, at_us: u64, payload: &[u8]) {
+        let witness = stage.witness.as_ref().expect("this stage has a witness");
+        witness.hear(TOPIC, Witnessed { at_us, payload: payload.to_vec() });
+    }
+
+    #[test]
+    fn without_a_witness_no_will_is_watched() {
+        assert_eq!(stage().watch_will("c").unwrap().topic(), TOPIC);
+        assert!(Stage { witness: None, ..stage() }.watch_will("c").is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_will_that_is_awaited_is_told_apart_from_another_one() {
+        let stage = stage();
+        let watch = stage.watch_will("c").unwrap();
+        let publish = async {
+            sleep(Duration::from_secs(1)).await;
+            hear(&stage, 70, b"second");
+            sleep(Duration::from_secs(1)).await;
+            hear(&stage, 80, b"first");
+        };
+        let (seen, ()) =
+            tokio::join!(stage.await_will(&watch, true, stage.clock.at(0), now(), b"first"), publish);
+        let seen = seen.unwrap();
+        assert!(seen.due);
+        assert_eq!((seen.seen_at_us, seen.of_first_connect), (vec![70, 80], vec![false, true]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_the_end_of_the_run_cut_short_says_nothing_of_a_missing_will() {
+        let stage = stage();
+        let watch = stage.watch_will("c").unwrap();
+        let stop = async {
+            sleep(Duration::from_secs(1)).await;
+            hear(&stage, 70, b"second");
+            stage.stop.raise(StopReason::BrokerDown("gone".into()));
+        };
+        let (seen, ()) =
+            tokio::join!(stage.await_will(&watch, true, stage.clock.at(0), now(), b"first"), stop);
+        assert_eq!(seen, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_will_that_came_before_the_run_was_stopped_has_come() {
+        let stage = stage();
+        let watch = stage.watch_will("c").unwrap();
+        hear(&stage, 70, b"first");
+        stage.stop.raise(StopReason::Interrupted);
+        let seen = stage.await_will(&watch, true, stage.clock.at(0), now(), b"first").await.unwrap();
+        assert_eq!(seen.of_first_connect, [true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_will_from_before_the_attempts_own_act_is_told_apart_and_ends_no_wait() {
+        let stage = stage();
+        let watch = stage.watch_will("c").unwrap();
+        hear(&stage, 70, b"first");
+        let publish = async {
+            sleep(Duration::from_secs(2)).await;
+            hear(&stage, 80, b"first");
+        };
+        let since = stage.clock.at(80);
+        let (seen, ()) = tokio::join!(stage.await_will(&watch, true, since, now(), b"first"), publish);
+        let seen = seen.unwrap();
+        assert_eq!((seen.seen_before_us, seen.seen_at_us), (vec![70], vec![80]));
+        assert_eq!(seen.of_first_connect, [true]);
+        stage.stop.raise(StopReason::Interrupted);
+        let since = stage.clock.at(90);
+        let cut_short = stage.await_will(&watch, true, since, now(), b"first").await;
+        assert_eq!(cut_short, None, "the one that is awaited has not come");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_a_reaction_when_an_honest_client_was_answered_well_after_it() {
+        let stage = stage();
+        stage.pulse.beat(10_000_000);
+        for outcome in [Outcome::Closed, Outcome::Reset] {
+            assert_eq!(stage.confirm(outcome, Some(1_000), ProtocolVersion::V5).await, outcome);
+        }
+        assert_eq!(stage.stop.reason(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_served_needs_no_other_sign_of_life_and_an_interruption_asks_for_none() {
+        let stage = stage();
+        let (tolerated, interrupted) = (Outcome::Tolerated, Outcome::Interrupted);
+        assert_eq!(stage.confirm(tolerated, None, ProtocolVersion::V5).await, tolerated);
+        assert_eq!(stage.confirm(interrupted, None, ProtocolVersion::V5).await, interrupted);
+        stage.stop.raise(StopReason::Interrupted);
+        let confirmed = stage.confirm(Outcome::Closed, Some(1_000), ProtocolVersion::V5).await;
+        assert_eq!((confirmed, stage.stop.reason()), (Outcome::Closed, Some(StopReason::Interrupted)));
+    }
+
+    fn log(clock: &RunClock) -> AttemptLog<'_> {
+        let case = Case { fault: "f".into(), variant: "v".into(), version: "5.0".into() };
+        AttemptLog::begin(7, case, "ug7".into(), Phase::Fault, 55, clock)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_at_once_the_turn_of_an_attempt_that_was_not_gathered() {
+        let clock = RunClock::start();
+        let mut log = log(&clock);
+        assert!(log.turn().await && log.turn().await);
+        assert_eq!(log.so_far().due_us, 55);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gathered_attempt_gives_up_its_place_when_it_waits_and_is_told_its_due_time_though_it_looked_away()
+     {
+        let (clock, places) = (RunClock::start(), Arc::new(Semaphore::new(1)));
+        let (sender, due_us) = oneshot::channel();
+        let gathering = Some(Arc::clone(&places).try_acquire_owned().unwrap());
+        let mut log = log(&clock).waiting_for(Turn { due_us, gathering });
+        assert_eq!(places.available_permits(), 0, "it gathers");
+        for _ in 0..3 {
+            assert!(timeout(Duration::from_secs(1), log.turn()).await.is_err(), "its turn has not come");
+        }
+        assert_eq!(places.available_permits(), 1, "it waits, and another one may gather");
+        sender.send(4_321).unwrap();
+        assert!(log.turn().await);
+        assert_eq!(log.so_far().due_us, 4_321);
+        assert!(log.turn().await, "and it stays its turn");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_gathered_attempt_whose_run_stops_first_is_told_so_however_often_it_asks() {
+        let clock = RunClock::start();
+        let (sender, due_us) = oneshot::channel();
+        let mut log = log(&clock).waiting_for(Turn { due_us, gathering: None });
+        drop(sender);
+        assert!(!log.turn().await);
+        assert!(!log.turn().await);
+    }
+}

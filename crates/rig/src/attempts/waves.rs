@@ -1,0 +1,179 @@
+//! The waves of a run: how far each worker is with them, and when each began and ended.
+//!
+//! A wave is gathered when no wave before it has anything left, acts when the run lets it go, and has ended when its
+//! last attempt has.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+/// How long the clients of a wave are connected before it acts, from the second wave on; those of the first are there in
+/// the whole baseline.
+pub(crate) const CALM_BEFORE_WAVE: Duration = Duration::from_secs(1);
+
+/// How far every worker is. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Muster {
+    of_workers: Arc<watch::Sender<Vec<Done>>>,
+}
+
+/// How many waves a worker has gathered, and how many of them have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Done {
+    gathered: usize,
+    ended: usize,
+}
+
+impl Done {
+    /// One that has failed has done all that it ever will: nobody is to wait for it.
+    const ALL: Self = Self { gathered: usize::MAX, ended: usize::MAX };
+}
+
+/// One worker's place in it. When dropped, nobody waits for this worker any more.
+#[derive(Debug)]
+pub(crate) struct MusterPlace {
+    muster: Muster,
+    worker: usize,
+}
+
+impl Muster {
+    /// For so many workers.
+    pub(crate) fn of(workers: u32) -> Self {
+        let workers = (0..workers).map(|_| Done::default()).collect();
+        Self { of_workers: Arc::new(watch::Sender::new(workers)) }
+    }
+
+    /// The place of worker `number`.
+    pub(crate) fn place(&self, number: u32) -> MusterPlace {
+        MusterPlace { muster: self.clone(), worker: number as usize }
+    }
+
+    /// Whether every worker has gathered `wave`.
+    pub(crate) fn has_gathered(&self, wave: usize) -> bool {
+        self.of_workers.borrow().iter().all(|done| done.gathered > wave)
+    }
+
+    /// Whether every worker is done with `wave`.
+    pub(crate) fn has_ended(&self, wave: usize) -> bool {
+        self.of_workers.borrow().iter().all(|done| done.ended > wave)
+    }
+
+    fn note(&self, worker: usize, note: impl FnOnce(&mut Done)) {
+        self.of_workers.send_modify(|workers| note(&mut workers[worker]));
+    }
+}
+
+impl MusterPlace {
+    /// This worker has gathered one more wave.
+    pub(crate) fn gathered(&self) {
+        self.muster.note(self.worker, |done| done.gathered += 1);
+    }
+
+    /// One more wave has ended as far as this worker goes.
+    pub(crate) fn ended(&self) {
+        self.muster.note(self.worker, |done| done.ended += 1);
+    }
+
+    /// Waits until every worker is done with `wave`.
+    pub(crate) async fn all_ended(&self, wave: usize) {
+        let mut workers = self.muster.of_workers.subscribe();
+        // The sender lives in `self`.
+        let _never_closed = workers.wait_for(|workers| workers.iter().all(|done| done.ended > wave)).await;
+    }
+}
+
+impl Drop for MusterPlace {
+    fn drop(&mut self) {
+        self.muster.note(self.worker, |done| *done = Done::ALL);
+    }
+}
+
+/// When a wave acted, in µs since the run's start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WaveTimes {
+    /// When it was let go.
+    pub(crate) began_us: u64,
+    /// When its last attempt had ended; absent while it has not.
+    pub(crate) ended_us: Option<u64>,
+}
+
+/// When each wave acted, shared by all threads of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WaveTrack {
+    times: Arc<Mutex<Vec<WaveTimes>>>,
+}
+
+impl WaveTrack {
+    /// The next wave begins.
+    pub(crate) fn begin(&self, at_us: u64) {
+        self.lock().push(WaveTimes { began_us: at_us, ended_us: None });
+    }
+
+    /// The latest wave has ended.
+    pub(crate) fn end(&self, at_us: u64) {
+        if let Some(wave) = self.lock().last_mut() {
+            wave.ended_us.get_or_insert(at_us);
+        }
+    }
+
+    /// The wave that was under way at `at_us`.
+    pub(crate) fn of(&self, at_us: u64) -> Option<usize> {
+        let times = self.lock();
+        let is_under_way =
+            |wave: &WaveTimes| wave.began_us <= at_us && wave.ended_us.is_none_or(|ended| at_us < ended);
+        times.iter().rposition(is_under_way)
+    }
+
+    /// All that have begun.
+    pub(crate) fn all(&self) -> Vec<WaveTimes> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<WaveTimes>> {
+        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Muster, WaveTrack};
+
+    #[test]
+    fn a_wave_is_gathered_and_has_ended_when_every_worker_says_so() {
+        let muster = Muster::of(2);
+        let (first, second) = (muster.place(0), muster.place(1));
+        first.gathered();
+        assert!(!muster.has_gathered(0));
+        second.gathered();
+        assert!(muster.has_gathered(0) && !muster.has_gathered(1) && !muster.has_ended(0));
+        first.ended();
+        second.ended();
+        assert!(muster.has_ended(0) && !muster.has_ended(1));
+    }
+
+    #[test]
+    fn nobody_waits_for_a_worker_that_is_gone() {
+        let muster = Muster::of(2);
+        drop(muster.place(0));
+        assert!(!muster.has_gathered(0), "the other one is still there");
+        let other = muster.place(1);
+        other.gathered();
+        assert!(muster.has_gathered(0) && !muster.has_ended(0));
+        drop(other);
+        assert!(muster.has_gathered(7) && muster.has_ended(7));
+    }
+
+    #[test]
+    fn an_instant_belongs_to_the_wave_that_was_under_way() {
+        let track = WaveTrack::default();
+        assert_eq!(track.of(5), None);
+        track.begin(10);
+        assert_eq!((track.of(9), track.of(10), track.of(1_000)), (None, Some(0), Some(0)));
+        track.end(20);
+        track.end(30);
+        track.begin(40);
+        let of: Vec<_> = [19, 20, 39, 40, 99].into_iter().map(|at| track.of(at)).collect();
+        assert_eq!(of, [Some(0), None, None, Some(1), Some(1)]);
+    }
+}

@@ -1,0 +1,480 @@
+//! Before the first phase: may this user do on the run's topics what the run is about to do, which QoS does the broker
+//! serve, and does it let in as many clients at the same time as the run needs?
+//!
+//! What is missing ends the run here, in one sentence with its cure: later it would look like messages that were lost and
+//! rules that were broken. Only a QoS that is not served ends nothing: the run keeps to those that are.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use tokio::time::{sleep, timeout_at};
+use ungraceful_mqtt::{
+    Ack, Connect, Packet, PacketIdentifier, Properties, ProtocolVersion, Publish, QoS, Subscribe,
+    Subscription, Will,
+};
+use ungraceful_record::reaction::{connack_code_text, hex};
+use ungraceful_record::run::QosLimitRecord;
+use ungraceful_record::scale::{counted, span};
+use ungraceful_wire::clock::now;
+use ungraceful_wire::{Arrival, ConnectOptions, Endpoint, ReceivedPacket};
+
+use crate::attempts::client::Client;
+use crate::broker::target::Credentials;
+use crate::error::RunError;
+
+/// How long the broker has for the messages of one QoS: for acknowledging them, and for delivering them.
+pub(crate) const SERVED_WITHIN: Duration = Duration::from_secs(3);
+/// How long after the time to wait for it what lies ready is still taken: our own thread may be late.
+const LATE_MAX: Duration = Duration::from_secs(1);
+/// How long those that were not let in wait before they try again: a broker may let in only so many in a second.
+pub(crate) const AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How often they do, as long as each time some of them are let in.
+pub(crate) const TIMES_AGAIN: u32 = 2;
+/// Clients that are connected at the same time to try the broker's limit. A run that needs more finds out by itself.
+const CLIENTS_MAX: u64 = 64;
+/// The last level of every topic that is tried.
+const LEVEL: &str = "probe";
+
+/// What is asked of the broker, and as whom.
+pub(crate) struct Probe<'a> {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) options: &'a ConnectOptions,
+    pub(crate) credentials: &'a Credentials,
+    /// Start of the ClientIDs; letters and digits follow.
+    pub(crate) client_id_prefix: &'a str,
+    /// What `--topic-root` says.
+    pub(crate) root: &'a str,
+    /// The prefix of every topic of this run, below that root.
+    pub(crate) run_root: &'a str,
+    /// What the CONNACK says that the broker takes at the most.
+    pub(crate) maximum_qos: QoS,
+}
+
+/// Why messages of a QoS are not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Unserved {
+    /// The acknowledgement refused it.
+    Refused(u8),
+    /// The connection ended.
+    Closed { told: Option<u8> },
+    /// No acknowledgement came.
+    NotAcknowledged,
+    /// It did not come back to its own subscriber.
+    NotDelivered,
+    /// The subscription was granted less.
+    GrantedLess(QoS),
+}
+
+impl Unserved {
+    /// Nothing came: it may be a right that is missing, or a broker that stands still.
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::NotAcknowledged | Self::NotDelivered)
+    }
+
+    fn in_words(&self, topic: &str) -> String {
+        let within = span(SERVED_WITHIN);
+        match self {
+            Self::Refused(code) => format!("PUBLISH to {topic:?} is refused with 0x{code:02X}"),
+            Self::Closed { told: None } => format!("the broker ends the connection on PUBLISH to {topic:?}"),
+            Self::Closed { told: Some(code) } => {
+                format!("the broker ends the connection on PUBLISH to {topic:?} with DISCONNECT 0x{code:02X}")
+            }
+            Self::NotAcknowledged => format!("PUBLISH to {topic:?} is not acknowledged within {within}"),
+            Self::NotDelivered => {
+                format!("PUBLISH to {topic:?} does not come back to a subscription to it within {within}")
+            }
+            Self::GrantedLess(granted) => format!("a subscription is granted {granted}"),
+        }
+    }
+}
+
+impl Probe<'_> {
+    /// Tries topics and QoS with clients of `version`. Returns what is served less than the CONNACK says; absent when
+    /// everything is.
+    ///
+    /// One QoS 1 message and one QoS 2 message, each on a connection of its own: a broker that counts what is not
+    /// acknowledged wrongly is for the run to find out about.
+    ///
+    /// # Errors
+    /// In one sentence, when the user lacks a right.
+    pub(crate) async fn serves(&self, version: ProtocolVersion) -> Result<Option<QosLimitRecord>, RunError> {
+        let mut client = self.connect(version, "r").await?;
+        let tried = self.try_topics(&mut client).await;
+        client.leave().await;
+        match tried? {
+            None if self.maximum_qos == QoS::ExactlyOnce => {}
+            limit => return Ok(limit),
+        }
+        let mut client = self.connect(version, "q").await?;
+        let [bystander, ..] = self.topics();
+        let tried = match self.subscribe(&mut client, &bystander).await {
+            Ok(granted) => Ok(self.try_qos(&mut client, &bystander, granted, QoS::ExactlyOnce).await),
+            Err(error) => Err(error),
+        };
+        client.leave().await;
+        tried
+    }
+
+    /// Tries every topic at QoS 0, and one at QoS 1.
+    async fn try_topics(&self, client: &mut Exchanger) -> Result<Option<QosLimitRecord>, RunError> {
+        let [bystander, will, other] = self.topics();
+        // Wills are listened to as the witness does.
+        let wills = format!("{}/will/+", self.run_root);
+        let mut granted = self.maximum_qos;
+        for filter in [&bystander, &wills, &other] {
+            granted = granted.min(self.subscribe(client, filter).await?);
+        }
+        for topic in [&bystander, &will, &other] {
+            let Err(why) = client.exchange(topic, QoS::AtMostOnce).await else { continue };
+            // A message may be lost at QoS 0; and why one fails at QoS 1 says more than that nothing came.
+            let why = match client.exchange(topic, QoS::AtLeastOnce.min(self.maximum_qos)).await {
+                Ok(()) => continue,
+                Err(Unserved::Closed { .. }) => why,
+                Err(why) => why,
+            };
+            if why.is_silence() && self.answers_again(client).await? {
+                match client.exchange(topic, QoS::AtMostOnce).await {
+                    Ok(()) => continue,
+                    // What was refused is known.
+                    Err(_) => self.answers(client).await?,
+                }
+            }
+            return Err(self.lacks(&why.in_words(topic)));
+        }
+        if self.maximum_qos == QoS::AtMostOnce {
+            return Ok(None);
+        }
+        Ok(self.try_qos(client, &bystander, granted, QoS::AtLeastOnce).await)
+    }
+
+    /// Tries `qos` where a subscription was granted `granted`; absent when it is served.
+    async fn try_qos(
+        &self,
+        client: &mut Exchanger,
+        topic: &str,
+        granted: QoS,
+        qos: QoS,
+    ) -> Option<QosLimitRecord> {
+        let tried = match granted < qos {
+            true => Err(Unserved::GrantedLess(granted)),
+            false => client.exchange(topic, qos).await,
+        };
+        // What is taken and then lost is for the run to judge, and what is late may have met a broker that stalled.
+        let why = tried.err().filter(|why| !why.is_silence())?;
+        Some(QosLimitRecord { maximum_qos: qos.level() - 1, because: why.in_words(topic) })
+    }
+
+    async fn subscribe(&self, client: &mut Exchanger, filter: &str) -> Result<QoS, RunError> {
+        let within = self.options.connect_timeout;
+        let mut granted = client.subscribe(filter, self.maximum_qos, within).await;
+        if matches!(granted, Err(Unsubscribed::Unanswered(_))) && self.answers_again(client).await? {
+            granted = client.subscribe(filter, self.maximum_qos, within).await;
+            if matches!(granted, Err(Unsubscribed::Unanswered(_))) {
+                self.answers(client).await?;
+            }
+        }
+        granted.map_err(|why| self.lacks(&format!("SUBSCRIBE to {filter:?} {why}")))
+    }
+
+    /// Whether what the broker left unanswered is to be tried again, which is once for each client: it stood still then, and
+    /// answers now.
+    ///
+    /// # Errors
+    /// When it does not answer at all.
+    async fn answers_again(&self, client: &mut Exchanger) -> Result<bool, RunError> {
+        self.answers(client).await?;
+        Ok(!std::mem::replace(&mut client.has_tried_again, true))
+    }
+
+    /// Asks whether the broker answers at all, before it is said that it does not answer one thing.
+    ///
+    /// # Errors
+    /// When it does not.
+    async fn answers(&self, client: &mut Exchanger) -> Result<(), RunError> {
+        if client.is_answered().await {
+            return Ok(());
+        }
+        let (at, within) = (self.endpoint.address, span(SERVED_WITHIN));
+        Err(RunError::Unreachable(format!(
+            "the broker does not answer: {at} accepted a client a moment ago, and now leaves even PINGREQ unanswered for {within}; \
+             it stands still or is overloaded, so try again once it answers"
+        )))
+    }
+
+    /// Tries whether so many clients are let in at the same time, 64 at the most.
+    ///
+    /// # Errors
+    /// In one sentence, when fewer are.
+    pub(crate) async fn admits(&self, version: ProtocolVersion, clients: u64) -> Result<(), RunError> {
+        let tried = clients.min(CLIENTS_MAX);
+        let mut let_in = Vec::new();
+        let mut refusals = self.admit(version, (0..tried).collect(), &mut let_in).await;
+        let mut limit = None;
+        for _ in 0..TIMES_AGAIN {
+            let Some((_, why)) = refusals.first() else { break };
+            let (why, before) = (why.clone(), let_in.len());
+            // A busy broker may drop one of many handshakes that come at the same moment, and one with a limit of connections
+            // in a second lets in the others later. Only where nobody else is let in, it is a limit of clients.
+            sleep(AGAIN_AFTER).await;
+            let again = refusals.into_iter().map(|(number, _)| number).collect();
+            refusals = self.admit(version, again, &mut let_in).await;
+            if let_in.len() == before {
+                limit = Some(why);
+                break;
+            }
+        }
+        let count = let_in.len();
+        join_all(let_in.into_iter().map(Client::leave_and_see_it_closed)).await;
+        let Some(why) = limit else { return Ok(()) };
+        Err(RunError::Environment(format!(
+            "the broker lets {} of {tried} in at the same time ({why}), and this run has up to {clients} connections at once: \
+             raise the broker's limit for {} (max_connections in Mosquitto), or lower --bystanders and --count",
+            counted(count as u64, "client"),
+            self.user()
+        )))
+    }
+
+    /// Has these clients connect at the same moment, and adds those that are let in. Returns the others, and why.
+    async fn admit(
+        &self,
+        version: ProtocolVersion,
+        numbers: Vec<u64>,
+        let_in: &mut Vec<Client>,
+    ) -> Vec<(u64, String)> {
+        let all = join_all(numbers.iter().map(|number| self.admitted(version, *number))).await;
+        let mut refusals = Vec::new();
+        for (number, client) in numbers.into_iter().zip(all) {
+            match client {
+                Ok(client) => let_in.push(client),
+                Err(why) => refusals.push((number, why)),
+            }
+        }
+        refusals
+    }
+
+    async fn admitted(&self, version: ProtocolVersion, number: u64) -> Result<Client, String> {
+        let client_id = format!("{}c{number}", self.client_id_prefix);
+        let opened = self.endpoint.open(self.options).await.map_err(|error| error.to_string())?;
+        let mut client = Client::new(opened.connection, version);
+        let connect = Client::honest_connect(&client_id, self.credentials);
+        let accepted = client.connect(&connect, self.options.connect_timeout).await;
+        accepted.map(|_| client).map_err(|error| error.to_string())
+    }
+
+    /// A client with a Will on the run's Will topics.
+    async fn connect(&self, version: ProtocolVersion, name: &str) -> Result<Exchanger, RunError> {
+        let at = self.endpoint.address;
+        let went_down = |why: String| {
+            RunError::Unreachable(format!("{at} accepted MQTT {version} a moment ago, and now {why}"))
+        };
+        let opened = self.endpoint.open(self.options).await.map_err(|error| went_down(error.to_string()))?;
+        let mut client = Client::new(opened.connection, version);
+        let client_id = format!("{}{name}{}", self.client_id_prefix, version.level());
+        let topic = format!("{}/will/{LEVEL}", self.run_root);
+        let qos = QoS::AtLeastOnce.min(self.maximum_qos);
+        let properties = Properties::NONE;
+        let will = Will { topic: &topic, payload: LEVEL.as_bytes(), qos, retain: false, properties };
+        let connect = Connect { will: Some(will), ..Client::honest_connect(&client_id, self.credentials) };
+        match client.connect(&connect, self.options.connect_timeout).await {
+            Ok(_) => Ok(Exchanger::new(client)),
+            Err(crate::attempts::client::NotConnected::Refused { version, code }) => {
+                let code = connack_code_text(version, code);
+                Err(self.lacks(&format!("a CONNECT with a Will on {topic:?} is refused with {code}")))
+            }
+            Err(why) => Err(went_down(why.to_string())),
+        }
+    }
+
+    /// The topics of a bystander, of a Will and of everything else.
+    fn topics(&self) -> [String; 3] {
+        let root = self.run_root;
+        [format!("{root}/bystander/{LEVEL}"), format!("{root}/will/{LEVEL}"), format!("{root}/{LEVEL}")]
+    }
+
+    /// The error of a user who lacks a right, and what would give it.
+    fn lacks(&self, what: &str) -> RunError {
+        let root = self.root;
+        let whose = match &self.credentials.user_name {
+            Some(name) => format!("below `user {name}`"),
+            None => "above the first `user`".to_owned(),
+        };
+        RunError::Environment(format!(
+            "{} cannot use the topics of this run: {what}; let it publish to and subscribe to {root}/# (Mosquitto: the line \
+             `topic readwrite {root}/#` {whose} in its acl_file), or name another root with --topic-root",
+            self.user()
+        ))
+    }
+
+    fn user(&self) -> String {
+        match &self.credentials.user_name {
+            Some(name) => format!("user {name:?}"),
+            None => "a client without a User Name".to_owned(),
+        }
+    }
+}
+
+/// A client that takes what comes and acknowledges it.
+struct Exchanger {
+    client: Client,
+    identifier: PacketIdentifier,
+    /// Something that the broker had left unanswered was tried again.
+    has_tried_again: bool,
+}
+
+/// Why there is no subscription, in words that follow the name of the filter.
+#[derive(Debug, thiserror::Error)]
+enum Unsubscribed {
+    #[error("is not answered within {}", span(*.0))]
+    Unanswered(Duration),
+    #[error("{0}")]
+    Otherwise(String),
+}
+
+/// A message that is under way.
+struct UnderWay<'a> {
+    topic: &'a str,
+    payload: &'a [u8],
+    is_acknowledged: bool,
+    is_delivered: bool,
+    /// The Reason Code of a DISCONNECT.
+    told: Option<u8>,
+}
+
+impl Exchanger {
+    fn new(client: Client) -> Self {
+        Self { client, identifier: PacketIdentifier::MAX, has_tried_again: false }
+    }
+
+    /// Subscribes, and tells what was granted.
+    ///
+    /// # Errors
+    /// When nothing is.
+    async fn subscribe(&mut self, filter: &str, qos: QoS, within: Duration) -> Result<QoS, Unsubscribed> {
+        let otherwise = |why: String| Err(Unsubscribed::Otherwise(why));
+        let identifier = self.next_identifier();
+        let filters = [Subscription::new(filter, qos)];
+        let mut bytes = Vec::new();
+        if let Err(error) = Subscribe::new(identifier, &filters).encode(self.client.version, &mut bytes) {
+            return otherwise(format!("can't be encoded: {error}"));
+        }
+        // That the connection has ended is read next.
+        let _ended = self.client.connection.send(&bytes).await;
+        let deadline = now() + within;
+        loop {
+            match self.next(deadline).await {
+                None => return Err(Unsubscribed::Unanswered(within)),
+                Some(Arrival::End(_)) => {
+                    return otherwise("is answered by the end of the connection".to_owned());
+                }
+                Some(Arrival::Unframeable { bytes, .. }) => {
+                    return otherwise(format!("is answered by what is no packet: {}", hex(&bytes)));
+                }
+                Some(Arrival::Packet(packet)) => {
+                    if let Packet::SubAck(suback) = packet.frame().decode(self.client.version).packet {
+                        let code = suback.reason_codes.first().copied().unwrap_or(0x80);
+                        return QoS::try_from(code)
+                            .or_else(|_| otherwise(format!("is refused (SUBACK 0x{code:02X})")));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether a PINGREQ is answered, or else the connection ended, which is an answer, too. What comes before is late.
+    async fn is_answered(&mut self) -> bool {
+        // That the connection has ended is read next.
+        let _ended = self.client.ping().await;
+        let deadline = now() + SERVED_WITHIN;
+        loop {
+            match self.next(deadline).await {
+                None => return false,
+                Some(Arrival::End(_) | Arrival::Unframeable { .. }) => return true,
+                Some(Arrival::Packet(packet)) => {
+                    if matches!(packet.frame().decode(self.client.version).packet, Packet::PingResp) {
+                        return true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Publishes a message at `qos`, and waits until it was acknowledged and came back.
+    async fn exchange(&mut self, topic: &str, qos: QoS) -> Result<(), Unserved> {
+        let payload = [qos.level()];
+        let is_acknowledged = qos == QoS::AtMostOnce;
+        let mut under_way =
+            UnderWay { topic, payload: &payload, is_acknowledged, is_delivered: false, told: None };
+        let packet_identifier = (qos > QoS::AtMostOnce).then(|| self.next_identifier().get());
+        let mut bytes = Vec::new();
+        let publish = Publish { qos, packet_identifier, ..Publish::new(topic, &payload) };
+        publish.encode(self.client.version, &mut bytes).expect("a topic below a root that was checked");
+        // That the connection has ended is read next.
+        let _ended = self.client.connection.send(&bytes).await;
+        let deadline = now() + SERVED_WITHIN;
+        while !(under_way.is_acknowledged && under_way.is_delivered) {
+            match self.next(deadline).await {
+                Some(Arrival::Packet(packet)) => {
+                    let answer = under_way.take(self.client.version, &packet)?;
+                    if !answer.is_empty() {
+                        let _ended = self.client.connection.send(&answer).await;
+                    }
+                }
+                Some(Arrival::End(_) | Arrival::Unframeable { .. }) => {
+                    return Err(Unserved::Closed { told: under_way.told });
+                }
+                None if !under_way.is_acknowledged => return Err(Unserved::NotAcknowledged),
+                None => return Err(Unserved::NotDelivered),
+            }
+        }
+        Ok(())
+    }
+
+    fn next_identifier(&mut self) -> PacketIdentifier {
+        self.identifier = self.identifier.next();
+        self.identifier
+    }
+
+    async fn next(&mut self, deadline: Instant) -> Option<Arrival> {
+        // A broker that never stops sending does not keep us waiting for ever.
+        if now() > deadline + LATE_MAX {
+            return None;
+        }
+        timeout_at(deadline.into(), self.client.connection.next()).await.ok()
+    }
+
+    async fn leave(self) {
+        self.client.leave().await;
+    }
+}
+
+impl UnderWay<'_> {
+    /// Takes a packet; returns the bytes that answer it.
+    fn take(&mut self, version: ProtocolVersion, packet: &ReceivedPacket) -> Result<Vec<u8>, Unserved> {
+        let mut answer = Vec::new();
+        let mut say = |packet: fn(Ack<'static>) -> Packet<'static>, identifier: u16| {
+            if let Some(identifier) = PacketIdentifier::new(identifier) {
+                let encoded = packet(Ack::new(identifier)).encode(version, &mut answer);
+                encoded.expect("an acknowledgement without a code is legal");
+            }
+        };
+        match packet.frame().decode(version).packet {
+            Packet::Publish(publish) => {
+                match (publish.qos, publish.packet_identifier) {
+                    (QoS::AtLeastOnce, Some(identifier)) => say(Packet::PubAck, identifier),
+                    (QoS::ExactlyOnce, Some(identifier)) => say(Packet::PubRec, identifier),
+                    _ => {}
+                }
+                self.is_delivered |= publish.topic == self.topic && publish.payload == self.payload;
+            }
+            Packet::PubRel(ack) => say(Packet::PubComp, ack.packet_identifier),
+            Packet::PubAck(ack) | Packet::PubRec(ack) if ack.reason_code.is_error() => {
+                return Err(Unserved::Refused(ack.reason_code.0));
+            }
+            Packet::PubRec(ack) => say(Packet::PubRel, ack.packet_identifier),
+            Packet::PubAck(_) | Packet::PubComp(_) => self.is_acknowledged = true,
+            Packet::Disconnect(disconnect) => self.told = Some(disconnect.reason_code.0),
+            _ => {}
+        }
+        Ok(answer)
+    }
+}

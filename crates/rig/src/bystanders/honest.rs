@@ -1,0 +1,692 @@
+//! The honest clients: rumqttc behind one small interface, and seen by this file alone.
+//!
+//! Bystanders and the witness need no exact bytes. They stand on somebody else's reading of the standard, so
+//! that a broker that serves them does not merely agree with us.
+//!
+//! What rumqttc (0.25) does that this file makes up for:
+//!
+//! - it allocates for 65,535 messages in flight unless told otherwise (14 MB a client);
+//! - it leaves Nagle's algorithm on;
+//! - it keeps the unacknowledged messages of a lost connection for itself, so a lost connection here ends the client,
+//!   and its owner makes a new one;
+//! - when a connection ends, it keeps for itself what it had read before and not told yet, so that is told here first;
+//! - on MQTT 3.1.1 it gives up a connection whose peer does not read for as long as a connection attempt may take;
+//! - it gives up a broker that leaves one PINGREQ unanswered until the next is due, which a Server Keep Alive of a second
+//!   makes a matter of a second;
+//! - on MQTT 5.0 it takes a Server Keep Alive of 0, which turns the Keep Alive off, for a PINGREQ without end;
+//! - on MQTT 5.0 it counts a QoS 2 message that was refused as in flight for ever, and stops after twenty of them.
+//!
+//! What it does not do, so that the ledger can rely on it: it neither drops nor reorders a PUBLISH that comes, and
+//! shows every copy; it repeats no PUBLISH of its own on the same connection, and sends in the order of
+//! [`HonestSender::try_publish`].
+//!
+//! What can't be made up for: it sends its PINGREQ when the Server Keep Alive is over, and not well before, so that half of
+//! it is left until a broker may cut; and it can't read a DISCONNECT without a property length, so the reason for which a
+//! bystander was cut is not to be had from it.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rumqttc::v5;
+
+use ungraceful_mqtt::{ProtocolVersion, QoS};
+
+use crate::broker::target::Credentials;
+
+/// Messages in flight that an honest client allows itself.
+const IN_FLIGHT: u16 = 20;
+/// Requests that wait between its owner and its connection; with its owner's own queue, the bound of memory.
+const REQUESTS: usize = 64;
+/// The largest packet that it takes, which is its Maximum Packet Size on MQTT 5.0: many times what a
+/// bystander's message has.
+const PACKET_BYTES_MAX: u32 = 10 * 1_024;
+/// Keep Alive of the CONNECT; where the broker asks for another, that one holds (MQTT 5.0 [MQTT-3.2.2-21]).
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long a broker may not read before rumqttc gives the connection up: longer than any run. One that is slow is
+/// not gone, and whether it is gone is for TCP and for the Keep Alive to tell.
+const PATIENCE: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// "No matching subscribers" in PUBACK and PUBREC.
+const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
+
+/// What happened on an honest client's connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HonestEvent {
+    /// The broker accepted the client.
+    Connected,
+    /// The broker answered SUBSCRIBE with this QoS; absent when it refused.
+    Subscribed(Option<QoS>),
+    /// The next of the messages that were given to [`HonestSender::try_publish`], in that order, was written.
+    /// Packet Identifier 0 stands for QoS 0.
+    Sent(u16),
+    /// The broker acknowledged a message for good (PUBACK, PUBCOMP, or an error in PUBREC), with its code.
+    Acknowledged {
+        /// Packet Identifier.
+        packet_identifier: u16,
+        /// Reason Code of the PUBACK or PUBREC; 0 on MQTT 3.1.1.
+        code: u8,
+    },
+    /// A PUBLISH came.
+    Delivered {
+        /// Topic Name.
+        topic: String,
+        /// Application Message.
+        payload: Vec<u8>,
+        /// QoS of this PUBLISH.
+        qos: QoS,
+        /// Its DUP flag.
+        dup: bool,
+        /// Whether it repeats a QoS 2 PUBLISH with the same Packet Identifier before its PUBREL. By the standard that
+        /// is the same delivery (MQTT 5.0 `[MQTT-4.3.3-10]`, MQTT 3.1.1 `[MQTT-4.3.3-2]`).
+        is_repeated: bool,
+    },
+    /// Any other packet came: the broker is alive.
+    Alive,
+}
+
+/// Gives an honest client work. Never waits.
+#[derive(Clone, Debug)]
+pub enum HonestSender {
+    /// Speaks MQTT 3.1.1.
+    V3(rumqttc::AsyncClient),
+    /// Speaks MQTT 5.0.
+    V5(v5::AsyncClient),
+}
+
+/// The queue towards the connection is full: try again when something was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+impl HonestSender {
+    /// Sends one message.
+    ///
+    /// # Errors
+    /// [`Full`] when the connection does not keep up.
+    pub fn try_publish(&self, topic: &str, qos: QoS, payload: Vec<u8>) -> Result<(), Full> {
+        match self {
+            Self::V3(client) => client.try_publish(topic, v3_qos(qos), false, payload).map_err(|_| Full),
+            Self::V5(client) => client.try_publish(topic, v5_qos(qos), false, payload).map_err(|_| Full),
+        }
+    }
+
+    /// Subscribes to a Topic Filter.
+    ///
+    /// # Errors
+    /// [`Full`] when the connection does not keep up.
+    pub fn try_subscribe(&self, filter: &str, qos: QoS) -> Result<(), Full> {
+        match self {
+            Self::V3(client) => client.try_subscribe(filter, v3_qos(qos)).map_err(|_| Full),
+            Self::V5(client) => client.try_subscribe(filter, v5_qos(qos)).map_err(|_| Full),
+        }
+    }
+
+    /// Leaves with DISCONNECT.
+    ///
+    /// # Errors
+    /// [`Full`] when the connection does not keep up.
+    pub fn try_disconnect(&self) -> Result<(), Full> {
+        match self {
+            Self::V3(client) => client.try_disconnect().map_err(|_| Full),
+            Self::V5(client) => client.try_disconnect().map_err(|_| Full),
+        }
+    }
+}
+
+/// An honest client's connection; must be polled by one task and by nothing else.
+#[derive(Debug)]
+pub struct HonestConnection {
+    events: EventLoop,
+    exchanges: Exchanges,
+    /// Why the connection was lost, once it was.
+    lost: Option<String>,
+}
+
+/// What has to be remembered between the packets of an acknowledgement.
+#[derive(Debug, Default)]
+struct Exchanges {
+    /// Whether a CONNACK has come.
+    is_accepted: bool,
+    /// QoS 2 messages from the broker between PUBLISH and PUBREL, by Packet Identifier.
+    incoming: HashSet<u16>,
+    /// QoS 2 messages to the broker that it had no subscriber for, between PUBREC and PUBCOMP.
+    without_subscribers: HashSet<u16>,
+    /// Messages that rumqttc counts as in flight for ever.
+    stuck: u16,
+    /// PINGREQs since the last PINGRESP.
+    unanswered_pings: u32,
+}
+
+impl Exchanges {
+    /// Notes a PINGREQ, of which there is one each `keep_alive`; returns whether the broker may still be slow. How short the
+    /// Keep Alive is that it asked for does not make it gone any sooner.
+    fn pinged(&mut self, keep_alive: Duration) -> bool {
+        self.unanswered_pings += 1;
+        keep_alive * self.unanswered_pings < KEEP_ALIVE
+    }
+
+    /// Notes a CONNACK. A broker sends one at the most; what comes after it connects nobody once more.
+    fn accepted(&mut self) -> HonestEvent {
+        match std::mem::replace(&mut self.is_accepted, true) {
+            false => HonestEvent::Connected,
+            true => HonestEvent::Alive,
+        }
+    }
+
+    /// Notes a PUBLISH from the broker; returns whether it repeats one before its PUBREL.
+    fn published(&mut self, qos: QoS, packet_identifier: u16) -> bool {
+        qos == QoS::ExactlyOnce && !self.incoming.insert(packet_identifier)
+    }
+
+    /// Notes a PUBREL from the broker.
+    fn released(&mut self, packet_identifier: u16) -> HonestEvent {
+        self.incoming.remove(&packet_identifier);
+        HonestEvent::Alive
+    }
+
+    /// Notes a PUBREC from the broker. Its Reason Code is that of the message; PUBCOMP has no say in it.
+    fn received(&mut self, packet_identifier: u16, code: u8) -> HonestEvent {
+        if code >= 0x80 {
+            self.stuck += 1;
+            return HonestEvent::Acknowledged { packet_identifier, code };
+        }
+        if code == NO_MATCHING_SUBSCRIBERS {
+            self.without_subscribers.insert(packet_identifier);
+        }
+        HonestEvent::Alive
+    }
+
+    /// Notes a PUBCOMP from the broker: the end of the handshake.
+    fn completed(&mut self, packet_identifier: u16) -> HonestEvent {
+        let had_none = self.without_subscribers.remove(&packet_identifier);
+        let code = if had_none { NO_MATCHING_SUBSCRIBERS } else { 0 };
+        HonestEvent::Acknowledged { packet_identifier, code }
+    }
+}
+
+enum EventLoop {
+    V3(Box<rumqttc::EventLoop>),
+    V5(Box<v5::EventLoop>),
+}
+
+impl std::fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::V3(_) => "V3",
+            Self::V5(_) => "V5",
+        })
+    }
+}
+
+/// Makes an honest client that starts with a clean session; it connects when it is first polled.
+#[must_use]
+pub fn honest_client(
+    address: SocketAddr,
+    version: ProtocolVersion,
+    client_id: &str,
+    credentials: &Credentials,
+    connect_timeout: Duration,
+) -> (HonestSender, HonestConnection) {
+    let host = match address {
+        SocketAddr::V4(v4) => v4.ip().to_string(),
+        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+    };
+    let user_name = credentials.user_name.clone().unwrap_or_default();
+    let password =
+        credentials.password.as_ref().map(|secret| String::from_utf8_lossy(secret.reveal()).into_owned());
+    let has_credentials = credentials.user_name.is_some() || password.is_some();
+    let mut network = rumqttc::NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    network.set_connection_timeout(connect_timeout.as_secs().max(1));
+    match version {
+        ProtocolVersion::V3_1_1 => {
+            let mut options = rumqttc::MqttOptions::new(client_id, host, address.port());
+            options.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_inflight(IN_FLIGHT);
+            if has_credentials {
+                options.set_credentials(user_name, password.unwrap_or_default());
+            }
+            let (client, mut events) = rumqttc::AsyncClient::new(options, REQUESTS);
+            events.set_network_options(network);
+            (HonestSender::V3(client), HonestConnection::new(EventLoop::V3(Box::new(events))))
+        }
+        ProtocolVersion::V5 => {
+            let mut options = v5::MqttOptions::new(client_id, host, address.port());
+            options
+                .set_keep_alive(KEEP_ALIVE)
+                .set_clean_start(true)
+                .set_outgoing_inflight_upper_limit(IN_FLIGHT)
+                // rumqttc keeps to 10 KiB in both versions, and tells a broker of it only when it is asked to.
+                .set_max_packet_size(Some(PACKET_BYTES_MAX));
+            options.set_connection_timeout(connect_timeout.as_secs().max(1));
+            options.set_network_options(network);
+            if has_credentials {
+                options.set_credentials(user_name, password.unwrap_or_default());
+            }
+            let (client, events) = v5::AsyncClient::new(options, REQUESTS);
+            (HonestSender::V5(client), HonestConnection::new(EventLoop::V5(Box::new(events))))
+        }
+    }
+}
+
+impl HonestConnection {
+    fn new(events: EventLoop) -> Self {
+        Self { events, exchanges: Exchanges::default(), lost: None }
+    }
+
+    /// The next event. Must not be dropped half-way: rumqttc may have written and not yet told.
+    ///
+    /// # Errors
+    /// Why the connection was lost, in words, after all that had come before. The client is of no use afterwards.
+    pub async fn next(&mut self) -> Result<HonestEvent, String> {
+        loop {
+            let event = match &self.lost {
+                Some(why) => self.events.left_over(&mut self.exchanges).ok_or_else(|| why.clone()).map(Some),
+                None => self.events.poll(&mut self.exchanges).await,
+            };
+            match event {
+                Ok(Some(event)) => return Ok(event),
+                Ok(None) => {}
+                Err(why) if self.lost.is_some() => return Err(why),
+                Err(why) => self.lost = Some(why),
+            }
+        }
+    }
+}
+
+impl EventLoop {
+    async fn poll(&mut self, exchanges: &mut Exchanges) -> Result<Option<HonestEvent>, String> {
+        match self {
+            Self::V3(events) => {
+                let event = events.poll().await.map_err(|error| error.to_string())?;
+                let event = from_v3(event, exchanges);
+                if event == Some(HonestEvent::Connected) {
+                    let mut network = events.network_options();
+                    network.set_connection_timeout(PATIENCE.as_secs());
+                    events.set_network_options(network);
+                }
+                Ok(event)
+            }
+            Self::V5(events) => {
+                let event = events.poll().await.map_err(|error| error.to_string())?;
+                if event == v5::Event::Outgoing(rumqttc::Outgoing::PingReq) {
+                    bear_with_slow_answers(events, exchanges);
+                }
+                let event = from_v5(event, exchanges);
+                if event == Some(HonestEvent::Connected) && events.options.keep_alive().is_zero() {
+                    events.options.set_keep_alive(KEEP_ALIVE);
+                }
+                // Nothing else is in flight, so nothing is forgotten but the count.
+                if exchanges.stuck > 0 && events.state.inflight() == exchanges.stuck {
+                    events.state.clean();
+                    exchanges.stuck = 0;
+                }
+                Ok(event)
+            }
+        }
+    }
+
+    /// The next of the packets that had been read when the connection was lost.
+    fn left_over(&mut self, exchanges: &mut Exchanges) -> Option<HonestEvent> {
+        // What was to be written and not told was not written for certain: it is no event.
+        match self {
+            Self::V3(events) => std::iter::from_fn(|| events.state.events.pop_front())
+                .filter(|event| matches!(event, rumqttc::Event::Incoming(_)))
+                .find_map(|event| from_v3(event, exchanges)),
+            Self::V5(events) => std::iter::from_fn(|| events.state.events.pop_front())
+                .filter(|event| matches!(event, v5::Event::Incoming(_)))
+                .find_map(|event| from_v5(event, exchanges)),
+        }
+    }
+}
+
+/// Has rumqttc send its next PINGREQ although this one may not be answered by then.
+fn bear_with_slow_answers(events: &mut v5::EventLoop, exchanges: &mut Exchanges) {
+    use v5::mqttbytes::v5::{Packet, PingResp};
+    if exchanges.pinged(events.options.keep_alive()) {
+        // Takes itself back but for what it is for: rumqttc awaits no answer any more.
+        let _never_fails = events.state.handle_incoming_packet(Packet::PingResp(PingResp));
+        events.state.events.pop_back();
+    }
+}
+
+fn from_v3(event: rumqttc::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
+    use rumqttc::{Event, Outgoing, Packet, SubscribeReasonCode};
+    Some(match event {
+        Event::Incoming(Packet::ConnAck(_)) => exchanges.accepted(),
+        Event::Incoming(Packet::SubAck(ack)) => {
+            HonestEvent::Subscribed(ack.return_codes.first().and_then(|code| match code {
+                SubscribeReasonCode::Success(qos) => QoS::try_from(*qos as u8).ok(),
+                SubscribeReasonCode::Failure => None,
+            }))
+        }
+        Event::Incoming(Packet::PubAck(ack)) => {
+            HonestEvent::Acknowledged { packet_identifier: ack.pkid, code: 0 }
+        }
+        Event::Incoming(Packet::PubComp(ack)) => exchanges.completed(ack.pkid),
+        Event::Incoming(Packet::PubRel(release)) => exchanges.released(release.pkid),
+        Event::Incoming(Packet::Publish(publish)) => {
+            let qos = match publish.qos {
+                rumqttc::QoS::AtMostOnce => QoS::AtMostOnce,
+                rumqttc::QoS::AtLeastOnce => QoS::AtLeastOnce,
+                rumqttc::QoS::ExactlyOnce => QoS::ExactlyOnce,
+            };
+            HonestEvent::Delivered {
+                topic: publish.topic,
+                payload: publish.payload.to_vec(),
+                qos,
+                dup: publish.dup,
+                is_repeated: exchanges.published(qos, publish.pkid),
+            }
+        }
+        Event::Incoming(_) => HonestEvent::Alive,
+        Event::Outgoing(Outgoing::Publish(packet_identifier)) => HonestEvent::Sent(packet_identifier),
+        Event::Outgoing(_) => return None,
+    })
+}
+
+fn from_v5(event: v5::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
+    use rumqttc::Outgoing;
+    use v5::mqttbytes::v5::{Packet, PubCompReason, SubscribeReasonCode};
+    Some(match event {
+        v5::Event::Incoming(Packet::ConnAck(_)) => exchanges.accepted(),
+        v5::Event::Incoming(Packet::SubAck(ack)) => {
+            HonestEvent::Subscribed(ack.return_codes.first().and_then(|code| match code {
+                SubscribeReasonCode::Success(qos) => QoS::try_from(*qos as u8).ok(),
+                _ => None,
+            }))
+        }
+        v5::Event::Incoming(Packet::PubAck(ack)) => {
+            HonestEvent::Acknowledged { packet_identifier: ack.pkid, code: puback_code(ack.reason) }
+        }
+        v5::Event::Incoming(Packet::PubRec(ack)) => exchanges.received(ack.pkid, pubrec_code(ack.reason)),
+        v5::Event::Incoming(Packet::PubComp(ack)) => {
+            exchanges.stuck += u16::from(ack.reason != PubCompReason::Success);
+            exchanges.completed(ack.pkid)
+        }
+        v5::Event::Incoming(Packet::PubRel(release)) => exchanges.released(release.pkid),
+        v5::Event::Incoming(Packet::Publish(publish)) => {
+            let qos = match publish.qos {
+                v5::mqttbytes::QoS::AtMostOnce => QoS::AtMostOnce,
+                v5::mqttbytes::QoS::AtLeastOnce => QoS::AtLeastOnce,
+                v5::mqttbytes::QoS::ExactlyOnce => QoS::ExactlyOnce,
+            };
+            HonestEvent::Delivered {
+                topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+                payload: publish.payload.to_vec(),
+                qos,
+                dup: publish.dup,
+                is_repeated: exchanges.published(qos, publish.pkid),
+            }
+        }
+        v5::Event::Incoming(Packet::PingResp(_)) => {
+            exchanges.unanswered_pings = 0;
+            HonestEvent::Alive
+        }
+        v5::Event::Incoming(_) => HonestEvent::Alive,
+        v5::Event::Outgoing(Outgoing::Publish(packet_identifier)) => HonestEvent::Sent(packet_identifier),
+        v5::Event::Outgoing(_) => return None,
+    })
+}
+
+/// rumqttc has an enum of its own for each packet's Reason Codes.
+fn puback_code(reason: v5::mqttbytes::v5::PubAckReason) -> u8 {
+    use v5::mqttbytes::v5::PubAckReason as Reason;
+    match reason {
+        Reason::Success => 0x00,
+        Reason::NoMatchingSubscribers => 0x10,
+        Reason::UnspecifiedError => 0x80,
+        Reason::ImplementationSpecificError => 0x83,
+        Reason::NotAuthorized => 0x87,
+        Reason::TopicNameInvalid => 0x90,
+        Reason::PacketIdentifierInUse => 0x91,
+        Reason::QuotaExceeded => 0x97,
+        Reason::PayloadFormatInvalid => 0x99,
+    }
+}
+
+fn pubrec_code(reason: v5::mqttbytes::v5::PubRecReason) -> u8 {
+    use v5::mqttbytes::v5::PubRecReason as Reason;
+    match reason {
+        Reason::Success => 0x00,
+        Reason::NoMatchingSubscribers => 0x10,
+        Reason::UnspecifiedError => 0x80,
+        Reason::ImplementationSpecificError => 0x83,
+        Reason::NotAuthorized => 0x87,
+        Reason::TopicNameInvalid => 0x90,
+        Reason::PacketIdentifierInUse => 0x91,
+        Reason::QuotaExceeded => 0x97,
+        Reason::PayloadFormatInvalid => 0x99,
+    }
+}
+
+fn v3_qos(qos: QoS) -> rumqttc::QoS {
+    match qos {
+        QoS::AtMostOnce => rumqttc::QoS::AtMostOnce,
+        QoS::AtLeastOnce => rumqttc::QoS::AtLeastOnce,
+        QoS::ExactlyOnce => rumqttc::QoS::ExactlyOnce,
+    }
+}
+
+fn v5_qos(qos: QoS) -> v5::mqttbytes::QoS {
+    match qos {
+        QoS::AtMostOnce => v5::mqttbytes::QoS::AtMostOnce,
+        QoS::AtLeastOnce => v5::mqttbytes::QoS::AtLeastOnce,
+        QoS::ExactlyOnce => v5::mqttbytes::QoS::ExactlyOnce,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use ungraceful_mqtt::{ProtocolVersion, QoS};
+
+    use super::{Exchanges, HonestConnection, HonestEvent, HonestSender, honest_client};
+    use crate::broker::target::Credentials;
+
+    /// The shortest that rumqttc can be given.
+    const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_qos_2_publish_is_repeated_until_its_pubrel_and_a_new_one_afterwards() {
+        let mut exchanges = Exchanges::default();
+        let mut published = |qos, packet_identifier| exchanges.published(qos, packet_identifier);
+        assert!(!published(QoS::ExactlyOnce, 7));
+        assert!(published(QoS::ExactlyOnce, 7) && !published(QoS::ExactlyOnce, 8));
+        assert!(!published(QoS::AtLeastOnce, 7) && !published(QoS::AtMostOnce, 0));
+        assert_eq!(exchanges.released(7), HonestEvent::Alive);
+        assert!(!exchanges.published(QoS::ExactlyOnce, 7));
+    }
+
+    #[test]
+    fn the_code_of_a_qos_2_message_is_that_of_its_pubrec() {
+        let mut exchanges = Exchanges::default();
+        assert_eq!(exchanges.received(3, 0x10), HonestEvent::Alive);
+        assert_eq!(exchanges.received(4, 0x00), HonestEvent::Alive);
+        let refused = HonestEvent::Acknowledged { packet_identifier: 5, code: 0x97 };
+        assert_eq!(exchanges.received(5, 0x97), refused);
+        for (packet_identifier, code) in [(4, 0), (3, 0x10), (3, 0)] {
+            let acknowledged = HonestEvent::Acknowledged { packet_identifier, code };
+            assert_eq!(exchanges.completed(packet_identifier), acknowledged);
+        }
+    }
+
+    /// An honest client, and a peer that has accepted it and does the rest.
+    fn client_of(
+        version: ProtocolVersion,
+        rest: impl FnOnce(TcpStream) + Send + 'static,
+    ) -> (HonestSender, HonestConnection, std::thread::JoinHandle<()>) {
+        let connack: &[u8] = match version {
+            ProtocolVersion::V3_1_1 => &[0x20, 2, 0, 0],
+            ProtocolVersion::V5 => &[0x20, 3, 0, 0, 0],
+        };
+        client_accepted_by(version, connack, rest)
+    }
+
+    /// As [`client_of`], accepted by this CONNACK.
+    fn client_accepted_by(
+        version: ProtocolVersion,
+        connack: &'static [u8],
+        rest: impl FnOnce(TcpStream) + Send + 'static,
+    ) -> (HonestSender, HonestConnection, std::thread::JoinHandle<()>) {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let peer = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert_eq!(packet(&mut stream).unwrap()[0], 0x10, "CONNECT");
+            stream.write_all(connack).unwrap();
+            rest(stream);
+        });
+        let (sender, connection) =
+            honest_client(address, version, "honest", &Credentials::default(), CONNECT_TIMEOUT);
+        (sender, connection, peer)
+    }
+
+    /// The next packet, with a Remaining Length of one byte; absent at the end of the stream.
+    fn packet(stream: &mut TcpStream) -> Option<Vec<u8>> {
+        let mut header = [0; 2];
+        stream.read_exact(&mut header).ok()?;
+        let mut packet = vec![0; usize::from(header[1])];
+        stream.read_exact(&mut packet).ok()?;
+        packet.insert(0, header[0]);
+        Some(packet)
+    }
+
+    #[tokio::test]
+    async fn a_publisher_goes_on_however_many_of_its_qos_2_messages_are_refused() {
+        const MESSAGES: u16 = 70;
+        let (sender, mut connection, peer) = client_of(ProtocolVersion::V5, |mut stream| {
+            while let Some(publish) = packet(&mut stream).filter(|packet| packet[0] == 0x34) {
+                // After a topic of one byte stands the Packet Identifier.
+                stream.write_all(&[0x50, 3, publish[4], publish[5], 0x97]).unwrap();
+            }
+        });
+        let (mut given, mut refused) = (0, 0);
+        while refused < MESSAGES {
+            if let HonestEvent::Acknowledged { code, .. } = connection.next().await.unwrap() {
+                assert_eq!(code, 0x97);
+                refused += 1;
+            }
+            while given < MESSAGES && sender.try_publish("t", QoS::ExactlyOnce, vec![0]).is_ok() {
+                given += 1;
+            }
+        }
+        drop(connection);
+        peer.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_does_not_read_for_a_while_is_not_given_up() {
+        // More than the kernel holds for a peer that does not read.
+        const MESSAGES: usize = 2_000;
+        for version in [ProtocolVersion::V3_1_1, ProtocolVersion::V5] {
+            let (sender, mut connection, peer) = client_of(version, |mut stream| {
+                std::thread::sleep(CONNECT_TIMEOUT * 2);
+                let mut buffer = vec![0; 65_536];
+                while stream.read(&mut buffer).is_ok_and(|count| count > 0) {}
+            });
+            let (mut given, mut sent) = (0, 0);
+            while sent < MESSAGES {
+                sent += usize::from(matches!(connection.next().await.unwrap(), HonestEvent::Sent(0)));
+                while given < MESSAGES && sender.try_publish("t", QoS::AtMostOnce, vec![0; 8_000]).is_ok() {
+                    given += 1;
+                }
+            }
+            drop(connection);
+            peer.join().unwrap();
+        }
+    }
+
+    /// As [`packet`] tells it: without its length.
+    const PINGREQ: [u8; 1] = [0xC0];
+    const QOS_0_PUBLISH: [u8; 7] = [0x30, 5, 0, 1, b't', 0, 1];
+
+    #[tokio::test]
+    async fn mqtt5_3_2_2_21_the_server_keep_alive_is_kept_to_and_a_slow_answer_is_borne_with() {
+        // Server Keep Alive of a second, and three PINGREQs that are not answered.
+        let connack = &[0x20, 6, 0, 0, 3, 0x13, 0, 1];
+        let (_sender, mut connection, peer) =
+            client_accepted_by(ProtocolVersion::V5, connack, |mut stream| {
+                for _ in 0..3 {
+                    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+                    assert_eq!(packet(&mut stream).unwrap(), PINGREQ);
+                }
+                stream.write_all(&QOS_0_PUBLISH).unwrap();
+            });
+        loop {
+            if let HonestEvent::Delivered { .. } = connection.next().await.unwrap() {
+                break;
+            }
+        }
+        peer.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn mqtt5_3_2_2_21_a_server_keep_alive_of_0_asks_for_none() {
+        let connack = &[0x20, 6, 0, 0, 3, 0x13, 0, 0];
+        let (_sender, mut connection, peer) =
+            client_accepted_by(ProtocolVersion::V5, connack, |mut stream| {
+                stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+                // One at the most, which nobody answers.
+                let came: Vec<Vec<u8>> = std::iter::from_fn(|| packet(&mut stream)).collect();
+                assert!(came.len() <= 1 && came.iter().all(|packet| packet == &PINGREQ), "{came:?}");
+                stream.write_all(&QOS_0_PUBLISH).unwrap();
+            });
+        loop {
+            if let HonestEvent::Delivered { .. } = connection.next().await.unwrap() {
+                break;
+            }
+        }
+        peer.join().unwrap();
+    }
+
+    #[test]
+    fn a_broker_that_answers_no_pingreq_for_the_keep_alive_of_ours_is_gone() {
+        let mut exchanges = Exchanges::default();
+        let second = Duration::from_secs(1);
+        assert!((0..29).all(|_| exchanges.pinged(second)) && !exchanges.pinged(second));
+        assert!(!Exchanges::default().pinged(super::KEEP_ALIVE));
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_sends_connacks_without_end_connects_a_client_once() {
+        const MORE: usize = 50;
+        for (version, connack) in
+            [(ProtocolVersion::V3_1_1, &[0x20, 2, 0, 0][..]), (ProtocolVersion::V5, &[0x20, 3, 0, 0, 0])]
+        {
+            let (_sender, mut connection, peer) = client_of(version, move |mut stream| {
+                stream.write_all(&connack.repeat(MORE)).unwrap();
+            });
+            let mut connected = 0;
+            while let Ok(event) = connection.next().await {
+                connected += usize::from(event == HonestEvent::Connected);
+            }
+            assert_eq!(connected, 1, "{version:?}");
+            peer.join().unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_came_before_the_end_of_a_connection_is_told_before_it() {
+        let (_sender, mut connection, peer) = client_of(ProtocolVersion::V5, |mut stream| {
+            let publish = |dup: u8, payload| [0x30 | dup << 3, 5, 0, 1, b't', 0, payload];
+            let all: Vec<u8> = [publish(0, 1), publish(1, 2), publish(0, 3)].concat();
+            stream.write_all(&all).unwrap();
+        });
+        let mut came = Vec::new();
+        let lost = loop {
+            match connection.next().await {
+                Ok(HonestEvent::Delivered { payload, dup, qos, is_repeated, .. }) => {
+                    assert_eq!((qos, is_repeated), (QoS::AtMostOnce, false));
+                    came.push((payload[0], dup));
+                }
+                Ok(_) => {}
+                Err(lost) => break lost,
+            }
+        };
+        assert_eq!(came, [(1, false), (2, true), (3, false)], "{lost}");
+        assert_eq!(connection.next().await, Err(lost), "and it stays lost");
+        peer.join().unwrap();
+    }
+}

@@ -1,0 +1,13 @@
+//! Measuring: one clock, a meter for each thread, and the collector that puts their reports together and writes them down.
+
+pub mod clock;
+pub(crate) mod collector;
+pub(crate) mod loop_lag;
+pub(crate) mod meter;
+pub(crate) mod pacer;
+pub mod recorder;
+pub(crate) mod slope;
+pub(crate) mod tally;
+pub(crate) mod timeline;
+
+pub use meter::{Counters, Interval};

@@ -1,0 +1,251 @@
+//! The collector: one thread that takes what all others report, writes the record as it goes, and holds the
+//! sums that the end of the run is made of.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::live::Live;
+use ungraceful_record::metric::{Metric, Percentiles};
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::Record;
+
+use crate::attempts::connections::OpenConnections;
+use crate::broker::process::BrokerProcess;
+use crate::broker::resources::{ResourceSample, look};
+use crate::error::RunError;
+use crate::measure::clock::RunClock;
+use crate::measure::meter::Interval;
+use crate::measure::recorder::Recorder;
+use crate::measure::tally::Tally;
+use crate::measure::timeline::{Sampled, load_response_time, rows};
+use crate::run::stop::{Stop, StopReason};
+
+/// How many reports may wait; a thread that reports more waits itself, which shows as its loop lag.
+pub(crate) const REPORTS: usize = 4_096;
+/// Rows are written this many seconds later, so that every thread has reported its part.
+const ROW_DELAY_S: u64 = 1;
+const SECOND_US: u64 = 1_000_000;
+
+/// Which thread reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// The honest clients' thread.
+    Honest,
+    /// A worker, by its number.
+    Worker(u32),
+}
+
+/// What threads report.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// An attempt ended.
+    Attempt(Source, Box<Attempt>),
+    /// What was measured since the last such report.
+    Interval(Source, Interval),
+}
+
+/// What the collector holds at the end.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) tallies: BTreeMap<Case, Tally>,
+    pub(crate) whole: Interval,
+    /// The broker's process, once a second.
+    pub(crate) resources: Vec<ResourceSample>,
+    pub(crate) recorder: Recorder,
+}
+
+/// What the collector needs.
+#[derive(Debug)]
+pub(crate) struct CollectorLinks {
+    pub(crate) clock: RunClock,
+    pub(crate) stop: Stop,
+    pub(crate) connections: OpenConnections,
+    pub(crate) broker: Option<BrokerProcess>,
+    pub(crate) live: Arc<Mutex<Live>>,
+}
+
+/// The running collector.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    thread: JoinHandle<Collected>,
+}
+
+impl Collector {
+    /// Starts the thread. It ends when every sender of `reports` is gone.
+    pub(crate) fn start(
+        mut recorder: Recorder,
+        begun: &Record,
+        links: CollectorLinks,
+        reports: mpsc::Receiver<Report>,
+    ) -> Result<Self, RunError> {
+        recorder.run_json(begun);
+        let thread = std::thread::Builder::new()
+            .name("collector".to_owned())
+            .spawn(move || collect(recorder, links, reports))
+            .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
+        Ok(Self { thread })
+    }
+
+    /// Waits for everything that was reported to be written.
+    pub(crate) fn finish(self) -> Result<Collected, RunError> {
+        self.thread.join().map_err(|_panic| RunError::Bug("the collector's thread panicked".to_owned()))
+    }
+}
+
+struct Collecting {
+    recorder: Recorder,
+    links: CollectorLinks,
+    tallies: BTreeMap<(Source, Case), Tally>,
+    whole: Interval,
+    seconds: BTreeMap<u64, Interval>,
+    /// What was sampled of the processes when each second ended.
+    samples: BTreeMap<u64, Sampled>,
+    /// The broker's process so far.
+    resources: Vec<ResourceSample>,
+    attempts_finished: u64,
+    /// The second that is under way.
+    second: u64,
+}
+
+fn collect(recorder: Recorder, links: CollectorLinks, mut reports: mpsc::Receiver<Report>) -> Collected {
+    let mut collecting = Collecting {
+        recorder,
+        links,
+        tallies: BTreeMap::new(),
+        whole: Interval::default(),
+        seconds: BTreeMap::new(),
+        samples: BTreeMap::new(),
+        resources: Vec::new(),
+        attempts_finished: 0,
+        second: 0,
+    };
+    while let Some(report) = reports.blocking_recv() {
+        let second = collecting.links.clock.now_us() / SECOND_US;
+        if second > collecting.second {
+            collecting.end_second();
+            collecting.second = second;
+            collecting.begin_live_second();
+            collecting.write_rows(second.saturating_sub(ROW_DELAY_S));
+        }
+        collecting.take(report);
+    }
+    collecting.end_second();
+    collecting.write_rows(u64::MAX);
+    // Each worker counted for itself; the sum of the parts is the whole.
+    let mut tallies: BTreeMap<Case, Tally> = BTreeMap::new();
+    for ((_source, case), tally) in collecting.tallies {
+        tallies.entry(case).or_default().merge(&tally);
+    }
+    Collected {
+        tallies,
+        whole: collecting.whole,
+        resources: collecting.resources,
+        recorder: collecting.recorder,
+    }
+}
+
+impl Collecting {
+    fn take(&mut self, report: Report) {
+        match report {
+            Report::Attempt(source, attempt) => {
+                self.tallies.entry((source, attempt.case.clone())).or_default().add(&attempt);
+                self.recorder.attempt(&attempt);
+                self.attempts_finished += 1;
+                let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
+                live.attempts_finished += 1;
+                *live.outcomes.entry(attempt.outcome.name()).or_default() += 1;
+            }
+            Report::Interval(_source, interval) => {
+                self.whole.merge(&interval);
+                self.show(&interval);
+                // Threads report once a second what happened since: most of it in the second before.
+                let second = self.second.saturating_sub(1);
+                self.seconds.entry(second).or_default().merge(&interval);
+            }
+        }
+    }
+
+    fn show(&self, interval: &Interval) {
+        let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.attempts_dropped +=
+            interval.counters.values().map(|counters| counters.attempts_dropped).sum::<u64>();
+        if interval.histograms.of(Metric::BystanderResponseTime, Phase::Baseline).is_some()
+            && let Some(baseline) = self.whole.histograms.of(Metric::BystanderResponseTime, Phase::Baseline)
+        {
+            live.baseline_response_time = Percentiles::of(baseline);
+        }
+        let latest = Phase::ALL.into_iter().rev().find_map(|phase| {
+            interval
+                .histograms
+                .of(Metric::BystanderResponseTime, phase)
+                .filter(|histogram| !histogram.is_empty())
+        });
+        let counters = Phase::ALL.into_iter().filter_map(|phase| interval.counters.get(&phase));
+        let of_load = Phase::ALL.into_iter().rev().find_map(|phase| load_response_time(interval, phase));
+        if let Some(load) = &mut live.load {
+            for counters in counters {
+                load.sent_per_second += counters.load_sent;
+                load.delivered_per_second += counters.load_delivered;
+            }
+            if let Some(response) = of_load {
+                load.response_p50_us = Some(response.value_at_quantile(0.5));
+                load.response_p99_us = (response.len() >= 1_000).then(|| response.value_at_quantile(0.99));
+            }
+        }
+        if let Some(response) = latest {
+            live.bystander_p50_us = Some(response.value_at_quantile(0.5));
+            live.bystander_max_us = Some(response.max());
+        }
+    }
+
+    /// What the load did in the last second is counted anew.
+    fn begin_live_second(&self) {
+        let mut live = self.links.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(load) = &mut live.load {
+            (load.sent_per_second, load.delivered_per_second) = (0, 0);
+        }
+    }
+
+    /// Samples the processes at the end of the second that is under way.
+    fn end_second(&mut self) {
+        let sampled = self.sample();
+        self.samples.insert(self.second, sampled);
+    }
+
+    /// Writes the rows of all seconds before `end`.
+    fn write_rows(&mut self, end: u64) {
+        let started = self.links.clock.started();
+        while let Some(entry) = self.seconds.first_entry().filter(|entry| *entry.key() < end) {
+            let (second, interval) = entry.remove_entry();
+            let sampled = self.samples.remove(&second).unwrap_or_default();
+            self.recorder.rows(&rows(second, &interval, sampled));
+            self.recorder.interval_log(started, second, &interval);
+        }
+        if let Some(trouble) = self.recorder.trouble() {
+            self.links.stop.raise(StopReason::RecordFailed(trouble.to_owned()));
+        }
+    }
+
+    fn sample(&mut self) -> Sampled {
+        let usage = look(self.links.broker.as_ref());
+        let cpu_us_before = self.resources.last().map(|before| before.usage.cpu_us);
+        let at_us = self.links.clock.now_us();
+        self.resources.extend(usage.map(|usage| ResourceSample {
+            at_us,
+            attempts_finished: self.attempts_finished,
+            usage,
+        }));
+        let cpu_us = |usage: crate::broker::process::Usage| {
+            cpu_us_before.map(|before| usage.cpu_us.saturating_sub(before))
+        };
+        Sampled {
+            connections_open: self.links.connections.now(),
+            broker_cpu_us: usage.and_then(cpu_us),
+            broker_rss_bytes: usage.map(|usage| usage.rss_bytes),
+            broker_descriptors: usage.and_then(|usage| usage.descriptors),
+        }
+    }
+}

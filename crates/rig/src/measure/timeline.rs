@@ -1,0 +1,173 @@
+//! The timeline: one row per second and phase, put together from what all threads reported.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+use ungraceful_record::metric::Metric;
+use ungraceful_record::phase::Phase;
+
+use crate::measure::meter::Interval;
+
+/// One row of `timeline.csv`. Times in µs; a cell is empty where nothing was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Row {
+    /// Seconds since the run's start.
+    pub second: u64,
+    /// Phase.
+    pub phase: &'static str,
+    /// Bystander messages that fell due.
+    pub offered: u64,
+    /// Bystander messages that were sent.
+    pub sent: u64,
+    /// Bystander messages that were acknowledged.
+    pub acknowledged: u64,
+    /// Bystander messages that were delivered for the first time.
+    pub delivered: u64,
+    /// Attempts that were begun.
+    pub attempts_started: u64,
+    /// Attempts that ended.
+    pub attempts_finished: u64,
+    /// Attempts that were dropped.
+    pub attempts_dropped: u64,
+    /// Reactions of the broker.
+    pub reactions: u64,
+    /// Connections of attempts that were open at the end of the second.
+    pub connections_open: u64,
+    /// Median of the bystanders' response time.
+    pub bystander_response_time_us_p50: Option<u64>,
+    /// 99th percentile of the bystanders' response time; empty below 1,000 samples.
+    pub bystander_response_time_us_p99: Option<u64>,
+    /// Largest of the bystanders' response times.
+    pub bystander_response_time_us_max: Option<u64>,
+    /// CPU time that the broker's process used in this second; empty when it is not known. Here and in the next two,
+    /// what its child processes use does not count.
+    pub broker_cpu_us: Option<u64>,
+    /// The broker's resident memory.
+    pub broker_rss_bytes: Option<u64>,
+    /// File descriptors that the broker holds open; empty where `/proc/PID/fd` can't be read.
+    pub broker_descriptors: Option<u64>,
+    /// Largest lag of a generator thread's own tick.
+    pub generator_lag_us_max: Option<u64>,
+    /// Messages of the load that fell due; here and in the next three, 0 in a run without load.
+    pub load_offered: u64,
+    /// Messages of the load that were sent.
+    pub load_sent: u64,
+    /// Messages of the load that were acknowledged.
+    pub load_acknowledged: u64,
+    /// Messages of the load that came to a subscriber for the first time.
+    pub load_delivered: u64,
+    /// Median of the load's response time: until delivered where there are subscribers, until acknowledged elsewhere.
+    pub load_response_time_us_p50: Option<u64>,
+    /// 99th percentile of the load's response time; empty below 1,000 samples.
+    pub load_response_time_us_p99: Option<u64>,
+    /// Largest of the load's response times.
+    pub load_response_time_us_max: Option<u64>,
+}
+
+/// What was sampled of the processes in one second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sampled {
+    /// Connections of attempts that are open.
+    pub connections_open: u64,
+    /// CPU time that the broker used since the last sample, in µs.
+    pub broker_cpu_us: Option<u64>,
+    /// The broker's resident memory.
+    pub broker_rss_bytes: Option<u64>,
+    /// File descriptors that the broker holds open.
+    pub broker_descriptors: Option<u64>,
+}
+
+/// The rows of one second: one for each phase that something was counted in.
+#[must_use]
+pub(crate) fn rows(second: u64, interval: &Interval, sampled: Sampled) -> Vec<Row> {
+    Phase::ALL
+        .into_iter()
+        .filter(|phase| interval.counters.contains_key(phase))
+        .map(|phase| row(second, phase, interval, sampled))
+        .collect()
+}
+
+fn row(second: u64, phase: Phase, interval: &Interval, sampled: Sampled) -> Row {
+    let counters = interval.counters.get(&phase).copied().unwrap_or_default();
+    let response = interval
+        .histograms
+        .of(Metric::BystanderResponseTime, phase)
+        .filter(|histogram| !histogram.is_empty());
+    let load = load_response_time(interval, phase);
+    let lag = interval.histograms.of(Metric::LoopLag, phase).filter(|histogram| !histogram.is_empty());
+    Row {
+        second,
+        phase: phase.name(),
+        offered: counters.offered,
+        sent: counters.sent,
+        acknowledged: counters.acknowledged,
+        delivered: counters.delivered,
+        attempts_started: counters.attempts_started,
+        attempts_finished: counters.attempts_finished,
+        attempts_dropped: counters.attempts_dropped,
+        reactions: counters.reactions,
+        connections_open: sampled.connections_open,
+        bystander_response_time_us_p50: response.map(|histogram| histogram.value_at_quantile(0.5)),
+        bystander_response_time_us_p99: response
+            .filter(|histogram| histogram.len() >= 1_000)
+            .map(|histogram| histogram.value_at_quantile(0.99)),
+        bystander_response_time_us_max: response.map(|histogram| histogram.max()),
+        broker_cpu_us: sampled.broker_cpu_us,
+        broker_rss_bytes: sampled.broker_rss_bytes,
+        broker_descriptors: sampled.broker_descriptors,
+        generator_lag_us_max: lag.map(|histogram| histogram.max()),
+        load_offered: counters.load_offered,
+        load_sent: counters.load_sent,
+        load_acknowledged: counters.load_acknowledged,
+        load_delivered: counters.load_delivered,
+        load_response_time_us_p50: load.map(|histogram| histogram.value_at_quantile(0.5)),
+        load_response_time_us_p99: load
+            .filter(|histogram| histogram.len() >= 1_000)
+            .map(|histogram| histogram.value_at_quantile(0.99)),
+        load_response_time_us_max: load.map(|histogram| histogram.max()),
+    }
+}
+
+/// The load's response times in `phase`: those until delivered where there are some, else those until acknowledged.
+pub(crate) fn load_response_time(interval: &Interval, phase: Phase) -> Option<&Histogram<u64>> {
+    [Metric::DeliveryResponseTime, Metric::PublishResponseTime]
+        .into_iter()
+        .find_map(|metric| interval.histograms.of(metric, phase).filter(|histogram| !histogram.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ungraceful_record::metric::Metric;
+    use ungraceful_record::phase::Phase;
+
+    use super::{Sampled, rows};
+    use crate::measure::meter::Meter;
+
+    #[test]
+    fn a_second_in_which_the_phase_changed_has_a_row_for_each_with_its_own_counts() {
+        let meter = Meter::default();
+        meter.count(Phase::Baseline, |counters| counters.offered += 3);
+        meter.count(Phase::Fault, |counters| {
+            counters.sent += 4;
+            counters.reactions += 5;
+        });
+        meter.record(Metric::BystanderResponseTime, Phase::Fault, Duration::from_micros(700));
+        meter.record(Metric::LoopLag, Phase::Baseline, Duration::from_micros(60));
+        let sampled = Sampled {
+            connections_open: 7,
+            broker_cpu_us: Some(8),
+            broker_rss_bytes: Some(9),
+            broker_descriptors: Some(10),
+        };
+        let rows = rows(12, &meter.take(), sampled);
+        assert_eq!(rows.len(), 2);
+        assert_eq!((rows[0].phase, rows[0].offered, rows[0].generator_lag_us_max), ("baseline", 3, Some(60)));
+        assert_eq!((rows[1].phase, rows[1].sent, rows[1].reactions), ("fault", 4, 5));
+        assert_eq!(rows[1].bystander_response_time_us_max, Some(700));
+        assert_eq!(rows[1].bystander_response_time_us_p99, None, "one sample has no 99th percentile");
+        assert!(rows.iter().all(|row| row.second == 12 && row.connections_open == 7));
+        assert!(rows.iter().all(|row| (row.broker_cpu_us, row.broker_rss_bytes) == (Some(8), Some(9))));
+        assert!(rows.iter().all(|row| row.broker_descriptors == Some(10)));
+    }
+}

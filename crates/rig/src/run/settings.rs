@@ -1,0 +1,157 @@
+//! Everything that a run is made of, validated, before anything is sent; and what it ends in.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::run::{Record, Setting, ToolRecord};
+use ungraceful_record::threshold::Threshold;
+use ungraceful_record::verdict::Check;
+
+use crate::attempts::fault::Fault;
+use crate::broker::outage::Restart;
+use crate::broker::target::TargetSettings;
+use crate::broker::watch::WatchSettings;
+use crate::bystanders::BystanderSettings;
+use crate::run::bound::Bound;
+use crate::run::load::Load;
+use crate::run::plan::Schedule;
+use crate::run::seed::Seed;
+
+/// How long the phases last.
+#[derive(Clone, Copy, Debug)]
+pub struct PhaseSettings {
+    /// Warm-up; nothing of it is counted.
+    pub warmup: Duration,
+    /// Baseline.
+    pub baseline: Duration,
+    /// Longest time that the bystanders are given to be back.
+    pub recovery: Duration,
+}
+
+/// Everything about a run, validated. Nothing has been sent.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    /// The program.
+    pub tool: ToolRecord,
+    /// The command line without secrets, for the record.
+    pub command: Vec<String>,
+    /// All settings with their source, for the record.
+    pub settings: BTreeMap<String, Setting>,
+    /// The broker.
+    pub target: TargetSettings,
+    /// The phases.
+    pub phases: PhaseSettings,
+    /// Attempts per case, their rate in all, and how they are spread.
+    pub schedule: ScheduleSettings,
+    /// How each wave begins with a planned outage; absent when none does. Only in waves.
+    pub restart: Option<Restart>,
+    /// Clients that may misbehave at the same time.
+    pub clients: NonZeroU32,
+    /// Connections that all of them have at the same time, at the most.
+    pub connections: u64,
+    /// Worker threads.
+    pub threads: NonZeroU32,
+    /// The bystanders.
+    pub bystanders: BystanderSettings,
+    /// How long the run can last at the most; then it is stopped.
+    pub bound: Bound,
+    /// How long the broker has to react.
+    pub reaction_timeout: Duration,
+    /// How long the witness waits for a Will.
+    pub will_wait: Duration,
+    /// Prefix of all ClientIDs.
+    pub client_id_prefix: String,
+    /// The seed.
+    pub seed: Seed,
+    /// The record's folder.
+    pub output: PathBuf,
+    /// Lines in `attempts.ndjson` at the most.
+    pub attempts_max: u64,
+    /// Schedule slip or loop lag at the 99th percentile beyond which the run's times are not to be relied on.
+    pub slip_limit: Duration,
+    /// What of the broker is watched beside its packets.
+    pub watch: WatchSettings,
+    /// The checks.
+    pub checks: Vec<Check>,
+    /// The user's thresholds.
+    pub thresholds: Vec<Threshold>,
+}
+
+/// When attempts fall due.
+#[derive(Clone, Copy, Debug)]
+pub struct ScheduleSettings {
+    /// Attempts of each case.
+    pub attempts_per_case: u64,
+    /// When they fall due.
+    pub spread: Spread,
+}
+
+/// How attempts are spread in time.
+#[derive(Clone, Copy, Debug)]
+pub enum Spread {
+    /// At a rate, all cases in turn.
+    Rate {
+        /// Attempts per second in all.
+        per_second: f64,
+        /// How they are spread.
+        arrival: crate::run::plan::Arrival,
+    },
+    /// One case after another, the attempts of each at one instant.
+    Waves,
+}
+
+impl ScheduleSettings {
+    /// The schedule of so many cases.
+    #[must_use]
+    pub fn schedule(&self, cases: u16, seed: Seed) -> Schedule {
+        match self.spread {
+            Spread::Rate { per_second, arrival } => {
+                Schedule::new(cases, self.attempts_per_case, per_second, arrival, seed)
+            }
+            Spread::Waves => Schedule::in_waves(cases, self.attempts_per_case),
+        }
+    }
+}
+
+/// What a run does to the broker, beside its bystanders.
+#[derive(Clone, Copy)]
+pub enum Work<'a> {
+    /// Attempts of faults.
+    Faults(&'a MakeFaults),
+    /// A load.
+    Load(&'a dyn Load),
+}
+
+impl<'a> Work<'a> {
+    /// The faults for the versions that the broker speaks; none of a load.
+    pub(crate) fn faults(self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        match self {
+            Self::Faults(make) => make(spoken),
+            Self::Load(_) => Vec::new(),
+        }
+    }
+
+    /// The load; absent when there is none.
+    pub(crate) fn load(self) -> Option<&'a dyn Load> {
+        match self {
+            Self::Faults(_) => None,
+            Self::Load(load) => Some(load),
+        }
+    }
+}
+
+/// Makes the faults for the versions that the broker speaks.
+pub type MakeFaults = dyn Fn(&[ProtocolVersion]) -> Vec<Arc<dyn Fault>>;
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Everything it saw, judged.
+    pub record: Record,
+    /// The record's folder.
+    pub directory: PathBuf,
+}

@@ -1,0 +1,627 @@
+//! The end of a run: everything that was measured, put into the record. A pure function of what it is given.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ungraceful_record::attempt::Case;
+use ungraceful_record::metric::{Histograms, Metric, Percentiles, Values, histogram, merge};
+use ungraceful_record::phase::{Phase, PhaseTrack};
+use ungraceful_record::run::{
+    AttemptsRecord, BystanderPhaseRecord, BystandersRecord, ClockRecord, MetricRecord, OutageRecord,
+    PhaseRecord, Record, WaveRecord, WitnessRecord,
+};
+use ungraceful_record::scale::micros;
+use ungraceful_record::scale::{span, time};
+
+use crate::attempts::waves::WaveTimes;
+use crate::attempts::worker::Worked;
+use crate::broker::outage::OutageTimes;
+use crate::broker::resources::ResourceSample;
+use crate::bystanders::honest_thread::{HonestResult, OfWave};
+use crate::bystanders::pair::BystanderSettings;
+use crate::bystanders::witness::Witness;
+use crate::measure::meter::Interval;
+use crate::measure::tally::Tally;
+use crate::run::plan::Schedule;
+use crate::run::settings::Experiment;
+
+/// What was measured.
+#[derive(Debug)]
+pub(crate) struct Measured<'a> {
+    pub(crate) whole: &'a Interval,
+    pub(crate) tallies: &'a BTreeMap<Case, Tally>,
+    pub(crate) honest: &'a HonestResult,
+    /// Lines written, and attempts left out.
+    pub(crate) attempts: (u64, u64),
+    pub(crate) witness: &'a Witness,
+    pub(crate) witness_proved: bool,
+}
+
+/// How the run ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) ended_us: u64,
+    pub(crate) recovery_limit_us: Option<u64>,
+    pub(crate) recovery_time_us: Option<u64>,
+    pub(crate) cpu_us: Option<u64>,
+    pub(crate) worked: Worked,
+    pub(crate) broker_exit: Option<String>,
+    pub(crate) clock: ClockRecord,
+}
+
+/// Completes the record that was begun with the run.
+pub(crate) fn summarise(
+    begun: Record,
+    experiment: &Experiment,
+    phases: &PhaseTrack,
+    schedule: &Schedule,
+    cases: &[Case],
+    measured: &Measured<'_>,
+    ended: &Ended,
+) -> Record {
+    let mut record = begun;
+    record.duration_us = ended.ended_us;
+    record.phases = phase_records(phases, ended.ended_us);
+    record.broker.sys_version.clone_from(&measured.honest.sys_version);
+    record.broker.sys.clone_from(&measured.honest.sys);
+    record.broker.sys_last_heard_us = measured.honest.sys_last_heard_us;
+    record.broker.exit.clone_from(&ended.broker_exit);
+    let per_case = schedule.plan.len() / (cases.len() as u64).max(1);
+    let none = Tally::default();
+    record.cases = cases
+        .iter()
+        .map(|case| {
+            let tally = measured.tallies.get(case).unwrap_or(&none);
+            tally.record(case, per_case)
+        })
+        .collect();
+    let finished = record.cases.iter().map(|case| case.finished).sum();
+    record.attempts = AttemptsRecord {
+        planned: schedule.plan.len(),
+        finished,
+        dropped: schedule.plan.len().saturating_sub(finished),
+        written: measured.attempts.0,
+        left_out: measured.attempts.1,
+    };
+    let mut reaction_time = histogram();
+    for tally in measured.tallies.values() {
+        merge(&mut reaction_time, tally.reaction_time());
+    }
+    record.reaction_time = Percentiles::of(&reaction_time);
+    let mut measures: BTreeMap<&str, Values> = BTreeMap::new();
+    for (name, values) in measured.tallies.values().flat_map(Tally::measures) {
+        measures.entry(name).or_default().merge(values);
+    }
+    record.measures =
+        measures.iter().map(|(name, values)| ((*name).to_owned(), values.distribution())).collect();
+    record.bystanders = bystanders(&experiment.bystanders, phases, &begun_version(&record), measured, ended);
+    record.witness = Some(WitnessRecord {
+        proved: measured.witness_proved && measured.honest.witness_gaps == 0,
+        unexpected: measured.witness.on_unwatched_topics(),
+    });
+    record.metrics = metrics(&measured.whole.histograms);
+    generator(&mut record, experiment.slip_limit, measured, ended);
+    record
+}
+
+fn phase_records(phases: &PhaseTrack, ended_us: u64) -> Vec<PhaseRecord> {
+    let begun: Vec<(Phase, u64)> =
+        Phase::ALL.into_iter().filter_map(|phase| Some((phase, phases.begun_us(phase)?))).collect();
+    let ends = begun.iter().skip(1).map(|(_, began_us)| *began_us).chain([ended_us]);
+    begun
+        .iter()
+        .zip(ends)
+        .map(|((phase, began_us), ended_us)| PhaseRecord { phase: *phase, began_us: *began_us, ended_us })
+        .collect()
+}
+
+fn begun_version(record: &Record) -> String {
+    let spoken = record.broker.versions.iter().filter(|version| version.spoken);
+    spoken.map(|version| version.version.clone()).max().unwrap_or_default()
+}
+
+fn bystanders(
+    settings: &BystanderSettings,
+    phases: &PhaseTrack,
+    version: &str,
+    measured: &Measured<'_>,
+    ended: &Ended,
+) -> Option<BystandersRecord> {
+    if settings.pairs == 0 {
+        return None;
+    }
+    let percentiles =
+        |metric, phase| measured.whole.histograms.of(metric, phase).map(Percentiles::of).unwrap_or_default();
+    let of_phase = |phase| BystanderPhaseRecord {
+        phase,
+        response_time: percentiles(Metric::BystanderResponseTime, phase),
+        service_time: percentiles(Metric::BystanderServiceTime, phase),
+        acknowledge_time: percentiles(Metric::BystanderAcknowledgeTime, phase),
+        by_qos: measured.honest.by_phase.get(&phase).cloned().unwrap_or_default(),
+    };
+    Some(BystandersRecord {
+        pairs: settings.pairs,
+        rate_per_pair: settings.rate_per_pair,
+        version: version.to_owned(),
+        phases: Phase::MEASURED
+            .into_iter()
+            .filter(|phase| phases.begun_us(*phase).is_some())
+            .map(of_phase)
+            .collect(),
+        connections_lost: measured.honest.connections_lost.clone(),
+        outages: measured.honest.outages,
+        irregularities: measured.honest.irregularities.clone(),
+        irregularities_left_out: measured.honest.irregularities_left_out.clone(),
+        pairs_below_qos: measured.honest.pairs_below_qos,
+        drain: measured.honest.drain,
+        recovery_limit_us: ended.recovery_limit_us,
+        recovery_time_us: ended.recovery_time_us,
+    })
+}
+
+/// What was seen of one wave beside its attempts.
+#[derive(Clone, Debug)]
+pub(crate) struct SeenOfWave {
+    pub(crate) times: WaveTimes,
+    /// The outage that it began with, with its means in words.
+    pub(crate) outage: Option<(OutageTimes, String)>,
+    /// The broker's memory when it acted, and when it had ended.
+    pub(crate) rss_bytes: [Option<u64>; 2],
+}
+
+/// The waves that acted, where there are several kinds of them: one case each.
+pub(crate) fn waves(
+    schedule: &Schedule,
+    cases: &[Case],
+    seen: &[SeenOfWave],
+    of_bystanders: &[OfWave],
+    samples: &[ResourceSample],
+) -> Vec<WaveRecord> {
+    let record = |(number, seen): (usize, &SeenOfWave)| {
+        let case = cases.get(schedule.case_of(schedule.waves().get(number)?.start))?;
+        let (began_us, ended_us) = (seen.times.began_us, seen.times.ended_us);
+        let within = began_us..ended_us.unwrap_or(u64::MAX);
+        let sampled = samples.iter().filter(|sample| within.contains(&sample.at_us));
+        let of_bystanders = of_bystanders.get(number);
+        Some(WaveRecord {
+            case: case.clone(),
+            began_us,
+            ended_us,
+            outage: seen.outage.clone().map(|(times, by)| OutageRecord {
+                began_us: times.began_us,
+                ended_us: times.ended_us,
+                by,
+            }),
+            bystander_messages_due: of_bystanders.map_or(0, |wave| wave.due),
+            bystander_response_time: of_bystanders
+                .map(|wave| Percentiles::of(&wave.response_time))
+                .unwrap_or_default(),
+            rss_bytes_before: seen.rss_bytes[0],
+            rss_bytes_max: sampled
+                .map(|sample| sample.usage.rss_bytes)
+                .chain(seen.rss_bytes.into_iter().flatten())
+                .max(),
+        })
+    };
+    seen.iter().enumerate().filter_map(|(number, seen)| record((number, seen))).collect()
+}
+
+fn metrics(histograms: &Histograms) -> Vec<MetricRecord> {
+    histograms
+        .iter()
+        .map(|(metric, phase, histogram)| MetricRecord {
+            metric,
+            phase,
+            percentiles: Percentiles::of(histogram),
+        })
+        .collect()
+}
+
+fn generator(record: &mut Record, slip_limit: Duration, measured: &Measured<'_>, ended: &Ended) {
+    let over = |metric| Percentiles::of(&measured.whole.histograms.over_measured_phases(metric));
+    let generator = &mut record.generator;
+    generator.schedule_slip = over(Metric::ScheduleSlip);
+    generator.loop_lag = over(Metric::LoopLag);
+    generator.cpu_us = ended.cpu_us;
+    generator.clock = ended.clock;
+    generator.attempts_waited_for_a_client = ended.worked.waited_for_a_client;
+    generator.bottlenecks = bottlenecks(generator.schedule_slip, generator.loop_lag, micros(slip_limit));
+}
+
+/// In words, why figures can't be relied on: beyond the limit, the generator's own lateness is no longer small
+/// beside what it measures. With too few samples for a 99th percentile the maximum decides.
+fn bottlenecks(schedule_slip: Percentiles, loop_lag: Percentiles, limit_us: u64) -> Vec<String> {
+    let told = |what: &str, times: Percentiles| {
+        let of_p99 = times.p99_us.map(|us| (us, "at the 99th percentile"));
+        let (worst, figure) = of_p99.or(times.max_us.map(|us| (us, "at the most")))?;
+        (worst > limit_us).then(|| {
+            format!(
+                "the generator's {what} was {} {figure}, more than the --slip-limit of {}: times of \
+                 this run contain our own lateness; use fewer clients, a lower rate or a less busy machine",
+                time(worst),
+                span(Duration::from_micros(limit_us))
+            )
+        })
+    };
+    [told("schedule slip", schedule_slip), told("loop lag", loop_lag)].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use ungraceful_mqtt::QoS;
+    use ungraceful_record::attempt::{Attempt, Case};
+    use ungraceful_record::ledger::LedgerCounts;
+    use ungraceful_record::metric::{Metric, Percentiles};
+    use ungraceful_record::phase::{Phase, PhaseTrack};
+    use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
+    use ungraceful_record::run::{
+        BrokerOrigin, BrokerRecord, ClockRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord,
+        PhaseRecord, Record, SysRecord, ToolRecord, VersionRecord,
+    };
+
+    use super::{Ended, Measured, bottlenecks, phase_records, summarise};
+    use crate::attempts::worker::Worked;
+    use crate::broker::target::{BrokerChoice, Credentials, TargetSettings};
+    use crate::bystanders::honest_thread::HonestResult;
+    use crate::bystanders::pair::BystanderSettings;
+    use crate::bystanders::witness::{Witness, Witnessed};
+    use crate::measure::meter::{Interval, Meter};
+    use crate::measure::tally::Tally;
+    use crate::run::plan::{Arrival, Schedule};
+    use crate::run::seed::Seed;
+    use crate::run::settings::{Experiment, PhaseSettings, ScheduleSettings, Spread};
+
+    fn tool() -> ToolRecord {
+        ToolRecord {
+            name: "ungraceful-test".into(),
+            mode: None,
+            version: "0".into(),
+            commit: None,
+            chooses_variants: true,
+        }
+    }
+
+    fn experiment(pairs: u64) -> Experiment {
+        let one = NonZeroU32::MIN;
+        Experiment {
+            tool: tool(),
+            command: Vec::new(),
+            settings: BTreeMap::new(),
+            target: TargetSettings {
+                broker: BrokerChoice::Embedded,
+                credentials: Credentials::default(),
+                versions: Vec::new(),
+                versions_required: false,
+                sources: Vec::new(),
+                connect_timeout: Duration::from_secs(1),
+                owned_host: None,
+                topic_root: "ungraceful".to_owned(),
+            },
+            phases: PhaseSettings {
+                warmup: Duration::ZERO,
+                baseline: Duration::ZERO,
+                recovery: Duration::ZERO,
+            },
+            schedule: ScheduleSettings {
+                attempts_per_case: 1,
+                spread: Spread::Rate { per_second: 1.0, arrival: Arrival::Uniform },
+            },
+            restart: None,
+            clients: one,
+            connections: 2,
+            threads: one,
+            bystanders: BystanderSettings { pairs, rate_per_pair: 17, qos: vec![QoS::AtMostOnce] },
+            bound: crate::run::bound::Bound {
+                longest: Duration::from_secs(60),
+                needs: Duration::from_secs(60),
+                cure_within: Duration::ZERO,
+            },
+            reaction_timeout: Duration::ZERO,
+            will_wait: Duration::ZERO,
+            client_id_prefix: "ug".into(),
+            seed: Seed(1),
+            output: "nowhere".into(),
+            attempts_max: 1,
+            slip_limit: Duration::from_millis(20),
+            watch: crate::broker::watch::WatchSettings::default(),
+            checks: Vec::new(),
+            thresholds: Vec::new(),
+        }
+    }
+
+    fn version(version: &str, spoken: bool) -> VersionRecord {
+        VersionRecord {
+            version: version.into(),
+            spoken,
+            why_not: None,
+            connack_properties: BTreeMap::new(),
+            connack_time_us: None,
+        }
+    }
+
+    fn begun() -> Record {
+        Record {
+            format_version: 1,
+            completeness: Completeness::Partial,
+            incomplete_because: None,
+            tool: tool(),
+            command: Vec::new(),
+            settings: BTreeMap::new(),
+            seed: 1,
+            started_utc: String::new(),
+            duration_us: 0,
+            host: HostRecord::default(),
+            broker: BrokerRecord {
+                origin: BrokerOrigin::Embedded,
+                name: None,
+                target: String::new(),
+                address: String::new(),
+                pid: None,
+                process_name: None,
+                versions: vec![version("3.1.1", true), version("5.0", false)],
+                qos_limit: None,
+                sys_version: None,
+                sys: BTreeMap::new(),
+                sys_last_heard_us: None,
+                exit: None,
+            },
+            phases: Vec::new(),
+            attempts: ungraceful_record::run::AttemptsRecord::default(),
+            cases: Vec::new(),
+            cases_left_out: Vec::new(),
+            waves: Vec::new(),
+            reaction_time: Percentiles::default(),
+            measures: BTreeMap::new(),
+            bystanders: None,
+            witness: None,
+            broker_resources: None,
+            broker_log: None,
+            load: None,
+            generator: GeneratorRecord {
+                schedule_slip: Percentiles::default(),
+                loop_lag: Percentiles::default(),
+                clock: ClockRecord::default(),
+                cpu_us: None,
+                attempts_waited_for_a_client: 0,
+                discarded: ungraceful_record::discarded::Discarded::default(),
+                bottlenecks: Vec::new(),
+            },
+            metrics: Vec::new(),
+            verdicts: Vec::new(),
+        }
+    }
+
+    fn case(variant: &str) -> Case {
+        Case { fault: "double-connect".into(), variant: variant.into(), version: "5.0".into() }
+    }
+
+    fn tally(variant: &str, reaction_times_us: &[u64]) -> Tally {
+        let mut tally = Tally::default();
+        for (number, us) in (0..).zip(reaction_times_us) {
+            let closed = Reaction {
+                kind: ReactionKind::Closed,
+                code: None,
+                at_us: 1_000 + us,
+                detail: None,
+                connection: None,
+            };
+            tally.add(&Attempt {
+                attempt: number,
+                case: case(variant),
+                client_id: String::new(),
+                phase: Phase::Fault,
+                due_us: 0,
+                started_us: 0,
+                established_us: None,
+                connack_us: None,
+                provoked_us: Some(1_000),
+                reactions: vec![closed],
+                outcome: Outcome::Closed,
+                will: None,
+                facts: BTreeMap::new(),
+                measures: BTreeMap::new(),
+                milestones: BTreeMap::new(),
+                messages: BTreeMap::new(),
+                trouble: None,
+                broker_log: None,
+            });
+        }
+        tally
+    }
+
+    fn phases(begun_us: &[(Phase, u64)]) -> PhaseTrack {
+        let track = PhaseTrack::default();
+        for (phase, at_us) in begun_us {
+            track.begin(*phase, *at_us);
+        }
+        track
+    }
+
+    fn three_phases() -> PhaseTrack {
+        phases(&[(Phase::Warmup, 3), (Phase::Baseline, 10), (Phase::Fault, 30)])
+    }
+
+    fn delivered(count: u64) -> LedgerCounts {
+        LedgerCounts { delivered: count, ..LedgerCounts::default() }
+    }
+
+    /// A run of two cases with seven attempts each, of which three and one were carried out.
+    fn summary(pairs: u64, whole: &Interval, honest: &HonestResult, ended: &Ended) -> Record {
+        let tallies = BTreeMap::from([
+            (case("identical"), tally("identical", &[100, 200, 300])),
+            (case("delayed"), tally("delayed", &[900])),
+        ]);
+        let witness = Witness::default();
+        for at_us in [1, 2, 3, 4, 5] {
+            witness.hear("late", Witnessed { at_us, payload: Vec::new() });
+        }
+        let measured = Measured {
+            whole,
+            tallies: &tallies,
+            honest,
+            attempts: (42, 43),
+            witness: &witness,
+            witness_proved: true,
+        };
+        let schedule = Schedule::new(2, 7, 10.0, Arrival::Uniform, Seed(1));
+        let cases = [case("identical"), case("delayed")];
+        summarise(begun(), &experiment(pairs), &three_phases(), &schedule, &cases, &measured, ended)
+    }
+
+    #[test]
+    fn a_phase_ends_where_the_next_one_that_began_begins_and_the_last_one_with_the_run() {
+        let record = |phase, began_us, ended_us| PhaseRecord { phase, began_us, ended_us };
+        let expected =
+            [record(Phase::Warmup, 3, 10), record(Phase::Baseline, 10, 30), record(Phase::Fault, 30, 70)];
+        assert_eq!(phase_records(&three_phases(), 70), expected);
+        let all =
+            phases(&[(Phase::Warmup, 0), (Phase::Baseline, 1), (Phase::Fault, 3), (Phase::Recovery, 7)]);
+        let ends: Vec<u64> = phase_records(&all, 15).iter().map(|phase| phase.ended_us).collect();
+        assert_eq!(ends, [1, 3, 7, 15]);
+        assert_eq!(phase_records(&PhaseTrack::default(), 15), []);
+    }
+
+    #[test]
+    fn what_was_never_begun_is_counted_as_dropped_for_each_case_and_for_the_run() {
+        let record = summary(0, &Interval::default(), &HonestResult::default(), &Ended::default());
+        let of_cases: Vec<_> = record
+            .cases
+            .iter()
+            .map(|case| (case.case.variant.as_str(), case.planned, case.finished, case.dropped))
+            .collect();
+        assert_eq!(of_cases, [("identical", 7, 3, 4), ("delayed", 7, 1, 6)], "in the order of the plan");
+        let attempts = record.attempts;
+        assert_eq!((attempts.planned, attempts.finished, attempts.dropped), (14, 4, 10));
+        assert_eq!((attempts.written, attempts.left_out), (42, 43));
+        assert_eq!((record.reaction_time.count, record.reaction_time.min_us), (4, Some(100)));
+    }
+
+    #[test]
+    fn every_figure_of_the_end_stands_in_its_own_place() {
+        let sys = SysRecord { before: Some(8), after: Some(9) };
+        let honest = HonestResult {
+            sys_version: Some("broker 7".into()),
+            sys: BTreeMap::from([("$SYS/broker/clients/connected".into(), sys)]),
+            ..HonestResult::default()
+        };
+        let ended = Ended {
+            ended_us: 71,
+            recovery_limit_us: Some(72),
+            recovery_time_us: Some(73),
+            cpu_us: Some(74),
+            worked: Worked { waited_for_a_client: 75 },
+            broker_exit: Some("signal 9".into()),
+            clock: ClockRecord { kernel_stamped: 76, ..ClockRecord::default() },
+        };
+        let record = summary(1, &Interval::default(), &honest, &ended);
+        assert_eq!((record.duration_us, record.phases[2].ended_us), (71, 71));
+        assert_eq!(record.broker.sys_version.as_deref(), Some("broker 7"));
+        assert_eq!(record.broker.sys["$SYS/broker/clients/connected"], sys);
+        assert_eq!(record.broker.exit.as_deref(), Some("signal 9"));
+        assert_eq!(record.generator.clock.kernel_stamped, 76);
+        assert_eq!((record.generator.cpu_us, record.generator.attempts_waited_for_a_client), (Some(74), 75));
+        let bystanders = record.bystanders.unwrap();
+        assert_eq!((bystanders.recovery_limit_us, bystanders.recovery_time_us), (Some(72), Some(73)));
+        assert_eq!((bystanders.pairs, bystanders.rate_per_pair), (1, 17));
+        assert_eq!(bystanders.version, "3.1.1", "the newest that the broker speaks");
+        let witness = record.witness.unwrap();
+        assert_eq!((witness.proved, witness.unexpected), (true, 5));
+    }
+
+    #[test]
+    fn a_witness_that_was_away_for_a_while_is_not_proved() {
+        let honest = HonestResult { witness_gaps: 1, ..HonestResult::default() };
+        let record = summary(0, &Interval::default(), &honest, &Ended::default());
+        assert!(!record.witness.unwrap().proved);
+    }
+
+    #[test]
+    fn bystanders_are_counted_by_phase_and_the_phases_are_those_that_began() {
+        let meter = Meter::default();
+        let record = |metric, phase, us| meter.record(metric, phase, Duration::from_micros(us));
+        record(Metric::BystanderResponseTime, Phase::Warmup, 1);
+        record(Metric::BystanderResponseTime, Phase::Baseline, 20);
+        record(Metric::BystanderServiceTime, Phase::Baseline, 15);
+        record(Metric::BystanderAcknowledgeTime, Phase::Baseline, 30);
+        record(Metric::BystanderResponseTime, Phase::Fault, 40);
+        let honest = HonestResult {
+            by_phase: BTreeMap::from([
+                (Phase::Baseline, BTreeMap::from([(0, delivered(5)), (1, delivered(6))])),
+                (Phase::Fault, BTreeMap::from([(1, delivered(7))])),
+                (Phase::Recovery, BTreeMap::from([(1, delivered(8))])),
+            ]),
+            connections_lost: BTreeMap::from([("reset".into(), 9)]),
+            ..HonestResult::default()
+        };
+        let bystanders = summary(2, &meter.take(), &honest, &Ended::default()).bystanders.unwrap();
+        assert_eq!(bystanders.connections_lost, honest.connections_lost);
+        let told: Vec<_> = bystanders
+            .phases
+            .iter()
+            .map(|phase| {
+                let times = [phase.response_time, phase.service_time, phase.acknowledge_time];
+                (phase.phase, times.map(|times| times.max_us))
+            })
+            .collect();
+        let expected =
+            [(Phase::Baseline, [Some(20), Some(15), Some(30)]), (Phase::Fault, [Some(40), None, None])];
+        assert_eq!(told, expected, "neither the warm-up nor a recovery that never began");
+        for phase in &bystanders.phases {
+            assert_eq!(phase.by_qos, honest.by_phase[&phase.phase]);
+        }
+    }
+
+    #[test]
+    fn without_pairs_there_is_no_word_about_bystanders() {
+        let record = summary(0, &Interval::default(), &HonestResult::default(), &Ended::default());
+        assert_eq!(record.bystanders, None);
+    }
+
+    #[test]
+    fn every_metric_of_every_phase_is_told_once_and_the_warm_up_is_no_lateness_of_the_run() {
+        let meter = Meter::default();
+        let record = |metric, phase, us| meter.record(metric, phase, Duration::from_micros(us));
+        record(Metric::ScheduleSlip, Phase::Warmup, 900);
+        record(Metric::ScheduleSlip, Phase::Baseline, 50);
+        record(Metric::ScheduleSlip, Phase::Fault, 60);
+        record(Metric::LoopLag, Phase::Recovery, 70);
+        let summary = summary(0, &meter.take(), &HonestResult::default(), &Ended::default());
+        let told: Vec<_> = summary
+            .metrics
+            .iter()
+            .map(|MetricRecord { metric, phase, percentiles }| (*metric, *phase, percentiles.max_us))
+            .collect();
+        let expected = [
+            (Metric::ScheduleSlip, Phase::Warmup, Some(900)),
+            (Metric::ScheduleSlip, Phase::Baseline, Some(50)),
+            (Metric::ScheduleSlip, Phase::Fault, Some(60)),
+            (Metric::LoopLag, Phase::Recovery, Some(70)),
+        ];
+        assert_eq!(told, expected);
+        let generator = summary.generator;
+        assert_eq!((generator.schedule_slip.count, generator.schedule_slip.max_us), (2, Some(60)));
+        assert_eq!((generator.loop_lag.count, generator.loop_lag.max_us), (1, Some(70)));
+        assert!(generator.bottlenecks.is_empty(), "one slow tick is no bottleneck");
+    }
+
+    #[test]
+    fn a_generator_that_was_late_beyond_the_limit_says_where_and_by_which_percentile() {
+        let p99 = |us| Percentiles { p90_us: Some(1), p99_us: Some(us), ..Percentiles::default() };
+        let few = |us| Percentiles { p90_us: Some(1), max_us: Some(us), ..Percentiles::default() };
+        assert_eq!(bottlenecks(p99(20_000), few(20_000), 20_000), Vec::<String>::new(), "within the limit");
+        let both = bottlenecks(p99(31_000), few(42_000), 20_000);
+        assert_eq!(both.len(), 2, "{both:?}");
+        assert!(
+            both[0].starts_with("the generator's schedule slip was 31.0 ms at the 99th percentile"),
+            "{both:?}"
+        );
+        assert!(both[1].starts_with("the generator's loop lag was 42.0 ms at the most"), "{both:?}");
+        assert!(both.iter().all(|told| told.contains("more than the --slip-limit of 20 ms")), "{both:?}");
+        let none = Percentiles::default();
+        assert_eq!(bottlenecks(none, none, 20_000), Vec::<String>::new());
+    }
+}
