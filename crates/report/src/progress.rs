@@ -1,6 +1,6 @@
 //! The progress of a run on stderr: a bar that is redrawn, or plain lines where nobody could see it redrawn.
 //!
-//! Used by every binary while [`ungraceful_rig`] runs. The result itself goes to stdout and is none of this.
+//! Used by every binary while a run goes on. The result itself goes to stdout and is none of this.
 
 use std::io::{IsTerminal as _, Stderr, Write};
 use std::time::Duration;
