@@ -26,7 +26,7 @@ use crate::measure::recorder::Recorder;
 use crate::run::bound::Bound;
 use crate::run::conductor::Conductor;
 use crate::run::limits::{Demand, Supply, raise_descriptor_limit, shortages};
-use crate::run::settings::{Experiment, Finished, Work};
+use crate::run::settings::{Attempts, Experiment, Finished};
 use crate::run::stop::{Stop, StopReason};
 
 /// Makes a run.
@@ -34,15 +34,11 @@ use crate::run::stop::{Stop, StopReason};
 /// # Errors
 /// [`RunError`] when it could not be begun, or when we are at fault. What the broker does is never an error: it
 /// is in the record.
-pub fn run(
-    experiment: &Experiment,
-    work: Work<'_>,
-    observer: &mut dyn Observer,
-) -> Result<Finished, RunError> {
+pub fn run(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Finished, RunError> {
     let began = now();
     let supply = Supply { descriptors: raise_descriptor_limit(), ports: host::port_range() };
     let mut mistakes = shortages(demand(experiment), supply);
-    mistakes.extend(experiment.watch.mistakes());
+    mistakes.extend(experiment.common.watch.mistakes());
     if !mistakes.is_empty() {
         return Err(RunError::Usage(mistakes));
     }
@@ -54,8 +50,8 @@ pub fn run(
         let stop = Stop::default();
         // Caught from here on, and not from when the task first runs: the run may have sent something by then.
         let interrupt = signals().map(|signals| tokio::spawn(raise_on_interrupt(stop.clone(), signals)));
-        let out_of_time = tokio::spawn(raise_in_time(stop.clone(), experiment.bound, began));
-        let finished = conduct(experiment, work, observer, stop, supply.descriptors).await;
+        let out_of_time = tokio::spawn(raise_in_time(stop.clone(), experiment.common.bound, began));
+        let finished = conduct(experiment, observer, stop, supply.descriptors).await;
         out_of_time.abort();
         if let Some(interrupt) = interrupt {
             interrupt.abort();
@@ -66,12 +62,14 @@ pub fn run(
 }
 
 fn demand(experiment: &Experiment) -> Demand {
+    let Experiment { common, work } = experiment;
     Demand {
-        clients: u64::from(experiment.clients.get()),
-        connections: experiment.connections,
-        bystander_pairs: experiment.bystanders.pairs,
-        threads: u64::from(experiment.threads.get()) + 1,
-        sources: experiment.target.sources.len() as u64,
+        // Each client of a load is a connection.
+        clients: work.attempts().map_or(common.connections, Attempts::clients_at_once),
+        connections: common.connections,
+        bystander_pairs: common.bystanders.pairs,
+        threads: u64::from(common.threads.get()) + 1,
+        sources: common.target.sources.len() as u64,
     }
 }
 
@@ -109,13 +107,13 @@ async fn raise_in_time(stop: Stop, bound: Bound, began: Instant) {
 
 async fn conduct(
     experiment: &Experiment,
-    work: Work<'_>,
     observer: &mut dyn Observer,
     stop: Stop,
     descriptor_limit: u64,
 ) -> Result<Finished, RunError> {
-    let recorder = Recorder::create(&experiment.output, experiment.attempts_max)?;
-    let prepare = Conductor::prepare(experiment, work, observer, stop.clone(), descriptor_limit, recorder);
+    let attempts_max = experiment.work.attempts().map_or(0, |attempts| attempts.attempts_max);
+    let recorder = Recorder::create(&experiment.common.output, attempts_max)?;
+    let prepare = Conductor::prepare(experiment, observer, stop.clone(), descriptor_limit, recorder);
     let conducted = tokio::select! {
         biased;
         reason = stop.raised() => Err(match reason {
@@ -128,7 +126,7 @@ async fn conduct(
         Ok(conductor) => conductor.conduct(observer).await,
         Err(error) => {
             // Nothing was sent but what tries the broker: an empty record would only be in the way.
-            let _best_effort = remove_empty_record(&experiment.output);
+            let _best_effort = remove_empty_record(&experiment.common.output);
             Err(error)
         }
     }

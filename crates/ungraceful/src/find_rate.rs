@@ -15,7 +15,7 @@ use ungraceful_report::{Context, Format, Search, Trial, render_search};
 use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::run;
-use ungraceful_rig::run::settings::{Finished, Work};
+use ungraceful_rig::run::settings::Finished;
 
 use crate::cli::load::RATE_MAX;
 use crate::cli::parse::{NotParsed, parse, without_secrets};
@@ -36,11 +36,11 @@ pub(crate) fn find(
     promise: &Promise,
     format: Format,
 ) -> Result<Exit, RunError> {
-    let folder = &base.experiment.output;
+    let folder = &base.experiment.common.output;
     let mut mistakes = Vec::new();
     // Told here and not where flags are read: each trial has the promise as its thresholds, and may have it in the
     // environment as well.
-    if !base.experiment.thresholds.is_empty() {
+    if !base.experiment.common.thresholds.is_empty() {
         let what = "a search goes by its promise alone; put it into --find-rate, with a comma";
         mistakes.push(Mistake::new("--threshold", what));
     }
@@ -51,7 +51,7 @@ pub(crate) fn find(
     if !mistakes.is_empty() {
         return Err(RunError::Usage(mistakes));
     }
-    let seed = base.experiment.seed.to_string();
+    let seed = base.experiment.common.seed.to_string();
     let clock = RunClock::start();
     let first = base.engine.settings().pace.per_second_max().unwrap_or(1.0);
     let lasts = base.engine.settings().lasts();
@@ -59,7 +59,7 @@ pub(crate) fn find(
     let mut search = Search {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         tool: call.name(),
-        seed: base.experiment.seed.0,
+        seed: base.experiment.common.seed.0,
         started_utc: clock.started().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
         duration_us: 0,
         promise: promise.clone(),
@@ -73,7 +73,7 @@ pub(crate) fn find(
         let arguments = arguments(call, promise, (per_second, lasts), &seed, &directory);
         let ready = prepared(call, mode, &arguments)?;
         let mut observer = Terminal::new(progress_style(&base.output));
-        let finished = match run(&ready.experiment, Work::Load(&ready.engine), &mut observer) {
+        let finished = match run(&ready.experiment, &mut observer) {
             Ok(finished) => finished,
             // What was learned before is not lost with a broker that goes away.
             Err(error) if !search.trials.is_empty() => {

@@ -14,7 +14,7 @@ use ungraceful_report::progress::{ProgressStyle, Terminal};
 use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::run::run;
-use ungraceful_rig::run::settings::{Experiment, Finished, Work};
+use ungraceful_rig::run::settings::{Experiment, Finished};
 
 use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};
@@ -137,19 +137,18 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
         let show = |format| print_plan::render_load(experiment, engine, promise.as_ref(), format);
         return match promise.as_ref().filter(|_| !output.print_plan) {
             Some(promise) => find_rate::find(call, mode, &ready, promise, format_of(output)),
-            None => carry_out(call, experiment, Work::Load(engine), output, show),
+            None => carry_out(call, experiment, output, show),
         };
     }
     let (experiment, plan, output) = prepare(call, parsed)?;
     let show = |format| print_plan::render(&experiment, &plan, format);
-    carry_out(call, &experiment, Work::Faults(plan.make.as_ref()), &output, show)
+    carry_out(call, &experiment, &output, show)
 }
 
 /// Makes the run and prints its result; or prints the plan.
 fn carry_out(
     call: &Call<'_>,
     experiment: &Experiment,
-    work: Work<'_>,
     output: &OutputArgs,
     show: impl Fn(Format) -> String,
 ) -> Result<Exit, RunError> {
@@ -158,7 +157,7 @@ fn carry_out(
         return Ok(print(&show(format)));
     }
     let mut observer = Terminal::new(progress_style(output));
-    let Finished { record, directory } = run(experiment, work, &mut observer)?;
+    let Finished { record, directory } = run(experiment, &mut observer)?;
     let context = Context { record_dir: Some(directory), ..shown_here() };
     let printed = print(&render(&record, format, &context));
     let exit = if printed == Exit::Environment { printed } else { exit_of(&record) };

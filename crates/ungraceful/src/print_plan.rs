@@ -10,7 +10,7 @@ use ungraceful_report::Format;
 use ungraceful_rig::broker::target::BrokerChoice;
 use ungraceful_rig::bystanders::{PAYLOAD_BYTES, honest_connections};
 use ungraceful_rig::run::plan::Arrival;
-use ungraceful_rig::run::settings::{Experiment, Spread};
+use ungraceful_rig::run::settings::{Common, Experiment, Spread, Work};
 
 use crate::cli::load::RATE_MAX;
 use crate::launch::FaultPlan;
@@ -63,9 +63,11 @@ pub(crate) fn render(experiment: &Experiment, plan: &FaultPlan, format: Format) 
 }
 
 fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
+    let Experiment { common, work } = experiment;
+    let Work::Attempts(work) = work else { unreachable!("a load has a plan of its own") };
     let faults = (plan.make)(&plan.versions);
     let cases = u16::try_from(faults.len()).unwrap_or(u16::MAX);
-    let schedule = experiment.schedule.schedule(cases, experiment.seed);
+    let schedule = work.schedule.schedule(cases, common.seed);
     let names: Vec<String> = faults.iter().map(|fault| fault.case().to_string()).collect();
     let attempts = schedule
         .plan
@@ -76,25 +78,25 @@ fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
             case: names[schedule.case_of(due.index)].clone(),
         })
         .collect();
-    let pairs = experiment.bystanders.pairs;
+    let pairs = common.bystanders.pairs;
     Printed {
-        tool: experiment.tool.name.clone(),
-        target: target(&experiment.target.broker),
-        seed: experiment.seed.0,
+        tool: common.tool.name.clone(),
+        target: target(&common.target.broker),
+        seed: common.seed.0,
         cases: faults
             .iter()
             .map(|fault| PrintedCase { case: fault.case().to_string(), on_the_wire: fault.describe() })
             .collect(),
         bounds: Bounds {
             attempts_max: schedule.plan.len(),
-            attempts_per_second_max: match experiment.schedule.spread {
+            attempts_per_second_max: match work.schedule.spread {
                 Spread::Rate { per_second, .. } => Some(per_second),
                 Spread::Waves => None,
             },
-            misbehaving_clients_max: experiment.clients.get(),
+            misbehaving_clients_max: work.clients.get(),
             bystander_connections_max: honest_connections(pairs),
-            bystander_messages_per_second_max: pairs * experiment.bystanders.rate_per_pair,
-            duration_s_max: experiment.bound.longest.as_secs(),
+            bystander_messages_per_second_max: pairs * common.bystanders.rate_per_pair,
+            duration_s_max: common.bound.longest.as_secs(),
         },
         attempts,
     }
@@ -196,7 +198,7 @@ pub(crate) fn render_load(
     promise: Option<&Promise>,
     format: Format,
 ) -> String {
-    let printed = printed_load(experiment, engine, promise);
+    let printed = printed_load(&experiment.common, engine, promise);
     if format == Format::Json {
         let json = serde_json::to_string_pretty(&printed).expect("plain data always serialises");
         return format!("{json}\n");
@@ -204,7 +206,7 @@ pub(crate) fn render_load(
     text_of_load(&printed).expect("writing into a string never fails")
 }
 
-fn printed_load(experiment: &Experiment, engine: &Engine, promise: Option<&Promise>) -> PrintedLoad {
+fn printed_load(common: &Common, engine: &Engine, promise: Option<&Promise>) -> PrintedLoad {
     let settings = engine.settings();
     let (release, stages) = match &settings.pace {
         Pace::Nothing(_) => ("nothing is published", Vec::new()),
@@ -216,12 +218,12 @@ fn printed_load(experiment: &Experiment, engine: &Engine, promise: Option<&Promi
         duration_ms: u64::try_from(stage.lasts.as_millis()).unwrap_or(u64::MAX),
         messages_per_second: stage.per_second,
     };
-    let pairs = experiment.bystanders.pairs;
+    let pairs = common.bystanders.pairs;
     let trials = promise.map_or(1, |_| TRIALS_MAX as u64);
     PrintedLoad {
-        tool: experiment.tool.name.clone(),
-        target: target(&experiment.target.broker),
-        seed: experiment.seed.0,
+        tool: common.tool.name.clone(),
+        target: target(&common.target.broker),
+        seed: common.seed.0,
         shape: engine.shape_in_words(),
         release,
         publishes: settings.publishers > 0,
@@ -238,7 +240,7 @@ fn printed_load(experiment: &Experiment, engine: &Engine, promise: Option<&Promi
             payload_bytes: engine.payload_bytes().filter(|_| settings.publishers > 0),
             packet_bytes_max: settings.packet_bytes_max(),
             bystander_connections_max: honest_connections(pairs),
-            duration_s_max: trials * experiment.bound.longest.as_secs(),
+            duration_s_max: trials * common.bound.longest.as_secs(),
         },
     }
 }

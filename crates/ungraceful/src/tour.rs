@@ -22,7 +22,7 @@ use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::run;
 use ungraceful_rig::run::seed::Seed;
-use ungraceful_rig::run::settings::{Experiment, Finished, Work};
+use ungraceful_rig::run::settings::{Experiment, Finished};
 
 use self::causes::{CAUSES, Cause, CauseName, Reach};
 use crate::cli::common::{AttemptLinesArgs, OutputArgs};
@@ -156,9 +156,10 @@ struct Budget {
 
 impl Budget {
     /// The run as it may be made in what is left; absent when that is too short for it to end in order.
-    fn of(self, experiment: Experiment) -> Option<Experiment> {
-        let bound = experiment.bound.within(self.left);
-        (!bound.stopped_after().is_zero()).then_some(Experiment { bound, ..experiment })
+    fn of(self, mut experiment: Experiment) -> Option<Experiment> {
+        let bound = &mut experiment.common.bound;
+        *bound = bound.within(self.left);
+        (!bound.stopped_after().is_zero()).then_some(experiment)
     }
 }
 
@@ -170,7 +171,7 @@ fn show(
     observer: &mut Terminal,
 ) -> Result<Shown, RunError> {
     let was_interrupted = so_far.causes.iter().any(|seen| seen.exit() == Some(Exit::Interrupted));
-    let (experiment, plan) = match ready {
+    let (experiment, _plan) = match ready {
         Ok(_) if was_interrupted => {
             let why = "the tour was interrupted before it".to_owned();
             return Ok(Shown::Failed { why, exit: Exit::Interrupted });
@@ -186,7 +187,7 @@ fn show(
         return Ok(Shown::Failed { why, exit: Exit::Inconclusive });
     };
     let has_seen_some = so_far.causes.iter().any(|seen| seen.record().is_some());
-    match run(&experiment, Work::Faults(plan.make.as_ref()), observer) {
+    match run(&experiment, observer) {
         Ok(Finished { record, directory }) => Ok(Shown::Run { record: Box::new(record), directory }),
         // It was there a moment ago: whatever is wrong now is nothing that the user typed.
         Err(error @ RunError::Unreachable(_)) if has_seen_some => {
@@ -252,7 +253,7 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Pla
 /// A budget in which not even the first cause could be begun and ended.
 fn too_short(budget: Duration, stops: &[Stop]) -> Option<Mistake> {
     let ready = stops.iter().find_map(|stop| stop.ready.as_ref().ok())?;
-    let least = ready.0.bound.ending() + Duration::from_secs(1);
+    let least = ready.0.common.bound.ending() + Duration::from_secs(1);
     (!budget.is_zero() && budget < least).then(|| {
         let what =
             format!("{} is too short for a run to end in order; give {} or more", span(budget), span(least));
@@ -357,7 +358,8 @@ fn folder(output: &OutputArgs, clock: &RunClock, seed: Seed) -> PathBuf {
 fn plans(stops: &[Stop], budget: Duration, format: Format) -> String {
     let ready = stops.iter().filter_map(|stop| stop.ready.as_ref().ok());
     let render = |(experiment, plan): &(Experiment, FaultPlan)| {
-        let experiment = Experiment { bound: experiment.bound.within(budget), ..experiment.clone() };
+        let mut experiment = experiment.clone();
+        experiment.common.bound = experiment.common.bound.within(budget);
         print_plan::render(&experiment, plan, format).trim_end().to_owned()
     };
     let printed: Vec<String> = ready.map(|ready| render(ready)).collect();

@@ -16,7 +16,7 @@ use crate::broker::process::process_name;
 use crate::broker::rights::Probe;
 use crate::broker::target::{BrokerChoice, Target};
 use crate::error::RunError;
-use crate::run::settings::Experiment;
+use crate::run::settings::Common;
 
 /// The broker, found or started, and what it answered.
 pub(crate) struct Broker {
@@ -38,9 +38,9 @@ impl Broker {
     ///
     /// # Errors
     /// [`RunError`] when there is none, or none that a run can be made against.
-    pub(crate) async fn find(experiment: &Experiment, options: &ConnectOptions) -> Result<Self, RunError> {
-        let settings = &experiment.target;
-        let log = experiment.watch.follow_log().map_err(|mistake| RunError::Usage(vec![mistake]))?;
+    pub(crate) async fn find(common: &Common, options: &ConnectOptions) -> Result<Self, RunError> {
+        let settings = &common.target;
+        let log = common.watch.follow_log().map_err(|mistake| RunError::Usage(vec![mistake]))?;
         let (owned, target, origin) = match &settings.broker {
             BrokerChoice::Embedded => {
                 let owned = OwnedBroker::embedded()?;
@@ -66,8 +66,8 @@ impl Broker {
         let own_log = || LogFollower::at_end(owned.as_ref()?.log()?).ok();
         let log = log.or_else(own_log);
         let endpoint = target.endpoint();
-        let (spoken, versions) = try_versions(experiment, endpoint, options).await?;
-        let pid = owned.as_ref().map(OwnedBroker::pid).or(experiment.watch.pid);
+        let (spoken, versions) = try_versions(common, endpoint, options).await?;
+        let pid = owned.as_ref().map(OwnedBroker::pid).or(common.watch.pid);
         let record = BrokerRecord {
             origin,
             name: owned.as_ref().map(|owned| owned.name.clone()),
@@ -92,7 +92,7 @@ impl Broker {
     /// [`RunError`] when the run can't be made with these rights and limits.
     pub(crate) async fn probe(
         &mut self,
-        experiment: &Experiment,
+        common: &Common,
         options: &ConnectOptions,
         run_root: &str,
         clients: u64,
@@ -100,14 +100,14 @@ impl Broker {
         let probe = Probe {
             endpoint: self.endpoint,
             options,
-            credentials: &experiment.target.credentials,
+            credentials: &common.target.credentials,
             // Of this run alone: another one may be under way at the same broker.
             client_id_prefix: &format!(
                 "{}{:05x}",
-                preflight_client_id_prefix(experiment),
-                experiment.seed.0 & 0xF_FFFF
+                preflight_client_id_prefix(common),
+                common.seed.0 & 0xF_FFFF
             ),
-            root: &experiment.target.topic_root,
+            root: &common.target.topic_root,
             run_root,
             maximum_qos: self.offers().maximum_qos,
         };
@@ -123,7 +123,7 @@ impl Broker {
     }
 
     /// Tells who watches what the run is aimed at.
-    pub(crate) fn announce(&self, experiment: &Experiment, observer: &mut dyn Observer) {
+    pub(crate) fn announce(&self, common: &Common, observer: &mut dyn Observer) {
         let name = match self.record.origin {
             BrokerOrigin::Embedded => "embedded broker",
             BrokerOrigin::Spawned => "mosquitto, started for this run,",
@@ -132,11 +132,11 @@ impl Broker {
         let versions: Vec<String> = self.spoken.iter().map(ToString::to_string).collect();
         observer.note(&format!(
             "{} → {name} at {}, MQTT {}, seed {}, {} at the longest",
-            experiment.tool.name,
+            common.tool.name,
             self.record.target,
             versions.join(" and "),
-            experiment.seed,
-            span(experiment.bound.longest)
+            common.seed,
+            span(common.bound.longest)
         ));
         for version in self.record.versions.iter().filter(|version| !version.spoken) {
             let why = version.why_not.as_deref().unwrap_or_default();
@@ -146,20 +146,20 @@ impl Broker {
 }
 
 /// What the ClientIDs begin with that ask for a version; the version's level follows.
-pub(crate) fn preflight_client_id_prefix(experiment: &Experiment) -> String {
-    format!("{}pre", experiment.client_id_prefix)
+pub(crate) fn preflight_client_id_prefix(common: &Common) -> String {
+    format!("{}pre", common.client_id_prefix)
 }
 
 async fn try_versions(
-    experiment: &Experiment,
+    common: &Common,
     endpoint: Endpoint,
     options: &ConnectOptions,
 ) -> Result<(Vec<ProtocolVersion>, Vec<VersionRecord>), RunError> {
-    let settings = &experiment.target;
+    let settings = &common.target;
     let (mut spoken, mut records, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
     let mut closes_always = true;
     for version in &settings.versions {
-        let client_id = format!("{}{}", preflight_client_id_prefix(experiment), version.level());
+        let client_id = format!("{}{}", preflight_client_id_prefix(common), version.level());
         match try_version(endpoint, options, &settings.credentials, &client_id, *version).await {
             Ok(record) => {
                 spoken.push(*version);

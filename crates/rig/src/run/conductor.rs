@@ -36,7 +36,7 @@ use crate::measure::clock::RunClock;
 use crate::measure::collector::{Collector, Report};
 use crate::run::load::Load;
 use crate::run::plan::Schedule;
-use crate::run::settings::{Experiment, Finished};
+use crate::run::settings::{Attempts, Common, Finished};
 use crate::run::stop::Stop;
 use crate::run::summary::SeenOfWave;
 
@@ -46,7 +46,8 @@ pub(crate) const SHOW_EVERY: u32 = 10;
 
 /// A run under way.
 pub(crate) struct Conductor<'a> {
-    pub(crate) experiment: &'a Experiment,
+    pub(crate) common: &'a Common,
+    attempts: Option<&'a Attempts>,
     load: Option<&'a dyn Load>,
     pub(crate) broker: Broker,
     pub(crate) broker_process: Option<BrokerProcess>,
@@ -88,12 +89,12 @@ struct Ran {
 impl Conductor<'_> {
     /// Conducts the run from its first phase to its judged record.
     pub(crate) async fn conduct(mut self, observer: &mut dyn Observer) -> Result<Finished, RunError> {
-        let settings = self.experiment.phases;
+        let settings = self.common.phases;
         self.honest.begin();
         self.enter(Phase::Warmup, Some(settings.warmup), observer);
         let (cpu_before, worked, load_record) = match self.load {
             None => {
-                let workers = Workers::start(&self.job, self.experiment.threads)?;
+                let workers = Workers::start(&self.job, self.common.threads)?;
                 self.wait(settings.warmup, observer).await;
                 // Clients that are to be there before the fault are there in the baseline as well.
                 let muster = self.job.muster.clone();
@@ -130,7 +131,7 @@ impl Conductor<'_> {
     pub(crate) async fn baseline(&mut self, observer: &mut dyn Observer) -> Option<u64> {
         let cpu_before = own_cpu_us();
         if self.stop.reason().is_none() {
-            let lasts = self.experiment.phases.baseline;
+            let lasts = self.common.phases.baseline;
             self.broker_edges.baseline_began = look(self.broker_process.as_ref());
             self.enter(Phase::Baseline, Some(lasts), observer);
             self.wait(lasts, observer).await;
@@ -198,7 +199,7 @@ impl Conductor<'_> {
     /// Waits for the bystanders to be back. Returns the limit they had to keep, and after how long they did.
     async fn recovery_phase(&self, observer: &mut dyn Observer) -> (Option<u64>, Option<u64>) {
         // A load without bystanders has nobody to recover.
-        if self.stop.reason().is_some() || (self.load.is_some() && self.experiment.bystanders.pairs == 0) {
+        if self.stop.reason().is_some() || (self.load.is_some() && self.common.bystanders.pairs == 0) {
             return (None, None);
         }
         let began_us = self.clock.now_us();
@@ -207,9 +208,9 @@ impl Conductor<'_> {
         if let Some(limit_us) = limit_us {
             self.honest.watch_recovery(began_us, limit_us);
         }
-        self.enter_at(began_us, Phase::Recovery, Some(self.experiment.phases.recovery), observer);
+        self.enter_at(began_us, Phase::Recovery, Some(self.common.phases.recovery), observer);
         let Some(limit_us) = limit_us else { return (None, None) };
-        let until_us = began_us + ungraceful_record::scale::micros(self.experiment.phases.recovery);
+        let until_us = began_us + ungraceful_record::scale::micros(self.common.phases.recovery);
         self.wait_until(observer, |now_us| now_us >= until_us || self.honest.back_after_us(now_us).is_some())
             .await;
         (Some(limit_us), self.honest.back_after_us(self.clock.now_us()))

@@ -1,6 +1,7 @@
 //! Everything that a run is made of, validated, before anything is sent; and what it ends in.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,6 +36,15 @@ pub struct PhaseSettings {
 /// Everything about a run, validated. Nothing has been sent.
 #[derive(Clone, Debug)]
 pub struct Experiment {
+    /// What every run has.
+    pub common: Common,
+    /// What it does to the broker, beside its bystanders.
+    pub work: Work,
+}
+
+/// What every run has.
+#[derive(Clone, Debug)]
+pub struct Common {
     /// The program.
     pub tool: ToolRecord,
     /// The command line without secrets, for the record.
@@ -45,13 +55,7 @@ pub struct Experiment {
     pub target: TargetSettings,
     /// The phases.
     pub phases: PhaseSettings,
-    /// Attempts per case, their rate in all, and how they are spread.
-    pub schedule: ScheduleSettings,
-    /// How each wave begins with a planned outage; absent when none does. Only in waves.
-    pub restart: Option<Restart>,
-    /// Clients that may misbehave at the same time.
-    pub clients: NonZeroU32,
-    /// Connections that all of them have at the same time, at the most.
+    /// Connections that attempts or the load have at the same time, at the most.
     pub connections: u64,
     /// Worker threads.
     pub threads: NonZeroU32,
@@ -59,18 +63,12 @@ pub struct Experiment {
     pub bystanders: BystanderSettings,
     /// How long the run can last at the most; then it is stopped.
     pub bound: Bound,
-    /// How long the broker has to react.
-    pub reaction_timeout: Duration,
-    /// How long the witness waits for a Will.
-    pub will_wait: Duration,
     /// Prefix of all ClientIDs.
     pub client_id_prefix: String,
     /// The seed.
     pub seed: Seed,
     /// The record's folder.
     pub output: PathBuf,
-    /// Lines in `attempts.ndjson` at the most.
-    pub attempts_max: u64,
     /// Schedule slip or loop lag at the 99th percentile beyond which the run's times are not to be relied on.
     pub slip_limit: Duration,
     /// What of the broker is watched beside its packets.
@@ -118,29 +116,62 @@ impl ScheduleSettings {
 }
 
 /// What a run does to the broker, beside its bystanders.
-#[derive(Clone, Copy)]
-pub enum Work<'a> {
+#[derive(Clone, Debug)]
+pub enum Work {
     /// Attempts of faults.
-    Faults(&'a MakeFaults),
+    Attempts(Attempts),
     /// A load.
-    Load(&'a dyn Load),
+    Load(Arc<dyn Load>),
 }
 
-impl<'a> Work<'a> {
-    /// The faults for the versions that the broker speaks; none of a load.
-    pub(crate) fn faults(self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+impl Work {
+    /// The attempts; absent when it is a load.
+    #[must_use]
+    pub fn attempts(&self) -> Option<&Attempts> {
         match self {
-            Self::Faults(make) => make(spoken),
-            Self::Load(_) => Vec::new(),
+            Self::Attempts(attempts) => Some(attempts),
+            Self::Load(_) => None,
         }
     }
 
-    /// The load; absent when there is none.
-    pub(crate) fn load(self) -> Option<&'a dyn Load> {
+    /// The load; absent when it is attempts.
+    #[must_use]
+    pub fn load(&self) -> Option<&dyn Load> {
         match self {
-            Self::Faults(_) => None,
-            Self::Load(load) => Some(load),
+            Self::Attempts(_) => None,
+            Self::Load(load) => Some(load.as_ref()),
         }
+    }
+}
+
+/// Attempts of faults: which, how many, and when.
+#[derive(Clone)]
+pub struct Attempts {
+    /// Makes the faults for the versions that the broker speaks.
+    pub faults: Arc<MakeFaults>,
+    /// Attempts per case, their rate in all, and how they are spread.
+    pub schedule: ScheduleSettings,
+    /// How each wave begins with a planned outage; absent when none does. Only in waves.
+    pub restart: Option<Restart>,
+    /// Clients that may misbehave at the same time.
+    pub clients: NonZeroU32,
+    /// How long the broker has to react.
+    pub reaction_timeout: Duration,
+    /// How long the witness waits for a Will.
+    pub will_wait: Duration,
+    /// Lines in `attempts.ndjson` at the most.
+    pub attempts_max: u64,
+}
+
+impl Attempts {
+    pub(crate) fn clients_at_once(&self) -> u64 {
+        self.clients.get().into()
+    }
+}
+
+impl fmt::Debug for Attempts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempts").field("schedule", &self.schedule).finish_non_exhaustive()
     }
 }
 

@@ -23,7 +23,7 @@ use crate::bystanders::witness::Witness;
 use crate::measure::meter::Interval;
 use crate::measure::tally::Tally;
 use crate::run::plan::Schedule;
-use crate::run::settings::Experiment;
+use crate::run::settings::Common;
 
 /// What was measured.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(crate) struct Ended {
 /// Completes the record that was begun with the run.
 pub(crate) fn summarise(
     begun: Record,
-    experiment: &Experiment,
+    common: &Common,
     phases: &PhaseTrack,
     schedule: &Schedule,
     cases: &[Case],
@@ -94,13 +94,13 @@ pub(crate) fn summarise(
     }
     record.measures =
         measures.iter().map(|(name, values)| ((*name).to_owned(), values.distribution())).collect();
-    record.bystanders = bystanders(&experiment.bystanders, phases, &begun_version(&record), measured, ended);
+    record.bystanders = bystanders(&common.bystanders, phases, &begun_version(&record), measured, ended);
     record.witness = Some(WitnessRecord {
         proved: measured.witness_proved && measured.honest.witness_gaps == 0,
         unexpected: measured.witness.on_unwatched_topics(),
     });
     record.metrics = metrics(&measured.whole.histograms);
-    generator(&mut record, experiment.slip_limit, measured, ended);
+    generator(&mut record, common.slip_limit, measured, ended);
     record
 }
 
@@ -273,7 +273,7 @@ mod tests {
     use crate::measure::tally::Tally;
     use crate::run::plan::{Arrival, Schedule};
     use crate::run::seed::Seed;
-    use crate::run::settings::{Experiment, PhaseSettings, ScheduleSettings, Spread};
+    use crate::run::settings::{Common, PhaseSettings};
 
     fn tool() -> ToolRecord {
         ToolRecord {
@@ -285,9 +285,8 @@ mod tests {
         }
     }
 
-    fn experiment(pairs: u64) -> Experiment {
-        let one = NonZeroU32::MIN;
-        Experiment {
+    fn experiment(pairs: u64) -> Common {
+        Common {
             tool: tool(),
             command: Vec::new(),
             settings: BTreeMap::new(),
@@ -306,26 +305,17 @@ mod tests {
                 baseline: Duration::ZERO,
                 recovery: Duration::ZERO,
             },
-            schedule: ScheduleSettings {
-                attempts_per_case: 1,
-                spread: Spread::Rate { per_second: 1.0, arrival: Arrival::Uniform },
-            },
-            restart: None,
-            clients: one,
             connections: 2,
-            threads: one,
+            threads: NonZeroU32::MIN,
             bystanders: BystanderSettings { pairs, rate_per_pair: 17, qos: vec![QoS::AtMostOnce] },
             bound: crate::run::bound::Bound {
                 longest: Duration::from_secs(60),
                 needs: Duration::from_secs(60),
                 cure_within: Duration::ZERO,
             },
-            reaction_timeout: Duration::ZERO,
-            will_wait: Duration::ZERO,
             client_id_prefix: "ug".into(),
             seed: Seed(1),
             output: "nowhere".into(),
-            attempts_max: 1,
             slip_limit: Duration::from_millis(20),
             watch: crate::broker::watch::WatchSettings::default(),
             checks: Vec::new(),

@@ -1,6 +1,7 @@
 //! What a tool is made of: its modes, and what each of them brings to the launch.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Arg, ArgMatches, Args, Command};
@@ -212,7 +213,7 @@ pub struct FaultPlan {
     /// How many connections the clients of `--count` have at the same time.
     pub connections: ConnectionsOf,
     /// Makes the faults for the versions that the broker speaks.
-    pub make: Box<MakeFaults>,
+    pub make: Arc<MakeFaults>,
 }
 
 impl FaultPlan {
@@ -224,7 +225,7 @@ impl FaultPlan {
             attempts: AttemptsOf::Flags,
             longest_pause: Duration::ZERO,
             connections: ConnectionsOf::EachClient(0),
-            make: Box::new(|_versions| Vec::new()),
+            make: Arc::new(|_versions| Vec::new()),
         }
     }
 }

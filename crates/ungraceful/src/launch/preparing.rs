@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::FromArgMatches;
@@ -17,7 +18,7 @@ use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::bound::{AttemptWaits, Bound, Waits};
 use ungraceful_rig::run::plan::Arrival;
 use ungraceful_rig::run::seed::Seed;
-use ungraceful_rig::run::settings::{Experiment, ScheduleSettings, Spread};
+use ungraceful_rig::run::settings::{Attempts, Common, Experiment, ScheduleSettings, Spread, Work};
 
 use super::{AttemptsOf, Call, FaultPlan, LoadMode};
 use crate::cli::common::{
@@ -71,31 +72,34 @@ pub(crate) fn prepare(
         },
     };
     let bound = bound_of_attempts(&settings, &plan, &schedule, &target_settings, restart.as_ref());
-    let experiment = Experiment {
+    let attempts = Attempts {
+        faults: Arc::clone(&plan.make),
+        schedule,
+        restart,
+        clients: settings.clients,
+        reaction_timeout: settings.reaction_timeout,
+        will_wait: settings.will_wait,
+        attempts_max: settings.attempts_max,
+    };
+    let common = Common {
         tool: tool_record(call),
         command: without_secrets(call.arguments),
         settings: recorded_settings(parsed, &target_settings.credentials, plan.attempts),
         target: target_settings,
         phases: settings.every.phases,
-        schedule,
-        restart,
-        clients: settings.clients,
         connections: plan.connections.of(&settings),
         threads: settings.threads,
         bystanders: settings.every.bystanders.clone(),
         bound,
-        reaction_timeout: settings.reaction_timeout,
-        will_wait: settings.will_wait,
         client_id_prefix: run.every.client_id_prefix.clone(),
         seed: settings.every.seed,
         output: folder.unwrap_or_else(|| default_folder(call, settings.every.seed)),
-        attempts_max: settings.attempts_max,
         slip_limit: settings.every.slip_limit,
         watch,
         checks: [call.mode.checks(), ungraceful_record::checks::CHECKS.to_vec()].concat(),
         thresholds: Vec::new(),
     };
-    Ok((experiment, plan, output))
+    Ok((Experiment { common, work: Work::Attempts(attempts) }, plan, output))
 }
 
 fn tool_record(call: &Call<'_>) -> ToolRecord {
@@ -145,35 +149,27 @@ pub(crate) fn prepare_load(
     let clients = NonZeroU32::new(load.clients()).unwrap_or(NonZeroU32::MIN);
     let threads = settings.threads.unwrap_or_else(|| threads_for(clients));
     let bound = Bound::of_load(waits_of(&settings, &target_settings), load.waits(threads.get()));
-    let experiment = Experiment {
+    let engine = Engine::new(load);
+    let common = Common {
         tool: tool_record(call),
         command: without_secrets(call.arguments),
         settings: recorded_settings(parsed, &target_settings.credentials, AttemptsOf::Flags),
         target: target_settings,
         phases: settings.phases,
-        schedule: ScheduleSettings {
-            attempts_per_case: 0,
-            spread: Spread::Rate { per_second: 1.0, arrival },
-        },
-        restart: None,
-        clients,
         connections: u64::from(clients.get()),
         threads,
         bystanders: settings.bystanders.clone(),
         bound,
-        // A load waits for no reaction and no Will.
-        reaction_timeout: Duration::from_secs(5),
-        will_wait: Duration::ZERO,
         client_id_prefix: run.client_id_prefix.clone(),
         seed: settings.seed,
         output: folder.unwrap_or_else(|| default_folder(call, settings.seed)),
-        attempts_max: 0,
         slip_limit: settings.slip_limit,
         watch,
         checks: [call.mode.checks(), ungraceful_record::checks::WITHOUT_ATTEMPTS.to_vec()].concat(),
         thresholds: plan.thresholds,
     };
-    Ok(ReadyLoad { experiment, engine: Engine::new(load), output, promise: plan.promise })
+    let experiment = Experiment { common, work: Work::Load(Arc::new(engine.clone())) };
+    Ok(ReadyLoad { experiment, engine, output, promise: plan.promise })
 }
 
 /// Threads for so many clients: one is enough for hundreds, and shares the cores with nobody.

@@ -84,7 +84,7 @@ impl Mode for SecondConnect {
             connections: ConnectionsOf::EachClient(2),
             versions,
             longest_pause: if variants.contains(&Variant::Delayed) { delay } else { Default::default() },
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let case = |version: &ProtocolVersion, variant: &Variant| {
                     let fault = DoubleConnect { variant: *variant, version: *version, delay };
                     Arc::new(fault) as Arc<dyn Fault>

@@ -11,7 +11,7 @@ use crate::broker::log::LogThread;
 use crate::broker::owned::OwnedBroker;
 use crate::broker::resources::resources;
 use crate::error::RunError;
-use crate::run::settings::{Finished, Spread};
+use crate::run::settings::Finished;
 use crate::run::stop::StopReason;
 use crate::run::summary::{Ended, Measured, summarise, waves};
 
@@ -24,6 +24,7 @@ impl Conductor<'_> {
         if let (Some(exit), None) = (&exit, self.stop.reason()) {
             self.stop.raise(StopReason::BrokerDown(format!("its process ended with {exit}")));
         }
+        let is_in_waves = self.is_in_waves();
         let honest = self.honest.drain()?;
         let clock = self.job.stage.options.stamps.as_ref().map(clock_record).unwrap_or_default();
         // The collector ends when nobody can report any more.
@@ -42,11 +43,11 @@ impl Conductor<'_> {
         };
         let cases: Vec<_> = self.faults.iter().map(|fault| fault.case()).collect();
         let mut record =
-            summarise(self.begun, self.experiment, &self.phases, &self.schedule, &cases, &measured, &ended);
+            summarise(self.begun, self.common, &self.phases, &self.schedule, &cases, &measured, &ended);
         let was_replaced = self.outages.count() > 0;
         record.broker_resources =
             resources(&collected.resources, &self.broker_edges, &record.phases, was_replaced);
-        if matches!(self.experiment.schedule.spread, Spread::Waves) {
+        if is_in_waves {
             let (seen, of_bystanders) = (&self.seen_of_waves, &honest.of_waves);
             record.waves = waves(&self.schedule, &cases, seen, of_bystanders, &collected.resources);
         }
@@ -58,8 +59,8 @@ impl Conductor<'_> {
         record.load = load;
         record.generator.discarded = discarded_so_far().since(self.discarded_before);
         complete(&mut record, self.stop.reason());
-        judge(&mut record, &self.experiment.checks);
-        let thresholds = self.experiment.thresholds.iter().map(|threshold| threshold.judge(&record));
+        judge(&mut record, &self.common.checks);
+        let thresholds = self.common.thresholds.iter().map(|threshold| threshold.judge(&record));
         let thresholds: Vec<_> = thresholds.collect();
         record.verdicts.extend(thresholds);
         recorder.run_json(&record);

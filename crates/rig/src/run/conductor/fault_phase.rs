@@ -36,13 +36,13 @@ impl Conductor<'_> {
             let mut began_us = self.clock.now_us();
             if wave == 0 {
                 self.broker_edges.fault_began = before;
-                let expected = matches!(self.experiment.schedule.spread, Spread::Rate { .. });
+                let expected = !self.is_in_waves();
                 self.enter(Phase::Fault, expected.then(|| self.schedule.plan.span()), observer);
                 began_us = self.phases.begun_us(Phase::Fault).unwrap_or(began_us);
             }
             self.waves.begin(began_us);
             self.began_us.send_modify(|began| began.push(began_us));
-            if let Some(restart) = self.experiment.restart.clone() {
+            if let Some(restart) = self.planned_restart().cloned() {
                 self.restart(&restart).await;
             }
             let muster = self.job.muster.clone();
@@ -55,6 +55,16 @@ impl Conductor<'_> {
         }
         self.broker_edges.fault_ended = look(self.broker_process.as_ref());
         workers.join()
+    }
+
+    /// Whether cases come one after another, the attempts of each at one instant.
+    pub(super) fn is_in_waves(&self) -> bool {
+        self.attempts.is_some_and(|attempts| matches!(attempts.schedule.spread, Spread::Waves))
+    }
+
+    /// The restart with which each wave begins; absent when none is planned.
+    fn planned_restart(&self) -> Option<&Restart> {
+        self.attempts?.restart.as_ref()
     }
 
     /// Has the broker restarted, as planned. One that does not come back ends the run.
@@ -86,7 +96,7 @@ impl Conductor<'_> {
         }
         let Some(times) = self.waves.all().last().copied() else { return };
         let outage = self.outages.between(times.began_us, times.ended_us.unwrap_or(u64::MAX));
-        let by = self.experiment.restart.as_ref().map(|restart| restart.by.describe());
+        let by = self.planned_restart().map(|restart| restart.by.describe());
         let after = look(self.broker_process.as_ref());
         self.seen_of_waves.push(SeenOfWave {
             times,

@@ -31,8 +31,8 @@ impl Conductor<'_> {
         load: &dyn Load,
         observer: &mut dyn Observer,
     ) -> Result<(Option<u64>, LoadRecord), RunError> {
-        let settings = self.experiment.phases;
-        let has_bystanders = self.experiment.bystanders.pairs > 0;
+        let settings = self.common.phases;
+        let has_bystanders = self.common.bystanders.pairs > 0;
         self.broker_edges.connecting_began = look(self.broker_process.as_ref());
         let mut under_way = load.start(self.load_stage())?;
         if has_bystanders {
@@ -76,14 +76,14 @@ impl Conductor<'_> {
             maximum_qos: offers.maximum_qos,
             maximum_packet_size: offers.maximum_packet_size,
             shared_subscriptions: version == ProtocolVersion::V5 && offers.shared_subscription_available,
-            credentials: self.experiment.target.credentials.clone(),
-            sources: self.experiment.target.sources.clone(),
-            connect_timeout: self.experiment.target.connect_timeout,
+            credentials: self.common.target.credentials.clone(),
+            sources: self.common.target.sources.clone(),
+            connect_timeout: self.common.target.connect_timeout,
             client_id_prefix: self.job.stage.client_id_prefix.clone(),
             topic_root: self.job.stage.topic_root.clone(),
             clock: self.clock,
-            seed: self.experiment.seed,
-            threads: self.experiment.threads,
+            seed: self.common.seed,
+            threads: self.common.threads,
             reports: LoadReports::new(self.reports.clone()),
         }
     }

@@ -1,8 +1,8 @@
 //! Before the first phase: the broker is found, the honest clients and the threads come up, and the record is begun.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use ungraceful_mqtt::ProtocolVersion;
@@ -40,22 +40,27 @@ use crate::measure::collector::{Collector, CollectorLinks, REPORTS};
 use crate::measure::recorder::Recorder;
 use crate::run::host;
 use crate::run::plan::Schedule;
-use crate::run::settings::{Experiment, Work};
+use crate::run::settings::{Attempts, Common, Experiment, Work};
 use crate::run::stop::Stop;
+
+/// How long a broker has to show, after a load, that it is still there.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);
 
 impl<'a> Conductor<'a> {
     /// Finds the broker, and brings up everything that is to be there before the first phase.
+    #[expect(clippy::too_many_lines, reason = "one line for each part that is to be there")]
     pub(crate) async fn prepare(
         experiment: &'a Experiment,
-        work: Work<'a>,
         observer: &mut dyn Observer,
         stop: Stop,
         descriptor_limit: u64,
         recorder: Recorder,
     ) -> Result<Self, RunError> {
+        let Experiment { common, work } = experiment;
+        let attempts = work.attempts();
         let (clock, discarded_before) = (RunClock::start(), discarded_so_far());
         let Found { mut broker, options, topic_root, asked } =
-            Found::of(experiment, work, &clock, observer).await?;
+            Found::of(experiment, &clock, observer).await?;
         let Asked { faults, left_out } = asked;
         let schedule = Arc::new(schedule(experiment, &faults)?);
         let (phases, pulse) = (PhaseTrack::default(), Pulse::default());
@@ -71,12 +76,12 @@ impl<'a> Conductor<'a> {
             waves: waves.clone(),
             reports: reports.clone(),
         };
-        let (honest, witness_proved) = start_honest(experiment, &broker, &topic_root, links).await?;
+        let (honest, witness_proved) = start_honest(common, &broker, &topic_root, links).await?;
         let live = Arc::new(Mutex::new(Live::of(schedule.plan.len(), work.load().is_some())));
-        let begun = begin_record(experiment, &broker, &clock, descriptor_limit, left_out);
-        let client_ids = client_ids(experiment, schedule.plan.len());
+        let begun = begin_record(common, &broker, &clock, descriptor_limit, left_out);
+        let client_ids = client_ids(common, schedule.plan.len());
         let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
-        let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, experiment)?;
+        let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, common)?;
         let broker_process = broker.record.pid.map(BrokerProcess::new);
         let collector_links = CollectorLinks {
             clock,
@@ -91,11 +96,11 @@ impl<'a> Conductor<'a> {
             schedule: Arc::clone(&schedule),
             faults: Arc::clone(&faults),
             stage: Stage {
-                seed: experiment.seed,
+                seed: common.seed,
                 endpoint: broker.endpoint,
                 options,
-                sources: SourceAddresses::new(&experiment.target.sources),
-                credentials: experiment.target.credentials.clone(),
+                sources: SourceAddresses::new(&common.target.sources),
+                credentials: common.target.credentials.clone(),
                 administrator: broker.owned.as_ref().and_then(|owned| owned.administrator.clone()),
                 clock,
                 pulse,
@@ -105,18 +110,19 @@ impl<'a> Conductor<'a> {
                 maximum_qos: broker.offers().maximum_qos,
                 client_id_prefix,
                 topic_root,
-                reaction_timeout: experiment.reaction_timeout,
-                will_wait: experiment.will_wait,
+                reaction_timeout: attempts.map_or(CONFIRMED_WITHIN, |attempts| attempts.reaction_timeout),
+                will_wait: attempts.map_or(Duration::ZERO, |attempts| attempts.will_wait),
             },
             phases: phases.clone(),
-            clients: places(experiment.clients),
-            muster: Muster::of(experiment.threads.get()),
-            cure_within: experiment.bound.cure_within,
+            clients: places(attempts.map_or(0, Attempts::clients_at_once)),
+            muster: Muster::of(common.threads.get()),
+            cure_within: common.bound.cure_within,
             began_us: began_us.subscribe(),
             reports: reports.clone(),
         };
         Ok(Self {
-            experiment,
+            common,
+            attempts,
             load: work.load(),
             broker,
             broker_process,
@@ -146,12 +152,12 @@ impl<'a> Conductor<'a> {
 
 /// Starts the honest clients, and waits until they are connected; tells whether the witness was proved to hear.
 async fn start_honest(
-    experiment: &Experiment,
+    common: &Common,
     broker: &Broker,
     topic_root: &Arc<str>,
     links: HonestLinks,
 ) -> Result<(HonestThread, bool), RunError> {
-    let mut honest = HonestThread::start(honest_settings(experiment, broker, topic_root), links)?;
+    let mut honest = HonestThread::start(honest_settings(common, broker, topic_root), links)?;
     honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
     let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
     Ok((honest, witness_proved))
@@ -173,16 +179,16 @@ impl Found {
     /// When it can't be reached or refuses what the run needs, in one sentence.
     async fn of(
         experiment: &Experiment,
-        work: Work<'_>,
         clock: &RunClock,
         observer: &mut dyn Observer,
     ) -> Result<Self, RunError> {
-        let options = connect_options(experiment);
-        let mut broker = Broker::find(experiment, &options).await?;
-        broker.announce(experiment, observer);
-        let topic_root = topic_root(experiment, clock);
-        let faults = work.faults(&broker.spoken);
-        broker.probe(experiment, &options, &topic_root, clients_at_once(experiment, work, &faults)).await?;
+        let Experiment { common, work } = experiment;
+        let options = connect_options(common);
+        let mut broker = Broker::find(common, &options).await?;
+        broker.announce(common, observer);
+        let topic_root = topic_root(common, clock);
+        let faults = work.attempts().map_or_else(Vec::new, |attempts| (attempts.faults)(&broker.spoken));
+        broker.probe(common, &options, &topic_root, clients_at_once(experiment, &faults)).await?;
         if let Some(limit) = &broker.record.qos_limit {
             observer.note(&limit.in_words());
         }
@@ -230,8 +236,8 @@ impl Asked {
 }
 
 /// A place for each client that may misbehave at the same time.
-fn places(clients: NonZeroU32) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(usize::try_from(clients.get()).unwrap_or(usize::MAX)))
+fn places(clients: u64) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::try_from(clients).unwrap_or(usize::MAX)))
 }
 
 /// The kernel stamps what the clients of attempts send and receive.
@@ -239,39 +245,43 @@ fn stamped(options: &ConnectOptions, broker: &Broker) -> ConnectOptions {
     ConnectOptions { stamps: Some(Stamps::toward(broker.endpoint.address, histogram())), ..options.clone() }
 }
 
-fn connect_options(experiment: &Experiment) -> ConnectOptions {
+fn connect_options(common: &Common) -> ConnectOptions {
     ConnectOptions {
-        connect_timeout: experiment.target.connect_timeout,
-        source: experiment.target.sources.first().copied(),
+        connect_timeout: common.target.connect_timeout,
+        source: common.target.sources.first().copied(),
         ..ConnectOptions::default()
     }
 }
 
 /// Unlike any other run's, of the same seed too.
-fn topic_root(experiment: &Experiment, clock: &RunClock) -> Arc<str> {
-    let of_run = experiment.seed.0 ^ clock.started().as_second().cast_unsigned();
-    format!("{}/{of_run:016x}", experiment.target.topic_root).into()
+fn topic_root(common: &Common, clock: &RunClock) -> Arc<str> {
+    let of_run = common.seed.0 ^ clock.started().as_second().cast_unsigned();
+    format!("{}/{of_run:016x}", common.target.topic_root).into()
 }
 
 /// Connections that the run has at the same time, at the most: those of the honest clients, and those of attempts or load.
-fn clients_at_once(experiment: &Experiment, work: Work<'_>, faults: &[Arc<dyn Fault>]) -> u64 {
+fn clients_at_once(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> u64 {
     /// The witness, and who listens to `$SYS`.
     const BESIDES_PAIRS: u64 = 2;
+    let Experiment { common, work } = experiment;
     let others = match work {
-        Work::Load(_) => experiment.connections,
-        Work::Faults(_) => {
-            let each = experiment.connections.div_ceil(experiment.clients.get().into());
-            let attempts = experiment.schedule.attempts_per_case.saturating_mul(faults.len() as u64);
-            experiment.connections.min(attempts.saturating_mul(each))
+        Work::Load(_) => common.connections,
+        Work::Attempts(attempts) => {
+            let each = common.connections.div_ceil(attempts.clients_at_once());
+            let all = attempts.schedule.attempts_per_case.saturating_mul(faults.len() as u64);
+            common.connections.min(all.saturating_mul(each))
         }
     };
-    2 * experiment.bystanders.pairs + BESIDES_PAIRS + others
+    2 * common.bystanders.pairs + BESIDES_PAIRS + others
 }
 
 fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedule, RunError> {
     let cases = u16::try_from(faults.len())
         .map_err(|_too_many| RunError::Bug("more cases than a schedule can hold".to_owned()))?;
-    Ok(experiment.schedule.schedule(cases, experiment.seed))
+    Ok(match &experiment.work {
+        Work::Attempts(attempts) => attempts.schedule.schedule(cases, experiment.common.seed),
+        Work::Load(_) => Schedule::in_waves(0, 0),
+    })
 }
 
 /// Follows the broker's log from where it was opened; absent when it is not known.
@@ -281,40 +291,40 @@ fn follow_log(
     clock: RunClock,
     stop: &Stop,
     client_ids: ClientIds,
-    experiment: &Experiment,
+    common: &Common,
 ) -> Result<Option<LogThread>, RunError> {
     let Some(follower) = follower else { return Ok(None) };
     let (file, stop) = (recorder.broker_log()?, stop.clone());
-    let lines_max = experiment.watch.log_lines_max;
+    let lines_max = common.watch.log_lines_max;
     LogThread::start(LogLinks { follower, file, clock, stop, client_ids, lines_max }).map(Some)
 }
 
 /// How the ClientIDs of this run begin.
-fn client_ids(experiment: &Experiment, attempts_planned: u64) -> ClientIds {
-    let of_run = format!("{}{:05x}", experiment.client_id_prefix, experiment.seed.0 & 0xF_FFFF);
-    let before_run = preflight_client_id_prefix(experiment);
+fn client_ids(common: &Common, attempts_planned: u64) -> ClientIds {
+    let of_run = format!("{}{:05x}", common.client_id_prefix, common.seed.0 & 0xF_FFFF);
+    let before_run = preflight_client_id_prefix(common);
     ClientIds { of_attempts: format!("{of_run}x"), of_run, before_run, attempts_planned }
 }
 
-fn honest_settings(experiment: &Experiment, broker: &Broker, topic_root: &Arc<str>) -> HonestSettings {
+fn honest_settings(common: &Common, broker: &Broker, topic_root: &Arc<str>) -> HonestSettings {
     // The newest version that both speak.
     let version = broker.spoken.iter().copied().max().unwrap_or(ProtocolVersion::V5);
     HonestSettings {
         address: broker.endpoint.address,
         version,
-        credentials: experiment.target.credentials.clone(),
-        connect_timeout: experiment.target.connect_timeout,
-        client_id_prefix: client_ids(experiment, 0).of_run,
+        credentials: common.target.credentials.clone(),
+        connect_timeout: common.target.connect_timeout,
+        client_id_prefix: client_ids(common, 0).of_run,
         topic_root: Arc::clone(topic_root),
-        run: experiment.seed.0,
+        run: common.seed.0,
         maximum_qos: broker.offers().maximum_qos,
-        bystanders: experiment.bystanders.clone(),
+        bystanders: common.bystanders.clone(),
     }
 }
 
 /// The record as it stands when the run begins: readable, and saying that it is partial.
 fn begin_record(
-    experiment: &Experiment,
+    common: &Common,
     broker: &Broker,
     clock: &RunClock,
     descriptor_limit: u64,
@@ -324,13 +334,13 @@ fn begin_record(
         format_version: FORMAT_VERSION,
         completeness: Completeness::Partial,
         incomplete_because: Some("the run has not ended, or was cut short".to_owned()),
-        tool: experiment.tool.clone(),
-        command: experiment.command.clone(),
-        settings: experiment.settings.clone(),
-        seed: experiment.seed.0,
+        tool: common.tool.clone(),
+        command: common.command.clone(),
+        settings: common.settings.clone(),
+        seed: common.seed.0,
         started_utc: clock.started().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
         duration_us: 0,
-        host: host::facts(descriptor_limit, u64::from(experiment.threads.get())),
+        host: host::facts(descriptor_limit, u64::from(common.threads.get())),
         broker: broker.record.clone(),
         phases: Vec::new(),
         attempts: ungraceful_record::run::AttemptsRecord::default(),

@@ -164,7 +164,7 @@ impl Mode for Kick {
             attempts: AttemptsOf::Flags,
             connections: ConnectionsOf::EachClient(CONNECTIONS),
             longest_pause,
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let removals = means.iter().map(|means| Removal {
                     means: *means,
                     administrator: administrator.clone(),

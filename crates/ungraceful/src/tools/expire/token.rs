@@ -270,7 +270,7 @@ impl Mode for Token {
             attempts: AttemptsOf::Flags,
             connections: ConnectionsOf::EachClient(CONNECTIONS),
             longest_pause,
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let Some(source) = &source else { return Vec::new() };
                 let variants = Variant::ALL.into_iter().filter(|variant| {
                     let is_possible = method.is_some() || !variant.reauthenticates();

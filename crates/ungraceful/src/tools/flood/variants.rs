@@ -34,12 +34,12 @@ pub(super) fn longest(matches: &ArgMatches, messages: u64, size: u64) -> Duratio
 pub(in crate::tools) fn each<V, F>(
     variants: Vec<V>,
     fault: impl Fn(V, ProtocolVersion) -> Option<F> + Send + Sync + 'static,
-) -> Box<MakeFaults>
+) -> Arc<MakeFaults>
 where
     V: Copy + Send + Sync + 'static,
     F: Fault + 'static,
 {
-    Box::new(move |spoken| {
+    Arc::new(move |spoken| {
         let faults =
             spoken.iter().flat_map(|version| variants.iter().map(move |variant| (*variant, *version)));
         faults

@@ -105,7 +105,7 @@ impl Mode for DeadPeer {
             longest_pause: Duration::from_secs(1)
                 + longest_held(Duration::from_secs(keep_alive_s.into())).mul_f64(1.5)
                 + look_on,
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let cases = pairs.spoken(spoken).flat_map(|versions| {
                     corpses.iter().map(move |corpse| dead_peer::DeadPeer {
                         corpse: *corpse,

@@ -135,7 +135,7 @@ impl Mode for Duel {
             attempts: AttemptsOf::Flags,
             connections: ConnectionsOf::EachClient(contenders + 2),
             longest_pause: lasting,
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let cases = spoken.iter().flat_map(|version| {
                     sessions.iter().map(move |sessions| duel::Duel {
                         version: *version,

@@ -88,7 +88,7 @@ impl Mode for Flap {
             attempts: AttemptsOf::Flags,
             connections: ConnectionsOf::EachClient(1),
             longest_pause: lasting,
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let cases = spoken.iter().map(|version| flap::Flap { version: *version, every, lasting });
                 cases.map(|flap| Arc::new(flap) as Arc<dyn Fault>).collect()
             }),

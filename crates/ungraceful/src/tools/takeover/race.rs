@@ -68,7 +68,7 @@ impl Mode for Race {
             attempts: AttemptsOf::Flags,
             connections: ConnectionsOf::EachClient(contenders),
             longest_pause: Duration::ZERO,
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let contenders = u16::try_from(contenders).unwrap_or(2);
                 let cases = spoken.iter().map(|version| race::Race { version: *version, contenders });
                 cases.map(|race| Arc::new(race) as Arc<dyn Fault>).collect()

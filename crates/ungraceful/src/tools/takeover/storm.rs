@@ -134,7 +134,7 @@ impl Mode for Storm {
             attempts: AttemptsOf::Clients,
             connections: ConnectionsOf::EachClientAndAttempt,
             longest_pause: resend_within + Duration::from_secs(if has_delay { delay.into() } else { 0 }),
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let cases = pairs.spoken(spoken).flat_map(|versions| {
                     let situations = situations.iter().filter(move |situation| situation.is_in(versions.old));
                     situations.map(move |situation| storm::Storm {

@@ -86,7 +86,7 @@ impl Mode for Edge {
             longest_pause: lasting.max(longest(&cases) * 2)
                 + longest(&cases) * 2
                 + control::longest(longest(&cases)),
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let each = spoken.iter().flat_map(|version| {
                     cases.iter().map(move |(share, keep_alive_s)| edge::Edge {
                         share: *share,

@@ -196,7 +196,7 @@ impl Mode for Herd {
             attempts: AttemptsOf::EachWave,
             connections: ConnectionsOf::EachClient(1),
             longest_pause: back_within,
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let newest = spoken.iter().max();
                 let versions = spoken.iter().filter(|version| versions_required || Some(*version) == newest);
                 let herds = versions.flat_map(|version| {

@@ -82,7 +82,7 @@ impl Mode for Silence {
             // The client and both ends of the hop, and what the hop listens on.
             connections: ConnectionsOf::EachClient(4),
             longest_pause: longest(&cases) * 3 + UNTOUCHED_FOR + control::longest(longest(&cases)) + BESIDES,
-            make: Box::new(move |spoken| {
+            make: Arc::new(move |spoken| {
                 let each = spoken.iter().flat_map(|version| {
                     cases.iter().map(move |(cause, keep_alive_s)| FallSilent {
                         cause: *cause,
