@@ -5,80 +5,62 @@
 //! Bystanders keep one per pair; so may whatever else sends numbered messages of its own.
 
 use std::collections::BTreeMap;
-use std::ops::{AddAssign, RangeInclusive};
+use std::ops::RangeInclusive;
 
 use rangemap::{RangeInclusiveMap, RangeInclusiveSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::counts;
 
 /// Entries of each kind of evidence that are kept: of one ledger, and of a run.
 pub const EVIDENCE_AT_MOST: usize = 100;
 /// "No matching subscribers" in PUBACK and PUBREC of MQTT 5.0.
 const NO_MATCHING_SUBSCRIBERS: u8 = 0x10;
 
-/// What became of the messages of one phase. The identities that always hold are
-/// `offered = sent + dropped + waiting` and, for QoS 1 and 2, `sent = acknowledged + refused + unacknowledged`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct LedgerCounts {
-    /// Fell due.
-    pub offered: u64,
-    /// Handed to the client library's connection.
-    pub sent: u64,
-    /// Never sent, because the queue of waiting messages was full.
-    pub dropped: u64,
-    /// Fell due and had not been sent when the run ended.
-    pub waiting: u64,
-    /// Acknowledged by the broker without an error (QoS 1 and 2).
-    pub acknowledged: u64,
-    /// Refused by the broker, by Reason Code.
-    pub refused: BTreeMap<u8, u64>,
-    /// Delivered to the subscriber at least once.
-    pub delivered: u64,
-    /// Lost: acknowledged and not delivered until the end of the run (QoS 1 and 2), or sent and not delivered (QoS 0).
-    pub lost: u64,
-    /// Of the lost, those after which nothing of the same publisher was delivered. Whether they were lost or late
-    /// can't be told of them; the others were overtaken.
-    #[serde(default)]
-    pub lost_at_the_end: u64,
-    /// Acknowledged with 0x10 "No matching subscribers" and never delivered, though the subscriber listened: the broker
-    /// says itself that it knew of nobody. Not among the lost.
-    #[serde(default)]
-    pub without_subscribers: u64,
-    /// Sent and not delivered, and nobody can tell whose loss it is: the publisher's connection was lost before
-    /// an acknowledgement (QoS 1 and 2), or the subscriber, which has no session, was away.
-    pub unknown: u64,
-    /// Deliveries beyond the first.
-    pub duplicated: u64,
-    /// Of these, those whose DUP flag was 0.
-    #[serde(default)]
-    pub duplicated_without_dup: u64,
-    /// QoS 2 PUBLISH packets that repeated one with the same Packet Identifier before its PUBREL: by the standard the
-    /// same delivery, and not among the duplicated.
-    #[serde(default)]
-    pub repeated: u64,
-    /// Messages whose first delivery came after that of a later one of the same publisher and topic.
-    pub reordered: u64,
-}
-
-impl AddAssign<&Self> for LedgerCounts {
-    fn add_assign(&mut self, other: &Self) {
-        self.offered += other.offered;
-        self.sent += other.sent;
-        self.dropped += other.dropped;
-        self.waiting += other.waiting;
-        self.acknowledged += other.acknowledged;
-        self.delivered += other.delivered;
-        self.lost += other.lost;
-        self.lost_at_the_end += other.lost_at_the_end;
-        self.without_subscribers += other.without_subscribers;
-        self.unknown += other.unknown;
-        self.duplicated += other.duplicated;
-        self.duplicated_without_dup += other.duplicated_without_dup;
-        self.repeated += other.repeated;
-        self.reordered += other.reordered;
-        for (code, count) in &other.refused {
-            *self.refused.entry(*code).or_default() += count;
-        }
+counts! {
+    /// What became of the messages of one phase. The identities that always hold are
+    /// `offered = sent + dropped + waiting` and, for QoS 1 and 2, `sent = acknowledged + refused + unacknowledged`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    pub struct LedgerCounts {
+        /// Fell due.
+        pub offered: u64,
+        /// Handed to the client library's connection.
+        pub sent: u64,
+        /// Never sent, because the queue of waiting messages was full.
+        pub dropped: u64,
+        /// Fell due and had not been sent when the run ended.
+        pub waiting: u64,
+        /// Acknowledged by the broker without an error (QoS 1 and 2).
+        pub acknowledged: u64,
+        /// Refused by the broker, by Reason Code.
+        pub refused: BTreeMap<u8, u64>,
+        /// Delivered to the subscriber at least once.
+        pub delivered: u64,
+        /// Lost: acknowledged and not delivered until the end of the run (QoS 1 and 2), or sent and not delivered (QoS 0).
+        pub lost: u64,
+        /// Of the lost, those after which nothing of the same publisher was delivered. Whether they were lost or late
+        /// can't be told of them; the others were overtaken.
+        #[serde(default)]
+        pub lost_at_the_end: u64,
+        /// Acknowledged with 0x10 "No matching subscribers" and never delivered, though the subscriber listened: the broker
+        /// says itself that it knew of nobody. Not among the lost.
+        #[serde(default)]
+        pub without_subscribers: u64,
+        /// Sent and not delivered, and nobody can tell whose loss it is: the publisher's connection was lost before
+        /// an acknowledgement (QoS 1 and 2), or the subscriber, which has no session, was away.
+        pub unknown: u64,
+        /// Deliveries beyond the first.
+        pub duplicated: u64,
+        /// Of these, those whose DUP flag was 0.
+        #[serde(default)]
+        pub duplicated_without_dup: u64,
+        /// QoS 2 PUBLISH packets that repeated one with the same Packet Identifier before its PUBREL: by the standard the
+        /// same delivery, and not among the duplicated.
+        #[serde(default)]
+        pub repeated: u64,
+        /// Messages whose first delivery came after that of a later one of the same publisher and topic.
+        pub reordered: u64,
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod attempt;
 pub mod checks;
+pub mod counts;
 pub mod discarded;
 pub mod exit;
 pub mod ledger;

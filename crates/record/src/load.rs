@@ -1,12 +1,12 @@
 //! What became of a load: what was sent, what of it came, and how long that took.
 
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use ungraceful_mqtt::ReasonCode;
 
+use crate::counts;
 use crate::metric::Percentiles;
 
 /// How work is released.
@@ -21,68 +21,47 @@ pub enum Release {
     Nothing,
 }
 
-/// What became of the messages of one QoS. The identities that always hold are `offered = sent + dropped`, for QoS 1
-/// and 2 `sent = acknowledged + refused + unacknowledged`, and `expected = delivered + lost + unknown + still_coming`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct LoadCounts {
-    /// Fell due. In a closed loop nothing is due, and this is what was sent.
-    pub offered: u64,
-    /// Handed to the kernel.
-    pub sent: u64,
-    /// Fell due and never sent: the connection was lost, or what had to wait could not go out until the end.
-    pub dropped: u64,
-    /// Of the sent, those that had to wait because as many as allowed were unacknowledged, or the socket took no more.
-    pub blocked: u64,
-    /// Of the sent, those that went out more than a millisecond after they were due, for whatever reason.
-    pub late: u64,
-    /// Acknowledged without an error (QoS 1 and 2).
-    pub acknowledged: u64,
-    /// Refused by the broker, by Reason Code.
-    pub refused: BTreeMap<u8, u64>,
-    /// Sent and not acknowledged until the end (QoS 1 and 2).
-    pub unacknowledged: u64,
-    /// Acknowledged with 0x10 "No matching subscribers"; among the acknowledged.
-    pub without_subscribers: u64,
-    /// Deliveries that follow from what was sent and who subscribed: each message once for every subscriber, and once
-    /// for every group of a Shared Subscription. Messages that were refused are left out.
-    pub expected: u64,
-    /// Deliveries that came, each counted once.
-    pub delivered: u64,
-    /// Expected and not come until the end: acknowledged (QoS 1 and 2) or sent (QoS 0), and the subscriber was there.
-    pub lost: u64,
-    /// Expected and not come, and nobody can tell whose loss it is: not acknowledged, or the subscriber's connection was
-    /// lost.
-    pub unknown: u64,
-    /// Expected and not come when the wait for them ended, while the broker was still delivering: later than the last
-    /// message of the same publisher that came to the same subscriber, so nothing says that they are lost.
-    #[serde(default)]
-    pub still_coming: u64,
-    /// Deliveries beyond the first.
-    pub duplicated: u64,
-    /// Deliveries that came after that of a later message of the same publisher to the same subscriber.
-    pub reordered: u64,
-}
-
-impl AddAssign<&Self> for LoadCounts {
-    fn add_assign(&mut self, other: &Self) {
-        self.offered += other.offered;
-        self.sent += other.sent;
-        self.dropped += other.dropped;
-        self.blocked += other.blocked;
-        self.late += other.late;
-        self.acknowledged += other.acknowledged;
-        self.unacknowledged += other.unacknowledged;
-        self.without_subscribers += other.without_subscribers;
-        self.expected += other.expected;
-        self.delivered += other.delivered;
-        self.lost += other.lost;
-        self.unknown += other.unknown;
-        self.still_coming += other.still_coming;
-        self.duplicated += other.duplicated;
-        self.reordered += other.reordered;
-        for (code, count) in &other.refused {
-            *self.refused.entry(*code).or_default() += count;
-        }
+counts! {
+    /// What became of the messages of one QoS. The identities that always hold are `offered = sent + dropped`, for QoS 1
+    /// and 2 `sent = acknowledged + refused + unacknowledged`, and `expected = delivered + lost + unknown + still_coming`.
+    #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    pub struct LoadCounts {
+        /// Fell due. In a closed loop nothing is due, and this is what was sent.
+        pub offered: u64,
+        /// Handed to the kernel.
+        pub sent: u64,
+        /// Fell due and never sent: the connection was lost, or what had to wait could not go out until the end.
+        pub dropped: u64,
+        /// Of the sent, those that had to wait because as many as allowed were unacknowledged, or the socket took no more.
+        pub blocked: u64,
+        /// Of the sent, those that went out more than a millisecond after they were due, for whatever reason.
+        pub late: u64,
+        /// Acknowledged without an error (QoS 1 and 2).
+        pub acknowledged: u64,
+        /// Refused by the broker, by Reason Code.
+        pub refused: BTreeMap<u8, u64>,
+        /// Sent and not acknowledged until the end (QoS 1 and 2).
+        pub unacknowledged: u64,
+        /// Acknowledged with 0x10 "No matching subscribers"; among the acknowledged.
+        pub without_subscribers: u64,
+        /// Deliveries that follow from what was sent and who subscribed: each message once for every subscriber, and once
+        /// for every group of a Shared Subscription. Messages that were refused are left out.
+        pub expected: u64,
+        /// Deliveries that came, each counted once.
+        pub delivered: u64,
+        /// Expected and not come until the end: acknowledged (QoS 1 and 2) or sent (QoS 0), and the subscriber was there.
+        pub lost: u64,
+        /// Expected and not come, and nobody can tell whose loss it is: not acknowledged, or the subscriber's connection was
+        /// lost.
+        pub unknown: u64,
+        /// Expected and not come when the wait for them ended, while the broker was still delivering: later than the last
+        /// message of the same publisher that came to the same subscriber, so nothing says that they are lost.
+        #[serde(default)]
+        pub still_coming: u64,
+        /// Deliveries beyond the first.
+        pub duplicated: u64,
+        /// Deliveries that came after that of a later message of the same publisher to the same subscriber.
+        pub reordered: u64,
     }
 }
 
@@ -317,64 +296,4 @@ impl LoadRecord {
 /// What happened most often.
 fn most_frequent(by_reason: &BTreeMap<String, u64>) -> Option<&str> {
     by_reason.iter().max_by_key(|(_, count)| **count).map(|(reason, _)| reason.as_str())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::LoadCounts;
-
-    fn distinct(first: u64) -> LoadCounts {
-        LoadCounts {
-            offered: first,
-            sent: first + 1,
-            dropped: first + 2,
-            blocked: first + 3,
-            late: first + 4,
-            acknowledged: first + 5,
-            refused: BTreeMap::from([(0x97, first + 6)]),
-            unacknowledged: first + 7,
-            without_subscribers: first + 8,
-            expected: first + 9,
-            delivered: first + 10,
-            lost: first + 11,
-            unknown: first + 12,
-            duplicated: first + 13,
-            reordered: first + 14,
-            still_coming: first + 15,
-        }
-    }
-
-    #[test]
-    fn every_count_is_added_to_itself() {
-        let mut sum = distinct(10);
-        sum += &distinct(1_000);
-        let mut expected = distinct(1_010);
-        for (by, count) in [
-            &mut expected.offered,
-            &mut expected.sent,
-            &mut expected.dropped,
-            &mut expected.blocked,
-            &mut expected.late,
-            &mut expected.acknowledged,
-            expected.refused.get_mut(&0x97).unwrap(),
-            &mut expected.unacknowledged,
-            &mut expected.without_subscribers,
-            &mut expected.expected,
-            &mut expected.delivered,
-            &mut expected.lost,
-            &mut expected.unknown,
-            &mut expected.duplicated,
-            &mut expected.reordered,
-            &mut expected.still_coming,
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            *count += by as u64;
-        }
-        assert_eq!(sum, expected);
-        assert_eq!(sum.refused_in_all(), 1_022);
-    }
 }

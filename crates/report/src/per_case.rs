@@ -71,21 +71,9 @@ fn load_fields(load: &LoadRecord, qos: u8, counts: &LoadCounts) -> Vec<Field> {
         number("subscribers", load.subscribers),
         optional("counted_us", load.counted_us()),
         number("qos", u64::from(qos)),
-        number("offered", counts.offered),
-        number("sent", counts.sent),
-        number("dropped", counts.dropped),
-        number("blocked", counts.blocked),
-        number("late", counts.late),
-        number("acknowledged", counts.acknowledged),
-        number("refused", counts.refused_in_all()),
-        number("unacknowledged", counts.unacknowledged),
-        number("expected", counts.expected),
-        number("delivered", counts.delivered),
-        number("lost", counts.lost),
-        number("still_coming", counts.still_coming),
-        number("unknown", counts.unknown),
-        number("duplicated", counts.duplicated),
-        number("reordered", counts.reordered),
+    ];
+    fields.extend(counts.named().into_iter().map(|(name, count)| number(name, count)));
+    fields.extend([
         number("foreign_all_qos", load.foreign),
         number("retained_all_qos", load.retained),
         number("connections_planned", connections.planned),
@@ -93,7 +81,7 @@ fn load_fields(load: &LoadRecord, qos: u8, counts: &LoadCounts) -> Vec<Field> {
         number("connections_refused", connections.refused.values().sum()),
         number("connections_lost", connections.lost.values().sum()),
         optional("cpu_us_all_qos", load.cpu_us),
-    ];
+    ]);
     let all_times = [
         ("delivery_response_time_all_qos", &load.delivery_response_time),
         ("delivery_service_time_all_qos", &load.delivery_service_time),

@@ -3,56 +3,41 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
 use std::rc::Rc;
 use std::time::Duration;
 
+use ungraceful_record::counts;
 use ungraceful_record::metric::{Histograms, Metric};
 use ungraceful_record::phase::Phase;
 
-/// Counts of what happened in an interval.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Bystander messages that fell due.
-    pub offered: u64,
-    /// Bystander messages that were sent.
-    pub sent: u64,
-    /// Bystander messages that were acknowledged.
-    pub acknowledged: u64,
-    /// Bystander messages that were delivered for the first time.
-    pub delivered: u64,
-    /// Attempts that were begun.
-    pub attempts_started: u64,
-    /// Attempts that ended.
-    pub attempts_finished: u64,
-    /// Attempts that were dropped because they could not be begun in time.
-    pub attempts_dropped: u64,
-    /// Reactions of the broker.
-    pub reactions: u64,
-    /// Messages of the load that fell due.
-    pub load_offered: u64,
-    /// Messages of the load that were sent.
-    pub load_sent: u64,
-    /// Messages of the load that were acknowledged (QoS 1 and 2).
-    pub load_acknowledged: u64,
-    /// Messages of the load that came to a subscriber for the first time.
-    pub load_delivered: u64,
-}
-
-impl AddAssign<&Self> for Counters {
-    fn add_assign(&mut self, other: &Self) {
-        self.offered += other.offered;
-        self.sent += other.sent;
-        self.acknowledged += other.acknowledged;
-        self.delivered += other.delivered;
-        self.attempts_started += other.attempts_started;
-        self.attempts_finished += other.attempts_finished;
-        self.attempts_dropped += other.attempts_dropped;
-        self.reactions += other.reactions;
-        self.load_offered += other.load_offered;
-        self.load_sent += other.load_sent;
-        self.load_acknowledged += other.load_acknowledged;
-        self.load_delivered += other.load_delivered;
+counts! {
+    /// Counts of what happened in an interval.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct Counters {
+        /// Bystander messages that fell due.
+        pub offered: u64,
+        /// Bystander messages that were sent.
+        pub sent: u64,
+        /// Bystander messages that were acknowledged.
+        pub acknowledged: u64,
+        /// Bystander messages that were delivered for the first time.
+        pub delivered: u64,
+        /// Attempts that were begun.
+        pub attempts_started: u64,
+        /// Attempts that ended.
+        pub attempts_finished: u64,
+        /// Attempts that were dropped because they could not be begun in time.
+        pub attempts_dropped: u64,
+        /// Reactions of the broker.
+        pub reactions: u64,
+        /// Messages of the load that fell due.
+        pub load_offered: u64,
+        /// Messages of the load that were sent.
+        pub load_sent: u64,
+        /// Messages of the load that were acknowledged (QoS 1 and 2).
+        pub load_acknowledged: u64,
+        /// Messages of the load that came to a subscriber for the first time.
+        pub load_delivered: u64,
     }
 }
 
@@ -124,27 +109,6 @@ mod tests {
             load_acknowledged: first + 10,
             load_delivered: first + 11,
         }
-    }
-
-    #[test]
-    fn every_counter_is_added_to_itself() {
-        let mut sum = distinct(10);
-        sum += &distinct(1_000);
-        let expected = Counters {
-            offered: 1_010,
-            sent: 1_012,
-            acknowledged: 1_014,
-            delivered: 1_016,
-            attempts_started: 1_018,
-            attempts_finished: 1_020,
-            attempts_dropped: 1_022,
-            reactions: 1_024,
-            load_offered: 1_026,
-            load_sent: 1_028,
-            load_acknowledged: 1_030,
-            load_delivered: 1_032,
-        };
-        assert_eq!(sum, expected);
     }
 
     #[test]
