@@ -18,13 +18,12 @@ use ungraceful_record::phase::{Phase, PhaseTrack};
 use crate::attempts::fault::{AttemptLog, Fault, Stage, Turn};
 use crate::attempts::waves::{Muster, MusterPlace};
 use crate::error::RunError;
-use crate::measure::collector::{Report, Source};
+use crate::measure::collector::{Report, Source, report_intervals};
 use crate::measure::loop_lag;
 use crate::measure::meter::Meter;
 use crate::measure::pacer::Pacer;
 use crate::run::plan::{Due, Schedule, Stripe};
 
-const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How late an attempt may be begun because all clients are busy; beyond, it is dropped and counted.
 pub(crate) const LATE_MAX: Duration = Duration::from_secs(5);
 /// Attempts that a worker gathers at the same time: well below the length of a listen backlog.
@@ -101,7 +100,7 @@ fn work(job: Job, stripe: Stripe) -> Result<Worked, RunError> {
         let source = Source::Worker(stripe.number);
         let mut background = JoinSet::new();
         background.spawn_local(loop_lag::measure(meter.clone(), job.stage.clock, job.phases.clone()));
-        background.spawn_local(report(meter.clone(), source, job.reports.clone()));
+        background.spawn_local(report_intervals(source, meter.clone(), job.reports.clone()));
         let worker = Rc::new(Worker { job, meter, source, waited_for_a_client: Cell::new(0) });
         let worked = worker.carry_out(stripe).await?;
         let last = Report::Interval(source, worker.meter.take());
@@ -112,15 +111,6 @@ fn work(job: Job, stripe: Stripe) -> Result<Worked, RunError> {
 
 fn well_ended(ended: Result<(), JoinError>) -> Result<(), RunError> {
     ended.map_err(|error| RunError::Bug(format!("an attempt panicked: {error}")))
-}
-
-async fn report(meter: Meter, source: Source, reports: mpsc::Sender<Report>) {
-    loop {
-        tokio::time::sleep(REPORT_EVERY).await;
-        // Room first, then the taking: what is taken is sent, even when this task is ended while it waits.
-        let Ok(room) = reports.reserve().await else { return };
-        room.send(Report::Interval(source, meter.take()));
-    }
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use ungraceful_record::attempt::{Attempt, Case};
@@ -17,7 +18,7 @@ use crate::broker::process::BrokerProcess;
 use crate::broker::resources::{ResourceSample, look};
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
-use crate::measure::meter::Interval;
+use crate::measure::meter::{Interval, Meter};
 use crate::measure::recorder::Recorder;
 use crate::measure::tally::Tally;
 use crate::measure::timeline::{Sampled, load_response_time, rows};
@@ -28,6 +29,8 @@ pub(crate) const REPORTS: usize = 4_096;
 /// Rows are written this many seconds later, so that every thread has reported its part.
 const ROW_DELAY_S: u64 = 1;
 const SECOND_US: u64 = 1_000_000;
+/// How often a thread reports what it measured.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Which thread reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +48,16 @@ pub(crate) enum Report {
     Attempt(Source, Box<Attempt>),
     /// What was measured since the last such report.
     Interval(Source, Interval),
+}
+
+/// Reports what `meter` measured once a second, for as long as the thread lives; the rest is to be sent when it ends.
+pub(crate) async fn report_intervals(source: Source, meter: Meter, reports: mpsc::Sender<Report>) {
+    loop {
+        tokio::time::sleep(REPORT_EVERY).await;
+        // Room first, then the taking: what is taken is sent, even when this task is ended while it waits.
+        let Ok(room) = reports.reserve().await else { return };
+        room.send(Report::Interval(source, meter.take()));
+    }
 }
 
 /// What the collector holds at the end.

@@ -29,8 +29,7 @@ use crate::broker::log::LogThread;
 use crate::broker::outage::OutageTrack;
 use crate::broker::process::{BrokerProcess, own_cpu_us};
 use crate::broker::resources::{ResourceEdges, look};
-use crate::bystanders::honest_thread::{HonestThread, PROOF_WITHIN};
-use crate::bystanders::witness::Witness;
+use crate::bystanders::honest_thread::HonestThread;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::measure::collector::{Collector, Report};
@@ -70,8 +69,6 @@ pub(crate) struct Conductor<'a> {
     seen_of_waves: Vec<SeenOfWave>,
     begun: Record,
     discarded_before: Discarded,
-    witness: Witness,
-    witness_proved: bool,
 }
 
 /// What the phases brought, beside what the threads saw.
@@ -114,11 +111,11 @@ impl Conductor<'_> {
         }
         let cpu_us = own_cpu_us().zip(cpu_before).map(|(after, before)| after.saturating_sub(before));
         // Before and after: a witness that was proved only once may have gone deaf in between.
-        self.witness_proved &= tokio::select! {
+        tokio::select! {
             biased;
-            _reason = self.stop.raised() => false,
-            is_proved = self.honest.prove_witness(PROOF_WITHIN) => is_proved,
-        };
+            _reason = self.stop.raised() => {}
+            () = self.honest.prove_witness() => {}
+        }
         // A broker that died after the last attempt is down all the same.
         let version = self.broker.spoken.first().copied().unwrap_or(ProtocolVersion::V5);
         if self.stop.reason().is_none() {
@@ -206,14 +203,16 @@ impl Conductor<'_> {
         let limit_us = self.recovery_limit_us();
         // Watched from the phase's first message on, so the watch comes before the phase.
         if let Some(limit_us) = limit_us {
-            self.honest.watch_recovery(began_us, limit_us);
+            self.honest.recovery.begin(began_us, limit_us);
         }
         self.enter_at(began_us, Phase::Recovery, Some(self.common.phases.recovery), observer);
         let Some(limit_us) = limit_us else { return (None, None) };
         let until_us = began_us + ungraceful_record::scale::micros(self.common.phases.recovery);
-        self.wait_until(observer, |now_us| now_us >= until_us || self.honest.back_after_us(now_us).is_some())
-            .await;
-        (Some(limit_us), self.honest.back_after_us(self.clock.now_us()))
+        self.wait_until(observer, |now_us| {
+            now_us >= until_us || self.honest.recovery.back_after_us(now_us).is_some()
+        })
+        .await;
+        (Some(limit_us), self.honest.recovery.back_after_us(self.clock.now_us()))
     }
 
     /// By the baseline's p99, or its maximum when there are too few samples; absent when no bystander message was

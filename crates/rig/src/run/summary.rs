@@ -8,7 +8,7 @@ use ungraceful_record::metric::{Histograms, Metric, Percentiles, Values, histogr
 use ungraceful_record::phase::{Phase, PhaseTrack};
 use ungraceful_record::run::{
     AttemptsRecord, BystanderPhaseRecord, BystandersRecord, ClockRecord, MetricRecord, OutageRecord,
-    PhaseRecord, Record, WaveRecord, WitnessRecord,
+    PhaseRecord, Record, WaveRecord,
 };
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::{span, time};
@@ -17,9 +17,9 @@ use crate::attempts::waves::WaveTimes;
 use crate::attempts::worker::Worked;
 use crate::broker::outage::OutageTimes;
 use crate::broker::resources::ResourceSample;
-use crate::bystanders::honest_thread::{HonestResult, OfWave};
+use crate::bystanders::honest_thread::HonestResult;
+use crate::bystanders::message_meter::WaveMessages;
 use crate::bystanders::pair::BystanderSettings;
-use crate::bystanders::witness::Witness;
 use crate::measure::meter::Interval;
 use crate::measure::tally::Tally;
 use crate::run::plan::Schedule;
@@ -33,8 +33,6 @@ pub(crate) struct Measured<'a> {
     pub(crate) honest: &'a HonestResult,
     /// Lines written, and attempts left out.
     pub(crate) attempts: (u64, u64),
-    pub(crate) witness: &'a Witness,
-    pub(crate) witness_proved: bool,
 }
 
 /// How the run ended.
@@ -62,9 +60,7 @@ pub(crate) fn summarise(
     let mut record = begun;
     record.duration_us = ended.ended_us;
     record.phases = phase_records(phases, ended.ended_us);
-    record.broker.sys_version.clone_from(&measured.honest.sys_version);
-    record.broker.sys.clone_from(&measured.honest.sys);
-    record.broker.sys_last_heard_us = measured.honest.sys_last_heard_us;
+    measured.honest.sys.write(&mut record.broker);
     record.broker.exit.clone_from(&ended.broker_exit);
     let per_case = schedule.plan.len() / (cases.len() as u64).max(1);
     let none = Tally::default();
@@ -95,10 +91,7 @@ pub(crate) fn summarise(
     record.measures =
         measures.iter().map(|(name, values)| ((*name).to_owned(), values.distribution())).collect();
     record.bystanders = bystanders(&common.bystanders, phases, &begun_version(&record), measured, ended);
-    record.witness = Some(WitnessRecord {
-        proved: measured.witness_proved && measured.honest.witness_gaps == 0,
-        unexpected: measured.witness.on_unwatched_topics(),
-    });
+    record.witness = Some(measured.honest.witness);
     record.metrics = metrics(&measured.whole.histograms);
     generator(&mut record, common.slip_limit, measured, ended);
     record
@@ -174,7 +167,7 @@ pub(crate) fn waves(
     schedule: &Schedule,
     cases: &[Case],
     seen: &[SeenOfWave],
-    of_bystanders: &[OfWave],
+    of_bystanders: &[WaveMessages],
     samples: &[ResourceSample],
 ) -> Vec<WaveRecord> {
     let record = |(number, seen): (usize, &SeenOfWave)| {
@@ -260,7 +253,7 @@ mod tests {
     use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
     use ungraceful_record::run::{
         BrokerOrigin, BrokerRecord, ClockRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord,
-        PhaseRecord, Record, SysRecord, ToolRecord, VersionRecord,
+        PhaseRecord, Record, SysRecord, ToolRecord, VersionRecord, WitnessRecord,
     };
 
     use super::{Ended, Measured, bottlenecks, phase_records, summarise};
@@ -268,7 +261,7 @@ mod tests {
     use crate::broker::target::{BrokerChoice, Credentials, TargetSettings};
     use crate::bystanders::honest_thread::HonestResult;
     use crate::bystanders::pair::BystanderSettings;
-    use crate::bystanders::witness::{Witness, Witnessed};
+    use crate::bystanders::sys_topics::{SysTopics, When};
     use crate::measure::meter::{Interval, Meter};
     use crate::measure::tally::Tally;
     use crate::run::plan::{Arrival, Schedule};
@@ -445,18 +438,7 @@ mod tests {
             (case("identical"), tally("identical", &[100, 200, 300])),
             (case("delayed"), tally("delayed", &[900])),
         ]);
-        let witness = Witness::default();
-        for at_us in [1, 2, 3, 4, 5] {
-            witness.hear("late", Witnessed { at_us, payload: Vec::new() });
-        }
-        let measured = Measured {
-            whole,
-            tallies: &tallies,
-            honest,
-            attempts: (42, 43),
-            witness: &witness,
-            witness_proved: true,
-        };
+        let measured = Measured { whole, tallies: &tallies, honest, attempts: (42, 43) };
         let schedule = Schedule::new(2, 7, 10.0, Arrival::Uniform, Seed(1));
         let cases = [case("identical"), case("delayed")];
         summarise(begun(), &experiment(pairs), &three_phases(), &schedule, &cases, &measured, ended)
@@ -492,12 +474,12 @@ mod tests {
 
     #[test]
     fn every_figure_of_the_end_stands_in_its_own_place() {
-        let sys = SysRecord { before: Some(8), after: Some(9) };
-        let honest = HonestResult {
-            sys_version: Some("broker 7".into()),
-            sys: BTreeMap::from([("$SYS/broker/clients/connected".into(), sys)]),
-            ..HonestResult::default()
-        };
+        let mut sys = SysTopics::default();
+        sys.hear("$SYS/broker/clients/connected", b"8", When::Before, 76);
+        sys.hear("$SYS/broker/clients/connected", b"9", When::Measured, 77);
+        sys.version = Some("broker 7".into());
+        let witness = WitnessRecord { proved: true, unexpected: 5 };
+        let honest = HonestResult { sys, witness, ..HonestResult::default() };
         let ended = Ended {
             ended_us: 71,
             recovery_limit_us: Some(72),
@@ -510,7 +492,9 @@ mod tests {
         let record = summary(1, &Interval::default(), &honest, &ended);
         assert_eq!((record.duration_us, record.phases[2].ended_us), (71, 71));
         assert_eq!(record.broker.sys_version.as_deref(), Some("broker 7"));
-        assert_eq!(record.broker.sys["$SYS/broker/clients/connected"], sys);
+        let heard = SysRecord { before: Some(8), after: Some(9) };
+        assert_eq!(record.broker.sys["$SYS/broker/clients/connected"], heard);
+        assert_eq!(record.broker.sys_last_heard_us, Some(77));
         assert_eq!(record.broker.exit.as_deref(), Some("signal 9"));
         assert_eq!(record.generator.clock.kernel_stamped, 76);
         assert_eq!((record.generator.cpu_us, record.generator.attempts_waited_for_a_client), (Some(74), 75));
@@ -518,15 +502,7 @@ mod tests {
         assert_eq!((bystanders.recovery_limit_us, bystanders.recovery_time_us), (Some(72), Some(73)));
         assert_eq!((bystanders.pairs, bystanders.rate_per_pair), (1, 17));
         assert_eq!(bystanders.version, "3.1.1", "the newest that the broker speaks");
-        let witness = record.witness.unwrap();
-        assert_eq!((witness.proved, witness.unexpected), (true, 5));
-    }
-
-    #[test]
-    fn a_witness_that_was_away_for_a_while_is_not_proved() {
-        let honest = HonestResult { witness_gaps: 1, ..HonestResult::default() };
-        let record = summary(0, &Interval::default(), &honest, &Ended::default());
-        assert!(!record.witness.unwrap().proved);
+        assert_eq!(record.witness, Some(witness));
     }
 
     #[test]

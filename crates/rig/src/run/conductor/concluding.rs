@@ -38,8 +38,6 @@ impl Conductor<'_> {
             tallies: &collected.tallies,
             honest: &honest,
             attempts: collected.recorder.attempts(),
-            witness_proved: self.witness_proved,
-            witness: &self.witness,
         };
         let cases: Vec<_> = self.faults.iter().map(|fault| fault.case()).collect();
         let mut record =
@@ -48,7 +46,7 @@ impl Conductor<'_> {
         record.broker_resources =
             resources(&collected.resources, &self.broker_edges, &record.phases, was_replaced);
         if is_in_waves {
-            let (seen, of_bystanders) = (&self.seen_of_waves, &honest.of_waves);
+            let (seen, of_bystanders) = (&self.seen_of_waves, &honest.waves);
             record.waves = waves(&self.schedule, &cases, seen, of_bystanders, &collected.resources);
         }
         let mut recorder = collected.recorder;

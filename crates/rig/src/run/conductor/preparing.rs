@@ -30,8 +30,8 @@ use crate::broker::outage::OutageTrack;
 use crate::broker::process::BrokerProcess;
 use crate::broker::resources::ResourceEdges;
 use crate::broker::target::SourceAddresses;
+use crate::bystanders::context::ClientSettings;
 use crate::bystanders::honest_thread::{HonestLinks, HonestSettings, HonestThread};
-use crate::bystanders::honest_thread::{PROOF_WITHIN, READY_WITHIN};
 use crate::bystanders::pulse::Pulse;
 use crate::bystanders::witness::Witness;
 use crate::error::RunError;
@@ -71,12 +71,12 @@ impl<'a> Conductor<'a> {
             clock,
             phases: phases.clone(),
             pulse: pulse.clone(),
-            witness: witness.clone(),
+            witness,
             outages: outages.clone(),
             waves: waves.clone(),
             reports: reports.clone(),
         };
-        let (honest, witness_proved) = start_honest(common, &broker, &topic_root, links).await?;
+        let honest = HonestThread::start(honest_settings(common, &broker, &topic_root), links).await?;
         let live = Arc::new(Mutex::new(Live::of(schedule.plan.len(), work.load().is_some())));
         let begun = begin_record(common, &broker, &clock, descriptor_limit, left_out);
         let client_ids = client_ids(common, schedule.plan.len());
@@ -104,7 +104,7 @@ impl<'a> Conductor<'a> {
                 administrator: broker.owned.as_ref().and_then(|owned| owned.administrator.clone()),
                 clock,
                 pulse,
-                witness: witness_proved.then(|| witness.clone()),
+                witness: honest.proved_witness(),
                 stop: stop.clone(),
                 connections,
                 maximum_qos: broker.offers().maximum_qos,
@@ -144,23 +144,8 @@ impl<'a> Conductor<'a> {
             seen_of_waves: Vec::new(),
             begun,
             discarded_before,
-            witness,
-            witness_proved,
         })
     }
-}
-
-/// Starts the honest clients, and waits until they are connected; tells whether the witness was proved to hear.
-async fn start_honest(
-    common: &Common,
-    broker: &Broker,
-    topic_root: &Arc<str>,
-    links: HonestLinks,
-) -> Result<(HonestThread, bool), RunError> {
-    let mut honest = HonestThread::start(honest_settings(common, broker, topic_root), links)?;
-    honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
-    let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
-    Ok((honest, witness_proved))
 }
 
 /// The broker, after it was tried with what the run is about to do.
@@ -310,14 +295,16 @@ fn honest_settings(common: &Common, broker: &Broker, topic_root: &Arc<str>) -> H
     // The newest version that both speak.
     let version = broker.spoken.iter().copied().max().unwrap_or(ProtocolVersion::V5);
     HonestSettings {
-        address: broker.endpoint.address,
-        version,
-        credentials: common.target.credentials.clone(),
-        connect_timeout: common.target.connect_timeout,
-        client_id_prefix: client_ids(common, 0).of_run,
-        topic_root: Arc::clone(topic_root),
+        clients: ClientSettings {
+            address: broker.endpoint.address,
+            version,
+            credentials: common.target.credentials.clone(),
+            connect_timeout: common.target.connect_timeout,
+            client_id_prefix: client_ids(common, 0).of_run,
+            topic_root: Arc::clone(topic_root),
+            maximum_qos: broker.offers().maximum_qos,
+        },
         run: common.seed.0,
-        maximum_qos: broker.offers().maximum_qos,
         bystanders: common.bystanders.clone(),
     }
 }
