@@ -9,6 +9,7 @@ pub mod input_file;
 pub mod limits;
 pub mod load;
 pub mod plan;
+pub(crate) mod progress;
 pub mod safety;
 pub mod seed;
 pub mod settings;
@@ -123,7 +124,7 @@ async fn conduct(
         conducted = prepare => conducted,
     };
     match conducted {
-        Ok(conductor) => conductor.conduct(observer).await,
+        Ok(conductor) => conductor.conduct().await,
         Err(error) => {
             // Nothing was sent but what tries the broker: an empty record would only be in the way.
             let _best_effort = remove_empty_record(&experiment.common.output);

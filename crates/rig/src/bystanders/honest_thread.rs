@@ -81,6 +81,7 @@ pub(crate) struct HonestThread {
     orders: OrdersSender,
     readiness: ReadinessReceiver,
     pub(crate) recovery: SharedRecoveryWatch,
+    pub(crate) pulse: Pulse,
     witness: Witness,
     is_witness_proved: bool,
 }
@@ -94,14 +95,16 @@ impl HonestThread {
     pub(crate) async fn start(settings: HonestSettings, links: HonestLinks) -> Result<Self, RunError> {
         let (orders, orders_received) = orders();
         let (readiness_sender, readiness) = readiness();
-        let (pairs, witness) = (settings.bystanders.pairs, links.witness.clone());
+        let pairs = settings.bystanders.pairs;
+        let (pulse, witness) = (links.pulse.clone(), links.witness.clone());
         let recovery = SharedRecoveryWatch::default();
         let for_thread = recovery.clone();
         let thread = std::thread::Builder::new()
             .name("honest".to_owned())
             .spawn(move || live(settings, links, orders_received, readiness_sender, for_thread))
             .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
-        let mut honest = Self { thread, orders, readiness, recovery, witness, is_witness_proved: true };
+        let mut honest =
+            Self { thread, orders, readiness, recovery, pulse, witness, is_witness_proved: true };
         honest.readiness.ready(pairs, READY_WITHIN).await.map_err(RunError::Environment)?;
         honest.prove_witness().await;
         Ok(honest)

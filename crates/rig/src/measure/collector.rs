@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::discarded::Discarded;
 use ungraceful_record::live::Live;
 use ungraceful_record::metric::{Metric, Percentiles};
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::Record;
 
 use crate::attempts::connections::OpenConnections;
+use crate::attempts::discarded::discarded_so_far;
 use crate::broker::process::BrokerProcess;
 use crate::broker::resources::{ResourceSample, look};
 use crate::error::RunError;
@@ -84,27 +86,35 @@ pub(crate) struct CollectorLinks {
 #[derive(Debug)]
 pub(crate) struct Collector {
     thread: JoinHandle<Collected>,
+    begun: Record,
+    discarded_before: Discarded,
 }
 
 impl Collector {
-    /// Starts the thread. It ends when every sender of `reports` is gone.
+    /// Writes the record as it begins and starts the thread. It ends when every sender of `reports` is gone.
     pub(crate) fn start(
         mut recorder: Recorder,
-        begun: &Record,
+        begun: Record,
+        discarded_before: Discarded,
         links: CollectorLinks,
         reports: mpsc::Receiver<Report>,
     ) -> Result<Self, RunError> {
-        recorder.run_json(begun);
+        recorder.run_json(&begun);
         let thread = std::thread::Builder::new()
             .name("collector".to_owned())
             .spawn(move || collect(recorder, links, reports))
             .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
-        Ok(Self { thread })
+        Ok(Self { thread, begun, discarded_before })
     }
 
-    /// Waits for everything that was reported to be written.
-    pub(crate) fn finish(self) -> Result<Collected, RunError> {
-        self.thread.join().map_err(|_panic| RunError::Bug("the collector's thread panicked".to_owned()))
+    /// Waits for everything that was reported to be written. Returns the record as it was begun, with what was discarded
+    /// since.
+    pub(crate) fn finish(self) -> Result<(Record, Collected), RunError> {
+        let panicked = |_panic| RunError::Bug("the collector's thread panicked".to_owned());
+        let collected = self.thread.join().map_err(panicked)?;
+        let mut record = self.begun;
+        record.generator.discarded = discarded_so_far().since(self.discarded_before);
+        Ok((record, collected))
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ungraceful_record::attempt::Case;
+use ungraceful_record::load::LoadRecord;
 use ungraceful_record::metric::{Histograms, Metric, Percentiles, Values, histogram, merge};
 use ungraceful_record::phase::{Phase, PhaseTrack};
 use ungraceful_record::run::{
@@ -14,7 +15,7 @@ use ungraceful_record::scale::micros;
 use ungraceful_record::scale::{span, time};
 
 use crate::attempts::waves::WaveTimes;
-use crate::attempts::worker::Worked;
+use crate::attempts::worker::WorkerStats;
 use crate::broker::outage::OutageTimes;
 use crate::broker::resources::ResourceSample;
 use crate::bystanders::honest_thread::HonestResult;
@@ -35,14 +36,27 @@ pub(crate) struct Measured<'a> {
     pub(crate) attempts: (u64, u64),
 }
 
+/// What the phases brought, beside what the threads saw.
+#[derive(Debug, Default)]
+pub(crate) struct PhaseResults {
+    pub(crate) worker_stats: WorkerStats,
+    /// The waves that acted.
+    pub(crate) waves: Vec<WaveObservation>,
+    /// Absent in a run of attempts.
+    pub(crate) load: Option<LoadRecord>,
+    /// CPU time that we used from the baseline's begin on; absent where the system does not tell.
+    pub(crate) cpu_us: Option<u64>,
+    /// What the bystanders had to keep to be back; absent when nothing was delivered in the baseline.
+    pub(crate) recovery_limit_us: Option<u64>,
+    /// After how long they did; absent when they did not.
+    pub(crate) recovery_time_us: Option<u64>,
+}
+
 /// How the run ended.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Ended {
     pub(crate) ended_us: u64,
-    pub(crate) recovery_limit_us: Option<u64>,
-    pub(crate) recovery_time_us: Option<u64>,
-    pub(crate) cpu_us: Option<u64>,
-    pub(crate) worked: Worked,
+    pub(crate) results: PhaseResults,
     pub(crate) broker_exit: Option<String>,
     pub(crate) clock: ClockRecord,
 }
@@ -147,14 +161,14 @@ fn bystanders(
         irregularities_left_out: measured.honest.irregularities_left_out.clone(),
         pairs_below_qos: measured.honest.pairs_below_qos,
         drain: measured.honest.drain,
-        recovery_limit_us: ended.recovery_limit_us,
-        recovery_time_us: ended.recovery_time_us,
+        recovery_limit_us: ended.results.recovery_limit_us,
+        recovery_time_us: ended.results.recovery_time_us,
     })
 }
 
 /// What was seen of one wave beside its attempts.
 #[derive(Clone, Debug)]
-pub(crate) struct SeenOfWave {
+pub(crate) struct WaveObservation {
     pub(crate) times: WaveTimes,
     /// The outage that it began with, with its means in words.
     pub(crate) outage: Option<(OutageTimes, String)>,
@@ -166,11 +180,11 @@ pub(crate) struct SeenOfWave {
 pub(crate) fn waves(
     schedule: &Schedule,
     cases: &[Case],
-    seen: &[SeenOfWave],
+    seen: &[WaveObservation],
     of_bystanders: &[WaveMessages],
     samples: &[ResourceSample],
 ) -> Vec<WaveRecord> {
-    let record = |(number, seen): (usize, &SeenOfWave)| {
+    let record = |(number, seen): (usize, &WaveObservation)| {
         let case = cases.get(schedule.case_of(schedule.waves().get(number)?.start))?;
         let (began_us, ended_us) = (seen.times.began_us, seen.times.ended_us);
         let within = began_us..ended_us.unwrap_or(u64::MAX);
@@ -215,9 +229,9 @@ fn generator(record: &mut Record, slip_limit: Duration, measured: &Measured<'_>,
     let generator = &mut record.generator;
     generator.schedule_slip = over(Metric::ScheduleSlip);
     generator.loop_lag = over(Metric::LoopLag);
-    generator.cpu_us = ended.cpu_us;
+    generator.cpu_us = ended.results.cpu_us;
     generator.clock = ended.clock;
-    generator.attempts_waited_for_a_client = ended.worked.waited_for_a_client;
+    generator.attempts_waited_for_a_client = ended.results.worker_stats.waited_for_a_client;
     generator.bottlenecks = bottlenecks(generator.schedule_slip, generator.loop_lag, micros(slip_limit));
 }
 
@@ -256,8 +270,8 @@ mod tests {
         PhaseRecord, Record, SysRecord, ToolRecord, VersionRecord, WitnessRecord,
     };
 
-    use super::{Ended, Measured, bottlenecks, phase_records, summarise};
-    use crate::attempts::worker::Worked;
+    use super::{Ended, Measured, PhaseResults, bottlenecks, phase_records, summarise};
+    use crate::attempts::worker::WorkerStats;
     use crate::broker::target::{BrokerChoice, Credentials, TargetSettings};
     use crate::bystanders::honest_thread::HonestResult;
     use crate::bystanders::pair::BystanderSettings;
@@ -482,10 +496,13 @@ mod tests {
         let honest = HonestResult { sys, witness, ..HonestResult::default() };
         let ended = Ended {
             ended_us: 71,
-            recovery_limit_us: Some(72),
-            recovery_time_us: Some(73),
-            cpu_us: Some(74),
-            worked: Worked { waited_for_a_client: 75 },
+            results: PhaseResults {
+                worker_stats: WorkerStats { waited_for_a_client: 75 },
+                cpu_us: Some(74),
+                recovery_limit_us: Some(72),
+                recovery_time_us: Some(73),
+                ..PhaseResults::default()
+            },
             broker_exit: Some("signal 9".into()),
             clock: ClockRecord { kernel_stamped: 76, ..ClockRecord::default() },
         };
