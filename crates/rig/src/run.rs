@@ -2,6 +2,7 @@
 //! checks; a load takes the place of the faults in a run that makes one. How it goes on once it has begun is the
 //! `Conductor`'s.
 
+pub(crate) mod begun_record;
 pub mod bound;
 pub(crate) mod conductor;
 pub(crate) mod host;

@@ -4,6 +4,7 @@
 
 mod concluding;
 mod fault_phase;
+mod finding;
 mod load_phase;
 mod preparing;
 

@@ -1,20 +1,14 @@
-//! Before the first phase: the broker is found, the honest clients and the threads come up, and the record is begun.
+//! Before the first phase: the honest clients and the threads come up, and the record is begun.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
-use ungraceful_record::discarded::Discarded;
 use ungraceful_record::live::{Live, Observer};
-use ungraceful_record::metric::{Percentiles, histogram};
-use ungraceful_record::offers::Offers;
-use ungraceful_record::run::{
-    ClockRecord, Completeness, FORMAT_VERSION, GeneratorRecord, LeftOutRecord, Record,
-};
-use ungraceful_wire::{ConnectOptions, Stamps};
+use ungraceful_wire::ConnectOptions;
 
 use super::Conductor;
+use super::finding::Found;
 use crate::attempts::connections::OpenConnections;
 use crate::attempts::discarded::discarded_so_far;
 use crate::attempts::fault::{Fault, Stage};
@@ -26,7 +20,6 @@ use crate::broker::log_phrases::ClientIds;
 use crate::broker::target::SourceAddresses;
 use crate::broker::watched::WatchedBroker;
 use crate::bystanders::context::ClientSettings;
-use crate::bystanders::honest_connections;
 use crate::bystanders::honest_thread::{HonestLinks, HonestSettings, HonestThread};
 use crate::bystanders::pulse::Pulse;
 use crate::bystanders::witness::Witness;
@@ -34,7 +27,7 @@ use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::measure::collector::{Collector, CollectorLinks, REPORTS};
 use crate::measure::recorder::Recorder;
-use crate::run::host;
+use crate::run::begun_record::begun_record;
 use crate::run::plan::Schedule;
 use crate::run::progress::Progress;
 use crate::run::settings::{Attempts, Common, Experiment, Work};
@@ -56,7 +49,7 @@ impl<'a> Conductor<'a> {
         let (clock, discarded_before) = (RunClock::start(), discarded_so_far());
         let Found { broker, options, topic_root, faults, left_out } =
             Found::of(experiment, &clock, observer).await?;
-        let begun = begin_record(common, &broker, &clock, descriptor_limit, left_out);
+        let begun = begun_record(common, &broker, &clock, descriptor_limit, left_out);
         let mut broker = WatchedBroker::new(broker);
         let schedule = schedule(experiment, &faults)?;
         let live = Live::of(schedule.plan.len(), work.load().is_some());
@@ -137,107 +130,9 @@ fn stage(
     }
 }
 
-/// The broker, after it was tried with what the run is about to do.
-struct Found {
-    broker: Broker,
-    /// How clients connect to it.
-    options: ConnectOptions,
-    topic_root: Arc<str>,
-    faults: Arc<[Arc<dyn Fault>]>,
-    left_out: Vec<LeftOutRecord>,
-}
-
-impl Found {
-    /// Finds or starts the broker, and tries rights, limits and QoS.
-    ///
-    /// # Errors
-    /// When it can't be reached or refuses what the run needs, in one sentence.
-    async fn of(
-        experiment: &Experiment,
-        clock: &RunClock,
-        observer: &mut dyn Observer,
-    ) -> Result<Self, RunError> {
-        let Experiment { common, work } = experiment;
-        let options = connect_options(common);
-        let mut broker = Broker::find(common, &options).await?;
-        broker.announce(common, observer);
-        let topic_root = topic_root(common, clock);
-        let faults = work.attempts().map_or_else(Vec::new, |attempts| (attempts.faults)(&broker.spoken));
-        broker.probe(common, &options, &topic_root, clients_at_once(experiment, &faults)).await?;
-        if let Some(limit) = &broker.record.qos_limit {
-            observer.note(&limit.in_words());
-        }
-        let options = stamped(&options, &broker);
-        let (faults, left_out) = leave_out_unsupported(faults, broker.offers(), observer)?;
-        Ok(Self { broker, options, topic_root, faults, left_out })
-    }
-}
-
-/// Leaves out the faults that need what the broker says that it does not support, and reports which.
-///
-/// # Errors
-/// When none is left.
-fn leave_out_unsupported(
-    faults: Vec<Arc<dyn Fault>>,
-    offers: Offers,
-    observer: &mut dyn Observer,
-) -> Result<(Arc<[Arc<dyn Fault>]>, Vec<LeftOutRecord>), RunError> {
-    let (mut supported, mut left_out) = (Vec::new(), Vec::new());
-    for fault in faults {
-        match fault.left_out_because(offers) {
-            Some(why) => left_out.push(LeftOutRecord { case: fault.case(), why }),
-            None => supported.push(fault),
-        }
-    }
-    let reasons: Vec<String> = left_out.iter().map(|left| format!("{}: {}", left.case, left.why)).collect();
-    if supported.is_empty() && !left_out.is_empty() {
-        return Err(RunError::Environment(format!(
-            "nothing is left to ask of this broker: {}; choose other variants",
-            reasons.join("; ")
-        )));
-    }
-    for reason in reasons {
-        observer.note(&format!("left out: {reason}"));
-    }
-    Ok((supported.into(), left_out))
-}
-
 /// A place for each client that may misbehave at the same time.
 fn places(clients: u64) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(usize::try_from(clients).unwrap_or(usize::MAX)))
-}
-
-/// The kernel stamps what the clients of attempts send and receive.
-fn stamped(options: &ConnectOptions, broker: &Broker) -> ConnectOptions {
-    ConnectOptions { stamps: Some(Stamps::toward(broker.endpoint.address, histogram())), ..options.clone() }
-}
-
-fn connect_options(common: &Common) -> ConnectOptions {
-    ConnectOptions {
-        connect_timeout: common.target.connect_timeout,
-        source: common.target.sources.first().copied(),
-        ..ConnectOptions::default()
-    }
-}
-
-/// Unlike any other run's, of the same seed too.
-fn topic_root(common: &Common, clock: &RunClock) -> Arc<str> {
-    let of_run = common.seed.0 ^ clock.started().as_second().cast_unsigned();
-    format!("{}/{of_run:016x}", common.target.topic_root).into()
-}
-
-/// Connections that the run has at the same time, at the most: those of the honest clients, and those of attempts or load.
-fn clients_at_once(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> u64 {
-    let Experiment { common, work } = experiment;
-    let others = match work {
-        Work::Load(_) => common.connections,
-        Work::Attempts(attempts) => {
-            let each = common.connections.div_ceil(attempts.clients_at_once());
-            let all = attempts.schedule.attempts_per_case.saturating_mul(faults.len() as u64);
-            common.connections.min(all.saturating_mul(each))
-        }
-    };
-    honest_connections(common.bystanders.pairs) + others
 }
 
 fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedule, RunError> {
@@ -269,51 +164,5 @@ fn honest_settings(common: &Common, broker: &Broker, topic_root: &Arc<str>) -> H
         },
         run: common.seed.0,
         bystanders: common.bystanders.clone(),
-    }
-}
-
-/// The record as it stands when the run begins: readable, and saying that it is partial.
-fn begin_record(
-    common: &Common,
-    broker: &Broker,
-    clock: &RunClock,
-    descriptor_limit: u64,
-    cases_left_out: Vec<LeftOutRecord>,
-) -> Record {
-    Record {
-        format_version: FORMAT_VERSION,
-        completeness: Completeness::Partial,
-        incomplete_because: Some("the run has not ended, or was cut short".to_owned()),
-        tool: common.tool.clone(),
-        command: common.command.clone(),
-        settings: common.settings.clone(),
-        seed: common.seed.0,
-        started_utc: clock.started().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-        duration_us: 0,
-        host: host::facts(descriptor_limit, u64::from(common.threads.get())),
-        broker: broker.record.clone(),
-        phases: Vec::new(),
-        attempts: ungraceful_record::run::AttemptsRecord::default(),
-        cases: Vec::new(),
-        cases_left_out,
-        waves: Vec::new(),
-        reaction_time: Percentiles::default(),
-        measures: BTreeMap::new(),
-        bystanders: None,
-        witness: None,
-        broker_resources: None,
-        broker_log: None,
-        load: None,
-        generator: GeneratorRecord {
-            schedule_slip: Percentiles::default(),
-            loop_lag: Percentiles::default(),
-            clock: ClockRecord::default(),
-            cpu_us: None,
-            attempts_waited_for_a_client: 0,
-            discarded: Discarded::default(),
-            bottlenecks: Vec::new(),
-        },
-        metrics: Vec::new(),
-        verdicts: Vec::new(),
     }
 }
