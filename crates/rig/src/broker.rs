@@ -15,3 +15,4 @@ pub(crate) mod rights;
 pub mod said;
 pub mod target;
 pub mod watch;
+pub(crate) mod watched;

@@ -2,6 +2,7 @@
 //! checks; a load takes the place of the faults in a run that makes one. How it goes on once it has begun is the
 //! `Conductor`'s.
 
+pub(crate) mod begun_record;
 pub mod bound;
 pub(crate) mod conductor;
 pub(crate) mod host;
@@ -9,6 +10,7 @@ pub mod input_file;
 pub mod limits;
 pub mod load;
 pub mod plan;
+pub(crate) mod progress;
 pub mod safety;
 pub mod seed;
 pub mod settings;
@@ -123,7 +125,7 @@ async fn conduct(
         conducted = prepare => conducted,
     };
     match conducted {
-        Ok(conductor) => conductor.conduct(observer).await,
+        Ok(conductor) => conductor.conduct().await,
         Err(error) => {
             // Nothing was sent but what tries the broker: an empty record would only be in the way.
             let _best_effort = remove_empty_record(&experiment.common.output);

@@ -3,7 +3,7 @@
 //! A wave is gathered when no wave before it has anything left, acts when the run lets it go, and has ended when its
 //! last attempt has.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,7 +14,7 @@ pub(crate) const CALM_BEFORE_WAVE: Duration = Duration::from_secs(1);
 
 /// How far every worker is. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Muster {
+pub(crate) struct WaveBarrier {
     of_workers: Arc<watch::Sender<Vec<Done>>>,
 }
 
@@ -32,12 +32,12 @@ impl Done {
 
 /// One worker's place in it. When dropped, nobody waits for this worker any more.
 #[derive(Debug)]
-pub(crate) struct MusterPlace {
-    muster: Muster,
+pub(crate) struct WavePlace {
+    barrier: WaveBarrier,
     worker: usize,
 }
 
-impl Muster {
+impl WaveBarrier {
     /// For so many workers.
     pub(crate) fn of(workers: u32) -> Self {
         let workers = (0..workers).map(|_| Done::default()).collect();
@@ -45,8 +45,8 @@ impl Muster {
     }
 
     /// The place of worker `number`.
-    pub(crate) fn place(&self, number: u32) -> MusterPlace {
-        MusterPlace { muster: self.clone(), worker: number as usize }
+    pub(crate) fn place(&self, number: u32) -> WavePlace {
+        WavePlace { barrier: self.clone(), worker: number as usize }
     }
 
     /// Whether every worker has gathered `wave`.
@@ -64,28 +64,28 @@ impl Muster {
     }
 }
 
-impl MusterPlace {
+impl WavePlace {
     /// This worker has gathered one more wave.
     pub(crate) fn gathered(&self) {
-        self.muster.note(self.worker, |done| done.gathered += 1);
+        self.barrier.note(self.worker, |done| done.gathered += 1);
     }
 
     /// One more wave has ended as far as this worker goes.
     pub(crate) fn ended(&self) {
-        self.muster.note(self.worker, |done| done.ended += 1);
+        self.barrier.note(self.worker, |done| done.ended += 1);
     }
 
     /// Waits until every worker is done with `wave`.
     pub(crate) async fn all_ended(&self, wave: usize) {
-        let mut workers = self.muster.of_workers.subscribe();
+        let mut workers = self.barrier.of_workers.subscribe();
         // The sender lives in `self`.
         let _never_closed = workers.wait_for(|workers| workers.iter().all(|done| done.ended > wave)).await;
     }
 }
 
-impl Drop for MusterPlace {
+impl Drop for WavePlace {
     fn drop(&mut self) {
-        self.muster.note(self.worker, |done| *done = Done::ALL);
+        self.barrier.note(self.worker, |done| *done = Done::ALL);
     }
 }
 
@@ -99,69 +99,80 @@ pub(crate) struct WaveTimes {
 }
 
 /// When each wave acted, shared by all threads of a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct WaveTrack {
-    times: Arc<Mutex<Vec<WaveTimes>>>,
+    times: Arc<watch::Sender<Vec<WaveTimes>>>,
+}
+
+impl Default for WaveTrack {
+    fn default() -> Self {
+        Self { times: Arc::new(watch::Sender::new(Vec::new())) }
+    }
 }
 
 impl WaveTrack {
     /// The next wave begins.
     pub(crate) fn begin(&self, at_us: u64) {
-        self.lock().push(WaveTimes { began_us: at_us, ended_us: None });
+        self.times.send_modify(|times| times.push(WaveTimes { began_us: at_us, ended_us: None }));
     }
 
     /// The latest wave has ended.
     pub(crate) fn end(&self, at_us: u64) {
-        if let Some(wave) = self.lock().last_mut() {
-            wave.ended_us.get_or_insert(at_us);
-        }
+        self.times.send_modify(|times| {
+            if let Some(wave) = times.last_mut() {
+                wave.ended_us.get_or_insert(at_us);
+            }
+        });
+    }
+
+    /// Waits until `wave` begins; returns when it did.
+    pub(crate) async fn begun(&self, wave: usize) -> u64 {
+        let mut times = self.times.subscribe();
+        // The sender lives in `self`.
+        let begun = times.wait_for(|times| times.len() > wave).await;
+        begun.ok().and_then(|times| times.get(wave).copied()).map_or(0, |times| times.began_us)
     }
 
     /// The wave that was under way at `at_us`.
     pub(crate) fn of(&self, at_us: u64) -> Option<usize> {
-        let times = self.lock();
         let is_under_way =
             |wave: &WaveTimes| wave.began_us <= at_us && wave.ended_us.is_none_or(|ended| at_us < ended);
-        times.iter().rposition(is_under_way)
+        self.times.borrow().iter().rposition(is_under_way)
     }
 
-    /// All that have begun.
-    pub(crate) fn all(&self) -> Vec<WaveTimes> {
-        self.lock().clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<WaveTimes>> {
-        self.times.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The latest that has begun.
+    pub(crate) fn latest(&self) -> Option<WaveTimes> {
+        self.times.borrow().last().copied()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Muster, WaveTrack};
+    use super::{WaveBarrier, WaveTrack};
 
     #[test]
     fn a_wave_is_gathered_and_has_ended_when_every_worker_says_so() {
-        let muster = Muster::of(2);
-        let (first, second) = (muster.place(0), muster.place(1));
+        let barrier = WaveBarrier::of(2);
+        let (first, second) = (barrier.place(0), barrier.place(1));
         first.gathered();
-        assert!(!muster.has_gathered(0));
+        assert!(!barrier.has_gathered(0));
         second.gathered();
-        assert!(muster.has_gathered(0) && !muster.has_gathered(1) && !muster.has_ended(0));
+        assert!(barrier.has_gathered(0) && !barrier.has_gathered(1) && !barrier.has_ended(0));
         first.ended();
         second.ended();
-        assert!(muster.has_ended(0) && !muster.has_ended(1));
+        assert!(barrier.has_ended(0) && !barrier.has_ended(1));
     }
 
     #[test]
     fn nobody_waits_for_a_worker_that_is_gone() {
-        let muster = Muster::of(2);
-        drop(muster.place(0));
-        assert!(!muster.has_gathered(0), "the other one is still there");
-        let other = muster.place(1);
+        let barrier = WaveBarrier::of(2);
+        drop(barrier.place(0));
+        assert!(!barrier.has_gathered(0), "the other one is still there");
+        let other = barrier.place(1);
         other.gathered();
-        assert!(muster.has_gathered(0) && !muster.has_ended(0));
+        assert!(barrier.has_gathered(0) && !barrier.has_ended(0));
         drop(other);
-        assert!(muster.has_gathered(7) && muster.has_ended(7));
+        assert!(barrier.has_gathered(7) && barrier.has_ended(7));
     }
 
     #[test]

@@ -9,22 +9,21 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio::time::timeout;
 use ungraceful_record::metric::Metric;
 use ungraceful_record::phase::{Phase, PhaseTrack};
 
 use crate::attempts::fault::{AttemptLog, Fault, Stage, Turn};
-use crate::attempts::waves::{Muster, MusterPlace};
+use crate::attempts::waves::{WaveBarrier, WavePlace, WaveTrack};
 use crate::error::RunError;
-use crate::measure::collector::{Report, Source};
+use crate::measure::collector::{Report, Source, report_intervals};
 use crate::measure::loop_lag;
 use crate::measure::meter::Meter;
 use crate::measure::pacer::Pacer;
 use crate::run::plan::{Due, Schedule, Stripe};
 
-const REPORT_EVERY: Duration = Duration::from_secs(1);
 /// How late an attempt may be begun because all clients are busy; beyond, it is dropped and counted.
 pub(crate) const LATE_MAX: Duration = Duration::from_secs(5);
 /// Attempts that a worker gathers at the same time: well below the length of a listen backlog.
@@ -38,24 +37,25 @@ pub(crate) struct Job {
     pub(crate) stage: Stage,
     pub(crate) phases: PhaseTrack,
     pub(crate) clients: Arc<Semaphore>,
+    /// When each wave acts; the first of them begins with the fault phase.
+    pub(crate) waves: WaveTrack,
     /// How far the workers are with the waves.
-    pub(crate) muster: Muster,
+    pub(crate) barrier: WaveBarrier,
     /// How long attempts that are under way when the run stops may take to clean up.
     pub(crate) cure_within: Duration,
-    /// When each wave began, in µs since the run's start; the first of them begins with the fault phase.
-    pub(crate) began_us: watch::Receiver<Vec<u64>>,
     pub(crate) reports: mpsc::Sender<Report>,
 }
 
 /// The workers of a run.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    threads: Vec<JoinHandle<Result<Worked, RunError>>>,
+    threads: Vec<JoinHandle<Result<WorkerStats, RunError>>>,
+    barrier: WaveBarrier,
 }
 
 /// What a worker tells at its end.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Worked {
+pub(crate) struct WorkerStats {
     /// Attempts that had to wait because all clients were busy.
     pub(crate) waited_for_a_client: u64,
 }
@@ -72,7 +72,17 @@ impl Workers {
                     .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { threads })
+        Ok(Self { threads, barrier: job.barrier.clone() })
+    }
+
+    /// Whether every worker has gathered `wave`, or gathers nothing any more.
+    pub(crate) fn have_gathered(&self, wave: usize) -> bool {
+        self.barrier.has_gathered(wave) || self.are_done()
+    }
+
+    /// Whether every worker is done with `wave`.
+    pub(crate) fn have_ended(&self, wave: usize) -> bool {
+        self.barrier.has_ended(wave) || self.are_done()
     }
 
     /// Whether every worker has carried out its stripe.
@@ -81,17 +91,17 @@ impl Workers {
     }
 
     /// Waits for all workers.
-    pub(crate) fn join(self) -> Result<Worked, RunError> {
-        let mut sum = Worked::default();
+    pub(crate) fn join(self) -> Result<WorkerStats, RunError> {
+        let mut sum = WorkerStats::default();
         for thread in self.threads {
-            let worked = thread.join().map_err(|_panic| RunError::Bug("a worker panicked".to_owned()))??;
-            sum.waited_for_a_client += worked.waited_for_a_client;
+            let stats = thread.join().map_err(|_panic| RunError::Bug("a worker panicked".to_owned()))??;
+            sum.waited_for_a_client += stats.waited_for_a_client;
         }
         Ok(sum)
     }
 }
 
-fn work(job: Job, stripe: Stripe) -> Result<Worked, RunError> {
+fn work(job: Job, stripe: Stripe) -> Result<WorkerStats, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -101,26 +111,17 @@ fn work(job: Job, stripe: Stripe) -> Result<Worked, RunError> {
         let source = Source::Worker(stripe.number);
         let mut background = JoinSet::new();
         background.spawn_local(loop_lag::measure(meter.clone(), job.stage.clock, job.phases.clone()));
-        background.spawn_local(report(meter.clone(), source, job.reports.clone()));
+        background.spawn_local(report_intervals(source, meter.clone(), job.reports.clone()));
         let worker = Rc::new(Worker { job, meter, source, waited_for_a_client: Cell::new(0) });
-        let worked = worker.carry_out(stripe).await?;
+        let stats = worker.carry_out(stripe).await?;
         let last = Report::Interval(source, worker.meter.take());
         let _collector_is_gone = worker.job.reports.send(last).await;
-        Ok(worked)
+        Ok(stats)
     })
 }
 
 fn well_ended(ended: Result<(), JoinError>) -> Result<(), RunError> {
     ended.map_err(|error| RunError::Bug(format!("an attempt panicked: {error}")))
-}
-
-async fn report(meter: Meter, source: Source, reports: mpsc::Sender<Report>) {
-    loop {
-        tokio::time::sleep(REPORT_EVERY).await;
-        // Room first, then the taking: what is taken is sent, even when this task is ended while it waits.
-        let Ok(room) = reports.reserve().await else { return };
-        room.send(Report::Interval(source, meter.take()));
-    }
 }
 
 #[derive(Debug)]
@@ -132,8 +133,8 @@ struct Worker {
 }
 
 impl Worker {
-    async fn carry_out(self: &Rc<Self>, stripe: Stripe) -> Result<Worked, RunError> {
-        let place = self.job.muster.place(stripe.number);
+    async fn carry_out(self: &Rc<Self>, stripe: Stripe) -> Result<WorkerStats, RunError> {
+        let place = self.job.barrier.place(stripe.number);
         let mut pacer =
             Pacer::new().map_err(|error| RunError::Environment(format!("cannot make a timer: {error}")))?;
         for wave in 0..self.job.schedule.waves().len() {
@@ -142,28 +143,21 @@ impl Worker {
                 break;
             }
         }
-        Ok(Worked { waited_for_a_client: self.waited_for_a_client.get() })
+        Ok(WorkerStats { waited_for_a_client: self.waited_for_a_client.get() })
     }
 
     async fn carry_out_wave(
         self: &Rc<Self>,
         wave: usize,
         stripe: Stripe,
-        place: &MusterPlace,
+        place: &WavePlace,
         pacer: &mut Pacer,
     ) -> Result<(), RunError> {
         let mut attempts = JoinSet::new();
         let stop = &self.job.stage.stop;
         let mut gathered = self.gather(wave, stripe, &mut attempts).await?;
         place.gathered();
-        let mut began_us = self.job.began_us.clone();
-        let began = tokio::select! {
-            biased;
-            _reason = stop.raised() => None,
-            began = began_us.wait_for(|began| began.len() > wave) => {
-                began.ok().and_then(|began_us| began_us.get(wave).copied())
-            }
-        };
+        let began = self.job.stage.unless_stopped(self.job.waves.begun(wave)).await;
         let began_us = began.unwrap_or_default();
         let began_at = self.job.stage.clock.at(began_us);
         let due = self.job.schedule.share(wave, stripe).filter(|_| began.is_some());
@@ -313,7 +307,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use futures_util::future::LocalBoxFuture;
-    use tokio::sync::{Semaphore, mpsc, watch};
+    use tokio::sync::{Semaphore, mpsc};
     use ungraceful_mqtt::ProtocolVersion;
     use ungraceful_record::attempt::{Attempt, Case};
     use ungraceful_record::phase::PhaseTrack;
@@ -322,7 +316,7 @@ mod tests {
 
     use super::{GATHERING_MAX, Job, Workers};
     use crate::attempts::fault::{AttemptLog, Fault, Stage, tests};
-    use crate::attempts::waves::Muster;
+    use crate::attempts::waves::{WaveBarrier, WaveTrack};
     use crate::error::RunError;
     use crate::measure::collector::Report;
     use crate::run::plan::{Arrival, Schedule};
@@ -409,7 +403,6 @@ mod tests {
     struct Running {
         workers: Workers,
         job: Job,
-        began_us: watch::Sender<Vec<u64>>,
         reported: mpsc::Receiver<Report>,
     }
 
@@ -430,7 +423,6 @@ mod tests {
         threads: u32,
         cure_within: Duration,
     ) -> Running {
-        let (began_us, begins) = watch::channel(Vec::new());
         let (reports, reported) = mpsc::channel(10_000);
         let job = Job {
             schedule: Arc::new(schedule),
@@ -438,13 +430,13 @@ mod tests {
             stage: tests::stage(),
             phases: PhaseTrack::default(),
             clients: Arc::new(Semaphore::new(clients)),
-            muster: Muster::of(threads),
+            waves: WaveTrack::default(),
+            barrier: WaveBarrier::of(threads),
             cure_within,
-            began_us: begins,
             reports,
         };
         let workers = Workers::start(&job, NonZeroU32::new(threads).unwrap()).unwrap();
-        Running { workers, job, began_us, reported }
+        Running { workers, job, reported }
     }
 
     fn wait_until(mut is_so: impl FnMut() -> bool) {
@@ -461,19 +453,19 @@ mod tests {
         }
 
         fn gathered_wave(&self, wave: usize) {
-            wait_until(|| self.job.muster.has_gathered(wave));
+            wait_until(|| self.job.barrier.has_gathered(wave));
         }
 
         /// Begins the next wave, the first of which is the fault phase, and tells when.
         fn begin(&self) -> u64 {
             let began_us = self.job.stage.clock.now_us();
-            self.began_us.send_modify(|began| began.push(began_us));
+            self.job.waves.begin(began_us);
             began_us
         }
 
         /// Waits for the end, and returns every attempt by its number.
         fn end(self) -> Result<Vec<Attempt>, RunError> {
-            let Self { workers, job, mut reported, .. } = self;
+            let Self { workers, job, mut reported } = self;
             workers.join()?;
             drop(job);
             let mut attempts = Vec::new();
@@ -530,7 +522,7 @@ mod tests {
             let expected = (0..3).map(|other| if other <= wave { 5 } else { 0 }).collect::<Vec<u32>>();
             assert_eq!(begun, expected, "the next one is not there yet");
             began.push(running.begin());
-            wait_until(|| running.job.muster.has_ended(wave));
+            wait_until(|| running.job.barrier.has_ended(wave));
         }
         let attempts = running.end().unwrap();
         assert_eq!(attempts.len(), 15);

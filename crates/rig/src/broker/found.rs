@@ -34,6 +34,11 @@ impl Broker {
         Offers::known(&self.record)
     }
 
+    /// The newest version that was asked for and that it speaks.
+    pub(crate) fn newest_version(&self) -> ProtocolVersion {
+        self.spoken.iter().copied().max().unwrap_or(ProtocolVersion::V5)
+    }
+
     /// Finds the broker that the user named, or starts one, and asks which versions it speaks.
     ///
     /// # Errors

@@ -12,14 +12,13 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use ungraceful_mqtt::QoS;
 use ungraceful_record::ledger::{Delivered, EVIDENCE_AT_MOST, IrregularityKind, Ledger, LedgerCounts};
-use ungraceful_record::metric::Metric;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{Drain, IrregularityRecord};
 use ungraceful_record::scale::micros;
 use ungraceful_wire::clock::now;
 
+use crate::bystanders::context::{HonestContext, RECONNECT_AFTER};
 use crate::bystanders::honest::{HonestEvent, HonestSender};
-use crate::bystanders::honest_thread::Yard;
 use crate::measure::clock::RunClock;
 use crate::measure::pacer::Pacer;
 
@@ -30,8 +29,6 @@ const UNDER_WAY_S: u64 = 5;
 /// For how long nothing may have arrived at the end of draining, so that the broker is not taken for one that is slow
 /// and still delivering.
 const QUIET: Duration = Duration::from_secs(2);
-/// How long a bystander that lost its connection waits before it connects again.
-const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 /// Bytes of a bystander's Application Message: run, pair, sequence number, due time, and when it was given to the client
 /// library.
 pub const PAYLOAD_BYTES: usize = 40;
@@ -81,6 +78,8 @@ impl PairSchedule {
 /// One pair, shared by its tasks.
 #[derive(Debug)]
 pub(crate) struct Pair {
+    /// The run, which its messages name.
+    run: u64,
     number: u64,
     qos: QoS,
     topic: String,
@@ -147,11 +146,11 @@ impl Pair {
     }
 
     /// Gives the connection as much of what waits as it takes.
-    fn submit(&mut self, run: u64, clock: &RunClock) {
+    fn submit(&mut self, clock: &RunClock) {
         let Some(sender) = &self.sender else { return };
         while let Some((sequence, due_us)) = self.waiting.front().copied() {
             let stamp = Stamp { sequence, due_us, given_us: clock.now_us() };
-            let payload = payload(run, self.number, &stamp);
+            let payload = payload(self.run, self.number, &stamp);
             if sender.try_publish(&self.topic, self.qos, payload).is_err() {
                 return;
             }
@@ -203,27 +202,30 @@ fn read_payload(payload: &[u8], run: u64, pair: u64) -> Option<Stamp> {
 
 /// Brings the pairs up; each runs until the task set is dropped.
 pub(crate) fn start(
+    run: u64,
     settings: &BystanderSettings,
-    yard: &Rc<Yard>,
+    context: &Rc<HonestContext>,
     tasks: &mut JoinSet<()>,
 ) -> Vec<Rc<RefCell<Pair>>> {
     let pairs: Vec<_> = (0..settings.pairs)
         .zip(settings.qos.iter().cycle())
-        .map(|(number, qos)| make(number, yard.qos_at_most(*qos), yard))
+        .map(|(number, qos)| make(run, number, *qos, context))
         .collect();
     for pair in &pairs {
-        tasks.spawn_local(publisher(Rc::clone(pair), Rc::clone(yard)));
-        tasks.spawn_local(subscriber(Rc::clone(pair), Rc::clone(yard), settings.rate_per_pair));
-        tasks.spawn_local(schedule(Rc::clone(pair), Rc::clone(yard), settings.clone()));
+        tasks.spawn_local(publisher(Rc::clone(pair), Rc::clone(context)));
+        tasks.spawn_local(subscriber(Rc::clone(pair), Rc::clone(context), settings.rate_per_pair));
+        tasks.spawn_local(schedule(Rc::clone(pair), Rc::clone(context), settings.clone()));
     }
     pairs
 }
 
-fn make(number: u64, qos: QoS, yard: &Yard) -> Rc<RefCell<Pair>> {
+fn make(run: u64, number: u64, wanted: QoS, context: &HonestContext) -> Rc<RefCell<Pair>> {
+    let qos = context.clients.qos_at_most(wanted);
     Rc::new(RefCell::new(Pair {
+        run,
         number,
         qos,
-        topic: format!("{}/bystander/{number}", yard.topic_root),
+        topic: context.clients.topic(&format!("bystander/{number}")),
         ledger: Ledger::new(qos != QoS::AtMostOnce),
         first_of_phase: [None; Phase::ALL.len()],
         schedule: None,
@@ -238,12 +240,12 @@ fn make(number: u64, qos: QoS, yard: &Yard) -> Rc<RefCell<Pair>> {
 }
 
 /// Lets messages fall due at the pair's rate, from the warm-up until the honest thread drains.
-async fn schedule(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, settings: BystanderSettings) {
+async fn schedule(pair: Rc<RefCell<Pair>>, context: Rc<HonestContext>, settings: BystanderSettings) {
     let Ok(mut pacer) = Pacer::new() else {
-        yard.connection_ended("out of file descriptors for a timer".to_owned(), true);
+        context.connection_ended("out of file descriptors for a timer".to_owned(), true);
         return;
     };
-    yard.begun().await;
+    context.orders.begun().await;
     let step = Duration::from_secs(1).div_f64(rate(settings.rate_per_pair));
     // Pairs take turns within a step, so that they do not queue behind each other.
     let offset = step.mul_f64(rate(pair.borrow().number) / rate(settings.pairs));
@@ -253,18 +255,14 @@ async fn schedule(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, settings: BystanderSe
     for sequence in 0_u64.. {
         let due = of_pair.due(sequence);
         let woke = pacer.until(due).await;
-        if yard.is_draining() {
+        if context.orders.is_draining() {
             return;
         }
-        let due_us = yard.clock.us(due);
-        let phase = yard.phases.of(due_us);
-        yard.meter.record(Metric::ScheduleSlip, phase, woke.saturating_duration_since(due));
-        yard.meter.count(phase, |counters| counters.offered += 1);
-        yard.recovery_offered(due_us);
-        yard.wave_offered(due_us);
+        let due_us = context.clock.us(due);
+        let phase = context.messages.due(due_us, woke.saturating_duration_since(due));
         let mut pair = pair.borrow_mut();
         pair.offer(due_us, phase, waiting_max);
-        pair.submit(yard.run, &yard.clock);
+        pair.submit(&context.clock);
     }
 }
 
@@ -274,19 +272,19 @@ fn rate(number: u64) -> f64 {
 }
 
 /// Keeps the publisher connected and notes what becomes of its messages.
-async fn publisher(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>) {
+async fn publisher(pair: Rc<RefCell<Pair>>, context: Rc<HonestContext>) {
     let mut taken_by_outage: Option<u64> = None;
     loop {
         let number = pair.borrow().number;
-        let (sender, mut connection) = yard.honest_client(&format!("p{number}"));
+        let (sender, mut connection) = context.clients.make(&format!("p{number}"));
         let lost = loop {
             match connection.next().await {
                 Ok(event) => {
-                    on_publisher_event(&pair, &yard, &sender, &event);
+                    on_publisher_event(&pair, &context, &sender, &event);
                     if event == HonestEvent::Connected
                         && let Some(lost_at_us) = taken_by_outage.take()
                     {
-                        yard.is_back(lost_at_us);
+                        context.lost.restored(lost_at_us, context.clock.now_us());
                     }
                 }
                 Err(lost) => break lost,
@@ -294,24 +292,29 @@ async fn publisher(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>) {
         };
         let was_connected = pair.borrow().sender.is_some();
         pair.borrow_mut().lost_connection();
-        yard.publisher_is_down(number);
-        taken_by_outage = yard.connection_ended(lost, was_connected).or(taken_by_outage);
+        context.readiness.publisher(number, false);
+        taken_by_outage = context.connection_ended(lost, was_connected).or(taken_by_outage);
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }
 
-fn on_publisher_event(pair: &RefCell<Pair>, yard: &Yard, sender: &HonestSender, event: &HonestEvent) {
+fn on_publisher_event(
+    pair: &RefCell<Pair>,
+    context: &HonestContext,
+    sender: &HonestSender,
+    event: &HonestEvent,
+) {
     let at = now();
     let mut pair = pair.borrow_mut();
     match event {
         HonestEvent::Connected => {
             pair.sender = Some(sender.clone());
-            yard.publisher_is_up(pair.number);
+            context.readiness.publisher(pair.number, true);
         }
         HonestEvent::Sent(packet_identifier) => {
             if let Some((sequence, due_us)) = pair.submitted.pop_front() {
                 pair.ledger.sent(sequence);
-                yard.meter.count(yard.phases.of(due_us), |counters| counters.sent += 1);
+                context.messages.sent(due_us);
                 // An identifier that is used again before its acknowledgement is the library's mistake: what the
                 // acknowledgement is then for can't be told, so neither message has one.
                 if *packet_identifier != 0 && pair.in_flight.remove(packet_identifier).is_none() {
@@ -322,30 +325,28 @@ fn on_publisher_event(pair: &RefCell<Pair>, yard: &Yard, sender: &HonestSender, 
         HonestEvent::Acknowledged { packet_identifier, code } => {
             if let Some(message) = pair.in_flight.remove(packet_identifier) {
                 pair.ledger.acknowledged(message.sequence, *code);
-                let phase = yard.phases.of(message.due_us);
-                yard.meter.count(phase, |counters| counters.acknowledged += u64::from(*code < 0x80));
                 let acknowledge_time = at.saturating_duration_since(message.sent_at);
-                yard.meter.record(Metric::BystanderAcknowledgeTime, phase, acknowledge_time);
+                context.messages.acknowledged(message.due_us, *code, acknowledge_time);
             }
         }
         HonestEvent::Subscribed(_) | HonestEvent::Delivered { .. } | HonestEvent::Alive => {}
     }
     // What the connection says of its own doing is no sign of life of the broker.
     if !matches!(event, HonestEvent::Sent(_)) {
-        yard.pulse.beat(yard.clock.us(at));
+        context.pulse.beat(context.clock.us(at));
     }
-    pair.submit(yard.run, &yard.clock);
+    pair.submit(&context.clock);
 }
 
 /// Keeps the subscriber connected and notes what it receives.
-async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64) {
+async fn subscriber(pair: Rc<RefCell<Pair>>, context: Rc<HonestContext>, rate_per_pair: u64) {
     let mut taken_by_outage: Option<u64> = None;
     loop {
         let (number, topic, qos) = {
             let pair = pair.borrow();
             (pair.number, pair.topic.clone(), pair.qos)
         };
-        let (sender, mut connection) = yard.honest_client(&format!("s{number}"));
+        let (sender, mut connection) = context.clients.make(&format!("s{number}"));
         let mut was_connected = false;
         let lost = loop {
             match connection.next().await {
@@ -355,7 +356,10 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64)
                     let _never_full = sender.try_subscribe(&topic, qos);
                 }
                 Ok(HonestEvent::Subscribed(granted)) => {
-                    yard.subscribed(number, granted);
+                    match granted {
+                        Some(_) => context.readiness.subscriber(number, true),
+                        None => context.readiness.refused("the broker refused a bystander's SUBSCRIBE"),
+                    }
                     if granted.is_some_and(|qos| qos < pair.borrow().qos) {
                         // Granted less than asked for: what does not come may have been lost by right.
                         let mut pair = pair.borrow_mut();
@@ -364,13 +368,13 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64)
                     }
                     pair.borrow_mut().close_gap();
                     if let Some(lost_at_us) = taken_by_outage.take() {
-                        yard.is_back(lost_at_us);
+                        context.lost.restored(lost_at_us, context.clock.now_us());
                     }
                 }
                 Ok(HonestEvent::Delivered { payload, qos, dup, is_repeated, .. }) => {
-                    on_delivery(&pair, &yard, &Copy { payload, qos, dup, is_repeated });
+                    on_delivery(&pair, &context, &Copy { payload, qos, dup, is_repeated });
                 }
-                Ok(_) => yard.pulse.beat(yard.clock.now_us()),
+                Ok(_) => context.pulse.beat(context.clock.now_us()),
                 Err(lost) => break lost,
             }
         };
@@ -379,8 +383,8 @@ async fn subscriber(pair: Rc<RefCell<Pair>>, yard: Rc<Yard>, rate_per_pair: u64)
             let under_way = pair.ledger.offered().saturating_sub(UNDER_WAY_S * rate_per_pair);
             pair.away_from.get_or_insert(under_way);
         }
-        yard.subscriber_is_down(number);
-        taken_by_outage = yard.connection_ended(lost, was_connected).or(taken_by_outage);
+        context.readiness.subscriber(number, false);
+        taken_by_outage = context.connection_ended(lost, was_connected).or(taken_by_outage);
         tokio::time::sleep(RECONNECT_AFTER).await;
     }
 }
@@ -393,12 +397,12 @@ struct Copy {
     is_repeated: bool,
 }
 
-fn on_delivery(pair: &RefCell<Pair>, yard: &Yard, copy: &Copy) {
+fn on_delivery(pair: &RefCell<Pair>, context: &HonestContext, copy: &Copy) {
     let at = now();
-    let at_us = yard.clock.us(at);
-    yard.pulse.beat(at_us);
+    let at_us = context.clock.us(at);
+    context.pulse.beat(at_us);
     let mut pair = pair.borrow_mut();
-    let Some(stamp) = read_payload(&copy.payload, yard.run, pair.number) else { return };
+    let Some(stamp) = read_payload(&copy.payload, pair.run, pair.number) else { return };
     let Stamp { sequence, due_us, .. } = stamp;
     pair.latest_delivery = Some(at);
     pair.is_below_qos |= copy.qos < pair.qos;
@@ -407,12 +411,7 @@ fn on_delivery(pair: &RefCell<Pair>, yard: &Yard, copy: &Copy) {
         pair.ledger.repeated(sequence, delivered);
     } else if pair.ledger.delivered(sequence, delivered) {
         let (response_us, service_us) = stamp.times_us(at_us);
-        let phase = yard.phases.of(due_us);
-        yard.meter.count(phase, |counters| counters.delivered += 1);
-        yard.meter.record(Metric::BystanderResponseTime, phase, Duration::from_micros(response_us));
-        yard.meter.record(Metric::BystanderServiceTime, phase, Duration::from_micros(service_us));
-        yard.recovery_delivered(due_us, response_us);
-        yard.wave_delivered(due_us, Duration::from_micros(response_us));
+        context.messages.delivered(due_us, response_us, service_us);
     }
 }
 

@@ -4,15 +4,22 @@
 //! `$SYS` is a custom and in no version of the standard (MQTT 3.1.1 and 5.0 section 4.7.2), so nobody is accused by it; a broker's own count of
 //! dropped messages only explains a loss (`acknowledged_messages_arrive`).
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
+use ungraceful_mqtt::QoS;
 use ungraceful_record::loss::DROPPED;
-use ungraceful_record::run::SysRecord;
+use ungraceful_record::phase::Phase;
+use ungraceful_record::run::{BrokerRecord, SysRecord};
+
+use crate::bystanders::context::HonestContext;
+use crate::bystanders::honest::HonestEvent;
 
 /// Where brokers tell their version, by custom.
-pub(crate) const SYS_VERSION_TOPIC: &str = "$SYS/broker/version";
+const SYS_VERSION_TOPIC: &str = "$SYS/broker/version";
 /// Everything else that they tell there.
-pub(crate) const SYS_FILTER: &str = "$SYS/broker/#";
+const SYS_FILTER: &str = "$SYS/broker/#";
 /// Topics that are kept; of further ones, none.
 const TOPICS_MAX: usize = 64;
 /// Bytes of a Topic Name that is kept.
@@ -33,6 +40,8 @@ pub(crate) enum When {
 /// What was heard so far.
 #[derive(Debug, Default)]
 pub(crate) struct SysTopics {
+    /// The broker's version; absent when it publishes none.
+    pub(crate) version: Option<String>,
     heard: BTreeMap<String, SysRecord>,
     last_heard_us: Option<u64>,
 }
@@ -56,14 +65,47 @@ impl SysTopics {
         }
     }
 
-    /// When the broker last told anything, numbers or not, in µs since the run's start; absent when it never did.
-    pub(crate) fn last_heard_us(&self) -> Option<u64> {
-        self.last_heard_us
+    /// Writes what was heard into the broker's record.
+    pub(crate) fn write(&self, broker: &mut BrokerRecord) {
+        broker.sys_version.clone_from(&self.version);
+        broker.sys.clone_from(&self.heard);
+        broker.sys_last_heard_us = self.last_heard_us;
     }
+}
 
-    /// What was heard, by Topic Name.
-    pub(crate) fn into_records(self) -> BTreeMap<String, SysRecord> {
-        self.heard
+/// Asks for the broker's version where brokers publish it by custom and, where one does, for what else it publishes there. A
+/// client of its own, because some brokers cut a client that subscribes there; it does not come back then.
+pub(crate) async fn listen(topics: Rc<RefCell<SysTopics>>, context: Rc<HonestContext>) {
+    let (sender, mut connection) = context.clients.make("v");
+    while let Ok(event) = connection.next().await {
+        match event {
+            HonestEvent::Connected => {
+                // A fresh client's queue has room for one request.
+                let _never_full = sender.try_subscribe(SYS_VERSION_TOPIC, QoS::AtMostOnce);
+            }
+            HonestEvent::Subscribed(None) => {
+                let _connection_is_gone = sender.try_disconnect();
+            }
+            HonestEvent::Delivered { topic, payload, .. } if topic == SYS_VERSION_TOPIC => {
+                let version = String::from_utf8_lossy(&payload).into_owned();
+                // The wider subscription brings the version once more.
+                if topics.borrow_mut().version.replace(version).is_none() {
+                    let _never_full = sender.try_subscribe(SYS_FILTER, QoS::AtMostOnce);
+                }
+            }
+            HonestEvent::Delivered { topic, payload, .. } => {
+                let has_begun = |phase| context.messages.phases.begun_us(phase).is_some();
+                let when = if context.orders.is_draining() {
+                    When::Draining
+                } else if [Phase::Fault, Phase::Load].into_iter().any(has_begun) {
+                    When::Measured
+                } else {
+                    When::Before
+                };
+                topics.borrow_mut().hear(&topic, &payload, when, context.clock.now_us());
+            }
+            _ => {}
+        }
     }
 }
 
@@ -92,7 +134,7 @@ mod tests {
         }
         topics.hear("$SYS/broker/odd", &[0xff, b'1'], When::Before, 1);
         topics.hear(&"x".repeat(257), b"1", When::Before, 1);
-        let heard: Vec<_> = topics.into_records().into_iter().collect();
+        let heard: Vec<_> = topics.heard.into_iter().collect();
         let record = |topic: &str, before, after| (topic.to_owned(), SysRecord { before, after });
         let expected = [
             record("$SYS/broker/clients/connected", Some(8), Some(9)),
@@ -108,15 +150,15 @@ mod tests {
         const DROPPED: &str = "$SYS/broker/publish/messages/dropped";
         const CONNECTED: &str = "$SYS/broker/clients/connected";
         let mut topics = SysTopics::default();
-        assert_eq!(topics.last_heard_us(), None);
+        assert_eq!(topics.last_heard_us, None);
         for topic in [DROPPED, CONNECTED] {
             topics.hear(topic, b"3", When::Before, 10);
             topics.hear(topic, b"9", When::Draining, 20);
         }
         topics.hear("$SYS/broker/uptime", b"30 seconds", When::Draining, 30);
         topics.hear("$SYS/broker/uptime", b"31 seconds", When::Draining, 25);
-        assert_eq!(topics.last_heard_us(), Some(30), "the latest, whatever it says");
-        let heard = topics.into_records();
+        assert_eq!(topics.last_heard_us, Some(30), "the latest, whatever it says");
+        let heard = topics.heard;
         assert_eq!(heard[DROPPED], SysRecord { before: Some(3), after: Some(9) });
         assert_eq!(heard[CONNECTED], SysRecord { before: Some(3), after: Some(3) });
     }
@@ -128,7 +170,7 @@ mod tests {
             topics.hear(&format!("$SYS/broker/{number:03}"), b"1", When::Before, 1);
         }
         topics.hear("$SYS/broker/003", b"2", When::Measured, 1);
-        let heard = topics.into_records();
+        let heard = topics.heard;
         assert_eq!(heard.len(), 64);
         assert_eq!(heard["$SYS/broker/003"], SysRecord { before: Some(1), after: Some(2) });
     }

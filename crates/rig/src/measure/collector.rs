@@ -4,20 +4,23 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::discarded::Discarded;
 use ungraceful_record::live::Live;
 use ungraceful_record::metric::{Metric, Percentiles};
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::Record;
 
 use crate::attempts::connections::OpenConnections;
+use crate::attempts::discarded::discarded_so_far;
 use crate::broker::process::BrokerProcess;
 use crate::broker::resources::{ResourceSample, look};
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
-use crate::measure::meter::Interval;
+use crate::measure::meter::{Interval, Meter};
 use crate::measure::recorder::Recorder;
 use crate::measure::tally::Tally;
 use crate::measure::timeline::{Sampled, load_response_time, rows};
@@ -28,6 +31,8 @@ pub(crate) const REPORTS: usize = 4_096;
 /// Rows are written this many seconds later, so that every thread has reported its part.
 const ROW_DELAY_S: u64 = 1;
 const SECOND_US: u64 = 1_000_000;
+/// How often a thread reports what it measured.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// Which thread reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +50,16 @@ pub(crate) enum Report {
     Attempt(Source, Box<Attempt>),
     /// What was measured since the last such report.
     Interval(Source, Interval),
+}
+
+/// Reports what `meter` measured once a second, for as long as the thread lives; the rest is to be sent when it ends.
+pub(crate) async fn report_intervals(source: Source, meter: Meter, reports: mpsc::Sender<Report>) {
+    loop {
+        tokio::time::sleep(REPORT_EVERY).await;
+        // Room first, then the taking: what is taken is sent, even when this task is ended while it waits.
+        let Ok(room) = reports.reserve().await else { return };
+        room.send(Report::Interval(source, meter.take()));
+    }
 }
 
 /// What the collector holds at the end.
@@ -71,27 +86,35 @@ pub(crate) struct CollectorLinks {
 #[derive(Debug)]
 pub(crate) struct Collector {
     thread: JoinHandle<Collected>,
+    begun: Record,
+    discarded_before: Discarded,
 }
 
 impl Collector {
-    /// Starts the thread. It ends when every sender of `reports` is gone.
+    /// Writes the record as it begins and starts the thread. It ends when every sender of `reports` is gone.
     pub(crate) fn start(
         mut recorder: Recorder,
-        begun: &Record,
+        begun: Record,
+        discarded_before: Discarded,
         links: CollectorLinks,
         reports: mpsc::Receiver<Report>,
     ) -> Result<Self, RunError> {
-        recorder.run_json(begun);
+        recorder.run_json(&begun);
         let thread = std::thread::Builder::new()
             .name("collector".to_owned())
             .spawn(move || collect(recorder, links, reports))
             .map_err(|error| RunError::Environment(format!("cannot start a thread: {error}")))?;
-        Ok(Self { thread })
+        Ok(Self { thread, begun, discarded_before })
     }
 
-    /// Waits for everything that was reported to be written.
-    pub(crate) fn finish(self) -> Result<Collected, RunError> {
-        self.thread.join().map_err(|_panic| RunError::Bug("the collector's thread panicked".to_owned()))
+    /// Waits for everything that was reported to be written. Returns the record as it was begun, with what was discarded
+    /// since.
+    pub(crate) fn finish(self) -> Result<(Record, Collected), RunError> {
+        let panicked = |_panic| RunError::Bug("the collector's thread panicked".to_owned());
+        let collected = self.thread.join().map_err(panicked)?;
+        let mut record = self.begun;
+        record.generator.discarded = discarded_so_far().since(self.discarded_before);
+        Ok((record, collected))
     }
 }
 

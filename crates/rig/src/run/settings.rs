@@ -164,6 +164,11 @@ pub struct Attempts {
 }
 
 impl Attempts {
+    /// Whether cases come one after another, the attempts of each at one instant.
+    pub(crate) fn are_in_waves(&self) -> bool {
+        matches!(self.schedule.spread, Spread::Waves)
+    }
+
     pub(crate) fn clients_at_once(&self) -> u64 {
         self.clients.get().into()
     }

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ungraceful_record::attempt::Case;
+use ungraceful_record::load::LoadRecord;
 use ungraceful_record::metric::{Histograms, Metric, Percentiles, Values, histogram, merge};
 use ungraceful_record::phase::{Phase, PhaseTrack};
 use ungraceful_record::run::{
     AttemptsRecord, BystanderPhaseRecord, BystandersRecord, ClockRecord, MetricRecord, OutageRecord,
-    PhaseRecord, Record, WaveRecord, WitnessRecord,
+    PhaseRecord, Record, WaveRecord,
 };
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::{span, time};
 
 use crate::attempts::waves::WaveTimes;
-use crate::attempts::worker::Worked;
+use crate::attempts::worker::WorkerStats;
 use crate::broker::outage::OutageTimes;
 use crate::broker::resources::ResourceSample;
-use crate::bystanders::honest_thread::{HonestResult, OfWave};
+use crate::bystanders::honest_thread::HonestResult;
+use crate::bystanders::message_meter::WaveMessages;
 use crate::bystanders::pair::BystanderSettings;
-use crate::bystanders::witness::Witness;
 use crate::measure::meter::Interval;
 use crate::measure::tally::Tally;
 use crate::run::plan::Schedule;
@@ -33,18 +34,29 @@ pub(crate) struct Measured<'a> {
     pub(crate) honest: &'a HonestResult,
     /// Lines written, and attempts left out.
     pub(crate) attempts: (u64, u64),
-    pub(crate) witness: &'a Witness,
-    pub(crate) witness_proved: bool,
+}
+
+/// What the phases brought, beside what the threads saw.
+#[derive(Debug, Default)]
+pub(crate) struct PhaseResults {
+    pub(crate) worker_stats: WorkerStats,
+    /// The waves that acted.
+    pub(crate) waves: Vec<WaveObservation>,
+    /// Absent in a run of attempts.
+    pub(crate) load: Option<LoadRecord>,
+    /// CPU time that we used from the baseline's begin on; absent where the system does not tell.
+    pub(crate) cpu_us: Option<u64>,
+    /// What the bystanders had to keep to be back; absent when nothing was delivered in the baseline.
+    pub(crate) recovery_limit_us: Option<u64>,
+    /// After how long they did; absent when they did not.
+    pub(crate) recovery_time_us: Option<u64>,
 }
 
 /// How the run ended.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Ended {
     pub(crate) ended_us: u64,
-    pub(crate) recovery_limit_us: Option<u64>,
-    pub(crate) recovery_time_us: Option<u64>,
-    pub(crate) cpu_us: Option<u64>,
-    pub(crate) worked: Worked,
+    pub(crate) results: PhaseResults,
     pub(crate) broker_exit: Option<String>,
     pub(crate) clock: ClockRecord,
 }
@@ -62,9 +74,7 @@ pub(crate) fn summarise(
     let mut record = begun;
     record.duration_us = ended.ended_us;
     record.phases = phase_records(phases, ended.ended_us);
-    record.broker.sys_version.clone_from(&measured.honest.sys_version);
-    record.broker.sys.clone_from(&measured.honest.sys);
-    record.broker.sys_last_heard_us = measured.honest.sys_last_heard_us;
+    measured.honest.sys.write(&mut record.broker);
     record.broker.exit.clone_from(&ended.broker_exit);
     let per_case = schedule.plan.len() / (cases.len() as u64).max(1);
     let none = Tally::default();
@@ -95,10 +105,7 @@ pub(crate) fn summarise(
     record.measures =
         measures.iter().map(|(name, values)| ((*name).to_owned(), values.distribution())).collect();
     record.bystanders = bystanders(&common.bystanders, phases, &begun_version(&record), measured, ended);
-    record.witness = Some(WitnessRecord {
-        proved: measured.witness_proved && measured.honest.witness_gaps == 0,
-        unexpected: measured.witness.on_unwatched_topics(),
-    });
+    record.witness = Some(measured.honest.witness);
     record.metrics = metrics(&measured.whole.histograms);
     generator(&mut record, common.slip_limit, measured, ended);
     record
@@ -154,14 +161,14 @@ fn bystanders(
         irregularities_left_out: measured.honest.irregularities_left_out.clone(),
         pairs_below_qos: measured.honest.pairs_below_qos,
         drain: measured.honest.drain,
-        recovery_limit_us: ended.recovery_limit_us,
-        recovery_time_us: ended.recovery_time_us,
+        recovery_limit_us: ended.results.recovery_limit_us,
+        recovery_time_us: ended.results.recovery_time_us,
     })
 }
 
 /// What was seen of one wave beside its attempts.
 #[derive(Clone, Debug)]
-pub(crate) struct SeenOfWave {
+pub(crate) struct WaveObservation {
     pub(crate) times: WaveTimes,
     /// The outage that it began with, with its means in words.
     pub(crate) outage: Option<(OutageTimes, String)>,
@@ -173,11 +180,11 @@ pub(crate) struct SeenOfWave {
 pub(crate) fn waves(
     schedule: &Schedule,
     cases: &[Case],
-    seen: &[SeenOfWave],
-    of_bystanders: &[OfWave],
+    seen: &[WaveObservation],
+    of_bystanders: &[WaveMessages],
     samples: &[ResourceSample],
 ) -> Vec<WaveRecord> {
-    let record = |(number, seen): (usize, &SeenOfWave)| {
+    let record = |(number, seen): (usize, &WaveObservation)| {
         let case = cases.get(schedule.case_of(schedule.waves().get(number)?.start))?;
         let (began_us, ended_us) = (seen.times.began_us, seen.times.ended_us);
         let within = began_us..ended_us.unwrap_or(u64::MAX);
@@ -222,9 +229,9 @@ fn generator(record: &mut Record, slip_limit: Duration, measured: &Measured<'_>,
     let generator = &mut record.generator;
     generator.schedule_slip = over(Metric::ScheduleSlip);
     generator.loop_lag = over(Metric::LoopLag);
-    generator.cpu_us = ended.cpu_us;
+    generator.cpu_us = ended.results.cpu_us;
     generator.clock = ended.clock;
-    generator.attempts_waited_for_a_client = ended.worked.waited_for_a_client;
+    generator.attempts_waited_for_a_client = ended.results.worker_stats.waited_for_a_client;
     generator.bottlenecks = bottlenecks(generator.schedule_slip, generator.loop_lag, micros(slip_limit));
 }
 
@@ -260,15 +267,15 @@ mod tests {
     use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
     use ungraceful_record::run::{
         BrokerOrigin, BrokerRecord, ClockRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord,
-        PhaseRecord, Record, SysRecord, ToolRecord, VersionRecord,
+        PhaseRecord, Record, SysRecord, ToolRecord, VersionRecord, WitnessRecord,
     };
 
-    use super::{Ended, Measured, bottlenecks, phase_records, summarise};
-    use crate::attempts::worker::Worked;
+    use super::{Ended, Measured, PhaseResults, bottlenecks, phase_records, summarise};
+    use crate::attempts::worker::WorkerStats;
     use crate::broker::target::{BrokerChoice, Credentials, TargetSettings};
     use crate::bystanders::honest_thread::HonestResult;
     use crate::bystanders::pair::BystanderSettings;
-    use crate::bystanders::witness::{Witness, Witnessed};
+    use crate::bystanders::sys_topics::{SysTopics, When};
     use crate::measure::meter::{Interval, Meter};
     use crate::measure::tally::Tally;
     use crate::run::plan::{Arrival, Schedule};
@@ -445,18 +452,7 @@ mod tests {
             (case("identical"), tally("identical", &[100, 200, 300])),
             (case("delayed"), tally("delayed", &[900])),
         ]);
-        let witness = Witness::default();
-        for at_us in [1, 2, 3, 4, 5] {
-            witness.hear("late", Witnessed { at_us, payload: Vec::new() });
-        }
-        let measured = Measured {
-            whole,
-            tallies: &tallies,
-            honest,
-            attempts: (42, 43),
-            witness: &witness,
-            witness_proved: true,
-        };
+        let measured = Measured { whole, tallies: &tallies, honest, attempts: (42, 43) };
         let schedule = Schedule::new(2, 7, 10.0, Arrival::Uniform, Seed(1));
         let cases = [case("identical"), case("delayed")];
         summarise(begun(), &experiment(pairs), &three_phases(), &schedule, &cases, &measured, ended)
@@ -492,25 +488,30 @@ mod tests {
 
     #[test]
     fn every_figure_of_the_end_stands_in_its_own_place() {
-        let sys = SysRecord { before: Some(8), after: Some(9) };
-        let honest = HonestResult {
-            sys_version: Some("broker 7".into()),
-            sys: BTreeMap::from([("$SYS/broker/clients/connected".into(), sys)]),
-            ..HonestResult::default()
-        };
+        let mut sys = SysTopics::default();
+        sys.hear("$SYS/broker/clients/connected", b"8", When::Before, 76);
+        sys.hear("$SYS/broker/clients/connected", b"9", When::Measured, 77);
+        sys.version = Some("broker 7".into());
+        let witness = WitnessRecord { proved: true, unexpected: 5 };
+        let honest = HonestResult { sys, witness, ..HonestResult::default() };
         let ended = Ended {
             ended_us: 71,
-            recovery_limit_us: Some(72),
-            recovery_time_us: Some(73),
-            cpu_us: Some(74),
-            worked: Worked { waited_for_a_client: 75 },
+            results: PhaseResults {
+                worker_stats: WorkerStats { waited_for_a_client: 75 },
+                cpu_us: Some(74),
+                recovery_limit_us: Some(72),
+                recovery_time_us: Some(73),
+                ..PhaseResults::default()
+            },
             broker_exit: Some("signal 9".into()),
             clock: ClockRecord { kernel_stamped: 76, ..ClockRecord::default() },
         };
         let record = summary(1, &Interval::default(), &honest, &ended);
         assert_eq!((record.duration_us, record.phases[2].ended_us), (71, 71));
         assert_eq!(record.broker.sys_version.as_deref(), Some("broker 7"));
-        assert_eq!(record.broker.sys["$SYS/broker/clients/connected"], sys);
+        let heard = SysRecord { before: Some(8), after: Some(9) };
+        assert_eq!(record.broker.sys["$SYS/broker/clients/connected"], heard);
+        assert_eq!(record.broker.sys_last_heard_us, Some(77));
         assert_eq!(record.broker.exit.as_deref(), Some("signal 9"));
         assert_eq!(record.generator.clock.kernel_stamped, 76);
         assert_eq!((record.generator.cpu_us, record.generator.attempts_waited_for_a_client), (Some(74), 75));
@@ -518,15 +519,7 @@ mod tests {
         assert_eq!((bystanders.recovery_limit_us, bystanders.recovery_time_us), (Some(72), Some(73)));
         assert_eq!((bystanders.pairs, bystanders.rate_per_pair), (1, 17));
         assert_eq!(bystanders.version, "3.1.1", "the newest that the broker speaks");
-        let witness = record.witness.unwrap();
-        assert_eq!((witness.proved, witness.unexpected), (true, 5));
-    }
-
-    #[test]
-    fn a_witness_that_was_away_for_a_while_is_not_proved() {
-        let honest = HonestResult { witness_gaps: 1, ..HonestResult::default() };
-        let record = summary(0, &Interval::default(), &honest, &Ended::default());
-        assert!(!record.witness.unwrap().proved);
+        assert_eq!(record.witness, Some(witness));
     }
 
     #[test]

@@ -5,63 +5,50 @@ use ungraceful_record::run::{ClockRecord, Completeness, Record};
 use ungraceful_record::verdict::judge;
 use ungraceful_wire::Stamps;
 
-use super::{Conductor, Ran};
-use crate::attempts::discarded::discarded_so_far;
-use crate::broker::log::LogThread;
-use crate::broker::owned::OwnedBroker;
-use crate::broker::resources::resources;
+use super::Conductor;
 use crate::error::RunError;
-use crate::run::settings::Finished;
+use crate::run::settings::{Attempts, Experiment, Finished};
 use crate::run::stop::StopReason;
-use crate::run::summary::{Ended, Measured, summarise, waves};
+use crate::run::summary::{Ended, Measured, PhaseResults, summarise, waves};
 
 impl Conductor<'_> {
     /// Ends what is still under way, and makes the record of what was seen.
-    pub(super) fn conclude(mut self, ran: Ran) -> Result<Finished, RunError> {
-        let Ran { worked, load, cpu_us, recovery_limit_us, recovery_time_us } = ran;
-        let ended_us = self.clock.now_us();
-        let exit = self.broker.owned.as_mut().and_then(OwnedBroker::exit);
-        if let (Some(exit), None) = (&exit, self.stop.reason()) {
-            self.stop.raise(StopReason::BrokerDown(format!("its process ended with {exit}")));
-        }
-        let is_in_waves = self.is_in_waves();
+    pub(super) fn conclude(mut self, results: PhaseResults) -> Result<Finished, RunError> {
+        let Experiment { common, work } = self.experiment;
+        let stop = &self.progress.stop;
+        let ended_us = self.progress.clock.now_us();
+        let broker_exit = self.broker.exit(stop);
         let honest = self.honest.drain()?;
         let clock = self.job.stage.options.stamps.as_ref().map(clock_record).unwrap_or_default();
+        let cases: Vec<_> = self.job.faults.iter().map(|fault| fault.case()).collect();
+        let schedule = self.job.schedule.clone();
         // The collector ends when nobody can report any more.
-        drop((self.job, self.reports));
-        let collected = self.collector.finish()?;
-        let broker_log = self.broker_log.map(LogThread::finish).transpose()?;
-        let ended =
-            Ended { ended_us, recovery_limit_us, recovery_time_us, cpu_us, worked, broker_exit: exit, clock };
+        drop(self.job);
+        let (begun, collected) = self.collector.finish()?;
+        let broker_log = self.broker.finish_log()?;
+        let mut recorder = collected.recorder;
         let measured = Measured {
             whole: &collected.whole,
             tallies: &collected.tallies,
             honest: &honest,
-            attempts: collected.recorder.attempts(),
-            witness_proved: self.witness_proved,
-            witness: &self.witness,
+            attempts: recorder.attempts(),
         };
-        let cases: Vec<_> = self.faults.iter().map(|fault| fault.case()).collect();
-        let mut record =
-            summarise(self.begun, self.common, &self.phases, &self.schedule, &cases, &measured, &ended);
-        let was_replaced = self.outages.count() > 0;
-        record.broker_resources =
-            resources(&collected.resources, &self.broker_edges, &record.phases, was_replaced);
-        if is_in_waves {
-            let (seen, of_bystanders) = (&self.seen_of_waves, &honest.of_waves);
-            record.waves = waves(&self.schedule, &cases, seen, of_bystanders, &collected.resources);
+        let ended = Ended { ended_us, results, broker_exit, clock };
+        let phases = &self.progress.phases;
+        let mut record = summarise(begun, common, phases, &schedule, &cases, &measured, &ended);
+        record.broker_resources = self.broker.resources(&collected.resources, &record.phases);
+        if work.attempts().is_some_and(Attempts::are_in_waves) {
+            let (seen, of_bystanders) = (&ended.results.waves, &honest.waves);
+            record.waves = waves(&schedule, &cases, seen, of_bystanders, &collected.resources);
         }
-        let mut recorder = collected.recorder;
         if let Some((log, told)) = broker_log {
             recorder.add_broker_log(&told);
             record.broker_log = Some(log);
         }
-        record.load = load;
-        record.generator.discarded = discarded_so_far().since(self.discarded_before);
-        complete(&mut record, self.stop.reason());
-        judge(&mut record, &self.common.checks);
-        let thresholds = self.common.thresholds.iter().map(|threshold| threshold.judge(&record));
-        let thresholds: Vec<_> = thresholds.collect();
+        record.load = ended.results.load;
+        complete(&mut record, stop.reason());
+        judge(&mut record, &common.checks);
+        let thresholds: Vec<_> = common.thresholds.iter().map(|threshold| threshold.judge(&record)).collect();
         record.verdicts.extend(thresholds);
         recorder.run_json(&record);
         if let Some(trouble) = recorder.trouble() {

@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_record::live::Observer;
-use ungraceful_record::load::LoadRecord;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::scale::micros;
 
+use super::Conductor;
 use crate::broker::process::own_cpu_us;
-use crate::broker::resources::look;
 use crate::error::RunError;
-use crate::run::conductor::Conductor;
-use crate::run::conductor::{LOOK_EVERY, SHOW_EVERY};
 use crate::run::load::{DRAIN_MAX, DRAIN_WITHIN, Load, LoadReports, LoadStage, LoadUnderWay, QUIET};
+use crate::run::progress::LOOK_EVERY;
+use crate::run::summary::PhaseResults;
 
 /// Whether what is still under way is waited for no more: `until_us` is when the last message was due.
 fn is_drained(now_us: u64, until_us: u64, last_delivery_us: Option<u64>) -> bool {
@@ -26,88 +24,70 @@ fn is_drained(now_us: u64, until_us: u64, last_delivery_us: Option<u64>) -> bool
 
 impl Conductor<'_> {
     /// Makes the load. Returns the CPU time that we had used before, and what became of the load.
-    pub(crate) async fn loaded(
+    pub(super) async fn load_phase(
         &mut self,
         load: &dyn Load,
-        observer: &mut dyn Observer,
-    ) -> Result<(Option<u64>, LoadRecord), RunError> {
-        let settings = self.common.phases;
-        let has_bystanders = self.common.bystanders.pairs > 0;
-        self.broker_edges.connecting_began = look(self.broker_process.as_ref());
+    ) -> Result<(Option<u64>, PhaseResults), RunError> {
+        let common = &self.experiment.common;
+        let has_bystanders = common.bystanders.pairs > 0;
+        self.broker.edges.connecting_began = self.broker.usage();
         let mut under_way = load.start(self.load_stage())?;
         if has_bystanders {
-            self.wait(settings.warmup, observer).await;
+            self.progress.wait(common.phases.warmup).await;
         }
-        self.watch(under_way.as_ref(), observer, |_now, load| load.is_ready()).await;
-        let cpu_before = if has_bystanders { self.baseline(observer).await } else { own_cpu_us() };
-        if self.stop.reason().is_none() {
-            self.broker_edges.fault_began = look(self.broker_process.as_ref());
+        self.wait_with(under_way.as_ref(), |_now, load| load.is_ready()).await;
+        let cpu_us_before = if has_bystanders { self.baseline().await } else { own_cpu_us() };
+        if !self.progress.is_stopped() {
+            self.broker.edges.fault_began = self.broker.usage();
             // Without bystanders the load's warm-up is the run's. With them, what they suffer from it counts.
-            let begin_us = self.clock.now_us();
-            let counted_from_us = begin_us + micros(settings.warmup);
+            let begin_us = self.progress.clock.now_us();
+            let counted_from_us = begin_us + micros(common.phases.warmup);
             let until_us = counted_from_us + micros(load.duration());
             under_way.begin(begin_us, counted_from_us);
             if !has_bystanders {
-                self.watch(under_way.as_ref(), observer, |now_us, _load| now_us >= counted_from_us).await;
+                self.wait_with(under_way.as_ref(), |now_us, _load| now_us >= counted_from_us).await;
             }
             let enter_us = if has_bystanders { begin_us } else { counted_from_us };
             let lasts = Duration::from_micros(until_us.saturating_sub(enter_us));
-            self.enter_at(enter_us, Phase::Load, Some(lasts), observer);
-            self.watch(under_way.as_ref(), observer, |now_us, load| {
+            self.progress.enter_at(enter_us, Phase::Load, Some(lasts));
+            self.wait_with(under_way.as_ref(), |now_us, load| {
                 load.is_done() || is_drained(now_us, until_us, load.last_delivery_us())
             })
             .await;
-            self.broker_edges.fault_ended = look(self.broker_process.as_ref());
+            self.broker.edges.fault_ended = self.broker.usage();
         }
         under_way.stop();
         while !under_way.is_done() {
             sleep(LOOK_EVERY).await;
         }
-        Ok((cpu_before, under_way.finish()?))
+        let load = Some(under_way.finish()?);
+        Ok((cpu_us_before, PhaseResults { load, ..PhaseResults::default() }))
     }
 
     fn load_stage(&self) -> LoadStage {
-        // The newest version that was asked for and that the broker speaks.
-        let version = self.broker.spoken.iter().copied().max().unwrap_or(ProtocolVersion::V5);
-        let offers = self.broker.offers();
+        let (common, job) = (&self.experiment.common, &self.job);
+        let (version, offers) = (self.broker.found.newest_version(), self.broker.found.offers());
         LoadStage {
-            address: self.broker.endpoint.address,
+            address: self.broker.address(),
             version,
             maximum_qos: offers.maximum_qos,
             maximum_packet_size: offers.maximum_packet_size,
             shared_subscriptions: version == ProtocolVersion::V5 && offers.shared_subscription_available,
-            credentials: self.common.target.credentials.clone(),
-            sources: self.common.target.sources.clone(),
-            connect_timeout: self.common.target.connect_timeout,
-            client_id_prefix: self.job.stage.client_id_prefix.clone(),
-            topic_root: self.job.stage.topic_root.clone(),
-            clock: self.clock,
-            seed: self.common.seed,
-            threads: self.common.threads,
-            reports: LoadReports::new(self.reports.clone()),
+            credentials: common.target.credentials.clone(),
+            sources: common.target.sources.clone(),
+            connect_timeout: common.target.connect_timeout,
+            client_id_prefix: job.stage.client_id_prefix.clone(),
+            topic_root: job.stage.topic_root.clone(),
+            clock: self.progress.clock,
+            seed: common.seed,
+            threads: common.threads,
+            reports: LoadReports::new(job.reports.clone()),
         }
     }
 
     /// Waits until `is_over`, or until the run stops; shows the run and its load meanwhile.
-    async fn watch(
-        &self,
-        load: &dyn LoadUnderWay,
-        observer: &mut dyn Observer,
-        is_over: impl Fn(u64, &dyn LoadUnderWay) -> bool,
-    ) {
-        let began_us = self.clock.now_us();
-        let mut looks = 0_u32;
-        while self.stop.reason().is_none() && !is_over(self.clock.now_us(), load) {
-            tokio::select! {
-                () = sleep(LOOK_EVERY) => {}
-                _reason = self.stop.raised() => {}
-            }
-            looks += 1;
-            if looks.is_multiple_of(SHOW_EVERY) {
-                let elapsed_us = self.clock.now_us().saturating_sub(began_us);
-                self.show(elapsed_us, Some(load.live()), observer);
-            }
-        }
+    async fn wait_with(&mut self, load: &dyn LoadUnderWay, is_over: impl Fn(u64, &dyn LoadUnderWay) -> bool) {
+        self.progress.wait_with(|| Some(load.live()), |now_us| is_over(now_us, load)).await;
     }
 }
 

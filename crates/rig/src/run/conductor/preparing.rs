@@ -1,45 +1,35 @@
-//! Before the first phase: the broker is found, the honest clients and the threads come up, and the record is begun.
+//! Before the first phase: the honest clients and the threads come up, and the record is begun.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
-use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_record::discarded::Discarded;
+use tokio::sync::{Semaphore, mpsc};
 use ungraceful_record::live::{Live, Observer};
-use ungraceful_record::metric::{Percentiles, histogram};
-use ungraceful_record::offers::Offers;
-use ungraceful_record::phase::PhaseTrack;
-use ungraceful_record::run::{
-    ClockRecord, Completeness, FORMAT_VERSION, GeneratorRecord, LeftOutRecord, Record,
-};
-use ungraceful_wire::{ConnectOptions, Stamps};
+use ungraceful_wire::ConnectOptions;
 
 use super::Conductor;
+use super::finding::Found;
 use crate::attempts::connections::OpenConnections;
 use crate::attempts::discarded::discarded_so_far;
 use crate::attempts::fault::{Fault, Stage};
-use crate::attempts::waves::{Muster, WaveTrack};
+use crate::attempts::waves::{WaveBarrier, WaveTrack};
 use crate::attempts::worker::Job;
 use crate::broker::found::{Broker, preflight_client_id_prefix};
 use crate::broker::log::{LogLinks, LogThread};
-use crate::broker::log_follower::LogFollower;
 use crate::broker::log_phrases::ClientIds;
-use crate::broker::outage::OutageTrack;
-use crate::broker::process::BrokerProcess;
-use crate::broker::resources::ResourceEdges;
 use crate::broker::target::SourceAddresses;
+use crate::broker::watched::WatchedBroker;
+use crate::bystanders::context::ClientSettings;
 use crate::bystanders::honest_thread::{HonestLinks, HonestSettings, HonestThread};
-use crate::bystanders::honest_thread::{PROOF_WITHIN, READY_WITHIN};
 use crate::bystanders::pulse::Pulse;
 use crate::bystanders::witness::Witness;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
 use crate::measure::collector::{Collector, CollectorLinks, REPORTS};
 use crate::measure::recorder::Recorder;
-use crate::run::host;
+use crate::run::begun_record::begun_record;
 use crate::run::plan::Schedule;
+use crate::run::progress::Progress;
 use crate::run::settings::{Attempts, Common, Experiment, Work};
 use crate::run::stop::Stop;
 
@@ -48,231 +38,101 @@ const CONFIRMED_WITHIN: Duration = Duration::from_secs(5);
 
 impl<'a> Conductor<'a> {
     /// Finds the broker, and brings up everything that is to be there before the first phase.
-    #[expect(clippy::too_many_lines, reason = "one line for each part that is to be there")]
     pub(crate) async fn prepare(
         experiment: &'a Experiment,
-        observer: &mut dyn Observer,
+        observer: &'a mut dyn Observer,
         stop: Stop,
         descriptor_limit: u64,
         recorder: Recorder,
     ) -> Result<Self, RunError> {
         let Experiment { common, work } = experiment;
-        let attempts = work.attempts();
         let (clock, discarded_before) = (RunClock::start(), discarded_so_far());
-        let Found { mut broker, options, topic_root, asked } =
+        let Found { broker, options, topic_root, faults, left_out } =
             Found::of(experiment, &clock, observer).await?;
-        let Asked { faults, left_out } = asked;
-        let schedule = Arc::new(schedule(experiment, &faults)?);
-        let (phases, pulse) = (PhaseTrack::default(), Pulse::default());
-        let (witness, connections) = (Witness::default(), OpenConnections::default());
-        let (waves, outages) = (WaveTrack::default(), OutageTrack::default());
-        let (reports, reported) = mpsc::channel(REPORTS);
+        let begun = begun_record(common, &broker, &clock, descriptor_limit, left_out);
+        let mut broker = WatchedBroker::new(broker);
+        let schedule = schedule(experiment, &faults)?;
+        let live = Live::of(schedule.plan.len(), work.load().is_some());
+        let progress = Progress::new(clock, stop, live, observer);
+        let (waves, (reports, reported)) = (WaveTrack::default(), mpsc::channel(REPORTS));
         let links = HonestLinks {
             clock,
-            phases: phases.clone(),
-            pulse: pulse.clone(),
-            witness: witness.clone(),
-            outages: outages.clone(),
+            phases: progress.phases.clone(),
+            pulse: Pulse::default(),
+            witness: Witness::default(),
+            outages: broker.outages.clone(),
             waves: waves.clone(),
             reports: reports.clone(),
         };
-        let (honest, witness_proved) = start_honest(common, &broker, &topic_root, links).await?;
-        let live = Arc::new(Mutex::new(Live::of(schedule.plan.len(), work.load().is_some())));
-        let begun = begin_record(common, &broker, &clock, descriptor_limit, left_out);
-        let client_ids = client_ids(common, schedule.plan.len());
-        let client_id_prefix: Arc<str> = client_ids.of_attempts.as_str().into();
-        let broker_log = follow_log(broker.log.take(), &recorder, clock, &stop, client_ids, common)?;
-        let broker_process = broker.record.pid.map(BrokerProcess::new);
-        let collector_links = CollectorLinks {
-            clock,
-            stop: stop.clone(),
-            connections: connections.clone(),
-            broker: broker_process.clone(),
-            live: Arc::clone(&live),
-        };
-        let collector = Collector::start(recorder, &begun, collector_links, reported)?;
-        let (began_us, _) = watch::channel(Vec::new());
-        let job = Job {
-            schedule: Arc::clone(&schedule),
-            faults: Arc::clone(&faults),
-            stage: Stage {
-                seed: common.seed,
-                endpoint: broker.endpoint,
-                options,
-                sources: SourceAddresses::new(&common.target.sources),
-                credentials: common.target.credentials.clone(),
-                administrator: broker.owned.as_ref().and_then(|owned| owned.administrator.clone()),
+        let settings = honest_settings(common, &broker.found, &topic_root);
+        let honest = HonestThread::start(settings, links).await?;
+        broker.follow_log(|follower| {
+            LogThread::start(LogLinks {
+                follower,
+                file: recorder.broker_log()?,
                 clock,
-                pulse,
-                witness: witness_proved.then(|| witness.clone()),
-                stop: stop.clone(),
-                connections,
-                maximum_qos: broker.offers().maximum_qos,
-                client_id_prefix,
-                topic_root,
-                reaction_timeout: attempts.map_or(CONFIRMED_WITHIN, |attempts| attempts.reaction_timeout),
-                will_wait: attempts.map_or(Duration::ZERO, |attempts| attempts.will_wait),
-            },
-            phases: phases.clone(),
-            clients: places(attempts.map_or(0, Attempts::clients_at_once)),
-            muster: Muster::of(common.threads.get()),
-            cure_within: common.bound.cure_within,
-            began_us: began_us.subscribe(),
-            reports: reports.clone(),
-        };
-        Ok(Self {
-            common,
-            attempts,
-            load: work.load(),
-            broker,
-            broker_process,
-            broker_edges: ResourceEdges::default(),
-            broker_log,
-            clock,
-            phases,
-            stop,
-            live,
+                stop: progress.stop.clone(),
+                client_ids: client_ids(common, schedule.plan.len()),
+                lines_max: common.watch.log_lines_max,
+            })
+        })?;
+        let job = Job {
+            schedule: Arc::new(schedule),
             faults,
-            schedule,
-            honest,
-            collector,
-            reports,
-            job,
-            began_us,
+            stage: stage(experiment, &broker.found, options, topic_root, &progress, &honest),
+            phases: progress.phases.clone(),
+            clients: places(work.attempts().map_or(0, Attempts::clients_at_once)),
             waves,
-            outages,
-            seen_of_waves: Vec::new(),
-            begun,
-            discarded_before,
-            witness,
-            witness_proved,
-        })
+            barrier: WaveBarrier::of(common.threads.get()),
+            cure_within: common.bound.cure_within,
+            reports,
+        };
+        let links = CollectorLinks {
+            clock,
+            stop: progress.stop.clone(),
+            connections: job.stage.connections.clone(),
+            broker: broker.process.clone(),
+            live: Arc::clone(&progress.live),
+        };
+        let collector = Collector::start(recorder, begun, discarded_before, links, reported)?;
+        Ok(Self { experiment, progress, broker, honest, job, collector })
     }
 }
 
-/// Starts the honest clients, and waits until they are connected; tells whether the witness was proved to hear.
-async fn start_honest(
-    common: &Common,
+/// Where attempts are made; a load takes some of it too.
+fn stage(
+    experiment: &Experiment,
     broker: &Broker,
-    topic_root: &Arc<str>,
-    links: HonestLinks,
-) -> Result<(HonestThread, bool), RunError> {
-    let mut honest = HonestThread::start(honest_settings(common, broker, topic_root), links)?;
-    honest.ready(READY_WITHIN).await.map_err(RunError::Environment)?;
-    let witness_proved = honest.prove_witness(PROOF_WITHIN).await;
-    Ok((honest, witness_proved))
-}
-
-/// The broker, after it was tried with what the run is about to do.
-struct Found {
-    broker: Broker,
-    /// How clients connect to it.
     options: ConnectOptions,
     topic_root: Arc<str>,
-    asked: Asked,
-}
-
-impl Found {
-    /// Finds or starts the broker, and tries rights, limits and QoS.
-    ///
-    /// # Errors
-    /// When it can't be reached or refuses what the run needs, in one sentence.
-    async fn of(
-        experiment: &Experiment,
-        clock: &RunClock,
-        observer: &mut dyn Observer,
-    ) -> Result<Self, RunError> {
-        let Experiment { common, work } = experiment;
-        let options = connect_options(common);
-        let mut broker = Broker::find(common, &options).await?;
-        broker.announce(common, observer);
-        let topic_root = topic_root(common, clock);
-        let faults = work.attempts().map_or_else(Vec::new, |attempts| (attempts.faults)(&broker.spoken));
-        broker.probe(common, &options, &topic_root, clients_at_once(experiment, &faults)).await?;
-        if let Some(limit) = &broker.record.qos_limit {
-            observer.note(&limit.in_words());
-        }
-        let options = stamped(&options, &broker);
-        let asked = Asked::of(faults, broker.offers(), observer)?;
-        Ok(Self { broker, options, topic_root, asked })
-    }
-}
-
-/// What the broker can be asked, and what it can't.
-struct Asked {
-    faults: Arc<[Arc<dyn Fault>]>,
-    left_out: Vec<LeftOutRecord>,
-}
-
-impl Asked {
-    /// Leaves out what the broker says that it does not do, and tells so.
-    ///
-    /// # Errors
-    /// When nothing is left to ask.
-    fn of(
-        faults: Vec<Arc<dyn Fault>>,
-        offers: Offers,
-        observer: &mut dyn Observer,
-    ) -> Result<Self, RunError> {
-        let (mut asked, mut left_out) = (Vec::new(), Vec::new());
-        for fault in faults {
-            match fault.left_out_because(offers) {
-                Some(why) => left_out.push(LeftOutRecord { case: fault.case(), why }),
-                None => asked.push(fault),
-            }
-        }
-        let told: Vec<String> = left_out.iter().map(|left| format!("{}: {}", left.case, left.why)).collect();
-        if asked.is_empty() && !left_out.is_empty() {
-            return Err(RunError::Environment(format!(
-                "nothing is left to ask of this broker: {}; choose other variants",
-                told.join("; ")
-            )));
-        }
-        for told in told {
-            observer.note(&format!("left out: {told}"));
-        }
-        Ok(Self { faults: asked.into(), left_out })
+    progress: &Progress<'_>,
+    honest: &HonestThread,
+) -> Stage {
+    let Experiment { common, work } = experiment;
+    let attempts = work.attempts();
+    Stage {
+        seed: common.seed,
+        endpoint: broker.endpoint,
+        options,
+        sources: SourceAddresses::new(&common.target.sources),
+        credentials: common.target.credentials.clone(),
+        administrator: broker.owned.as_ref().and_then(|owned| owned.administrator.clone()),
+        clock: progress.clock,
+        pulse: honest.pulse.clone(),
+        witness: honest.proved_witness(),
+        stop: progress.stop.clone(),
+        connections: OpenConnections::default(),
+        maximum_qos: broker.offers().maximum_qos,
+        client_id_prefix: client_ids(common, 0).of_attempts.into(),
+        topic_root,
+        reaction_timeout: attempts.map_or(CONFIRMED_WITHIN, |attempts| attempts.reaction_timeout),
+        will_wait: attempts.map_or(Duration::ZERO, |attempts| attempts.will_wait),
     }
 }
 
 /// A place for each client that may misbehave at the same time.
 fn places(clients: u64) -> Arc<Semaphore> {
     Arc::new(Semaphore::new(usize::try_from(clients).unwrap_or(usize::MAX)))
-}
-
-/// The kernel stamps what the clients of attempts send and receive.
-fn stamped(options: &ConnectOptions, broker: &Broker) -> ConnectOptions {
-    ConnectOptions { stamps: Some(Stamps::toward(broker.endpoint.address, histogram())), ..options.clone() }
-}
-
-fn connect_options(common: &Common) -> ConnectOptions {
-    ConnectOptions {
-        connect_timeout: common.target.connect_timeout,
-        source: common.target.sources.first().copied(),
-        ..ConnectOptions::default()
-    }
-}
-
-/// Unlike any other run's, of the same seed too.
-fn topic_root(common: &Common, clock: &RunClock) -> Arc<str> {
-    let of_run = common.seed.0 ^ clock.started().as_second().cast_unsigned();
-    format!("{}/{of_run:016x}", common.target.topic_root).into()
-}
-
-/// Connections that the run has at the same time, at the most: those of the honest clients, and those of attempts or load.
-fn clients_at_once(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> u64 {
-    /// The witness, and who listens to `$SYS`.
-    const BESIDES_PAIRS: u64 = 2;
-    let Experiment { common, work } = experiment;
-    let others = match work {
-        Work::Load(_) => common.connections,
-        Work::Attempts(attempts) => {
-            let each = common.connections.div_ceil(attempts.clients_at_once());
-            let all = attempts.schedule.attempts_per_case.saturating_mul(faults.len() as u64);
-            common.connections.min(all.saturating_mul(each))
-        }
-    };
-    2 * common.bystanders.pairs + BESIDES_PAIRS + others
 }
 
 fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedule, RunError> {
@@ -284,21 +144,6 @@ fn schedule(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> Result<Schedu
     })
 }
 
-/// Follows the broker's log from where it was opened; absent when it is not known.
-fn follow_log(
-    follower: Option<LogFollower>,
-    recorder: &Recorder,
-    clock: RunClock,
-    stop: &Stop,
-    client_ids: ClientIds,
-    common: &Common,
-) -> Result<Option<LogThread>, RunError> {
-    let Some(follower) = follower else { return Ok(None) };
-    let (file, stop) = (recorder.broker_log()?, stop.clone());
-    let lines_max = common.watch.log_lines_max;
-    LogThread::start(LogLinks { follower, file, clock, stop, client_ids, lines_max }).map(Some)
-}
-
 /// How the ClientIDs of this run begin.
 fn client_ids(common: &Common, attempts_planned: u64) -> ClientIds {
     let of_run = format!("{}{:05x}", common.client_id_prefix, common.seed.0 & 0xF_FFFF);
@@ -307,63 +152,17 @@ fn client_ids(common: &Common, attempts_planned: u64) -> ClientIds {
 }
 
 fn honest_settings(common: &Common, broker: &Broker, topic_root: &Arc<str>) -> HonestSettings {
-    // The newest version that both speak.
-    let version = broker.spoken.iter().copied().max().unwrap_or(ProtocolVersion::V5);
     HonestSettings {
-        address: broker.endpoint.address,
-        version,
-        credentials: common.target.credentials.clone(),
-        connect_timeout: common.target.connect_timeout,
-        client_id_prefix: client_ids(common, 0).of_run,
-        topic_root: Arc::clone(topic_root),
-        run: common.seed.0,
-        maximum_qos: broker.offers().maximum_qos,
-        bystanders: common.bystanders.clone(),
-    }
-}
-
-/// The record as it stands when the run begins: readable, and saying that it is partial.
-fn begin_record(
-    common: &Common,
-    broker: &Broker,
-    clock: &RunClock,
-    descriptor_limit: u64,
-    cases_left_out: Vec<LeftOutRecord>,
-) -> Record {
-    Record {
-        format_version: FORMAT_VERSION,
-        completeness: Completeness::Partial,
-        incomplete_because: Some("the run has not ended, or was cut short".to_owned()),
-        tool: common.tool.clone(),
-        command: common.command.clone(),
-        settings: common.settings.clone(),
-        seed: common.seed.0,
-        started_utc: clock.started().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-        duration_us: 0,
-        host: host::facts(descriptor_limit, u64::from(common.threads.get())),
-        broker: broker.record.clone(),
-        phases: Vec::new(),
-        attempts: ungraceful_record::run::AttemptsRecord::default(),
-        cases: Vec::new(),
-        cases_left_out,
-        waves: Vec::new(),
-        reaction_time: Percentiles::default(),
-        measures: BTreeMap::new(),
-        bystanders: None,
-        witness: None,
-        broker_resources: None,
-        broker_log: None,
-        load: None,
-        generator: GeneratorRecord {
-            schedule_slip: Percentiles::default(),
-            loop_lag: Percentiles::default(),
-            clock: ClockRecord::default(),
-            cpu_us: None,
-            attempts_waited_for_a_client: 0,
-            discarded: Discarded::default(),
-            bottlenecks: Vec::new(),
+        clients: ClientSettings {
+            address: broker.endpoint.address,
+            version: broker.newest_version(),
+            credentials: common.target.credentials.clone(),
+            connect_timeout: common.target.connect_timeout,
+            client_id_prefix: client_ids(common, 0).of_run,
+            topic_root: Arc::clone(topic_root),
+            maximum_qos: broker.offers().maximum_qos,
         },
-        metrics: Vec::new(),
-        verdicts: Vec::new(),
+        run: common.seed.0,
+        bystanders: common.bystanders.clone(),
     }
 }

@@ -1,0 +1,69 @@
+//! What the run asks of the honest thread.
+
+use tokio::sync::watch;
+
+#[derive(Clone, Debug, Default)]
+struct Orders {
+    has_begun: bool,
+    proofs: u32,
+    is_draining: bool,
+}
+
+/// The run's end.
+#[derive(Debug)]
+pub(crate) struct OrdersSender {
+    orders: watch::Sender<Orders>,
+}
+
+/// The thread's end. Clones receive the same.
+#[derive(Clone, Debug)]
+pub(crate) struct OrdersReceiver {
+    orders: watch::Receiver<Orders>,
+}
+
+/// Both ends; nothing is asked yet.
+pub(crate) fn orders() -> (OrdersSender, OrdersReceiver) {
+    let (sender, receiver) = watch::channel(Orders::default());
+    (OrdersSender { orders: sender }, OrdersReceiver { orders: receiver })
+}
+
+impl OrdersSender {
+    /// The run's first phase begins.
+    pub(crate) fn begin(&self) {
+        self.orders.send_modify(|orders| orders.has_begun = true);
+    }
+
+    /// Asks for one more proof that the witness hears; returns its number, from 1 on.
+    pub(crate) fn prove_witness(&self) -> u32 {
+        self.orders.send_modify(|orders| orders.proofs += 1);
+        self.orders.borrow().proofs
+    }
+
+    /// Nothing is to be sent any more.
+    pub(crate) fn drain(&self) {
+        self.orders.send_modify(|orders| orders.is_draining = true);
+    }
+}
+
+impl OrdersReceiver {
+    /// Waits until the run's first phase begins.
+    pub(crate) async fn begun(&self) {
+        let mut orders = self.orders.clone();
+        let _run_is_over = orders.wait_for(|orders| orders.has_begun).await;
+    }
+
+    /// Waits until nothing is to be sent any more.
+    pub(crate) async fn draining(&self) {
+        let mut orders = self.orders.clone();
+        let _run_is_over = orders.wait_for(|orders| orders.is_draining).await;
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.orders.borrow().is_draining
+    }
+
+    /// Proofs that were asked for so far.
+    pub(crate) fn proofs(&self) -> u32 {
+        self.orders.borrow().proofs
+    }
+}

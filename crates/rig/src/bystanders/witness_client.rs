@@ -1,0 +1,86 @@
+//! The client behind the witness: subscribed to the run's Will topics, and proved to hear by a message of its own.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use ungraceful_mqtt::QoS;
+
+use crate::bystanders::context::{HonestContext, RECONNECT_AFTER};
+use crate::bystanders::honest::{HonestEvent, HonestSender};
+use crate::bystanders::witness::{Witness, Witnessed};
+
+/// Keeps the witness connected.
+pub(crate) async fn watch_for_wills(witness: Witness, context: Rc<HonestContext>) {
+    loop {
+        let (sender, mut connection) = context.clients.make("w");
+        let prove = prove_on_order(sender.clone(), Rc::clone(&context));
+        let listen = async {
+            loop {
+                match connection.next().await {
+                    Ok(event) => on_event(&witness, &context, &sender, event),
+                    Err(lost) => break lost,
+                }
+            }
+        };
+        let lost = tokio::select! {
+            lost = listen => lost,
+            () = prove => unreachable!("proving goes on for as long as the witness listens"),
+        };
+        if !context.orders.is_draining() {
+            context.readiness.witness_is_down(lost);
+        }
+        tokio::time::sleep(RECONNECT_AFTER).await;
+    }
+}
+
+/// Publishes a proof message for each one that the run asked for, once the witness is subscribed.
+async fn prove_on_order(sender: HonestSender, context: Rc<HonestContext>) {
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    let topic = proof_topic(&context);
+    let mut proved = context.readiness.proofs_heard();
+    loop {
+        let asked = context.orders.proofs();
+        if proved < asked && context.readiness.is_witness_up() {
+            let payload = asked.to_be_bytes().to_vec();
+            if sender.try_publish(&topic, context.clients.qos_at_most(QoS::AtLeastOnce), payload).is_ok() {
+                proved = asked;
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn proof_topic(context: &HonestContext) -> String {
+    context.clients.topic("will/proof")
+}
+
+fn on_event(witness: &Witness, context: &HonestContext, sender: &HonestSender, event: HonestEvent) {
+    let at_us = context.clock.now_us();
+    let qos = context.clients.qos_at_most(QoS::AtLeastOnce);
+    match event {
+        HonestEvent::Connected => {
+            // A fresh client's queue has room for one request.
+            let _never_full = sender.try_subscribe(&context.clients.topic("will/+"), qos);
+        }
+        // Below QoS 1 a Will may be lost on its way to us by right: its absence would say nothing. Unless that is all
+        // that the broker accepts: whoever judges asks for more Wills then.
+        HonestEvent::Subscribed(granted) if granted.is_some_and(|granted| granted >= qos) => {
+            context.readiness.witness_is_up();
+        }
+        HonestEvent::Delivered { topic, payload, dup, .. } => {
+            if topic == proof_topic(context) {
+                let number = payload.as_slice().try_into().map_or(0, u32::from_be_bytes);
+                context.readiness.proof_heard(number);
+            } else if payload.is_empty() {
+                // Removes a retained Will: whoever has had it retained cleans up.
+            } else if dup {
+                witness.hear_again(&topic, Witnessed { at_us, payload });
+            } else {
+                witness.hear(&topic, Witnessed { at_us, payload });
+            }
+        }
+        HonestEvent::Sent(_) => return,
+        HonestEvent::Subscribed(_) | HonestEvent::Acknowledged { .. } | HonestEvent::Alive => {}
+    }
+    context.pulse.beat(at_us);
+}

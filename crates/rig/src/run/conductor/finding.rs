@@ -1,0 +1,114 @@
+//! The broker of a run, found and tried, and the faults that it can be confronted with.
+
+use std::sync::Arc;
+
+use ungraceful_record::live::Observer;
+use ungraceful_record::metric::histogram;
+use ungraceful_record::offers::Offers;
+use ungraceful_record::run::LeftOutRecord;
+use ungraceful_wire::{ConnectOptions, Stamps};
+
+use crate::attempts::fault::Fault;
+use crate::broker::found::Broker;
+use crate::bystanders::honest_connections;
+use crate::error::RunError;
+use crate::measure::clock::RunClock;
+use crate::run::settings::{Common, Experiment, Work};
+
+/// The broker, after it was tried with what the run is about to do.
+pub(super) struct Found {
+    pub(super) broker: Broker,
+    /// How clients connect to it.
+    pub(super) options: ConnectOptions,
+    pub(super) topic_root: Arc<str>,
+    pub(super) faults: Arc<[Arc<dyn Fault>]>,
+    pub(super) left_out: Vec<LeftOutRecord>,
+}
+
+impl Found {
+    /// Finds or starts the broker, and tries rights, limits and QoS.
+    ///
+    /// # Errors
+    /// When it can't be reached or refuses what the run needs, in one sentence.
+    pub(super) async fn of(
+        experiment: &Experiment,
+        clock: &RunClock,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, RunError> {
+        let Experiment { common, work } = experiment;
+        let options = connect_options(common);
+        let mut broker = Broker::find(common, &options).await?;
+        broker.announce(common, observer);
+        let topic_root = topic_root(common, clock);
+        let mut faults = work.attempts().map_or_else(Vec::new, |attempts| (attempts.faults)(&broker.spoken));
+        broker.probe(common, &options, &topic_root, clients_at_once(experiment, &faults)).await?;
+        if let Some(limit) = &broker.record.qos_limit {
+            observer.note(&limit.in_words());
+        }
+        let options = stamped(&options, &broker);
+        let left_out = leave_out_unsupported(&mut faults, broker.offers(), observer)?;
+        Ok(Self { broker, options, topic_root, faults: faults.into(), left_out })
+    }
+}
+
+/// Leaves out the faults that need what the broker says that it does not support, and returns which.
+///
+/// # Errors
+/// When none is left.
+fn leave_out_unsupported(
+    faults: &mut Vec<Arc<dyn Fault>>,
+    offers: Offers,
+    observer: &mut dyn Observer,
+) -> Result<Vec<LeftOutRecord>, RunError> {
+    let mut left_out = Vec::new();
+    faults.retain(|fault| {
+        let why = fault.left_out_because(offers);
+        let is_supported = why.is_none();
+        left_out.extend(why.map(|why| LeftOutRecord { case: fault.case(), why }));
+        is_supported
+    });
+    let reasons: Vec<String> = left_out.iter().map(|left| format!("{}: {}", left.case, left.why)).collect();
+    if faults.is_empty() && !left_out.is_empty() {
+        return Err(RunError::Environment(format!(
+            "nothing is left to ask of this broker: {}; choose other variants",
+            reasons.join("; ")
+        )));
+    }
+    for reason in reasons {
+        observer.note(&format!("left out: {reason}"));
+    }
+    Ok(left_out)
+}
+
+/// The kernel stamps what the clients of attempts send and receive.
+fn stamped(options: &ConnectOptions, broker: &Broker) -> ConnectOptions {
+    ConnectOptions { stamps: Some(Stamps::toward(broker.endpoint.address, histogram())), ..options.clone() }
+}
+
+fn connect_options(common: &Common) -> ConnectOptions {
+    ConnectOptions {
+        connect_timeout: common.target.connect_timeout,
+        source: common.target.sources.first().copied(),
+        ..ConnectOptions::default()
+    }
+}
+
+/// Unlike any other run's, of the same seed too.
+fn topic_root(common: &Common, clock: &RunClock) -> Arc<str> {
+    let of_run = common.seed.0 ^ clock.started().as_second().cast_unsigned();
+    format!("{}/{of_run:016x}", common.target.topic_root).into()
+}
+
+/// Connections that the run has at the same time, at the most: those of the honest clients, and those of attempts or load.
+fn clients_at_once(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> u64 {
+    let Experiment { common, work } = experiment;
+    let others = match work {
+        Work::Load(_) => common.connections,
+        Work::Attempts(attempts) => {
+            let each = common.connections.div_ceil(attempts.clients_at_once());
+            let all = attempts.schedule.attempts_per_case.saturating_mul(faults.len() as u64);
+            common.connections.min(all.saturating_mul(each))
+        }
+    };
+    honest_connections(common.bystanders.pairs) + others
+}

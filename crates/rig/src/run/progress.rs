@@ -1,0 +1,112 @@
+//! How far a run is: the phase that it is in, the waits within it, and what whoever watches is shown meanwhile.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
+use ungraceful_record::live::{Live, LiveLoad, Observer};
+use ungraceful_record::phase::{Phase, PhaseTrack};
+use ungraceful_record::recovery;
+use ungraceful_record::scale::micros;
+
+use crate::measure::clock::RunClock;
+use crate::run::stop::Stop;
+
+/// How often the run looks whether a phase is over, and after how many looks it shows itself.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(50);
+const SHOW_EVERY: u32 = 10;
+
+/// How far a run is.
+pub(crate) struct Progress<'a> {
+    pub(crate) clock: RunClock,
+    pub(crate) phases: PhaseTrack,
+    pub(crate) stop: Stop,
+    /// Shared with the collector, whose figures it shows.
+    pub(crate) live: Arc<Mutex<Live>>,
+    observer: &'a mut dyn Observer,
+}
+
+impl<'a> Progress<'a> {
+    /// Of a run that has entered no phase yet.
+    pub(crate) fn new(clock: RunClock, stop: Stop, live: Live, observer: &'a mut dyn Observer) -> Self {
+        Self { clock, phases: PhaseTrack::default(), stop, live: Arc::new(Mutex::new(live)), observer }
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.reason().is_some()
+    }
+
+    /// Enters `phase`, which lasts as long as `expected` at the most. Returns when it began.
+    pub(crate) fn enter(&mut self, phase: Phase, expected: Option<Duration>) -> u64 {
+        let at_us = self.clock.now_us();
+        self.enter_at(at_us, phase, expected);
+        at_us
+    }
+
+    /// Enters a phase that began, or begins, at `at_us`.
+    pub(crate) fn enter_at(&mut self, at_us: u64, phase: Phase, expected: Option<Duration>) {
+        self.phases.begin(phase, at_us);
+        let mut live = lock(&self.live);
+        live.phase = Some(phase);
+        live.phase_expected_us = expected.map(micros);
+        self.observer.view(&live);
+    }
+
+    /// Waits for `time`, or until the run stops.
+    pub(crate) async fn wait(&mut self, time: Duration) {
+        let until_us = self.clock.now_us() + micros(time);
+        self.wait_until(|now_us| now_us >= until_us).await;
+    }
+
+    /// Waits until `is_over`, or until the run stops; shows the run meanwhile.
+    pub(crate) async fn wait_until(&mut self, is_over: impl Fn(u64) -> bool) {
+        self.wait_with(|| None, is_over).await;
+    }
+
+    /// Does so with what `load` is at each moment.
+    pub(crate) async fn wait_with(
+        &mut self,
+        load: impl Fn() -> Option<LiveLoad>,
+        is_over: impl Fn(u64) -> bool,
+    ) {
+        let began_us = self.clock.now_us();
+        let mut looks = 0_u32;
+        while !self.is_stopped() && !is_over(self.clock.now_us()) {
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                _reason = self.stop.raised() => {}
+            }
+            looks += 1;
+            if looks.is_multiple_of(SHOW_EVERY) {
+                self.show(self.clock.now_us().saturating_sub(began_us), load());
+            }
+        }
+    }
+
+    fn show(&mut self, phase_elapsed_us: u64, load: Option<LiveLoad>) {
+        let mut live = lock(&self.live);
+        live.phase_elapsed_us = phase_elapsed_us;
+        if let (Some(now), Some(shown)) = (load, &mut live.load) {
+            // Rates and times are the collector's.
+            *shown = LiveLoad {
+                sent_per_second: shown.sent_per_second,
+                delivered_per_second: shown.delivered_per_second,
+                response_p50_us: shown.response_p50_us,
+                response_p99_us: shown.response_p99_us,
+                ..now
+            };
+        }
+        self.observer.view(&live);
+    }
+
+    /// The longest response of a bystander that is back, by the baseline's p99, or by its maximum when there are too few
+    /// samples; absent when no bystander message was delivered in the baseline.
+    pub(crate) fn recovery_limit_us(&self) -> Option<u64> {
+        let baseline = lock(&self.live).baseline_response_time;
+        Some(recovery::limit_us(baseline.p99_us.or(baseline.max_us)?))
+    }
+}
+
+fn lock(live: &Mutex<Live>) -> MutexGuard<'_, Live> {
+    live.lock().unwrap_or_else(PoisonError::into_inner)
+}
