@@ -86,8 +86,9 @@ pub(crate) fn sum(case: &CaseRecord, measure: &str) -> u64 {
 /// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
 /// forgotten then, or sent again, is no rule that it broke.
 pub(crate) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
-    let lost: u64 =
+    let of_bystanders: u64 =
         record.bystanders.iter().flat_map(|bystanders| bystanders.connections_lost.values()).sum();
+    let lost = of_bystanders.max(record.broker.honest_connections_lost);
     if case.outcome(Outcome::BrokerDown) > 0 || record.completeness == Completeness::BrokerDown {
         Some("the broker went down".to_owned())
     } else if lost > 0 {

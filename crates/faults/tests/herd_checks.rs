@@ -129,6 +129,10 @@ fn a_session_that_is_gone_is_violated_unless_the_broker_was_restarted() {
             Conclusion::Inconclusive,
             "it may have come up anew"
         );
+        // Without bystanders, the witness has seen it.
+        let mut unsettled = gone();
+        unsettled.0.broker.honest_connections_lost = 1;
+        assert_eq!(unsettled.verdict(RESUMES).conclusion, Conclusion::Inconclusive);
         let verdict = gone().restarted().verdict(RESUMES);
         assert_eq!(verdict.conclusion, Conclusion::Holds, "no accusation");
         assert_eq!(verdict.differs.as_deref(), Some("sessions did not outlive the restart of the broker"));

@@ -275,11 +275,17 @@ fn a_number_of_things_that_could_not_be_is_no_number_to_keep_below() {
 }
 
 #[test]
-fn when_the_generator_was_late_times_are_inconclusive_and_numbers_are_not() {
+fn when_the_generator_was_late_times_are_inconclusive_and_numbers_accuse_nobody() {
     let mut record = with(load());
     record.generator.bottlenecks = vec!["late".into()];
     assert_eq!(judged("e2e p(50)<1s", &record).conclusion, Conclusion::Inconclusive);
     assert_eq!(judged("loss==0", &record).conclusion, Conclusion::Holds);
+    let mut late = counting(|counts| counts.late = 300);
+    assert_eq!(judged("late==0", &late).conclusion, Conclusion::Violated);
+    late.generator.bottlenecks = vec!["the schedule slipped".into()];
+    let verdict = judged("late==0", &late);
+    assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
+    assert!(verdict.evidence.contains("the schedule slipped"), "{verdict:?}");
 }
 
 fn promised(text: &str, record: &Record) -> (Came, String) {

@@ -50,6 +50,12 @@ pub fn explained(
         .then(|| Explained::Unclear("nothing arrived after them, so late can't be told from lost".to_owned()))
 }
 
+/// Whether the broker publishes how many messages it dropped.
+#[must_use]
+pub fn is_counted(record: &Record) -> bool {
+    record.broker.sys.iter().any(|(topic, value)| topic.contains(DROPPED) && value.after.is_some())
+}
+
 /// What the broker says itself of messages that it dropped, which it does when a limit that it was given is reached: that there
 /// are more of them, or that it has not told since, for brokers tell only every few seconds. Absent when it counts none, or
 /// told later that their number had not grown.

@@ -190,6 +190,10 @@ pub struct BrokerRecord {
     /// `sys` at the most. Absent when it never did, and in records of earlier versions.
     #[serde(default)]
     pub sys_last_heard_us: Option<u64>,
+    /// Connections of honest clients that ended while no restart was planned: those of the bystanders, and of the witness, which
+    /// is there in a run without bystanders, too.
+    #[serde(default)]
+    pub honest_connections_lost: u64,
     /// How its process ended during the run; absent when it did not or is not ours.
     pub exit: Option<String>,
 }

@@ -529,6 +529,10 @@ impl Threshold {
         if RATES.contains(&counted.name) && self.comparison.holds(had_we_been_in_time, limit) != holds {
             return Err(format!("{told}, and the generator itself was late by as much as that"));
         }
+        // What was late, dropped or lost when we were not there may be ours.
+        if let (false, Some(bottleneck)) = (holds, record.generator.bottlenecks.first()) {
+            return Err(format!("{told}, and the generator itself did not keep up: {bottleneck}"));
+        }
         Ok(Seen { holds, samples, told })
     }
 }

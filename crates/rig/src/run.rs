@@ -28,7 +28,7 @@ use crate::measure::recorder::Recorder;
 use crate::run::bound::Bound;
 use crate::run::conductor::Conductor;
 use crate::run::limits::{Demand, Supply, raise_descriptor_limit, shortages};
-use crate::run::settings::{Attempts, Experiment, Finished};
+use crate::run::settings::{Experiment, Finished};
 use crate::run::stop::{Stop, StopReason};
 
 /// Makes a run.
@@ -65,10 +65,13 @@ pub fn run(experiment: &Experiment, observer: &mut dyn Observer) -> Result<Finis
 
 fn demand(experiment: &Experiment) -> Demand {
     let Experiment { common, work } = experiment;
+    // Of the versions that are asked for: the broker may speak fewer.
+    let cases = work.attempts().map_or(0, |attempts| (attempts.faults)(&common.target.versions).len());
+    let connections = experiment.connections_at_once(cases);
     Demand {
         // Each client of a load is a connection.
-        clients: work.attempts().map_or(common.connections, Attempts::clients_at_once),
-        connections: common.connections,
+        clients: work.attempts().map_or(connections, |attempts| attempts.clients_at_once(cases)),
+        connections,
         bystander_pairs: common.bystanders.pairs,
         threads: u64::from(common.threads.get()) + 1,
         sources: common.target.sources.len() as u64,

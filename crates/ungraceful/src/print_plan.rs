@@ -39,7 +39,7 @@ struct Bounds {
     attempts_max: u64,
     /// Absent when the attempts of a case are all due at one instant.
     attempts_per_second_max: Option<f64>,
-    misbehaving_clients_max: u32,
+    misbehaving_clients_max: u64,
     bystander_connections_max: u64,
     bystander_messages_per_second_max: u64,
     duration_s_max: u64,
@@ -93,7 +93,7 @@ fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
                 Spread::Rate { per_second, .. } => Some(per_second),
                 Spread::Waves => None,
             },
-            misbehaving_clients_max: work.clients.get(),
+            misbehaving_clients_max: work.clients_at_once(faults.len()),
             bystander_connections_max: honest_connections(pairs),
             bystander_messages_per_second_max: pairs * common.bystanders.rate_per_pair,
             duration_s_max: common.bound.longest.as_secs(),

@@ -15,6 +15,7 @@ use crate::ledger::{IrregularityKind, LedgerCounts};
 use crate::loss::{self, Explained};
 use crate::phase::Phase;
 use crate::run::{BystanderPhaseRecord, BystandersRecord, Completeness, Drain, Record};
+use crate::scale::time;
 use crate::verdict::{Force, Verdict};
 
 /// Messages that evidence names.
@@ -43,6 +44,29 @@ impl<'a> Messages<'a> {
             sum += counts;
         }
         Some(Self { record, bystanders, by_qos, sum })
+    }
+
+    /// Why a queue may have reached a limit that the broker was given, although bystanders publish so slowly: their messages
+    /// came late, and waited somewhere. Absent when so few waited that every queue has room for them, and when the broker counts
+    /// what it drops: it is asked first.
+    fn may_have_filled_a_queue(&self) -> Option<String> {
+        /// Messages of one publisher for which a queue is taken to have room.
+        const ROOM_OF_ANY_QUEUE: u64 = 5;
+        const SECOND_US: u64 = 1_000_000;
+        if loss::is_counted(self.record) {
+            return None;
+        }
+        let slow = self.bystanders.phases.iter().filter_map(|phase| phase.response_time.max_us).max()?;
+        let own = self.record.generator.schedule_slip.max_us.unwrap_or_default();
+        let late_us = slow.max(own);
+        let waited = late_us.saturating_mul(self.bystanders.rate_per_pair) / SECOND_US;
+        (waited > ROOM_OF_ANY_QUEUE).then(|| {
+            format!(
+                "others came up to {} late, so that {waited} of a publisher waited at a time, and the broker does not tell how many \
+                 messages it drops: a limit of its queues may have been reached",
+                time(late_us)
+            )
+        })
     }
 
     fn explained(&self) -> Option<Explained> {
@@ -201,8 +225,10 @@ pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
                 "messages were still arriving when the time for it was up: the broker is slow, and may have lost none",
             ),
             None => unclear("whether messages were still arriving at the end was not noted"),
-            // Their rate leaves nothing to be held back.
-            Some(Drain::Settled | Drain::Quiet) => loss::explained(record, sum, 0, messages.latest_loss()),
+            Some(Drain::Settled | Drain::Quiet) => {
+                let explained = loss::explained(record, sum, 0, messages.latest_loss());
+                explained.or_else(|| messages.may_have_filled_a_queue().map(Explained::Unclear))
+            }
         }
     });
     let note = "acknowledged messages of bystanders never arrived";

@@ -271,6 +271,32 @@ fn a_broker_that_is_still_delivering_when_the_time_is_up_is_slow_and_not_accused
 }
 
 #[test]
+fn a_queue_that_a_stall_may_have_filled_accuses_nobody_unless_the_broker_counts_what_it_drops() {
+    let lost = |late_us| {
+        let mut record = one_lost(1);
+        let bystanders = of_bystanders(&mut record);
+        bystanders.rate_per_pair = 10;
+        bystanders.phases[1].response_time.max_us = Some(late_us);
+        record
+    };
+    assert_eq!(verdict(&lost(500_000), ARRIVE).conclusion, Violated, "five find room in any queue");
+    let stalled = verdict(&lost(700_000), ARRIVE);
+    assert_eq!(stalled.conclusion, Inconclusive);
+    assert!(stalled.evidence.contains("7 of a publisher waited"), "{}", stalled.evidence);
+    // Our own freeze makes a burst as well.
+    let mut frozen = lost(1_000);
+    frozen.generator.schedule_slip.max_us = Some(2_000_000);
+    assert_eq!(verdict(&frozen, ARRIVE).conclusion, Inconclusive);
+    let mut counted = lost(700_000);
+    counted
+        .broker
+        .sys
+        .insert("$SYS/broker/publish/messages/dropped".into(), SysRecord { before: Some(0), after: Some(0) });
+    counted.broker.sys_last_heard_us = Some(u64::MAX);
+    assert_eq!(verdict(&counted, ARRIVE).conclusion, Violated, "by its own account it dropped none");
+}
+
+#[test]
 fn messages_after_which_nothing_arrived_may_be_late_and_accuse_nobody() {
     let counts = LedgerCounts { acknowledged: 12, lost: 3, lost_at_the_end: 3, ..delivered(9) };
     let late = verdict(&run(1, counts.clone()), ARRIVE);

@@ -42,6 +42,7 @@ pub(crate) fn empty_record() -> Record {
             sys_version: None,
             sys: BTreeMap::new(),
             sys_last_heard_us: None,
+            honest_connections_lost: 0,
             exit: None,
         },
         phases: Vec::new(),

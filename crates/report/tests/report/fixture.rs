@@ -312,6 +312,7 @@ pub(crate) fn all_holds() -> Record {
             sys_version: None,
             sys: BTreeMap::new(),
             sys_last_heard_us: None,
+            honest_connections_lost: 0,
             exit: None,
         },
         phases: phases(),

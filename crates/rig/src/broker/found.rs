@@ -85,6 +85,7 @@ impl Broker {
             sys_version: None,
             sys: BTreeMap::new(),
             sys_last_heard_us: None,
+            honest_connections_lost: 0,
             exit: None,
         };
         Ok(Self { owned, endpoint, spoken, record, log })

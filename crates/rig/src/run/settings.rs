@@ -169,8 +169,26 @@ impl Attempts {
         matches!(self.schedule.spread, Spread::Waves)
     }
 
-    pub(crate) fn clients_at_once(&self) -> u64 {
-        self.clients.get().into()
+    /// Clients that misbehave at the same time, at the most, in a run of so many cases: no more than there are attempts.
+    #[must_use]
+    pub fn clients_at_once(&self, cases: usize) -> u64 {
+        let all = self.schedule.attempts_per_case.saturating_mul(cases as u64);
+        all.clamp(1, self.clients.get().into())
+    }
+}
+
+impl Experiment {
+    /// Connections of attempts or of the load at the same time, at the most, in a run of so many cases.
+    #[must_use]
+    pub fn connections_at_once(&self, cases: usize) -> u64 {
+        let all = self.common.connections;
+        match &self.work {
+            Work::Load(_) => all,
+            Work::Attempts(attempts) => {
+                let each = all.div_ceil(attempts.clients.get().into());
+                all.min(attempts.clients_at_once(cases).saturating_mul(each))
+            }
+        }
     }
 }
 

@@ -106,6 +106,7 @@ pub(crate) fn summarise(
         measures.iter().map(|(name, values)| ((*name).to_owned(), values.distribution())).collect();
     record.bystanders = bystanders(&common.bystanders, phases, &begun_version(&record), measured, ended);
     record.witness = Some(measured.honest.witness);
+    record.broker.honest_connections_lost = measured.honest.connections_lost.values().sum();
     record.metrics = metrics(&measured.whole.histograms);
     generator(&mut record, common.slip_limit, measured, ended);
     record
@@ -364,6 +365,7 @@ mod tests {
                 sys_version: None,
                 sys: BTreeMap::new(),
                 sys_last_heard_us: None,
+                honest_connections_lost: 0,
                 exit: None,
             },
             phases: Vec::new(),

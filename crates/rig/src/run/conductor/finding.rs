@@ -13,7 +13,7 @@ use crate::broker::found::Broker;
 use crate::bystanders::honest_connections;
 use crate::error::RunError;
 use crate::measure::clock::RunClock;
-use crate::run::settings::{Common, Experiment, Work};
+use crate::run::settings::{Common, Experiment};
 
 /// The broker, after it was tried with what the run is about to do.
 pub(super) struct Found {
@@ -41,7 +41,9 @@ impl Found {
         broker.announce(common, observer);
         let topic_root = topic_root(common, clock);
         let mut faults = work.attempts().map_or_else(Vec::new, |attempts| (attempts.faults)(&broker.spoken));
-        broker.probe(common, &options, &topic_root, clients_at_once(experiment, &faults)).await?;
+        let clients_at_once =
+            honest_connections(common.bystanders.pairs) + experiment.connections_at_once(faults.len());
+        broker.probe(common, &options, &topic_root, clients_at_once).await?;
         if let Some(limit) = &broker.record.qos_limit {
             observer.note(&limit.in_words());
         }
@@ -97,18 +99,4 @@ fn connect_options(common: &Common) -> ConnectOptions {
 fn topic_root(common: &Common, clock: &RunClock) -> Arc<str> {
     let of_run = common.seed.0 ^ clock.started().as_second().cast_unsigned();
     format!("{}/{of_run:016x}", common.target.topic_root).into()
-}
-
-/// Connections that the run has at the same time, at the most: those of the honest clients, and those of attempts or load.
-fn clients_at_once(experiment: &Experiment, faults: &[Arc<dyn Fault>]) -> u64 {
-    let Experiment { common, work } = experiment;
-    let others = match work {
-        Work::Load(_) => common.connections,
-        Work::Attempts(attempts) => {
-            let each = common.connections.div_ceil(attempts.clients_at_once());
-            let all = attempts.schedule.attempts_per_case.saturating_mul(faults.len() as u64);
-            common.connections.min(all.saturating_mul(each))
-        }
-    };
-    honest_connections(common.bystanders.pairs) + others
 }

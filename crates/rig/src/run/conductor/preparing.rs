@@ -30,7 +30,7 @@ use crate::measure::recorder::Recorder;
 use crate::run::begun_record::begun_record;
 use crate::run::plan::Schedule;
 use crate::run::progress::Progress;
-use crate::run::settings::{Attempts, Common, Experiment, Work};
+use crate::run::settings::{Common, Experiment, Work};
 use crate::run::stop::Stop;
 
 /// How long a broker has to show, after a load, that it is still there.
@@ -81,7 +81,7 @@ impl<'a> Conductor<'a> {
             faults,
             stage: stage(experiment, &broker.found, options, topic_root, &progress, &honest),
             phases: progress.phases.clone(),
-            clients: places(work.attempts().map_or(0, Attempts::clients_at_once)),
+            clients: places(work.attempts().map_or(0, |attempts| attempts.clients.get().into())),
             waves,
             barrier: WaveBarrier::of(common.threads.get()),
             cure_within: common.bound.cure_within,
