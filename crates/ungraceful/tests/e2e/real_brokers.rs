@@ -7,9 +7,10 @@ use std::process::Command;
 
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::BrokerLogLine;
+use ungraceful_record::testing::every;
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 
-use crate::support::{Call, call_at, double_connect, double_connect_at};
+use crate::support::{Call, call_at, double_connect, double_connect_at, skip};
 
 const TAKE_OVER: &str = "ungraceful-takeover";
 
@@ -28,7 +29,8 @@ pub(crate) struct RealBroker {
 }
 
 impl RealBroker {
-    /// Starts the broker with this name; absent where it is not installed.
+    /// Starts the broker with this name. Absent where it is not installed, unless BROKERS_REQUIRED lists it: by the names that
+    /// scripts/install-brokers takes, with spaces between them.
     pub(crate) fn start(name: &str) -> Option<Self> {
         Self::start_with(name, &[])
     }
@@ -37,7 +39,11 @@ impl RealBroker {
     pub(crate) fn start_with(name: &str, arguments: &[&str]) -> Option<Self> {
         let list = Command::new(script("broker")).arg("list").output().unwrap();
         if !String::from_utf8_lossy(&list.stdout).lines().any(|line| line == name) {
-            println!("skipped: {name} is not installed; scripts/install-brokers {name} would");
+            let recipe = name.split('-').next().unwrap();
+            let required = std::env::var("BROKERS_REQUIRED").unwrap_or_default();
+            let is_required = required.split_whitespace().any(|required| required == recipe);
+            assert!(!is_required, "{name} must be there, by BROKERS_REQUIRED={required}: {list:?}");
+            skip(&format!("{name} is not installed; scripts/install-brokers {recipe} would"));
             return None;
         }
         let started = Command::new(script("broker")).args(["start", name]).args(arguments).output().unwrap();
@@ -159,7 +165,7 @@ fn what_the_broker_says_of_a_second_connect_is_kept_beside_the_attempt_that_caus
     let resources = record.broker_resources.unwrap();
     for quantity in [resources.rss_bytes, resources.descriptors] {
         let known = [quantity.before_fault, quantity.max, quantity.after_fault, quantity.after_recovery];
-        assert!(known.iter().all(|value| *value > Some(3)), "{quantity:?}");
+        assert!(every(&known, |value| *value > Some(3)), "{quantity:?}");
         let slope = quantity.per_1000_attempts.unwrap();
         assert!(slope.samples >= 5 && slope.low <= slope.estimate && slope.estimate <= slope.high);
     }
