@@ -13,7 +13,7 @@ use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::testing::every;
 
 use crate::real_brokers::RealBroker;
-use crate::support::{Call, at, binary, call, call_at, double_connect, double_connect_at};
+use crate::support::{Call, at, binary, call, call_at, double_connect_at};
 
 /// What was said, and how it ended.
 struct Said {
@@ -560,24 +560,6 @@ fn wills_at_take_overs_are_told_of_mosquittos_own_log_client_by_client() {
     clients.sort();
     assert!(!clients.is_empty() && clients == with_will, "{clients:?} {with_will:?}\n{}", call.said());
     assert!(every(wills, |wills| wills["topic"].as_str().unwrap().contains("/will/")), "{told}");
-}
-
-#[test]
-fn a_record_names_the_cause_that_the_brokers_log_tells_of_each_attempt() {
-    let call = double_connect(&["--spawn", "mosquitto", "--attempts", "2", "--variant", "identical"]);
-    let log = call.record().broker_log.unwrap();
-    let told: Vec<_> = log.causes.iter().map(|told| (told.cause.as_str(), told.attempts)).collect();
-    assert_eq!(told, [("second-connect", 4)], "{}", call.said());
-    for attempt in call.attempts() {
-        let names = |line: &ungraceful_record::run::BrokerLogLine| {
-            line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("second-connect")
-        };
-        assert!(call.broker_log().iter().any(names), "{attempt:?}");
-        let told = attempt.broker_log.unwrap_or_else(|| panic!("{}", call.said()));
-        assert_eq!(told.cause.as_deref(), Some("second-connect"));
-        assert_eq!(told.phrase.as_deref(), Some("Bad client <client> sending multiple CONNECT messages."));
-    }
-    assert!(call.stdout().contains("second-connect of 4 attempts"), "{}", call.stdout());
 }
 
 #[test]

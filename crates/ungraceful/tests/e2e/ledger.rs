@@ -85,6 +85,7 @@ fn mqtt5_4_5_0_1_and_mqtt3_1_1_4_5_0_1_acknowledged_messages_that_are_lost_are_v
         assert_eq!(told(&bystanders, IrregularityKind::LostAtQos0), sum(&bystanders, 0).lost);
         assert_eq!(bystanders.drain, Some(Drain::Quiet));
         // Every tenth delivery of a subscriber: the numbers, which begin at 0, end in 9.
+        assert!(!bystanders.irregularities.is_empty(), "{}", call.said());
         for listed in &bystanders.irregularities {
             let what = &listed.irregularity;
             assert!(what.first % 10 == 9 && what.last == what.first && what.at_us.is_none(), "{listed:?}");
@@ -123,6 +124,7 @@ fn mqtt5_4_4_0_1_and_mqtt3_1_1_4_3_3_1_a_qos_2_message_that_is_delivered_twice_i
         }
         let duplicated: u64 = counts.iter().map(|counts| counts.duplicated).sum();
         assert_eq!(told(&bystanders, IrregularityKind::Duplicated), duplicated);
+        assert!(!bystanders.irregularities.is_empty(), "{}", call.said());
         for listed in &bystanders.irregularities {
             assert!(listed.irregularity.at_us.unwrap() >= listed.due_us, "{listed:?}");
             assert_eq!(listed.irregularity.dup, Some(false), "{listed:?}");

@@ -115,7 +115,7 @@ fn mosquitto_closes_without_a_word_on_both_versions() {
 }
 
 #[test]
-fn an_installed_mosquitto_can_be_started_by_the_tool_itself() {
+fn an_installed_mosquitto_can_be_started_by_the_tool_itself_and_its_log_names_the_cause_of_each_attempt() {
     let call = double_connect(&["--spawn", "mosquitto", "--attempts", "2", "--variant", "identical"]);
     assert_eq!(call.exit(), 0, "{}", call.said());
     let record = call.record();
@@ -126,6 +126,19 @@ fn an_installed_mosquitto_can_be_started_by_the_tool_itself() {
     let log = record.broker_log.unwrap();
     assert_eq!(log.attempts_named, 4, "{log:?}");
     assert!(record.broker_resources.unwrap().descriptors.before_fault > Some(3));
+    let told: Vec<_> = log.causes.iter().map(|told| (told.cause.as_str(), told.attempts)).collect();
+    assert_eq!(told, [("second-connect", 4)], "{}", call.said());
+    let lines = call.broker_log();
+    for attempt in call.attempts() {
+        let names = |line: &BrokerLogLine| {
+            line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("second-connect")
+        };
+        assert!(lines.iter().any(names), "{attempt:?}");
+        let told = attempt.broker_log.unwrap_or_else(|| panic!("{}", call.said()));
+        assert_eq!(told.cause.as_deref(), Some("second-connect"));
+        assert_eq!(told.phrase.as_deref(), Some("Bad client <client> sending multiple CONNECT messages."));
+    }
+    assert!(call.stdout().contains("second-connect of 4 attempts"), "{}", call.stdout());
 }
 
 #[test]

@@ -58,7 +58,8 @@ pub(crate) fn binary(name: &str) -> Command {
 /// (`scripts/test`) names a file for that.
 pub(crate) fn skip(why: &str) {
     let here = std::thread::current();
-    writeln!(std::io::stderr(), "skipped in {}: {why}", here.name().unwrap_or("a thread")).unwrap();
+    let line = format!("skipped in {}: {why}\n", here.name().unwrap_or("a thread"));
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
     if let Some(path) = std::env::var_os("SKIPPED_IN_TESTS") {
         let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
         file.write_all(format!("{why}\n").as_bytes()).unwrap();
@@ -253,6 +254,13 @@ impl Call {
     /// Whether this check said nothing at all.
     pub(crate) fn has_no_verdict_of(&self, check: &str) -> bool {
         every(&self.record().verdicts, |verdict| verdict.check != check)
+    }
+
+    /// The check gave verdicts, and none of them is a violation.
+    pub(crate) fn assert_not_violated(&self, check: &str) {
+        let _each_is_listed = self.violated();
+        let verdicts = self.verdicts(check);
+        assert!(every(&verdicts, |verdict| verdict.conclusion != Conclusion::Violated), "{}", self.said());
     }
 
     /// Everything of the broker's holds, without a note, and the run came to its end.
