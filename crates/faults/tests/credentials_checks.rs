@@ -1,17 +1,16 @@
 //! What the checks of a kick and of a token that runs out conclude from records made by hand. No sockets.
 
-#[path = "../../record/tests/judging/record.rs"]
-mod record;
-
 use ungraceful_faults::authentication::{
     AFTER_DISCONNECT, AFTER_FAILURE, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, METHOD_IN_AUTH,
     METHOD_IN_CONNACK, PAST_FIRST_TOKEN, PUBLISHED, REAUTHENTICATION, RIGHTS_UNKNOWN, WITHOUT_RIGHTS, kick,
     kick_checks, reauthentication_checks, removal::Means, token, token_checks,
 };
-use ungraceful_record::attempt::Case;
-use ungraceful_record::metric::{Distribution, Percentiles};
+use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Record, WillRecord, WitnessRecord};
+use ungraceful_record::testing::{
+    self, assert_differs, assert_inconclusive, assert_violated, empty_record, every,
+};
 use ungraceful_record::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -26,8 +25,7 @@ struct Made(CaseRecord);
 
 impl Made {
     fn of(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64)]) -> Self {
-        let case = Case { fault: fault.into(), variant: variant.into(), version: version.into() };
-        Self(record::case(case, outcomes))
+        Self(testing::case(fault, variant, version, outcomes))
     }
 
     /// Five clients that were removed like this, and cut.
@@ -62,18 +60,14 @@ impl Made {
             set: due,
             due,
             due_and_seen,
-            not_due_and_seen: 0,
-            more_than_once: 0,
-            of_later_connect: 0,
-            seen_before: 0,
             shortest_wait_of_unseen_us: (due_and_seen < due).then_some(2_000_000),
-            will_time: Percentiles::default(),
+            ..WillRecord::default()
         });
         self
     }
 
     fn verdicts(self) -> Vec<Verdict> {
-        let mut record: Record = record::empty_record();
+        let mut record: Record = empty_record();
         record.witness = Some(WitnessRecord { proved: true, unexpected: 0 });
         record.cases = vec![self.0];
         judge(&mut record, &all_checks());
@@ -90,24 +84,10 @@ impl Made {
     }
 }
 
+#[track_caller]
 fn assert_holds(verdict: &Verdict, force: Force) {
-    assert_eq!((verdict.conclusion, verdict.force), (Conclusion::Holds, force), "{verdict:?}");
-    assert_eq!(verdict.differs, None, "{verdict:?}");
-}
-
-fn assert_differs(verdict: &Verdict, note: &str) {
-    assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
-    assert_eq!(verdict.differs.as_deref(), Some(note), "{verdict:?}");
-}
-
-fn assert_inconclusive(verdict: &Verdict, why: &str) {
-    assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
-    assert!(verdict.evidence.contains(why), "{verdict:?}");
-}
-
-fn assert_violated(verdict: &Verdict, citation: &str) {
-    assert_eq!((verdict.conclusion, verdict.force), (Conclusion::Violated, Force::Must), "{verdict:?}");
-    assert_eq!(verdict.citation.as_deref(), Some(citation));
+    testing::assert_holds(verdict);
+    assert_eq!(verdict.force, force, "{verdict:?}");
 }
 
 #[test]
@@ -120,7 +100,7 @@ fn without_a_single_attempt_nothing_holds() {
     for version in [V5, V311] {
         for means in Means::ALL {
             let verdicts = Made::of(kick::ID, means.name(), version, &[(Outcome::NotActed, 5)]).verdicts();
-            assert!(verdicts.len() >= 5 && verdicts.iter().all(|verdict| verdict.case.is_some()));
+            assert!(verdicts.len() >= 5 && every(&verdicts, |verdict| verdict.case.is_some()));
             for verdict in verdicts {
                 assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
             }

@@ -1,29 +1,24 @@
 //! What the checks of the second CONNECT conclude from records made by hand. No sockets.
 
-#[path = "made/bystanders.rs"]
-mod bystanders;
-#[path = "../../record/tests/judging/record.rs"]
-mod record;
-
 use std::collections::BTreeMap;
 
-use bystanders::who_lost_connections;
 use proptest::prelude::*;
 use ungraceful_faults::connection::double_connect::{ID, SECOND_CLIENT_ID, Variant};
 use ungraceful_faults::connection::double_connect_checks::CHECKS;
 use ungraceful_mqtt::statement;
-use ungraceful_record::attempt::Case;
-use ungraceful_record::metric::Percentiles;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
+use ungraceful_record::testing::{
+    self, assert_differs, assert_holds_by, assert_inconclusive, assert_violated,
+    bystanders_that_lost_connections, empty_record,
+};
 use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";
 
 fn case(variant: Variant, version: &str, outcomes: &[(Outcome, u64)]) -> CaseRecord {
-    let case = Case { fault: ID.into(), variant: variant.name().into(), version: version.into() };
-    record::case(case, outcomes)
+    testing::case(ID, variant.name(), version, outcomes)
 }
 
 fn identical(version: &str, outcomes: &[(Outcome, u64)]) -> CaseRecord {
@@ -31,7 +26,7 @@ fn identical(version: &str, outcomes: &[(Outcome, u64)]) -> CaseRecord {
 }
 
 fn record_of(cases: Vec<CaseRecord>) -> Record {
-    let mut record = record::empty_record();
+    let mut record = empty_record();
     record.witness = Some(WitnessRecord { proved: true, unexpected: 0 });
     record.cases = cases;
     record
@@ -56,33 +51,10 @@ fn counts(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
     counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
 }
 
-/// Whether the verdict holds without a note, and with which force and citation.
-fn assert_holds(verdict: &Verdict, force: Force, citation: Option<&str>) {
-    assert_eq!((verdict.conclusion, verdict.force), (Conclusion::Holds, force), "{verdict:?}");
-    assert_eq!((verdict.differs.as_deref(), verdict.citation.as_deref()), (None, citation), "{verdict:?}");
-}
-
-fn assert_differs(verdict: &Verdict, note: &str) {
-    assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
-    assert_eq!(verdict.differs.as_deref(), Some(note), "{verdict:?}");
-}
-
-fn assert_inconclusive(verdict: &Verdict, why: &str) {
-    assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
-    assert!(verdict.evidence.contains(why), "{verdict:?}");
-    assert_eq!(verdict.differs, None);
-}
-
-fn assert_violated(verdict: &Verdict, citation: &str) {
-    assert_eq!((verdict.conclusion, verdict.force), (Conclusion::Violated, Force::Must), "{verdict:?}");
-    assert_eq!(verdict.citation.as_deref(), Some(citation));
-}
-
 #[test]
 fn a_record_without_cases_or_with_those_of_another_fault_has_no_verdicts_of_this_one() {
     assert_eq!(judged(&record_of(Vec::new())), []);
-    let of = Case { fault: "flood".into(), variant: "identical".into(), version: V5.into() };
-    let other = record::case(of, &[(Outcome::Tolerated, 9)]);
+    let other = testing::case("flood", "identical", V5, &[(Outcome::Tolerated, 9)]);
     assert_eq!(judged(&record_of(vec![other])), []);
 }
 
@@ -116,14 +88,14 @@ const CLOSES: &str = "closes_on_second_connect";
 #[test]
 fn mqtt5_3_1_0_2_a_broker_that_closes_every_connection_keeps_it() {
     let verdict = verdict(identical(V5, &[(Outcome::Closed, 5), (Outcome::Reset, 2)]), CLOSES);
-    assert_holds(&verdict, Force::Must, Some("MQTT 5.0 [MQTT-3.1.0-2]"));
+    assert_holds_by(&verdict, Force::Must, Some("MQTT 5.0 [MQTT-3.1.0-2]"));
     assert_eq!(verdict.evidence, "the broker closed 7 of 7 connections");
 }
 
 #[test]
 fn mqtt3_1_1_3_1_0_2_a_broker_that_closes_every_connection_keeps_it() {
     let verdict = verdict(identical(V311, &[(Outcome::Closed, 1)]), CLOSES);
-    assert_holds(&verdict, Force::Must, Some("MQTT 3.1.1 [MQTT-3.1.0-2]"));
+    assert_holds_by(&verdict, Force::Must, Some("MQTT 3.1.1 [MQTT-3.1.0-2]"));
 }
 
 #[test]
@@ -195,7 +167,7 @@ const ONE_CONNACK: &str = "sends_one_connack";
 fn mqtt5_3_2_0_2_no_second_connack_keeps_it_however_the_attempt_ended() {
     for outcome in [Outcome::Closed, Outcome::Reset, Outcome::Tolerated, Outcome::NoReaction] {
         let verdict = verdict(identical(V5, &[(outcome, 2)]), ONE_CONNACK);
-        assert_holds(&verdict, Force::Must, Some("MQTT 5.0 [MQTT-3.2.0-2]"));
+        assert_holds_by(&verdict, Force::Must, Some("MQTT 5.0 [MQTT-3.2.0-2]"));
     }
 }
 
@@ -220,7 +192,7 @@ fn a_second_connack_on_3_1_1_which_has_no_such_statement_is_a_note() {
     assert_differs(&verdict, "a second CONNACK");
     assert_eq!((verdict.force, verdict.citation), (Force::Prose, None));
     let without = self::verdict(identical(V311, &[(Outcome::Closed, 3)]), ONE_CONNACK);
-    assert_holds(&without, Force::Prose, None);
+    assert_holds_by(&without, Force::Prose, None);
 }
 
 #[test]
@@ -243,7 +215,7 @@ fn with_codes(version: &str, clients: u64, codes: &[(u8, u64)]) -> CaseRecord {
 #[test]
 fn a_disconnect_0x82_to_every_client_tells_the_protocol_error() {
     let verdict = verdict(with_codes(V5, 4, &[(0x82, 4)]), TELLS);
-    assert_holds(&verdict, Force::May, None);
+    assert_holds_by(&verdict, Force::May, None);
     assert_eq!(verdict.evidence, "4 of 4 clients received DISCONNECT 0x82 (Protocol Error)");
 }
 
@@ -269,7 +241,7 @@ const NO_DISCONNECT: &str = "sends_no_disconnect_on_3_1_1";
 
 #[test]
 fn a_disconnect_to_a_3_1_1_client_is_a_note_and_none_holds() {
-    assert_holds(&verdict(with_codes(V311, 4, &[]), NO_DISCONNECT), Force::Prose, None);
+    assert_holds_by(&verdict(with_codes(V311, 4, &[]), NO_DISCONNECT), Force::Prose, None);
     let mut case = with_codes(V311, 4, &[(0x00, 1), (0x82, 2)]);
     case.examples = BTreeMap::from([("DISCONNECT 0x82, FIN".into(), vec![3, 4]), ("FIN".into(), vec![0])]);
     let verdict = verdict(case, NO_DISCONNECT);
@@ -292,12 +264,8 @@ fn wills(due: u64, due_and_seen: u64) -> WillRecord {
         set: due,
         due,
         due_and_seen,
-        not_due_and_seen: 0,
-        more_than_once: 0,
-        of_later_connect: 0,
-        seen_before: 0,
         shortest_wait_of_unseen_us: (due_and_seen < due).then_some(5_001_999),
-        will_time: Percentiles::default(),
+        ..WillRecord::default()
     }
 }
 
@@ -316,14 +284,14 @@ fn judged_will(proved: bool, unexpected: u64, will: WillRecord) -> Verdict {
 #[test]
 fn mqtt5_3_1_2_8_every_will_that_came_keeps_it() {
     let verdict = judged_will(true, 0, wills(8, 8));
-    assert_holds(&verdict, Force::Must, Some("MQTT 5.0 [MQTT-3.1.2-8]"));
+    assert_holds_by(&verdict, Force::Must, Some("MQTT 5.0 [MQTT-3.1.2-8]"));
     assert_eq!(verdict.evidence, "8 of 8 Wills came");
 }
 
 #[test]
 fn mqtt3_1_1_3_1_2_8_is_cited_for_3_1_1() {
     let kept = verdict(with_will(V311, wills(8, 8)), WILL);
-    assert_holds(&kept, Force::Must, Some("MQTT 3.1.1 [MQTT-3.1.2-8]"));
+    assert_holds_by(&kept, Force::Must, Some("MQTT 3.1.1 [MQTT-3.1.2-8]"));
     assert_violated(&verdict(with_will(V311, wills(3, 0)), WILL), "MQTT 3.1.1 [MQTT-3.1.2-8]");
 }
 
@@ -375,7 +343,7 @@ fn a_missing_will_of_a_run_that_was_cut_short_is_inconclusive() {
 #[test]
 fn a_missing_will_of_a_broker_that_may_have_come_up_anew_is_inconclusive() {
     let mut record = record_of(vec![with_will(V5, wills(8, 0))]);
-    record.bystanders = Some(who_lost_connections(V5, 2));
+    record.bystanders = Some(bystanders_that_lost_connections(V5, 2));
     let verdict = verdict_on(&record, WILL).unwrap();
     assert_inconclusive(&verdict, "honest clients lost 2 connections");
     assert_eq!(verdict.citation.as_deref(), Some("MQTT 5.0 [MQTT-3.1.2-8]"));
@@ -426,7 +394,7 @@ fn with_fates(fates: &[(&str, u64)]) -> CaseRecord {
 #[test]
 fn second_client_ids_that_left_nothing_hold() {
     let verdict = verdict(with_fates(&[("none", 4), ("not probed", 1)]), BINDS);
-    assert_holds(&verdict, Force::Prose, None);
+    assert_holds_by(&verdict, Force::Prose, None);
     let expected =
         "of 4 second ClientIDs, 0 were bound to the connection, 0 had a session kept, 4 left nothing";
     assert_eq!(verdict.evidence, expected);
@@ -464,9 +432,8 @@ fn will_record() -> impl Strategy<Value = WillRecord> {
             not_due_and_seen: n[3],
             more_than_once: n[4],
             of_later_connect: n[5],
-            seen_before: 0,
             shortest_wait_of_unseen_us: wait_us,
-            will_time: Percentiles::default(),
+            ..WillRecord::default()
         }
     })
 }
@@ -561,7 +528,7 @@ fn disconnect_connack_and_the_end_are_nothing_else() {
     for label in ["DISCONNECT 0x82", "second CONNACK 0x00", "FIN", "RST"] {
         judged.reactions.insert(label.into(), 5);
     }
-    assert_holds(&verdict(judged, NOTHING_ELSE), Force::Prose, None);
+    assert_holds_by(&verdict(judged, NOTHING_ELSE), Force::Prose, None);
 }
 
 #[test]

@@ -1,23 +1,20 @@
 //! What the checks of flow control conclude from records made by hand. No sockets.
 
-#[path = "made/bystanders.rs"]
-mod bystanders;
-#[path = "../../record/tests/judging/record.rs"]
-mod record;
-
 use std::collections::BTreeMap;
 
-use bystanders::who_lost_connections;
 use ungraceful_faults::flow_control::{
     offline_queue, offline_queue_checks, quota_leak, quota_leak_checks, receive_maximum,
     receive_maximum_checks, slow_consumer, slow_consumer_checks, unacked_subscriber,
     unacked_subscriber_checks,
 };
-use ungraceful_record::attempt::Case;
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::CaseRecord;
+use ungraceful_record::testing::{
+    self, assert_holds, assert_inconclusive, assert_note_contains, assert_violated,
+    bystanders_that_lost_connections, empty_record, every,
+};
 use ungraceful_record::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -28,8 +25,7 @@ struct Made(CaseRecord);
 
 impl Made {
     fn of(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64)]) -> Self {
-        let case = Case { fault: fault.into(), variant: variant.into(), version: version.into() };
-        Self(record::case(case, outcomes))
+        Self(testing::case(fault, variant, version, outcomes))
     }
 
     fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
@@ -62,7 +58,7 @@ impl Made {
 
     /// All verdicts on it.
     fn judged(&self, checks: &[Check]) -> Vec<Verdict> {
-        let mut record = record::empty_record();
+        let mut record = empty_record();
         record.cases = vec![self.0.clone()];
         judge(&mut record, checks);
         record.verdicts
@@ -72,25 +68,6 @@ impl Made {
         let found = self.judged(checks).into_iter().find(|verdict| verdict.check == check);
         found.expect("the check judges this case")
     }
-}
-
-fn assert_holds(verdict: &Verdict) {
-    assert_eq!((verdict.conclusion, &verdict.differs), (Conclusion::Holds, &None), "{verdict:?}");
-}
-
-fn assert_differs(verdict: &Verdict, note: &str) {
-    assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
-    assert!(verdict.differs.as_deref().is_some_and(|differs| differs.contains(note)), "{verdict:?}");
-}
-
-fn assert_inconclusive(verdict: &Verdict, why: &str) {
-    assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
-    assert!(verdict.evidence.contains(why), "{verdict:?}");
-}
-
-fn assert_violated(verdict: &Verdict, citation: &str) {
-    assert_eq!(verdict.conclusion, Conclusion::Violated, "{verdict:?}");
-    assert_eq!(verdict.citation.as_deref(), Some(citation));
 }
 
 #[test]
@@ -130,12 +107,12 @@ fn a_message_of_qos_2_that_comes_twice_on_a_living_connection_breaks_the_rule_of
         assert_holds(&made(V5, 0).verdict(checks, check));
         let cut = Made::of(fault, "absent-qos2", V5, &[(Outcome::Tolerated, 2)]);
         assert_inconclusive(&cut.verdict(checks, check), "none of 2 attempts");
-        let mut record = record::empty_record();
+        let mut record = empty_record();
         record.cases = vec![made(V5, 1).0];
-        record.bystanders = Some(who_lost_connections(V5, 1));
+        record.bystanders = Some(bystanders_that_lost_connections(V5, 1));
         judge(&mut record, checks);
         let verdict = record.verdicts.iter().find(|verdict| verdict.check == check).unwrap();
-        assert_differs(verdict, "arrived more than once");
+        assert_note_contains(verdict, "arrived more than once");
     }
 }
 
@@ -187,17 +164,17 @@ mod receive_maximum_is_exceeded {
             (Outcome::Closed, "DISCONNECT 0x82", AT),
         ] {
             let verdict = flooded("qos2", outcome, what, line).verdict(&CHECKS, ANSWERS);
-            assert_differs(&verdict, &format!("{what} (3 times) in place of DISCONNECT 0x93"));
+            assert_note_contains(&verdict, &format!("{what} (3 times) in place of DISCONNECT 0x93"));
         }
     }
 
     #[test]
     fn qos_1_that_is_all_taken_claims_nothing_and_says_why() {
         let verdict = flooded("qos1", Outcome::Tolerated, ALL_TAKEN, "nowhere").verdict(&CHECKS, ANSWERS);
-        assert_differs(&verdict, "QoS 1 does not tell");
+        assert_note_contains(&verdict, "QoS 1 does not tell");
         assert!(verdict.evidence.contains("neither that it keeps to its limit"), "{verdict:?}");
         let refused = flooded("qos1", Outcome::Tolerated, "PUBACK 0x97", AT).verdict(&CHECKS, ANSWERS);
-        assert_differs(&refused, "PUBACK 0x97");
+        assert_note_contains(&refused, "PUBACK 0x97");
     }
 
     #[test]
@@ -227,7 +204,7 @@ mod receive_maximum_is_exceeded {
     #[test]
     fn a_refusal_within_receive_maximum_is_noted_and_a_lost_connection_says_nothing() {
         let below = flooded("qos2", Outcome::Tolerated, "PUBREC 0x97", BELOW).verdict(&CHECKS, TAKES);
-        assert_differs(&below, "3 of 3 clients were refused a PUBLISH within Receive Maximum");
+        assert_note_contains(&below, "3 of 3 clients were refused a PUBLISH within Receive Maximum");
         let unknown = flooded("qos2", Outcome::Reset, "close", UNKNOWN).verdict(&CHECKS, TAKES);
         assert_inconclusive(&unknown, "before so many acknowledgements had come");
         assert_holds(&flooded("qos2", Outcome::Tolerated, "PUBREC 0x97", AT).verdict(&CHECKS, TAKES));
@@ -311,7 +288,7 @@ mod a_subscriber_does_not_acknowledge {
         let few = withheld(AT, 3, 3, ANSWERED).measure(TAKEN, &[3, 3]).verdict(&CHECKS, STAYS);
         assert_inconclusive(&few, "not more than 3");
         let absent = Made::of(ID, "absent-qos2", V5, &[(Outcome::Tolerated, 2)]);
-        assert!(absent.judged(&CHECKS).iter().all(|verdict| verdict.check != STAYS));
+        assert!(every(absent.judged(&CHECKS), |verdict| verdict.check != STAYS));
     }
 
     #[test]
@@ -321,7 +298,7 @@ mod a_subscriber_does_not_acknowledge {
         let slow = withheld(AT, 3, 3, BOTH_SILENT).verdict(&CHECKS, ANSWERS);
         assert_inconclusive(&slow, "our publisher none either");
         let late = withheld(AT, 3, 3, ANSWERED_LATE).verdict(&CHECKS, ANSWERS);
-        assert_differs(&late, "2 of 2 were answered late");
+        assert_note_contains(&late, "2 of 2 were answered late");
         let unused = withheld("below Receive Maximum", 2, 2, STARVED).verdict(&CHECKS, ANSWERS);
         assert_inconclusive(&unused, "fewer than their Receive Maximum");
     }
@@ -340,11 +317,11 @@ mod a_subscriber_does_not_acknowledge {
     #[test]
     fn what_comes_again_and_what_a_limit_may_have_taken_is_noted() {
         let made = |counts| withheld(AT, 3, 3, ANSWERED).messages(counts).verdict(&CHECKS, ONCE);
-        assert_differs(&made(delivered(0, 0, 2)), "2 copies came again");
+        assert_note_contains(&made(delivered(0, 0, 2)), "2 copies came again");
         let refused = LedgerCounts { refused: BTreeMap::from([(0x97, 9)]), ..delivered(5, 0, 0) };
-        assert_differs(&made(refused), "5 of 400 messages were taken and lost");
+        assert_note_contains(&made(refused), "5 of 400 messages were taken and lost");
         let kept_some = withheld(AT, 3, 3, ANSWERED).messages(delivered(5, 0, 0)).measure(HELD_BACK, &[9, 0]);
-        assert_differs(&kept_some.verdict(&CHECKS, ONCE), "5 of 400 messages were taken and lost");
+        assert_note_contains(&kept_some.verdict(&CHECKS, ONCE), "5 of 400 messages were taken and lost");
         let last = LedgerCounts { lost_at_the_end: 5, ..delivered(5, 0, 0) };
         assert_inconclusive(&made(last), "late can't be told from lost");
     }
@@ -358,7 +335,7 @@ mod a_subscriber_does_not_acknowledge {
     #[test]
     fn a_subscriber_that_is_cut_is_noted_and_its_messages_are_nobodys_loss() {
         let cut = Made::of(ID, "k3-qos1", V5, &[(Outcome::Closed, 2)]).messages(delivered(300, 0, 0));
-        assert_differs(&cut.verdict(&CHECKS, KEEPS), "cuts a client that does not acknowledge");
+        assert_note_contains(&cut.verdict(&CHECKS, KEEPS), "cuts a client that does not acknowledge");
         assert_inconclusive(&cut.verdict(&CHECKS, ONCE), "were cut before they acknowledged");
     }
 }
@@ -422,7 +399,7 @@ mod a_client_keeps_every_rule {
         assert_violated(&verdict(Outcome::Closed, "cut by FIN", &[1_024, 1_030]), CITATION);
         for ends in [[1_024, 30_000], [500, 500], [5_000, 5_000], [0, 0]] {
             let elsewhere = verdict(Outcome::Closed, "cut by FIN", &ends);
-            assert_differs(&elsewhere, "a limit of another kind may do the same");
+            assert_note_contains(&elsewhere, "a limit of another kind may do the same");
         }
         let once = Made::of(ID, "qos1", V5, &[(Outcome::Closed, 1)])
             .fact(SERVED, "cut by RST", 1)
@@ -442,15 +419,15 @@ mod a_client_keeps_every_rule {
     #[test]
     fn another_reason_is_another_limit_and_noted() {
         let rate = verdict(Outcome::Closed, "cut by DISCONNECT 0x96", &[5_000, 5_000]);
-        assert_differs(&rate, "not that of the quota");
+        assert_note_contains(&rate, "not that of the quota");
         let quota = verdict(Outcome::Tolerated, "refused with 0x97", &[69_000, 69_500]);
-        assert_differs(&quota, "a limit of another kind");
+        assert_note_contains(&quota, "a limit of another kind");
     }
 
     #[test]
     fn everything_that_is_refused_from_the_same_count_on_looks_like_a_quota_that_is_never_given_back() {
         let leaked = verdict(Outcome::Tolerated, "refused with 0x97", &[1_024, 1_024]);
-        assert_differs(&leaked, "as if the quota were never given back");
+        assert_note_contains(&leaked, "as if the quota were never given back");
     }
 
     #[test]
@@ -513,11 +490,11 @@ mod a_queue_is_filled {
         assert_inconclusive(&gone.verdict(&CHECKS, KEEPS), "and their messages with them");
         assert_inconclusive(&gone.verdict(&CHECKS, ORDER), "one has no order");
         let once = gone.fact(SESSION_PRESENT, YES, 1);
-        assert_differs(&once.verdict(&CHECKS, SESSION), "sessions were gone");
+        assert_note_contains(&once.verdict(&CHECKS, SESSION), "sessions were gone");
         let short = returned(V5, NO, "all", delivered(400, 0)).measure(GRANTED_S, &[0, 0]);
-        assert_differs(&short.verdict(&CHECKS, SESSION), "sessions were gone");
+        assert_note_contains(&short.verdict(&CHECKS, SESSION), "sessions were gone");
         let of_3_1_1 = returned(V311, NO, "all", delivered(400, 0));
-        assert_differs(&of_3_1_1.verdict(&CHECKS, SESSION), "sessions were gone");
+        assert_note_contains(&of_3_1_1.verdict(&CHECKS, SESSION), "sessions were gone");
     }
 
     #[test]
@@ -533,7 +510,7 @@ mod a_queue_is_filled {
     fn a_session_that_is_gone_with_the_broker_that_held_it_accuses_nobody() {
         let once = returned(V5, YES, "none", delivered(0, 0)).fact(SESSION_PRESENT, YES, 0);
         let once = once.fact(SESSION_PRESENT, NO, 1);
-        assert_differs(&once.verdict(&CHECKS, SESSION), "1 sessions were gone");
+        assert_note_contains(&once.verdict(&CHECKS, SESSION), "1 sessions were gone");
         let cut = returned(V5, NOT_TOLD, "all", delivered(400, 0));
         assert_inconclusive(&cut.verdict(&CHECKS, SESSION), "none of 2 attempts");
         assert_inconclusive(&cut.verdict(&CHECKS, KEEPS), "2 of 2 publishers were cut");
@@ -545,13 +522,13 @@ mod a_queue_is_filled {
         assert_inconclusive(&gone_again.verdict(&CHECKS, KEEPS), "were cut before everything had come");
         let mut down = returned(V5, NO, "all", delivered(400, 0));
         down.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
-        assert_differs(&down.verdict(&CHECKS, SESSION), "sessions were gone");
-        let mut record = record::empty_record();
+        assert_note_contains(&down.verdict(&CHECKS, SESSION), "sessions were gone");
+        let mut record = empty_record();
         record.cases = vec![returned(V5, NO, "all", delivered(400, 0)).0];
-        record.bystanders = Some(who_lost_connections(V5, 4));
+        record.bystanders = Some(bystanders_that_lost_connections(V5, 4));
         judge(&mut record, &CHECKS);
         let session = record.verdicts.iter().find(|verdict| verdict.check == SESSION).unwrap();
-        assert_differs(session, "sessions were gone");
+        assert_note_contains(session, "sessions were gone");
         assert!(session.evidence.contains("lost 4 connections"), "{session:?}");
     }
 
@@ -566,11 +543,11 @@ mod a_queue_is_filled {
     #[test]
     fn what_is_lost_or_refused_to_a_limit_is_noted_with_its_end() {
         let lost = returned(V5, YES, "newest", delivered(100, 0)).verdict(&CHECKS, KEEPS);
-        assert_differs(&lost, "100 of 400 messages were taken and lost");
+        assert_note_contains(&lost, "100 of 400 messages were taken and lost");
         assert!(lost.evidence.contains("missing end: newest (2 times)"), "{lost:?}");
         let unknown_to = LedgerCounts { without_subscribers: 9, delivered: 391, ..delivered(0, 0) };
         let unknown_to = returned(V5, YES, "newest", unknown_to).verdict(&CHECKS, KEEPS);
-        assert_differs(&unknown_to, "9 of 400 messages were taken and lost");
+        assert_note_contains(&unknown_to, "9 of 400 messages were taken and lost");
         let refused = LedgerCounts {
             acknowledged: 300,
             delivered: 300,
@@ -578,9 +555,9 @@ mod a_queue_is_filled {
             ..delivered(0, 0)
         };
         let refused = returned(V5, YES, "none", refused).verdict(&CHECKS, KEEPS);
-        assert_differs(&refused, "100 messages were refused");
+        assert_note_contains(&refused, "100 messages were refused");
         let twice = LedgerCounts { duplicated: 4, ..delivered(0, 0) };
-        assert_differs(&returned(V5, YES, "none", twice).verdict(&CHECKS, KEEPS), "4 copies");
+        assert_note_contains(&returned(V5, YES, "none", twice).verdict(&CHECKS, KEEPS), "4 copies");
     }
 }
 
@@ -613,7 +590,7 @@ mod a_subscriber_is_slow {
     #[test]
     fn what_is_lost_at_qos_1_is_noted_and_the_cut_is_told_apart() {
         let kept = slow("zero-window-qos1", NOT_CUT, "kept its pace", 30).verdict(&CHECKS, KEEPS);
-        assert_differs(&kept, "30 messages were taken and lost");
+        assert_note_contains(&kept, "30 messages were taken and lost");
         assert!(kept.evidence.contains("its queue may have a limit"), "{kept:?}");
         let none_came = slow("zero-window-qos1", NOT_CUT, "kept its pace", 100);
         let late = LedgerCounts {
@@ -628,14 +605,14 @@ mod a_subscriber_is_slow {
             "late can't be told from lost",
         );
         let cut = slow("zero-window-qos1", CUT_MEANWHILE, "kept its pace", 30).verdict(&CHECKS, KEEPS);
-        assert_differs(&cut, "is cut, and its messages go with it");
+        assert_note_contains(&cut, "is cut, and its messages go with it");
         let qos0 = slow("drip-qos0", NOT_CUT, "kept its pace", 30).judged(&CHECKS);
-        assert!(qos0.iter().all(|verdict| verdict.check != KEEPS), "QoS 0 promises nothing");
+        assert!(every(&qos0, |verdict| verdict.check != KEEPS), "QoS 0 promises nothing");
     }
 
     #[test]
     fn a_publisher_that_is_slowed_is_noted() {
         let verdict = slow("drip-qos1", NOT_CUT, "was slowed", 0).verdict(&CHECKS, SPARES);
-        assert_differs(&verdict, "felt by its publisher");
+        assert_note_contains(&verdict, "felt by its publisher");
     }
 }

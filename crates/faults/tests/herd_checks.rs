@@ -1,18 +1,12 @@
 //! What the checks of a herd conclude from records made by hand. No sockets.
 
-#[path = "made/bystanders.rs"]
-mod bystanders;
-#[path = "../../record/tests/judging/record.rs"]
-mod record;
-
-use bystanders::who_lost_connections;
 use ungraceful_faults::connection::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
 use ungraceful_faults::connection::herd_checks::CHECKS;
 use ungraceful_faults::resumption::{NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, YES};
-use ungraceful_record::attempt::Case;
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, OutageRecord, Record, WaveRecord};
+use ungraceful_record::testing::{self, bystanders_that_lost_connections, empty_record};
 use ungraceful_record::verdict::{Conclusion, Verdict, judge};
 
 const LETS_IN: &str = "lets_everybody_in_again";
@@ -24,9 +18,8 @@ struct Made(Record);
 impl Made {
     /// Ten members, of which these outcomes were seen.
     fn herd(version: &str, outcomes: &[(Outcome, u64)]) -> Self {
-        let case = Case { fault: ID.into(), variant: "none".into(), version: version.into() };
-        let mut made = record::empty_record();
-        made.cases = vec![record::case(case, outcomes)];
+        let mut made = empty_record();
+        made.cases = vec![testing::case(ID, "none", version, outcomes)];
         Self(made)
     }
 
@@ -123,7 +116,7 @@ fn a_session_that_is_gone_is_violated_unless_the_broker_was_restarted() {
         let verdict = gone().verdict(RESUMES);
         assert_eq!((verdict.conclusion, verdict.citation.as_deref()), (Conclusion::Violated, Some(citation)));
         let mut unsettled = gone();
-        unsettled.0.bystanders = Some(who_lost_connections(version, 1));
+        unsettled.0.bystanders = Some(bystanders_that_lost_connections(version, 1));
         assert_eq!(
             unsettled.verdict(RESUMES).conclusion,
             Conclusion::Inconclusive,

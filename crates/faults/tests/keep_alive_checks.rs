@@ -1,11 +1,5 @@
 //! What the checks of silence and edge conclude from records made by hand. No sockets.
 
-#[path = "made/bystanders.rs"]
-mod bystanders;
-#[path = "../../record/tests/judging/record.rs"]
-mod record;
-
-use bystanders::who_lost_connections;
 use ungraceful_faults::connection::keep_alive::control::{
     CONTROL, FIXED_CUT_AFTER, FIXED_TIME, FOLLOWS_KEEP_ALIVE, NEITHER,
 };
@@ -16,10 +10,10 @@ use ungraceful_faults::connection::keep_alive::silence::{self, BROKER_STALLED, C
 use ungraceful_faults::connection::keep_alive::{
     CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, edge_checks, silence_checks,
 };
-use ungraceful_record::attempt::Case;
-use ungraceful_record::metric::{Distribution, Percentiles};
+use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
+use ungraceful_record::testing::{self, bystanders_that_lost_connections, empty_record, every};
 use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -38,11 +32,10 @@ struct Made(Record);
 
 impl Made {
     fn of(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64)]) -> Self {
-        let case = Case { fault: fault.into(), variant: variant.into(), version: version.into() };
-        let mut record = record::empty_record();
+        let mut record = empty_record();
         record.witness = Some(WitnessRecord { proved: true, unexpected: 0 });
-        record.bystanders = Some(who_lost_connections(version, 0));
-        record.cases = vec![record::case(case, outcomes)];
+        record.bystanders = Some(bystanders_that_lost_connections(version, 0));
+        record.cases = vec![testing::case(fault, variant, version, outcomes)];
         Self(record)
     }
 
@@ -102,12 +95,9 @@ impl Made {
             set: due,
             due,
             due_and_seen: seen,
-            not_due_and_seen: 0,
             more_than_once: twice,
-            of_later_connect: 0,
-            seen_before: 0,
             shortest_wait_of_unseen_us: (seen < due).then_some(10_000_000),
-            will_time: Percentiles::default(),
+            ..WillRecord::default()
         });
         self
     }
@@ -130,7 +120,7 @@ impl Made {
     }
 
     fn has_no_verdict_of(&self, check: &str) -> bool {
-        self.verdicts().iter().all(|verdict| verdict.check != check)
+        every(&self.verdicts(), |verdict| verdict.check != check)
     }
 }
 
@@ -150,11 +140,11 @@ fn without_a_sample_nothing_is_concluded() {
             let silent = Made::of(silence::ID, "idle-1s", version, &[(outcome, 3)]);
             let verdicts = silent.verdicts();
             assert_eq!(verdicts.len(), 4, "{verdicts:?}");
-            assert!(verdicts.iter().all(|verdict| told(verdict) == INCONCLUSIVE), "{verdicts:?}");
+            assert!(every(&verdicts, |verdict| told(verdict) == INCONCLUSIVE), "{verdicts:?}");
             for variant in ["0.95-of-1s", "1.25-of-1s"] {
                 let verdicts = Made::of(edge::ID, variant, version, &[(outcome, 3)]).verdicts();
                 assert!(!verdicts.is_empty());
-                assert!(verdicts.iter().all(|verdict| told(verdict) == INCONCLUSIVE), "{verdicts:?}");
+                assert!(every(&verdicts, |verdict| told(verdict) == INCONCLUSIVE), "{verdicts:?}");
             }
         }
     }
@@ -241,10 +231,7 @@ fn a_cut_after_the_same_time_at_two_keep_alives_accuses_nobody_and_the_time_is_t
             assert!(verdict.evidence.contains("3.00 s to 3.01 s"), "{verdict:?}");
         }
         let verdicts = after_the_same_time(early, 3).verdicts();
-        assert!(
-            verdicts.iter().all(|verdict| verdict.differs.is_none()),
-            "a proxy says no 0x8D: {verdicts:?}"
-        );
+        assert!(every(&verdicts, |verdict| verdict.differs.is_none()), "a proxy says no 0x8D: {verdicts:?}");
         assert!(!verdicts.is_empty());
     }
 }
@@ -372,8 +359,9 @@ fn mqtt5_3_1_2_8_the_will_of_the_silent_is_violated_when_none_came_before_a_witn
     assert_eq!(told(&deaf.verdict(WILL)), INCONCLUSIVE);
     let short = cut(V5).wills(3, 0, 0).with(|record| record.completeness = Completeness::Interrupted);
     assert_eq!(told(&short.verdict(WILL)), INCONCLUSIVE);
-    let unsettled =
-        cut(V5).wills(3, 0, 0).with(|record| record.bystanders = Some(who_lost_connections(V5, 1)));
+    let unsettled = cut(V5)
+        .wills(3, 0, 0)
+        .with(|record| record.bystanders = Some(bystanders_that_lost_connections(V5, 1)));
     assert_eq!(told(&unsettled.verdict(WILL)), INCONCLUSIVE);
 }
 

@@ -1,13 +1,7 @@
 //! What the checks of all modes of a take-over conclude from records made by hand. No sockets.
 
-#[path = "made/bystanders.rs"]
-mod bystanders;
-#[path = "../../record/tests/judging/record.rs"]
-mod record;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use bystanders::who_lost_connections;
 use proptest::prelude::*;
 use ungraceful_faults::connection::takeover::dead_peer;
 use ungraceful_faults::connection::takeover::flap;
@@ -19,11 +13,14 @@ use ungraceful_faults::connection::takeover::{
 };
 use ungraceful_faults::resumption::{LEFT_OVER, SESSION_PRESENT, UNANNOUNCED, UNKNOWN};
 use ungraceful_mqtt::statement;
-use ungraceful_record::attempt::Case;
 use ungraceful_record::ledger::LedgerCounts;
-use ungraceful_record::metric::{Distribution, Percentiles};
+use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
+use ungraceful_record::testing::{
+    self, assert_differs, assert_holds_by, assert_inconclusive, assert_violated,
+    bystanders_that_lost_connections, empty_record, every,
+};
 use ungraceful_record::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -44,8 +41,7 @@ struct Made(CaseRecord);
 
 impl Made {
     fn of(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64)]) -> Self {
-        let case = Case { fault: fault.into(), variant: variant.into(), version: version.into() };
-        Self(record::case(case, outcomes))
+        Self(testing::case(fault, variant, version, outcomes))
     }
 
     /// `count` older connections of a storm that were closed, each by a newcomer that was accepted.
@@ -92,7 +88,7 @@ impl Made {
     /// The verdict of `check` beside a broker that may have come up anew, by what honest clients saw.
     fn verdict_unsettled(self, check: &str) -> Verdict {
         let mut record = self.record();
-        record.bystanders = Some(who_lost_connections(V5, 1));
+        record.bystanders = Some(bystanders_that_lost_connections(V5, 1));
         verdict_on(&record, check).expect("the check judges this case")
     }
 
@@ -111,7 +107,7 @@ impl Made {
 }
 
 fn record_of(cases: Vec<CaseRecord>) -> Record {
-    let mut record = record::empty_record();
+    let mut record = empty_record();
     record.witness = Some(WitnessRecord { proved: true, unexpected: 0 });
     record.cases = cases;
     record
@@ -125,31 +121,6 @@ fn judged(record: &Record) -> Vec<Verdict> {
 
 fn verdict_on(record: &Record, check: &str) -> Option<Verdict> {
     judged(record).into_iter().find(|verdict| verdict.check == check)
-}
-
-#[track_caller]
-fn assert_holds(verdict: &Verdict, force: Force, citation: Option<&str>) {
-    assert_eq!((verdict.conclusion, verdict.force), (Conclusion::Holds, force), "{verdict:?}");
-    assert_eq!((verdict.differs.as_deref(), verdict.citation.as_deref()), (None, citation), "{verdict:?}");
-}
-
-#[track_caller]
-fn assert_differs(verdict: &Verdict, note: &str) {
-    assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
-    assert_eq!(verdict.differs.as_deref(), Some(note), "{verdict:?}");
-}
-
-#[track_caller]
-fn assert_inconclusive(verdict: &Verdict, why: &str) {
-    assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
-    assert!(verdict.evidence.contains(why), "{verdict:?}");
-    assert_eq!(verdict.differs, None);
-}
-
-#[track_caller]
-fn assert_violated(verdict: &Verdict, citation: &str) {
-    assert_eq!((verdict.conclusion, verdict.force), (Conclusion::Violated, Force::Must), "{verdict:?}");
-    assert_eq!(verdict.citation.as_deref(), Some(citation), "{verdict:?}");
 }
 
 /// The citation for a newcomer's version: that of 5.0, or that of 3.1.1.
@@ -168,7 +139,7 @@ fn a_record_without_cases_or_with_those_of_another_fault_has_no_verdicts_of_take
     assert_eq!(judged(&of_an_unknown_version.fact(ALIVE, "2", 9).record()), []);
     let of_an_unknown_situation = Made::of(storm::ID, "gone", V5, &[(Outcome::Closed, 9)]);
     let verdicts = judged(&of_an_unknown_situation.fact(SESSION_PRESENT, "yes", 9).record());
-    assert!(verdicts.iter().all(|verdict| verdict.check != "starts_a_new_session"), "{verdicts:?}");
+    assert!(every(&verdicts, |verdict| verdict.check != "starts_a_new_session"), "{verdicts:?}");
 }
 
 #[test]
@@ -187,7 +158,7 @@ fn cases_in_which_nothing_was_attempted_are_inconclusive_in_every_check() {
     }
     let verdicts = judged(&Made::of(flap::ID, "every-10ms", V5, &[]).record());
     assert_eq!(verdicts.len(), 2);
-    assert!(verdicts.iter().all(|verdict| verdict.conclusion == Conclusion::Inconclusive), "{verdicts:?}");
+    assert!(every(&verdicts, |verdict| verdict.conclusion == Conclusion::Inconclusive), "{verdicts:?}");
 }
 
 #[test]
@@ -228,7 +199,7 @@ fn mqtt5_3_1_4_3_and_mqtt3_1_1_3_1_4_2_older_connections_that_are_closed_keep_it
     for pair in PAIRS {
         let made = Made::of(storm::ID, "clean", pair, &[(Outcome::Closed, 5), (Outcome::Reset, 2)]);
         let verdict = made.fact(NEWCOMER, "accepted", 7).fact(ALIVE, "1", 7).verdict(CLOSES);
-        assert_holds(&verdict, Force::Must, Some(closes_citation(pair)));
+        assert_holds_by(&verdict, Force::Must, Some(closes_citation(pair)));
         assert_eq!(verdict.evidence, "the broker closed 7 of 7 older connections");
     }
 }
@@ -263,7 +234,7 @@ fn a_newcomer_that_was_refused_among_others_leaves_the_rest_to_hold_and_is_told(
     let made = Made::of(storm::ID, "clean", V5, &[(Outcome::Closed, 5), (Outcome::Tolerated, 3)]);
     let made = made.fact(NEWCOMER, "accepted", 5).fact(NEWCOMER, "CONNACK 0x97 Quota exceeded", 3);
     let verdict = made.fact(ALIVE, "1", 5).verdict(CLOSES);
-    assert_holds(&verdict, Force::Must, Some("MQTT 5.0 [MQTT-3.1.4-3]"));
+    assert_holds_by(&verdict, Force::Must, Some("MQTT 5.0 [MQTT-3.1.4-3]"));
     assert!(
         verdict.evidence.ends_with("it refused 3 newcomers, for whom it need not close any"),
         "{verdict:?}"
@@ -317,7 +288,7 @@ const ACCEPTS: &str = "accepts_the_newcomer";
 
 #[test]
 fn newcomers_that_are_all_accepted_hold_and_one_that_is_refused_is_a_note_that_names_how() {
-    assert_holds(&Made::closed("clean", V5, 3).verdict(ACCEPTS), Force::Prose, None);
+    assert_holds_by(&Made::closed("clean", V5, 3).verdict(ACCEPTS), Force::Prose, None);
     let made = Made::closed("clean", V5, 3).fact(NEWCOMER, "CONNACK 0x9F Connection rate exceeded", 2);
     let verdict = made.verdict(ACCEPTS);
     assert_differs(&verdict, "CONNACK 0x9F Connection rate exceeded (×2)");
@@ -330,7 +301,7 @@ const LEAVES_ONE: &str = "leaves_one_connection";
 
 #[test]
 fn clientids_with_one_live_connection_hold_and_those_with_none_or_two_are_a_note() {
-    assert_holds(&Made::closed("clean", V5, 3).verdict(LEAVES_ONE), Force::Prose, None);
+    assert_holds_by(&Made::closed("clean", V5, 3).verdict(LEAVES_ONE), Force::Prose, None);
     let made = Made::closed("clean", V5, 3).facts(ALIVE, &[("0", 2), ("2", 1), ("2 or more", 4)]);
     let verdict = made.verdict(LEAVES_ONE);
     assert_differs(&verdict, "7 ClientIDs without exactly one live connection");
@@ -353,7 +324,7 @@ const TELLS: &str = "tells_session_taken_over";
 fn a_disconnect_0x8e_to_every_older_client_holds_and_no_other_way_accuses() {
     for pair in [V5, TO_V311] {
         let made = || Made::closed("clean", pair, 4);
-        assert_holds(&made().codes(&[(0x8E, 4)]).verdict(TELLS), Force::Prose, None);
+        assert_holds_by(&made().codes(&[(0x8E, 4)]).verdict(TELLS), Force::Prose, None);
         assert_differs(&made().verdict(TELLS), "no DISCONNECT tells the older client why");
         let some = made().codes(&[(0x8E, 3)]).verdict(TELLS);
         assert_differs(&some, "not every older client was told the reason");
@@ -366,7 +337,7 @@ fn a_disconnect_0x8e_to_every_older_client_holds_and_no_other_way_accuses() {
 fn an_older_client_that_need_not_be_closed_need_not_be_told() {
     let made = Made::of(storm::ID, "clean", V5, &[(Outcome::Closed, 5), (Outcome::Tolerated, 3)]);
     let made = made.fact(NEWCOMER, "accepted", 5).fact(NEWCOMER, "CONNACK 0x97 Quota exceeded", 3);
-    assert_holds(&made.codes(&[(0x8E, 5)]).verdict(TELLS), Force::Prose, None);
+    assert_holds_by(&made.codes(&[(0x8E, 5)]).verdict(TELLS), Force::Prose, None);
     let made = Made::of(storm::ID, "clean", V5, &[(Outcome::Tolerated, 3)]).fact(NEWCOMER, "accepted", 3);
     assert_inconclusive(&made.verdict(TELLS), "closed no older connection");
 }
@@ -385,7 +356,7 @@ const NO_DISCONNECT: &str = "sends_no_disconnect_on_3_1_1";
 #[test]
 fn a_disconnect_to_an_older_client_of_3_1_1_is_a_note_whatever_the_newcomer_speaks() {
     for pair in [V311, TO_V5] {
-        assert_holds(&Made::closed("clean", pair, 4).verdict(NO_DISCONNECT), Force::Prose, None);
+        assert_holds_by(&Made::closed("clean", pair, 4).verdict(NO_DISCONNECT), Force::Prose, None);
         let made = Made::closed("clean", pair, 4).codes(&[(0x8E, 4)]).examples("DISCONNECT 0x8E, FIN", &[1]);
         let verdict = made.verdict(NO_DISCONNECT);
         assert_differs(&verdict, "a DISCONNECT from the broker");
@@ -407,7 +378,7 @@ fn mqtt5_3_1_2_4_and_mqtt3_1_1_3_1_2_6_a_new_session_without_anything_of_the_old
             let made =
                 Made::closed(variant, pair, 3).fact(SESSION_PRESENT, "no", 3).fact(LEFT_OVER, "none", 3);
             let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-3.1.2-4]", "MQTT 3.1.1 [MQTT-3.1.2-6]");
-            assert_holds(&made.verdict(STARTS), Force::Must, Some(citation));
+            assert_holds_by(&made.verdict(STARTS), Force::Must, Some(citation));
         }
     }
 }
@@ -462,7 +433,7 @@ fn mqtt5_4_1_0_2_and_mqtt3_1_1_3_1_2_6_a_session_that_must_have_ended_and_goes_o
             let made = |present, left_over| {
                 Made::closed(variant, pair, 3).fact(SESSION_PRESENT, present, 3).fact(LEFT_OVER, left_over, 3)
             };
-            assert_holds(&made("no", "none").verdict(ENDS), Force::Must, Some(kept));
+            assert_holds_by(&made("no", "none").verdict(ENDS), Force::Must, Some(kept));
             assert_violated(&made("yes", "some").verdict(ENDS), kept);
             assert_violated(&made("no", "some").verdict(ENDS), kept);
             assert_violated(&made("yes", "none").verdict(ENDS), told);
@@ -490,9 +461,9 @@ fn mqtt5_3_2_2_3_and_mqtt3_1_1_3_2_2_2_a_session_that_goes_on_and_is_denied_brea
         let resumed_by = of_newcomer(pair, "MQTT 5.0 [MQTT-3.1.2-5]", "MQTT 3.1.1 [MQTT-3.1.2-4]");
         let denied = Made::closed("resume", pair, 3).fact(SESSION_PRESENT, UNANNOUNCED, 3);
         assert_violated(&denied.clone().verdict(TRULY), citation);
-        assert_holds(&denied.verdict(RESUMES), Force::Must, Some(resumed_by));
+        assert_holds_by(&denied.verdict(RESUMES), Force::Must, Some(resumed_by));
         let gone = Made::closed("resume", pair, 3).fact(SESSION_PRESENT, "no", 3);
-        assert_holds(&gone.verdict(TRULY), Force::Must, Some(citation));
+        assert_holds_by(&gone.verdict(TRULY), Force::Must, Some(citation));
         assert!(resumed(pair, 3).has_no_verdict_of(TRULY), "nobody was told Session Present 0");
     }
     let cut = Made::closed("resume", V5, 3).fact(SESSION_PRESENT, UNKNOWN, 3);
@@ -514,7 +485,7 @@ fn looked_on(pair: &str, later: &[(&str, u64)]) -> Made {
 #[test]
 fn a_newcomer_that_keeps_every_rule_and_is_cut_each_time_is_not_served() {
     for pair in PAIRS {
-        assert_holds(&looked_on(pair, &[("served", 3)]).verdict(KEEPS_SERVING), Force::Prose, None);
+        assert_holds_by(&looked_on(pair, &[("served", 3)]).verdict(KEEPS_SERVING), Force::Prose, None);
         let cut = looked_on(pair, &[("cut by FIN", 3)]).verdict(KEEPS_SERVING);
         if of_newcomer(pair, V5, V311) == V311 {
             // 3.1.1 section 3.1.2.10: at any time, where the broker holds the client to be inactive.
@@ -523,7 +494,7 @@ fn a_newcomer_that_keeps_every_rule_and_is_cut_each_time_is_not_served() {
         }
         assert_inconclusive(&cut, "there were no bystanders to show that others are left alone");
         let mut record = looked_on(pair, &[("cut by FIN", 3)]).record();
-        record.bystanders = Some(who_lost_connections(V5, 0));
+        record.bystanders = Some(bystanders_that_lost_connections(V5, 0));
         let cut = verdict_on(&record, KEEPS_SERVING).unwrap();
         assert_eq!((cut.conclusion, cut.force), (Conclusion::Violated, Force::Prose), "{cut:?}");
         assert!(cut.citation.is_some_and(|citation| citation.starts_with("MQTT 5.0 §3.1.4")));
@@ -556,7 +527,7 @@ fn mqtt5_4_1_0_1_and_mqtt3_1_1_4_1_0_2_a_subscription_that_goes_while_its_client
     for pair in PAIRS {
         let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-4.1.0-1]", "MQTT 3.1.1 [MQTT-4.1.0-2]");
         let made = |still| looked_on(pair, &[("served", 3)]).fact(looking_on::SUBSCRIPTION, still, 3);
-        assert_holds(&made("delivers").verdict(SUBSCRIBED), Force::Must, Some(citation));
+        assert_holds_by(&made("delivers").verdict(SUBSCRIBED), Force::Must, Some(citation));
         assert_violated(&made("gone").verdict(SUBSCRIBED), citation);
         assert_inconclusive(&made("unknown").verdict(SUBSCRIBED), "of 3 newcomers it was not seen");
     }
@@ -567,7 +538,7 @@ fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_a_will_that_is_published_while_its_client
     for pair in PAIRS {
         let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-3.1.2-8]", "MQTT 3.1.1 [MQTT-3.1.2-8]");
         let made = |will| looked_on(pair, &[("served", 3)]).fact(looking_on::WILL, will, 3);
-        assert_holds(&made("withheld").verdict(WITHHOLDS), Force::Must, Some(citation));
+        assert_holds_by(&made("withheld").verdict(WITHHOLDS), Force::Must, Some(citation));
         assert_violated(&made("published").verdict(WITHHOLDS), citation);
         let few = looked_on(pair, &[("served", 2)]).fact(looking_on::WILL, "published", 2);
         assert_inconclusive(&few.verdict(WITHHOLDS), "3 attempts that are alike would tell");
@@ -590,9 +561,9 @@ fn resumed(pair: &str, count: u64) -> Made {
 fn mqtt5_3_1_2_5_and_mqtt3_1_1_3_1_2_4_a_session_that_goes_on_with_all_that_waited_keeps_it() {
     for pair in PAIRS {
         let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-3.1.2-5]", "MQTT 3.1.1 [MQTT-3.1.2-4]");
-        assert_holds(&resumed(pair, 3).verdict(RESUMES), Force::Must, Some(citation));
+        assert_holds_by(&resumed(pair, 3).verdict(RESUMES), Force::Must, Some(citation));
         let verdict = resumed(pair, 3).fact(QUEUED, "all", 3).verdict(RESUMES);
-        assert_holds(&verdict, Force::Must, Some(citation));
+        assert_holds_by(&verdict, Force::Must, Some(citation));
         assert!(
             verdict.evidence.ends_with("of 3 whose messages waited in the session, 3 were sent all of them")
         );
@@ -624,7 +595,7 @@ fn a_session_that_the_broker_said_it_would_not_keep_is_not_owed() {
     assert_inconclusive(&verdict, "told 3 older clients that it would not keep their session");
     assert_eq!(verdict.citation.as_deref(), Some("MQTT 5.0 [MQTT-3.1.2-5]"));
     let among_others = resumed(V5, 2).fact(SESSION_PRESENT, "not owed", 1).verdict(RESUMES);
-    assert_holds(&among_others, Force::Must, Some("MQTT 5.0 [MQTT-3.1.2-5]"));
+    assert_holds_by(&among_others, Force::Must, Some("MQTT 5.0 [MQTT-3.1.2-5]"));
 }
 
 #[test]
@@ -716,7 +687,7 @@ fn again_citation(pair: &str) -> &str {
 fn mqtt5_4_4_0_1_and_mqtt3_1_1_4_4_0_1_what_comes_again_under_its_identifiers_keeps_it() {
     for pair in PAIRS {
         let made = resumed(pair, 3).fact(SENT_AGAIN, "all", 3).fact(IDENTIFIERS, "kept", 3);
-        assert_holds(&made.verdict(AGAIN), Force::Must, Some(again_citation(pair)));
+        assert_holds_by(&made.verdict(AGAIN), Force::Must, Some(again_citation(pair)));
     }
 }
 
@@ -772,7 +743,7 @@ fn sent_again(pair: &str, dup: &[(&str, u64)], identifiers: &[(&str, u64)]) -> V
 fn mqtt5_3_3_1_1_and_mqtt3_1_1_3_3_1_1_dup_1_keeps_it_and_dup_0_breaks_it() {
     for pair in PAIRS {
         let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-3.3.1-1]", "MQTT 3.1.1 [MQTT-3.3.1-1]");
-        assert_holds(&sent_again(pair, &[("set", 3)], &[("kept", 3)]), Force::Must, Some(citation));
+        assert_holds_by(&sent_again(pair, &[("set", 3)], &[("kept", 3)]), Force::Must, Some(citation));
         assert_violated(&sent_again(pair, &[("set", 2), ("missing", 1)], &[("kept", 3)]), citation);
     }
 }
@@ -798,7 +769,7 @@ fn mqtt5_4_3_3_10_and_mqtt3_1_1_4_3_3_2_once_keeps_it_and_twice_breaks_it() {
     for pair in PAIRS {
         let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-4.3.3-10]", "MQTT 3.1.1 [MQTT-4.3.3-2]");
         let once = resumed(pair, 3).fact(REPEATED, "once", 3).verdict(ONCE);
-        assert_holds(&once, Force::Must, Some(citation));
+        assert_holds_by(&once, Force::Must, Some(citation));
         let twice = resumed(pair, 3).facts(REPEATED, &[("once", 2), ("twice", 1)]).verdict(ONCE);
         assert_violated(&twice, citation);
     }
@@ -823,12 +794,8 @@ fn wills(due: u64, due_and_seen: u64) -> WillRecord {
         set: due,
         due,
         due_and_seen,
-        not_due_and_seen: 0,
-        more_than_once: 0,
-        of_later_connect: 0,
-        seen_before: 0,
         shortest_wait_of_unseen_us: (due_and_seen < due).then_some(5_001_999),
-        will_time: Percentiles::default(),
+        ..WillRecord::default()
     }
 }
 
@@ -856,7 +823,7 @@ fn the_will_belongs_to_the_older_connection_and_is_judged_by_its_version() {
         let verdict = will(situation.name(), pair, wills(8, 8));
         let citation = is_of_3_1_1(pair).then_some(DUE_ON_3_1_1);
         let force = if is_of_3_1_1(pair) { Force::Must } else { Force::Prose };
-        assert_holds(&verdict, force, citation);
+        assert_holds_by(&verdict, force, citation);
         assert_eq!(verdict.evidence, "8 of 8 Wills came");
     }
 }
@@ -906,7 +873,7 @@ fn mqtt5_3_1_3_9_a_delayed_will_that_came_though_its_session_goes_on_is_violated
 fn mqtt5_3_1_3_9_silence_keeps_it_before_a_witness_that_was_proved_and_heard_nothing_unexpected() {
     let case = || Made::closed("resume-will-delay", V5, 8).will(not_due(8, 0));
     let verdict = case().verdict(WILL);
-    assert_holds(&verdict, Force::Must, Some(NOT_DUE_ON_5_0));
+    assert_holds_by(&verdict, Force::Must, Some(NOT_DUE_ON_5_0));
     let with_witness = |witness| {
         let mut record = case().record();
         record.witness = witness;
@@ -999,7 +966,7 @@ fn duelled(variant: &str, takeovers: u64, acknowledged: u64, lost: u64) -> Made 
 #[test]
 fn messages_that_all_came_hold_and_lost_ones_are_a_note_and_never_an_accusation() {
     let verdict = duelled("resume", 30, 500, 0).verdict(KEEPS);
-    assert_holds(&verdict, Force::Prose, None);
+    assert_holds_by(&verdict, Force::Prose, None);
     let expected =
         "500 messages acknowledged, 0 of them never delivered, 5 delivered more than once, in 30 take-overs";
     assert_eq!(verdict.evidence, expected);
@@ -1050,9 +1017,9 @@ fn a_newcomer_that_waits_ten_times_and_half_a_second_longer_for_a_dead_peer_is_a
     for variant in ["silent", "zero-window"] {
         let judged =
             |alive_us, dead_us| beside(came_back("alive", V5, alive_us), came_back(variant, V5, dead_us));
-        assert_holds(&judged(400, 900), Force::Prose, None);
-        assert_holds(&judged(400, 400_000), Force::Prose, None);
-        assert_holds(&judged(100_000, 900_000), Force::Prose, None);
+        assert_holds_by(&judged(400, 900), Force::Prose, None);
+        assert_holds_by(&judged(400, 400_000), Force::Prose, None);
+        assert_holds_by(&judged(100_000, 900_000), Force::Prose, None);
         let slow = judged(400, 4_500_000);
         assert_differs(&slow, "the newcomer waits for the dead connection");
         assert!(slow.evidence.contains("took 4.50 s with a peer that is"), "{slow:?}");
@@ -1092,7 +1059,7 @@ fn flapped(banned: &[(&str, u64)], others: &[(&str, u64)]) -> Made {
 #[test]
 fn a_client_that_is_always_taken_back_holds_and_one_that_is_banned_is_a_note_that_names_how() {
     let verdict = flapped(&[("no", 3)], &[]).verdict(TAKES_BACK);
-    assert_holds(&verdict, Force::Prose, None);
+    assert_holds_by(&verdict, Force::Prose, None);
     assert!(verdict.evidence.ends_with("always accepted (300 connections)"), "{verdict:?}");
     let banned = flapped(&[("no", 1), ("CONNACK 0x8A Banned", 2)], &[]).verdict(TAKES_BACK);
     assert_differs(&banned, "refused: CONNACK 0x8A Banned (×2)");
@@ -1100,7 +1067,7 @@ fn a_client_that_is_always_taken_back_holds_and_one_that_is_banned_is_a_note_tha
 
 #[test]
 fn others_that_are_served_hold_and_one_that_is_not_is_a_note() {
-    assert_holds(&flapped(&[], &[("yes", 3)]).verdict(SERVES), Force::Prose, None);
+    assert_holds_by(&flapped(&[], &[("yes", 3)]).verdict(SERVES), Force::Prose, None);
     assert_differs(&flapped(&[], &[("yes", 2), ("no", 1)]).verdict(SERVES), "another client was refused");
 }
 
@@ -1119,9 +1086,8 @@ fn any_will() -> impl Strategy<Value = Option<WillRecord>> {
         not_due_and_seen: n[3],
         more_than_once: n[4],
         of_later_connect: n[5],
-        seen_before: 0,
         shortest_wait_of_unseen_us: wait_us,
-        will_time: Percentiles::default(),
+        ..WillRecord::default()
     }))
 }
 

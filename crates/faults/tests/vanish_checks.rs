@@ -1,13 +1,7 @@
 //! What the checks of drops, knocks and storms of Wills conclude from records made by hand. No sockets.
 
-#[path = "made/bystanders.rs"]
-mod bystanders;
-#[path = "../../record/tests/judging/record.rs"]
-mod record;
-
 use std::collections::BTreeMap;
 
-use bystanders::who_lost_connections;
 use ungraceful_faults::connection::abrupt::{
     self, ACCEPTED, BACK_PAST_END, EARLY, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME,
 };
@@ -15,11 +9,14 @@ use ungraceful_faults::connection::takeover::storm::{HELD_BACK, NOT_YET};
 use ungraceful_faults::connection::{abrupt_checks, knock, knock_checks};
 use ungraceful_faults::resumption::{LEFT_OVER, NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, UNKNOWN, YES};
 use ungraceful_faults::session::{will_storm, will_storm_checks};
-use ungraceful_record::attempt::Case;
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, VersionRecord, WillRecord, WitnessRecord};
+use ungraceful_record::testing::{
+    self, assert_inconclusive, assert_note_contains, assert_violated, bystanders_that_lost_connections,
+    empty_record,
+};
 use ungraceful_record::verdict::{Check, Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
@@ -38,10 +35,9 @@ struct Made {
 
 impl Made {
     fn of(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64)]) -> Self {
-        let case = Case { fault: fault.into(), variant: variant.into(), version: version.into() };
-        let mut record = record::empty_record();
+        let mut record = empty_record();
         record.witness = Some(WitnessRecord { proved: true, unexpected: 0 });
-        Self { case: record::case(case, outcomes), record }
+        Self { case: testing::case(fault, variant, version, outcomes), record }
     }
 
     /// Clients of a drop that left, all of which came back.
@@ -93,7 +89,7 @@ impl Made {
 
     /// An honest client lost its connection: the broker may have come up anew.
     fn unsettled(mut self) -> Self {
-        self.record.bystanders = Some(who_lost_connections(V5, 1));
+        self.record.bystanders = Some(bystanders_that_lost_connections(V5, 1));
         self
     }
 
@@ -123,12 +119,9 @@ fn wills(due: u64, seen: u64) -> WillRecord {
         set: due,
         due,
         due_and_seen: seen,
-        not_due_and_seen: 0,
-        more_than_once: 0,
-        of_later_connect: 0,
-        seen_before: 0,
         shortest_wait_of_unseen_us: (seen < due).then_some(2_000_000),
         will_time: Percentiles { count: seen, max_us: Some(41_000), ..Percentiles::default() },
+        ..WillRecord::default()
     }
 }
 
@@ -138,26 +131,8 @@ fn not_due(set: u64, seen: u64) -> WillRecord {
 
 #[track_caller]
 fn assert_holds(verdict: &Verdict, citation: Option<&str>) {
-    assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
-    assert_eq!((verdict.differs.as_deref(), verdict.citation.as_deref()), (None, citation), "{verdict:?}");
-}
-
-#[track_caller]
-fn assert_violated(verdict: &Verdict, citation: &str) {
-    assert_eq!((verdict.conclusion, verdict.force), (Conclusion::Violated, Force::Must), "{verdict:?}");
-    assert_eq!(verdict.citation.as_deref(), Some(citation), "{verdict:?}");
-}
-
-#[track_caller]
-fn assert_differs(verdict: &Verdict, note: &str) {
-    assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
-    assert!(verdict.differs.as_deref().is_some_and(|differs| differs.contains(note)), "{verdict:?}");
-}
-
-#[track_caller]
-fn assert_inconclusive(verdict: &Verdict, why: &str) {
-    assert_eq!((verdict.conclusion, &verdict.differs), (Conclusion::Inconclusive, &None), "{verdict:?}");
-    assert!(verdict.evidence.contains(why), "{verdict:?}");
+    testing::assert_holds(verdict);
+    assert_eq!(verdict.citation.as_deref(), citation, "{verdict:?}");
 }
 
 #[test]
@@ -269,8 +244,8 @@ fn mqtt5_3_1_2_8_a_will_well_before_its_time_breaks_it_and_one_that_is_rounded_d
     assert_inconclusive(&came(EARLY, 3).witness(stray()).verdict(PUBLISHES), "5 messages came when nobody");
     let made = |fact| came(fact, 1);
     assert!(verdict.evidence.starts_with("3 of 4 Wills came more than a second before"), "{verdict:?}");
-    assert_differs(&made(ROUNDED).verdict(PUBLISHES), "1 Wills came up to a second early");
-    assert_differs(&made(LATE_BY_DELAY).verdict(PUBLISHES), "1 Wills waited for their delay");
+    assert_note_contains(&made(ROUNDED).verdict(PUBLISHES), "1 Wills came up to a second early");
+    assert_note_contains(&made(LATE_BY_DELAY).verdict(PUBLISHES), "1 Wills waited for their delay");
     assert_holds(&made("when due").verdict(PUBLISHES), Some("MQTT 5.0 [MQTT-3.1.2-8]"));
 }
 
@@ -287,7 +262,7 @@ fn mqtt5_3_1_2_10_and_mqtt3_1_1_3_1_2_10_wills_that_all_come_twice_break_it_and_
         };
         assert_holds(&twice(0).verdict(ONCE), Some(citation));
         assert_violated(&twice(4).verdict(ONCE), citation);
-        assert_differs(&twice(3).verdict(ONCE), "3 Wills came more than once");
+        assert_note_contains(&twice(3).verdict(ONCE), "3 Wills came more than once");
         assert_inconclusive(&twice(4).unsettled().verdict(ONCE), "honest clients lost");
         let deaf = Some(WitnessRecord { proved: false, unexpected: 0 });
         assert_inconclusive(&twice(4).witness(deaf).verdict(ONCE), "not proved to hear");
@@ -359,7 +334,7 @@ fn mqtt5_3_1_2_23_and_mqtt3_1_1_3_1_2_4_sessions_that_are_all_gone_break_it_and_
         assert_holds(&verdict, Some(citation));
         assert_eq!(verdict.evidence, "3 of 3 sessions were there when their clients came back");
         assert_violated(&made(0, 3).verdict(KEEPS), citation);
-        assert_differs(&made(1, 2).verdict(KEEPS), "2 sessions were gone");
+        assert_note_contains(&made(1, 2).verdict(KEEPS), "2 sessions were gone");
         assert_inconclusive(&made(0, 3).unsettled().verdict(KEEPS), "honest clients lost");
         let denied = made(0, 0).fact(SESSION_PRESENT, UNANNOUNCED, 3);
         assert_holds(&denied.verdict(KEEPS), Some(citation));
@@ -383,7 +358,10 @@ fn mqtt5_4_1_0_2_a_session_that_lives_on_long_after_its_end_breaks_it_and_shortl
     };
     assert_holds(&made(0, 10_000_000).verdict(ENDS), Some("MQTT 5.0 [MQTT-4.1.0-2]"));
     assert_violated(&made(1, 10_000_000).verdict(ENDS), "MQTT 5.0 [MQTT-4.1.0-2]");
-    assert_differs(&made(1, 9_900_000).verdict(ENDS), "1 sessions were still there 9 s after their end");
+    assert_note_contains(
+        &made(1, 9_900_000).verdict(ENDS),
+        "1 sessions were still there 9 s after their end",
+    );
 }
 
 #[test]
@@ -425,7 +403,10 @@ fn mqtt5_4_5_0_1_and_mqtt3_1_1_3_1_2_5_messages_that_were_overtaken_are_lost_and
         assert_holds(&made("all").verdict(WAITED), Some(citation));
         assert_violated(&made("none").verdict(WAITED), citation);
         assert_inconclusive(&made(NOT_YET).verdict(WAITED), "a longer --reaction-timeout");
-        assert_differs(&made("none").unsettled().verdict(WAITED), "30 of 33 messages were taken and lost");
+        assert_note_contains(
+            &made("none").unsettled().verdict(WAITED),
+            "30 of 33 messages were taken and lost",
+        );
         assert_inconclusive(&Made::dropped("rst", version, 3).verdict(WAITED), "no messages waited");
     }
 }
@@ -436,7 +417,7 @@ fn a_part_that_was_kept_for_a_client_that_was_away_tells_of_a_limit_and_accuses_
         let counts = LedgerCounts { acknowledged: 33, delivered: 15, lost: 18, ..LedgerCounts::default() };
         let made = Made::dropped("rst", version, 3).fact(WAITING, "some", 3).messages(counts);
         let verdict = made.measure(HELD_BACK, 4, 12).verdict(WAITED);
-        assert_differs(&verdict, "18 of 33 messages were taken and lost");
+        assert_note_contains(&verdict, "18 of 33 messages were taken and lost");
         assert!(verdict.evidence.contains("its queue may have a limit"), "{verdict:?}");
     }
 }
@@ -461,7 +442,7 @@ fn a_half_open_connection_is_a_note() {
     let made = |outcomes: &[(Outcome, u64)]| Made::of(abrupt::ID, "half-close", V5, outcomes);
     assert_holds(&made(&[(Outcome::Closed, 2), (Outcome::Reset, 1)]).verdict(CLOSES), None);
     let verdict = made(&[(Outcome::Closed, 2), (Outcome::NoReaction, 1)]).verdict(CLOSES);
-    assert_differs(&verdict, "1 connections were still half open");
+    assert_note_contains(&verdict, "1 connections were still half open");
     assert_eq!(verdict.evidence, "the broker closed 2 of 3 connections");
     assert!(Made::dropped("rst", V5, 1).has_no_verdict_of(CLOSES));
 }
@@ -476,7 +457,7 @@ fn silence_that_is_given_up_holds_with_its_time_and_what_is_still_open_is_a_note
     assert_holds(&verdict, None);
     assert!(verdict.evidence.ends_with("closed 3 of 3 connections that said nothing, the last after 5.34 s"));
     let verdict = made(&[(Outcome::Closed, 1), (Outcome::NoReaction, 2)]).verdict(GIVES_UP);
-    assert_differs(&verdict, "2 were still open at the end of --wait");
+    assert_note_contains(&verdict, "2 were still open at the end of --wait");
     assert_eq!(verdict.force, Force::Should);
 }
 
@@ -495,9 +476,9 @@ fn a_dripping_connect_that_outlasts_silence_by_half_tells_that_only_the_gap_is_b
     };
     assert_holds(&drip(knock::CUT, 2_000_000).verdict(BOUNDS), None);
     let gap = "only the gap between two bytes is bounded";
-    assert_differs(&beside_silence(drip(knock::ACCEPTED, 3_100_000)), gap);
-    assert_differs(&beside_silence(drip(knock::ACCEPTED, 2_900_000)), "no bound was met");
-    assert_differs(&drip(knock::ACCEPTED, 9_000_000).verdict(BOUNDS), "no bound was met");
+    assert_note_contains(&beside_silence(drip(knock::ACCEPTED, 3_100_000)), gap);
+    assert_note_contains(&beside_silence(drip(knock::ACCEPTED, 2_900_000)), "no bound was met");
+    assert_note_contains(&drip(knock::ACCEPTED, 9_000_000).verdict(BOUNDS), "no bound was met");
 }
 
 #[test]
@@ -521,7 +502,7 @@ fn honest_clients_that_are_refused_beside_held_sockets_are_a_note_with_their_num
     let expected = "3 of 3 honest clients were accepted, with up to 60 connections held open; the slowest CONNACK took 7.20 ms";
     assert_eq!(verdict.evidence, expected);
     let verdict = made.fact(knock::HONEST, "cannot connect: connection refused", 2).verdict(LETS_IN);
-    assert_differs(&verdict, "cannot connect: connection refused (×2)");
+    assert_note_contains(&verdict, "cannot connect: connection refused (×2)");
 }
 
 // will-storm
@@ -541,9 +522,12 @@ fn mqtt5_3_1_2_8_a_storm_whose_wills_all_came_tells_their_spread_and_one_without
         assert_inconclusive(&storm("plain", version).will(wills(4, 3)).verdict(EVERY), "1 of 4 Wills");
         assert_inconclusive(&storm("plain", version).will(wills(4, 0)).unsettled().verdict(EVERY), "lost 1");
         // A broker may find the new connection before it has noticed the end of the old one.
-        assert_differs(&storm("back", version).will(wills(4, 0)).verdict(EVERY), "back at once");
+        assert_note_contains(&storm("back", version).will(wills(4, 0)).verdict(EVERY), "back at once");
         let twice = WillRecord { more_than_once: 2, ..wills(4, 4) };
-        assert_differs(&storm("plain", version).will(twice).verdict(EVERY), "2 Wills came more than once");
+        assert_note_contains(
+            &storm("plain", version).will(twice).verdict(EVERY),
+            "2 Wills came more than once",
+        );
     }
 }
 
@@ -586,9 +570,9 @@ fn an_offline_that_stays_though_the_client_is_back_is_a_note() {
         made.fact(will_storm::AFTER_ONLINE, "yes", late)
     };
     assert_holds(&made(4, 0, 0).verdict(BEHIND), None);
-    assert_differs(&made(3, 1, 1).verdict(BEHIND), "1 clients shown as offline");
-    assert_differs(&made(4, 0, 2).verdict(BEHIND), "2 clients shown as offline");
+    assert_note_contains(&made(3, 1, 1).verdict(BEHIND), "1 clients shown as offline");
+    assert_note_contains(&made(4, 0, 2).verdict(BEHIND), "2 clients shown as offline");
     let refused = made(3, 0, 0).fact(will_storm::RETURN, "CONNACK 0x97", 1);
-    assert_differs(&refused.verdict(BEHIND), "1 clients could not come back");
+    assert_note_contains(&refused.verdict(BEHIND), "1 clients could not come back");
     assert!(storm("retained", V5).has_no_verdict_of(BEHIND));
 }

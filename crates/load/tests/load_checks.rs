@@ -2,10 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "what can't be had ends the test")]
 
-#[expect(dead_code, reason = "the file serves the tests of several crates")]
-#[path = "../../record/tests/judging/record.rs"]
-mod record;
-
 use std::collections::BTreeMap;
 
 use ungraceful_load::checks::CHECKS;
@@ -13,6 +9,7 @@ use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
 use ungraceful_record::metric::Percentiles;
 use ungraceful_record::rate_search::{Came, Promise};
 use ungraceful_record::run::{Completeness, Record};
+use ungraceful_record::testing::{empty_record, every};
 use ungraceful_record::threshold::Threshold;
 use ungraceful_record::verdict::{Conclusion, Verdict, judge};
 
@@ -71,7 +68,7 @@ fn load() -> LoadRecord {
 }
 
 fn with(load: LoadRecord) -> Record {
-    Record { load: Some(load), ..record::empty_record() }
+    Record { load: Some(load), ..empty_record() }
 }
 
 fn counting(change: impl FnOnce(&mut LoadCounts)) -> Record {
@@ -158,7 +155,7 @@ fn where_nothing_was_acknowledged_nothing_holds_and_the_reason_code_and_its_cure
     let of_qos_0 = LoadRecord { by_qos: BTreeMap::from([(0, of_qos_0.by_qos[&1].clone())]), ..of_qos_0 };
     let mut record = with(of_qos_0);
     judge(&mut record, &CHECKS);
-    assert!(record.verdicts.iter().all(|verdict| verdict.check != ACCEPTS) && record.verdicts.len() == 3);
+    assert!(every(&record.verdicts, |verdict| verdict.check != ACCEPTS) && record.verdicts.len() == 3);
 }
 
 #[test]
@@ -249,7 +246,7 @@ fn a_share_is_of_all_that_there_could_have_been() {
 #[test]
 fn without_anything_to_count_a_threshold_on_a_number_is_inconclusive() {
     for text in ["loss==0", "dropped==0", "sent_rate>1", "connections_refused==0"] {
-        assert_eq!(judged(text, &record::empty_record()).conclusion, Conclusion::Inconclusive, "{text}");
+        assert_eq!(judged(text, &empty_record()).conclusion, Conclusion::Inconclusive, "{text}");
     }
 }
 
@@ -326,7 +323,7 @@ fn a_trial_that_says_nothing_of_the_broker_is_not_held_against_it() {
     assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, Came::Unknown);
     let cut = Record { completeness: Completeness::Interrupted, ..with(load()) };
     assert_eq!(promised("loss==0", &cut).0, Came::Unknown);
-    assert_eq!(promised("loss==0", &record::empty_record()).0, Came::Unknown);
+    assert_eq!(promised("loss==0", &empty_record()).0, Came::Unknown);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::phase::Phase;
 use crate::reaction::{Outcome, Reaction};
 
 /// Which fault, in which variant, with which protocol version: what results are grouped by.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Case {
     /// The fault's id in the catalogue, such as `double-connect`.
     pub fault: String,

@@ -21,6 +21,8 @@ pub mod reaction;
 pub mod recovery;
 pub mod run;
 pub mod scale;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod threshold;
 pub mod verdict;
 

@@ -299,7 +299,7 @@ pub struct BystanderOutagesRecord {
 }
 
 /// Everything about one case.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CaseRecord {
     /// Which fault, variant and version.
     #[serde(flatten)]
@@ -406,7 +406,7 @@ pub struct IrregularityRecord {
 }
 
 /// The bystanders of the run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BystandersRecord {
     /// Publisher-subscriber pairs.
     pub pairs: u64,
@@ -585,7 +585,7 @@ pub struct BrokerLogRecord {
 }
 
 /// Whether the generator itself can be trusted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GeneratorRecord {
     /// Due, until the generator got to it, over all measured phases.
     pub schedule_slip: Percentiles,

@@ -33,7 +33,7 @@ pub(crate) fn write<'a, C: IntoIterator<Item = &'a CaseRecord>>(cases: C) -> Str
     let mut write =
         |cells: Vec<&str>| writer.write_record(cells).expect("memory takes every write of equal length");
     let rows: Vec<Vec<Field>> = cases.into_iter().map(fields).collect();
-    let header = rows.first().cloned().unwrap_or_else(|| fields(&nothing()));
+    let header = rows.first().cloned().unwrap_or_else(|| fields(&CaseRecord::default()));
     write(header.iter().map(|(name, _)| &**name).collect());
     for row in &rows {
         write(row.iter().map(|(_, value)| &**value).collect());
@@ -161,34 +161,4 @@ fn optional(name: &str, value: Option<u64>) -> Field {
 fn json(name: &str, value: &impl Serialize) -> Field {
     let written = serde_json::to_string(value).expect("maps with text or number keys are JSON objects");
     (name.to_owned(), escape::json(&written))
-}
-
-/// A case of which nothing is known, for the header of a record without cases.
-fn nothing() -> CaseRecord {
-    let case = ungraceful_record::attempt::Case {
-        fault: String::new(),
-        variant: String::new(),
-        version: String::new(),
-    };
-    CaseRecord {
-        case,
-        planned: 0,
-        dropped: 0,
-        finished: 0,
-        outcomes: Default::default(),
-        reactions: Default::default(),
-        sequences: Default::default(),
-        disconnect_codes: Default::default(),
-        attempts_with_second_connack: 0,
-        examples: Default::default(),
-        facts: Default::default(),
-        measures: Default::default(),
-        milestones: Default::default(),
-        messages: Default::default(),
-        troubles: Default::default(),
-        reaction_time: Percentiles::default(),
-        time_to_close: Percentiles::default(),
-        connack_time: Percentiles::default(),
-        will: None,
-    }
 }

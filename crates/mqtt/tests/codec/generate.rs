@@ -87,7 +87,7 @@ fn properties(
         .prop_map(move |candidates| {
             let mut list: Vec<Property<'static>> = Vec::new();
             for property in candidates {
-                let is_new = list.iter().all(|other| other.id() != property.id());
+                let is_new = !list.iter().any(|other| other.id() == property.id());
                 if property.allowed_in(place) && (is_new || property.may_repeat_in(place)) {
                     list.push(property);
                 }

@@ -5,7 +5,7 @@ use ungraceful_record::exit::Exit;
 use ungraceful_record::run::Completeness;
 use ungraceful_record::verdict::{Conclusion, Force, Verdict, exit_of, judge};
 
-use crate::record::empty_record;
+use ungraceful_record::testing::empty_record;
 
 const ALL: [Completeness; 6] = [
     Completeness::Partial,

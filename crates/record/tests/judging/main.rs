@@ -5,7 +5,6 @@ mod counts;
 mod exit_codes;
 mod lateness;
 mod messages;
-mod record;
 mod run_checks;
 mod samples;
 mod schema;

@@ -7,6 +7,7 @@ use ungraceful_record::run::{
     BystanderOutagesRecord, BystandersRecord, Completeness, Drain, IrregularityRecord, PhaseRecord, Record,
     SysRecord,
 };
+use ungraceful_record::testing::every;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_record::verdict::{Force, Verdict};
 
@@ -156,7 +157,7 @@ fn without_bystanders_there_is_no_word_and_without_samples_no_conclusion() {
     let mut record = run(1, acknowledged(1));
     record.bystanders = None;
     let given = verdicts(&record);
-    assert!(ALL.iter().all(|check| !given.contains_key(*check)), "{given:?}");
+    assert!(every(&ALL, |check| !given.contains_key(*check)), "{given:?}");
     let idle = bystanders(&[(Phase::Fault, &[(0, delivered(0)), (1, delivered(0)), (2, delivered(0))])]);
     for check in ALL {
         assert_eq!(verdict(&idle, check).conclusion, Inconclusive, "{check}");

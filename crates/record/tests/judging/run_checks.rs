@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use ungraceful_record::attempt::Case;
 use ungraceful_record::checks::CHECKS;
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::Percentiles;
@@ -16,7 +15,7 @@ use ungraceful_record::run::{
 };
 use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
-use crate::record::{case, empty_record};
+use ungraceful_record::testing::{case, empty_record};
 
 pub(crate) fn verdicts(record: &Record) -> BTreeMap<String, Verdict> {
     let mut record = record.clone();
@@ -28,14 +27,10 @@ pub(crate) fn verdict(record: &Record, check: &str) -> Verdict {
     verdicts(record).remove(check).expect("the check gave a verdict")
 }
 
-fn identical() -> Case {
-    Case { fault: "double-connect".into(), variant: "identical".into(), version: "5.0".into() }
-}
-
 fn attempts(planned: u64, dropped: u64, outcomes: &[(Outcome, u64)]) -> Record {
     let mut record = empty_record();
     record.attempts = AttemptsRecord { planned, dropped, ..AttemptsRecord::default() };
-    record.cases = vec![case(identical(), outcomes)];
+    record.cases = vec![case("double-connect", "identical", "5.0", outcomes)];
     record
 }
 
@@ -53,14 +48,8 @@ pub(crate) fn bystanders(phases: &[(Phase, &[(u8, LedgerCounts)])]) -> Record {
         rate_per_pair: 10,
         version: "5.0".into(),
         phases: phases.iter().map(phase).collect(),
-        connections_lost: BTreeMap::new(),
-        outages: None,
-        irregularities: Vec::new(),
-        irregularities_left_out: BTreeMap::new(),
-        pairs_below_qos: 0,
         drain: Some(Drain::Quiet),
-        recovery_limit_us: None,
-        recovery_time_us: None,
+        ..BystandersRecord::default()
     });
     record
 }

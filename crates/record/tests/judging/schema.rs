@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use ungraceful_record::attempt::Case;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{Record, json_schema};
 
-use crate::record::{case, empty_record};
+use ungraceful_record::testing::{case, empty_record};
 
 fn published() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/run.schema.json")
@@ -31,8 +30,7 @@ fn the_published_schema_of_run_json_is_up_to_date() {
 #[test]
 fn a_record_reads_back_as_it_was_written() {
     let mut record = empty_record();
-    let of = Case { fault: "double-connect".into(), variant: "identical".into(), version: "5.0".into() };
-    let mut closed = case(of, &[(Outcome::Closed, 3)]);
+    let mut closed = case("double-connect", "identical", "5.0", &[(Outcome::Closed, 3)]);
     // Integer keys are text in JSON.
     closed.disconnect_codes.insert(0x82, 3);
     closed.examples.insert("DISCONNECT 0x82, FIN".into(), vec![0, 1, 2]);

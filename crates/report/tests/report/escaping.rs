@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use ungraceful_record::run::Record;
+use ungraceful_record::testing::every;
 use ungraceful_report::{Context, Format, render};
 
 use crate::fixture;
@@ -26,7 +27,7 @@ fn a_hostile_name_makes_no_html_in_markdown_and_no_further_cell() {
     let shown = render(&fixture::hostile(), Format::Markdown, &Context::default());
     // In a fenced block, which begins after spaces, it is shown as it is.
     let outside: Vec<_> = shown.lines().filter(|line| !line.starts_with("    ")).collect();
-    assert!(outside.iter().all(|line| !line.contains("<script>")), "{shown}");
+    assert!(every(&outside, |line| !line.contains("<script>")), "{shown}");
     let cells = |line: &str| line.replace("\\|", "").matches('|').count();
     let rows: Vec<_> = outside.iter().filter(|line| line.starts_with("| ")).map(|line| cells(line)).collect();
     // The cases with their header and sum, the bystanders, what it cost, and the log's phrases.
@@ -69,7 +70,7 @@ fn hostile_facts_measures_and_variants_stay_in_their_cells() {
     for (record, harmless) in [(record, fixture::storm()), (duel, fixture::duel())] {
         let shown = render(&record, Format::Markdown, &Context::default());
         let outside: Vec<_> = shown.lines().filter(|line| !line.starts_with("    ")).collect();
-        assert!(outside.iter().all(|line| !line.contains("<script>")), "{shown}");
+        assert!(every(&outside, |line| !line.contains("<script>")), "{shown}");
         let written = render(&record, Format::Csv, &Context::default());
         let rows = csv::Reader::from_reader(written.as_bytes()).records().filter_map(Result::ok).count();
         assert_eq!(rows, record.cases.len());
@@ -100,7 +101,7 @@ fn a_hostile_name_is_one_cell_in_csv_and_one_string_in_json() {
     let header = reader.headers().unwrap().clone();
     let rows: Vec<_> = reader.records().collect::<Result<_, _>>().unwrap();
     assert_eq!(rows.len(), record.cases.len());
-    assert!(rows.iter().all(|row| row.len() == header.len()));
+    assert!(every(&rows, |row| row.len() == header.len()));
     // What begins like a formula is left as it is: the file is data, and says so.
     assert_eq!(&rows[1][0], "=fault");
 

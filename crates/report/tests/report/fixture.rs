@@ -7,13 +7,15 @@ use ungraceful_record::attempt::Case;
 use ungraceful_record::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::phase::Phase;
+use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{
     AttemptsRecord, BrokerLogRecord, BrokerOrigin, BrokerRecord, BrokerResourcesRecord,
     BystanderOutagesRecord, BystanderPhaseRecord, BystandersRecord, CaseRecord, ClockRecord, Completeness,
-    Drain, FORMAT_VERSION, GeneratorRecord, HostRecord, IrregularityRecord, LogPhraseRecord, MilestoneRecord,
-    OutageRecord, PhaseRecord, QuantityRecord, Record, Setting, SettingSource, SlopeRecord, SysRecord,
-    ToolRecord, VersionRecord, WaveRecord, WillRecord, WitnessRecord,
+    Drain, GeneratorRecord, IrregularityRecord, LogPhraseRecord, MilestoneRecord, OutageRecord, PhaseRecord,
+    QuantityRecord, Record, Setting, SettingSource, SlopeRecord, SysRecord, ToolRecord, VersionRecord,
+    WaveRecord, WillRecord, WitnessRecord,
 };
+use ungraceful_record::testing;
 use ungraceful_record::verdict::{Force, Verdict};
 
 pub(crate) fn counts(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
@@ -42,25 +44,9 @@ pub(crate) fn case_of(variant: &str, version: &str) -> Case {
 /// A case in which `finished` attempts all ended in the given sequences.
 pub(crate) fn case(variant: &str, version: &str, finished: u64, sequences: &[(&str, u64)]) -> CaseRecord {
     CaseRecord {
-        case: case_of(variant, version),
-        planned: finished,
-        dropped: 0,
-        finished,
-        outcomes: counts(&[("closed", finished)]),
         reactions: counts(&[("FIN", finished)]),
         sequences: counts(sequences),
-        disconnect_codes: BTreeMap::new(),
-        attempts_with_second_connack: 0,
-        examples: BTreeMap::new(),
-        facts: BTreeMap::new(),
-        measures: BTreeMap::new(),
-        milestones: BTreeMap::new(),
-        messages: BTreeMap::new(),
-        troubles: BTreeMap::new(),
-        reaction_time: Percentiles::default(),
-        time_to_close: Percentiles::default(),
-        connack_time: Percentiles::default(),
-        will: None,
+        ..testing::case("double-connect", variant, version, &[(Outcome::Closed, finished)])
     }
 }
 
@@ -118,14 +104,10 @@ fn bystanders() -> BystandersRecord {
             bystander_phase(Phase::Fault, 420, 1_001),
             bystander_phase(Phase::Recovery, 330, 123),
         ],
-        connections_lost: BTreeMap::new(),
-        outages: None,
-        irregularities: Vec::new(),
-        irregularities_left_out: BTreeMap::new(),
-        pairs_below_qos: 0,
         drain: Some(Drain::Settled),
         recovery_limit_us: Some(1_314),
         recovery_time_us: Some(200_000),
+        ..BystandersRecord::default()
     }
 }
 
@@ -244,9 +226,7 @@ fn generator() -> GeneratorRecord {
             seen_late: times(1_050, 40),
         },
         cpu_us: Some(1_870_000),
-        attempts_waited_for_a_client: 0,
-        discarded: Default::default(),
-        bottlenecks: Vec::new(),
+        ..GeneratorRecord::default()
     }
 }
 
@@ -267,11 +247,9 @@ pub(crate) fn all_holds() -> Record {
         due: 88,
         due_and_seen: 86,
         not_due_and_seen: 0,
-        more_than_once: 0,
-        of_later_connect: 0,
-        seen_before: 0,
         shortest_wait_of_unseen_us: Some(5_004_000),
         will_time: times(85, 1_340),
+        ..WillRecord::default()
     });
     let closes = |variant: &str, version: &str, statement| {
         Verdict::holds("closes_on_second_connect", Force::Must, 2, "all connections were closed")
@@ -279,9 +257,6 @@ pub(crate) fn all_holds() -> Record {
             .on(&case_of(variant, version))
     };
     Record {
-        format_version: FORMAT_VERSION,
-        completeness: Completeness::Complete,
-        incomplete_because: None,
         tool: ToolRecord {
             mode: None,
             name: "ungraceful-double-connect".into(),
@@ -299,7 +274,6 @@ pub(crate) fn all_holds() -> Record {
         seed: 12_345,
         started_utc: "2026-02-03T04:05:06Z".into(),
         duration_us: 17_400_000,
-        host: HostRecord::default(),
         broker: BrokerRecord {
             origin: BrokerOrigin::Embedded,
             name: Some("rmqtt".into()),
@@ -308,32 +282,23 @@ pub(crate) fn all_holds() -> Record {
             pid: Some(4_711),
             process_name: Some("ungraceful-doub".into()),
             versions: vec![version("3.1.1"), version("5.0")],
-            qos_limit: None,
-            sys_version: None,
-            sys: BTreeMap::new(),
-            sys_last_heard_us: None,
-            honest_connections_lost: 0,
-            exit: None,
+            ..testing::empty_record().broker
         },
         phases: phases(),
         attempts: AttemptsRecord { planned: 790, finished: 790, dropped: 0, written: 790, left_out: 0 },
         cases: vec![identical, with_will],
-        cases_left_out: Vec::new(),
-        waves: Vec::new(),
-        measures: Default::default(),
         reaction_time: times(1_323, 215),
         bystanders: Some(bystanders()),
         witness: Some(WitnessRecord { proved: true, unexpected: 0 }),
         broker_resources: Some(resources()),
         broker_log: Some(broker_log()),
-        load: None,
         generator: generator(),
-        metrics: Vec::new(),
         verdicts: vec![
             closes("identical", "5.0", statement::V5_3_1_0_2),
             closes("with-will", "3.1.1", statement::V311_3_1_0_2),
             Verdict::holds("generator_kept_up", Force::Run, 2, "slip and lag stayed within their limits"),
         ],
+        ..testing::empty_record()
     }
 }
 

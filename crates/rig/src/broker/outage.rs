@@ -221,6 +221,7 @@ impl OutageTrack {
 mod tests {
     use std::net::TcpListener;
     use std::time::Duration;
+    use ungraceful_record::testing::until;
 
     use super::{OutageTrack, Restart, RestartBy, accepts, run};
 
@@ -266,13 +267,12 @@ mod tests {
         let why = run(&command, Duration::from_millis(300)).await.unwrap_err();
         assert!(why.contains("had not ended after 300 ms"), "{why}");
         let pid = std::fs::read_to_string(mark).unwrap();
-        let is_gone = || match std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())) {
-            Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
-            Err(_) => true,
-        };
-        while !is_gone() {
-            tokio::task::yield_now().await;
-        }
+        until("the command's child has gone", || {
+            match std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())) {
+                Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
+                Err(_) => true,
+            }
+        });
     }
 
     #[tokio::test]

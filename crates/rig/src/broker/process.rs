@@ -126,6 +126,7 @@ fn ticks_to_us(ticks: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{BrokerProcess, process_name, why_not_watched};
+    use ungraceful_record::testing::until;
 
     #[test]
     fn a_living_process_has_memory_and_each_file_that_it_opens_is_one_descriptor_more() {
@@ -170,9 +171,7 @@ mod tests {
         assert!(watched.sample().is_some());
         // Ended, and not yet taken note of: neither its memory nor its descriptors are there any more.
         drop(child.stdin.take());
-        while read_state(pid) != Some('Z') {
-            std::thread::yield_now();
-        }
+        until("it has ended and nobody knows", || read_state(pid) == Some('Z'));
         assert_eq!(watched.sample(), None);
         assert!(why_not_watched(pid).unwrap().contains("has ended"));
         child.wait().unwrap();

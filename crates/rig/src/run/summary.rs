@@ -267,9 +267,10 @@ mod tests {
     use ungraceful_record::phase::{Phase, PhaseTrack};
     use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
     use ungraceful_record::run::{
-        BrokerOrigin, BrokerRecord, ClockRecord, Completeness, GeneratorRecord, HostRecord, MetricRecord,
-        PhaseRecord, Record, SysRecord, ToolRecord, VersionRecord, WitnessRecord,
+        BrokerOrigin, ClockRecord, Completeness, MetricRecord, PhaseRecord, Record, SysRecord, VersionRecord,
+        WitnessRecord,
     };
+    use ungraceful_record::testing::empty_record;
 
     use super::{Ended, Measured, PhaseResults, bottlenecks, phase_records, summarise};
     use crate::attempts::worker::WorkerStats;
@@ -283,19 +284,9 @@ mod tests {
     use crate::run::seed::Seed;
     use crate::run::settings::{Common, PhaseSettings};
 
-    fn tool() -> ToolRecord {
-        ToolRecord {
-            name: "ungraceful-test".into(),
-            mode: None,
-            version: "0".into(),
-            commit: None,
-            chooses_variants: true,
-        }
-    }
-
     fn experiment(pairs: u64) -> Common {
         Common {
-            tool: tool(),
+            tool: empty_record().tool,
             command: Vec::new(),
             settings: BTreeMap::new(),
             target: TargetSettings {
@@ -342,56 +333,11 @@ mod tests {
     }
 
     fn begun() -> Record {
-        Record {
-            format_version: 1,
-            completeness: Completeness::Partial,
-            incomplete_because: None,
-            tool: tool(),
-            command: Vec::new(),
-            settings: BTreeMap::new(),
-            seed: 1,
-            started_utc: String::new(),
-            duration_us: 0,
-            host: HostRecord::default(),
-            broker: BrokerRecord {
-                origin: BrokerOrigin::Embedded,
-                name: None,
-                target: String::new(),
-                address: String::new(),
-                pid: None,
-                process_name: None,
-                versions: vec![version("3.1.1", true), version("5.0", false)],
-                qos_limit: None,
-                sys_version: None,
-                sys: BTreeMap::new(),
-                sys_last_heard_us: None,
-                honest_connections_lost: 0,
-                exit: None,
-            },
-            phases: Vec::new(),
-            attempts: ungraceful_record::run::AttemptsRecord::default(),
-            cases: Vec::new(),
-            cases_left_out: Vec::new(),
-            waves: Vec::new(),
-            reaction_time: Percentiles::default(),
-            measures: BTreeMap::new(),
-            bystanders: None,
-            witness: None,
-            broker_resources: None,
-            broker_log: None,
-            load: None,
-            generator: GeneratorRecord {
-                schedule_slip: Percentiles::default(),
-                loop_lag: Percentiles::default(),
-                clock: ClockRecord::default(),
-                cpu_us: None,
-                attempts_waited_for_a_client: 0,
-                discarded: ungraceful_record::discarded::Discarded::default(),
-                bottlenecks: Vec::new(),
-            },
-            metrics: Vec::new(),
-            verdicts: Vec::new(),
-        }
+        let mut record = empty_record();
+        record.completeness = Completeness::Partial;
+        record.broker.origin = BrokerOrigin::Embedded;
+        record.broker.versions = vec![version("3.1.1", true), version("5.0", false)];
+        record
     }
 
     fn case(variant: &str) -> Case {

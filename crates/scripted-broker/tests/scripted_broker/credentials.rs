@@ -6,7 +6,7 @@ use ungraceful_mqtt::ProtocolVersion::V5;
 use ungraceful_mqtt::{Auth, Connect, Packet, Properties, Property, ProtocolVersion, QoS, ReasonCode};
 use ungraceful_scripted_broker::{Expiry, Reauthentication, Removal, Script, ScriptedBroker};
 
-use crate::raw_client::{RawClient, encoded};
+use crate::raw_client::{RawClient, encoded, until};
 
 const COMMANDS: &str = "$CONTROL/dynamic-security/v1";
 const DISABLE: &str = r#"{"commands":[{"command":"disableClient","username":"u"}]}"#;
@@ -184,8 +184,8 @@ fn deliver_on_cuts_nobody_and_ignore_lets_in_anybody() {
     let broker = expiring(Expiry::DeliverOn);
     let stale = token(2);
     let mut client = accepted(&broker, V5, "u", &stale);
-    // Until the token has run out, whoever shows it is let in.
-    while answer(&broker, V5, "v", &stale).1 != refusal(V5) {}
+    // Until then, whoever shows it is let in.
+    until("the token has run out", || answer(&broker, V5, "v", &stale).1 == refusal(V5));
     client.expect_service();
     let broker = expiring(Expiry::Ignore);
     accepted(&broker, V5, "u", &stale).expect_service();

@@ -60,6 +60,16 @@ pub(crate) fn time_of(what: impl FnOnce()) -> Duration {
     start.elapsed()
 }
 
+/// Repeats a question until the answer is yes; fails when it is not within the time that every test has.
+#[expect(clippy::disallowed_methods, reason = "a bound on a test that hangs, not a figure")]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// A Client that is nothing but a TCP stream.
 pub(crate) struct RawClient {
     stream: TcpStream,

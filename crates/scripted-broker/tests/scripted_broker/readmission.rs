@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ungraceful_mqtt::ProtocolVersion::{self, V3_1_1, V5};
 use ungraceful_scripted_broker::{Readmission, Script, ScriptedBroker};
 
-use crate::raw_client::{RawClient, connack, connect};
+use crate::raw_client::{RawClient, connack, connect, until};
 
 fn broker_with(readmission: Readmission) -> ScriptedBroker {
     ScriptedBroker::start(Script { readmission, ..Script::default() })
@@ -47,9 +47,7 @@ fn after_refuses_until_its_time_has_passed_since_the_first_return() {
     let back = now();
     is_refused(&broker, "a", 0x88);
     is_let_in(&broker, "b");
-    while back.elapsed() < time + Duration::from_millis(100) {
-        std::thread::yield_now();
-    }
+    until("its time has passed", || back.elapsed() >= time + Duration::from_millis(100));
     is_let_in(&broker, "a");
     is_refused(&broker, "b", 0x88);
 }
@@ -62,13 +60,14 @@ fn at_most_n_per_second_counts_those_that_come_back_and_nobody_else() {
     }
     let began = now();
     let mut let_in_at = Vec::new();
-    while let_in_at.len() < 4 {
+    until("all four are let in again", || {
         let mut client = RawClient::open(&broker, V5);
         client.send(&connect(V5, ["a", "b", "c", "d"][let_in_at.len()]));
         if client.next_packet() == connack(V5, 0) {
             let_in_at.push(began.elapsed());
         }
-    }
+        let_in_at.len() == 4
+    });
     assert!(let_in_at[2] >= Duration::from_millis(900), "two in the first second: {let_in_at:?}");
 }
 

@@ -14,10 +14,11 @@ use ungraceful_mqtt::{
 use ungraceful_record::attempt::Attempt;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{Completeness, Record};
+use ungraceful_record::testing::every;
 use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker, Wills};
 
-use crate::support::{at, bench_at, binary, double_connect_at, quick_command};
+use crate::support::{at, bench_at, binary, double_connect_at, quick_command, until_phase};
 
 /// A run whose fault phase is under way.
 struct Running {
@@ -28,7 +29,7 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
-        Self::of(quick_command(arguments), ",fault,")
+        Self::of(quick_command(arguments), "fault")
     }
 
     /// A call whose timeline tells that it is in this phase.
@@ -42,11 +43,7 @@ impl Running {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // The timeline tells how far the run is.
-        while !std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default().contains(phase) {
-            assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        until_phase(phase, &folder, &mut child);
         Self { child, folder, _parent: parent }
     }
 
@@ -88,7 +85,7 @@ fn a_broker_that_dies_in_mid_run_is_broker_down_and_never_taken_for_a_reaction()
     // What was seen before is kept and judged as what it was.
     assert!(attempts.iter().any(|attempt| attempt.outcome == Outcome::Closed));
     assert!(attempts.iter().any(|attempt| attempt.outcome == Outcome::BrokerDown));
-    assert!(record.verdicts.iter().all(|verdict| verdict.conclusion != Conclusion::Violated));
+    assert!(every(&record.verdicts, |verdict| verdict.conclusion != Conclusion::Violated));
 }
 
 #[test]
@@ -103,7 +100,7 @@ fn a_broker_that_crashes_on_the_fault_itself_is_broker_down_and_not_a_close() {
         record.cases.iter().map(|case| case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset)).sum();
     assert_eq!(ended, 0, "{}", call.said());
     let closes = call.verdicts("closes_on_second_connect");
-    assert!(closes.iter().all(|verdict| verdict.conclusion == Conclusion::Inconclusive), "{closes:?}");
+    assert!(every(&closes, |verdict| verdict.conclusion == Conclusion::Inconclusive), "{closes:?}");
 }
 
 #[test]
@@ -138,7 +135,7 @@ fn an_interrupt_while_wills_are_awaited_accuses_nobody() {
     kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
     let (exit, shown, record, _) = running.end();
     assert_eq!(exit, Some(130), "{shown}");
-    assert!(record.verdicts.iter().all(|verdict| verdict.conclusion != Conclusion::Violated), "{shown}");
+    assert!(every(&record.verdicts, |verdict| verdict.conclusion != Conclusion::Violated), "{shown}");
     assert!(!record.witness.unwrap().proved, "nothing was proved after the fault");
 }
 
@@ -264,7 +261,7 @@ fn what_a_load_has_retained_is_removed_at_its_end_and_after_an_interrupt() {
     let mut command = binary("ungraceful-bench");
     command.args(["pub", "--warmup", "100ms", "--no-progress", "--duration", "10m"]);
     command.args(at(broker.address())).args(flags);
-    let running = Running::of(command, ",load,");
+    let running = Running::of(command, "load");
     assert_eq!(retained_at(broker.address()).len(), 4, "the load's, while it goes on");
     kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
     let (exit, shown, record, _) = running.end();
@@ -279,7 +276,7 @@ fn wills_that_were_retained_are_removed_after_an_interrupt() {
     let mut command = binary("ungraceful-vanish");
     command.args(["will-storm", "--variant", "retained,back", "--count", "40", "--connrate", "20"]);
     command.args(["--baseline", "1s", "--slip-limit", "1h", "--no-progress"]).args(at(broker.address()));
-    let running = Running::of(command, ",fault,");
+    let running = Running::of(command, "fault");
     kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
     let (exit, shown, ..) = running.end();
     assert_eq!(exit, Some(130), "{shown}");
@@ -292,7 +289,7 @@ fn a_run_that_is_killed_leaves_neither_its_broker_nor_that_brokers_folder() {
     let left = || std::fs::read_dir(temporary.path()).unwrap().count();
     let mut command = quick_command(&["--spawn", "mosquitto", "--duration", "10m", "-R", "20"]);
     command.env("TMPDIR", temporary.path());
-    let mut running = Running::of(command, ",fault,");
+    let mut running = Running::of(command, "fault");
     assert_eq!(left(), 1, "the folder of the broker");
     let broker = i32::try_from(record(&running.folder).broker.pid.unwrap()).unwrap();
     running.child.kill().unwrap();

@@ -4,6 +4,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 
+use ungraceful_record::testing::every;
 use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker};
 
 use crate::support::{Call, at, bench, binary, call, call_at, double_connect, double_connect_at};
@@ -241,7 +242,7 @@ fn a_version_that_the_broker_does_not_speak_is_left_out_unless_it_was_asked_for(
     let call = double_connect_at(broker.address(), &["--attempts", "1", "--variant", "identical"]);
     assert_eq!(call.exit(), 0, "{}", call.said());
     let record = call.record();
-    assert!(record.cases.iter().all(|case| case.case.version == "3.1.1"));
+    assert!(every(&record.cases, |case| case.case.version == "3.1.1"));
     assert!(record.broker.versions.iter().any(|version| version.version == "5.0" && !version.spoken));
     let call = double_connect_at(broker.address(), &["-V", "5"]);
     assert_refused(&call, 4, &["does not speak", "5.0"]);
@@ -255,7 +256,7 @@ fn a_broker_that_answers_no_5_0_connect_is_run_against_in_3_1_1() {
     let call = double_connect_at(broker.address(), &short);
     assert_eq!(call.exit(), 0, "{}", call.said());
     let record = call.record();
-    assert!(record.cases.iter().all(|case| case.case.version == "3.1.1"));
+    assert!(every(&record.cases, |case| case.case.version == "3.1.1"));
     let v5 = record.broker.versions.iter().find(|version| version.version == "5.0").unwrap();
     assert!(!v5.spoken && v5.why_not.as_ref().unwrap().contains("answers no CONNECT of this version"));
     let call = double_connect_at(broker.address(), &["--connect-timeout", "1s", "-V", "5"]);
@@ -343,7 +344,7 @@ fn a_file_without_an_end_is_refused_for_every_flag_that_names_a_file() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{flag}: {told}");
         let why = [flag, zero, "longer than the", "is it the right file?"];
-        assert!(why.iter().all(|word| told.contains(word)), "{told}");
+        assert!(every(&why, |word| told.contains(word)), "{told}");
     }
     assert_eq!(broker.log().connections(), 0);
 }

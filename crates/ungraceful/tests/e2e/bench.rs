@@ -54,6 +54,11 @@ fn a_broker_that_delivers_each_message_once_and_in_order_passes_at_every_qos_in_
             );
             assert_eq!((counts.lost, counts.duplicated, counts.reordered, counts.dropped), (0, 0, 0, 0));
             assert_eq!(counts.acknowledged, if qos == "0" { 0 } else { 400 });
+            let total = |column: &str| {
+                call.timeline(column).iter().map(|cell| cell.parse::<u64>().unwrap_or(0)).sum::<u64>()
+            };
+            let sums = ["load_offered", "load_sent", "load_acknowledged", "load_delivered"].map(total);
+            assert_eq!(sums, [400, 400, counts.acknowledged, 400], "second by second: {}", call.said());
             let load = load(&call);
             assert_eq!((load.delivery_response_time.count, load.release), (400, Release::Open));
             assert_eq!(load.publish_response_time.count, counts.acknowledged);
@@ -401,13 +406,4 @@ fn with_bystanders_the_load_is_compared_with_a_baseline_without_it() {
     assert_eq!(phases, ["warmup", "baseline", "load", "recovery"]);
     assert!(call.verdicts("keeps_the_threshold")[0].evidence.contains("in the baseline"), "{}", call.said());
     assert_eq!(record.load.unwrap().all().offered, 400);
-}
-
-#[test]
-fn the_timeline_tells_the_load_second_by_second() {
-    let call = against("all", &["-q", "1"]);
-    let total =
-        |column: &str| call.timeline(column).iter().map(|cell| cell.parse::<u64>().unwrap_or(0)).sum::<u64>();
-    let sums = ["load_offered", "load_sent", "load_acknowledged", "load_delivered"].map(total);
-    assert_eq!(sums, [400; 4], "{}", call.said());
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ungraceful_record::load::LoadRecord;
 use ungraceful_record::phase::Phase;
+use ungraceful_record::testing::until;
 use ungraceful_scripted_broker::{Pubacks, Script, ScriptedBroker};
 
 use crate::support::{Call, bench_at};
@@ -116,10 +117,10 @@ impl Mosquitto {
         command.args(["-c", "PATH=$PATH:/usr/sbin; exec mosquitto -c \"$0\""]).arg(configuration);
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let address = ([127, 0, 0, 1], port).into();
-        while std::net::TcpStream::connect(address).is_err() {
+        until("Mosquitto accepts connections", || {
             assert_eq!(process.try_wait().unwrap(), None, "run scripts/install-mosquitto first");
-            std::thread::yield_now();
-        }
+            std::net::TcpStream::connect(address).is_ok()
+        });
         Self { process, address, _folder: folder }
     }
 }

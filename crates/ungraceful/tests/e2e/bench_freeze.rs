@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use ungraceful_record::run::Record;
 use ungraceful_record::verdict::Conclusion;
 
-use crate::support::binary;
+use crate::support::{binary, until_phase};
 
 /// How long the broker is stopped.
 const PAUSE: Duration = Duration::from_secs(4);
@@ -30,11 +30,7 @@ fn under_way(flags: &[&str], folder: &Path) -> Child {
     let mut command = binary("ungraceful-bench");
     command.args(flags).arg("--output").arg(folder).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    let timeline = || std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default();
-    while !timeline().contains(",load,") {
-        assert_eq!(child.try_wait().unwrap(), None, "it ended before the load began");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until_phase("load", folder, &mut child);
     child
 }
 

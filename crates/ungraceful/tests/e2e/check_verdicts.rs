@@ -17,12 +17,12 @@ use ungraceful_scripted_broker::{
 
 use crate::idle_proxy::IdleProxy;
 use crate::real_brokers::script;
-use crate::support::{binary, call_at, double_connect_at};
+use crate::support::{binary, call_at, double_connect_at, skip};
 
 /// What raw sockets see at `address` of the verdicts below `folder`; absent where nothing runs Python.
 fn check_verdicts(address: SocketAddr, folder: &Path) -> Option<Output> {
     if Command::new("python3").arg("--version").output().is_err() {
-        println!("skipped: there is no python3");
+        skip("there is no python3");
         return None;
     }
     let target =

@@ -2,6 +2,7 @@
 
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{BrokerOrigin, Completeness};
+use ungraceful_record::testing::until;
 
 use crate::support::{binary, double_connect, quick_command};
 
@@ -88,23 +89,22 @@ fn the_broker_goes_away_with_the_run_even_when_the_run_is_killed() {
         .spawn()
         .unwrap();
     let record = folder.path().join("record/run.json");
-    let pid = loop {
+    let mut pid = None;
+    until("the record says which process the broker is", || {
         assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
         let text = std::fs::read_to_string(&record).unwrap_or_default();
         if let Ok(begun) = serde_json::from_str::<ungraceful_record::run::Record>(&text) {
             assert_eq!(begun.completeness, Completeness::Partial, "a record is readable from the start");
-            break begun.broker.pid.unwrap();
+            pid = Some(begun.broker.pid.unwrap());
         }
-        std::thread::yield_now();
-    };
+        pid.is_some()
+    });
+    let pid = pid.unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    let gone = || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+    until("the broker has gone", || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         // Dead and not yet reaped by whoever inherited it.
         Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),
         Err(_) => true,
-    };
-    while !gone() {
-        std::thread::yield_now();
-    }
+    });
 }

@@ -10,11 +10,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use ungraceful_record::ledger::{IrregularityKind, LedgerCounts};
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{BystanderPhaseRecord, BystandersRecord, Drain, Record};
+use ungraceful_record::testing::every;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive};
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
-use crate::support::{Call, double_connect_at, quick_command};
+use crate::support::{Call, double_connect_at, quick_command, until_phase};
 
 const ARRIVE: &str = "acknowledged_messages_arrive";
 const ONCE: &str = "qos_2_arrives_once";
@@ -84,6 +85,7 @@ fn mqtt5_4_5_0_1_and_mqtt3_1_1_4_5_0_1_acknowledged_messages_that_are_lost_are_v
         assert_eq!(told(&bystanders, IrregularityKind::LostAtQos0), sum(&bystanders, 0).lost);
         assert_eq!(bystanders.drain, Some(Drain::Quiet));
         // Every tenth delivery of a subscriber: the numbers, which begin at 0, end in 9.
+        assert!(!bystanders.irregularities.is_empty(), "{}", call.said());
         for listed in &bystanders.irregularities {
             let what = &listed.irregularity;
             assert!(what.first % 10 == 9 && what.last == what.first && what.at_us.is_none(), "{listed:?}");
@@ -99,7 +101,7 @@ fn mqtt5_4_5_0_1_and_mqtt3_1_1_4_5_0_1_acknowledged_messages_that_are_lost_are_v
 fn messages_that_are_lost_at_qos_0_alone_are_a_note_and_no_accusation() {
     let call = against("lose-every-10", &["--bystander-qos", "0"]);
     assert_eq!(call.exit(), 0, "{}", call.said());
-    assert!(has_note(&call, "bystanders_lose_nothing") && call.verdicts(ARRIVE).is_empty());
+    assert!(has_note(&call, "bystanders_lose_nothing") && call.has_no_verdict_of(ARRIVE));
     assert!(!call.stdout().contains("ACKNOWLEDGED BUT LOST"), "{}", call.stdout());
 }
 
@@ -122,6 +124,7 @@ fn mqtt5_4_4_0_1_and_mqtt3_1_1_4_3_3_1_a_qos_2_message_that_is_delivered_twice_i
         }
         let duplicated: u64 = counts.iter().map(|counts| counts.duplicated).sum();
         assert_eq!(told(&bystanders, IrregularityKind::Duplicated), duplicated);
+        assert!(!bystanders.irregularities.is_empty(), "{}", call.said());
         for listed in &bystanders.irregularities {
             assert!(listed.irregularity.at_us.unwrap() >= listed.due_us, "{listed:?}");
             assert_eq!(listed.irregularity.dup, Some(false), "{listed:?}");
@@ -141,7 +144,7 @@ fn copies_at_qos_2_alone_are_violated_and_nothing_else_is_told_of() {
 fn messages_of_qos_0_and_1_that_are_delivered_twice_are_a_note() {
     let call = against("duplicate-every-10", &["--bystander-qos", "0,1"]);
     assert_eq!(call.exit(), 0, "{}", call.said());
-    assert!(has_note(&call, NOT_REPEATED) && call.verdicts(ONCE).is_empty(), "{}", call.said());
+    assert!(has_note(&call, NOT_REPEATED) && call.has_no_verdict_of(ONCE), "{}", call.said());
 }
 
 #[test]
@@ -153,7 +156,7 @@ fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_messages_that_change_places_are_violated(
         assert_eq!(call.verdicts(ORDER)[0].citation, Some(format!("MQTT {version} [MQTT-{number}]")));
         let bystanders = bystanders(&call);
         let reordered = [0, 1, 2].map(|qos| sum(&bystanders, qos).reordered);
-        assert!(reordered.iter().all(|count| *count > 0), "{reordered:?}");
+        assert!(every(&reordered, |count| *count > 0), "{reordered:?}");
         assert_eq!(told(&bystanders, IrregularityKind::Reordered), reordered.iter().sum::<u64>());
         assert!(call.stdout().contains("\nReordered "), "{}", call.stdout());
     }
@@ -218,18 +221,14 @@ fn stopped_for_five_seconds(version: &str) {
         "--connect-timeout",
         "30s",
     ];
-    let child = quick_command(&flags)
+    let mut child = quick_command(&flags)
         .arg("--output")
         .arg(&folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The timeline tells that the fault phase is under way.
-    let timeline = || std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default();
-    while !timeline().contains(",fault,") {
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until_phase("fault", &folder, &mut child);
     let broker = Pid::from_raw(i32::try_from(record(&folder).broker.pid.unwrap()).unwrap()).unwrap();
     let stopped = RunClock::start();
     kill_process(broker, Signal::STOP).unwrap();

@@ -3,7 +3,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    clippy::print_stdout,
     reason = "what can't be had ends the test, in its helpers too; a test that is skipped says so"
 )]
 

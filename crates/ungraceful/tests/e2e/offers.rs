@@ -2,6 +2,7 @@
 //! the rest is judged.
 
 use ungraceful_mqtt::QoS;
+use ungraceful_record::testing::every;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Retained, Script, ScriptedBroker, Wills};
 
@@ -72,7 +73,7 @@ fn mqtt5_3_2_2_14_what_needs_retained_messages_is_left_out_where_there_are_none_
     let record = call.record();
     assert_eq!(record.cases.len(), 2, "the plain Will in both versions");
     assert_eq!(record.cases_left_out.len(), 5);
-    assert!(record.cases_left_out.iter().all(|left| left.why.contains("Retain Available 0")));
+    assert!(every(&record.cases_left_out, |left| left.why.contains("Retain Available 0")));
     for version in ["3.1.1", "5.0"] {
         assert_eq!(call.conclusion("publishes_every_will", "plain", version), Holds);
     }

@@ -7,9 +7,10 @@ use std::process::Command;
 
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::BrokerLogLine;
+use ungraceful_record::testing::every;
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 
-use crate::support::{Call, call_at, double_connect, double_connect_at};
+use crate::support::{Call, call_at, double_connect, double_connect_at, skip};
 
 const TAKE_OVER: &str = "ungraceful-takeover";
 
@@ -28,7 +29,8 @@ pub(crate) struct RealBroker {
 }
 
 impl RealBroker {
-    /// Starts the broker with this name; absent where it is not installed.
+    /// Starts the broker with this name. Absent where it is not installed, unless BROKERS_REQUIRED lists it: by the names that
+    /// scripts/install-brokers takes, with spaces between them.
     pub(crate) fn start(name: &str) -> Option<Self> {
         Self::start_with(name, &[])
     }
@@ -37,7 +39,11 @@ impl RealBroker {
     pub(crate) fn start_with(name: &str, arguments: &[&str]) -> Option<Self> {
         let list = Command::new(script("broker")).arg("list").output().unwrap();
         if !String::from_utf8_lossy(&list.stdout).lines().any(|line| line == name) {
-            println!("skipped: {name} is not installed; scripts/install-brokers {name} would");
+            let recipe = name.split('-').next().unwrap();
+            let required = std::env::var("BROKERS_REQUIRED").unwrap_or_default();
+            let is_required = required.split_whitespace().any(|required| required == recipe);
+            assert!(!is_required, "{name} must be there, by BROKERS_REQUIRED={required}: {list:?}");
+            skip(&format!("{name} is not installed; scripts/install-brokers {recipe} would"));
             return None;
         }
         let started = Command::new(script("broker")).args(["start", name]).args(arguments).output().unwrap();
@@ -109,7 +115,7 @@ fn mosquitto_closes_without_a_word_on_both_versions() {
 }
 
 #[test]
-fn an_installed_mosquitto_can_be_started_by_the_tool_itself() {
+fn an_installed_mosquitto_can_be_started_by_the_tool_itself_and_its_log_names_the_cause_of_each_attempt() {
     let call = double_connect(&["--spawn", "mosquitto", "--attempts", "2", "--variant", "identical"]);
     assert_eq!(call.exit(), 0, "{}", call.said());
     let record = call.record();
@@ -120,6 +126,19 @@ fn an_installed_mosquitto_can_be_started_by_the_tool_itself() {
     let log = record.broker_log.unwrap();
     assert_eq!(log.attempts_named, 4, "{log:?}");
     assert!(record.broker_resources.unwrap().descriptors.before_fault > Some(3));
+    let told: Vec<_> = log.causes.iter().map(|told| (told.cause.as_str(), told.attempts)).collect();
+    assert_eq!(told, [("second-connect", 4)], "{}", call.said());
+    let lines = call.broker_log();
+    for attempt in call.attempts() {
+        let names = |line: &BrokerLogLine| {
+            line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("second-connect")
+        };
+        assert!(lines.iter().any(names), "{attempt:?}");
+        let told = attempt.broker_log.unwrap_or_else(|| panic!("{}", call.said()));
+        assert_eq!(told.cause.as_deref(), Some("second-connect"));
+        assert_eq!(told.phrase.as_deref(), Some("Bad client <client> sending multiple CONNECT messages."));
+    }
+    assert!(call.stdout().contains("second-connect of 4 attempts"), "{}", call.stdout());
 }
 
 #[test]
@@ -159,7 +178,7 @@ fn what_the_broker_says_of_a_second_connect_is_kept_beside_the_attempt_that_caus
     let resources = record.broker_resources.unwrap();
     for quantity in [resources.rss_bytes, resources.descriptors] {
         let known = [quantity.before_fault, quantity.max, quantity.after_fault, quantity.after_recovery];
-        assert!(known.iter().all(|value| *value > Some(3)), "{quantity:?}");
+        assert!(every(&known, |value| *value > Some(3)), "{quantity:?}");
         let slope = quantity.per_1000_attempts.unwrap();
         assert!(slope.samples >= 5 && slope.low <= slope.estimate && slope.estimate <= slope.high);
     }

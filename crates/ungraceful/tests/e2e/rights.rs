@@ -3,6 +3,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 
+use ungraceful_record::testing::every;
 use ungraceful_record::verdict::Conclusion::Violated;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
@@ -105,7 +106,7 @@ fn a_user_of_mosquitto_without_rights_is_told_the_line_to_add_and_one_with_right
     ] {
         let call = call_at(broker.address, tool, mode, &[&below, flags].concat());
         assert!(call.record().attempts.finished > 0, "{}", call.said());
-        assert!(call.record().cases.iter().all(|case| case.troubles.is_empty()), "{}", call.said());
+        assert!(every(&call.record().cases, |case| case.troubles.is_empty()), "{}", call.said());
     }
     let load =
         bench_at(broker.address, "pubsub", &[&below[..], &["--rate", "20", "--duration", "1s"]].concat());
@@ -236,14 +237,13 @@ fn a_broker_that_dies_between_two_causes_of_a_tour_is_down() {
 fn nats_is_run_without_flags_with_the_qos_that_it_serves() {
     let Some(broker) = RealBroker::start("nats") else { return };
     let call = double_connect_at(broker.address, &["--attempts", "3"]);
-    assert!(!call.violated().iter().any(|check| check == "closes_on_second_connect"), "{}", call.said());
+    call.assert_not_violated("closes_on_second_connect");
     let record = call.record();
     assert_eq!(record.broker.qos_limit.as_ref().map(|limit| limit.maximum_qos), Some(1), "{}", call.said());
     let bystanders = record.bystanders.unwrap();
     assert!(bystanders.connections_lost.is_empty(), "{bystanders:?}");
-    let run_is_sound = record.verdicts.iter().filter(|verdict| verdict.case.is_none());
-    assert!(run_is_sound.clone().count() > 0);
-    assert!(run_is_sound.clone().all(|verdict| verdict.conclusion != Violated), "{}", call.said());
+    let of_the_run = record.verdicts.iter().filter(|verdict| verdict.case.is_none());
+    assert!(every(of_the_run, |verdict| verdict.conclusion != Violated), "{}", call.said());
     let plain = double_connect_at(broker.address, &["--attempts", "3", "--variant", "identical,with-will"]);
     assert_eq!(plain.exit(), 0, "{}", plain.said());
 }

@@ -2,6 +2,7 @@
 //! say no, and to say it with the right words.
 
 use ungraceful_record::reaction::{Outcome, ReactionKind};
+use ungraceful_record::testing::every;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker, SecondConnect, Wills};
 
@@ -37,10 +38,10 @@ fn a_conforming_broker_passes_every_check_in_every_variant_and_version() {
         let expected = if case.case.version == "5.0" { "DISCONNECT 0x82, FIN" } else { "FIN" };
         assert_eq!(case.sequences.get(expected), Some(&3), "{:?}", case.sequences);
     }
-    assert!(record.verdicts.iter().all(|verdict| verdict.conclusion == Holds), "{}", call.said());
+    assert!(every(&record.verdicts, |verdict| verdict.conclusion == Holds), "{}", call.said());
     // Our own noise on a busy machine is no difference of the broker's.
     let of_the_broker = record.verdicts.iter().filter(|verdict| verdict.case.is_some());
-    assert!(of_the_broker.into_iter().all(|verdict| verdict.differs.is_none()), "{}", call.said());
+    assert!(every(of_the_broker, |verdict| verdict.differs.is_none()), "{}", call.said());
     // Every attempt is in the file, once, with instants in the order of what happened.
     let mut attempts = call.attempts();
     attempts.sort_by_key(|attempt| attempt.attempt);
@@ -54,7 +55,7 @@ fn a_conforming_broker_passes_every_check_in_every_variant_and_version() {
         assert!(
             attempt.established_us <= attempt.connack_us && attempt.established_us <= attempt.provoked_us
         );
-        assert!(attempt.reactions.iter().all(|reaction| Some(reaction.at_us) >= attempt.provoked_us));
+        assert!(every(&attempt.reactions, |reaction| Some(reaction.at_us) >= attempt.provoked_us));
     }
     // And the broker saw as many second CONNECTs as we say we sent.
     assert_eq!(broker.log().second_connects(), 30);
@@ -76,7 +77,7 @@ fn fin_and_rst_are_told_apart_and_both_are_a_close() {
     let call = against("fin", "identical");
     assert_all(&call, "5.0", Outcome::Closed, "FIN");
     assert_eq!(call.exit(), 0, "{}", call.said());
-    assert!(call.verdicts("tells_protocol_error").iter().all(|verdict| verdict.differs.is_some()));
+    assert!(every(&call.verdicts("tells_protocol_error"), |verdict| verdict.differs.is_some()));
     let call = against("rst", "identical");
     assert_all(&call, "5.0", Outcome::Reset, "RST");
     assert_all(&call, "3.1.1", Outcome::Reset, "RST");
@@ -163,9 +164,7 @@ fn another_reason_code_than_0x82_is_a_difference_and_never_a_violation() {
     assert_eq!(call.exit(), 0, "{}", call.said());
     assert_eq!(call.case("identical", "5.0").disconnect_codes.get(&0x81), Some(&3));
     let verdicts = call.verdicts("tells_protocol_error");
-    assert!(
-        verdicts.iter().all(|verdict| verdict.differs.as_ref().is_some_and(|note| note.contains("0x81")))
-    );
+    assert!(every(&verdicts, |verdict| verdict.differs.as_ref().is_some_and(|note| note.contains("0x81"))));
 }
 
 #[test]
@@ -196,7 +195,7 @@ fn a_second_client_id_that_becomes_live_or_keeps_a_session_is_found_out() {
             call.said()
         );
     }
-    assert!(call.verdicts(SECOND_ID).iter().all(|verdict| verdict.differs.is_some()));
+    assert!(every(&call.verdicts(SECOND_ID), |verdict| verdict.differs.is_some()));
     let call = against("fin", "other-client-id");
     for version in ["3.1.1", "5.0"] {
         assert_eq!(
@@ -206,7 +205,7 @@ fn a_second_client_id_that_becomes_live_or_keeps_a_session_is_found_out() {
             call.said()
         );
     }
-    assert!(call.verdicts(SECOND_ID).iter().all(|verdict| verdict.differs.is_none()));
+    assert!(every(&call.verdicts(SECOND_ID), |verdict| verdict.differs.is_none()));
 }
 
 #[test]
@@ -301,7 +300,7 @@ fn a_will_that_comes_twice_differs() {
     let call = with_wills(Wills::Twice);
     assert_eq!(call.exit(), 0, "{}", call.said());
     assert_eq!(call.case("with-will", "5.0").will.unwrap().more_than_once, 3);
-    assert!(call.verdicts(WILL).iter().all(|verdict| verdict.differs.is_some()));
+    assert!(every(&call.verdicts(WILL), |verdict| verdict.differs.is_some()));
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! Calling a binary, and reading what it left behind.
 
+use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
 
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use ungraceful_record::attempt::Attempt;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::{BrokerLogLine, CaseRecord, Record};
+use ungraceful_record::testing::{every, until};
 use ungraceful_record::verdict::{Conclusion, Verdict, exit_of};
 
 /// Short phases, and no judgement of our own lateness: test machines are busy.
@@ -49,6 +52,27 @@ pub(crate) fn binary(name: &str) -> Command {
         }
     }
     command
+}
+
+/// Says that the test at work skips something, where the harness keeps no output back, and has it counted where the caller
+/// (`scripts/test`) names a file for that.
+pub(crate) fn skip(why: &str) {
+    let here = std::thread::current();
+    let line = format!("skipped in {}: {why}\n", here.name().unwrap_or("a thread"));
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    if let Some(path) = std::env::var_os("SKIPPED_IN_TESTS") {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        file.write_all(format!("{why}\n").as_bytes()).unwrap();
+    }
+}
+
+/// Waits until the timeline of a run that writes into `folder` shows this phase; `child` is still at work then.
+pub(crate) fn until_phase(phase: &str, folder: &Path, child: &mut Child) {
+    until(&format!("the run is in the phase {phase}"), || {
+        assert_eq!(child.try_wait().unwrap(), None, "the run ended before the phase {phase}");
+        let timeline = std::fs::read_to_string(folder.join("timeline.csv")).unwrap_or_default();
+        timeline.contains(&format!(",{phase},"))
+    });
 }
 
 /// A finished call, and the folder of its record.
@@ -168,23 +192,34 @@ impl Call {
         serde_json::from_str(&text).unwrap()
     }
 
+    /// These, of which there is at least one: what is asserted of all of none holds whatever was seen.
+    fn some<T>(&self, what: &str, all: impl IntoIterator<Item = T>) -> Vec<T> {
+        let all = Vec::from_iter(all);
+        assert!(!all.is_empty(), "no {what}\n{}", self.said());
+        all
+    }
+
+    fn lines<T: DeserializeOwned>(&self, file: &str) -> Vec<T> {
+        let text = std::fs::read_to_string(self.folder.join(file)).unwrap();
+        self.some(file, text.lines().map(|line| serde_json::from_str(line).unwrap()))
+    }
+
+    /// The attempts that were written, of which there is at least one.
     pub(crate) fn attempts(&self) -> Vec<Attempt> {
-        let text = std::fs::read_to_string(self.folder.join("attempts.ndjson")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.lines("attempts.ndjson")
     }
 
-    /// What was kept of the broker's log.
+    /// What was kept of the broker's log: at least a line.
     pub(crate) fn broker_log(&self) -> Vec<BrokerLogLine> {
-        let text = std::fs::read_to_string(self.folder.join("broker-log.ndjson")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        self.lines("broker-log.ndjson")
     }
 
-    /// A column of the timeline.
+    /// A column of the timeline, of at least a row.
     pub(crate) fn timeline(&self, column: &str) -> Vec<String> {
         let text = std::fs::read_to_string(self.folder.join("timeline.csv")).unwrap();
         let mut rows = text.lines().map(|line| line.split(','));
         let at = rows.next().unwrap().position(|name| name == column).unwrap();
-        rows.map(|mut row| row.nth(at).unwrap().to_owned()).collect()
+        self.some("rows of the timeline", rows.map(|mut row| row.nth(at).unwrap().to_owned()))
     }
 
     /// The case of this variant and version.
@@ -210,9 +245,45 @@ impl Call {
         checks
     }
 
-    /// The verdicts of this check.
+    /// The verdicts of this check, of which there is at least one.
     pub(crate) fn verdicts(&self, check: &str) -> Vec<Verdict> {
-        self.record().verdicts.into_iter().filter(|verdict| verdict.check == check).collect()
+        let all = self.record().verdicts.into_iter();
+        self.some(&format!("verdict of {check}"), all.filter(|verdict| verdict.check == check))
+    }
+
+    /// Whether this check said nothing at all.
+    pub(crate) fn has_no_verdict_of(&self, check: &str) -> bool {
+        every(&self.record().verdicts, |verdict| verdict.check != check)
+    }
+
+    /// The check gave verdicts, and none of them is a violation.
+    pub(crate) fn assert_not_violated(&self, check: &str) {
+        let _each_is_listed = self.violated();
+        let verdicts = self.verdicts(check);
+        assert!(every(&verdicts, |verdict| verdict.conclusion != Conclusion::Violated), "{}", self.said());
+    }
+
+    /// Everything of the broker's holds, without a note, and the run came to its end.
+    pub(crate) fn assert_clean(&self) {
+        assert_eq!(self.exit(), 0, "{}", self.said());
+        let verdicts = self.record().verdicts;
+        let of_the_broker =
+            self.some("case was judged", verdicts.iter().filter(|verdict| verdict.case.is_some()));
+        assert!(every(of_the_broker, |verdict| verdict.conclusion == Conclusion::Holds), "{}", self.said());
+        assert_eq!(self.differing(), Vec::<String>::new(), "{}", self.said());
+    }
+
+    /// Of all checks this one alone is violated, somewhere by the statement with this citation, and the run can be repeated.
+    pub(crate) fn assert_caught(&self, check: &str, citation: &str) {
+        assert_eq!((self.exit(), self.violated()), (1, vec![check.to_owned()]), "{}", self.said());
+        let verdicts = self.verdicts(check);
+        let is_it = |verdict: &Verdict| {
+            verdict.conclusion == Conclusion::Violated && verdict.citation.as_deref() == Some(citation)
+        };
+        assert!(verdicts.iter().any(is_it), "{verdicts:?}");
+        let tool = self.record().tool;
+        let command = [Some(tool.name), tool.mode].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        assert!(self.stdout().contains(&format!("reproduce: {command}")), "{}", self.said());
     }
 
     /// What this check concludes about this variant and version.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use ungraceful_record::attempt::Attempt;
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::Record;
-use ungraceful_record::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
+use ungraceful_record::testing::every;
+use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{LateEnd, Script, ScriptedBroker, Sessions, TakeOver, Wills};
 
 use crate::support::{Call, call, call_at};
@@ -25,24 +25,10 @@ fn storm(script: Script, arguments: &[&str]) -> Call {
     call_at(broker.address(), TOOL, "storm", &[&quick, arguments].concat())
 }
 
-fn conclusions_of_the_broker(record: &Record) -> impl Iterator<Item = (&str, Conclusion)> {
-    let of_the_broker = record.verdicts.iter().filter(|verdict| verdict.case.is_some());
-    of_the_broker.map(|verdict| (verdict.check.as_str(), verdict.conclusion))
-}
-
-/// Everything of the broker's holds, without a note.
-fn assert_clean(call: &Call) {
-    assert_eq!(call.exit(), 0, "{}", call.said());
-    let record = call.record();
-    assert!(conclusions_of_the_broker(&record).count() > 0, "{}", call.said());
-    assert!(conclusions_of_the_broker(&record).all(|(_, conclusion)| conclusion == Holds), "{}", call.said());
-    assert_eq!(call.differing(), Vec::<String>::new(), "{}", call.said());
-}
-
 #[test]
 fn a_conforming_broker_passes_every_check_of_the_storm_in_every_situation_and_version() {
     let call = storm(Script::default(), &["--count", "78", "-V", "3.1.1,5,3.1.1-to-5,5-to-3.1.1"]);
-    assert_clean(&call);
+    call.assert_clean();
     let record = call.record();
     // Nine situations where the older client speaks 5.0, four where it speaks 3.1.1.
     assert_eq!(record.cases.len(), 26);
@@ -56,7 +42,7 @@ fn a_conforming_broker_passes_every_check_of_the_storm_in_every_situation_and_ve
     // What was in flight came once: two of QoS 1, two that waited behind them, two of QoS 2 and the repeated one.
     let messages = call.case("resume", "5.0").messages;
     assert_eq!((messages[&1].delivered, messages[&2].delivered), (12, 9), "{messages:?}");
-    assert!(messages.values().all(|counts| counts.lost + counts.unknown + counts.duplicated == 0));
+    assert!(every(messages.values(), |counts| counts.lost + counts.unknown + counts.duplicated == 0));
     // And the Wills were sent where they were due, and nowhere else.
     let will = |variant: &str, version: &str| call.case(variant, version).will.unwrap();
     assert_eq!(will("resume", "5.0").due_and_seen, 3);
@@ -68,17 +54,7 @@ fn a_conforming_broker_passes_every_check_of_the_storm_in_every_situation_and_ve
 
 /// A storm on a broker that breaks one rule: this check alone is violated, with this citation.
 fn assert_caught(script: Script, arguments: &[&str], check: &str, citation: &str) {
-    let call = storm(script, arguments);
-    assert_eq!(call.exit(), 1, "{}", call.said());
-    assert_eq!(call.violated(), [check], "{}", call.said());
-    let verdicts = call.verdicts(check);
-    assert!(
-        verdicts.iter().any(|verdict| {
-            verdict.conclusion == Violated && verdict.citation.as_deref() == Some(citation)
-        }),
-        "{verdicts:?}"
-    );
-    assert!(call.stdout().contains("reproduce: ungraceful-takeover storm"), "{}", call.said());
+    storm(script, arguments).assert_caught(check, citation);
 }
 
 #[test]
@@ -153,7 +129,8 @@ fn what_was_sent_again_at_once_is_not_late_because_something_else_is_missing() {
     let script = Script { sessions: Sessions::LoseQueued, ..Script::default() };
     let call = storm(script, &["--variant", "resume", "-c", "3", "-V", "5"]);
     assert_eq!(call.violated(), Vec::<String>::new(), "it may come yet: {}", call.said());
-    assert!(!call.differing().contains(&"sends_again_what_was_in_flight".to_owned()), "{}", call.said());
+    let again = call.verdicts("sends_again_what_was_in_flight");
+    assert!(every(&again, |verdict| verdict.differs.is_none()), "{}", call.said());
     assert_eq!(
         (call.only_case().fact("sent_again", "all"), call.only_case().fact("queued", "not yet")),
         (3, 3)
@@ -282,7 +259,7 @@ fn a_duel_keeps_to_what_the_broker_asks_of_its_clients() {
     // Our honest clients would have more to publish than such a broker takes.
     let arguments = [&arguments[..], &["--publish-rate", "100", "--bystanders", "0"]].concat();
     let call = call_at(broker.address(), TOOL, "duel", &arguments);
-    assert_clean(&call);
+    call.assert_clean();
     let case = call.only_case();
     assert!(case.troubles.is_empty(), "{:?}", case.troubles);
     // As many take-overs as the broker saw: none of them was a lapse of a contender's own.
@@ -312,7 +289,7 @@ fn a_broker_that_has_little_under_way_has_the_rest_counted_as_waiting() {
 #[test]
 fn clients_are_there_in_the_baseline_and_each_is_taken_over_when_it_is_due() {
     let call = storm(Script::default(), &["--variant", "clean", "-c", "20", "-V", "5", "--connrate", "40"]);
-    assert_clean(&call);
+    call.assert_clean();
     let phases = call.record().phases;
     let baseline = phases.iter().find(|phase| phase.phase.name() == "baseline").unwrap().began_us;
     let fault = phases.iter().find(|phase| phase.phase.name() == "fault").unwrap().began_us;
@@ -343,7 +320,7 @@ fn a_duel_counts_what_the_broker_saw_and_loses_nothing_on_a_conforming_broker() 
     let broker = ScriptedBroker::start(Script::default());
     let arguments = ["--for", "2s", "-V", "5", "--variant", "resume", "--backoff", "fixed:20ms"];
     let call = call_at(broker.address(), TOOL, "duel", &arguments);
-    assert_clean(&call);
+    call.assert_clean();
     let case = call.only_case();
     let takeovers = case.measures["takeovers"].sum;
     assert!(takeovers >= 20, "{case:?}");
@@ -379,7 +356,7 @@ fn a_race_has_one_survivor_or_is_violated() {
     let broker = ScriptedBroker::start(Script::default());
     let arguments = ["--attempts", "3", "--contenders", "5"];
     let call = call_at(broker.address(), TOOL, "race", &arguments);
-    assert_clean(&call);
+    call.assert_clean();
     for version in ["3.1.1", "5.0"] {
         let case = call.case("5-contenders", version);
         assert_eq!((case.fact("alive", "1"), case.measures["contenders_accepted"].sum), (3, 15));
@@ -390,7 +367,9 @@ fn a_race_has_one_survivor_or_is_violated() {
     assert_eq!(sequences("5.0").get("4 × DISCONNECT 0x8E, FIN"), Some(&3), "{:?}", sequences("5.0"));
     assert_eq!(sequences("3.1.1").get("4 × FIN"), Some(&3), "{:?}", sequences("3.1.1"));
     let of_v5 = |attempt: &Attempt| attempt.case.version == "5.0";
-    for attempt in call.attempts().into_iter().filter(of_v5) {
+    let of_v5: Vec<_> = call.attempts().into_iter().filter(of_v5).collect();
+    assert_eq!(of_v5.len(), 3);
+    for attempt in of_v5 {
         let losers: BTreeSet<_> = attempt.reactions.iter().filter_map(|seen| seen.connection).collect();
         assert_eq!((losers.len(), attempt.reactions.len()), (4, 8), "{attempt:?}");
     }
@@ -406,7 +385,7 @@ fn a_newcomer_that_waits_for_a_dead_peer_is_told_of_and_a_living_control_stands_
     let broker = ScriptedBroker::start(Script::default());
     let arguments = ["--attempts", "2", "--connrate", "50", "--keepalive", "8s", "--look-on", "0s"];
     let call = call_at(broker.address(), TOOL, "dead-peer", &arguments);
-    assert_clean(&call);
+    call.assert_clean();
     for case in &call.record().cases {
         assert_eq!((case.fact("newcomer_later", "served"), case.fact("newcomer_will", "withheld")), (2, 2));
         assert_eq!(case.fact("newcomer_subscription", "delivers"), 2, "{case:?}");
@@ -469,7 +448,7 @@ fn mqtt5_4_1_0_1_a_late_end_of_the_older_connection_that_costs_the_newcomer_anyt
 fn a_client_that_flaps_is_counted_connection_by_connection() {
     let broker = ScriptedBroker::start(Script::default());
     let call = call_at(broker.address(), TOOL, "flap", &["--for", "1s", "--every", "50ms", "-V", "5"]);
-    assert_clean(&call);
+    call.assert_clean();
     let case = call.only_case();
     let accepted = case.measures["connections_accepted"].sum;
     assert!((5..=20).contains(&accepted), "{accepted} connections in a second, one every 50 ms");

@@ -6,8 +6,9 @@ use std::process::{Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use ungraceful_record::run::{Completeness, Record};
+use ungraceful_record::testing::every;
 
-use crate::support::binary;
+use crate::support::{binary, until_phase};
 
 /// Calls the tour, with no judgement of our own lateness, into a folder in `parent`.
 fn tour(parent: &Path, arguments: &[&str]) -> Output {
@@ -37,12 +38,19 @@ fn record(folder: &Path) -> Record {
     serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
 }
 
+/// The cases of a run, of which there is at least one.
+fn cases(run: &Value) -> &[Value] {
+    let cases = run["cases"].as_array().unwrap();
+    assert!(!cases.is_empty(), "{run}");
+    cases
+}
+
 /// A row of the table is filled by what was seen: attempts that acted, and bystanders that were there.
 fn assert_seen(cause: &Value) {
     let run = &cause["run"];
     let finished = run["attempts"]["finished"].as_u64().unwrap();
     assert!(finished > 0 && run["attempts"]["planned"] == finished, "{}: {}", cause["name"], run["attempts"]);
-    let cases = run["cases"].as_array().unwrap();
+    let cases = cases(run);
     let not_acted: u64 = cases.iter().filter_map(|case| case["outcomes"]["not_acted"].as_u64()).sum();
     assert_eq!(not_acted, 0, "{}: {cases:?}", cause["name"]);
     assert_eq!(run["completeness"], "complete", "{}", cause["name"]);
@@ -63,6 +71,7 @@ fn the_embedded_broker_shows_every_cause_but_the_one_that_needs_an_administrator
     assert_eq!(output.status.code(), Some(0), "{tour:#}");
     assert_eq!(names(&tour), ALL);
     let [shown @ .., kick] = &causes(&tour)[..] else { panic!("{tour}") };
+    assert_eq!(shown.len(), 6);
     shown.iter().for_each(assert_seen);
     assert!(kick["not_shown"]["cure"].as_str().unwrap().contains("--spawn mosquitto"), "{kick}");
     assert_eq!(sequences(&shown[3], "5.0"), ["DISCONNECT 0x8E, FIN"; 2], "one for each variant");
@@ -85,14 +94,13 @@ fn mosquitto_shows_every_cause_with_a_real_kick() {
     causes(&tour).iter().for_each(assert_seen);
     let kicked = &causes(&tour)[6]["run"];
     assert_eq!(kicked["tool"]["name"], "ungraceful-expire");
-    for case in kicked["cases"].as_array().unwrap() {
+    for case in cases(kicked) {
         let ended = ["closed", "reset"].map(|outcome| case["outcomes"][outcome].as_u64().unwrap_or(0));
         assert_eq!(ended.iter().sum::<u64>(), case["finished"].as_u64().unwrap(), "{case}");
         let back: Vec<&String> = case["facts"]["came_back"].as_object().unwrap().keys().collect();
-        assert!(back.iter().all(|how| how.starts_with("CONNACK 0x")), "nobody is let in again: {back:?}");
+        assert!(every(&back, |how| how.starts_with("CONNACK 0x")), "nobody is let in again: {back:?}");
     }
-    let silent = &causes(&tour)[2]["run"]["cases"];
-    for case in silent.as_array().unwrap() {
+    for case in cases(&causes(&tour)[2]["run"]) {
         assert_eq!(case["outcomes"]["closed"].as_u64(), case["finished"].as_u64(), "{case}");
         assert!(case["time_to_close"]["min_us"].as_u64().unwrap() >= 1_350_000, "{case}");
     }
@@ -122,7 +130,7 @@ fn the_plan_of_every_cause_is_printed_and_nothing_is_sent() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let plans = json(&output);
     assert!(plans.as_array().unwrap().len() >= 5);
-    assert!(plans.as_array().unwrap().iter().all(|plan| plan["bounds"]["duration_s_max"].as_u64() > Some(0)));
+    assert!(every(plans.as_array().unwrap(), |plan| plan["bounds"]["duration_s_max"].as_u64() > Some(0)));
     assert!(!parent.path().join("tour").exists());
 }
 
@@ -153,7 +161,7 @@ fn a_record_is_not_overwritten_and_a_broker_that_is_not_there_is_an_environment(
 #[test]
 fn a_tour_that_is_interrupted_keeps_what_it_saw_and_says_what_it_did_not_see() {
     let parent = tempfile::tempdir().unwrap();
-    let child = binary("ungraceful")
+    let mut child = binary("ungraceful")
         .args(["--slip-limit", "1h", "--quiet", "--format", "json", "--only", "takeover,double-connect"])
         .arg("--output")
         .arg(parent.path().join("tour"))
@@ -162,10 +170,7 @@ fn a_tour_that_is_interrupted_keeps_what_it_saw_and_says_what_it_did_not_see() {
         .spawn()
         .unwrap();
     let first = parent.path().join("tour/1-takeover");
-    let timeline = || std::fs::read_to_string(first.join("timeline.csv")).unwrap_or_default();
-    while !timeline().contains(",baseline,") {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until_phase("baseline", &first, &mut child);
     kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{output:?}");

@@ -2,8 +2,7 @@
 //! by the verdict meant for it and by no other, and the real brokers do what they were seen to do.
 
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::Record;
-use ungraceful_record::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
+use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker, Sessions, Wills};
 
 use crate::support::{Call, call, call_at};
@@ -25,34 +24,6 @@ fn run_on_mosquitto(mode: &str, arguments: &[&str]) -> Call {
     call(TOOL, &[mode], &[&PATIENT[..], &["--spawn", "mosquitto"], arguments].concat())
 }
 
-fn conclusions_of_the_broker(record: &Record) -> impl Iterator<Item = (&str, Conclusion)> {
-    let of_the_broker = record.verdicts.iter().filter(|verdict| verdict.case.is_some());
-    of_the_broker.map(|verdict| (verdict.check.as_str(), verdict.conclusion))
-}
-
-/// Everything of the broker's holds, without a note.
-fn assert_clean(call: &Call) {
-    assert_eq!(call.exit(), 0, "{}", call.said());
-    let record = call.record();
-    assert!(conclusions_of_the_broker(&record).count() > 0, "{}", call.said());
-    assert!(conclusions_of_the_broker(&record).all(|(_, conclusion)| conclusion == Holds), "{}", call.said());
-    assert_eq!(call.differing(), Vec::<String>::new(), "{}", call.said());
-}
-
-/// A run in which this check is violated, with this citation, and no other is.
-fn assert_caught(call: &Call, check: &str, citation: &str) {
-    assert_eq!(call.exit(), 1, "{}", call.said());
-    assert_eq!(call.violated(), [check], "{}", call.said());
-    let verdicts = call.verdicts(check);
-    assert!(
-        verdicts.iter().any(|verdict| {
-            verdict.conclusion == Violated && verdict.citation.as_deref() == Some(citation)
-        }),
-        "{verdicts:?}"
-    );
-    assert!(call.stdout().contains("reproduce: ungraceful-vanish"), "{}", call.said());
-}
-
 /// A drop of three clients in each of these variants, on this broker.
 fn drop(script: Script, variants: &str, arguments: &[&str]) -> Call {
     run(script, "drop", &[&["--attempts", "3", "--variant", variants], arguments].concat())
@@ -71,7 +42,7 @@ fn a_conforming_broker_passes_every_check_of_the_drop_in_every_variant_and_versi
     // Intervals that a busy machine does not outlast.
     let intervals = ["--will-delay", "10s", "--short-expiry", "16s"];
     let call = run(Script::default(), "drop", &[&["--attempts", "3"], &intervals[..]].concat());
-    assert_clean(&call);
+    call.assert_clean();
     let record = call.record();
     // Five variants are in both versions, six in 5.0 alone.
     assert_eq!(record.cases.len(), 16);
@@ -106,25 +77,25 @@ fn a_conforming_broker_passes_every_check_of_the_drop_in_every_variant_and_versi
 fn mqtt5_3_1_2_8_a_will_that_never_comes_and_one_that_comes_too_early_are_violated() {
     let check = "publishes_the_will";
     let never = drop(with_wills(Wills::Never), "fin,rst", &[]);
-    assert_caught(&never, check, "MQTT 5.0 [MQTT-3.1.2-8]");
-    assert_caught(&never, check, "MQTT 3.1.1 [MQTT-3.1.2-8]");
+    never.assert_caught(check, "MQTT 5.0 [MQTT-3.1.2-8]");
+    never.assert_caught(check, "MQTT 3.1.1 [MQTT-3.1.2-8]");
     let early = drop(with_wills(Wills::IgnoreDelay), "will-delay", &["--will-delay", "15s"]);
-    assert_caught(&early, check, "MQTT 5.0 [MQTT-3.1.2-8]");
+    early.assert_caught(check, "MQTT 5.0 [MQTT-3.1.2-8]");
     assert_eq!(early.only_case().fact("will_came", "too early"), 3);
 }
 
 #[test]
 fn mqtt5_3_1_2_10_a_will_that_is_sent_twice_is_violated() {
     let call = drop(with_wills(Wills::Twice), "rst", &[]);
-    assert_caught(&call, "publishes_the_will_once", "MQTT 5.0 [MQTT-3.1.2-10]");
-    assert_caught(&call, "publishes_the_will_once", "MQTT 3.1.1 [MQTT-3.1.2-10]");
+    call.assert_caught("publishes_the_will_once", "MQTT 5.0 [MQTT-3.1.2-10]");
+    call.assert_caught("publishes_the_will_once", "MQTT 3.1.1 [MQTT-3.1.2-10]");
 }
 
 #[test]
 fn mqtt5_3_14_4_3_a_will_after_disconnect_is_violated() {
     let call = drop(with_wills(Wills::EvenAfterDisconnect), "disconnect", &[]);
-    assert_caught(&call, "withholds_the_will", "MQTT 5.0 [MQTT-3.14.4-3]");
-    assert_caught(&call, "withholds_the_will", "MQTT 3.1.1 [MQTT-3.14.4-3]");
+    call.assert_caught("withholds_the_will", "MQTT 5.0 [MQTT-3.14.4-3]");
+    call.assert_caught("withholds_the_will", "MQTT 3.1.1 [MQTT-3.14.4-3]");
 }
 
 #[test]
@@ -158,12 +129,12 @@ fn mqtt5_3_1_2_23_a_broker_that_forgets_the_session_is_violated() {
 fn mqtt5_4_1_0_2_a_broker_that_keeps_a_session_too_long_is_violated_and_shortly_after_its_end_it_differs() {
     let check = "ends_the_session";
     let call = drop(with_sessions(Sessions::NeverExpire), "after-expiry", &["--short-expiry", "3s"]);
-    assert_caught(&call, check, "MQTT 5.0 [MQTT-4.1.0-2]");
+    call.assert_caught(check, "MQTT 5.0 [MQTT-4.1.0-2]");
     let ends = drop(with_sessions(Sessions::NeverExpire), "session-ends", &["-V", "3.1.1"]);
-    assert_caught(&ends, check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
+    ends.assert_caught(check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
     let lies = drop(with_sessions(Sessions::LiePresent), "session-ends", &[]);
-    assert_caught(&lies, check, "MQTT 5.0 [MQTT-3.2.2-3]");
-    assert_caught(&lies, check, "MQTT 3.1.1 [MQTT-3.2.2-3]");
+    lies.assert_caught(check, "MQTT 5.0 [MQTT-3.2.2-3]");
+    lies.assert_caught(check, "MQTT 3.1.1 [MQTT-3.2.2-3]");
     let soon = ["--short-expiry", "3s", "--grace", "1s"];
     let call = drop(with_sessions(Sessions::NeverExpire), "after-expiry", &soon);
     assert_eq!(call.exit(), 0, "{}", call.said());
@@ -173,8 +144,8 @@ fn mqtt5_4_1_0_2_a_broker_that_keeps_a_session_too_long_is_violated_and_shortly_
 #[test]
 fn mqtt5_3_2_2_3_a_broker_that_denies_a_session_it_has_is_violated() {
     let call = drop(with_sessions(Sessions::LieAbsent), "rst", &[]);
-    assert_caught(&call, "tells_session_present_truly", "MQTT 5.0 [MQTT-3.2.2-3]");
-    assert_caught(&call, "tells_session_present_truly", "MQTT 3.1.1 [MQTT-3.2.2-2]");
+    call.assert_caught("tells_session_present_truly", "MQTT 5.0 [MQTT-3.2.2-3]");
+    call.assert_caught("tells_session_present_truly", "MQTT 3.1.1 [MQTT-3.2.2-2]");
     assert_eq!(call.conclusion("keeps_the_session", "rst", "5.0"), Holds, "it was kept: {}", call.said());
     assert_eq!(call.conclusion("delivers_what_waited", "rst", "5.0"), Holds, "{}", call.said());
 }
@@ -182,8 +153,8 @@ fn mqtt5_3_2_2_3_a_broker_that_denies_a_session_it_has_is_violated() {
 #[test]
 fn mqtt5_4_5_0_1_a_broker_that_loses_what_waited_is_violated() {
     let call = drop(with_sessions(Sessions::LoseQueued), "rst", &[]);
-    assert_caught(&call, "delivers_what_waited", "MQTT 5.0 [MQTT-4.5.0-1]");
-    assert_caught(&call, "delivers_what_waited", "MQTT 3.1.1 [MQTT-3.1.2-5]");
+    call.assert_caught("delivers_what_waited", "MQTT 5.0 [MQTT-4.5.0-1]");
+    call.assert_caught("delivers_what_waited", "MQTT 3.1.1 [MQTT-3.1.2-5]");
 }
 
 #[test]
@@ -217,7 +188,7 @@ fn a_few_clients_that_drop_are_done_soon() {
     // What a look at all causes takes: six attempts whose fault phase is short.
     let arguments = ["--variant", "rst,fin,disconnect", "--attempts", "1"];
     let call = run(Script::default(), "drop", &arguments);
-    assert_clean(&call);
+    call.assert_clean();
     assert_eq!(call.record().attempts.finished, 6);
 }
 
@@ -250,7 +221,7 @@ fn a_broker_that_bounds_the_whole_connect_is_told_from_one_that_bounds_the_gap()
         run(script, "knock", &["--attempts", "2", "--wait", "5s", "--variant", "silent,drip", "-V", "5"])
     };
     let whole = with("whole-1s");
-    assert_clean(&whole);
+    whole.assert_clean();
     assert_eq!(whole.case("drip", "5.0").fact("dripped_connect", "cut"), 2);
     let closed = whole.case("silent", "5.0");
     assert!(closed.time_to_close.min_us >= Some(900_000), "{closed:?}");
@@ -266,7 +237,7 @@ fn mqtt5_3_14_0_1_a_disconnect_before_any_connack_is_violated() {
     let script = Script { connect_wait: "then-disconnect-500ms".parse().unwrap(), ..Script::default() };
     let arguments = ["--attempts", "2", "--wait", "4s", "--variant", "silent", "-V", "5"];
     let call = run(script, "knock", &arguments);
-    assert_caught(&call, "sends_no_disconnect_before_connack", "MQTT 5.0 [MQTT-3.14.0-1]");
+    call.assert_caught("sends_no_disconnect_before_connack", "MQTT 5.0 [MQTT-3.14.0-1]");
     assert_eq!(call.only_case().disconnect_codes.get(&0x8D), Some(&2));
 }
 
@@ -277,7 +248,7 @@ fn will_storm(script: Script, arguments: &[&str]) -> Call {
 #[test]
 fn a_conforming_broker_publishes_and_retains_every_will_of_a_storm() {
     let call = will_storm(Script::default(), &["--count", "70", "--will-delay", "12s"]);
-    assert_clean(&call);
+    call.assert_clean();
     let record = call.record();
     assert_eq!(record.cases.len(), 7, "three variants in both versions, one in 5.0 alone");
     for case in &record.cases {
@@ -298,14 +269,14 @@ fn a_conforming_broker_publishes_and_retains_every_will_of_a_storm() {
 #[test]
 fn a_storm_on_a_broker_that_breaks_a_rule_is_caught_by_the_check_that_is_meant_for_it() {
     let never = will_storm(with_wills(Wills::Never), &["--count", "6", "--variant", "plain"]);
-    assert_caught(&never, "publishes_every_will", "MQTT 5.0 [MQTT-3.1.2-8]");
-    assert_caught(&never, "publishes_every_will", "MQTT 3.1.1 [MQTT-3.1.2-8]");
+    never.assert_caught("publishes_every_will", "MQTT 5.0 [MQTT-3.1.2-8]");
+    never.assert_caught("publishes_every_will", "MQTT 3.1.1 [MQTT-3.1.2-8]");
     let loose = will_storm(with_wills(Wills::NeverRetained), &["--count", "6", "--variant", "retained"]);
-    assert_caught(&loose, "retains_the_will", "MQTT 5.0 [MQTT-3.1.2-15]");
-    assert_caught(&loose, "retains_the_will", "MQTT 3.1.1 [MQTT-3.1.2-17]");
+    loose.assert_caught("retains_the_will", "MQTT 5.0 [MQTT-3.1.2-15]");
+    loose.assert_caught("retains_the_will", "MQTT 3.1.1 [MQTT-3.1.2-17]");
     let delayed = ["--count", "4", "--variant", "back-will-delay", "--will-delay", "20s"];
     let early = will_storm(with_wills(Wills::IgnoreDelay), &delayed);
-    assert_caught(&early, "withholds_the_will_of_who_is_back", "MQTT 5.0 [MQTT-3.1.3-9]");
+    early.assert_caught("withholds_the_will_of_who_is_back", "MQTT 5.0 [MQTT-3.1.3-9]");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{Completeness, MilestoneRecord};
+use ungraceful_record::testing::until;
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 use ungraceful_scripted_broker::{Readmission, Script, ScriptedBroker, Sessions};
 
@@ -199,9 +200,7 @@ fn a_command_of_the_users_restarts_a_broker_and_one_that_fails_is_told_with_what
     let sh = |command: &str| std::process::Command::new("sh").args(["-c", command]).status().unwrap();
     assert!(sh(&start).success());
     let address: std::net::SocketAddr = ([127, 0, 0, 1], port).into();
-    while std::net::TcpStream::connect(address).is_err() {
-        std::thread::yield_now();
-    }
+    until("Mosquitto accepts connections", || std::net::TcpStream::connect(address).is_ok());
     let arguments = ["-c", "50", "--backoff", "fixed:100ms", "--restart-cmd"];
     let call = call_at(address, TOOL, "herd", &[&arguments[..], &[&restart]].concat());
     // What it says is told without the words of the command itself: `u%st` prints `unit`.

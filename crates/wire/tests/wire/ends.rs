@@ -114,8 +114,11 @@ async fn an_rst_that_send_meets_first_is_told_as_reset_all_the_same() {
 async fn a_fin_before_the_rst_that_a_send_provokes_is_told_as_fin() {
     let (mut connection, peer) = connected().await;
     drop(peer);
-    while within(connection.send(&PINGRESP)).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    within(async {
+        while connection.send(&PINGRESP).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert_eq!(end(&mut connection).await.how, EndKind::Fin);
 }

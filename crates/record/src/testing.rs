@@ -1,0 +1,200 @@
+//! What the tests of several crates share: records to judge, to which a test adds the one thing it is about, and assertions
+//! about verdicts. Only for tests, which switch it on with the feature `testing`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::attempt::Case;
+use crate::reaction::Outcome;
+use crate::run::{
+    AttemptsRecord, BrokerOrigin, BrokerRecord, BystandersRecord, CaseRecord, Completeness, FORMAT_VERSION,
+    GeneratorRecord, HostRecord, Record, ToolRecord,
+};
+use crate::verdict::{Conclusion, Force, Verdict};
+
+/// A run that was complete and saw nothing at all.
+#[must_use]
+pub fn empty_record() -> Record {
+    Record {
+        format_version: FORMAT_VERSION,
+        completeness: Completeness::Complete,
+        incomplete_because: None,
+        tool: ToolRecord {
+            name: "ungraceful-test".into(),
+            mode: None,
+            version: "0".into(),
+            commit: None,
+            chooses_variants: true,
+        },
+        command: Vec::new(),
+        settings: BTreeMap::new(),
+        seed: 1,
+        started_utc: "2026-01-01T00:00:00.000Z".into(),
+        duration_us: 0,
+        host: HostRecord::default(),
+        broker: BrokerRecord {
+            origin: BrokerOrigin::External,
+            name: None,
+            target: "127.0.0.1:1883".into(),
+            address: "127.0.0.1:1883".into(),
+            pid: None,
+            process_name: None,
+            versions: Vec::new(),
+            qos_limit: None,
+            sys_version: None,
+            sys: BTreeMap::new(),
+            sys_last_heard_us: None,
+            honest_connections_lost: 0,
+            exit: None,
+        },
+        phases: Vec::new(),
+        attempts: AttemptsRecord::default(),
+        cases: Vec::new(),
+        cases_left_out: Vec::new(),
+        waves: Vec::new(),
+        reaction_time: Default::default(),
+        measures: BTreeMap::new(),
+        bystanders: None,
+        witness: None,
+        broker_resources: None,
+        broker_log: None,
+        load: None,
+        generator: GeneratorRecord::default(),
+        metrics: Vec::new(),
+        verdicts: Vec::new(),
+    }
+}
+
+/// A case of which these many attempts ended in each outcome, and nothing more is known.
+#[must_use]
+pub fn case(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64)]) -> CaseRecord {
+    let finished = outcomes.iter().map(|(_, count)| count).sum();
+    CaseRecord {
+        case: Case { fault: fault.into(), variant: variant.into(), version: version.into() },
+        planned: finished,
+        finished,
+        outcomes: outcomes.iter().map(|(outcome, count)| (outcome.name().to_owned(), *count)).collect(),
+        ..CaseRecord::default()
+    }
+}
+
+/// One pair of bystanders that speaks `version` and lost so many connections, each by FIN.
+#[must_use]
+pub fn bystanders_that_lost_connections(version: &str, count: u64) -> BystandersRecord {
+    BystandersRecord {
+        pairs: 1,
+        rate_per_pair: 10,
+        version: version.into(),
+        connections_lost: if count == 0 { BTreeMap::new() } else { BTreeMap::from([("FIN".into(), count)]) },
+        ..BystandersRecord::default()
+    }
+}
+
+/// Whether every item is so. Unlike [`Iterator::all`], nothing is never so.
+///
+/// # Panics
+///
+/// Panics when there are no items: an assertion about none of them would pass whatever was seen.
+#[track_caller]
+pub fn every<I: IntoIterator>(items: I, is_so: impl FnMut(I::Item) -> bool) -> bool {
+    let mut items = items.into_iter().peekable();
+    assert!(items.peek().is_some(), "there is nothing to assert anything about");
+    items.all(is_so)
+}
+
+/// Waits until something is so.
+///
+/// # Panics
+///
+/// Panics after a minute, far above what any test takes, and names what it waited for.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    const BETWEEN: Duration = Duration::from_millis(5);
+    let is_so_in_time = (0..12_000).any(|_| {
+        let is_so = is_so();
+        if !is_so {
+            std::thread::sleep(BETWEEN);
+        }
+        is_so
+    });
+    assert!(is_so_in_time, "waited a minute in vain until {what}");
+}
+
+/// The claim holds, without a note.
+///
+/// # Panics
+///
+/// Panics when the verdict is another one.
+#[track_caller]
+pub fn assert_holds(verdict: &Verdict) {
+    assert_eq!((verdict.conclusion, &verdict.differs), (Conclusion::Holds, &None), "{verdict:?}");
+}
+
+/// The claim holds without a note, by a rule of this force and with this citation.
+///
+/// # Panics
+///
+/// Panics when the verdict is another one.
+#[track_caller]
+pub fn assert_holds_by(verdict: &Verdict, force: Force, citation: Option<&str>) {
+    assert_holds(verdict);
+    assert_eq!((verdict.force, verdict.citation.as_deref()), (force, citation), "{verdict:?}");
+}
+
+/// The claim holds, with exactly this note.
+///
+/// # Panics
+///
+/// Panics when the verdict is another one.
+#[track_caller]
+pub fn assert_differs(verdict: &Verdict, note: &str) {
+    assert_eq!(
+        (verdict.conclusion, verdict.differs.as_deref()),
+        (Conclusion::Holds, Some(note)),
+        "{verdict:?}"
+    );
+}
+
+/// The claim holds, with a note that contains these words.
+///
+/// # Panics
+///
+/// Panics when the verdict is another one.
+#[track_caller]
+pub fn assert_note_contains(verdict: &Verdict, words: &str) {
+    assert_eq!(verdict.conclusion, Conclusion::Holds, "{verdict:?}");
+    assert!(verdict.differs.as_deref().is_some_and(|note| note.contains(words)), "{verdict:?}");
+}
+
+/// Nothing is concluded, and the evidence contains the reason.
+///
+/// # Panics
+///
+/// Panics when the verdict is another one.
+#[track_caller]
+pub fn assert_inconclusive(verdict: &Verdict, why: &str) {
+    assert_eq!((verdict.conclusion, &verdict.differs), (Conclusion::Inconclusive, &None), "{verdict:?}");
+    assert!(verdict.evidence.contains(why), "{verdict:?}");
+}
+
+/// What this citation demands is violated: a numbered statement, or else prose that no statement has a number for.
+///
+/// # Panics
+///
+/// Panics when the verdict is another one.
+#[track_caller]
+pub fn assert_violated(verdict: &Verdict, citation: &str) {
+    let force = if citation.contains('[') { Force::Must } else { Force::Prose };
+    assert_eq!((verdict.conclusion, verdict.force), (Conclusion::Violated, force), "{verdict:?}");
+    assert_eq!(verdict.citation.as_deref(), Some(citation), "{verdict:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_one_of_some_may_be_so_and_every_one_of_none_is_refused() {
+        assert!(super::every([1, 2], |number| number > 0));
+        assert!(!super::every([1, 0], |number| number > 0));
+        assert!(std::panic::catch_unwind(|| super::every([0; 0], |_| true)).is_err());
+    }
+}
