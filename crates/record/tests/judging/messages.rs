@@ -293,7 +293,8 @@ fn a_queue_that_a_stall_may_have_filled_accuses_nobody_unless_the_broker_counts_
         .broker
         .sys
         .insert("$SYS/broker/publish/messages/dropped".into(), SysRecord { before: Some(0), after: Some(0) });
-    counted.broker.sys_last_heard_us = Some(u64::MAX);
+    counted.broker.sys_last_heard_us = Some(2_000_001);
+    counted.phases = vec![PhaseRecord { phase: Phase::Fault, began_us: 1_000_000, ended_us: 2_000_000 }];
     assert_eq!(verdict(&counted, ARRIVE).conclusion, Violated, "by its own account it dropped none");
 }
 
