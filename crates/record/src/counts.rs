@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// A field of [`counts!`](crate::counts).
+/// A field of [`counts!`](crate::counts!).
 pub trait Count {
     /// Adds what another counted.
     fn add(&mut self, other: &Self);
