@@ -18,6 +18,9 @@ const OF_MIN: u64 = 20;
 const HELD_SHARE: u64 = 4;
 /// An acknowledgement counts as held when it came within this share of its time after the next message.
 const SHARE: u64 = 4;
+/// All that were held came within this share of their time, on average. Where many came just within [`SHARE`], those that came
+/// later are missing among them, and how they vary says nothing any more.
+const MEAN_SHARE: u64 = 6;
 /// What is left out at either end: a generator that got no processor for a while sends late and reads late in one go.
 const TRIMMED: usize = 20;
 
@@ -72,7 +75,8 @@ impl HeldBack {
     /// What it comes to; absent where less than a quarter of the acknowledgements waited, or where it can't be told from a broker that
     /// takes as long as the publisher's period.
     pub(crate) fn concluded(mut self) -> Option<HeldAcknowledgements> {
-        if self.of < OF_MIN || self.held * HELD_SHARE < self.of {
+        let is_at_the_edge = self.after_next_us * MEAN_SHARE > self.waited_us;
+        if self.of < OF_MIN || self.held * HELD_SHARE < self.of || is_at_the_edge {
             return None;
         }
         self.kept.sort_unstable_by_key(|held| held.gap_us);

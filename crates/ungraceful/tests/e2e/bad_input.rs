@@ -128,8 +128,22 @@ fn a_process_or_a_log_that_cannot_be_watched_is_told_before_the_first_packet() {
 
 #[test]
 fn more_clients_than_descriptors_are_refused_with_the_cure() {
-    let call = double_connect(&["--count", "1000000"]);
-    assert_refused(&call, 2, &["file descriptors", "lower --count"]);
+    let storm = call("ungraceful-takeover", &["storm"], &["--count", "1000000"]);
+    assert_refused(&storm, 2, &["file descriptors", "lower --count"]);
+    // No more clients than attempts: these few have room.
+    let few = double_connect(&[
+        "--count",
+        "1000000",
+        "--attempts",
+        "1",
+        "--variant",
+        "identical",
+        "--host",
+        "127.0.0.1",
+        "-p",
+        "1",
+    ]);
+    assert_refused(&few, 4, &["127.0.0.1"]);
 }
 
 #[test]
@@ -287,7 +301,8 @@ fn secrets_are_in_no_file_of_the_record() {
             .arg(&folder)
             .output()
             .unwrap();
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        // 3: on a busy machine, the run says so of its times.
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{output:?}");
         for file in std::fs::read_dir(&folder).unwrap() {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
             assert!(!text.contains("hunter2"));
