@@ -14,7 +14,7 @@ use ungraceful_report::progress::{ProgressStyle, Terminal};
 use ungraceful_report::{Context, Format, render};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::run::run;
-use ungraceful_rig::run::settings::{Experiment, Finished};
+use ungraceful_rig::run::settings::{Experiment, Finished, Work};
 
 use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};
@@ -134,28 +134,23 @@ fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
     if let Some(mode) = call.mode.load() {
         let ready = prepare_load(call, mode, parsed)?;
         let ReadyLoad { experiment, engine, output, promise } = &ready;
-        let show = |format| print_plan::render_load(experiment, engine, promise.as_ref(), format);
-        return match promise.as_ref().filter(|_| !output.print_plan) {
-            Some(promise) => find_rate::find(call, mode, &ready, promise, format_of(output)),
-            None => carry_out(call, experiment, output, show),
+        let (common, promise, format) = (&experiment.common, promise.as_ref(), format_of(output));
+        return match promise {
+            _ if output.print_plan => Ok(print(&print_plan::render_load(common, engine, promise, format))),
+            Some(promise) => find_rate::find(call, mode, &ready, promise, format),
+            None => carry_out(call, experiment, output),
         };
     }
-    let (experiment, plan, output) = prepare(call, parsed)?;
-    let show = |format| print_plan::render(&experiment, &plan, format);
-    carry_out(call, &experiment, &output, show)
+    let (common, attempts, output) = prepare(call, parsed)?;
+    if output.print_plan {
+        return Ok(print(&print_plan::render(&common, &attempts, format_of(&output))));
+    }
+    carry_out(call, &Experiment { common, work: Work::Attempts(attempts) }, &output)
 }
 
-/// Makes the run and prints its result; or prints the plan.
-fn carry_out(
-    call: &Call<'_>,
-    experiment: &Experiment,
-    output: &OutputArgs,
-    show: impl Fn(Format) -> String,
-) -> Result<Exit, RunError> {
+/// Makes the run and prints its result.
+fn carry_out(call: &Call<'_>, experiment: &Experiment, output: &OutputArgs) -> Result<Exit, RunError> {
     let format = format_of(output);
-    if output.print_plan {
-        return Ok(print(&show(format)));
-    }
     let mut observer = Terminal::new(progress_style(output));
     let Finished { record, directory } = run(experiment, &mut observer)?;
     let context = Context { record_dir: Some(directory), ..shown_here() };

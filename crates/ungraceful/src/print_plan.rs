@@ -10,10 +10,9 @@ use ungraceful_report::Format;
 use ungraceful_rig::broker::target::BrokerChoice;
 use ungraceful_rig::bystanders::{PAYLOAD_BYTES, honest_connections};
 use ungraceful_rig::run::plan::Arrival;
-use ungraceful_rig::run::settings::{Common, Experiment, Spread, Work};
+use ungraceful_rig::run::settings::{Attempts, Common, Spread};
 
 use crate::cli::load::RATE_MAX;
-use crate::launch::FaultPlan;
 
 /// Lines of due times in the text; JSON has them all.
 const SHOWN: usize = 20;
@@ -53,8 +52,8 @@ struct PrintedAttempt {
 }
 
 /// The plan in words, or all of it as JSON.
-pub(crate) fn render(experiment: &Experiment, plan: &FaultPlan, format: Format) -> String {
-    let printed = printed(experiment, plan);
+pub(crate) fn render(common: &Common, attempts: &Attempts, format: Format) -> String {
+    let printed = printed(common, attempts);
     if format == Format::Json {
         let json = serde_json::to_string_pretty(&printed).expect("plain data always serialises");
         return format!("{json}\n");
@@ -62,14 +61,12 @@ pub(crate) fn render(experiment: &Experiment, plan: &FaultPlan, format: Format) 
     text(&printed).expect("writing into a string never fails")
 }
 
-fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
-    let Experiment { common, work } = experiment;
-    let Work::Attempts(work) = work else { unreachable!("a load has a plan of its own") };
-    let faults = (plan.make)(&plan.versions);
+fn printed(common: &Common, attempts: &Attempts) -> Printed {
+    let faults = (attempts.faults)(&common.target.versions);
     let cases = u16::try_from(faults.len()).unwrap_or(u16::MAX);
-    let schedule = work.schedule.schedule(cases, common.seed);
+    let schedule = attempts.schedule.schedule(cases, common.seed);
     let names: Vec<String> = faults.iter().map(|fault| fault.case().to_string()).collect();
-    let attempts = schedule
+    let due = schedule
         .plan
         .iter()
         .map(|due| PrintedAttempt {
@@ -89,16 +86,16 @@ fn printed(experiment: &Experiment, plan: &FaultPlan) -> Printed {
             .collect(),
         bounds: Bounds {
             attempts_max: schedule.plan.len(),
-            attempts_per_second_max: match work.schedule.spread {
+            attempts_per_second_max: match attempts.schedule.spread {
                 Spread::Rate { per_second, .. } => Some(per_second),
                 Spread::Waves => None,
             },
-            misbehaving_clients_max: work.clients_at_once(faults.len()),
+            misbehaving_clients_max: attempts.clients_at_once(faults.len()),
             bystander_connections_max: honest_connections(pairs),
             bystander_messages_per_second_max: pairs * common.bystanders.rate_per_pair,
             duration_s_max: common.bound.longest.as_secs(),
         },
-        attempts,
+        attempts: due,
     }
 }
 
@@ -193,12 +190,12 @@ struct LoadBounds {
 
 /// The plan of a load in words, or as JSON.
 pub(crate) fn render_load(
-    experiment: &Experiment,
+    common: &Common,
     engine: &Engine,
     promise: Option<&Promise>,
     format: Format,
 ) -> String {
-    let printed = printed_load(&experiment.common, engine, promise);
+    let printed = printed_load(common, engine, promise);
     if format == Format::Json {
         let json = serde_json::to_string_pretty(&printed).expect("plain data always serialises");
         return format!("{json}\n");

@@ -22,7 +22,7 @@ use ungraceful_rig::error::{Mistake, RunError};
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::run;
 use ungraceful_rig::run::seed::Seed;
-use ungraceful_rig::run::settings::{Experiment, Finished};
+use ungraceful_rig::run::settings::{Attempts, Common, Experiment, Finished, Work};
 
 use self::causes::{CAUSES, Cause, CauseName, Reach};
 use crate::cli::common::{AttemptLinesArgs, OutputArgs};
@@ -30,9 +30,7 @@ use crate::cli::given::{Given, Time};
 use crate::cli::parse::{NotParsed, Parsed, holds_a_secret, parse};
 use crate::cli::target::TargetArgs;
 use crate::cli::versions::VersionArgs;
-use crate::launch::{
-    Call, FaultPlan, complain, fail_as, prepare, print, print_clap, progress_style, shown_here,
-};
+use crate::launch::{Call, complain, fail_as, prepare, print, print_clap, progress_style, shown_here};
 use crate::print_plan;
 
 /// The tour's own file in the folder of its records.
@@ -81,7 +79,7 @@ pub(crate) fn add_flags(command: Command) -> Command {
 struct Stop {
     cause: &'static Cause,
     command: String,
-    ready: Result<Box<(Experiment, FaultPlan)>, Shown>,
+    ready: Ready,
 }
 
 /// The tour as it is going to be made.
@@ -156,22 +154,16 @@ struct Budget {
 
 impl Budget {
     /// The run as it may be made in what is left; absent when that is too short for it to end in order.
-    fn of(self, mut experiment: Experiment) -> Option<Experiment> {
-        let bound = &mut experiment.common.bound;
-        *bound = bound.within(self.left);
-        (!bound.stopped_after().is_zero()).then_some(experiment)
+    fn of(self, common: Common) -> Option<Common> {
+        let bound = common.bound.within(self.left);
+        (!bound.stopped_after().is_zero()).then_some(Common { bound, ..common })
     }
 }
 
 /// Runs a cause, or tells why not. Before anything was seen, what is wrong with the call or with the broker ends the tour.
-fn show(
-    so_far: &Tour,
-    ready: Result<Box<(Experiment, FaultPlan)>, Shown>,
-    budget: Budget,
-    observer: &mut Terminal,
-) -> Result<Shown, RunError> {
+fn show(so_far: &Tour, ready: Ready, budget: Budget, observer: &mut Terminal) -> Result<Shown, RunError> {
     let was_interrupted = so_far.causes.iter().any(|seen| seen.exit() == Some(Exit::Interrupted));
-    let (experiment, _plan) = match ready {
+    let (common, attempts) = match ready {
         Ok(_) if was_interrupted => {
             let why = "the tour was interrupted before it".to_owned();
             return Ok(Shown::Failed { why, exit: Exit::Interrupted });
@@ -179,7 +171,7 @@ fn show(
         Ok(ready) => *ready,
         Err(shown) => return Ok(shown),
     };
-    let Some(experiment) = budget.of(experiment) else {
+    let Some(common) = budget.of(common) else {
         let why = format!(
             "the tour may take {} and has too little of it left; raise --budget, or choose with --only",
             span(budget.all)
@@ -187,7 +179,7 @@ fn show(
         return Ok(Shown::Failed { why, exit: Exit::Inconclusive });
     };
     let has_seen_some = so_far.causes.iter().any(|seen| seen.record().is_some());
-    match run(&experiment, observer) {
+    match run(&Experiment { common, work: Work::Attempts(attempts) }, observer) {
         Ok(Finished { record, directory }) => Ok(Shown::Run { record: Box::new(record), directory }),
         // It was there a moment ago: whatever is wrong now is nothing that the user typed.
         Err(error @ RunError::Unreachable(_)) if has_seen_some => {
@@ -253,7 +245,7 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Pla
 /// A budget in which not even the first cause could be begun and ended.
 fn too_short(budget: Duration, stops: &[Stop]) -> Option<Mistake> {
     let ready = stops.iter().find_map(|stop| stop.ready.as_ref().ok())?;
-    let least = ready.0.common.bound.ending() + Duration::from_secs(1);
+    let least = ready.0.bound.ending() + Duration::from_secs(1);
     (!budget.is_zero() && budget < least).then(|| {
         let what =
             format!("{} is too short for a run to end in order; give {} or more", span(budget), span(least));
@@ -261,7 +253,7 @@ fn too_short(budget: Duration, stops: &[Stop]) -> Option<Mistake> {
     })
 }
 
-type Ready = Result<Box<(Experiment, FaultPlan)>, Shown>;
+type Ready = Result<Box<(Common, Attempts)>, Shown>;
 
 /// Prepares the run of one cause; absent, with the mistakes told, when it can't be made.
 fn prepared(
@@ -289,7 +281,7 @@ fn prepared(
         }
     };
     match prepare(&call, &parsed) {
-        Ok((experiment, plan, _)) => Some(Ok(Box::new((experiment, plan)))),
+        Ok((common, attempts, _)) => Some(Ok(Box::new((common, attempts)))),
         Err(RunError::Usage(found)) => {
             mistakes.extend(found);
             None
@@ -357,10 +349,9 @@ fn folder(output: &OutputArgs, clock: &RunClock, seed: Seed) -> PathBuf {
 /// The plan of each run, none of which may take longer than the tour.
 fn plans(stops: &[Stop], budget: Duration, format: Format) -> String {
     let ready = stops.iter().filter_map(|stop| stop.ready.as_ref().ok());
-    let render = |(experiment, plan): &(Experiment, FaultPlan)| {
-        let mut experiment = experiment.clone();
-        experiment.common.bound = experiment.common.bound.within(budget);
-        print_plan::render(&experiment, plan, format).trim_end().to_owned()
+    let render = |(common, attempts): &(Common, Attempts)| {
+        let common = Common { bound: common.bound.within(budget), ..common.clone() };
+        print_plan::render(&common, attempts, format).trim_end().to_owned()
     };
     let printed: Vec<String> = ready.map(|ready| render(ready)).collect();
     match format {

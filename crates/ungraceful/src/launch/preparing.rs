@@ -28,10 +28,7 @@ use crate::cli::parse::{Parsed, without_secrets};
 use crate::cli::target::TargetArgs;
 
 /// Reads and checks everything; all mistakes are told together.
-pub(crate) fn prepare(
-    call: &Call<'_>,
-    parsed: &Parsed,
-) -> Result<(Experiment, FaultPlan, OutputArgs), RunError> {
+pub(crate) fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Common, Attempts, OutputArgs), RunError> {
     let read = "the flags are those of the tool's command";
     let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
     let run = RunArgs::from_arg_matches(&parsed.matches).expect(read);
@@ -73,7 +70,7 @@ pub(crate) fn prepare(
     };
     let bound = bound_of_attempts(&settings, &plan, &schedule, &target_settings, restart.as_ref());
     let attempts = Attempts {
-        faults: Arc::clone(&plan.make),
+        faults: plan.make,
         schedule,
         restart,
         clients: settings.clients,
@@ -99,7 +96,7 @@ pub(crate) fn prepare(
         checks: [call.mode.checks(), ungraceful_record::checks::CHECKS.to_vec()].concat(),
         thresholds: Vec::new(),
     };
-    Ok((Experiment { common, work: Work::Attempts(attempts) }, plan, output))
+    Ok((common, attempts, output))
 }
 
 fn tool_record(call: &Call<'_>) -> ToolRecord {
