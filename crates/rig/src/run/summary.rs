@@ -508,8 +508,11 @@ mod tests {
 
     #[test]
     fn without_pairs_there_is_no_word_about_bystanders() {
-        let record = summary(0, &Interval::default(), &HonestResult::default(), &Ended::default());
+        let connections_lost = BTreeMap::from([("reset".into(), 9), ("closed".into(), 2)]);
+        let honest = HonestResult { connections_lost, ..HonestResult::default() };
+        let record = summary(0, &Interval::default(), &honest, &Ended::default());
         assert_eq!(record.bystanders, None);
+        assert_eq!(record.broker.honest_connections_lost, 11, "the witness's are counted all the same");
     }
 
     #[test]

@@ -335,6 +335,19 @@ fn flags_come_from_the_command_line_before_the_environment_before_a_file_before_
         7 * 2 * 2,
         "the file: attempts of two variants in two versions"
     );
+    let few = double_connect(&[
+        "--print-plan",
+        "--format",
+        "json",
+        "--count",
+        "50",
+        "--attempts",
+        "2",
+        "--variant",
+        "identical",
+    ]);
+    let plan: serde_json::Value = serde_json::from_str(&few.stdout()).unwrap();
+    assert_eq!(plan["bounds"]["misbehaving_clients_max"], 4, "no more than there are attempts");
     std::fs::write(&config, "cuont = 8\n").unwrap();
     let output = binary("ungraceful-double-connect").arg("--config").arg(&config).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
