@@ -16,6 +16,11 @@ mod judged;
 mod reauthentication;
 mod shown;
 
+use crate::mode::{Mode, mode};
+
+/// The modes of `ungraceful-expire`, the default one first.
+pub const MODES: &[&dyn Mode] = &[mode::<kick::Flags>(), mode::<token::Flags>()];
+
 /// Fact: what the broker still served of what was sent after the client's right had ended: `nothing`, `deliveries`, `its
 /// publishing` or `both ways`.
 pub const SERVED: &str = "still_served";

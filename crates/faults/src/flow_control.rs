@@ -18,3 +18,32 @@ pub mod slow_consumer;
 pub mod slow_consumer_checks;
 pub mod unacked_subscriber;
 pub mod unacked_subscriber_checks;
+
+use std::time::Duration;
+
+use crate::mode::{Mode, mode};
+
+/// The modes of `ungraceful-flood`, the default one first.
+pub const MODES: &[&dyn Mode] = &[
+    mode::<receive_maximum::Flags>(),
+    mode::<quota_leak::Flags>(),
+    mode::<unacked_subscriber::Flags>(),
+    mode::<offline_queue::Flags>(),
+    mode::<slow_consumer::Flags>(),
+];
+
+/// The longest that an attempt takes which publishes so many messages of `size` bytes: its waits, each as long as the
+/// reaction timeout, and the messages themselves, for a broker that takes 500 of them a second and 8 MiB. It is given up
+/// then.
+pub(crate) fn longest(reaction_timeout: Duration, messages: u64, size: u64) -> Duration {
+    /// A flood waits for a broker that goes on answering a dozen times, and for what it delivers.
+    const WAITS: u32 = 16;
+    /// Waits that have a length of their own.
+    const BESIDES: Duration = Duration::from_secs(15);
+    const BYTES_A_MILLISECOND: u64 = 8 * 1024;
+    let publishing_ms =
+        messages.saturating_mul(2).saturating_add(messages.saturating_mul(size) / BYTES_A_MILLISECOND);
+    Duration::from_millis(publishing_ms)
+        .saturating_add(reaction_timeout.saturating_mul(WAITS))
+        .saturating_add(BESIDES)
+}

@@ -1,27 +1,23 @@
-//! What the checks of all faults have in common: which cases they judge, and what to say without a sample.
+//! What the checks of all faults have in common: losses, Wills, Reason Codes, and what to say without a sample.
 
+use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::loss::{self, Explained};
 use ungraceful_record::phase::Phase;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord};
 use ungraceful_record::scale::time;
-use ungraceful_record::verdict::{Force, Verdict};
-
-/// The verdicts of `judge` on each case of `fault`.
-pub(crate) fn on_each_case(
-    record: &Record,
-    fault: &str,
-    judge: impl Fn(&CaseRecord) -> Option<Verdict>,
-) -> Vec<Verdict> {
-    let cases = record.cases.iter().filter(|case| case.case.fault == fault);
-    cases.filter_map(|case| Some(judge(case)?.on(&case.case))).collect()
-}
 
 /// Whether the case's clients speak MQTT 5.0.
 pub(crate) fn is_v5(case: &CaseRecord) -> bool {
-    case.case.version == "5.0"
+    case.case.protocol_version() == Some(ProtocolVersion::V5)
+}
+
+/// Whether the case's clients speak MQTT 3.1.1.
+pub(crate) fn is_v3_1_1(case: &CaseRecord) -> bool {
+    case.case.protocol_version() == Some(ProtocolVersion::V3_1_1)
 }
 
 /// The one of two statements that has the case's version.
@@ -40,23 +36,16 @@ pub(crate) fn evidence_count(case: &CaseRecord) -> u64 {
 /// Of a hundred connections that a broker must close, so many that it serves on accuse nobody when it closes the others.
 const FEW_IN_A_HUNDRED: u64 = 5;
 
-/// The verdict on connections that a broker must close: it was proved to serve `served` of them on, and closed `closed`. A
+/// The finding on connections that a broker must close: it was proved to serve `served` of them on, and closed `closed`. A
 /// broker that closes nearly all of them knows the rule, and what it did with a few may have had another reason.
-pub(crate) fn served_on(
-    check: &str,
-    statement: Statement,
-    served: u64,
-    closed: u64,
-    evidence: String,
-) -> Verdict {
+pub(crate) fn served_on(served: u64, closed: u64, evidence: String) -> Finding {
     if served * 100 > (served + closed) * FEW_IN_A_HUNDRED {
-        return Verdict::violated(check, statement, evidence);
+        return Finding::violated(evidence);
     }
-    let why = format!(
+    Finding::inconclusive(format!(
         "{evidence}; it closed {closed} others, and up to {FEW_IN_A_HUNDRED} in a hundred accuse nobody: such a broker \
          may have stalled, or have been slow"
-    );
-    Verdict::inconclusive(check, Force::Must, why).citing(statement)
+    ))
 }
 
 /// The attempts whose sequence of reactions `is_one`.
@@ -85,7 +74,8 @@ pub(crate) fn sum(case: &CaseRecord, measure: &str) -> u64 {
 
 /// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
 /// forgotten then, or sent again, is no rule that it broke.
-pub(crate) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
+pub(crate) fn unsettled(case: &Judged<'_>) -> Option<String> {
+    let record = case.record;
     let of_bystanders: u64 =
         record.bystanders.iter().flat_map(|bystanders| bystanders.connections_lost.values()).sum();
     let lost = of_bystanders.max(record.broker.honest_connections_lost);
@@ -98,14 +88,9 @@ pub(crate) fn unsettled(record: &Record, case: &CaseRecord) -> Option<String> {
     }
 }
 
-/// The verdict on the order of the attempts' messages: those of one publisher on one topic at one QoS. Judged by the first
+/// The finding on the order of the attempts' messages: those of one publisher on one topic at one QoS. Judged by the first
 /// copy of each. The first message of an attempt has none that it could have come after.
-pub(crate) fn comes_in_order(
-    record: &Record,
-    case: &CaseRecord,
-    check: &str,
-    statement: Statement,
-) -> Verdict {
+pub(crate) fn comes_in_order(case: &Judged<'_>) -> Option<Finding> {
     let counts = counts(case);
     let evidence = format!(
         "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
@@ -114,14 +99,13 @@ pub(crate) fn comes_in_order(
     // Each QoS has an order of its own, and a first message in it.
     let (attempts, of_each_qos) = (evidence_count(case), case.messages.values());
     let after_another: u64 = of_each_qos.map(|counts| counts.delivered.saturating_sub(attempts)).sum();
-    let verdict = if counts.reordered > 0 {
-        breach(record, case, check, statement, evidence)
+    Some(if counts.reordered > 0 {
+        breach(case, evidence)
     } else if after_another == 0 {
-        Verdict::inconclusive(check, Force::Must, "no client was sent two messages, and one has no order")
+        Finding::inconclusive("no client was sent two messages, and one has no order")
     } else {
-        Verdict::holds(check, Force::Must, after_another, evidence)
-    };
-    verdict.citing(statement)
+        Finding::holds(after_another, evidence)
+    })
 }
 
 /// Attempts that tell the fact at all.
@@ -129,83 +113,60 @@ pub(crate) fn told(case: &CaseRecord, fact: &str) -> u64 {
     case.facts.get(fact).map_or(0, |counts| counts.values().sum())
 }
 
-/// The verdict on what a broker failed to do, where `violated` would accuse: one that may have come up anew has
+/// The values of a fact but for one, with how many attempts had each, in words.
+pub(crate) fn others(case: &CaseRecord, fact: &str, except: &str) -> String {
+    let values = case.facts.get(fact).into_iter().flatten().filter(|(value, _)| *value != except);
+    values.map(|(value, count)| format!("{value} (×{count})")).collect::<Vec<_>>().join(", ")
+}
+
+/// The finding on what a broker failed to do, where [`Finding::violated`] would accuse: one that may have come up anew has
 /// forgotten by right.
-pub(crate) fn breach(
-    record: &Record,
-    case: &CaseRecord,
-    check: &str,
-    statement: Statement,
-    evidence: String,
-) -> Verdict {
-    match unsettled(record, case) {
-        None => Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true)),
-        Some(why) => {
-            Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}")).citing(statement)
-        }
+pub(crate) fn breach(case: &Judged<'_>, evidence: String) -> Finding {
+    match unsettled(case) {
+        None => Finding::violated(evidence).with_examples(examples(case, |_| true)),
+        Some(why) => Finding::inconclusive(format!("{evidence}; {why}")),
     }
 }
 
 /// What explains that some of these messages of the attempts did not arrive; absent when the broker lost them.
-fn loss_explained(
-    record: &Record,
-    case: &CaseRecord,
-    counts: &LedgerCounts,
-    held_back: u64,
-) -> Option<Explained> {
-    unsettled(record, case)
+fn loss_explained(case: &Judged<'_>, counts: &LedgerCounts, held_back: u64) -> Option<Explained> {
+    unsettled(case)
         .map(Explained::Note)
         .or_else(|| {
             let why = "the broker says of them that it knew of no subscriber";
             (counts.lost == 0).then(|| Explained::Note(why.to_owned()))
         })
-        .or_else(|| loss::explained(record, counts, held_back, Phase::Fault))
+        .or_else(|| loss::explained(case.record, counts, held_back, Phase::Fault))
 }
 
 /// As [`lost`], where no statement says that they had to arrive: a `note`, unless they may only be late.
 pub(crate) fn lost_by_nobodys_rule(
-    record: &Record,
-    case: &CaseRecord,
-    check: &str,
+    case: &Judged<'_>,
     note: impl Into<String>,
     held_back: u64,
     evidence: String,
-) -> Verdict {
+) -> Finding {
     let counts = counts(case);
     let judged = counts.delivered + counts.lost + counts.without_subscribers;
-    match loss_explained(record, case, &counts, held_back) {
-        None => Verdict::differs(check, Force::Prose, judged, note, evidence),
-        Some(Explained::Note(why)) => {
-            Verdict::differs(check, Force::Prose, judged, note, format!("{evidence}; {why}"))
-        }
-        Some(Explained::Unclear(why)) => {
-            Verdict::inconclusive(check, Force::Prose, format!("{evidence}; {why}"))
-        }
+    match loss_explained(case, &counts, held_back) {
+        None => Finding::differs(judged, note, evidence),
+        Some(Explained::Note(why)) => Finding::differs(judged, note, format!("{evidence}; {why}")),
+        Some(Explained::Unclear(why)) => Finding::inconclusive(format!("{evidence}; {why}")),
     }
 }
 
-/// The verdict on acknowledged messages of the attempts that did not arrive although the subscriber's session lived. Those of
+/// The finding on acknowledged messages of the attempts that did not arrive although the subscriber's session lived. Those of
 /// which the broker says itself that nobody had subscribed are a note. `held_back` is as in [`loss::explained`].
-pub(crate) fn lost(
-    record: &Record,
-    case: &CaseRecord,
-    check: &str,
-    statement: Statement,
-    held_back: u64,
-    evidence: String,
-) -> Verdict {
+pub(crate) fn lost(case: &Judged<'_>, held_back: u64, evidence: String) -> Finding {
     let counts = counts(case);
     let missing = counts.lost + counts.without_subscribers;
     let note = format!("{missing} of {} messages were taken and lost", counts.acknowledged);
-    match loss_explained(record, case, &counts, held_back) {
-        None => Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true)),
+    match loss_explained(case, &counts, held_back) {
+        None => Finding::violated(evidence).with_examples(examples(case, |_| true)),
         Some(Explained::Note(why)) => {
-            let judged = counts.delivered + missing;
-            Verdict::differs(check, Force::Must, judged, note, format!("{evidence}; {why}")).citing(statement)
+            Finding::differs(counts.delivered + missing, note, format!("{evidence}; {why}"))
         }
-        Some(Explained::Unclear(why)) => {
-            Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}")).citing(statement)
-        }
+        Some(Explained::Unclear(why)) => Finding::inconclusive(format!("{evidence}; {why}")),
     }
 }
 
@@ -229,46 +190,28 @@ fn wills_unclear(record: &Record, alike: u64) -> Option<String> {
     }
 }
 
-/// The verdict on what `alike` attempts saw of their Wills, where `violated` would accuse. What came before an attempt's own
-/// act is not among it.
-pub(crate) fn will_breach(
-    record: &Record,
-    case: &CaseRecord,
-    check: &str,
-    statement: Statement,
-    alike: u64,
-    evidence: String,
-) -> Verdict {
-    match wills_unclear(record, alike) {
-        None => breach(record, case, check, statement, evidence),
-        Some(why) => {
-            Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}")).citing(statement)
-        }
+/// The finding on what `alike` attempts saw of their Wills, where [`Finding::violated`] would accuse. What came before an
+/// attempt's own act is not among it.
+pub(crate) fn will_breach(case: &Judged<'_>, alike: u64, evidence: String) -> Finding {
+    match wills_unclear(case.record, alike) {
+        None => breach(case, evidence),
+        Some(why) => Finding::inconclusive(format!("{evidence}; {why}")),
     }
 }
 
-/// The verdict on Wills that must not be published, of which so many came; `will.set` were looked for.
-pub(crate) fn withheld(
-    record: &Record,
-    case: &CaseRecord,
-    check: &str,
-    statement: Statement,
-    will: &WillRecord,
-    evidence: String,
-) -> Verdict {
+/// The finding on Wills that must not be published, of which so many came; `will.set` were looked for.
+pub(crate) fn withheld(case: &Judged<'_>, will: &WillRecord, evidence: String) -> Finding {
     let evidence = evidence + &apart(will);
     let came = will.not_due_and_seen;
     if came > 0 {
-        return will_breach(record, case, check, statement, came, evidence);
+        return will_breach(case, came, evidence);
     }
-    let unclear = wills_unclear(record, WILLS_ALIKE_MIN);
-    let verdict = match unclear {
-        Some(why) => Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}")),
+    match wills_unclear(case.record, WILLS_ALIKE_MIN) {
+        Some(why) => Finding::inconclusive(format!("{evidence}; {why}")),
         // Whose they are nobody knows.
-        None if will.seen_before > 0 => Verdict::inconclusive(check, Force::Must, evidence),
-        None => Verdict::holds(check, Force::Must, will.set, evidence),
-    };
-    verdict.citing(statement)
+        None if will.seen_before > 0 => Finding::inconclusive(evidence),
+        None => Finding::holds(will.set, evidence),
+    }
 }
 
 /// What is to be said of Wills that came before the attempts' own act.
@@ -300,22 +243,57 @@ pub(crate) fn no_sample(case: &CaseRecord) -> String {
     format!("none of {} attempts tells anything: {}", case.planned, why.join("; "))
 }
 
-/// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only. No verdict where the connections that
-/// were watched do not speak 3.1.1.
-pub(crate) fn no_disconnect_on_3_1_1(case: &CaseRecord, is_3_1_1: bool) -> Option<Verdict> {
-    const CHECK: &str = "sends_no_disconnect_on_3_1_1";
-    if !is_3_1_1 {
-        return None;
-    }
+/// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only.
+pub(crate) const SENDS_NO_DISCONNECT_ON_3_1_1: Check =
+    Check::prose("sends_no_disconnect_on_3_1_1", sends_no_disconnect_on_3_1_1).on(is_v3_1_1);
+
+fn sends_no_disconnect_on_3_1_1(case: &Judged<'_>) -> Option<Finding> {
     let (sent, all): (u64, u64) = (case.disconnect_codes.values().sum(), evidence_count(case));
     let told =
         format!("{sent} of {all} clients of 3.1.1 received a DISCONNECT, which 3.1.1 servers do not send");
     Some(match (all, sent) {
-        (0, _) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
-        (_, 0) => Verdict::holds(CHECK, Force::Prose, all, told),
-        _ => Verdict::differs(CHECK, Force::Prose, all, "a DISCONNECT from the broker", told)
+        (0, _) => Finding::inconclusive(no_sample(case)),
+        (_, 0) => Finding::holds(all, told),
+        _ => Finding::differs(all, "a DISCONNECT from the broker", told)
             .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT"))),
     })
+}
+
+/// The finding on the Reason Codes of the DISCONNECT packets that clients were sent: `fitting` ones, with their names, are what
+/// the standard has in mind. `ended` clients were to be told, of those whom `evidence` counts; a broker is free to tell none.
+pub(crate) fn names_the_reason(case: &CaseRecord, fitting: &[u8], ended: u64, evidence: String) -> Finding {
+    let told = |is_wanted: &dyn Fn(u8) -> bool| {
+        case.disconnect_codes.iter().filter(|(code, _)| is_wanted(**code)).collect::<Vec<_>>()
+    };
+    let expected: u64 = told(&|code| fitting.contains(&code)).iter().map(|(_, count)| **count).sum();
+    let others = told(&|code| !fitting.contains(&code));
+    let judged = ended.max(case.disconnect_codes.values().sum());
+    if !others.is_empty() {
+        let others: Vec<String> =
+            others.iter().map(|(code, count)| format!("DISCONNECT 0x{code:02X} ({count} times)")).collect();
+        Finding::differs(judged, others.join(", "), evidence)
+    } else if expected == 0 {
+        Finding::differs(judged, "no DISCONNECT with a reason, which is allowed", evidence)
+    } else if expected < ended {
+        Finding::differs(judged, "not every client was told the reason, which is allowed", evidence)
+    } else {
+        Finding::holds(judged, evidence)
+    }
+}
+
+/// How many clients were sent a DISCONNECT with one of these Reason Codes.
+pub(crate) fn sent_code(case: &CaseRecord, codes: &[u8]) -> u64 {
+    codes.iter().filter_map(|code| case.disconnect_codes.get(code)).sum()
+}
+
+/// Why nothing can be said of Wills that were due where none was waited for: nobody acted, nobody listened, or, in words, what
+/// was lacking.
+pub(crate) fn no_will(case: &Judged<'_>, lacking: &str) -> String {
+    match case.record.witness.is_some_and(|witness| witness.proved) {
+        true if evidence_count(case) == 0 => no_sample(case),
+        true => lacking.to_owned(),
+        false => "the witness could not subscribe to the Will topics, or was not proved to hear".to_owned(),
+    }
 }
 
 /// What a record says of Wills that were due.
@@ -330,7 +308,8 @@ pub(crate) enum DueWills {
 
 /// What the record says of the Wills of a case of which some were due. A missing Will accuses only when none of the
 /// case came before a witness that was proved to hear, in a run that came to its end.
-pub(crate) fn due_wills(record: &Record, will: &WillRecord) -> DueWills {
+pub(crate) fn due_wills(case: &Judged<'_>, will: &WillRecord) -> DueWills {
+    let record = case.record;
     let missing = will.due.saturating_sub(will.due_and_seen);
     let waited = time(will.shortest_wait_of_unseen_us.unwrap_or(0));
     if missing == 0 {

@@ -8,6 +8,9 @@ pub mod authentication;
 pub mod connection;
 pub mod flow_control;
 pub mod session;
+pub mod vanish;
+
+pub mod mode;
 
 mod ending;
 mod judging;
@@ -17,3 +20,18 @@ pub mod resumption;
 
 #[cfg(test)]
 mod testing;
+
+use mode::Mode;
+
+/// The fault with this name, which is that of its mode and of its cases in records; absent when there is none.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn Mode> {
+    let families = [
+        vanish::MODES,
+        connection::takeover::MODES,
+        flow_control::MODES,
+        connection::double_connect::MODES,
+        authentication::MODES,
+    ];
+    families.into_iter().flatten().copied().find(|mode| mode.name() == name)
+}

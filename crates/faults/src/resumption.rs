@@ -5,9 +5,9 @@
 //! what it breaks is the rule on Session Present (MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1 [MQTT-3.2.2-2]).
 
 use ungraceful_mqtt::QoS;
-use ungraceful_mqtt::statement::Statement;
+use ungraceful_mqtt::statement::{Statement, V5_3_2_2_3, V311_3_2_2_2};
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::run::CaseRecord;
-use ungraceful_record::verdict::{Force, Verdict};
 use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_wire::clock::now;
@@ -148,29 +148,28 @@ fn is_of_session(came: &[Delivered]) -> bool {
     came.iter().any(|message| message.sequence.is_some())
 }
 
-/// The verdict of a `check` on Session Present 1 after Clean Start 0 where the session must have ended. Something of it came:
+/// The finding on Session Present 1 after Clean Start 0 where the session must have ended. Something of it came:
 /// it breaks `kept`, that the session is gone. Nothing of it did, to a client that was served: it breaks `told`, that Session
 /// Present is 0 without a session (MQTT 5.0 and 3.1.1 [MQTT-3.2.2-3]). Where neither was seen, one of the two is broken, and
 /// nobody knows which.
 pub(crate) fn broken_by_presence(
-    case: &CaseRecord,
-    check: &str,
+    case: &Judged<'_>,
     kept: Statement,
     told: Statement,
     evidence: String,
-) -> Verdict {
+) -> Finding {
     let statement = if case.fact(LEFT_OVER, SOME) > 0 {
         kept
     } else if case.fact(LEFT_OVER, NONE) > 0 {
         told
     } else {
-        let why = format!(
+        return Finding::inconclusive(format!(
             "{evidence}; whether anything of the session was there is not known, because these clients were not served for \
              long enough: a longer --reaction-timeout may tell"
-        );
-        return Verdict::inconclusive(check, Force::Must, why).citing(kept);
+        ))
+        .by(kept);
     };
-    Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true))
+    Finding::violated(evidence).by(statement).with_examples(examples(case, |_| true))
 }
 
 /// Sessions of a case that went on, and those that did not.
@@ -219,24 +218,28 @@ impl Resumed {
         self.kept() + self.gone
     }
 
-    /// The verdict of a `check` that Session Present is 1 where the session goes on; absent where no client was told
-    /// Session Present 0. `statement` is that of the version of the CONNECT: MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1
-    /// [MQTT-3.2.2-2].
-    pub(crate) fn told_truly(self, check: &str, case: &CaseRecord, statement: Statement) -> Option<Verdict> {
-        let told_absent = self.unannounced + self.gone;
+    /// The finding on Session Present, which is 1 where the session goes on (MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1
+    /// [MQTT-3.2.2-2]); absent where no client was told Session Present 0.
+    pub(crate) fn told_truly(case: &Judged<'_>) -> Option<Finding> {
+        let resumed = Self::of(case);
+        let told_absent = resumed.unannounced + resumed.gone;
         if told_absent == 0 {
             return None;
         }
         let evidence = format!(
             "of {told_absent} clients that were told Session Present 0, {} were sent messages of their session",
-            self.unannounced
+            resumed.unannounced
         );
-        Some(match self.unannounced {
-            0 => Verdict::holds(check, Force::Must, told_absent, evidence).citing(statement),
-            _ => Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true)),
+        Some(match resumed.unannounced {
+            0 => Finding::holds(told_absent, evidence),
+            _ => Finding::violated(evidence).with_examples(examples(case, |_| true)),
         })
     }
 }
+
+/// The check of [`Resumed::told_truly`].
+pub(crate) const TELLS_SESSION_PRESENT_TRULY: Check =
+    Check::must("tells_session_present_truly", &[V5_3_2_2_3, V311_3_2_2_2], Resumed::told_truly);
 
 #[cfg(test)]
 mod tests {

@@ -1,24 +1,32 @@
 //! What the checks of a kick and of a token that runs out conclude from records made by hand. No sockets.
 
+use std::collections::BTreeSet;
+
 use ungraceful_faults::authentication::{
     AFTER_DISCONNECT, AFTER_FAILURE, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, METHOD_IN_AUTH,
     METHOD_IN_CONNACK, PAST_FIRST_TOKEN, PUBLISHED, REAUTHENTICATION, RIGHTS_UNKNOWN, WITHOUT_RIGHTS, kick,
-    kick_checks, reauthentication_checks, removal::Means, token, token_checks,
+    removal::Means, token,
 };
+use ungraceful_record::check::Check;
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Record, WillRecord, WitnessRecord};
 use ungraceful_record::testing::{
     self, assert_differs, assert_inconclusive, assert_violated, empty_record, every,
 };
-use ungraceful_record::verdict::{Check, Conclusion, Force, Verdict, judge};
+use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";
 const REFUSED: &str = "CONNACK 0x87 Not authorized";
 
-fn all_checks() -> Vec<Check> {
-    [&kick_checks::CHECKS[..], &token_checks::CHECKS, &reauthentication_checks::CHECKS].concat()
+/// The checks of the faults that the record has cases of.
+fn checks_of(record: &Record) -> Vec<Check> {
+    let faults: BTreeSet<&str> = record.cases.iter().map(|case| case.case.fault.as_str()).collect();
+    faults
+        .into_iter()
+        .flat_map(|fault| ungraceful_faults::find(fault).expect("one of ours").checks())
+        .collect()
 }
 
 struct Made(CaseRecord);
@@ -70,7 +78,8 @@ impl Made {
         let mut record: Record = empty_record();
         record.witness = Some(WitnessRecord { proved: true, unexpected: 0 });
         record.cases = vec![self.0];
-        judge(&mut record, &all_checks());
+        let checks = checks_of(&record);
+        judge(&mut record, &checks);
         record.verdicts
     }
 
@@ -92,7 +101,12 @@ fn assert_holds(verdict: &Verdict, force: Force) {
 
 #[test]
 fn records_of_another_fault_have_no_verdicts_of_these() {
-    assert_eq!(Made::of("flood", "disable", V5, &[(Outcome::Tolerated, 9)]).verdicts(), []);
+    for checked in [kick::ID, token::ID] {
+        let mut record = empty_record();
+        record.cases = vec![testing::case("storm", "disable", V5, &[(Outcome::Tolerated, 9)])];
+        judge(&mut record, &ungraceful_faults::find(checked).expect("one of ours").checks());
+        assert_eq!(record.verdicts, []);
+    }
 }
 
 #[test]

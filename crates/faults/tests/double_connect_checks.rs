@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use ungraceful_faults::connection::double_connect::{ID, SECOND_CLIENT_ID, Variant};
-use ungraceful_faults::connection::double_connect_checks::CHECKS;
 use ungraceful_mqtt::statement;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
@@ -34,7 +33,7 @@ fn record_of(cases: Vec<CaseRecord>) -> Record {
 
 fn judged(record: &Record) -> Vec<Verdict> {
     let mut record = record.clone();
-    judge(&mut record, &CHECKS);
+    judge(&mut record, &ungraceful_faults::find(ID).expect("one of ours").checks());
     record.verdicts
 }
 

@@ -7,6 +7,7 @@ use ungraceful_faults::flow_control::{
     receive_maximum_checks, slow_consumer, slow_consumer_checks, unacked_subscriber,
     unacked_subscriber_checks,
 };
+use ungraceful_record::check::Check;
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
@@ -15,7 +16,7 @@ use ungraceful_record::testing::{
     self, assert_holds, assert_inconclusive, assert_note_contains, assert_violated,
     bystanders_that_lost_connections, empty_record, every,
 };
-use ungraceful_record::verdict::{Check, Conclusion, Force, Verdict, judge};
+use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";
@@ -73,11 +74,11 @@ impl Made {
 #[test]
 fn cases_in_which_nothing_was_attempted_are_inconclusive_or_not_judged() {
     let all: [(&str, &str, &[Check], usize); 5] = [
-        (slow_consumer::ID, "drip-qos1", &slow_consumer_checks::CHECKS, 2),
-        (receive_maximum::ID, "qos2", &receive_maximum_checks::CHECKS, 2),
-        (unacked_subscriber::ID, "k3-qos1", &unacked_subscriber_checks::CHECKS, 5),
-        (quota_leak::ID, "qos1", &quota_leak_checks::CHECKS, 1),
-        (offline_queue::ID, "qos1", &offline_queue_checks::CHECKS, 3),
+        (slow_consumer::ID, "drip-qos1", slow_consumer_checks::CHECKS, 2),
+        (receive_maximum::ID, "qos2", receive_maximum_checks::CHECKS, 2),
+        (unacked_subscriber::ID, "k3-qos1", unacked_subscriber_checks::CHECKS, 5),
+        (quota_leak::ID, "qos1", quota_leak_checks::CHECKS, 1),
+        (offline_queue::ID, "qos1", offline_queue_checks::CHECKS, 3),
     ];
     for (fault, variant, checks, count) in all {
         let verdicts = Made::of(fault, variant, V5, &[]).judged(checks);
@@ -86,15 +87,16 @@ fn cases_in_which_nothing_was_attempted_are_inconclusive_or_not_judged() {
             assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
             assert_eq!(verdict.case.unwrap().fault, fault);
         }
-        assert_eq!(Made::of("double-connect", variant, V5, &[]).judged(checks), [], "another fault's");
+        let of_its_mode = ungraceful_faults::find(fault).expect("one of ours").checks();
+        assert_eq!(Made::of("double-connect", variant, V5, &[]).judged(&of_its_mode), [], "another fault's");
     }
 }
 
 #[test]
 fn a_message_of_qos_2_that_comes_twice_on_a_living_connection_breaks_the_rule_of_its_version() {
     let modes: [(&str, &[Check], &str); 2] = [
-        (unacked_subscriber::ID, &unacked_subscriber_checks::CHECKS, "delivers_qos_2_once"),
-        (offline_queue::ID, &offline_queue_checks::CHECKS, "delivers_the_queue_once"),
+        (unacked_subscriber::ID, unacked_subscriber_checks::CHECKS, "delivers_qos_2_once"),
+        (offline_queue::ID, offline_queue_checks::CHECKS, "delivers_the_queue_once"),
     ];
     for (fault, checks, check) in modes {
         let made = |version, copies: u64| {
@@ -119,9 +121,9 @@ fn a_message_of_qos_2_that_comes_twice_on_a_living_connection_breaks_the_rule_of
 #[test]
 fn what_mqtt_3_1_1_has_no_word_about_is_not_judged() {
     let flood = Made::of(receive_maximum::ID, "qos2", V311, &[(Outcome::Closed, 3)]);
-    assert_eq!(flood.judged(&receive_maximum_checks::CHECKS), []);
+    assert_eq!(flood.judged(receive_maximum_checks::CHECKS), []);
     let unacked = Made::of(unacked_subscriber::ID, "absent-qos1", V311, &[(Outcome::NoReaction, 3)]);
-    assert_eq!(unacked.judged(&unacked_subscriber_checks::CHECKS), []);
+    assert_eq!(unacked.judged(unacked_subscriber_checks::CHECKS), []);
 }
 
 mod receive_maximum_is_exceeded {
@@ -149,7 +151,7 @@ mod receive_maximum_is_exceeded {
 
     #[test]
     fn a_disconnect_0x93_is_what_the_standard_has_in_mind() {
-        let verdict = flooded("qos2", Outcome::Closed, "DISCONNECT 0x93", AT).verdict(&CHECKS, ANSWERS);
+        let verdict = flooded("qos2", Outcome::Closed, "DISCONNECT 0x93", AT).verdict(CHECKS, ANSWERS);
         assert_holds(&verdict);
         assert_eq!((verdict.force, verdict.citation.clone()), (Force::Prose, None));
         assert!(verdict.evidence.contains("20 to 25 PUBLISH taken"), "{verdict:?}");
@@ -163,32 +165,32 @@ mod receive_maximum_is_exceeded {
             (Outcome::Reset, "close", BEYOND),
             (Outcome::Closed, "DISCONNECT 0x82", AT),
         ] {
-            let verdict = flooded("qos2", outcome, what, line).verdict(&CHECKS, ANSWERS);
+            let verdict = flooded("qos2", outcome, what, line).verdict(CHECKS, ANSWERS);
             assert_note_contains(&verdict, &format!("{what} (3 times) in place of DISCONNECT 0x93"));
         }
     }
 
     #[test]
     fn qos_1_that_is_all_taken_claims_nothing_and_says_why() {
-        let verdict = flooded("qos1", Outcome::Tolerated, ALL_TAKEN, "nowhere").verdict(&CHECKS, ANSWERS);
+        let verdict = flooded("qos1", Outcome::Tolerated, ALL_TAKEN, "nowhere").verdict(CHECKS, ANSWERS);
         assert_note_contains(&verdict, "QoS 1 does not tell");
         assert!(verdict.evidence.contains("neither that it keeps to its limit"), "{verdict:?}");
-        let refused = flooded("qos1", Outcome::Tolerated, "PUBACK 0x97", AT).verdict(&CHECKS, ANSWERS);
+        let refused = flooded("qos1", Outcome::Tolerated, "PUBACK 0x97", AT).verdict(CHECKS, ANSWERS);
         assert_note_contains(&refused, "PUBACK 0x97");
     }
 
     #[test]
     fn a_broker_that_may_not_have_got_so_far_is_not_judged_by_what_it_did_not_do() {
-        let verdict = flooded("qos2", Outcome::Tolerated, UNANSWERED, UNKNOWN).verdict(&CHECKS, ANSWERS);
+        let verdict = flooded("qos2", Outcome::Tolerated, UNANSWERED, UNKNOWN).verdict(CHECKS, ANSWERS);
         assert_inconclusive(&verdict, "may not have got beyond the limit");
         let cut = flooded("qos2", Outcome::Tolerated, "PUBREC 0x97", BELOW).measure(EXCESS_SENT, &[0, 0, 0]);
-        assert_inconclusive(&cut.verdict(&CHECKS, ANSWERS), "may not have got beyond the limit");
+        assert_inconclusive(&cut.verdict(CHECKS, ANSWERS), "may not have got beyond the limit");
         let died = Made::of(ID, "qos2", V5, &[(Outcome::Closed, 3), (Outcome::BrokerDown, 1)]);
         let died = Made(CaseRecord {
             outcomes: died.0.outcomes,
             ..flooded("qos2", Outcome::Closed, "DISCONNECT 0x93", AT).0
         });
-        assert_inconclusive(&died.verdict(&CHECKS, ANSWERS), "went down");
+        assert_inconclusive(&died.verdict(CHECKS, ANSWERS), "went down");
     }
 
     #[test]
@@ -196,18 +198,18 @@ mod receive_maximum_is_exceeded {
         let verdict = flooded("qos2", Outcome::Tolerated, ALL_TAKEN, "nowhere")
             .measure(EXCESS_SENT, &[0, 0, 0])
             .measure(RECEIVE_MAXIMUM, &[65_535; 3])
-            .verdict(&CHECKS, ANSWERS);
+            .verdict(CHECKS, ANSWERS);
         assert_holds(&verdict);
         assert!(verdict.evidence.contains("want of Packet Identifiers"), "{verdict:?}");
     }
 
     #[test]
     fn a_refusal_within_receive_maximum_is_noted_and_a_lost_connection_says_nothing() {
-        let below = flooded("qos2", Outcome::Tolerated, "PUBREC 0x97", BELOW).verdict(&CHECKS, TAKES);
+        let below = flooded("qos2", Outcome::Tolerated, "PUBREC 0x97", BELOW).verdict(CHECKS, TAKES);
         assert_note_contains(&below, "3 of 3 clients were refused a PUBLISH within Receive Maximum");
-        let unknown = flooded("qos2", Outcome::Reset, "close", UNKNOWN).verdict(&CHECKS, TAKES);
+        let unknown = flooded("qos2", Outcome::Reset, "close", UNKNOWN).verdict(CHECKS, TAKES);
         assert_inconclusive(&unknown, "before so many acknowledgements had come");
-        assert_holds(&flooded("qos2", Outcome::Tolerated, "PUBREC 0x97", AT).verdict(&CHECKS, TAKES));
+        assert_holds(&flooded("qos2", Outcome::Tolerated, "PUBREC 0x97", AT).verdict(CHECKS, TAKES));
     }
 
     #[test]
@@ -215,7 +217,7 @@ mod receive_maximum_is_exceeded {
         let told = |sequence: &str, outcome| {
             let mut made = flooded("qos2", outcome, "DISCONNECT 0x93", AT).sequence(sequence, 3);
             made.0.disconnect_codes = BTreeMap::from([(0x93, 3)]);
-            made.verdict(&CHECKS, CLOSES)
+            made.verdict(CHECKS, CLOSES)
         };
         let citation = "MQTT 5.0 [MQTT-3.14.4-2]";
         let served = told("DISCONNECT 0x93, still served", Outcome::Tolerated);
@@ -269,7 +271,7 @@ mod a_subscriber_does_not_acknowledge {
 
     #[test]
     fn a_broker_that_keeps_to_every_rule_holds_in_every_check() {
-        let verdicts = withheld(AT, 3, 3, ANSWERED).judged(&CHECKS);
+        let verdicts = withheld(AT, 3, 3, ANSWERED).judged(CHECKS);
         assert_eq!(verdicts.len(), CHECKS.len());
         verdicts.iter().for_each(assert_holds);
     }
@@ -277,7 +279,7 @@ mod a_subscriber_does_not_acknowledge {
     #[test]
     fn mqtt5_3_3_4_9_one_publish_too_many_breaks_it_at_once_or_while_the_client_acknowledges() {
         for made in [withheld(BEYOND, 4, 4, ANSWERED), withheld(BEYOND_LATER, 3, 4, ANSWERED)] {
-            let verdict = made.verdict(&CHECKS, STAYS);
+            let verdict = made.verdict(CHECKS, STAYS);
             assert_violated(&verdict, "MQTT 5.0 [MQTT-3.3.4-9]");
             assert!(verdict.evidence.ends_with("2 of 2 clients met it"), "{verdict:?}");
         }
@@ -285,43 +287,43 @@ mod a_subscriber_does_not_acknowledge {
 
     #[test]
     fn a_limit_that_the_messages_do_not_reach_is_not_proved_to_be_kept() {
-        let few = withheld(AT, 3, 3, ANSWERED).measure(TAKEN, &[3, 3]).verdict(&CHECKS, STAYS);
+        let few = withheld(AT, 3, 3, ANSWERED).measure(TAKEN, &[3, 3]).verdict(CHECKS, STAYS);
         assert_inconclusive(&few, "not more than 3");
         let absent = Made::of(ID, "absent-qos2", V5, &[(Outcome::Tolerated, 2)]);
-        assert!(every(absent.judged(&CHECKS), |verdict| verdict.check != STAYS));
+        assert!(every(absent.judged(CHECKS), |verdict| verdict.check != STAYS));
     }
 
     #[test]
     fn mqtt5_4_9_0_3_no_answer_to_pingreq_breaks_it_when_the_quota_is_used_up_and_others_are_answered() {
-        let verdict = withheld(AT, 3, 3, STARVED).verdict(&CHECKS, ANSWERS);
+        let verdict = withheld(AT, 3, 3, STARVED).verdict(CHECKS, ANSWERS);
         assert_violated(&verdict, "MQTT 5.0 [MQTT-4.9.0-3]");
-        let slow = withheld(AT, 3, 3, BOTH_SILENT).verdict(&CHECKS, ANSWERS);
+        let slow = withheld(AT, 3, 3, BOTH_SILENT).verdict(CHECKS, ANSWERS);
         assert_inconclusive(&slow, "our publisher none either");
-        let late = withheld(AT, 3, 3, ANSWERED_LATE).verdict(&CHECKS, ANSWERS);
+        let late = withheld(AT, 3, 3, ANSWERED_LATE).verdict(CHECKS, ANSWERS);
         assert_note_contains(&late, "2 of 2 were answered late");
-        let unused = withheld("below Receive Maximum", 2, 2, STARVED).verdict(&CHECKS, ANSWERS);
+        let unused = withheld("below Receive Maximum", 2, 2, STARVED).verdict(CHECKS, ANSWERS);
         assert_inconclusive(&unused, "fewer than their Receive Maximum");
     }
 
     #[test]
     fn mqtt5_4_6_0_5_a_first_copy_after_a_later_message_breaks_it() {
         let reordered = withheld(AT, 3, 3, ANSWERED).messages(delivered(0, 1, 0));
-        assert_violated(&reordered.verdict(&CHECKS, ORDER), "MQTT 5.0 [MQTT-4.6.0-5]");
+        assert_violated(&reordered.verdict(CHECKS, ORDER), "MQTT 5.0 [MQTT-4.6.0-5]");
         let copies = withheld(AT, 3, 3, ANSWERED).messages(delivered(0, 0, 9));
-        assert_holds(&copies.verdict(&CHECKS, ORDER));
+        assert_holds(&copies.verdict(CHECKS, ORDER));
         let one_each = LedgerCounts { delivered: 2, ..LedgerCounts::default() };
-        let one_each = withheld(AT, 3, 3, ANSWERED).messages(one_each).verdict(&CHECKS, ORDER);
+        let one_each = withheld(AT, 3, 3, ANSWERED).messages(one_each).verdict(CHECKS, ORDER);
         assert_inconclusive(&one_each, "one has no order");
     }
 
     #[test]
     fn what_comes_again_and_what_a_limit_may_have_taken_is_noted() {
-        let made = |counts| withheld(AT, 3, 3, ANSWERED).messages(counts).verdict(&CHECKS, ONCE);
+        let made = |counts| withheld(AT, 3, 3, ANSWERED).messages(counts).verdict(CHECKS, ONCE);
         assert_note_contains(&made(delivered(0, 0, 2)), "2 copies came again");
         let refused = LedgerCounts { refused: BTreeMap::from([(0x97, 9)]), ..delivered(5, 0, 0) };
         assert_note_contains(&made(refused), "5 of 400 messages were taken and lost");
         let kept_some = withheld(AT, 3, 3, ANSWERED).messages(delivered(5, 0, 0)).measure(HELD_BACK, &[9, 0]);
-        assert_note_contains(&kept_some.verdict(&CHECKS, ONCE), "5 of 400 messages were taken and lost");
+        assert_note_contains(&kept_some.verdict(CHECKS, ONCE), "5 of 400 messages were taken and lost");
         let last = LedgerCounts { lost_at_the_end: 5, ..delivered(5, 0, 0) };
         assert_inconclusive(&made(last), "late can't be told from lost");
     }
@@ -329,14 +331,14 @@ mod a_subscriber_does_not_acknowledge {
     #[test]
     fn mqtt5_4_5_0_1_what_was_acknowledged_and_never_came_before_a_later_message_breaks_it() {
         let lost = withheld(AT, 3, 3, ANSWERED).messages(delivered(394, 0, 0)).measure(HELD_BACK, &[0, 0]);
-        assert_violated(&lost.verdict(&CHECKS, ONCE), "MQTT 5.0 [MQTT-4.5.0-1]");
+        assert_violated(&lost.verdict(CHECKS, ONCE), "MQTT 5.0 [MQTT-4.5.0-1]");
     }
 
     #[test]
     fn a_subscriber_that_is_cut_is_noted_and_its_messages_are_nobodys_loss() {
         let cut = Made::of(ID, "k3-qos1", V5, &[(Outcome::Closed, 2)]).messages(delivered(300, 0, 0));
-        assert_note_contains(&cut.verdict(&CHECKS, KEEPS), "cuts a client that does not acknowledge");
-        assert_inconclusive(&cut.verdict(&CHECKS, ONCE), "were cut before they acknowledged");
+        assert_note_contains(&cut.verdict(CHECKS, KEEPS), "cuts a client that does not acknowledge");
+        assert_inconclusive(&cut.verdict(CHECKS, ONCE), "were cut before they acknowledged");
     }
 }
 
@@ -361,7 +363,7 @@ mod a_client_keeps_every_rule {
     }
 
     fn verdict(outcome: Outcome, what: &str, ends: &[u64]) -> Verdict {
-        served(V5, outcome, what, ends).verdict(&CHECKS, SERVES)
+        served(V5, outcome, what, ends).verdict(CHECKS, SERVES)
     }
 
     #[test]
@@ -385,13 +387,13 @@ mod a_client_keeps_every_rule {
             .fact(SERVED, STALLED, 1)
             .measure(ACKNOWLEDGED_AT_END, &[1_024])
             .measure(WINDOW, &[20]);
-        assert_inconclusive(&once.verdict(&CHECKS, SERVES), "a longer --reaction-timeout may tell");
+        assert_inconclusive(&once.verdict(CHECKS, SERVES), "a longer --reaction-timeout may tell");
         let one_of_two = Made::of(ID, "qos1", V5, &[(Outcome::Tolerated, 2)])
             .fact(SERVED, STALLED, 1)
             .fact(SERVED, TO_THE_END, 1)
             .measure(ACKNOWLEDGED_AT_END, &[1_024])
             .measure(WINDOW, &[20]);
-        assert_inconclusive(&one_of_two.verdict(&CHECKS, SERVES), "a longer --reaction-timeout may tell");
+        assert_inconclusive(&one_of_two.verdict(CHECKS, SERVES), "a longer --reaction-timeout may tell");
     }
 
     #[test]
@@ -406,14 +408,14 @@ mod a_client_keeps_every_rule {
             .measure(ACKNOWLEDGED_AT_END, &[1_024])
             .measure(RECEIVE_MAXIMUM, &[1_024])
             .measure(WINDOW, &[20]);
-        assert_inconclusive(&once.verdict(&CHECKS, SERVES), "--attempts 3 may tell");
+        assert_inconclusive(&once.verdict(CHECKS, SERVES), "--attempts 3 may tell");
         let one_of_two = Made::of(ID, "qos1", V5, &[(Outcome::Closed, 1), (Outcome::Tolerated, 1)])
             .fact(SERVED, "cut by RST", 1)
             .fact(SERVED, TO_THE_END, 1)
             .measure(ACKNOWLEDGED_AT_END, &[1_024])
             .measure(RECEIVE_MAXIMUM, &[1_024, 1_024])
             .measure(WINDOW, &[20]);
-        assert_inconclusive(&one_of_two.verdict(&CHECKS, SERVES), "--attempts 3 may tell");
+        assert_inconclusive(&one_of_two.verdict(CHECKS, SERVES), "--attempts 3 may tell");
     }
 
     #[test]
@@ -435,15 +437,15 @@ mod a_client_keeps_every_rule {
         assert_inconclusive(&verdict(Outcome::NoReaction, SILENT, &[5, 5]), "may be slow");
         let mut down = served(V5, Outcome::Closed, "cut by DISCONNECT 0x93", &[5, 5]);
         down.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
-        assert_inconclusive(&down.verdict(&CHECKS, SERVES), "went down");
+        assert_inconclusive(&down.verdict(CHECKS, SERVES), "went down");
     }
 
     #[test]
     fn on_3_1_1_nothing_of_it_is_a_violation() {
         for what in [STALLED, "cut by DISCONNECT 0x93"] {
             let made = served(V311, Outcome::Closed, what, &[1_024, 1_024]);
-            assert_eq!(made.verdict(&CHECKS, SERVES).conclusion, Conclusion::Holds);
-            assert!(made.verdict(&CHECKS, SERVES).differs.is_some());
+            assert_eq!(made.verdict(CHECKS, SERVES).conclusion, Conclusion::Holds);
+            assert!(made.verdict(CHECKS, SERVES).differs.is_some());
         }
     }
 }
@@ -477,7 +479,7 @@ mod a_queue_is_filled {
     #[test]
     fn a_broker_that_keeps_everything_in_order_holds() {
         for version in [V5, V311] {
-            let verdicts = returned(version, YES, "none", delivered(0, 0)).judged(&CHECKS);
+            let verdicts = returned(version, YES, "none", delivered(0, 0)).judged(CHECKS);
             assert_eq!(verdicts.len(), 3);
             verdicts.iter().for_each(assert_holds);
         }
@@ -486,23 +488,23 @@ mod a_queue_is_filled {
     #[test]
     fn mqtt5_3_1_2_23_a_session_that_is_gone_each_time_although_it_was_granted_breaks_it() {
         let gone = returned(V5, NO, "all", delivered(400, 0));
-        assert_violated(&gone.verdict(&CHECKS, SESSION), "MQTT 5.0 [MQTT-3.1.2-23]");
-        assert_inconclusive(&gone.verdict(&CHECKS, KEEPS), "and their messages with them");
-        assert_inconclusive(&gone.verdict(&CHECKS, ORDER), "one has no order");
+        assert_violated(&gone.verdict(CHECKS, SESSION), "MQTT 5.0 [MQTT-3.1.2-23]");
+        assert_inconclusive(&gone.verdict(CHECKS, KEEPS), "and their messages with them");
+        assert_inconclusive(&gone.verdict(CHECKS, ORDER), "one has no order");
         let once = gone.fact(SESSION_PRESENT, YES, 1);
-        assert_note_contains(&once.verdict(&CHECKS, SESSION), "sessions were gone");
+        assert_note_contains(&once.verdict(CHECKS, SESSION), "sessions were gone");
         let short = returned(V5, NO, "all", delivered(400, 0)).measure(GRANTED_S, &[0, 0]);
-        assert_note_contains(&short.verdict(&CHECKS, SESSION), "sessions were gone");
+        assert_note_contains(&short.verdict(CHECKS, SESSION), "sessions were gone");
         let of_3_1_1 = returned(V311, NO, "all", delivered(400, 0));
-        assert_note_contains(&of_3_1_1.verdict(&CHECKS, SESSION), "sessions were gone");
+        assert_note_contains(&of_3_1_1.verdict(CHECKS, SESSION), "sessions were gone");
     }
 
     #[test]
     fn mqtt5_3_2_2_3_a_session_that_is_resumed_and_denied_breaks_the_rule_on_session_present() {
         for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.2.2-3]"), (V311, "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
             let denied = returned(version, UNANNOUNCED, "none", delivered(0, 0));
-            assert_violated(&denied.verdict(&CHECKS, "tells_session_present_truly"), citation);
-            assert_holds(&denied.verdict(&CHECKS, SESSION));
+            assert_violated(&denied.verdict(CHECKS, "tells_session_present_truly"), citation);
+            assert_holds(&denied.verdict(CHECKS, SESSION));
         }
     }
 
@@ -510,23 +512,23 @@ mod a_queue_is_filled {
     fn a_session_that_is_gone_with_the_broker_that_held_it_accuses_nobody() {
         let once = returned(V5, YES, "none", delivered(0, 0)).fact(SESSION_PRESENT, YES, 0);
         let once = once.fact(SESSION_PRESENT, NO, 1);
-        assert_note_contains(&once.verdict(&CHECKS, SESSION), "1 sessions were gone");
+        assert_note_contains(&once.verdict(CHECKS, SESSION), "1 sessions were gone");
         let cut = returned(V5, NOT_TOLD, "all", delivered(400, 0));
-        assert_inconclusive(&cut.verdict(&CHECKS, SESSION), "none of 2 attempts");
-        assert_inconclusive(&cut.verdict(&CHECKS, KEEPS), "2 of 2 publishers were cut");
+        assert_inconclusive(&cut.verdict(CHECKS, SESSION), "none of 2 attempts");
+        assert_inconclusive(&cut.verdict(CHECKS, KEEPS), "2 of 2 publishers were cut");
         let not_seen = returned(V5, UNKNOWN, "all", delivered(400, 0));
-        assert_inconclusive(&not_seen.verdict(&CHECKS, SESSION), "it is not known whether their session");
-        assert_inconclusive(&not_seen.verdict(&CHECKS, KEEPS), "whether 2 of 2 sessions were there");
+        assert_inconclusive(&not_seen.verdict(CHECKS, SESSION), "it is not known whether their session");
+        assert_inconclusive(&not_seen.verdict(CHECKS, KEEPS), "whether 2 of 2 sessions were there");
         let mut gone_again = returned(V5, YES, "newest", delivered(100, 0));
         gone_again.0.outcomes.insert(Outcome::Closed.name().into(), 1);
-        assert_inconclusive(&gone_again.verdict(&CHECKS, KEEPS), "were cut before everything had come");
+        assert_inconclusive(&gone_again.verdict(CHECKS, KEEPS), "were cut before everything had come");
         let mut down = returned(V5, NO, "all", delivered(400, 0));
         down.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
-        assert_note_contains(&down.verdict(&CHECKS, SESSION), "sessions were gone");
+        assert_note_contains(&down.verdict(CHECKS, SESSION), "sessions were gone");
         let mut record = empty_record();
         record.cases = vec![returned(V5, NO, "all", delivered(400, 0)).0];
         record.bystanders = Some(bystanders_that_lost_connections(V5, 4));
-        judge(&mut record, &CHECKS);
+        judge(&mut record, CHECKS);
         let session = record.verdicts.iter().find(|verdict| verdict.check == SESSION).unwrap();
         assert_note_contains(session, "sessions were gone");
         assert!(session.evidence.contains("lost 4 connections"), "{session:?}");
@@ -536,17 +538,17 @@ mod a_queue_is_filled {
     fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_another_order_breaks_them() {
         for (version, citation) in [(V5, "MQTT 5.0 [MQTT-4.6.0-5]"), (V311, "MQTT 3.1.1 [MQTT-4.6.0-6]")] {
             let made = returned(version, YES, "none", delivered(0, 3));
-            assert_violated(&made.verdict(&CHECKS, ORDER), citation);
+            assert_violated(&made.verdict(CHECKS, ORDER), citation);
         }
     }
 
     #[test]
     fn what_is_lost_or_refused_to_a_limit_is_noted_with_its_end() {
-        let lost = returned(V5, YES, "newest", delivered(100, 0)).verdict(&CHECKS, KEEPS);
+        let lost = returned(V5, YES, "newest", delivered(100, 0)).verdict(CHECKS, KEEPS);
         assert_note_contains(&lost, "100 of 400 messages were taken and lost");
         assert!(lost.evidence.contains("missing end: newest (2 times)"), "{lost:?}");
         let unknown_to = LedgerCounts { without_subscribers: 9, delivered: 391, ..delivered(0, 0) };
-        let unknown_to = returned(V5, YES, "newest", unknown_to).verdict(&CHECKS, KEEPS);
+        let unknown_to = returned(V5, YES, "newest", unknown_to).verdict(CHECKS, KEEPS);
         assert_note_contains(&unknown_to, "9 of 400 messages were taken and lost");
         let refused = LedgerCounts {
             acknowledged: 300,
@@ -554,10 +556,10 @@ mod a_queue_is_filled {
             refused: BTreeMap::from([(0x97, 100)]),
             ..delivered(0, 0)
         };
-        let refused = returned(V5, YES, "none", refused).verdict(&CHECKS, KEEPS);
+        let refused = returned(V5, YES, "none", refused).verdict(CHECKS, KEEPS);
         assert_note_contains(&refused, "100 messages were refused");
         let twice = LedgerCounts { duplicated: 4, ..delivered(0, 0) };
-        assert_note_contains(&returned(V5, YES, "none", twice).verdict(&CHECKS, KEEPS), "4 copies");
+        assert_note_contains(&returned(V5, YES, "none", twice).verdict(CHECKS, KEEPS), "4 copies");
     }
 }
 
@@ -582,14 +584,14 @@ mod a_subscriber_is_slow {
 
     #[test]
     fn a_broker_that_keeps_everything_and_slows_nobody_holds() {
-        let verdicts = slow("zero-window-qos1", NOT_CUT, "kept its pace", 0).judged(&CHECKS);
+        let verdicts = slow("zero-window-qos1", NOT_CUT, "kept its pace", 0).judged(CHECKS);
         assert_eq!(verdicts.len(), 2);
         verdicts.iter().for_each(assert_holds);
     }
 
     #[test]
     fn what_is_lost_at_qos_1_is_noted_and_the_cut_is_told_apart() {
-        let kept = slow("zero-window-qos1", NOT_CUT, "kept its pace", 30).verdict(&CHECKS, KEEPS);
+        let kept = slow("zero-window-qos1", NOT_CUT, "kept its pace", 30).verdict(CHECKS, KEEPS);
         assert_note_contains(&kept, "30 messages were taken and lost");
         assert!(kept.evidence.contains("its queue may have a limit"), "{kept:?}");
         let none_came = slow("zero-window-qos1", NOT_CUT, "kept its pace", 100);
@@ -600,19 +602,16 @@ mod a_subscriber_is_slow {
             lost_at_the_end: 100,
             ..LedgerCounts::default()
         };
-        assert_inconclusive(
-            &none_came.messages(late).verdict(&CHECKS, KEEPS),
-            "late can't be told from lost",
-        );
-        let cut = slow("zero-window-qos1", CUT_MEANWHILE, "kept its pace", 30).verdict(&CHECKS, KEEPS);
+        assert_inconclusive(&none_came.messages(late).verdict(CHECKS, KEEPS), "late can't be told from lost");
+        let cut = slow("zero-window-qos1", CUT_MEANWHILE, "kept its pace", 30).verdict(CHECKS, KEEPS);
         assert_note_contains(&cut, "is cut, and its messages go with it");
-        let qos0 = slow("drip-qos0", NOT_CUT, "kept its pace", 30).judged(&CHECKS);
+        let qos0 = slow("drip-qos0", NOT_CUT, "kept its pace", 30).judged(CHECKS);
         assert!(every(&qos0, |verdict| verdict.check != KEEPS), "QoS 0 promises nothing");
     }
 
     #[test]
     fn a_publisher_that_is_slowed_is_noted() {
-        let verdict = slow("drip-qos1", NOT_CUT, "was slowed", 0).verdict(&CHECKS, SPARES);
+        let verdict = slow("drip-qos1", NOT_CUT, "was slowed", 0).verdict(CHECKS, SPARES);
         assert_note_contains(&verdict, "felt by its publisher");
     }
 }

@@ -56,7 +56,7 @@ impl Made {
 
     fn verdict(&self, check: &str) -> Verdict {
         let mut record = self.0.clone();
-        judge(&mut record, &CHECKS);
+        judge(&mut record, CHECKS);
         let found = record.verdicts.into_iter().find(|verdict| verdict.check == check);
         found.expect("the check judges this case")
     }

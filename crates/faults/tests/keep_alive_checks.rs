@@ -7,9 +7,7 @@ use ungraceful_faults::connection::keep_alive::edge::{
     self, BROKER_WAS_LATE, FATE, LEFT_ALONE, LONGEST_GAP, SENT, WE_WERE_LATE,
 };
 use ungraceful_faults::connection::keep_alive::silence::{self, BROKER_STALLED, CUT, CUT_EARLY_WITH, WAITED};
-use ungraceful_faults::connection::keep_alive::{
-    CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, edge_checks, silence_checks,
-};
+use ungraceful_faults::connection::keep_alive::{CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON};
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
@@ -109,7 +107,8 @@ impl Made {
 
     fn verdicts(&self) -> Vec<Verdict> {
         let mut record = self.0.clone();
-        judge(&mut record, &[&silence_checks::CHECKS[..], &edge_checks::CHECKS].concat());
+        let fault = ungraceful_faults::find(&record.cases[0].case.fault).expect("one of ours");
+        judge(&mut record, &fault.checks());
         record.verdicts
     }
 

@@ -1,14 +1,15 @@
 //! What the checks of drops, knocks and storms of Wills conclude from records made by hand. No sockets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ungraceful_faults::connection::abrupt::{
     self, ACCEPTED, BACK_PAST_END, EARLY, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME,
 };
+use ungraceful_faults::connection::knock;
 use ungraceful_faults::connection::takeover::storm::{HELD_BACK, NOT_YET};
-use ungraceful_faults::connection::{abrupt_checks, knock, knock_checks};
 use ungraceful_faults::resumption::{LEFT_OVER, NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, UNKNOWN, YES};
-use ungraceful_faults::session::{will_storm, will_storm_checks};
+use ungraceful_faults::session::will_storm;
+use ungraceful_record::check::Check;
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::reaction::Outcome;
@@ -17,13 +18,18 @@ use ungraceful_record::testing::{
     self, assert_inconclusive, assert_note_contains, assert_violated, bystanders_that_lost_connections,
     empty_record,
 };
-use ungraceful_record::verdict::{Check, Conclusion, Force, Verdict, judge};
+use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";
 
-fn all_checks() -> Vec<Check> {
-    [&abrupt_checks::CHECKS[..], &knock_checks::CHECKS, &will_storm_checks::CHECKS].concat()
+/// The checks of the faults that the record has cases of.
+fn checks_of(record: &Record) -> Vec<Check> {
+    let faults: BTreeSet<&str> = record.cases.iter().map(|case| case.case.fault.as_str()).collect();
+    faults
+        .into_iter()
+        .flat_map(|fault| ungraceful_faults::find(fault).expect("one of ours").checks())
+        .collect()
 }
 
 /// A record of one case.
@@ -110,7 +116,8 @@ impl Made {
 
 fn verdict_on(record: &Record, check: &str) -> Option<Verdict> {
     let mut record = record.clone();
-    judge(&mut record, &all_checks());
+    let checks = checks_of(&record);
+    judge(&mut record, &checks);
     record.verdicts.into_iter().find(|verdict| verdict.check == check)
 }
 
@@ -143,7 +150,8 @@ fn a_case_without_a_sample_is_judged_by_nobody_to_hold() {
     for (fault, variant) in cases.into_iter().chain(knocks).chain(storms) {
         for version in [V5, V311] {
             let mut record = Made::of(fault, variant, version, &[(Outcome::NotActed, 3)]).record();
-            judge(&mut record, &all_checks());
+            let checks = checks_of(&record);
+            judge(&mut record, &checks);
             assert!(!record.verdicts.is_empty(), "{fault} {variant}");
             for verdict in record.verdicts {
                 assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{fault} {variant}: {verdict:?}");
@@ -154,9 +162,13 @@ fn a_case_without_a_sample_is_judged_by_nobody_to_hold() {
 
 #[test]
 fn cases_of_other_faults_and_of_variants_unknown_here_have_no_verdict() {
-    for (fault, variant) in [("double-connect", "fin"), (abrupt::ID, "other"), (knock::ID, "fin")] {
+    for (fault, checked, variant) in [
+        ("double-connect", abrupt::ID, "fin"),
+        (abrupt::ID, abrupt::ID, "other"),
+        (knock::ID, knock::ID, "fin"),
+    ] {
         let mut record = Made::of(fault, variant, V5, &[(Outcome::Left, 3)]).record();
-        judge(&mut record, &all_checks());
+        judge(&mut record, &ungraceful_faults::find(checked).expect("one of ours").checks());
         assert_eq!(record.verdicts, [], "{fault} {variant}");
     }
 }
@@ -346,7 +358,7 @@ fn a_session_that_the_broker_never_granted_and_a_client_that_is_refused_say_noth
     let made = Made::dropped("before-expiry", V5, 3).fact(SESSION_PRESENT, NOT_OWED, 3);
     assert_inconclusive(&made.verdict(KEEPS), "3 were too late to tell");
     let refused = Made::of(abrupt::ID, "fin", V5, &[(Outcome::Left, 2)]).fact(RETURN, "CONNACK 0x97", 2);
-    assert_inconclusive(&refused.verdict(KEEPS), "CONNACK 0x97 (2 times)");
+    assert_inconclusive(&refused.verdict(KEEPS), "CONNACK 0x97 (×2)");
 }
 
 #[test]

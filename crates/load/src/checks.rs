@@ -5,23 +5,28 @@
 use std::collections::BTreeMap;
 
 use ungraceful_mqtt::ReasonCode;
+use ungraceful_record::check::{Check, Finding};
 use ungraceful_record::load::Release;
 use ungraceful_record::run::Record;
-use ungraceful_record::verdict::{Check, Force, Verdict};
+use ungraceful_record::verdict::Force;
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 5] =
-    [carries_out_the_load, reaches_the_rate, accepts_the_messages, loses_nothing, receives_live_messages];
+pub const CHECKS: &[Check] = &[
+    Check::of_run("carries_out_the_load", Force::Run, &[], carries_out_the_load),
+    Check::of_run("reaches_the_rate", Force::Run, &[], reaches_the_rate),
+    Check::of_run("accepts_the_messages", Force::Run, &[], accepts_the_messages),
+    Check::of_run("loses_nothing", Force::Run, &[], loses_nothing),
+    Check::of_run("receives_live_messages", Force::Run, &[], receives_live_messages),
+];
 
 /// Every connection was made and kept.
-fn carries_out_the_load(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "carries_out_the_load";
-    let Some(load) = &record.load else { return Vec::new() };
+fn carries_out_the_load(record: &Record) -> Option<Finding> {
+    let load = record.load.as_ref()?;
     let connections = &load.connections;
     let (refused, lost) = (sum(&connections.refused), sum(&connections.lost));
     if connections.planned > 0 && refused + lost + connections.never_begun == 0 {
         let evidence = format!("{} of {0} connections were accepted and kept", connections.accepted);
-        return vec![Verdict::holds(CHECK, Force::Run, connections.accepted, evidence)];
+        return Some(Finding::holds(connections.accepted, evidence));
     }
     let mut parts =
         vec![format!("of {} connections, {} were accepted", connections.planned, connections.accepted)];
@@ -30,7 +35,7 @@ fn carries_out_the_load(record: &Record) -> Vec<Verdict> {
     if connections.never_begun > 0 {
         parts.push(format!("{} were never begun", connections.never_begun));
     }
-    vec![Verdict::inconclusive(CHECK, Force::Run, parts.join("; "))]
+    Some(Finding::inconclusive(parts.join("; ")))
 }
 
 fn sum(by_reason: &BTreeMap<String, u64>) -> u64 {
@@ -43,20 +48,17 @@ fn most_frequent(what: &str, by_reason: &BTreeMap<String, u64>) -> Option<String
 }
 
 /// What fell due was sent.
-fn reaches_the_rate(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "reaches_the_rate";
-    let Some(load) = record.load.as_ref().filter(|load| load.release != Release::Nothing) else {
-        return Vec::new();
-    };
+fn reaches_the_rate(record: &Record) -> Option<Finding> {
+    let load = record.load.as_ref().filter(|load| load.release != Release::Nothing)?;
     let all = load.all();
-    vec![if all.offered == 0 {
-        Verdict::inconclusive(CHECK, Force::Run, "no message fell due")
+    Some(if all.offered == 0 {
+        Finding::inconclusive("no message fell due")
     } else if load.release == Release::Closed {
         let evidence = format!("closed loop: {} messages sent as the broker took them", all.sent);
-        Verdict::holds(CHECK, Force::Run, all.sent, evidence)
+        Finding::holds(all.sent, evidence)
     } else if all.dropped == 0 {
         let evidence = format!("{} messages fell due and were sent, {} of them late", all.offered, all.late);
-        Verdict::holds(CHECK, Force::Run, all.sent, evidence)
+        Finding::holds(all.sent, evidence)
     } else {
         let why = most_frequent("of the connections were lost", &load.connections.lost).map_or_else(
             || "the broker took less than was offered; lower --rate, or raise --in-flight".to_owned(),
@@ -64,17 +66,16 @@ fn reaches_the_rate(record: &Record) -> Vec<Verdict> {
         );
         let evidence =
             format!("of {} messages that fell due, {} were never sent: {why}", all.offered, all.dropped);
-        Verdict::inconclusive(CHECK, Force::Run, evidence)
-    }]
+        Finding::inconclusive(evidence)
+    })
 }
 
 /// Messages of QoS 1 and 2 that were sent were acknowledged, and not refused.
-fn accepts_the_messages(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "accepts_the_messages";
-    let Some(load) = &record.load else { return Vec::new() };
+fn accepts_the_messages(record: &Record) -> Option<Finding> {
+    let load = record.load.as_ref()?;
     let counts = load.acknowledging();
     if counts.sent == 0 {
-        return Vec::new();
+        return None;
     }
     let mut parts = vec![format!("{} of {} messages were acknowledged", counts.acknowledged, counts.sent)];
     let refusals = counts.refusals();
@@ -86,17 +87,17 @@ fn accepts_the_messages(record: &Record) -> Vec<Verdict> {
     }
     parts.extend(counts.refused.keys().filter_map(|code| cure(*code)).map(str::to_owned));
     let (refused, evidence) = (counts.refused_in_all(), parts.join("; "));
-    vec![if counts.acknowledged == 0 {
-        Verdict::inconclusive(CHECK, Force::Run, evidence)
+    Some(if counts.acknowledged == 0 {
+        Finding::inconclusive(evidence)
     } else if refused > 0 {
         let note = format!("{refused} messages were refused");
-        Verdict::differs(CHECK, Force::Run, counts.sent, note, evidence)
+        Finding::differs(counts.sent, note, evidence)
     } else if counts.unacknowledged > 0 {
         let note = format!("{} messages were not acknowledged", counts.unacknowledged);
-        Verdict::differs(CHECK, Force::Run, counts.sent, note, evidence)
+        Finding::differs(counts.sent, note, evidence)
     } else {
-        Verdict::holds(CHECK, Force::Run, counts.acknowledged, evidence)
-    }]
+        Finding::holds(counts.acknowledged, evidence)
+    })
 }
 
 /// What helps against a refusal.
@@ -114,11 +115,10 @@ fn cure(code: u8) -> Option<&'static str> {
 }
 
 /// What was sent came.
-fn loses_nothing(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "loses_nothing";
-    let Some(load) = &record.load else { return Vec::new() };
+fn loses_nothing(record: &Record) -> Option<Finding> {
+    let load = record.load.as_ref()?;
     if load.publishers == 0 || load.subscribers == 0 {
-        return Vec::new();
+        return None;
     }
     let all = load.all();
     if all.expected == 0 {
@@ -129,7 +129,7 @@ fn loses_nothing(record: &Record) -> Vec<Verdict> {
                 "{foreign} messages came, and none of them has a stamp to follow it by: put %x into it"
             ),
         };
-        return vec![Verdict::inconclusive(CHECK, Force::Run, why)];
+        return Some(Finding::inconclusive(why));
     }
     let of_acknowledged = load.acknowledging().lost;
     let evidence = format!(
@@ -144,12 +144,10 @@ fn loses_nothing(record: &Record) -> Vec<Verdict> {
         all.reordered
     );
     let irregular = all.lost + all.still_coming + all.unknown + all.duplicated + all.reordered;
-    vec![if all.delivered == 0 {
-        Verdict::inconclusive(CHECK, Force::Run, evidence)
+    Some(if all.delivered == 0 {
+        Finding::inconclusive(evidence)
     } else if irregular == 0 {
-        Verdict::holds(
-            CHECK,
-            Force::Run,
+        Finding::holds(
             all.delivered,
             format!("{} of {0} deliveries came, each once and in order", all.expected),
         )
@@ -165,27 +163,24 @@ fn loses_nothing(record: &Record) -> Vec<Verdict> {
                 (unknown, _) => format!("of {unknown} deliveries nobody can tell whose loss they are"),
             }
         };
-        Verdict::differs(CHECK, Force::Run, all.delivered, note, evidence)
-    }]
+        Finding::differs(all.delivered, note, evidence)
+    })
 }
 
 /// To subscribers without publishers of ours, something came that was published while they listened.
-fn receives_live_messages(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "receives_live_messages";
-    let Some(load) = record.load.as_ref().filter(|load| load.publishers == 0 && load.subscribers > 0) else {
-        return Vec::new();
-    };
+fn receives_live_messages(record: &Record) -> Option<Finding> {
+    let load = record.load.as_ref().filter(|load| load.publishers == 0 && load.subscribers > 0)?;
     let besides = match load.retained {
         0 => String::new(),
         retained => format!("; {retained} retained messages came because of the subscriptions"),
     };
-    vec![if load.foreign > 0 {
+    Some(if load.foreign > 0 {
         let evidence = format!("{} live messages came{besides}", load.foreign);
-        Verdict::holds(CHECK, Force::Run, load.foreign, evidence)
+        Finding::holds(load.foreign, evidence)
     } else {
         let why = format!(
             "no live message came{besides}; publish to the topic while this runs, nothing larger than --max-packet-size"
         );
-        Verdict::inconclusive(CHECK, Force::Run, why)
-    }]
+        Finding::inconclusive(why)
+    })
 }

@@ -2,15 +2,16 @@
 
 use ungraceful_mqtt::QoS;
 
-/// Who receives what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// Subscriber n receives what publisher n sends, and nothing else.
-    Pairs,
-    /// Every subscriber receives everything: fan-out, fan-in, many to many.
-    Everyone,
-    /// All subscribers share one subscription, so that each message comes to one of them.
-    Shared,
+ungraceful_record::words! {
+    /// Who receives what.
+    pub enum Shape: "shape" {
+        /// Subscriber n receives what publisher n sends, and nothing else.
+        Pairs = "pairs",
+        /// Every subscriber receives everything: fan-out, fan-in, many to many.
+        Everyone = "everyone",
+        /// All subscribers share one subscription, so that each message comes to one of them.
+        Shared = "shared",
+    }
 }
 
 /// The name of the group of a Shared Subscription.

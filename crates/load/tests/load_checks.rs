@@ -78,7 +78,7 @@ fn counting(change: impl FnOnce(&mut LoadCounts)) -> Record {
 }
 
 fn verdict(mut record: Record, check: &str) -> Verdict {
-    judge(&mut record, &CHECKS);
+    judge(&mut record, CHECKS);
     record.verdicts.into_iter().find(|verdict| verdict.check == check).unwrap()
 }
 
@@ -154,7 +154,7 @@ fn where_nothing_was_acknowledged_nothing_holds_and_the_reason_code_and_its_cure
     let of_qos_0 = counting(|counts| counts.acknowledged = 0).load.unwrap();
     let of_qos_0 = LoadRecord { by_qos: BTreeMap::from([(0, of_qos_0.by_qos[&1].clone())]), ..of_qos_0 };
     let mut record = with(of_qos_0);
-    judge(&mut record, &CHECKS);
+    judge(&mut record, CHECKS);
     assert!(every(&record.verdicts, |verdict| verdict.check != ACCEPTS) && record.verdicts.len() == 3);
 }
 

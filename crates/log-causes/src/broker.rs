@@ -1,6 +1,7 @@
 //! The brokers whose logs are known.
 
 use std::fmt;
+use std::str::FromStr;
 
 macro_rules! brokers {
     ($($variant:ident = $slug:literal, $name:literal;)+) => {
@@ -54,6 +55,17 @@ impl Broker {
     #[must_use]
     pub fn find(slug: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|broker| broker.slug() == slug)
+    }
+}
+
+impl FromStr for Broker {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::find(text).ok_or_else(|| {
+            let slugs: Vec<&str> = Self::ALL.iter().map(|broker| broker.slug()).collect();
+            format!("unknown broker {text:?}; choose from {}", slugs.join(", "))
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The time that a log line begins with, in whatever form; as the log prints it, without its zone.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::envelope;
 use crate::matcher::Found;
@@ -87,14 +88,21 @@ impl LogTime {
         None
     }
 
+    /// Seconds since 1970.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+}
+
+impl FromStr for LogTime {
+    type Err = String;
+
     /// A time as a user gives it: `2026-11-24`, `2026-11-24T23:10`, `2026-11-24 23:10:06`, or seconds since 1970.
-    ///
-    /// # Errors
-    /// What would be one.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let wrong =
-            || format!("{text:?} is no time; give one as the log prints it, such as 2026-11-24T23:10");
+            || format!("invalid time {text:?}: give one as the log prints it, such as 2026-11-24T23:10");
         if text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() >= 9 {
             return since_1970(text.as_bytes()).ok_or_else(wrong);
         }
@@ -104,12 +112,6 @@ impl LogTime {
             _ => text.to_owned(),
         };
         dated(full.as_bytes()).ok_or_else(wrong)
-    }
-
-    /// Seconds since 1970.
-    #[must_use]
-    pub fn seconds(self) -> i64 {
-        self.0.div_euclid(1_000)
     }
 }
 
@@ -316,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_user_gives_a_day_a_minute_or_a_second() {
-        let parsed = |text: &str| LogTime::parse(text).map(|time| time.to_string());
+        let parsed = |text: &str| text.parse::<LogTime>().map(|time| time.to_string());
         assert_eq!(parsed("2026-11-24").unwrap(), "2026-11-24T00:00:00");
         assert_eq!(parsed("2026-11-24 23:10").unwrap(), "2026-11-24T23:10:00");
         assert_eq!(parsed("2026-11-24T23:10:06.5").unwrap(), "2026-11-24T23:10:06.500");

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::num::NonZeroU16;
+use std::str::FromStr;
 
 /// How often an Application Message may arrive (MQTT 5.0 section 4.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
@@ -60,6 +61,27 @@ impl TryFrom<u8> for QoS {
             2 => Ok(Self::ExactlyOnce),
             other => Err(InvalidQoS(other)),
         }
+    }
+}
+
+/// A text that is no QoS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct UnknownQoS;
+
+impl fmt::Display for UnknownQoS {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unknown QoS: write 0, 1 or 2")
+    }
+}
+
+impl std::error::Error for UnknownQoS {}
+
+impl FromStr for QoS {
+    type Err = UnknownQoS;
+
+    /// Accepts `0`, `1` and `2`.
+    fn from_str(text: &str) -> Result<Self, UnknownQoS> {
+        text.parse::<u8>().ok().and_then(|level| Self::try_from(level).ok()).ok_or(UnknownQoS)
     }
 }
 

@@ -6,11 +6,12 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A protocol version, which decides the layout of every packet.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord, Default)]
 pub enum ProtocolVersion {
     /// MQTT 3.1.1, level 4 on the wire.
     V3_1_1,
     /// MQTT 5.0, level 5 on the wire.
+    #[default]
     V5,
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use ungraceful_mqtt::ProtocolVersion;
 
 use crate::ledger::LedgerCounts;
 use crate::phase::Phase;
@@ -15,13 +16,57 @@ use crate::reaction::{Outcome, Reaction};
 /// Which fault, in which variant, with which protocol version: what results are grouped by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Case {
-    /// The fault's id in the catalogue, such as `double-connect`.
+    /// The fault, by the name of its mode, such as `double-connect`.
+    #[serde(deserialize_with = "current_name")]
     pub fault: String,
     /// The variant of the fault.
     pub variant: String,
     /// MQTT version, `3.1.1` or `5.0`.
     pub version: String,
 }
+
+impl Case {
+    /// The case of a fault in a variant, spoken in a version.
+    #[must_use]
+    pub fn new(fault: &str, variant: impl fmt::Display, version: impl fmt::Display) -> Self {
+        Self { fault: fault.to_owned(), variant: variant.to_string(), version: version.to_string() }
+    }
+
+    /// The version that its clients speak; where a client of one version takes over from one of the other, the newcomer's.
+    /// Absent when the record names none that is known.
+    #[must_use]
+    pub fn protocol_version(&self) -> Option<ProtocolVersion> {
+        self.version.rsplit(BETWEEN_VERSIONS).next()?.parse().ok()
+    }
+}
+
+/// Names that faults had in records of `format_version` 1, each with the one that it has now: that of its mode.
+const FORMER_NAMES: [(&str, &str); 14] = [
+    ("abrupt-drop", "drop"),
+    ("auth-expiry", "token"),
+    ("auth-revoked-live", "kick"),
+    ("keepalive-edge", "edge"),
+    ("keepalive-lapse", "silence"),
+    ("offline-queue-fill", "offline-queue"),
+    ("receive-max", "receive-maximum"),
+    ("receive-quota-leak", "quota-leak"),
+    ("reconnect-flap", "flap"),
+    ("restart-herd", "herd"),
+    ("takeover-dead-peer", "dead-peer"),
+    ("takeover-duel", "duel"),
+    ("takeover-race", "race"),
+    ("takeover-storm", "storm"),
+];
+
+/// Reads the name of a fault, also from an older record.
+fn current_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let current = FORMER_NAMES.iter().find(|(former, _)| *former == name);
+    Ok(current.map_or(name, |(_, current)| (*current).to_owned()))
+}
+
+/// Stands between the versions of an older connection and of a newcomer, where they differ: `3.1.1-to-5.0`.
+pub const BETWEEN_VERSIONS: &str = "-to-";
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

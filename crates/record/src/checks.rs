@@ -5,6 +5,7 @@ mod messages;
 
 use std::collections::BTreeMap;
 
+use crate::check::{Check, Finding};
 use crate::ledger::LedgerCounts;
 use crate::metric::Percentiles;
 use crate::own_lateness::{ours_at_most_us, own_lateness_us};
@@ -13,27 +14,26 @@ use crate::reaction::Outcome;
 use crate::recovery::{self, Back};
 use crate::run::{Completeness, Record};
 use crate::scale::time;
-use crate::verdict::{Check, Force, Verdict};
+use crate::verdict::Force;
 
 /// The checks of a run that attempts something, in the order in which they are reported.
-pub const CHECKS: [Check; 9] = [
-    carries_out_the_plan,
-    generator_keeps_up,
-    messages::acknowledged_messages_arrive,
-    messages::qos_2_arrives_once,
-    messages::messages_keep_their_order,
-    messages::messages_are_not_repeated,
-    bystanders_lose_nothing,
-    bystanders_stay_connected,
-    bystanders_keep_their_pace,
+pub const CHECKS: &[Check] = &[
+    Check::of_run("carries_out_the_plan", Force::Run, &[], carries_out_the_plan),
+    Check::of_run("generator_keeps_up", Force::Run, &[], generator_keeps_up),
+    messages::ACKNOWLEDGED_MESSAGES_ARRIVE,
+    messages::QOS_2_ARRIVES_ONCE,
+    messages::MESSAGES_KEEP_THEIR_ORDER,
+    messages::MESSAGES_ARE_NOT_REPEATED,
+    Check::of_run("bystanders_lose_nothing", Force::Run, &[], bystanders_lose_nothing),
+    Check::of_run("bystanders_stay_connected", Force::Run, &[], bystanders_stay_connected),
+    Check::of_run("bystanders_keep_their_pace", Force::Run, &[], bystanders_keep_their_pace),
 ];
 
 /// The checks of a run without attempts: all but the first.
 pub const WITHOUT_ATTEMPTS: &[Check] = CHECKS.split_at(1).1;
 
 /// Every planned attempt was begun and acted.
-fn carries_out_the_plan(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "carries_out_the_plan";
+fn carries_out_the_plan(record: &Record) -> Option<Finding> {
     let count = |outcome| record.cases.iter().map(|case| case.outcome(outcome)).sum::<u64>();
     let (planned, dropped) = (record.attempts.planned, record.attempts.dropped);
     let (not_acted, down) = (count(Outcome::NotActed), count(Outcome::BrokerDown));
@@ -68,46 +68,35 @@ fn carries_out_the_plan(record: &Record) -> Vec<Verdict> {
     }
     let evidence = besides.join("; ");
     let sound = planned > 0 && dropped + not_acted + down + interrupted == 0;
-    vec![if sound {
-        Verdict::holds(CHECK, Force::Run, planned, format!("{planned} of {planned} attempts acted"))
+    Some(if sound {
+        Finding::holds(planned, format!("{planned} of {planned} attempts acted"))
     } else {
-        Verdict::inconclusive(CHECK, Force::Run, evidence)
-    }]
+        Finding::inconclusive(evidence)
+    })
 }
 
 /// The generator was not the bottleneck.
-fn generator_keeps_up(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "generator_keeps_up";
+fn generator_keeps_up(record: &Record) -> Option<Finding> {
     let bottlenecks = &record.generator.bottlenecks;
     if !bottlenecks.is_empty() {
-        return vec![Verdict::inconclusive(CHECK, Force::Run, bottlenecks.join("; "))];
+        return Some(Finding::inconclusive(bottlenecks.join("; ")));
     }
     let slip = record.generator.schedule_slip;
-    vec![match (slip.p99_us, slip.max_us) {
-        (Some(us), _) => Verdict::holds(
-            CHECK,
-            Force::Run,
-            slip.count,
-            format!("schedule slip of {} at the 99th percentile", time(us)),
-        ),
-        (None, Some(us)) => Verdict::holds(
-            CHECK,
-            Force::Run,
-            slip.count,
-            format!("schedule slip of {} at the most", time(us)),
-        ),
+    Some(match (slip.p99_us, slip.max_us) {
+        (Some(us), _) => {
+            Finding::holds(slip.count, format!("schedule slip of {} at the 99th percentile", time(us)))
+        }
+        (None, Some(us)) => Finding::holds(slip.count, format!("schedule slip of {} at the most", time(us))),
         // What has no schedule is late when its threads are.
         (None, None) if record.load.is_some() => match record.generator.loop_lag.max_us {
-            Some(us) => Verdict::holds(
-                CHECK,
-                Force::Run,
+            Some(us) => Finding::holds(
                 record.generator.loop_lag.count,
                 format!("loop lag of {} at the most", time(us)),
             ),
-            None => Verdict::inconclusive(CHECK, Force::Run, "the load did not get so far as to be measured"),
+            None => Finding::inconclusive("the load did not get so far as to be measured"),
         },
-        (None, None) => Verdict::inconclusive(CHECK, Force::Run, "nothing was sent to a schedule"),
-    }]
+        (None, None) => Finding::inconclusive("nothing was sent to a schedule"),
+    })
 }
 
 fn totals(record: &Record) -> BTreeMap<u8, LedgerCounts> {
@@ -127,11 +116,8 @@ fn bystanders_outages(record: &Record) -> Option<u64> {
 
 /// What honest clients sent arrived, of every QoS and whatever kept it back. A note and no accusation; what
 /// accuses is `acknowledged_messages_arrive`.
-fn bystanders_lose_nothing(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "bystanders_lose_nothing";
-    if record.bystanders.is_none() {
-        return Vec::new();
-    }
+fn bystanders_lose_nothing(record: &Record) -> Option<Finding> {
+    record.bystanders.as_ref()?;
     let by_qos = totals(record);
     let delivered: u64 = by_qos.values().map(|counts| counts.delivered).sum();
     let lost: u64 = by_qos.values().map(|counts| counts.lost).sum();
@@ -153,36 +139,29 @@ fn bystanders_lose_nothing(record: &Record) -> Vec<Verdict> {
         evidence += &format!("; the broker was restarted {planned} times, as planned");
     }
     let missed = lost + unknown + refused + kept_back + without_subscribers;
-    vec![if delivered == 0 {
-        Verdict::inconclusive(CHECK, Force::Run, "no bystander message was delivered at all")
+    Some(if delivered == 0 {
+        Finding::inconclusive("no bystander message was delivered at all")
     } else if missed > 0 {
-        Verdict::differs(
-            CHECK,
-            Force::Run,
-            delivered,
-            format!("bystanders missed {missed} messages"),
-            evidence,
-        )
+        Finding::differs(delivered, format!("bystanders missed {missed} messages"), evidence)
     } else {
-        Verdict::holds(CHECK, Force::Run, delivered, evidence)
-    }]
+        Finding::holds(delivered, evidence)
+    })
 }
 
 /// Honest clients kept their connections.
-fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "bystanders_stay_connected";
-    let Some(bystanders) = &record.bystanders else { return Vec::new() };
+fn bystanders_stay_connected(record: &Record) -> Option<Finding> {
+    let bystanders = record.bystanders.as_ref()?;
     let lost: u64 = bystanders.connections_lost.values().sum();
     let reasons: Vec<String> =
         bystanders.connections_lost.iter().map(|(why, count)| format!("{why} ({count} times)")).collect();
     let offered: u64 = totals(record).values().map(|counts| counts.offered).sum();
     let planned = bystanders.outages.unwrap_or_default();
     let away = planned.connections_lost.saturating_sub(planned.came_back);
-    vec![if lost == 0 && away > 0 {
+    Some(if lost == 0 && away > 0 {
         let note =
             format!("{away} connections of honest clients that a planned outage took did not come back");
         let evidence = format!("{} of {} came back", planned.came_back, planned.connections_lost);
-        Verdict::differs(CHECK, Force::Run, bystanders.pairs, note, evidence)
+        Finding::differs(bystanders.pairs, note, evidence)
     } else if lost == 0 && planned.connections_lost > 0 {
         let evidence = format!(
             "no honest client lost its connection but to the {} planned outages: {} did, and all came back, the last after \
@@ -191,22 +170,21 @@ fn bystanders_stay_connected(record: &Record) -> Vec<Verdict> {
             planned.connections_lost,
             time(planned.longest_away_us.unwrap_or(0))
         );
-        Verdict::holds(CHECK, Force::Run, bystanders.pairs, evidence)
+        Finding::holds(bystanders.pairs, evidence)
     } else if lost == 0 && offered == 0 {
-        Verdict::inconclusive(CHECK, Force::Run, "no bystander had anything to do")
+        Finding::inconclusive("no bystander had anything to do")
     } else if lost == 0 {
-        Verdict::holds(CHECK, Force::Run, bystanders.pairs, "no honest client lost its connection")
+        Finding::holds(bystanders.pairs, "no honest client lost its connection")
     } else {
         let note = format!("honest clients lost {lost} connections");
-        Verdict::differs(CHECK, Force::Run, bystanders.pairs, note, reasons.join("; "))
-    }]
+        Finding::differs(bystanders.pairs, note, reasons.join("; "))
+    })
 }
 
 /// Honest clients were served as fast during the fault as before it, and again after it. No statement bounds their response
 /// time, so a slower one is a note: what the fault costs everybody else. A slowdown that our own lateness may explain is
 /// inconclusive, however little it is.
-fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "bystanders_keep_their_pace";
+fn bystanders_keep_their_pace(record: &Record) -> Option<Finding> {
     type Figure = fn(&Percentiles) -> Option<u64>;
     /// The first that both phases have samples enough for is compared.
     const FIGURES: [(&str, Figure); 3] = [
@@ -214,7 +192,7 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
         ("90th percentile", |times| times.p90_us),
         ("slowest", |times| times.max_us),
     ];
-    let Some(bystanders) = &record.bystanders else { return Vec::new() };
+    let bystanders = record.bystanders.as_ref()?;
     let times = |wanted: Phase| {
         let phase = bystanders.phases.iter().find(|phase| phase.phase == wanted);
         phase.map(|phase| phase.response_time).unwrap_or_default()
@@ -227,11 +205,10 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
             .map(|(before_us, during_us)| (what, figure, before_us, during_us))
     });
     let Some((what, figure, before_us, during_us)) = compared else {
-        return vec![Verdict::inconclusive(
-            CHECK,
-            Force::Run,
-            format!("no message in the baseline or in the {} phase", acts.name()),
-        )];
+        return Some(Finding::inconclusive(format!(
+            "no message in the baseline or in the {} phase",
+            acts.name()
+        )));
     };
     let own_us = own_lateness_us(record, &[acts], figure);
     let evidence = format!(
@@ -261,14 +238,14 @@ fn bystanders_keep_their_pace(record: &Record) -> Vec<Verdict> {
     });
     let (ours, theirs): (Vec<_>, Vec<_>) = slow.into_iter().chain(not_back).partition(|(_, ours)| *ours);
     let notes = |of: Vec<(String, bool)>| of.into_iter().map(|(note, _)| note).collect::<Vec<_>>().join("; ");
-    vec![if !theirs.is_empty() {
-        Verdict::differs(CHECK, Force::Run, during.count, notes(theirs), evidence)
+    Some(if !theirs.is_empty() {
+        Finding::differs(during.count, notes(theirs), evidence)
     } else if !ours.is_empty() {
         // Also when we were late by less than the user bears with (`--slip-limit`): whose it is, nothing tells.
         let why =
             format!("{}, and the generator itself was late, which may be all of it; {evidence}", notes(ours));
-        Verdict::inconclusive(CHECK, Force::Run, why)
+        Finding::inconclusive(why)
     } else {
-        Verdict::holds(CHECK, Force::Run, during.count, evidence)
-    }]
+        Finding::holds(during.count, evidence)
+    })
 }

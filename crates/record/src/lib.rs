@@ -5,6 +5,7 @@
 //! broker.
 
 pub mod attempt;
+pub mod check;
 pub mod checks;
 pub mod counts;
 pub mod discarded;
@@ -25,5 +26,6 @@ pub mod scale;
 pub mod testing;
 pub mod threshold;
 pub mod verdict;
+mod words;
 
 mod own_lateness;

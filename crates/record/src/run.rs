@@ -18,7 +18,7 @@ use crate::phase::Phase;
 use crate::verdict::Verdict;
 
 /// Version of the record's format; grows with every change that a reader must know of.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// How complete a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::check::Finding;
 use crate::load::{LoadCounts, LoadRecord};
 use crate::metric::Percentiles;
 use crate::own_lateness::{ours_at_most_us, own_lateness_us};
@@ -458,15 +459,12 @@ impl Threshold {
             Subject::Time(times, figure) => self.time(times, figure, record),
             Subject::Count(counted) => self.count(counted, record),
         };
-        match seen {
-            Err(why) => Verdict::inconclusive(CHECK, Force::Threshold, format!("{self}: {why}")),
-            Ok(Seen { holds: true, samples, told }) => {
-                Verdict::holds(CHECK, Force::Threshold, samples, format!("{self}: {told}"))
-            }
-            Ok(Seen { holds: false, told, .. }) => {
-                Verdict::threshold_violated(CHECK, format!("{self}: {told}"))
-            }
-        }
+        let finding = match seen {
+            Err(why) => Finding::inconclusive(format!("{self}: {why}")),
+            Ok(Seen { holds: true, samples, told }) => Finding::holds(samples, format!("{self}: {told}")),
+            Ok(Seen { holds: false, told, .. }) => Finding::violated(format!("{self}: {told}")),
+        };
+        finding.verdict(CHECK, Force::Threshold)
     }
 
     fn time(&self, times: &Times, figure: Figure, record: &Record) -> Result<Seen, String> {

@@ -5,10 +5,9 @@ use std::num::NonZeroU64;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_mqtt::statement::Statement;
 
 use crate::attempt::Case;
+use crate::check::Check;
 use crate::exit::Exit;
 use crate::run::{Completeness, Record};
 
@@ -42,7 +41,7 @@ pub enum Force {
     Threshold,
 }
 
-/// One verdict. Only its constructors make one, so that none holds over nothing.
+/// One verdict. Made of a [`Finding`](crate::check::Finding), so that none holds over nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Verdict {
@@ -69,108 +68,17 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    fn new(check: &str, force: Force, conclusion: Conclusion, evidence: impl Into<String>) -> Self {
-        Self {
-            check: check.to_owned(),
-            case: None,
-            conclusion,
-            differs: None,
-            citation: None,
-            force,
-            samples: None,
-            evidence: evidence.into(),
-            examples: Vec::new(),
-        }
-    }
-
-    /// A verdict that the claim of `check` holds for all of `samples`: as many as could have failed it. Without any it
-    /// is inconclusive.
-    #[must_use]
-    pub fn holds(check: &str, force: Force, samples: u64, evidence: impl Into<String>) -> Self {
-        let Some(samples) = NonZeroU64::new(samples) else {
-            let why = format!("there was nothing to judge: {}", evidence.into());
-            return Self::inconclusive(check, force, why);
-        };
-        Self { samples: Some(samples), ..Self::new(check, force, Conclusion::Holds, evidence) }
-    }
-
-    /// A verdict that nothing can be concluded about the claim of `check`.
-    #[must_use]
-    pub fn inconclusive(check: &str, force: Force, why: impl Into<String>) -> Self {
-        Self::new(check, force, Conclusion::Inconclusive, why)
-    }
-
-    /// A verdict that `statement`, a numbered MUST, is broken. An accusation needs a number: there is one
-    /// other way to make one, [`Verdict::violated_without_number`].
-    #[must_use]
-    pub fn violated(check: &str, statement: Statement, evidence: impl Into<String>) -> Self {
-        Self::new(check, Force::Must, Conclusion::Violated, evidence).citing(statement)
-    }
-
-    /// A verdict that a threshold which the user set was passed. It accuses nobody of breaking the standard.
-    #[must_use]
-    pub fn threshold_violated(check: &str, evidence: impl Into<String>) -> Self {
-        Self::new(check, Force::Threshold, Conclusion::Violated, evidence)
-    }
-
-    /// A verdict that a client which keeps every rule of the standard is not served. Only for this: no numbered
-    /// statement says it, because everything else in the standard is about it. `section` is where the standard of this
-    /// version tells the rule that the client has kept, such as `4.9`.
-    #[must_use]
-    pub fn violated_without_number(
-        check: &str,
-        version: ProtocolVersion,
-        section: &str,
-        evidence: impl Into<String>,
-    ) -> Self {
-        Self {
-            citation: Some(format!("MQTT {version} §{section} (prose, no numbered statement)")),
-            ..Self::new(check, Force::Prose, Conclusion::Violated, evidence)
-        }
-    }
-
-    /// A verdict that the broker does something else than what is merely allowed or told, in some of `samples`. Without
-    /// any it is inconclusive.
-    #[must_use]
-    pub fn differs(
-        check: &str,
-        force: Force,
-        samples: u64,
-        note: impl Into<String>,
-        evidence: impl Into<String>,
-    ) -> Self {
-        let verdict = Self::holds(check, force, samples, evidence);
-        Self { differs: verdict.samples.map(|_| note.into()), ..verdict }
-    }
-
-    /// Names the statement that it rests on.
-    #[must_use]
-    pub fn citing(mut self, statement: Statement) -> Self {
-        self.citation = Some(statement.to_string());
-        self
-    }
-
     /// Names the case that was judged.
     #[must_use]
     pub fn on(mut self, case: &Case) -> Self {
         self.case = Some(case.clone());
         self
     }
-
-    /// Names attempts to look at.
-    #[must_use]
-    pub fn with_examples(mut self, examples: impl IntoIterator<Item = u64>) -> Self {
-        self.examples = examples.into_iter().collect();
-        self
-    }
 }
-
-/// A check: reads a record, gives verdicts, sees no socket.
-pub type Check = fn(&Record) -> Vec<Verdict>;
 
 /// Judges a record by the checks of its tool and those of every run. Replaces the verdicts it had.
 pub fn judge(record: &mut Record, checks: &[Check]) {
-    record.verdicts = checks.iter().flat_map(|check| check(record)).collect();
+    record.verdicts = checks.iter().flat_map(|check| check.verdicts(record)).collect();
 }
 
 /// The exit code that a judged record comes to.

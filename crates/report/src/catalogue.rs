@@ -24,7 +24,7 @@ pub struct Entry {
     pub statements: Vec<Statement>,
     /// Version and section of a rule that has no number, by which it can accuse a broker that does not serve a client who
     /// keeps it; absent for most.
-    pub without_number: Option<&'static str>,
+    pub without_number: Option<String>,
 }
 
 /// The faults in `format`, ending in a line end.
@@ -73,7 +73,7 @@ fn cited(entry: &Entry) -> Vec<String> {
     }
     let mut cell_lines: Vec<String> =
         lines.into_iter().map(|(version, ids)| format!("{version}: [{}]", ids.join("] ["))).collect();
-    cell_lines.extend(entry.without_number.map(|section| format!("{section}, which has no number")));
+    cell_lines.extend(entry.without_number.as_ref().map(|section| format!("{section}, which has no number")));
     if cell_lines.is_empty() {
         return cell("nothing: it is told what the broker did");
     }
@@ -116,7 +116,7 @@ fn json(entries: &[Entry]) -> String {
                     gist: statement.gist,
                 })
                 .collect(),
-            accuses_without_number: entry.without_number,
+            accuses_without_number: entry.without_number.as_deref(),
         })
         .collect();
     let written = serde_json::to_string_pretty(&entries).expect("a list of texts is JSON");
@@ -130,7 +130,7 @@ fn csv(entries: &[Entry]) -> String {
     write(["fault", "about", "command", "mqtt_versions", "variants", "accuses_by"]);
     for entry in entries {
         let numbered = entry.statements.iter().map(ToString::to_string);
-        let statements: Vec<String> = numbered.chain(entry.without_number.map(str::to_owned)).collect();
+        let statements: Vec<String> = numbered.chain(entry.without_number.clone()).collect();
         write([
             &entry.fault,
             entry.about,
@@ -163,7 +163,11 @@ mod tests {
         };
         let without = Entry { statements: Vec::new(), ..entry.clone() };
         let flap = Entry { fault: "flap".into(), ..without.clone() };
-        [entry, flap, Entry { fault: "quota".into(), without_number: Some("MQTT 5.0 §4.9"), ..without }]
+        [
+            entry,
+            flap,
+            Entry { fault: "quota".into(), without_number: Some("MQTT 5.0 §4.9".to_owned()), ..without },
+        ]
     }
 
     #[test]

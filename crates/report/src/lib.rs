@@ -28,7 +28,7 @@ mod totals;
 mod tour;
 
 pub use catalogue::{Entry, render_catalogue};
-pub use format::{Format, UnknownFormat};
+pub use format::Format;
 pub use reproduce::{NOT_RECORDED, reproduce_command};
 pub use search::{SEARCH_VERSION, Search, Trial, render_search};
 pub use shell::command as shell_command;

@@ -1,32 +1,8 @@
 //! Why a run could not be made, told apart by who must act. What a broker does is never in here: that is a
 //! finding, and findings are in the record.
 
-use std::fmt;
-
+use ungraceful_flags::Mistake;
 use ungraceful_record::exit::Exit;
-
-/// One thing wrong with how a tool was called: the flag, what is wrong, and the cure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// The flag as the user types it, such as `--count`.
-    pub flag: String,
-    /// What is wrong and what to do, as a lower-case fragment.
-    pub what: String,
-}
-
-impl Mistake {
-    /// A mistake in `flag`.
-    #[must_use]
-    pub fn new(flag: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { flag: flag.into(), what: what.into() }
-    }
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.flag, self.what)
-    }
-}
 
 /// Why a run could not be made or finished.
 #[derive(Debug, thiserror::Error)]

@@ -3,9 +3,7 @@
 
 pub mod common;
 pub(crate) mod environment;
-pub mod given;
 pub mod load;
 pub mod parse;
 pub(crate) mod passwords;
 pub mod target;
-pub mod versions;

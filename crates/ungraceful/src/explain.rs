@@ -19,6 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Command, FromArgMatches};
 use flags::{ExplainArgs, Look, Wanted};
+use ungraceful_flags::{collecting, with_environment};
 use ungraceful_log_causes::Broker;
 use ungraceful_log_causes::scan::{Line, Scanned, Scanner};
 use ungraceful_log_causes::story::{Incident, Story};
@@ -40,7 +41,7 @@ pub const QUESTION: &str =
 pub fn command() -> Command {
     let command = Command::new(NAME).version(env!("CARGO_PKG_VERSION")).disable_help_flag(true);
     let command = command.arg(clap::arg!(--help "Print help").action(clap::ArgAction::Help));
-    ExplainArgs::augment_args(command).about(QUESTION).long_about(format!(
+    with_environment(ExplainArgs::augment_args(command)).about(QUESTION).long_about(format!(
         "{QUESTION}.\n\nReads the logs of {}: plain text or JSON, with or without what journald and containers put \
          before each line. Lines that belong together are one incident. For each cause it tells who closed, what the \
          standard says, what usually lies behind it, how to tell the candidates apart, which command provokes it, and \
@@ -48,7 +49,6 @@ pub fn command() -> Command {
         names()
     ))
     .after_help(exit_codes())
-    .mut_args(launch::without_values)
 }
 
 /// The exit codes of all tools, with what each means here.
@@ -74,12 +74,13 @@ fn names() -> String {
 /// Explains what the arguments name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     launch::begin(NAME);
-    let matches = match command().try_get_matches_from(arguments) {
+    let (matches, mistakes) = collecting(|| command().try_get_matches_from(arguments));
+    let matches = match matches {
         Ok(matches) => matches,
         Err(error) => return launch::print_clap(&error).into(),
     };
     let args = ExplainArgs::from_arg_matches(&matches).expect("the flags are those of the command");
-    let done = args.wanted().map_err(RunError::Usage).and_then(|wanted| match wanted {
+    let done = args.wanted(mistakes).map_err(RunError::Usage).and_then(|wanted| match wanted {
         Wanted::Code(codes, format) => Ok(launch::print(&reference::codes(&codes, format))),
         Wanted::List(format) => Ok(launch::print(&reference::list(format))),
         Wanted::Follow(path, look) => follow::follow(&path, &look),

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ungraceful_flags::Mistake;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::live::Observer;
 use ungraceful_record::rate_search::{Promise, RateSearch};
@@ -12,7 +13,7 @@ use ungraceful_record::run::Completeness;
 use ungraceful_report::progress::Terminal;
 use ungraceful_report::scale::rate;
 use ungraceful_report::{Context, Format, Search, Trial, render_search};
-use ungraceful_rig::error::{Mistake, RunError};
+use ungraceful_rig::error::RunError;
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::run;
 use ungraceful_rig::run::settings::Finished;

@@ -5,21 +5,24 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command};
 use clap_complete::Shell;
+use ungraceful_flags::with_environment;
 use ungraceful_record::exit::Exit;
 
-use crate::cli::parse::{parse, times_and_exit_codes_text};
+use crate::cli::parse::{NotParsed, Parsed, parse, times_and_exit_codes_text};
 use crate::explain;
 use crate::hidden;
 use crate::launch::{self, Tool};
-use crate::{list, tools, tour};
+use crate::{list, reference, tools, tour};
 
+/// The binary's name.
+pub(crate) const NAME: &str = "ungraceful";
 /// The command beside the tools that needs no broker.
 const EXPLAIN: &str = "explain";
 
 /// The front's own command line.
 #[must_use]
 pub fn command() -> Command {
-    let mut command = tour::add_flags(launch::with_help(Command::new("ungraceful")))
+    let mut command = with_environment(tour::add_flags(launch::with_help(Command::new(NAME))))
         .about("Fault injection and load generation for MQTT brokers")
         .long_about(
             "Provokes on purpose what makes brokers disconnect clients, and measures what the broker does, how fast, \
@@ -30,7 +33,6 @@ pub fn command() -> Command {
         .subcommand_help_heading("Tools")
         .disable_help_subcommand(true)
         .args_conflicts_with_subcommands(true)
-        .mut_args(launch::without_values)
         .after_long_help(times_and_exit_codes_text());
     for tool in tools::ALL {
         command = command.subcommand(
@@ -40,22 +42,35 @@ pub fn command() -> Command {
         );
     }
     command
-        .subcommand(list::command())
+        .subcommand(with_help_flag(list::command()))
         .subcommand(Command::new(EXPLAIN).about(explain::QUESTION).disable_help_flag(true))
-        .subcommand(
-            Command::new("completions")
-                .about("Prints a completion script for a shell, for `ungraceful` and every tool")
-                .arg(Arg::new("shell").required(true).value_parser(clap::value_parser!(Shell)))
-                .arg(
-                    Arg::new("binary")
-                        .help("Name of the binary to complete")
-                        .default_value("ungraceful")
-                        .action(ArgAction::Set),
-                ),
-        )
-        .subcommand(Command::new("man").about("Prints the man page of a binary").arg(
-            Arg::new("binary").help("Name of the binary").default_value("ungraceful").action(ArgAction::Set),
-        ))
+        .subcommands(printers().map(with_help_flag))
+}
+
+/// The commands that print what is known of the binaries.
+fn printers() -> [Command; 3] {
+    let optional = |id, default| Arg::new(id).default_value(default).action(ArgAction::Set);
+    let shell = Arg::new("shell")
+        .help("Shell that reads the script")
+        .required(true)
+        .value_parser(clap::value_parser!(Shell));
+    [
+        Command::new("completions")
+            .about("Prints a completion script for a shell, for `ungraceful` and every tool")
+            .args([shell, optional("binary", NAME).help("Name of the binary to complete")]),
+        Command::new("man")
+            .about("Prints the man page of a binary or of a mode")
+            .arg(optional("binary", NAME).help("Name of a binary, or of a mode as ungraceful-takeover-duel")),
+        Command::new("reference").about("Prints a page of the reference as Markdown").arg(
+            optional("page", reference::INDEX)
+                .help("Name of a binary; flags for the common flags; README for the index"),
+        ),
+    ]
+}
+
+/// The command with the flag that the front has disabled for all of its commands, because the tools have their own.
+fn with_help_flag(command: Command) -> Command {
+    command.arg(clap::arg!(--help "Print help").action(ArgAction::Help))
 }
 
 /// Runs the tool that the first argument names.
@@ -72,32 +87,44 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     if named == Some(EXPLAIN) {
         return explain::main(arguments[1..].iter().cloned());
     }
-    launch::begin("ungraceful");
+    launch::begin(NAME);
     match parse(&command(), &arguments) {
+        Ok(Parsed { matches, mistakes, .. }) if matches.subcommand().is_some() && !mistakes.is_empty() => {
+            tour::refuse(&NotParsed::Config(mistakes))
+        }
         Ok(parsed) => match parsed.matches.subcommand() {
             None => tour::main(&arguments, &parsed),
-            Some(("list", chosen)) => list::main(chosen.get_one::<String>("format").expect("has a default")),
+            Some(("list", chosen)) => list::main(*chosen.get_one("format").expect("has a default")),
             Some(("completions", chosen)) => {
                 let shell: Shell = *chosen.get_one("shell").expect("required by the parser");
                 print_completions(shell, chosen.get_one::<String>("binary").expect("has a default"))
             }
             Some(("man", chosen)) => print_man(chosen.get_one::<String>("binary").expect("has a default")),
+            Some(("reference", chosen)) => {
+                reference::main(chosen.get_one::<String>("page").expect("has a default"))
+            }
             _ => Exit::Bug.into(),
         },
         Err(error) => tour::refuse(&error),
     }
 }
 
+/// The name of every binary.
+#[must_use]
+pub fn binaries() -> Vec<&'static str> {
+    [NAME].into_iter().chain(tools::ALL.map(|tool| tool.name)).chain([explain::NAME]).collect()
+}
+
 /// The command lines of all tools and their modes.
 pub(crate) fn all_commands() -> Vec<Command> {
-    let modes = tools::ALL.iter().flat_map(|tool| tool.modes.iter().map(|mode| tool.mode_command(*mode)));
+    let modes = tools::ALL.iter().flat_map(|tool| tool.modes().map(|mode| tool.mode_command(mode)));
     [command(), explain::command()].into_iter().chain(modes).collect()
 }
 
 /// The command line of the binary with this name; absent when there is none.
 #[must_use]
 pub fn command_of(binary: &str) -> Option<Command> {
-    if binary == "ungraceful" {
+    if binary == NAME {
         return Some(command());
     }
     if binary == explain::NAME {
@@ -139,7 +166,6 @@ fn print_man(binary: &str) -> ExitCode {
 }
 
 fn no_such_binary(binary: &str) -> ExitCode {
-    let names: Vec<&str> = tools::ALL.iter().map(|tool| tool.name).chain([explain::NAME]).collect();
-    launch::complain(&format!("{binary:?} is no binary of ours; there are ungraceful, {}", names.join(", ")));
+    launch::complain(&format!("{binary:?} is no binary of ours; there are {}", binaries().join(", ")));
     Exit::Usage.into()
 }

@@ -11,7 +11,7 @@ use clap::error::{ContextKind, ContextValue};
 use ungraceful_record::exit::Exit;
 use ungraceful_record::verdict::exit_of;
 use ungraceful_report::progress::{ProgressStyle, Terminal};
-use ungraceful_report::{Context, Format, render};
+use ungraceful_report::{Context, render};
 use ungraceful_rig::error::RunError;
 use ungraceful_rig::run::run;
 use ungraceful_rig::run::settings::{Experiment, Finished, Work};
@@ -21,8 +21,8 @@ use crate::cli::parse::{NotParsed, Parsed, parse};
 use crate::cli::{environment, passwords};
 use crate::{find_rate, front, hidden, print_plan};
 
-pub use self::mode::{AttemptsOf, ConnectionsOf, FaultPlan, LoadMode, LoadPlan, Mode, Tool};
-pub(crate) use self::mode::{with_help, without_values};
+pub(crate) use self::mode::with_help;
+pub use self::mode::{LoadMode, LoadPlan, Mode, Modes, Tool};
 pub(crate) use self::preparing::{ReadyLoad, prepare, prepare_load};
 
 /// Runs a tool.
@@ -33,7 +33,7 @@ pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitC
     }
     begin(tool.name);
     let named = arguments.get(1).and_then(|name| tool.mode(name.to_str()?));
-    let mode = named.unwrap_or(tool.modes[0]);
+    let mode = named.unwrap_or_else(|| tool.default_mode());
     let call = Call { tool, mode, arguments: &arguments };
     let parsed = match named {
         Some(mode) => parse(&tool.mode_command(mode), &call.flags()),
@@ -97,8 +97,8 @@ fn mode_comes_first(tool: &Tool, arguments: &[OsString]) -> Option<String> {
     let arguments: Vec<&str> = arguments.iter().filter_map(|argument| argument.to_str()).collect();
     let is_misplaced = arguments.iter().any(|argument| tool.mode(argument).is_some());
     let is_unknown = arguments.first().is_some_and(|argument| !argument.starts_with('-'));
-    (tool.modes.len() > 1 && (is_misplaced || is_unknown)).then(|| {
-        let modes: Vec<&str> = tool.modes.iter().map(|mode| mode.name()).collect();
+    (tool.names_modes() && (is_misplaced || is_unknown)).then(|| {
+        let modes: Vec<&str> = tool.modes().map(Mode::name).collect();
         format!("modes of {}: {}; the mode comes first, its flags after it", tool.name, modes.join(", "))
     })
 }
@@ -106,7 +106,7 @@ fn mode_comes_first(tool: &Tool, arguments: &[OsString]) -> Option<String> {
 /// What was called, and how.
 pub(crate) struct Call<'a> {
     pub(crate) tool: &'a Tool,
-    pub(crate) mode: &'static dyn Mode,
+    pub(crate) mode: Mode,
     pub(crate) arguments: &'a [OsString],
 }
 
@@ -126,31 +126,37 @@ impl Call<'_> {
 
     /// The mode's name; absent for a tool that has one alone.
     fn mode_name(&self) -> Option<&'static str> {
-        (self.tool.modes.len() > 1).then(|| self.mode.name())
+        self.tool.names_modes().then(|| self.mode.name())
     }
 }
 
 fn launch(call: &Call<'_>, parsed: &Parsed) -> Result<Exit, RunError> {
-    if let Some(mode) = call.mode.load() {
-        let ready = prepare_load(call, mode, parsed)?;
-        let ReadyLoad { experiment, engine, output, promise } = &ready;
-        let (common, promise, format) = (&experiment.common, promise.as_ref(), format_of(output));
-        return match promise {
-            _ if output.print_plan => Ok(print(&print_plan::render_load(common, engine, promise, format))),
-            Some(promise) => find_rate::find(call, mode, &ready, promise, format),
-            None => carry_out(call, experiment, output),
-        };
+    match call.mode {
+        Mode::Load(mode) => {
+            let ready = prepare_load(call, mode, parsed)?;
+            let ReadyLoad { experiment, engine, output, promise } = &ready;
+            let promise = promise.as_ref();
+            match promise {
+                _ if output.print_plan => {
+                    Ok(print(&print_plan::render_load(&experiment.common, engine, promise, output.format)))
+                }
+                Some(promise) => find_rate::find(call, mode, &ready, promise, output.format),
+                None => carry_out(call, experiment, output),
+            }
+        }
+        Mode::Fault(mode) => {
+            let (common, attempts, output) = prepare(call, mode, parsed)?;
+            if output.print_plan {
+                return Ok(print(&print_plan::render(&common, &attempts, output.format)));
+            }
+            carry_out(call, &Experiment { common, work: Work::Attempts(attempts) }, &output)
+        }
     }
-    let (common, attempts, output) = prepare(call, parsed)?;
-    if output.print_plan {
-        return Ok(print(&print_plan::render(&common, &attempts, format_of(&output))));
-    }
-    carry_out(call, &Experiment { common, work: Work::Attempts(attempts) }, &output)
 }
 
 /// Makes the run and prints its result.
 fn carry_out(call: &Call<'_>, experiment: &Experiment, output: &OutputArgs) -> Result<Exit, RunError> {
-    let format = format_of(output);
+    let format = output.format;
     let mut observer = Terminal::new(progress_style(output));
     let Finished { record, directory } = run(experiment, &mut observer)?;
     let context = Context { record_dir: Some(directory), ..shown_here() };
@@ -164,11 +170,6 @@ fn carry_out(call: &Call<'_>, experiment: &Experiment, output: &OutputArgs) -> R
         ));
     }
     Ok(exit)
-}
-
-/// The format of the result; text when it can't be read, which has been told by then.
-fn format_of(output: &OutputArgs) -> Format {
-    output.format.take("--format", &mut Vec::new()).unwrap_or(Format::Text)
 }
 
 /// How the progress of a run is shown.
@@ -251,12 +252,12 @@ mod tests {
             let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
             mode_comes_first(tool, &arguments)
         };
-        let flood = &tools::flood::TOOL;
+        let flood = &tools::FLOOD;
         for arguments in [&["nope"][..], &["--attempts", "3", "quota-leak"]] {
             let cure = told(flood, arguments).unwrap();
             assert!(cure.contains("quota-leak, ") && cure.contains("the mode comes first"), "{cure}");
         }
         assert_eq!(told(flood, &["--no-such-flag"]), None, "and what is no mode is another mistake");
-        assert_eq!(told(&tools::double_connect::TOOL, &["nope"]), None, "it has one mode alone");
+        assert_eq!(told(&tools::DOUBLE_CONNECT, &["nope"]), None, "it has one mode alone");
     }
 }

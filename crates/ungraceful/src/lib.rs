@@ -7,6 +7,7 @@ pub mod cli;
 pub mod explain;
 pub mod front;
 pub mod launch;
+pub mod reference;
 pub mod tools;
 
 mod find_rate;

@@ -1,14 +1,52 @@
-//! The tools, one file each.
+//! The tools: for each the question it answers, and its modes, the default one first. A fault's mode stands in the fault's own file.
 
 pub mod bench;
-pub mod double_connect;
-pub mod expire;
-pub mod flood;
-pub mod takeover;
-pub mod vanish;
 
-use crate::launch::Tool;
+use ungraceful_faults::{authentication, connection, flow_control, vanish};
+
+use crate::launch::{Modes, Tool};
+
+/// `ungraceful-vanish`.
+pub const VANISH: Tool = Tool {
+    name: "ungraceful-vanish",
+    question: "What happens when clients vanish without a DISCONNECT?",
+    modes: Modes::Faults(vanish::MODES),
+};
+
+/// `ungraceful-takeover`.
+pub const TAKEOVER: Tool = Tool {
+    name: "ungraceful-takeover",
+    question: "What happens when clients come back before the broker noticed that they were gone (same ClientID)?",
+    modes: Modes::Faults(connection::takeover::MODES),
+};
+
+/// `ungraceful-flood`.
+pub const FLOOD: Tool = Tool {
+    name: "ungraceful-flood",
+    question: "What happens when negotiated limits are exceeded?",
+    modes: Modes::Faults(flow_control::MODES),
+};
+
+/// `ungraceful-double-connect`.
+pub const DOUBLE_CONNECT: Tool = Tool {
+    name: "ungraceful-double-connect",
+    question: "What happens on a second CONNECT?",
+    modes: Modes::Faults(connection::double_connect::MODES),
+};
+
+/// `ungraceful-expire`.
+pub const EXPIRE: Tool = Tool {
+    name: "ungraceful-expire",
+    question: "Are clients cut when their credentials run out, or when an operator removes them?",
+    modes: Modes::Faults(authentication::MODES),
+};
+
+/// `ungraceful-bench`.
+pub const BENCH: Tool = Tool {
+    name: "ungraceful-bench",
+    question: "What does the broker do under honest load?",
+    modes: Modes::Loads(bench::MODES),
+};
 
 /// Every tool, in the order of the help text.
-pub const ALL: [&Tool; 6] =
-    [&vanish::TOOL, &takeover::TOOL, &flood::TOOL, &double_connect::TOOL, &expire::TOOL, &bench::TOOL];
+pub const ALL: [&Tool; 6] = [&VANISH, &TAKEOVER, &FLOOD, &DOUBLE_CONNECT, &EXPIRE, &BENCH];

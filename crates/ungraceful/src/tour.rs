@@ -12,13 +12,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
+use ungraceful_flags::{Mistake, PositiveTime, Versions, reader};
 use ungraceful_record::exit::Exit;
 use ungraceful_record::live::Observer;
 use ungraceful_record::run::{SettingSource, WITHHELD};
 use ungraceful_record::scale::span;
 use ungraceful_report::progress::Terminal;
 use ungraceful_report::{Cause as Seen, Context, Format, Shown, Tour, render_tour};
-use ungraceful_rig::error::{Mistake, RunError};
+use ungraceful_rig::error::RunError;
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::run;
 use ungraceful_rig::run::seed::Seed;
@@ -26,10 +27,8 @@ use ungraceful_rig::run::settings::{Attempts, Common, Experiment, Finished, Work
 
 use self::causes::{CAUSES, Cause, CauseName, Reach};
 use crate::cli::common::{AttemptLinesArgs, OutputArgs};
-use crate::cli::given::{Given, Time};
 use crate::cli::parse::{NotParsed, Parsed, holds_a_secret, parse};
 use crate::cli::target::TargetArgs;
-use crate::cli::versions::VersionArgs;
 use crate::launch::{Call, complain, fail_as, prepare, print, print_clap, progress_style, shown_here};
 use crate::print_plan;
 
@@ -41,37 +40,25 @@ const TOUR_JSON: &str = "tour.json";
 #[command(next_help_heading = "Tour")]
 struct TourArgs {
     /// Show only these causes, separated by commas: knock, drop, silence, takeover, flood, double-connect, kick
-    #[arg(long, value_name = "CAUSE", env = "UNGRACEFUL_ONLY", value_delimiter = ',')]
-    only: Vec<Given<CauseName>>,
+    #[arg(long, value_name = "CAUSE", value_delimiter = ',', value_parser = reader::<CauseName>())]
+    only: Vec<CauseName>,
     /// Command that removes a client, run without a shell, {client_id} replaced; lets the operator's kick be shown on a broker of yours
-    #[arg(long, value_name = "COMMAND", env = "UNGRACEFUL_KICK_CMD")]
+    #[arg(long, value_name = "COMMAND")]
     kick_cmd: Option<String>,
     /// How late our own schedule may run at the 99th percentile before a run's times are called unreliable
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "UNGRACEFUL_SLIP_LIMIT",
-        default_value = "20ms",
-        allow_hyphen_values = true
-    )]
-    slip_limit: Given<Time>,
+    #[arg(long, value_name = "TIME", default_value = "20ms")]
+    slip_limit: PositiveTime,
     /// How long the whole tour may take; what is under way then is stopped, and what was not begun is not shown
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "UNGRACEFUL_BUDGET",
-        default_value = "120s",
-        allow_hyphen_values = true
-    )]
-    budget: Given<Time>,
+    #[arg(long, value_name = "TIME", default_value = "120s")]
+    budget: PositiveTime,
     /// Makes the tour repeatable; drawn and printed when absent
-    #[arg(long, value_name = "NUMBER", env = "UNGRACEFUL_SEED", allow_hyphen_values = true)]
-    seed: Option<Given<Seed>>,
+    #[arg(long, value_name = "NUMBER", value_parser = reader::<Seed>())]
+    seed: Option<Seed>,
 }
 
 /// Adds the tour's flags.
 pub(crate) fn add_flags(command: Command) -> Command {
-    let command = VersionArgs::augment_args(TargetArgs::augment_args(command));
+    let command = Versions::augment_args(TargetArgs::augment_args(command));
     OutputArgs::augment_args(AttemptLinesArgs::augment_args(TourArgs::augment_args(command)))
 }
 
@@ -100,7 +87,7 @@ pub(crate) fn main(arguments: &[OsString], parsed: &Parsed) -> ExitCode {
 
 fn tour(arguments: &[OsString], parsed: &Parsed) -> Result<Exit, RunError> {
     let output = OutputArgs::from_arg_matches(&parsed.matches).expect(READ);
-    let format = output.format.take("--format", &mut Vec::new()).unwrap_or(Format::Text);
+    let format = output.format;
     let clock = RunClock::start();
     let Planned { seed, budget, stops } = plan(arguments, parsed, &clock)?;
     if output.print_plan {
@@ -198,15 +185,10 @@ fn plan(arguments: &[OsString], parsed: &Parsed, clock: &RunClock) -> Result<Pla
     let args = TourArgs::from_arg_matches(&parsed.matches).expect(READ);
     let target = TargetArgs::from_arg_matches(&parsed.matches).expect(READ);
     let output = OutputArgs::from_arg_matches(&parsed.matches).expect(READ);
-    let mut mistakes = Vec::new();
-    let only: Vec<CauseName> =
-        args.only.iter().filter_map(|name| name.take("--only", &mut mistakes)).collect();
-    let seed = match &args.seed {
-        Some(given) => given.take("--seed", &mut mistakes),
-        None => Some(Seed::draw()),
-    };
-    let seed = seed.unwrap_or(Seed(0));
-    let budget = args.budget.positive("--budget", &mut mistakes).unwrap_or_default();
+    let mut mistakes = parsed.mistakes.clone();
+    let only = &args.only;
+    let seed = args.seed.unwrap_or_else(Seed::draw);
+    let budget = args.budget.0;
     let folder = folder(&output, clock, seed);
     if folder.join(TOUR_JSON).exists() && !output.print_plan {
         let what =
@@ -280,7 +262,7 @@ fn prepared(
             return None;
         }
     };
-    match prepare(&call, &parsed) {
+    match prepare(&call, mode.fault()?, &parsed) {
         Ok((common, attempts, _)) => Some(Ok(Box::new((common, attempts)))),
         Err(RunError::Usage(found)) => {
             mistakes.extend(found);
@@ -295,7 +277,7 @@ fn prepared(
 
 /// The user's flags that every run of the tour has too. Passwords are among them: they stay in this process.
 fn passed_on(parsed: &Parsed) -> Vec<String> {
-    let flags = VersionArgs::augment_args(TargetArgs::augment_args(Command::new("")));
+    let flags = Versions::augment_args(TargetArgs::augment_args(Command::new("")));
     let longs = flags.get_arguments().filter_map(clap::Arg::get_long).chain(["slip-limit", "attempts-max"]);
     let longs: Vec<String> = longs.map(ToOwned::to_owned).collect();
     let mut words = Vec::new();
@@ -329,7 +311,7 @@ fn secret(matches: &ArgMatches, long: &str) -> Option<String> {
 /// The command that shows a cause alone, without secrets: it says which are to be given again.
 fn command_of(cause: &Cause, words: &[String]) -> String {
     let mut command = vec![cause.tool.name.to_owned()];
-    if cause.tool.modes.len() > 1 {
+    if cause.tool.names_modes() {
         command.push(cause.mode().name().to_owned());
     }
     command.extend(words.iter().map(|word| match word.split_once('=') {

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use ungraceful_record::scale::span;
 use ungraceful_rig::broker::said::{BYTES_MAX, HiddenWords, last_line};
+use ungraceful_rig::broker::target::Secret;
 use ungraceful_wire::clock::now;
 
 /// Bytes of standard output that are kept: a token is in the first line, and is no longer than an MQTT field.
@@ -49,8 +50,9 @@ impl ExternalCommand {
     /// # Errors
     /// In words, when there is no program in it, a quotation mark is left open, or a placeholder is none of `known`. The
     /// text itself is not repeated.
-    pub fn parse(text: &str, known: &[&str], limit: Duration) -> Result<Self, String> {
-        let words: Vec<String> = shlex::split(text).ok_or("has a quotation mark that is not closed")?;
+    pub fn parse(text: &Secret, known: &[&str], limit: Duration) -> Result<Self, String> {
+        let text = String::from_utf8_lossy(text.reveal());
+        let words: Vec<String> = shlex::split(&text).ok_or("has a quotation mark that is not closed")?;
         if words.first().is_none_or(String::is_empty) {
             return Err("names no program".to_owned());
         }
@@ -201,13 +203,13 @@ pub struct Finished {
 mod tests {
     use std::time::Duration;
 
-    use super::{ExternalCommand, Told};
+    use super::{ExternalCommand, Secret, Told};
 
     const KNOWN: [&str; 2] = ["client_id", "port"];
     const LIMIT: Duration = Duration::from_secs(20);
 
     fn command(text: &str) -> ExternalCommand {
-        ExternalCommand::parse(text, &KNOWN, LIMIT).unwrap()
+        ExternalCommand::parse(&Secret::new(text), &KNOWN, LIMIT).unwrap()
     }
 
     async fn said(text: &str, told: Told) -> Result<String, String> {
@@ -243,10 +245,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_that_takes_too_long_is_given_up() {
-        let command = ExternalCommand::parse("sleep 60", &KNOWN, Duration::from_millis(50)).unwrap();
+        let command =
+            ExternalCommand::parse(&Secret::new("sleep 60"), &KNOWN, Duration::from_millis(50)).unwrap();
         let why = command.start(&[]).unwrap().finished(Told::LastLine).await.err().unwrap();
         assert!(why.contains("did not end within 50 ms"), "{why}");
-        let missing = ExternalCommand::parse("/nonexistent/kick", &KNOWN, LIMIT).unwrap();
+        let missing = ExternalCommand::parse(&Secret::new("/nonexistent/kick"), &KNOWN, LIMIT).unwrap();
         assert!(missing.start(&[]).unwrap_err().starts_with("cannot start /nonexistent/kick"));
     }
 
@@ -258,7 +261,7 @@ mod tests {
             ("{client_id} hunter2", "placeholder for a program"),
             ("kick {clientid} hunter2", "{clientid}, which there is not; there are {client_id}, {port}"),
         ] {
-            let told = ExternalCommand::parse(wrong, &KNOWN, LIMIT).unwrap_err();
+            let told = ExternalCommand::parse(&Secret::new(wrong), &KNOWN, LIMIT).unwrap_err();
             assert!(told.contains(why) && !told.contains("hunter2"), "{told}");
         }
         let json = command(r#"curl -d '{"a":1,"id":"{client_id}"}' http://127.0.0.1"#);

@@ -9,10 +9,11 @@ use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_8, V5_3_2_2_7, V5_3_14_4_1, V311_3_1_2_8, V311_3_2_2_5,
 };
 use ungraceful_record::attempt::{Attempt, Fact};
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
-use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::micros;
-use ungraceful_record::verdict::{Force, Verdict};
+use ungraceful_record::verdict::Force;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::attempts::observe::{Observed, STALLED, Watch, observe_at_work};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
@@ -24,11 +25,9 @@ use super::shown::Shown;
 use super::token::GRACE;
 use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
 use crate::judging::{
-    DueWills, breach, due_wills, evidence_count, examples, is_v5, no_sample, of_version, served_on, sum,
+    DueWills, breach, due_wills, evidence_count, examples, is_v5, names_the_reason, no_sample, of_version,
+    others, sent_code, served_on, sum,
 };
-
-/// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] = &[V5_3_14_4_1, V5_3_2_2_7, V311_3_2_2_5, V5_3_1_2_8, V311_3_1_2_8];
 
 /// A client at work, and what was seen of it.
 #[derive(Debug)]
@@ -139,7 +138,7 @@ pub(super) fn ended(case: &CaseRecord) -> u64 {
 
 /// No numbered statement: is a client cut whose right has ended `because` of something? A client that is still served is
 /// the finding that an operator must see.
-pub(super) fn cuts_the_client(check: &str, case: &CaseRecord, because: &str) -> Verdict {
+pub(super) fn cuts_the_client(case: &CaseRecord, because: &str) -> Finding {
     let (all, cut) = (evidence_count(case), ended(case));
     let (tolerated, silent) = (case.outcome(Outcome::Tolerated), case.outcome(Outcome::NoReaction));
     let messages = format!(
@@ -148,107 +147,75 @@ pub(super) fn cuts_the_client(check: &str, case: &CaseRecord, because: &str) -> 
         sum(case, PUBLISHED)
     );
     if all == 0 {
-        Verdict::inconclusive(check, Force::Prose, no_sample(case))
+        Finding::inconclusive(no_sample(case))
     } else if tolerated > 0 {
         let note = format!("STILL SERVED: {tolerated} of {all} clients {because}");
         let evidence =
             format!("the broker cut {cut} of {all}, and answered the others to the end; {messages}");
-        Verdict::differs(check, Force::Prose, all, note, evidence)
+        Finding::differs(all, note, evidence)
             .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
     } else if silent > 0 {
         let evidence = format!(
             "{silent} of {all} clients {because} were neither cut nor served until the deadline; {messages}; a longer \
              --reaction-timeout may tell"
         );
-        Verdict::inconclusive(check, Force::Prose, evidence)
+        Finding::inconclusive(evidence)
             .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
     } else {
-        Verdict::holds(check, Force::Prose, all, format!("the broker cut {cut} of {all} clients {because}"))
+        Finding::holds(all, format!("the broker cut {cut} of {all} clients {because}"))
     }
 }
 
 /// MQTT 5.0 section 4.13 (prose): a DISCONNECT with a Reason Code may tell why. One of `expected` fits best.
-pub(super) fn tells_the_reason(check: &str, case: &CaseRecord, expected: &[(u8, &str)]) -> Option<Verdict> {
-    if !is_v5(case) {
-        return None;
-    }
+pub(super) fn tells_the_reason(case: &CaseRecord, expected: &[(u8, &str)]) -> Option<Finding> {
     let cut = ended(case);
-    let judged = cut.max(case.disconnect_codes.values().sum());
-    if judged == 0 {
+    if cut == 0 && case.disconnect_codes.is_empty() {
         // Where nobody was cut, nobody had to be told why.
-        return (evidence_count(case) == 0)
-            .then(|| Verdict::inconclusive(check, Force::May, no_sample(case)));
+        return (evidence_count(case) == 0).then(|| Finding::inconclusive(no_sample(case)));
     }
-    let is_expected = |code: u8| expected.iter().any(|(known, _)| *known == code);
-    let told: u64 =
-        case.disconnect_codes.iter().filter(|(code, _)| is_expected(**code)).map(|(_, n)| n).sum();
+    let codes: Vec<u8> = expected.iter().map(|(code, _)| *code).collect();
     let names: Vec<String> = expected.iter().map(|(code, name)| format!("0x{code:02X} ({name})")).collect();
+    let told = sent_code(case, &codes);
     let evidence = format!("{told} of {cut} clients that were cut were told {}", names.join(" or "));
-    let others: Vec<String> = case
-        .disconnect_codes
-        .iter()
-        .filter(|(code, _)| !is_expected(**code))
-        .map(|(code, count)| format!("DISCONNECT 0x{code:02X} ({count} times)"))
-        .collect();
-    Some(if !others.is_empty() {
-        Verdict::differs(check, Force::May, judged, others.join(", "), evidence)
-    } else if told == 0 {
-        Verdict::differs(check, Force::May, judged, "no DISCONNECT with a reason, which is allowed", evidence)
-    } else if told < cut {
-        Verdict::differs(
-            check,
-            Force::May,
-            judged,
-            "not every client was told the reason, which is allowed",
-            evidence,
-        )
-    } else {
-        Verdict::holds(check, Force::May, judged, evidence)
-    })
+    Some(names_the_reason(case, &codes, cut, evidence))
 }
 
-/// MQTT 5.0 [MQTT-3.14.4-1]: whoever sent DISCONNECT sends nothing more. No verdict where nobody was sent one.
-pub(super) fn sends_nothing_after_disconnect(check: &str, case: &CaseRecord) -> Option<Verdict> {
-    let told = case.facts.get(AFTER_DISCONNECT).filter(|_| is_v5(case))?;
-    let all: u64 = told.values().sum();
-    let others: Vec<String> = told
-        .iter()
-        .filter(|(names, _)| *names != NOTHING)
-        .map(|(names, count)| format!("{names} (×{count})"))
-        .collect();
+/// MQTT 5.0 [MQTT-3.14.4-1]: whoever sent DISCONNECT sends nothing more.
+pub(super) const SENDS_NOTHING_AFTER_DISCONNECT: Check =
+    Check::must("sends_nothing_after_disconnect", &[V5_3_14_4_1], sends_nothing_after_disconnect).on(is_v5);
+
+/// Absent where nobody was sent one.
+fn sends_nothing_after_disconnect(case: &Judged<'_>) -> Option<Finding> {
+    let all: u64 = case.facts.get(AFTER_DISCONNECT)?.values().sum();
+    let others = others(case, AFTER_DISCONNECT, NOTHING);
     Some(if others.is_empty() {
-        let evidence = format!("nothing came after any of {all} DISCONNECT packets");
-        Verdict::holds(check, Force::Must, all, evidence).citing(V5_3_14_4_1)
+        Finding::holds(all, format!("nothing came after any of {all} DISCONNECT packets"))
     } else {
-        let evidence =
-            format!("after its DISCONNECT the broker sent: {}; of {all} clients", others.join(", "));
-        Verdict::violated(check, V5_3_14_4_1, evidence)
+        Finding::violated(format!("after its DISCONNECT the broker sent: {others}; of {all} clients"))
             .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT")))
     })
 }
 
 /// MQTT 5.0 [MQTT-3.2.2-7], MQTT 3.1.1 [MQTT-3.2.2-5]: after a CONNACK that refuses, the broker closes. Violated only where
-/// it was proved to serve the client that it had refused. No verdict where nobody was refused by a CONNACK.
-pub(super) fn closes_after_refusing(check: &str, case: &CaseRecord) -> Option<Verdict> {
+/// it was proved to serve the client that it had refused.
+pub(super) const CLOSES_AFTER_REFUSING: Check =
+    Check::must("closes_after_refusing", &[V5_3_2_2_7, V311_3_2_2_5], closes_after_refusing);
+
+/// Absent where nobody was refused by a CONNACK.
+fn closes_after_refusing(case: &Judged<'_>) -> Option<Finding> {
     let all: u64 = case.facts.get(AFTER_REFUSAL)?.values().sum();
-    let statement = of_version(case, V5_3_2_2_7, V311_3_2_2_5);
     let (served, open) = (case.fact(AFTER_REFUSAL, "served"), case.fact(AFTER_REFUSAL, "left open"));
-    let verdict = if served > 0 {
+    Some(if served > 0 {
         let evidence =
             format!("{served} of {all} clients were answered PINGREQ after the CONNACK that refused them");
-        served_on(check, statement, served, all - served - open, evidence)
+        served_on(served, all - served - open, evidence)
     } else if open > 0 {
-        let evidence = format!("{open} of {all} connections were still open one second after the refusal");
-        Verdict::inconclusive(check, Force::Must, evidence)
+        Finding::inconclusive(format!(
+            "{open} of {all} connections were still open one second after the refusal"
+        ))
     } else {
-        Verdict::holds(
-            check,
-            Force::Must,
-            all,
-            format!("the broker closed all {all} connections that it refused"),
-        )
-    };
-    Some(verdict.citing(statement))
+        Finding::holds(all, format!("the broker closed all {all} connections that it refused"))
+    })
 }
 
 /// Whether the client might still publish when its connection ended, as far as is known.
@@ -263,78 +230,66 @@ pub(super) enum MayPublish {
 /// MQTT 5.0 [MQTT-3.1.2-8], MQTT 3.1.1 [MQTT-3.1.2-8]: the Will is published when the broker closes the connection. A Will
 /// of a client that may not publish any more is another matter: the statement knows no exception, and access rules are the
 /// broker's own; there its absence is a note.
-pub(super) fn publishes_the_will(
-    check: &str,
-    record: &Record,
-    case: &CaseRecord,
-    may_publish: MayPublish,
-) -> Option<Verdict> {
-    let statement = of_version(case, V5_3_1_2_8, V311_3_1_2_8);
-    let force = if may_publish == MayPublish::Yes { Force::Must } else { Force::Prose };
+pub(super) fn publishes_the_will(case: &Judged<'_>, may_publish: MayPublish) -> Option<Finding> {
     if evidence_count(case) > 0 && ended(case) == 0 {
         // Where nobody was cut, no Will is due.
         return None;
     }
-    let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
-        let why = match evidence_count(case) {
-            0 => no_sample(case),
-            _ => "the witness could not subscribe to the Will topics, or was not proved to hear".to_owned(),
-        };
-        return Some(Verdict::inconclusive(check, force, why).citing(statement));
-    };
-    let verdict = match (due_wills(record, will), may_publish) {
-        (DueWills::Came(evidence), _) => Verdict::holds(check, force, will.due, evidence),
-        (DueWills::Unknown(why), _) => Verdict::inconclusive(check, force, why),
-        (DueWills::Missing(evidence), MayPublish::Yes) => breach(record, case, check, statement, evidence),
-        (DueWills::Missing(evidence), MayPublish::No) => {
-            let note =
-                "no Will of a client that may not publish any more, for which the statement has no exception";
-            Verdict::differs(check, force, will.due, note, evidence)
+    let finding = match case.will.as_ref().filter(|will| will.due > 0) {
+        None => {
+            let why = "the witness could not subscribe to the Will topics, or was not proved to hear";
+            let is_acted = evidence_count(case) > 0;
+            Finding::inconclusive(if is_acted { why.to_owned() } else { no_sample(case) })
         }
+        Some(will) => match (due_wills(case, will), may_publish) {
+            (DueWills::Came(evidence), _) => Finding::holds(will.due, evidence),
+            (DueWills::Unknown(why), _) => Finding::inconclusive(why),
+            (DueWills::Missing(evidence), MayPublish::Yes) => breach(case, evidence),
+            (DueWills::Missing(evidence), MayPublish::No) => {
+                let note = "no Will of a client that may not publish any more, for which the statement has no exception";
+                Finding::differs(will.due, note, evidence)
+            }
+        },
     };
-    Some(verdict.citing(statement))
+    Some(match may_publish {
+        MayPublish::Yes => finding,
+        MayPublish::No => finding.by(of_version(case, V5_3_1_2_8, V311_3_1_2_8)).of(Force::Prose),
+    })
 }
 
+/// The statements of [`publishes_the_will`].
+pub(super) const PUBLISHES_THE_WILL: &[Statement] = &[V5_3_1_2_8, V311_3_1_2_8];
+
 /// No numbered statement: what was sent to the client `after` its right had ended is not delivered to it.
-pub(super) fn stops_deliveries(check: &str, case: &CaseRecord, measure: &str, after: &str) -> Verdict {
+pub(super) fn stops_deliveries(case: &CaseRecord, measure: &str, after: &str) -> Finding {
     if evidence_count(case) == 0 {
-        return Verdict::inconclusive(check, Force::Prose, no_sample(case));
+        return Finding::inconclusive(no_sample(case));
     }
     let Some(delivered) = case.measures.get(measure) else {
-        return Verdict::inconclusive(check, Force::Prose, "what was delivered afterwards is not known");
+        return Finding::inconclusive("what was delivered afterwards is not known");
     };
     let evidence = format!(
         "{} messages that were sent {after} were delivered, to {} clients",
         delivered.sum, delivered.count
     );
     match delivered.sum {
-        0 => Verdict::holds(check, Force::Prose, delivered.count, evidence),
-        sum => Verdict::differs(
-            check,
-            Force::Prose,
-            delivered.count,
-            format!("{sum} messages were still delivered"),
-            evidence,
-        ),
+        0 => Finding::holds(delivered.count, evidence),
+        sum => Finding::differs(delivered.count, format!("{sum} messages were still delivered"), evidence),
     }
 }
 
 /// No numbered statement: whoever published to the client is no part of its removal.
-pub(super) fn leaves_others_alone(check: &str, case: &CaseRecord) -> Verdict {
+pub(super) const LEAVES_OTHERS_ALONE: Check = Check::prose("leaves_others_alone", leaves_others_alone);
+
+fn leaves_others_alone(case: &Judged<'_>) -> Option<Finding> {
     let (served, cut) = (case.fact(BESIDE, "served"), case.fact(BESIDE, "cut"));
     let evidence =
         format!("of {} clients that published to those that were cut, {served} were served on", served + cut);
-    match (served + cut, cut) {
-        (0, _) => Verdict::inconclusive(check, Force::Prose, no_sample(case)),
-        (_, 0) => Verdict::holds(check, Force::Prose, served + cut, evidence),
-        _ => Verdict::differs(
-            check,
-            Force::Prose,
-            served + cut,
-            format!("{cut} other clients were cut as well"),
-            evidence,
-        ),
-    }
+    Some(match (served + cut, cut) {
+        (0, _) => Finding::inconclusive(no_sample(case)),
+        (_, 0) => Finding::holds(served + cut, evidence),
+        _ => Finding::differs(served + cut, format!("{cut} other clients were cut as well"), evidence),
+    })
 }
 
 /// What became of the clients that came back, by how it is told.

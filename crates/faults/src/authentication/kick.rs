@@ -5,42 +5,180 @@
 //! "disconnected by administrative action", or nothing, and a client that goes on.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
+use ungraceful_flags::{Mistake, Named, PositiveTime, Versions, Wanted, named, names_all};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::check::Check;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::Watch;
+use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Secret};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
+use ungraceful_rig::run::input_file;
 
 use super::at_work::{Served, Workplace};
+use super::command::ExternalCommand;
 use super::judged::{self, Cut};
-use super::removal::{Admitted, Confirmed, Means, Removal};
+use super::kick_checks;
+use super::removal::{Admitted, Confirmed, Means, PLACEHOLDERS, Removal};
 use super::shown::Shown;
 use crate::ending::{interrupted, not_acted};
+use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "auth-revoked-live";
+pub const ID: &str = "kick";
 /// Measure: from asking for the removal until whoever carries it out says that it is done.
 pub const CONFIRMED: &str = "kick_confirmed_us";
 
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: disable, delete, password, group (by Mosquitto's dynamic security), command (by --kick-cmd) [default: command with --kick-cmd, else all others]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Means>>,
+    /// Command that removes one client, run without a shell; {client_id}, {username}, {host} and {port} are replaced. Others on this machine can read a command line, so better UNGRACEFUL_KICK_CMD where a password is in it
+    #[arg(long, value_name = "COMMAND")]
+    kick_cmd: Option<Secret>,
+    /// The longest that --kick-cmd may take
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    kick_timeout: PositiveTime,
+    /// User Name of an administrator of Mosquitto's dynamic security; the one of --spawn mosquitto needs none
+    #[arg(long, value_name = "NAME")]
+    admin_username: Option<String>,
+    /// The administrator's password; better UNGRACEFUL_ADMIN_PW or --admin-pw-file
+    #[arg(long, value_name = "PASSWORD")]
+    admin_pw: Option<Secret>,
+    /// File whose first line is the administrator's password
+    #[arg(long, value_name = "FILE")]
+    admin_pw_file: Option<PathBuf>,
+    #[command(flatten)]
+    versions: Versions,
+    #[arg(skip)]
+    administrator: Option<Credentials>,
+    #[arg(skip)]
+    command: Option<Arc<ExternalCommand>>,
+    #[arg(skip)]
+    means: Vec<Means>,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str =
+        "An operator removes clients while they work: when are they cut, and do they stay out?";
+    const LONG_ABOUT: &'static str = "Connects clients that publish and are published to, and removes each of them meanwhile: by Mosquitto's dynamic \
+         security (with --spawn mosquitto no more is needed; elsewhere give --admin-username and its password), or by \
+         --kick-cmd on any broker. Tells how soon the client is cut and with which Reason Code, what is still delivered to \
+         it and taken from it, whether its Will is published, whether it is let in again with the same credentials, and \
+         whether others are harmed. With the dynamic security each client gets a user of its own, which goes again.";
+    const CHECKS: &'static [&'static [Check]] = &[kick_checks::CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "5"), ("connrate", "40"), ("count", "100"), ("will-wait", "2s")];
+    const ADMINISTERS: bool = true;
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        self.administrator = self.read_administrator(mistakes);
+        let is_ours = call.broker.clone().administered() == BrokerChoice::SpawnAdministeredMosquitto;
+        self.command = self.parse_command(is_ours || self.administrator.is_some(), mistakes);
+        self.means = self.choose_means(mistakes);
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        // The client, the publisher beside it, and the administrator.
+        ConnectionsOf::EachClient(3)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.command.as_ref().map_or(Duration::ZERO, |command| command.limit())
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&self.means, spoken, |means, version| {
+            let command = self.command.clone().filter(|_| means == Means::Command);
+            let administrator = self.administrator.clone();
+            Some(Kick { version, removal: Removal { means, administrator, command } })
+        })
+    }
+}
+
+impl Flags {
+    fn read_administrator(&self, mistakes: &mut Vec<Mistake>) -> Option<Credentials> {
+        if self.admin_pw.is_some() && self.admin_pw_file.is_some() {
+            let what = "there is a password in --admin-pw or UNGRACEFUL_ADMIN_PW already; keep one of them";
+            mistakes.push(Mistake::new("--admin-pw-file", what));
+        }
+        let from_file = self.admin_pw_file.as_ref().and_then(|path| {
+            input_file::first_line(path)
+                .map_err(|what| mistakes.push(Mistake::new("--admin-pw-file", what)))
+                .ok()
+        });
+        let password = self.admin_pw.clone().or(from_file.map(Secret::new));
+        if password.is_some() && self.admin_username.is_none() {
+            mistakes.push(Mistake::new("--admin-pw", "whose password is this? give --admin-username too"));
+        }
+        self.admin_username.clone().map(|name| Credentials { user_name: Some(name), password })
+    }
+
+    /// The command; `own_users` when each client has a user of its own.
+    fn parse_command(&self, own_users: bool, mistakes: &mut Vec<Mistake>) -> Option<Arc<ExternalCommand>> {
+        let command = ExternalCommand::parse(self.kick_cmd.as_ref()?, &PLACEHOLDERS, *self.kick_timeout);
+        let mut mistake = |what: String| mistakes.push(Mistake::new("--kick-cmd", what));
+        let command = command.map_err(&mut mistake).ok()?;
+        if !command.names("client_id") && !command.names("username") {
+            mistake("names no client; write {client_id} or {username} where it goes".to_owned());
+        } else if !command.names("client_id") && !own_users {
+            let what = "names the user alone, whom all clients of the run share; write {client_id}, or give \
+                        --admin-username so that each client gets a user of its own";
+            mistake(what.to_owned());
+        }
+        Some(Arc::new(command))
+    }
+
+    fn choose_means(&self, mistakes: &mut Vec<Mistake>) -> Vec<Means> {
+        let has_command = self.kick_cmd.is_some();
+        if self.variant.is_empty() {
+            let is_default = |means: &Means| (*means == Means::Command) == has_command;
+            return Means::ALL.into_iter().filter(is_default).collect();
+        }
+        let mut chosen = named(&Means::ALL, &self.variant);
+        if names_all(&self.variant) && !has_command {
+            // `all` is all that can be had: without a command there is none to run.
+            chosen.retain(|means| *means != Means::Command);
+        }
+        match (chosen.contains(&Means::Command), has_command) {
+            (true, false) => {
+                mistakes.push(Mistake::new("--variant", "command needs the command: give --kick-cmd"));
+            }
+            (false, true) => {
+                let what = "none of the variants that you chose uses it; add command";
+                mistakes.push(Mistake::new("--kick-cmd", what));
+            }
+            _ => {}
+        }
+        chosen
+    }
+}
+
 /// A client that is removed.
-#[derive(Clone, Debug)]
-pub struct Kick {
-    /// The version its clients speak.
-    pub version: ProtocolVersion,
-    /// Who removes them, and how.
-    pub removal: Removal,
+#[derive(Debug)]
+struct Kick {
+    version: ProtocolVersion,
+    removal: Removal,
 }
 
 impl Fault for Kick {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.removal.means.name().to_owned(),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, self.removal.means.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -156,5 +294,55 @@ impl Kick {
             Some(beside) => judged::part(stage, log, beside).await,
             None => log.end(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::{Args, Command, FromArgMatches};
+    use ungraceful_mqtt::ProtocolVersion;
+    use ungraceful_rig::broker::target::BrokerChoice;
+
+    use super::Flags;
+    use crate::mode::{Call, FaultMode};
+
+    /// The flags as they are after their check, and the mistakes in them.
+    fn checked(broker: &BrokerChoice, words: &[&str]) -> (Flags, Vec<String>) {
+        let command = Flags::augment_args(Command::new("kick").no_binary_name(true));
+        let mut flags = Flags::from_arg_matches(&command.get_matches_from(words)).unwrap();
+        let mut mistakes = Vec::new();
+        flags.check(&Call { reaction_timeout: Duration::from_secs(1), broker }, &mut mistakes);
+        (flags, mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn neither_a_password_nor_the_words_of_a_command_are_shown_by_debug() {
+        let words =
+            ["--kick-cmd", "kick hunter2 {client_id}", "--admin-username", "me", "--admin-pw", "hunter2"];
+        let (flags, mistakes) = checked(&BrokerChoice::Embedded, &words);
+        assert_eq!(mistakes, Vec::<String>::new());
+        let faults = flags.faults(&[ProtocolVersion::V5]);
+        assert_eq!(faults.len(), 1);
+        let shown = format!("{flags:?} {faults:?}");
+        assert!(shown.contains("ExternalCommand(kick)") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_command_may_name_the_user_alone_where_each_client_has_one_of_its_own() {
+        let by_user = ["--kick-cmd", "kick {username}"];
+        let mistakes_on = |broker| checked(&broker, &by_user).1;
+        assert_eq!(mistakes_on(BrokerChoice::SpawnMosquitto), Vec::<String>::new());
+        let [mistake] = &mistakes_on(BrokerChoice::Embedded)[..] else { panic!("one mistake") };
+        assert!(mistake.contains("all clients of the run share"), "{mistake}");
+    }
+
+    #[test]
+    fn all_is_every_means_that_can_be_had() {
+        let chosen = |words: &[&str]| checked(&BrokerChoice::Embedded, words).0.means.len();
+        let with_command = ["--kick-cmd", "kick {client_id}", "--variant", "all"];
+        assert_eq!((chosen(&with_command), chosen(&with_command[2..])), (5, 4));
+        assert_eq!((chosen(&with_command[..2]), chosen(&[])), (1, 4));
     }
 }

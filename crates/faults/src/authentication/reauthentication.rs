@@ -96,7 +96,7 @@ impl Token {
             Some(_) => Ok(sent.at),
             None => {
                 Err("the token was about to end before AUTH was sent; one that is good for longer helps \
-                         (--token-lifetime)"
+                     (--token-lifetime)"
                     .to_owned())
             }
         });
@@ -194,7 +194,7 @@ impl Token {
         }
         let named = |method: Option<&str>| match method {
             None => NO_METHOD,
-            same if same == self.method.as_deref() => SAME_METHOD,
+            same if same == self.method() => SAME_METHOD,
             Some(_) => OTHER_METHOD,
         };
         words.push((METHOD_IN_CONNACK, named(cut.place.work.method_in_connack.as_deref()).to_owned()));

@@ -1,46 +1,40 @@
 //! What a re-authentication is judged by. Each check reads the record alone and gives a verdict for each case.
 
-use ungraceful_mqtt::statement::{Statement, V5_4_12_0_5, V5_4_12_1_2};
-use ungraceful_record::run::{CaseRecord, Record};
-use ungraceful_record::verdict::{Check, Force, Verdict};
+use ungraceful_mqtt::statement::{V5_4_12_0_5, V5_4_12_1_2};
+use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::run::CaseRecord;
+use ungraceful_record::verdict::Force;
 
-use super::token::{ID, Variant};
+use super::token::Variant;
 use super::{
     AFTER_FAILURE, CLOSED_LATE, CONTINUE, METHOD_IN_AUTH, METHOD_IN_CONNACK, NO_METHOD, NO_PROPERTIES,
     NOT_ANSWERED, NOTHING, ONLY_CLOSED, OTHER_METHOD, PAST_FIRST_TOKEN, REAUTHENTICATION, SERVED_ON, SUCCESS,
 };
-use crate::judging::{self, evidence_count, no_sample, served_on};
+use crate::judging::{evidence_count, no_sample, served_on};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 5] = [
-    accepts_the_renewed_token,
-    serves_past_the_first_token,
-    refuses_a_spoilt_token,
-    closes_after_failed_reauthentication,
-    keeps_the_method,
+pub const CHECKS: &[Check] = &[
+    Check::prose("accepts_the_renewed_token", accepts_the_renewed_token).on(renews),
+    Check::prose("serves_past_the_first_token", serves_past_the_first_token).on(renews),
+    Check::prose("refuses_a_spoilt_token", refuses_a_spoilt_token).on(spoils),
+    Check::must("closes_after_failed_reauthentication", &[V5_4_12_1_2], closes_after_failed_reauthentication)
+        .on(|case| renews(case) || spoils(case)),
+    Check::must("keeps_the_method", &[V5_4_12_0_5], keeps_the_method).on(|case| renews(case) || spoils(case)),
 ];
-
-/// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] = &[V5_4_12_1_2, V5_4_12_0_5];
-
-fn on_cases(
-    record: &Record,
-    variants: &[Variant],
-    judge: impl Fn(&CaseRecord) -> Option<Verdict>,
-) -> Vec<Verdict> {
-    judging::on_each_case(record, ID, |case| {
-        let variant: Variant = case.case.variant.parse().ok()?;
-        variants.contains(&variant).then(|| judge(case)).flatten()
-    })
-}
 
 /// What is known of a broker that answers with AUTH 0x18: nothing yet, whatever it does to a client that does not go on.
 const MORE_STEPS: &str = "the broker goes on with AUTH 0x18 (Continue authentication), which needs the next step of its \
                           method; this client has one step alone, a token: try a method of one step with --auth-method";
 
-const RENEWED: [Variant; 1] = [Variant::Reauthenticate];
-const SPOILT: [Variant; 1] = [Variant::ReauthenticateSpoilt];
-const BOTH: [Variant; 2] = [Variant::Reauthenticate, Variant::ReauthenticateSpoilt];
+/// Whether a client shows a renewed token.
+fn renews(case: &CaseRecord) -> bool {
+    case.case.variant == Variant::Reauthenticate.name()
+}
+
+/// Whether a client shows a spoilt token.
+fn spoils(case: &CaseRecord) -> bool {
+    case.case.variant == Variant::ReauthenticateSpoilt.name()
+}
 
 /// How many clients there were with this fact, and what it said, with numbers.
 fn told(case: &CaseRecord, fact: &str) -> (u64, String) {
@@ -50,127 +44,111 @@ fn told(case: &CaseRecord, fact: &str) -> (u64, String) {
 }
 
 /// MQTT 5.0 section 4.12.1 (prose): the Server answers with AUTH 0x00, or 0x18 when it wants more.
-fn accepts_the_renewed_token(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "accepts_the_renewed_token";
-    on_cases(record, &RENEWED, |case| {
-        let (all, words) = told(case, REAUTHENTICATION);
-        let (success, more) = (case.fact(REAUTHENTICATION, SUCCESS), case.fact(REAUTHENTICATION, CONTINUE));
-        let evidence = format!("{all} clients sent AUTH 0x19 with a renewed token; answered: {words}");
-        Some(if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if success + more < all {
-            let note = format!("{} of {all} renewed tokens were not accepted", all - success - more);
-            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
-        } else if more > 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {MORE_STEPS}"))
-        } else {
-            Verdict::holds(CHECK, Force::Prose, all, evidence)
-        })
+fn accepts_the_renewed_token(case: &Judged<'_>) -> Option<Finding> {
+    let (all, words) = told(case, REAUTHENTICATION);
+    let (success, more) = (case.fact(REAUTHENTICATION, SUCCESS), case.fact(REAUTHENTICATION, CONTINUE));
+    let evidence = format!("{all} clients sent AUTH 0x19 with a renewed token; answered: {words}");
+    Some(if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if success + more < all {
+        let note = format!("{} of {all} renewed tokens were not accepted", all - success - more);
+        Finding::differs(all, note, evidence)
+    } else if more > 0 {
+        Finding::inconclusive(format!("{evidence}; {MORE_STEPS}"))
+    } else {
+        Finding::holds(all, evidence)
     })
 }
 
 /// No numbered statement: a client whose re-authentication succeeded is served past the end of its first token.
-fn serves_past_the_first_token(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "serves_past_the_first_token";
-    on_cases(record, &RENEWED, |case| {
-        let (all, words) = told(case, PAST_FIRST_TOKEN);
-        let (served, unknown) =
-            (case.fact(PAST_FIRST_TOKEN, SERVED_ON), case.fact(PAST_FIRST_TOKEN, NOT_ANSWERED));
-        let cut = all - served - unknown;
-        let evidence = format!("{all} clients whose re-authentication succeeded: {words}");
-        Some(if evidence_count(case) == 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if all == 0 {
-            let why = match case.fact(REAUTHENTICATION, CONTINUE) {
-                0 => "no re-authentication succeeded".to_owned(),
-                _ => format!("no re-authentication came to its end: {MORE_STEPS}"),
-            };
-            Verdict::inconclusive(CHECK, Force::Prose, why)
-        } else if cut > 0 {
-            let note = format!("CUT ALTHOUGH RENEWED: {cut} of {all} clients");
-            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
-        } else if unknown > 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, evidence)
-        } else {
-            Verdict::holds(CHECK, Force::Prose, all, evidence)
-        })
+fn serves_past_the_first_token(case: &Judged<'_>) -> Option<Finding> {
+    let (all, words) = told(case, PAST_FIRST_TOKEN);
+    let (served, unknown) =
+        (case.fact(PAST_FIRST_TOKEN, SERVED_ON), case.fact(PAST_FIRST_TOKEN, NOT_ANSWERED));
+    let cut = all - served - unknown;
+    let evidence = format!("{all} clients whose re-authentication succeeded: {words}");
+    Some(if evidence_count(case) == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if all == 0 {
+        let why = match case.fact(REAUTHENTICATION, CONTINUE) {
+            0 => "no re-authentication succeeded".to_owned(),
+            _ => format!("no re-authentication came to its end: {MORE_STEPS}"),
+        };
+        Finding::inconclusive(why)
+    } else if cut > 0 {
+        let note = format!("CUT ALTHOUGH RENEWED: {cut} of {all} clients");
+        Finding::differs(all, note, evidence)
+    } else if unknown > 0 {
+        Finding::inconclusive(evidence)
+    } else {
+        Finding::holds(all, evidence)
     })
 }
 
 /// No numbered statement says which tokens are good.
-fn refuses_a_spoilt_token(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "refuses_a_spoilt_token";
-    on_cases(record, &SPOILT, |case| {
-        let (all, words) = told(case, REAUTHENTICATION);
-        let count = |word| case.fact(REAUTHENTICATION, word);
-        let (success, more, nothing) = (count(SUCCESS), count(CONTINUE), count(NOTHING));
-        let evidence = format!("{all} clients sent AUTH 0x19 with a spoilt token; answered: {words}");
-        Some(if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if success > 0 {
-            let note = format!("{success} of {all} spoilt tokens were accepted");
-            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
-        } else if nothing > 0 {
-            let note = format!("{nothing} of {all} spoilt tokens were answered nothing");
-            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
-        } else if more > 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {MORE_STEPS}"))
-        } else {
-            Verdict::holds(CHECK, Force::Prose, all, evidence)
-        })
+fn refuses_a_spoilt_token(case: &Judged<'_>) -> Option<Finding> {
+    let (all, words) = told(case, REAUTHENTICATION);
+    let count = |word| case.fact(REAUTHENTICATION, word);
+    let (success, more, nothing) = (count(SUCCESS), count(CONTINUE), count(NOTHING));
+    let evidence = format!("{all} clients sent AUTH 0x19 with a spoilt token; answered: {words}");
+    Some(if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if success > 0 {
+        let note = format!("{success} of {all} spoilt tokens were accepted");
+        Finding::differs(all, note, evidence)
+    } else if nothing > 0 {
+        let note = format!("{nothing} of {all} spoilt tokens were answered nothing");
+        Finding::differs(all, note, evidence)
+    } else if more > 0 {
+        Finding::inconclusive(format!("{evidence}; {MORE_STEPS}"))
+    } else {
+        Finding::holds(all, evidence)
     })
 }
 
 /// MQTT 5.0 [MQTT-4.12.1-2]: after a re-authentication that failed, the connection is closed; DISCONNECT is a SHOULD.
 /// Violated only where the broker said itself that it failed, and served the client to the end of the watch. No verdict
 /// where none failed.
-fn closes_after_failed_reauthentication(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "closes_after_failed_reauthentication";
-    on_cases(record, &BOTH, |case| {
-        if evidence_count(case) == 0 {
-            let verdict = Verdict::inconclusive(CHECK, Force::Must, no_sample(case));
-            return Some(verdict.citing(V5_4_12_1_2));
-        }
-        let (all, words) = told(case, AFTER_FAILURE);
-        let count = |word| case.fact(AFTER_FAILURE, word);
-        let evidence = format!("{all} clients whose re-authentication was refused: {words}");
-        let verdict = if all == 0 {
-            return None;
-        } else if count(SERVED_ON) > 0 {
-            let served = count(SERVED_ON);
-            served_on(CHECK, V5_4_12_1_2, served, all - served - count(NOT_ANSWERED), evidence)
-        } else if count(NOT_ANSWERED) > 0 {
-            Verdict::inconclusive(CHECK, Force::Must, evidence)
-        } else if count(CLOSED_LATE) > 0 {
-            let note = format!("{} of {all} were closed only when the first token ended", count(CLOSED_LATE));
-            Verdict::differs(CHECK, Force::Must, all, note, evidence)
-        } else if count(ONLY_CLOSED) > 0 {
-            let note = format!("{} of {all} were closed without a DISCONNECT, a SHOULD", count(ONLY_CLOSED));
-            Verdict::differs(CHECK, Force::Should, all, note, evidence)
-        } else {
-            Verdict::holds(CHECK, Force::Must, all, evidence)
-        };
-        Some(verdict.citing(V5_4_12_1_2))
-    })
+fn closes_after_failed_reauthentication(case: &Judged<'_>) -> Option<Finding> {
+    if evidence_count(case) == 0 {
+        return Some(Finding::inconclusive(no_sample(case)));
+    }
+    let (all, words) = told(case, AFTER_FAILURE);
+    let count = |word| case.fact(AFTER_FAILURE, word);
+    let evidence = format!("{all} clients whose re-authentication was refused: {words}");
+    let finding = if all == 0 {
+        return None;
+    } else if count(SERVED_ON) > 0 {
+        let served = count(SERVED_ON);
+        served_on(served, all - served - count(NOT_ANSWERED), evidence)
+    } else if count(NOT_ANSWERED) > 0 {
+        Finding::inconclusive(evidence)
+    } else if count(CLOSED_LATE) > 0 {
+        let note = format!("{} of {all} were closed only when the first token ended", count(CLOSED_LATE));
+        Finding::differs(all, note, evidence)
+    } else if count(ONLY_CLOSED) > 0 {
+        let note = format!("{} of {all} were closed without a DISCONNECT, a SHOULD", count(ONLY_CLOSED));
+        Finding::differs(all, note, evidence).of(Force::Should)
+    } else {
+        Finding::holds(all, evidence)
+    };
+    Some(finding)
 }
 
 /// MQTT 5.0 [MQTT-4.12.0-5]: CONNACK and AUTH name the method of the CONNECT. An AUTH of two bytes can name nothing, and
 /// section 3.15.2.1 allows it: a note.
-fn keeps_the_method(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "keeps_the_method";
-    on_cases(record, &BOTH, |case| {
-        let ((all, connacks), (_, auths)) = (told(case, METHOD_IN_CONNACK), told(case, METHOD_IN_AUTH));
-        let count = |word| case.fact(METHOD_IN_CONNACK, word) + case.fact(METHOD_IN_AUTH, word);
-        let evidence = format!("the method in CONNACK: {connacks}; in AUTH: {auths}");
-        let verdict = if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
-        } else if count(OTHER_METHOD) + count(NO_METHOD) > 0 {
-            Verdict::violated(CHECK, V5_4_12_0_5, evidence)
-        } else if count(NO_PROPERTIES) > 0 {
-            Verdict::differs(CHECK, Force::Must, all, "AUTH without a method, in two bytes", evidence)
-        } else {
-            Verdict::holds(CHECK, Force::Must, all, evidence)
-        };
-        Some(verdict.citing(V5_4_12_0_5))
-    })
+fn keeps_the_method(case: &Judged<'_>) -> Option<Finding> {
+    let ((all, connacks), (_, auths)) = (told(case, METHOD_IN_CONNACK), told(case, METHOD_IN_AUTH));
+    let count = |word| case.fact(METHOD_IN_CONNACK, word) + case.fact(METHOD_IN_AUTH, word);
+    let evidence = format!("the method in CONNACK: {connacks}; in AUTH: {auths}");
+    let finding = if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if count(OTHER_METHOD) + count(NO_METHOD) > 0 {
+        Finding::violated(evidence)
+    } else if count(NO_PROPERTIES) > 0 {
+        Finding::differs(all, "AUTH without a method, in two bytes", evidence)
+    } else {
+        Finding::holds(all, evidence)
+    };
+    Some(finding)
 }

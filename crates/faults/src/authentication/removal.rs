@@ -4,8 +4,6 @@
 //! Where the dynamic security can be controlled, each client gets a user, a role and a group of its own, which may use the
 //! topics of the run alone. They go again with the attempt.
 
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,38 +24,25 @@ const UNDONE_WITHIN: Duration = Duration::from_secs(2);
 /// What may stand in the user's command.
 pub const PLACEHOLDERS: [&str; 4] = ["client_id", "username", "host", "port"];
 
-/// How a client is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Means {
-    /// Its user is disabled.
-    Disable,
-    /// Its user is deleted.
-    Delete,
-    /// Its user gets another password; what it may do stays as it is.
-    Password,
-    /// Its user leaves the group that lets it publish and subscribe; its password stays as it is.
-    Group,
-    /// A command that the user gives.
-    Command,
+ungraceful_record::words! {
+    /// How a client is removed.
+    pub enum Means: "variant" {
+        /// Its user is disabled.
+        Disable = "disable",
+        /// Its user is deleted.
+        Delete = "delete",
+        /// Its user gets another password; what it may do stays as it is.
+        Password = "password",
+        /// Its user leaves the group that lets it publish and subscribe; its password stays as it is.
+        Group = "group",
+        /// A command that the user gives.
+        Command = "command",
+    }
 }
 
 impl Means {
-    /// All of them, in the order of the tables.
-    pub const ALL: [Self; 5] = [Self::Disable, Self::Delete, Self::Password, Self::Group, Self::Command];
     /// Those that need the dynamic security.
     pub const OF_DYNAMIC_SECURITY: [Self; 4] = [Self::Disable, Self::Delete, Self::Password, Self::Group];
-
-    /// The name used on the command line and in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::Delete => "delete",
-            Self::Password => "password",
-            Self::Group => "group",
-            Self::Command => "command",
-        }
-    }
 
     /// What the client has lost afterwards.
     #[must_use]
@@ -82,23 +67,6 @@ pub enum Takes {
     Rights,
     /// Nobody told us: perhaps nothing but its connection.
     Unknown,
-}
-
-impl fmt::Display for Means {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Means {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|means| means.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
-        })
-    }
 }
 
 /// Who removes clients, and how.
@@ -285,14 +253,6 @@ impl Admitted {
 #[cfg(test)]
 mod tests {
     use super::{Means, Removal};
-
-    #[test]
-    fn every_means_is_read_by_its_name() {
-        for means in Means::ALL {
-            assert_eq!(means.to_string().parse(), Ok(means));
-        }
-        assert!("kill".parse::<Means>().unwrap_err().contains("choose from disable, delete"));
-    }
 
     #[test]
     fn a_user_gets_its_rights_by_a_role_or_by_its_group_and_only_within_the_run() {

@@ -3,17 +3,19 @@
 //! No numbered statement obliges a broker to cut it. What an operator finds in the log is "connection auth expired" or
 //! "credential expired", or nothing, and a client that is served for as long as its connection lives.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
+use serde_json::{Map, Value};
+use ungraceful_flags::{Mistake, Named, PositiveTime, Versions, Wanted, named, names_all, reader};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case};
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::time;
+use ungraceful_record::check::Check;
+use ungraceful_record::scale::{micros, time};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::Watch;
 use ungraceful_rig::broker::target::{Credentials, Secret};
@@ -27,10 +29,12 @@ use super::command::{ExternalCommand, Told};
 use super::judged;
 use super::shown::Shown;
 use super::signing::{Signer, expires_s, spoilt};
+use super::{reauthentication_checks, token_checks};
 use crate::ending::{interrupted, not_acted};
+use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "auth-expiry";
+pub const ID: &str = "token";
 /// Fact: what became of the client that connected with a new token.
 pub const RENEWED: &str = "with_a_new_token";
 /// What may stand in the command that gives a token.
@@ -43,35 +47,21 @@ pub(super) const GRACE: Duration = Duration::from_secs(1);
 const GOOD_FOR_MIN: Duration = Duration::from_millis(500);
 const SECOND_US: u64 = 1_000_000;
 
-/// What the client publishes to while its token runs out. A broker may look at credentials for each new topic alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
-    /// Always the same topic.
-    OneTopic,
-    /// Each time another topic.
-    NewTopics,
-    /// One topic; and before its token runs out, the client shows a renewed one by AUTH 0x19. MQTT 5.0 alone.
-    Reauthenticate,
-    /// One topic; and before its token runs out, the client shows the same one, spoilt, by AUTH 0x19. MQTT 5.0 alone.
-    ReauthenticateSpoilt,
+ungraceful_record::words! {
+    /// What the client publishes to while its token runs out. A broker may look at credentials for each new topic alone.
+    pub enum Variant: "variant" {
+        /// Always the same topic.
+        OneTopic = "one-topic",
+        /// Each time another topic.
+        NewTopics = "new-topics",
+        /// One topic; and before its token runs out, the client shows a renewed one by AUTH 0x19. MQTT 5.0 alone.
+        Reauthenticate = "reauthenticate",
+        /// One topic; and before its token runs out, the client shows the same one, spoilt, by AUTH 0x19. MQTT 5.0 alone.
+        ReauthenticateSpoilt = "reauthenticate-spoilt",
+    }
 }
 
 impl Variant {
-    /// All of them, in the order of the tables.
-    pub const ALL: [Self; 4] =
-        [Self::OneTopic, Self::NewTopics, Self::Reauthenticate, Self::ReauthenticateSpoilt];
-
-    /// The name used on the command line and in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::OneTopic => "one-topic",
-            Self::NewTopics => "new-topics",
-            Self::Reauthenticate => "reauthenticate",
-            Self::ReauthenticateSpoilt => "reauthenticate-spoilt",
-        }
-    }
-
     /// Whether the client authenticates itself anew, for which it needs an Authentication Method and MQTT 5.0.
     #[must_use]
     pub const fn reauthenticates(self) -> bool {
@@ -79,26 +69,222 @@ impl Variant {
     }
 }
 
-impl fmt::Display for Variant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+ungraceful_record::words! {
+    /// In which field of the CONNECT a token is shown.
+    enum ShownIn: "field for a token" {
+        /// The Password; the User Name is that of the run, or else the ClientID.
+        Password = "password",
+        /// The User Name; the Password is that of the run.
+        UserName = "username",
     }
 }
 
-impl FromStr for Variant {
+/// Claims of a token.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Claims(Map<String, Value>);
+
+impl FromStr for Claims {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+    fn from_str(text: &str) -> Result<Self, String> {
+        match serde_json::from_str(text) {
+            Ok(Value::Object(claims)) if claims.contains_key("exp") => {
+                Err("exp is told by --token-lifetime; leave it out".to_owned())
+            }
+            Ok(Value::Object(claims)) => Ok(Self(claims)),
+            _ => Err(format!("{text:?} is no JSON object; write one such as {{\"aud\":\"broker\"}}")),
+        }
+    }
+}
+
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: one-topic, new-topics (what the client publishes to), reauthenticate, reauthenticate-spoilt (another token by AUTH, MQTT 5.0) [default: the first two; with --auth-method all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// Command whose first line of output is a token, run without a shell for each client; {client_id} is replaced. What it prints is shown nowhere
+    #[arg(long, value_name = "COMMAND")]
+    token_cmd: Option<Secret>,
+    /// The longest that --token-cmd may take
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    token_timeout: PositiveTime,
+    /// Folder of files with a token in the first line, one file for each attempt, in the order of their names
+    #[arg(long, value_name = "DIR")]
+    token_dir: Option<PathBuf>,
+    /// File whose first line is a key: tokens are signed with it (JWT, HS256)
+    #[arg(long, value_name = "FILE")]
+    token_key_file: Option<PathBuf>,
+    /// How long tokens are good for that we sign; the end is rounded up to a whole second
+    #[arg(long, value_name = "TIME", default_value = "3s")]
+    token_lifetime: PositiveTime,
+    /// Claims of tokens that we sign, as a JSON object, beside sub (the ClientID), iat and exp; {client_id} in a text is replaced
+    #[arg(long, value_name = "JSON", value_parser = reader::<Claims>())]
+    claims: Option<Claims>,
+    /// How long tokens are good for that do not say so themselves
+    #[arg(long, value_name = "TIME")]
+    expires_in: Option<PositiveTime>,
+    /// Field of the CONNECT that carries the token: password or username
+    #[arg(long, value_name = "FIELD", default_value = "password", value_parser = reader::<ShownIn>())]
+    token_in: ShownIn,
+    /// Authentication Method that the broker offers; the variants that re-authenticate name it in their CONNECT, and show their tokens as Authentication Data (MQTT 5.0)
+    #[arg(long, value_name = "NAME")]
+    auth_method: Option<String>,
+    /// How long the end of a token is waited for at the most
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    wait_max: PositiveTime,
+    #[command(flatten)]
+    versions: Versions,
+    #[arg(skip)]
+    source: Option<Source>,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "Credentials run out while clients work: are they cut, or served for ever?";
+    const LONG_ABOUT: &'static str = "Connects clients with a token that ends at a known instant (from --token-cmd, from files in --token-dir, or signed \
+         with --token-key-file) and has them publish and be published to beyond it. Tells how long after the token's end \
+         each is cut and with which Reason Code, whether messages are still delivered, what becomes of the Will, whether \
+         the stale token is refused and a new one accepted. A client with a spoilt token comes first: where the broker lets \
+         it in, it checks no tokens, and the run says so. The clock of this machine is what counts; a broker elsewhere may \
+                                      have another.";
+    const CHECKS: &'static [&'static [Check]] = &[token_checks::CHECKS, reauthentication_checks::CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "5"), ("connrate", "20"), ("count", "100"), ("will-wait", "2s")];
+    const REQUIRED_FLAGS: &'static [&'static str] = &["--token-cmd", "COMMAND {client_id}"];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, _call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        match self.read_source() {
+            Ok(source) => self.source = Some(source),
+            Err(mistake) => mistakes.push(mistake),
+        }
+        let mut mistake = |flag: &str, what: &str| mistakes.push(Mistake::new(flag, what));
+        if self.claims.is_some() && self.token_key_file.is_none() {
+            mistake("--claims", "is for tokens that we sign; give --token-key-file");
+        }
+        let reauthenticates = self.named().into_iter().any(Variant::reauthenticates);
+        let Some(method) = &self.auth_method else {
+            if reauthenticates {
+                let what = "re-authentication needs a method that the broker offers; give --auth-method";
+                mistake("--variant", what);
+            }
+            return;
+        };
+        if method.is_empty() {
+            mistake("--auth-method", "is empty; name the method that the broker offers");
+        }
+        if !self.wanted().versions.contains(&ProtocolVersion::V5) {
+            mistake("--auth-method", "is of MQTT 5.0; add 5 to --protocol-version, or leave it out");
+        }
+        if !self.variant.is_empty() && !reauthenticates {
+            mistake("--auth-method", "is for re-authentication; add reauthenticate to --variant");
+        }
+        if self.token_dir.is_some() {
+            let what = "re-authentication needs renewed tokens; give --token-cmd or --token-key-file in place of \
+                        --token-dir";
+            mistake("--auth-method", what);
+        }
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        // The client, and the publisher beside it.
+        ConnectionsOf::EachClient(2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        match &self.source {
+            Some(Source::Signed { lifetime, .. }) => (*lifetime + Duration::from_secs(1)).min(*self.wait_max),
+            _ => *self.wait_max,
+        }
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        let Some(source) = &self.source else { return Vec::new() };
+        let speaks_v5 = spoken.contains(&ProtocolVersion::V5);
+        let variants = if self.variant.is_empty() { self.possible() } else { self.named() };
+        each_case(&variants, spoken, |variant, version| {
+            // Where 3.1.1 alone is spoken, the attempts say so.
+            let is_case = !variant.reauthenticates() || version == ProtocolVersion::V5 || !speaks_v5;
+            is_case.then(|| Token { version, variant, source: source.clone(), flags: self.clone() })
         })
     }
 }
 
+impl Flags {
+    /// The variants that can be had: without a method there is none to re-authenticate by.
+    fn possible(&self) -> Vec<Variant> {
+        let is_possible = |variant: &Variant| self.auth_method.is_some() || !variant.reauthenticates();
+        Variant::ALL.into_iter().filter(is_possible).collect()
+    }
+
+    /// The variants that were named; `all` is all that can be had.
+    fn named(&self) -> Vec<Variant> {
+        if names_all(&self.variant) { self.possible() } else { named(&Variant::ALL, &self.variant) }
+    }
+
+    /// Where tokens come from: a mistake when that is nowhere or at several places.
+    fn read_source(&self) -> Result<Source, Mistake> {
+        match (&self.token_cmd, &self.token_dir, &self.token_key_file) {
+            (Some(text), None, None) => {
+                let command = ExternalCommand::parse(text, &PLACEHOLDERS, *self.token_timeout);
+                let command = command.map_err(|what| Mistake::new("--token-cmd", what))?;
+                Ok(Source::Command(Arc::new(command)))
+            }
+            (None, Some(folder), None) => {
+                files(folder).map(Source::Files).map_err(|what| Mistake::new("--token-dir", what))
+            }
+            (None, None, Some(path)) => {
+                let key = match input_file::first_line(path) {
+                    Ok(key) if key.is_empty() => {
+                        Err(format!("the first line of {} is empty", path.display()))
+                    }
+                    read => read,
+                };
+                let key = Secret::new(key.map_err(|what| Mistake::new("--token-key-file", what))?);
+                let claims = self.claims.clone().unwrap_or_default().0;
+                Ok(Source::Signed {
+                    signer: Arc::new(Signer { key, claims }),
+                    lifetime: *self.token_lifetime,
+                })
+            }
+            (None, None, None) => {
+                let what = "no token that could run out: give --token-cmd, --token-dir, or --token-key-file to have \
+                            tokens signed";
+                Err(Mistake::new("--token-cmd", what))
+            }
+            _ => {
+                let what =
+                    "tokens come from one place; keep one of --token-cmd, --token-dir and --token-key-file";
+                Err(Mistake::new("--token-cmd", what))
+            }
+        }
+    }
+}
+
+/// The files of a folder, by name.
+fn files(folder: &Path) -> Result<Arc<[PathBuf]>, String> {
+    let entries =
+        std::fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
+    let mut files: Vec<PathBuf> =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+    files.sort_unstable();
+    if files.is_empty() {
+        return Err(format!(
+            "there is no file in {}; put a token into one for each client",
+            folder.display()
+        ));
+    }
+    Ok(files.into())
+}
+
 /// Where tokens come from.
 #[derive(Clone, Debug)]
-pub enum Source {
+enum Source {
     /// We sign them.
     Signed {
         /// With this key, and these claims.
@@ -112,33 +298,13 @@ pub enum Source {
     Files(Arc<[PathBuf]>),
 }
 
-/// In which field of the CONNECT a token is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShownIn {
-    /// The Password; the User Name is that of the run, or else the ClientID.
-    Password,
-    /// The User Name; the Password is that of the run.
-    UserName,
-}
-
 /// A client whose token runs out.
-#[derive(Clone, Debug)]
-pub struct Token {
-    /// The version it speaks.
-    pub version: ProtocolVersion,
-    /// What it publishes to.
-    pub variant: Variant,
-    /// Where its tokens come from.
-    pub source: Source,
-    /// Where it shows them.
-    pub shown_in: ShownIn,
-    /// The Authentication Method of the variants that re-authenticate; they show their tokens as Authentication Data, and
-    /// in no field. Absent for the others.
-    pub method: Option<String>,
-    /// How long a token is good for that does not say so itself.
-    pub expires_in: Option<Duration>,
-    /// How long the end of a token is waited for at the most.
-    pub wait_max: Duration,
+#[derive(Debug)]
+pub(super) struct Token {
+    pub(super) version: ProtocolVersion,
+    pub(super) variant: Variant,
+    source: Source,
+    flags: Flags,
 }
 
 /// A token, and when it ends.
@@ -149,11 +315,7 @@ pub(super) struct Issued {
 
 impl Fault for Token {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.variant.name().to_owned(),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, self.variant.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -238,7 +400,7 @@ impl Token {
         if left < GOOD_FOR_MIN {
             return Err("the token has run out, or does so at once".to_owned());
         }
-        if left > self.wait_max {
+        if left > *self.flags.wait_max {
             return Err(format!(
                 "the token is good for {} s yet, which is longer than --wait-max",
                 left.as_secs()
@@ -286,9 +448,9 @@ impl Token {
                     .ok_or_else(|| format!("{} holds no token", file.display()))?
             }
         };
-        let expires_at = match (expires_s(token.reveal()), self.expires_in) {
+        let expires_at = match (expires_s(token.reveal()), self.flags.expires_in) {
             (Some(at_s), _) => instant(&stage.clock, at_s),
-            (None, Some(time)) => Some(now() + time),
+            (None, Some(time)) => Some(now() + *time),
             (None, None) => {
                 return Err("the token does not say when it runs out; give --expires-in".to_owned());
             }
@@ -297,12 +459,21 @@ impl Token {
         Ok(Issued { token, expires_at })
     }
 
+    /// The Authentication Method of the variants that re-authenticate, which show their tokens as Authentication Data and in
+    /// no field. Absent for the others.
+    pub(super) fn method(&self) -> Option<&str> {
+        self.flags.auth_method.as_deref().filter(|_| self.variant.reauthenticates())
+    }
+
     /// What a client shows that has this token.
     pub(super) fn shown(&self, stage: &Stage, client_id: &str, token: Secret) -> Shown {
-        if let Some(method) = &self.method {
-            return Shown { credentials: stage.credentials.clone(), method: Some((method.clone(), token)) };
+        if let Some(method) = self.method() {
+            return Shown {
+                credentials: stage.credentials.clone(),
+                method: Some((method.to_owned(), token)),
+            };
         }
-        Shown::from(match self.shown_in {
+        Shown::from(match self.flags.token_in {
             ShownIn::Password => Credentials {
                 user_name: stage.credentials.user_name.clone().or_else(|| Some(client_id.to_owned())),
                 password: Some(token),
@@ -348,9 +519,10 @@ fn instant(clock: &RunClock, at_s: u64) -> Option<Instant> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
     use ungraceful_rig::measure::clock::RunClock;
 
-    use super::{SECOND_US, Variant, first_line, instant, unix_us};
+    use super::{Claims, SECOND_US, first_line, instant, unix_us};
 
     #[test]
     fn a_second_of_the_wall_clock_is_found_on_the_clock_of_the_run() {
@@ -366,8 +538,14 @@ mod tests {
     fn a_token_is_the_first_line_without_what_is_around_it() {
         assert_eq!(first_line(b" abc.def \r\nsecond").unwrap().reveal(), b"abc.def");
         assert!(first_line(b"").is_none() && first_line(b"\nabc").is_none());
-        for variant in Variant::ALL {
-            assert_eq!(variant.to_string().parse(), Ok(variant));
+    }
+
+    #[test]
+    fn claims_are_an_object_and_leave_the_end_of_the_token_to_its_own_flag() {
+        let Claims(claims) = r#"{"aud":["a","b"],"scope":"x,y=z"}"#.parse().unwrap();
+        assert_eq!((&claims["aud"], &claims["scope"]), (&json!(["a", "b"]), &json!("x,y=z")));
+        for wrong in ["aud=x", "[]", "", r#"{"exp":5}"#] {
+            assert!(wrong.parse::<Claims>().is_err(), "{wrong}");
         }
     }
 }

@@ -4,6 +4,7 @@
 //! A client that leaves with DISCONNECT stands beside them as the control. Some variants are about time: a Will with a
 //! delay, a session that ends, or does not end yet.
 
+mod flags;
 mod going;
 mod returning;
 mod variant;
@@ -20,6 +21,7 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
+pub use self::flags::Flags;
 pub use self::going::Way;
 use self::going::{Gone, go};
 use self::variant::Lives;
@@ -31,7 +33,7 @@ use crate::peer::{Peer, discard_session};
 use crate::resumption::Resumption;
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "abrupt-drop";
+pub const ID: &str = "drop";
 
 /// Fact: what became of the CONNECT of the client that came back, [`ACCEPTED`] or why not.
 pub const RETURN: &str = "return";
@@ -71,24 +73,14 @@ const PUBLISH_BEFORE: Duration = Duration::from_millis(300);
 const BEYOND_SESSION_S: u32 = 3_600;
 
 /// One variant with one version.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Abrupt {
     /// What is done.
     pub variant: Variant,
     /// The version spoken.
     pub version: ProtocolVersion,
-    /// Session Expiry Interval of sessions that are still there when the client is back, in seconds, from 1.
-    pub session_expiry_interval_s: u32,
-    /// Session Expiry Interval of sessions that end meanwhile, or nearly, in seconds, from 2.
-    pub short_expiry_interval_s: u32,
-    /// Will Delay Interval of a delayed Will, in seconds, from 2.
-    pub will_delay_interval_s: u32,
-    /// How long the client is away, at the least.
-    pub away: Duration,
-    /// How long after the end of its session a client is back that is to find none.
-    pub grace: Duration,
-    /// Messages of QoS 1, and as many of QoS 2, that are published while the client is away.
-    pub messages: u16,
+    /// The times of client, session and Will, and how much is published meanwhile.
+    pub flags: Flags,
 }
 
 /// A client that is connected, subscribed and working.
@@ -132,11 +124,7 @@ struct Absence {
 
 impl Fault for Abrupt {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.variant.name().to_owned(),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, self.variant.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -168,8 +156,8 @@ impl Abrupt {
     /// Session Expiry Interval in seconds.
     const fn expiry_s(&self) -> u32 {
         match self.variant.lives() {
-            Lives::Long => self.session_expiry_interval_s,
-            Lives::Short => self.short_expiry_interval_s,
+            Lives::Long => self.flags.session_expiry_interval.0,
+            Lives::Short => self.flags.short_expiry.0,
             Lives::NotAtAll => 0,
         }
     }
@@ -179,9 +167,9 @@ impl Abrupt {
         match (self.version, self.variant) {
             (ProtocolVersion::V3_1_1, _) => 0,
             (_, Variant::WillDelay | Variant::BackBeforeWillDelay | Variant::SessionEnds) => {
-                self.will_delay_interval_s
+                self.flags.will_delay.0
             }
-            (_, Variant::WillAtSessionEnd) => self.short_expiry_interval_s.saturating_add(BEYOND_SESSION_S),
+            (_, Variant::WillAtSessionEnd) => self.flags.short_expiry.0.saturating_add(BEYOND_SESSION_S),
             _ => 0,
         }
     }
@@ -366,9 +354,9 @@ impl Abrupt {
             Variant::WillAtSessionEnd => return None,
             Variant::BeforeExpiry => gone.before + asked.saturating_sub(BEFORE_EXPIRY.max(asked / 4)),
             // A session that the broker keeps for longer than was asked for owes nothing now.
-            Variant::AfterExpiry if absence.granted > asked => gone.at + self.away,
-            Variant::AfterExpiry => gone.at + asked + self.grace,
-            _ => gone.at + self.away,
+            Variant::AfterExpiry if absence.granted > asked => gone.at + self.flags.away.0,
+            Variant::AfterExpiry => gone.at + asked + self.flags.grace.0,
+            _ => gone.at + self.flags.away.0,
         })
     }
 
@@ -387,7 +375,7 @@ impl Abrupt {
             // back before.
             Variant::SessionEnds => Duration::from_secs(self.delay_s().into()),
             // A broker may look for sessions that have ended now and then.
-            Variant::WillAtSessionEnd => due_after + self.grace,
+            Variant::WillAtSessionEnd => due_after + self.flags.grace.0,
             _ => due_after,
         };
         let seen = stage.await_delayed_will(watch, true, gone.before, patience, gone.at, WILL).await;

@@ -2,178 +2,132 @@
 
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::{
-    Statement, V5_3_1_2_8, V5_3_1_2_10, V5_3_1_2_23, V5_3_1_3_9, V5_3_2_2_3, V5_3_14_4_3, V5_4_1_0_2,
-    V5_4_5_0_1, V5_4_6_0_5, V311_3_1_2_4, V311_3_1_2_5, V311_3_1_2_6, V311_3_1_2_8, V311_3_1_2_10,
-    V311_3_2_2_2, V311_3_2_2_3, V311_3_14_4_3, V311_4_6_0_6,
+    V5_3_1_2_8, V5_3_1_2_10, V5_3_1_2_23, V5_3_1_3_9, V5_3_2_2_3, V5_3_14_4_3, V5_4_1_0_2, V5_4_5_0_1,
+    V5_4_6_0_5, V311_3_1_2_4, V311_3_1_2_5, V311_3_1_2_6, V311_3_1_2_8, V311_3_1_2_10, V311_3_2_2_3,
+    V311_3_14_4_3, V311_4_6_0_6,
 };
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::offers::Offers;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Record};
-use ungraceful_record::verdict::{Check, Force, Verdict};
 
-use super::abrupt::{ACCEPTED, EARLY, ID, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME, Way};
+use super::abrupt::{ACCEPTED, EARLY, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME, Way};
 use crate::judging::{
-    self, DueWills, breach, comes_in_order, due_wills, evidence_count, is_v5, no_sample, of_version, sum,
-    told, will_breach,
+    self, DueWills, SENDS_NO_DISCONNECT_ON_3_1_1, breach, comes_in_order, due_wills, no_sample, no_will,
+    of_version, others, sum, told, will_breach,
 };
 use crate::outbox::{HELD_BACK, NOT_YET};
-use crate::resumption::{NOT_OWED, Resumed, SESSION_PRESENT, broken_by_presence};
+use crate::resumption::{
+    NOT_OWED, Resumed, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY, broken_by_presence,
+};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 10] = [
-    publishes_the_will,
-    publishes_the_will_once,
-    withholds_the_will,
-    keeps_the_session,
-    ends_the_session,
-    tells_session_present_truly,
-    delivers_what_waited,
-    delivers_in_order,
-    closes_its_side,
-    sends_no_disconnect_on_3_1_1,
+pub const CHECKS: &[Check] = &[
+    Check::must("publishes_the_will", &[V5_3_1_2_8, V311_3_1_2_8], publishes_the_will).on(will_is_due),
+    Check::must("publishes_the_will_once", &[V5_3_1_2_10, V311_3_1_2_10], publishes_the_will_once)
+        .on(will_is_due),
+    Check::must("withholds_the_will", &[V5_3_14_4_3, V311_3_14_4_3, V5_3_1_3_9], withholds_the_will),
+    Check::must("keeps_the_session", &[V5_3_1_2_23, V311_3_1_2_4], keeps_the_session).on(keeps_session),
+    Check::must("ends_the_session", &[V5_4_1_0_2, V311_3_1_2_6, V5_3_2_2_3, V311_3_2_2_3], ends_the_session),
+    TELLS_SESSION_PRESENT_TRULY.on(keeps_session),
+    Check::must("delivers_what_waited", &[V5_4_5_0_1, V311_3_1_2_5], delivers_what_waited).on(keeps_session),
+    Check::must("delivers_in_order", &[V5_4_6_0_5, V311_4_6_0_6], delivers_in_order).on(keeps_session),
+    Check::prose("closes_its_side", closes_its_side),
+    SENDS_NO_DISCONNECT_ON_3_1_1,
 ];
 
-/// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] = &[
-    V5_3_1_2_8,
-    V5_3_1_2_10,
-    V5_3_1_2_23,
-    V5_3_1_3_9,
-    V5_3_2_2_3,
-    V5_3_14_4_3,
-    V5_4_1_0_2,
-    V5_4_5_0_1,
-    V5_4_6_0_5,
-    V311_3_1_2_4,
-    V311_3_1_2_5,
-    V311_3_1_2_6,
-    V311_3_1_2_8,
-    V311_3_1_2_10,
-    V311_3_2_2_2,
-    V311_3_2_2_3,
-    V311_3_14_4_3,
-    V311_4_6_0_6,
-];
-
-fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord, Variant) -> Option<Verdict>) -> Vec<Verdict> {
-    judging::on_each_case(record, ID, |case| judge(case, Variant::named(&case.case.variant)?))
+/// The variant of a case.
+fn variant(case: &CaseRecord) -> Option<Variant> {
+    Variant::named(&case.case.variant)
 }
 
-/// Why nothing can be said of Wills that were never waited for.
-fn no_will(record: &Record, case: &CaseRecord) -> String {
-    match record.witness.is_some_and(|witness| witness.proved) {
-        true if evidence_count(case) == 0 => no_sample(case),
-        true => "no Will could be waited for".to_owned(),
-        false => "the witness could not subscribe to the Will topics, or was not proved to hear".to_owned(),
-    }
+/// Whether the sessions of a case are to be there when their clients come back.
+fn keeps_session(case: &CaseRecord) -> bool {
+    variant(case).is_some_and(Variant::keeps_session)
+}
+
+/// Whether the Wills of a case are due.
+fn will_is_due(case: &CaseRecord) -> bool {
+    variant(case).is_some_and(Variant::will_is_due)
 }
 
 /// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-8]: the Will of a client that goes without DISCONNECT 0x00 is published, and not before
 /// its delay or its session is over.
-fn publishes_the_will(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "publishes_the_will";
-    on_each_case(record, |case, variant| {
-        if !variant.will_is_due() {
-            return None;
+fn publishes_the_will(case: &Judged<'_>) -> Option<Finding> {
+    let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
+        return Some(Finding::inconclusive(no_will(case, "no Will could be waited for")));
+    };
+    let (early, rounded) = (case.fact(WILL_CAME, EARLY), case.fact(WILL_CAME, ROUNDED));
+    let late = case.fact(WILL_CAME, LATE_BY_DELAY);
+    let finding = match due_wills(case, will) {
+        _ if early > 0 => {
+            let evidence = format!(
+                "{early} of {} Wills came more than a second before their delay or their session was over",
+                will.due
+            );
+            will_breach(case, early, evidence)
         }
-        let statement = of_version(case, V5_3_1_2_8, V311_3_1_2_8);
-        let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
-            return Some(Verdict::inconclusive(CHECK, Force::Must, no_will(record, case)).citing(statement));
-        };
-        let (early, rounded) = (case.fact(WILL_CAME, EARLY), case.fact(WILL_CAME, ROUNDED));
-        let late = case.fact(WILL_CAME, LATE_BY_DELAY);
-        let verdict = match due_wills(record, will) {
-            _ if early > 0 => {
-                let evidence = format!(
-                    "{early} of {} Wills came more than a second before their delay or their session was over",
-                    will.due
-                );
-                will_breach(record, case, CHECK, statement, early, evidence)
-            }
-            DueWills::Missing(evidence) => breach(record, case, CHECK, statement, evidence),
-            DueWills::Unknown(why) => Verdict::inconclusive(CHECK, Force::Must, why),
-            DueWills::Came(evidence) if late > 0 => {
-                let note =
-                    format!("{late} Wills waited for their delay although the session had ended before");
-                Verdict::differs(CHECK, Force::Must, will.due, note, evidence)
-            }
-            DueWills::Came(evidence) if rounded > 0 => {
-                let note = format!(
-                    "{rounded} Wills came up to a second early, as if time were counted in whole seconds"
-                );
-                Verdict::differs(CHECK, Force::Must, will.due, note, evidence)
-            }
-            DueWills::Came(evidence) => Verdict::holds(CHECK, Force::Must, will.due, evidence),
-        };
-        Some(verdict.citing(statement))
-    })
+        DueWills::Missing(evidence) => breach(case, evidence),
+        DueWills::Unknown(why) => Finding::inconclusive(why),
+        DueWills::Came(evidence) if late > 0 => {
+            let note = format!("{late} Wills waited for their delay although the session had ended before");
+            Finding::differs(will.due, note, evidence)
+        }
+        DueWills::Came(evidence) if rounded > 0 => {
+            let note = format!(
+                "{rounded} Wills came up to a second early, as if time were counted in whole seconds"
+            );
+            Finding::differs(will.due, note, evidence)
+        }
+        DueWills::Came(evidence) => Finding::holds(will.due, evidence),
+    };
+    Some(finding)
 }
 
 /// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-10]: a Will that was published is gone. Copies with DUP do not count, and a broker that
 /// repeats some of many at QoS 1 may have to.
-fn publishes_the_will_once(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "publishes_the_will_once";
-    on_each_case(record, |case, variant| {
-        if !variant.will_is_due() {
-            return None;
-        }
-        let statement = of_version(case, V5_3_1_2_10, V311_3_1_2_10);
-        let will = case.will.as_ref().filter(|will| will.due_and_seen > 0);
-        let Some(will) = will else {
-            return Some(Verdict::inconclusive(CHECK, Force::Must, "no Will came").citing(statement));
-        };
-        let twice = will.more_than_once;
-        let evidence = format!("{twice} of {} Wills came more than once, without DUP", will.due_and_seen);
-        let verdict = if twice == 0 {
-            Verdict::holds(CHECK, Force::Must, will.due_and_seen, evidence)
-        } else if twice == will.due_and_seen {
-            will_breach(record, case, CHECK, statement, twice, evidence)
-        } else {
-            Verdict::differs(
-                CHECK,
-                Force::Must,
-                will.due_and_seen,
-                format!("{twice} Wills came more than once (QoS 1)"),
-                evidence,
-            )
-        };
-        Some(verdict.citing(statement))
-    })
+fn publishes_the_will_once(case: &Judged<'_>) -> Option<Finding> {
+    let will = case.will.as_ref().filter(|will| will.due_and_seen > 0);
+    let Some(will) = will else {
+        return Some(Finding::inconclusive("no Will came"));
+    };
+    let twice = will.more_than_once;
+    let evidence = format!("{twice} of {} Wills came more than once, without DUP", will.due_and_seen);
+    let finding = if twice == 0 {
+        Finding::holds(will.due_and_seen, evidence)
+    } else if twice == will.due_and_seen {
+        will_breach(case, twice, evidence)
+    } else {
+        Finding::differs(will.due_and_seen, format!("{twice} Wills came more than once (QoS 1)"), evidence)
+    };
+    Some(finding)
 }
 
 /// MQTT 5.0 and 3.1.1 [MQTT-3.14.4-3]: no Will after DISCONNECT 0x00. MQTT 5.0 [MQTT-3.1.3-9]: none when the session is
 /// taken up before the delay is over.
-fn withholds_the_will(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "withholds_the_will";
-    on_each_case(record, |case, variant| {
-        let (statement, when) = match variant {
-            Variant::Disconnect => {
-                (of_version(case, V5_3_14_4_3, V311_3_14_4_3), "although the client had sent DISCONNECT")
-            }
-            Variant::BackBeforeWillDelay => (
-                V5_3_1_3_9,
-                "although the client was back, with its session, before the Will Delay Interval was over",
-            ),
-            _ => return None,
-        };
-        let Some(will) = case.will.as_ref() else {
-            return Some(Verdict::inconclusive(CHECK, Force::Must, no_will(record, case)).citing(statement));
-        };
-        let evidence = format!("{} of {} Wills were published {when}", will.not_due_and_seen, will.set);
-        Some(judging::withheld(record, case, CHECK, statement, will, evidence))
-    })
+fn withholds_the_will(case: &Judged<'_>) -> Option<Finding> {
+    let variant = variant(case)?;
+    let (statement, when) = match variant {
+        Variant::Disconnect => {
+            (of_version(case, V5_3_14_4_3, V311_3_14_4_3), "although the client had sent DISCONNECT")
+        }
+        Variant::BackBeforeWillDelay => (
+            V5_3_1_3_9,
+            "although the client was back, with its session, before the Will Delay Interval was over",
+        ),
+        _ => return None,
+    };
+    let Some(will) = case.will.as_ref() else {
+        let why = no_will(case, "no Will could be waited for");
+        return Some(Finding::inconclusive(why).by(statement));
+    };
+    let evidence = format!("{} of {} Wills were published {when}", will.not_due_and_seen, will.set);
+    Some(judging::withheld(case, will, evidence).by(statement))
 }
 
 /// Why no Session Present tells anything.
 fn no_return(case: &CaseRecord) -> String {
-    let refused: Vec<String> = case
-        .facts
-        .get(RETURN)
-        .into_iter()
-        .flatten()
-        .filter(|(value, _)| *value != ACCEPTED)
-        .map(|(value, count)| format!("{value} ({count} times)"))
-        .collect();
+    let refused = others(case, RETURN, ACCEPTED);
     let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
     if let Some(why) = Resumed::of(case).nothing_known() {
         why
@@ -184,83 +138,61 @@ fn no_return(case: &CaseRecord) -> String {
             told(case, SESSION_PRESENT)
         )
     } else if !refused.is_empty() {
-        format!("no client that came back was accepted: {}", refused.join("; "))
+        format!("no client that came back was accepted: {refused}")
     } else {
         no_sample(case)
     }
 }
 
 /// MQTT 5.0 [MQTT-3.1.2-23], MQTT 3.1.1 [MQTT-3.1.2-4]: the session is kept. Accuses only when it was gone each time.
-fn keeps_the_session(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "keeps_the_session";
-    on_each_case(record, |case, variant| {
-        if !variant.keeps_session() {
-            return None;
-        }
-        let statement = of_version(case, V5_3_1_2_23, V311_3_1_2_4);
-        let resumed = Resumed::of(case);
-        let (kept, gone) = (resumed.kept(), resumed.gone);
-        let evidence =
-            format!("{kept} of {} sessions were there when their clients came back", resumed.all());
-        let verdict = if resumed.all() == 0 {
-            Verdict::inconclusive(CHECK, Force::Must, no_return(case))
-        } else if gone == 0 {
-            Verdict::holds(CHECK, Force::Must, resumed.all(), evidence)
-        } else if kept > 0 {
-            Verdict::differs(CHECK, Force::Must, kept + gone, format!("{gone} sessions were gone"), evidence)
-        } else {
-            breach(record, case, CHECK, statement, evidence)
-        };
-        Some(verdict.citing(statement))
-    })
+fn keeps_the_session(case: &Judged<'_>) -> Option<Finding> {
+    let resumed = Resumed::of(case);
+    let (kept, gone) = (resumed.kept(), resumed.gone);
+    let evidence = format!("{kept} of {} sessions were there when their clients came back", resumed.all());
+    let finding = if resumed.all() == 0 {
+        Finding::inconclusive(no_return(case))
+    } else if gone == 0 {
+        Finding::holds(resumed.all(), evidence)
+    } else if kept > 0 {
+        Finding::differs(kept + gone, format!("{gone} sessions were gone"), evidence)
+    } else {
+        breach(case, evidence)
+    };
+    Some(finding)
 }
 
 /// MQTT 5.0 [MQTT-4.1.0-2], MQTT 3.1.1 [MQTT-3.1.2-6]: a session does not live longer than it was to. How much longer a
 /// broker may take is nowhere said: less than [`ACCUSED_BEYOND_S`] is a note. Where nothing of it is left, Session Present
 /// says something false ([MQTT-3.2.2-3] in both versions).
-fn ends_the_session(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "ends_the_session";
-    on_each_case(record, |case, variant| {
-        if !matches!(variant, Variant::SessionEnds | Variant::AfterExpiry) {
-            return None;
-        }
-        let statement = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
-        let Resumed { announced: kept, gone, .. } = Resumed::of(case);
+fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
+    let variant = variant(case)?;
+    if !matches!(variant, Variant::SessionEnds | Variant::AfterExpiry) {
+        return None;
+    }
+    let statement = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
+    let Resumed { announced: kept, gone, .. } = Resumed::of(case);
+    let evidence = format!("{kept} of {} clients that came back were told Session Present 1", kept + gone);
+    let beyond_s =
+        case.measures.get(super::abrupt::BACK_PAST_END).and_then(|past| past.min).unwrap_or(0) / 1_000_000;
+    let finding = if kept + gone == 0 {
+        Finding::inconclusive(no_return(case))
+    } else if kept == 0 {
+        Finding::holds(kept + gone, evidence)
+    } else if variant == Variant::AfterExpiry && beyond_s < ACCUSED_BEYOND_S {
+        let note = format!("{kept} sessions were still there {beyond_s} s after their end");
         let evidence =
-            format!("{kept} of {} clients that came back were told Session Present 1", kept + gone);
-        let beyond_s = case.measures.get(super::abrupt::BACK_PAST_END).and_then(|past| past.min).unwrap_or(0)
-            / 1_000_000;
-        let verdict = if kept + gone == 0 {
-            Verdict::inconclusive(CHECK, Force::Must, no_return(case))
-        } else if kept == 0 {
-            Verdict::holds(CHECK, Force::Must, kept + gone, evidence)
-        } else if variant == Variant::AfterExpiry && beyond_s < ACCUSED_BEYOND_S {
-            let note = format!("{kept} sessions were still there {beyond_s} s after their end");
-            let evidence = format!(
-                "{evidence}; a broker may sweep now and then: --grace {ACCUSED_BEYOND_S}s tells more"
-            );
-            Verdict::differs(CHECK, Force::Must, kept + gone, note, evidence)
-        } else {
-            let told = of_version(case, V5_3_2_2_3, V311_3_2_2_3);
-            return Some(broken_by_presence(case, CHECK, statement, told, evidence));
-        };
-        Some(verdict.citing(statement))
-    })
+            format!("{evidence}; a broker may sweep now and then: --grace {ACCUSED_BEYOND_S}s tells more");
+        Finding::differs(kept + gone, note, evidence)
+    } else {
+        let told = of_version(case, V5_3_2_2_3, V311_3_2_2_3);
+        return Some(broken_by_presence(case, statement, told, evidence));
+    };
+    Some(finding)
 }
 
 /// How long after its end a session may still be there before that is put down to the broker, in seconds: brokers look
 /// for sessions that have ended every few seconds.
 pub const ACCUSED_BEYOND_S: u64 = 10;
-
-/// MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1 [MQTT-3.2.2-2]: Session Present 1 where there is a session. Messages of one that
-/// was said not to be there prove that it is.
-fn tells_session_present_truly(record: &Record) -> Vec<Verdict> {
-    on_each_case(record, |case, variant| {
-        let statement = of_version(case, V5_3_2_2_3, V311_3_2_2_2);
-        let resumed = variant.keeps_session().then(|| Resumed::of(case))?;
-        resumed.told_truly("tells_session_present_truly", case, statement)
-    })
-}
 
 /// Whether the broker takes QoS 0 alone: nothing waits for a client that is away then, by right, and nothing is judged.
 fn keeps_no_messages(record: &Record) -> bool {
@@ -269,79 +201,56 @@ fn keeps_no_messages(record: &Record) -> bool {
 
 /// MQTT 5.0 [MQTT-4.5.0-1], MQTT 3.1.1 [MQTT-3.1.2-5]: what is published for a session that is away waits in it.
 /// How much of it a broker keeps it may limit: it accuses by the rule of [`ungraceful_record::loss`].
-fn delivers_what_waited(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "delivers_what_waited";
-    on_each_case(record, |case, variant| {
-        if !variant.keeps_session() || keeps_no_messages(record) {
-            return None;
-        }
-        let statement = of_version(case, V5_4_5_0_1, V311_3_1_2_5);
-        let count = |value| case.fact(WAITING, value);
-        let (lacking, not_yet) = (count("some") + count("none"), count(NOT_YET));
-        let evidence = format!(
-            "of {} clients that came back to their session, {lacking} were not sent all of the messages that the broker had \
-             taken meanwhile, though one that was published later",
-            told(case, WAITING)
+fn delivers_what_waited(case: &Judged<'_>) -> Option<Finding> {
+    if keeps_no_messages(case.record) {
+        return None;
+    }
+    let count = |value| case.fact(WAITING, value);
+    let (lacking, not_yet) = (count("some") + count("none"), count(NOT_YET));
+    let evidence = format!(
+        "of {} clients that came back to their session, {lacking} were not sent all of the messages that the broker had \
+         taken meanwhile, though one that was published later",
+        told(case, WAITING)
+    );
+    let finding = if lacking > 0 {
+        judging::lost(case, sum(case, HELD_BACK), evidence)
+    } else if not_yet > 0 {
+        let why = format!(
+            "{not_yet} clients were not sent everything until the deadline, and nothing that was published later \
+             either: a longer --reaction-timeout may tell"
         );
-        let verdict = if lacking > 0 {
-            judging::lost(record, case, CHECK, statement, sum(case, HELD_BACK), evidence)
-        } else if not_yet > 0 {
-            let why = format!(
-                "{not_yet} clients were not sent everything until the deadline, and nothing that was published later \
-                 either: a longer --reaction-timeout may tell"
-            );
-            Verdict::inconclusive(CHECK, Force::Must, why)
-        } else if told(case, WAITING) == 0 {
-            Verdict::inconclusive(
-                CHECK,
-                Force::Must,
-                "no messages waited for a client whose session was there",
-            )
-        } else {
-            Verdict::holds(CHECK, Force::Must, told(case, WAITING), evidence)
-        };
-        Some(verdict.citing(statement))
-    })
+        Finding::inconclusive(why)
+    } else if told(case, WAITING) == 0 {
+        Finding::inconclusive("no messages waited for a client whose session was there")
+    } else {
+        Finding::holds(told(case, WAITING), evidence)
+    };
+    Some(finding)
 }
 
 /// MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]: the messages of one client on one topic at one QoS come in their
 /// order, those that waited before those that are published now.
-fn delivers_in_order(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "delivers_in_order";
-    on_each_case(record, |case, variant| {
-        if !variant.keeps_session() || keeps_no_messages(record) {
-            return None;
-        }
-        let statement = of_version(case, V5_4_6_0_5, V311_4_6_0_6);
-        Some(comes_in_order(record, case, CHECK, statement))
-    })
+fn delivers_in_order(case: &Judged<'_>) -> Option<Finding> {
+    if keeps_no_messages(case.record) { None } else { comes_in_order(case) }
 }
 
 /// No numbered statement: after the client's FIN the broker closes as well. One that does not holds a socket until the
 /// Keep Alive is over.
-fn closes_its_side(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "closes_its_side";
-    on_each_case(record, |case, variant| {
-        if !matches!(variant.way(), Way::HalfClose | Way::Disconnect(_)) {
-            return None;
-        }
-        let closed = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
-        let open = case.outcome(Outcome::NoReaction);
-        let evidence = format!("the broker closed {closed} of {} connections", closed + open);
-        Some(match (closed, open) {
-            (0, 0) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
-            (_, 0) => Verdict::holds(CHECK, Force::Prose, closed + open, evidence),
-            _ => Verdict::differs(
-                CHECK,
-                Force::Prose,
-                closed + open,
-                format!("{open} connections were still half open at the deadline"),
-                evidence,
-            ),
-        })
+fn closes_its_side(case: &Judged<'_>) -> Option<Finding> {
+    let variant = variant(case)?;
+    if !matches!(variant.way(), Way::HalfClose | Way::Disconnect(_)) {
+        return None;
+    }
+    let closed = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+    let open = case.outcome(Outcome::NoReaction);
+    let evidence = format!("the broker closed {closed} of {} connections", closed + open);
+    Some(match (closed, open) {
+        (0, 0) => Finding::inconclusive(no_sample(case)),
+        (_, 0) => Finding::holds(closed + open, evidence),
+        _ => Finding::differs(
+            closed + open,
+            format!("{open} connections were still half open at the deadline"),
+            evidence,
+        ),
     })
-}
-
-fn sends_no_disconnect_on_3_1_1(record: &Record) -> Vec<Verdict> {
-    on_each_case(record, |case, _| judging::no_disconnect_on_3_1_1(case, !is_v5(case)))
 }

@@ -4,14 +4,16 @@
 //! [MQTT-3.1.0-2], MQTT 3.1.1 [MQTT-3.1.0-2]). Client libraries do it when a reconnect races with a connection
 //! that was never gone. What an operator finds in the log is a client cut for "sent second CONNECT message".
 
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{sleep, timeout};
+use ungraceful_flags::{Named, Time, Versions, Wanted, chosen};
 use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::{Outcome, connack_code_text};
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::client::{Client, encode_connect};
@@ -20,6 +22,12 @@ use ungraceful_rig::attempts::observe::{STALLED, Watch, observe};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, PACKET_BYTES_MAX, Sent};
+
+use super::double_connect_checks;
+use crate::mode::{ConnectionsOf, FaultMode, Mode, each_case, mode};
+
+/// The one mode of `ungraceful-double-connect`.
+pub const MODES: &[&dyn Mode] = &[mode::<Flags>()];
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "double-connect";
@@ -41,38 +49,23 @@ const NOT_PROBED: &str = "not probed";
 /// How long a connection may take to be taken over by the probe.
 const TAKEOVER_WITHIN: Duration = Duration::from_millis(500);
 
-/// How the second CONNECT differs from the first, and when it comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
-    /// The same bytes again, as soon as the CONNACK is there.
-    Identical,
-    /// With another ClientID: does the broker bind one connection to two sessions?
-    OtherClientId,
-    /// Both in one write, so that the second is there before the CONNACK to the first.
-    SameSegment,
-    /// The same bytes again, some time after the CONNACK.
-    Delayed,
-    /// The first CONNECT sets a Will, and the second another one: which is published, if any?
-    WithWill,
+ungraceful_record::words! {
+    /// How the second CONNECT differs from the first, and when it comes.
+    pub enum Variant: "variant" {
+        /// The same bytes again, as soon as the CONNACK is there.
+        Identical = "identical",
+        /// With another ClientID: does the broker bind one connection to two sessions?
+        OtherClientId = "other-client-id",
+        /// Both in one write, so that the second is there before the CONNACK to the first.
+        SameSegment = "same-segment",
+        /// The same bytes again, some time after the CONNACK.
+        Delayed = "delayed",
+        /// The first CONNECT sets a Will, and the second another one: which is published, if any?
+        WithWill = "with-will",
+    }
 }
 
 impl Variant {
-    /// Every variant, in the order of the tables.
-    pub const ALL: [Self; 5] =
-        [Self::Identical, Self::OtherClientId, Self::SameSegment, Self::Delayed, Self::WithWill];
-
-    /// The name used on the command line and in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Identical => "identical",
-            Self::OtherClientId => "other-client-id",
-            Self::SameSegment => "same-segment",
-            Self::Delayed => "delayed",
-            Self::WithWill => "with-will",
-        }
-    }
-
     const fn describe(self) -> &'static str {
         match self {
             Self::Identical => "CONNECT, wait for CONNACK, the same CONNECT again",
@@ -87,19 +80,45 @@ impl Variant {
     }
 }
 
-impl fmt::Display for Variant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+struct Flags {
+    /// Variants, separated by commas: identical, other-client-id, same-segment, delayed, with-will [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// Pause before the second CONNECT of the variant `delayed`
+    #[arg(long, value_name = "TIME", default_value = "1s")]
+    delay: Time,
+    #[command(flatten)]
+    versions: Versions,
 }
 
-impl FromStr for Variant {
-    type Err = String;
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "What happens on a second CONNECT?";
+    const LONG_ABOUT: &'static str = "Sends a second CONNECT on connections that are up, in several variants, and tells what the broker does: \
+         whether it closes, with which Reason Code and how fast, whether the Will is published, whether the second \
+         ClientID becomes a session, and what it costs honest clients. Both versions of the standard want the \
+                                      connection closed ([MQTT-3.1.0-2]).";
+    const CHECKS: &'static [&'static [Check]] = &[double_connect_checks::CHECKS];
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        ConnectionsOf::EachClient(2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        let is_paused = chosen(&Variant::ALL, &self.variant).contains(&Variant::Delayed);
+        if is_paused { *self.delay } else { Duration::ZERO }
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+            Some(DoubleConnect { variant, version, delay: *self.delay })
         })
     }
 }
@@ -117,11 +136,7 @@ pub struct DoubleConnect {
 
 impl Fault for DoubleConnect {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.variant.name().to_owned(),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, self.variant.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {

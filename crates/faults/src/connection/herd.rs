@@ -4,6 +4,7 @@
 //! One case per profile, and each is a wave of its own: the next herd is gathered when nothing is left of the one before.
 //! A member that is back stays connected until all are back, as clients do: a broker may let some in only when others leave.
 
+mod flags;
 mod members;
 mod returning;
 
@@ -21,6 +22,7 @@ use ungraceful_rig::attempts::backoff::Profile;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
+pub use self::flags::Flags;
 use self::members::{Member, Members};
 use self::returning::{Returned, Returning};
 use super::takeover::session_connect;
@@ -29,7 +31,7 @@ use crate::peer::{Event, Peer, discard_session};
 use crate::resumption::{NOT_OWED, Resumption, SESSION_PRESENT, YES};
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "restart-herd";
+pub const ID: &str = "herd";
 /// Milestone: the CONNACK of the connection that a member kept. Fact: [`YES`], or what its last try came to.
 pub const BACK: &str = "back";
 /// Measure: connections that a member began, until it was back or its time was over.
@@ -78,19 +80,6 @@ pub struct Herd {
     parting: Arc<Semaphore>,
 }
 
-/// What is to be known of one.
-#[derive(Clone, Copy, Debug)]
-pub struct HerdSettings {
-    /// See [`Herd::loss`].
-    pub loss: Loss,
-    /// See [`Herd::back_within`].
-    pub back_within: Duration,
-    /// See [`Herd::session_expiry_interval_s`].
-    pub session_expiry_interval_s: u32,
-    /// See [`Herd::connecting`].
-    pub connecting_max: Option<usize>,
-}
-
 /// A member before its loss.
 struct Before {
     peer: Peer,
@@ -112,14 +101,14 @@ enum Turn {
 impl Herd {
     /// A herd that comes back by `profile`.
     #[must_use]
-    pub fn new(profile: Profile, version: ProtocolVersion, settings: HerdSettings) -> Self {
+    pub fn new(profile: Profile, version: ProtocolVersion, flags: &Flags) -> Self {
         Self {
             profile,
             version,
-            loss: settings.loss,
-            back_within: settings.back_within,
-            session_expiry_interval_s: settings.session_expiry_interval_s,
-            connecting: settings.connecting_max.map(|max| Arc::new(Semaphore::new(max))),
+            loss: flags.restart.as_ref().map_or(Loss::Reset, |restart| Loss::Restart(restart.within)),
+            back_within: *flags.back_within,
+            session_expiry_interval_s: flags.session_expiry_interval.0,
+            connecting: flags.connecting_max.map(|max| Arc::new(Semaphore::new(max.get()))),
             members: Members::default(),
             parting: Arc::new(Semaphore::new(PARTING_MAX)),
         }
@@ -128,7 +117,7 @@ impl Herd {
 
 impl Fault for Herd {
     fn case(&self) -> Case {
-        Case { fault: ID.to_owned(), variant: self.profile.name.clone(), version: self.version.to_string() }
+        Case::new(ID, self.profile.name.clone(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {

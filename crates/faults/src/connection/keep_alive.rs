@@ -4,7 +4,6 @@
 //! [MQTT-3.1.2-24]). It is how a broker finds out that a device lost its power or its network, and what an operator finds
 //! in the log is a client that "exceeded timeout". Cut too early, healthy clients come and go for ever.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Connect, Packet, ProtocolVersion};
@@ -21,6 +20,7 @@ use crate::peer::{Event, Peer};
 pub mod control;
 pub mod edge;
 pub mod edge_checks;
+mod flags;
 pub mod silence;
 pub mod silence_checks;
 
@@ -86,32 +86,22 @@ impl Silence {
     }
 }
 
-/// When a silent client was cut, by the Keep Alive that held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cut {
-    /// Before the Keep Alive was over, so that the client had kept its word: by more than a twentieth of it, which is
-    /// left to clocks and timers.
-    Early,
-    /// The client was late, but by less than half of its Keep Alive (less the same twentieth).
-    Between,
-    /// At one and a half times the Keep Alive, and up to a quarter of it later.
-    InTime,
-    /// Later than that.
-    Late,
+ungraceful_record::words! {
+    /// When a silent client was cut, by the Keep Alive that held.
+    pub enum Cut: "cut" {
+        /// Before the Keep Alive was over, so that the client had kept its word: by more than a twentieth of it, which is
+        /// left to clocks and timers.
+        Early = "before 1.0",
+        /// The client was late, but by less than half of its Keep Alive (less the same twentieth).
+        Between = "between 1.0 and 1.5",
+        /// At one and a half times the Keep Alive, and up to a quarter of it later.
+        InTime = "at 1.5",
+        /// Later than that.
+        Late = "after 1.5",
+    }
 }
 
 impl Cut {
-    /// The word used in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Early => "before 1.0",
-            Self::Between => "between 1.0 and 1.5",
-            Self::InTime => "at 1.5",
-            Self::Late => "after 1.5",
-        }
-    }
-
     fn of(silence: Silence, keep_alive: Duration) -> Self {
         let margin = keep_alive / 20;
         if silence.longest < keep_alive - margin {
@@ -123,12 +113,6 @@ impl Cut {
         } else {
             Self::Late
         }
-    }
-}
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

@@ -4,24 +4,26 @@
 //! When does the broker give up, does it bound the whole CONNECT or only the gap between two bytes, and do honest clients
 //! still get in while many are held open?
 
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
+use ungraceful_flags::{Named, PositiveTime, Versions, Wanted, chosen};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::span;
+use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::{Client, NotConnected, encode_connect};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Observed, Watch, observe_silently};
 use ungraceful_wire::PACKET_BYTES_MAX;
 use ungraceful_wire::clock::now;
 
-use super::takeover::refusal;
-use crate::ending::{interrupted, not_acted};
+use super::knock_checks;
+use crate::ending::{interrupted, not_acted, refusal};
+use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::honest_connack_time;
 
 /// The fault's id in the catalogue.
@@ -44,51 +46,67 @@ pub const DRIPPED_BYTES: &str = "dripped_bytes";
 /// Measure: the connection was open, until the last byte of the CONNECT was sent or the broker ended it.
 pub const DRIPPED_FOR: &str = "dripped_for_us";
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
-    /// FIN at once, as the health check of a load balancer does.
-    Closes,
-    /// Nothing is sent.
-    Silent,
-    /// CONNECT, byte by byte, evenly over the time of [`Knock::wait`].
-    Drip,
+ungraceful_record::words! {
+    /// What is done.
+    pub enum Variant: "variant" {
+        /// FIN at once, as the health check of a load balancer does.
+        Closes = "closes",
+        /// Nothing is sent.
+        Silent = "silent",
+        /// CONNECT, byte by byte, evenly over the time of [`Knock::wait`].
+        Drip = "drip",
+    }
 }
 
 impl Variant {
-    /// Every variant, in the order of the tables.
-    pub const ALL: [Self; 3] = [Self::Closes, Self::Silent, Self::Drip];
-
-    /// The name used on the command line and in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Closes => "closes",
-            Self::Silent => "silent",
-            Self::Drip => "drip",
-        }
-    }
-
     /// The variant with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|variant| variant.name() == name)
+        name.parse().ok()
     }
 }
 
-impl fmt::Display for Variant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: closes, silent, drip [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// How long a connection without a whole CONNECT is held, at the most; brokers give up after 5 to 90 s
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    wait: PositiveTime,
+    #[command(flatten)]
+    versions: Versions,
 }
 
-impl FromStr for Variant {
-    type Err = String;
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str =
+        "Connections without CONNECT, or with one that drips: when does the broker give up?";
+    const LONG_ABOUT: &'static str = "Opens connections that close before their CONNECT, as a load balancer's health check does; that say nothing; and \
+         whose CONNECT comes a byte at a time. Tells when the broker gives up, whether it bounds the whole CONNECT or only \
+         the gap between two bytes, how many can be held open (raise --attempts, --count and --connrate), and whether \
+         honest clients still get in. What --wait does not reach is told as still open, and accuses nobody.";
+    const CHECKS: &'static [&'static [Check]] = &[knock_checks::CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "20")];
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::named(text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        // The one that is held, and the honest client beside it.
+        ConnectionsOf::EachClient(2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        *self.wait
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+            Some(Knock { variant, version, wait: *self.wait })
         })
     }
 }
@@ -119,11 +137,7 @@ struct Dripped {
 
 impl Fault for Knock {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.variant.name().to_owned(),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, self.variant.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {

@@ -9,6 +9,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Instant;
 
+use clap::Args;
+use ungraceful_flags::{Wanted, reader};
 use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::client::Client;
@@ -17,6 +19,7 @@ use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
 use ungraceful_wire::clock::now;
 
 pub(crate) use crate::ending::refusal;
+use crate::mode::{Mode, mode};
 
 pub mod dead_peer;
 pub mod duel;
@@ -24,9 +27,17 @@ pub mod flap;
 pub mod judged;
 pub mod looking_on;
 pub mod race;
-
 pub mod storm;
 pub mod storm_checks;
+
+/// The modes of `ungraceful-takeover`, the default one first.
+pub const MODES: &[&dyn Mode] = &[
+    mode::<storm::Flags>(),
+    mode::<duel::Flags>(),
+    mode::<dead_peer::Flags>(),
+    mode::<race::Flags>(),
+    mode::<flap::Flags>(),
+];
 
 /// Fact: what became of the newcomer's CONNECT, [`ACCEPTED`] or why not.
 pub const NEWCOMER: &str = "newcomer";
@@ -42,7 +53,7 @@ pub const MORE: &str = "2 or more";
 pub const NEWCOMER_CONNACK: &str = "newcomer_connack_us";
 
 /// The version of the older connection and that of the newcomer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VersionPair {
     /// The older connection's.
     pub old: ProtocolVersion,
@@ -84,6 +95,49 @@ impl FromStr for VersionPair {
             Some((old, new)) => Ok(Self { old: version(old)?, new: version(new)? }),
             None => Ok(Self::both(version(text)?)),
         }
+    }
+}
+
+/// The versions of the older connection and of the newcomer.
+#[derive(Args, Clone, Debug)]
+struct VersionPairs {
+    /// MQTT versions, separated by commas: 3.1.1 (or 4), 5 (or 5.0); and mixed, older connection first: 3.1.1-to-5, 5-to-3.1.1 [default: 3.1.1 and 5, those that the broker speaks]
+    #[arg(
+        short = 'V',
+        long,
+        value_name = "VERSION",
+        value_delimiter = ',',
+        value_parser = reader::<VersionPair>(),
+        help_heading = "Fault"
+    )]
+    protocol_version: Vec<VersionPair>,
+}
+
+impl VersionPairs {
+    /// Those that were named, each once; one of each version when none was.
+    fn pairs(&self) -> Vec<VersionPair> {
+        let mut pairs = self.protocol_version.clone();
+        if pairs.is_empty() {
+            pairs.extend(ProtocolVersion::ALL.map(VersionPair::both));
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        pairs
+    }
+
+    /// Those of which the broker speaks both.
+    fn spoken(&self, spoken: &[ProtocolVersion]) -> Vec<VersionPair> {
+        let mut pairs = self.pairs();
+        pairs.retain(|pair| spoken.contains(&pair.old) && spoken.contains(&pair.new));
+        pairs
+    }
+
+    /// Every version of the pairs.
+    fn wanted(&self) -> Wanted {
+        let pairs = self.pairs();
+        let mut versions = ProtocolVersion::ALL.to_vec();
+        versions.retain(|version| pairs.iter().any(|pair| pair.old == *version || pair.new == *version));
+        Wanted { versions, are_named: !self.protocol_version.is_empty() }
     }
 }
 
@@ -132,7 +186,7 @@ mod facts_tests;
 mod tests {
     use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 
-    use super::VersionPair;
+    use super::{VersionPair, VersionPairs};
 
     #[test]
     fn a_pair_of_versions_is_read_as_it_is_written() {
@@ -144,5 +198,21 @@ mod tests {
         for wrong in ["", "6", "5-to-", "5-to-5-to-5"] {
             assert!(wrong.parse::<VersionPair>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn pairs_are_wanted_once_each_and_carried_out_where_the_broker_speaks_both_versions() {
+        let mixed = VersionPair { old: V3_1_1, new: V5 };
+        let named = VersionPairs { protocol_version: vec![VersionPair::both(V5), mixed, mixed] };
+        assert_eq!(
+            (named.pairs(), named.spoken(&[V5])),
+            (vec![mixed, VersionPair::both(V5)], vec![VersionPair::both(V5)])
+        );
+        assert_eq!((named.wanted().versions, named.wanted().are_named), (vec![V3_1_1, V5], true));
+        let none = VersionPairs { protocol_version: Vec::new() };
+        assert_eq!(
+            (none.pairs(), none.wanted().are_named),
+            ([V3_1_1, V5].map(VersionPair::both).to_vec(), false)
+        );
     }
 }

@@ -35,31 +35,19 @@ struct Fate {
     delivered: bool,
 }
 
-/// Which of the messages that the broker had taken are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LostEnd {
-    /// None is.
-    None,
-    /// All are.
-    All,
-    /// The first ones, and all before any that was delivered.
-    Oldest,
-    /// The last ones, and all after any that was delivered.
-    Newest,
-    /// Neither: some in between.
-    Scattered,
-}
-
-impl LostEnd {
-    /// The word for it in files and tables.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::All => "all",
-            Self::Oldest => "oldest",
-            Self::Newest => "newest",
-            Self::Scattered => "scattered",
-        }
+ungraceful_record::words! {
+    /// Which of the messages that the broker had taken are missing.
+    pub(super) enum LostEnd: "end" {
+        /// None is.
+        None = "none",
+        /// All are.
+        All = "all",
+        /// The first ones, and all before any that was delivered.
+        Oldest = "oldest",
+        /// The last ones, and all after any that was delivered.
+        Newest = "newest",
+        /// Neither: some in between.
+        Scattered = "scattered",
     }
 }
 

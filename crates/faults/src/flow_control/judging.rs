@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ungraceful_mqtt::statement::{V5_4_4_0_1, V311_4_3_3_1};
+use ungraceful_mqtt::statement::{Statement, V5_4_4_0_1, V311_4_3_3_1};
+use ungraceful_record::check::{Finding, Judged};
 use ungraceful_record::ledger::LedgerCounts;
-use ungraceful_record::run::{CaseRecord, Record};
-use ungraceful_record::verdict::{Force, Verdict};
+use ungraceful_record::run::CaseRecord;
 
 use super::fates::{DELIVERED_QOS2, DUPLICATED_QOS2};
 pub(super) use crate::judging::{counts, sum, unsettled};
-use crate::judging::{examples, no_sample, of_version};
+use crate::judging::{examples, no_sample};
 
 /// The largest value of a measure; absent without one.
 pub(super) fn max(case: &CaseRecord, measure: &str) -> Option<u64> {
@@ -42,27 +42,28 @@ pub(super) fn in_words(values: &BTreeMap<&str, u64>) -> String {
 /// A QoS 2 message is delivered once (MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]): on a connection that lives, to a
 /// subscriber that answers everything, from a publisher that sends each message once. A PUBLISH that is repeated within its
 /// exchange is no second delivery. No verdict on a case of another QoS.
-pub(super) fn qos_2_comes_once(record: &Record, case: &CaseRecord, check: &str) -> Option<Verdict> {
+pub(super) fn qos_2_comes_once(case: &Judged<'_>) -> Option<Finding> {
     if !case.case.variant.ends_with("qos2") {
         return None;
     }
-    let statement = of_version(case, V5_4_4_0_1, V311_4_3_3_1);
     let (delivered, copies) = (sum(case, DELIVERED_QOS2), sum(case, DUPLICATED_QOS2));
     let evidence = format!(
         "{copies} copies beyond the first, in exchanges of their own, of {delivered} messages of QoS 2"
     );
-    let verdict = if delivered == 0 {
-        Verdict::inconclusive(check, Force::Must, no_sample(case))
+    Some(if delivered == 0 {
+        Finding::inconclusive(no_sample(case))
     } else if copies == 0 {
-        Verdict::holds(check, Force::Must, delivered, evidence)
-    } else if let Some(why) = unsettled(record, case) {
+        Finding::holds(delivered, evidence)
+    } else if let Some(why) = unsettled(case) {
         let note = "messages of QoS 2 arrived more than once";
-        Verdict::differs(check, Force::Must, delivered, note, format!("{evidence}; {why}"))
+        Finding::differs(delivered, note, format!("{evidence}; {why}"))
     } else {
-        Verdict::violated(check, statement, evidence).with_examples(examples(case, |_| true))
-    };
-    Some(verdict.citing(statement))
+        Finding::violated(evidence).with_examples(examples(case, |_| true))
+    })
 }
+
+/// The statements of [`qos_2_comes_once`].
+pub(super) const QOS_2_ONCE: &[Statement] = &[V5_4_4_0_1, V311_4_3_3_1];
 
 /// Messages that the broker took, with or without saying that it knew of no subscriber, and did not deliver.
 pub(super) fn missing(counts: &LedgerCounts) -> u64 {

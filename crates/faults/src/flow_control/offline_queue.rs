@@ -5,26 +5,31 @@
 //! [MQTT-4.6.0-6]).
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
+use ungraceful_flags::{Mistake, Named, Versions, Wanted, Whole, chosen};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
-use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
-pub use super::quota_leak::Variant;
+use super::quota_leak::Variant;
 use super::subscriber::{Connecting, Subscriber};
 use super::unacked_subscriber::{CAME, DID_NOT_COME, LATER, publish_later};
+use super::{longest, numbered, offline_queue_checks};
 use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
+use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::resumption::{Resumption, SESSION_PRESENT};
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "offline-queue-fill";
+pub const ID: &str = "offline-queue";
 /// The fact that tells which of the messages that the broker took are missing.
 pub const LOST_END: &str = "lost_end";
 /// The fact that tells how the broker answered the publisher.
@@ -40,28 +45,73 @@ const SESSION_EXPIRY_INTERVAL_S: u32 = 3_600;
 /// How long copies of messages are waited for that have come once.
 const COPIES_WITHIN: Duration = Duration::from_millis(200);
 
-/// A queue that is filled while its subscriber is away, in one variant and version.
-#[derive(Clone, Copy, Debug)]
-pub struct OfflineQueue {
-    /// The QoS of the messages.
-    pub variant: Variant,
-    /// The version that both clients speak.
-    pub version: ProtocolVersion,
-    /// How many messages are published.
-    pub messages: u64,
-    /// Bytes of payload of each, at least 16.
-    pub payload_len: usize,
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: qos1, qos2 [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// Messages that are published while the subscriber is away
+    #[arg(long, value_name = "N", default_value = "2000")]
+    messages: Whole<1, 1_000_000>,
+    /// Bytes of payload of each message
+    #[arg(short = 's', long, value_name = "BYTES", default_value = "16")]
+    size: Whole<16, 65_536>,
+    #[command(flatten)]
+    versions: Versions,
     /// The longest that an attempt takes; it is given up then.
-    pub longest: Duration,
+    #[arg(skip)]
+    longest: Duration,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "A subscriber with a session goes away, its queue is filled, and it returns";
+    const LONG_ABOUT: &'static str = "A subscriber asks for its session to be kept (Session Expiry Interval on 5.0, Clean Session 0 on 3.1.1), subscribes \
+         and leaves; a publisher fills its queue; it returns. Tells whether its session was there, how much of what the \
+         broker had taken is delivered, which end of the queue is missing if not all of it, whether it comes in order, and \
+         whether the publisher was refused anything. What is lost or refused to a limit is noted; messages that come in \
+         another order than they were published in are a violation (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]), as \
+         is a session that is gone (MQTT 5.0 [MQTT-3.1.2-23]). The session is removed afterwards.";
+    const CHECKS: &'static [&'static [Check]] = &[offline_queue_checks::CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "5"), ("connrate", "5"), ("count", "20")];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, call: &Call<'_>, _mistakes: &mut Vec<Mistake>) {
+        self.longest = longest(call.reaction_timeout, self.messages.0, self.size.0);
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        ConnectionsOf::EachClient(2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.longest
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+            Some(OfflineQueue { variant, version, flags: self.clone() })
+        })
+    }
+}
+
+/// A queue that is filled while its subscriber is away, in one variant and version.
+#[derive(Debug)]
+struct OfflineQueue {
+    variant: Variant,
+    version: ProtocolVersion,
+    flags: Flags,
 }
 
 impl Fault for OfflineQueue {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.variant.name().to_owned(),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, self.variant.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -73,7 +123,7 @@ impl Fault for OfflineQueue {
             ProtocolVersion::V5 => "with Session Expiry Interval 3,600 s",
             ProtocolVersion::V3_1_1 => "with Clean Session 0",
         };
-        let (messages, qos) = (self.messages, self.variant.qos());
+        let (messages, qos) = (self.flags.messages.0, self.variant.qos());
         format!(
             "a subscriber {session} leaves, {messages} messages of {qos} are published, it returns; its session is removed"
         )
@@ -105,10 +155,10 @@ impl OfflineQueue {
             self.variant.qos(),
             stage.clock,
         ));
-        let returned = within(stage, self.longest, self.act(stage, &mut log, &fates)).await;
+        let returned = within(stage, self.flags.longest, self.act(stage, &mut log, &fates)).await;
         let returned = match returned {
             Ended::Done(returned) => Some(returned),
-            Ended::TooLong => Some(Err(fates.borrow().unfinished(self.longest))),
+            Ended::TooLong => Some(Err(fates.borrow().unfinished(self.flags.longest))),
             Ended::Stopped => None,
         };
         let mut returned = match returned {
@@ -180,7 +230,8 @@ impl OfflineQueue {
         }
         subscriber.subscribe(&topic, self.variant.qos(), stage.options.connect_timeout).await?;
         subscriber.leave().await;
-        let publishing = Publishing { topic: &topic, qos: self.variant.qos(), payload_len: self.payload_len };
+        let publishing =
+            Publishing { topic: &topic, qos: self.variant.qos(), payload_len: self.flags.size.get() };
         let publisher_id = format!("{client_id}p");
         let mut publisher = Publisher::open(
             stage,
@@ -192,13 +243,13 @@ impl OfflineQueue {
         .await?;
         log.provoked(now());
         let patience = stage.reaction_timeout;
-        let mut published = publisher.publish(fates, self.messages, patience).await;
+        let mut published = publisher.publish(fates, self.flags.messages.0, patience).await;
         let connecting = self.connecting(&client_id, false);
         let returning = Subscriber::connect(stage, self.version, connecting, &stage.options);
         let mut subscriber = publisher.linger_during(fates, returning).await?;
         if published == Published::Stalled {
             // What the broker would not take while nobody received.
-            let publishing = publisher.publish(fates, self.messages, patience);
+            let publishing = publisher.publish(fates, self.flags.messages.0, patience);
             published = subscriber.listen_during(fates, publishing).await;
         }
         let draining = async {
@@ -209,7 +260,7 @@ impl OfflineQueue {
         let is_empty = fates.borrow().delivered_count() == 0 && fates.borrow().owed() > 0;
         let mut passed_over = false;
         if is_empty && published == Published::All && !subscriber.hearing.seen.is_over() {
-            let (sent, taken) = (self.messages, publisher.sending.acknowledged);
+            let (sent, taken) = (self.flags.messages.0, publisher.sending.acknowledged);
             let came = publish_later(&mut subscriber, &mut publisher, fates, sent, patience).await;
             log.fact(LATER, Fact::Word(if came { CAME } else { DID_NOT_COME }.to_owned()));
             passed_over = !came && publisher.sending.acknowledged > taken;
@@ -230,7 +281,7 @@ impl OfflineQueue {
         let is_cut = sending.seen.is_over();
         let present = if is_cut { NOT_TOLD } else { resumption.word() };
         log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
-        log.fact(LOST_END, Fact::Word(fates.lost_end().name().to_owned()));
+        log.fact(LOST_END, fates.lost_end().into());
         let publisher = match (returned.published, sending.refused.keys().next()) {
             (Published::All, None) => "all taken".to_owned(),
             (Published::All, Some(code)) => format!("refused with 0x{code:02X}"),
@@ -262,23 +313,25 @@ impl OfflineQueue {
 mod tests {
     use std::time::Duration;
 
+    use ungraceful_flags::{Versions, Whole};
     use ungraceful_mqtt::ProtocolVersion;
     use ungraceful_record::attempt::Fact;
     use ungraceful_scripted_broker::{Pubacks, Script, Sessions};
 
-    use super::{OfflineQueue, Variant};
+    use super::{Flags, OfflineQueue, Variant};
     use crate::resumption::{NO, SESSION_PRESENT, UNKNOWN, YES};
     use crate::testing::Scene;
 
     /// What is told of a session on a broker with this script.
     async fn session_on(script: Script) -> Option<String> {
-        let queue = OfflineQueue {
-            variant: Variant::Qos1,
-            version: ProtocolVersion::V5,
-            messages: 10,
-            payload_len: 16,
+        let flags = Flags {
+            variant: Vec::new(),
+            messages: Whole(10),
+            size: Whole(16),
+            versions: Versions::default(),
             longest: Duration::from_secs(60),
         };
+        let queue = OfflineQueue { variant: Variant::Qos1, version: ProtocolVersion::V5, flags };
         let attempt = Scene::with(script).attempt(&queue).await;
         attempt.facts.get(SESSION_PRESENT).map(Fact::to_string)
     }

@@ -5,24 +5,27 @@
 //! subscribes: nothing that happens on another connection has a part in it.
 
 use std::cell::RefCell;
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
+use ungraceful_flags::{Mistake, Named, Versions, Wanted, Whole, chosen};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
-use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
+use super::{longest, numbered, quota_leak_checks};
 use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
+use crate::mode::{Call, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "receive-quota-leak";
+pub const ID: &str = "quota-leak";
 /// The fact that tells how far the client was served.
 pub const SERVED: &str = "served";
 /// The measure of how many messages were acknowledged without an error.
@@ -52,28 +55,17 @@ pub const SILENT: &str = "no answer at all";
 /// waits for another node, may take its time.
 const STALL_MIN: Duration = Duration::from_secs(5);
 
-/// The QoS of the messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
-    /// QoS 1.
-    Qos1,
-    /// QoS 2, with the whole handshake.
-    Qos2,
+ungraceful_record::words! {
+    /// The QoS of the messages.
+    pub enum Variant: "variant" {
+        /// QoS 1.
+        Qos1 = "qos1",
+        /// QoS 2, with the whole handshake.
+        Qos2 = "qos2",
+    }
 }
 
 impl Variant {
-    /// Every variant, in the order of the tables.
-    pub const ALL: [Self; 2] = [Self::Qos1, Self::Qos2];
-
-    /// The name used on the command line and in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Qos1 => "qos1",
-            Self::Qos2 => "qos2",
-        }
-    }
-
     /// The QoS of the messages.
     #[must_use]
     pub const fn qos(self) -> QoS {
@@ -84,19 +76,54 @@ impl Variant {
     }
 }
 
-impl fmt::Display for Variant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: qos1, qos2 [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// Messages that each client sends: many times any quota
+    #[arg(long, value_name = "N", default_value = "70000")]
+    messages: Whole<1, 10_000_000>,
+    /// Bytes of payload of each message
+    #[arg(short = 's', long, value_name = "BYTES", default_value = "16")]
+    size: Whole<16, 65_536>,
+    #[command(flatten)]
+    versions: Versions,
+    #[arg(skip)]
+    longest: Duration,
 }
 
-impl FromStr for Variant {
-    type Err = String;
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "A client that keeps every rule, for many times Receive Maximum";
+    const LONG_ABOUT: &'static str = "Publishes within the broker's Receive Maximum and answers every acknowledgement, for many times as many messages, \
+         and tells how far the client is served. A broker that takes its quota for each PUBLISH and does not give it back \
+         cuts a client that has done nothing wrong: DISCONNECT 0x93, acknowledgements that stop in every attempt after the \
+         same count while PINGREQ is answered, or a cut without a reason in every attempt at Receive Maximum is a violation, \
+         although no numbered statement carries it (MQTT 5.0, section 4.9). Any other refusal is noted. Nobody subscribes to the messages.";
+    const CHECKS: &'static [&'static [Check]] = &[quota_leak_checks::CHECKS];
+    // Two, because a cut without a reason is put down to a count only when it comes again.
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "2"), ("connrate", "5"), ("count", "16")];
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, call: &Call<'_>, _mistakes: &mut Vec<Mistake>) {
+        self.longest = longest(call.reaction_timeout, self.messages.0, self.size.0);
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.longest
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+            let (messages, payload_len) = (self.messages.0, self.size.get());
+            Some(QuotaLeak { variant, version, messages, payload_len, longest: self.longest })
         })
     }
 }
@@ -118,11 +145,7 @@ pub struct QuotaLeak {
 
 impl Fault for QuotaLeak {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.variant.name().to_owned(),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, self.variant.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {

@@ -4,19 +4,21 @@
 use std::collections::BTreeMap;
 
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::{CaseRecord, Completeness, Record};
-use ungraceful_record::verdict::{Check, Force, Verdict};
+use ungraceful_record::run::{CaseRecord, Completeness};
 
 use super::judging::{in_words, max, min, range, values};
 use super::quota_leak::{
-    ACKNOWLEDGED, ACKNOWLEDGED_AT_END, CUT_BY, ID, RECEIVE_MAXIMUM, REFUSED_WITH, SERVED, SILENT, STALLED,
+    ACKNOWLEDGED, ACKNOWLEDGED_AT_END, CUT_BY, RECEIVE_MAXIMUM, REFUSED_WITH, SERVED, SILENT, STALLED,
     TO_THE_END, WINDOW,
 };
-use crate::judging::{self, evidence_count, examples, is_v5, no_sample};
+use crate::judging::{evidence_count, examples, is_v5, no_sample};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 1] = [serves_a_client_that_keeps_every_rule];
+pub const CHECKS: &[Check] =
+    &[Check::prose("serves_a_client_that_keeps_every_rule", serves_a_client_that_keeps_every_rule)
+        .by_section(ProtocolVersion::V5, SECTION)];
 
 /// What the client has kept to.
 const SECTION: &str = "4.9";
@@ -33,76 +35,65 @@ const ALIKE_MIN: u64 = 2;
 /// quota; acknowledgements that stop in every attempt after the same number of messages, while PINGREQ is answered; or a cut
 /// without a reason that comes in every attempt where a quota that is never given back ends: after as many messages as
 /// Receive Maximum. A limit of another kind, on a rate for example, ends elsewhere: a note, as is any other Reason Code.
-fn serves_a_client_that_keeps_every_rule(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "serves_a_client_that_keeps_every_rule";
-    judging::on_each_case(record, ID, |case| {
-        let served = values(case, SERVED);
-        let all = evidence_count(case);
-        let down = case.outcome(Outcome::BrokerDown);
-        let acknowledged = range(case, ACKNOWLEDGED).unwrap_or_default();
+fn serves_a_client_that_keeps_every_rule(case: &Judged<'_>) -> Option<Finding> {
+    let served = values(case, SERVED);
+    let all = evidence_count(case);
+    let down = case.outcome(Outcome::BrokerDown);
+    let acknowledged = range(case, ACKNOWLEDGED).unwrap_or_default();
+    let evidence = format!(
+        "{}, of {all} clients that kept to Receive Maximum and answered every acknowledgement; {acknowledged} messages \
+         acknowledged; at most {} in flight",
+        in_words(&served),
+        max(case, WINDOW).unwrap_or(0),
+    );
+    let inconclusive = |why: &str| Finding::inconclusive(format!("{evidence}: {why}"));
+    let of = |value: &str| served.get(value).copied().unwrap_or(0);
+    let named = of(&format!("{CUT_BY}{RECEIVE_MAXIMUM_EXCEEDED}"));
+    let cut = begins(&served, CUT_BY);
+    let cut_silently = of(&format!("{CUT_BY}FIN")) + of(&format!("{CUT_BY}RST"));
+    let with_another_reason = cut - named - cut_silently;
+    Some(if served.is_empty() {
+        Finding::inconclusive(no_sample(case))
+    } else if of(TO_THE_END) == all && down == 0 {
+        Finding::holds(all, evidence)
+    } else if down > 0 || case.record.completeness == Completeness::BrokerDown {
+        inconclusive("the broker went down")
+    } else if is_v5(case) && (named > 0 || of(STALLED) == all && ends_at_one_count(case, all)) {
+        Finding::violated_without_number(evidence)
+            .with_examples(examples(case, |sequence| !sequence.starts_with("still served")))
+    } else if cut_silently == all && is_v5(case) && all >= ALIKE_MIN && ends_at_receive_maximum(case) {
+        let at = range(case, ACKNOWLEDGED_AT_END).unwrap_or_default();
         let evidence = format!(
-            "{}, of {all} clients that kept to Receive Maximum and answered every acknowledgement; {acknowledged} messages \
-             acknowledged; at most {} in flight",
-            in_words(&served),
-            max(case, WINDOW).unwrap_or(0),
+            "{evidence}; every one of them ended after {at}, with a Receive Maximum of {}",
+            range(case, RECEIVE_MAXIMUM).unwrap_or_default()
         );
-        let inconclusive =
-            |why: &str| Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}: {why}"));
-        let of = |value: &str| served.get(value).copied().unwrap_or(0);
-        let named = of(&format!("{CUT_BY}{RECEIVE_MAXIMUM_EXCEEDED}"));
-        let cut = begins(&served, CUT_BY);
-        let cut_silently = of(&format!("{CUT_BY}FIN")) + of(&format!("{CUT_BY}RST"));
-        let with_another_reason = cut - named - cut_silently;
-        Some(if served.is_empty() {
-            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if of(TO_THE_END) == all && down == 0 {
-            Verdict::holds(CHECK, Force::Prose, all, evidence)
-        } else if down > 0 || record.completeness == Completeness::BrokerDown {
-            inconclusive("the broker went down")
-        } else if is_v5(case) && (named > 0 || of(STALLED) == all && ends_at_one_count(case, all)) {
-            Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence)
-                .with_examples(examples(case, |sequence| !sequence.starts_with("still served")))
-        } else if cut_silently == all && is_v5(case) && all >= ALIKE_MIN && ends_at_receive_maximum(case) {
-            let at = range(case, ACKNOWLEDGED_AT_END).unwrap_or_default();
-            let evidence = format!(
-                "{evidence}; every one of them ended after {at}, with a Receive Maximum of {}",
-                range(case, RECEIVE_MAXIMUM).unwrap_or_default()
-            );
-            Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence)
-                .with_examples(examples(case, |_| true))
-        } else if cut_silently > 0 && ends_at_receive_maximum(case) {
-            inconclusive(
-                "a cut without a reason is put down to the quota when it comes in every attempt after as many messages as \
-                 Receive Maximum; --attempts 3 may tell",
-            )
-        } else if cut_silently > 0 {
-            let note =
-                "cut without a reason, and not where the quota ends: a limit of another kind may do the same";
-            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
-        } else if of(STALLED) > 0 && is_v5(case) {
-            inconclusive(
-                "acknowledgements that stop are put down to the quota when they do in every attempt, two or more, after as \
-                 many messages; a longer --reaction-timeout may tell",
-            )
-        } else if of(SILENT) > 0 {
-            inconclusive("a broker that answers nothing may be slow; a longer --reaction-timeout may tell")
-        } else if with_another_reason > 0 {
-            let note = "cut with a Reason Code that is not that of the quota";
-            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
-        } else if of(QUOTA_EXCEEDED) == all && all >= ALIKE_MIN && takes_one_count(case) {
-            let note = "messages were refused from the same count on, as if the quota were never given back";
-            Verdict::differs(CHECK, Force::Prose, all, note, evidence)
-        } else if begins(&served, REFUSED_WITH) > 0 {
-            Verdict::differs(
-                CHECK,
-                Force::Prose,
-                all,
-                "messages were refused, for a limit of another kind",
-                evidence,
-            )
-        } else {
-            Verdict::differs(CHECK, Force::Prose, all, "not every client was served to the end", evidence)
-        })
+        Finding::violated_without_number(evidence).with_examples(examples(case, |_| true))
+    } else if cut_silently > 0 && ends_at_receive_maximum(case) {
+        inconclusive(
+            "a cut without a reason is put down to the quota when it comes in every attempt after as many messages as \
+             Receive Maximum; --attempts 3 may tell",
+        )
+    } else if cut_silently > 0 {
+        let note =
+            "cut without a reason, and not where the quota ends: a limit of another kind may do the same";
+        Finding::differs(all, note, evidence)
+    } else if of(STALLED) > 0 && is_v5(case) {
+        inconclusive(
+            "acknowledgements that stop are put down to the quota when they do in every attempt, two or more, after as \
+             many messages; a longer --reaction-timeout may tell",
+        )
+    } else if of(SILENT) > 0 {
+        inconclusive("a broker that answers nothing may be slow; a longer --reaction-timeout may tell")
+    } else if with_another_reason > 0 {
+        let note = "cut with a Reason Code that is not that of the quota";
+        Finding::differs(all, note, evidence)
+    } else if of(QUOTA_EXCEEDED) == all && all >= ALIKE_MIN && takes_one_count(case) {
+        let note = "messages were refused from the same count on, as if the quota were never given back";
+        Finding::differs(all, note, evidence)
+    } else if begins(&served, REFUSED_WITH) > 0 {
+        Finding::differs(all, "messages were refused, for a limit of another kind", evidence)
+    } else {
+        Finding::differs(all, "not every client was served to the end", evidence)
     })
 }
 

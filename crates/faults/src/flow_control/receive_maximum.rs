@@ -8,14 +8,16 @@
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
+use ungraceful_flags::{Mistake, Named, Versions, Wanted, Whole, chosen};
 use ungraceful_mqtt::{Packet, PacketIdentifier, ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
@@ -25,12 +27,13 @@ use ungraceful_wire::Arrival;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
-use super::numbered;
 use super::subscriber::{Connecting, Subscriber};
+use super::{longest, numbered, receive_maximum_checks};
 use crate::ending::{interrupted, not_acted, qos_not_taken, within};
+use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "receive-max";
+pub const ID: &str = "receive-maximum";
 /// The fact that tells what the broker answered first, beside acknowledgements without an error.
 pub const WHAT: &str = "what";
 /// The fact that tells where the broker drew the line.
@@ -72,28 +75,17 @@ const QUIET: Duration = Duration::from_millis(300);
 /// How often a broker that is still answering is given another reaction timeout.
 const MORE_TIME_MAX: u32 = 12;
 
-/// What is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
-    /// QoS 2, without ever sending PUBREL: nothing gives the quota back.
-    Qos2,
-    /// QoS 1: brokers acknowledge at once, and with it give the quota back.
-    Qos1,
+ungraceful_record::words! {
+    /// What is sent.
+    pub enum Variant: "variant" {
+        /// QoS 2, without ever sending PUBREL: nothing gives the quota back.
+        Qos2 = "qos2",
+        /// QoS 1: brokers acknowledge at once, and with it give the quota back.
+        Qos1 = "qos1",
+    }
 }
 
 impl Variant {
-    /// Every variant, in the order of the tables.
-    pub const ALL: [Self; 2] = [Self::Qos2, Self::Qos1];
-
-    /// The name used on the command line and in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Qos2 => "qos2",
-            Self::Qos1 => "qos1",
-        }
-    }
-
     /// The QoS of the PUBLISH packets.
     #[must_use]
     pub const fn qos(self) -> QoS {
@@ -104,38 +96,74 @@ impl Variant {
     }
 }
 
-impl fmt::Display for Variant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: qos2, qos1 [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// PUBLISH packets beyond Receive Maximum
+    #[arg(long, value_name = "N", default_value = "10")]
+    excess: Whole<1, 65_535>,
+    /// PUBLISH packets of one attempt at the most, for brokers that announce a large Receive Maximum or none; there are
+    /// no more than 65,535 Packet Identifiers
+    #[arg(long, value_name = "N", default_value = "70000")]
+    flood_max: Whole<1, 70_000>,
+    /// Bytes of payload of each PUBLISH
+    #[arg(short = 's', long, value_name = "BYTES", default_value = "16")]
+    size: Whole<16, 65_536>,
+    #[command(flatten)]
+    versions: Versions,
+    /// The longest that an attempt takes; it is given up then.
+    #[arg(skip)]
+    longest: Duration,
 }
 
-impl FromStr for Variant {
-    type Err = String;
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "More PUBLISH packets than Receive Maximum allows, all at once";
+    const LONG_ABOUT: &'static str = "Reads Receive Maximum from the CONNACK, sends as many PUBLISH packets and some more in as few writes as the \
+         socket takes, and never releases one of QoS 2. Tells what the broker answers (DISCONNECT 0x93, an \
+         acknowledgement 0x97, a close, nothing), after how many, whether what was beyond the limit was delivered, and \
+         whether the client is still served. DISCONNECT 0x93 is what the standard has in mind (prose of MQTT 5.0, \
+         sections 3.3.4 and 4.9); another answer is noted and no violation. QoS 1 rarely shows anything, because brokers \
+         acknowledge at once. MQTT 3.1.1 has no Receive Maximum: there as many are sent as there are Packet Identifiers, \
+                                      and nothing is judged.";
+    const CHECKS: &'static [&'static [Check]] = &[receive_maximum_checks::CHECKS];
+    // An attempt on a broker without a limit is a flood of 65,535.
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "5"), ("connrate", "5"), ("count", "10")];
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, call: &Call<'_>, _mistakes: &mut Vec<Mistake>) {
+        self.longest = longest(call.reaction_timeout, self.flood_max.0, self.size.0);
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        ConnectionsOf::EachClient(2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.longest
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+            Some(BeyondReceiveMaximum { variant, version, flags: self.clone() })
         })
     }
 }
 
 /// More than Receive Maximum, in one variant and version.
-#[derive(Clone, Copy, Debug)]
-pub struct BeyondReceiveMaximum {
-    /// What is sent.
-    pub variant: Variant,
-    /// The version that the client speaks.
-    pub version: ProtocolVersion,
-    /// How many PUBLISH packets are sent beyond Receive Maximum.
-    pub excess: u64,
-    /// The most PUBLISH packets that are sent in all.
-    pub flood_max: u64,
-    /// Bytes of payload of each, at least 16.
-    pub payload_len: usize,
-    /// The longest that an attempt takes; it is given up then.
-    pub longest: Duration,
+#[derive(Debug)]
+struct BeyondReceiveMaximum {
+    variant: Variant,
+    version: ProtocolVersion,
+    flags: Flags,
 }
 
 /// What came back for the flood.
@@ -230,11 +258,7 @@ struct Flood {
 
 impl Fault for BeyondReceiveMaximum {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.variant.name().to_owned(),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, self.variant.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -247,7 +271,7 @@ impl Fault for BeyondReceiveMaximum {
         match self.version {
             ProtocolVersion::V5 => format!(
                 "as many PUBLISH of {qos} as the CONNACK's Receive Maximum, and {} more, in one go{release} (at most {})",
-                self.excess, self.flood_max
+                self.flags.excess.0, self.flags.flood_max.0
             ),
             ProtocolVersion::V3_1_1 => format!(
                 "no Receive Maximum in 3.1.1: {} PUBLISH of {qos} in one go{release}",
@@ -264,7 +288,7 @@ impl Fault for BeyondReceiveMaximum {
 impl BeyondReceiveMaximum {
     /// How many PUBLISH packets are sent to a broker with this Receive Maximum.
     fn planned(&self, receive_maximum: u64) -> u64 {
-        (receive_maximum + self.excess).min(self.flood_max).min(UNLIMITED)
+        (receive_maximum + self.flags.excess.0).min(self.flags.flood_max.0).min(UNLIMITED)
     }
 
     async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
@@ -286,10 +310,10 @@ impl BeyondReceiveMaximum {
         let began = now();
         let (provoked_at, seen, answers) = {
             let attack = self.attack(stage, &mut client, &topic, &mut flood, &fates);
-            let attack = timeout(self.longest, subscriber.listen_during(&fates, attack));
+            let attack = timeout(self.flags.longest, subscriber.listen_during(&fates, attack));
             let attacked = match attack.await {
                 Ok(attacked) => attacked,
-                Err(_elapsed) => Err(fates.borrow().unfinished(self.longest)),
+                Err(_elapsed) => Err(fates.borrow().unfinished(self.flags.longest)),
             };
             match attacked {
                 Ok(attacked) => attacked,
@@ -316,9 +340,9 @@ impl BeyondReceiveMaximum {
         if outcome.is_evidence() {
             // What was taken with PUBACK is owed, and waited for; what waits for its PUBREL is not.
             let owed = subscriber.listen_until(&fates, stage.reaction_timeout, |_, fates| fates.owed() == 0);
-            let _all_came = within(stage, self.longest.saturating_sub(began.elapsed()), owed).await;
+            let _all_came = within(stage, self.flags.longest.saturating_sub(began.elapsed()), owed).await;
             let more = subscriber.listen_until(&fates, QUIET, |_, fates| fates.delivered_count() >= planned);
-            let _all_came = within(stage, self.longest.saturating_sub(began.elapsed()), more).await;
+            let _all_came = within(stage, self.flags.longest.saturating_sub(began.elapsed()), more).await;
             self.tell(&mut log, &flood, &answers, &fates.borrow());
         }
         subscriber.leave().await;
@@ -338,11 +362,12 @@ impl BeyondReceiveMaximum {
             log.measure(EXCESS_SENT, flood.sent.saturating_sub(flood.receive_maximum));
             log.measure(EXCESS_DELIVERED, fates.delivered_from(flood.receive_maximum));
         }
-        let wanted = flood.receive_maximum + self.excess;
-        if self.version == ProtocolVersion::V5 && flood.planned < wanted && self.flood_max < UNLIMITED {
+        let wanted = flood.receive_maximum + self.flags.excess.0;
+        if self.version == ProtocolVersion::V5 && flood.planned < wanted && self.flags.flood_max.0 < UNLIMITED
+        {
             log.trouble(format!(
                 "the flood was cut at --flood-max {}; {wanted} would be needed to go {} beyond Receive Maximum",
-                flood.planned, self.excess
+                flood.planned, self.flags.excess.0
             ));
         }
     }
@@ -381,7 +406,7 @@ impl BeyondReceiveMaximum {
     ) -> Result<(Instant, Observed, Answers), String> {
         let qos = self.variant.qos();
         let attempt = fates.borrow().attempt();
-        let template = numbered::template(self.version, topic, qos, self.payload_len)
+        let template = numbered::template(self.version, topic, qos, self.flags.size.get())
             .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
         let mut identifier = PacketIdentifier::MIN;
         let mut bytes = Vec::new();

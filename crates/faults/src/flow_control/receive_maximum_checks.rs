@@ -3,145 +3,125 @@
 //! That the broker is to answer with DISCONNECT 0x93 is prose, so nothing here accuses a broker that does something else.
 //! MQTT 3.1.1 has no Receive Maximum: its cases are shown and not judged.
 
-use ungraceful_mqtt::statement::{Statement, V5_3_14_4_2};
+use ungraceful_mqtt::statement::V5_3_14_4_2;
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::{CaseRecord, Record};
-use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::judging::{in_words, range, sum, values};
 use super::receive_maximum::{
-    ALL_TAKEN, BELOW, EXCESS_DELIVERED, EXCESS_SENT, ID, LINE, RECEIVE_MAXIMUM, STOPPED_READING,
+    ALL_TAKEN, BELOW, EXCESS_DELIVERED, EXCESS_SENT, LINE, RECEIVE_MAXIMUM, STOPPED_READING,
     TAKEN_BEFORE_REACTION, UNANSWERED, Variant, WHAT,
 };
-use crate::judging::{self, evidence_count, examples, is_v5, no_sample, served_on};
+use crate::judging::{evidence_count, examples, is_v5, no_sample, served_on};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 3] =
-    [answers_excess_with_0x93, takes_what_it_announced, closes_after_its_disconnect];
-
-/// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] = &[V5_3_14_4_2];
+pub const CHECKS: &[Check] = &[
+    Check::prose("answers_excess_with_0x93", answers_excess_with_0x93).on(is_v5),
+    Check::prose("takes_what_it_announced", takes_what_it_announced).on(is_v5),
+    Check::must("closes_after_its_disconnect", &[V5_3_14_4_2], closes_after_its_disconnect).on(is_v5),
+];
 
 /// What the standard has a broker answer (MQTT 5.0 sections 3.3.4 and 4.9).
 const EXPECTED: &str = "DISCONNECT 0x93";
 
-fn on_each_v5_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
-    judging::on_each_case(record, ID, |case| if is_v5(case) { judge(case) } else { None })
-}
-
 /// MQTT 5.0 sections 3.3.4 and 4.9 (prose): more than Receive Maximum is answered with DISCONNECT 0x93.
-fn answers_excess_with_0x93(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "answers_excess_with_0x93";
-    on_each_v5_case(record, |case| {
-        let all = evidence_count(case);
-        let what = values(case, WHAT);
-        let (Some(announced), Some(taken), false) =
-            (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), all == 0)
-        else {
-            return Some(Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)));
-        };
-        let (sent, delivered) = (sum(case, EXCESS_SENT), sum(case, EXCESS_DELIVERED));
-        let evidence = format!(
-            "Receive Maximum {announced}; {taken} PUBLISH taken before anything but an acknowledgement came; of {sent} \
-             beyond the limit {delivered} were delivered"
+fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
+    let all = evidence_count(case);
+    let what = values(case, WHAT);
+    let (Some(announced), Some(taken), false) =
+        (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), all == 0)
+    else {
+        return Some(Finding::inconclusive(no_sample(case)));
+    };
+    let (sent, delivered) = (sum(case, EXCESS_SENT), sum(case, EXCESS_DELIVERED));
+    let evidence = format!(
+        "Receive Maximum {announced}; {taken} PUBLISH taken before anything but an acknowledgement came; of {sent} \
+         beyond the limit {delivered} were delivered"
+    );
+    if sent == 0 && what.keys().all(|what| *what == ALL_TAKEN) {
+        let why = format!(
+            "Receive Maximum {announced}: no client can have more unacknowledged, for want of Packet Identifiers, so \
+             there is no limit to go beyond; {taken} PUBLISH were taken"
         );
-        if sent == 0 && what.keys().all(|what| *what == ALL_TAKEN) {
-            let why = format!(
-                "Receive Maximum {announced}: no client can have more unacknowledged, for want of Packet Identifiers, so \
-                 there is no limit to go beyond; {taken} PUBLISH were taken"
-            );
-            return Some(Verdict::holds(CHECK, Force::Prose, all, why));
-        }
-        let unsettled: u64 = [UNANSWERED, STOPPED_READING].iter().filter_map(|value| what.get(value)).sum();
-        let (down, expected) = (case.outcome(Outcome::BrokerDown), what.get(EXPECTED).copied().unwrap_or(0));
-        let others =
-            what.iter().filter(|(value, _)| **value != EXPECTED).map(|(value, count)| (*value, *count));
-        let others = in_words(&others.collect());
-        let qos1 = case.case.variant == Variant::Qos1.name();
-        Some(if unsettled > 0 || sent == 0 {
-            let why = format!(
-                "{others} among {all} attempts: the broker may not have got beyond the limit; {evidence}"
-            );
-            Verdict::inconclusive(CHECK, Force::Prose, why)
-        } else if down > 0 {
-            let why = format!("the broker went down during {down} attempts; {evidence}");
-            Verdict::inconclusive(CHECK, Force::Prose, why)
-        } else if expected == all {
-            Verdict::holds(CHECK, Force::Prose, all, evidence)
-        } else if qos1 && what.keys().all(|what| *what == ALL_TAKEN) {
-            let evidence = format!(
-                "{evidence}; a broker that acknowledges QoS 1 as it reads has given the quota back before the next \
-                 PUBLISH, so this shows neither that it keeps to its limit nor that it does not: see qos2"
-            );
-            Verdict::differs(CHECK, Force::Prose, all, "QoS 1 does not tell", evidence)
-        } else {
-            Verdict::differs(CHECK, Force::Prose, all, format!("{others} in place of {EXPECTED}"), evidence)
-        })
+        return Some(Finding::holds(all, why));
+    }
+    let unsettled: u64 = [UNANSWERED, STOPPED_READING].iter().filter_map(|value| what.get(value)).sum();
+    let (down, expected) = (case.outcome(Outcome::BrokerDown), what.get(EXPECTED).copied().unwrap_or(0));
+    let others = what.iter().filter(|(value, _)| **value != EXPECTED).map(|(value, count)| (*value, *count));
+    let others = in_words(&others.collect());
+    let qos1 = case.case.variant == Variant::Qos1.name();
+    Some(if unsettled > 0 || sent == 0 {
+        let why = format!(
+            "{others} among {all} attempts: the broker may not have got beyond the limit; {evidence}"
+        );
+        Finding::inconclusive(why)
+    } else if down > 0 {
+        let why = format!("the broker went down during {down} attempts; {evidence}");
+        Finding::inconclusive(why)
+    } else if expected == all {
+        Finding::holds(all, evidence)
+    } else if qos1 && what.keys().all(|what| *what == ALL_TAKEN) {
+        let evidence = format!(
+            "{evidence}; a broker that acknowledges QoS 1 as it reads has given the quota back before the next \
+             PUBLISH, so this shows neither that it keeps to its limit nor that it does not: see qos2"
+        );
+        Finding::differs(all, "QoS 1 does not tell", evidence)
+    } else {
+        Finding::differs(all, format!("{others} in place of {EXPECTED}"), evidence)
     })
 }
 
 /// MQTT 5.0 section 4.9 (prose): up to Receive Maximum a client may send. A refusal may have another reason.
-fn takes_what_it_announced(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "takes_what_it_announced";
-    on_each_v5_case(record, |case| {
-        let lines = values(case, LINE);
-        let told: u64 = lines.values().sum();
-        let below = lines.get(BELOW).copied().unwrap_or(0);
-        let (Some(announced), Some(taken), true) =
-            (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), told > 0)
-        else {
-            return Some(Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)));
-        };
-        let evidence =
-            format!("Receive Maximum {announced}, {taken} PUBLISH taken before a refusal or the end");
-        let unknown = lines.get(super::receive_maximum::UNKNOWN).copied().unwrap_or(0);
-        Some(if below > 0 {
-            let note = format!("{below} of {told} clients were refused a PUBLISH within Receive Maximum");
-            Verdict::differs(CHECK, Force::Prose, told, note, evidence)
-        } else if unknown > 0 {
-            let why = format!(
-                "{unknown} of {told} connections ended, or went quiet, before so many acknowledgements had come; \
-                 {evidence}"
-            );
-            Verdict::inconclusive(CHECK, Force::Prose, why)
-        } else {
-            Verdict::holds(CHECK, Force::Prose, told, evidence)
-        })
+fn takes_what_it_announced(case: &Judged<'_>) -> Option<Finding> {
+    let lines = values(case, LINE);
+    let told: u64 = lines.values().sum();
+    let below = lines.get(BELOW).copied().unwrap_or(0);
+    let (Some(announced), Some(taken), true) =
+        (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), told > 0)
+    else {
+        return Some(Finding::inconclusive(no_sample(case)));
+    };
+    let evidence = format!("Receive Maximum {announced}, {taken} PUBLISH taken before a refusal or the end");
+    let unknown = lines.get(super::receive_maximum::UNKNOWN).copied().unwrap_or(0);
+    Some(if below > 0 {
+        let note = format!("{below} of {told} clients were refused a PUBLISH within Receive Maximum");
+        Finding::differs(told, note, evidence)
+    } else if unknown > 0 {
+        let why = format!(
+            "{unknown} of {told} connections ended, or went quiet, before so many acknowledgements had come; \
+             {evidence}"
+        );
+        Finding::inconclusive(why)
+    } else {
+        Finding::holds(told, evidence)
     })
 }
 
 /// MQTT 5.0 [MQTT-3.14.4-2]: who has sent a DISCONNECT closes.
-fn closes_after_its_disconnect(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "closes_after_its_disconnect";
-    on_each_v5_case(record, |case| {
-        let sent: u64 = case.disconnect_codes.values().sum();
-        if sent == 0 {
-            return None;
-        }
-        let counted = |end: &str| -> u64 {
-            let of = case.sequences.iter();
-            of.filter(|(sequence, _)| sequence.contains("DISCONNECT") && sequence.ends_with(end))
-                .map(|(_, count)| count)
-                .sum()
-        };
-        let served = counted("still served");
-        let silent = counted("until the deadline");
-        Some(
-            if served > 0 {
-                let evidence = format!("{served} of {sent} clients were served after the broker's DISCONNECT");
-                served_on(CHECK, V5_3_14_4_2, served, sent - served.min(sent), evidence)
-                    .with_examples(examples(case, |sequence| {
-                        sequence.contains("DISCONNECT") && sequence.ends_with("still served")
-                    }))
-            } else if silent > 0 {
-                let why = format!(
-                    "{silent} of {sent} connections were still open at the deadline; a longer --reaction-timeout may tell"
-                );
-                Verdict::inconclusive(CHECK, Force::Must, why)
-            } else {
-                Verdict::holds(CHECK, Force::Must, sent, format!("{sent} connections were closed after their DISCONNECT"))
-            }
-            .citing(V5_3_14_4_2),
-        )
+fn closes_after_its_disconnect(case: &Judged<'_>) -> Option<Finding> {
+    let sent: u64 = case.disconnect_codes.values().sum();
+    if sent == 0 {
+        return None;
+    }
+    let counted = |end: &str| -> u64 {
+        let of = case.sequences.iter();
+        of.filter(|(sequence, _)| sequence.contains("DISCONNECT") && sequence.ends_with(end))
+            .map(|(_, count)| count)
+            .sum()
+    };
+    let served = counted("still served");
+    let silent = counted("until the deadline");
+    Some(if served > 0 {
+        let evidence = format!("{served} of {sent} clients were served after the broker's DISCONNECT");
+        served_on(served, sent - served.min(sent), evidence).with_examples(examples(case, |sequence| {
+            sequence.contains("DISCONNECT") && sequence.ends_with("still served")
+        }))
+    } else if silent > 0 {
+        let why = format!(
+            "{silent} of {sent} connections were still open at the deadline; a longer --reaction-timeout may tell"
+        );
+        Finding::inconclusive(why)
+    } else {
+        Finding::holds(sent, format!("{sent} connections were closed after their DISCONNECT"))
     })
 }

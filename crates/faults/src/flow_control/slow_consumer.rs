@@ -6,14 +6,16 @@
 //! it is cut for.
 
 use std::cell::RefCell;
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{sleep, timeout};
+use ungraceful_flags::{Mistake, Named, Time, Versions, Wanted, Whole, chosen};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
@@ -21,10 +23,11 @@ use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
-use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Connecting, Subscriber};
+use super::{longest, numbered, slow_consumer_checks};
 use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
+use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "slow-consumer";
@@ -49,84 +52,115 @@ const RECEIVE_BUFFER_BYTES: u32 = 4_096;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How often it sends PINGREQ, and how often one that drips reads a byte.
 const STEP_EVERY: Duration = Duration::from_secs(1);
+/// The longest that a subscriber does not read.
+const FOR_MAX: Duration = Duration::from_secs(3_600);
 /// A percentile needs ten samples beyond it.
 const SAMPLES_FOR_P99: usize = 1_000;
 
-/// How slow the subscriber is, and at which QoS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Variant {
-    /// What it reads.
-    pub reading: Reading,
-    /// The QoS of messages and subscription.
-    pub qos: QoS,
-}
-
-/// What a slow subscriber reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reading {
-    /// Nothing: its window closes.
-    Nothing,
-    /// One byte a second.
-    Drip,
+ungraceful_record::words! {
+    /// How slow the subscriber is, and the QoS of messages and subscription.
+    pub enum Variant: "variant" {
+        /// It reads nothing, so that its window closes; QoS 0.
+        ZeroWindowQos0 = "zero-window-qos0",
+        /// It reads nothing; QoS 1.
+        ZeroWindowQos1 = "zero-window-qos1",
+        /// It reads one byte a second; QoS 0.
+        DripQos0 = "drip-qos0",
+        /// It reads one byte a second; QoS 1.
+        DripQos1 = "drip-qos1",
+    }
 }
 
 impl Variant {
-    /// Every variant, in the order of the tables.
-    pub const ALL: [Self; 4] = [
-        Self { reading: Reading::Nothing, qos: QoS::AtMostOnce },
-        Self { reading: Reading::Nothing, qos: QoS::AtLeastOnce },
-        Self { reading: Reading::Drip, qos: QoS::AtMostOnce },
-        Self { reading: Reading::Drip, qos: QoS::AtLeastOnce },
-    ];
+    const fn drips(self) -> bool {
+        matches!(self, Self::DripQos0 | Self::DripQos1)
+    }
 
-    /// The name used on the command line and in files, such as `zero-window-qos0`.
-    #[must_use]
-    pub fn name(self) -> String {
-        let reading = match self.reading {
-            Reading::Nothing => "zero-window",
-            Reading::Drip => "drip",
-        };
-        format!("{reading}-qos{}", self.qos.level())
+    const fn qos(self) -> QoS {
+        match self {
+            Self::ZeroWindowQos0 | Self::DripQos0 => QoS::AtMostOnce,
+            Self::ZeroWindowQos1 | Self::DripQos1 => QoS::AtLeastOnce,
+        }
     }
 }
 
-impl fmt::Display for Variant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name())
-    }
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: zero-window-qos0, zero-window-qos1, drip-qos0, drip-qos1 [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// For how long the subscriber does not read, and the publisher publishes
+    #[arg(long = "for", value_name = "TIME", default_value = "10s")]
+    time: Time,
+    /// Messages per second of each attempt's publisher
+    #[arg(long, value_name = "PER_SECOND", default_value = "1000")]
+    publish_rate: Whole<1, 100_000>,
+    /// Bytes of payload of each message
+    #[arg(short = 's', long, value_name = "BYTES", default_value = "1024")]
+    size: Whole<16, 65_536>,
+    #[command(flatten)]
+    versions: Versions,
+    /// The longest that an attempt takes; it is given up then.
+    #[arg(skip)]
+    longest: Duration,
 }
 
-impl FromStr for Variant {
-    type Err = String;
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str =
+        "A subscriber that stops reading, or reads one byte a second, while messages go on";
+    const LONG_ABOUT: &'static str = "A subscriber with a small receive buffer stops reading, or reads one byte a second, while a publisher goes on. Tells \
+         whether and when the broker cuts it, how many bytes come when it reads again, what is missing at which QoS, and \
+         whether the publisher was slowed; beside it stand, as in every run, what honest clients felt and what memory the \
+         broker took. The standard has no word on slow clients: nothing here is a violation. The subscriber sends PINGREQ \
+         all the while. A FIN that the broker sends behind bytes for which there is no room is seen only when it reads \
+                                      again.";
+    const CHECKS: &'static [&'static [Check]] = &[slow_consumer_checks::CHECKS];
+    // One after the other, or the publishers would slow each other.
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "1"), ("connrate", "0.06"), ("count", "2")];
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        if self.time.is_zero() || *self.time > FOR_MAX {
+            let what = format!("{} must be above 0 and at most 1h; give one such as 10s", span(*self.time));
+            mistakes.push(Mistake::new("--for", what));
+        }
+        let messages = self.publish_rate.0.saturating_mul(self.time.as_secs());
+        self.longest = *self.time + longest(call.reaction_timeout, messages, self.size.0);
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        ConnectionsOf::EachClient(2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.longest
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+            Some(SlowConsumer { variant, version, flags: self.clone() })
         })
     }
 }
 
 /// A slow subscriber, in one variant and version.
-#[derive(Clone, Copy, Debug)]
-pub struct SlowConsumer {
-    /// How slow it is.
-    pub variant: Variant,
-    /// The version that both clients speak.
-    pub version: ProtocolVersion,
-    /// For how long it is slow, and the publisher publishes.
-    pub time: Duration,
-    /// Messages per second.
-    pub per_second: u64,
-    /// Bytes of payload of each, at least 16.
-    pub payload_len: usize,
-    /// The longest that an attempt takes; it is given up then.
-    pub longest: Duration,
+#[derive(Debug)]
+struct SlowConsumer {
+    variant: Variant,
+    version: ProtocolVersion,
+    flags: Flags,
 }
 
 impl Fault for SlowConsumer {
     fn case(&self) -> Case {
-        Case { fault: ID.to_owned(), variant: self.variant.name(), version: self.version.to_string() }
+        Case::new(ID, self.variant.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -134,17 +168,14 @@ impl Fault for SlowConsumer {
     }
 
     fn describe(&self) -> String {
-        let reads = match self.variant.reading {
-            Reading::Nothing => "nothing",
-            Reading::Drip => "one byte a second",
-        };
+        let reads = if self.variant.drips() { "one byte a second" } else { "nothing" };
         format!(
             "a subscriber with a small receive buffer reads {reads} for {}, while {} messages a second of {} bytes are \
              published at {}; then it reads everything",
-            span(self.time),
-            self.per_second,
-            self.payload_len,
-            self.variant.qos
+            span(*self.flags.time),
+            self.flags.publish_rate.0,
+            self.flags.size.0,
+            self.variant.qos()
         )
     }
 
@@ -168,7 +199,7 @@ struct Known {
 
 impl SlowConsumer {
     async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        if let Some(trouble) = qos_not_taken(stage, self.variant.qos) {
+        if let Some(trouble) = qos_not_taken(stage, self.variant.qos()) {
             return not_acted(stage, log, self.version, &trouble).await;
         }
         let (mut subscriber, mut publisher) = match stage.unless_stopped(self.prepare(stage, &log)).await {
@@ -180,19 +211,19 @@ impl SlowConsumer {
         log.accepted(subscriber.accepted.connack_at);
         let fates = RefCell::new(Fates::new(
             numbered::key(&stage.topic_root, log.number()),
-            self.variant.qos,
+            self.variant.qos(),
             stage.clock,
         ));
         let provoked_at = now();
         log.provoked(provoked_at);
         let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
-        let known = match within(stage, self.longest, acting).await {
+        let known = match within(stage, self.flags.longest, acting).await {
             Ended::Done(known) => Some(known),
             Ended::Stopped => None,
             Ended::TooLong => {
                 publisher.leave().await;
                 subscriber.leave().await;
-                let trouble = fates.borrow().unfinished(self.longest);
+                let trouble = fates.borrow().unfinished(self.flags.longest);
                 return not_acted(stage, log, self.version, &trouble).await;
             }
         };
@@ -225,8 +256,9 @@ impl SlowConsumer {
             ConnectOptions { receive_buffer_bytes: Some(RECEIVE_BUFFER_BYTES), ..stage.options.clone() };
         let honest = Connecting::honest(log.client_id());
         let mut subscriber = Subscriber::connect(stage, self.version, honest, &options).await?;
-        subscriber.subscribe(&topic, self.variant.qos, options.connect_timeout).await?;
-        let publishing = Publishing { topic: &topic, qos: self.variant.qos, payload_len: self.payload_len };
+        subscriber.subscribe(&topic, self.variant.qos(), options.connect_timeout).await?;
+        let publishing =
+            Publishing { topic: &topic, qos: self.variant.qos(), payload_len: self.flags.size.get() };
         let publisher_id = format!("{}p", log.client_id());
         let publisher = Publisher::open(
             stage,
@@ -247,17 +279,17 @@ impl SlowConsumer {
         fates: &RefCell<Fates>,
     ) -> Known {
         let patience = stage.reaction_timeout;
-        let publishing = publisher.publish_at(fates, self.per_second, self.time);
+        let publishing = publisher.publish_at(fates, self.flags.publish_rate.0, *self.flags.time);
         let being_slow = self.be_slow(subscriber, fates);
         let (_published, cut_at) = tokio::join!(publishing, being_slow);
-        let due = self.time.as_micros() * u128::from(self.per_second) / 1_000_000;
+        let due = self.flags.time.as_micros() * u128::from(self.flags.publish_rate.0) / 1_000_000;
         let not_published = u64::try_from(due).unwrap_or(u64::MAX).saturating_sub(publisher.sending.sent);
         let read_before = subscriber.hearing.bytes;
         // What is still on its way from the publisher.
         let sent = publisher.sending.sent;
         let finishing = publisher.publish(fates, sent, patience);
         let _published: Published = subscriber.listen_during(fates, finishing).await;
-        let at_most_once = self.variant.qos == QoS::AtMostOnce;
+        let at_most_once = self.variant.qos() == QoS::AtMostOnce;
         let enough = |_: &_, fates: &Fates| {
             if at_most_once { fates.delivered_count() >= sent } else { fates.owed() == 0 }
         };
@@ -273,7 +305,7 @@ impl SlowConsumer {
     async fn be_slow(&self, subscriber: &mut Subscriber, fates: &RefCell<Fates>) -> Option<Instant> {
         let began = now();
         let mut step_at = began + STEP_EVERY;
-        while began.elapsed() < self.time {
+        while began.elapsed() < *self.flags.time {
             sleep(LOOK_EVERY).await;
             if subscriber.has_hung_up() {
                 return Some(now());
@@ -281,7 +313,7 @@ impl SlowConsumer {
             if now() >= step_at {
                 step_at += STEP_EVERY;
                 subscriber.ping_without_reading().await;
-                if self.variant.reading == Reading::Drip {
+                if self.variant.drips() {
                     // There may be nothing to read yet.
                     let _elapsed = timeout(LOOK_EVERY, subscriber.sip(fates)).await;
                 }
@@ -338,9 +370,10 @@ mod tests {
     use super::Variant;
 
     #[test]
-    fn every_variant_is_found_by_its_name() {
+    fn a_name_says_what_is_read_and_the_qos() {
         for variant in Variant::ALL {
-            assert_eq!(variant.name().parse(), Ok(variant));
+            let reading = if variant.drips() { "drip" } else { "zero-window" };
+            assert_eq!(variant.name(), format!("{reading}-qos{}", variant.qos().level()));
         }
     }
 }

@@ -1,73 +1,58 @@
 //! What a broker is judged by whose subscriber does not read. Each check reads the record alone and gives a verdict for
 //! each case. The standard has no word on slow clients, so they accuse nobody.
 
-use ungraceful_record::run::{CaseRecord, Record};
-use ungraceful_record::verdict::{Check, Force, Verdict};
+use ungraceful_record::check::{Check, Finding, Judged};
 
 use super::judging::{counts, in_words, missing, values};
-use super::slow_consumer::{CUT, ID, NOT_CUT, PUBLISHER};
+use super::slow_consumer::{CUT, NOT_CUT, PUBLISHER};
 use crate::judging::{self, evidence_count, no_sample};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 2] = [keeps_qos1_for_the_slow, spares_the_publisher];
-
-fn on_each_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
-    judging::on_each_case(record, ID, judge)
-}
+pub const CHECKS: &[Check] = &[
+    Check::prose("keeps_qos1_for_the_slow", keeps_qos1_for_the_slow),
+    Check::prose("spares_the_publisher", spares_the_publisher),
+];
 
 /// No numbered statement: what a broker took at QoS 1 while the subscriber was connected is delivered, unless the
 /// subscriber is cut. What it drops at QoS 0 is its own affair.
-fn keeps_qos1_for_the_slow(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "keeps_qos1_for_the_slow";
-    on_each_case(record, |case| {
-        if !case.case.variant.ends_with("qos1") {
-            return None;
-        }
-        let counts = counts(case);
-        let told_of = counts.delivered + missing(&counts);
-        let (all, kept) = (evidence_count(case), case.fact(CUT, NOT_CUT));
-        let evidence = format!(
-            "of {} messages that the broker took, {} were delivered and {} lost; {} of {all} subscribers were cut",
-            counts.acknowledged,
-            counts.delivered,
-            missing(&counts),
-            all - kept.min(all)
-        );
-        Some(if all == 0 || counts.acknowledged == 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if missing(&counts) > 0 && kept < all {
-            Verdict::differs(
-                CHECK,
-                Force::Prose,
-                told_of,
-                "the slow subscriber is cut, and its messages go with it",
-                evidence,
-            )
-        } else if missing(&counts) > 0 {
-            let note =
-                format!("{} messages were taken and lost, and the subscriber was not cut", missing(&counts));
-            // What came had waited for the subscriber to read.
-            judging::lost_by_nobodys_rule(record, case, CHECK, note, counts.delivered, evidence)
-        } else {
-            Verdict::holds(CHECK, Force::Prose, told_of, evidence)
-        })
+fn keeps_qos1_for_the_slow(case: &Judged<'_>) -> Option<Finding> {
+    if !case.case.variant.ends_with("qos1") {
+        return None;
+    }
+    let counts = counts(case);
+    let told_of = counts.delivered + missing(&counts);
+    let (all, kept) = (evidence_count(case), case.fact(CUT, NOT_CUT));
+    let evidence = format!(
+        "of {} messages that the broker took, {} were delivered and {} lost; {} of {all} subscribers were cut",
+        counts.acknowledged,
+        counts.delivered,
+        missing(&counts),
+        all - kept.min(all)
+    );
+    Some(if all == 0 || counts.acknowledged == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if missing(&counts) > 0 && kept < all {
+        Finding::differs(told_of, "the slow subscriber is cut, and its messages go with it", evidence)
+    } else if missing(&counts) > 0 {
+        let note =
+            format!("{} messages were taken and lost, and the subscriber was not cut", missing(&counts));
+        // What came had waited for the subscriber to read.
+        judging::lost_by_nobodys_rule(case, note, counts.delivered, evidence)
+    } else {
+        Finding::holds(told_of, evidence)
     })
 }
 
 /// No numbered statement: what one subscriber does not read is no reason to slow its publisher, though a broker may.
-fn spares_the_publisher(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "spares_the_publisher";
-    on_each_case(record, |case| {
-        let fared = values(case, PUBLISHER);
-        let (all, kept): (u64, u64) =
-            (fared.values().sum(), fared.get("kept its pace").copied().unwrap_or(0));
-        Some(if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if kept < all {
-            let note = "a subscriber that does not read is felt by its publisher";
-            Verdict::differs(CHECK, Force::Prose, all, note, in_words(&fared))
-        } else {
-            Verdict::holds(CHECK, Force::Prose, all, format!("{kept} of {all} publishers kept their pace"))
-        })
+fn spares_the_publisher(case: &Judged<'_>) -> Option<Finding> {
+    let fared = values(case, PUBLISHER);
+    let (all, kept): (u64, u64) = (fared.values().sum(), fared.get("kept its pace").copied().unwrap_or(0));
+    Some(if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if kept < all {
+        let note = "a subscriber that does not read is felt by its publisher";
+        Finding::differs(all, note, in_words(&fared))
+    } else {
+        Finding::holds(all, format!("{kept} of {all} publishers kept their pace"))
     })
 }

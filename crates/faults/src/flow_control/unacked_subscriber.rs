@@ -7,23 +7,26 @@
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
-use std::fmt;
 use std::pin::pin;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
+use ungraceful_flags::{Mistake, Named, Versions, Wanted, Whole, chosen};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
 use super::fates::Fates;
-use super::numbered;
 use super::publisher::{Published, Publisher, Publishing};
 use super::subscriber::{Acknowledging, Connecting, Subscriber};
+use super::{longest, numbered, unacked_subscriber_checks};
 use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
+use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 pub use crate::outbox::HELD_BACK;
 
 /// The fault's id in the catalogue.
@@ -74,81 +77,126 @@ const LATE_MIN: Duration = Duration::from_secs(3);
 /// How long copies of messages are waited for that have come once.
 const COPIES_WITHIN: Duration = Duration::from_millis(200);
 
-/// Receive Maximum and QoS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Variant {
-    /// The client's Receive Maximum; absent means that it says none, which stands for 65,535.
-    pub receive_maximum: Option<u16>,
-    /// The QoS of messages and subscription.
-    pub qos: QoS,
-}
-
-const fn variant(receive_maximum: Option<u16>, qos: QoS) -> Variant {
-    Variant { receive_maximum, qos }
+ungraceful_record::words! {
+    /// The client's Receive Maximum, and the QoS of messages and subscription.
+    pub enum Variant: "variant" {
+        /// Receive Maximum 1, QoS 1.
+        K1Qos1 = "k1-qos1",
+        /// Receive Maximum 1, QoS 2.
+        K1Qos2 = "k1-qos2",
+        /// Receive Maximum 3, QoS 1.
+        K3Qos1 = "k3-qos1",
+        /// Receive Maximum 3, QoS 2.
+        K3Qos2 = "k3-qos2",
+        /// Receive Maximum 20, QoS 1.
+        K20Qos1 = "k20-qos1",
+        /// Receive Maximum 20, QoS 2.
+        K20Qos2 = "k20-qos2",
+        /// No Receive Maximum is said, which stands for 65,535, QoS 1.
+        AbsentQos1 = "absent-qos1",
+        /// No Receive Maximum is said, which stands for 65,535, QoS 2.
+        AbsentQos2 = "absent-qos2",
+    }
 }
 
 impl Variant {
-    /// Every variant, in the order of the tables.
-    pub const ALL: [Self; 8] = [
-        variant(Some(1), QoS::AtLeastOnce),
-        variant(Some(1), QoS::ExactlyOnce),
-        variant(Some(3), QoS::AtLeastOnce),
-        variant(Some(3), QoS::ExactlyOnce),
-        variant(Some(20), QoS::AtLeastOnce),
-        variant(Some(20), QoS::ExactlyOnce),
-        variant(None, QoS::AtLeastOnce),
-        variant(None, QoS::ExactlyOnce),
-    ];
+    /// The client's Receive Maximum; absent when it says none.
+    pub(super) const fn receive_maximum(self) -> Option<u16> {
+        match self {
+            Self::K1Qos1 | Self::K1Qos2 => Some(1),
+            Self::K3Qos1 | Self::K3Qos2 => Some(3),
+            Self::K20Qos1 | Self::K20Qos2 => Some(20),
+            Self::AbsentQos1 | Self::AbsentQos2 => None,
+        }
+    }
 
-    /// The name used on the command line and in files, such as `k3-qos1` or `absent-qos2`.
-    #[must_use]
-    pub fn name(self) -> String {
-        let receive_maximum = self.receive_maximum.map_or_else(|| "absent".to_owned(), |k| format!("k{k}"));
-        format!("{receive_maximum}-qos{}", self.qos.level())
+    const fn qos(self) -> QoS {
+        match self {
+            Self::K1Qos1 | Self::K3Qos1 | Self::K20Qos1 | Self::AbsentQos1 => QoS::AtLeastOnce,
+            Self::K1Qos2 | Self::K3Qos2 | Self::K20Qos2 | Self::AbsentQos2 => QoS::ExactlyOnce,
+        }
     }
 
     /// Whether there is such a case in this version.
-    #[must_use]
-    pub fn is_in(self, version: ProtocolVersion) -> bool {
-        version == ProtocolVersion::V5 || self.receive_maximum.is_none()
+    fn is_in(self, version: ProtocolVersion) -> bool {
+        version == ProtocolVersion::V5 || self.receive_maximum().is_none()
     }
 }
 
-impl fmt::Display for Variant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name())
-    }
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: the client's Receive Maximum and the QoS, as in k1-qos1, k3-qos2, k20-qos1,
+    /// absent-qos2 [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// Messages that are published while nothing is acknowledged
+    #[arg(long, value_name = "N", default_value = "200")]
+    messages: Whole<1, 1_000_000>,
+    /// Bytes of payload of each message
+    #[arg(short = 's', long, value_name = "BYTES", default_value = "16")]
+    size: Whole<16, 65_536>,
+    #[command(flatten)]
+    versions: Versions,
+    /// The longest that an attempt takes; it is given up then.
+    #[arg(skip)]
+    longest: Duration,
 }
 
-impl FromStr for Variant {
-    type Err = String;
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str =
+        "A subscriber that acknowledges nothing while messages go on, and then everything";
+    const LONG_ABOUT: &'static str = "A subscriber with a Receive Maximum acknowledges nothing while a publisher goes on. Tells how many PUBLISH packets \
+         the broker has unacknowledged at the most (no more than Receive Maximum: MQTT 5.0 [MQTT-3.3.4-9]), whether it \
+         answers PINGREQ meanwhile ([MQTT-4.9.0-3]), and whether everything comes, once and in order ([MQTT-4.6.0-5]), \
+         when the subscriber acknowledges at last. What is lost to a limit of the broker's is noted and no violation. \
+         MQTT 3.1.1 has no Receive Maximum: there it is told how many a broker sends by itself, and nothing is judged.";
+    const CHECKS: &'static [&'static [Check]] = &[unacked_subscriber_checks::CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "5"), ("connrate", "10"), ("count", "20")];
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|variant| variant.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        let versions = self.wanted().versions;
+        let is_case = |variant: &Variant| versions.iter().any(|version| variant.is_in(*version));
+        if !chosen(&Variant::ALL, &self.variant).iter().any(is_case) {
+            let what = "MQTT 3.1.1 has no Receive Maximum; give absent-qos1 or absent-qos2, or -V 5";
+            mistakes.push(Mistake::new("--variant", what));
+        }
+        self.longest = longest(call.reaction_timeout, self.messages.0, self.size.0);
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        ConnectionsOf::EachClient(2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.longest
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+            variant.is_in(version).then(|| UnackedSubscriber { variant, version, flags: self.clone() })
         })
     }
 }
 
 /// A subscriber that does not acknowledge, in one variant and version.
-#[derive(Clone, Copy, Debug)]
-pub struct UnackedSubscriber {
-    /// Receive Maximum and QoS.
-    pub variant: Variant,
-    /// The version that both clients speak.
-    pub version: ProtocolVersion,
-    /// How many messages are published.
-    pub messages: u64,
-    /// Bytes of payload of each, at least 16.
-    pub payload_len: usize,
-    /// The longest that an attempt takes; it is given up then.
-    pub longest: Duration,
+#[derive(Debug)]
+struct UnackedSubscriber {
+    variant: Variant,
+    version: ProtocolVersion,
+    flags: Flags,
 }
 
 impl Fault for UnackedSubscriber {
     fn case(&self) -> Case {
-        Case { fault: ID.to_owned(), variant: self.variant.name(), version: self.version.to_string() }
+        Case::new(ID, self.variant.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -156,7 +204,7 @@ impl Fault for UnackedSubscriber {
     }
 
     fn describe(&self) -> String {
-        let limit = match (self.version, self.variant.receive_maximum) {
+        let limit = match (self.version, self.variant.receive_maximum()) {
             (ProtocolVersion::V3_1_1, _) => "without a Receive Maximum, which 3.1.1 has not".to_owned(),
             (_, None) => "without a Receive Maximum".to_owned(),
             (_, Some(k)) => format!("with Receive Maximum {k}"),
@@ -164,7 +212,8 @@ impl Fault for UnackedSubscriber {
         format!(
             "a subscriber {limit} acknowledges nothing while {} messages of {} are published, is asked whether it is \
              served, then acknowledges everything",
-            self.messages, self.variant.qos
+            self.flags.messages.0,
+            self.variant.qos()
         )
     }
 
@@ -189,7 +238,7 @@ struct Known {
 
 impl UnackedSubscriber {
     async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        if let Some(trouble) = qos_not_taken(stage, self.variant.qos) {
+        if let Some(trouble) = qos_not_taken(stage, self.variant.qos()) {
             return not_acted(stage, log, self.version, &trouble).await;
         }
         let prepared = stage.unless_stopped(self.prepare(stage, &log)).await;
@@ -202,18 +251,18 @@ impl UnackedSubscriber {
         log.accepted(subscriber.accepted.connack_at);
         let fates = RefCell::new(Fates::new(
             numbered::key(&stage.topic_root, log.number()),
-            self.variant.qos,
+            self.variant.qos(),
             stage.clock,
         ));
         log.provoked(now());
         let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
-        let known = match within(stage, self.longest, acting).await {
+        let known = match within(stage, self.flags.longest, acting).await {
             Ended::Done(known) => Some(known),
             Ended::Stopped => None,
             Ended::TooLong => {
                 publisher.leave().await;
                 subscriber.leave().await;
-                let trouble = fates.borrow().unfinished(self.longest);
+                let trouble = fates.borrow().unfinished(self.flags.longest);
                 return not_acted(stage, log, self.version, &trouble).await;
             }
         };
@@ -235,12 +284,14 @@ impl UnackedSubscriber {
     async fn prepare(&self, stage: &Stage, log: &AttemptLog<'_>) -> Result<(Subscriber, Publisher), String> {
         let topic = format!("{}/flood/{}", stage.topic_root, log.client_id());
         let connecting = Connecting {
-            receive_maximum: self.variant.receive_maximum,
+            receive_maximum: self.variant.receive_maximum(),
             acknowledging: Acknowledging::Withheld,
             ..Connecting::honest(log.client_id())
         };
-        let subscriber = Subscriber::open(stage, self.version, connecting, &topic, self.variant.qos).await?;
-        let publishing = Publishing { topic: &topic, qos: self.variant.qos, payload_len: self.payload_len };
+        let subscriber =
+            Subscriber::open(stage, self.version, connecting, &topic, self.variant.qos()).await?;
+        let publishing =
+            Publishing { topic: &topic, qos: self.variant.qos(), payload_len: self.flags.size.get() };
         let publisher_id = format!("{}p", log.client_id());
         let publisher = Publisher::open(
             stage,
@@ -261,7 +312,7 @@ impl UnackedSubscriber {
         fates: &RefCell<Fates>,
     ) -> Known {
         let patience = stage.reaction_timeout;
-        let publishing = publisher.publish(fates, self.messages, patience);
+        let publishing = publisher.publish(fates, self.flags.messages.0, patience);
         let published = subscriber.listen_during(fates, publishing).await;
         publisher.linger_during(fates, subscriber.listen_until(fates, QUIET, |_, _| false)).await;
         let withheld = subscriber.hearing.open_most as u64;
@@ -281,7 +332,7 @@ impl UnackedSubscriber {
         if subscriber.hearing.seen.is_over() {
             return known;
         }
-        if self.variant.qos == QoS::ExactlyOnce {
+        if self.variant.qos() == QoS::ExactlyOnce {
             subscriber.acknowledge_all_but_pubcomp();
             publisher.linger_during(fates, subscriber.listen_until(fates, QUIET, |_, _| false)).await;
         }
@@ -289,7 +340,7 @@ impl UnackedSubscriber {
         known.acknowledged_at = Some(now());
         if published == Published::Stalled {
             // What the broker would not take while it could not deliver.
-            let publishing = publisher.publish(fates, self.messages, patience);
+            let publishing = publisher.publish(fates, self.flags.messages.0, patience);
             known.published = subscriber.listen_during(fates, publishing).await;
         }
         let draining = async {
@@ -303,7 +354,7 @@ impl UnackedSubscriber {
             && known.published == Published::All
         {
             known.later_came =
-                Some(publish_later(subscriber, publisher, fates, self.messages, patience).await);
+                Some(publish_later(subscriber, publisher, fates, self.flags.messages.0, patience).await);
         }
         known
     }
@@ -320,7 +371,7 @@ impl UnackedSubscriber {
         log.measure(OUTSTANDING_MOST, outstanding);
         log.measure(OUTSTANDING_WITHHELD, known.withheld);
         log.measure(TAKEN, publisher.sending.acknowledged);
-        if let Some(k) = self.variant.receive_maximum.map(u64::from) {
+        if let Some(k) = self.variant.receive_maximum().map(u64::from) {
             let held = match known.withheld.cmp(&k) {
                 Ordering::Greater => BEYOND,
                 _ if outstanding > k => BEYOND_LATER,
@@ -459,15 +510,13 @@ mod tests {
     }
 
     #[test]
-    fn every_variant_is_found_by_its_name_and_3_1_1_has_those_without_a_receive_maximum() {
+    fn a_name_says_the_receive_maximum_and_the_qos_and_3_1_1_has_the_variants_without_one() {
         for variant in Variant::ALL {
-            assert_eq!(variant.name().parse(), Ok(variant));
+            let k = variant.receive_maximum().map_or("absent".to_owned(), |k| format!("k{k}"));
+            assert_eq!(variant.name(), format!("{k}-qos{}", variant.qos().level()));
         }
-        let of_3_1_1: Vec<String> = Variant::ALL
-            .into_iter()
-            .filter(|variant| variant.is_in(ProtocolVersion::V3_1_1))
-            .map(Variant::name)
-            .collect();
+        let is_in_3_1_1 = |variant: &Variant| variant.is_in(ProtocolVersion::V3_1_1);
+        let of_3_1_1: Vec<_> = Variant::ALL.into_iter().filter(is_in_3_1_1).map(Variant::name).collect();
         assert_eq!(of_3_1_1, ["absent-qos1", "absent-qos2"]);
     }
 }

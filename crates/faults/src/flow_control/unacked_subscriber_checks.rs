@@ -3,183 +3,138 @@
 //!
 //! MQTT 3.1.1 has no Receive Maximum: of its cases only what comes twice is judged.
 
-use ungraceful_mqtt::statement::{
-    Statement, V5_3_3_4_9, V5_4_4_0_1, V5_4_5_0_1, V5_4_6_0_5, V5_4_9_0_3, V311_4_3_3_1,
-};
+use ungraceful_mqtt::statement::{V5_3_3_4_9, V5_4_5_0_1, V5_4_6_0_5, V5_4_9_0_3};
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::{CaseRecord, Record};
-use ungraceful_record::verdict::{Check, Force, Verdict};
+use ungraceful_record::run::CaseRecord;
 
-use super::judging::{counts, max, min, missing, qos_2_comes_once, sum};
+use super::judging::{QOS_2_ONCE, counts, max, min, missing, qos_2_comes_once, sum};
 use super::unacked_subscriber::{
-    ANSWERED, ANSWERED_LATE, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, HELD_BACK, ID, OUTSTANDING_MOST,
+    ANSWERED, ANSWERED_LATE, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, HELD_BACK, OUTSTANDING_MOST,
     OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN, Variant,
 };
 use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 6] = [
-    stays_within_receive_maximum,
-    answers_while_the_quota_is_used_up,
-    delivers_in_order,
-    delivers_qos_2_once,
-    delivers_everything_once,
-    keeps_the_subscriber,
+pub const CHECKS: &[Check] = &[
+    Check::must("stays_within_receive_maximum", &[V5_3_3_4_9], stays_within_receive_maximum).on(is_v5),
+    Check::must("answers_while_the_quota_is_used_up", &[V5_4_9_0_3], answers_while_the_quota_is_used_up)
+        .on(is_v5),
+    Check::must("delivers_in_order", &[V5_4_6_0_5], comes_in_order).on(is_v5),
+    Check::must("delivers_qos_2_once", QOS_2_ONCE, qos_2_comes_once),
+    Check::must("delivers_everything_once", &[V5_4_5_0_1], delivers_everything_once).on(is_v5),
+    Check::prose("keeps_the_subscriber", keeps_the_subscriber).on(is_v5),
 ];
-
-/// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] =
-    &[V5_3_3_4_9, V5_4_9_0_3, V5_4_5_0_1, V5_4_6_0_5, V5_4_4_0_1, V311_4_3_3_1];
-
-fn on_each_v5_case(record: &Record, judge: impl Fn(&CaseRecord) -> Option<Verdict>) -> Vec<Verdict> {
-    judging::on_each_case(record, ID, |case| if is_v5(case) { judge(case) } else { None })
-}
 
 /// The client's Receive Maximum; absent when it said none.
 fn receive_maximum(case: &CaseRecord) -> Option<u64> {
-    case.case.variant.parse::<Variant>().ok()?.receive_maximum.map(u64::from)
+    case.case.variant.parse::<Variant>().ok()?.receive_maximum().map(u64::from)
 }
 
 /// MQTT 5.0 [MQTT-3.3.4-9]: no more than Receive Maximum is unacknowledged.
-fn stays_within_receive_maximum(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "stays_within_receive_maximum";
-    on_each_v5_case(record, |case| {
-        let k = receive_maximum(case)?;
-        let all = evidence_count(case);
-        let (most, taken) = (max(case, OUTSTANDING_MOST).unwrap_or(0), max(case, TAKEN).unwrap_or(0));
-        let withheld = max(case, OUTSTANDING_WITHHELD).unwrap_or(0);
-        let evidence = format!(
-            "a client with Receive Maximum {k} had up to {withheld} PUBLISH unacknowledged while it acknowledged nothing, \
-             and up to {most} once it did; up to {taken} messages were there to be sent"
-        );
-        // What is beyond has been counted packet by packet: it needs no other circumstance.
-        let verdict = if most > k {
-            let (at_once, later) = (case.fact(HELD, BEYOND), case.fact(HELD, BEYOND_LATER));
-            let evidence = format!("{evidence}; {} of {all} clients met it", at_once + later);
-            Verdict::violated(CHECK, V5_3_3_4_9, evidence).with_examples(examples(case, |_| true))
-        } else if most == 0 {
-            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
-        } else if taken <= k {
-            Verdict::inconclusive(CHECK, Force::Must, format!("{evidence}, which is not more than {k}"))
-        } else {
-            Verdict::holds(CHECK, Force::Must, all, evidence)
-        };
-        Some(verdict.citing(V5_3_3_4_9))
-    })
+fn stays_within_receive_maximum(case: &Judged<'_>) -> Option<Finding> {
+    let k = receive_maximum(case)?;
+    let all = evidence_count(case);
+    let (most, taken) = (max(case, OUTSTANDING_MOST).unwrap_or(0), max(case, TAKEN).unwrap_or(0));
+    let withheld = max(case, OUTSTANDING_WITHHELD).unwrap_or(0);
+    let evidence = format!(
+        "a client with Receive Maximum {k} had up to {withheld} PUBLISH unacknowledged while it acknowledged nothing, \
+         and up to {most} once it did; up to {taken} messages were there to be sent"
+    );
+    // What is beyond has been counted packet by packet: it needs no other circumstance.
+    let finding = if most > k {
+        let (at_once, later) = (case.fact(HELD, BEYOND), case.fact(HELD, BEYOND_LATER));
+        let evidence = format!("{evidence}; {} of {all} clients met it", at_once + later);
+        Finding::violated(evidence).with_examples(examples(case, |_| true))
+    } else if most == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if taken <= k {
+        Finding::inconclusive(format!("{evidence}, which is not more than {k}"))
+    } else {
+        Finding::holds(all, evidence)
+    };
+    Some(finding)
 }
 
 /// MQTT 5.0 [MQTT-4.9.0-3]: a quota that is used up holds back PUBLISH packets and nothing else. Violated only when a
 /// client beside it was answered meanwhile, several times and to what it had asked later, so that the broker as a whole was
 /// not merely slow.
-fn answers_while_the_quota_is_used_up(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "answers_while_the_quota_is_used_up";
-    on_each_v5_case(record, |case| {
-        let k = receive_maximum(case)?;
-        let (late, answered) = (case.fact(PINGREQ, ANSWERED_LATE), case.fact(PINGREQ, ANSWERED));
-        let (starved, silent) = (case.fact(PINGREQ, STARVED), case.fact(PINGREQ, BOTH_SILENT));
-        let all = answered + late + starved + silent;
-        let least = min(case, OUTSTANDING_WITHHELD).unwrap_or(0);
-        let verdict = if starved > 0 && least < k {
-            let why = format!(
-                "{starved} of {all} clients got no answer to PINGREQ, but only {least} PUBLISH were unacknowledged, fewer \
-                 than their Receive Maximum of {k}"
-            );
-            Verdict::inconclusive(CHECK, Force::Must, why)
-        } else if starved > 0 {
-            let evidence = format!(
-                "{starved} of {all} clients with {k} or more PUBLISH unacknowledged got no answer to PINGREQ, and our \
-                 publisher got several to what it had asked later"
-            );
-            Verdict::violated(CHECK, V5_4_9_0_3, evidence).with_examples(examples(case, |_| true))
-        } else if silent > 0 {
-            let why = format!(
-                "{silent} of {all} clients got no answer to PINGREQ, and our publisher none either, or few"
-            );
-            Verdict::inconclusive(CHECK, Force::Must, why)
-        } else if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Must, no_sample(case))
-        } else if late > 0 {
-            let evidence = format!(
-                "{answered} of {all} clients got an answer to PINGREQ within the reaction timeout and {late} later, with at \
-                 least {least} PUBLISH unacknowledged"
-            );
-            Verdict::differs(CHECK, Force::Must, all, format!("{late} of {all} were answered late"), evidence)
-        } else {
-            let evidence = format!(
-                "{answered} of {all} clients got an answer to PINGREQ with at least {least} PUBLISH unacknowledged"
-            );
-            Verdict::holds(CHECK, Force::Must, all, evidence)
-        };
-        Some(verdict.citing(V5_4_9_0_3))
-    })
-}
-
-/// MQTT 5.0 [MQTT-4.6.0-5]: the messages of one publisher on one topic at one QoS come in their order. Judged by the first
-/// copy of each.
-fn delivers_in_order(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "delivers_in_order";
-    on_each_v5_case(record, |case| Some(comes_in_order(record, case, CHECK, V5_4_6_0_5)))
-}
-
-/// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]: a message of QoS 2 comes once.
-fn delivers_qos_2_once(record: &Record) -> Vec<Verdict> {
-    judging::on_each_case(record, ID, |case| qos_2_comes_once(record, case, "delivers_qos_2_once"))
+fn answers_while_the_quota_is_used_up(case: &Judged<'_>) -> Option<Finding> {
+    let k = receive_maximum(case)?;
+    let (late, answered) = (case.fact(PINGREQ, ANSWERED_LATE), case.fact(PINGREQ, ANSWERED));
+    let (starved, silent) = (case.fact(PINGREQ, STARVED), case.fact(PINGREQ, BOTH_SILENT));
+    let all = answered + late + starved + silent;
+    let least = min(case, OUTSTANDING_WITHHELD).unwrap_or(0);
+    let finding = if starved > 0 && least < k {
+        let why = format!(
+            "{starved} of {all} clients got no answer to PINGREQ, but only {least} PUBLISH were unacknowledged, fewer \
+             than their Receive Maximum of {k}"
+        );
+        Finding::inconclusive(why)
+    } else if starved > 0 {
+        let evidence = format!(
+            "{starved} of {all} clients with {k} or more PUBLISH unacknowledged got no answer to PINGREQ, and our \
+             publisher got several to what it had asked later"
+        );
+        Finding::violated(evidence).with_examples(examples(case, |_| true))
+    } else if silent > 0 {
+        let why = format!(
+            "{silent} of {all} clients got no answer to PINGREQ, and our publisher none either, or few"
+        );
+        Finding::inconclusive(why)
+    } else if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if late > 0 {
+        let evidence = format!(
+            "{answered} of {all} clients got an answer to PINGREQ within the reaction timeout and {late} later, with at \
+             least {least} PUBLISH unacknowledged"
+        );
+        Finding::differs(all, format!("{late} of {all} were answered late"), evidence)
+    } else {
+        let evidence = format!(
+            "{answered} of {all} clients got an answer to PINGREQ with at least {least} PUBLISH unacknowledged"
+        );
+        Finding::holds(all, evidence)
+    };
+    Some(finding)
 }
 
 /// MQTT 5.0 [MQTT-4.5.0-1]: what the broker acknowledged is in the client's session, and comes once the client acknowledges.
 /// It accuses by the rule of [`ungraceful_record::loss`]. That something comes again is a note.
-fn delivers_everything_once(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "delivers_everything_once";
-    on_each_v5_case(record, |case| {
-        let counts = counts(case);
-        let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
-        let evidence = format!(
-            "of {} messages that the broker took, {} were lost, and {} copies came again",
-            counts.acknowledged,
-            missing(&counts),
-            counts.duplicated
-        );
-        let told_of = counts.delivered + missing(&counts);
-        Some(if counts.acknowledged == 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if ended > 0 {
-            let why = format!("{ended} subscribers were cut before they acknowledged; {evidence}");
-            Verdict::inconclusive(CHECK, Force::Prose, why)
-        } else if missing(&counts) > 0 {
-            judging::lost(record, case, CHECK, V5_4_5_0_1, sum(case, HELD_BACK), evidence)
-        } else if counts.duplicated > 0 {
-            Verdict::differs(
-                CHECK,
-                Force::Prose,
-                told_of,
-                format!("{} copies came again", counts.duplicated),
-                evidence,
-            )
-        } else {
-            Verdict::holds(CHECK, Force::Prose, told_of, evidence)
-        })
+fn delivers_everything_once(case: &Judged<'_>) -> Option<Finding> {
+    let counts = counts(case);
+    let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+    let evidence = format!(
+        "of {} messages that the broker took, {} were lost, and {} copies came again",
+        counts.acknowledged,
+        missing(&counts),
+        counts.duplicated
+    );
+    let told_of = counts.delivered + missing(&counts);
+    Some(if counts.acknowledged == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if ended > 0 {
+        let why = format!("{ended} subscribers were cut before they acknowledged; {evidence}");
+        Finding::inconclusive(why)
+    } else if missing(&counts) > 0 {
+        judging::lost(case, sum(case, HELD_BACK), evidence)
+    } else if counts.duplicated > 0 {
+        Finding::differs(told_of, format!("{} copies came again", counts.duplicated), evidence)
+    } else {
+        Finding::holds(told_of, evidence)
     })
 }
 
 /// No numbered statement: a client may take as long as it likes to acknowledge.
-fn keeps_the_subscriber(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "keeps_the_subscriber";
-    on_each_v5_case(record, |case| {
-        let all = evidence_count(case);
-        let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
-        let evidence = format!("the broker ended {ended} of {all} connections that acknowledged nothing");
-        Some(if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if ended > 0 {
-            Verdict::differs(
-                CHECK,
-                Force::Prose,
-                all,
-                "the broker cuts a client that does not acknowledge",
-                evidence,
-            )
-        } else {
-            Verdict::holds(CHECK, Force::Prose, all, evidence)
-        })
+fn keeps_the_subscriber(case: &Judged<'_>) -> Option<Finding> {
+    let all = evidence_count(case);
+    let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+    let evidence = format!("the broker ended {ended} of {all} connections that acknowledged nothing");
+    Some(if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if ended > 0 {
+        Finding::differs(all, "the broker cuts a client that does not acknowledge", evidence)
+    } else {
+        Finding::holds(all, evidence)
     })
 }

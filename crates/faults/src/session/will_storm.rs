@@ -2,14 +2,16 @@
 //! published, how long does the last one take, and what is retained afterwards: does "offline" stay although the client
 //! is back?
 
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
+use ungraceful_flags::{Mistake, Named, Seconds, Versions, Wanted, chosen};
 use ungraceful_mqtt::{Properties, Property, ProtocolVersion, QoS, Will};
 use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::check::Check;
 use ungraceful_record::offers::Offers;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
@@ -18,8 +20,10 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
-use crate::connection::takeover::{refusal, session_connect};
-use crate::ending::{interrupted, not_acted};
+use super::will_storm_checks;
+use crate::connection::takeover::session_connect;
+use crate::ending::{interrupted, not_acted, refusal};
+use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::peer::{Event, Peer, ping_every};
 
 /// The fault's id in the catalogue.
@@ -52,38 +56,25 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How many of them come one after the other before it begins anew.
 const LOOKING_MAX: u64 = 500;
 
-/// What is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Variant {
-    /// A Will that is not retained.
-    Plain,
-    /// A retained Will, "offline".
-    Retained,
-    /// The same; the client is back at once and publishes a retained "online".
-    Back,
-    /// The same with a Will Delay Interval, the cure (MQTT 5.0).
-    BackWillDelay,
+ungraceful_record::words! {
+    /// What is done.
+    pub enum Variant: "variant" {
+        /// A Will that is not retained.
+        Plain = "plain",
+        /// A retained Will, "offline".
+        Retained = "retained",
+        /// The same; the client is back at once and publishes a retained "online".
+        Back = "back",
+        /// The same with a Will Delay Interval, the cure (MQTT 5.0).
+        BackWillDelay = "back-will-delay",
+    }
 }
 
 impl Variant {
-    /// Every variant, in the order of the tables.
-    pub const ALL: [Self; 4] = [Self::Plain, Self::Retained, Self::Back, Self::BackWillDelay];
-
-    /// The name used on the command line and in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Plain => "plain",
-            Self::Retained => "retained",
-            Self::Back => "back",
-            Self::BackWillDelay => "back-will-delay",
-        }
-    }
-
     /// The variant with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|variant| variant.name() == name)
+        name.parse().ok()
     }
 
     /// Whether the version has it: MQTT 3.1.1 knows no delay of Wills.
@@ -99,19 +90,59 @@ impl Variant {
     }
 }
 
-impl fmt::Display for Variant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: plain, retained, back; and on MQTT 5 also back-will-delay [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// Will Delay Interval of back-will-delay
+    #[arg(long, value_name = "SECONDS", default_value = "4s")]
+    will_delay: Seconds,
+    #[command(flatten)]
+    versions: Versions,
 }
 
-impl FromStr for Variant {
-    type Err = String;
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "Many clients with a Will are lost in one instant: do all Wills come, how late, and what is retained?";
+    const LONG_ABOUT: &'static str = "Connects --count clients with a Will before the baseline and resets them all, --connrate per second: so many that \
+         it is one instant. Tells how many of the Wills come and how they are spread in time, whether retained Wills are \
+         retained, and whether clients that are back at once stay \"offline\" for whoever subscribes then; with a Will \
+         Delay Interval they must not. Each client is lost once, so --attempts and --duration have no place here.";
+    const CHECKS: &'static [&'static [Check]] = &[will_storm_checks::CHECKS];
+    // A witness that is sent more than a thousand messages at once is more than some brokers queue by default.
+    // And what is all due at once is begun one after the other: times of Wills begin when their own client was lost.
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("count", "700"), ("connrate", "10000"), ("slip-limit", "200ms")];
+    const ATTEMPTS: AttemptsOf = AttemptsOf::Clients;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::named(text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, _call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        let variants = chosen(&Variant::ALL, &self.variant);
+        if self.wanted().versions == [ProtocolVersion::V3_1_1] && variants == [Variant::BackWillDelay] {
+            let what = "MQTT 3.1.1 has no Will Delay Interval; choose plain, retained or back, or -V 5";
+            mistakes.push(Mistake::new("--variant", what));
+        }
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        // The client or its return, and who looks at what is retained.
+        ConnectionsOf::EachClient(2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        self.will_delay.time()
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+            let storm = WillStorm { variant, version, will_delay_interval_s: self.will_delay.0 };
+            variant.is_in(version).then_some(storm)
         })
     }
 }
@@ -136,11 +167,7 @@ struct Back {
 
 impl Fault for WillStorm {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.variant.name().to_owned(),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, self.variant.name(), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {

@@ -79,7 +79,7 @@ fn a_take_over_is_one_incident_when_the_newcomers_line_comes_between_its_two() {
 #[test]
 fn the_loss_of_a_newcomer_after_a_take_over_is_an_incident_of_its_own() {
     let log = "\
-2026-11-24 10:00:00,000 - Client ID: c1, IP: 10.0.0.1, Clean Start: true, Session Expiry: 0 connected.
+               2026-11-24 10:00:00,000 - Client ID: c1, IP: 10.0.0.1, Clean Start: true, Session Expiry: 0 connected.
 2026-11-24 10:00:10,000 - Client ID: c1, IP: 10.0.0.1 was disconnected. reason: Another client connected with the same client id..
 2026-11-24 10:00:10,005 - Client ID: c1, IP: 10.0.0.2, Clean Start: true, Session Expiry: 0 connected.
 2026-11-24 10:00:11,000 - Client ID: c1, IP: 10.0.0.2 disconnected ungracefully from TCP Listener on port: 1883.
@@ -165,7 +165,7 @@ fn what_many_lines_of_one_log_show_is_told_with_that_log() {
 #[test]
 fn mosquittos_lines_about_one_end_are_one_incident_with_address_keep_alive_and_version() {
     let log = "\
-2026-11-24T23:13:48: New connection from 127.0.0.1:45164 on port 17527.
+               2026-11-24T23:13:48: New connection from 127.0.0.1:45164 on port 17527.
 2026-11-24T23:13:48: New client connected from 127.0.0.1:45164 as doubled (p2, c1, k60).
 2026-11-24T23:13:58: Bad client doubled sending multiple CONNECT messages.
 2026-11-24T23:13:58: Client doubled disconnected due to protocol error.
@@ -184,7 +184,7 @@ fn mosquittos_lines_about_one_end_are_one_incident_with_address_keep_alive_and_v
 #[test]
 fn before_a_client_id_the_only_connection_that_waits_is_the_one_that_ended() {
     let log = "\
-2026-11-24T23:13:48: New connection from 127.0.0.1:45208 on port 17527.
+               2026-11-24T23:13:48: New connection from 127.0.0.1:45208 on port 17527.
 2026-11-24T23:13:48: Client <unknown> closed its connection.
 2026-11-24T23:13:49: New connection from 127.0.0.1:45230 on port 17527.
 2026-11-24T23:13:49: Invalid protocol version 9 in CONNECT from 127.0.0.1.
@@ -200,7 +200,7 @@ fn before_a_client_id_the_only_connection_that_waits_is_the_one_that_ended() {
 #[test]
 fn two_connections_that_ended_without_a_client_id_are_two_incidents() {
     let log = "\
-2026-11-24T23:13:48: New connection from 127.0.0.1:45208 on port 17527.
+               2026-11-24T23:13:48: New connection from 127.0.0.1:45208 on port 17527.
 2026-11-24T23:13:48: New connection from 127.0.0.1:45210 on port 17527.
 2026-11-24T23:13:48: Client <unknown> closed its connection.
 2026-11-24T23:13:48: Client <unknown> disconnected due to protocol error.
@@ -435,7 +435,7 @@ fn a_herd_after_the_brokers_start_is_told() {
 fn only_the_wanted_time_and_the_wanted_client_are_told() {
     let log = (0..10).map(|n| format!("2026-11-24T10:00:0{n}: Client c{} closed its connection.\n", n % 2));
     let log: String = log.collect();
-    let time = |text| Some(LogTime::parse(text).unwrap());
+    let time = |text: &str| Some(text.parse::<LogTime>().unwrap());
     let limits = Limits {
         since: time("2026-11-24T10:00:02"),
         until: time("2026-11-24T10:00:06"),
@@ -449,13 +449,13 @@ fn only_the_wanted_time_and_the_wanted_client_are_told() {
 #[test]
 fn lines_before_the_wanted_time_tell_who_is_who_and_no_incident() {
     let log = "\
-2026-11-24T09:00:00: New client connected from 10.0.0.7:50123 as old (p5, c1, k30).
+               2026-11-24T09:00:00: New client connected from 10.0.0.7:50123 as old (p5, c1, k30).
 2026-11-24T09:30:00: Client gone closed its connection.
 2026-11-24T09:59:59.500: Client hasty closed its connection.
 2026-11-24T10:00:00.100: New client connected from 10.0.0.8:1 as hasty (p5, c1, k30).
 2026-11-24T10:00:01: Bad client 10.0.0.7:50123 sending multiple CONNECT messages.
 ";
-    let limits = Limits { since: LogTime::parse("2026-11-24T10:00").ok(), ..Limits::default() };
+    let limits = Limits { since: "2026-11-24T10:00".parse().ok(), ..Limits::default() };
     let (story, incidents) = story(None, log, limits);
     assert_eq!(incidents.len(), 1, "{incidents:?}");
     let incident = &incidents[0];
@@ -475,7 +475,7 @@ fn signs_are_told_of_the_wanted_time_and_the_wanted_client_alone() {
     }
     let (all, _) = story(None, &log, Limits::default());
     assert_eq!((all.picture().signs.duels().len(), all.picture().signs.herds().len()), (1, 1));
-    let since = LogTime::parse("2026-11-24T10:10").ok();
+    let since = "2026-11-24T10:10".parse().ok();
     let (later, _) = story(None, &log, Limits { since, ..Limits::default() });
     assert_eq!((later.picture().signs.duels().len(), later.picture().signs.herds().len()), (0, 0));
     let client = Some("c1".to_owned());

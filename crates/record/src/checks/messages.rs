@@ -8,15 +8,18 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_mqtt::statement::{self, Statement};
+use ungraceful_mqtt::statement::{
+    V5_4_4_0_1, V5_4_5_0_1, V5_4_6_0_5, V311_4_3_3_1, V311_4_5_0_1, V311_4_6_0_6,
+};
 
 use super::totals;
+use crate::check::{Check, Finding};
 use crate::ledger::{IrregularityKind, LedgerCounts};
 use crate::loss::{self, Explained};
 use crate::phase::Phase;
 use crate::run::{BystanderPhaseRecord, BystandersRecord, Completeness, Drain, Record};
 use crate::scale::time;
-use crate::verdict::{Force, Verdict};
+use crate::verdict::Force;
 
 /// Messages that evidence names.
 const EXAMPLES_AT_MOST: usize = 3;
@@ -101,46 +104,23 @@ impl<'a> Messages<'a> {
         with_loss.map(|phase| phase.phase).max().unwrap_or(Phase::Recovery)
     }
 
-    /// The verdict on what was seen: `violated` when nothing else explains it.
+    /// The finding on what was seen: violated when nothing else explains it.
     fn accuse(
         &self,
-        check: &str,
-        statements: [Statement; 2],
         samples: u64,
         note: &str,
         evidence: &str,
         explained: Option<Explained>,
-    ) -> Verdict {
-        match (explained, self.statement(statements)) {
-            (None, Some(statement)) => Verdict::violated(check, statement, evidence),
-            (Some(Explained::Note(why)), _) => {
-                Verdict::differs(check, Force::Must, samples, note, format!("{evidence}; {why}"))
-            }
-            (Some(Explained::Unclear(why)), _) => {
-                Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}"))
-            }
-            (None, None) => {
+    ) -> Option<Finding> {
+        Some(match explained {
+            None if self.bystanders.version.parse::<ProtocolVersion>().is_err() => {
                 let why = "the version that the bystanders spoke is not known";
-                Verdict::inconclusive(check, Force::Must, format!("{evidence}; {why}"))
+                Finding::inconclusive(format!("{evidence}; {why}"))
             }
-        }
-    }
-
-    /// The one of the bystanders' version, of the statements of MQTT 5.0 and of 3.1.1.
-    fn statement(&self, [v5, v3_1_1]: [Statement; 2]) -> Option<Statement> {
-        match self.bystanders.version.parse() {
-            Ok(ProtocolVersion::V5) => Some(v5),
-            Ok(ProtocolVersion::V3_1_1) => Some(v3_1_1),
-            Err(_) => None,
-        }
-    }
-
-    fn holds(&self, check: &str, statements: [Statement; 2], samples: u64, evidence: String) -> Verdict {
-        let verdict = Verdict::holds(check, Force::Must, samples, evidence);
-        match self.statement(statements) {
-            Some(statement) => verdict.citing(statement),
-            None => verdict,
-        }
+            None => Finding::violated(evidence),
+            Some(Explained::Note(why)) => Finding::differs(samples, note, format!("{evidence}; {why}")),
+            Some(Explained::Unclear(why)) => Finding::inconclusive(format!("{evidence}; {why}")),
+        })
     }
 
     /// Of each QoS that has any, `QoS 1: 5`.
@@ -181,14 +161,19 @@ impl<'a> Messages<'a> {
 }
 
 /// What the broker acknowledged, the subscriber received.
-pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "acknowledged_messages_arrive";
-    const STATEMENTS: [Statement; 2] = [statement::V5_4_5_0_1, statement::V311_4_5_0_1];
-    let Some(messages) = Messages::of(record, |qos| qos > 0) else { return Vec::new() };
+pub(super) const ACKNOWLEDGED_MESSAGES_ARRIVE: Check = Check::of_run(
+    "acknowledged_messages_arrive",
+    Force::Must,
+    &[V5_4_5_0_1, V311_4_5_0_1],
+    acknowledged_messages_arrive,
+);
+
+fn acknowledged_messages_arrive(record: &Record) -> Option<Finding> {
+    let messages = Messages::of(record, |qos| qos > 0)?;
     let sum = &messages.sum;
     if sum.acknowledged == 0 || sum.delivered == 0 {
         let why = "no bystander message of QoS 1 or 2 was acknowledged, or none arrived at all";
-        return vec![Verdict::inconclusive(CHECK, Force::Must, why)];
+        return Some(Finding::inconclusive(why));
     }
     let (samples, without) = (sum.delivered + sum.lost, sum.without_subscribers);
     if sum.lost == 0 && without > 0 {
@@ -198,11 +183,11 @@ pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
             sum.acknowledged,
             messages.examples(IrregularityKind::WithoutSubscribers)
         );
-        return vec![Verdict::differs(CHECK, Force::Prose, sum.acknowledged, note, evidence)];
+        return Some(Finding::differs(sum.acknowledged, note, evidence).of(Force::Prose));
     }
     if sum.lost == 0 {
         let evidence = format!("none of {} acknowledged messages is missing", sum.acknowledged);
-        return vec![messages.holds(CHECK, STATEMENTS, samples, evidence)];
+        return Some(Finding::holds(samples, evidence));
     }
     let overtaken = sum.lost - sum.lost_at_the_end.min(sum.lost);
     let mut evidence = format!(
@@ -232,23 +217,24 @@ pub(super) fn acknowledged_messages_arrive(record: &Record) -> Vec<Verdict> {
         }
     });
     let note = "acknowledged messages of bystanders never arrived";
-    vec![messages.accuse(CHECK, STATEMENTS, samples, note, &evidence, explained)]
+    messages.accuse(samples, note, &evidence, explained)
 }
 
 /// A QoS 2 message is delivered once. MQTT 5.0 forbids every repetition but for a resumed session; in 3.1.1 it is the
 /// rules for the sender of a QoS 2 message. A PUBLISH repeated within its exchange is no second delivery.
-pub(super) fn qos_2_arrives_once(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "qos_2_arrives_once";
-    const STATEMENTS: [Statement; 2] = [statement::V5_4_4_0_1, statement::V311_4_3_3_1];
-    let Some(messages) = Messages::of(record, |qos| qos == 2) else { return Vec::new() };
+pub(super) const QOS_2_ARRIVES_ONCE: Check =
+    Check::of_run("qos_2_arrives_once", Force::Must, &[V5_4_4_0_1, V311_4_3_3_1], qos_2_arrives_once);
+
+fn qos_2_arrives_once(record: &Record) -> Option<Finding> {
+    let messages = Messages::of(record, |qos| qos == 2)?;
     let sum = &messages.sum;
     let samples = sum.delivered;
     if sum.delivered == 0 {
-        return vec![Verdict::inconclusive(CHECK, Force::Must, "no bystander message of QoS 2 arrived")];
+        return Some(Finding::inconclusive("no bystander message of QoS 2 arrived"));
     }
     if sum.duplicated == 0 {
         let evidence = format!("each of {} messages of QoS 2 arrived once", sum.delivered);
-        return vec![messages.holds(CHECK, STATEMENTS, samples, evidence)];
+        return Some(Finding::holds(samples, evidence));
     }
     let evidence = format!(
         "{} copies beyond the first, {} of them with DUP 0, of {} messages of QoS 2{}",
@@ -258,16 +244,18 @@ pub(super) fn qos_2_arrives_once(record: &Record) -> Vec<Verdict> {
         messages.examples(IrregularityKind::Duplicated)
     );
     let note = "messages of QoS 2 arrived more than once";
-    vec![messages.accuse(CHECK, STATEMENTS, samples, note, &evidence, messages.explained())]
+    messages.accuse(samples, note, &evidence, messages.explained())
 }
 
 /// Nothing is sent again on a connection that lives, of QoS 0 and 1, nor within an exchange of QoS 2. A note: a receiver
 /// of QoS 1 must be ready for it, and MQTT 3.1.1 does not forbid to send again.
-pub(super) fn messages_are_not_repeated(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "messages_are_not_repeated";
-    let Some(messages) = Messages::of(record, |_| true) else { return Vec::new() };
+pub(super) const MESSAGES_ARE_NOT_REPEATED: Check =
+    Check::of_run("messages_are_not_repeated", Force::Prose, &[], messages_are_not_repeated);
+
+fn messages_are_not_repeated(record: &Record) -> Option<Finding> {
+    let messages = Messages::of(record, |_| true)?;
     if messages.sum.delivered == 0 {
-        return vec![Verdict::inconclusive(CHECK, Force::Prose, "no bystander message arrived")];
+        return Some(Finding::inconclusive("no bystander message arrived"));
     }
     let below_2 = || messages.by_qos.iter().filter(|(qos, _)| **qos < 2);
     let duplicated: u64 = below_2().map(|(_, counts)| counts.duplicated).sum();
@@ -284,7 +272,7 @@ pub(super) fn messages_are_not_repeated(record: &Record) -> Vec<Verdict> {
     }
     if told.is_empty() {
         let evidence = format!("nothing of {} messages was sent again", messages.sum.delivered);
-        return vec![Verdict::holds(CHECK, Force::Prose, messages.sum.delivered, evidence)];
+        return Some(Finding::holds(messages.sum.delivered, evidence));
     }
     let examples = if duplicated > 0 {
         messages.examples_of(IrregularityKind::Duplicated, |qos| qos < 2)
@@ -296,29 +284,28 @@ pub(super) fn messages_are_not_repeated(record: &Record) -> Vec<Verdict> {
     if lost > 0 {
         let _written = write!(evidence, "; honest clients lost {lost} connections");
     }
-    vec![Verdict::differs(
-        CHECK,
-        Force::Prose,
-        messages.sum.delivered,
-        "messages were sent to a subscriber again",
-        evidence,
-    )]
+    Some(Finding::differs(messages.sum.delivered, "messages were sent to a subscriber again", evidence))
 }
 
 /// The messages of one publisher to one topic arrive in their order: the first copy of each.
-pub(super) fn messages_keep_their_order(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "messages_keep_their_order";
-    const STATEMENTS: [Statement; 2] = [statement::V5_4_6_0_5, statement::V311_4_6_0_6];
-    let Some(messages) = Messages::of(record, |_| true) else { return Vec::new() };
+pub(super) const MESSAGES_KEEP_THEIR_ORDER: Check = Check::of_run(
+    "messages_keep_their_order",
+    Force::Must,
+    &[V5_4_6_0_5, V311_4_6_0_6],
+    messages_keep_their_order,
+);
+
+fn messages_keep_their_order(record: &Record) -> Option<Finding> {
+    let messages = Messages::of(record, |_| true)?;
     let sum = &messages.sum;
     // The first message of a publisher has none that it could have come after.
     let samples = sum.delivered.saturating_sub(messages.bystanders.pairs);
     if sum.delivered == 0 {
-        return vec![Verdict::inconclusive(CHECK, Force::Must, "no bystander message arrived")];
+        return Some(Finding::inconclusive("no bystander message arrived"));
     }
     if sum.reordered == 0 {
         let evidence = format!("{} messages arrived in the order of their publishers", sum.delivered);
-        return vec![messages.holds(CHECK, STATEMENTS, samples, evidence)];
+        return Some(Finding::holds(samples, evidence));
     }
     let evidence = format!(
         "{} of {} messages arrived after a later one of the same publisher and topic ({}){}",
@@ -328,5 +315,5 @@ pub(super) fn messages_keep_their_order(record: &Record) -> Vec<Verdict> {
         messages.examples(IrregularityKind::Reordered)
     );
     let note = "messages arrived out of their order";
-    vec![messages.accuse(CHECK, STATEMENTS, samples, note, &evidence, messages.explained())]
+    messages.accuse(samples, note, &evidence, messages.explained())
 }

@@ -1,6 +1,7 @@
 //! The exit code of a judged record.
 
 use ungraceful_mqtt::statement::V5_3_1_0_2;
+use ungraceful_record::check::{Check, Finding};
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::Completeness;
 use ungraceful_record::verdict::{Conclusion, Force, Verdict, exit_of, judge};
@@ -18,9 +19,9 @@ const ALL: [Completeness; 6] = [
 
 fn verdict(conclusion: Conclusion) -> Verdict {
     match conclusion {
-        Conclusion::Holds => Verdict::holds("claim", Force::Must, 1, "seen"),
-        Conclusion::Violated => Verdict::violated("claim", V5_3_1_0_2, "seen"),
-        Conclusion::Inconclusive => Verdict::inconclusive("claim", Force::Must, "not seen"),
+        Conclusion::Holds => Finding::holds(1, "seen").verdict("claim", Force::Must),
+        Conclusion::Violated => Finding::violated("seen").by(V5_3_1_0_2).verdict("claim", Force::Must),
+        Conclusion::Inconclusive => Finding::inconclusive("not seen").verdict("claim", Force::Must),
     }
 }
 
@@ -52,7 +53,7 @@ fn no_verdict_at_all_is_no_success() {
 #[test]
 fn a_deviation_that_is_allowed_is_a_success() {
     let mut record = empty_record();
-    record.verdicts = vec![Verdict::differs("claim", Force::May, 1, "another code", "seen")];
+    record.verdicts = vec![Finding::differs(1, "another code", "seen").verdict("claim", Force::May)];
     assert_eq!(exit_of(&record), Exit::Holds);
 }
 
@@ -91,9 +92,10 @@ fn judging_again_replaces_the_verdicts_and_keeps_their_order() {
     judge(
         &mut record,
         &[
-            |_| vec![Verdict::holds("first", Force::Run, 1, "")],
-            |_| Vec::new(),
-            |_| vec![Verdict::holds("second", Force::Run, 1, ""), Verdict::holds("third", Force::Run, 1, "")],
+            Check::of_run("first", Force::Run, &[], |_| Some(Finding::holds(1, ""))),
+            Check::of_run("none", Force::Run, &[], |_| None),
+            Check::of_run("second", Force::Run, &[], |_| Some(Finding::holds(1, ""))),
+            Check::of_run("third", Force::Run, &[], |_| Some(Finding::holds(1, ""))),
         ],
     );
     let names: Vec<&str> = record.verdicts.iter().map(|verdict| verdict.check.as_str()).collect();

@@ -19,7 +19,7 @@ use ungraceful_record::testing::{case, empty_record};
 
 pub(crate) fn verdicts(record: &Record) -> BTreeMap<String, Verdict> {
     let mut record = record.clone();
-    judge(&mut record, &CHECKS);
+    judge(&mut record, CHECKS);
     record.verdicts.into_iter().map(|verdict| (verdict.check.clone(), verdict)).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 
+use ungraceful_record::check::Finding;
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::verdict::{Conclusion, Force, Verdict};
@@ -12,8 +13,8 @@ use crate::run_checks::{bystanders, delivered, verdict};
 fn a_claim_holds_over_samples_alone_whoever_makes_it() {
     let over = |samples| {
         [
-            Verdict::holds("claim", Force::Must, samples, "all of them"),
-            Verdict::differs("claim", Force::Prose, samples, "late", "all of them"),
+            Finding::holds(samples, "all of them").verdict("claim", Force::Must),
+            Finding::differs(samples, "late", "all of them").verdict("claim", Force::Prose),
         ]
     };
     for verdict in over(7) {
@@ -31,13 +32,14 @@ fn a_claim_holds_over_samples_alone_whoever_makes_it() {
 
 #[test]
 fn what_holds_says_by_how_many_samples_and_an_older_record_that_does_not_is_read() {
-    let verdict = Verdict::holds("claim", Force::Must, 7, "seen");
+    let verdict = Finding::holds(7, "seen").verdict("claim", Force::Must);
     let mut written = serde_json::to_value(&verdict).unwrap();
     assert_eq!(written["samples"], 7);
     written.as_object_mut().unwrap().remove("samples");
     let read: Verdict = serde_json::from_value(written).unwrap();
     assert_eq!((read.conclusion, read.samples), (Conclusion::Holds, None));
-    let unclear = serde_json::to_value(Verdict::inconclusive("claim", Force::Must, "unseen")).unwrap();
+    let unclear =
+        serde_json::to_value(Finding::inconclusive("unseen").verdict("claim", Force::Must)).unwrap();
     assert!(unclear.get("samples").is_none());
 }
 

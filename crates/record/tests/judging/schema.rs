@@ -23,7 +23,7 @@ fn the_published_schema_of_run_json_is_up_to_date() {
     assert!(
         read == current,
         "docs/reference/run.schema.json differs from the code: regenerate it with `UPDATE_REFERENCE=1 cargo test -p \
-         ungraceful-rig`, and raise FORMAT_VERSION when a reader must know"
+         ungraceful-record schema`, and raise FORMAT_VERSION when a reader must know"
     );
 }
 

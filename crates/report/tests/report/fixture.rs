@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ungraceful_mqtt::statement;
 use ungraceful_record::attempt::Case;
+use ungraceful_record::check::Finding;
 use ungraceful_record::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::phase::Phase;
@@ -16,7 +17,7 @@ use ungraceful_record::run::{
     WaveRecord, WillRecord, WitnessRecord,
 };
 use ungraceful_record::testing;
-use ungraceful_record::verdict::{Force, Verdict};
+use ungraceful_record::verdict::Force;
 
 pub(crate) fn counts(counts: &[(&str, u64)]) -> BTreeMap<String, u64> {
     counts.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
@@ -252,8 +253,9 @@ pub(crate) fn all_holds() -> Record {
         ..WillRecord::default()
     });
     let closes = |variant: &str, version: &str, statement| {
-        Verdict::holds("closes_on_second_connect", Force::Must, 2, "all connections were closed")
-            .citing(statement)
+        Finding::holds(2, "all connections were closed")
+            .by(statement)
+            .verdict("closes_on_second_connect", Force::Must)
             .on(&case_of(variant, version))
     };
     Record {
@@ -296,7 +298,8 @@ pub(crate) fn all_holds() -> Record {
         verdicts: vec![
             closes("identical", "5.0", statement::V5_3_1_0_2),
             closes("with-will", "3.1.1", statement::V311_3_1_0_2),
-            Verdict::holds("generator_kept_up", Force::Run, 2, "slip and lag stayed within their limits"),
+            Finding::holds(2, "slip and lag stayed within their limits")
+                .verdict("generator_kept_up", Force::Run),
         ],
         ..testing::empty_record()
     }
@@ -350,21 +353,24 @@ pub(crate) fn violated() -> Record {
     record.attempts =
         AttemptsRecord { planned: 120_076, finished: 120_068, dropped: 8, written: 120_000, left_out: 68 };
     record.verdicts = vec![
-        Verdict::holds("will_is_published_once", Force::Must, 2, "all of them"),
-        Verdict::violated(
-            "closes_on_second_connect",
-            statement::V311_3_1_0_2,
-            "120,018 of 120,021 are still served",
-        )
-        .on(&identical.case)
-        .with_examples([3, 4]),
-        Verdict::violated("closes_on_second_connect", statement::V311_3_1_0_2, "40 of 47 were not closed")
-            .on(&other.case),
-        Verdict::differs("says_why", Force::Prose, 2, "closes without a word", "2 of 2 by FIN alone")
+        Finding::holds(2, "all of them").verdict("will_is_published_once", Force::Must),
+        Finding::violated("120,018 of 120,021 are still served")
+            .by(statement::V311_3_1_0_2)
+            .with_examples([3, 4])
+            .verdict("closes_on_second_connect", Force::Must)
             .on(&identical.case),
-        Verdict::differs("says_why", Force::Prose, 2, "closes without a word", "7 of 7 by FIN alone")
+        Finding::violated("40 of 47 were not closed")
+            .by(statement::V311_3_1_0_2)
+            .verdict("closes_on_second_connect", Force::Must)
             .on(&other.case),
-        Verdict::inconclusive("witness_is_proved", Force::Run, "no proof message came after the fault"),
+        Finding::differs(2, "closes without a word", "2 of 2 by FIN alone")
+            .verdict("says_why", Force::Prose)
+            .on(&identical.case),
+        Finding::differs(2, "closes without a word", "7 of 7 by FIN alone")
+            .verdict("says_why", Force::Prose)
+            .on(&other.case),
+        Finding::inconclusive("no proof message came after the fault")
+            .verdict("witness_is_proved", Force::Run),
     ];
     record.cases = vec![identical, other];
 
@@ -417,7 +423,8 @@ pub(crate) fn interrupted() -> Record {
     bystanders.phases[1].response_time = times(18, 440);
     bystanders.phases[1].acknowledge_time = times(0, 0);
     bystanders.recovery_time_us = None;
-    record.verdicts = vec![Verdict::inconclusive("plan_was_carried_out", Force::Run, "25 of 790 attempts")];
+    record.verdicts =
+        vec![Finding::inconclusive("25 of 790 attempts").verdict("plan_was_carried_out", Force::Run)];
     record
 }
 
@@ -444,11 +451,10 @@ pub(crate) fn broker_down() -> Record {
     record.witness = None;
     record.generator.bottlenecks = vec!["loop lag p99 41 ms is above 10 ms".into()];
     record.generator.attempts_waited_for_a_client = 14;
-    record.verdicts = vec![Verdict::inconclusive(
-        "broker_stays_up",
-        Force::Run,
-        "down after 31 attempts, signal 11 (SIGSEGV)",
-    )];
+    record.verdicts = vec![
+        Finding::inconclusive("down after 31 attempts, signal 11 (SIGSEGV)")
+            .verdict("broker_stays_up", Force::Run),
+    ];
     record
 }
 
@@ -477,10 +483,13 @@ pub(crate) fn hostile() -> Record {
         (log.lines_left_out, log.lines_cut, log.bytes_unread) = (25, 26, 27_000);
     }
     record.verdicts = vec![
-        Verdict::violated(evil, statement::V311_3_1_0_2, evil).on(&record.cases[1].case),
-        Verdict::differs("says_why", Force::May, 2, evil, evil),
-        Verdict::inconclusive(evil, Force::Run, evil),
-        Verdict::holds(evil, Force::Run, 2, evil),
+        Finding::violated(evil)
+            .by(statement::V311_3_1_0_2)
+            .verdict(evil, Force::Must)
+            .on(&record.cases[1].case),
+        Finding::differs(2, evil, evil).verdict("says_why", Force::May),
+        Finding::inconclusive(evil).verdict(evil, Force::Run),
+        Finding::holds(2, evil).verdict(evil, Force::Run),
     ];
     record
 }
@@ -589,9 +598,11 @@ pub(crate) fn storm() -> Record {
     record.attempts = AttemptsRecord { planned: 2_260, finished: 2_260, written: 2_260, ..record.attempts };
     let both = "48 of 52 ClientIDs had more than one connection that was served on";
     record.verdicts = vec![
-        Verdict::violated("closes_the_older_connection", statement::V5_3_1_4_3, both)
+        Finding::violated(both)
+            .by(statement::V5_3_1_4_3)
+            .verdict("closes_the_older_connection", Force::Must)
             .on(&record.cases[3].case),
-        Verdict::holds("generator_kept_up", Force::Run, 2, "slip and lag stayed within their limits"),
+        Finding::holds(2, "slip and lag stayed within their limits").verdict("generator_kept_up", Force::Run),
     ];
     record
 }
@@ -603,7 +614,7 @@ pub(crate) fn herd() -> Record {
     record.tool.mode = Some("herd".into());
     record.command = vec!["ungraceful-vanish".into(), "herd".into()];
     let herd = |variant: &str, left_out: u64, base_us: u64| {
-        let mut case = takeover("restart-herd", variant, "5.0", 5_000, &[("still served", 5_000 - left_out)]);
+        let mut case = takeover("herd", variant, "5.0", 5_000, &[("still served", 5_000 - left_out)]);
         case.reaction_time = Percentiles::default();
         fact(&mut case, "back", &[("yes", 5_000 - left_out)]);
         let reached = 5_000 - left_out;
@@ -652,13 +663,12 @@ pub(crate) fn herd() -> Record {
         longest_away_us: Some(213_000),
     });
     record.verdicts = vec![
-        Verdict::differs(
-            "lets_everybody_in_again",
-            Force::Prose,
+        Finding::differs(
             2,
             "400 of 5000 clients were not back: CONNACK 0x97 Quota exceeded (×400)",
             "4600 of 5000 clients were back in time, by 9200 tries",
         )
+        .verdict("lets_everybody_in_again", Force::Prose)
         .on(&record.cases[1].case),
     ];
     record
@@ -696,12 +706,7 @@ pub(crate) fn duel() -> Record {
     record.cases = vec![duel("resume", 4_321, 17), duel("clean", 5_432, 0)];
     record.attempts = AttemptsRecord { planned: 2, finished: 2, written: 2, ..record.attempts };
     record.verdicts = vec![
-        Verdict::differs(
-            "keeps_messages_across_takeovers",
-            Force::Prose, 2,
-            "acknowledged messages were lost in take-overs",
-            "502 messages acknowledged, 17 of them never delivered, 9 delivered more than once, in 4321 take-overs",
-        )
+        Finding::differs(2, "acknowledged messages were lost in take-overs", "502 messages acknowledged, 17 of them never delivered, 9 delivered more than once, in 4321 take-overs").verdict("keeps_messages_across_takeovers", Force::Prose)
         .on(&record.cases[0].case),
     ];
     record

@@ -1,8 +1,9 @@
 //! What a reader of the text relies on, said as claims and not as snapshots.
 
+use ungraceful_record::check::Finding;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::run::{Completeness, Record};
-use ungraceful_record::verdict::{Force, Verdict};
+use ungraceful_record::verdict::Force;
 use ungraceful_report::{Context, Format, render};
 
 use crate::fixture;
@@ -116,7 +117,7 @@ fn no_verdict_and_no_case_is_told_and_is_no_success() {
 #[test]
 fn verdicts_with_the_same_evidence_stand_in_one_line_with_all_their_cases() {
     let mut record = fixture::all_holds();
-    let verdict = Verdict::inconclusive("will_is_published_once", Force::Must, "no Will was due");
+    let verdict = Finding::inconclusive("no Will was due").verdict("will_is_published_once", Force::Must);
     record.verdicts = record.cases.iter().map(|case| verdict.clone().on(&case.case)).collect();
     let line = "double-connect identical on MQTT 5.0 and double-connect with-will on MQTT 3.1.1; in each of them: no Will was due";
     assert_eq!(line_with(&text(&record), "no Will was due").trim(), line);
@@ -208,7 +209,7 @@ fn cases_of_several_faults_are_told_apart_in_every_table() {
         let (_, after) = shown.split_once(section).unwrap();
         let table = after.split("\n\n").next().unwrap();
         assert!(table.contains("takeover-other resume"), "{section}\n{table}");
-        assert!(table.contains("takeover-storm resume"), "{section}\n{table}");
+        assert!(table.contains("storm resume"), "{section}\n{table}");
     }
 }
 

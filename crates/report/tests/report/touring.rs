@@ -1,8 +1,9 @@
 //! The report of a tour: what a reader of its table and findings relies on.
 
+use ungraceful_record::check::Finding;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::{Completeness, Record};
-use ungraceful_record::verdict::{Force, Verdict};
+use ungraceful_record::verdict::Force;
 use ungraceful_report::{Cause, Context, Format, Shown, Tour, render_tour};
 
 use crate::fixture;
@@ -151,7 +152,7 @@ fn a_cause_that_was_not_planned_is_no_verdict_and_says_what_would_show_it() {
 fn the_exit_code_is_that_of_the_worst_cause() {
     let inconclusive = {
         let mut record = fixture::all_holds();
-        record.verdicts.push(Verdict::inconclusive("closes", Force::Must, "no sample"));
+        record.verdicts.push(Finding::inconclusive("no sample").verdict("closes", Force::Must));
         record
     };
     let interrupted = Record { completeness: Completeness::Interrupted, ..fixture::all_holds() };

@@ -1,16 +1,19 @@
 //! How long a client waits before it connects again: the profiles that client libraries have.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng as Random;
+use ungraceful_flags::Time;
 use ungraceful_record::scale::span;
 
 /// A profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Backoff {
     /// At once.
+    #[default]
     None,
     /// Always as long.
     Fixed(Duration),
@@ -69,6 +72,58 @@ pub const LIBRARIES: [(&str, Backoff); 7] = [
     // AWS_EXPONENTIAL_BACKOFF_JITTER_DEFAULT, which is full jitter.
     ("aws-iot", Backoff::FullJitter { from: SECOND, to: Duration::from_secs(120) }),
 ];
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self { name: "none".to_owned(), backoff: Backoff::None }
+    }
+}
+
+impl FromStr for Backoff {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const EXPECTED: &str = "give none, fixed:100ms, exponential:100ms..10s or full-jitter:100ms..10s, with times of your own";
+        let wrong = |why: &str| format!("invalid back-off {text:?}: {why}; {EXPECTED}");
+        let time = |text: &str| text.parse::<Time>().map(|time| time.0).map_err(|why| wrong(&why));
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        let Some((name, times)) = text.split_once(':') else { return Err(wrong("it has no time")) };
+        if name == "fixed" {
+            return Ok(Self::Fixed(time(times)?));
+        }
+        let Some((from, to)) = times.split_once("..") else {
+            return Err(wrong("it has no range of times"));
+        };
+        let (from, to) = (time(from)?, time(to)?);
+        if from.is_zero() || to < from {
+            return Err(wrong("the first time must be above 0 and not above the second"));
+        }
+        match name {
+            "exponential" => Ok(Self::Exponential { from, to }),
+            "full-jitter" => Ok(Self::FullJitter { from, to }),
+            _ => Err(wrong("there is none of this name")),
+        }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        if let Some(library) = Self::of_library(name) {
+            return Ok(library);
+        }
+        match name.parse() {
+            Ok(backoff) => Ok(Self { name: name.to_owned(), backoff }),
+            Err(why) => {
+                let libraries = LIBRARIES.map(|(library, _)| library).join(", ");
+                Err(format!("{why}; or a client library: {libraries}"))
+            }
+        }
+    }
+}
 
 impl Profile {
     /// The profile of a client library.
@@ -178,6 +233,26 @@ mod tests {
     fn waits(backoff: Backoff, count: usize) -> Vec<u128> {
         let mut waits = backoff.waits(Seed(1).stream("test"));
         (0..count).map(|_| waits.next_wait().as_millis()).collect()
+    }
+
+    #[test]
+    fn back_offs_have_a_name_and_their_times() {
+        let (from, to) = (Duration::from_millis(100), Duration::from_secs(10));
+        assert_eq!("none".parse(), Ok(Backoff::None));
+        assert_eq!("fixed:100ms".parse(), Ok(Backoff::Fixed(from)));
+        assert_eq!("exponential:100ms..10s".parse(), Ok(Backoff::Exponential { from, to }));
+        assert_eq!("full-jitter:100ms..10s".parse(), Ok(Backoff::FullJitter { from, to }));
+        for wrong in [
+            "",
+            "fixed",
+            "fixed:5",
+            "exponential:100ms",
+            "exponential:0..1s",
+            "linear:1s..2s",
+            "full-jitter:2s..1s",
+        ] {
+            assert!(wrong.parse::<Backoff>().unwrap_err().contains("give none, fixed"), "{wrong}");
+        }
     }
 
     #[test]

@@ -14,9 +14,10 @@ use ungraceful_wire::clock::now;
 
 use crate::broker::dynamic_security;
 use crate::broker::target::Credentials;
-use crate::error::{Mistake, RunError};
+use crate::error::RunError;
 use crate::run::host;
 use crate::run::seed::Seed;
+use ungraceful_flags::Mistake;
 
 /// How long a broker may take to accept connections.
 pub(crate) const READY_WITHIN: Duration = Duration::from_secs(20);

@@ -9,8 +9,9 @@ use std::time::Duration;
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
-use crate::error::{Mistake, RunError};
+use crate::error::RunError;
 use crate::run::safety;
+use ungraceful_flags::Mistake;
 
 /// A password. Never printed, never recorded: its `Debug` shows nothing, and it has no `Display`.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,6 +28,13 @@ impl Secret {
     #[must_use]
     pub fn reveal(&self) -> &[u8] {
         &self.0
+    }
+}
+
+/// For a flag: what is typed there is not shown either.
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self::new(text)
     }
 }
 

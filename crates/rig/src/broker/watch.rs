@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::broker::log_follower::LogFollower;
 use crate::broker::process::why_not_watched;
-use crate::error::Mistake;
+use ungraceful_flags::Mistake;
 
 /// Lines of the broker's log that are kept unless the user says otherwise.
 pub const LOG_LINES_MAX_DEFAULT: u64 = 10_000;

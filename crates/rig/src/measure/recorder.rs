@@ -15,9 +15,10 @@ use ungraceful_record::phase::Phase;
 use ungraceful_record::run::Record;
 
 use crate::broker::log::AttemptsTold;
-use crate::error::{Mistake, RunError};
+use crate::error::RunError;
 use crate::measure::meter::Interval;
 use crate::measure::timeline::Row;
+use ungraceful_flags::Mistake;
 
 /// Names of the files.
 pub const RUN_JSON: &str = "run.json";

@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::bystanders::pair::honest_connections;
-use crate::error::Mistake;
+use ungraceful_flags::Mistake;
 
 /// Descriptors for everything that is no connection: files of the record, timers, runtimes, standard streams.
 const DESCRIPTORS_BESIDES: u64 = 64;

@@ -17,14 +17,16 @@ use ungraceful_record::scale::micros;
 
 use crate::run::seed::Seed;
 
-/// How due times are spread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arrival {
-    /// Equal distances.
-    Uniform,
-    /// Exponentially distributed distances, as independent clients make them.
-    Poisson,
+ungraceful_record::words! {
+    /// How due times are spread.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub enum Arrival: "arrival" {
+        /// Equal distances.
+        Uniform = "uniform",
+        /// Exponentially distributed distances, as independent clients make them.
+        Poisson = "poisson",
+    }
 }
 
 /// One operation of a plan.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::check::Check;
 use ungraceful_record::run::{Record, Setting, ToolRecord};
 use ungraceful_record::threshold::Threshold;
-use ungraceful_record::verdict::Check;
 
 use crate::attempts::fault::Fault;
 use crate::broker::outage::Restart;

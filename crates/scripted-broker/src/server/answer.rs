@@ -14,10 +14,10 @@ use crate::policy::{Retained, SubscriberFlow};
 pub(super) const GARBAGE: [u8; 5] = [0xFF; 5];
 
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
-    Content-Type: text/plain; charset=utf-8\r\n\
-    Connection: close\r\n\
-    \r\n\
-    400 Bad Request";
+                             Content-Type: text/plain; charset=utf-8\r\n\
+                             Connection: close\r\n\
+                             \r\n\
+                             400 Bad Request";
 
 /// DISCONNECT with Property Length: four bytes.
 pub(super) fn disconnect(code: ReasonCode) -> Vec<u8> {

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ungraceful::launch::main(&ungraceful::tools::double_connect::TOOL, std::env::args_os())
+    ungraceful::launch::main(&ungraceful::tools::DOUBLE_CONNECT, std::env::args_os())
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ungraceful::launch::main(&ungraceful::tools::expire::TOOL, std::env::args_os())
+    ungraceful::launch::main(&ungraceful::tools::EXPIRE, std::env::args_os())
 }

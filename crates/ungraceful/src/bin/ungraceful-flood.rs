@@ -1,7 +1,7 @@
-//! What happens past what was agreed?
+//! What happens when negotiated limits are exceeded?
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ungraceful::launch::main(&ungraceful::tools::flood::TOOL, std::env::args_os())
+    ungraceful::launch::main(&ungraceful::tools::FLOOD, std::env::args_os())
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ungraceful::launch::main(&ungraceful::tools::takeover::TOOL, std::env::args_os())
+    ungraceful::launch::main(&ungraceful::tools::TAKEOVER, std::env::args_os())
 }

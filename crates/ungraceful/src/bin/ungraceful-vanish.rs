@@ -1,7 +1,7 @@
-//! What happens when clients go without a word?
+//! What happens when clients vanish without a DISCONNECT?
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ungraceful::launch::main(&ungraceful::tools::vanish::TOOL, std::env::args_os())
+    ungraceful::launch::main(&ungraceful::tools::VANISH, std::env::args_os())
 }

@@ -6,15 +6,14 @@ use std::ffi::OsStr;
 
 use clap::{Arg, Command};
 use strsim::damerau_levenshtein;
+use ungraceful_flags::VARIABLE_PREFIX;
 
-/// What the names of all our variables begin with.
-const PREFIX: &str = "UNGRACEFUL_";
 /// Letters that may be wrong in a name, at the most, for another to have been meant.
 const WRONG_LETTERS_MAX: usize = 3;
 
 /// Whether a variable is named as ours are.
 pub(crate) fn is_ours(name: &OsStr) -> bool {
-    name.to_string_lossy().starts_with(PREFIX)
+    name.to_string_lossy().starts_with(VARIABLE_PREFIX)
 }
 
 /// A warning for each variable that is named as ours are and that no tool reads. Its value is not repeated.

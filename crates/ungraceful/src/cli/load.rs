@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use ungraceful_flags::{Given, Mistake, PerSecond, PositiveTime, Seconds, Whole, reader};
 use ungraceful_load::pace::{Pace, Stage};
 use ungraceful_load::payload::{Payload, Text};
 use ungraceful_load::settings::{MessageSettings, Waiting};
@@ -13,12 +14,8 @@ use ungraceful_load::shape::{QosMix, Shape};
 use ungraceful_mqtt::QoS;
 use ungraceful_record::rate_search::Promise;
 use ungraceful_record::threshold::Threshold;
-use ungraceful_rig::error::Mistake;
 use ungraceful_rig::run::input_file;
 use ungraceful_rig::run::plan::Arrival;
-
-use super::common::TIME_MAX;
-use super::given::{Given, PerSecond, Seconds, Time, Whole};
 
 pub use self::values::{Preset, QosWeights, RATE_MAX, Rate, Stages, UserProperty};
 
@@ -33,37 +30,18 @@ const PAYLOAD_BYTES_MAX: usize = 268_000_000;
 #[command(next_help_heading = "Load")]
 pub struct ConnectArgs {
     /// Connections begun per second [default: 1000, or what --preset says]
-    #[arg(
-        short = 'R',
-        long,
-        value_name = "PER_SECOND",
-        env = "UNGRACEFUL_CONNRATE",
-        allow_hyphen_values = true
-    )]
-    pub connrate: Option<Given<PerSecond>>,
+    #[arg(short = 'R', long, value_name = "PER_SECOND")]
+    pub connrate: Option<PerSecond>,
     /// Connections under way at the same time, at the most; more than a broker's listen backlog (often 100) has the kernel
     /// try again after a second
-    #[arg(
-        long,
-        value_name = "N",
-        env = "UNGRACEFUL_CONNECTS_IN_FLIGHT",
-        default_value = "50",
-        allow_hyphen_values = true
-    )]
-    pub connects_in_flight: Given<Whole<1, 100_000>>,
+    #[arg(long, value_name = "N", default_value = "50")]
+    pub connects_in_flight: Whole<1, 100_000>,
     /// Keep Alive in whole seconds, such as 60 or 60s; 0 for none
-    #[arg(
-        short = 'k',
-        long,
-        value_name = "SECONDS",
-        env = "UNGRACEFUL_KEEPALIVE",
-        default_value = "60",
-        allow_hyphen_values = true
-    )]
-    pub keepalive: Given<Seconds>,
+    #[arg(short = 'k', long, value_name = "SECONDS", default_value = "60")]
+    pub keepalive: Seconds<0, 65_535>,
     /// What the run must come to, such as 'e2e p(99)<50ms' or 'loss==0'; may be given several times. One that does not hold
     /// is exit 1, one over too few samples is exit 3
-    #[arg(long, value_name = "EXPRESSION", env = "UNGRACEFUL_THRESHOLD")]
+    #[arg(long, value_name = "EXPRESSION")]
     pub threshold: Vec<Given<Threshold>>,
 }
 
@@ -72,15 +50,8 @@ pub struct ConnectArgs {
 #[command(next_help_heading = "Load")]
 pub struct DurationArgs {
     /// How long it is measured, after the warm-up
-    #[arg(
-        short = 'z',
-        long,
-        value_name = "TIME",
-        env = "UNGRACEFUL_DURATION",
-        default_value = "30s",
-        allow_hyphen_values = true
-    )]
-    pub duration: Given<Time>,
+    #[arg(short = 'z', long, value_name = "TIME", default_value = "30s")]
+    pub duration: PositiveTime,
 }
 
 /// How many, where all clients do the same.
@@ -88,8 +59,8 @@ pub struct DurationArgs {
 #[command(next_help_heading = "Load")]
 pub struct CountArgs {
     /// Clients [default: 100, or what --preset says]
-    #[arg(short = 'c', long, value_name = "N", env = "UNGRACEFUL_COUNT", allow_hyphen_values = true)]
-    pub count: Option<Given<Whole<1, 1_000_000>>>,
+    #[arg(short = 'c', long, value_name = "N")]
+    pub count: Option<Whole<1, 1_000_000>>,
 }
 
 /// What is subscribed to.
@@ -97,21 +68,15 @@ pub struct CountArgs {
 #[command(next_help_heading = "Load")]
 pub struct FilterArgs {
     /// Topic Filter of each client; %i is its number, %c its ClientID, %u its User Name
-    #[arg(short = 't', long, value_name = "FILTER", env = "UNGRACEFUL_TOPIC", default_value = "#")]
+    #[arg(short = 't', long, value_name = "FILTER", default_value = "#")]
     pub topic: String,
     /// QoS that is subscribed at
-    #[arg(short = 'q', long, value_name = "QOS", env = "UNGRACEFUL_QOS", default_value = "0")]
-    pub qos: Given<QoS>,
+    #[arg(short = 'q', long, value_name = "QOS", default_value = "0", value_parser = reader::<QoS>())]
+    pub qos: QoS,
     /// Largest packet in bytes that each client takes in, and its Maximum Packet Size (MQTT 5.0): a broker of 5.0 keeps larger
     /// ones back, and on 3.1.1 the first one ends the connection. Each client may need so much memory
-    #[arg(
-        long,
-        value_name = "BYTES",
-        env = "UNGRACEFUL_MAX_PACKET_SIZE",
-        default_value = "262144",
-        allow_hyphen_values = true
-    )]
-    pub max_packet_size: Given<Whole<1_024, 268_435_460>>,
+    #[arg(long, value_name = "BYTES", default_value = "262144")]
+    pub max_packet_size: Whole<1_024, 268_435_460>,
 }
 
 /// What is published, and when.
@@ -119,63 +84,51 @@ pub struct FilterArgs {
 #[command(next_help_heading = "Load")]
 pub struct PublishArgs {
     /// Topic of each publisher; %i is its number, %c its ClientID, %u its User Name [default: one of its own]
-    #[arg(short = 't', long, value_name = "TOPIC", env = "UNGRACEFUL_TOPIC")]
+    #[arg(short = 't', long, value_name = "TOPIC")]
     pub topic: Option<String>,
     /// QoS of the messages, or a mixture by weights over the publishers, such as 0:7,1:2,2:1 [default: 0, or what --preset
     /// says]
-    #[arg(short = 'q', long, value_name = "QOS", env = "UNGRACEFUL_QOS")]
+    #[arg(short = 'q', long, value_name = "QOS")]
     pub qos: Option<Given<QosWeights>>,
     /// Messages per second that fall due in all, whatever the broker does (open loop); or max: as fast as the broker takes
     /// them (closed loop) [default: one a second for each publisher]
-    #[arg(long, value_name = "PER_SECOND", env = "UNGRACEFUL_RATE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "PER_SECOND")]
     pub rate: Option<Given<Rate>>,
     /// Rates that follow one another, in place of --rate and --duration, such as 10s:1k,60s:10k
-    #[arg(long, value_name = "STAGES", env = "UNGRACEFUL_STAGES", allow_hyphen_values = true)]
+    #[arg(long, value_name = "STAGES")]
     pub stages: Option<Given<Stages>>,
     /// Search for the highest rate at which the broker keeps a promise, such as 'e2e p(99)<50ms,loss==0': thresholds, with
     /// commas between them. Begins at --rate [default: 1000]; each trial is measured for --duration [default here: 10s].
     /// Exit 0 when it is found, 1 when no rate keeps the promise, 3 when the generator or too few samples were the limit
-    #[arg(long, value_name = "PROMISE", env = "UNGRACEFUL_FIND_RATE")]
+    #[arg(long, value_name = "PROMISE")]
     pub find_rate: Option<Given<Promise>>,
     /// Bytes of payload; the first 16 are the stamp by which messages are followed [default: 256, or what --preset says]
-    #[arg(short = 's', long, value_name = "BYTES", env = "UNGRACEFUL_SIZE", allow_hyphen_values = true)]
-    pub size: Option<Given<Whole<16, 268_000_000>>>,
+    #[arg(short = 's', long, value_name = "BYTES")]
+    pub size: Option<Whole<16, 268_000_000>>,
     /// Payload as a text with placeholders: %i the publisher's number, %c its ClientID, %u its User Name, %s the message's
     /// number, %t milliseconds since 1970, %r a random number, %x the stamp (without it, messages are not followed), %% a %
-    #[arg(short = 'm', long, value_name = "TEXT", env = "UNGRACEFUL_MESSAGE", allow_hyphen_values = true)]
+    #[arg(short = 'm', long, value_name = "TEXT")]
     pub message: Option<String>,
     /// The same, read from a file
-    #[arg(short = 'f', long, value_name = "FILE", env = "UNGRACEFUL_FILE")]
+    #[arg(short = 'f', long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Messages that each publisher may have unacknowledged (QoS 1 and 2); at most the broker's Receive Maximum
-    #[arg(
-        short = 'F',
-        long,
-        value_name = "N",
-        env = "UNGRACEFUL_IN_FLIGHT",
-        default_value = "100",
-        allow_hyphen_values = true
-    )]
-    pub in_flight: Given<Whole<1, 65_535>>,
+    #[arg(short = 'F', long, value_name = "N", default_value = "100")]
+    pub in_flight: Whole<1, 65_535>,
     /// Set RETAIN; what is retained is removed again when the load is over
-    #[arg(short = 'r', long, env = "UNGRACEFUL_RETAIN")]
+    #[arg(short = 'r', long)]
     pub retain: bool,
     /// Message Expiry Interval in whole seconds, such as 60 or 60s (MQTT 5.0)
-    #[arg(
-        long,
-        value_name = "SECONDS",
-        env = "UNGRACEFUL_MESSAGE_EXPIRY_INTERVAL",
-        allow_hyphen_values = true
-    )]
-    pub message_expiry_interval: Option<Given<Seconds>>,
+    #[arg(long, value_name = "SECONDS")]
+    pub message_expiry_interval: Option<Seconds<0, { u32::MAX }>>,
     /// Send the topic once and a Topic Alias from then on (MQTT 5.0)
-    #[arg(long, env = "UNGRACEFUL_TOPIC_ALIAS")]
+    #[arg(long)]
     pub topic_alias: bool,
     /// User Property of every message, NAME=VALUE; may be given several times (MQTT 5.0)
-    #[arg(long, value_name = "NAME=VALUE", env = "UNGRACEFUL_USER_PROPERTY")]
+    #[arg(long, value_name = "NAME=VALUE")]
     pub user_property: Vec<Given<UserProperty>>,
     /// Look at the clock all the time instead of sleeping: the smallest schedule slip, for a core of CPU per thread
-    #[arg(long, env = "UNGRACEFUL_SPIN")]
+    #[arg(long)]
     pub spin: bool,
 }
 
@@ -184,16 +137,16 @@ pub struct PublishArgs {
 #[command(next_help_heading = "Load")]
 pub struct ShapeArgs {
     /// Clients that publish [default: 10, or what --preset says]
-    #[arg(long, value_name = "N", env = "UNGRACEFUL_PUBLISHERS", allow_hyphen_values = true)]
-    pub publishers: Option<Given<Whole<1, 1_000_000>>>,
+    #[arg(long, value_name = "N")]
+    pub publishers: Option<Whole<1, 1_000_000>>,
     /// Clients that subscribe [default: 10, or what --preset says]
-    #[arg(long, value_name = "N", env = "UNGRACEFUL_SUBSCRIBERS", allow_hyphen_values = true)]
-    pub subscribers: Option<Given<Whole<1, 1_000_000>>>,
+    #[arg(long, value_name = "N")]
+    pub subscribers: Option<Whole<1, 1_000_000>>,
     /// Who receives what: pairs (subscriber n what publisher n sends), everyone (each subscriber everything: fan-out, fan-in,
     /// many to many), shared (each message one subscriber of a Shared Subscription) [default: pairs for as many of both, else
     /// everyone]
-    #[arg(long, value_name = "SHAPE", env = "UNGRACEFUL_SHAPE")]
-    pub shape: Option<Given<Shape>>,
+    #[arg(long, value_name = "SHAPE", value_parser = reader::<Shape>())]
+    pub shape: Option<Shape>,
 }
 
 /// A scenario by its name.
@@ -204,7 +157,7 @@ pub struct PresetArgs {
     /// sharedsub-1K-5-1K-1K (publishers, subscribers, topics, messages per second that come out), each at
     /// QoS 1 with 16 bytes; or conn-tcp-1K-100 (clients, connections per second). Other numbers will do; flags that are given
     /// too go before
-    #[arg(long, value_name = "NAME", env = "UNGRACEFUL_PRESET")]
+    #[arg(long, value_name = "NAME")]
     pub preset: Option<Given<Preset>>,
 }
 
@@ -212,18 +165,6 @@ impl ConnectArgs {
     /// The user's thresholds.
     pub fn thresholds(&self, mistakes: &mut Vec<Mistake>) -> Vec<Threshold> {
         self.threshold.iter().filter_map(|threshold| threshold.take("--threshold", mistakes)).collect()
-    }
-}
-
-impl DurationArgs {
-    /// How long; absent when it can't be read.
-    pub fn duration(&self, mistakes: &mut Vec<Mistake>) -> Option<Duration> {
-        let duration = self.duration.take("--duration", mistakes)?.0;
-        if duration.is_zero() || duration > TIME_MAX {
-            mistakes.push(Mistake::new("--duration", "must be longer than 0 and at most 24h"));
-            return None;
-        }
-        Some(duration)
     }
 }
 
@@ -290,7 +231,6 @@ impl PublishArgs {
 
     /// What messages carry.
     pub fn payload(&self, preset: Option<usize>, mistakes: &mut Vec<Mistake>) -> Payload {
-        let size = take(self.size.as_ref(), "--size", mistakes);
         let given = [
             ("--size", self.size.is_some()),
             ("--message", self.message.is_some()),
@@ -318,19 +258,17 @@ impl PublishArgs {
                 Err(why) => mistakes.push(Mistake::new(flag, why)),
             }
         }
-        let size = size.and_then(|size| usize::try_from(size.0).ok());
-        Payload::Bytes(size.or(preset).unwrap_or(256))
+        Payload::Bytes(self.size.map(Whole::get).or(preset).unwrap_or(256))
     }
 
     /// Properties and flags of every message.
     pub fn message_settings(&self, mistakes: &mut Vec<Mistake>) -> MessageSettings {
-        let expiry = take(self.message_expiry_interval.as_ref(), "--message-expiry-interval", mistakes);
         let properties =
             self.user_property.iter().filter_map(|property| property.take("--user-property", mistakes));
         let user_properties = properties.map(|UserProperty(name, value)| (name, value)).collect();
         MessageSettings {
             retain: self.retain,
-            expiry_s: expiry.map(|seconds| seconds.0),
+            expiry_s: self.message_expiry_interval.map(|seconds| seconds.0),
             topic_alias: self.topic_alias,
             user_properties,
         }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use ungraceful_flags::{Mistake, collecting};
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::{Setting, SettingSource, WITHHELD};
-use ungraceful_rig::error::Mistake;
 use ungraceful_rig::run::input_file;
 
 /// Settings that are secrets, or hold some: their values are in no record.
@@ -23,6 +23,8 @@ const NOT_IN_A_FILE: [&str; 4] = ["config", "help", "version", "print-plan"];
 pub struct Parsed {
     /// For clap's derived readers.
     pub matches: ArgMatches,
+    /// Values that can't be read.
+    pub mistakes: Vec<Mistake>,
     /// All settings by long flag; of the secret ones it is only told that they were given, and where.
     pub settings: BTreeMap<String, Setting>,
 }
@@ -41,9 +43,14 @@ pub enum NotParsed {
 /// # Errors
 /// [`NotParsed`].
 pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotParsed> {
-    let first = command.clone().try_get_matches_from(arguments).map_err(NotParsed::Clap)?;
+    let (first, mistakes) = collecting(|| command.clone().try_get_matches_from(arguments));
+    let first = first.map_err(NotParsed::Clap)?;
     let Some(path) = first.get_one::<PathBuf>("config").cloned() else {
-        return Ok(Parsed { settings: settings(command, &first, &BTreeSet::new()), matches: first });
+        return Ok(Parsed {
+            settings: settings(command, &first, &BTreeSet::new()),
+            matches: first,
+            mistakes,
+        });
     };
     let from_file = read_config(command, &path).map_err(NotParsed::Config)?;
     // A value from the file takes the place of the default, which everything else goes before.
@@ -55,8 +62,9 @@ pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotPar
             _ => arg.default_values(values),
         })
     });
-    let matches = with_file.clone().try_get_matches_from(arguments).map_err(NotParsed::Clap)?;
-    Ok(Parsed { settings: settings(&with_file, &matches, &names), matches })
+    let (matches, mistakes) = collecting(|| with_file.clone().try_get_matches_from(arguments));
+    let matches = matches.map_err(NotParsed::Clap)?;
+    Ok(Parsed { settings: settings(&with_file, &matches, &names), matches, mistakes })
 }
 
 fn id_of(command: &Command, long: &str) -> clap::Id {
@@ -185,15 +193,15 @@ pub(crate) fn holds_a_secret(word: &str) -> bool {
     flag.strip_prefix("--").is_some_and(|name| SECRET.contains(&name))
 }
 
+/// How times are written.
+pub(crate) const TIMES: &str = "A TIME has a unit: 250ms, 5s, 1m 30s. SECONDS are fields that MQTT counts in whole seconds: there a plain number is \
+                                seconds, and a time with its unit is accepted too: 60, 60s, 1m.";
+
 /// How times are written, and the exit codes, for help texts and man pages.
 #[must_use]
 pub fn times_and_exit_codes_text() -> String {
     let lines = Exit::ALL.map(|exit| format!("  {:>3}  {}", exit.code(), exit.meaning()));
-    format!(
-        "Times:\n  A TIME has a unit: 250ms, 5s, 1m 30s. SECONDS are fields that MQTT counts in whole seconds: there a plain\n  \
-         number is seconds, and a time with its unit is accepted too: 60, 60s, 1m.\n\nExit codes:\n{}",
-        lines.join("\n")
-    )
+    format!("Times:\n  {TIMES}\n\nExit codes:\n{}", lines.join("\n"))
 }
 
 #[cfg(test)]

@@ -4,14 +4,12 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
 use clap::Args;
+use ungraceful_flags::{Address, Mistake, PositiveTime, Wanted, Whole};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Secret, TargetSettings};
-use ungraceful_rig::broker::watch::{LOG_LINES_MAX_DEFAULT, WatchSettings};
-use ungraceful_rig::error::Mistake;
+use ungraceful_rig::broker::watch::WatchSettings;
 use ungraceful_rig::run::input_file;
 use url::Url;
-
-use super::given::{Address, Given, Time, Whole};
 
 const DEFAULT_PORT: u16 = 1883;
 /// Bytes of a topic root: far more than anybody needs, and every topic fits below it.
@@ -22,61 +20,49 @@ const TOPIC_ROOT_MAX: usize = 200;
 #[command(next_help_heading = "Broker")]
 pub struct TargetArgs {
     /// Host name or address of the broker; without --host, --url and --spawn, an embedded broker is started
-    #[arg(short = 'h', long, value_name = "HOST", env = "UNGRACEFUL_HOST")]
+    #[arg(short = 'h', long, value_name = "HOST")]
     pub host: Option<String>,
     /// TCP port of the broker [default: 1883]
-    #[arg(short = 'p', long, value_name = "PORT", env = "UNGRACEFUL_PORT", allow_hyphen_values = true)]
-    pub port: Option<Given<Whole<1, 65_535>>>,
+    #[arg(short = 'p', long, value_name = "PORT")]
+    pub port: Option<Whole<1, 65_535>>,
     /// Broker as `mqtt://user:password@host:port`; all but the host may be left out
-    #[arg(long, value_name = "URL", env = "UNGRACEFUL_URL")]
+    #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Start an installed broker on a free port of 127.0.0.1, with a configuration of ours: mosquitto
-    #[arg(long, value_name = "BROKER", env = "UNGRACEFUL_SPAWN")]
+    #[arg(long, value_name = "BROKER")]
     pub spawn: Option<String>,
     /// User Name that all clients show
-    #[arg(short = 'u', long, value_name = "NAME", env = "UNGRACEFUL_USERNAME")]
+    #[arg(short = 'u', long, value_name = "NAME")]
     pub username: Option<String>,
     /// Password that all clients show; others on this machine can read a command line, so better UNGRACEFUL_PW or --pw-file
-    #[arg(short = 'P', long, value_name = "PASSWORD", env = "UNGRACEFUL_PW")]
+    #[arg(short = 'P', long, value_name = "PASSWORD")]
     pub pw: Option<String>,
     /// File whose first line is the password
-    #[arg(long, value_name = "FILE", env = "UNGRACEFUL_PW_FILE")]
+    #[arg(long, value_name = "FILE")]
     pub pw_file: Option<PathBuf>,
     /// Bound of the TCP handshake, and of the wait for a CONNACK
-    #[arg(
-        long,
-        value_name = "TIME",
-        env = "UNGRACEFUL_CONNECT_TIMEOUT",
-        default_value = "5s",
-        allow_hyphen_values = true
-    )]
-    pub connect_timeout: Given<Time>,
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    pub connect_timeout: PositiveTime,
     /// Local address to connect from; several, separated by commas, are used in turn
-    #[arg(long, value_name = "ADDRESS", env = "UNGRACEFUL_IFADDR", value_delimiter = ',')]
-    pub ifaddr: Vec<Given<Address>>,
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    pub ifaddr: Vec<Address>,
     /// Aim at a broker that is neither on loopback nor in a private network: repeat its host exactly, if it is yours
-    #[arg(long, value_name = "HOST", env = "UNGRACEFUL_I_OWN_THIS_BROKER")]
+    #[arg(long, value_name = "HOST")]
     pub i_own_this_broker: Option<String>,
     /// What every topic of the run begins with; the user needs the right to publish and to subscribe to everything below it
-    #[arg(long, value_name = "TOPIC", env = "UNGRACEFUL_TOPIC_ROOT", default_value = "ungraceful")]
+    #[arg(long, value_name = "TOPIC", default_value = "ungraceful")]
     pub topic_root: String,
     /// Process id of the broker, to tell what the run costs it: CPU time, memory and open file descriptors of this
     /// process, not of its children
-    #[arg(long, value_name = "PID", env = "UNGRACEFUL_BROKER_PID", allow_hyphen_values = true)]
-    pub broker_pid: Option<Given<Whole<1, 4_194_304>>>,
+    #[arg(long, value_name = "PID")]
+    pub broker_pid: Option<Whole<1, 4_194_304>>,
     /// Log file of the broker: what it appends during the run is kept, with the attempts that each line names
-    #[arg(long, value_name = "FILE", env = "UNGRACEFUL_BROKER_LOG")]
+    #[arg(long, value_name = "FILE")]
     pub broker_log: Option<PathBuf>,
     /// Lines of the broker's log to keep at the most, half of them for those that name an attempt; what is left out is
     /// counted
-    #[arg(
-        long,
-        value_name = "N",
-        env = "UNGRACEFUL_BROKER_LOG_MAX",
-        default_value = "10000",
-        allow_hyphen_values = true
-    )]
-    pub broker_log_max: Given<Whole<0, 1_000_000_000>>,
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub broker_log_max: Whole<0, 1_000_000_000>,
 }
 
 /// What a URL says.
@@ -89,38 +75,19 @@ struct FromUrl {
 
 impl TargetArgs {
     /// The target; mistakes are added to the list, and the target is then of no use.
-    pub fn settings(
-        &self,
-        versions: Vec<ProtocolVersion>,
-        versions_required: bool,
-        mistakes: &mut Vec<Mistake>,
-    ) -> TargetSettings {
+    pub fn settings(&self, wanted: Wanted, mistakes: &mut Vec<Mistake>) -> TargetSettings {
         let from_url = self
             .url
             .as_deref()
             .and_then(|text| read_url(text).map_err(|mistake| mistakes.push(mistake)).ok());
-        let port = self.port.as_ref().and_then(|port| port.take("--port", mistakes));
-        let port = port.and_then(|port| u16::try_from(port.0).ok());
-        let connect_timeout = self
-            .connect_timeout
-            .take("--connect-timeout", mistakes)
-            .map_or_else(Default::default, |time| time.0);
-        if connect_timeout.is_zero() && mistakes.iter().all(|mistake| mistake.flag != "--connect-timeout") {
-            mistakes
-                .push(Mistake::new("--connect-timeout", "0 leaves no time to connect; give one such as 5s"));
-        }
+        let port = self.port.map(Whole::get);
         TargetSettings {
             broker: self.broker(from_url.as_ref(), port, mistakes),
-            credentials: self.credentials(from_url, &versions, mistakes),
-            versions,
-            versions_required,
-            sources: self
-                .ifaddr
-                .iter()
-                .filter_map(|address| address.take("--ifaddr", mistakes))
-                .map(|address| address.0)
-                .collect(),
-            connect_timeout,
+            credentials: self.credentials(from_url, &wanted.versions, mistakes),
+            versions: wanted.versions,
+            versions_required: wanted.are_named,
+            sources: self.ifaddr.iter().map(|address| address.0).collect(),
+            connect_timeout: self.connect_timeout.0,
             owned_host: self.i_own_this_broker.as_deref().map(|host| without_brackets(host).to_owned()),
             topic_root: self.topic_root(mistakes),
         }
@@ -151,17 +118,15 @@ impl TargetArgs {
     /// The broker that is meant; what is wrong with the flags is told by [`TargetArgs::settings`].
     #[must_use]
     pub fn chosen(&self) -> BrokerChoice {
-        self.settings(Vec::new(), false, &mut Vec::new()).broker
+        self.settings(Wanted::default(), &mut Vec::new()).broker
     }
 
     /// What of the broker is watched; what can't be is told as a mistake.
     pub fn watch(&self, mistakes: &mut Vec<Mistake>) -> WatchSettings {
-        let pid = self.broker_pid.as_ref().and_then(|pid| pid.take("--broker-pid", mistakes));
-        let log_lines_max = self.broker_log_max.take("--broker-log-max", mistakes);
         let settings = WatchSettings {
-            pid: pid.and_then(|pid| u32::try_from(pid.0).ok()),
+            pid: self.broker_pid.map(Whole::get),
             log: self.broker_log.clone(),
-            log_lines_max: log_lines_max.map_or(LOG_LINES_MAX_DEFAULT, |max| max.0),
+            log_lines_max: self.broker_log_max.0,
         };
         mistakes.extend(settings.mistakes());
         settings

@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ungraceful_flags::{Given, Mistake, Whole, reader};
 use ungraceful_log_causes::Broker;
 use ungraceful_log_causes::codes::{self, Code};
 use ungraceful_log_causes::story::Limits;
 use ungraceful_log_causes::timestamp::LogTime;
-use ungraceful_rig::error::Mistake;
-
-use crate::cli::given::{Given, Readable, Whole};
 
 /// The flags.
 #[derive(Args, Clone, Debug)]
@@ -21,26 +19,26 @@ pub(super) struct ExplainArgs {
     #[arg(long)]
     follow: bool,
     /// Whose log it is: hivemq, mosquitto, emqx, vernemq, nanomq, flashmq, rumqttd, rmqtt, rabbitmq, nats, artemis, aedes, aws-iot, azure-event-grid [default: found by its lines]
-    #[arg(long, value_name = "BROKER", env = "UNGRACEFUL_BROKER")]
+    #[arg(long, value_name = "BROKER")]
     broker: Option<Given<Broker>>,
     /// Leave out what is earlier, by the log's own times: 2026-11-24, 2026-11-24T23:10, 2026-11-24T23:10:06, or seconds since 1970
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME")]
     since: Option<Given<LogTime>>,
     /// Leave out what is not earlier
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    #[arg(long, value_name = "TIME")]
     until: Option<Given<LogTime>>,
     /// Tell of this client alone
-    #[arg(long, value_name = "CLIENT_ID", allow_hyphen_values = true)]
+    #[arg(long, value_name = "CLIENT_ID")]
     client: Option<String>,
     /// Incidents to list at the most; the others are counted
-    #[arg(long, value_name = "N", default_value = "1000", allow_hyphen_values = true)]
-    incidents: Given<Whole<0, 10_000_000>>,
+    #[arg(long, value_name = "N", default_value = "1000")]
+    incidents: Whole<0, 10_000_000>,
     /// Clients to tell apart at the most; what the others go through is counted
-    #[arg(long, value_name = "N", default_value = "100000", allow_hyphen_values = true)]
-    clients_max: Given<Whole<1, 100_000_000>>,
+    #[arg(long, value_name = "N", default_value = "100000")]
+    clients_max: Whole<1, 100_000_000>,
     /// Worst clients to show
-    #[arg(long, value_name = "N", default_value = "10", allow_hyphen_values = true)]
-    top: Given<Whole<0, 100_000>>,
+    #[arg(long, value_name = "N", default_value = "10")]
+    top: Whole<0, 100_000>,
     /// Explain a Reason Code in place of a log: 0x8E, 142, "session taken over"; 1 to 5 for a CONNACK of MQTT 3.1.1
     #[arg(long, value_name = "CODE", conflicts_with_all = ["files", "follow", "list"])]
     code: Option<String>,
@@ -48,41 +46,19 @@ pub(super) struct ExplainArgs {
     #[arg(long, conflicts_with_all = ["files", "follow"])]
     list: bool,
     /// Format of the result on standard output: text, json or markdown
-    #[arg(long, value_name = "FORMAT", env = "UNGRACEFUL_FORMAT", default_value = "text")]
-    format: Given<Form>,
+    #[arg(long, value_name = "FORMAT", default_value = "text", value_parser = reader::<Form>())]
+    format: Form,
 }
 
-/// A format of the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    Text,
-    Json,
-    Markdown,
-}
-
-impl Readable for Form {
-    fn read(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            "markdown" => Ok(Self::Markdown),
-            other => Err(format!("{other:?} is no format; choose from text, json, markdown")),
-        }
-    }
-}
-
-impl Readable for Broker {
-    fn read(text: &str) -> Result<Self, String> {
-        Self::find(text.trim()).ok_or_else(|| {
-            let slugs: Vec<&str> = Self::ALL.iter().map(|broker| broker.slug()).collect();
-            format!("{text:?} is no broker whose lines are known; choose from {}", slugs.join(", "))
-        })
-    }
-}
-
-impl Readable for LogTime {
-    fn read(text: &str) -> Result<Self, String> {
-        Self::parse(text)
+ungraceful_record::words! {
+    /// A format of the result.
+    pub(super) enum Form: "format" {
+        /// For a person at a terminal.
+        Text = "text",
+        /// For programs.
+        Json = "json",
+        /// For an issue or a wiki.
+        Markdown = "markdown",
     }
 }
 
@@ -106,16 +82,12 @@ pub(super) enum Wanted {
 }
 
 impl ExplainArgs {
-    /// Checks everything; all mistakes are told together.
-    pub(super) fn wanted(&self) -> Result<Wanted, Vec<Mistake>> {
-        let mut mistakes = Vec::new();
-        let form = self.format.take("--format", &mut mistakes).unwrap_or(Form::Text);
+    /// Checks everything; all mistakes are reported together, beside those in single values.
+    pub(super) fn wanted(&self, mut mistakes: Vec<Mistake>) -> Result<Wanted, Vec<Mistake>> {
+        let form = self.format;
         let broker = self.broker.as_ref().and_then(|broker| broker.take("--broker", &mut mistakes));
         let since = self.since.as_ref().and_then(|since| since.take("--since", &mut mistakes));
         let until = self.until.as_ref().and_then(|until| until.take("--until", &mut mistakes));
-        let incidents = self.incidents.take("--incidents", &mut mistakes).map_or(0, |count| count.0);
-        let clients = self.clients_max.take("--clients-max", &mut mistakes).map_or(1, |count| count.0);
-        let top = self.top.take("--top", &mut mistakes).map_or(0, |count| count.0);
         if let (Some(since), Some(until)) = (since, until)
             && until <= since
         {
@@ -159,9 +131,9 @@ impl ExplainArgs {
         if self.list {
             return Ok(Wanted::List(form));
         }
-        let size = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let limits = Limits { clients_max: size(clients), since, until, client: self.client.clone() };
-        let look = Look { broker, limits, incidents_max: size(incidents), top: size(top), form };
+        let limits =
+            Limits { clients_max: self.clients_max.get(), since, until, client: self.client.clone() };
+        let look = Look { broker, limits, incidents_max: self.incidents.get(), top: self.top.get(), form };
         Ok(match files.into_iter().next_back().filter(|_| self.follow) {
             Some(path) => Wanted::Follow(path, look),
             None => {

@@ -8,71 +8,69 @@ use std::time::Duration;
 
 use clap::FromArgMatches;
 use clap::parser::ValueSource;
+use ungraceful_faults::mode::{AttemptsOf, Call as FaultCall, ConnectionsOf, FaultPlan, Mode as FaultMode};
+use ungraceful_flags::{Mistake, TIME_MAX};
 use ungraceful_load::Engine;
 use ungraceful_record::rate_search::Promise;
 use ungraceful_record::run::{Setting, SettingSource, ToolRecord};
-use ungraceful_rig::broker::outage::Restart;
 use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Target, TargetSettings};
-use ungraceful_rig::error::{Mistake, RunError};
+use ungraceful_rig::error::RunError;
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::bound::{AttemptWaits, Bound, Waits};
-use ungraceful_rig::run::plan::Arrival;
 use ungraceful_rig::run::seed::Seed;
 use ungraceful_rig::run::settings::{Attempts, Common, Experiment, ScheduleSettings, Spread, Work};
 
-use super::{AttemptsOf, Call, FaultPlan, LoadMode};
+use super::{Call, LoadMode};
 use crate::cli::common::{
-    ATTEMPTS_MAX, EveryRunArgs, EveryRunSettings, OutputArgs, RunArgs, RunSettings, TIME_MAX, cores,
+    ATTEMPTS_MAX, EveryRunArgs, EveryRunSettings, OutputArgs, RunArgs, RunSettings, cores,
 };
 use crate::cli::parse::{Parsed, without_secrets};
 use crate::cli::target::TargetArgs;
 
 /// Reads and checks everything; all mistakes are told together.
-pub(crate) fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Common, Attempts, OutputArgs), RunError> {
+pub(crate) fn prepare(
+    call: &Call<'_>,
+    mode: &dyn FaultMode,
+    parsed: &Parsed,
+) -> Result<(Common, Attempts, OutputArgs), RunError> {
     let read = "the flags are those of the tool's command";
     let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
     let run = RunArgs::from_arg_matches(&parsed.matches).expect(read);
     let output = OutputArgs::from_arg_matches(&parsed.matches).expect(read);
-    let mut mistakes = Vec::new();
-    let plan = call.mode.fault_plan(&parsed.matches, &mut mistakes);
-    let mut target_settings = target.settings(plan.versions.clone(), plan.versions_required, &mut mistakes);
-    if call.mode.administers() {
+    let mut mistakes = parsed.mistakes.clone();
+    let mut target_settings = target.settings(mode.wanted(&parsed.matches), &mut mistakes);
+    if mode.administers() {
         target_settings.broker = target_settings.broker.administered();
         mistakes.extend(users_of_its_own(&target_settings));
     }
     let watch = target.watch(&mut mistakes);
-    let _checked = output.format.take("--format", &mut mistakes);
     let settings = run.settings(&mut mistakes);
-    if let Some(settings) = &settings {
-        check_plan(settings, &plan, &mut mistakes);
-    }
-    mistakes.extend(without_effect(&parsed.settings, plan.attempts));
-    let restart = call.mode.restart(&parsed.matches, &target_settings.broker, &mut mistakes);
+    let of_run = FaultCall { reaction_timeout: settings.reaction_timeout, broker: &target_settings.broker };
+    let plan = mode.plan(&parsed.matches, &of_run, &mut mistakes);
+    check_plan(&settings, mode, &plan, &mut mistakes);
+    mistakes.extend(without_effect(&parsed.settings, mode.attempts()));
     check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
     let folder = output.output.clone();
-    if let Some(folder) = &folder
-        && !output.print_plan
-    {
+    if let Some(folder) = folder.as_ref().filter(|_| !output.print_plan) {
         check_folder(folder, &mut mistakes);
     }
-    let (Some(settings), true) = (settings, mistakes.is_empty()) else {
+    if !mistakes.is_empty() {
         return Err(RunError::Usage(mistakes));
-    };
-    let attempts_per_case = attempts_per_case(&settings, &plan);
+    }
     let schedule = ScheduleSettings {
-        attempts_per_case,
-        spread: match plan.attempts {
+        attempts_per_case: attempts_per_case(&settings, mode.attempts(), cases(&plan)),
+        spread: match mode.attempts() {
             AttemptsOf::Flags | AttemptsOf::Clients => {
                 Spread::Rate { per_second: settings.per_second, arrival: settings.every.arrival }
             }
             AttemptsOf::EachWave => Spread::Waves,
         },
     };
-    let bound = bound_of_attempts(&settings, &plan, &schedule, &target_settings, restart.as_ref());
+    let bound = bound_of_attempts(&settings, &plan, &schedule, &target_settings);
     let attempts = Attempts {
         faults: plan.make,
         schedule,
-        restart,
+        restart: plan.restart,
         clients: settings.clients,
         reaction_timeout: settings.reaction_timeout,
         will_wait: settings.will_wait,
@@ -81,10 +79,10 @@ pub(crate) fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Common, Attem
     let common = Common {
         tool: tool_record(call),
         command: without_secrets(call.arguments),
-        settings: recorded_settings(parsed, &target_settings.credentials, plan.attempts),
+        settings: recorded_settings(parsed, &target_settings.credentials, mode.attempts()),
         target: target_settings,
         phases: settings.every.phases,
-        connections: plan.connections.of(&settings),
+        connections: connections(plan.connections, &settings),
         threads: settings.threads,
         bystanders: settings.every.bystanders.clone(),
         bound,
@@ -93,10 +91,31 @@ pub(crate) fn prepare(call: &Call<'_>, parsed: &Parsed) -> Result<(Common, Attem
         output: folder.unwrap_or_else(|| default_folder(call, settings.every.seed)),
         slip_limit: settings.every.slip_limit,
         watch,
-        checks: [call.mode.checks(), ungraceful_record::checks::CHECKS.to_vec()].concat(),
+        checks: [mode.checks(), ungraceful_record::checks::CHECKS.to_vec()].concat(),
         thresholds: Vec::new(),
     };
     Ok((common, attempts, output))
+}
+
+/// Connections that the attempts have at the same time, at the most.
+fn connections(of: ConnectionsOf, settings: &RunSettings) -> u64 {
+    /// How long an attempt goes on after the time the broker has to react, at the most.
+    const BESIDES_S: f64 = 2.0;
+    let clients = u64::from(settings.clients.get());
+    match of {
+        ConnectionsOf::EachClient(connections) => clients * connections,
+        ConnectionsOf::EachClientAndAttempt => {
+            let under_way =
+                (settings.per_second * (settings.reaction_timeout.as_secs_f64() + BESIDES_S)).ceil();
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "rates and times are positive, and what is too large is cut at once"
+            )]
+            let under_way = under_way as u64;
+            clients + under_way.min(clients)
+        }
+    }
 }
 
 fn tool_record(call: &Call<'_>) -> ToolRecord {
@@ -128,21 +147,20 @@ pub(crate) fn prepare_load(
     let target = TargetArgs::from_arg_matches(&parsed.matches).expect(read);
     let run = EveryRunArgs::from_arg_matches(&parsed.matches).expect(read);
     let output = OutputArgs::from_arg_matches(&parsed.matches).expect(read);
-    let mut mistakes = Vec::new();
+    let mut mistakes = parsed.mistakes.clone();
     let settings = run.settings(&mut mistakes);
-    let arrival = settings.as_ref().map_or(Arrival::Uniform, |settings| settings.arrival);
-    let plan = mode.load_plan(&parsed.matches, &parsed.settings, arrival, &mut mistakes);
-    let target_settings = target.settings(plan.versions.clone(), plan.versions_required, &mut mistakes);
+    let plan = mode.load_plan(&parsed.matches, &parsed.settings, settings.arrival, &mut mistakes);
+    let target_settings = target.settings(plan.wanted, &mut mistakes);
     let watch = target.watch(&mut mistakes);
-    let _checked = output.format.take("--format", &mut mistakes);
     check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
     let folder = output.output.clone();
     if let Some(folder) = folder.as_ref().filter(|_| !output.print_plan) {
         check_folder(folder, &mut mistakes);
     }
-    let (Some(settings), Some(load), true) = (settings, plan.load, mistakes.is_empty()) else {
+    if !mistakes.is_empty() {
         return Err(RunError::Usage(mistakes));
-    };
+    }
+    let load = plan.load;
     let clients = NonZeroU32::new(load.clients()).unwrap_or(NonZeroU32::MIN);
     let threads = settings.threads.unwrap_or_else(|| threads_for(clients));
     let bound = Bound::of_load(waits_of(&settings, &target_settings), load.waits(threads.get()));
@@ -217,9 +235,8 @@ fn bound_of_attempts(
     plan: &FaultPlan,
     schedule: &ScheduleSettings,
     target: &TargetSettings,
-    restart: Option<&Restart>,
 ) -> Bound {
-    let faults = (plan.make)(&plan.versions);
+    let faults = (plan.make)(&plan.wanted.versions);
     let cases = u16::try_from(faults.len()).unwrap_or(u16::MAX);
     let waits = AttemptWaits {
         schedule: &schedule.schedule(cases, settings.every.seed),
@@ -228,7 +245,7 @@ fn bound_of_attempts(
         reaction_timeout: settings.reaction_timeout,
         will_wait: settings.will_wait,
         longest_pause: plan.longest_pause,
-        restart_within: restart.map_or(Duration::ZERO, |restart| restart.within),
+        restart_within: plan.restart.as_ref().map_or(Duration::ZERO, |restart| restart.within),
     };
     Bound::of_attempts(waits_of(&settings.every, target), waits)
 }
@@ -239,37 +256,37 @@ fn waits_of<'a>(settings: &EveryRunSettings, target: &'a TargetSettings) -> Wait
 
 /// Cases when the broker speaks every version that is asked for.
 fn cases(plan: &FaultPlan) -> u64 {
-    (plan.make)(&plan.versions).len() as u64
+    (plan.make)(&plan.wanted.versions).len() as u64
 }
 
-fn attempts_per_case(settings: &RunSettings, plan: &FaultPlan) -> u64 {
-    let cases = cases(plan).max(1);
-    match plan.attempts {
+fn attempts_per_case(settings: &RunSettings, of: AttemptsOf, cases: u64) -> u64 {
+    let cases = cases.max(1);
+    match of {
         AttemptsOf::Flags => settings.attempts.per_case(settings.per_second, cases),
         AttemptsOf::Clients => (u64::from(settings.clients.get()) / cases).max(1),
         AttemptsOf::EachWave => settings.clients.get().into(),
     }
 }
 
-fn check_plan(settings: &RunSettings, plan: &FaultPlan, mistakes: &mut Vec<Mistake>) {
+fn check_plan(settings: &RunSettings, mode: &dyn FaultMode, plan: &FaultPlan, mistakes: &mut Vec<Mistake>) {
     let cases = cases(plan);
     if cases == 0 {
         // Why there is none has been told.
         return;
     }
     let clients = u64::from(settings.clients.get());
-    if plan.attempts == AttemptsOf::Clients && clients < cases {
+    if mode.attempts() == AttemptsOf::Clients && clients < cases {
         let what = format!(
             "{clients} is too few for {cases} cases; give at least {cases}, or fewer variants or versions"
         );
         mistakes.push(Mistake::new("--count", what));
     }
-    let all = attempts_per_case(settings, plan).saturating_mul(cases);
+    let all = attempts_per_case(settings, mode.attempts(), cases).saturating_mul(cases);
     if all > ATTEMPTS_MAX {
         let what = format!("{all} attempts in all are more than the {ATTEMPTS_MAX} that a run may have");
         mistakes.push(Mistake::new("--attempts", what));
     }
-    if plan.attempts == AttemptsOf::EachWave {
+    if mode.attempts() == AttemptsOf::EachWave {
         return;
     }
     // Counts are far below 2^53, where a float is exact.
@@ -350,8 +367,8 @@ mod tests {
     use ungraceful_record::run::{Setting, SettingSource};
     use ungraceful_rig::broker::target::{Credentials, Secret};
 
-    use super::super::{AttemptsOf, Tool};
-    use super::{recorded_settings, without_effect};
+    use super::super::Tool;
+    use super::{AttemptsOf, recorded_settings, without_effect};
     use crate::cli::parse::{Parsed, parse};
     use crate::tools;
 
@@ -365,7 +382,7 @@ mod tests {
         let with = |flags: &[&str], name: &str| {
             let password = Some(Secret::new("hunter2"));
             let credentials = Credentials { user_name: Some(name.into()), password };
-            let parsed = parsed(&tools::takeover::TOOL, "race", flags);
+            let parsed = parsed(&tools::TAKEOVER, "race", flags);
             let settings = recorded_settings(&parsed, &credentials, AttemptsOf::Flags);
             assert!(settings.values().all(|setting| !setting.value.contains("hunter2")), "{settings:?}");
             settings["username"].clone()
@@ -378,7 +395,7 @@ mod tests {
 
     #[test]
     fn where_clients_are_the_attempts_a_number_of_attempts_is_a_mistake_and_no_setting() {
-        let parsed = |flags: &[&str]| parsed(&tools::takeover::TOOL, "storm", flags);
+        let parsed = |flags: &[&str]| parsed(&tools::TAKEOVER, "storm", flags);
         let told = |flags: &[&str]| {
             let settings = parsed(flags).settings;
             without_effect(&settings, AttemptsOf::Clients).map(|mistake| mistake.flag).collect::<Vec<_>>()

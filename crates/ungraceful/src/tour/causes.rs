@@ -1,8 +1,9 @@
 //! The causes of the tour, in the order in which they are shown.
 
+use std::str::FromStr;
+
 use ungraceful_rig::broker::target::BrokerChoice;
 
-use crate::cli::given::Readable;
 use crate::cli::target::TargetArgs;
 use crate::launch::{Mode, Tool};
 use crate::tools;
@@ -77,7 +78,7 @@ impl Needs {
 
 impl Cause {
     /// The mode that provokes it.
-    pub(super) fn mode(&self) -> &'static dyn Mode {
+    pub(super) fn mode(&self) -> Mode {
         self.tool.mode(self.mode).expect("a test looks every mode up")
     }
 }
@@ -104,7 +105,7 @@ pub(super) const CAUSES: &[Cause] = &[
         title: "socket closed before CONNECT",
         done: "TCP connection opened, and closed without a packet",
         facts: &[],
-        tool: &tools::vanish::TOOL,
+        tool: &tools::VANISH,
         mode: "knock",
         defaults: brief![("variant", "closes"), ("attempts", "20"), ("connrate", "40")],
         needs: Needs::ABroker,
@@ -114,7 +115,7 @@ pub(super) const CAUSES: &[Cause] = &[
         title: "lost connection",
         done: "FIN or RST without DISCONNECT",
         facts: &["session_present"],
-        tool: &tools::vanish::TOOL,
+        tool: &tools::VANISH,
         mode: "drop",
         defaults: brief![("variant", "fin,rst"), ("attempts", "15"), ("connrate", "60")],
         needs: Needs::ABroker,
@@ -124,7 +125,7 @@ pub(super) const CAUSES: &[Cause] = &[
         title: "idle past Keep Alive",
         done: "no packet for longer than the Keep Alive of 1 s",
         facts: &[],
-        tool: &tools::vanish::TOOL,
+        tool: &tools::VANISH,
         mode: "silence",
         // No broker is said to be never late before that time; the run ends as soon as all are cut.
         defaults: brief![
@@ -140,7 +141,7 @@ pub(super) const CAUSES: &[Cause] = &[
         title: "client take-over",
         done: "another connection came with the same ClientID",
         facts: &["session_present"],
-        tool: &tools::takeover::TOOL,
+        tool: &tools::TAKEOVER,
         mode: "storm",
         defaults: brief![("variant", "resume,clean"), ("count", "80"), ("connrate", "60")],
         needs: Needs::ABroker,
@@ -150,7 +151,7 @@ pub(super) const CAUSES: &[Cause] = &[
         title: "too many unacknowledged PUBLISH packets",
         done: "QoS 2 PUBLISH packets past Receive Maximum",
         facts: &[],
-        tool: &tools::flood::TOOL,
+        tool: &tools::FLOOD,
         mode: "receive-maximum",
         defaults: brief![("variant", "qos2"), ("attempts", "3"), ("connrate", "20")],
         needs: Needs::ABroker,
@@ -160,8 +161,8 @@ pub(super) const CAUSES: &[Cause] = &[
         title: "second CONNECT",
         done: "a second CONNECT on the connection",
         facts: &[],
-        tool: &tools::double_connect::TOOL,
-        mode: "second-connect",
+        tool: &tools::DOUBLE_CONNECT,
+        mode: "double-connect",
         defaults: brief![("variant", "identical,with-will"), ("attempts", "20"), ("connrate", "80")],
         needs: Needs::ABroker,
     },
@@ -170,7 +171,7 @@ pub(super) const CAUSES: &[Cause] = &[
         title: "operator's kick",
         done: "removed by an administrator while it worked",
         facts: &["still_served", "came_back"],
-        tool: &tools::expire::TOOL,
+        tool: &tools::EXPIRE,
         mode: "kick",
         defaults: brief![("attempts", "10"), ("connrate", "20")],
         needs: Needs::AnAdministrator,
@@ -181,13 +182,20 @@ pub(super) const CAUSES: &[Cause] = &[
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CauseName(pub(super) &'static str);
 
-impl Readable for CauseName {
-    fn read(text: &str) -> Result<Self, String> {
-        let text = text.trim();
+impl Default for CauseName {
+    fn default() -> Self {
+        Self(CAUSES[0].name)
+    }
+}
+
+impl FromStr for CauseName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let found = CAUSES.iter().find(|cause| cause.name == text);
         found.map(|cause| Self(cause.name)).ok_or_else(|| {
             let names: Vec<&str> = CAUSES.iter().map(|cause| cause.name).collect();
-            format!("{text:?} is no cause; choose from {}", names.join(", "))
+            format!("unknown cause {text:?}; choose from {}", names.join(", "))
         })
     }
 }

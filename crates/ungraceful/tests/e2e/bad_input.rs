@@ -487,12 +487,11 @@ fn what_mqtt_counts_in_seconds_may_be_a_plain_number_or_a_time_with_its_unit() {
 
 #[test]
 fn all_is_a_variant_wherever_there_are_variants() {
-    let modes =
-        ungraceful::tools::ALL.iter().flat_map(|tool| tool.modes.iter().map(move |mode| (tool, *mode)));
+    let modes = ungraceful::tools::ALL.iter().flat_map(|tool| tool.modes().map(move |mode| (tool, mode)));
     let mut tried = 0;
     for (tool, mode) in modes.filter(|(tool, mode)| tool.chooses_variants(*mode)) {
         let named = [mode.name()];
-        let named = if tool.modes.len() > 1 { &named[..] } else { &[] };
+        let named = if tool.names_modes() { &named[..] } else { &[] };
         let needed: Vec<&str> = match mode.name() {
             "token" => vec!["--token-cmd", "print-token"],
             _ => Vec::new(),

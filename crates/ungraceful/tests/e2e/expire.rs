@@ -327,7 +327,7 @@ fn mistakes_of_both_modes_are_told_with_their_cure() {
     let told = mistakes("kick", &["--spawn", "mosquitto", "-u", "me", "--variant", "command"]);
     assert!(told.contains("give --kick-cmd") && told.contains("users of its own"), "{told}");
     let told = mistakes("token", &["--claims", r#"{"aud":"x"}"#, "--token-in", "will"]);
-    for cure in ["give --token-cmd, --token-dir, or --token-key-file", "give password or username"] {
+    for cure in ["give --token-cmd, --token-dir, or --token-key-file", "choose from password, username"] {
         assert!(told.contains(cure), "{cure}\n{told}");
     }
     let told = mistakes("token", &["--token-cmd", "x", "--token-dir", "/nonexistent"]);

@@ -367,7 +367,7 @@ fn a_client_that_can_hear_nothing_more_says_why_and_what_was_dropped_is_in_the_r
     // The broker begins to send when it has accepted the client: it has the time for it before the second CONNECT.
     let variant = ["--variant", "delayed", "--delay", "1s"];
     let flags = [&variant[..], &["-V", "5", "--attempts", "2", "--bystanders", "0"]].concat();
-    let call = call_at(address, "ungraceful-double-connect", "second-connect", &flags);
+    let call = call_at(address, "ungraceful-double-connect", "double-connect", &flags);
     let attempts = call.attempts();
     assert_eq!(attempts.len(), 2, "{}", call.said());
     for attempt in attempts {
@@ -386,12 +386,12 @@ fn a_run_against_a_broker_that_ignores_everything_takes_no_longer_than_its_plan_
     let plan = call_at(
         address,
         "ungraceful-double-connect",
-        "second-connect",
+        "double-connect",
         &[&flags[..], &["--print-plan", "--format", "json"]].concat(),
     );
     let plan: Value = serde_json::from_slice(&plan.output.stdout).unwrap();
     let longest_us = plan["bounds"]["duration_s_max"].as_u64().unwrap() * 1_000_000;
-    let call = call_at(address, "ungraceful-double-connect", "second-connect", &flags);
+    let call = call_at(address, "ungraceful-double-connect", "double-connect", &flags);
     let record = call.record();
     assert!(record.duration_us <= longest_us, "{} µs of {longest_us}: {}", record.duration_us, call.said());
 }

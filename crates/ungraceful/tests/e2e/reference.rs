@@ -1,25 +1,19 @@
-//! What is generated from the code is in the repository as it is generated: help texts, man pages, the plan's and
-//! the record's formats. `UPDATE_REFERENCE=1` writes them anew.
+//! What is generated from the code: the pages of the reference are in the repository as they are generated, and every help
+//! text and man page has the flags and exit codes of its command. `UPDATE_REFERENCE=1` writes the pages anew.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use clap::{Arg, Command};
+use ungraceful::{front, reference, tools};
 
 use crate::support::{binary, double_connect};
 
-fn reference(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name)
-}
+/// Not a page: the test of the record writes it.
+const SCHEMA: &str = "run.schema.json";
 
-fn assert_current(name: &str, generated: &str) {
-    let path = reference(name);
-    if std::env::var_os("UPDATE_REFERENCE").is_some() {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, generated).unwrap();
-    }
-    let kept = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(
-        kept == generated,
-        "docs/reference/{name} is not what the code generates: run UPDATE_REFERENCE=1 scripts/test"
-    );
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference")
 }
 
 fn printed(binary_name: &str, arguments: &[&str]) -> String {
@@ -29,39 +23,101 @@ fn printed(binary_name: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Every binary, and the modes of each; one that has a mode alone does not name it.
-fn binaries() -> Vec<(&'static str, Vec<&'static str>)> {
-    let of_tools = ungraceful::tools::ALL.into_iter().map(|tool| {
-        let modes = tool.modes.iter().map(|mode| mode.name()).filter(|_| tool.modes.len() > 1);
-        (tool.name, modes.collect())
+/// A command line that has a help text and a man page of its own.
+struct Documented {
+    help: String,
+    man_page: String,
+    command: Command,
+}
+
+/// Every binary, and every mode of those that have several.
+fn documented() -> Vec<Documented> {
+    let of_tools = tools::ALL.into_iter().filter(|tool| tool.names_modes());
+    let modes = of_tools.flat_map(|tool| tool.modes().map(|mode| (tool.name, Some(mode.name()))));
+    let binaries = front::binaries().into_iter().map(|name| (name, None));
+    let names: Vec<(&str, Option<&str>)> = binaries.chain(modes).collect();
+    let documented = names.into_iter().map(|(name, mode)| {
+        let page = mode.map_or_else(|| name.to_owned(), |mode| format!("{name}-{mode}"));
+        Documented {
+            help: printed(name, &mode.into_iter().chain(["--help"]).collect::<Vec<_>>()),
+            man_page: printed("ungraceful", &["man", &page]),
+            command: front::command_of(&page).unwrap(),
+        }
     });
-    [("ungraceful", Vec::new()), ("ungraceful-explain", Vec::new())].into_iter().chain(of_tools).collect()
+    documented.collect()
 }
 
 #[test]
-fn help_texts_and_man_pages_are_those_of_the_binaries() {
-    for (name, modes) in binaries() {
-        assert_current(&format!("{name}.txt"), &printed(name, &["--help"]));
-        assert_current(&format!("{name}.1"), &printed("ungraceful", &["man", name]));
-        for mode in modes {
-            let page = format!("{name}-{mode}");
-            assert_current(&format!("{page}.txt"), &printed(name, &[mode, "--help"]));
-            assert_current(&format!("{page}.1"), &printed("ungraceful", &["man", &page]));
+fn the_pages_in_the_repository_are_those_that_are_printed_and_no_others() {
+    let mut files = BTreeSet::from([SCHEMA.to_owned()]);
+    for name in reference::names() {
+        let file = format!("{name}.md");
+        let page = printed("ungraceful", &["reference", name]);
+        let path = folder().join(&file);
+        if std::env::var_os("UPDATE_REFERENCE").is_some() {
+            std::fs::write(&path, &page).unwrap();
+        }
+        assert!(
+            std::fs::read_to_string(&path).unwrap_or_default() == page,
+            "docs/reference/{file} is not what the code generates: run UPDATE_REFERENCE=1 cargo test -p ungraceful --test e2e reference"
+        );
+        files.insert(file);
+    }
+    let entries = std::fs::read_dir(folder()).unwrap();
+    let kept: BTreeSet<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert_eq!(kept, files);
+}
+
+#[test]
+fn every_link_of_a_page_leads_to_a_file_and_a_heading() {
+    let mut links = 0;
+    for name in reference::names() {
+        let page = reference::page(name).unwrap();
+        for link in page.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let linked = if file.is_empty() { Some(name) } else { file.strip_suffix(".md") };
+            let linked = linked
+                .and_then(reference::page)
+                .or_else(|| std::fs::read_to_string(folder().join(file)).ok());
+            let linked = linked.unwrap_or_else(|| panic!("{link} in {name}.md leads nowhere"));
+            let has_heading = linked.lines().any(|line| line == format!("## {heading}"));
+            assert!(heading.is_empty() || has_heading, "{link} in {name}.md");
+            links += 1;
+        }
+    }
+    assert!(links > 0, "no page has a link");
+}
+
+#[test]
+fn every_help_text_and_man_page_has_each_flag_of_its_command_and_the_exit_codes() {
+    for Documented { help, man_page, command } in documented() {
+        let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
+        let mut flags = 0;
+        let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
+        for long in shown.filter_map(Arg::get_long) {
+            let in_help = help.split_whitespace().any(|word| word == format!("--{long}"));
+            assert!(in_help, "--{long} is missing in the help text of {name}");
+            // troff has its hyphens escaped.
+            let escaped = format!("--{long}").replace('-', "\\-");
+            assert!(man_page.contains(&escaped), "--{long} is missing in the man page of {name}");
+            flags += 1;
+        }
+        assert!(flags > 0, "{name} has no flags");
+        for code in ["0", "1", "2", "3", "4", "70", "130"] {
+            for (text, what) in [(&help, "help text"), (&man_page, "man page")] {
+                let has_code = |line: &str| line.split_whitespace().next() == Some(code);
+                assert!(text.lines().any(has_code), "{code} is missing in the {what} of {name}");
+            }
         }
     }
 }
 
 #[test]
-fn every_man_page_has_the_exit_codes() {
-    let pages = binaries().into_iter().flat_map(|(name, modes)| {
-        std::iter::once(name.to_owned()).chain(modes.into_iter().map(move |mode| format!("{name}-{mode}")))
-    });
-    for name in pages {
-        let page = printed("ungraceful", &["man", &name]);
-        for code in ["0", "1", "2", "3", "4", "70", "130"] {
-            let has_code = |line: &str| line.split_whitespace().next() == Some(code);
-            assert!(page.lines().any(has_code), "{code} is missing in the man page of {name}");
-        }
+fn the_commands_that_print_have_a_help_text() {
+    for name in ["list", "completions", "man", "reference"] {
+        let help = printed("ungraceful", &[name, "--help"]);
+        assert!(help.contains(&format!("Usage: ungraceful {name}")), "{help}");
     }
 }
 
@@ -75,7 +131,7 @@ fn completions_know_the_flags() {
 fn a_record_is_valid_by_its_published_schema() {
     let call = double_connect(&["--attempts", "2", "--delay", "10ms"]);
     let schema: serde_json::Value =
-        serde_json::from_str(&std::fs::read_to_string(reference("run.schema.json")).unwrap()).unwrap();
+        serde_json::from_str(&std::fs::read_to_string(folder().join(SCHEMA)).unwrap()).unwrap();
     let text = std::fs::read_to_string(call.folder.join("run.json")).unwrap();
     let record: serde_json::Value = serde_json::from_str(&text).unwrap();
     let validator = jsonschema::validator_for(&schema).unwrap();
@@ -85,7 +141,7 @@ fn a_record_is_valid_by_its_published_schema() {
 
 #[test]
 fn the_readme_has_the_exit_codes_as_they_are() {
-    let readme = std::fs::read_to_string(reference("../../README.md")).unwrap();
+    let readme = std::fs::read_to_string(folder().join("../../README.md")).unwrap();
     for exit in ungraceful_record::exit::Exit::ALL {
         let row = format!("| {} | {} |", exit.code(), exit.meaning());
         assert!(readme.contains(&row), "README.md lacks the row {row}");

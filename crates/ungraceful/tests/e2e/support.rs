@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use ungraceful_record::attempt::Attempt;
+use ungraceful_record::check::statements;
 use ungraceful_record::exit::Exit;
 use ungraceful_record::run::{BrokerLogLine, CaseRecord, Record};
 use ungraceful_record::testing::{every, until};
@@ -299,8 +300,9 @@ impl Call {
     pub(crate) fn violated(&self) -> Vec<String> {
         let record = self.record();
         let tool = ungraceful::tools::ALL.into_iter().find(|tool| tool.name == record.tool.name).unwrap();
-        let mode = record.tool.mode.as_deref().map_or(tool.modes[0], |mode| tool.mode(mode).unwrap());
-        let listed: Vec<String> = mode.accuses_by().iter().map(ToString::to_string).collect();
+        let mode =
+            record.tool.mode.as_deref().map_or_else(|| tool.default_mode(), |mode| tool.mode(mode).unwrap());
+        let listed: Vec<String> = statements(&mode.checks()).iter().map(ToString::to_string).collect();
         let violated = |verdict: &Verdict| verdict.conclusion == Conclusion::Violated;
         let violations: Vec<Verdict> = record.verdicts.into_iter().filter(violated).collect();
         for verdict in &violations {

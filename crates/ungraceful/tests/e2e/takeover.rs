@@ -518,7 +518,7 @@ fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet
     assert_eq!(call.exit(), 2, "{}", call.said());
     let told = call.stderr();
     for part in [
-        "\"gone\" is no variant",
+        "unknown variant \"gone\"",
         "\"7\" is no version",
         "--will-delay",
         "whole number of seconds",

@@ -214,7 +214,7 @@ fn every_fault_is_listed_with_its_command_and_what_it_accuses_by() {
     assert_eq!(double_connect["versions"], serde_json::json!(["3.1.1", "5.0"]));
     let ids = double_connect["accuses_by"].as_array().unwrap();
     assert!(ids.iter().any(|statement| statement["id"] == "MQTT-3.1.0-2" && statement["version"] == "3.1.1"));
-    assert_eq!(of("receive-max")["command"], "ungraceful flood receive-maximum");
+    assert_eq!(of("receive-maximum")["command"], "ungraceful flood receive-maximum");
     let output = binary("ungraceful").args(["list", "--format", "xml"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("--format"), "{output:?}");

@@ -258,7 +258,7 @@ fn the_plan_names_every_profile_and_how_long_all_waves_may_take() {
     assert_eq!(call.exit(), 0, "{}", call.said());
     let text = call.stdout();
     for profile in ["none", "fixed:1s", "exponential:1s..2m", "paho-python", "esp-mqtt", "aws-iot"] {
-        assert!(text.contains(&format!("restart-herd {profile} MQTT 5.0")), "{text}");
+        assert!(text.contains(&format!("herd {profile} MQTT 5.0")), "{text}");
     }
     assert!(text.contains("in waves") && text.contains("attempts               77"), "{text}");
 }

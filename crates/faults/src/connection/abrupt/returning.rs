@@ -30,7 +30,7 @@ impl Absence {
         client_id: &str,
     ) -> Result<(), String> {
         let levels = self.levels();
-        if fault.messages == 0 || levels.is_empty() {
+        if fault.flags.messages.0 == 0 || levels.is_empty() {
             return Ok(());
         }
         let publisher_id = format!("{client_id}p");
@@ -38,7 +38,7 @@ impl Absence {
         let connected = Peer::connect(stage, fault.version, &connect).await;
         self.publisher = Some(connected.map_err(|error| format!("publisher: {error}"))?.0);
         for qos in levels {
-            for _ in 0..fault.messages {
+            for _ in 0..fault.flags.messages.0 {
                 self.publish_one(stage, qos).await?;
             }
         }
@@ -113,7 +113,7 @@ impl Abrupt {
     async fn connect_again(&self, stage: &Stage, client_id: &str) -> Result<(Peer, Accepted), String> {
         let opened = stage.open(self.version).await;
         let (mut client, _) = opened.map_err(|error| format!("cannot connect: {error}"))?;
-        let kept = [Property::SessionExpiryInterval(self.session_expiry_interval_s)];
+        let kept = [Property::SessionExpiryInterval(self.flags.session_expiry_interval.0)];
         let connect = session_connect(stage, self.version, client_id, false, &kept);
         let accepted = client.connect(&connect, stage.options.connect_timeout).await;
         let accepted = accepted.map_err(|refused| refusal(&refused))?;
@@ -134,7 +134,7 @@ impl Abrupt {
             Lives::NotAtAll => absence.granted.is_zero(),
             Lives::Short | Lives::Long => {
                 let away = accepted.connect_sent.saturating_duration_since(absence.gone.at);
-                absence.granted <= asked && away >= asked + self.grace
+                absence.granted <= asked && away >= asked + self.flags.grace.0
             }
         }
     }

@@ -2,21 +2,23 @@
 
 use std::time::Duration;
 
+use clap::{Args, Command, FromArgMatches};
 use ungraceful_mqtt::ProtocolVersion::{self, V3_1_1, V5};
 use ungraceful_record::attempt::{Attempt, Fact};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::backoff::{Backoff, Profile};
 use ungraceful_scripted_broker::{Readmission, Script, Sessions};
 
-use super::{BACK, CONNACK, Herd, HerdSettings, LOST_AGAIN, Loss, OUR_OWN, TRIES, by_connack};
+use super::{BACK, CONNACK, Flags, Herd, LOST_AGAIN, Loss, OUR_OWN, TRIES, by_connack};
 use crate::resumption::{NO, Resumption, SESSION_PRESENT, UNANNOUNCED, YES};
 use crate::testing::Scene;
 
 fn herd(version: ProtocolVersion, loss: Loss, back_within: Duration) -> Herd {
     let backoff = Backoff::Fixed(Duration::from_millis(50));
     let profile = Profile { name: "fixed:50ms".into(), backoff };
-    let settings = HerdSettings { loss, back_within, session_expiry_interval_s: 60, connecting_max: None };
-    Herd::new(profile, version, settings)
+    let flags = Flags::augment_args(Command::new("herd").no_binary_name(true));
+    let flags = Flags::from_arg_matches(&flags.get_matches_from([""; 0])).unwrap();
+    Herd { loss, back_within, ..Herd::new(profile, version, &flags) }
 }
 
 fn fact(attempt: &Attempt, name: &str) -> Option<String> {

@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
+use ungraceful_flags::{Named, Time, Versions, Wanted};
 use ungraceful_mqtt::{Connect, ProtocolVersion};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
-use ungraceful_record::scale::micros;
-use ungraceful_record::scale::span;
+use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::measure::clock::RunClock;
@@ -17,12 +20,14 @@ use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
 use super::control::{self, CutClient};
-use super::{CUT_AT, KEEP_ALIVE, LastPacket, NO_REASON, Silence, connect, cut_of};
+use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
+use super::{CUT_AT, KEEP_ALIVE, LastPacket, NO_REASON, Silence, connect, cut_of, edge_checks};
 use crate::ending::{interrupted, not_acted};
+use crate::mode::{FaultMode, each_case};
 use crate::peer::{Event, Peer};
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "keepalive-edge";
+pub const ID: &str = "edge";
 /// Fact: what became of the client: [`LEFT_ALONE`], or [`CUT_WITH`] and what it was told, or [`WE_WERE_LATE`], or
 /// [`BROKER_WAS_LATE`].
 pub const FATE: &str = "fate";
@@ -47,7 +52,7 @@ pub const LONGEST_GAP: &str = "longest_gap_us";
 const MARGIN: u32 = 20;
 
 /// How often a client sends PINGREQ, as a share of its Keep Alive in hundredths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Share(u16);
 
 impl Share {
@@ -74,7 +79,7 @@ impl Share {
 }
 
 /// Between share and Keep Alive in a variant's name.
-pub const OF: &str = "-of-";
+const OF: &str = "-of-";
 
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,7 +97,57 @@ impl FromStr for Share {
         };
         Self::ALL.into_iter().find(is_it).ok_or_else(|| {
             let names = Self::ALL.map(|share| share.to_string()).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+            format!("unknown variant {text:?}; choose from {names}")
+        })
+    }
+}
+
+impl Tried for Share {
+    const EACH: &'static [Self] = &Self::ALL;
+    const BETWEEN: &'static str = OF;
+}
+
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: a PINGREQ every 0.50, 0.75, 0.90, 0.95, 1.05, 1.25 or 1.45 times the Keep Alive; with a Keep Alive of its own as 0.95-of-5s [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<WithKeepAlive<Share>>>,
+    /// How long each client goes on sending PINGREQ; twice the Keep Alive at least
+    #[arg(long = "for", value_name = "TIME", default_value = "10s")]
+    lasting: Time,
+    #[command(flatten)]
+    keep_alives: KeepAlives,
+    #[command(flatten)]
+    versions: Versions,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "A client sends PINGREQ just in time, or a little late: is it left alone?";
+    const LONG_ABOUT: &'static str = "Connects clients that send PINGREQ and nothing else, every 0.50 to 0.95 times their Keep Alive, as a client is to, \
+         and every 1.05 to 1.45 times, which a broker bears with when it waits for the one and a half times of the standard \
+         (section 3.1.2.10). Tells which of them are cut. A client of 5.0 that was in time and is cut for its Keep Alive \
+         accuses the broker, although no numbered statement carries it; one that was late is a note. One that is cut without a reason is compared with a \
+         second client that has twice the Keep Alive: what cuts both after the same time may be a proxy. Attempts in which a \
+                                      PINGREQ of ours went out too late are not counted.";
+    const CHECKS: &'static [&'static [Check]] = &[edge_checks::CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "5"), ("connrate", "50"), ("keepalive", "2s")];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn longest_pause(&self) -> Duration {
+        let longest = longest(&self.keep_alives.cases(&self.variant));
+        self.lasting.0.max(longest * 2) + longest * 2 + control::longest(longest)
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&self.keep_alives.cases(&self.variant), spoken, |(share, keep_alive_s), version| {
+            Some(Edge { share, version, keep_alive_s, lasting: *self.lasting })
         })
     }
 }
@@ -112,11 +167,7 @@ pub struct Edge {
 
 impl Fault for Edge {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: format!("{}{OF}{}s", self.share, self.keep_alive_s),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, format!("{}{OF}{}s", self.share, self.keep_alive_s), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {

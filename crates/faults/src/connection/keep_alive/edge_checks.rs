@@ -1,20 +1,24 @@
 //! What a broker is judged by whose clients send PINGREQ just in time, or a little late.
 
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::time;
-use ungraceful_record::verdict::{Check, Force, Verdict};
 
 use super::control::{for_the_keep_alive, something_between};
 use super::edge::{
-    ANSWERED, BROKER_WAS_LATE, CUT_WITH, FATE, ID, LEFT_ALONE, LONGEST_GAP, SENT, Share, WE_WERE_LATE,
+    ANSWERED, BROKER_WAS_LATE, CUT_WITH, FATE, LEFT_ALONE, LONGEST_GAP, SENT, Share, WE_WERE_LATE,
 };
 use super::{KEEP_ALIVE_TIMEOUT, SECTION, few_were_told, is_common, no_control};
-use crate::judging::{self, evidence_count, examples, is_v5, no_sample, on_each_case};
+use crate::judging::{SENDS_NO_DISCONNECT_ON_3_1_1, evidence_count, examples, is_v5, no_sample};
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 3] =
-    [keeps_a_client_that_pings_in_time, bears_with_a_late_pingreq, sends_no_disconnect_on_3_1_1];
+pub const CHECKS: &[Check] = &[
+    Check::prose("keeps_a_client_that_pings_in_time", keeps_a_client_that_pings_in_time)
+        .by_section(ProtocolVersion::V5, SECTION),
+    Check::prose("bears_with_a_late_pingreq", bears_with_a_late_pingreq),
+    SENDS_NO_DISCONNECT_ON_3_1_1,
+];
 
 /// The fates of a case's clients.
 struct Fates {
@@ -30,7 +34,9 @@ struct Fates {
 }
 
 impl Fates {
-    fn of(case: &CaseRecord, share: Share) -> Self {
+    /// Absent for a case of no share that is known.
+    fn of(case: &CaseRecord) -> Option<(Share, Self)> {
+        let share = Share::of_variant(&case.case.variant)?;
         let fate = |value: &str| case.fact(FATE, value);
         let left_alone = fate(LEFT_ALONE);
         let cut = case.facts.get(FATE).map_or(0, |counts| {
@@ -46,7 +52,7 @@ impl Fates {
             measured(ANSWERED).sum,
             time(measured(LONGEST_GAP).max.unwrap_or_default())
         );
-        Self {
+        let fates = Self {
             all,
             cut,
             told: with(KEEP_ALIVE_TIMEOUT),
@@ -54,11 +60,12 @@ impl Fates {
             we_were_late: fate(WE_WERE_LATE),
             broker_was_late: fate(BROKER_WAS_LATE),
             evidence,
-        }
+        };
+        Some((share, fates))
     }
 
-    /// The verdict where there was nothing to judge; absent where there was.
-    fn nothing_to_judge(&self, check: &str, case: &CaseRecord) -> Option<Verdict> {
+    /// The finding where there was nothing to judge; absent where there was.
+    fn nothing_to_judge(&self, case: &CaseRecord) -> Option<Finding> {
         let evidence = &self.evidence;
         let known: u64 = case.facts.get(FATE).map_or(0, |counts| counts.values().sum());
         let why = if self.all == 0 {
@@ -83,15 +90,8 @@ impl Fates {
         } else {
             return None;
         };
-        Some(Verdict::inconclusive(check, Force::Prose, why))
+        Some(Finding::inconclusive(why))
     }
-}
-
-fn each_share(record: &Record, judge: impl Fn(&CaseRecord, Share, Fates) -> Option<Verdict>) -> Vec<Verdict> {
-    on_each_case(record, ID, |case| {
-        let share = Share::of_variant(&case.case.variant)?;
-        judge(case, share, Fates::of(case, share))
-    })
 }
 
 /// Section 3.1.2.10 of both versions: a client that sends PINGREQ before its Keep Alive is over has kept its word.
@@ -101,43 +101,31 @@ fn each_share(record: &Record, judge: impl Fn(&CaseRecord, Share, Fates) -> Opti
 /// after a PINGREQ that the broker had left unanswered, and when the broker names the Keep Alive as its reason (0x8D); or when
 /// it names none, leaves the honest clients alone, and cuts a control client at the same share of another Keep Alive. One that
 /// is cut after the same time may have been cut by a proxy: inconclusive.
-fn keeps_a_client_that_pings_in_time(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "keeps_a_client_that_pings_in_time";
-    each_share(record, |case, share, fates| {
-        if !share.is_in_time() {
-            return None;
-        }
-        if let Some(verdict) = fates.nothing_to_judge(CHECK, case) {
-            return Some(verdict);
-        }
-        let evidence = fates.evidence.clone();
-        // What is named needs no control client.
-        let is_named = is_common(fates.told, fates.all);
-        let is_shown = is_common(fates.told + fates.for_the_keep_alive, fates.all);
-        let accused =
-            |evidence| Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence);
-        let differs = |why: &str, evidence| {
-            Verdict::differs(
-                CHECK,
-                Force::Prose,
-                fates.all,
-                format!("a client in time is cut, {why}"),
-                evidence,
-            )
-        };
-        let verdict = match no_control(record) {
-            _ if fates.cut == 0 => return Some(Verdict::holds(CHECK, Force::Prose, fates.all, evidence)),
-            _ if !is_v5(case) => differs("which 3.1.1 permits", evidence),
-            _ if is_named => accused(evidence),
-            None if is_shown => accused(evidence),
-            Some(why) if is_shown => Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}")),
-            _ if fates.told > 0 => {
-                Verdict::inconclusive(CHECK, Force::Prose, few_were_told(&evidence, fates.told))
-            }
-            _ => differs("perhaps for another reason", evidence),
-        };
-        Some(verdict.with_examples(cut_ones(case)))
-    })
+fn keeps_a_client_that_pings_in_time(case: &Judged<'_>) -> Option<Finding> {
+    let (share, fates) = Fates::of(case)?;
+    if !share.is_in_time() {
+        return None;
+    }
+    if let Some(finding) = fates.nothing_to_judge(case) {
+        return Some(finding);
+    }
+    let evidence = fates.evidence.clone();
+    // What is named needs no control client.
+    let is_named = is_common(fates.told, fates.all);
+    let is_shown = is_common(fates.told + fates.for_the_keep_alive, fates.all);
+    let differs = |why: &str, evidence| {
+        Finding::differs(fates.all, format!("a client in time is cut, {why}"), evidence)
+    };
+    let finding = match no_control(case.record) {
+        _ if fates.cut == 0 => return Some(Finding::holds(fates.all, evidence)),
+        _ if !is_v5(case) => differs("which 3.1.1 permits", evidence),
+        _ if is_named => Finding::violated_without_number(evidence),
+        None if is_shown => Finding::violated_without_number(evidence),
+        Some(why) if is_shown => Finding::inconclusive(format!("{evidence}; {why}")),
+        _ if fates.told > 0 => Finding::inconclusive(few_were_told(&evidence, fates.told)),
+        _ => differs("perhaps for another reason", evidence),
+    };
+    Some(finding.with_examples(cut_ones(case)))
 }
 
 fn cut_ones(case: &CaseRecord) -> Vec<u64> {
@@ -146,27 +134,19 @@ fn cut_ones(case: &CaseRecord) -> Vec<u64> {
 
 /// Section 3.1.2.10 of both versions: a broker waits for one and a half times the Keep Alive. A client that is late is not
 /// owed it.
-fn bears_with_a_late_pingreq(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "bears_with_a_late_pingreq";
-    each_share(record, |case, share, fates| {
-        if share.is_in_time() {
-            return None;
+fn bears_with_a_late_pingreq(case: &Judged<'_>) -> Option<Finding> {
+    let (share, fates) = Fates::of(case)?;
+    if share.is_in_time() {
+        return None;
+    }
+    if let Some(finding) = fates.nothing_to_judge(case) {
+        return Some(finding);
+    }
+    Some(match fates.cut {
+        0 => Finding::holds(fates.all, fates.evidence),
+        _ => {
+            let note = "a late client is cut before 1.5 times the Keep Alive";
+            Finding::differs(fates.all, note, fates.evidence).with_examples(cut_ones(case))
         }
-        if let Some(verdict) = fates.nothing_to_judge(CHECK, case) {
-            return Some(verdict);
-        }
-        Some(match fates.cut {
-            0 => Verdict::holds(CHECK, Force::Prose, fates.all, fates.evidence),
-            _ => {
-                let note = "a late client is cut before 1.5 times the Keep Alive";
-                Verdict::differs(CHECK, Force::Prose, fates.all, note, fates.evidence)
-                    .with_examples(cut_ones(case))
-            }
-        })
     })
-}
-
-/// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only.
-fn sends_no_disconnect_on_3_1_1(record: &Record) -> Vec<Verdict> {
-    on_each_case(record, ID, |case| judging::no_disconnect_on_3_1_1(case, !is_v5(case)))
 }

@@ -2,14 +2,16 @@
 //! or messages flow to it while it says nothing. When is it cut, and is its Will published?
 
 use std::convert::Infallible;
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::{LocalBoxFuture, pending};
 use tokio::time::sleep;
+use ungraceful_flags::{Named, Versions, Wanted};
 use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::Client;
@@ -20,12 +22,16 @@ use ungraceful_wire::ClientSide;
 use ungraceful_wire::clock::now;
 
 use super::control::{self, CutClient};
-use super::{CUT_AT, Cut, KEEP_ALIVE, LastPacket, NO_REASON, Silence, connect, cut_of, ping_once};
+use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
+use super::{
+    CUT_AT, Cut, KEEP_ALIVE, LastPacket, NO_REASON, Silence, connect, cut_of, ping_once, silence_checks,
+};
 use crate::ending::{interrupted, not_acted};
+use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "keepalive-lapse";
+pub const ID: &str = "silence";
 /// Fact: when the client was cut, by the Keep Alive that held; absent when it was not.
 pub const CUT: &str = "cut";
 /// Fact: what a client was told that was cut before its Keep Alive was over; absent for others.
@@ -50,7 +56,7 @@ const AT_LEAST_AFTER: Duration = Duration::from_secs(30);
 /// How much longer a client stays silent, of which it would be said then that the broker never cuts it. Brokers look at
 /// their clients now and then (every 30 s and somewhat more, whatever the Keep Alive, is the slowest that is known), and a
 /// PINGREQ of ours would let them off until the next time.
-pub const UNTOUCHED_FOR: Duration = Duration::from_secs(30);
+const UNTOUCHED_FOR: Duration = Duration::from_secs(30);
 /// For how long the broker may have answered nobody meanwhile. One that stood still could not cut.
 const STALL_MAX: Duration = Duration::from_secs(5);
 /// How long a broker that has not cut has to answer a PINGREQ.
@@ -58,31 +64,19 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How often in a Keep Alive messages are published to a silent client.
 const MESSAGES_PER_KEEP_ALIVE: u32 = 4;
 
-/// In which way a client is silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Cause {
-    /// Its socket is healthy and reads; it sends nothing after CONNECT.
-    Idle,
-    /// Nothing gets through either way; the client believes that it is connected, and goes on sending PINGREQ.
-    HalfOpen,
-    /// Its socket is healthy and messages of QoS 0 are delivered to it all the while.
-    Downlink,
+ungraceful_record::words! {
+    /// In which way a client is silent.
+    pub enum Cause: "variant" {
+        /// Its socket is healthy and reads; it sends nothing after CONNECT.
+        Idle = "idle",
+        /// Nothing gets through either way; the client believes that it is connected, and goes on sending PINGREQ.
+        HalfOpen = "half-open",
+        /// Its socket is healthy and messages of QoS 0 are delivered to it all the while.
+        Downlink = "downlink",
+    }
 }
 
 impl Cause {
-    /// All of them, in the order of the tables.
-    pub const ALL: [Self; 3] = [Self::Idle, Self::HalfOpen, Self::Downlink];
-
-    /// The name used on the command line and in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::HalfOpen => "half-open",
-            Self::Downlink => "downlink",
-        }
-    }
-
     const fn describe(self) -> &'static str {
         match self {
             Self::Idle => "CONNECT, and then no packet",
@@ -96,19 +90,60 @@ impl Cause {
     }
 }
 
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+impl Tried for Cause {
+    const EACH: &'static [Self] = &Self::ALL;
+    const BETWEEN: &'static str = "-";
 }
 
-impl FromStr for Cause {
-    type Err = String;
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: idle, half-open, downlink; with a Keep Alive of its own as idle-5s [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<WithKeepAlive<Cause>>>,
+    #[command(flatten)]
+    keep_alives: KeepAlives,
+    #[command(flatten)]
+    versions: Versions,
+}
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|cause| cause.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str =
+        "A client falls silent: when is it cut, is it told, and is its Will published?";
+    const LONG_ABOUT: &'static str = "Connects clients with a short Keep Alive that then say nothing: with a healthy socket (idle), beyond a network that \
+         is lost without a word (half-open; a hop of ours on loopback stops forwarding), or while messages are delivered to \
+         them (downlink). Tells after how many times the Keep Alive the broker cuts them, whether it sends DISCONNECT 0x8D, \
+         and when the Will comes. Both versions of the standard want the connection closed when nothing came for one and a \
+         half times the Keep Alive (5.0 [MQTT-3.1.2-22], 3.1.1 [MQTT-3.1.2-24]). A broker has --reaction-timeout beyond that \
+         time, and at least three times the Keep Alive. With 30s or more, a client that is not cut by then stays silent for \
+         another 30s before it asks whether it is still served, because a PINGREQ would renew its Keep Alive; only then the \
+         broker is said never to cut. A client that is cut early without a reason is compared with a second one that has \
+         twice the Keep Alive: what cuts both after the same time may be a proxy. The run ends as soon as all clients are cut.";
+    const CHECKS: &'static [&'static [Check]] = &[silence_checks::CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "10"), ("connrate", "50"), ("reaction-timeout", "30s")];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        // The client and both ends of the hop, and what the hop listens on.
+        ConnectionsOf::EachClient(4)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        /// Besides its silence: connecting, and asking a broker that has not cut whether it serves.
+        const BESIDES: Duration = Duration::from_secs(15);
+        let longest = longest(&self.keep_alives.cases(&self.variant));
+        longest * 3 + UNTOUCHED_FOR + control::longest(longest) + BESIDES
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&self.keep_alives.cases(&self.variant), spoken, |(cause, keep_alive_s), version| {
+            Some(FallSilent { cause, version, keep_alive_s })
         })
     }
 }
@@ -176,11 +211,7 @@ enum Beside {
 
 impl Fault for FallSilent {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: format!("{}-{}s", self.cause, self.keep_alive_s),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, format!("{}-{}s", self.cause, self.keep_alive_s), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -251,7 +282,7 @@ impl FallSilent {
             Some((at_us, told)) => {
                 let silence = Silence::until(stage.clock.at(at_us), last);
                 let cut = Cut::of(silence, keep_alive);
-                log.fact(CUT, Fact::Word(cut.name().to_owned()));
+                log.fact(CUT, cut.into());
                 log.measure(CUT_AT, silence.permille_of(keep_alive));
                 if matches!(cut, Cut::Early | Cut::Between) && told == NO_REASON {
                     let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };

@@ -3,36 +3,39 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_mqtt::statement::{Statement, V5_3_1_2_8, V5_3_1_2_22, V311_3_1_2_8, V311_3_1_2_24};
+use ungraceful_mqtt::statement::{V5_3_1_2_8, V5_3_1_2_22, V311_3_1_2_8, V311_3_1_2_24};
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::{CaseRecord, Record};
+use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
-use ungraceful_record::verdict::{Check, Force, Verdict};
+use ungraceful_record::verdict::Force;
 
 use super::control::{for_the_keep_alive, something_between};
 use super::silence::{
-    BROKER_STALLED, CUT, CUT_EARLY_WITH, DOWNLINK_MESSAGES, ID, WAITED, has_stalled, long_enough,
+    BROKER_STALLED, CUT, CUT_EARLY_WITH, DOWNLINK_MESSAGES, WAITED, has_stalled, long_enough,
 };
 use super::{
     CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, few_were_told, is_common, no_control,
 };
 use crate::judging::{
-    self, DueWills, breach, due_wills, evidence_count, examples, is_v5, no_sample, of_version, on_each_case,
-    served_on,
+    DueWills, SENDS_NO_DISCONNECT_ON_3_1_1, breach, due_wills, evidence_count, examples, is_v5,
+    names_the_reason, no_sample, no_will, sent_code, served_on,
 };
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 5] = [
-    closes_a_silent_connection,
-    waits_for_the_keep_alive,
-    tells_keep_alive_timeout,
-    publishes_the_will_of_the_silent,
-    sends_no_disconnect_on_3_1_1,
+pub const CHECKS: &[Check] = &[
+    Check::must("closes_a_silent_connection", &[V5_3_1_2_22, V311_3_1_2_24], closes_a_silent_connection),
+    Check::prose("waits_for_the_keep_alive", waits_for_the_keep_alive)
+        .by_section(ProtocolVersion::V5, SECTION),
+    Check::new("tells_keep_alive_timeout", Force::May, tells_keep_alive_timeout).on(is_v5),
+    Check::must(
+        "publishes_the_will_of_the_silent",
+        &[V5_3_1_2_8, V311_3_1_2_8],
+        publishes_the_will_of_the_silent,
+    ),
+    SENDS_NO_DISCONNECT_ON_3_1_1,
 ];
-
-/// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] = &[V5_3_1_2_22, V311_3_1_2_24, V5_3_1_2_8, V311_3_1_2_8];
 
 /// Attempts whose client was cut, whenever.
 fn cut(case: &CaseRecord) -> u64 {
@@ -63,66 +66,60 @@ fn range(case: &CaseRecord) -> String {
 /// MQTT 5.0 [MQTT-3.1.2-22], MQTT 3.1.1 [MQTT-3.1.2-24]: a client of which nothing came for one and a half times its Keep
 /// Alive is cut. The statement has no later limit: a client that is cut late is a note, and only one that is still served after
 /// a generous time, in which it sent nothing and the broker answered others, is a violation. Packets to the client do not count, nor does a hop's kernel that acknowledges them.
-fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "closes_a_silent_connection";
-    on_each_case(record, ID, |case| {
-        let statement = of_version(case, V5_3_1_2_22, V311_3_1_2_24);
-        let inconclusive = |why: String| Verdict::inconclusive(CHECK, Force::Must, why);
-        let (all, served) = (evidence_count(case), case.outcome(Outcome::Tolerated));
-        let (nothing, down) = (case.outcome(Outcome::NoReaction), case.outcome(Outcome::BrokerDown));
-        let late = case.fact(CUT, Cut::Late.name());
-        let waited_us = case.measures.get(WAITED).and_then(|values| values.min).unwrap_or_default();
-        let keep_alive = Duration::from_secs(keep_alives(case).max().unwrap_or_default());
-        let verdict = if all == 0 {
-            inconclusive(no_sample(case))
-        } else if served > 0 {
-            let downlink = match case.measures.get(DOWNLINK_MESSAGES).and_then(|values| values.min) {
-                Some(messages) => {
-                    format!(", while at least {messages} messages were delivered to each client")
-                }
-                None => String::new(),
-            };
-            let evidence = format!(
-                "{served} of {all} clients were not cut within {} after their last packet, with a Keep Alive of {} s\
-                 {downlink}: each was still answered PINGREQ then",
-                time(waited_us),
-                keep_alive.as_secs()
-            );
-            let still_served = examples(case, |sequence| sequence.ends_with("still served"));
-            let stalled_us =
-                case.measures.get(BROKER_STALLED).and_then(|values| values.max).unwrap_or_default();
-            if has_stalled(stalled_us) {
-                let stalled = time(stalled_us);
-                inconclusive(format!("{evidence}; the broker answered nobody for up to {stalled} meanwhile"))
-                    .with_examples(still_served)
-            } else if waited_us >= micros(long_enough(keep_alive)) {
-                served_on(CHECK, statement, served, cut(case), evidence).with_examples(still_served)
-            } else {
-                let cure =
-                    "brokers that look rarely cut later; a --reaction-timeout of 30s or more will tell";
-                inconclusive(format!("{evidence}; {cure}")).with_examples(still_served)
+fn closes_a_silent_connection(case: &Judged<'_>) -> Option<Finding> {
+    let inconclusive = |why: String| Finding::inconclusive(why);
+    let (all, served) = (evidence_count(case), case.outcome(Outcome::Tolerated));
+    let (nothing, down) = (case.outcome(Outcome::NoReaction), case.outcome(Outcome::BrokerDown));
+    let late = case.fact(CUT, Cut::Late.name());
+    let waited_us = case.measures.get(WAITED).and_then(|values| values.min).unwrap_or_default();
+    let keep_alive = Duration::from_secs(keep_alives(case).max().unwrap_or_default());
+    let finding = if all == 0 {
+        inconclusive(no_sample(case))
+    } else if served > 0 {
+        let downlink = match case.measures.get(DOWNLINK_MESSAGES).and_then(|values| values.min) {
+            Some(messages) => {
+                format!(", while at least {messages} messages were delivered to each client")
             }
-        } else if nothing > 0 {
-            inconclusive(format!(
-                "{nothing} of {all} connections were neither closed nor served within {} after the last packet",
-                time(waited_us)
-            ))
-            .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
-        } else if let Some(why) = something_between(case) {
-            inconclusive(why)
-        } else if down > 0 {
-            inconclusive(format!("the broker cut {all} clients, then went down during {down} attempts"))
-        } else {
-            let evidence = format!("{all} of {all} clients were cut, {}", range(case));
-            if late > 0 {
-                let evidence = format!("{evidence}, {late} of them later than 1.75 times");
-                Verdict::differs(CHECK, Force::Must, all, "cut late", evidence)
-            } else {
-                Verdict::holds(CHECK, Force::Must, all, evidence)
-            }
+            None => String::new(),
         };
-        Some(verdict.citing(statement))
-    })
+        let evidence = format!(
+            "{served} of {all} clients were not cut within {} after their last packet, with a Keep Alive of {} s\
+             {downlink}: each was still answered PINGREQ then",
+            time(waited_us),
+            keep_alive.as_secs()
+        );
+        let still_served = examples(case, |sequence| sequence.ends_with("still served"));
+        let stalled_us = case.measures.get(BROKER_STALLED).and_then(|values| values.max).unwrap_or_default();
+        if has_stalled(stalled_us) {
+            let stalled = time(stalled_us);
+            inconclusive(format!("{evidence}; the broker answered nobody for up to {stalled} meanwhile"))
+                .with_examples(still_served)
+        } else if waited_us >= micros(long_enough(keep_alive)) {
+            served_on(served, cut(case), evidence).with_examples(still_served)
+        } else {
+            let cure = "brokers that look rarely cut later; a --reaction-timeout of 30s or more will tell";
+            inconclusive(format!("{evidence}; {cure}")).with_examples(still_served)
+        }
+    } else if nothing > 0 {
+        inconclusive(format!(
+            "{nothing} of {all} connections were neither closed nor served within {} after the last packet",
+            time(waited_us)
+        ))
+        .with_examples(examples(case, |sequence| sequence.ends_with("until the deadline")))
+    } else if let Some(why) = something_between(case) {
+        inconclusive(why)
+    } else if down > 0 {
+        inconclusive(format!("the broker cut {all} clients, then went down during {down} attempts"))
+    } else {
+        let evidence = format!("{all} of {all} clients were cut, {}", range(case));
+        if late > 0 {
+            let evidence = format!("{evidence}, {late} of them later than 1.75 times");
+            Finding::differs(all, "cut late", evidence)
+        } else {
+            Finding::holds(all, evidence)
+        }
+    };
+    Some(finding)
 }
 
 /// Section 3.1.2.10 of both versions: a client whose Keep Alive is not over has kept its word.
@@ -133,136 +130,91 @@ fn closes_a_silent_connection(record: &Record) -> Vec<Verdict> {
 /// cuts most silent clients while it leaves the honest ones alone, and cuts a control client at the same share of another Keep
 /// Alive. One that is cut after the same time may have been cut by a proxy: inconclusive. Between the Keep Alive and one and a half times of it the
 /// client was late itself: a note.
-fn waits_for_the_keep_alive(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "waits_for_the_keep_alive";
-    on_each_case(record, ID, |case| {
-        let all = evidence_count(case);
-        let (early, between) = (case.fact(CUT, Cut::Early.name()), case.fact(CUT, Cut::Between.name()));
-        let told = case.fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT);
-        let silently = case.fact(CUT_EARLY_WITH, NO_REASON);
-        let evidence = format!("of {all} silent clients {} were cut, {}", cut(case), range(case));
-        let early_ones = || examples(case, |sequence| sequence.contains("FIN") || sequence.contains("RST"));
-        Some(if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if early > 0 {
-            let evidence = format!(
-                "{evidence}: {early} before it was over (by more than a twentieth of it), {told} of them told 0x8D (Keep \
-                 Alive timeout), {silently} told nothing"
-            );
-            // Control clients stand beside those, too, that were cut between the Keep Alive and one and a half times it.
-            let alike = for_the_keep_alive(case).min(silently);
-            // What is named needs no control client.
-            let (is_named, is_shown) = (is_common(told, all), is_common(told + alike, all));
-            if let (0, Some(why)) = (told, something_between(case)) {
-                Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
-            } else if is_v5(case) && (is_named || (is_shown && no_control(record).is_none())) {
-                Verdict::violated_without_number(CHECK, ProtocolVersion::V5, SECTION, evidence)
-            } else if let (true, true, Some(why)) = (is_v5(case), is_shown, no_control(record)) {
-                Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
-            } else if is_v5(case) && told > 0 {
-                Verdict::inconclusive(CHECK, Force::Prose, few_were_told(&evidence, told))
-            } else if is_v5(case) {
-                let note = "cut before the Keep Alive was over, perhaps for another reason";
-                Verdict::differs(CHECK, Force::Prose, all, note, evidence)
-            } else {
-                let note = "cut before the Keep Alive was over, which 3.1.1 permits";
-                Verdict::differs(CHECK, Force::Prose, all, note, evidence)
-            }
-            .with_examples(early_ones())
-        } else if between > 0 {
-            let evidence = format!("{evidence}: {between} of them before 1.5 times");
-            let note = "cut before 1.5 times the Keep Alive";
-            match something_between(case) {
-                Some(why) => Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}")),
-                None => Verdict::differs(CHECK, Force::Prose, all, note, evidence),
-            }
+fn waits_for_the_keep_alive(case: &Judged<'_>) -> Option<Finding> {
+    let all = evidence_count(case);
+    let (early, between) = (case.fact(CUT, Cut::Early.name()), case.fact(CUT, Cut::Between.name()));
+    let told = case.fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT);
+    let silently = case.fact(CUT_EARLY_WITH, NO_REASON);
+    let evidence = format!("of {all} silent clients {} were cut, {}", cut(case), range(case));
+    let early_ones = || examples(case, |sequence| sequence.contains("FIN") || sequence.contains("RST"));
+    Some(if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if early > 0 {
+        let evidence = format!(
+            "{evidence}: {early} before it was over (by more than a twentieth of it), {told} of them told 0x8D (Keep \
+             Alive timeout), {silently} told nothing"
+        );
+        // Control clients stand beside those, too, that were cut between the Keep Alive and one and a half times it.
+        let alike = for_the_keep_alive(case).min(silently);
+        // What is named needs no control client.
+        let (is_named, is_shown) = (is_common(told, all), is_common(told + alike, all));
+        if let (0, Some(why)) = (told, something_between(case)) {
+            Finding::inconclusive(format!("{evidence}; {why}"))
+        } else if is_v5(case) && (is_named || (is_shown && no_control(case.record).is_none())) {
+            Finding::violated_without_number(evidence)
+        } else if let (true, true, Some(why)) = (is_v5(case), is_shown, no_control(case.record)) {
+            Finding::inconclusive(format!("{evidence}; {why}"))
+        } else if is_v5(case) && told > 0 {
+            Finding::inconclusive(few_were_told(&evidence, told))
+        } else if is_v5(case) {
+            let note = "cut before the Keep Alive was over, perhaps for another reason";
+            Finding::differs(all, note, evidence)
         } else {
-            Verdict::holds(CHECK, Force::Prose, all, evidence)
-        })
+            let note = "cut before the Keep Alive was over, which 3.1.1 permits";
+            Finding::differs(all, note, evidence)
+        }
+        .with_examples(early_ones())
+    } else if between > 0 {
+        let evidence = format!("{evidence}: {between} of them before 1.5 times");
+        let note = "cut before 1.5 times the Keep Alive";
+        match something_between(case) {
+            Some(why) => Finding::inconclusive(format!("{evidence}; {why}")),
+            None => Finding::differs(all, note, evidence),
+        }
+    } else {
+        Finding::holds(all, evidence)
     })
 }
 
 /// MQTT 5.0 section 3.14.2.1: DISCONNECT 0x8D tells the client why. A broker may, and a client that is lost hears nothing.
-fn tells_keep_alive_timeout(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "tells_keep_alive_timeout";
-    on_each_case(record, ID, |case| {
-        if !is_v5(case) {
-            return None;
-        }
-        let all = cut(case);
-        if all == 0 {
-            let why = match evidence_count(case) {
-                0 => no_sample(case),
-                _ => "no client was cut".to_owned(),
-            };
-            return Some(Verdict::inconclusive(CHECK, Force::May, why));
-        }
-        if let Some(why) = something_between(case) {
-            return Some(Verdict::inconclusive(CHECK, Force::May, why));
-        }
-        let told = case.disconnect_codes.get(&0x8D).copied().unwrap_or(0);
-        let evidence =
-            format!("{told} of {all} clients that were cut were sent DISCONNECT 0x8D (Keep Alive timeout)");
-        let others: Vec<String> = case
-            .disconnect_codes
-            .iter()
-            .filter(|(code, _)| **code != 0x8D)
-            .map(|(code, count)| format!("DISCONNECT 0x{code:02X} ({count} times)"))
-            .collect();
-        Some(if !others.is_empty() {
-            Verdict::differs(CHECK, Force::May, all, others.join(", "), evidence)
-        } else if told == 0 {
-            Verdict::differs(
-                CHECK,
-                Force::May,
-                all,
-                "no DISCONNECT with a reason, which is allowed",
-                evidence,
-            )
-        } else if told < all {
-            let note = "not every client was told the reason, which is allowed";
-            Verdict::differs(CHECK, Force::May, all, note, evidence)
-        } else {
-            Verdict::holds(CHECK, Force::May, all, evidence)
-        })
-    })
+fn tells_keep_alive_timeout(case: &Judged<'_>) -> Option<Finding> {
+    let all = cut(case);
+    if all == 0 {
+        let why = match evidence_count(case) {
+            0 => no_sample(case),
+            _ => "no client was cut".to_owned(),
+        };
+        return Some(Finding::inconclusive(why));
+    }
+    if let Some(why) = something_between(case) {
+        return Some(Finding::inconclusive(why));
+    }
+    let told = sent_code(case, &[KEEP_ALIVE_TIMEOUT_CODE]);
+    let evidence =
+        format!("{told} of {all} clients that were cut were sent DISCONNECT 0x8D (Keep Alive timeout)");
+    Some(names_the_reason(case, &[KEEP_ALIVE_TIMEOUT_CODE], all, evidence))
 }
+
+/// The Reason Code of a broker that cuts a client for its Keep Alive.
+const KEEP_ALIVE_TIMEOUT_CODE: u8 = 0x8D;
 
 /// MQTT 5.0 [MQTT-3.1.2-8], MQTT 3.1.1 [MQTT-3.1.2-8]: the Will of a client that is cut for its silence is published.
-fn publishes_the_will_of_the_silent(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "publishes_the_will_of_the_silent";
-    on_each_case(record, ID, |case| {
-        let statement = of_version(case, V5_3_1_2_8, V311_3_1_2_8);
-        let inconclusive = |why: String| Verdict::inconclusive(CHECK, Force::Must, why);
-        let witness_proved = record.witness.is_some_and(|witness| witness.proved);
-        let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
-            let why = match (evidence_count(case), witness_proved) {
-                (0, _) => no_sample(case),
-                (_, true) => "no client with a Will was cut".to_owned(),
-                (_, false) => {
-                    "the witness could not subscribe to the Will topics, or was not proved to hear".to_owned()
-                }
-            };
-            return Some(inconclusive(why).citing(statement));
-        };
-        let verdict = match due_wills(record, will) {
-            DueWills::Unknown(why) => inconclusive(why),
-            DueWills::Missing(evidence) => breach(record, case, CHECK, statement, evidence),
-            DueWills::Came(evidence) if will.more_than_once > 0 => {
-                let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
-                Verdict::differs(CHECK, Force::Must, will.due, note, evidence)
-            }
-            DueWills::Came(evidence) if will.not_due_and_seen > 0 => {
-                let note = format!("{} Wills came of clients that were not cut", will.not_due_and_seen);
-                Verdict::differs(CHECK, Force::Must, will.due, note, evidence)
-            }
-            DueWills::Came(evidence) => Verdict::holds(CHECK, Force::Must, will.due, evidence),
-        };
-        Some(verdict.citing(statement))
-    })
-}
-
-/// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only.
-fn sends_no_disconnect_on_3_1_1(record: &Record) -> Vec<Verdict> {
-    on_each_case(record, ID, |case| judging::no_disconnect_on_3_1_1(case, !is_v5(case)))
+fn publishes_the_will_of_the_silent(case: &Judged<'_>) -> Option<Finding> {
+    let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
+        return Some(Finding::inconclusive(no_will(case, "no client with a Will was cut")));
+    };
+    let finding = match due_wills(case, will) {
+        DueWills::Unknown(why) => Finding::inconclusive(why),
+        DueWills::Missing(evidence) => breach(case, evidence),
+        DueWills::Came(evidence) if will.more_than_once > 0 => {
+            let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
+            Finding::differs(will.due, note, evidence)
+        }
+        DueWills::Came(evidence) if will.not_due_and_seen > 0 => {
+            let note = format!("{} Wills came of clients that were not cut", will.not_due_and_seen);
+            Finding::differs(will.due, note, evidence)
+        }
+        DueWills::Came(evidence) => Finding::holds(will.due, evidence),
+    };
+    Some(finding)
 }

@@ -1,19 +1,20 @@
 //! The dead peer: a client comes back while its older connection is still open and nobody reads it any more. Does the
 //! newcomer's CONNACK wait for the corpse?
 
-use std::fmt;
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::{LocalBoxFuture, pending};
 use tokio::time::{sleep, timeout};
+use ungraceful_flags::{Named, Seconds, Time, Wanted, Whole, chosen};
 use ungraceful_mqtt::{Connect, ProtocolVersion, Publish, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::Record;
+use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
-use ungraceful_record::verdict::{Check, Force, Verdict};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
@@ -22,14 +23,15 @@ use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
 use super::super::keep_alive::longest_held;
-use super::judged::{TakeOver, each_takeover};
-use super::looking_on::{LATER, NEWCOMER_WILL, NOT_AWAITED, Newcomer};
-use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, refusal};
+use super::judged::{self, no_newcomer, refused};
+use super::looking_on::{self, LATER, NEWCOMER_WILL, NOT_AWAITED, Newcomer};
+use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, VersionPairs, refusal};
 use crate::ending::{interrupted, not_acted};
+use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "takeover-dead-peer";
+pub const ID: &str = "dead-peer";
 /// Measure: what the broker was given for the older connection and that connection's client did not read.
 pub const UNREAD: &str = "unread_bytes";
 
@@ -45,72 +47,91 @@ const PING_EVERY: Duration = Duration::from_millis(400);
 const TOO_LATE: &str = "the older connection's Keep Alive was over before the newcomer's CONNECT: a longer --keepalive leaves it time";
 const NOT_TAKEN: &str = "the broker did not take the backlog in time";
 
-/// In which way the older connection is dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Corpse {
-    /// It is alive: the control that the others are compared with.
-    Alive,
-    /// It neither reads nor writes; nothing is under way to it.
-    Silent,
-    /// It does not read, and more is under way to it than the kernels' buffers hold: its window is zero.
-    ZeroWindow,
-}
-
-impl Corpse {
-    /// All of them, in the order of the tables.
-    pub const ALL: [Self; 3] = [Self::Alive, Self::Silent, Self::ZeroWindow];
-
-    /// The name used on the command line and in files.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Alive => "alive",
-            Self::Silent => "silent",
-            Self::ZeroWindow => "zero-window",
-        }
+ungraceful_record::words! {
+    /// In which way the older connection is dead.
+    pub enum Corpse: "variant" {
+        /// It is alive: the control that the others are compared with.
+        Alive = "alive",
+        /// It neither reads nor writes; nothing is under way to it.
+        Silent = "silent",
+        /// It does not read, and more is under way to it than the kernels' buffers hold: its window is zero.
+        ZeroWindow = "zero-window",
     }
 }
 
-impl fmt::Display for Corpse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: alive (the control), silent, zero-window [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Corpse>>,
+    /// MiB that are published to the older client of zero-window, which does not read them
+    #[arg(long, value_name = "MIB", default_value = "8")]
+    backlog: Whole<1, 1_000>,
+    /// Keep Alive of the older connection, in whole seconds; the newcomer is watched until one and a half times as long after the take-over
+    #[arg(short = 'k', long, value_name = "TIME", default_value = "5s")]
+    keepalive: Seconds<1, 65_535>,
+    /// How much longer the newcomer is watched: brokers look for lapsed Keep Alives every few seconds
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    look_on: Time,
+    #[command(flatten)]
+    versions: VersionPairs,
 }
 
-impl FromStr for Corpse {
-    type Err = String;
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "The older connection is dead: does the newcomer's CONNACK wait for it?";
+    const LONG_ABOUT: &'static str = "Takes over connections whose client reads nothing any more, with nothing under way to it (silent) or with more \
+         than the buffers between it and the broker hold (zero-window), and compares the newcomer's CONNACK time with \
+         that of a take-over of a living connection (alive). Then the older client reads again, to see whether the \
+         broker has closed its connection. The newcomer is watched until the older connection's Keep Alive (--keepalive) \
+         is well over: a late end of the older one must not cost it its connection, its subscription or its Will.";
+    const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS, CHECKS, looking_on::CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "20"), ("count", "80"), ("connrate", "5")];
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|corpse| corpse.name() == text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        ConnectionsOf::EachClient(3)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        Duration::from_secs(1) + longest_held(self.keepalive.time()).mul_f64(1.5) + *self.look_on
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        let corpses = chosen(&Corpse::ALL, &self.variant);
+        each_case(&corpses, &self.versions.spoken(spoken), |corpse, versions| {
+            Some(DeadPeer { corpse, versions, flags: self.clone() })
         })
     }
 }
 
+impl Flags {
+    /// What is sent towards the older client that does not read.
+    fn backlog_bytes(&self) -> u64 {
+        self.backlog.0 * 1_024 * 1_024
+    }
+}
+
 /// A take-over of a connection that is dead in one way.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DeadPeer {
     /// In which.
     pub corpse: Corpse,
     /// The versions.
     pub versions: VersionPair,
-    /// What is sent towards the older client that does not read, in bytes.
-    pub backlog_bytes: u64,
-    /// Keep Alive of the older client in seconds, from 1.
-    pub keep_alive_s: u16,
-    /// How long the newcomer is looked at after one and a half times the older client's Keep Alive: brokers sweep now and
-    /// then.
-    pub look_on: Duration,
+    /// What else was asked for.
+    pub flags: Flags,
 }
 
 impl Fault for DeadPeer {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.corpse.name().to_owned(),
-            version: self.versions.to_string(),
-        }
+        Case::new(ID, self.corpse.name(), self.versions)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -124,7 +145,7 @@ impl Fault for DeadPeer {
             Corpse::Silent => format!("CONNECT, SUBSCRIBE, and the socket is not read any more; {then}"),
             Corpse::ZeroWindow => format!(
                 "CONNECT, SUBSCRIBE, the socket is not read any more, and {} bytes are published to it; {then}",
-                self.backlog_bytes
+                self.flags.backlog_bytes()
             ),
         }
     }
@@ -193,12 +214,11 @@ impl DeadPeer {
         };
         if let Some((mut peer, accepted_at)) = newcomer.accepted {
             log.fact(ALIVE, Fact::Word(count.to_owned()));
-            let is_awaited = !keep_alive.is_zero()
-                && keep_alive <= longest_held(Duration::from_secs(self.keep_alive_s.into()));
+            let is_awaited = !keep_alive.is_zero() && keep_alive <= longest_held(self.flags.keepalive.time());
             if outcome.is_ended() && !is_awaited {
                 log.fact(LATER, Fact::Word(format!("{NOT_AWAITED}{} s", keep_alive.as_secs())));
             } else if outcome.is_ended() {
-                let until = now() + keep_alive.mul_f64(1.5) + self.look_on;
+                let until = now() + keep_alive.mul_f64(1.5) + *self.flags.look_on;
                 let will = will.as_ref();
                 let mut newcomer = Newcomer { peer: &mut peer, topic: &topic, accepted_at, will };
                 // A run that stops meanwhile has seen the take-over all the same.
@@ -222,7 +242,8 @@ impl DeadPeer {
         let mut peer = Peer::new(client);
         let within = stage.options.connect_timeout;
         let honest = Client::honest_connect(client_id, &stage.credentials);
-        let connect = Connect { keep_alive_s: self.keep_alive_s, ..honest };
+        let keep_alive_s = u16::try_from(self.flags.keepalive.0).unwrap_or(u16::MAX);
+        let connect = Connect { keep_alive_s, ..honest };
         let accepted =
             peer.client.connect(&connect, within).await.map_err(|error| format!("older client: {error}"))?;
         log.accepted(accepted.connack_at);
@@ -234,8 +255,7 @@ impl DeadPeer {
             let filled = timeout(stage.reaction_timeout * 2, self.fill(stage, log, client_id, &topic)).await;
             filled.map_err(|_late| NOT_TAKEN.to_owned())??;
         }
-        let own = Duration::from_secs(self.keep_alive_s.into());
-        let keep_alive = accepted.server_keep_alive.unwrap_or(own);
+        let keep_alive = accepted.server_keep_alive.unwrap_or(self.flags.keepalive.time());
         Ok(Old { client: peer.client, topic, keep_alive, heard_at })
     }
 
@@ -256,7 +276,7 @@ impl DeadPeer {
             .encode(self.versions.old, &mut bytes)
             .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
         let mut given = 0;
-        while given < self.backlog_bytes {
+        while given < self.flags.backlog_bytes() {
             let sent = publisher.client.connection.send(&bytes).await;
             sent.map_err(|error| format!("the backlog could not be published: {error}"))?;
             given += bytes.len() as u64;
@@ -322,51 +342,39 @@ struct Old {
 }
 
 /// The checks that only this mode has.
-pub const CHECKS: [Check; 1] = [does_not_wait_for_the_dead];
+pub const CHECKS: &[Check] = &[Check::prose("does_not_wait_for_the_dead", does_not_wait_for_the_dead)
+    .on(|case| case.case.variant != Corpse::Alive.name())];
 
 /// No numbered statement bounds the time to CONNACK; a client whose network was lost is locked out for as long.
-fn does_not_wait_for_the_dead(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "does_not_wait_for_the_dead";
+fn does_not_wait_for_the_dead(case: &Judged<'_>) -> Option<Finding> {
     /// How much longer than with a living peer counts: ten times, and half a second, so that noise does not.
     const TIMES: u64 = 10;
     const AND_US: u64 = 500_000;
-    each_takeover(record, |told| {
-        if told.case.case.variant == Corpse::Alive.name() {
-            return None;
-        }
-        let control =
-            record.cases.iter().filter_map(TakeOver::of).find(|other| {
-                other.case.case.variant == Corpse::Alive.name() && other.versions == told.versions
-            });
-        let slowest = |told: &TakeOver<'_>| told.case.measures.get(NEWCOMER_CONNACK)?.max;
-        let Some(dead_us) = slowest(told) else {
-            return Some(told.no_newcomer(CHECK, Force::Prose));
-        };
-        let Some(alive_us) = control.as_ref().and_then(slowest) else {
-            let why = "no take-over of a living connection to compare with; add the variant alive";
-            return Some(Verdict::inconclusive(CHECK, Force::Prose, why));
-        };
-        let evidence = format!(
-            "the slowest CONNACK took {} with a peer that is {}, and {} with one that is alive",
-            time(dead_us),
-            told.case.case.variant,
-            time(alive_us)
-        );
-        let (waited, refused) = (told.count(NEWCOMER, ACCEPTED), told.refused());
-        Some(if dead_us > alive_us.saturating_mul(TIMES) && dead_us > alive_us.saturating_add(AND_US) {
-            Verdict::differs(
-                CHECK,
-                Force::Prose,
-                waited,
-                "the newcomer waits for the dead connection",
-                evidence,
-            )
-        } else if refused > 0 {
-            // One that was never answered has waited longest of all, and has no time to CONNACK.
-            let why = format!("{evidence}; but {refused} newcomers were refused or not answered");
-            Verdict::inconclusive(CHECK, Force::Prose, why)
-        } else {
-            Verdict::holds(CHECK, Force::Prose, waited, evidence)
-        })
+    let slowest = |case: &CaseRecord| case.measures.get(NEWCOMER_CONNACK)?.max;
+    let is_control = |other: &&CaseRecord| {
+        other.case.variant == Corpse::Alive.name() && other.case.version == case.case.version
+    };
+    let Some(dead_us) = slowest(case) else {
+        return Some(no_newcomer(case));
+    };
+    let Some(alive_us) = case.record.cases.iter().find(is_control).and_then(slowest) else {
+        let why = "no take-over of a living connection to compare with; add the variant alive";
+        return Some(Finding::inconclusive(why));
+    };
+    let evidence = format!(
+        "the slowest CONNACK took {} with a peer that is {}, and {} with one that is alive",
+        time(dead_us),
+        case.case.variant,
+        time(alive_us)
+    );
+    let (waited, refused) = (case.fact(NEWCOMER, ACCEPTED), refused(case));
+    Some(if dead_us > alive_us.saturating_mul(TIMES) && dead_us > alive_us.saturating_add(AND_US) {
+        Finding::differs(waited, "the newcomer waits for the dead connection", evidence)
+    } else if refused > 0 {
+        // One that was never answered has waited longest of all, and has no time to CONNACK.
+        let why = format!("{evidence}; but {refused} newcomers were refused or not answered");
+        Finding::inconclusive(why)
+    } else {
+        Finding::holds(waited, evidence)
     })
 }

@@ -3,33 +3,36 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::{LocalBoxFuture, join, join_all};
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
+use ungraceful_flags::{Mistake, Named, PositiveTime, Seconds, Versions, Wanted, Whole, chosen, reader};
 use ungraceful_mqtt::{Property, ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
-use ungraceful_record::run::Record;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::span;
-use ungraceful_record::verdict::{Check, Force, Verdict};
 use ungraceful_rig::attempts::backoff::Backoff;
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
-use super::judged::each_takeover;
+use super::judged;
 use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal, session_connect};
 use crate::ending::{interrupted, not_acted, qos_not_taken};
 use crate::judging;
+use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
 use crate::resumption::NOT_OWED;
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "takeover-duel";
+pub const ID: &str = "duel";
 /// Fact: whether every CONNECT after the first found the session: `always`, `never`, `sometimes`; or that the broker
 /// said it would not keep any.
 pub const SESSION_PRESENT: &str = "session_present";
@@ -50,28 +53,96 @@ pub const REFUSED: &str = "connects_refused";
 /// Measure: the longest of the contenders' CONNACK times.
 pub const CONNACK_MAX: &str = "newcomer_connack_max_us";
 
+/// The shortest duel in which clients have time to meet.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// How long contenders are looked at after the duel, before those that are alive are counted.
 const SETTLE: Duration = Duration::from_millis(500);
 /// How often those that are alive are asked again, while there is more than one of them.
 const ASK_AGAIN_EVERY: Duration = Duration::from_millis(500);
 
+ungraceful_record::words! {
+    /// Whether the contenders have a session.
+    pub enum Sessions: "variant" {
+        /// Clean Start 0: the session is kept.
+        Resume = "resume",
+        /// Clean Start 1.
+        Clean = "clean",
+    }
+}
+
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: resume (Clean Start 0, the session is kept), clean (Clean Start 1) [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Sessions>>,
+    /// Clients with one ClientID
+    #[arg(long, value_name = "N", default_value = "2")]
+    contenders: Whole<2, 100>,
+    /// How long each waits before it connects again: none, fixed:100ms, exponential:100ms..10s, full-jitter:100ms..10s
+    #[arg(long, value_name = "PROFILE", default_value = "none", value_parser = reader::<Backoff>())]
+    backoff: Backoff,
+    /// How long a duel lasts
+    #[arg(long = "for", value_name = "TIME", default_value = "10s")]
+    lasting: PositiveTime,
+    /// Messages of QoS 1 that are published to the ClientID's topic, per second
+    #[arg(long, value_name = "PER_SECOND", default_value = "50")]
+    publish_rate: Whole<1, 10_000>,
+    /// Session Expiry Interval of the variant resume; 3.1.1 knows none and uses Clean Session 0
+    #[arg(short = 'x', long, value_name = "SECONDS", default_value = "60s")]
+    session_expiry_interval: Seconds,
+    #[command(flatten)]
+    versions: Versions,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "Two or more clients with one ClientID throw each other out for ever";
+    const LONG_ABOUT: &'static str = "Has --contenders clients with one ClientID connect again whenever they are thrown out, as two devices with one \
+         configuration do, for the time of --for. Tells how many take-overs per minute the broker goes through, the \
+         share of time in which the ClientID is connected at all, what each loser is told, and what is lost of the \
+         messages that are published to the ClientID meanwhile. --attempts duels are fought per case, each with a \
+                                      ClientID of its own.";
+    const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS, CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "1"), ("count", "10")];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, _call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        let lasting = *self.lasting;
+        if lasting < SHORTEST {
+            let what = format!("{} is too short for a duel; give at least {}", span(lasting), span(SHORTEST));
+            mistakes.push(Mistake::new("--for", what));
+        }
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        ConnectionsOf::EachClient(self.contenders.0 + 2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        *self.lasting
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&chosen(&Sessions::ALL, &self.variant), spoken, |sessions, version| {
+            Some(Duel { sessions, version, flags: self.clone() })
+        })
+    }
+}
+
 /// A duel.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Duel {
+    /// Whether the contenders have a session.
+    pub sessions: Sessions,
     /// The version that all of them speak.
     pub version: ProtocolVersion,
-    /// How many clients there are, from 2.
-    pub contenders: u16,
-    /// How long each waits before it connects again.
-    pub backoff: Backoff,
-    /// How long the duel lasts; above 0.
-    pub lasting: Duration,
-    /// Each contender asks for Clean Start 1.
-    pub clean_start: bool,
-    /// Session Expiry Interval in seconds, where they do not.
-    pub session_expiry_interval_s: u32,
-    /// Messages of QoS 1 that are published to the ClientID's topic, per second, from 1.
-    pub messages_per_second: u32,
+    /// What else was asked for.
+    pub flags: Flags,
 }
 
 /// What the contenders and the publisher share.
@@ -98,12 +169,7 @@ struct Arena<'a> {
 
 impl Fault for Duel {
     fn case(&self) -> Case {
-        let sessions = if self.clean_start { "clean" } else { "resume" };
-        Case {
-            fault: ID.to_owned(),
-            variant: sessions.to_owned(),
-            version: VersionPair::both(self.version).to_string(),
-        }
+        Case::new(ID, self.sessions.name(), VersionPair::both(self.version))
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -113,11 +179,11 @@ impl Fault for Duel {
     fn describe(&self) -> String {
         format!(
             "{} clients with one ClientID, each connecting again when it is thrown out ({}), for {}, Clean Start {}; {} messages per second of QoS 1 are published to them",
-            self.contenders,
-            self.backoff,
-            span(self.lasting),
-            u8::from(self.clean_start),
-            self.messages_per_second
+            self.flags.contenders.0,
+            self.flags.backoff,
+            span(*self.flags.lasting),
+            u8::from(self.is_clean()),
+            self.flags.publish_rate.0
         )
     }
 
@@ -127,6 +193,10 @@ impl Fault for Duel {
 }
 
 impl Duel {
+    fn is_clean(&self) -> bool {
+        self.sessions == Sessions::Clean
+    }
+
     async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
         if let Some(trouble) = qos_not_taken(stage, QoS::AtLeastOnce) {
             return not_acted(stage, log, self.version, &trouble).await;
@@ -137,7 +207,7 @@ impl Duel {
             stage,
             client_id: &client_id,
             topic: format!("{}/takeover/{client_id}", stage.topic_root),
-            until: began + self.lasting,
+            until: began + *self.flags.lasting,
             outbox: RefCell::default(),
             connected: RefCell::default(),
             connack_us: RefCell::default(),
@@ -189,7 +259,7 @@ impl Duel {
     /// The duel itself. How the publisher fared, and how many contenders were alive at its end; absent when none was
     /// connected then, as happens when all of them wait before they connect again.
     async fn fight(&self, arena: &Arena<'_>) -> (Result<(), String>, Option<usize>) {
-        let contenders = join_all((0..self.contenders).map(|number| self.contend(arena, number)));
+        let contenders = join_all((0..self.flags.contenders.0).map(|number| self.contend(arena, number)));
         let (left, published) = join(contenders, self.publish(arena)).await;
         let mut left: Vec<Peer> = left.into_iter().flatten().collect();
         // Who was thrown out in the last moment is known to be by now.
@@ -216,9 +286,9 @@ impl Duel {
     }
 
     /// One contender, until the duel is over. The connection that it has then; absent when it has none.
-    async fn contend(&self, arena: &Arena<'_>, number: u16) -> Option<Peer> {
+    async fn contend(&self, arena: &Arena<'_>, number: u64) -> Option<Peer> {
         let random = arena.stage.seed.stream(&format!("duel {} {number}", arena.client_id));
-        let mut waits = self.backoff.waits(random);
+        let mut waits = self.flags.backoff.waits(random);
         // The first one begins the session, and the others find it: of two that come at once, the one whose CONNACK is read
         // first need not be the one that the broker accepted first.
         while number > 0 && arena.connack_us.borrow().is_empty() && now() < arena.until {
@@ -246,10 +316,10 @@ impl Duel {
 
     /// Connects, and subscribes where there is no session; absent when that failed.
     async fn enter(&self, arena: &Arena<'_>) -> Option<(Peer, Instant)> {
-        let kept = [Property::SessionExpiryInterval(self.session_expiry_interval_s)];
-        let properties: &[Property<'_>] = if self.clean_start { &[] } else { &kept };
+        let kept = [Property::SessionExpiryInterval(self.flags.session_expiry_interval.0)];
+        let properties: &[Property<'_>] = if self.is_clean() { &[] } else { &kept };
         let connect =
-            session_connect(arena.stage, self.version, arena.client_id, self.clean_start, properties);
+            session_connect(arena.stage, self.version, arena.client_id, self.is_clean(), properties);
         let refuse = |why: String| *arena.refused.borrow_mut().entry(why).or_default() += 1;
         let (mut client, _) = match arena.stage.open(self.version).await {
             Ok(opened) => opened,
@@ -304,7 +374,7 @@ impl Duel {
             .map_err(|error| format!("the publisher: {error}"))?;
         // A client keeps to the broker's Receive Maximum (MQTT 5.0 [MQTT-3.3.4-7]); what is due waits.
         let at_once = usize::from(accepted.receive_maximum.unwrap_or(u16::MAX));
-        let every = Duration::from_secs(1) / self.messages_per_second.max(1);
+        let every = Duration::from_secs(1) / self.flags.publish_rate.get();
         let mut due = now();
         let mut under_way: BTreeMap<u16, u64> = BTreeMap::new();
         // What a broker that acknowledges slowly leaves no room for is not published after the duel.
@@ -344,12 +414,12 @@ impl Duel {
     /// # Errors
     /// In words, when it could not look: what did not come says nothing then.
     async fn drain(&self, arena: &Arena<'_>) -> Result<(), String> {
-        let connect = session_connect(arena.stage, self.version, arena.client_id, self.clean_start, &[]);
+        let connect = session_connect(arena.stage, self.version, arena.client_id, self.is_clean(), &[]);
         let connected = Peer::connect(arena.stage, self.version, &connect).await;
         let (mut peer, _) = connected.map_err(|error| format!("the client after the duel: {error}"))?;
         let latest = now() + arena.stage.reaction_timeout;
         let mut ping_at = now() + peer.ping_every;
-        while !self.clean_start && arena.outbox.borrow().lost() > 0 {
+        while !self.is_clean() && arena.outbox.borrow().lost() > 0 {
             match peer.next_before(latest.min(ping_at)).await {
                 Some(Event::Delivered(delivered)) => take_all(arena, &[delivered]),
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {
@@ -388,13 +458,13 @@ impl Duel {
         log.fact(ALIVE, word(alive.map_or("unknown", |alive| ["0", "1"].get(alive).unwrap_or(&MORE))));
         let thrown_out = arena.thrown_out.get();
         log.measure(TAKEOVERS, thrown_out);
-        let lasted_us = micros(self.lasting).max(1);
+        let lasted_us = micros(*self.flags.lasting).max(1);
         log.measure(TAKEOVERS_PER_MINUTE, thrown_out.saturating_mul(60_000_000) / lasted_us);
         let connected = union(&mut arena.connected.borrow_mut(), began, arena.until);
         log.measure(CONNECTED, micros(connected).saturating_mul(1_000) / lasted_us);
         let outbox = arena.outbox.borrow();
         // A loss is one only where the session is owed, and somebody looked.
-        let can_lose = !self.clean_start && !arena.is_not_kept.get() && is_drained;
+        let can_lose = !self.is_clean() && !arena.is_not_kept.get() && is_drained;
         if can_lose && thrown_out > 0 && outbox.acknowledged_any() {
             log.measure(LOST_PER_1000, outbox.lost().saturating_mul(1_000) / thrown_out);
         }
@@ -409,7 +479,7 @@ impl Duel {
         if !by.is_empty() {
             log.fact(THROWN_OUT_BY, Fact::Word(by.join(" or ")));
         }
-        if !self.clean_start {
+        if !self.is_clean() {
             let present = match (arena.sessions_present.get(), arena.sessions_absent.get()) {
                 _ if arena.is_not_kept.get() => NOT_OWED,
                 (0, 0) => "unknown",
@@ -484,33 +554,29 @@ fn union(stretches: &mut [(Instant, Instant)], began: Instant, until: Instant) -
 }
 
 /// The checks that only this mode has.
-pub const CHECKS: [Check; 1] = [keeps_messages_across_takeovers];
+pub const CHECKS: &[Check] =
+    &[Check::prose("keeps_messages_across_takeovers", keeps_messages_across_takeovers)
+        .on(|case| case.case.variant == "resume")];
 
 /// A session that every contender resumed holds what nobody has acknowledged. Which statement a loss breaks can't be
 /// told from outside (the message may have been on its way to one of many connections), so it is a note.
-fn keeps_messages_across_takeovers(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "keeps_messages_across_takeovers";
-    each_takeover(record, |told| {
-        if told.case.case.fault != ID || told.case.case.variant != "resume" {
-            return None;
-        }
-        let counts = told.case.messages.get(&1).cloned().unwrap_or_default();
-        // A session takes messages while nobody is connected: that the broker knew of no subscriber excuses nothing.
-        let lost = counts.lost + counts.without_subscribers;
-        let takeovers = told.case.measures.get(TAKEOVERS).map_or(0, |values| values.sum);
-        let evidence = format!(
-            "{} messages acknowledged, {} of them never delivered, {} delivered more than once, in {takeovers} take-overs",
-            counts.acknowledged, lost, counts.duplicated
-        );
-        Some(if counts.acknowledged == 0 || takeovers == 0 {
-            let why = "no message was acknowledged, or nobody was taken over";
-            Verdict::inconclusive(CHECK, Force::Prose, why)
-        } else if lost > 0 {
-            let note = "acknowledged messages were lost in take-overs";
-            judging::lost_by_nobodys_rule(record, told.case, CHECK, note, 0, evidence)
-        } else {
-            Verdict::holds(CHECK, Force::Prose, counts.delivered + lost, evidence)
-        })
+fn keeps_messages_across_takeovers(case: &Judged<'_>) -> Option<Finding> {
+    let counts = case.messages.get(&1).cloned().unwrap_or_default();
+    // A session takes messages while nobody is connected: that the broker knew of no subscriber excuses nothing.
+    let lost = counts.lost + counts.without_subscribers;
+    let takeovers = case.measures.get(TAKEOVERS).map_or(0, |values| values.sum);
+    let evidence = format!(
+        "{} messages acknowledged, {} of them never delivered, {} delivered more than once, in {takeovers} take-overs",
+        counts.acknowledged, lost, counts.duplicated
+    );
+    Some(if counts.acknowledged == 0 || takeovers == 0 {
+        let why = "no message was acknowledged, or nobody was taken over";
+        Finding::inconclusive(why)
+    } else if lost > 0 {
+        let note = "acknowledged messages were lost in take-overs";
+        judging::lost_by_nobodys_rule(case, note, 0, evidence)
+    } else {
+        Finding::holds(counts.delivered + lost, evidence)
     })
 }
 

@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use clap::Command;
 use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion::V5;
 use ungraceful_record::attempt::{Attempt, Fact};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_rig::attempts::backoff::Backoff;
 use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_scripted_broker::{LateEnd, Pubacks, Script, Sessions, TakeOver};
 
 use super::dead_peer::{Corpse, DeadPeer};
-use super::duel::Duel;
+use super::duel::{Duel, Sessions as OfDuel};
 use super::flap::Flap;
 use super::looking_on::{CUT_AFTER, DELIVERS, GONE, LATER, NOT_AWAITED, SERVED, SUBSCRIPTION};
 use super::race::Race;
 use super::storm::{NOT_YET, Situation, Storm};
 use super::{ALIVE, NEWCOMER, VersionPair};
+use crate::mode::FaultMode;
 use crate::resumption::{LEFT_OVER, NONE, SOME, UNKNOWN};
 use crate::testing::Scene;
 
@@ -39,19 +40,20 @@ async fn before_a_broker_that_dies(after: Duration, fault: &dyn Fault) -> Attemp
     tokio::join!(scene.attempt(fault), die).0
 }
 
-const RESUME: Storm = Storm {
-    situation: Situation { clean_start: false, persistent: true, will_delay: false, begun_clean: true },
-    versions: VersionPair::both(V5),
-    session_expiry_interval_s: 60,
-    will_delay_interval_s: 1,
-    in_flight: 2,
-    queued: 2,
-    resend_within: Duration::from_secs(3),
-};
+/// The flags of a mode as a command line gives them.
+fn flags<M: FaultMode>(words: &[&str]) -> M {
+    let command = M::augment_args(Command::new("mode").no_binary_name(true));
+    M::from_arg_matches(&command.get_matches_from(words)).unwrap()
+}
+
+fn storm(situation: Situation, words: &[&str]) -> Storm {
+    let flags = flags(&[&["--resend-wait=3s"], words].concat());
+    Storm { situation, versions: VersionPair::both(V5), flags }
+}
 
 #[tokio::test]
 async fn a_storm_on_a_conforming_broker_tells_that_all_is_as_it_should_be() {
-    let attempt = Scene::conforming().attempt(&RESUME).await;
+    let attempt = Scene::conforming().attempt(&storm(Situation::Resume, &[])).await;
     assert_eq!(attempt.outcome, Outcome::Closed);
     let expected = [
         ("alive", "1"),
@@ -70,10 +72,10 @@ async fn a_storm_on_a_conforming_broker_tells_that_all_is_as_it_should_be() {
 #[tokio::test]
 async fn a_storm_tells_of_a_message_that_was_delivered_twice_and_of_two_connections_that_live() {
     let scene = Scene::with(Script { sessions: Sessions::ForgetReceived, ..Script::default() });
-    let attempt = scene.attempt(&RESUME).await;
+    let attempt = scene.attempt(&storm(Situation::Resume, &[])).await;
     assert_eq!(fact(&attempt, "repeated").as_deref(), Some("twice"));
     let scene = Scene::with(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
-    let attempt = scene.attempt(&RESUME).await;
+    let attempt = scene.attempt(&storm(Situation::Resume, &[])).await;
     assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2")));
 }
 
@@ -81,7 +83,7 @@ async fn a_storm_tells_of_a_message_that_was_delivered_twice_and_of_two_connecti
 async fn a_newcomer_that_is_told_of_no_session_repeats_no_exchange_of_it() {
     // The broker delivers a QoS 2 PUBLISH anew, as it does rightly to a client that has no session.
     let scene = Scene::with(Script { sessions: Sessions::LieAbsent, ..Script::default() });
-    let attempt = scene.attempt(&RESUME).await;
+    let attempt = scene.attempt(&storm(Situation::Resume, &[])).await;
     assert_eq!(fact(&attempt, "session_present").as_deref(), Some("no, but resumed"), "{attempt:?}");
     assert_eq!(fact(&attempt, "repeated"), None, "{attempt:?}");
     let told = (fact(&attempt, "sent_again"), fact(&attempt, "queued"));
@@ -90,12 +92,7 @@ async fn a_newcomer_that_is_told_of_no_session_repeats_no_exchange_of_it() {
 
 #[tokio::test]
 async fn what_is_left_of_a_session_that_must_have_ended_is_told_only_where_it_could_be_seen() {
-    let ended = Storm {
-        situation: Situation { persistent: false, ..RESUME.situation },
-        in_flight: 0,
-        queued: 0,
-        ..RESUME
-    };
+    let ended = storm(Situation::Ended, &["--in-flight=0", "--queued=0"]);
     for (script, left_over) in [
         (Script { sessions: Sessions::NeverExpire, ..Script::default() }, Some(SOME)),
         (Script { sessions: Sessions::LiePresent, ..Script::default() }, Some(NONE)),
@@ -115,7 +112,7 @@ async fn what_is_left_of_a_session_that_must_have_ended_is_told_only_where_it_co
 async fn what_does_not_come_again_within_less_than_a_minute_may_come_yet() {
     for (sessions, owed) in [(Sessions::LoseUnacknowledged, "sent_again"), (Sessions::LoseQueued, "queued")] {
         let scene = Scene::with(Script { sessions, ..Script::default() });
-        let attempt = scene.attempt(&RESUME).await;
+        let attempt = scene.attempt(&storm(Situation::Resume, &[])).await;
         assert_eq!(fact(&attempt, owed).as_deref(), Some(NOT_YET), "{attempt:?}");
     }
 }
@@ -123,8 +120,7 @@ async fn what_does_not_come_again_within_less_than_a_minute_may_come_yet() {
 #[tokio::test]
 async fn a_newcomer_that_is_cut_off_by_a_broker_that_dies_is_owed_nothing() {
     // Between the newcomer's CONNACK, which comes at once, and the last of what it looks for.
-    let mut storm = RESUME;
-    storm.in_flight = 50;
+    let storm = storm(Situation::Resume, &["--in-flight=50"]);
     let scene = Scene::mortal(Script { sessions: Sessions::LoseUnacknowledged, ..Script::default() });
     let die = async {
         while scene.broker.log().take_overs() == 0 {
@@ -161,17 +157,13 @@ async fn a_race_has_one_survivor_or_more() {
     assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2 or more")));
 }
 
-const DEAD_PEER: DeadPeer = DeadPeer {
-    corpse: Corpse::Silent,
-    versions: VersionPair::both(V5),
-    backlog_bytes: 0,
-    keep_alive_s: 5,
-    look_on: Duration::ZERO,
-};
+fn dead_peer(words: &[&str]) -> DeadPeer {
+    DeadPeer { corpse: Corpse::Silent, versions: VersionPair::both(V5), flags: flags(words) }
+}
 
 /// What becomes of a newcomer, its subscription and its Will when the older connection ends late.
 async fn after_a_late_end(taken: LateEnd) -> Attempt {
-    let dead_peer = DeadPeer { keep_alive_s: 2, look_on: Duration::from_millis(500), ..DEAD_PEER };
+    let dead_peer = dead_peer(&["--keepalive=2s", "--look-on=500ms"]);
     let scene = Scene::with(Script { take_over: TakeOver::LateEnd(taken), ..Script::default() });
     scene.attempt(&dead_peer).await
 }
@@ -194,7 +186,7 @@ async fn a_newcomer_is_looked_at_until_the_older_keep_alive_is_over() {
 async fn a_keep_alive_that_the_broker_makes_longer_than_is_planned_for_is_not_waited_for_and_told() {
     for (server_keep_alive_s, told) in [(11, "11 s"), (u16::MAX, "65535 s"), (0, "0 s")] {
         let script = Script { server_keep_alive_s: Some(server_keep_alive_s), ..Script::default() };
-        let attempt = Scene::with(script).attempt(&DEAD_PEER).await;
+        let attempt = Scene::with(script).attempt(&dead_peer(&["--look-on=0"])).await;
         // The take-over was seen all the same.
         assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
         assert_eq!(fact(&attempt, LATER), Some(format!("{NOT_AWAITED}{told}")), "{attempt:?}");
@@ -204,7 +196,7 @@ async fn a_keep_alive_that_the_broker_makes_longer_than_is_planned_for_is_not_wa
 #[tokio::test]
 async fn a_dead_peer_beside_a_newcomer_that_was_refused_is_no_live_connection_too_few() {
     let scene = Scene::with(Script { take_over: TakeOver::RefuseNewcomer, ..Script::default() });
-    let attempt = scene.attempt(&DEAD_PEER).await;
+    let attempt = scene.attempt(&dead_peer(&["--look-on=0"])).await;
     assert_eq!(attempt.outcome, Outcome::Tolerated);
     assert!(fact(&attempt, NEWCOMER).is_some_and(|how| how.starts_with("CONNACK 0x85")), "{attempt:?}");
     assert_eq!(fact(&attempt, ALIVE), None);
@@ -214,7 +206,7 @@ async fn a_dead_peer_beside_a_newcomer_that_was_refused_is_no_live_connection_to
 async fn the_broker_has_all_of_its_time_to_close_a_dead_peer_after_it_has_accepted_the_newcomer() {
     let held_back = TakeOver::NewcomerWaits(Duration::from_millis(800));
     let scene = Scene::with(Script { take_over: held_back, ..Script::default() });
-    let attempt = scene.attempt(&DEAD_PEER).await;
+    let attempt = scene.attempt(&dead_peer(&["--look-on=0"])).await;
     assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
     // Our time begins when our write returns, which may be after the broker has read.
     assert!(attempt.measures["newcomer_connack_us"] >= 750_000);
@@ -225,27 +217,22 @@ async fn a_newcomer_beside_a_dead_peer_keeps_the_keep_alive_that_the_broker_asks
     let script = Script { take_over: TakeOver::KeepBoth, server_keep_alive_s: Some(1), ..Script::default() };
     let mut scene = Scene::with(script);
     scene.stage.reaction_timeout = Duration::from_secs(3);
-    let attempt = scene.attempt(&DEAD_PEER).await;
+    let attempt = scene.attempt(&dead_peer(&["--look-on=0"])).await;
     assert_eq!(fact(&attempt, ALIVE).as_deref(), Some("2"), "{attempt:?}");
 }
 
-const DUEL: Duel = Duel {
-    version: V5,
-    contenders: 2,
-    backoff: Backoff::Fixed(Duration::from_millis(20)),
-    lasting: Duration::from_millis(600),
-    clean_start: false,
-    session_expiry_interval_s: 60,
-    messages_per_second: 100,
-};
+fn duel() -> Duel {
+    let flags = flags(&["--backoff=fixed:20ms", "--for=600ms", "--publish-rate=100"]);
+    Duel { sessions: OfDuel::Resume, version: V5, flags }
+}
 
 #[tokio::test]
 async fn a_duel_tells_who_is_left_and_what_was_lost() {
-    let attempt = Scene::conforming().attempt(&DUEL).await;
+    let attempt = Scene::conforming().attempt(&duel()).await;
     assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
     assert_eq!(attempt.measures["lost_per_1000_takeovers"], 0, "{attempt:?}");
     let scene = Scene::with(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
-    let attempt = scene.attempt(&DUEL).await;
+    let attempt = scene.attempt(&duel()).await;
     assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2 or more")));
 }
 
@@ -254,13 +241,13 @@ async fn a_duel_whose_broker_closes_the_older_connection_late_has_one_survivor()
     // Later than contenders are given to find out, sooner than the broker has to react.
     let late = TakeOver::CloseAfter(Duration::from_millis(700));
     let scene = Scene::with(Script { take_over: late, ..Script::default() });
-    let attempt = scene.attempt(&DUEL).await;
+    let attempt = scene.attempt(&duel()).await;
     assert_ne!(fact(&attempt, ALIVE).as_deref(), Some("2 or more"), "{attempt:?}");
 }
 
 #[tokio::test]
 async fn a_duel_after_which_nobody_could_look_has_lost_nothing_for_certain() {
-    let attempt = before_a_broker_that_dies(Duration::from_millis(300), &DUEL).await;
+    let attempt = before_a_broker_that_dies(Duration::from_millis(300), &duel()).await;
     assert_eq!(attempt.outcome, Outcome::BrokerDown, "{attempt:?}");
     assert!(attempt.messages.is_empty() && !attempt.measures.contains_key("lost_per_1000_takeovers"));
     assert!(attempt.trouble.is_some());

@@ -1,28 +1,31 @@
 //! The flap: one ClientID connects and resets its connection, again and again. When does the broker have enough of it,
 //! and for how long?
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant as TokioInstant, sleep_until};
+use ungraceful_flags::{Mistake, PositiveTime, Versions, Wanted};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::Record;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::span;
-use ungraceful_record::verdict::{Check, Force, Verdict};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
 use super::refusal;
 use crate::ending::{interrupted, not_acted};
-use crate::judging::{self, no_sample};
+use crate::judging::no_sample;
+use crate::mode::{Call, FaultMode, each_case};
 use crate::peer::honest_connack_time;
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "reconnect-flap";
+pub const ID: &str = "flap";
 /// Fact: `no`, or how the broker refused the client that came back too often.
 pub const BANNED: &str = "banned";
 /// The client was never refused.
@@ -41,6 +44,55 @@ pub const CONNACK_FIRST: &str = "connack_first_tenth_us";
 pub const CONNACK_LAST: &str = "connack_last_tenth_us";
 /// Measure: the longest CONNACK time.
 pub const CONNACK_MAX: &str = "connack_max_us";
+
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// From one connection to the next
+    #[arg(long, value_name = "TIME", default_value = "100ms")]
+    every: PositiveTime,
+    /// How long each client goes on
+    #[arg(long = "for", value_name = "TIME", default_value = "10s")]
+    lasting: PositiveTime,
+    #[command(flatten)]
+    versions: Versions,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "One ClientID connects and resets, again and again: when is it banned?";
+    const LONG_ABOUT: &'static str = "Connects, waits for CONNACK and resets the connection, with the same ClientID, every --every for the time of \
+         --for. Tells after how many connections the broker refuses the client, how and for how long, whether CONNACK \
+         times drift, and whether other clients are still served. --attempts clients flap per case, each with a \
+                                      ClientID of its own; --count bounds how many at the same time.";
+    const CHECKS: &'static [&'static [Check]] = &[CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "1"), ("count", "10")];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, _call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        if self.every >= self.lasting {
+            let what = format!(
+                "{} leaves no time to come back within the {} of --for; give less",
+                span(*self.every),
+                span(*self.lasting)
+            );
+            mistakes.push(Mistake::new("--every", what));
+        }
+    }
+
+    fn longest_pause(&self) -> Duration {
+        *self.lasting
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        let (every, lasting) = (*self.every, *self.lasting);
+        each_case(&[()], spoken, |(), version| Some(Flap { version, every, lasting }))
+    }
+}
 
 /// One client that flaps.
 #[derive(Clone, Copy, Debug)]
@@ -64,11 +116,7 @@ struct Flapped {
 
 impl Fault for Flap {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: format!("every-{}ms", self.every.as_millis()),
-            version: self.version.to_string(),
-        }
+        Case::new(ID, format!("every-{}ms", self.every.as_millis()), self.version)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -185,47 +233,44 @@ fn median(values: &[u64]) -> Option<u64> {
 }
 
 /// The checks, in the order in which they are reported.
-pub const CHECKS: [Check; 2] = [takes_the_client_back, serves_others];
+pub const CHECKS: &[Check] = &[
+    Check::prose("takes_the_client_back", takes_the_client_back),
+    Check::prose("serves_others", serves_others),
+];
 
 /// No numbered statement: a broker may refuse a client that comes back too often.
-fn takes_the_client_back(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "takes_the_client_back";
-    judging::on_each_case(record, ID, |case| {
-        let never = case.fact(BANNED, NEVER);
-        let all: u64 = case.facts.get(BANNED).map_or(0, |counts| counts.values().sum());
-        let connections = case.measures.get(ACCEPTED).map_or(0, |values| values.sum);
-        let evidence = format!(
-            "{never} of {all} clients that came back again and again were always accepted ({connections} connections)"
-        );
-        Some(if all == 0 {
-            Verdict::inconclusive(CHECK, Force::Prose, no_sample(case))
-        } else if never == all && connections < 2 * all {
-            Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}: nobody came back"))
-        } else if never == all {
-            Verdict::holds(CHECK, Force::Prose, all, evidence)
-        } else {
-            let how = case.facts.get(BANNED).into_iter().flatten();
-            let how: Vec<String> = how
-                .filter(|(value, _)| *value != NEVER)
-                .map(|(value, count)| format!("{value} (×{count})"))
-                .collect();
-            Verdict::differs(CHECK, Force::Prose, all, format!("refused: {}", how.join(", ")), evidence)
-        })
+fn takes_the_client_back(case: &Judged<'_>) -> Option<Finding> {
+    let never = case.fact(BANNED, NEVER);
+    let all: u64 = case.facts.get(BANNED).map_or(0, |counts| counts.values().sum());
+    let connections = case.measures.get(ACCEPTED).map_or(0, |values| values.sum);
+    let evidence = format!(
+        "{never} of {all} clients that came back again and again were always accepted ({connections} connections)"
+    );
+    Some(if all == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if never == all && connections < 2 * all {
+        Finding::inconclusive(format!("{evidence}: nobody came back"))
+    } else if never == all {
+        Finding::holds(all, evidence)
+    } else {
+        let how = case.facts.get(BANNED).into_iter().flatten();
+        let how: Vec<String> = how
+            .filter(|(value, _)| *value != NEVER)
+            .map(|(value, count)| format!("{value} (×{count})"))
+            .collect();
+        Finding::differs(all, format!("refused: {}", how.join(", ")), evidence)
     })
 }
 
 /// No numbered statement: whoever flaps, others are served.
-fn serves_others(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "serves_others";
-    judging::on_each_case(record, ID, |case| {
-        let (served, not) = (case.fact(OTHERS_SERVED, "yes"), case.fact(OTHERS_SERVED, "no"));
-        let evidence =
-            format!("after {} clients had flapped, another one was accepted {served} times", served + not);
-        Some(match (served + not, not) {
-            (0, _) => Verdict::inconclusive(CHECK, Force::Prose, no_sample(case)),
-            (_, 0) => Verdict::holds(CHECK, Force::Prose, served + not, evidence),
-            _ => Verdict::differs(CHECK, Force::Prose, served + not, "another client was refused", evidence),
-        })
+fn serves_others(case: &Judged<'_>) -> Option<Finding> {
+    let (served, not) = (case.fact(OTHERS_SERVED, "yes"), case.fact(OTHERS_SERVED, "no"));
+    let evidence =
+        format!("after {} clients had flapped, another one was accepted {served} times", served + not);
+    Some(match (served + not, not) {
+        (0, _) => Finding::inconclusive(no_sample(case)),
+        (_, 0) => Finding::holds(served + not, evidence),
+        _ => Finding::differs(served + not, "another client was refused", evidence),
     })
 }
 

@@ -7,13 +7,13 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use ungraceful_mqtt::statement::{Statement, V5_3_1_2_8, V5_4_1_0_1, V311_3_1_2_8, V311_4_1_0_2};
+use ungraceful_mqtt::statement::{V5_3_1_2_8, V5_4_1_0_1, V311_3_1_2_8, V311_4_1_0_2};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::attempt::Fact;
-use ungraceful_record::run::{Record, WillRecord};
+use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::run::{CaseRecord, WillRecord};
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
-use ungraceful_record::verdict::{Check, Force, Verdict};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::bystanders::witness::{WitnessWatch, Witnessed};
@@ -21,8 +21,8 @@ use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
 use super::super::keep_alive::no_control;
-use super::judged::{TakeOver, each_takeover};
-use crate::judging::{self, breach, unsettled};
+use super::judged::{no_newcomer, versions};
+use crate::judging::{self, breach, told, unsettled};
 use crate::peer::{Delivered, Event, Peer};
 
 /// Fact: what had become of the newcomer when the older connection's Keep Alive was over: [`SERVED`], `cut by` and how,
@@ -198,125 +198,107 @@ fn is_among(came: &[Delivered], numbers: &RangeInclusive<u64>) -> bool {
 }
 
 /// The checks of a mode that looks on.
-pub const CHECKS: [Check; 3] =
-    [keeps_serving_the_newcomer, keeps_the_newcomers_subscription, withholds_the_newcomers_will];
-
-/// The numbered statements by which a broker can be accused here.
-pub const STATEMENTS: &[Statement] = &[V5_3_1_2_8, V5_4_1_0_1, V311_3_1_2_8, V311_4_1_0_2];
+pub const CHECKS: &[Check] = &[
+    Check::prose("keeps_serving_the_newcomer", keeps_serving_the_newcomer)
+        .by_section(ProtocolVersion::V5, "3.1.4"),
+    Check::must(
+        "keeps_the_newcomers_subscription",
+        &[V5_4_1_0_1, V311_4_1_0_2],
+        keeps_the_newcomers_subscription,
+    ),
+    Check::must("withholds_the_newcomers_will", &[V5_3_1_2_8, V311_3_1_2_8], withholds_the_newcomers_will),
+];
 
 /// The Keep Alives that the broker put in place of the older connections' and that were not waited for, each with how many.
-fn not_awaited<'a>(told: &'a TakeOver<'_>) -> impl Iterator<Item = (&'a str, u64)> {
-    let values = told.case.facts.get(LATER).into_iter().flatten();
+fn not_awaited(case: &CaseRecord) -> impl Iterator<Item = (&str, u64)> {
+    let values = case.facts.get(LATER).into_iter().flatten();
     values.filter_map(|(value, count)| Some((value.strip_prefix(NOT_AWAITED)?, *count)))
 }
 
 /// Why nothing was seen of newcomers after the take-over.
-fn not_seen(told: &TakeOver<'_>, check: &str, force: Force) -> Verdict {
-    if let Some((keep_alive, count)) = not_awaited(told).next() {
-        let why = format!(
+fn not_seen(case: &CaseRecord) -> Finding {
+    if let Some((keep_alive, count)) = not_awaited(case).next() {
+        return Finding::inconclusive(format!(
             "the broker puts a Server Keep Alive of {keep_alive} in place of that of {count} older connections: it is not waited \
              for; give a --keepalive as long, unless it is 0, which turns Keep Alive off"
-        );
-        return Verdict::inconclusive(check, force, why);
+        ));
     }
-    match told.all(LATER) {
-        0 => told.no_newcomer(check, force),
-        all => {
-            let why = format!(
-                "of {all} newcomers it was not seen: they were cut or not served, or had no proof before"
-            );
-            Verdict::inconclusive(check, force, why)
-        }
+    match told(case, LATER) {
+        0 => no_newcomer(case),
+        all => Finding::inconclusive(format!(
+            "of {all} newcomers it was not seen: they were cut or not served, or had no proof before"
+        )),
     }
 }
 
 /// No numbered statement says that a client that keeps every rule is served. A newcomer that shows twice a second that it is
 /// alive keeps them all. MQTT 3.1.1 section 3.1.2.10 lets a broker cut a client at any time that it holds to be inactive:
 /// there a newcomer that was cut is a note.
-fn keeps_serving_the_newcomer(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "keeps_serving_the_newcomer";
-    const SECTION: &str = "3.1.4";
-    each_takeover(record, |told| {
-        let (served, all) = (told.count(LATER, SERVED), told.all(LATER));
-        let unseen: u64 = not_awaited(told).map(|(_, count)| count).sum();
-        let cut = all - served - told.count(LATER, UNKNOWN) - unseen;
-        if all == 0 {
-            return is_looked_on(told).then(|| told.no_newcomer(CHECK, Force::Prose));
-        }
-        let how = told.case.facts.get(LATER).into_iter().flatten();
-        let how: Vec<String> = how
-            .filter(|(value, _)| *value != SERVED && *value != UNKNOWN && !value.starts_with(NOT_AWAITED))
-            .map(|(value, count)| format!("{value} (×{count})"))
-            .collect();
-        let evidence = format!(
-            "{served} of {all} newcomers were served until well after the older connection's Keep Alive was over"
-        );
-        Some(if cut == 0 && served == 0 {
-            not_seen(told, CHECK, Force::Prose)
-        } else if cut == 0 {
-            Verdict::holds(CHECK, Force::Prose, served, evidence)
-        } else {
-            let after = told.case.measures.get(CUT_AFTER);
-            let [soonest, latest] = [after.and_then(|after| after.min), after.and_then(|after| after.max)]
-                .map(|us| time(us.unwrap_or(0)));
-            let evidence =
-                format!("{evidence}; {}, {soonest} to {latest} after their CONNACK", how.join(", "));
-            if let Some(why) = unsettled(record, told.case) {
-                Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}"))
-            } else if cut == all && cut >= CUT_MIN && told.versions.new == ProtocolVersion::V5 {
-                match no_control(record) {
-                    None => Verdict::violated_without_number(CHECK, told.versions.new, SECTION, evidence),
-                    Some(why) => Verdict::inconclusive(CHECK, Force::Prose, format!("{evidence}; {why}")),
-                }
-            } else {
-                Verdict::differs(CHECK, Force::Prose, all, format!("{cut} newcomers were cut"), evidence)
+fn keeps_serving_the_newcomer(case: &Judged<'_>) -> Option<Finding> {
+    let (served, all) = (case.fact(LATER, SERVED), told(case, LATER));
+    let unseen: u64 = not_awaited(case).map(|(_, count)| count).sum();
+    let cut = all - served - case.fact(LATER, UNKNOWN) - unseen;
+    if all == 0 {
+        return Some(no_newcomer(case));
+    }
+    let how = case.facts.get(LATER).into_iter().flatten();
+    let how: Vec<String> = how
+        .filter(|(value, _)| *value != SERVED && *value != UNKNOWN && !value.starts_with(NOT_AWAITED))
+        .map(|(value, count)| format!("{value} (×{count})"))
+        .collect();
+    let evidence = format!(
+        "{served} of {all} newcomers were served until well after the older connection's Keep Alive was over"
+    );
+    Some(if cut == 0 && served == 0 {
+        not_seen(case)
+    } else if cut == 0 {
+        Finding::holds(served, evidence)
+    } else {
+        let after = case.measures.get(CUT_AFTER);
+        let [soonest, latest] = [after.and_then(|after| after.min), after.and_then(|after| after.max)]
+            .map(|us| time(us.unwrap_or(0)));
+        let evidence = format!("{evidence}; {}, {soonest} to {latest} after their CONNACK", how.join(", "));
+        if let Some(why) = unsettled(case) {
+            Finding::inconclusive(format!("{evidence}; {why}"))
+        } else if cut == all && cut >= CUT_MIN && versions(case)?.new == ProtocolVersion::V5 {
+            match no_control(case.record) {
+                None => Finding::violated_without_number(evidence),
+                Some(why) => Finding::inconclusive(format!("{evidence}; {why}")),
             }
-        })
+        } else {
+            Finding::differs(all, format!("{cut} newcomers were cut"), evidence)
+        }
     })
 }
 
 /// MQTT 5.0 [MQTT-4.1.0-1], MQTT 3.1.1 [MQTT-4.1.0-2]: a session lasts at least as long as its connection.
-fn keeps_the_newcomers_subscription(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "keeps_the_newcomers_subscription";
-    each_takeover(record, |told| {
-        let statement = told.of_newcomer(V5_4_1_0_1, V311_4_1_0_2);
-        let (delivers, gone) = (told.count(SUBSCRIPTION, DELIVERS), told.count(SUBSCRIPTION, GONE));
-        let evidence = format!(
-            "of {} newcomers that were still connected when the older connection's Keep Alive was over, {gone} were sent \
-             nothing on their subscription any more, until they subscribed again",
-            delivers + gone
-        );
-        let verdict = if delivers + gone == 0 {
-            is_looked_on(told).then(|| not_seen(told, CHECK, Force::Must))?
-        } else if gone > 0 {
-            breach(record, told.case, CHECK, statement, evidence)
-        } else {
-            Verdict::holds(CHECK, Force::Must, delivers + gone, evidence)
-        };
-        Some(verdict.citing(statement))
-    })
+fn keeps_the_newcomers_subscription(case: &Judged<'_>) -> Option<Finding> {
+    let (delivers, gone) = (case.fact(SUBSCRIPTION, DELIVERS), case.fact(SUBSCRIPTION, GONE));
+    let evidence = format!(
+        "of {} newcomers that were still connected when the older connection's Keep Alive was over, {gone} were sent \
+         nothing on their subscription any more, until they subscribed again",
+        delivers + gone
+    );
+    let finding = if delivers + gone == 0 {
+        not_seen(case)
+    } else if gone > 0 {
+        breach(case, evidence)
+    } else {
+        Finding::holds(delivers + gone, evidence)
+    };
+    Some(finding)
 }
 
 /// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-8]: a Will is published after its connection is closed.
-fn withholds_the_newcomers_will(record: &Record) -> Vec<Verdict> {
-    const CHECK: &str = "withholds_the_newcomers_will";
-    each_takeover(record, |told| {
-        let statement = told.of_newcomer(V5_3_1_2_8, V311_3_1_2_8);
-        let (withheld, published) = (told.count(WILL, WITHHELD), told.count(WILL, PUBLISHED));
-        let evidence = format!(
-            "{published} of {} Wills of newcomers were published while they were connected",
-            withheld + published
-        );
-        if withheld + published == 0 {
-            return is_looked_on(told).then(|| not_seen(told, CHECK, Force::Must).citing(statement));
-        }
-        let will =
-            WillRecord { set: withheld + published, not_due_and_seen: published, ..WillRecord::default() };
-        Some(judging::withheld(record, told.case, CHECK, statement, &will, evidence))
-    })
-}
-
-/// Whether the case is one of a fault that looks on.
-fn is_looked_on(told: &TakeOver<'_>) -> bool {
-    told.case.case.fault == super::dead_peer::ID
+fn withholds_the_newcomers_will(case: &Judged<'_>) -> Option<Finding> {
+    let (withheld, published) = (case.fact(WILL, WITHHELD), case.fact(WILL, PUBLISHED));
+    let evidence = format!(
+        "{published} of {} Wills of newcomers were published while they were connected",
+        withheld + published
+    );
+    if withheld + published == 0 {
+        return Some(not_seen(case));
+    }
+    let will = WillRecord { set: withheld + published, not_due_and_seen: published, ..WillRecord::default() };
+    Some(judging::withheld(case, &will, evidence))
 }

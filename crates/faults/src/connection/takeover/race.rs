@@ -1,11 +1,15 @@
 //! The race: many CONNECTs with one ClientID, released on connections of their own within a millisecond. One of them is
 //! left, or the broker keeps two clients under one name.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use clap::Args;
 use futures_util::future::{LocalBoxFuture, join_all};
+use ungraceful_flags::{Versions, Wanted, Whole};
 use ungraceful_mqtt::{Connect, ProtocolVersion};
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::{Outcome, Reaction};
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::{Client, NotConnected};
@@ -13,11 +17,12 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
 use ungraceful_wire::Sent;
 
-use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, observe_on, refusal};
+use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, judged, observe_on, refusal};
 use crate::ending::{interrupted, not_acted};
+use crate::mode::{ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "takeover-race";
+pub const ID: &str = "race";
 /// Measure: first CONNECT handed to the kernel, until the last one was.
 pub const RELEASED_WITHIN: &str = "released_within_us";
 /// Measure: contenders that were answered by a CONNACK that accepts them, however short they lived.
@@ -25,6 +30,40 @@ pub const CONTENDERS_ACCEPTED: &str = "contenders_accepted";
 
 /// Fact: why contenders that were not accepted were not; absent when all were, or none.
 pub const OTHERS: &str = "others_refused_by";
+
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// CONNECTs with one ClientID that are released at once
+    #[arg(long, value_name = "N", default_value = "10")]
+    contenders: Whole<2, 1_000>,
+    #[command(flatten)]
+    versions: Versions,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str = "Many CONNECTs with one ClientID at once: exactly one may survive";
+    const LONG_ABOUT: &'static str = "Opens --contenders connections and then sends CONNECT with one ClientID on all of them, within a millisecond \
+         (how closely is measured). Tells how many are accepted, what the losers are told, and how many are still \
+                                      served at the end: exactly one should be.";
+    const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("attempts", "20"), ("count", "20"), ("connrate", "20")];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        ConnectionsOf::EachClient(self.contenders.0)
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&[self.contenders.get()], spoken, |contenders, version| Some(Race { version, contenders }))
+    }
+}
 
 /// One race.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +76,7 @@ pub struct Race {
 
 impl Fault for Race {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: format!("{}-contenders", self.contenders),
-            version: VersionPair::both(self.version).to_string(),
-        }
+        Case::new(ID, format!("{}-contenders", self.contenders), VersionPair::both(self.version))
     }
 
     fn version(&self) -> ProtocolVersion {

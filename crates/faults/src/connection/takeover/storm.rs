@@ -8,28 +8,33 @@ mod newcomer;
 mod older;
 mod situation;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use newcomer::{Newcomer, is_accepted_within};
 use older::{Old, OldSession, wait_for_turn};
 pub use situation::Situation;
+use ungraceful_flags::{Mistake, Named, PositiveTime, Seconds, Wanted, Whole, chosen};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::Check;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Watch, observe};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
-use super::{NEWCOMER, VersionPair, observe_on, refusal};
+use super::{NEWCOMER, VersionPair, VersionPairs, judged, observe_on, refusal, storm_checks};
 use crate::ending::{interrupted, not_acted};
+use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
 pub use crate::outbox::{HELD_BACK, LATE, NOT_YET};
 use crate::peer::discard_session;
 
 /// The fault's id in the catalogue.
-pub const ID: &str = "takeover-storm";
+pub const ID: &str = "storm";
 
 /// From how long on a wait for what a resumed session owes tells that it does not come, whatever was sent meanwhile: a
 /// broker may send again only when an acknowledgement is overdue, and some take half a minute.
@@ -52,33 +57,100 @@ pub const REPEATED: &str = "repeated";
 /// Application Message of the older connection's Will.
 const OLD_WILL: &[u8] = b"will of the older connection";
 
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: resume, discard, ended, clean, each also with -will-delay; resume-clean-start-0 [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Situation>>,
+    /// Session Expiry Interval of sessions that are to outlive their connection; 3.1.1 knows none and uses Clean Session 0
+    #[arg(short = 'x', long, value_name = "SECONDS", default_value = "60s")]
+    session_expiry_interval: Seconds,
+    /// Will Delay Interval of the variants with a delayed Will (MQTT 5)
+    #[arg(long, value_name = "SECONDS", default_value = "2s")]
+    will_delay: Seconds,
+    /// Messages of QoS 1, and as many of QoS 2, that each older client was sent and has not acknowledged
+    #[arg(long, value_name = "N", default_value = "2")]
+    in_flight: Whole<0, 1_000>,
+    /// Messages of QoS 1 that wait behind these in the session
+    // MQTT 5.0: behind the older client's Receive Maximum.
+    #[arg(long, value_name = "N", default_value = "2")]
+    queued: Whole<0, 1_000>,
+    /// How long the broker has to send what a resumed session owes; waited for only where something is missing, which accuses from 60s on
+    // The standard sets no time, and there are brokers that send it only when an acknowledgement is half a minute overdue.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    resend_wait: PositiveTime,
+    #[command(flatten)]
+    versions: VersionPairs,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str =
+        "Many clients, connected and working, are each taken over by a new connection";
+    const LONG_ABOUT: &'static str = "Connects --count clients before the baseline, with a Will and with messages in flight, and takes each of them \
+         over by a new connection with its ClientID, --connrate per second. Tells how long the new connection waits for \
+         its CONNACK, what the older one is told, whether session, messages and Will fare as the standard has it, and \
+         which ClientIDs end with no live connection or with two. Each client is taken over once, so --attempts and \
+                                      --duration have no place here.";
+    const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS, storm_checks::CHECKS];
+    const ATTEMPTS: AttemptsOf = AttemptsOf::Clients;
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, _call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        let (situations, pairs) = (self.situations(), self.versions.pairs());
+        let is_spoken = |situation: &Situation| pairs.iter().any(|pair| situation.is_in(pair.old));
+        let unspoken = situations.iter().find(|situation| !is_spoken(situation));
+        // Those that were not named, and `all`, leave out what the versions do not have.
+        if let (true, Some(situation)) = (situations.len() < Situation::ALL.len(), unspoken) {
+            let what = format!(
+                "{situation} needs MQTT 5: MQTT 3.1.1 has no Will Delay Interval, and its sessions that are kept begin with \
+                 Clean Session 0 in any case; choose another variant, or -V 5"
+            );
+            mistakes.push(Mistake::new("--variant", what));
+        }
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        ConnectionsOf::EachClientAndAttempt
+    }
+
+    fn longest_pause(&self) -> Duration {
+        let has_delay = self.situations().iter().any(|situation| situation.will_delay());
+        *self.resend_wait + if has_delay { self.will_delay.time() } else { Duration::ZERO }
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&self.situations(), &self.versions.spoken(spoken), |situation, versions| {
+            situation.is_in(versions.old).then(|| Storm { situation, versions, flags: self.clone() })
+        })
+    }
+}
+
+impl Flags {
+    fn situations(&self) -> Vec<Situation> {
+        chosen(&Situation::ALL, &self.variant)
+    }
+}
+
 /// One situation with one pair of versions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Storm {
     /// What decides the fate of session and Will.
     pub situation: Situation,
     /// The versions.
     pub versions: VersionPair,
-    /// Session Expiry Interval of a session that is to outlive its connection, in seconds, from 1.
-    pub session_expiry_interval_s: u32,
-    /// Will Delay Interval of a delayed Will, in seconds, from 1.
-    pub will_delay_interval_s: u32,
-    /// Messages of QoS 1 and as many of QoS 2 that the older client was sent and has not acknowledged.
-    pub in_flight: u16,
-    /// Messages of QoS 1 that wait behind these (MQTT 5.0: behind the older client's Receive Maximum).
-    pub queued: u16,
-    /// How long a broker has to send what a resumed session owes, from the newcomer's CONNACK on. The standard sets no
-    /// time, and there are brokers that send it only when an acknowledgement is half a minute overdue.
-    pub resend_within: Duration,
+    /// What else was asked for.
+    pub flags: Flags,
 }
 
 impl Fault for Storm {
     fn case(&self) -> Case {
-        Case {
-            fault: ID.to_owned(),
-            variant: self.situation.name().to_owned(),
-            version: self.versions.to_string(),
-        }
+        Case::new(ID, self.situation.name(), self.versions)
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -91,17 +163,17 @@ impl Fault for Storm {
 
     fn describe(&self) -> String {
         let of = |kept: bool| if kept { "a session that is kept" } else { "a session that ends with it" };
-        let will = match self.situation.will_delay {
-            true => format!("a Will delayed by {} s", self.will_delay_interval_s),
+        let will = match self.situation.will_delay() {
+            true => format!("a Will delayed by {} s", self.flags.will_delay.0),
             false => "a Will".to_owned(),
         };
         format!(
             "CONNECT with {}{will} and {}, SUBSCRIBE, {} messages left unacknowledged; then CONNECT with the same \
              ClientID and Clean Start {} on a new connection",
-            if self.situation.begun_clean { "" } else { "Clean Start 0, " },
-            of(self.situation.persistent),
-            2 * self.in_flight + 1,
-            u8::from(self.situation.clean_start)
+            if self.situation.begun_clean() { "" } else { "Clean Start 0, " },
+            of(self.situation.persistent()),
+            2 * self.flags.in_flight.0 + 1,
+            u8::from(self.situation.clean_start())
         )
     }
 
@@ -133,7 +205,7 @@ impl Storm {
 
     /// Leaves no session behind that outlives its client; without a trouble, the run was stopped.
     async fn give_up(&self, stage: &Stage, log: AttemptLog<'_>, trouble: Option<&str>) -> Attempt {
-        if self.situation.persistent {
+        if self.situation.persistent() {
             discard_session(stage, self.versions.new, log.client_id()).await;
         }
         match trouble {
@@ -234,11 +306,11 @@ impl Storm {
         // A session that was not resumed, though it should have been, makes the delayed Will due.
         let goes_on = newcomer.resumption.goes_on();
         // MQTT 3.1.1 knows no delay.
-        let is_delayed = self.situation.will_delay && self.versions.old == ProtocolVersion::V5;
+        let is_delayed = self.situation.will_delay() && self.versions.old == ProtocolVersion::V5;
         let is_forbidden = is_delayed && !self.situation.will_is_due();
         let due = outcome.is_ended() && (!is_forbidden || !goes_on);
         let delay = match is_delayed {
-            true => Duration::from_secs(self.will_delay_interval_s.into()),
+            true => self.flags.will_delay.time(),
             false => Duration::ZERO,
         };
         if is_forbidden && !due && !(goes_on && is_accepted_within(&newcomer.accepted, delay)) {

@@ -1,13 +1,11 @@
 //! What the flags of a load take: rates, stages, mixtures of QoS, scenarios by their names.
 
+use std::str::FromStr;
+
+use ungraceful_flags::PositiveTime;
 use ungraceful_load::pace::Stage;
 use ungraceful_load::shape::Shape;
 use ungraceful_mqtt::QoS;
-use ungraceful_record::rate_search::Promise;
-use ungraceful_record::threshold::Threshold;
-
-use crate::cli::common::TIME_MAX;
-use crate::cli::given::{Readable, Time};
 
 /// The highest rate that can be asked for, in messages per second.
 pub const RATE_MAX: f64 = 10_000_000.0;
@@ -37,8 +35,10 @@ fn rate(text: &str) -> Result<f64, String> {
     })
 }
 
-impl Readable for Rate {
-    fn read(text: &str) -> Result<Self, String> {
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         if text.trim() == "max" {
             return Ok(Self::Max);
         }
@@ -50,17 +50,16 @@ impl Readable for Rate {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stages(pub Vec<Stage>);
 
-impl Readable for Stages {
-    fn read(text: &str) -> Result<Self, String> {
+impl FromStr for Stages {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let stage = |part: &str| {
             let (lasts, per_second) = part
                 .split_once(':')
                 .ok_or_else(|| format!("{part:?} is no stage; write a time and a rate, such as 10s:1k"))?;
-            let lasts = Time::read(lasts.trim())?.0;
-            if lasts.is_zero() || lasts > TIME_MAX {
-                return Err(format!("{part:?}: a stage lasts longer than 0 and at most 24h"));
-            }
-            Ok(Stage { lasts, per_second: rate(per_second)? })
+            let lasts: PositiveTime = lasts.trim().parse().map_err(|why| format!("{part:?}: {why}"))?;
+            Ok(Stage { lasts: lasts.0, per_second: rate(per_second)? })
         };
         text.split(',').map(stage).collect::<Result<_, _>>().map(Self)
     }
@@ -70,14 +69,16 @@ impl Readable for Stages {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QosWeights(pub Vec<(QoS, u32)>);
 
-impl Readable for QosWeights {
-    fn read(text: &str) -> Result<Self, String> {
+impl FromStr for QosWeights {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let part = |part: &str| {
             let (qos, weight) = part.split_once(':').unwrap_or((part, "1"));
             let weight = weight.trim().parse::<u32>().ok().filter(|weight| (1..=1_000).contains(weight));
             let weight =
                 weight.ok_or_else(|| format!("{part:?} has no weight from 1 to 1000; write 0:7,1:2,2:1"))?;
-            Ok::<_, String>((QoS::read(qos)?, weight))
+            Ok::<_, String>((qos.trim().parse::<QoS>().map_err(|why| why.to_string())?, weight))
         };
         text.split(',').map(part).collect::<Result<_, _>>().map(Self)
     }
@@ -87,33 +88,12 @@ impl Readable for QosWeights {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserProperty(pub(super) String, pub(super) String);
 
-impl Readable for UserProperty {
-    fn read(text: &str) -> Result<Self, String> {
+impl FromStr for UserProperty {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is no NAME=VALUE"))?;
         Ok(Self(name.to_owned(), value.to_owned()))
-    }
-}
-
-impl Readable for Threshold {
-    fn read(text: &str) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl Readable for Promise {
-    fn read(text: &str) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl Readable for Shape {
-    fn read(text: &str) -> Result<Self, String> {
-        match text {
-            "pairs" => Ok(Self::Pairs),
-            "everyone" => Ok(Self::Everyone),
-            "shared" => Ok(Self::Shared),
-            _ => Err(format!("{text:?} is no shape; give pairs, everyone or shared")),
-        }
     }
 }
 
@@ -140,8 +120,10 @@ pub enum Preset {
     },
 }
 
-impl Readable for Preset {
-    fn read(text: &str) -> Result<Self, String> {
+impl FromStr for Preset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
                 "{text:?} is no preset; give conn-tcp-1K-100, p2p-1K-1K-1K-1K, fanout-1-1k-1-1K or \
@@ -190,35 +172,35 @@ mod tests {
     use ungraceful_load::shape::Shape;
     use ungraceful_mqtt::QoS;
 
-    use super::{Preset, QosWeights, Rate, Readable, Stages};
+    use super::{Preset, QosWeights, Rate, Stages};
 
     #[test]
     fn rates_are_numbers_or_max() {
-        assert_eq!(Rate::read("max"), Ok(Rate::Max));
+        assert_eq!("max".parse(), Ok(Rate::Max));
         for (text, per_second) in [("500", 500.0), ("2.5k", 2_500.0), ("1M", 1e6), ("10/s", 10.0)] {
-            assert_eq!(Rate::read(text), Ok(Rate::PerSecond(per_second)));
+            assert_eq!(text.parse(), Ok(Rate::PerSecond(per_second)));
         }
         for wrong in ["0", "-1", "100M", "fast", "", "NaN"] {
-            assert!(Rate::read(wrong).unwrap_err().ends_with("or max"), "{wrong}");
+            assert!(wrong.parse::<Rate>().unwrap_err().ends_with("or max"), "{wrong}");
         }
     }
 
     #[test]
     fn stages_are_times_with_rates() {
         let stage = |seconds, per_second| Stage { lasts: Duration::from_secs(seconds), per_second };
-        assert_eq!(Stages::read("10s:1k,1m:10k"), Ok(Stages(vec![stage(10, 1_000.0), stage(60, 10_000.0)])));
+        assert_eq!("10s:1k,1m:10k".parse(), Ok(Stages(vec![stage(10, 1_000.0), stage(60, 10_000.0)])));
         for wrong in ["", "10s", "10:1k", "0s:5", "10s:0", "48h:5", "1s:5,"] {
-            assert!(Stages::read(wrong).is_err(), "{wrong}");
+            assert!(wrong.parse::<Stages>().is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn qos_are_alone_or_with_weights() {
-        assert_eq!(QosWeights::read("1"), Ok(QosWeights(vec![(QoS::AtLeastOnce, 1)])));
+        assert_eq!("1".parse(), Ok(QosWeights(vec![(QoS::AtLeastOnce, 1)])));
         let mixed = vec![(QoS::AtMostOnce, 7), (QoS::ExactlyOnce, 1)];
-        assert_eq!(QosWeights::read("0:7,2"), Ok(QosWeights(mixed)));
+        assert_eq!("0:7,2".parse(), Ok(QosWeights(mixed)));
         for wrong in ["3", "0:0", "0:x", "", "0:7,"] {
-            assert!(QosWeights::read(wrong).is_err(), "{wrong}");
+            assert!(wrong.parse::<QosWeights>().is_err(), "{wrong}");
         }
     }
 
@@ -227,17 +209,14 @@ mod tests {
         let messages = |shape, publishers, subscribers, per_second| {
             Ok(Preset::Messages { shape, publishers, subscribers, per_second })
         };
-        assert_eq!(Preset::read("p2p-1K-1K-1K-1K"), messages(Shape::Pairs, 1_000, 1_000, 1_000.0));
-        assert_eq!(Preset::read("fanout-1-1k-1-1K"), messages(Shape::Everyone, 1, 1_000, 1.0));
-        assert_eq!(Preset::read("fanout-5-1000-5-250K"), messages(Shape::Everyone, 5, 1_000, 250.0));
-        assert_eq!(Preset::read("sharedsub-1K-5-1K-1K"), messages(Shape::Shared, 1_000, 5, 1_000.0));
-        assert_eq!(Preset::read("sharesub-50K-500-50K-50K"), messages(Shape::Shared, 50_000, 500, 50_000.0));
-        assert_eq!(
-            Preset::read("conn-tcp-1M-5K"),
-            Ok(Preset::Connect { clients: 1_000_000, per_second: 5_000.0 })
-        );
+        assert_eq!("p2p-1K-1K-1K-1K".parse(), messages(Shape::Pairs, 1_000, 1_000, 1_000.0));
+        assert_eq!("fanout-1-1k-1-1K".parse(), messages(Shape::Everyone, 1, 1_000, 1.0));
+        assert_eq!("fanout-5-1000-5-250K".parse(), messages(Shape::Everyone, 5, 1_000, 250.0));
+        assert_eq!("sharedsub-1K-5-1K-1K".parse(), messages(Shape::Shared, 1_000, 5, 1_000.0));
+        assert_eq!("sharesub-50K-500-50K-50K".parse(), messages(Shape::Shared, 50_000, 500, 50_000.0));
+        assert_eq!("conn-tcp-1M-5K".parse(), Ok(Preset::Connect { clients: 1_000_000, per_second: 5_000.0 }));
         for wrong in ["p2p-1-2-1-5", "fanout-1-1k-2-1K", "conn-tcp-1", "ring-1-1-1-1", "p2p-0-0-0-0", ""] {
-            assert!(Preset::read(wrong).is_err(), "{wrong}");
+            assert!(wrong.parse::<Preset>().is_err(), "{wrong}");
         }
     }
 }

@@ -4,27 +4,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
-use ungraceful_load::checks::CHECKS;
+use ungraceful_flags::{Mistake, Whole};
 use ungraceful_load::pace::Pace;
 use ungraceful_load::settings::{LoadSettings, PUBLISHERS_MAX};
 use ungraceful_load::shape::Shape;
-use ungraceful_mqtt::statement::Statement;
 use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::rate_search::Promise;
 use ungraceful_record::run::Setting;
-use ungraceful_record::verdict::Check;
-use ungraceful_rig::error::Mistake;
 use ungraceful_rig::run::plan::Arrival;
 
 use super::connections::connecting;
-use super::{
-    DEFAULTS, END_TO_END, FOLLOWED_MAX, SUBSCRIBED, add_common_flags, check_subjects, clients, is_given,
-    versions,
-};
+use super::{END_TO_END, FOLLOWED_MAX, SUBSCRIBED, add_common_flags, check_subjects, is_given, versions};
 use crate::cli::load::{
     ConnectArgs, CountArgs, DurationArgs, Preset, PresetArgs, PublishArgs, ShapeArgs, take,
 };
-use crate::launch::{LoadMode, LoadPlan, Mode};
+use crate::launch::{LoadMode, LoadPlan};
 
 /// How long each trial of a search for a rate is measured, unless --duration says.
 const TRIAL: Duration = Duration::from_secs(10);
@@ -38,7 +32,7 @@ pub(super) struct PubSub;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pub;
 
-impl Mode for PubSub {
+impl LoadMode for PubSub {
     fn name(&self) -> &'static str {
         "pubsub"
     }
@@ -59,25 +53,61 @@ impl Mode for PubSub {
         add_common_flags(PresetArgs::augment_args(command))
     }
 
-    fn defaults(&self) -> &'static [(&'static str, &'static str)] {
-        DEFAULTS
-    }
+    fn load_plan(
+        &self,
+        matches: &ArgMatches,
+        given: &BTreeMap<String, Setting>,
+        arrival: Arrival,
+        mistakes: &mut Vec<Mistake>,
+    ) -> LoadPlan {
+        let preset = PresetArgs::from_arg_matches(matches).expect(READ);
+        let preset = take(preset.preset.as_ref(), "--preset", mistakes);
+        if let Some(Preset::Connect { .. }) = preset {
+            mistakes.push(Mistake::new("--preset", "is one of connections alone: use it with conn"));
+        }
+        let args = ShapeArgs::from_arg_matches(matches).expect(READ);
 
-    fn load(&self) -> Option<&'static dyn LoadMode> {
-        Some(&PubSub)
-    }
-
-    fn checks(&self) -> Vec<Check> {
-        CHECKS.to_vec()
-    }
-
-    fn accuses_by(&self) -> Vec<Statement> {
-        // A load accuses nobody: what a broker drops is its operator's choice, and what is too much the user's threshold.
-        Vec::new()
+        let (of_preset, per_second) = match preset {
+            Some(Preset::Messages { shape, publishers, subscribers, per_second }) => {
+                (Some((shape, publishers, subscribers)), Some(per_second))
+            }
+            _ => (None, None),
+        };
+        let publishers =
+            args.publishers.map(Whole::get).or(of_preset.map(|(_, publishers, _)| publishers)).unwrap_or(10);
+        let subscribers =
+            args.subscribers.map(Whole::get).or(of_preset.map(|(.., subscribers)| subscribers)).unwrap_or(10);
+        let usual = if publishers == subscribers { Shape::Pairs } else { Shape::Everyone };
+        let shape = args.shape.or(of_preset.map(|(shape, ..)| shape)).unwrap_or(usual);
+        if shape == Shape::Pairs && publishers != subscribers {
+            let what = format!(
+                "pairs need as many subscribers as publishers, and there are {subscribers} and {publishers}"
+            );
+            mistakes.push(Mistake::new("--shape", what));
+        }
+        if shape == Shape::Everyone && u64::from(publishers) * u64::from(subscribers) > FOLLOWED_MAX {
+            let what = format!(
+                "{publishers} publishers to each of {subscribers} subscribers are more than the {FOLLOWED_MAX} pairs that \
+                 can be followed"
+            );
+            mistakes.push(Mistake::new("--publishers", what));
+        }
+        let mut plan = publishing(matches, given, publishers, per_second, arrival, mistakes);
+        plan.load = LoadSettings { subscribers, shape, ..plan.load };
+        let topic = plan.load.topic.as_deref();
+        if topic.is_some_and(|topic| shape == Shape::Pairs && !topic.contains("%i")) {
+            let what = "pairs need a topic each: put %i into it, or give --shape everyone";
+            mistakes.push(Mistake::new("--topic", what));
+        }
+        if topic.is_some_and(|topic| topic.contains("%c")) {
+            let what = "a subscriber does not know its publisher's ClientID: use %i in place of %c";
+            mistakes.push(Mistake::new("--topic", what));
+        }
+        plan
     }
 }
 
-impl Mode for Pub {
+impl LoadMode for Pub {
     fn name(&self) -> &'static str {
         "pub"
     }
@@ -96,82 +126,6 @@ impl Mode for Pub {
         add_common_flags(command)
     }
 
-    fn defaults(&self) -> &'static [(&'static str, &'static str)] {
-        DEFAULTS
-    }
-
-    fn load(&self) -> Option<&'static dyn LoadMode> {
-        Some(&Pub)
-    }
-
-    fn checks(&self) -> Vec<Check> {
-        CHECKS.to_vec()
-    }
-
-    fn accuses_by(&self) -> Vec<Statement> {
-        // A load accuses nobody: what a broker drops is its operator's choice, and what is too much the user's threshold.
-        Vec::new()
-    }
-}
-
-impl LoadMode for PubSub {
-    fn load_plan(
-        &self,
-        matches: &ArgMatches,
-        given: &BTreeMap<String, Setting>,
-        arrival: Arrival,
-        mistakes: &mut Vec<Mistake>,
-    ) -> LoadPlan {
-        let preset = PresetArgs::from_arg_matches(matches).expect(READ);
-        let preset = take(preset.preset.as_ref(), "--preset", mistakes);
-        if let Some(Preset::Connect { .. }) = preset {
-            mistakes.push(Mistake::new("--preset", "is one of connections alone: use it with conn"));
-        }
-        let args = ShapeArgs::from_arg_matches(matches).expect(READ);
-        let own_publishers =
-            take(args.publishers.as_ref(), "--publishers", mistakes).map(|count| clients(count.0));
-        let own_subscribers =
-            take(args.subscribers.as_ref(), "--subscribers", mistakes).map(|count| clients(count.0));
-        let own_shape = take(args.shape.as_ref(), "--shape", mistakes);
-        let (of_preset, per_second) = match preset {
-            Some(Preset::Messages { shape, publishers, subscribers, per_second }) => {
-                (Some((shape, publishers, subscribers)), Some(per_second))
-            }
-            _ => (None, None),
-        };
-        let publishers = own_publishers.or(of_preset.map(|(_, publishers, _)| publishers)).unwrap_or(10);
-        let subscribers = own_subscribers.or(of_preset.map(|(.., subscribers)| subscribers)).unwrap_or(10);
-        let usual = if publishers == subscribers { Shape::Pairs } else { Shape::Everyone };
-        let shape = own_shape.or(of_preset.map(|(shape, ..)| shape)).unwrap_or(usual);
-        if shape == Shape::Pairs && publishers != subscribers {
-            let what = format!(
-                "pairs need as many subscribers as publishers, and there are {subscribers} and {publishers}"
-            );
-            mistakes.push(Mistake::new("--shape", what));
-        }
-        if shape == Shape::Everyone && u64::from(publishers) * u64::from(subscribers) > FOLLOWED_MAX {
-            let what = format!(
-                "{publishers} publishers to each of {subscribers} subscribers are more than the {FOLLOWED_MAX} pairs that \
-                 can be followed"
-            );
-            mistakes.push(Mistake::new("--publishers", what));
-        }
-        let mut plan = publishing(matches, given, publishers, per_second, arrival, mistakes);
-        plan.load = plan.load.map(|load| LoadSettings { subscribers, shape, ..load });
-        let topic = plan.load.as_ref().and_then(|load| load.topic.as_deref());
-        if topic.is_some_and(|topic| shape == Shape::Pairs && !topic.contains("%i")) {
-            let what = "pairs need a topic each: put %i into it, or give --shape everyone";
-            mistakes.push(Mistake::new("--topic", what));
-        }
-        if topic.is_some_and(|topic| topic.contains("%c")) {
-            let what = "a subscriber does not know its publisher's ClientID: use %i in place of %c";
-            mistakes.push(Mistake::new("--topic", what));
-        }
-        plan
-    }
-}
-
-impl LoadMode for Pub {
     fn load_plan(
         &self,
         matches: &ArgMatches,
@@ -180,8 +134,7 @@ impl LoadMode for Pub {
         mistakes: &mut Vec<Mistake>,
     ) -> LoadPlan {
         let count = CountArgs::from_arg_matches(matches).expect(READ).count;
-        let count = take(count.as_ref(), "--count", mistakes).map_or(100, |count| clients(count.0));
-        let plan = publishing(matches, given, count, None, arrival, mistakes);
+        let plan = publishing(matches, given, count.map_or(100, Whole::get), None, arrival, mistakes);
         let never = [&END_TO_END[..], &SUBSCRIBED].concat();
         check_subjects(&plan.thresholds, "--threshold", &never, mistakes);
         let promised = plan.promise.as_ref().map(Promise::thresholds).unwrap_or_default();
@@ -200,8 +153,8 @@ fn publishing(
     mistakes: &mut Vec<Mistake>,
 ) -> LoadPlan {
     let args = PublishArgs::from_arg_matches(matches).expect(READ);
-    let load = connecting(matches, mistakes);
-    let (versions, versions_required) = versions(matches, mistakes);
+    let load = connecting(matches);
+    let wanted = versions(matches, mistakes);
     if publishers > PUBLISHERS_MAX {
         let what =
             format!("{publishers} publishers are more than the {PUBLISHERS_MAX} that a stamp tells apart");
@@ -216,34 +169,33 @@ fn publishing(
     let duration_given = is_given(given, "duration");
     let duration = match &promise {
         Some(_) if !duration_given => TRIAL,
-        _ => load.as_ref().map(LoadSettings::lasts).unwrap_or_default(),
+        _ => load.lasts(),
     };
     let pace = args.pace(publishers, per_second, arrival, duration, duration_given, mistakes);
     check_pace(&pace, mistakes);
     let qos = args.qos(per_second.map(|_| QoS::AtLeastOnce), publishers, mistakes);
     let payload = args.payload(per_second.map(|_| 16), mistakes);
-    let in_flight = args.in_flight.take("--in-flight", mistakes);
     let message = args.message_settings(mistakes);
-    if let Some(flag) = message.needs_5_0().filter(|_| versions == [ProtocolVersion::V3_1_1]) {
+    if let Some(flag) = message.needs_5_0().filter(|_| wanted.versions == [ProtocolVersion::V3_1_1]) {
         mistakes.push(Mistake::new(flag, "MQTT 3.1.1 has none; leave it out, or give -V 5"));
     }
     let thresholds = ConnectArgs::from_arg_matches(matches).expect(READ).thresholds(mistakes);
-    let load = load.zip(in_flight).map(|(load, in_flight)| LoadSettings {
+    let load = LoadSettings {
         publishers,
         topic: args.topic.clone(),
         qos,
         pace,
         payload,
         message,
-        in_flight: u16::try_from(in_flight.0).unwrap_or(u16::MAX),
+        in_flight: args.in_flight.get(),
         waiting: args.waiting(),
         ..load
-    });
-    LoadPlan { versions, versions_required, load, thresholds, promise }
+    };
+    LoadPlan { wanted, load, thresholds, promise }
 }
 
 fn check_pace(pace: &Pace, mistakes: &mut Vec<Mistake>) {
-    if pace.lasts() > crate::cli::common::TIME_MAX {
+    if pace.lasts() > ungraceful_flags::TIME_MAX {
         mistakes.push(Mistake::new("--stages", "last longer than the 24h of a run"));
     }
     if pace.messages().is_some_and(|messages| messages < 1.0) {

@@ -90,7 +90,7 @@ impl Storm {
     /// How many of the `owed` came. What is missing after less than [`RESEND_TELLS_AFTER`] may come yet.
     fn share(&self, owed: &[u64], newcomer: &Newcomer) -> &'static str {
         match share(owed, &newcomer.came, &newcomer.later) {
-            "none" | "some" if self.resend_within < RESEND_TELLS_AFTER => NOT_YET,
+            "none" | "some" if *self.flags.resend_wait < RESEND_TELLS_AFTER => NOT_YET,
             told => told,
         }
     }

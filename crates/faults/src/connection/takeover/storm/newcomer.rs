@@ -45,9 +45,9 @@ impl Storm {
         let (client, _) =
             stage.open(version).await.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
         let mut peer = Peer::new(client);
-        let kept = [Property::SessionExpiryInterval(self.session_expiry_interval_s)];
-        let properties: &[Property<'_>] = if self.situation.persistent { &kept } else { &[] };
-        let connect = session_connect(stage, version, client_id, self.situation.clean_start, properties);
+        let kept = [Property::SessionExpiryInterval(self.flags.session_expiry_interval.0)];
+        let properties: &[Property<'_>] = if self.situation.persistent() { &kept } else { &[] };
+        let connect = session_connect(stage, version, client_id, self.situation.clean_start(), properties);
         let before = now();
         let sent = peer.client.send_connect(&connect).await;
         let sent = sent.map_err(|error| format!("the newcomer's CONNECT could not be sent: {error}"))?;
@@ -160,7 +160,7 @@ impl Storm {
         withheld: Option<u64>,
         came: &mut Vec<Delivered>,
     ) {
-        let deadline = accepted.connack_at + self.resend_within;
+        let deadline = accepted.connack_at + *self.flags.resend_wait;
         let ping_every = ping_every(accepted.server_keep_alive);
         let mut ping_at = now() + ping_every;
         while now() < deadline && !all_came(outbox, in_flight, withheld, came) {

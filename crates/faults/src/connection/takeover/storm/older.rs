@@ -52,19 +52,19 @@ impl Storm {
             stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
         log.established(established);
         let mut peer = Peer::new(client);
-        let in_flight_most = self.in_flight * levels(stage);
-        let asked_s = if self.situation.persistent { self.session_expiry_interval_s } else { 0 };
+        let in_flight_most = self.flags.in_flight.get::<u16>() * levels(stage);
+        let asked_s = if self.situation.persistent() { self.flags.session_expiry_interval.0 } else { 0 };
         let properties =
             [Property::SessionExpiryInterval(asked_s), Property::ReceiveMaximum(in_flight_most.max(1))];
-        let delay = [Property::WillDelayInterval(self.will_delay_interval_s)];
+        let delay = [Property::WillDelayInterval(self.flags.will_delay.0)];
         let mut connect = session_connect(
             stage,
             version,
             &client_id,
             match version {
-                ProtocolVersion::V5 => self.situation.begun_clean,
+                ProtocolVersion::V5 => self.situation.begun_clean(),
                 // One flag for both: a session that is to be kept is not a clean one.
-                ProtocolVersion::V3_1_1 => !self.situation.persistent,
+                ProtocolVersion::V3_1_1 => !self.situation.persistent(),
             },
             &properties,
         );
@@ -73,7 +73,7 @@ impl Storm {
             payload: OLD_WILL,
             qos: QoS::AtLeastOnce.min(stage.maximum_qos),
             retain: false,
-            properties: if self.situation.will_delay && version == ProtocolVersion::V5 {
+            properties: if self.situation.will_delay() && version == ProtocolVersion::V5 {
                 ungraceful_mqtt::Properties::List(&delay)
             } else {
                 ungraceful_mqtt::Properties::NONE
@@ -105,11 +105,15 @@ impl Storm {
     /// at QoS 2 and the client has not released.
     async fn put_in_flight(&self, stage: &Stage, old: &mut Old, granted: QoS) -> Result<(), String> {
         let within = stage.options.connect_timeout;
-        let qos_2 = if granted == QoS::ExactlyOnce { self.in_flight } else { 0 };
-        let qos_1 = if granted == QoS::AtMostOnce { 0 } else { self.in_flight };
-        let all = std::iter::repeat_n(QoS::AtLeastOnce, qos_1.into())
-            .chain(std::iter::repeat_n(QoS::ExactlyOnce, qos_2.into()))
-            .chain(std::iter::repeat_n(QoS::AtLeastOnce, if qos_1 == 0 { 0 } else { self.queued.into() }));
+        let in_flight: usize = self.flags.in_flight.get();
+        let qos_2 = if granted == QoS::ExactlyOnce { in_flight } else { 0 };
+        let qos_1 = if granted == QoS::AtMostOnce { 0 } else { in_flight };
+        let all = std::iter::repeat_n(QoS::AtLeastOnce, qos_1)
+            .chain(std::iter::repeat_n(QoS::ExactlyOnce, qos_2))
+            .chain(std::iter::repeat_n(
+                QoS::AtLeastOnce,
+                if qos_1 == 0 { 0 } else { self.flags.queued.get() },
+            ));
         let mut numbers = Outbox::default();
         for qos in all {
             let sequence = numbers.offer(qos);
@@ -122,7 +126,7 @@ impl Storm {
         }
         let deadline = now() + IN_FLIGHT_WITHIN;
         let mut delivered = old.peer.take_set_aside();
-        while delivered.len() < usize::from(qos_1 + qos_2) {
+        while delivered.len() < qos_1 + qos_2 {
             match old.peer.next_before(deadline).await {
                 Some(Event::Delivered(message)) => keep(&mut delivered, message),
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {

@@ -1,57 +1,58 @@
 //! What decides the fate of session and Will in a storm.
 
-use std::fmt;
-use std::str::FromStr;
-
 use ungraceful_mqtt::ProtocolVersion;
 
-/// What decides the fate of session and Will.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Situation {
-    /// The newcomer asks for Clean Start 1 (3.1.1: Clean Session 1).
-    pub clean_start: bool,
-    /// The older session was to outlive its connection (Session Expiry Interval above 0; 3.1.1: Clean Session 0).
-    pub persistent: bool,
-    /// The older connection's Will has a Will Delay Interval (MQTT 5.0).
-    pub will_delay: bool,
-    /// The older client's CONNECT asks for Clean Start 1 where the version has one flag for that alone (MQTT 5.0). A broker
-    /// may keep only sessions that were begun with Clean Start 0, as those of MQTT 3.1.1 are.
-    pub begun_clean: bool,
+ungraceful_record::words! {
+    /// What decides the fate of session and Will.
+    pub enum Situation: "variant" {
+        /// A session that is kept, and a newcomer that goes on with it.
+        Resume = "resume",
+        /// The same, and the older connection's Will is delayed.
+        ResumeWillDelay = "resume-will-delay",
+        /// The same as [`Situation::Resume`], of a session that was begun with Clean Start 0.
+        ResumeCleanStart0 = "resume-clean-start-0",
+        /// A session that is kept, and a newcomer that asks for a new one.
+        Discard = "discard",
+        /// The same, and the Will is delayed.
+        DiscardWillDelay = "discard-will-delay",
+        /// A session that ends with its connection, and a newcomer that asks to go on with it.
+        Ended = "ended",
+        /// The same, and the Will is delayed.
+        EndedWillDelay = "ended-will-delay",
+        /// A session that ends with its connection, and a newcomer that asks for a new one.
+        Clean = "clean",
+        /// The same, and the Will is delayed.
+        CleanWillDelay = "clean-will-delay",
+    }
 }
 
 impl Situation {
-    /// Every situation, in the order of the tables.
-    pub const ALL: [Self; 9] = {
-        const fn of(clean_start: bool, persistent: bool, will_delay: bool) -> Situation {
-            Situation { clean_start, persistent, will_delay, begun_clean: true }
-        }
-        [
-            of(false, true, false),
-            of(false, true, true),
-            Situation { begun_clean: false, ..of(false, true, false) },
-            of(true, true, false),
-            of(true, true, true),
-            of(false, false, false),
-            of(false, false, true),
-            of(true, false, false),
-            of(true, false, true),
-        ]
-    };
-
-    /// The name used on the command line and in files.
+    /// The newcomer asks for Clean Start 1 (3.1.1: Clean Session 1).
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match (self.clean_start, self.persistent, self.will_delay) {
-            (false, true, false) if !self.begun_clean => "resume-clean-start-0",
-            (false, true, false) => "resume",
-            (false, true, true) => "resume-will-delay",
-            (true, true, false) => "discard",
-            (true, true, true) => "discard-will-delay",
-            (false, false, false) => "ended",
-            (false, false, true) => "ended-will-delay",
-            (true, false, false) => "clean",
-            (true, false, true) => "clean-will-delay",
-        }
+    pub const fn clean_start(self) -> bool {
+        matches!(self, Self::Discard | Self::DiscardWillDelay | Self::Clean | Self::CleanWillDelay)
+    }
+
+    /// The older session was to outlive its connection (Session Expiry Interval above 0; 3.1.1: Clean Session 0).
+    #[must_use]
+    pub const fn persistent(self) -> bool {
+        !matches!(self, Self::Ended | Self::EndedWillDelay | Self::Clean | Self::CleanWillDelay)
+    }
+
+    /// The older connection's Will has a Will Delay Interval (MQTT 5.0).
+    #[must_use]
+    pub const fn will_delay(self) -> bool {
+        matches!(
+            self,
+            Self::ResumeWillDelay | Self::DiscardWillDelay | Self::EndedWillDelay | Self::CleanWillDelay
+        )
+    }
+
+    /// The older client's CONNECT asks for Clean Start 1 where the version has one flag for that alone (MQTT 5.0). A broker
+    /// may keep only sessions that were begun with Clean Start 0, as those of MQTT 3.1.1 are.
+    #[must_use]
+    pub const fn begun_clean(self) -> bool {
+        !matches!(self, Self::ResumeCleanStart0)
     }
 
     /// Whether older clients of `version` have it: MQTT 3.1.1 knows no Will Delay Interval, and keeps no session that was
@@ -60,49 +61,26 @@ impl Situation {
     pub const fn is_in(self, version: ProtocolVersion) -> bool {
         match version {
             ProtocolVersion::V5 => true,
-            ProtocolVersion::V3_1_1 => self.begun_clean && !self.will_delay,
+            ProtocolVersion::V3_1_1 => self.begun_clean() && !self.will_delay(),
         }
     }
 
     /// Whether there is no session to go on with although the newcomer asks for it.
     #[must_use]
     pub const fn has_ended(self) -> bool {
-        !self.persistent && !self.clean_start
+        !self.persistent() && !self.clean_start()
     }
 
     /// Whether the newcomer is to go on with the older session.
     #[must_use]
     pub const fn resumes(self) -> bool {
-        self.persistent && !self.clean_start
+        self.persistent() && !self.clean_start()
     }
 
     /// Whether the older connection's Will is to be published: always, but for a delayed one whose session goes on.
     #[must_use]
     pub const fn will_is_due(self) -> bool {
-        !(self.resumes() && self.will_delay)
-    }
-
-    /// The situation with this name.
-    #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|situation| situation.name() == name)
-    }
-}
-
-impl fmt::Display for Situation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Situation {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::named(text).ok_or_else(|| {
-            let names = Self::ALL.map(Self::name).join(", ");
-            format!("{text:?} is no variant; choose from {names}")
-        })
+        !(self.resumes() && self.will_delay())
     }
 }
 

@@ -1,0 +1,131 @@
+//! The flags of the drop: which variants, and the times of clients, sessions and Wills.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use ungraceful_flags::{Mistake, Named, PositiveTime, Seconds, Versions, Wanted, Whole, chosen};
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_record::check::Check;
+use ungraceful_record::scale::span;
+use ungraceful_rig::attempts::fault::Fault;
+
+use super::variant::Lives;
+use super::{Abrupt, Variant, WHOLE_SECOND};
+use crate::connection::abrupt_checks;
+use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
+
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: fin, rst, half-close, disconnect (the control), session-ends; and on MQTT 5 also disconnect-with-will, will-delay, back-before-will-delay, will-at-session-end, before-expiry, after-expiry [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    /// Session Expiry Interval of sessions that are still there when the client is back; 3.1.1 knows none and uses Clean Session 0
+    #[arg(short = 'x', long, value_name = "SECONDS", default_value = "60s")]
+    pub(super) session_expiry_interval: Seconds,
+    /// Session Expiry Interval of will-at-session-end, before-expiry and after-expiry; 3s at the least
+    #[arg(long, value_name = "SECONDS", default_value = "4s")]
+    pub(super) short_expiry: Seconds,
+    /// Will Delay Interval of the variants with a delayed Will; 3s at the least
+    #[arg(long, value_name = "SECONDS", default_value = "3s")]
+    pub(super) will_delay: Seconds,
+    /// How long a client is away, at the least; it waits for its Will first, where one is due
+    #[arg(long, value_name = "TIME", default_value = "500ms")]
+    pub(super) away: PositiveTime,
+    /// How long after the end of its session the client of after-expiry is back; below 10s a session that is still there is a note
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub(super) grace: PositiveTime,
+    // Few enough for no broker's limit of what it keeps for a client: what happens past one is the flood's question.
+    /// Messages of QoS 1, and as many of QoS 2, that are published for each client while it is away; 20 at the most
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub(super) messages: Whole<0, 20>,
+    #[command(flatten)]
+    versions: Versions,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = super::ID;
+    const ABOUT: &'static str =
+        "Clients that work go by FIN, RST or half-close: what of their Will, session, messages?";
+    const LONG_ABOUT: &'static str = "Ends connections of clients that are connected, subscribed and working, without DISCONNECT, and tells whether the \
+         Will is published, once and when it is due; whether the session is kept for its Session Expiry Interval and no \
+         longer; and whether what was published meanwhile waits for the client, in order. DISCONNECT 0x00 and 0x04 stand \
+                                      beside them as controls. --attempts clients go in each variant and version.";
+    const CHECKS: &'static [&'static [Check]] = &[abrupt_checks::CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "10")];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn check(&mut self, _call: &Call<'_>, mistakes: &mut Vec<Mistake>) {
+        for (flag, seconds) in [("--short-expiry", self.short_expiry), ("--will-delay", self.will_delay)] {
+            if seconds.0 < 3 {
+                let what =
+                    "brokers may count in whole seconds, so that less than 3s tells nothing; give 3s or more";
+                mistakes.push(Mistake::new(flag, what));
+            }
+        }
+        let old = ProtocolVersion::V3_1_1;
+        if self.wanted().versions == [old] && !self.variants().iter().any(|variant| variant.is_in(old)) {
+            let what = "MQTT 3.1.1 has no Will Delay Interval, no Session Expiry Interval and no Reason Code of \
+                        DISCONNECT; choose fin, rst, half-close, disconnect or session-ends, or -V 5";
+            mistakes.push(Mistake::new("--variant", what));
+        }
+        self.check_times(mistakes);
+    }
+
+    fn connections(&self) -> ConnectionsOf {
+        // The client or its return, and who publishes meanwhile.
+        ConnectionsOf::EachClient(2)
+    }
+
+    fn longest_pause(&self) -> Duration {
+        let pause = |variant: &Variant| match variant {
+            Variant::AfterExpiry => self.short_expiry.time() + *self.grace,
+            Variant::WillAtSessionEnd | Variant::BeforeExpiry => self.short_expiry.time(),
+            Variant::WillDelay | Variant::BackBeforeWillDelay => self.will_delay.time() + *self.away,
+            _ => *self.away,
+        };
+        self.variants().iter().map(pause).max().unwrap_or_default()
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&self.variants(), spoken, |variant, version| {
+            variant.is_in(version).then(|| Abrupt { variant, version, flags: self.clone() })
+        })
+    }
+}
+
+impl Flags {
+    fn variants(&self) -> Vec<Variant> {
+        chosen(&Variant::ALL, &self.variant)
+    }
+
+    /// What would leave variants without anything to tell is a mistake, and told before the first packet.
+    fn check_times(&self, mistakes: &mut Vec<Mistake>) {
+        let variants = self.variants();
+        let (delay, away, expiry) = (self.will_delay.time(), *self.away, self.session_expiry_interval);
+        if variants.contains(&Variant::BackBeforeWillDelay) && away + WHOLE_SECOND >= delay {
+            let what = format!(
+                "{} is not well before the {} s of --will-delay, before which the client of \
+                 back-before-will-delay is to be back; give less, or a longer --will-delay",
+                span(away),
+                self.will_delay.0
+            );
+            mistakes.push(Mistake::new("--away", what));
+        }
+        let longest = if variants.contains(&Variant::WillDelay) { delay.max(away) } else { away };
+        let least = longest + 2 * WHOLE_SECOND;
+        if variants.iter().any(|variant| variant.lives() == Lives::Long) && expiry.time() <= least {
+            let what = format!(
+                "{} s would be over before clients are back; give more than {} s",
+                expiry.0,
+                least.as_secs()
+            );
+            mistakes.push(Mistake::new("--session-expiry-interval", what));
+        }
+    }
+}

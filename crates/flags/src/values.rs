@@ -1,0 +1,262 @@
+//! Values with units and bounds.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::builder::ValueParserFactory;
+
+use crate::reader::{Reader, reader};
+
+/// The longest that any phase or wait may be set to.
+pub const TIME_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// A time with its unit, such as `250ms` or `1m 30s`: from 0 to [`TIME_MAX`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(pub Duration);
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "0" {
+            return Ok(Self(Duration::ZERO));
+        }
+        match humantime::parse_duration(text) {
+            Ok(time) if time > TIME_MAX => Err("is longer than the 24h that a run may have".to_owned()),
+            Ok(time) => Ok(Self(time)),
+            Err(error) => Err(format!(
+                "invalid time {text:?} ({error}): write one with its unit, such as 250ms, 5s or 1m"
+            )),
+        }
+    }
+}
+
+impl Deref for Time {
+    type Target = Duration;
+
+    fn deref(&self) -> &Duration {
+        &self.0
+    }
+}
+
+/// As [`Time`], and above 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PositiveTime(pub Duration);
+
+impl Default for PositiveTime {
+    fn default() -> Self {
+        Self(Duration::from_secs(1))
+    }
+}
+
+impl FromStr for PositiveTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Time(Duration::ZERO) => Err("0 leaves no time; give one such as 5s".to_owned()),
+            Time(time) => Ok(Self(time)),
+        }
+    }
+}
+
+impl Deref for PositiveTime {
+    type Target = Duration;
+
+    fn deref(&self) -> &Duration {
+        &self.0
+    }
+}
+
+/// A field of a packet that MQTT counts in whole seconds, such as Keep Alive, within two bounds. A plain number is seconds, as
+/// in other MQTT tools; a time with its unit (`60s`, `1m`) is accepted too. Every other time needs a unit. The default
+/// maximum leaves out 4,294,967,295, which MQTT takes for "never".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seconds<const MIN: u32 = 1, const MAX: u32 = 4_294_967_294>(pub u32);
+
+impl<const MIN: u32, const MAX: u32> Default for Seconds<MIN, MAX> {
+    fn default() -> Self {
+        Self(MIN)
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> FromStr for Seconds<MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let invalid = || format!("invalid number of seconds {text:?}: give one such as 60 or 60s");
+        let seconds: u64 = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            text.parse().map_err(|_too_long| invalid())?
+        } else {
+            let time = humantime::parse_duration(text).map_err(|_no_time| invalid())?;
+            if time.subsec_nanos() != 0 {
+                return Err(format!("{text:?} is no whole number of seconds; give one such as 60 or 60s"));
+            }
+            time.as_secs()
+        };
+        match u32::try_from(seconds) {
+            Ok(seconds) if (MIN..=MAX).contains(&seconds) => Ok(Self(seconds)),
+            _ => Err(format!("{seconds} s is not in range; give {MIN} to {MAX} seconds, such as 60 or 60s")),
+        }
+    }
+}
+
+impl<const MIN: u32, const MAX: u32> Seconds<MIN, MAX> {
+    /// The time.
+    #[must_use]
+    pub const fn time(self) -> Duration {
+        Duration::from_secs(self.0 as u64)
+    }
+}
+
+/// A rate per second, such as `100`, `100/s` or `2k`: from 0.001 to 100,000.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PerSecond(pub f64);
+
+impl Default for PerSecond {
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl FromStr for PerSecond {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const MIN: f64 = 0.001;
+        const MAX: f64 = 100_000.0;
+        let number = text.trim().trim_end_matches("/s");
+        let (number, factor) =
+            number.strip_suffix(['k', 'K']).map_or((number, 1.0), |number| (number, 1_000.0));
+        match number.trim().parse::<f64>().map(|rate| rate * factor) {
+            Ok(rate) if (MIN..=MAX).contains(&rate) => Ok(Self(rate)),
+            Ok(rate) if rate > 0.0 && rate < MIN => Err(format!("{text} per second is less than {MIN}")),
+            Ok(rate) if rate > MAX => {
+                Err(format!("{text} per second is more than the {MAX} that a run may have"))
+            }
+            _ => Err(format!("invalid rate {text:?}: give one above 0 per second, such as 100 or 100/s")),
+        }
+    }
+}
+
+/// A whole number between two bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Whole<const MIN: u64, const MAX: u64>(pub u64);
+
+impl<const MIN: u64, const MAX: u64> Default for Whole<MIN, MAX> {
+    fn default() -> Self {
+        Self(MIN)
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> FromStr for Whole<MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim().replace('_', "").parse::<u64>() {
+            Ok(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
+            _ => Err(format!("{text:?} is not in range; give a whole number from {MIN} to {MAX}")),
+        }
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Whole<MIN, MAX> {
+    /// The number as a type that holds its maximum.
+    #[must_use]
+    pub fn get<N: TryFrom<u64>>(self) -> N {
+        N::try_from(self.0).ok().expect("the maximum was chosen to fit its type")
+    }
+}
+
+/// An IP address of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address(pub IpAddr);
+
+impl Default for Address {
+    fn default() -> Self {
+        Self(IpAddr::from([127, 0, 0, 1]))
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = text.parse().map(Self);
+        address.map_err(|_| format!("{text:?} is no IP address of this machine; give one such as 127.0.0.2"))
+    }
+}
+
+/// Has clap read these types by their `FromStr`.
+macro_rules! read_by_clap {
+    ($($type:ty $(, const $bound:ident: $of:ty)*;)+) => {
+        $(impl<$(const $bound: $of),*> ValueParserFactory for $type {
+            type Parser = Reader<Self>;
+
+            fn value_parser() -> Self::Parser {
+                reader()
+            }
+        })+
+    };
+}
+
+read_by_clap! {
+    Time;
+    PositiveTime;
+    PerSecond;
+    Address;
+    Seconds<MIN, MAX>, const MIN: u32, const MAX: u32;
+    Whole<MIN, MAX>, const MIN: u64, const MAX: u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{PerSecond, PositiveTime, Seconds, Time, Whole};
+
+    #[test]
+    fn times_need_a_unit_but_for_zero_and_end_with_a_day() {
+        assert_eq!("250ms".parse(), Ok(Time(Duration::from_millis(250))));
+        assert_eq!("1m 30s".parse(), Ok(Time(Duration::from_secs(90))));
+        assert_eq!("0".parse(), Ok(Time(Duration::ZERO)));
+        assert_eq!("24h".parse(), Ok(Time(Duration::from_secs(86_400))));
+        for wrong in ["5", "", "-1s", "soon", "1 parsec", "25h"] {
+            assert!(wrong.parse::<Time>().is_err(), "{wrong}");
+        }
+        assert!("0".parse::<PositiveTime>().unwrap_err().contains("give one such as 5s"));
+    }
+
+    #[test]
+    fn what_mqtt_counts_in_seconds_is_a_plain_number_or_a_time_with_its_unit() {
+        for (text, seconds) in [("60", 60), ("60s", 60), ("1m", 60), ("4294967294", u32::MAX - 1)] {
+            assert_eq!(text.parse(), Ok(Seconds::<1>(seconds)), "{text}");
+        }
+        for wrong in ["0", "1500ms", "-1", "", "soon", "4294967295", "4294967296", "1.5", "6 0"] {
+            assert!(wrong.parse::<Seconds>().is_err(), "{wrong:?}");
+        }
+        assert_eq!("0".parse(), Ok(Seconds::<0, 65_535>(0)));
+    }
+
+    #[test]
+    fn rates_are_positive_and_bounded() {
+        for (text, rate) in [("100/s", 100.0), ("0.5", 0.5), ("2k", 2_000.0)] {
+            assert_eq!(text.parse(), Ok(PerSecond(rate)));
+        }
+        for wrong in ["0", "-5", "1e-300", "NaN", "inf", "1e9", "fast", "", "100/m"] {
+            assert!(wrong.parse::<PerSecond>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_keep_their_bounds_and_fit_their_type() {
+        assert_eq!("1_00".parse(), Ok(Whole::<1, 100>(100)));
+        assert_eq!(Whole::<1, 100>(100).get::<u8>(), 100);
+        for wrong in ["0", "101", "-1", "1.5", "many", ""] {
+            assert!(wrong.parse::<Whole<1, 100>>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Checks: claims about a broker or a run, as data. A check says what it claims, how strongly the standard demands it and by
+//! which numbered statements; its function only says what a record shows. From the data come the verdict's citation and force,
+//! the list of statements that a mode can report, and the test that each check can fail.
+
+use std::num::NonZeroU64;
+use std::ops::Deref;
+
+use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::statement::Statement;
+
+use crate::run::{CaseRecord, Record};
+use crate::verdict::{Conclusion, Force, Verdict};
+
+/// A claim, and how a record is judged by it. A check reads a record and sees no socket.
+#[derive(Clone, Copy, Debug)]
+pub struct Check {
+    /// The claim in snake case, such as `closes_on_second_connect`.
+    pub claim: &'static str,
+    /// How strongly it is demanded. [`Force::Must`] counts for the versions of which there is a statement; for another
+    /// version the claim is prose.
+    pub force: Force,
+    /// The numbered statements by which it can be violated. It rests on the first one of the case's version.
+    pub statements: &'static [Statement],
+    /// Version and section of the rule that a client has kept here, where a broker that does not serve it breaks no numbered
+    /// statement; absent for most.
+    pub section: Option<(ProtocolVersion, &'static str)>,
+    /// The fault whose cases it is about; absent for those of any.
+    fault: Option<&'static str>,
+    judge: Judge,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Judge {
+    /// The run as a whole.
+    Run(fn(&Record) -> Option<Finding>),
+    /// Each case for which it applies.
+    Cases { applies: fn(&CaseRecord) -> bool, judge: fn(&Judged<'_>) -> Option<Finding> },
+}
+
+impl Check {
+    /// A claim about each case, which `judge` finds true or not; absent where it has nothing to say.
+    #[must_use]
+    pub const fn new(claim: &'static str, force: Force, judge: fn(&Judged<'_>) -> Option<Finding>) -> Self {
+        let judge = Judge::Cases { applies: |_case| true, judge };
+        Self { claim, force, statements: &[], section: None, fault: None, judge }
+    }
+
+    /// A claim that numbered statements demand.
+    #[must_use]
+    pub const fn must(
+        claim: &'static str,
+        statements: &'static [Statement],
+        judge: fn(&Judged<'_>) -> Option<Finding>,
+    ) -> Self {
+        Self { statements, ..Self::new(claim, Force::Must, judge) }
+    }
+
+    /// A claim that no numbered statement carries.
+    #[must_use]
+    pub const fn prose(claim: &'static str, judge: fn(&Judged<'_>) -> Option<Finding>) -> Self {
+        Self::new(claim, Force::Prose, judge)
+    }
+
+    /// A claim about the run as a whole.
+    #[must_use]
+    pub const fn of_run(
+        claim: &'static str,
+        force: Force,
+        statements: &'static [Statement],
+        judge: fn(&Record) -> Option<Finding>,
+    ) -> Self {
+        Self { claim, force, statements, section: None, fault: None, judge: Judge::Run(judge) }
+    }
+
+    /// The check for these cases alone; of a check of the run, no change.
+    #[must_use]
+    pub const fn on(self, applies: fn(&CaseRecord) -> bool) -> Self {
+        match self.judge {
+            Judge::Run(_) => self,
+            Judge::Cases { judge, .. } => Self { judge: Judge::Cases { applies, judge }, ..self },
+        }
+    }
+
+    /// The check for cases of this fault alone.
+    #[must_use]
+    pub const fn of_fault(self, fault: &'static str) -> Self {
+        Self { fault: Some(fault), ..self }
+    }
+
+    /// The check, which can be violated without a numbered statement: [`Finding::violated_without_number`].
+    #[must_use]
+    pub const fn by_section(self, version: ProtocolVersion, section: &'static str) -> Self {
+        Self { section: Some((version, section)), ..self }
+    }
+
+    /// The verdicts on a record: one for each case that it applies to, or one for the run.
+    #[must_use]
+    pub fn verdicts(&self, record: &Record) -> Vec<Verdict> {
+        match self.judge {
+            Judge::Run(judge) => {
+                let bystanders = record.bystanders.as_ref();
+                let version = bystanders.and_then(|bystanders| bystanders.version.parse().ok());
+                judge(record).map(|finding| self.verdict(finding, version, self.force)).into_iter().collect()
+            }
+            Judge::Cases { applies, judge } => {
+                // Of a version that is not known, nobody knows what the standard demands.
+                let is_ours = |case: &&CaseRecord| {
+                    self.fault.is_none_or(|fault| fault == case.case.fault)
+                        && case.case.protocol_version().is_some()
+                };
+                let cases = record.cases.iter().filter(is_ours).filter(|case| applies(case));
+                let verdict = |of| {
+                    let finding = judge(&Judged { record, of })?;
+                    let version = of.case.protocol_version();
+                    let force = match self.force {
+                        Force::Must if self.statement(version).is_none() => Force::Prose,
+                        force => force,
+                    };
+                    Some(self.verdict(finding, version, force).on(&of.case))
+                };
+                cases.filter_map(verdict).collect()
+            }
+        }
+    }
+
+    /// The statement that it rests on in this version; absent where none of the version carries it.
+    fn statement(&self, version: Option<ProtocolVersion>) -> Option<Statement> {
+        self.statements.iter().copied().find(|statement| Some(statement.version) == version)
+    }
+
+    fn verdict(&self, finding: Finding, version: Option<ProtocolVersion>, force: Force) -> Verdict {
+        debug_assert!(
+            finding.by.is_none_or(|by| self.statements.contains(&by)),
+            "{} cites {:?}, which is not among its statements",
+            self.claim,
+            finding.by
+        );
+        let force = finding.force.unwrap_or(force);
+        if let (true, Some((version, section))) = (finding.without_number, self.section) {
+            let citation = format!("MQTT {version} §{section} (prose, no numbered statement)");
+            return Verdict { citation: Some(citation), ..finding.verdict(self.claim, Force::Prose) };
+        }
+        let by = finding.by.or_else(|| self.statement(version).filter(|_| force == Force::Must));
+        match (finding.conclusion, by) {
+            // An accusation needs a number.
+            (Conclusion::Violated, None) => {
+                Finding::inconclusive(finding.evidence).verdict(self.claim, force)
+            }
+            _ => Finding { by, ..finding }.verdict(self.claim, force),
+        }
+    }
+}
+
+/// The statements by which any of these checks can be violated, each once.
+#[must_use]
+pub fn statements(checks: &[Check]) -> Vec<Statement> {
+    let mut all: Vec<Statement> = Vec::new();
+    for statement in checks.iter().flat_map(|check| check.statements) {
+        if !all.contains(statement) {
+            all.push(*statement);
+        }
+    }
+    all
+}
+
+/// Version and section of the rule by which one of these checks can be violated without a numbered statement, such as
+/// `MQTT 5.0 §4.9`; absent for most.
+#[must_use]
+pub fn section(checks: &[Check]) -> Option<String> {
+    let (version, section) = checks.iter().find_map(|check| check.section)?;
+    Some(format!("MQTT {version} §{section}"))
+}
+
+/// A case that is judged, in its record.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// The whole record.
+    pub record: &'a Record,
+    /// The case.
+    pub of: &'a CaseRecord,
+}
+
+impl Deref for Judged<'_> {
+    type Target = CaseRecord;
+
+    fn deref(&self) -> &CaseRecord {
+        self.of
+    }
+}
+
+/// What a check finds in a record: a verdict without the check's own data.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Finding {
+    conclusion: Conclusion,
+    samples: Option<NonZeroU64>,
+    differs: Option<String>,
+    evidence: String,
+    examples: Vec<u64>,
+    by: Option<Statement>,
+    force: Option<Force>,
+    without_number: bool,
+}
+
+impl Finding {
+    fn new(conclusion: Conclusion, evidence: impl Into<String>) -> Self {
+        Self {
+            conclusion,
+            samples: None,
+            differs: None,
+            evidence: evidence.into(),
+            examples: Vec::new(),
+            by: None,
+            force: None,
+            without_number: false,
+        }
+    }
+
+    /// The claim holds for all of `samples`: as many as could have failed it. Without any it is inconclusive.
+    pub fn holds(samples: u64, evidence: impl Into<String>) -> Self {
+        match NonZeroU64::new(samples) {
+            Some(samples) => Self { samples: Some(samples), ..Self::new(Conclusion::Holds, evidence) },
+            None => Self::inconclusive(format!("there was nothing to judge: {}", evidence.into())),
+        }
+    }
+
+    /// Nothing can be concluded.
+    pub fn inconclusive(why: impl Into<String>) -> Self {
+        Self::new(Conclusion::Inconclusive, why)
+    }
+
+    /// The broker does something else than what is merely allowed or told, in some of `samples`: a note. Without any samples
+    /// it is inconclusive.
+    pub fn differs(samples: u64, note: impl Into<String>, evidence: impl Into<String>) -> Self {
+        let finding = Self::holds(samples, evidence);
+        Self { differs: finding.samples.map(|_| note.into()), ..finding }
+    }
+
+    /// The statement that the check rests on, or another one that is named [by](Finding::by), is broken.
+    pub fn violated(evidence: impl Into<String>) -> Self {
+        Self::new(Conclusion::Violated, evidence)
+    }
+
+    /// A client that keeps every rule of the standard is not served. Only for this: no numbered statement says it, because
+    /// everything else in the standard is about it. The check names the section of the rule ([`Check::by_section`]).
+    pub fn violated_without_number(evidence: impl Into<String>) -> Self {
+        Self { without_number: true, ..Self::new(Conclusion::Violated, evidence) }
+    }
+
+    /// Names the statement, where it is not the first one of the case's version. It must be one of the check's.
+    pub fn by(self, statement: Statement) -> Self {
+        Self { by: Some(statement), ..self }
+    }
+
+    /// Judges by another force than the check's.
+    pub fn of(self, force: Force) -> Self {
+        Self { force: Some(force), ..self }
+    }
+
+    /// Names attempts to look at.
+    pub fn with_examples(self, examples: impl IntoIterator<Item = u64>) -> Self {
+        Self { examples: examples.into_iter().collect(), ..self }
+    }
+
+    /// The verdict of `check`. [`Check::verdicts`] is what makes verdicts of records; this is for thresholds, which users set.
+    #[must_use]
+    pub fn verdict(self, check: &str, force: Force) -> Verdict {
+        Verdict {
+            check: check.to_owned(),
+            case: None,
+            conclusion: self.conclusion,
+            differs: self.differs,
+            citation: self.by.map(|by| by.to_string()),
+            force,
+            samples: self.samples,
+            evidence: self.evidence,
+            examples: self.examples,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Enums that are written as words: variants of a fault, values of its facts, and other choices of a few names.
+
+/// Declares an enum of which each value has a name, used on the command line, in files and in reports. It brings `ALL`, in the
+/// order of declaration, `name`, `Display`, `FromStr` (which lists the names when it refuses), a `Default`, which is the first
+/// one, and can be the value of a [`Fact`](crate::attempt::Fact).
+///
+/// ```
+/// ungraceful_record::words! {
+///     /// What becomes of a Will.
+///     pub enum Fate: "fate" {
+///         /// It is published.
+///         Published = "published",
+///         /// It is withheld.
+///         Withheld = "withheld",
+///     }
+/// }
+/// assert_eq!("withheld".parse(), Ok(Fate::Withheld));
+/// assert_eq!(Fate::ALL.map(Fate::name), ["published", "withheld"]);
+/// assert_eq!("lost".parse::<Fate>().unwrap_err(), r#"unknown fate "lost"; choose from published, withheld"#);
+/// ```
+#[macro_export]
+macro_rules! words {
+    (
+        $(#[$of_type:meta])*
+        $visible:vis enum $name:ident: $what:literal {
+            $($(#[$of_value:meta])* $value:ident = $word:literal,)+
+        }
+    ) => {
+        $(#[$of_type])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        $visible enum $name {
+            $($(#[$of_value])* $value,)+
+        }
+
+        impl $name {
+            /// Every value, in the order of declaration.
+            $visible const ALL: [Self; [$($word),+].len()] = [$(Self::$value),+];
+
+            /// The name.
+            #[must_use]
+            $visible const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$value => $word,)+
+                }
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::ALL[0]
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                let found = Self::ALL.into_iter().find(|value| value.name() == text);
+                found.ok_or_else(|| {
+                    format!("unknown {} {text:?}; choose from {}", $what, Self::ALL.map(Self::name).join(", "))
+                })
+            }
+        }
+
+        impl From<$name> for $crate::attempt::Fact {
+            fn from(value: $name) -> Self {
+                Self::Word(value.name().to_owned())
+            }
+        }
+    };
+}
