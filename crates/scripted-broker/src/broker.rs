@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::listening::{self, Stop};
 use crate::log::{Log, SharedLog};
-use crate::script::Script;
+use crate::policy::Script;
 
 /// A running broker. Dropping it closes the listener and every connection, and waits until that is done.
 ///

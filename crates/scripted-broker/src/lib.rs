@@ -43,16 +43,10 @@ mod listening;
 mod log;
 mod message;
 mod policy;
-mod script;
 mod server;
 mod timers;
 mod topic_filter;
 
 pub use broker::ScriptedBroker;
 pub use log::{EVENTS_MAX, EndedBy, Event, Log, Traffic};
-pub use policy::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, LateEnd, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, Stall, SubscriberFlow,
-    TakeOver, UnknownName, Wills,
-};
-pub use script::Script;
+pub use policy::*;

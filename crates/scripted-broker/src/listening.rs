@@ -13,7 +13,7 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::link;
 use crate::log::SharedLog;
-use crate::script::Script;
+use crate::policy::Script;
 use crate::server::Server;
 
 /// How a broker is told to stop.

@@ -33,8 +33,7 @@ use ungraceful_mqtt::{
 use crate::link::Link;
 use crate::log::{Event, SharedLog};
 use crate::message::{Delivery, Message};
-use crate::policy::{Greeting, KeepAlive, SlowReader, Stall};
-use crate::script::Script;
+use crate::policy::{Greeting, KeepAlive, Script, SlowReader, Stall};
 use crate::timers::Timers;
 use connection::{Connection, Phase};
 use credentials::Users;
@@ -197,15 +196,13 @@ impl Server {
         }
     }
 
-    /// How long the Client may say nothing before it is looked at ([`Self::keep_alive_elapsed`]): one and a half times its Keep
-    /// Alive (`MQTT 5.0 [MQTT-3.1.2-22]`), or what the policy says.
+    /// How long the Client may say nothing before it is looked at ([`Self::keep_alive_elapsed`]).
     pub(crate) fn silence_max(&self, id: ConnectionId) -> Option<Duration> {
         let connection = self.connections.get(&id)?;
         if !matches!(connection.phase, Phase::Waiting | Phase::Serving) {
             return None;
         }
-        let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
-        let limit = self.script.keep_alive.silence_max(keep_alive)?;
+        let limit = self.silence_limit(connection)?;
         Some(match self.script.keep_alive {
             KeepAlive::SweepEvery(every) => {
                 let since_sweep = connection.accepted_at.elapsed().as_nanos() % every.as_nanos();
@@ -215,11 +212,22 @@ impl Server {
         })
     }
 
+    /// How long the Client may say nothing: one and a half times its Keep Alive (`MQTT 5.0 [MQTT-3.1.2-22]`), or what the
+    /// policy says; absent when for ever.
+    fn silence_limit(&self, connection: &Connection) -> Option<Duration> {
+        let percent = match self.script.keep_alive {
+            KeepAlive::Close | KeepAlive::SweepEvery(_) | KeepAlive::RefreshedByDownlink => 150,
+            KeepAlive::CloseAtPercent(percent) | KeepAlive::FinAtPercent(percent) => percent.get(),
+            KeepAlive::Never => return None,
+        };
+        let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
+        (!keep_alive.is_zero()).then(|| keep_alive * percent / 100)
+    }
+
     /// Whether the Client has said nothing for as long as its Keep Alive allows.
     fn is_silent(&self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get(&id) else { return false };
-        let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
-        let limit = self.script.keep_alive.silence_max(keep_alive);
+        let limit = self.silence_limit(connection);
         limit.is_some_and(|limit| connection.last_read_at.elapsed() >= limit)
     }
 

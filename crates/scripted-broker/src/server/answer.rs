@@ -46,6 +46,18 @@ pub(super) fn acknowledgement_with(
     Forged::of_type(packet_type).two_bytes(identifier.get()).byte(code).to_vec()
 }
 
+/// The Connect Return Code nearest to a Reason Code. MQTT 3.1.1 has five refusals; what has no counterpart is Server
+/// unavailable.
+pub(super) const fn return_code_near(code: ReasonCode) -> ConnectReturnCode {
+    match code {
+        ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => ConnectReturnCode::UNACCEPTABLE_PROTOCOL_VERSION,
+        ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => ConnectReturnCode::IDENTIFIER_REJECTED,
+        ReasonCode::BAD_USER_NAME_OR_PASSWORD => ConnectReturnCode::BAD_USER_NAME_OR_PASSWORD,
+        ReasonCode::NOT_AUTHORIZED | ReasonCode::BANNED => ConnectReturnCode::NOT_AUTHORIZED,
+        _ => ConnectReturnCode::SERVER_UNAVAILABLE,
+    }
+}
+
 /// A CONNACK that refuses, with any code.
 pub(super) fn refusal(version: ProtocolVersion, v5: ReasonCode, v3_1_1: ConnectReturnCode) -> Vec<u8> {
     let refusal = Forged::of_type(PacketType::ConnAck).byte(0);

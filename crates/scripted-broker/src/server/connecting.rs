@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use tokio::time::Instant;
-use ungraceful_mqtt::{Connect, ConnectReturnCode, ProtocolVersion, ReasonCode};
+use ungraceful_mqtt::{Connect, ProtocolVersion, ReasonCode};
 
 use super::connection::{LastWill, Phase};
 use super::credentials::METHOD;
@@ -23,47 +23,38 @@ impl Server {
         let has_no_name = connect.client_id.is_empty();
         if has_no_name && version == ProtocolVersion::V3_1_1 && !connect.clean_start {
             // MQTT 3.1.1 [MQTT-3.1.3-8].
-            let (v5, v3_1_1) =
-                (ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, ConnectReturnCode::IDENTIFIER_REJECTED);
-            return self.refuse(id, version, v5, v3_1_1);
+            return self.refuse(id, version, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
         }
         if self.refuses_credentials(id, connect, version) {
             return;
         }
         let method = connect.properties.authentication_method();
         if method.is_some_and(|method| method != METHOD) {
-            let (v5, v3_1_1) = (ReasonCode::BAD_AUTHENTICATION_METHOD, ConnectReturnCode::NOT_AUTHORIZED);
-            return self.refuse(id, version, v5, v3_1_1);
+            return self.refuse(id, version, ReasonCode::BAD_AUTHENTICATION_METHOD);
         }
         if let Some(will) = &connect.will
             && version == ProtocolVersion::V5
-            && self.script.maximum_qos.is_some_and(|maximum| will.qos > maximum)
         {
-            // MQTT 5.0 [MQTT-3.2.2-12].
-            let (v5, v3_1_1) = (ReasonCode::QOS_NOT_SUPPORTED, ConnectReturnCode::SERVER_UNAVAILABLE);
-            return self.refuse(id, version, v5, v3_1_1);
-        }
-        if connect.will.as_ref().is_some_and(|will| will.retain)
-            && version == ProtocolVersion::V5
-            && self.script.retained == Retained::Unavailable
-        {
-            // MQTT 5.0 [MQTT-3.2.2-13].
-            let (v5, v3_1_1) = (ReasonCode::RETAIN_NOT_SUPPORTED, ConnectReturnCode::SERVER_UNAVAILABLE);
-            return self.refuse(id, version, v5, v3_1_1);
+            if self.script.maximum_qos.is_some_and(|maximum| will.qos > maximum) {
+                // MQTT 5.0 [MQTT-3.2.2-12].
+                return self.refuse(id, version, ReasonCode::QOS_NOT_SUPPORTED);
+            }
+            if will.retain && self.script.retained == Retained::Unavailable {
+                // MQTT 5.0 [MQTT-3.2.2-13].
+                return self.refuse(id, version, ReasonCode::RETAIN_NOT_SUPPORTED);
+            }
         }
         let assigned = has_no_name.then(|| assigned_client_id(id));
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
         if let Some(code) = self.refuses_return(client_id) {
-            return self.refuse(id, version, code, ConnectReturnCode::SERVER_UNAVAILABLE);
+            return self.refuse(id, version, code);
         }
         let holder = self.holder(id, client_id);
         if let Some(holder) = holder
             && self.script.take_over == TakeOver::RefuseNewcomer
         {
             self.log.note(Event::TakeOver { connection: holder, by: id });
-            let (v5, v3_1_1) =
-                (ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, ConnectReturnCode::IDENTIFIER_REJECTED);
-            return self.refuse(id, version, v5, v3_1_1);
+            return self.refuse(id, version, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
         }
         let expiry = SessionExpiry::of_connect(version, connect.clean_start, connect.properties);
         let present = self.take_session(id, client_id, connect.clean_start, expiry);

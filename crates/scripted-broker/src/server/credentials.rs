@@ -30,10 +30,6 @@ pub(super) struct Users {
     stripped: BTreeSet<String>,
 }
 
-/// What a refusal is called: in MQTT 5.0, and in MQTT 3.1.1.
-const REFUSAL: (ReasonCode, ConnectReturnCode) =
-    (ReasonCode::NOT_AUTHORIZED, ConnectReturnCode::NOT_AUTHORIZED);
-
 impl Server {
     /// Refuses a CONNECT whose user was removed or whose token has run out, and tells whether it did.
     pub(super) fn refuses_credentials(
@@ -50,13 +46,15 @@ impl Server {
             return false;
         }
         if is_removed && self.script.removal == Removal::ServeRefused {
-            self.send(id, answer::refusal(version, REFUSAL.0, REFUSAL.1));
+            let refusal =
+                answer::refusal(version, ReasonCode::NOT_AUTHORIZED, ConnectReturnCode::NOT_AUTHORIZED);
+            self.send(id, refusal);
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.version = version;
                 connection.phase = Phase::Serving;
             }
         } else {
-            self.refuse(id, version, REFUSAL.0, REFUSAL.1);
+            self.refuse(id, version, ReasonCode::NOT_AUTHORIZED);
         }
         true
     }

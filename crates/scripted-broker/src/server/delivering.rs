@@ -222,7 +222,12 @@ impl Server {
         let dup = !matches!(self.script.sessions, Sessions::ResendWithoutDup | Sessions::UncleanWithoutDup);
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         let Some((id, connection)) = serving(&self.connections, session) else { return };
-        let limit = policy.limit(connection.receive_maximum).min(IN_FLIGHT_MAX);
+        let limit = match policy {
+            SubscriberFlow::Ignore => usize::MAX,
+            SubscriberFlow::ExceedBy(n) => connection.receive_maximum.saturating_add(n.get() as usize),
+            _ => connection.receive_maximum,
+        };
+        let limit = limit.min(IN_FLIGHT_MAX);
         while session.window.sent() < limit && !session.is_stalled {
             // What is outstanding will be acknowledged, and then there is room.
             if session.window.sent() > 0 && !connection.link.has_room() {

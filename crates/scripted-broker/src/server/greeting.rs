@@ -28,48 +28,35 @@ impl Server {
             protocol_level: connect.protocol_level.unwrap_or_default(),
             clean_start: connect.clean_start,
         });
-        match self.script.greeting {
+        let version = connect.version();
+        let said = version.unwrap_or(ProtocolVersion::V3_1_1);
+        let greeting = self.script.greeting;
+        match greeting {
             // HTTP has answered before the first packet was whole.
             Greeting::Http => {}
             Greeting::Silent => self.set_phase(id, Phase::Muted),
-            Greeting::SilentToV5 if connect.version() == Some(ProtocolVersion::V5) => {
-                self.set_phase(id, Phase::Muted);
-            }
+            Greeting::SilentToV5 if version == Some(ProtocolVersion::V5) => self.set_phase(id, Phase::Muted),
             Greeting::Fin => self.hang_up(id),
-            Greeting::RefuseWith(v5, v3_1_1) => {
-                self.refuse(id, connect.version().unwrap_or(ProtocolVersion::V3_1_1), v5, v3_1_1);
-            }
-            Greeting::Accept | Greeting::SilentToV5 => {
-                self.greet_version(id, &connect, !decoded.oddities.is_empty());
-            }
-            Greeting::BanAfter(connections, time) => {
-                if self.is_banned(connect.client_id, connections.get(), time) {
-                    let version = connect.version().unwrap_or(ProtocolVersion::V3_1_1);
-                    let (v5, v3_1_1) = (ReasonCode::BANNED, ConnectReturnCode::NOT_AUTHORIZED);
-                    self.refuse(id, version, v5, v3_1_1);
-                } else {
-                    self.greet_version(id, &connect, !decoded.oddities.is_empty());
-                }
+            Greeting::Refuse(code) => self.refuse(id, said, code),
+            Greeting::RefuseWith(v5, v3_1_1) => self.refuse_with(id, said, v5, v3_1_1),
+            Greeting::BanAfter(connections, time)
+                if self.is_banned(connect.client_id, connections.get(), time) =>
+            {
+                self.refuse(id, said, ReasonCode::BANNED);
             }
             Greeting::AtMost(clients) if self.served() >= clients.get() as usize => self.hang_up(id),
-            Greeting::AtMost(_) => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
-            Greeting::AtMostPerSecond(clients) => {
-                if self.greeted.lets_in(clients.get()) {
-                    self.greet_version(id, &connect, !decoded.oddities.is_empty());
-                } else {
-                    let version = connect.version().unwrap_or(ProtocolVersion::V3_1_1);
-                    let (v5, v3_1_1) =
-                        (ReasonCode::CONNECTION_RATE_EXCEEDED, ConnectReturnCode::SERVER_UNAVAILABLE);
-                    self.refuse(id, version, v5, v3_1_1);
-                }
+            Greeting::AtMostPerSecond(clients) if !self.greeted.lets_in(clients.get()) => {
+                self.refuse(id, said, ReasonCode::CONNECTION_RATE_EXCEEDED);
             }
-            Greeting::OnlyVersion(only) => match (only, connect.version()) {
-                (only, Some(version)) if only == version => {
-                    self.greet_version(id, &connect, !decoded.oddities.is_empty());
-                }
-                (ProtocolVersion::V3_1_1, _) => self.refuse_version(id),
-                (ProtocolVersion::V5, _) => self.hang_up(id),
-            },
+            Greeting::OnlyV3_1_1 if version != Some(ProtocolVersion::V3_1_1) => self.refuse_version(id),
+            Greeting::OnlyV5 if version != Some(ProtocolVersion::V5) => self.hang_up(id),
+            Greeting::Accept
+            | Greeting::SilentToV5
+            | Greeting::BanAfter(..)
+            | Greeting::AtMost(_)
+            | Greeting::AtMostPerSecond(_)
+            | Greeting::OnlyV3_1_1
+            | Greeting::OnlyV5 => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
         }
     }
 
@@ -106,16 +93,15 @@ impl Server {
     }
 
     fn refuse_version(&mut self, id: ConnectionId) {
-        self.refuse(
-            id,
-            ProtocolVersion::V3_1_1,
-            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
-            ConnectReturnCode::UNACCEPTABLE_PROTOCOL_VERSION,
-        );
+        self.refuse(id, ProtocolVersion::V3_1_1, ReasonCode::UNSUPPORTED_PROTOCOL_VERSION);
     }
 
-    /// CONNACK with one of these codes, then FIN.
-    pub(super) fn refuse(
+    /// CONNACK with this Reason Code or the Connect Return Code nearest to it, then FIN.
+    pub(super) fn refuse(&mut self, id: ConnectionId, version: ProtocolVersion, code: ReasonCode) {
+        self.refuse_with(id, version, code, answer::return_code_near(code));
+    }
+
+    fn refuse_with(
         &mut self,
         id: ConnectionId,
         version: ProtocolVersion,

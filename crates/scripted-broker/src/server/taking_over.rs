@@ -9,7 +9,7 @@ use super::connection::{LastWill, Phase};
 use super::session::{SessionExpiry, WaitingWill};
 use super::{ConnectionId, Later, Server};
 use crate::log::Event;
-use crate::policy::{LateEnd, TakeOver, Wills};
+use crate::policy::{TakeOver, Wills};
 
 impl Server {
     /// Deals with the connection that holds this ClientID, before its session goes to another, or ends.
@@ -51,7 +51,7 @@ impl Server {
                 self.part(holder, client_id, goes_on);
                 self.set_phase(holder, Phase::Muted);
             }
-            TakeOver::LateEnd(_) => {
+            TakeOver::LateEndCuts | TakeOver::LateEndUnsubscribes | TakeOver::LateEndPublishesWill => {
                 let keep_alive_s = self.connections.get(&holder).map_or(0, |holder| holder.keep_alive_s);
                 if keep_alive_s > 0 {
                     let after = Duration::from_millis(1_500 * u64::from(keep_alive_s));
@@ -70,24 +70,25 @@ impl Server {
 
     /// The older connection's end is dealt with again, at the cost of the one that took over.
     pub(super) fn end_again(&mut self, newcomer: ConnectionId) {
-        let TakeOver::LateEnd(taken) = self.script.take_over else { return };
         if self.phase(newcomer) != Phase::Serving {
             return;
         }
-        match taken {
-            LateEnd::Connection => self.hang_up(newcomer),
-            LateEnd::Subscriptions => {
+        match self.script.take_over {
+            TakeOver::LateEndCuts => self.hang_up(newcomer),
+            TakeOver::LateEndUnsubscribes => {
                 if let Some(session) = self.session_of(newcomer) {
                     session.subscriptions.clear();
                 }
             }
-            LateEnd::Will => {
+            TakeOver::LateEndPublishesWill => {
                 let Some(connection) = self.connections.get_mut(&newcomer) else { return };
                 let client_id = connection.client_id.clone();
                 if let Some(LastWill { message, .. }) = connection.will.take() {
                     self.publish_will(&client_id, &WaitingWill { connection: newcomer, message, copies: 1 });
                 }
             }
+            // Nothing has its end dealt with again under these.
+            _ => {}
         }
     }
 

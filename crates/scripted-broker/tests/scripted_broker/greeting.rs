@@ -31,10 +31,10 @@ fn accept_takes_both_versions() {
 
 #[test]
 fn refuse_sends_the_code_of_the_version() {
-    let greeting = Greeting::refuse(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
+    let greeting = Greeting::Refuse(ReasonCode::BAD_USER_NAME_OR_PASSWORD);
     expect_then_fin(greeting, V5, &[0x20, 3, 0, 0x86, 0]);
     expect_then_fin(greeting, V3_1_1, &[0x20, 2, 0, 4]);
-    let greeting = Greeting::refuse(ReasonCode::NOT_AUTHORIZED);
+    let greeting = Greeting::Refuse(ReasonCode::NOT_AUTHORIZED);
     expect_then_fin(greeting, V5, &[0x20, 3, 0, 0x87, 0]);
     expect_then_fin(greeting, V3_1_1, &[0x20, 2, 0, 5]);
 }
@@ -83,7 +83,7 @@ fn fin_sends_no_connack() {
 
 #[test]
 fn a_broker_of_3_1_1_alone_answers_5_0_in_its_own_form() {
-    let greeting = Greeting::OnlyVersion(V3_1_1);
+    let greeting = Greeting::OnlyV3_1_1;
     expect_then_fin(greeting, V5, &[0x20, 2, 0, 1]);
     let (_broker, mut client) = greeted_by(greeting, V3_1_1);
     client.expect(&connack(V3_1_1, 0));
@@ -103,7 +103,7 @@ fn a_broker_that_waits_for_the_rest_of_a_5_0_connect_serves_3_1_1() {
 
 #[test]
 fn a_broker_of_5_0_alone_closes_on_3_1_1() {
-    let greeting = Greeting::OnlyVersion(V5);
+    let greeting = Greeting::OnlyV5;
     expect_then_fin(greeting, V3_1_1, &[]);
     let (_broker, mut client) = greeted_by(greeting, V5);
     client.expect(&connack(V5, 0));

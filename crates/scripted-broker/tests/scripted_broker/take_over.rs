@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::{Connect, Packet, Properties, ProtocolVersion, QoS, Will};
-use ungraceful_scripted_broker::{EndedBy, Event, LateEnd, Script, ScriptedBroker, TakeOver};
+use ungraceful_scripted_broker::{EndedBy, Event, Script, ScriptedBroker, TakeOver};
 
 use crate::raw_client::{PATIENCE, RawClient, connack, connect, encoded, time_of, until};
 use crate::sessions::{first_of_lasting, lasting};
@@ -237,8 +237,9 @@ fn silence_neither_answers_nor_closes() {
 #[test]
 fn a_late_end_takes_from_the_newcomer_when_the_older_keep_alive_is_over() {
     for version in ProtocolVersion::ALL {
-        for taken in [LateEnd::Connection, LateEnd::Subscriptions, LateEnd::Will] {
-            let broker = broker_with(TakeOver::LateEnd(taken));
+        for late_end in [TakeOver::LateEndCuts, TakeOver::LateEndUnsubscribes, TakeOver::LateEndPublishesWill]
+        {
+            let broker = broker_with(late_end);
             let mut witness = RawClient::subscribed(&broker, version, "will", QoS::AtMostOnce);
             let short = Connect { keep_alive_s: 1, ..Connect::new("client") };
             let mut old = RawClient::connected_with(&broker, version, &short, 0);
@@ -254,10 +255,10 @@ fn a_late_end_takes_from_the_newcomer_when_the_older_keep_alive_is_over() {
             old.expect(&disconnect(version, 0x8E));
             old.expect_fin();
             new.subscribe("t", QoS::AtMostOnce);
-            let took = time_of(|| match taken {
-                LateEnd::Connection => new.expect_fin(),
-                LateEnd::Will => assert_eq!(witness.next_payload(), "of the newcomer"),
-                LateEnd::Subscriptions => {
+            let took = time_of(|| match late_end {
+                TakeOver::LateEndCuts => new.expect_fin(),
+                TakeOver::LateEndPublishesWill => assert_eq!(witness.next_payload(), "of the newcomer"),
+                _ => {
                     let mut publisher = RawClient::connected(&broker, version, "publisher");
                     until("it is subscribed no more", || {
                         publisher.publish("t", "x", QoS::AtMostOnce);
@@ -273,7 +274,7 @@ fn a_late_end_takes_from_the_newcomer_when_the_older_keep_alive_is_over() {
                 }
             });
             assert!(took >= Duration::from_secs(1), "{took:?}");
-            if taken != LateEnd::Connection {
+            if late_end != TakeOver::LateEndCuts {
                 new.expect_service();
             }
         }
