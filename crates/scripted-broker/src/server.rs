@@ -89,6 +89,7 @@ struct Ban {
 }
 
 /// The broker without its sockets.
+#[derive(Default)]
 pub(crate) struct Server {
     script: Script,
     log: SharedLog,
@@ -104,9 +105,8 @@ pub(crate) struct Server {
     crash: Rc<Notify>,
     accepted: u64,
     session_uses: u64,
-    /// CONNECTs that came, on whichever connection.
-    connects: u32,
-    publishes: u32,
+    /// The CONNECTs, or the PUBLISHes, that came on all connections, for the policy that stalls at one of them.
+    counted: u32,
     /// Those that were greeted in this second.
     greeted: readmitting::Window,
     /// When the last second CONNECT came.
@@ -117,26 +117,7 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(script: Script, log: SharedLog) -> Self {
-        Self {
-            script,
-            log,
-            connections: HashMap::new(),
-            sessions: BTreeMap::new(),
-            subscribers: Subscribers::default(),
-            retained: BTreeMap::new(),
-            bans: HashMap::new(),
-            users: Users::default(),
-            returners: Returners::default(),
-            timers: Timers::new(),
-            crash: Rc::new(Notify::new()),
-            accepted: 0,
-            session_uses: 0,
-            connects: 0,
-            publishes: 0,
-            greeted: readmitting::Window::default(),
-            attacked: None,
-            is_down: false,
-        }
+        Self { script, log, ..Self::default() }
     }
 
     /// Told when the whole broker shall go down.
@@ -322,18 +303,13 @@ impl Server {
     }
 
     fn stall_before(&mut self, packet_type: Option<PacketType>) {
-        let (counted, at) = match (packet_type, self.script.stall) {
-            (Some(PacketType::Connect), Stall::AtConnect(number, time)) => {
-                (&mut self.connects, (number, time))
-            }
-            (Some(PacketType::Publish), Stall::AtPublish(number, time)) => {
-                (&mut self.publishes, (number, time))
-            }
-            _ => return,
+        let ((Some(PacketType::Connect), Stall::AtConnect(number, time))
+        | (Some(PacketType::Publish), Stall::AtPublish(number, time))) = (packet_type, self.script.stall)
+        else {
+            return;
         };
-        *counted = counted.saturating_add(1);
-        let (number, time) = at;
-        if *counted == number.get() {
+        self.counted = self.counted.saturating_add(1);
+        if self.counted == number.get() {
             // All of the broker runs on this thread.
             std::thread::sleep(time);
         }
@@ -361,7 +337,7 @@ impl Server {
             Packet::Subscribe(subscribe) => self.subscribe(id, &subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, &unsubscribe),
             Packet::PingReq if self.is_starving(id) => {}
-            Packet::PingReq => self.answer_ping(id),
+            Packet::PingReq => self.reply(id, &Packet::PingResp),
             Packet::Disconnect(disconnect) => self.say_goodbye(id, &disconnect),
             Packet::Unreadable { .. } => self.disconnect(id, ReasonCode::MALFORMED_PACKET),
             Packet::Auth(auth) => self.authenticate_again(id, &auth),

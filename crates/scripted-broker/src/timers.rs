@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -14,11 +13,13 @@ pub(crate) struct Timers<T> {
     changed: Notify,
 }
 
-impl<T> Timers<T> {
-    pub(crate) fn new() -> Rc<Self> {
-        Rc::new(Self { waiting: RefCell::new(BTreeMap::new()), added: Cell::new(0), changed: Notify::new() })
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
+        Self { waiting: RefCell::default(), added: Cell::default(), changed: Notify::new() }
     }
+}
 
+impl<T> Timers<T> {
     /// Has something done at this instant.
     pub(crate) fn add(&self, at: Instant, what: T) {
         let number = self.added.replace(self.added.get() + 1);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode};
+use ungraceful_mqtt::{Ack, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode};
 
 use super::connection::Phase;
 use super::delivering::Taken;
@@ -122,7 +122,7 @@ impl Server {
             Flow::Refuse(code) => {
                 let packet_type =
                     if qos == QoS::AtLeastOnce { PacketType::PubAck } else { PacketType::PubRec };
-                self.send(id, answer::acknowledgement_with(packet_type, identifier, code));
+                self.send(id, answer::acknowledgement(self.version(id), packet_type, identifier, Some(code)));
             }
         }
         false
@@ -136,7 +136,7 @@ impl Server {
         code: ReasonCode,
     ) {
         self.give_quota_back(id, identifier);
-        self.acknowledge(id, &Packet::PubAck(self.with_code(id, identifier, code)));
+        self.acknowledge(id, PacketType::PubAck, identifier, code);
     }
 
     /// Refuses a message with any Reason Code, which gives its quota back. MQTT 3.1.1 has no means to refuse.
@@ -148,14 +148,7 @@ impl Server {
         code: u8,
     ) {
         self.give_quota_back(id, identifier);
-        let ack = Ack::new(identifier);
-        match (self.version(id), packet_type) {
-            (ProtocolVersion::V5, _) => {
-                self.send(id, answer::acknowledgement_with(packet_type, identifier, code));
-            }
-            (ProtocolVersion::V3_1_1, PacketType::PubRec) => self.acknowledge(id, &Packet::PubRec(ack)),
-            (ProtocolVersion::V3_1_1, _) => self.acknowledge(id, &Packet::PubAck(ack)),
-        }
+        self.send(id, answer::acknowledgement(self.version(id), packet_type, identifier, Some(code)));
     }
 
     fn receive_exactly_once(
@@ -172,15 +165,14 @@ impl Server {
         if session.received.insert(identifier.get()) {
             code = self.take(id, publish).code();
         }
-        let refusal = self.with_code(id, identifier, code);
-        if refusal.reason_code.is_error() {
+        if code.is_error() && self.version(id) == ProtocolVersion::V5 {
             // MQTT 5.0 section 4.9: that gives the quota back, and no PUBREL follows.
             self.give_quota_back(id, identifier);
             if let Some(session) = self.session_of(id) {
                 session.received.remove(&identifier.get());
             }
         }
-        self.acknowledge(id, &Packet::PubRec(refusal));
+        self.acknowledge(id, PacketType::PubRec, identifier, code);
     }
 
     fn give_quota_back(&mut self, id: ConnectionId, identifier: PacketIdentifier) {
@@ -206,8 +198,7 @@ impl Server {
         let Some(session) = self.session_of(id) else { return };
         let was_there = session.received.remove(&packet_identifier);
         self.give_quota_back(id, identifier);
-        let ack = self.with_doubt(id, Ack::new(identifier), was_there);
-        self.acknowledge(id, &Packet::PubComp(ack));
+        self.acknowledge(id, PacketType::PubComp, identifier, code_for(was_there));
     }
 
     /// Acts on PUBREC: the Client has a QoS 2 message.
@@ -219,8 +210,7 @@ impl Server {
             return self.finish(id, identifier.get(), QoS::ExactlyOnce);
         }
         let is_known = session.window.release(identifier);
-        let ack = self.with_doubt(id, Ack::new(identifier), is_known);
-        self.acknowledge(id, &Packet::PubRel(ack));
+        self.acknowledge(id, PacketType::PubRel, identifier, code_for(is_known));
     }
 
     /// Acts on what ends a delivery of this QoS: PUBACK, PUBCOMP, or a PUBREC that refuses.
@@ -234,25 +224,15 @@ impl Server {
         }
     }
 
-    /// An acknowledgement with this Reason Code, which MQTT 3.1.1 has no means to say.
-    fn with_code<'a>(&self, id: ConnectionId, identifier: PacketIdentifier, code: ReasonCode) -> Ack<'a> {
-        match self.version(id) {
-            ProtocolVersion::V3_1_1 => Ack::new(identifier),
-            ProtocolVersion::V5 => Ack::new(identifier).with_reason_code(code),
-        }
-    }
-
-    /// Marks the answer to an unknown Packet Identifier, which MQTT 3.1.1 has no means to do.
-    fn with_doubt<'a>(&self, id: ConnectionId, ack: Ack<'a>, is_known: bool) -> Ack<'a> {
-        if is_known || self.version(id) == ProtocolVersion::V3_1_1 {
-            ack
-        } else {
-            ack.with_reason_code(ReasonCode::PACKET_IDENTIFIER_NOT_FOUND)
-        }
-    }
-
-    fn acknowledge(&self, id: ConnectionId, acknowledgement: &Packet<'_>) {
-        self.send(id, acknowledgement_bytes(self.version(id), acknowledgement));
+    fn acknowledge(
+        &self,
+        id: ConnectionId,
+        packet_type: PacketType,
+        identifier: PacketIdentifier,
+        code: ReasonCode,
+    ) {
+        let code = (code != ReasonCode::SUCCESS).then_some(code.0);
+        self.send(id, answer::acknowledgement(self.version(id), packet_type, identifier, code));
     }
 
     /// What the CONNACK promised to take; absent in MQTT 3.1.1, which has no such limit.
@@ -283,9 +263,7 @@ impl Server {
     }
 }
 
-/// An acknowledgement as bytes.
-pub(super) fn acknowledgement_bytes(version: ProtocolVersion, acknowledgement: &Packet<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    acknowledgement.encode(version, &mut bytes).expect("success, or a code this packet has in this version");
-    bytes
+/// What to answer to a Packet Identifier.
+const fn code_for(is_known: bool) -> ReasonCode {
+    if is_known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND }
 }

@@ -2,8 +2,8 @@
 
 use ungraceful_mqtt::forbidden::{Forged, RemainingLength};
 use ungraceful_mqtt::{
-    ConnAck, ConnectReturnCode, PacketIdentifier, PacketType, Property, ProtocolVersion, QoS, ReasonCode,
-    encode,
+    ConnAck, ConnectReturnCode, Packet, PacketIdentifier, PacketType, Property, ProtocolVersion, QoS,
+    ReasonCode,
 };
 
 use super::connection::Phase;
@@ -18,6 +18,15 @@ const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
     Connection: close\r\n\
     \r\n\
     400 Bad Request";
+
+/// A packet that the standard allows in this version.
+pub(super) fn encoded(version: ProtocolVersion, packet: &Packet<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet
+        .encode(version, &mut bytes)
+        .expect("a packet of ours, with codes and properties that it may carry");
+    bytes
+}
 
 /// DISCONNECT with Property Length: four bytes.
 pub(super) fn disconnect(code: ReasonCode) -> Vec<u8> {
@@ -37,13 +46,18 @@ pub(super) fn half_disconnect(code: ReasonCode) -> Vec<u8> {
         .to_vec()
 }
 
-/// A PUBACK or PUBREC of MQTT 5.0 with any code.
-pub(super) fn acknowledgement_with(
+/// A PUBACK, PUBREC, PUBREL or PUBCOMP, with any code or none. MQTT 3.1.1 has no codes.
+pub(super) fn acknowledgement(
+    version: ProtocolVersion,
     packet_type: PacketType,
     identifier: PacketIdentifier,
-    code: u8,
+    code: Option<u8>,
 ) -> Vec<u8> {
-    Forged::of_type(packet_type).two_bytes(identifier.get()).byte(code).to_vec()
+    let acknowledgement = Forged::of_type(packet_type).two_bytes(identifier.get());
+    match code {
+        Some(code) if version == ProtocolVersion::V5 => acknowledgement.byte(code).to_vec(),
+        _ => acknowledgement.to_vec(),
+    }
 }
 
 /// The Connect Return Code nearest to a Reason Code. MQTT 3.1.1 has five refusals; what has no counterpart is Server
@@ -95,11 +109,8 @@ impl Server {
             properties.push(Property::SubscriptionIdentifierAvailable(0));
             properties.push(Property::SharedSubscriptionAvailable(0));
         }
-        let mut bytes = Vec::new();
-        ConnAck { session_present: present, code: 0, properties: properties.as_slice().into() }
-            .encode(version, &mut bytes)
-            .expect("every property is one of a CONNACK, with a legal value");
-        bytes
+        let properties = properties.as_slice().into();
+        encoded(version, &Packet::ConnAck(ConnAck { session_present: present, code: 0, properties }))
     }
 
     /// Whether the policy keeps this Client from its PINGRESPs.
@@ -112,15 +123,14 @@ impl Server {
         session.is_some_and(|session| session.window.sent() >= connection.receive_maximum)
     }
 
-    pub(super) fn answer_ping(&self, id: ConnectionId) {
-        let mut bytes = Vec::new();
-        encode::pingresp(&mut bytes);
-        self.send(id, bytes);
-    }
-
     pub(super) fn answer_as_http(&mut self, id: ConnectionId) {
         self.send(id, BAD_REQUEST.to_vec());
         self.hang_up(id);
+    }
+
+    /// Sends a packet that the standard allows.
+    pub(super) fn reply(&self, id: ConnectionId, packet: &Packet<'_>) {
+        self.send(id, encoded(self.version(id), packet));
     }
 
     /// Sends bytes on a connection that is still spoken to.

@@ -5,13 +5,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, QoS, ReasonCode};
+use ungraceful_mqtt::{PacketIdentifier, PacketType, QoS, ReasonCode};
 
-use super::acknowledging::acknowledgement_bytes;
 use super::connection::{Connection, Phase};
 use super::session::Session;
 use super::window::{InFlight, Step};
-use super::{ConnectionId, Later, Server};
+use super::{ConnectionId, Later, Server, answer};
 use crate::message::{self, Delivery, Message};
 use crate::policy::{Deliveries, OfflineQueue, Retained, Sessions, SubscriberFlow};
 use crate::topic_filter;
@@ -118,11 +117,7 @@ impl Server {
                 let is_attacked = self.attacked.is_some_and(|attacked| attacked.elapsed() <= time);
                 self.delay(client_id, delivery, if is_attacked { by } else { Duration::ZERO })
             }
-            Deliveries::All
-            | Deliveries::LoseEvery(_)
-            | Deliveries::LoseQos1Every(_)
-            | Deliveries::DuplicateEvery(_)
-            | Deliveries::DuplicateQos2Every(_) => self.hand_over(client_id, delivery),
+            _ => self.hand_over(client_id, delivery),
         }
     }
 
@@ -309,8 +304,9 @@ fn send_again(connection: &Connection, in_flight: &InFlight, dup: bool) {
             post(connection, &in_flight.delivery, Some(in_flight.packet_identifier), dup);
         }
         Step::Released => {
-            let pubrel = Packet::PubRel(Ack::new(in_flight.packet_identifier));
-            connection.link.send(acknowledgement_bytes(connection.version, &pubrel));
+            let identifier = in_flight.packet_identifier;
+            let pubrel = answer::acknowledgement(connection.version, PacketType::PubRel, identifier, None);
+            connection.link.send(pubrel);
         }
     }
 }

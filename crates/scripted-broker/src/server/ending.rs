@@ -205,17 +205,7 @@ impl Server {
             (Wills::EvenAfterDisconnect, _) => 1,
             (_, Farewell::Normal) => 0,
             (Wills::Twice, Farewell::None) => 2,
-            (
-                Wills::Publish
-                | Wills::OfSecondConnect
-                | Wills::IgnoreDelay
-                | Wills::NeverOnTakeOver
-                | Wills::AlwaysOnTakeOver
-                | Wills::Late(_)
-                | Wills::NeverRetained
-                | Wills::OfEarlierConnection,
-                Farewell::None,
-            ) => 1,
+            (_, Farewell::None) => 1,
         }
     }
 }

@@ -50,13 +50,7 @@ impl Server {
             }
             Greeting::OnlyV3_1_1 if version != Some(ProtocolVersion::V3_1_1) => self.refuse_version(id),
             Greeting::OnlyV5 if version != Some(ProtocolVersion::V5) => self.hang_up(id),
-            Greeting::Accept
-            | Greeting::SilentToV5
-            | Greeting::BanAfter(..)
-            | Greeting::AtMost(_)
-            | Greeting::AtMostPerSecond(_)
-            | Greeting::OnlyV3_1_1
-            | Greeting::OnlyV5 => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
+            _ => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
         }
     }
 

@@ -109,15 +109,8 @@ impl Session {
             Sessions::LoseQueued => self.pending.clear(),
             Sessions::ResendWithNewIdentifiers => self.window.rename_all(),
             Sessions::ForgetReceived => self.received.clear(),
-            Sessions::Keep
-            | Sessions::ResumeClean
-            | Sessions::ResumeCleanSilently
-            | Sessions::Forget
-            | Sessions::LiePresent
-            | Sessions::LieAbsent
-            | Sessions::ResendWithoutDup
-            | Sessions::UncleanWithoutDup
-            | Sessions::NeverExpire => {}
+            // The others leave the session as it is.
+            _ => {}
         }
     }
 }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 use ungraceful_mqtt::{
-    PacketIdentifier, ProtocolVersion, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription,
-    UnsubAck, Unsubscribe,
+    Packet, PacketIdentifier, ProtocolVersion, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
+    Subscription, UnsubAck, Unsubscribe,
 };
 
 use super::session::{Session, Subscribed};
@@ -57,11 +57,7 @@ impl Server {
                 qos.level()
             });
         }
-        let mut bytes = Vec::new();
-        SubAck::new(identifier, &codes)
-            .encode(version, &mut bytes)
-            .expect("one code of a SUBACK for each Topic Filter, of which there are some");
-        self.send(id, bytes);
+        self.reply(id, &Packet::SubAck(SubAck::new(identifier, &codes)));
         for (subscription, qos) in retained_wanted {
             self.deliver_retained(id, &subscription, qos);
         }
@@ -113,11 +109,7 @@ impl Server {
         if version == ProtocolVersion::V3_1_1 {
             codes.clear();
         }
-        let mut bytes = Vec::new();
-        UnsubAck::new(identifier, &codes)
-            .encode(version, &mut bytes)
-            .expect("one code of an UNSUBACK for each Topic Filter in 5.0, none in 3.1.1");
-        self.send(id, bytes);
+        self.reply(id, &Packet::UnsubAck(UnsubAck::new(identifier, &codes)));
     }
 }
 

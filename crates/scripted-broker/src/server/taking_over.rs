@@ -60,11 +60,7 @@ impl Server {
                 self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER);
             }
             // A newcomer that is to be refused does not come here, but a second CONNECT that is adopted does.
-            TakeOver::Disconnect
-            | TakeOver::NewcomerWaits(_)
-            | TakeOver::RefuseNewcomer
-            | TakeOver::KeepBoth
-            | TakeOver::ServeFor(_) => self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER),
+            _ => self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER),
         }
     }
 
