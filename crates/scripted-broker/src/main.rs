@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing is left to be told to if this fails as well.
+            // If this fails too, there is nowhere left to report it.
             let _ = writeln!(std::io::stderr(), "scripted-broker: {error}");
             ExitCode::FAILURE
         }
@@ -48,7 +48,7 @@ fn serve(arguments: &Arguments) -> std::io::Result<()> {
         std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
         return Ok(());
     }
-    // A job in the background that reads its terminal is stopped, and /dev/null is at its end at once: neither ends it.
+    // Not by reading standard input: that would stop a background job, and end at once on /dev/null.
     loop {
         std::thread::park();
     }

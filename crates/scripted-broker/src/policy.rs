@@ -1,4 +1,4 @@
-//! The policies of a script: what can go wrong, by name, one file for each kind. The server's files act on them.
+//! The policies of a script: what can go wrong, by name, one file for each kind. The server's files apply them.
 
 mod name;
 
@@ -9,8 +9,8 @@ use ungraceful_mqtt::QoS;
 use name::Kind;
 pub use name::UnknownName;
 
-/// The kinds of policies: the field of a script, which is also the name of the file and of the flag, the type, and the help
-/// of the flag.
+/// Declares the kinds of policies, one a line: the field of a script, which is also the name of the file and of the flag; the
+/// type; the help of the flag. `cargo fmt` does not reach the files, which hold one declaration each.
 macro_rules! kinds {
     ($($field:ident: $kind:ident, $help:tt;)+) => {
         $(
@@ -40,18 +40,22 @@ macro_rules! kinds {
             )+
             /// The Receive Maximum in the CONNACK, which the broker enforces: absent, none is sent, which means 65,535.
             /// MQTT 5.0 only.
-            #[arg(long, value_name = "N", help = "The Receive Maximum in the CONNACK; none is sent by default")]
+            #[arg(long, value_name = "N")]
+            #[arg(help = "The Receive Maximum in the CONNACK; none is sent by default")]
             pub receive_maximum: Option<NonZeroU16>,
             /// The Server Keep Alive in the CONNACK in seconds, which the broker enforces: absent, none is sent, and the
             /// Client's applies. MQTT 5.0 only.
-            #[arg(long = "server-keep-alive", value_name = "SECONDS", help = "The Server Keep Alive in the CONNACK; none is sent by default")]
+            #[arg(long = "server-keep-alive", value_name = "SECONDS")]
+            #[arg(help = "The Server Keep Alive in the CONNACK; none is sent by default")]
             pub server_keep_alive_s: Option<u16>,
             /// The Maximum QoS in the CONNACK, which the broker enforces: absent or QoS 2, none is sent. MQTT 5.0 only.
-            #[arg(long, value_name = "0|1", value_parser = maximum_qos, help = "The Maximum QoS in the CONNACK; none is sent by default")]
+            #[arg(long, value_name = "0|1", value_parser = maximum_qos)]
+            #[arg(help = "The Maximum QoS in the CONNACK; none is sent by default")]
             pub maximum_qos: Option<QoS>,
             /// The Maximum Packet Size in the CONNACK in bytes, which the broker enforces: absent, none is sent, and every
             /// packet is accepted. MQTT 5.0 only.
-            #[arg(long, value_name = "BYTES", help = "The Maximum Packet Size in the CONNACK; none is sent by default")]
+            #[arg(long, value_name = "BYTES")]
+            #[arg(help = "The Maximum Packet Size in the CONNACK; none is sent by default")]
             pub maximum_packet_size: Option<NonZeroU32>,
         }
 

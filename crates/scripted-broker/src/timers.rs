@@ -1,4 +1,4 @@
-//! What is to happen later, in the order in which it is due. The server adds, the broker's thread waits and runs.
+//! What happens later, in the order in which it is due. The server adds; the broker's thread waits and runs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Things of type `T` to be done at an instant each; those of one instant in the order in which they were added.
+/// Things of type `T`, each due at an instant; those due at the same instant in the order in which they were added.
 pub(crate) struct Timers<T> {
     waiting: RefCell<BTreeMap<(Instant, u64), T>>,
     added: Cell<u64>,
@@ -20,7 +20,7 @@ impl<T> Default for Timers<T> {
 }
 
 impl<T> Timers<T> {
-    /// Has something done at this instant.
+    /// Adds something that is due at this instant.
     pub(crate) fn add(&self, at: Instant, what: T) {
         let number = self.added.replace(self.added.get() + 1);
         self.waiting.borrow_mut().insert((at, number), what);

@@ -1,6 +1,5 @@
-//! How policies get their names: one declaration for each kind, and the values that some names carry (`0x82`, `800ms`, `3`).
-//!
-//! The policies in this folder use it; what they mean is theirs.
+//! How the policies in this folder get their names: one declaration for each kind, and the values that some names carry
+//! (`0x82`, `800ms`, `3`).
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -8,7 +7,7 @@ use std::time::Duration;
 
 use ungraceful_mqtt::{ConnectReturnCode, ReasonCode};
 
-/// A text that names no policy of the kind asked for.
+/// A text that is not the name of a policy of this kind.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnknownName {
     kind: &'static str,
@@ -36,10 +35,9 @@ pub(crate) trait Kind {
     const FIELD: &'static str;
 }
 
-/// Declares a kind of policy: an enum, with one line for each policy, which has its name and its meaning.
+/// Declares a kind of policy: an enum with one line for each policy, with its name and its meaning.
 ///
-/// Upper-case parts of a name stand for the policy's values, in order: `0xNN`, `N` and `DURATION`. After `if` stands what a
-/// value must be besides.
+/// Upper-case parts of a name stand for the policy's values, in order: `0xNN`, `N` and `DURATION`. An `if` restricts them.
 macro_rules! policy {
     (
         $(#[$about:meta])*
@@ -169,7 +167,7 @@ fn is_value(part: &str) -> bool {
     part.contains(|letter: char| letter.is_ascii_uppercase())
 }
 
-/// What stands in a text where the name has values; absent when the text differs elsewhere.
+/// The parts of a text in the places of the name's values; absent when the text differs elsewhere.
 pub(crate) fn values<'a>(name: &str, text: &'a str) -> Option<Vec<&'a str>> {
     if name.split('-').count() != text.split('-').count() {
         return None;
@@ -180,7 +178,7 @@ pub(crate) fn values<'a>(name: &str, text: &'a str) -> Option<Vec<&'a str>> {
         .collect()
 }
 
-/// The name with these texts in place of its values.
+/// The name with these values.
 pub(crate) fn with_values(name: &str, values: &[String]) -> String {
     let mut values = values.iter();
     let mut parts = Vec::new();

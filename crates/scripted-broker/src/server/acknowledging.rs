@@ -12,14 +12,14 @@ use super::{ConnectionId, Later, Server, answer};
 use crate::message::{self, Message};
 use crate::policy::{Flow, Pubacks, Retained, Rights};
 
-/// How long a TCP ACK is put off at the most, on Linux: so long Nagle's algorithm holds back what is small.
+/// How long Linux delays a TCP ACK at most, and therefore how long Nagle's algorithm holds back small packets.
 const DELAYED_ACK: Duration = Duration::from_millis(40);
 
 impl Server {
     /// Acts on a PUBLISH.
     pub(super) fn publish(&mut self, id: ConnectionId, publish: &Publish<'_>) {
         if publish.properties.topic_alias().is_some() {
-            // No Topic Alias Maximum in the CONNACK allows none.
+            // A CONNACK without Topic Alias Maximum allows none.
             return self.disconnect(id, ReasonCode::TOPIC_ALIAS_INVALID);
         }
         if publish.properties.subscription_identifier().is_some() {
@@ -56,7 +56,7 @@ impl Server {
         }
     }
 
-    /// The policy for this message: what tries the Client's rights is served as it should be.
+    /// The policy for this message. Messages that test the Client's rights get the conforming one.
     fn pubacks_of(&self, publish: &Publish<'_>) -> Pubacks {
         if message::tries_rights(publish.topic) { Pubacks::AtOnce } else { self.script.pubacks }
     }
@@ -88,7 +88,7 @@ impl Server {
         }
     }
 
-    /// Acknowledges the message that waits for the Client's next one; with an identifier, if it is that one.
+    /// Acknowledges the message that waits for the Client's next one; with an identifier, only if it has that one.
     pub(super) fn acknowledge_held(&mut self, id: ConnectionId, only: Option<PacketIdentifier>) {
         let held = self.connections.get_mut(&id).and_then(|connection| {
             connection.held.take_if(|(held, _)| only.is_none_or(|only| only == *held))
@@ -98,7 +98,7 @@ impl Server {
         }
     }
 
-    /// Whether the Receive Maximum of the CONNACK allows this PUBLISH; does what the policy wants if not.
+    /// Whether the Receive Maximum in the CONNACK allows this PUBLISH; applies the policy if not.
     fn is_within_quota(&mut self, id: ConnectionId, identifier: PacketIdentifier, qos: QoS) -> bool {
         let Some(limit) = self.receive_maximum(id) else { return true };
         let Some(connection) = self.connections.get_mut(&id) else { return false };
@@ -128,7 +128,7 @@ impl Server {
         false
     }
 
-    /// Acknowledges a QoS 1 message, which gives its quota back.
+    /// Acknowledges a QoS 1 message, which returns its quota.
     pub(super) fn acknowledge_once(
         &mut self,
         id: ConnectionId,
@@ -139,7 +139,7 @@ impl Server {
         self.acknowledge(id, PacketType::PubAck, identifier, code);
     }
 
-    /// Refuses a message with any Reason Code, which gives its quota back. MQTT 3.1.1 has no means to refuse.
+    /// Refuses a message with any Reason Code, which returns its quota. MQTT 3.1.1 cannot refuse: it acknowledges.
     fn refuse_message(
         &mut self,
         id: ConnectionId,
@@ -166,7 +166,7 @@ impl Server {
             code = self.take(id, publish).code();
         }
         if code.is_error() && self.version(id) == ProtocolVersion::V5 {
-            // MQTT 5.0 section 4.9: that gives the quota back, and no PUBREL follows.
+            // MQTT 5.0 section 4.9: that returns the quota, and no PUBREL follows.
             self.give_quota_back(id, identifier);
             if let Some(session) = self.session_of(id) {
                 session.received.remove(&identifier.get());
@@ -192,7 +192,7 @@ impl Server {
         self.accept_message(&message, &publisher.unwrap_or_default())
     }
 
-    /// Acts on PUBREL: ends a QoS 2 message that came in.
+    /// Acts on PUBREL: ends a QoS 2 message from the Client.
     pub(super) fn complete(&mut self, id: ConnectionId, packet_identifier: u16) {
         let Some(identifier) = PacketIdentifier::new(packet_identifier) else { return };
         let Some(session) = self.session_of(id) else { return };
@@ -201,19 +201,19 @@ impl Server {
         self.acknowledge(id, PacketType::PubComp, identifier, code_for(was_there));
     }
 
-    /// Acts on PUBREC: the Client has a QoS 2 message.
+    /// Acts on PUBREC: the Client has received a QoS 2 message.
     pub(super) fn release(&mut self, id: ConnectionId, received: &Ack<'_>) {
         let Some(identifier) = PacketIdentifier::new(received.packet_identifier) else { return };
         let Some(session) = self.session_of(id) else { return };
         if received.reason_code.is_error() {
-            // MQTT 5.0 [MQTT-4.3.3-4]: that was it, without a PUBREL.
+            // MQTT 5.0 [MQTT-4.3.3-4]: that ends it, without a PUBREL.
             return self.finish(id, identifier.get(), QoS::ExactlyOnce);
         }
         let is_known = session.window.release(identifier);
         self.acknowledge(id, PacketType::PubRel, identifier, code_for(is_known));
     }
 
-    /// Acts on what ends a delivery of this QoS: PUBACK, PUBCOMP, or a PUBREC that refuses.
+    /// Acts on a packet that ends a delivery at this QoS: PUBACK, PUBCOMP, or a PUBREC that refuses.
     pub(super) fn finish(&mut self, id: ConnectionId, packet_identifier: u16, qos: QoS) {
         let Some(identifier) = PacketIdentifier::new(packet_identifier) else { return };
         let Some(session) = self.session_of(id) else { return };
@@ -235,7 +235,7 @@ impl Server {
         self.send(id, answer::acknowledgement(self.version(id), packet_type, identifier, code));
     }
 
-    /// What the CONNACK promised to take; absent in MQTT 3.1.1, which has no such limit.
+    /// How many messages the CONNACK promised to accept at a time; absent in MQTT 3.1.1, which has no such limit.
     fn receive_maximum(&self, id: ConnectionId) -> Option<usize> {
         match self.version(id) {
             ProtocolVersion::V3_1_1 => None,
@@ -245,7 +245,7 @@ impl Server {
         }
     }
 
-    /// The highest QoS that the CONNACK promised to take.
+    /// The highest QoS that the CONNACK promised to accept.
     pub(super) fn maximum_qos(&self, version: ProtocolVersion) -> QoS {
         match version {
             ProtocolVersion::V3_1_1 => QoS::ExactlyOnce,
@@ -263,7 +263,7 @@ impl Server {
     }
 }
 
-/// What to answer to a Packet Identifier.
+/// The Reason Code for a Packet Identifier.
 const fn code_for(is_known: bool) -> ReasonCode {
     if is_known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND }
 }

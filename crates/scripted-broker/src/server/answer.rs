@@ -1,4 +1,4 @@
-//! The server's own packets, as bytes: what the standard wants, and what a policy asks for instead.
+//! The server's own packets, as bytes: those that the standard requires, and those that a policy sends instead.
 
 use ungraceful_mqtt::forbidden::{Forged, RemainingLength};
 use ungraceful_mqtt::{
@@ -10,7 +10,7 @@ use super::connection::Phase;
 use super::{ConnectionId, Server};
 use crate::policy::{Retained, SubscriberFlow};
 
-/// Five bytes with which no packet can begin: the fourth byte of the length says that a fifth follows.
+/// Five bytes that begin no packet: the fourth byte of the length announces a fifth.
 pub(super) const GARBAGE: [u8; 5] = [0xFF; 5];
 
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
@@ -38,7 +38,7 @@ pub(super) fn disconnect_short(code: ReasonCode) -> Vec<u8> {
     Forged::of_type(PacketType::Disconnect).byte(code.0).to_vec()
 }
 
-/// The first three bytes of a DISCONNECT that says it has seven.
+/// The first three bytes of a DISCONNECT that claims to have seven.
 pub(super) fn half_disconnect(code: ReasonCode) -> Vec<u8> {
     Forged::of_type(PacketType::Disconnect)
         .byte(code.0)
@@ -60,8 +60,8 @@ pub(super) fn acknowledgement(
     }
 }
 
-/// The Connect Return Code nearest to a Reason Code. MQTT 3.1.1 has five refusals; what has no counterpart is Server
-/// unavailable.
+/// The Connect Return Code nearest to a Reason Code. MQTT 3.1.1 has five refusals; a code without a counterpart becomes
+/// Server unavailable.
 pub(super) const fn return_code_near(code: ReasonCode) -> ConnectReturnCode {
     match code {
         ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => ConnectReturnCode::UNACCEPTABLE_PROTOCOL_VERSION,
@@ -82,7 +82,7 @@ pub(super) fn refusal(version: ProtocolVersion, v5: ReasonCode, v3_1_1: ConnectR
 }
 
 impl Server {
-    /// A CONNACK that accepts, and says what this broker does not do.
+    /// A CONNACK that accepts, and lists what this broker does not support.
     pub(super) fn acceptance(
         &self,
         version: ProtocolVersion,
@@ -113,7 +113,7 @@ impl Server {
         encoded(version, &Packet::ConnAck(ConnAck { session_present: present, code: 0, properties }))
     }
 
-    /// Whether the policy keeps this Client from its PINGRESPs.
+    /// Whether the policy withholds PINGRESPs from this Client.
     pub(super) fn is_starving(&self, id: ConnectionId) -> bool {
         if self.script.subscriber_flow != SubscriberFlow::StarvePings {
             return false;
@@ -133,7 +133,7 @@ impl Server {
         self.send(id, encoded(self.version(id), packet));
     }
 
-    /// Sends bytes on a connection that is still spoken to.
+    /// Sends bytes, unless the connection is muted or over.
     pub(super) fn send(&self, id: ConnectionId, bytes: Vec<u8>) {
         let open = self.connections.get(&id);
         let open = open.filter(|open| matches!(open.phase, Phase::AwaitingConnect | Phase::Serving));

@@ -18,7 +18,7 @@ pub(super) fn assigned_client_id(id: ConnectionId) -> String {
 }
 
 impl Server {
-    /// Accepts a legal CONNECT, or refuses it for what this broker cannot do.
+    /// Accepts a legal CONNECT, or refuses it for what this broker does not support.
     pub(super) fn connect(&mut self, id: ConnectionId, connect: &Connect<'_>, version: ProtocolVersion) {
         let has_no_name = connect.client_id.is_empty();
         if has_no_name && version == ProtocolVersion::V3_1_1 && !connect.clean_start {
@@ -85,7 +85,7 @@ impl Server {
         }
     }
 
-    /// Sends the CONNACK that was held back, and all that waits for the Client.
+    /// Sends the CONNACK that was held back, and everything that is queued for the Client.
     fn admit(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.phase != Phase::Waiting {
@@ -102,20 +102,20 @@ impl Server {
         self.resume(&client_id);
     }
 
-    /// The time of a CONNACK that was held back has come.
+    /// Sends a CONNACK whose delay is over.
     pub(super) fn admit_late(&mut self, id: ConnectionId) {
         self.admit(id);
-        // What came meanwhile is looked at now.
+        // Now process what the Client has sent meanwhile.
         self.take_in(id, &[]);
     }
 
-    /// Who else has this ClientID.
+    /// The other connection with this ClientID.
     fn holder(&self, id: ConnectionId, client_id: &str) -> Option<ConnectionId> {
         self.sessions.get(client_id)?.connection.filter(|&holder| holder != id)
     }
 
-    /// Binds the session of a ClientID to a connection, after whoever has it was dealt with; tells what to say in
-    /// Session Present.
+    /// Binds the session of a ClientID to a connection, after dealing with the connection that holds it. Returns Session
+    /// Present.
     pub(super) fn take_session(
         &mut self,
         id: ConnectionId,
@@ -129,7 +129,7 @@ impl Server {
             _ => !clean_start,
         };
         if let Some(holder) = self.holder(id, client_id) {
-            // MQTT 5.0 [MQTT-3.1.4-3]. The session goes with it if it is to expire at the close.
+            // MQTT 5.0 [MQTT-3.1.4-3]. A session that expires at the close ends with it.
             self.take_over(holder, id, client_id, goes_on);
         }
         if !goes_on {

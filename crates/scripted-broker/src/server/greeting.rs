@@ -1,4 +1,4 @@
-//! The first CONNECT: what the greeting policy makes of it. What accepting means is in `connecting.rs`.
+//! The first CONNECT: applies the greeting policy. `connecting.rs` accepts Clients.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::policy::Greeting;
 impl Server {
     /// Acts on the first packet of a connection.
     pub(super) fn greet(&mut self, id: ConnectionId, found: Frame<'_>) {
-        // A CONNECT says its version itself; the one given here counts for nothing.
+        // A CONNECT carries its own version; the one given here has no effect.
         let decoded = found.decode(ProtocolVersion::V5);
         let Packet::Connect(connect) = decoded.packet else {
-            // MQTT 5.0 [MQTT-3.1.0-1], and what is no CONNECT although it says so.
+            // MQTT 5.0 [MQTT-3.1.0-1]; also a CONNECT that cannot be read.
             return match self.script.greeting {
                 Greeting::Silent => self.set_phase(id, Phase::Muted),
                 _ => self.hang_up(id),
@@ -54,7 +54,7 @@ impl Server {
         }
     }
 
-    /// Counts a CONNECT of this ClientID, and tells whether it is one too many, or comes while those are refused.
+    /// Counts a CONNECT of this ClientID. True if it exceeds the limit, or arrives during the ban.
     fn is_banned(&mut self, client_id: &str, connections: u32, time: Duration) -> bool {
         let now = Instant::now();
         let record = self.bans.entry(client_id.to_owned()).or_default();
@@ -79,7 +79,7 @@ impl Server {
 
     fn greet_version(&mut self, id: ConnectionId, connect: &Connect<'_>, is_odd: bool) {
         match connect.version() {
-            // MQTT 3.1.1 [MQTT-3.1.2-2]: a level that is not spoken is answered in the form that level can read.
+            // MQTT 3.1.1 [MQTT-3.1.2-2]: an unsupported level is answered in the format of MQTT 3.1.1.
             None if connect.protocol_name == ungraceful_mqtt::PROTOCOL_NAME => self.refuse_version(id),
             Some(version) if !is_odd => self.connect(id, connect, version),
             _ => self.hang_up(id),

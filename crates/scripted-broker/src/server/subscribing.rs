@@ -14,11 +14,11 @@ use crate::message::Delivery;
 use crate::policy::{Retained, Rights};
 use crate::topic_filter;
 
-/// The one code of a SUBACK of MQTT 3.1.1 that refuses.
+/// The only code with which a SUBACK of MQTT 3.1.1 refuses.
 const REFUSED: u8 = 0x80;
 
 impl Server {
-    /// Acts on a SUBSCRIBE that is not odd.
+    /// Acts on a legal SUBSCRIBE.
     pub(super) fn subscribe(&mut self, id: ConnectionId, subscribe: &Subscribe<'_>) {
         let Some(identifier) = PacketIdentifier::new(subscribe.packet_identifier) else { return };
         let version = self.version(id);
@@ -84,14 +84,14 @@ impl Server {
         }
     }
 
-    /// Has each of these delivered to one Client.
+    /// Delivers each of these to one Client.
     pub(super) fn deliver_all(&mut self, client_id: &str, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
             self.deliver(client_id, delivery);
         }
     }
 
-    /// Acts on an UNSUBSCRIBE that is not odd.
+    /// Acts on a legal UNSUBSCRIBE.
     pub(super) fn unsubscribe(&mut self, id: ConnectionId, unsubscribe: &Unsubscribe<'_>) {
         let Some(identifier) = PacketIdentifier::new(unsubscribe.packet_identifier) else { return };
         let version = self.version(id);
@@ -113,7 +113,7 @@ impl Server {
     }
 }
 
-/// Adds a subscription in place of the one with the same Topic Filter; tells whether there was none.
+/// Adds a subscription, in place of any with the same Topic Filter. True if there was none.
 fn replace(session: &mut Session, subscription: &Subscription<'_>, qos: QoS) -> bool {
     let before = session.subscriptions.len();
     session.subscriptions.retain(|subscribed| subscribed.topic_filter != subscription.topic_filter);

@@ -1,4 +1,4 @@
-//! What the take-over policy makes of the connection that had the ClientID of a newcomer.
+//! Applies the take-over policy to the connection that holds the ClientID of a newcomer.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::log::Event;
 use crate::policy::{TakeOver, Wills};
 
 impl Server {
-    /// Deals with the connection that holds this ClientID, before its session goes to another, or ends.
+    /// Deals with the connection that holds this ClientID, before its session passes to another, or ends.
     pub(super) fn take_over(
         &mut self,
         holder: ConnectionId,
@@ -59,12 +59,12 @@ impl Server {
                 }
                 self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER);
             }
-            // A newcomer that is to be refused does not come here, but a second CONNECT that is adopted does.
+            // A refused newcomer never gets here, but an adopted second CONNECT does.
             _ => self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER),
         }
     }
 
-    /// The older connection's end is dealt with again, at the cost of the one that took over.
+    /// Handles the end of the older connection a second time, at the expense of the newcomer.
     pub(super) fn end_again(&mut self, newcomer: ConnectionId) {
         if self.phase(newcomer) != Phase::Serving {
             return;
@@ -83,13 +83,13 @@ impl Server {
                     self.publish_will(&client_id, &WaitingWill { connection: newcomer, message, copies: 1 });
                 }
             }
-            // Nothing has its end dealt with again under these.
+            // The other policies have no late end.
             _ => {}
         }
     }
 
-    /// Takes a session from a connection that stays open for a while, and settles when its Will is due: at its end, or
-    /// not at all.
+    /// Detaches the session of a connection that stays open for a while, and decides whether its Will is published at its
+    /// end or not at all.
     fn part(&mut self, holder: ConnectionId, client_id: &str, goes_on: bool) {
         let is_over = self.detach(holder, client_id) || !goes_on;
         let Some(connection) = self.connections.get_mut(&holder) else { return };
@@ -99,8 +99,8 @@ impl Server {
         }
     }
 
-    /// Leaves a connection what it has: its session goes on under a key that is no ClientID, as a copy if the newcomer
-    /// resumes it.
+    /// Lets a connection keep its state: its session continues under a key that cannot be a ClientID, as a copy if the
+    /// newcomer resumes it.
     fn set_aside(&mut self, holder: ConnectionId, client_id: &str, goes_on: bool) {
         let is_resumed = goes_on
             && self.sessions.get(client_id).is_some_and(|session| session.expiry != SessionExpiry::AtClose);
