@@ -13,14 +13,14 @@ use ungraceful_scripted_broker::{Script, ScriptedBroker};
 struct Arguments {
     #[command(flatten)]
     script: Script,
-    /// The port; 0 takes a free one
+    /// The port; 0 picks a free one
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// End when standard input is closed: for a program that starts this one and must not leave it behind. Without it,
-    /// standard input is never read
+    /// Exit when standard input is closed, for a program that starts this one and must not leave it behind. Without this
+    /// flag, standard input is never read
     #[arg(long)]
     until_stdin_closes: bool,
-    /// Name everything there is, and do nothing else
+    /// List every policy by name, and exit
     #[arg(long)]
     list: bool,
 }

@@ -90,25 +90,25 @@ macro_rules! kinds {
 
 kinds! {
     second_connect: SecondConnect, "What happens on a second CONNECT";
-    take_over: TakeOver, "What happens to the older connection when a CONNECT with its ClientID comes";
-    sessions: Sessions, "What becomes of a session when its Client comes back";
-    wills: Wills, "What becomes of Wills";
-    retained: Retained, "What becomes of retained messages";
+    take_over: TakeOver, "What happens to the older connection when a CONNECT with its ClientID arrives";
+    sessions: Sessions, "What happens to a session when its Client reconnects";
+    wills: Wills, "When Wills are published";
+    retained: Retained, "What happens to retained messages";
     greeting: Greeting, "What happens on the first CONNECT";
-    connect_wait: ConnectWait, "How long a CONNECT is waited for";
-    readmission: Readmission, "Whether a Client that comes back is let in again";
+    connect_wait: ConnectWait, "How long the broker waits for a CONNECT";
+    readmission: Readmission, "Whether a Client that reconnects is accepted again";
     rights: Rights, "What a Client may do with topics, and which QoS is served";
-    deliveries: Deliveries, "What becomes of messages on their way to subscribers";
-    flow: Flow, "What happens past the Receive Maximum in the CONNACK";
+    deliveries: Deliveries, "What happens to messages on their way to subscribers";
+    flow: Flow, "What happens when a Client exceeds the Receive Maximum in the CONNACK";
     pubacks: Pubacks, "Whether and when QoS 1 is acknowledged";
-    subscriber_flow: SubscriberFlow, "How a Client's Receive Maximum is kept to";
+    subscriber_flow: SubscriberFlow, "How the broker keeps to a Client's Receive Maximum";
     offline_queue: OfflineQueue, "How much is kept for a session without a connection";
     slow_reader: SlowReader, "What happens to a Client that does not read";
-    keep_alive: KeepAlive, "When a Client that says nothing is closed";
+    keep_alive: KeepAlive, "When a silent Client is closed";
     stall: Stall, "Whether the whole broker stops for a while";
     removal: Removal, "What happens when an administrator removes a Client's user";
-    expiry: Expiry, "What happens when the token in a Client's Password or User Name runs out";
-    reauthentication: Reauthentication, "What happens when a Client authenticates itself anew (method JWT)";
+    expiry: Expiry, "What happens when the token in a Client's Password or User Name expires";
+    reauthentication: Reauthentication, "What happens when a Client reauthenticates (method JWT)";
 }
 
 fn maximum_qos(text: &str) -> Result<QoS, &'static str> {

@@ -1,4 +1,4 @@
-//! What the broker does when a Client's credentials run out. No statement of the standard is about it.
+//! What the broker does when a Client's token expires. The standard has no statement about it.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ policy! {
         #[default]
         Disconnect => "disconnect", "DISCONNECT E0 02 87 00 (5.0), then FIN, at the token's exp; refused afterwards: conforms";
         DisconnectCode(code: u8) => "disconnect-0xNN", "DISCONNECT with this Reason Code (5.0), then FIN; refused afterwards";
-        Fin => "fin", "FIN without a word; refused afterwards";
-        CutAfter(time: Duration) => "cut-after-DURATION", "what `disconnect` does, so much after the token's exp";
-        DeliverOn => "deliver-on", "who is connected stays so; refused afterwards";
-        Ignore => "ignore", "nobody looks at tokens";
+        Fin => "fin", "FIN alone; refused afterwards";
+        CutAfter(time: Duration) => "cut-after-DURATION", "as `disconnect`, this long after the token's exp";
+        DeliverOn => "deliver-on", "connected Clients stay connected; refused afterwards";
+        Ignore => "ignore", "tokens are not checked";
     }
 }

@@ -1,4 +1,4 @@
-//! What happens past the Receive Maximum in the CONNACK (MQTT 5.0 sections 3.3.4 and 4.9).
+//! What happens when a Client exceeds the Receive Maximum in the CONNACK (MQTT 5.0 sections 3.3.4 and 4.9).
 
 use super::name::policy;
 
@@ -7,14 +7,14 @@ policy! {
     enum Flow {
         #[default]
         Disconnect => "disconnect", "DISCONNECT E0 02 93 00, then FIN: conforms";
-        Refuse(code: u8) => "refuse-0xNN", "PUBACK or PUBREC with this Reason Code, then serves on without the message";
-        Fin => "fin", "FIN without a word";
-        Rst => "rst", "RST without a word";
-        Silence => "silence", "neither answers nor closes any more";
-        Tolerate => "tolerate", "takes everything";
-        /// Whatever was acknowledged: it closes at the first QoS 1 or QoS 2 PUBLISH of a connection after as many as the
+        Refuse(code: u8) => "refuse-0xNN", "PUBACK or PUBREC with this Reason Code; the message is dropped, the connection stays";
+        Fin => "fin", "FIN alone";
+        Rst => "rst", "RST alone";
+        Silence => "silence", "no more answers, and no close";
+        Tolerate => "tolerate", "every message is accepted";
+        /// Whatever was acknowledged, the broker closes at the first QoS 1 or QoS 2 PUBLISH of a connection after as many as the
         /// Receive Maximum.
-        Leak => "leak", "quota is never given back: DISCONNECT E0 02 93 00 and FIN after so many QoS 1 and 2 in all";
-        LeakThenFin => "leak-then-fin", "the same with FIN alone";
+        Leak => "leak", "DISCONNECT E0 02 93 00, then FIN, once a connection has sent more QoS 1 and 2 in total: quota is never returned";
+        LeakThenFin => "leak-then-fin", "as `leak`, with FIN alone";
     }
 }

@@ -1,4 +1,4 @@
-//! Whether a Client that comes back is let in again (MQTT 5.0 section 3.1.4: a Server may refuse any Client).
+//! Whether a Client that reconnects is accepted again (MQTT 5.0 section 3.1.4: a Server may refuse any Client).
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,10 +10,10 @@ policy! {
     /// unavailable.
     enum Readmission {
         #[default]
-        Always => "always", "a ClientID that comes back is accepted again: conforms";
-        After(time: Duration) => "after-DURATION", "refused with 0x88 until this time has passed since it first came back";
-        AtMostPerSecond(clients: NonZeroU32) => "at-most-N-per-second", "N of all that come back in a second are accepted, others get 0x9F";
+        Always => "always", "a returning ClientID is accepted: conforms";
+        After(time: Duration) => "after-DURATION", "refused with 0x88 until this time has passed since its first return";
+        AtMostPerSecond(clients: NonZeroU32) => "at-most-N-per-second", "N returning ClientIDs are accepted a second, others get 0x9F";
         /// In the order in which they first come back.
-        NeverEvery(clients: NonZeroU32) => "never-every-N", "of those that come back, every Nth is refused with 0x97 for ever";
+        NeverEvery(clients: NonZeroU32) => "never-every-N", "every N-th returning ClientID is refused with 0x97 for ever";
     }
 }

@@ -7,18 +7,18 @@ policy! {
     /// when it has expired, or when its signature is not the text of one.
     enum Reauthentication {
         #[default]
-        Accept => "accept", "AUTH 0x00, and the new token's end counts; DISCONNECT 0x87, then FIN, for a bad one: conforms";
+        Accept => "accept", "AUTH 0x00, and the new token's exp applies; DISCONNECT 0x87, then FIN, for a bad token: conforms";
         /// Nothing expires any more.
-        AcceptAnything => "accept-anything", "AUTH 0x00 to a bad token as well";
-        KeepOldEnd => "keep-old-end", "AUTH 0x00, and the old token's end counts";
+        AcceptAnything => "accept-anything", "AUTH 0x00 for a bad token too";
+        KeepOldEnd => "keep-old-end", "AUTH 0x00, but the old token's exp applies";
         Refuse => "refuse", "DISCONNECT 0x87, then FIN, whatever the token is";
-        Fin => "fin", "FIN without a word, whatever the token is";
+        Fin => "fin", "FIN alone, whatever the token is";
         /// For ever: breaks `MQTT 5.0 [MQTT-4.12.1-2]`.
-        ServeRefused => "serve-refused", "AUTH 0x87 whatever the token is, and everything goes on";
+        ServeRefused => "serve-refused", "AUTH 0x87 whatever the token is, and the connection stays";
         /// It asks for another step.
-        Continue => "continue", "AUTH 0x18; the old token's end counts";
-        Ignore => "ignore", "nothing; the old token's end counts";
+        Continue => "continue", "AUTH 0x18; the old token's exp applies";
+        Ignore => "ignore", "no answer; the old token's exp applies";
         /// Breaks `MQTT 5.0 [MQTT-4.12.0-5]`.
-        OtherMethod => "other-method", "what `accept` does, under another method";
+        OtherMethod => "other-method", "as `accept`, under another method";
     }
 }

@@ -9,8 +9,8 @@ policy! {
     enum SlowReader {
         /// Beyond that it gets no QoS 0, and QoS 1 and QoS 2 wait.
         #[default]
-        Buffer => "buffer", "up to 16 MiB are kept for it: conforms";
+        Buffer => "buffer", "up to 16 MiB are buffered: conforms";
         /// Although something waited for it.
-        CutAfter(time: Duration) => "cut-after-DURATION", "reset when its socket took nothing for so long";
+        CutAfter(time: Duration) => "cut-after-DURATION", "reset when its socket has accepted nothing for this long";
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the whole broker stops for a while, as a process does that is paused or swapped out.
+//! Whether the whole broker stops for a while, like a process that is paused or swapped out.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -10,9 +10,9 @@ policy! {
     /// names no time.
     enum Stall {
         #[default]
-        Never => "never", "serves all the time: conforms";
+        Never => "never", "never stops: conforms";
         /// Counted over all connections, with every second CONNECT.
-        AtConnect(number: NonZeroU32, time: Duration) => "at-connect-N-for-DURATION", "does nothing for this time (800ms, 2s) when the N-th CONNECT of all comes: conforms";
-        AtPublish(number: NonZeroU32, time: Duration) => "at-publish-N-for-DURATION", "the same when the N-th PUBLISH of all comes: conforms";
+        AtConnect(number: NonZeroU32, time: Duration) => "at-connect-N-for-DURATION", "stops for this time (800ms, 2s) at the N-th CONNECT overall: conforms";
+        AtPublish(number: NonZeroU32, time: Duration) => "at-publish-N-for-DURATION", "stops for this time at the N-th PUBLISH overall: conforms";
     }
 }

@@ -12,10 +12,10 @@ policy! {
         ExceedBy(n: NonZeroU32) => "exceed-by-N", "up to N more outstanding than the Client allows";
         Ignore => "ignore", "no limit";
         /// Breaks `MQTT 5.0 [MQTT-4.9.0-3]`.
-        StarvePings => "starve-pings", "no PINGREQ is answered while nothing more may be sent";
-        ReorderQueue => "reorder-queue", "what has waited is sent in reverse order";
-        Stall => "stall", "once the limit was reached, acknowledging frees nothing: the rest is never sent";
+        StarvePings => "starve-pings", "no PINGREQ is answered while the limit is reached";
+        ReorderQueue => "reorder-queue", "queued messages are sent in reverse order";
+        Stall => "stall", "once the limit is reached, acknowledgements free nothing: the rest is never sent";
         /// Breaks `MQTT 5.0 [MQTT-4.5.0-1]`.
-        DropBeyond => "drop-beyond", "what would have to wait is dropped, although it was acknowledged";
+        DropBeyond => "drop-beyond", "messages beyond the limit are dropped, though acknowledged";
     }
 }

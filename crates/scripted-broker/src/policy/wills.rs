@@ -1,4 +1,4 @@
-//! What the broker makes of Wills (`MQTT 5.0 [MQTT-3.1.2-8]`, `[MQTT-3.1.2-10]` and `[MQTT-3.1.3-9]`).
+//! When the broker publishes Wills (`MQTT 5.0 [MQTT-3.1.2-8]`, `[MQTT-3.1.2-10]` and `[MQTT-3.1.3-9]`).
 
 use std::time::Duration;
 
@@ -9,20 +9,20 @@ policy! {
     enum Wills {
         /// Published when its delay has passed or its session ends, but not when the session was resumed before that.
         #[default]
-        Publish => "publish", "at every end of a connection but after DISCONNECT 0x00, with its delay: conforms";
+        Publish => "publish", "at every end of a connection except after DISCONNECT 0x00, with its delay: conforms";
         Never => "never", "never";
         Twice => "twice", "each Will twice";
         /// None if the second CONNECT has none; the first's if there was no second CONNECT.
         OfSecondConnect => "of-second-connect", "the Will of the second CONNECT in place of the first's";
-        EvenAfterDisconnect => "even-after-disconnect", "after DISCONNECT 0x00 as well";
+        EvenAfterDisconnect => "even-after-disconnect", "after DISCONNECT 0x00 too";
         IgnoreDelay => "ignore-delay", "at once, whatever the Will Delay Interval";
         NeverOnTakeOver => "never-on-take-over", "not when its connection is taken over";
         /// Breaks `MQTT 5.0 [MQTT-3.1.3-9]` when the newcomer resumes the session before the delay has passed.
-        AlwaysOnTakeOver => "always-on-take-over", "at once when its connection is taken over, even if the session goes on";
+        AlwaysOnTakeOver => "always-on-take-over", "at once when its connection is taken over, even if the session continues";
         Late(time: Duration) => "late-DURATION", "each this much later than it is due, even when the Client is back";
         /// Breaks `MQTT 5.0 [MQTT-3.1.2-15]`.
         NeverRetained => "never-retained", "each without RETAIN, whatever Will Retain says";
         /// As a broker does that publishes the Will of an earlier connection of the Client so late.
-        OfEarlierConnection => "of-earlier-connection", "each when its Client is connected, as if of an earlier connection, and once more when it is due";
+        OfEarlierConnection => "of-earlier-connection", "each as soon as its Client connects, as if from an earlier connection, and again when it is due";
     }
 }
