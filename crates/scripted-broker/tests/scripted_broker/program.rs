@@ -1,5 +1,6 @@
 //! The program: its flags, its one line of output, and its end.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
@@ -61,8 +62,13 @@ fn it_runs_on_without_a_standard_input_and_ends_with_the_signal() {
 }
 
 #[test]
-fn list_names_everything() {
-    let output = program().arg("--list").stdin(Stdio::null()).output().expect("the program runs");
+fn every_kind_of_policy_has_its_flag_and_the_list_names_everything() {
+    let mut defaults = BTreeMap::new();
+    for (flag, name, _) in Script::policies() {
+        defaults.entry(format!("--{flag}")).or_insert(name);
+    }
+    let flags = defaults.iter().map(|(flag, name)| format!("{flag}={name}"));
+    let output = program().args(flags).arg("--list").stdin(Stdio::null()).output().expect("the program runs");
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success());
     let mut expected = String::new();
@@ -81,7 +87,7 @@ fn list_names_everything() {
 }
 
 #[test]
-fn every_policy_has_a_flag() {
+fn flags_take_names_with_and_without_values() {
     let mut child = program()
         .args(["--take-over", "keep-both", "--sessions", "forget", "--wills", "ignore-delay"])
         .args(["--flow", "refuse-0x97", "--pubacks", "late-puback-1s", "--subscriber-flow", "exceed-by-2"])
