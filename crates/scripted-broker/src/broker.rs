@@ -1,6 +1,6 @@
 //! The handle of a running broker: start, address, log, stop. Tests and the binary hold one.
 //!
-//! The broker itself runs on one thread of its own, and everything it has ends with that thread.
+//! The broker itself runs on its own thread, and everything it holds ends with that thread.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -12,9 +12,9 @@ use tokio::sync::oneshot;
 
 use crate::listening::{self, Stop};
 use crate::log::{Log, SharedLog};
-use crate::script::Script;
+use crate::policy::Script;
 
-/// A running broker. Dropping it closes the listener and every connection, and waits until that is done.
+/// A running broker. Dropping it closes the listener and every connection, and waits for both.
 ///
 /// ```
 /// use ungraceful_scripted_broker::{Script, ScriptedBroker};
@@ -46,7 +46,7 @@ impl ScriptedBroker {
         Self::start_on(any_port, script).expect("the system has a free loopback port and a thread to give")
     }
 
-    /// Starts a broker on this address, for instance that of one that went down; port 0 means any free one.
+    /// Starts a broker on this address, such as that of a broker that went down; port 0 means any free port.
     ///
     /// # Errors
     /// When the address cannot be bound, or the system has no descriptor or thread left.
@@ -68,23 +68,23 @@ impl ScriptedBroker {
         Ok(Self { address, log, thread: Mutex::new(Some(Running { stop, thread })) })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What it has seen so far. Still there after it went down.
+    /// What it has seen so far, even after it went down.
     pub fn log(&self) -> Log {
         self.log.snapshot()
     }
 
-    /// Waits until the log satisfies the condition, and tells whether it did within `timeout`.
+    /// Waits until the log satisfies the condition. False if it does not within `timeout`.
     pub fn wait_until(&self, timeout: Duration, is_enough: impl FnMut(&Log) -> bool) -> bool {
         self.log.wait_until(timeout, is_enough)
     }
 
     /// Closes the listener and resets every connection, as if the process had been killed; no Will is published.
-    /// Returns when it is done, and does nothing when the broker is down already.
+    /// Returns when that is done, and does nothing if the broker is already down.
     pub fn stop_abruptly(&self) {
         self.stop(Stop::Abruptly);
     }
@@ -92,9 +92,9 @@ impl ScriptedBroker {
     fn stop(&self, how: Stop) {
         let running = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(running) = running {
-            // Nobody listens when the broker went down by itself.
+            // Nobody receives it when the broker went down by itself.
             let _ = running.stop.send(how);
-            // A panic of the broker has been printed, and a drop must not add one of its own.
+            // A panic of the broker has been printed, and a drop must not add another.
             let _ = running.thread.join();
         }
     }

@@ -1,8 +1,8 @@
 //! A broker that conforms by default and misbehaves by name, for tests and for authors of MQTT clients.
 //!
 //! [`ScriptedBroker::start`] runs one on a free port of 127.0.0.1 until it is dropped; a [`Script`] says how it behaves,
-//! with one policy for each place where a broker can go wrong. Whoever checks brokers runs the check against each
-//! misbehaviour, to see it say no; whoever writes a client runs it against each to see how it copes.
+//! with one policy for each place where a broker can go wrong. Authors of checks run a check against each misbehaviour, to see
+//! it fail; authors of clients run their client against each, to see how it copes.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -28,14 +28,12 @@
 //! ```
 //!
 //! What it does: MQTT 3.1.1 and 5.0 over TCP, sessions in memory with their expiry, take-over, all three QoS both ways,
-//! retained messages, Wills with their delay, Keep Alive, Maximum QoS, Receive Maximum and Maximum
-//! Packet Size both ways.
+//! retained messages, Wills with their delay, Keep Alive, Maximum QoS, Receive Maximum and Maximum Packet Size both ways.
 //!
-//! What it leaves out on purpose: TLS and WebSocket; passwords (everyone is let in whose user was not removed and whose
-//! token has not run out); enhanced authentication (refused with 0x8C) but for the method `JWT`; Topic Aliases, Shared
-//! Subscriptions and Subscription Identifiers (5.0 Clients are told so in the CONNACK); Message Expiry Interval (passed on
-//! as it came); queueing QoS 0 for absent Clients. Everything is on one thread, so it is no broker to
-//! measure performance on.
+//! What it leaves out on purpose: TLS and WebSocket; passwords (every Client is accepted unless its user was removed or its
+//! token has expired); enhanced authentication (refused with 0x8C) except for the method `JWT`; Topic Aliases, Shared
+//! Subscriptions and Subscription Identifiers (the CONNACK tells 5.0 Clients so); Message Expiry Interval (forwarded
+//! unchanged); queueing QoS 0 for absent Clients. Everything runs on one thread, so do not measure performance on it.
 
 mod broker;
 mod link;
@@ -43,16 +41,10 @@ mod listening;
 mod log;
 mod message;
 mod policy;
-mod script;
 mod server;
 mod timers;
 mod topic_filter;
 
 pub use broker::ScriptedBroker;
 pub use log::{EVENTS_MAX, EndedBy, Event, Log, Traffic};
-pub use policy::{
-    ConnectWait, Deliveries, Expiry, Flow, Greeting, KeepAlive, LateEnd, OfflineQueue, Pubacks, Readmission,
-    Reauthentication, Removal, Retained, Rights, SecondConnect, Sessions, SlowReader, Stall, SubscriberFlow,
-    TakeOver, UnknownName, Wills,
-};
-pub use script::Script;
+pub use policy::*;

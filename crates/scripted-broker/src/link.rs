@@ -1,6 +1,6 @@
 //! One TCP connection: bytes in to the server, bytes out in order, and the ways in which it ends.
 //!
-//! Nothing here knows MQTT but for the Keep Alive, which is a limit on the time between two reads.
+//! Of MQTT, this file knows only the Keep Alive, which limits the time between two reads.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -14,19 +14,19 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::server::{ConnectionId, Server};
 
-/// How many orders may wait for a Client that does not read. The reader stops before its answers could overflow it.
+/// How many orders may wait for a Client that does not read. The reader stops before its answers can overflow them.
 const ORDERS_MAX: usize = 1 << 18;
-/// How many answers one read can bring about at most: the shortest packet has two bytes.
+/// How many answers one read can cause at most: the shortest packet has two bytes.
 const ANSWERS_MAX: usize = READ_MAX / 2;
 const READ_MAX: usize = 16_384;
-/// How many bytes may wait for a Client that does not read before it gets no more deliveries at QoS 0.
+/// How many bytes may wait for a Client that does not read before it gets no more QoS 0.
 const WAITING_MAX: usize = 16 << 20;
-/// How many bytes are gathered for one write.
+/// How many bytes one write collects.
 const WRITE_MAX: usize = 65_536;
 /// How long a connection is still read after the FIN. Closing it with unread bytes would send an RST, which can
 /// overtake the last packet in the Client's kernel.
 const LINGER: Duration = Duration::from_secs(1);
-/// How long a Client has for reading what was sent before the FIN. One that does not read must be closed as well.
+/// How long a Client has to read what was sent before the FIN. One that does not read must be closed too.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 enum Order {
@@ -38,16 +38,16 @@ enum Order {
 #[derive(Clone)]
 pub(crate) struct Link {
     orders: mpsc::Sender<Order>,
-    /// The bytes in the orders that were not taken up yet.
+    /// The bytes in orders that are not being written yet.
     waiting: Rc<Cell<usize>>,
-    /// When bytes were last handed over to be sent.
+    /// When bytes were last queued.
     last_sent: Rc<Cell<Option<Instant>>>,
     reset: Rc<Notify>,
     closing: Rc<Notify>,
 }
 
 impl Link {
-    /// Has bytes sent after those already waiting. A Client for which far too much waits is reset.
+    /// Sends bytes after those that wait. A Client for which far too much waits is reset.
     pub(crate) fn send(&self, bytes: Vec<u8>) {
         let count = bytes.len();
         match self.orders.try_send(Order::Bytes(bytes)) {
@@ -59,17 +59,17 @@ impl Link {
         }
     }
 
-    /// Whether there is room for a delivery beside the answers that the Client is owed.
+    /// Whether there is room for a delivery in addition to the answers that the Client is due.
     pub(crate) fn has_room(&self) -> bool {
         self.orders.capacity() > ORDERS_MAX / 2 && self.waiting.get() < WAITING_MAX
     }
 
-    /// When bytes were last handed over to be sent; absent when none were.
+    /// When bytes were last queued; absent when none were.
     pub(crate) fn last_sent(&self) -> Option<Instant> {
         self.last_sent.get()
     }
 
-    /// Has the connection closed by FIN behind the bytes that wait.
+    /// Closes the connection by FIN, after the bytes that wait.
     pub(crate) fn close(&self) {
         self.closing.notify_one();
         if self.orders.try_send(Order::Fin).is_err() {
@@ -77,24 +77,24 @@ impl Link {
         }
     }
 
-    /// Has the connection reset now; bytes that wait are lost.
+    /// Resets the connection now; bytes that wait are lost.
     pub(crate) fn reset(&self) {
         self.reset.notify_one();
     }
 }
 
-/// How the writing side came to its end.
+/// How the writing side ended.
 enum Written {
     /// The FIN is on its way.
     Fin,
     /// The Client is gone.
     Failed,
-    /// The Client took nothing for too long.
+    /// The Client accepted nothing for too long.
     Stalled,
 }
 
-/// Takes a connection in, which is done when this returns, and serves it to its end, which the future does. In two
-/// steps, so that whoever resets all connections finds those that have not been served yet.
+/// Registers a connection before it returns, and serves it to its end in the future. Two steps, so that a reset of all
+/// connections includes those that have not been served yet.
 pub(crate) fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Future<Output = ()> {
     let (orders, taken_up) = mpsc::channel(ORDERS_MAX);
     let link = Link {
@@ -104,17 +104,14 @@ pub(crate) fn attend(stream: TcpStream, server: Rc<RefCell<Server>>) -> impl Fut
         reset: Rc::default(),
         closing: Rc::default(),
     };
-    // What is gone already will show in the first read.
+    // If the Client is already gone, the first read shows it.
     let _ = stream.set_nodelay(true);
     let id = server.borrow_mut().accept(link.clone());
     async move {
         tokio::select! {
-            // A reset goes before everything: what has ended by itself in the same moment would be closed by FIN.
+            // A reset comes first: a connection that ends by itself at the same moment would be closed by FIN.
             biased;
-            () = link.reset.notified() => {
-                // Fails only on a connection that is gone.
-                let _ = stream.set_zero_linger();
-            }
+            () = link.reset.notified() => reset(&stream),
             () = converse(&stream, id, &server, &link, taken_up) => {}
         }
         server.borrow_mut().forget(id);
@@ -135,7 +132,7 @@ async fn converse(
     tokio::pin!(reading, writing);
     tokio::select! {
         () = &mut reading => {
-            // The server has had its say; what it said last may still be on its way.
+            // The server is done; its last packet may still be on its way.
             let _ = timeout(LINGER, writing).await;
         }
         written = &mut writing => match written {
@@ -145,18 +142,20 @@ async fn converse(
             Written::Failed => server.borrow_mut().lost(id),
             Written::Stalled => {
                 server.borrow_mut().reset(id);
-                // Fails only on a connection that is gone.
-                let _ = stream.set_zero_linger();
+                reset(stream);
             }
         },
-        () = overdue(link) => {
-            // Fails only on a connection that is gone.
-            let _ = stream.set_zero_linger();
-        }
+        () = overdue(link) => reset(stream),
     }
 }
 
-/// Returns when a FIN could not be sent for too long.
+/// Has the connection end by RST when it is dropped.
+fn reset(stream: &TcpStream) {
+    // Fails only on a connection that is gone.
+    let _ = stream.set_zero_linger();
+}
+
+/// Returns when a FIN has been pending for too long.
 async fn overdue(link: &Link) {
     link.closing.notified().await;
     sleep(CLOSE_MAX).await;
@@ -166,7 +165,7 @@ async fn read_all(stream: &TcpStream, id: ConnectionId, server: &RefCell<Server>
     let mut chunk = vec![0; READ_MAX];
     let mut buffer = Vec::new();
     loop {
-        // Who does not read the answers is not read either. Fails only when nobody writes any more.
+        // A Client that does not read its answers is not read either. Fails only when the writing side has ended.
         let _ = link.orders.reserve_many(ANSWERS_MAX).await;
         let silence_max = server.borrow().silence_max(id);
         let read = match silence_max {
@@ -237,7 +236,7 @@ async fn write_all(
     }
 }
 
-/// Writes all of it; an error of kind `TimedOut` tells that the socket took nothing for as long as it may.
+/// Writes all of it. An error of kind `TimedOut` means that the socket accepted nothing for `stall_max`.
 async fn write_batch(stream: &TcpStream, mut rest: &[u8], stall_max: Option<Duration>) -> io::Result<()> {
     while !rest.is_empty() {
         match stall_max {

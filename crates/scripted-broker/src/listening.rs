@@ -1,6 +1,6 @@
-//! The broker's thread: accepts connections, runs what is due, and ends everything when told to.
+//! The broker's thread: accepts connections, runs what is due, and ends everything on request.
 //!
-//! What a connection's bytes mean is the server's business; how they are moved is in `link.rs`.
+//! The server interprets a connection's bytes; `link.rs` moves them.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -13,10 +13,10 @@ use tokio::task::{JoinSet, LocalSet};
 
 use crate::link;
 use crate::log::SharedLog;
-use crate::script::Script;
+use crate::policy::Script;
 use crate::server::Server;
 
-/// How a broker is told to stop.
+/// How a broker stops.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stop {
     /// Close everything.
@@ -25,7 +25,7 @@ pub(crate) enum Stop {
     Abruptly,
 }
 
-/// How long to wait when a connection cannot be accepted: mostly that is for want of descriptors.
+/// How long to wait when a connection cannot be accepted, mostly for lack of descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(20);
 
 /// Runs a broker until it is told to stop or goes down by itself.
@@ -36,7 +36,7 @@ pub(crate) fn run(
     log: SharedLog,
     stop: oneshot::Receiver<Stop>,
 ) {
-    // All of it lives on this thread, so that the server needs no lock; dropping the set closes what is still open.
+    // Everything lives on this thread, so that the server needs no lock; dropping the set closes what is still open.
     let tasks = LocalSet::new();
     let server = Rc::new(RefCell::new(Server::new(script, log)));
     tasks.block_on(runtime, serve(listener, server, stop));
@@ -59,7 +59,7 @@ async fn serve(listener: TcpListener, server: Rc<RefCell<Server>>, mut stop: one
             () = crash.notified() => break,
             how = &mut stop => match how {
                 Ok(Stop::Abruptly) => break,
-                // A handle that is gone without a word was dropped in a panic.
+                // A handle that is gone without a request was dropped in a panic.
                 Ok(Stop::Quietly) | Err(_) => return,
             },
         }

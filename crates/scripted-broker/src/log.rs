@@ -1,6 +1,6 @@
-//! What a broker saw, for tests to look at: connections and how they began and ended, not every packet.
+//! What a broker saw, for tests: connections and how they began and ended, not every packet.
 //!
-//! The broker's thread writes, any other reads or waits. It is bounded; what did not fit is counted.
+//! The broker's thread writes; any other thread reads or waits. The log is bounded, and what does not fit is counted.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// How many events a log keeps; later ones are counted in [`Log::left_out`].
 pub const EVENTS_MAX: usize = 100_000;
-/// How often a reader that waits looks into the log at most.
+/// How often a waiting reader reads the log at most.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// One thing the broker saw or did. Connections are numbered from 0 in the order of their acceptance.
@@ -21,7 +21,7 @@ pub enum Event {
         /// Its number.
         connection: u64,
     },
-    /// The first CONNECT came, whatever the answer will be.
+    /// The first CONNECT arrived, whatever the answer.
     Connect {
         /// The connection's number.
         connection: u64,
@@ -32,21 +32,21 @@ pub enum Event {
         /// Clean Start, or Clean Session.
         clean_start: bool,
     },
-    /// Another CONNECT came on a connection that had one.
+    /// Another CONNECT arrived on a connection that had one.
     SecondConnect {
         /// The connection's number.
         connection: u64,
         /// The ClientID in it; absent when the packet could not be read.
         client_id: Option<String>,
     },
-    /// A CONNECT came with a ClientID that another connection had: what happened to either is the policy's business.
+    /// A CONNECT arrived with a ClientID that another connection had: the policy decides what happens to each.
     TakeOver {
         /// The number of the connection that had the ClientID.
         connection: u64,
         /// The number of the newcomer.
         by: u64,
     },
-    /// A DISCONNECT came.
+    /// A DISCONNECT arrived.
     Disconnect {
         /// The connection's number.
         connection: u64,
@@ -60,7 +60,7 @@ pub enum Event {
         /// The Will Topic.
         topic: String,
     },
-    /// The connection came to its end.
+    /// The connection ended.
     Ended {
         /// Its number.
         connection: u64,
@@ -81,9 +81,9 @@ pub enum EndedBy {
 /// How many PUBLISHes one connection had.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Traffic {
-    /// How many came, those that were refused or sent again included.
+    /// How many arrived, including those that were refused or sent again.
     pub received: u64,
-    /// How many were sent, those that were sent again included; a PUBREL that was sent again counts as well.
+    /// How many were sent, including those that were sent again; a repeated PUBREL counts too.
     pub sent: u64,
     /// How many QoS 1 and QoS 2 deliveries were outstanding at most.
     pub outstanding_most: usize,
@@ -94,10 +94,10 @@ pub struct Traffic {
 pub struct Log {
     /// What happened, in order; no more than [`EVENTS_MAX`].
     pub events: Vec<Event>,
-    /// How many events did not fit any more.
+    /// How many events did not fit.
     pub left_out: u64,
-    /// How many deliveries were dropped because a subscriber reads too slowly or takes no packets so large: not those
-    /// that a policy lost.
+    /// How many deliveries were dropped because a subscriber reads too slowly or does not accept packets so large;
+    /// not those that a policy lost.
     pub dropped: u64,
     /// The PUBLISHes of each connection that had some, by its number; those of connections numbered from
     /// [`EVENTS_MAX`] on are left out.
@@ -128,13 +128,13 @@ impl Log {
         self.traffic.get(&connection).copied().unwrap_or_default()
     }
 
-    /// How many second CONNECTs came, as far as the events go; third ones count as well.
+    /// How many second CONNECTs arrived, as far as the events go; third ones count too.
     pub fn second_connects(&self) -> usize {
         self.events.iter().filter(|event| matches!(event, Event::SecondConnect { .. })).count()
     }
 }
 
-/// The log, shared between the broker's thread and those that read it.
+/// The log, shared by the broker's thread and its readers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedLog(Arc<Mutex<Log>>);
 
@@ -173,8 +173,8 @@ impl SharedLog {
         self.lock().clone()
     }
 
-    /// Looks again and again. The broker wakes nobody: with a condition that counts events, waking a reader for each
-    /// event and each PUBLISH would cost more the longer the log is.
+    /// Polls. The broker does not wake readers: with a condition that counts events, waking one for each event and each
+    /// PUBLISH would cost more the longer the log is.
     pub(crate) fn wait_until(&self, timeout: Duration, mut is_enough: impl FnMut(&Log) -> bool) -> bool {
         let start = Instant::now();
         loop {
@@ -191,7 +191,7 @@ impl SharedLog {
     }
 
     fn lock(&self) -> MutexGuard<'_, Log> {
-        // A reader that panicked leaves a whole log behind.
+        // A reader that panicked leaves the log intact.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

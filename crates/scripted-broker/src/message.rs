@@ -7,8 +7,8 @@ use ungraceful_mqtt::{
     EncodeError, PacketIdentifier, Properties, Property, ProtocolVersion, Publish, QoS, Will,
 };
 
-/// Whether a message on this topic tries what its sender may do here, before anything else is done: what policies say of
-/// deliveries and acknowledgements is not about those. `Rights` is.
+/// Whether a message on this topic tests the rights of its sender before anything else happens. `Rights` applies to those, and
+/// no policy for deliveries or acknowledgements does.
 pub(crate) fn tries_rights(topic: &str) -> bool {
     topic.ends_with("/probe")
 }
@@ -35,7 +35,7 @@ impl Message {
         })
     }
 
-    /// The same, but nothing to be retained.
+    /// The same without RETAIN.
     pub(crate) fn without_retain(&self) -> Self {
         Self { retain: false, ..self.clone() }
     }
@@ -59,9 +59,9 @@ impl Message {
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) message: Rc<Message>,
-    /// The lower one of the message's QoS and the subscription's.
+    /// The lower of the message's QoS and the subscription's.
     pub(crate) qos: QoS,
-    /// RETAIN as the subscriber shall see it.
+    /// RETAIN as the subscriber sees it.
     pub(crate) retain: bool,
 }
 

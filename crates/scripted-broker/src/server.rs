@@ -1,6 +1,6 @@
 //! The broker without its sockets: connections, sessions, retained messages, and which packet goes where.
 //!
-//! One file for each thing it does with them; all of it runs on one thread, and nothing in it waits.
+//! One file for each task; everything runs on one thread, and nothing waits but a stall.
 
 mod acknowledging;
 mod answer;
@@ -33,8 +33,7 @@ use ungraceful_mqtt::{
 use crate::link::Link;
 use crate::log::{Event, SharedLog};
 use crate::message::{Delivery, Message};
-use crate::policy::{Greeting, KeepAlive, SlowReader, Stall};
-use crate::script::Script;
+use crate::policy::{Greeting, KeepAlive, Script, SlowReader, Stall};
 use crate::timers::Timers;
 use connection::{Connection, Phase};
 use credentials::Users;
@@ -45,12 +44,12 @@ use subscribers::Subscribers;
 /// A connection's number, in the order of acceptance from 0.
 pub(crate) type ConnectionId = u64;
 
-/// How much of what a Client sends is kept while its CONNACK is held back.
+/// How many bytes from a Client are buffered while its CONNACK is held back.
 const BACKLOG_MAX: usize = 1 << 20;
 
 /// What the server wants done later.
 pub(crate) enum Later {
-    /// Hands over what was delayed for this ClientID and is due.
+    /// Hands over the delayed deliveries for this ClientID that are due.
     DeliverDelayed(String),
     /// Delivers the retained messages of a subscription to this ClientID.
     DeliverRetained(String, Vec<Delivery>),
@@ -60,28 +59,27 @@ pub(crate) enum Later {
     ExpireSession(String, u64),
     /// Publishes the Will that waits in the session of this ClientID, if it is still this connection's.
     PublishWill(String, ConnectionId),
-    /// Publishes this Will of this ClientID, whatever became of its session.
+    /// Publishes this Will of this ClientID, whatever has happened to its session.
     PublishWillAnyway(String, WaitingWill),
-    /// Ends a connection that has not sent a whole CONNECT, if that is still so; with what it had sent when this was
-    /// decided, for a wait between two bytes.
+    /// Ends a connection that has not sent a complete CONNECT. With a number of reads: only if no bytes have arrived since.
     GiveUpOnConnect(ConnectionId, Option<u64>),
-    /// Closes the connection, which is not answered any more, with this Reason Code.
+    /// Closes the connection, which is muted until then, with this Reason Code.
     CloseLate(ConnectionId, ReasonCode),
     /// Closes the connection, which is served until then, with this Reason Code.
     CloseServed(ConnectionId, ReasonCode),
-    /// Deals again with the end of the connection that this one took over.
+    /// Handles the end of the connection that this one took over a second time.
     EndAgain(ConnectionId),
     /// Sends the CONNACK that was held back.
     Admit(ConnectionId),
-    /// The token of this number that the Client of the connection has shown has run out.
+    /// Acts on the expiry of the token with this number on this connection.
     Expire(ConnectionId, u32),
     /// Acknowledges a QoS 1 message, with this Reason Code.
     Acknowledge(ConnectionId, PacketIdentifier, ReasonCode),
-    /// Acknowledges the QoS 1 message that waits for the Client's next one, if it is still this.
+    /// Acknowledges this QoS 1 message, if it still waits for the Client's next one.
     AcknowledgeHeld(ConnectionId, PacketIdentifier),
 }
 
-/// How often a ClientID has come, for the greeting that bans it.
+/// How often a ClientID has connected, for the greeting that bans it.
 #[derive(Default)]
 struct Ban {
     connections: u32,
@@ -90,11 +88,12 @@ struct Ban {
 }
 
 /// The broker without its sockets.
+#[derive(Default)]
 pub(crate) struct Server {
     script: Script,
     log: SharedLog,
     connections: HashMap<ConnectionId, Connection>,
-    /// By ClientID; in a fixed order, so that a message reaches its subscribers in the same order every time.
+    /// By ClientID, in a fixed order, so that messages always reach their subscribers in the same order.
     sessions: BTreeMap<String, Session>,
     subscribers: Subscribers,
     retained: BTreeMap<String, Rc<Message>>,
@@ -105,12 +104,11 @@ pub(crate) struct Server {
     crash: Rc<Notify>,
     accepted: u64,
     session_uses: u64,
-    /// CONNECTs that came, on whichever connection.
-    connects: u32,
-    publishes: u32,
-    /// Those that were greeted in this second.
+    /// The CONNECTs or PUBLISHes on all connections, for the policy that stalls at one of them.
+    counted: u32,
+    /// The Clients that were accepted in this second.
     greeted: readmitting::Window,
-    /// When the last second CONNECT came.
+    /// When the last second CONNECT arrived.
     attacked: Option<Instant>,
     /// Whether everything is being reset.
     is_down: bool,
@@ -118,29 +116,10 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn new(script: Script, log: SharedLog) -> Self {
-        Self {
-            script,
-            log,
-            connections: HashMap::new(),
-            sessions: BTreeMap::new(),
-            subscribers: Subscribers::default(),
-            retained: BTreeMap::new(),
-            bans: HashMap::new(),
-            users: Users::default(),
-            returners: Returners::default(),
-            timers: Timers::new(),
-            crash: Rc::new(Notify::new()),
-            accepted: 0,
-            session_uses: 0,
-            connects: 0,
-            publishes: 0,
-            greeted: readmitting::Window::default(),
-            attacked: None,
-            is_down: false,
-        }
+        Self { script, log, ..Self::default() }
     }
 
-    /// Told when the whole broker shall go down.
+    /// Notified when the whole broker goes down.
     pub(crate) fn crash(&self) -> Rc<Notify> {
         Rc::clone(&self.crash)
     }
@@ -173,7 +152,7 @@ impl Server {
         }
     }
 
-    /// Takes a new connection in.
+    /// Registers a new connection.
     pub(crate) fn accept(&mut self, link: Link) -> ConnectionId {
         let id = self.accepted;
         self.accepted += 1;
@@ -183,7 +162,7 @@ impl Server {
         id
     }
 
-    /// Forgets a connection of which nothing is left.
+    /// Forgets a connection that is closed.
     pub(crate) fn forget(&mut self, id: ConnectionId) {
         self.lost(id);
         self.connections.remove(&id);
@@ -197,15 +176,13 @@ impl Server {
         }
     }
 
-    /// How long the Client may say nothing before it is looked at ([`Self::keep_alive_elapsed`]): one and a half times its Keep
-    /// Alive (`MQTT 5.0 [MQTT-3.1.2-22]`), or what the policy says.
+    /// How long the Client may be silent before [`Self::keep_alive_elapsed`] is called; absent when for ever.
     pub(crate) fn silence_max(&self, id: ConnectionId) -> Option<Duration> {
         let connection = self.connections.get(&id)?;
         if !matches!(connection.phase, Phase::Waiting | Phase::Serving) {
             return None;
         }
-        let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
-        let limit = self.script.keep_alive.silence_max(keep_alive)?;
+        let limit = self.silence_limit(connection)?;
         Some(match self.script.keep_alive {
             KeepAlive::SweepEvery(every) => {
                 let since_sweep = connection.accepted_at.elapsed().as_nanos() % every.as_nanos();
@@ -215,15 +192,26 @@ impl Server {
         })
     }
 
-    /// Whether the Client has said nothing for as long as its Keep Alive allows.
+    /// How long the Client may be silent: one and a half times its Keep Alive (`MQTT 5.0 [MQTT-3.1.2-22]`), or what the
+    /// policy allows; absent when for ever.
+    fn silence_limit(&self, connection: &Connection) -> Option<Duration> {
+        let percent = match self.script.keep_alive {
+            KeepAlive::Close | KeepAlive::SweepEvery(_) | KeepAlive::RefreshedByDownlink => 150,
+            KeepAlive::CloseAtPercent(percent) | KeepAlive::FinAtPercent(percent) => percent.get(),
+            KeepAlive::Never => return None,
+        };
+        let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
+        (!keep_alive.is_zero()).then(|| keep_alive * percent / 100)
+    }
+
+    /// Whether the Client has been silent for as long as its Keep Alive allows.
     fn is_silent(&self, id: ConnectionId) -> bool {
         let Some(connection) = self.connections.get(&id) else { return false };
-        let keep_alive = Duration::from_secs(connection.keep_alive_s.into());
-        let limit = self.script.keep_alive.silence_max(keep_alive);
+        let limit = self.silence_limit(connection);
         limit.is_some_and(|limit| connection.last_read_at.elapsed() >= limit)
     }
 
-    /// The Client said nothing for longer than that.
+    /// Acts on a Client that has been silent for longer than that.
     pub(crate) fn keep_alive_elapsed(&mut self, id: ConnectionId) {
         if self.phase(id) != Phase::Serving {
             return;
@@ -236,13 +224,13 @@ impl Server {
         }
     }
 
-    /// Whether anything was sent to the Client within the time for which it may say nothing.
+    /// Whether anything was sent to the Client within the time for which it may be silent.
     fn was_sent_to_lately(&self, id: ConnectionId) -> bool {
         let last_sent = self.connections.get(&id).and_then(|connection| connection.link.last_sent());
         self.silence_max(id).zip(last_sent).is_some_and(|(limit, last_sent)| last_sent.elapsed() < limit)
     }
 
-    /// How long the socket of a Client may take nothing although something waits for it.
+    /// How long the socket of a Client may accept nothing while something waits for it.
     pub(crate) const fn stall_max(&self) -> Option<Duration> {
         match self.script.slow_reader {
             SlowReader::Buffer => None,
@@ -250,7 +238,7 @@ impl Server {
         }
     }
 
-    /// Acts on all whole packets at the head of `bytes`, and tells how many bytes are done with.
+    /// Acts on all complete packets at the start of `bytes`. Returns how many bytes are used up.
     pub(crate) fn take_in(&mut self, id: ConnectionId, bytes: &[u8]) -> usize {
         self.note_read(id);
         let Some(connection) = self.connections.get_mut(&id).filter(|it| !it.backlog.is_empty()) else {
@@ -291,11 +279,11 @@ impl Server {
         if self.phase(id) == Phase::Waiting {
             self.keep_back(id, &bytes[used..]);
         }
-        // Nobody looks at the rest any more.
+        // The rest is ignored.
         bytes.len()
     }
 
-    /// Acts on bytes in which no packet can be found.
+    /// Acts on bytes that do not form a packet.
     fn lose_track(&mut self, id: ConnectionId) {
         if self.phase(id) == Phase::AwaitingConnect && self.script.greeting == Greeting::Silent {
             self.set_phase(id, Phase::Muted);
@@ -314,19 +302,14 @@ impl Server {
     }
 
     fn stall_before(&mut self, packet_type: Option<PacketType>) {
-        let (counted, at) = match (packet_type, self.script.stall) {
-            (Some(PacketType::Connect), Stall::AtConnect(number, time)) => {
-                (&mut self.connects, (number, time))
-            }
-            (Some(PacketType::Publish), Stall::AtPublish(number, time)) => {
-                (&mut self.publishes, (number, time))
-            }
-            _ => return,
+        let ((Some(PacketType::Connect), Stall::AtConnect(number, time))
+        | (Some(PacketType::Publish), Stall::AtPublish(number, time))) = (packet_type, self.script.stall)
+        else {
+            return;
         };
-        *counted = counted.saturating_add(1);
-        let (number, time) = at;
-        if *counted == number.get() {
-            // All of the broker runs on this thread.
+        self.counted = self.counted.saturating_add(1);
+        if self.counted == number.get() {
+            // The whole broker runs on this thread.
             std::thread::sleep(time);
         }
     }
@@ -353,11 +336,11 @@ impl Server {
             Packet::Subscribe(subscribe) => self.subscribe(id, &subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(id, &unsubscribe),
             Packet::PingReq if self.is_starving(id) => {}
-            Packet::PingReq => self.answer_ping(id),
+            Packet::PingReq => self.reply(id, &Packet::PingResp),
             Packet::Disconnect(disconnect) => self.say_goodbye(id, &disconnect),
             Packet::Unreadable { .. } => self.disconnect(id, ReasonCode::MALFORMED_PACKET),
             Packet::Auth(auth) => self.authenticate_again(id, &auth),
-            // CONNECT is dealt with above, the rest belongs to Servers.
+            // CONNECT is handled above; only Servers send the rest.
             Packet::Connect(_)
             | Packet::ConnAck(_)
             | Packet::SubAck(_)
@@ -366,7 +349,7 @@ impl Server {
         }
     }
 
-    /// Whether a packet of so many bytes is more than the CONNACK promised to take.
+    /// Whether a packet of this many bytes exceeds the Maximum Packet Size in the CONNACK.
     fn is_too_large(&self, bytes: usize) -> bool {
         let limit = self.script.maximum_packet_size;
         limit.is_some_and(|limit| bytes > usize::try_from(limit.get()).unwrap_or(usize::MAX))

@@ -1,25 +1,26 @@
-//! What is to happen later, in the order in which it is due. The server adds, the broker's thread waits and runs.
+//! What happens later, in the order in which it is due. The server adds; the broker's thread waits and runs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Things of type `T` to be done at an instant each; those of one instant in the order in which they were added.
+/// Things of type `T`, each due at an instant; those due at the same instant in the order in which they were added.
 pub(crate) struct Timers<T> {
     waiting: RefCell<BTreeMap<(Instant, u64), T>>,
     added: Cell<u64>,
     changed: Notify,
 }
 
-impl<T> Timers<T> {
-    pub(crate) fn new() -> Rc<Self> {
-        Rc::new(Self { waiting: RefCell::new(BTreeMap::new()), added: Cell::new(0), changed: Notify::new() })
+impl<T> Default for Timers<T> {
+    fn default() -> Self {
+        Self { waiting: RefCell::default(), added: Cell::default(), changed: Notify::new() }
     }
+}
 
-    /// Has something done at this instant.
+impl<T> Timers<T> {
+    /// Adds something that is due at this instant.
     pub(crate) fn add(&self, at: Instant, what: T) {
         let number = self.added.replace(self.added.get() + 1);
         self.waiting.borrow_mut().insert((at, number), what);

@@ -1,8 +1,8 @@
-//! Whether a Topic Filter matches a Topic Name (MQTT 5.0 section 4.7). Subscriptions and retained messages ask here.
+//! Whether a Topic Filter matches a Topic Name (MQTT 5.0 section 4.7). Used for subscriptions and retained messages.
 
-/// Whether the filter, which must be a legal one, matches the name.
+/// Whether the filter, which must be legal, matches the name.
 pub(crate) fn matches(filter: &str, name: &str) -> bool {
-    // MQTT 5.0 [MQTT-4.7.2-1]: a leading wildcard does not reach the Server's own topics.
+    // MQTT 5.0 [MQTT-4.7.2-1]: a leading wildcard does not match the Server's own topics.
     if name.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode};
+use ungraceful_mqtt::{Ack, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode};
 
 use super::connection::Phase;
 use super::delivering::Taken;
@@ -12,14 +12,14 @@ use super::{ConnectionId, Later, Server, answer};
 use crate::message::{self, Message};
 use crate::policy::{Flow, Pubacks, Retained, Rights};
 
-/// How long a TCP ACK is put off at the most, on Linux: so long Nagle's algorithm holds back what is small.
+/// How long Linux delays a TCP ACK at most, and therefore how long Nagle's algorithm holds back small packets.
 const DELAYED_ACK: Duration = Duration::from_millis(40);
 
 impl Server {
     /// Acts on a PUBLISH.
     pub(super) fn publish(&mut self, id: ConnectionId, publish: &Publish<'_>) {
         if publish.properties.topic_alias().is_some() {
-            // No Topic Alias Maximum in the CONNACK allows none.
+            // A CONNACK without Topic Alias Maximum allows none.
             return self.disconnect(id, ReasonCode::TOPIC_ALIAS_INVALID);
         }
         if publish.properties.subscription_identifier().is_some() {
@@ -56,7 +56,7 @@ impl Server {
         }
     }
 
-    /// The policy for this message: what tries the Client's rights is served as it should be.
+    /// The policy for this message. Messages that test the Client's rights get the conforming one.
     fn pubacks_of(&self, publish: &Publish<'_>) -> Pubacks {
         if message::tries_rights(publish.topic) { Pubacks::AtOnce } else { self.script.pubacks }
     }
@@ -88,7 +88,7 @@ impl Server {
         }
     }
 
-    /// Acknowledges the message that waits for the Client's next one; with an identifier, if it is that one.
+    /// Acknowledges the message that waits for the Client's next one; with an identifier, only if it has that one.
     pub(super) fn acknowledge_held(&mut self, id: ConnectionId, only: Option<PacketIdentifier>) {
         let held = self.connections.get_mut(&id).and_then(|connection| {
             connection.held.take_if(|(held, _)| only.is_none_or(|only| only == *held))
@@ -98,7 +98,7 @@ impl Server {
         }
     }
 
-    /// Whether the Receive Maximum of the CONNACK allows this PUBLISH; does what the policy wants if not.
+    /// Whether the Receive Maximum in the CONNACK allows this PUBLISH; applies the policy if not.
     fn is_within_quota(&mut self, id: ConnectionId, identifier: PacketIdentifier, qos: QoS) -> bool {
         let Some(limit) = self.receive_maximum(id) else { return true };
         let Some(connection) = self.connections.get_mut(&id) else { return false };
@@ -122,13 +122,13 @@ impl Server {
             Flow::Refuse(code) => {
                 let packet_type =
                     if qos == QoS::AtLeastOnce { PacketType::PubAck } else { PacketType::PubRec };
-                self.send(id, answer::acknowledgement_with(packet_type, identifier, code));
+                self.send(id, answer::acknowledgement(self.version(id), packet_type, identifier, Some(code)));
             }
         }
         false
     }
 
-    /// Acknowledges a QoS 1 message, which gives its quota back.
+    /// Acknowledges a QoS 1 message, which returns its quota.
     pub(super) fn acknowledge_once(
         &mut self,
         id: ConnectionId,
@@ -136,10 +136,10 @@ impl Server {
         code: ReasonCode,
     ) {
         self.give_quota_back(id, identifier);
-        self.acknowledge(id, &Packet::PubAck(self.with_code(id, identifier, code)));
+        self.acknowledge(id, PacketType::PubAck, identifier, code);
     }
 
-    /// Refuses a message with any Reason Code, which gives its quota back. MQTT 3.1.1 has no means to refuse.
+    /// Refuses a message with any Reason Code, which returns its quota. MQTT 3.1.1 cannot refuse: it acknowledges.
     fn refuse_message(
         &mut self,
         id: ConnectionId,
@@ -148,14 +148,7 @@ impl Server {
         code: u8,
     ) {
         self.give_quota_back(id, identifier);
-        let ack = Ack::new(identifier);
-        match (self.version(id), packet_type) {
-            (ProtocolVersion::V5, _) => {
-                self.send(id, answer::acknowledgement_with(packet_type, identifier, code));
-            }
-            (ProtocolVersion::V3_1_1, PacketType::PubRec) => self.acknowledge(id, &Packet::PubRec(ack)),
-            (ProtocolVersion::V3_1_1, _) => self.acknowledge(id, &Packet::PubAck(ack)),
-        }
+        self.send(id, answer::acknowledgement(self.version(id), packet_type, identifier, Some(code)));
     }
 
     fn receive_exactly_once(
@@ -172,15 +165,14 @@ impl Server {
         if session.received.insert(identifier.get()) {
             code = self.take(id, publish).code();
         }
-        let refusal = self.with_code(id, identifier, code);
-        if refusal.reason_code.is_error() {
-            // MQTT 5.0 section 4.9: that gives the quota back, and no PUBREL follows.
+        if code.is_error() && self.version(id) == ProtocolVersion::V5 {
+            // MQTT 5.0 section 4.9: that returns the quota, and no PUBREL follows.
             self.give_quota_back(id, identifier);
             if let Some(session) = self.session_of(id) {
                 session.received.remove(&identifier.get());
             }
         }
-        self.acknowledge(id, &Packet::PubRec(refusal));
+        self.acknowledge(id, PacketType::PubRec, identifier, code);
     }
 
     fn give_quota_back(&mut self, id: ConnectionId, identifier: PacketIdentifier) {
@@ -200,30 +192,28 @@ impl Server {
         self.accept_message(&message, &publisher.unwrap_or_default())
     }
 
-    /// Acts on PUBREL: ends a QoS 2 message that came in.
+    /// Acts on PUBREL: ends a QoS 2 message from the Client.
     pub(super) fn complete(&mut self, id: ConnectionId, packet_identifier: u16) {
         let Some(identifier) = PacketIdentifier::new(packet_identifier) else { return };
         let Some(session) = self.session_of(id) else { return };
         let was_there = session.received.remove(&packet_identifier);
         self.give_quota_back(id, identifier);
-        let ack = self.with_doubt(id, Ack::new(identifier), was_there);
-        self.acknowledge(id, &Packet::PubComp(ack));
+        self.acknowledge(id, PacketType::PubComp, identifier, code_for(was_there));
     }
 
-    /// Acts on PUBREC: the Client has a QoS 2 message.
+    /// Acts on PUBREC: the Client has received a QoS 2 message.
     pub(super) fn release(&mut self, id: ConnectionId, received: &Ack<'_>) {
         let Some(identifier) = PacketIdentifier::new(received.packet_identifier) else { return };
         let Some(session) = self.session_of(id) else { return };
         if received.reason_code.is_error() {
-            // MQTT 5.0 [MQTT-4.3.3-4]: that was it, without a PUBREL.
+            // MQTT 5.0 [MQTT-4.3.3-4]: that ends it, without a PUBREL.
             return self.finish(id, identifier.get(), QoS::ExactlyOnce);
         }
         let is_known = session.window.release(identifier);
-        let ack = self.with_doubt(id, Ack::new(identifier), is_known);
-        self.acknowledge(id, &Packet::PubRel(ack));
+        self.acknowledge(id, PacketType::PubRel, identifier, code_for(is_known));
     }
 
-    /// Acts on what ends a delivery of this QoS: PUBACK, PUBCOMP, or a PUBREC that refuses.
+    /// Acts on a packet that ends a delivery at this QoS: PUBACK, PUBCOMP, or a PUBREC that refuses.
     pub(super) fn finish(&mut self, id: ConnectionId, packet_identifier: u16, qos: QoS) {
         let Some(identifier) = PacketIdentifier::new(packet_identifier) else { return };
         let Some(session) = self.session_of(id) else { return };
@@ -234,28 +224,18 @@ impl Server {
         }
     }
 
-    /// An acknowledgement with this Reason Code, which MQTT 3.1.1 has no means to say.
-    fn with_code<'a>(&self, id: ConnectionId, identifier: PacketIdentifier, code: ReasonCode) -> Ack<'a> {
-        match self.version(id) {
-            ProtocolVersion::V3_1_1 => Ack::new(identifier),
-            ProtocolVersion::V5 => Ack::new(identifier).with_reason_code(code),
-        }
+    fn acknowledge(
+        &self,
+        id: ConnectionId,
+        packet_type: PacketType,
+        identifier: PacketIdentifier,
+        code: ReasonCode,
+    ) {
+        let code = (code != ReasonCode::SUCCESS).then_some(code.0);
+        self.send(id, answer::acknowledgement(self.version(id), packet_type, identifier, code));
     }
 
-    /// Marks the answer to an unknown Packet Identifier, which MQTT 3.1.1 has no means to do.
-    fn with_doubt<'a>(&self, id: ConnectionId, ack: Ack<'a>, is_known: bool) -> Ack<'a> {
-        if is_known || self.version(id) == ProtocolVersion::V3_1_1 {
-            ack
-        } else {
-            ack.with_reason_code(ReasonCode::PACKET_IDENTIFIER_NOT_FOUND)
-        }
-    }
-
-    fn acknowledge(&self, id: ConnectionId, acknowledgement: &Packet<'_>) {
-        self.send(id, acknowledgement_bytes(self.version(id), acknowledgement));
-    }
-
-    /// What the CONNACK promised to take; absent in MQTT 3.1.1, which has no such limit.
+    /// How many messages the CONNACK promised to accept at a time; absent in MQTT 3.1.1, which has no such limit.
     fn receive_maximum(&self, id: ConnectionId) -> Option<usize> {
         match self.version(id) {
             ProtocolVersion::V3_1_1 => None,
@@ -265,7 +245,7 @@ impl Server {
         }
     }
 
-    /// The highest QoS that the CONNACK promised to take.
+    /// The highest QoS that the CONNACK promised to accept.
     pub(super) fn maximum_qos(&self, version: ProtocolVersion) -> QoS {
         match version {
             ProtocolVersion::V3_1_1 => QoS::ExactlyOnce,
@@ -283,9 +263,7 @@ impl Server {
     }
 }
 
-/// An acknowledgement as bytes.
-pub(super) fn acknowledgement_bytes(version: ProtocolVersion, acknowledgement: &Packet<'_>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    acknowledgement.encode(version, &mut bytes).expect("success, or a code this packet has in this version");
-    bytes
+/// The Reason Code for a Packet Identifier.
+const fn code_for(is_known: bool) -> ReasonCode {
+    if is_known { ReasonCode::SUCCESS } else { ReasonCode::PACKET_IDENTIFIER_NOT_FOUND }
 }

@@ -1,16 +1,16 @@
-//! The server's own packets, as bytes: what the standard wants, and what a policy asks for instead.
+//! The server's own packets, as bytes: those that the standard requires, and those that a policy sends instead.
 
 use ungraceful_mqtt::forbidden::{Forged, RemainingLength};
 use ungraceful_mqtt::{
-    ConnAck, ConnectReturnCode, PacketIdentifier, PacketType, Property, ProtocolVersion, QoS, ReasonCode,
-    encode,
+    ConnAck, ConnectReturnCode, Packet, PacketIdentifier, PacketType, Property, ProtocolVersion, QoS,
+    ReasonCode,
 };
 
 use super::connection::Phase;
 use super::{ConnectionId, Server};
 use crate::policy::{Retained, SubscriberFlow};
 
-/// Five bytes with which no packet can begin: the fourth byte of the length says that a fifth follows.
+/// Five bytes that begin no packet: the fourth byte of the length announces a fifth.
 pub(super) const GARBAGE: [u8; 5] = [0xFF; 5];
 
 const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
@@ -18,6 +18,15 @@ const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
                              Connection: close\r\n\
                              \r\n\
                              400 Bad Request";
+
+/// A packet that the standard allows in this version.
+pub(super) fn encoded(version: ProtocolVersion, packet: &Packet<'_>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet
+        .encode(version, &mut bytes)
+        .expect("a packet of ours, with codes and properties that it may carry");
+    bytes
+}
 
 /// DISCONNECT with Property Length: four bytes.
 pub(super) fn disconnect(code: ReasonCode) -> Vec<u8> {
@@ -29,7 +38,7 @@ pub(super) fn disconnect_short(code: ReasonCode) -> Vec<u8> {
     Forged::of_type(PacketType::Disconnect).byte(code.0).to_vec()
 }
 
-/// The first three bytes of a DISCONNECT that says it has seven.
+/// The first three bytes of a DISCONNECT that claims to have seven.
 pub(super) fn half_disconnect(code: ReasonCode) -> Vec<u8> {
     Forged::of_type(PacketType::Disconnect)
         .byte(code.0)
@@ -37,13 +46,30 @@ pub(super) fn half_disconnect(code: ReasonCode) -> Vec<u8> {
         .to_vec()
 }
 
-/// A PUBACK or PUBREC of MQTT 5.0 with any code.
-pub(super) fn acknowledgement_with(
+/// A PUBACK, PUBREC, PUBREL or PUBCOMP, with any code or none. MQTT 3.1.1 has no codes.
+pub(super) fn acknowledgement(
+    version: ProtocolVersion,
     packet_type: PacketType,
     identifier: PacketIdentifier,
-    code: u8,
+    code: Option<u8>,
 ) -> Vec<u8> {
-    Forged::of_type(packet_type).two_bytes(identifier.get()).byte(code).to_vec()
+    let acknowledgement = Forged::of_type(packet_type).two_bytes(identifier.get());
+    match code {
+        Some(code) if version == ProtocolVersion::V5 => acknowledgement.byte(code).to_vec(),
+        _ => acknowledgement.to_vec(),
+    }
+}
+
+/// The Connect Return Code nearest to a Reason Code. MQTT 3.1.1 has five refusals; a code without a counterpart becomes
+/// Server unavailable.
+pub(super) const fn return_code_near(code: ReasonCode) -> ConnectReturnCode {
+    match code {
+        ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => ConnectReturnCode::UNACCEPTABLE_PROTOCOL_VERSION,
+        ReasonCode::CLIENT_IDENTIFIER_NOT_VALID => ConnectReturnCode::IDENTIFIER_REJECTED,
+        ReasonCode::BAD_USER_NAME_OR_PASSWORD => ConnectReturnCode::BAD_USER_NAME_OR_PASSWORD,
+        ReasonCode::NOT_AUTHORIZED | ReasonCode::BANNED => ConnectReturnCode::NOT_AUTHORIZED,
+        _ => ConnectReturnCode::SERVER_UNAVAILABLE,
+    }
 }
 
 /// A CONNACK that refuses, with any code.
@@ -56,7 +82,7 @@ pub(super) fn refusal(version: ProtocolVersion, v5: ReasonCode, v3_1_1: ConnectR
 }
 
 impl Server {
-    /// A CONNACK that accepts, and says what this broker does not do.
+    /// A CONNACK that accepts, and lists what this broker does not support.
     pub(super) fn acceptance(
         &self,
         version: ProtocolVersion,
@@ -83,14 +109,11 @@ impl Server {
             properties.push(Property::SubscriptionIdentifierAvailable(0));
             properties.push(Property::SharedSubscriptionAvailable(0));
         }
-        let mut bytes = Vec::new();
-        ConnAck { session_present: present, code: 0, properties: properties.as_slice().into() }
-            .encode(version, &mut bytes)
-            .expect("every property is one of a CONNACK, with a legal value");
-        bytes
+        let properties = properties.as_slice().into();
+        encoded(version, &Packet::ConnAck(ConnAck { session_present: present, code: 0, properties }))
     }
 
-    /// Whether the policy keeps this Client from its PINGRESPs.
+    /// Whether the policy withholds PINGRESPs from this Client.
     pub(super) fn is_starving(&self, id: ConnectionId) -> bool {
         if self.script.subscriber_flow != SubscriberFlow::StarvePings {
             return false;
@@ -100,18 +123,17 @@ impl Server {
         session.is_some_and(|session| session.window.sent() >= connection.receive_maximum)
     }
 
-    pub(super) fn answer_ping(&self, id: ConnectionId) {
-        let mut bytes = Vec::new();
-        encode::pingresp(&mut bytes);
-        self.send(id, bytes);
-    }
-
     pub(super) fn answer_as_http(&mut self, id: ConnectionId) {
         self.send(id, BAD_REQUEST.to_vec());
         self.hang_up(id);
     }
 
-    /// Sends bytes on a connection that is still spoken to.
+    /// Sends a packet that the standard allows.
+    pub(super) fn reply(&self, id: ConnectionId, packet: &Packet<'_>) {
+        self.send(id, encoded(self.version(id), packet));
+    }
+
+    /// Sends bytes, unless the connection is muted or over.
     pub(super) fn send(&self, id: ConnectionId, bytes: Vec<u8>) {
         let open = self.connections.get(&id);
         let open = open.filter(|open| matches!(open.phase, Phase::AwaitingConnect | Phase::Serving));

@@ -10,7 +10,7 @@ use super::{ConnectionId, Later, Server, answer};
 use crate::policy::ConnectWait;
 
 impl Server {
-    /// A connection has come: the time for its CONNECT begins.
+    /// Starts the time for the CONNECT of a new connection.
     pub(super) fn await_connect(&mut self, id: ConnectionId) {
         match self.script.connect_wait {
             ConnectWait::ForEver => {}
@@ -21,7 +21,7 @@ impl Server {
         }
     }
 
-    /// Bytes have come.
+    /// Notes that bytes have arrived.
     pub(super) fn note_read(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.last_read_at = Instant::now();
@@ -39,7 +39,7 @@ impl Server {
         self.timers.add(Instant::now() + time, Later::GiveUpOnConnect(id, reads));
     }
 
-    /// The time of a CONNECT is over, unless it has come; or the time between two bytes of it, unless one has.
+    /// Ends a connection whose CONNECT has not arrived in time, or whose next bytes have not.
     pub(super) fn give_up_on_connect(&mut self, id: ConnectionId, reads: Option<u64>) {
         let Some(connection) = self.connections.get(&id) else { return };
         let has_gone_on = reads.is_some_and(|reads| connection.reads != reads);

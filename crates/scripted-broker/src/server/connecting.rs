@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use tokio::time::Instant;
-use ungraceful_mqtt::{Connect, ConnectReturnCode, ProtocolVersion, ReasonCode};
+use ungraceful_mqtt::{Connect, ProtocolVersion, ReasonCode};
 
 use super::connection::{LastWill, Phase};
 use super::credentials::METHOD;
@@ -18,52 +18,43 @@ pub(super) fn assigned_client_id(id: ConnectionId) -> String {
 }
 
 impl Server {
-    /// Accepts a legal CONNECT, or refuses it for what this broker cannot do.
+    /// Accepts a legal CONNECT, or refuses it for what this broker does not support.
     pub(super) fn connect(&mut self, id: ConnectionId, connect: &Connect<'_>, version: ProtocolVersion) {
         let has_no_name = connect.client_id.is_empty();
         if has_no_name && version == ProtocolVersion::V3_1_1 && !connect.clean_start {
             // MQTT 3.1.1 [MQTT-3.1.3-8].
-            let (v5, v3_1_1) =
-                (ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, ConnectReturnCode::IDENTIFIER_REJECTED);
-            return self.refuse(id, version, v5, v3_1_1);
+            return self.refuse(id, version, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
         }
         if self.refuses_credentials(id, connect, version) {
             return;
         }
         let method = connect.properties.authentication_method();
         if method.is_some_and(|method| method != METHOD) {
-            let (v5, v3_1_1) = (ReasonCode::BAD_AUTHENTICATION_METHOD, ConnectReturnCode::NOT_AUTHORIZED);
-            return self.refuse(id, version, v5, v3_1_1);
+            return self.refuse(id, version, ReasonCode::BAD_AUTHENTICATION_METHOD);
         }
         if let Some(will) = &connect.will
             && version == ProtocolVersion::V5
-            && self.script.maximum_qos.is_some_and(|maximum| will.qos > maximum)
         {
-            // MQTT 5.0 [MQTT-3.2.2-12].
-            let (v5, v3_1_1) = (ReasonCode::QOS_NOT_SUPPORTED, ConnectReturnCode::SERVER_UNAVAILABLE);
-            return self.refuse(id, version, v5, v3_1_1);
-        }
-        if connect.will.as_ref().is_some_and(|will| will.retain)
-            && version == ProtocolVersion::V5
-            && self.script.retained == Retained::Unavailable
-        {
-            // MQTT 5.0 [MQTT-3.2.2-13].
-            let (v5, v3_1_1) = (ReasonCode::RETAIN_NOT_SUPPORTED, ConnectReturnCode::SERVER_UNAVAILABLE);
-            return self.refuse(id, version, v5, v3_1_1);
+            if self.script.maximum_qos.is_some_and(|maximum| will.qos > maximum) {
+                // MQTT 5.0 [MQTT-3.2.2-12].
+                return self.refuse(id, version, ReasonCode::QOS_NOT_SUPPORTED);
+            }
+            if will.retain && self.script.retained == Retained::Unavailable {
+                // MQTT 5.0 [MQTT-3.2.2-13].
+                return self.refuse(id, version, ReasonCode::RETAIN_NOT_SUPPORTED);
+            }
         }
         let assigned = has_no_name.then(|| assigned_client_id(id));
         let client_id = assigned.as_deref().unwrap_or(connect.client_id);
         if let Some(code) = self.refuses_return(client_id) {
-            return self.refuse(id, version, code, ConnectReturnCode::SERVER_UNAVAILABLE);
+            return self.refuse(id, version, code);
         }
         let holder = self.holder(id, client_id);
         if let Some(holder) = holder
             && self.script.take_over == TakeOver::RefuseNewcomer
         {
             self.log.note(Event::TakeOver { connection: holder, by: id });
-            let (v5, v3_1_1) =
-                (ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, ConnectReturnCode::IDENTIFIER_REJECTED);
-            return self.refuse(id, version, v5, v3_1_1);
+            return self.refuse(id, version, ReasonCode::CLIENT_IDENTIFIER_NOT_VALID);
         }
         let expiry = SessionExpiry::of_connect(version, connect.clean_start, connect.properties);
         let present = self.take_session(id, client_id, connect.clean_start, expiry);
@@ -94,7 +85,7 @@ impl Server {
         }
     }
 
-    /// Sends the CONNACK that was held back, and all that waits for the Client.
+    /// Sends the CONNACK that was held back, and everything that is queued for the Client.
     fn admit(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.phase != Phase::Waiting {
@@ -111,20 +102,20 @@ impl Server {
         self.resume(&client_id);
     }
 
-    /// The time of a CONNACK that was held back has come.
+    /// Sends a CONNACK whose delay is over.
     pub(super) fn admit_late(&mut self, id: ConnectionId) {
         self.admit(id);
-        // What came meanwhile is looked at now.
+        // Now process what the Client has sent meanwhile.
         self.take_in(id, &[]);
     }
 
-    /// Who else has this ClientID.
+    /// The other connection with this ClientID.
     fn holder(&self, id: ConnectionId, client_id: &str) -> Option<ConnectionId> {
         self.sessions.get(client_id)?.connection.filter(|&holder| holder != id)
     }
 
-    /// Binds the session of a ClientID to a connection, after whoever has it was dealt with; tells what to say in
-    /// Session Present.
+    /// Binds the session of a ClientID to a connection, after dealing with the connection that holds it. Returns Session
+    /// Present.
     pub(super) fn take_session(
         &mut self,
         id: ConnectionId,
@@ -138,7 +129,7 @@ impl Server {
             _ => !clean_start,
         };
         if let Some(holder) = self.holder(id, client_id) {
-            // MQTT 5.0 [MQTT-3.1.4-3]. The session goes with it if it is to expire at the close.
+            // MQTT 5.0 [MQTT-3.1.4-3]. A session that expires at the close ends with it.
             self.take_over(holder, id, client_id, goes_on);
         }
         if !goes_on {

@@ -1,4 +1,4 @@
-//! What the server knows of one connection. All files of the server look at it.
+//! What the server knows about one connection. All files of the server use it.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -10,16 +10,16 @@ use ungraceful_mqtt::{PacketIdentifier, ProtocolVersion, ReasonCode, Will};
 use crate::link::Link;
 use crate::message::Message;
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Phase {
     /// No CONNECT yet.
     AwaitingConnect,
-    /// Its CONNACK is held back, and what it sends waits.
+    /// Its CONNACK is held back, and what it sends is buffered.
     Waiting,
     /// Accepted.
     Serving,
-    /// Open, but the broker neither listens nor speaks any more. The Will is still to come.
+    /// Open, but the broker neither reads nor sends any more. The Will is still pending.
     Muted,
     /// Over, even if bytes are still on their way out.
     Ended,
@@ -44,10 +44,10 @@ impl LastWill {
 pub(super) struct Connection {
     pub(super) link: Link,
     pub(super) phase: Phase,
-    /// When it was accepted, and when bytes came last.
+    /// When it was accepted, and when bytes last arrived.
     pub(super) accepted_at: Instant,
     pub(super) last_read_at: Instant,
-    /// How often bytes came before its CONNECT was whole.
+    /// How often bytes arrived before its CONNECT was complete.
     pub(super) reads: u64,
     pub(super) version: ProtocolVersion,
     /// The key of its session; empty before the CONNECT.
@@ -63,15 +63,15 @@ pub(super) struct Connection {
     pub(super) receive_maximum: usize,
     /// The Client's Maximum Packet Size in bytes.
     pub(super) packet_size_max: usize,
-    /// The Packet Identifiers of QoS 1 and QoS 2 messages that came on this connection and are not done. MQTT 5.0 only.
+    /// The Packet Identifiers of QoS 1 and QoS 2 messages that arrived on this connection and are not complete. MQTT 5.0 only.
     pub(super) outstanding: HashSet<PacketIdentifier>,
-    /// The QoS 1 message whose acknowledgement waits for the next one, and how it is to be acknowledged.
+    /// The QoS 1 message whose acknowledgement waits for the next one, and the code to acknowledge it with.
     pub(super) held: Option<(PacketIdentifier, ReasonCode)>,
-    /// How many QoS 1 and QoS 2 PUBLISHes came on this connection. MQTT 5.0 only.
+    /// How many QoS 1 and QoS 2 PUBLISHes arrived on this connection. MQTT 5.0 only.
     pub(super) publishes: usize,
     /// The CONNACK that is held back.
     pub(super) acceptance: Vec<u8>,
-    /// What came and was not looked at, while the CONNACK was held back.
+    /// What the Client has sent while the CONNACK was held back.
     pub(super) backlog: Vec<u8>,
 }
 

@@ -1,5 +1,5 @@
-//! Credentials that end: those of users that an administrator removes, by the commands of Mosquitto's dynamic security,
-//! and tokens that run out.
+//! Credentials that end: users that an administrator removes with the commands of Mosquitto's dynamic security, and tokens
+//! that expire.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,27 +15,23 @@ use super::{ConnectionId, Later, Server, answer};
 use crate::message::Message;
 use crate::policy::{Expiry, Reauthentication, Removal};
 
-/// Where commands go to, and where they are answered.
+/// The topics of commands and of their answers.
 const COMMANDS: &str = "$CONTROL/dynamic-security/v1";
 const ANSWERS: &str = "$CONTROL/dynamic-security/v1/response";
-/// The Authentication Method that the broker knows.
+/// The Authentication Method that the broker supports.
 pub(super) const METHOD: &str = "JWT";
 
-/// What became of users, by User Name. Whoever is not here may do everything.
+/// Users without full rights, by User Name. All others may do everything.
 #[derive(Default)]
 pub(super) struct Users {
-    /// Those that may not connect any more.
+    /// Those that may no longer connect.
     removed: BTreeSet<String>,
     /// Those that may connect, and nothing else.
     stripped: BTreeSet<String>,
 }
 
-/// What a refusal is called: in MQTT 5.0, and in MQTT 3.1.1.
-const REFUSAL: (ReasonCode, ConnectReturnCode) =
-    (ReasonCode::NOT_AUTHORIZED, ConnectReturnCode::NOT_AUTHORIZED);
-
 impl Server {
-    /// Refuses a CONNECT whose user was removed or whose token has run out, and tells whether it did.
+    /// Refuses a CONNECT whose user was removed or whose token has expired. True if it did.
     pub(super) fn refuses_credentials(
         &mut self,
         id: ConnectionId,
@@ -50,18 +46,20 @@ impl Server {
             return false;
         }
         if is_removed && self.script.removal == Removal::ServeRefused {
-            self.send(id, answer::refusal(version, REFUSAL.0, REFUSAL.1));
+            let refusal =
+                answer::refusal(version, ReasonCode::NOT_AUTHORIZED, ConnectReturnCode::NOT_AUTHORIZED);
+            self.send(id, refusal);
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.version = version;
                 connection.phase = Phase::Serving;
             }
         } else {
-            self.refuse(id, version, REFUSAL.0, REFUSAL.1);
+            self.refuse(id, version, ReasonCode::NOT_AUTHORIZED);
         }
         true
     }
 
-    /// Has the end of this CONNECT's token waited for.
+    /// Schedules the end of this CONNECT's token.
     pub(super) fn await_expiry(&mut self, id: ConnectionId, connect: &Connect<'_>) {
         if let Some(left) = time_left(connect) {
             self.await_end_of_token(id, left);
@@ -79,7 +77,7 @@ impl Server {
         self.timers.add(Instant::now() + left + later, Later::Expire(id, connection.tokens));
     }
 
-    /// The token of this number has run out, unless the Client has shown a newer one.
+    /// Acts on the expiry of the token with this number, unless the Client has sent a newer one.
     pub(super) fn expire(&mut self, id: ConnectionId, number: u32) {
         if self.connections.get(&id).is_none_or(|connection| connection.tokens != number) {
             return;
@@ -104,7 +102,7 @@ impl Server {
             return self.disconnect(id, ReasonCode::BAD_AUTHENTICATION_METHOD);
         }
         if matches!(policy, Reauthentication::AcceptAnything | Reauthentication::ServeRefused) {
-            // No end that was waited for is that of its newest token any more.
+            // Cancels the expiry of its previous token.
             connection.tokens += 1;
         }
         let token = properties.authentication_data().filter(|token| !is_spoilt_token(token));
@@ -127,7 +125,7 @@ impl Server {
         }
     }
 
-    /// Written by hand, because some of these Reason Codes are none of an AUTH.
+    /// Written by hand, because an AUTH may not carry some of these Reason Codes.
     fn send_auth(&self, id: ConnectionId, code: u8, method: &str) {
         let length = u8::try_from(method.len()).expect("our methods have short names");
         let head = [0xF0, length + 5, code, length + 3, 0x15, 0, length];
@@ -140,7 +138,7 @@ impl Server {
         name.is_none_or(|name| !self.users.stripped.contains(name))
     }
 
-    /// Carries out a PUBLISH that is a request to the dynamic security, and tells whether it was one.
+    /// Carries out a request to the dynamic security. False if the PUBLISH is not one.
     pub(super) fn administers(&mut self, id: ConnectionId, publish: &Publish<'_>) -> bool {
         if publish.topic != COMMANDS {
             return false;
@@ -213,18 +211,18 @@ impl Server {
     }
 }
 
-/// How long the token of a CONNECT is good for yet, zero when it has run out; absent when it has none.
+/// How long the token of a CONNECT remains valid, zero when it has expired; absent when there is none.
 fn time_left(connect: &Connect<'_>) -> Option<Duration> {
     shown(connect).find_map(expires_at_s).map(time_until)
 }
 
-/// Where a CONNECT may show a token.
+/// The fields of a CONNECT that may carry a token.
 fn shown<'a>(connect: &Connect<'a>) -> impl Iterator<Item = &'a [u8]> {
     let data = connect.properties.authentication_data();
     [connect.password, connect.user_name.map(str::as_bytes), data].into_iter().flatten()
 }
 
-/// Whether this says when it runs out, as a token does, and is none: its signature is no text of one.
+/// Whether this has an expiry, as a token does, but a signature that is not Base64.
 fn is_spoilt_token(token: &[u8]) -> bool {
     let signature = token.split(|byte| *byte == b'.').nth(2);
     expires_at_s(token).is_some() && signature.is_none_or(|text| URL_SAFE_NO_PAD.decode(text).is_err())

@@ -1,34 +1,33 @@
-//! From a message to its subscribers: retained messages, who gets it, what the policy does to it, and the queue of each.
+//! From a message to its subscribers: retained messages, who receives it, the policies, and each subscriber's queue.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use ungraceful_mqtt::{Ack, Packet, PacketIdentifier, QoS, ReasonCode};
+use ungraceful_mqtt::{PacketIdentifier, PacketType, QoS, ReasonCode};
 
-use super::acknowledging::acknowledgement_bytes;
 use super::connection::{Connection, Phase};
 use super::session::Session;
 use super::window::{InFlight, Step};
-use super::{ConnectionId, Later, Server};
+use super::{ConnectionId, Later, Server, answer};
 use crate::message::{self, Delivery, Message};
 use crate::policy::{Deliveries, OfflineQueue, Retained, Sessions, SubscriberFlow};
 use crate::topic_filter;
 
-/// How many deliveries wait for one Client; later ones are dropped and counted.
+/// How many deliveries are queued for one Client; later ones are dropped and counted.
 const PENDING_MAX: usize = 1 << 20;
-/// How many deliveries to one Client are not acknowledged, whatever the policy allows: so many Packet Identifiers are.
+/// How many deliveries to one Client can be unacknowledged under any policy: there are no more Packet Identifiers.
 const IN_FLIGHT_MAX: usize = 65_535;
-/// How long a swap holds a message back when no other follows.
+/// How long a swap holds a message back if no other follows.
 const HELD_MAX: Duration = Duration::from_secs(1);
 
-/// Whether a message was taken for all who want it.
+/// Whether a message was accepted for all its subscribers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Taken {
-    /// It was, or was lost in silence.
+    /// It was, or was lost silently.
     Yes,
-    /// The publisher is to hear that it was not.
+    /// It was not, and the publisher is told.
     No,
     /// The publisher may not publish here.
     Forbidden,
@@ -39,7 +38,7 @@ impl Taken {
         if self == Self::Yes { other } else { self }
     }
 
-    /// What to say in PUBACK or PUBREC.
+    /// The Reason Code for PUBACK or PUBREC.
     pub(super) const fn code(self) -> ReasonCode {
         match self {
             Self::Yes => ReasonCode::SUCCESS,
@@ -50,10 +49,10 @@ impl Taken {
 }
 
 impl Server {
-    /// Takes a message from a Client or its Will, and sends it to all who want it. Tells whether it is to be refused.
+    /// Accepts a message from a Client, or its Will, and sends it to all its subscribers.
     pub(super) fn accept_message(&mut self, message: &Rc<Message>, publisher: &str) -> Taken {
         if message.retain && self.script.retained != Retained::Unavailable {
-            // MQTT 5.0 [MQTT-3.3.1-6]: no payload takes the retained message away.
+            // MQTT 5.0 [MQTT-3.3.1-6]: an empty payload removes the retained message.
             if message.payload.is_empty() {
                 self.retained.remove(&message.topic);
             } else {
@@ -71,7 +70,7 @@ impl Server {
         taken
     }
 
-    /// Forgets that a session may want this topic, if it has no such subscription any more.
+    /// Forgets that a session may want this topic, if it no longer has such a subscription.
     fn tidy_subscriber(&mut self, client_id: &str, topic: &str) {
         let subscriptions =
             self.sessions.get(client_id).map_or(&[][..], |session| session.subscriptions.as_slice());
@@ -82,7 +81,7 @@ impl Server {
         }
     }
 
-    /// Has the policy decide what becomes of one delivery.
+    /// Applies the policy for deliveries to one of them.
     pub(super) fn deliver(&mut self, client_id: &str, delivery: Delivery) -> Taken {
         if message::tries_rights(&delivery.message.topic) {
             return self.hand_over(client_id, delivery);
@@ -118,11 +117,7 @@ impl Server {
                 let is_attacked = self.attacked.is_some_and(|attacked| attacked.elapsed() <= time);
                 self.delay(client_id, delivery, if is_attacked { by } else { Duration::ZERO })
             }
-            Deliveries::All
-            | Deliveries::LoseEvery(_)
-            | Deliveries::LoseQos1Every(_)
-            | Deliveries::DuplicateEvery(_)
-            | Deliveries::DuplicateQos2Every(_) => self.hand_over(client_id, delivery),
+            _ => self.hand_over(client_id, delivery),
         }
     }
 
@@ -131,7 +126,7 @@ impl Server {
         taken.and(self.hand_over(client_id, delivery))
     }
 
-    /// Hands a delivery over later, but never before one that is being delayed already.
+    /// Hands a delivery over later, but never before one that is already delayed.
     fn delay(&mut self, client_id: &str, delivery: Delivery, by: Duration) -> Taken {
         let Some(session) = self.sessions.get_mut(client_id) else { return Taken::Yes };
         let last_due = session.delayed.back().map(|&(due, _)| due);
@@ -148,7 +143,7 @@ impl Server {
         Taken::Yes
     }
 
-    /// Hands over what was delayed and is due.
+    /// Hands over the delayed deliveries that are due.
     pub(super) fn deliver_delayed(&mut self, client_id: &str) {
         let now = Instant::now();
         while let Some(session) = self.sessions.get_mut(client_id)
@@ -168,7 +163,7 @@ impl Server {
         }
     }
 
-    /// Puts a delivery into the subscriber's queue, and sends what may be sent.
+    /// Queues a delivery for the subscriber, and sends what may be sent.
     fn hand_over(&mut self, client_id: &str, delivery: Delivery) -> Taken {
         let Some(session) = self.sessions.get_mut(client_id) else { return Taken::Yes };
         if delivery.qos == QoS::AtMostOnce {
@@ -207,7 +202,7 @@ impl Server {
         Taken::Yes
     }
 
-    /// Sends again what a former connection left unfinished, then what waits (`MQTT 5.0 [MQTT-4.4.0-1]`).
+    /// Sends again what an earlier connection left unfinished, then what is queued (`MQTT 5.0 [MQTT-4.4.0-1]`).
     pub(super) fn resume(&mut self, client_id: &str) {
         if let Some(session) = self.sessions.get_mut(client_id) {
             session.window.begin_again();
@@ -222,9 +217,14 @@ impl Server {
         let dup = !matches!(self.script.sessions, Sessions::ResendWithoutDup | Sessions::UncleanWithoutDup);
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         let Some((id, connection)) = serving(&self.connections, session) else { return };
-        let limit = policy.limit(connection.receive_maximum).min(IN_FLIGHT_MAX);
+        let limit = match policy {
+            SubscriberFlow::Ignore => usize::MAX,
+            SubscriberFlow::ExceedBy(n) => connection.receive_maximum.saturating_add(n.get() as usize),
+            _ => connection.receive_maximum,
+        };
+        let limit = limit.min(IN_FLIGHT_MAX);
         while session.window.sent() < limit && !session.is_stalled {
-            // What is outstanding will be acknowledged, and then there is room.
+            // The acknowledgements of what is outstanding will make room.
             if session.window.sent() > 0 && !connection.link.has_room() {
                 break;
             }
@@ -254,7 +254,7 @@ impl Server {
     }
 }
 
-/// The delivery this session is to get; absent when no subscription of its own matches.
+/// The delivery for this session; absent when none of its subscriptions matches.
 fn wanted(session: &Session, message: &Rc<Message>, is_own: bool) -> Option<Delivery> {
     let matching = || {
         session.subscriptions.iter().filter(|subscribed| {
@@ -271,7 +271,7 @@ fn wanted(session: &Session, message: &Rc<Message>, is_own: bool) -> Option<Deli
     })
 }
 
-/// The connection of a session, if it is there and is being served.
+/// The connection of a session, if it has one that is being served.
 fn serving<'a>(
     connections: &'a std::collections::HashMap<ConnectionId, Connection>,
     session: &Session,
@@ -281,7 +281,7 @@ fn serving<'a>(
     Some((id, connection))
 }
 
-/// Sends a PUBLISH; tells whether it could be written and is not too large for the Client (`MQTT 5.0 [MQTT-3.1.2-24]`).
+/// Sends a PUBLISH. False if it cannot be encoded, or is too large for the Client (`MQTT 5.0 [MQTT-3.1.2-24]`).
 fn post(
     connection: &Connection,
     delivery: &Delivery,
@@ -300,12 +300,13 @@ fn post(
 fn send_again(connection: &Connection, in_flight: &InFlight, dup: bool) {
     match in_flight.step {
         Step::Published => {
-            // It fitted when it was sent first; a Client that takes less now cannot have it.
+            // It was small enough when it was first sent; if the Client now accepts less, it does not get it.
             post(connection, &in_flight.delivery, Some(in_flight.packet_identifier), dup);
         }
         Step::Released => {
-            let pubrel = Packet::PubRel(Ack::new(in_flight.packet_identifier));
-            connection.link.send(acknowledgement_bytes(connection.version, &pubrel));
+            let identifier = in_flight.packet_identifier;
+            let pubrel = answer::acknowledgement(connection.version, PacketType::PubRel, identifier, None);
+            connection.link.send(pubrel);
         }
     }
 }

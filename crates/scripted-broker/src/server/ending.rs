@@ -12,7 +12,7 @@ use super::{ConnectionId, Later, Server, answer};
 use crate::log::{EndedBy, Event};
 use crate::policy::{Sessions, Wills};
 
-/// Whether the Client said goodbye, after which its Will is void (`MQTT 5.0 [MQTT-3.1.2-10]`).
+/// Whether the Client disconnected normally, which voids its Will (`MQTT 5.0 [MQTT-3.1.2-10]`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Farewell {
     /// DISCONNECT with Reason Code 0x00.
@@ -30,7 +30,7 @@ impl Server {
         }
     }
 
-    /// FIN, behind what was sent.
+    /// FIN, after what was sent.
     pub(super) fn hang_up(&mut self, id: ConnectionId) {
         if self.phase(id) != Phase::Ended {
             self.close(id);
@@ -46,13 +46,13 @@ impl Server {
         self.end(id, EndedBy::Broker, Farewell::None);
     }
 
-    /// DISCONNECT where the version has one from a Server, then FIN.
+    /// DISCONNECT in MQTT 5.0, then FIN.
     pub(super) fn disconnect(&mut self, id: ConnectionId, code: ReasonCode) {
         self.send_disconnect(id, code);
         self.hang_up(id);
     }
 
-    /// DISCONNECT where the version has one from a Server.
+    /// DISCONNECT in MQTT 5.0; MQTT 3.1.1 has none from a Server.
     pub(super) fn send_disconnect(&self, id: ConnectionId, code: ReasonCode) {
         let version = self.connections.get(&id).map(|connection| connection.version);
         if version == Some(ProtocolVersion::V5) {
@@ -66,7 +66,7 @@ impl Server {
         self.timers.add(Instant::now() + time, Later::CloseLate(id, code));
     }
 
-    /// The time of [`Self::close_after`] has come.
+    /// Closes what [`Self::close_after`] has kept open.
     pub(super) fn close_late(&mut self, id: ConnectionId, code: ReasonCode) {
         if self.phase(id) == Phase::Muted {
             self.set_phase(id, Phase::Serving);
@@ -82,7 +82,7 @@ impl Server {
             let expiry = SessionExpiry::of_interval(Some(seconds));
             let Some(session) = self.session_of(id) else { return };
             if session.expiry == SessionExpiry::AtClose && expiry != SessionExpiry::AtClose {
-                // MQTT 5.0 section 3.14.2.2.2: what was 0 cannot be raised any more.
+                // MQTT 5.0 section 3.14.2.2.2: an interval of 0 cannot be raised.
                 return self.disconnect(id, ReasonCode::PROTOCOL_ERROR);
             }
             session.expiry = expiry;
@@ -117,7 +117,7 @@ impl Server {
         }
     }
 
-    /// Leaves the session of this ClientID without its connection, if it is this one; tells whether that ends it.
+    /// Detaches the session of this ClientID from this connection, if it has it. True if that ends the session.
     pub(super) fn detach(&mut self, id: ConnectionId, client_id: &str) -> bool {
         let session = self.sessions.get_mut(client_id).filter(|session| session.connection == Some(id));
         let Some(session) = session else { return false };
@@ -139,7 +139,7 @@ impl Server {
         false
     }
 
-    /// The time of a session is up, unless it has a connection or was taken up since.
+    /// Ends a session that has expired, unless it has a connection or was resumed since.
     pub(super) fn expire_session(&mut self, client_id: &str, use_number: u64) {
         let unused = (self.sessions.get(client_id))
             .is_some_and(|session| session.connection.is_none() && session.use_number == use_number);
@@ -148,7 +148,7 @@ impl Server {
         }
     }
 
-    /// Ends a session, which is what a Will that waits has waited for (`MQTT 5.0 [MQTT-3.1.2-8]`).
+    /// Ends a session, and publishes the Will that waits in it (`MQTT 5.0 [MQTT-3.1.2-8]`).
     pub(super) fn end_session(&mut self, client_id: &str) {
         let will = self.sessions.remove(client_id).and_then(|session| session.will);
         if let Some(will) = will {
@@ -156,7 +156,7 @@ impl Server {
         }
     }
 
-    /// Publishes a Will, or has it wait in the session for its delay or the session's end.
+    /// Publishes a Will, or leaves it in the session until its delay or the session is over.
     fn settle_will(&mut self, id: ConnectionId, client_id: &str, will: LastWill, copies: usize) {
         let waiting = WaitingWill { connection: id, message: will.message, copies };
         let is_due = will.delay.is_zero() || self.script.wills == Wills::IgnoreDelay;
@@ -165,7 +165,7 @@ impl Server {
                 session.will = Some(waiting);
                 self.timers.add(Instant::now() + will.delay, Later::PublishWill(client_id.to_owned(), id));
             }
-            // It is due, or there is no session any more in which it could wait.
+            // It is due, or there is no session left in which it could wait.
             _ => match self.script.wills {
                 Wills::Late(by) => {
                     self.timers
@@ -176,7 +176,7 @@ impl Server {
         }
     }
 
-    /// The delay of a Will is over, unless the session was taken up since.
+    /// Publishes a Will whose delay is over, unless the session was resumed since.
     pub(super) fn publish_late_will(&mut self, client_id: &str, id: ConnectionId) {
         let will = (self.sessions.get_mut(client_id))
             .and_then(|session| session.will.take_if(|will| will.connection == id));
@@ -205,17 +205,7 @@ impl Server {
             (Wills::EvenAfterDisconnect, _) => 1,
             (_, Farewell::Normal) => 0,
             (Wills::Twice, Farewell::None) => 2,
-            (
-                Wills::Publish
-                | Wills::OfSecondConnect
-                | Wills::IgnoreDelay
-                | Wills::NeverOnTakeOver
-                | Wills::AlwaysOnTakeOver
-                | Wills::Late(_)
-                | Wills::NeverRetained
-                | Wills::OfEarlierConnection,
-                Farewell::None,
-            ) => 1,
+            (_, Farewell::None) => 1,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The first CONNECT: what the greeting policy makes of it. What accepting means is in `connecting.rs`.
+//! The first CONNECT: applies the greeting policy. `connecting.rs` accepts Clients.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::policy::Greeting;
 impl Server {
     /// Acts on the first packet of a connection.
     pub(super) fn greet(&mut self, id: ConnectionId, found: Frame<'_>) {
-        // A CONNECT says its version itself; the one given here counts for nothing.
+        // A CONNECT carries its own version; the one given here has no effect.
         let decoded = found.decode(ProtocolVersion::V5);
         let Packet::Connect(connect) = decoded.packet else {
-            // MQTT 5.0 [MQTT-3.1.0-1], and what is no CONNECT although it says so.
+            // MQTT 5.0 [MQTT-3.1.0-1]; also a CONNECT that cannot be read.
             return match self.script.greeting {
                 Greeting::Silent => self.set_phase(id, Phase::Muted),
                 _ => self.hang_up(id),
@@ -28,52 +28,33 @@ impl Server {
             protocol_level: connect.protocol_level.unwrap_or_default(),
             clean_start: connect.clean_start,
         });
-        match self.script.greeting {
+        let version = connect.version();
+        let said = version.unwrap_or(ProtocolVersion::V3_1_1);
+        let greeting = self.script.greeting;
+        match greeting {
             // HTTP has answered before the first packet was whole.
             Greeting::Http => {}
             Greeting::Silent => self.set_phase(id, Phase::Muted),
-            Greeting::SilentToV5 if connect.version() == Some(ProtocolVersion::V5) => {
-                self.set_phase(id, Phase::Muted);
-            }
+            Greeting::SilentToV5 if version == Some(ProtocolVersion::V5) => self.set_phase(id, Phase::Muted),
             Greeting::Fin => self.hang_up(id),
-            Greeting::RefuseWith(v5, v3_1_1) => {
-                self.refuse(id, connect.version().unwrap_or(ProtocolVersion::V3_1_1), v5, v3_1_1);
-            }
-            Greeting::Accept | Greeting::SilentToV5 => {
-                self.greet_version(id, &connect, !decoded.oddities.is_empty());
-            }
-            Greeting::BanAfter(connections, time) => {
-                if self.is_banned(connect.client_id, connections.get(), time) {
-                    let version = connect.version().unwrap_or(ProtocolVersion::V3_1_1);
-                    let (v5, v3_1_1) = (ReasonCode::BANNED, ConnectReturnCode::NOT_AUTHORIZED);
-                    self.refuse(id, version, v5, v3_1_1);
-                } else {
-                    self.greet_version(id, &connect, !decoded.oddities.is_empty());
-                }
+            Greeting::Refuse(code) => self.refuse(id, said, code),
+            Greeting::RefuseWith(v5, v3_1_1) => self.refuse_with(id, said, v5, v3_1_1),
+            Greeting::BanAfter(connections, time)
+                if self.is_banned(connect.client_id, connections.get(), time) =>
+            {
+                self.refuse(id, said, ReasonCode::BANNED);
             }
             Greeting::AtMost(clients) if self.served() >= clients.get() as usize => self.hang_up(id),
-            Greeting::AtMost(_) => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
-            Greeting::AtMostPerSecond(clients) => {
-                if self.greeted.lets_in(clients.get()) {
-                    self.greet_version(id, &connect, !decoded.oddities.is_empty());
-                } else {
-                    let version = connect.version().unwrap_or(ProtocolVersion::V3_1_1);
-                    let (v5, v3_1_1) =
-                        (ReasonCode::CONNECTION_RATE_EXCEEDED, ConnectReturnCode::SERVER_UNAVAILABLE);
-                    self.refuse(id, version, v5, v3_1_1);
-                }
+            Greeting::AtMostPerSecond(clients) if !self.greeted.lets_in(clients.get()) => {
+                self.refuse(id, said, ReasonCode::CONNECTION_RATE_EXCEEDED);
             }
-            Greeting::OnlyVersion(only) => match (only, connect.version()) {
-                (only, Some(version)) if only == version => {
-                    self.greet_version(id, &connect, !decoded.oddities.is_empty());
-                }
-                (ProtocolVersion::V3_1_1, _) => self.refuse_version(id),
-                (ProtocolVersion::V5, _) => self.hang_up(id),
-            },
+            Greeting::OnlyV3_1_1 if version != Some(ProtocolVersion::V3_1_1) => self.refuse_version(id),
+            Greeting::OnlyV5 if version != Some(ProtocolVersion::V5) => self.hang_up(id),
+            _ => self.greet_version(id, &connect, !decoded.oddities.is_empty()),
         }
     }
 
-    /// Counts a CONNECT of this ClientID, and tells whether it is one too many, or comes while those are refused.
+    /// Counts a CONNECT of this ClientID. True if it exceeds the limit, or arrives during the ban.
     fn is_banned(&mut self, client_id: &str, connections: u32, time: Duration) -> bool {
         let now = Instant::now();
         let record = self.bans.entry(client_id.to_owned()).or_default();
@@ -98,7 +79,7 @@ impl Server {
 
     fn greet_version(&mut self, id: ConnectionId, connect: &Connect<'_>, is_odd: bool) {
         match connect.version() {
-            // MQTT 3.1.1 [MQTT-3.1.2-2]: a level that is not spoken is answered in the form that level can read.
+            // MQTT 3.1.1 [MQTT-3.1.2-2]: an unsupported level is answered in the format of MQTT 3.1.1.
             None if connect.protocol_name == ungraceful_mqtt::PROTOCOL_NAME => self.refuse_version(id),
             Some(version) if !is_odd => self.connect(id, connect, version),
             _ => self.hang_up(id),
@@ -106,16 +87,15 @@ impl Server {
     }
 
     fn refuse_version(&mut self, id: ConnectionId) {
-        self.refuse(
-            id,
-            ProtocolVersion::V3_1_1,
-            ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
-            ConnectReturnCode::UNACCEPTABLE_PROTOCOL_VERSION,
-        );
+        self.refuse(id, ProtocolVersion::V3_1_1, ReasonCode::UNSUPPORTED_PROTOCOL_VERSION);
     }
 
-    /// CONNACK with one of these codes, then FIN.
-    pub(super) fn refuse(
+    /// CONNACK with this Reason Code or the Connect Return Code nearest to it, then FIN.
+    pub(super) fn refuse(&mut self, id: ConnectionId, version: ProtocolVersion, code: ReasonCode) {
+        self.refuse_with(id, version, code, answer::return_code_near(code));
+    }
+
+    fn refuse_with(
         &mut self,
         id: ConnectionId,
         version: ProtocolVersion,

@@ -1,4 +1,4 @@
-//! Clients that come back: what the readmission policy makes of them.
+//! Clients that reconnect: applies the readmission policy.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::policy::Readmission;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Who has been here, and who came back.
+/// The ClientIDs that have been accepted, and those that came back.
 #[derive(Default)]
 pub(super) struct Returners {
     /// By ClientID; those that have not come back yet have no number.
@@ -20,12 +20,12 @@ pub(super) struct Returners {
     window: Window,
 }
 
-/// The second that is under way, and how many it has let in.
+/// The current second, and how many Clients were accepted in it.
 #[derive(Default)]
 pub(super) struct Window(Option<(Instant, u32)>);
 
 impl Window {
-    /// Whether another one is let in, of so many in a second.
+    /// Whether another Client is accepted, with at most so many a second.
     pub(super) fn lets_in(&mut self, at_most: u32) -> bool {
         let now = Instant::now();
         let (began, let_in) = self.0.filter(|(began, _)| now < *began + SECOND).unwrap_or((now, 0));
@@ -43,7 +43,7 @@ struct Return {
 }
 
 impl Server {
-    /// Why a Client is not let in again; absent when it is, or has never been here.
+    /// The Reason Code that refuses a Client that comes back; absent when it is accepted, or new.
     pub(super) fn refuses_return(&mut self, client_id: &str) -> Option<ReasonCode> {
         let returners = &mut self.returners;
         let Some(known) = returners.known.get_mut(client_id) else {

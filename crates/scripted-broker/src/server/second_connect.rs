@@ -1,4 +1,4 @@
-//! A second CONNECT: what the policy makes of it, on a connection that is being served.
+//! A second CONNECT on a connection that is being served: applies the policy.
 
 use tokio::time::Instant;
 use ungraceful_mqtt::{Packet, ProtocolVersion, ReasonCode};
@@ -10,7 +10,7 @@ use super::{ConnectionId, Later, Server, answer};
 use crate::log::Event;
 use crate::policy::{SecondConnect, Wills};
 
-/// What of a second CONNECT matters, if it could be read.
+/// The parts of a second CONNECT that policies need, if it can be read.
 struct Second {
     client_id: String,
     clean_start: bool,
@@ -94,7 +94,7 @@ impl Server {
         self.hang_up(id);
     }
 
-    /// Binds the connection to the ClientID of the second CONNECT; the session of the first is left as by a close.
+    /// Binds the connection to the ClientID of the second CONNECT; the session of the first is left as after a close.
     fn adopt(&mut self, id: ConnectionId, version: ProtocolVersion, second: Option<Second>) {
         let Some(second) = second else { return self.disconnect(id, ReasonCode::MALFORMED_PACKET) };
         let assigned = second.client_id.is_empty().then(|| assigned_client_id(id));
@@ -110,7 +110,7 @@ impl Server {
         self.resume(&client_id);
     }
 
-    /// Leaves a session for the ClientID of the second CONNECT that never expires, unless somebody uses it.
+    /// Leaves a session for the ClientID of the second CONNECT that never expires, unless another connection uses it.
     fn keep_session(&mut self, id: ConnectionId, second: Option<Second>) {
         let Some(second) = second else { return };
         let session = self.sessions.entry(second.client_id).or_default();

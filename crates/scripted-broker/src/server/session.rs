@@ -12,7 +12,7 @@ use super::window::Window;
 use crate::message::{Delivery, Message};
 use crate::policy::Sessions;
 
-/// How long a session lives on without a connection.
+/// How long a session lasts without a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum SessionExpiry {
     /// Not at all.
@@ -68,15 +68,15 @@ pub(crate) struct WaitingWill {
 pub(super) struct Session {
     pub(super) connection: Option<ConnectionId>,
     pub(super) expiry: SessionExpiry,
-    /// A number of the last take-up, unique in the broker: tells whether the session was used since.
+    /// The number of its last use, unique in the broker: shows whether the session was used since.
     pub(super) use_number: u64,
     pub(super) subscriptions: Vec<Subscribed>,
-    /// What waits for the Client's Receive Maximum, or for the Client.
+    /// What waits for the Client's Receive Maximum, or for its return.
     pub(super) pending: VecDeque<Delivery>,
     pub(super) window: Window,
-    /// Whether nothing is put into the window any more until the next connection.
+    /// Whether nothing more is sent until the next connection.
     pub(super) is_stalled: bool,
-    /// The Packet Identifiers of QoS 2 messages that came in and are not released.
+    /// The Packet Identifiers of QoS 2 messages from the Client that are not released.
     pub(super) received: HashSet<u16>,
     /// How many deliveries were due to this subscriber, the lost ones included.
     pub(super) delivery_count: u64,
@@ -84,14 +84,14 @@ pub(super) struct Session {
     pub(super) acknowledged_counts: [u64; 2],
     /// What a swap holds back, with its number.
     pub(super) held: Option<(u64, Delivery)>,
-    /// What is being delayed, and when each is due: never before the one ahead of it.
+    /// The delayed deliveries, and when each is due: never before the one ahead of it.
     pub(super) delayed: VecDeque<(Instant, Delivery)>,
     /// The Will of its last connection, if it may still be published.
     pub(super) will: Option<WaitingWill>,
 }
 
 impl Session {
-    /// Counts a delivery; tells how many there were at its QoS, which is 0 at QoS 0.
+    /// Counts a delivery. Returns how many there have been at its QoS; 0 at QoS 0.
     pub(super) fn count_at_qos(&mut self, qos: QoS) -> u64 {
         let count = match qos {
             QoS::AtMostOnce => return 0,
@@ -102,22 +102,15 @@ impl Session {
         *count
     }
 
-    /// Does to a session that is being resumed what the policy wants.
+    /// Applies the policy to a session that is being resumed.
     pub(super) fn spoil(&mut self, policy: Sessions) {
         match policy {
             Sessions::LoseUnacknowledged => self.window.clear(),
             Sessions::LoseQueued => self.pending.clear(),
             Sessions::ResendWithNewIdentifiers => self.window.rename_all(),
             Sessions::ForgetReceived => self.received.clear(),
-            Sessions::Keep
-            | Sessions::ResumeClean
-            | Sessions::ResumeCleanSilently
-            | Sessions::Forget
-            | Sessions::LiePresent
-            | Sessions::LieAbsent
-            | Sessions::ResendWithoutDup
-            | Sessions::UncleanWithoutDup
-            | Sessions::NeverExpire => {}
+            // The others leave the session as it is.
+            _ => {}
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Which sessions may want a message, so that a message need not be shown to all of them.
+//! Which sessions may want a message, so that not every session has to be checked.
 
 use std::collections::{BTreeSet, HashMap};
 
-/// The keys of sessions by Topic Filter. May name some that want the filter no more, and never leaves one out.
+/// The keys of sessions by Topic Filter. May list some that have unsubscribed, and never omits one.
 #[derive(Default)]
 pub(super) struct Subscribers {
     /// Those whose filter is a Topic Name.
@@ -20,12 +20,12 @@ impl Subscribers {
         }
     }
 
-    /// Who may want a message with this Topic Name, in a fixed order.
+    /// The sessions that may want a message with this Topic Name, in a fixed order.
     pub(super) fn of(&self, topic: &str) -> BTreeSet<String> {
         self.exact.get(topic).into_iter().flatten().chain(&self.wild).cloned().collect()
     }
 
-    /// Forgets one that has no subscription any more, or none with this filter.
+    /// Forgets a session that has no subscription left with this filter, or none with wildcards.
     pub(super) fn remove(&mut self, topic_filter: &str, key: &str, has_wildcards: bool) {
         if let Some(keys) = self.exact.get_mut(topic_filter) {
             keys.remove(key);

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use tokio::time::Instant;
 use ungraceful_mqtt::{
-    PacketIdentifier, ProtocolVersion, QoS, ReasonCode, RetainHandling, SubAck, Subscribe, Subscription,
-    UnsubAck, Unsubscribe,
+    Packet, PacketIdentifier, ProtocolVersion, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
+    Subscription, UnsubAck, Unsubscribe,
 };
 
 use super::session::{Session, Subscribed};
@@ -14,11 +14,11 @@ use crate::message::Delivery;
 use crate::policy::{Retained, Rights};
 use crate::topic_filter;
 
-/// The one code of a SUBACK of MQTT 3.1.1 that refuses.
+/// The only code with which a SUBACK of MQTT 3.1.1 refuses.
 const REFUSED: u8 = 0x80;
 
 impl Server {
-    /// Acts on a SUBSCRIBE that is not odd.
+    /// Acts on a legal SUBSCRIBE.
     pub(super) fn subscribe(&mut self, id: ConnectionId, subscribe: &Subscribe<'_>) {
         let Some(identifier) = PacketIdentifier::new(subscribe.packet_identifier) else { return };
         let version = self.version(id);
@@ -57,11 +57,7 @@ impl Server {
                 qos.level()
             });
         }
-        let mut bytes = Vec::new();
-        SubAck::new(identifier, &codes)
-            .encode(version, &mut bytes)
-            .expect("one code of a SUBACK for each Topic Filter, of which there are some");
-        self.send(id, bytes);
+        self.reply(id, &Packet::SubAck(SubAck::new(identifier, &codes)));
         for (subscription, qos) in retained_wanted {
             self.deliver_retained(id, &subscription, qos);
         }
@@ -88,14 +84,14 @@ impl Server {
         }
     }
 
-    /// Has each of these delivered to one Client.
+    /// Delivers each of these to one Client.
     pub(super) fn deliver_all(&mut self, client_id: &str, deliveries: Vec<Delivery>) {
         for delivery in deliveries {
             self.deliver(client_id, delivery);
         }
     }
 
-    /// Acts on an UNSUBSCRIBE that is not odd.
+    /// Acts on a legal UNSUBSCRIBE.
     pub(super) fn unsubscribe(&mut self, id: ConnectionId, unsubscribe: &Unsubscribe<'_>) {
         let Some(identifier) = PacketIdentifier::new(unsubscribe.packet_identifier) else { return };
         let version = self.version(id);
@@ -113,15 +109,11 @@ impl Server {
         if version == ProtocolVersion::V3_1_1 {
             codes.clear();
         }
-        let mut bytes = Vec::new();
-        UnsubAck::new(identifier, &codes)
-            .encode(version, &mut bytes)
-            .expect("one code of an UNSUBACK for each Topic Filter in 5.0, none in 3.1.1");
-        self.send(id, bytes);
+        self.reply(id, &Packet::UnsubAck(UnsubAck::new(identifier, &codes)));
     }
 }
 
-/// Adds a subscription in place of the one with the same Topic Filter; tells whether there was none.
+/// Adds a subscription, in place of any with the same Topic Filter. True if there was none.
 fn replace(session: &mut Session, subscription: &Subscription<'_>, qos: QoS) -> bool {
     let before = session.subscriptions.len();
     session.subscriptions.retain(|subscribed| subscribed.topic_filter != subscription.topic_filter);

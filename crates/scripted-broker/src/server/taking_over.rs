@@ -1,4 +1,4 @@
-//! What the take-over policy makes of the connection that had the ClientID of a newcomer.
+//! Applies the take-over policy to the connection that holds the ClientID of a newcomer.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use super::connection::{LastWill, Phase};
 use super::session::{SessionExpiry, WaitingWill};
 use super::{ConnectionId, Later, Server};
 use crate::log::Event;
-use crate::policy::{LateEnd, TakeOver, Wills};
+use crate::policy::{TakeOver, Wills};
 
 impl Server {
-    /// Deals with the connection that holds this ClientID, before its session goes to another, or ends.
+    /// Deals with the connection that holds this ClientID, before its session passes to another, or ends.
     pub(super) fn take_over(
         &mut self,
         holder: ConnectionId,
@@ -51,7 +51,7 @@ impl Server {
                 self.part(holder, client_id, goes_on);
                 self.set_phase(holder, Phase::Muted);
             }
-            TakeOver::LateEnd(_) => {
+            TakeOver::LateEndCuts | TakeOver::LateEndUnsubscribes | TakeOver::LateEndPublishesWill => {
                 let keep_alive_s = self.connections.get(&holder).map_or(0, |holder| holder.keep_alive_s);
                 if keep_alive_s > 0 {
                     let after = Duration::from_millis(1_500 * u64::from(keep_alive_s));
@@ -59,40 +59,37 @@ impl Server {
                 }
                 self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER);
             }
-            // A newcomer that is to be refused does not come here, but a second CONNECT that is adopted does.
-            TakeOver::Disconnect
-            | TakeOver::NewcomerWaits(_)
-            | TakeOver::RefuseNewcomer
-            | TakeOver::KeepBoth
-            | TakeOver::ServeFor(_) => self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER),
+            // A refused newcomer never gets here, but an adopted second CONNECT does.
+            _ => self.disconnect(holder, ReasonCode::SESSION_TAKEN_OVER),
         }
     }
 
-    /// The older connection's end is dealt with again, at the cost of the one that took over.
+    /// Handles the end of the older connection a second time, at the expense of the newcomer.
     pub(super) fn end_again(&mut self, newcomer: ConnectionId) {
-        let TakeOver::LateEnd(taken) = self.script.take_over else { return };
         if self.phase(newcomer) != Phase::Serving {
             return;
         }
-        match taken {
-            LateEnd::Connection => self.hang_up(newcomer),
-            LateEnd::Subscriptions => {
+        match self.script.take_over {
+            TakeOver::LateEndCuts => self.hang_up(newcomer),
+            TakeOver::LateEndUnsubscribes => {
                 if let Some(session) = self.session_of(newcomer) {
                     session.subscriptions.clear();
                 }
             }
-            LateEnd::Will => {
+            TakeOver::LateEndPublishesWill => {
                 let Some(connection) = self.connections.get_mut(&newcomer) else { return };
                 let client_id = connection.client_id.clone();
                 if let Some(LastWill { message, .. }) = connection.will.take() {
                     self.publish_will(&client_id, &WaitingWill { connection: newcomer, message, copies: 1 });
                 }
             }
+            // The other policies have no late end.
+            _ => {}
         }
     }
 
-    /// Takes a session from a connection that stays open for a while, and settles when its Will is due: at its end, or
-    /// not at all.
+    /// Detaches the session of a connection that stays open for a while, and decides whether its Will is published at its
+    /// end or not at all.
     fn part(&mut self, holder: ConnectionId, client_id: &str, goes_on: bool) {
         let is_over = self.detach(holder, client_id) || !goes_on;
         let Some(connection) = self.connections.get_mut(&holder) else { return };
@@ -102,8 +99,8 @@ impl Server {
         }
     }
 
-    /// Leaves a connection what it has: its session goes on under a key that is no ClientID, as a copy if the newcomer
-    /// resumes it.
+    /// Lets a connection keep its state: its session continues under a key that cannot be a ClientID, as a copy if the
+    /// newcomer resumes it.
     fn set_aside(&mut self, holder: ConnectionId, client_id: &str, goes_on: bool) {
         let is_resumed = goes_on
             && self.sessions.get(client_id).is_some_and(|session| session.expiry != SessionExpiry::AtClose);

@@ -1,5 +1,5 @@
-//! The QoS 1 and QoS 2 deliveries of a session that are not done, in order and by Packet Identifier. No operation
-//! costs more with a larger window.
+//! The unfinished QoS 1 and QoS 2 deliveries of a session, in order and by Packet Identifier. No operation becomes slower
+//! as the window grows.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -7,7 +7,7 @@ use ungraceful_mqtt::{PacketIdentifier, QoS};
 
 use crate::message::Delivery;
 
-/// How far a QoS 1 or QoS 2 delivery has come.
+/// The progress of a QoS 1 or QoS 2 delivery.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Step {
     /// PUBLISH was sent: PUBACK or PUBREC is due.
@@ -16,17 +16,17 @@ pub(super) enum Step {
     Released,
 }
 
-/// A QoS 1 or QoS 2 delivery that is not done.
+/// An unfinished QoS 1 or QoS 2 delivery.
 #[derive(Clone)]
 pub(super) struct InFlight {
     pub(super) packet_identifier: PacketIdentifier,
     pub(super) delivery: Delivery,
     pub(super) step: Step,
-    /// Whether it was sent on the present connection.
+    /// Whether it was sent on the current connection.
     is_sent: bool,
 }
 
-/// The Packet Identifiers that are free: each is used once before the first is used again.
+/// The free Packet Identifiers: each is used once before any is reused.
 #[derive(Clone, Default)]
 struct Identifiers {
     last_new: u16,
@@ -45,21 +45,21 @@ impl Identifiers {
     }
 }
 
-/// The QoS 1 and QoS 2 deliveries of a session that are not done.
+/// The unfinished QoS 1 and QoS 2 deliveries of a session.
 #[derive(Clone, Default)]
 pub(super) struct Window {
-    /// In the order in which they were sent first, which is the order to send them again.
+    /// In the order in which they were first sent, which is the order to send them again.
     in_order: BTreeMap<u64, InFlight>,
     places: HashMap<PacketIdentifier, u64>,
     added: u64,
-    /// The places of those that are to be sent again on the present connection; some may be done already.
+    /// The places of those to send again on the current connection; some may be finished already.
     to_send_again: VecDeque<u64>,
     sent: usize,
     identifiers: Identifiers,
 }
 
 impl Window {
-    /// How many were sent on the present connection and are not done.
+    /// How many were sent on the current connection and are unfinished.
     pub(super) const fn sent(&self) -> usize {
         self.sent
     }
@@ -69,7 +69,7 @@ impl Window {
         self.identifiers.take()
     }
 
-    /// Gives a Packet Identifier back that was not used.
+    /// Returns an unused Packet Identifier.
     pub(super) fn give_back(&mut self, packet_identifier: PacketIdentifier) {
         self.identifiers.freed.push_back(packet_identifier);
     }
@@ -84,14 +84,14 @@ impl Window {
         self.in_order.insert(place, in_flight);
     }
 
-    /// Notes that the Client has a delivery; tells whether there is one with this Packet Identifier.
+    /// Notes that the Client has received a delivery. False if none has this Packet Identifier.
     pub(super) fn release(&mut self, packet_identifier: PacketIdentifier) -> bool {
         let place = self.places.get(&packet_identifier);
         let in_flight = place.and_then(|place| self.in_order.get_mut(place));
         in_flight.map(|in_flight| in_flight.step = Step::Released).is_some()
     }
 
-    /// Takes a delivery out, if there is one of this QoS with this Packet Identifier.
+    /// Removes the delivery with this QoS and Packet Identifier, if there is one.
     pub(super) fn finish(&mut self, packet_identifier: PacketIdentifier, qos: QoS) {
         let Some(&place) = self.places.get(&packet_identifier) else { return };
         if self.in_order.get(&place).is_some_and(|in_flight| in_flight.delivery.qos == qos)
@@ -103,7 +103,7 @@ impl Window {
         }
     }
 
-    /// A new connection has everything to get again.
+    /// Marks every delivery to be sent again, for a new connection.
     pub(super) fn begin_again(&mut self) {
         for in_flight in self.in_order.values_mut() {
             in_flight.is_sent = false;
@@ -112,7 +112,7 @@ impl Window {
         self.sent = 0;
     }
 
-    /// The next one that is to be sent again, which counts as sent from then on.
+    /// The next delivery to send again, which counts as sent from then on.
     pub(super) fn next_to_send_again(&mut self) -> Option<&InFlight> {
         while let Some(place) = self.to_send_again.pop_front() {
             if let Some(in_flight) = self.in_order.get_mut(&place) {
@@ -133,7 +133,7 @@ impl Window {
         self.sent = 0;
     }
 
-    /// Gives another Packet Identifier to each that waits for PUBACK or PUBREC, as far as there are free ones.
+    /// Gives each delivery that waits for PUBACK or PUBREC another Packet Identifier, while any are free.
     pub(super) fn rename_all(&mut self) {
         for (place, in_flight) in &mut self.in_order {
             if in_flight.step == Step::Published

@@ -35,8 +35,7 @@ fn answer(
     user: &str,
     password: &[u8],
 ) -> (RawClient, Vec<u8>) {
-    let mut client = RawClient::open(broker, version);
-    client.send(&encoded(version, &Packet::Connect(of_user(user, password))));
+    let mut client = RawClient::connecting(broker, version, &of_user(user, password));
     let answer = client.next_packet();
     (client, answer)
 }
@@ -49,11 +48,6 @@ fn expect_refused(broker: &ScriptedBroker, version: ProtocolVersion, user: &str,
     let (mut client, answer) = answer(broker, version, user, password);
     assert_eq!(answer, refusal(version));
     client.expect_fin();
-}
-
-/// What a DISCONNECT with this code is on the wire: nothing in MQTT 3.1.1.
-fn disconnect(version: ProtocolVersion, code: u8) -> Vec<u8> {
-    if version == V5 { vec![0xE0, 2, code, 0] } else { vec![] }
 }
 
 /// Has an administrator give a command, and waits until it is carried out.
@@ -70,8 +64,7 @@ fn a_user_that_is_disabled_is_cut_and_refused_afterwards_and_nobody_else_is() {
         let mut client = accepted(&broker, version, "u", b"p");
         let mut other = accepted(&broker, version, "v", b"p");
         command(&broker, DISABLE);
-        client.expect(&disconnect(version, 0x98));
-        client.expect_fin();
+        client.expect_close(0x98);
         expect_refused(&broker, version, "u", b"p");
         other.expect_service();
     }
@@ -103,16 +96,14 @@ fn fin_and_a_code_of_ones_own_cut_as_they_say_and_readmit_lets_in_again() {
             let mut client = accepted(&broker, version, "u", b"p");
             let mut other = accepted(&broker, version, "v", b"p");
             command(&broker, DISABLE);
-            client.expect(&code.map_or_else(Vec::new, |code| disconnect(version, code)));
-            client.expect_fin();
+            client.expect_close(code);
             if removal == Removal::Readmit {
                 accepted(&broker, version, "u", b"p").expect_service();
             } else {
                 expect_refused(&broker, version, "u", b"p");
             }
             if removal == Removal::Everyone {
-                other.expect(&disconnect(version, 0x98));
-                other.expect_fin();
+                other.expect_close(0x98);
             } else {
                 other.expect_service();
             }
@@ -129,7 +120,7 @@ fn ignore_does_nothing_and_deliver_on_says_goodbye_and_stays_and_serve_refused_s
     let broker = removing(Removal::DeliverOn);
     let mut client = accepted(&broker, V5, "u", b"p");
     command(&broker, DISABLE);
-    client.expect(&disconnect(V5, 0x98));
+    client.expect_disconnect(0x98);
     client.expect_service();
     for version in ProtocolVersion::ALL {
         let broker = removing(Removal::ServeRefused);
@@ -145,8 +136,7 @@ fn a_user_that_left_its_group_may_connect_and_not_subscribe() {
     let broker = removing(Removal::default());
     command(&broker, r#"{"commands":[{"command":"removeGroupClient","username":"u"}]}"#);
     let mut client = accepted(&broker, V5, "u", b"p");
-    let filter = [0x82, 7, 0, 1, 0, 0, 1, b't', 0];
-    client.send(&filter);
+    client.send(&[0x82, 7, 0, 1, 0, 0, 1, b't', 0]);
     client.expect(&[0x90, 4, 0, 1, 0, 0x87]);
 }
 
@@ -171,8 +161,7 @@ fn a_client_is_cut_when_its_token_runs_out_and_a_stale_or_spoilt_one_is_refused(
             let stale = token(3);
             let mut client = accepted(&broker, version, "u", &stale);
             client.expect_service();
-            client.expect(&code.map_or_else(Vec::new, |code| disconnect(version, code)));
-            client.expect_fin();
+            client.expect_close(code);
             expect_refused(&broker, version, "u", &stale);
             expect_refused(&broker, version, "u", &[&token(9)[..], b"!"].concat());
         }
@@ -192,13 +181,16 @@ fn deliver_on_cuts_nobody_and_ignore_lets_in_anybody() {
 }
 
 /// A Client that authenticated itself by the method `JWT` with this token, and now does so again with another.
-fn reauthenticating(policy: Reauthentication, first: &[u8], renewed: &[u8]) -> (ScriptedBroker, RawClient) {
-    let broker = ScriptedBroker::start(Script { reauthentication: policy, ..Script::default() });
+fn reauthenticating(
+    reauthentication: Reauthentication,
+    first: &[u8],
+    renewed: &[u8],
+) -> (ScriptedBroker, RawClient) {
+    let broker = ScriptedBroker::start(Script { reauthentication, ..Script::default() });
     let shown = |token| [Property::AuthenticationMethod("JWT"), Property::AuthenticationData(token)];
     let (first, renewed) = (shown(first), shown(renewed));
     let connect = Connect { properties: Properties::List(&first), ..Connect::new("u") };
-    let mut client = RawClient::open(&broker, V5);
-    client.send(&encoded(V5, &Packet::Connect(connect)));
+    let mut client = RawClient::connecting(&broker, V5, &connect);
     let answer = client.next_packet();
     // MQTT 5.0 [MQTT-4.12.0-5].
     let names_method = answer.windows(6).any(|part| part == b"\x15\x00\x03JWT");
@@ -209,19 +201,16 @@ fn reauthenticating(policy: Reauthentication, first: &[u8], renewed: &[u8]) -> (
 }
 
 const AUTH_SUCCESS: &[u8] = b"\xF0\x08\x00\x06\x15\x00\x03JWT";
-const AUTH_REFUSED: &[u8] = b"\xF0\x08\x87\x06\x15\x00\x03JWT";
 
 #[test]
 fn a_client_that_shows_a_new_token_has_the_end_of_that_one_and_is_cut_for_a_bad_one() {
     let (_broker, mut client) = reauthenticating(Reauthentication::Accept, &token(60), &token(3));
     client.expect(AUTH_SUCCESS);
     client.expect_service();
-    client.expect(&disconnect(V5, 0x87));
-    client.expect_fin();
+    client.expect_close(0x87);
     for bad in [[&token(60)[..], b"!"].concat(), token(0), b"no token".to_vec()] {
         let (_broker, mut client) = reauthenticating(Reauthentication::Accept, &token(60), &bad);
-        client.expect(&disconnect(V5, 0x87));
-        client.expect_fin();
+        client.expect_close(0x87);
     }
 }
 
@@ -231,25 +220,23 @@ fn what_a_new_token_is_answered_is_what_the_policy_says() {
     let (_broker, mut client) = reauthenticating(Reauthentication::AcceptAnything, &token(60), &spoilt);
     client.expect(AUTH_SUCCESS);
     client.expect_service();
-    let (_broker, mut client) = reauthenticating(Reauthentication::ServeRefused, &token(60), &token(60));
-    client.expect(AUTH_REFUSED);
-    client.expect_service();
-    let (_broker, mut client) = reauthenticating(Reauthentication::OtherMethod, &token(60), &token(60));
-    client.expect(b"\xF0\x0A\x00\x08\x15\x00\x05other");
-    client.expect_service();
-    let (_broker, mut client) = reauthenticating(Reauthentication::Continue, &token(60), &token(60));
-    client.expect(b"\xF0\x08\x18\x06\x15\x00\x03JWT");
-    client.expect_service();
-    let (_broker, mut client) = reauthenticating(Reauthentication::Ignore, &token(60), &token(60));
-    client.expect_service();
+    let answers: [(_, &[u8]); 4] = [
+        (Reauthentication::ServeRefused, b"\xF0\x08\x87\x06\x15\x00\x03JWT"),
+        (Reauthentication::OtherMethod, b"\xF0\x0A\x00\x08\x15\x00\x05other"),
+        (Reauthentication::Continue, b"\xF0\x08\x18\x06\x15\x00\x03JWT"),
+        (Reauthentication::Ignore, b""),
+    ];
+    for (policy, answer) in answers {
+        let (_broker, mut client) = reauthenticating(policy, &token(60), &token(60));
+        client.expect(answer);
+        client.expect_service();
+    }
     let (_broker, mut client) = reauthenticating(Reauthentication::Fin, &token(60), &token(60));
     client.expect_fin();
     let (_broker, mut client) = reauthenticating(Reauthentication::Refuse, &token(60), &token(60));
-    client.expect(&disconnect(V5, 0x87));
-    client.expect_fin();
+    client.expect_close(0x87);
     let (_broker, mut client) = reauthenticating(Reauthentication::KeepOldEnd, &token(3), &token(60));
     client.expect(AUTH_SUCCESS);
     client.expect_service();
-    client.expect(&disconnect(V5, 0x87));
-    client.expect_fin();
+    client.expect_close(0x87);
 }

@@ -56,10 +56,8 @@ fn qos_2_takes_four_packets_each_way() {
         assert_eq!(client.next_packet()[0], 0x34);
         client.expect(&[0x50, 2, 0, 7]);
         // The same Packet Identifier again before PUBREL is the same message.
-        client.publish("t", "x", QoS::ExactlyOnce);
-        client.expect(&[0x50, 2, 0, 7]);
-        client.send(&[0x62, 2, 0, 7]);
-        client.expect(&[0x70, 2, 0, 7]);
+        client.publish_exactly_once("t", "x");
+        client.release();
         client.send(&[0x50, 2, 0, 1]);
         client.expect(&[0x62, 2, 0, 1]);
         client.send(&[0x70, 2, 0, 1]);
@@ -128,7 +126,7 @@ fn subscriptions_outlast_messages_that_they_do_not_match() {
         client.expect_service();
         for topic in ["a/b", "b"] {
             client.publish(topic, "x", QoS::AtMostOnce);
-            assert_eq!(client.next_payload(), "x");
+            client.expect_payloads(&["x"]);
         }
     }
 }
@@ -176,13 +174,12 @@ fn mqtt5_3_3_4_9_the_clients_receive_maximum_is_kept_to() {
     slow.subscribe("t", QoS::AtLeastOnce);
     let mut publisher = RawClient::connected(&broker, V5, "publisher");
     for payload in ["1", "2", "3"] {
-        publisher.publish("t", payload, QoS::AtLeastOnce);
-        publisher.expect(&[0x40, 2, 0, 7]);
+        publisher.publish_at_least_once("t", payload);
     }
-    assert_eq!([slow.next_payload(), slow.next_payload()], ["1", "2"]);
+    slow.expect_payloads(&["1", "2"]);
     slow.expect_service();
     slow.send(&[0x40, 2, 0, 2]);
-    assert_eq!(slow.next_payload(), "3");
+    slow.expect_payloads(&["3"]);
 }
 
 #[test]
@@ -193,10 +190,9 @@ fn mqtt5_3_1_2_24_a_packet_too_large_for_the_client_is_dropped() {
     let mut small = RawClient::connected_with(&broker, V5, &connect, 0);
     small.subscribe("t", QoS::AtLeastOnce);
     let mut publisher = RawClient::connected(&broker, V5, "publisher");
-    publisher.publish("t", "far more than twenty bytes", QoS::AtLeastOnce);
-    publisher.expect(&[0x40, 2, 0, 7]);
+    publisher.publish_at_least_once("t", "far more than twenty bytes");
     publisher.publish("t", "short", QoS::AtLeastOnce);
-    assert_eq!(small.next_payload(), "short");
+    small.expect_payloads(&["short"]);
     assert_eq!(broker.log().dropped, 1);
 }
 
@@ -204,16 +200,14 @@ fn mqtt5_3_1_2_24_a_packet_too_large_for_the_client_is_dropped() {
 fn the_advertised_receive_maximum_is_enforced_in_5_0() {
     let receive_maximum = NonZeroU16::new(2);
     let broker = ScriptedBroker::start(Script { receive_maximum, ..Script::default() });
-    let mut client = RawClient::open(&broker, V5);
-    client.send(&connect(V5, "client"));
-    client.expect(&[0x20, 10, 0, 0, 7, 0x21, 0, 2, 0x29, 0, 0x2A, 0]);
+    let connack = [0x20, 10, 0, 0, 7, 0x21, 0, 2, 0x29, 0, 0x2A, 0];
+    let mut client = RawClient::with_connack(&broker, &connack);
     for identifier in [1, 2] {
         client.send(&[0x34, 7, 0, 1, b't', 0, identifier, 0, b'x']);
         client.expect(&[0x50, 2, 0, identifier]);
     }
     client.send(&[0x34, 7, 0, 1, b't', 0, 3, 0, b'x']);
-    client.expect(&[0xE0, 2, 0x93, 0]);
-    client.expect_fin();
+    client.expect_close(0x93);
 }
 
 #[test]
@@ -242,8 +236,7 @@ fn a_breach_closes_with_its_reason_code_in_5_0_and_without_in_3_1_1() {
         let broker = conforming();
         let mut client = RawClient::connected(&broker, V5, "client");
         client.send(bytes);
-        client.expect(&[0xE0, 2, code, 0]);
-        client.expect_fin();
+        client.expect_close(code);
     }
     for bytes in [&[0xFF; 5][..], &[0x20, 2, 0, 0], &[0xF0, 0], &[0x30, 3, 0, 1, b'#']] {
         let broker = conforming();
@@ -255,12 +248,10 @@ fn a_breach_closes_with_its_reason_code_in_5_0_and_without_in_3_1_1() {
 
 #[test]
 fn mqtt5_3_1_2_22_a_client_silent_for_longer_than_its_keep_alive_is_closed() {
-    for (version, disconnect) in [(V5, &[0xE0, 2, 0x8D, 0][..]), (V3_1_1, &[])] {
+    for version in ProtocolVersion::ALL {
         let broker = conforming();
         let connect = Connect { keep_alive_s: 1, ..Connect::new("client") };
-        let mut client = RawClient::connected_with(&broker, version, &connect, 0);
-        client.expect(disconnect);
-        client.expect_fin();
+        RawClient::connected_with(&broker, version, &connect, 0).expect_close(0x8D);
     }
 }
 
@@ -269,10 +260,7 @@ fn enhanced_authentication_is_refused() {
     let broker = conforming();
     let properties = [Property::AuthenticationMethod("m")];
     let connect = Connect { properties: properties.as_slice().into(), ..Connect::new("client") };
-    let mut client = RawClient::open(&broker, V5);
-    client.send(&encoded(V5, &Packet::Connect(connect)));
-    client.expect(&[0x20, 3, 0, 0x8C, 0]);
-    client.expect_fin();
+    RawClient::connecting(&broker, V5, &connect).expect_then_fin(&[0x20, 3, 0, 0x8C, 0]);
 }
 
 #[test]
@@ -286,7 +274,7 @@ fn packets_cut_anywhere_are_put_together_again() {
     client.subscribe("t", QoS::AtMostOnce);
     let payload = "x".repeat(300_000);
     client.publish("t", &payload, QoS::AtMostOnce);
-    assert_eq!(client.next_payload(), payload);
+    client.expect_payloads(&[&payload]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ungraceful_mqtt::ProtocolVersion::{self, V3_1_1, V5};
 use ungraceful_mqtt::{Connect, QoS, Will};
 use ungraceful_scripted_broker::{EndedBy, Event, Script, ScriptedBroker};
 
-use crate::raw_client::{PATIENCE, RawClient};
+use crate::raw_client::{RawClient, expect_end};
 
 fn expect_refusal(address: std::net::SocketAddr) {
     let refused = TcpStream::connect(address).expect_err("no listener any more");
@@ -70,7 +70,7 @@ fn it_serves_three_hundred_connections_at_once() {
         .collect();
     clients[0].publish("all", "hello", QoS::AtMostOnce);
     for client in &mut clients {
-        assert_eq!(client.next_payload(), "hello");
+        client.expect_payloads(&["hello"]);
         client.expect_service();
     }
     assert_eq!(broker.log().connections(), 300);
@@ -93,11 +93,9 @@ fn a_subscriber_that_does_not_read_holds_up_nobody_else() {
 fn the_log_tells_how_each_connection_began_and_ended() {
     let broker = ScriptedBroker::start(Script::default());
     let mut client = RawClient::connected(&broker, V3_1_1, "client");
-    client.send(&[0xE0, 0]);
-    client.expect_fin();
+    client.leave();
     drop(RawClient::open(&broker, V5));
-    let ended = Event::Ended { connection: 1, by: EndedBy::Client };
-    assert!(broker.wait_until(PATIENCE, |log| log.events.contains(&ended)));
+    expect_end(&broker, 1, EndedBy::Client);
     let connect = Event::Connect {
         connection: 0,
         client_id: "client".to_owned(),
@@ -110,7 +108,7 @@ fn the_log_tells_how_each_connection_began_and_ended() {
         Event::Disconnect { connection: 0, reason_code: 0 },
         Event::Ended { connection: 0, by: EndedBy::Client },
         Event::Accepted { connection: 1 },
-        ended,
+        Event::Ended { connection: 1, by: EndedBy::Client },
     ];
     assert_eq!(broker.log().events, expected);
 }

@@ -3,10 +3,10 @@
 use std::num::NonZeroU16;
 
 use ungraceful_mqtt::ProtocolVersion::V5;
-use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
+use ungraceful_mqtt::{Connect, ProtocolVersion, QoS};
 use ungraceful_scripted_broker::{OfflineQueue, Script, ScriptedBroker};
 
-use crate::raw_client::{RawClient, encoded};
+use crate::raw_client::RawClient;
 use crate::sessions::{first_of_lasting, lasting};
 
 /// Four messages come for a subscriber that is away; tells what it gets when it is back. The second one is the first
@@ -16,8 +16,7 @@ fn queued(policy: &str, version: ProtocolVersion, refused: &[u8]) -> Vec<String>
     let broker = ScriptedBroker::start(Script { offline_queue, ..Script::default() });
     let mut client = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
     client.subscribe("t", QoS::ExactlyOnce);
-    client.send(&[0xE0, 0]);
-    client.expect_fin();
+    client.leave();
     let mut other = RawClient::connected(&broker, version, "other");
     other.subscribe("t", QoS::AtMostOnce);
     let mut publisher = RawClient::connected(&broker, version, "publisher");
@@ -30,8 +29,7 @@ fn queued(policy: &str, version: ProtocolVersion, refused: &[u8]) -> Vec<String>
         } else {
             publisher.expect(&[first_byte, 2, 0, 7]);
             if qos == QoS::ExactlyOnce {
-                publisher.send(&[0x62, 2, 0, 7]);
-                publisher.expect(&[0x70, 2, 0, 7]);
+                publisher.release();
             }
         }
         // Who is there gets it in any case.
@@ -88,27 +86,21 @@ fn what_was_refused_needs_no_quota_and_can_be_sent_again() {
     let broker = ScriptedBroker::start(script);
     let connack = |session_present| [0x20, 10, session_present, 0, 7, 0x21, 0, 1, 0x29, 0, 0x2A, 0];
     let connected = |connect: Connect<'_>, session_present| {
-        let mut client = RawClient::open(&broker, V5);
-        client.send(&encoded(V5, &Packet::Connect(connect)));
-        client.expect(&connack(session_present));
-        client
+        RawClient::answered(&broker, V5, &connect, &connack(session_present))
     };
     let mut client = connected(lasting(V5, true), 0);
     client.subscribe("t", QoS::ExactlyOnce);
-    client.send(&[0xE0, 0]);
-    client.expect_fin();
+    client.leave();
     let mut publisher = connected(Connect::new("publisher"), 0);
-    publisher.publish("t", "1", QoS::AtLeastOnce);
-    publisher.expect(&[0x40, 2, 0, 7]);
+    publisher.publish_at_least_once("t", "1");
     publisher.publish("t", "2", QoS::ExactlyOnce);
     publisher.expect(&[0x50, 3, 0, 7, 0x97]);
     publisher.send(&[0x34, 7, 0, 1, b't', 0, 8, 0, b'2']);
     publisher.expect(&[0x50, 3, 0, 8, 0x97]);
     let mut client = connected(lasting(V5, false), 1);
-    assert_eq!(client.next_payload(), "1");
-    publisher.publish("t", "2", QoS::ExactlyOnce);
-    publisher.expect(&[0x50, 2, 0, 7]);
-    assert_eq!(client.next_payload(), "2");
+    client.expect_payloads(&["1"]);
+    publisher.publish_exactly_once("t", "2");
+    client.expect_payloads(&["2"]);
 }
 
 #[test]
@@ -119,7 +111,7 @@ fn the_queue_of_a_client_that_is_there_has_no_such_limit() {
         let mut client = RawClient::subscribed(&broker, version, "t", QoS::AtLeastOnce);
         for payload in ["1", "2", "3"] {
             client.publish("t", payload, QoS::AtLeastOnce);
-            assert_eq!(client.next_payload(), payload);
+            client.expect_payloads(&[payload]);
             client.expect(&[0x40, 2, 0, 7]);
         }
     }

@@ -10,7 +10,7 @@ use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::{
     Connect, Framed, Packet, PacketIdentifier, ProtocolVersion, Publish, QoS, Subscribe, Subscription, frame,
 };
-use ungraceful_scripted_broker::{Script, ScriptedBroker, SecondConnect};
+use ungraceful_scripted_broker::{EndedBy, Event, ScriptedBroker};
 
 /// How long a test waits for what must come. It is only used up by a test that fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,17 +47,25 @@ pub(crate) fn publish(version: ProtocolVersion, topic: &str, payload: &str, qos:
     encoded(version, &Packet::Publish(publish))
 }
 
-/// A broker with this policy for second CONNECTs.
-pub(crate) fn broker_with(second_connect: SecondConnect) -> ScriptedBroker {
-    ScriptedBroker::start(Script { second_connect, ..Script::default() })
+/// The broker has ended a connection, or its Client has.
+pub(crate) fn expect_end(broker: &ScriptedBroker, connection: u64, by: EndedBy) {
+    let ended = Event::Ended { connection, by };
+    assert!(broker.wait_until(PATIENCE, |log| log.events.contains(&ended)));
 }
 
-/// Does something, and tells how long it took. Tests put only lower bounds on it.
+/// Waits until a connection has ended, whoever ended it.
+pub(crate) fn wait_for_end(broker: &ScriptedBroker, ended: u64) {
+    let is_it = |event: &Event| matches!(event, Event::Ended { connection, .. } if *connection == ended);
+    assert!(broker.wait_until(PATIENCE, |log| log.events.iter().any(is_it)));
+}
+
+/// Does something that takes no less than this time. There is no upper bound, which a busy machine would exceed.
 #[expect(clippy::disallowed_methods, reason = "a lower bound on what a broker delays, not a figure")]
-pub(crate) fn time_of(what: impl FnOnce()) -> Duration {
+pub(crate) fn takes_at_least(time: Duration, what: impl FnOnce()) {
     let start = Instant::now();
     what();
-    start.elapsed()
+    let took = start.elapsed();
+    assert!(took >= time, "{took:?}");
 }
 
 /// Repeats a question until the answer is yes; fails when it is not within the time that every test has.
@@ -98,9 +106,34 @@ impl RawClient {
         connect: &Connect<'_>,
         session_present: u8,
     ) -> Self {
+        Self::answered(broker, version, connect, &connack(version, session_present))
+    }
+
+    /// A Client whose CONNECT was answered by these bytes.
+    pub(crate) fn answered(
+        broker: &ScriptedBroker,
+        version: ProtocolVersion,
+        connect: &Connect<'_>,
+        answer: &[u8],
+    ) -> Self {
+        let mut client = Self::connecting(broker, version, connect);
+        client.expect(answer);
+        client
+    }
+
+    /// A Client of MQTT 5.0 that is accepted by this CONNACK.
+    pub(crate) fn with_connack(broker: &ScriptedBroker, connack: &[u8]) -> Self {
+        Self::answered(broker, V5, &Connect::new("client"), connack)
+    }
+
+    /// A Client that has sent its CONNECT.
+    pub(crate) fn connecting(
+        broker: &ScriptedBroker,
+        version: ProtocolVersion,
+        connect: &Connect<'_>,
+    ) -> Self {
         let mut client = Self::open(broker, version);
         client.send(&encoded(version, &Packet::Connect(*connect)));
-        client.expect(&connack(version, session_present));
         client
     }
 
@@ -134,6 +167,35 @@ impl RawClient {
         self.send(&publish(self.version, topic, payload, qos));
     }
 
+    /// Publishes at QoS 1 under Packet Identifier 7, and reads the PUBACK.
+    pub(crate) fn publish_at_least_once(&mut self, topic: &str, payload: &str) {
+        self.publish(topic, payload, QoS::AtLeastOnce);
+        self.expect(&[0x40, 2, 0, 7]);
+    }
+
+    /// Publishes at QoS 2 under Packet Identifier 7, and reads the PUBREC.
+    pub(crate) fn publish_exactly_once(&mut self, topic: &str, payload: &str) {
+        self.publish(topic, payload, QoS::ExactlyOnce);
+        self.expect(&[0x50, 2, 0, 7]);
+    }
+
+    /// Sends the PUBREL for that, and reads the PUBCOMP.
+    pub(crate) fn release(&mut self) {
+        self.send(&[0x62, 2, 0, 7]);
+        self.expect(&[0x70, 2, 0, 7]);
+    }
+
+    /// Sends a PINGREQ.
+    pub(crate) fn ping(&mut self) {
+        self.send(&[0xC0, 0]);
+    }
+
+    /// Sends DISCONNECT 0x00, and reads FIN and nothing before it.
+    pub(crate) fn leave(&mut self) {
+        self.send(&[0xE0, 0]);
+        self.expect_fin();
+    }
+
     /// Reads exactly these bytes.
     pub(crate) fn expect(&mut self, expected: &[u8]) {
         while self.unread.len() < expected.len() {
@@ -165,10 +227,38 @@ impl RawClient {
         String::from_utf8(publish.payload.to_vec()).expect("text")
     }
 
+    /// Reads PUBLISHes with these payloads.
+    pub(crate) fn expect_payloads(&mut self, payloads: &[&str]) {
+        for payload in payloads {
+            assert_eq!(self.next_payload(), *payload);
+        }
+    }
+
     /// Sends a PINGREQ, and reads the PINGRESP and nothing before it.
     pub(crate) fn expect_service(&mut self) {
-        self.send(&[0xC0, 0]);
+        self.ping();
         self.expect(&[0xD0, 0]);
+    }
+
+    /// Reads the DISCONNECT with this Reason Code, which MQTT 3.1.1 does not have.
+    pub(crate) fn expect_disconnect(&mut self, code: u8) {
+        if self.version == V5 {
+            self.expect(&[0xE0, 2, code, 0]);
+        }
+    }
+
+    /// Reads the DISCONNECT with this Reason Code, if one is given and the version has one from a Server, then FIN.
+    pub(crate) fn expect_close(&mut self, code: impl Into<Option<u8>>) {
+        if let Some(code) = code.into() {
+            self.expect_disconnect(code);
+        }
+        self.expect_fin();
+    }
+
+    /// Reads these bytes, then FIN.
+    pub(crate) fn expect_then_fin(&mut self, expected: &[u8]) {
+        self.expect(expected);
+        self.expect_fin();
     }
 
     /// Reads FIN and nothing before it.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use ungraceful_mqtt::Connect;
 use ungraceful_mqtt::ProtocolVersion::{self, V3_1_1, V5};
 use ungraceful_scripted_broker::{Readmission, Script, ScriptedBroker};
 
@@ -13,9 +14,7 @@ fn broker_with(readmission: Readmission) -> ScriptedBroker {
 
 /// Comes and goes.
 fn come(broker: &ScriptedBroker, client_id: &str, version: ProtocolVersion, expected: &[u8]) {
-    let mut client = RawClient::open(broker, version);
-    client.send(&connect(version, client_id));
-    client.expect(expected);
+    RawClient::answered(broker, version, &Connect::new(client_id), expected);
 }
 
 fn is_let_in(broker: &ScriptedBroker, client_id: &str) {

@@ -2,9 +2,14 @@
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::{Connect, ProtocolVersion, QoS};
-use ungraceful_scripted_broker::{EndedBy, Event, ScriptedBroker, SecondConnect};
+use ungraceful_scripted_broker::{EndedBy, Event, Script, ScriptedBroker, SecondConnect};
 
-use crate::raw_client::{PATIENCE, RawClient, broker_with, connack, connect, time_of};
+use crate::raw_client::{PATIENCE, RawClient, connack, connect, expect_end, takes_at_least};
+
+/// A broker with this policy for second CONNECTs.
+fn broker_with(second_connect: SecondConnect) -> ScriptedBroker {
+    ScriptedBroker::start(Script { second_connect, ..Script::default() })
+}
 
 /// A Client that has sent its second CONNECT, under another ClientID.
 fn twice_connected(broker: &ScriptedBroker, version: ProtocolVersion) -> RawClient {
@@ -15,14 +20,7 @@ fn twice_connected(broker: &ScriptedBroker, version: ProtocolVersion) -> RawClie
 
 fn expect_then_fin(policy: SecondConnect, version: ProtocolVersion, expected: &[u8]) {
     let broker = broker_with(policy);
-    let mut client = twice_connected(&broker, version);
-    client.expect(expected);
-    client.expect_fin();
-}
-
-fn expect_to_be_ended(broker: &ScriptedBroker, by: EndedBy) {
-    let ended = Event::Ended { connection: 0, by };
-    assert!(broker.wait_until(PATIENCE, |log| log.events.contains(&ended)));
+    twice_connected(&broker, version).expect_then_fin(expected);
 }
 
 #[test]
@@ -69,13 +67,13 @@ fn disconnect_even_on_3_1_1_sends_what_that_version_does_not_have() {
 
 #[test]
 fn disconnect_then_silence_never_closes() {
-    for (version, disconnect) in [(V5, &[0xE0, 2, 0x82, 0][..]), (V3_1_1, &[])] {
+    for version in ProtocolVersion::ALL {
         let broker = broker_with(SecondConnect::DisconnectThenSilence);
         let mut client = twice_connected(&broker, version);
-        client.expect(disconnect);
-        client.send(&[0xC0, 0]);
+        client.expect_disconnect(0x82);
+        client.ping();
         client.expect_silence();
-        expect_to_be_ended(&broker, EndedBy::Client);
+        expect_end(&broker, 0, EndedBy::Client);
     }
 }
 
@@ -91,23 +89,21 @@ fn rst_resets_without_a_word() {
     for version in ProtocolVersion::ALL {
         let broker = broker_with(SecondConnect::Rst);
         twice_connected(&broker, version).expect_reset();
-        expect_to_be_ended(&broker, EndedBy::Broker);
+        expect_end(&broker, 0, EndedBy::Broker);
     }
 }
 
 #[test]
 fn close_after_waits_and_answers_nothing_meanwhile() {
     let wait = std::time::Duration::from_millis(300);
-    for (version, disconnect) in [(V5, &[0xE0, 2, 0x82, 0][..]), (V3_1_1, &[])] {
+    for version in ProtocolVersion::ALL {
         let broker = broker_with(SecondConnect::CloseAfter(wait));
         let mut client = RawClient::connected(&broker, version, "first");
-        let took = time_of(|| {
+        takes_at_least(wait, || {
             client.send(&connect(version, "first"));
-            client.send(&[0xC0, 0]);
-            client.expect(disconnect);
-            client.expect_fin();
+            client.ping();
+            client.expect_close(0x82);
         });
-        assert!(took >= wait, "{took:?}");
     }
 }
 
@@ -115,23 +111,26 @@ fn close_after_waits_and_answers_nothing_meanwhile() {
 fn a_client_that_does_not_wait_for_a_late_close_is_done_with() {
     let broker = broker_with(SecondConnect::CloseAfter(std::time::Duration::from_millis(300)));
     twice_connected(&broker, V5).expect_silence();
-    expect_to_be_ended(&broker, EndedBy::Client);
+    expect_end(&broker, 0, EndedBy::Client);
+}
+
+/// The connection goes on under `held`, which can be taken over, and nobody has the other ClientID.
+fn expect_to_hold(policy: SecondConnect, held: &str, free: &str) {
+    for version in ProtocolVersion::ALL {
+        let broker = broker_with(policy);
+        let mut client = twice_connected(&broker, version);
+        client.expect(&connack(version, 0));
+        client.expect_service();
+        RawClient::connected(&broker, version, free).expect_service();
+        client.expect_service();
+        RawClient::connected(&broker, version, held).expect_service();
+        client.expect_close(0x8E);
+    }
 }
 
 #[test]
 fn second_connack_then_serve_goes_on_under_the_first_client_id() {
-    for version in ProtocolVersion::ALL {
-        let broker = broker_with(SecondConnect::SecondConnackThenServe);
-        let mut client = twice_connected(&broker, version);
-        client.expect(&connack(version, 0));
-        client.expect_service();
-        // Nobody holds the second ClientID, somebody the first.
-        RawClient::connected(&broker, version, "second").expect_service();
-        client.expect_service();
-        RawClient::connected(&broker, version, "first").expect_service();
-        client.expect(if version == V5 { &[0xE0, 2, 0x8E, 0] } else { &[] });
-        client.expect_fin();
-    }
+    expect_to_hold(SecondConnect::SecondConnackThenServe, "first", "second");
 }
 
 #[test]
@@ -143,17 +142,7 @@ fn second_connack_then_fin_closes() {
 
 #[test]
 fn adopt_second_client_id_makes_the_connection_the_one_to_take_over() {
-    for version in ProtocolVersion::ALL {
-        let broker = broker_with(SecondConnect::AdoptSecondClientId);
-        let mut client = twice_connected(&broker, version);
-        client.expect(&connack(version, 0));
-        client.expect_service();
-        RawClient::connected(&broker, version, "first").expect_service();
-        client.expect_service();
-        RawClient::connected(&broker, version, "second").expect_service();
-        client.expect(if version == V5 { &[0xE0, 2, 0x8E, 0] } else { &[] });
-        client.expect_fin();
-    }
+    expect_to_hold(SecondConnect::AdoptSecondClientId, "second", "first");
 }
 
 #[test]
@@ -168,11 +157,9 @@ fn adopt_second_client_id_serves_on_when_it_is_the_first_one() {
 
 #[test]
 fn keep_session_of_second_client_id_leaves_a_session_behind() {
-    for (version, disconnect) in [(V5, &[0xE0, 2, 0x82, 0][..]), (V3_1_1, &[])] {
+    for version in ProtocolVersion::ALL {
         let broker = broker_with(SecondConnect::KeepSessionOfSecondClientId);
-        let mut client = twice_connected(&broker, version);
-        client.expect(disconnect);
-        client.expect_fin();
+        twice_connected(&broker, version).expect_close(0x82);
         let later = |client_id| Connect { clean_start: false, ..Connect::new(client_id) };
         RawClient::connected_with(&broker, version, &later("second"), 1).expect_service();
         RawClient::connected_with(&broker, version, &later("first"), 0).expect_service();
@@ -197,7 +184,7 @@ fn ignore_serves_on() {
         client.expect_service();
         client.subscribe("t", QoS::AtMostOnce);
         client.publish("t", "mine", QoS::AtMostOnce);
-        assert_eq!(client.next_payload(), "mine");
+        client.expect_payloads(&["mine"]);
         assert_eq!(broker.log().second_connects(), 1);
     }
 }
@@ -207,11 +194,11 @@ fn silence_neither_answers_nor_closes() {
     for version in ProtocolVersion::ALL {
         let broker = broker_with(SecondConnect::Silence);
         let mut client = twice_connected(&broker, version);
-        client.send(&[0xC0, 0]);
+        client.ping();
         assert!(broker.wait_until(PATIENCE, |log| log.second_connects() == 1));
         assert!(!broker.log().events.iter().any(|event| matches!(event, Event::Ended { .. })));
         client.expect_silence();
-        expect_to_be_ended(&broker, EndedBy::Client);
+        expect_end(&broker, 0, EndedBy::Client);
     }
 }
 
@@ -255,7 +242,7 @@ fn crash_broker_takes_everybody_down() {
 fn the_log_tells_who_sent_a_second_connect() {
     let broker = broker_with(SecondConnect::default());
     let mut client = twice_connected(&broker, V5);
-    client.expect(&[0xE0, 2, 0x82, 0]);
+    client.expect_disconnect(0x82);
     let log = broker.log();
     assert_eq!(log.client_ids().collect::<Vec<_>>(), ["first"]);
     let second = Event::SecondConnect { connection: 0, client_id: Some("second".to_owned()) };

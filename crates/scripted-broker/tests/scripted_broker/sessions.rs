@@ -29,8 +29,7 @@ fn mqtt5_3_1_4_3_a_client_is_taken_over() {
         let broker = conforming();
         let mut old = RawClient::connected(&broker, version, "client");
         let mut new = RawClient::connected(&broker, version, "client");
-        old.expect(if version == V5 { &[0xE0, 2, 0x8E, 0] } else { &[] });
-        old.expect_fin();
+        old.expect_close(0x8E);
         new.expect_service();
     }
 }
@@ -40,8 +39,7 @@ fn a_client_of_the_other_version_is_taken_over_in_its_own() {
     let broker = conforming();
     let mut old = RawClient::connected(&broker, V5, "client");
     let mut new = RawClient::connected(&broker, V3_1_1, "client");
-    old.expect(&[0xE0, 2, 0x8E, 0]);
-    old.expect_fin();
+    old.expect_close(0x8E);
     let mut newest = RawClient::connected(&broker, V5, "client");
     new.expect_fin();
     newest.expect_service();
@@ -53,15 +51,13 @@ fn a_session_that_lasts_is_present_and_keeps_subscriptions_and_messages() {
         let broker = conforming();
         let mut client = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
         client.subscribe("t", QoS::AtLeastOnce);
-        client.send(&[0xE0, 0]);
-        client.expect_fin();
+        client.leave();
         let mut publisher = RawClient::connected(&broker, version, "publisher");
         for payload in ["1", "2"] {
-            publisher.publish("t", payload, QoS::AtLeastOnce);
-            publisher.expect(&[0x40, 2, 0, 7]);
+            publisher.publish_at_least_once("t", payload);
         }
         let mut client = RawClient::connected_with(&broker, version, &lasting(version, false), 1);
-        assert_eq!([client.next_payload(), client.next_payload()], ["1", "2"]);
+        client.expect_payloads(&["1", "2"]);
     }
 }
 
@@ -73,7 +69,7 @@ fn a_session_survives_its_take_over() {
         old.subscribe("t", QoS::AtMostOnce);
         let mut new = RawClient::connected_with(&broker, version, &lasting(version, false), 1);
         new.publish("t", "x", QoS::AtMostOnce);
-        assert_eq!(new.next_payload(), "x");
+        new.expect_payloads(&["x"]);
     }
 }
 
@@ -102,13 +98,11 @@ fn a_session_expires_after_its_interval() {
     let broker = conforming();
     let properties = [Property::SessionExpiryInterval(1)];
     let connect = Connect { properties: properties.as_slice().into(), ..lasting(V5, false) };
-    let mut client = RawClient::connected_with(&broker, V5, &connect, 0);
-    client.send(&[0xE0, 0]);
-    client.expect_fin();
+    RawClient::connected_with(&broker, V5, &connect, 0).leave();
     let second = Connect { keep_alive_s: 1, ..Connect::new("clock") };
     // The Keep Alive closes after one and a half seconds: half a second after the expiry.
     let mut clock = RawClient::connected_with(&broker, V5, &second, 0);
-    clock.expect(&[0xE0, 2, 0x8D, 0]);
+    clock.expect_disconnect(0x8D);
     RawClient::connected_with(&broker, V5, &connect, 0).expect_service();
 }
 
@@ -118,9 +112,7 @@ fn the_expiry_of_a_session_is_nothing_to_the_next_one_of_its_client() {
     for expiry_s in [1, 3600] {
         let properties = [Property::SessionExpiryInterval(expiry_s)];
         let connect = Connect { properties: properties.as_slice().into(), ..lasting(V5, true) };
-        let mut client = RawClient::connected_with(&broker, V5, &connect, 0);
-        client.send(&[0xE0, 0]);
-        client.expect_fin();
+        RawClient::connected_with(&broker, V5, &connect, 0).leave();
     }
     std::thread::sleep(std::time::Duration::from_millis(1_500));
     RawClient::connected_with(&broker, V5, &lasting(V5, false), 1).expect_service();
@@ -135,8 +127,7 @@ fn disconnect_can_set_the_session_expiry_interval_but_not_raise_it_from_zero() {
     let connect = Connect { clean_start: false, ..Connect::new("client") };
     let mut client = RawClient::connected_with(&broker, V5, &connect, 0);
     client.send(&[0xE0, 7, 0, 5, 0x11, 0, 0, 0, 9]);
-    client.expect(&[0xE0, 2, 0x82, 0]);
-    client.expect_fin();
+    client.expect_close(0x82);
 }
 
 #[test]
@@ -146,11 +137,9 @@ fn mqtt5_4_4_0_1_what_was_not_acknowledged_is_sent_again_in_order() {
         let mut client = RawClient::connected_with(&broker, version, &first_of_lasting(version), 0);
         client.subscribe("t", QoS::ExactlyOnce);
         let mut publisher = RawClient::connected(&broker, version, "publisher");
-        publisher.publish("t", "1", QoS::ExactlyOnce);
-        publisher.expect(&[0x50, 2, 0, 7]);
-        publisher.publish("t", "2", QoS::AtLeastOnce);
-        publisher.expect(&[0x40, 2, 0, 7]);
-        assert_eq!([client.next_payload(), client.next_payload()], ["1", "2"]);
+        publisher.publish_exactly_once("t", "1");
+        publisher.publish_at_least_once("t", "2");
+        client.expect_payloads(&["1", "2"]);
         client.send(&[0x50, 2, 0, 1]);
         client.expect(&[0x62, 2, 0, 1]);
         drop(client);
@@ -170,17 +159,17 @@ fn a_smaller_receive_maximum_holds_for_what_is_sent_again() {
     client.subscribe("t", QoS::AtLeastOnce);
     for payload in ["1", "2"] {
         client.publish("t", payload, QoS::AtLeastOnce);
-        assert_eq!(client.next_payload(), payload);
+        client.expect_payloads(&[payload]);
         client.expect(&[0x40, 2, 0, 7]);
     }
     drop(client);
     let properties = [Property::SessionExpiryInterval(3600), Property::ReceiveMaximum(1)];
     let connect = Connect { properties: properties.as_slice().into(), ..lasting(V5, false) };
     let mut client = RawClient::connected_with(&broker, V5, &connect, 1);
-    assert_eq!(client.next_payload(), "1");
+    client.expect_payloads(&["1"]);
     client.expect_service();
     client.send(&[0x40, 2, 0, 1]);
-    assert_eq!(client.next_payload(), "2");
+    client.expect_payloads(&["2"]);
 }
 
 #[test]
@@ -192,10 +181,9 @@ fn a_qos_2_message_from_the_client_is_remembered_across_connections() {
             let is_first = session_present == 0;
             let connect = if is_first { first_of_lasting(version) } else { lasting(version, false) };
             let mut client = RawClient::connected_with(&broker, version, &connect, session_present);
-            client.publish("t", "once", QoS::ExactlyOnce);
-            client.expect(&[0x50, 2, 0, 7]);
+            client.publish_exactly_once("t", "once");
         }
-        assert_eq!(witness.next_payload(), "once");
+        witness.expect_payloads(&["once"]);
         witness.expect_service();
     }
 }
@@ -203,9 +191,12 @@ fn a_qos_2_message_from_the_client_is_remembered_across_connections() {
 #[test]
 fn a_client_without_client_id_gets_one_in_5_0() {
     let broker = conforming();
-    let mut client = RawClient::open(&broker, V5);
-    client.send(&encoded(V5, &Packet::Connect(Connect::new(""))));
-    client.expect(b"\x20\x14\x00\x00\x11\x12\x00\x0aassigned-0\x29\x00\x2a\x00");
+    let mut client = RawClient::answered(
+        &broker,
+        V5,
+        &Connect::new(""),
+        b"\x20\x14\x00\x00\x11\x12\x00\x0aassigned-0\x29\x00\x2a\x00",
+    );
     client.expect_service();
 }
 

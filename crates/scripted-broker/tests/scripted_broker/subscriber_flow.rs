@@ -17,16 +17,13 @@ fn scene(subscriber_flow: SubscriberFlow) -> (ScriptedBroker, RawClient) {
     slow.subscribe("t", QoS::AtLeastOnce);
     let mut publisher = RawClient::connected(&broker, V5, "publisher");
     for payload in ["1", "2", "3", "4", "5"] {
-        publisher.publish("t", payload, QoS::AtLeastOnce);
-        publisher.expect(&[0x40, 2, 0, 7]);
+        publisher.publish_at_least_once("t", payload);
     }
     (broker, slow)
 }
 
 fn expect(slow: &mut RawClient, payloads: &[&str]) {
-    for payload in payloads {
-        assert_eq!(slow.next_payload(), *payload);
-    }
+    slow.expect_payloads(payloads);
 }
 
 fn acknowledge(slow: &mut RawClient, identifiers: &[u8]) {
@@ -74,7 +71,7 @@ fn ignore_sends_everything() {
 fn starve_pings_answers_none_while_the_window_is_full() {
     let (_broker, mut slow) = scene(SubscriberFlow::StarvePings);
     expect(&mut slow, &["1", "2"]);
-    slow.send(&[0xC0, 0]);
+    slow.ping();
     acknowledge(&mut slow, &[1]);
     expect(&mut slow, &["3"]);
     acknowledge(&mut slow, &[2, 3]);
@@ -111,7 +108,7 @@ fn mqtt_3_1_1_has_no_window_to_fill() {
         let mut client = RawClient::subscribed(&broker, ProtocolVersion::V3_1_1, "t", QoS::AtLeastOnce);
         for payload in ["1", "2", "3"] {
             client.publish("t", payload, QoS::AtLeastOnce);
-            assert_eq!(client.next_payload(), payload);
+            client.expect_payloads(&[payload]);
             client.expect(&[0x40, 2, 0, 7]);
         }
         client.expect_service();

@@ -3,21 +3,16 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
-use ungraceful_mqtt::{Connect, Packet, Properties, ProtocolVersion, QoS, Will};
-use ungraceful_scripted_broker::{EndedBy, Event, LateEnd, Script, ScriptedBroker, TakeOver};
+use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS, Will};
+use ungraceful_scripted_broker::{EndedBy, Event, Script, ScriptedBroker, TakeOver};
 
-use crate::raw_client::{PATIENCE, RawClient, connack, connect, encoded, time_of, until};
+use crate::raw_client::{RawClient, connack, encoded, expect_end, takes_at_least, until};
 use crate::sessions::{first_of_lasting, lasting};
 
 const WAIT: Duration = Duration::from_millis(300);
 
 fn broker_with(take_over: TakeOver) -> ScriptedBroker {
     ScriptedBroker::start(Script { take_over, ..Script::default() })
-}
-
-/// What a DISCONNECT with this code is on the wire: nothing in MQTT 3.1.1.
-fn disconnect(version: ProtocolVersion, code: u8) -> Vec<u8> {
-    if version == V5 { vec![0xE0, 2, code, 0] } else { vec![] }
 }
 
 /// The older connection and the newcomer, which is accepted.
@@ -31,8 +26,7 @@ fn both(broker: &ScriptedBroker, version: ProtocolVersion) -> (RawClient, RawCli
 fn the_log_counts_take_overs() {
     let broker = broker_with(TakeOver::default());
     let (mut old, mut new) = both(&broker, V5);
-    old.expect(&disconnect(V5, 0x8E));
-    old.expect_fin();
+    old.expect_close(0x8E);
     new.expect_service();
     let log = broker.log();
     assert_eq!(log.take_overs(), 1);
@@ -45,8 +39,7 @@ fn disconnect_code_says_that_code() {
     for version in ProtocolVersion::ALL {
         let broker = broker_with(TakeOver::DisconnectCode(0x82));
         let (mut old, mut new) = both(&broker, version);
-        old.expect(&disconnect(version, 0x82));
-        old.expect_fin();
+        old.expect_close(0x82);
         new.expect_service();
     }
 }
@@ -76,17 +69,14 @@ fn keep_both_serves_both() {
     for version in ProtocolVersion::ALL {
         for is_lasting in [false, true] {
             let broker = broker_with(TakeOver::KeepBoth);
-            let mut old = if is_lasting {
-                RawClient::connected_with(&broker, version, &first_of_lasting(version), 0)
+            let [first, second] = if is_lasting {
+                [first_of_lasting(version), lasting(version, false)]
             } else {
-                RawClient::connected(&broker, version, "client")
+                [Connect::new("client"); 2]
             };
+            let mut old = RawClient::connected_with(&broker, version, &first, 0);
             old.subscribe("t", QoS::AtLeastOnce);
-            let mut new = if is_lasting {
-                RawClient::connected_with(&broker, version, &lasting(version, false), 1)
-            } else {
-                RawClient::connected(&broker, version, "client")
-            };
+            let mut new = RawClient::connected_with(&broker, version, &second, is_lasting.into());
             if !is_lasting {
                 new.subscribe("t", QoS::AtLeastOnce);
             }
@@ -94,17 +84,14 @@ fn keep_both_serves_both() {
             new.expect_service();
             let mut publisher = RawClient::connected(&broker, version, "publisher");
             for payload in ["1", "2"] {
-                publisher.publish("t", payload, QoS::AtLeastOnce);
-                publisher.expect(&[0x40, 2, 0, 7]);
+                publisher.publish_at_least_once("t", payload);
                 assert_eq!([old.next_payload(), new.next_payload()], [payload, payload]);
             }
             old.send(&[0x40, 2, 0, 1]);
-            old.publish("other", "x", QoS::ExactlyOnce);
-            old.expect(&[0x50, 2, 0, 7]);
+            old.publish_exactly_once("other", "x");
             new.expect_service();
             // The end of one is nothing to the other.
-            old.send(&[0xE0, 0]);
-            old.expect_fin();
+            old.leave();
             new.expect_service();
         }
     }
@@ -122,7 +109,7 @@ fn keep_both_keeps_a_third_as_well() {
         .collect();
     clients[0].publish("t", "x", QoS::AtMostOnce);
     for client in &mut clients {
-        assert_eq!(client.next_payload(), "x");
+        client.expect_payloads(&["x"]);
     }
     assert_eq!(broker.log().take_overs(), 2);
 }
@@ -133,15 +120,17 @@ fn refuse_newcomer_keeps_the_old_one() {
         let broker = broker_with(TakeOver::RefuseNewcomer);
         let mut old = RawClient::connected(&broker, version, "client");
         old.subscribe("t", QoS::AtMostOnce);
-        let mut new = RawClient::open(&broker, version);
-        new.send(&connect(version, "client"));
-        new.expect(if version == V5 { &[0x20, 3, 0, 0x85, 0] } else { &[0x20, 2, 0, 2] });
+        let mut new = RawClient::answered(
+            &broker,
+            version,
+            &Connect::new("client"),
+            if version == V5 { &[0x20, 3, 0, 0x85, 0] } else { &[0x20, 2, 0, 2] },
+        );
         new.expect_fin();
         old.publish("t", "x", QoS::AtMostOnce);
-        assert_eq!(old.next_payload(), "x");
+        old.expect_payloads(&["x"]);
         drop(old);
-        let ended = Event::Ended { connection: 0, by: EndedBy::Client };
-        assert!(broker.wait_until(PATIENCE, |log| log.events.contains(&ended)));
+        expect_end(&broker, 0, EndedBy::Client);
         RawClient::connected(&broker, version, "client").expect_service();
     }
 }
@@ -151,15 +140,13 @@ fn close_after_accepts_at_once_and_closes_late() {
     for version in ProtocolVersion::ALL {
         let broker = broker_with(TakeOver::CloseAfter(WAIT));
         let mut old = RawClient::connected(&broker, version, "client");
-        let took = time_of(|| {
+        takes_at_least(WAIT, || {
             let mut new = RawClient::connected(&broker, version, "client");
-            old.send(&[0xC0, 0]);
+            old.ping();
             new.expect_service();
-            old.expect(&disconnect(version, 0x8E));
-            old.expect_fin();
+            old.expect_close(0x8E);
             new.expect_service();
         });
-        assert!(took >= WAIT, "{took:?}");
     }
 }
 
@@ -172,18 +159,15 @@ fn newcomer_waits_for_its_connack() {
         let mut new = RawClient::open(&broker, version);
         let mut publisher = RawClient::connected(&broker, version, "publisher");
         let again = lasting(version, false);
-        let took = time_of(|| {
+        takes_at_least(WAIT, || {
             new.send(&encoded(version, &Packet::Connect(again)));
-            old.expect(&disconnect(version, 0x8E));
-            old.expect_fin();
+            old.expect_close(0x8E);
             // What it sends meanwhile is answered behind the CONNACK.
             new.send(&[0xC0, 0, 0xC0]);
-            publisher.publish("t", "x", QoS::AtLeastOnce);
-            publisher.expect(&[0x40, 2, 0, 7]);
+            publisher.publish_at_least_once("t", "x");
             new.expect(&connack(version, 1));
         });
-        assert!(took >= WAIT, "{took:?}");
-        assert_eq!(new.next_payload(), "x");
+        new.expect_payloads(&["x"]);
         new.expect(&[0xD0, 0]);
         new.send(&[0]);
         new.expect(&[0xD0, 0]);
@@ -202,18 +186,14 @@ fn a_newcomer_that_has_waited_is_held_to_its_keep_alive() {
     let broker = broker_with(TakeOver::NewcomerWaits(WAIT));
     let _old = RawClient::connected(&broker, V5, "client");
     let connect = Connect { keep_alive_s: 1, ..Connect::new("client") };
-    let mut new = RawClient::connected_with(&broker, V5, &connect, 0);
-    new.expect(&[0xE0, 2, 0x8D, 0]);
-    new.expect_fin();
+    RawClient::connected_with(&broker, V5, &connect, 0).expect_close(0x8D);
 }
 
 #[test]
 fn a_newcomer_that_does_not_wait_is_done_with() {
     let broker = broker_with(TakeOver::NewcomerWaits(WAIT));
     let _old = RawClient::connected(&broker, V5, "client");
-    let mut new = RawClient::open(&broker, V5);
-    new.send(&connect(V5, "client"));
-    new.expect_silence();
+    RawClient::connecting(&broker, V5, &Connect::new("client")).expect_silence();
     RawClient::connected(&broker, V5, "client").expect_service();
 }
 
@@ -224,10 +204,10 @@ fn silence_neither_answers_nor_closes() {
         let mut old = RawClient::connected(&broker, version, "client");
         old.subscribe("t", QoS::AtMostOnce);
         let mut new = RawClient::connected(&broker, version, "client");
-        old.send(&[0xC0, 0]);
+        old.ping();
         new.subscribe("t", QoS::AtMostOnce);
         new.publish("t", "x", QoS::AtMostOnce);
-        assert_eq!(new.next_payload(), "x");
+        new.expect_payloads(&["x"]);
         assert!(!broker.log().events.iter().any(|event| matches!(event, Event::Ended { .. })));
         old.expect_silence();
         new.expect_service();
@@ -237,32 +217,26 @@ fn silence_neither_answers_nor_closes() {
 #[test]
 fn a_late_end_takes_from_the_newcomer_when_the_older_keep_alive_is_over() {
     for version in ProtocolVersion::ALL {
-        for taken in [LateEnd::Connection, LateEnd::Subscriptions, LateEnd::Will] {
-            let broker = broker_with(TakeOver::LateEnd(taken));
+        for late_end in [TakeOver::LateEndCuts, TakeOver::LateEndUnsubscribes, TakeOver::LateEndPublishesWill]
+        {
+            let broker = broker_with(late_end);
             let mut witness = RawClient::subscribed(&broker, version, "will", QoS::AtMostOnce);
             let short = Connect { keep_alive_s: 1, ..Connect::new("client") };
             let mut old = RawClient::connected_with(&broker, version, &short, 0);
-            let will = Will {
-                topic: "will",
-                payload: b"of the newcomer",
-                qos: QoS::AtMostOnce,
-                retain: false,
-                properties: Properties::NONE,
-            };
-            let connect = Connect { will: Some(will), ..Connect::new("client") };
+            let will = Some(Will::new("will", b"of the newcomer"));
+            let connect = Connect { will, ..Connect::new("client") };
             let mut new = RawClient::connected_with(&broker, version, &connect, 0);
-            old.expect(&disconnect(version, 0x8E));
-            old.expect_fin();
+            old.expect_close(0x8E);
             new.subscribe("t", QoS::AtMostOnce);
-            let took = time_of(|| match taken {
-                LateEnd::Connection => new.expect_fin(),
-                LateEnd::Will => assert_eq!(witness.next_payload(), "of the newcomer"),
-                LateEnd::Subscriptions => {
+            takes_at_least(Duration::from_secs(1), || match late_end {
+                TakeOver::LateEndCuts => new.expect_fin(),
+                TakeOver::LateEndPublishesWill => assert_eq!(witness.next_payload(), "of the newcomer"),
+                _ => {
                     let mut publisher = RawClient::connected(&broker, version, "publisher");
                     until("it is subscribed no more", || {
                         publisher.publish("t", "x", QoS::AtMostOnce);
                         publisher.expect_service();
-                        new.send(&[0xC0, 0]);
+                        new.ping();
                         // PINGRESP before any PUBLISH.
                         let is_subscribed = new.next_packet()[0] != 0xD0;
                         if is_subscribed {
@@ -272,8 +246,7 @@ fn a_late_end_takes_from_the_newcomer_when_the_older_keep_alive_is_over() {
                     });
                 }
             });
-            assert!(took >= Duration::from_secs(1), "{took:?}");
-            if taken != LateEnd::Connection {
+            if late_end != TakeOver::LateEndCuts {
                 new.expect_service();
             }
         }

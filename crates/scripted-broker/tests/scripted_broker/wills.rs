@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion::{V3_1_1, V5};
 use ungraceful_mqtt::{Connect, Packet, Property, ProtocolVersion, QoS, Will};
-use ungraceful_scripted_broker::{Event, Script, ScriptedBroker, SecondConnect, TakeOver, Wills};
+use ungraceful_scripted_broker::{Script, ScriptedBroker, SecondConnect, TakeOver, Wills};
 
-use crate::raw_client::{PATIENCE, RawClient, connack, encoded, time_of};
+use crate::raw_client::{RawClient, connack, encoded, takes_at_least, wait_for_end};
 
 struct Scene {
     broker: ScriptedBroker,
@@ -32,16 +32,19 @@ impl Scene {
     /// Reads exactly these Wills: a message of the witness to itself ends the list.
     fn expect_wills(&mut self, expected: &[&str]) {
         self.witness.publish("end", "end", QoS::AtMostOnce);
-        for will in expected {
-            assert_eq!(self.witness.next_payload(), *will);
-        }
-        assert_eq!(self.witness.next_payload(), "end");
+        self.witness.expect_payloads(expected);
+        self.witness.expect_payloads(&["end"]);
     }
 
     /// Waits until the broker has ended the Client's connection: its Will goes before anything it reads afterwards.
     fn wait_for_end(&self) {
-        let is_ended = |event: &Event| matches!(event, Event::Ended { connection: 1, .. });
-        assert!(self.broker.wait_until(PATIENCE, |log| log.events.iter().any(is_ended)));
+        wait_for_end(&self.broker, 1);
+    }
+
+    /// The Client vanishes, and the broker has noticed.
+    fn lose(&self, client: RawClient) {
+        drop(client);
+        self.wait_for_end();
     }
 
     fn connect_again(&self, client: &mut RawClient, connect: &Connect<'_>) {
@@ -58,8 +61,7 @@ fn with_will(payload: &'static str) -> Connect<'static> {
 fn mqtt5_3_1_2_8_a_will_is_published_when_the_client_vanishes() {
     for version in ProtocolVersion::ALL {
         let mut scene = Scene::new(Wills::Publish, version);
-        drop(scene.client());
-        scene.wait_for_end();
+        scene.lose(scene.client());
         scene.expect_wills(&["first"]);
     }
 }
@@ -88,9 +90,7 @@ fn a_will_is_published_on_a_take_over() {
 fn mqtt5_3_1_2_10_a_will_is_void_after_disconnect_0x00() {
     for version in ProtocolVersion::ALL {
         let mut scene = Scene::new(Wills::Publish, version);
-        let mut client = scene.client();
-        client.send(&[0xE0, 0]);
-        client.expect_fin();
+        scene.client().leave();
         scene.expect_wills(&[]);
     }
 }
@@ -121,9 +121,7 @@ fn twice_publishes_each_two_times() {
         let mut client = scene.client();
         scene.connect_again(&mut client, &with_will("second"));
         scene.expect_wills(&["first", "first"]);
-        let mut client = scene.client();
-        client.send(&[0xE0, 0]);
-        client.expect_fin();
+        scene.client().leave();
         scene.expect_wills(&[]);
     }
 }
@@ -138,8 +136,7 @@ fn of_second_connect_publishes_the_other_will() {
         let mut client = scene.client();
         scene.connect_again(&mut client, &Connect::new("client"));
         scene.expect_wills(&[]);
-        let mut client = scene.client();
-        client.expect_silence();
+        scene.client().expect_silence();
         scene.expect_wills(&["first"]);
     }
 }
@@ -148,9 +145,7 @@ fn of_second_connect_publishes_the_other_will() {
 fn even_after_disconnect_publishes_a_void_will() {
     for version in ProtocolVersion::ALL {
         let mut scene = Scene::new(Wills::EvenAfterDisconnect, version);
-        let mut client = scene.client();
-        client.send(&[0xE0, 0]);
-        client.expect_fin();
+        scene.client().leave();
         scene.expect_wills(&["first"]);
     }
 }
@@ -192,13 +187,11 @@ impl Scene {
 fn mqtt5_3_1_2_8_a_will_waits_for_its_delay() {
     let mut scene = Scene::new(Wills::Publish, V5);
     let client = scene.delayed(2, 3600);
-    let took = time_of(|| {
-        drop(client);
-        scene.wait_for_end();
+    takes_at_least(Duration::from_secs(2), || {
+        scene.lose(client);
         scene.expect_wills(&[]);
-        assert_eq!(scene.witness.next_payload(), "delayed");
+        scene.witness.expect_payloads(&["delayed"]);
     });
-    assert!(took >= Duration::from_secs(2), "{took:?}");
     // It is published once, and is nothing to the next connection.
     let _newcomer = scene.newcomer(true, 0);
     scene.expect_wills(&[]);
@@ -208,20 +201,18 @@ fn mqtt5_3_1_2_8_a_will_waits_for_its_delay() {
 fn mqtt5_3_1_2_8_a_will_does_not_wait_longer_than_its_session() {
     let mut scene = Scene::new(Wills::Publish, V5);
     let client = scene.delayed(3600, 1);
-    let took = time_of(|| {
+    takes_at_least(Duration::from_secs(1), || {
         drop(client);
-        assert_eq!(scene.witness.next_payload(), "delayed");
+        scene.witness.expect_payloads(&["delayed"]);
     });
-    assert!(took >= Duration::from_secs(1), "{took:?}");
     drop(scene.delayed(3600, 0));
-    assert_eq!(scene.witness.next_payload(), "delayed");
+    scene.witness.expect_payloads(&["delayed"]);
 }
 
 #[test]
 fn mqtt5_3_1_3_9_a_will_is_not_published_when_the_session_is_resumed_in_time() {
     let mut scene = Scene::new(Wills::Publish, V5);
-    drop(scene.delayed(2, 3600));
-    scene.wait_for_end();
+    scene.lose(scene.delayed(2, 3600));
     let mut newcomer = scene.newcomer(false, 1);
     newcomer.expect_service();
     std::thread::sleep(Duration::from_millis(2_200));
@@ -231,8 +222,7 @@ fn mqtt5_3_1_3_9_a_will_is_not_published_when_the_session_is_resumed_in_time() {
 #[test]
 fn a_will_that_waits_is_published_when_clean_start_ends_the_session() {
     let mut scene = Scene::new(Wills::Publish, V5);
-    drop(scene.delayed(3600, 3600));
-    scene.wait_for_end();
+    scene.lose(scene.delayed(3600, 3600));
     scene.expect_wills(&[]);
     let _newcomer = scene.newcomer(true, 0);
     scene.expect_wills(&["delayed"]);
@@ -253,8 +243,7 @@ fn mqtt5_3_1_3_9_a_delayed_will_is_not_published_on_a_take_over_that_resumes_the
     let mut scene = Scene::new(Wills::Publish, V5);
     let mut old = scene.delayed(2, 3600);
     let _newcomer = scene.newcomer(false, 1);
-    old.expect(&[0xE0, 2, 0x8E, 0]);
-    old.expect_fin();
+    old.expect_close(0x8E);
     std::thread::sleep(Duration::from_millis(2_200));
     scene.expect_wills(&[]);
     let mut scene = Scene::new(Wills::Publish, V5);
@@ -274,8 +263,7 @@ fn a_delayed_will_of_a_connection_that_is_not_closed_at_once_follows_the_same_ru
             if take_over == TakeOver::Silence {
                 old.expect_silence();
             } else {
-                old.expect(&[0xE0, 2, 0x8E, 0]);
-                old.expect_fin();
+                old.expect_close(0x8E);
             }
             scene.wait_for_end();
             scene.expect_wills(wills);
@@ -286,8 +274,7 @@ fn a_delayed_will_of_a_connection_that_is_not_closed_at_once_follows_the_same_ru
 #[test]
 fn ignore_delay_publishes_at_once() {
     let mut scene = Scene::new(Wills::IgnoreDelay, V5);
-    drop(scene.delayed(3600, 3600));
-    scene.wait_for_end();
+    scene.lose(scene.delayed(3600, 3600));
     scene.expect_wills(&["delayed"]);
     let mut scene = Scene::new(Wills::IgnoreDelay, V5);
     let _old = scene.delayed(3600, 3600);
@@ -303,7 +290,7 @@ fn never_on_take_over_publishes_none_of_who_is_taken_over() {
         let new = scene.client();
         scene.expect_wills(&[]);
         drop(new);
-        assert_eq!(scene.witness.next_payload(), "first");
+        scene.witness.expect_payloads(&["first"]);
     }
 }
 
@@ -315,8 +302,7 @@ fn always_on_take_over_publishes_what_must_not_be() {
     scene.expect_wills(&["delayed"]);
     // Without a take-over the delay counts.
     let mut scene = Scene::new(Wills::AlwaysOnTakeOver, V5);
-    drop(scene.delayed(3600, 3600));
-    scene.wait_for_end();
+    scene.lose(scene.delayed(3600, 3600));
     let _newcomer = scene.newcomer(false, 1);
     scene.expect_wills(&[]);
 }
@@ -349,14 +335,12 @@ fn late_publishes_after_the_client_is_back() {
     for version in ProtocolVersion::ALL {
         let mut scene = Scene::new(Wills::Late(Duration::from_millis(500)), version);
         let client = scene.client();
-        let took = time_of(|| {
-            drop(client);
-            scene.wait_for_end();
+        takes_at_least(Duration::from_millis(450), || {
+            scene.lose(client);
             let _back = RawClient::connected(&scene.broker, version, "client");
             scene.expect_wills(&[]);
-            assert_eq!(scene.witness.next_payload(), "first");
+            scene.witness.expect_payloads(&["first"]);
         });
-        assert!(took >= Duration::from_millis(450), "{took:?}");
     }
 }
 
@@ -367,7 +351,7 @@ fn never_retained_publishes_to_those_who_are_there_alone() {
     let will = Will { retain: true, ..Will::new("will", b"x") };
     let connect = Connect { will: Some(will), ..Connect::new("client") };
     RawClient::connected_with(&broker, V3_1_1, &connect, 0).expect_silence();
-    assert_eq!(witness.next_payload(), "x");
+    witness.expect_payloads(&["x"]);
     let mut late = RawClient::connected(&broker, V3_1_1, "late");
     late.subscribe("will", QoS::AtMostOnce);
     late.expect_service();
@@ -379,12 +363,9 @@ fn of_earlier_connection_publishes_each_before_its_client_is_served_and_once_mor
         let mut scene = Scene::new(Wills::OfEarlierConnection, version);
         let mut client = scene.client();
         scene.expect_wills(&["first"]);
-        client.send(&[0xE0, 0]);
-        client.expect_fin();
+        client.leave();
         scene.expect_wills(&[]);
         drop(scene.client());
-        for _ in 0..2 {
-            assert_eq!(scene.witness.next_payload(), "first");
-        }
+        scene.witness.expect_payloads(&["first", "first"]);
     }
 }

@@ -7,7 +7,7 @@ use ungraceful_record::attempt::Attempt;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::testing::every;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
-use ungraceful_scripted_broker::{LateEnd, Script, ScriptedBroker, Sessions, TakeOver, Wills};
+use ungraceful_scripted_broker::{Script, ScriptedBroker, Sessions, TakeOver, Wills};
 
 use crate::support::{Call, call, call_at};
 
@@ -397,9 +397,9 @@ fn a_newcomer_that_waits_for_a_dead_peer_is_told_of_and_a_living_control_stands_
     assert_eq!(call.conclusion("does_not_wait_for_the_dead", "silent", "5.0"), Inconclusive);
 }
 
-/// Take-overs of living clients on a broker on which the older connection ends late, and takes this with it.
-fn late_end(taken: LateEnd, version: &str) -> Call {
-    let broker = ScriptedBroker::start(Script { take_over: TakeOver::LateEnd(taken), ..Script::default() });
+/// Take-overs of living clients on a broker on which the older connection ends late, as this policy says.
+fn late_end(take_over: TakeOver, version: &str) -> Call {
+    let broker = ScriptedBroker::start(Script { take_over, ..Script::default() });
     let arguments = ["--attempts", "3", "--variant", "alive", "-V", version, "-k", "3s"];
     call_at(broker.address(), TOOL, "dead-peer", &arguments)
 }
@@ -407,11 +407,11 @@ fn late_end(taken: LateEnd, version: &str) -> Call {
 #[test]
 fn a_late_end_that_cuts_the_newcomer_is_violated_on_5_0_and_differs_on_3_1_1_which_permits_to_cut() {
     let check = "keeps_serving_the_newcomer";
-    let call = late_end(LateEnd::Connection, "5");
+    let call = late_end(TakeOver::LateEndCuts, "5");
     assert_eq!((call.exit(), call.violated()), (1, vec![check.to_owned()]), "{}", call.said());
     let citation = call.verdicts(check).remove(0).citation;
     assert_eq!(citation.as_deref(), Some("MQTT 5.0 §3.1.4 (prose, no numbered statement)"));
-    let call = late_end(LateEnd::Connection, "3.1.1");
+    let call = late_end(TakeOver::LateEndCuts, "3.1.1");
     assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
     assert!(call.differing().contains(&check.to_owned()), "{}", call.said());
 }
@@ -420,13 +420,13 @@ fn a_late_end_that_cuts_the_newcomer_is_violated_on_5_0_and_differs_on_3_1_1_whi
 fn mqtt5_4_1_0_1_a_late_end_of_the_older_connection_that_costs_the_newcomer_anything_is_violated() {
     for (taken, check, v5, v311) in [
         (
-            LateEnd::Subscriptions,
+            TakeOver::LateEndUnsubscribes,
             "keeps_the_newcomers_subscription",
             "MQTT 5.0 [MQTT-4.1.0-1]",
             "MQTT 3.1.1 [MQTT-4.1.0-2]",
         ),
         (
-            LateEnd::Will,
+            TakeOver::LateEndPublishesWill,
             "withholds_the_newcomers_will",
             "MQTT 5.0 [MQTT-3.1.2-8]",
             "MQTT 3.1.1 [MQTT-3.1.2-8]",

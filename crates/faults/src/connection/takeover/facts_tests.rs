@@ -9,7 +9,7 @@ use ungraceful_mqtt::ProtocolVersion::V5;
 use ungraceful_record::attempt::{Attempt, Fact};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::Fault;
-use ungraceful_scripted_broker::{LateEnd, Pubacks, Script, Sessions, TakeOver};
+use ungraceful_scripted_broker::{Pubacks, Script, Sessions, TakeOver};
 
 use super::dead_peer::{Corpse, DeadPeer};
 use super::duel::{Duel, Sessions as OfDuel};
@@ -162,23 +162,23 @@ fn dead_peer(words: &[&str]) -> DeadPeer {
 }
 
 /// What becomes of a newcomer, its subscription and its Will when the older connection ends late.
-async fn after_a_late_end(taken: LateEnd) -> Attempt {
+async fn after_a_late_end(take_over: TakeOver) -> Attempt {
     let dead_peer = dead_peer(&["--keepalive=2s", "--look-on=500ms"]);
-    let scene = Scene::with(Script { take_over: TakeOver::LateEnd(taken), ..Script::default() });
+    let scene = Scene::with(Script { take_over, ..Script::default() });
     scene.attempt(&dead_peer).await
 }
 
 #[tokio::test]
 async fn a_newcomer_is_looked_at_until_the_older_keep_alive_is_over() {
-    let cut = after_a_late_end(LateEnd::Connection).await;
+    let cut = after_a_late_end(TakeOver::LateEndCuts).await;
     assert_eq!(fact(&cut, LATER).as_deref(), Some("cut by FIN"), "{cut:?}");
     assert_eq!((fact(&cut, SUBSCRIPTION), cut.outcome), (None, Outcome::Closed));
     // Our time begins when our write returns, which may be after the broker has read.
     assert!(cut.measures[CUT_AFTER] >= 2_500_000);
-    let gone = after_a_late_end(LateEnd::Subscriptions).await;
+    let gone = after_a_late_end(TakeOver::LateEndUnsubscribes).await;
     assert_eq!(fact(&gone, LATER).as_deref(), Some(SERVED), "{gone:?}");
     assert_eq!(fact(&gone, SUBSCRIPTION).as_deref(), Some(GONE));
-    let kept = after_a_late_end(LateEnd::Will).await;
+    let kept = after_a_late_end(TakeOver::LateEndPublishesWill).await;
     assert_eq!(fact(&kept, SUBSCRIPTION).as_deref(), Some(DELIVERS), "{kept:?}");
 }
 
