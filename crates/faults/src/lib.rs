@@ -9,6 +9,7 @@ pub mod connection;
 pub mod flow_control;
 pub mod session;
 pub mod vanish;
+pub mod violate;
 
 pub mod mode;
 
@@ -32,6 +33,7 @@ pub fn find(name: &str) -> Option<&'static dyn Mode> {
         flow_control::MODES,
         connection::double_connect::MODES,
         authentication::MODES,
+        violate::MODES,
     ];
     families.into_iter().flatten().copied().find(|mode| mode.name() == name)
 }

@@ -98,6 +98,7 @@ kinds! {
     connect_wait: ConnectWait, "How long the broker waits for a CONNECT";
     readmission: Readmission, "Whether a Client that reconnects is accepted again";
     rights: Rights, "What a Client may do with topics, and which QoS is served";
+    invalid_filters: InvalidFilters, "What happens on a SUBSCRIBE with an invalid Topic Filter";
     deliveries: Deliveries, "What happens to messages on their way to subscribers";
     flow: Flow, "What happens when a Client exceeds the Receive Maximum in the CONNACK";
     pubacks: Pubacks, "Whether and when QoS 1 is acknowledged";

@@ -33,7 +33,7 @@ use ungraceful_mqtt::{
 use crate::link::Link;
 use crate::log::{Event, SharedLog};
 use crate::message::{Delivery, Message};
-use crate::policy::{Greeting, KeepAlive, Script, SlowReader, Stall};
+use crate::policy::{Greeting, InvalidFilters, KeepAlive, Script, SlowReader, Stall};
 use crate::timers::Timers;
 use connection::{Connection, Phase};
 use credentials::Users;
@@ -324,6 +324,12 @@ impl Server {
             return self.connect_again(id, &decoded.packet);
         }
         let oddities = decoded.oddities.without(Oddity::DisconnectOnV3_1_1);
+        if let Packet::Subscribe(subscribe) = &decoded.packet
+            && self.script.invalid_filters != InvalidFilters::Close
+            && oddities.contains(Oddity::InvalidTopicFilter)
+        {
+            return self.answer_invalid_filter(id, subscribe);
+        }
         if let Some(reason_code) = breach(oddities) {
             return self.disconnect(id, reason_code);
         }

@@ -2,7 +2,7 @@
 
 pub mod bench;
 
-use ungraceful_faults::{authentication, connection, flow_control, vanish};
+use ungraceful_faults::{authentication, connection, flow_control, vanish, violate};
 
 use crate::launch::{Modes, Tool};
 
@@ -34,6 +34,13 @@ pub const DOUBLE_CONNECT: Tool = Tool {
     modes: Modes::Faults(connection::double_connect::MODES),
 };
 
+/// `ungraceful-violate`.
+pub const VIOLATE: Tool = Tool {
+    name: "ungraceful-violate",
+    question: "What happens on malformed and forbidden packets?",
+    modes: Modes::Faults(violate::MODES),
+};
+
 /// `ungraceful-expire`.
 pub const EXPIRE: Tool = Tool {
     name: "ungraceful-expire",
@@ -49,4 +56,4 @@ pub const BENCH: Tool = Tool {
 };
 
 /// Every tool, in the order of the help text.
-pub const ALL: [&Tool; 6] = [&VANISH, &TAKEOVER, &FLOOD, &DOUBLE_CONNECT, &EXPIRE, &BENCH];
+pub const ALL: [&Tool; 7] = [&VANISH, &TAKEOVER, &FLOOD, &DOUBLE_CONNECT, &VIOLATE, &EXPIRE, &BENCH];

@@ -11,7 +11,7 @@ use ungraceful_mqtt::{
 use super::session::{Session, Subscribed};
 use super::{ConnectionId, Later, Server};
 use crate::message::Delivery;
-use crate::policy::{Retained, Rights};
+use crate::policy::{InvalidFilters, Retained, Rights};
 use crate::topic_filter;
 
 /// The only code with which a SUBACK of MQTT 3.1.1 refuses.
@@ -61,6 +61,19 @@ impl Server {
         for (subscription, qos) in retained_wanted {
             self.deliver_retained(id, &subscription, qos);
         }
+    }
+
+    /// Acts on a SUBSCRIBE with an invalid Topic Filter that does not end the connection.
+    pub(super) fn answer_invalid_filter(&mut self, id: ConnectionId, subscribe: &Subscribe<'_>) {
+        let Some(identifier) = PacketIdentifier::new(subscribe.packet_identifier) else { return };
+        let code = match (self.script.invalid_filters, self.version(id)) {
+            (InvalidFilters::Grant, _) => ReasonCode::SUCCESS.0,
+            (InvalidFilters::Refuse, ProtocolVersion::V5) => ReasonCode::TOPIC_FILTER_INVALID.0,
+            (InvalidFilters::Refuse, ProtocolVersion::V3_1_1) => REFUSED,
+            (InvalidFilters::Ignore | InvalidFilters::Close, _) => return,
+        };
+        let codes = vec![code; subscribe.filters.iter().count()];
+        self.reply(id, &Packet::SubAck(SubAck::new(identifier, &codes)));
     }
 
     fn deliver_retained(&mut self, id: ConnectionId, subscription: &Subscription<'_>, qos: QoS) {

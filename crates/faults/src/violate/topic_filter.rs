@@ -1,0 +1,269 @@
+//! SUBSCRIBE with an invalid Topic Filter: a wildcard where none may be, or nothing at all.
+//!
+//! A broker refuses it by a SUBACK, or treats it as a malformed packet and closes (MQTT 5.0 sections 4.7.1 and 4.13, MQTT 3.1.1
+//! sections 4.7.1 and 4.8). Both are legal. Applications send it when they put a name that a user chose into a filter. What an
+//! operator finds in the log is "Invalid subscription string" or "Invalid subscription topic".
+
+use std::sync::Arc;
+
+use clap::Args;
+use futures_util::future::LocalBoxFuture;
+use ungraceful_flags::{Named, Versions, Wanted, chosen};
+use ungraceful_mqtt::forbidden::ForgedSubscribe;
+use ungraceful_mqtt::statement::{V5_3_8_4_1, V311_3_8_4_1};
+use ungraceful_mqtt::{Packet, Properties, ProtocolVersion};
+use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::reaction::Outcome;
+use ungraceful_rig::attempts::client::Client;
+use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
+use ungraceful_rig::attempts::observe::{STALLED, Watch, observe_expecting};
+
+use crate::ending::{interrupted, not_acted};
+use crate::judging::{evidence_count, examples, no_sample, others, served_on, told};
+use crate::mode::{FaultMode, each_case};
+use crate::peer::Peer;
+
+/// The fault's name.
+pub const ID: &str = "topic-filter";
+/// Fact: the SUBACK, [`GRANTED`] or [`REFUSED`] with its Reason Code, or [`NO_SUBACK`].
+pub const ANSWER: &str = "answer";
+/// How [`ANSWER`] begins where the filter was granted; the QoS follows.
+pub const GRANTED: &str = "granted at QoS ";
+/// How [`ANSWER`] begins where the filter was refused; the Reason Code follows.
+pub const REFUSED: &str = "SUBACK 0x";
+/// [`ANSWER`] where no SUBACK came.
+pub const NO_SUBACK: &str = "no SUBACK";
+/// The Packet Identifier of the SUBSCRIBE.
+const IDENTIFIER: u16 = 1;
+
+ungraceful_record::words! {
+    /// What is wrong with the Topic Filter.
+    pub enum Variant: "variant" {
+        /// The multi-level wildcard is not the last level (MQTT 5.0 and 3.1.1 [MQTT-4.7.1-1] and [MQTT-4.7.1-2]).
+        HashNotLast = "hash-not-last",
+        /// The multi-level wildcard shares its level with other characters.
+        HashInLevel = "hash-in-level",
+        /// The single-level wildcard shares its level with other characters.
+        PlusInLevel = "plus-in-level",
+        /// No character at all (MQTT 5.0 and 3.1.1 [MQTT-4.7.3-1]).
+        Empty = "empty",
+    }
+}
+
+impl Variant {
+    /// The Topic Filter, below this topic.
+    fn topic_filter(self, topic: &str) -> String {
+        match self {
+            Self::HashNotLast => format!("{topic}/#/b"),
+            Self::HashInLevel => format!("{topic}/a#"),
+            Self::PlusInLevel => format!("{topic}/+a"),
+            Self::Empty => String::new(),
+        }
+    }
+}
+
+/// The flags.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Fault")]
+pub struct Flags {
+    /// Variants, separated by commas: hash-not-last, hash-in-level, plus-in-level, empty [default: all]
+    #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
+    variant: Vec<Named<Variant>>,
+    #[command(flatten)]
+    versions: Versions,
+}
+
+impl FaultMode for Flags {
+    const NAME: &'static str = ID;
+    const ABOUT: &'static str =
+        "SUBSCRIBE with an invalid Topic Filter: is it refused, or the connection closed?";
+    const LONG_ABOUT: &'static str = "Connects, and subscribes to a Topic Filter that is none: a wildcard within a level, a multi-level wildcard that is not \
+         the last level, or an empty one. Reports what the broker answers: SUBACK with a Reason Code, DISCONNECT, a close, or \
+         nothing. A broker may refuse the filter or close the connection; one that does neither, and goes on serving the client, \
+         violates [MQTT-3.8.4-1] of either version. A filter that is granted is a note.";
+    const CHECKS: &'static [&'static [Check]] = &[CHECKS];
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "20")];
+
+    fn wanted(&self) -> Wanted {
+        self.versions.wanted()
+    }
+
+    fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
+        each_case(&chosen(&Variant::ALL, &self.variant), spoken, |variant, version| {
+            Some(InvalidTopicFilter { variant, version })
+        })
+    }
+}
+
+/// A SUBSCRIBE with an invalid Topic Filter, in one version.
+#[derive(Clone, Copy, Debug)]
+struct InvalidTopicFilter {
+    variant: Variant,
+    version: ProtocolVersion,
+}
+
+impl Fault for InvalidTopicFilter {
+    fn case(&self) -> Case {
+        Case::new(ID, self.variant, self.version)
+    }
+
+    fn version(&self) -> ProtocolVersion {
+        self.version
+    }
+
+    fn describe(&self) -> String {
+        format!("CONNECT, wait for CONNACK, SUBSCRIBE to {:?}", self.variant.topic_filter("TOPIC"))
+    }
+
+    fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
+        Box::pin(self.carry_out(stage, log))
+    }
+}
+
+impl InvalidTopicFilter {
+    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+        let client_id = log.client_id().to_owned();
+        let connect = Client::honest_connect(&client_id, &stage.credentials);
+        let mut client = match stage.unless_stopped(Peer::connect(stage, self.version, &connect)).await {
+            Some(Ok((peer, accepted))) => {
+                log.accepted(accepted.connack_at);
+                peer.client
+            }
+            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
+            None => return interrupted(log),
+        };
+        let topic_filter = self.variant.topic_filter(&format!("{}/{client_id}", stage.topic_root));
+        let subscribe = ForgedSubscribe {
+            packet_identifier: IDENTIFIER,
+            properties: (self.version == ProtocolVersion::V5).then_some(Properties::NONE),
+            filters: &[(topic_filter.as_bytes(), 0)],
+        };
+        let Ok(sent) = client.connection.send(&subscribe.forge().to_vec()).await else {
+            return not_acted(stage, log, self.version, "the connection ended before the SUBSCRIBE").await;
+        };
+        log.provoked(sent.at);
+        let mut answer = None;
+        let mut is_suback = |packet: &Packet<'_>| match packet {
+            Packet::SubAck(suback) if suback.packet_identifier == IDENTIFIER => {
+                answer = answer.or(suback.reason_codes.first().copied());
+                true
+            }
+            _ => false,
+        };
+        let watch =
+            Watch { provoked_at: sent.at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
+        let seen = observe_expecting(&mut client, &stage.clock, &stage.stop, watch, &mut is_suback).await;
+        let end = seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|end| end.at_us);
+        if seen.stalled {
+            log.trouble(STALLED);
+        }
+        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+        let outcome = stage.confirm(log.so_far().outcome, end, self.version).await;
+        log.concluded(outcome);
+        if outcome.is_evidence() {
+            let answer = match answer {
+                Some(code @ 0..=2) => format!("{GRANTED}{code}"),
+                Some(code) => format!("{REFUSED}{code:02X}"),
+                None => NO_SUBACK.to_owned(),
+            };
+            log.fact(ANSWER, Fact::Word(answer));
+        }
+        client.leave().await;
+        log.connection_over();
+        log.end()
+    }
+}
+
+/// The checks, in the order in which they are reported.
+pub const CHECKS: &[Check] = &[
+    Check::must("answers_or_closes", &[V5_3_8_4_1, V311_3_8_4_1], answers_or_closes),
+    Check::prose("grants_no_invalid_topic_filter", grants_no_invalid_topic_filter),
+];
+
+/// MQTT 5.0 and 3.1.1 [MQTT-3.8.4-1]: a SUBSCRIBE is answered by a SUBACK. One that the broker holds to be malformed may end the
+/// connection instead. Violated only where the client was proved to be served on without either.
+fn answers_or_closes(case: &Judged<'_>) -> Option<Finding> {
+    let all = told(case, ANSWER);
+    let silent = case.fact(ANSWER, NO_SUBACK);
+    let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+    let served = silent.saturating_sub(ended).min(case.outcome(Outcome::Tolerated));
+    let evidence = format!(
+        "of {all} clients, {} were answered by a SUBACK, the connections of {ended} were ended, and {served} were served on \
+         without an answer: PINGREQ was answered",
+        all - silent
+    );
+    Some(if evidence_count(case) == 0 {
+        Finding::inconclusive(no_sample(case))
+    } else if served > 0 {
+        served_on(served, all - served, evidence)
+            .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
+    } else if case.outcome(Outcome::NoReaction) > 0 {
+        Finding::inconclusive(format!("{evidence}; a longer --reaction-timeout may tell"))
+    } else {
+        Finding::holds(all, evidence)
+    })
+}
+
+/// MQTT 5.0 and 3.1.1 sections 4.7.1 and 4.7.3 say what a Topic Filter is, and nowhere what a broker does that does not notice.
+fn grants_no_invalid_topic_filter(case: &Judged<'_>) -> Option<Finding> {
+    let all = told(case, ANSWER);
+    let granted: u64 = (0..=2).map(|qos| case.fact(ANSWER, &format!("{GRANTED}{qos}"))).sum();
+    let evidence =
+        format!("{granted} of {all} clients were granted the filter; answers: {}", others(case, ANSWER, ""));
+    Some(match (all, granted) {
+        (0, _) => Finding::inconclusive(no_sample(case)),
+        (_, 0) => Finding::holds(all, evidence),
+        _ => Finding::differs(all, "an invalid Topic Filter is granted", evidence),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ungraceful_record::testing::{
+        assert_differs, assert_holds, assert_inconclusive, assert_violated, case, empty_record,
+    };
+    use ungraceful_record::verdict::{Verdict, judge};
+
+    use super::{ANSWER, ID, NO_SUBACK, Outcome};
+
+    /// The verdict of `check` on attempts of one outcome and one answer.
+    fn verdict(check: &str, version: &str, outcome: Outcome, answers: &[(&str, u64)]) -> Verdict {
+        let mut record = empty_record();
+        let all = answers.iter().map(|(_, count)| count).sum();
+        let mut case = case(ID, "empty", version, &[(outcome, all)]);
+        for (answer, count) in answers {
+            case.facts.entry(ANSWER.into()).or_default().insert((*answer).into(), *count);
+        }
+        record.cases = vec![case];
+        judge(&mut record, &crate::find(ID).unwrap().checks());
+        record.verdicts.into_iter().find(|verdict| verdict.check == check).unwrap()
+    }
+
+    #[test]
+    fn mqtt5_3_8_4_1_and_mqtt3_1_1_3_8_4_1_a_suback_or_a_close_holds_and_to_be_served_on_without_either_breaks_it()
+     {
+        const ANSWERS: &str = "answers_or_closes";
+        for version in ["5.0", "3.1.1"] {
+            assert_holds(&verdict(ANSWERS, version, Outcome::Tolerated, &[("SUBACK 0x8F", 3)]));
+            assert_holds(&verdict(ANSWERS, version, Outcome::Closed, &[(NO_SUBACK, 3)]));
+            let citation = format!("MQTT {version} [MQTT-3.8.4-1]");
+            assert_violated(&verdict(ANSWERS, version, Outcome::Tolerated, &[(NO_SUBACK, 3)]), &citation);
+            let silent = verdict(ANSWERS, version, Outcome::NoReaction, &[(NO_SUBACK, 3)]);
+            assert_inconclusive(&silent, "a longer --reaction-timeout may tell");
+            assert_inconclusive(&verdict(ANSWERS, version, Outcome::NotActed, &[]), "none of");
+            let few = [("SUBACK 0x8F", 99), (NO_SUBACK, 1)];
+            assert_inconclusive(&verdict(ANSWERS, version, Outcome::Tolerated, &few), "accuse nobody");
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_granted_is_a_note() {
+        const GRANTS: &str = "grants_no_invalid_topic_filter";
+        let granted =
+            verdict(GRANTS, "5.0", Outcome::Tolerated, &[("granted at QoS 0", 2), ("SUBACK 0x8F", 1)]);
+        assert_differs(&granted, "an invalid Topic Filter is granted");
+        assert_holds(&verdict(GRANTS, "5.0", Outcome::Closed, &[(NO_SUBACK, 3)]));
+        assert_inconclusive(&verdict(GRANTS, "5.0", Outcome::NotActed, &[]), "none of");
+    }
+}
