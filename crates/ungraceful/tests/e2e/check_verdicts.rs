@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 use ungraceful_scripted_broker::{
-    ConnectWait, Deliveries, Flow, KeepAlive, OfflineQueue, Pubacks, Reauthentication, Removal, Script,
-    ScriptedBroker, SecondConnect, Sessions, SubscriberFlow, TakeOver, Wills,
+    ConnectWait, Deliveries, Flow, InvalidFilters, KeepAlive, OfflineQueue, Pubacks, Reauthentication,
+    Removal, Script, ScriptedBroker, SecondConnect, Sessions, SubscriberFlow, TakeOver, Wills,
 };
 
 use crate::idle_proxy::IdleProxy;
@@ -128,6 +128,14 @@ fn some_breaches() -> Vec<Breach> {
         (
             second("second-connack-then-serve"),
             ["sends_one_connack", "double-connect", "identical", "5.0", "3.2.0-2"],
+        ),
+        (
+            Script { invalid_filters: InvalidFilters::Ignore, ..Script::default() },
+            ["answers_or_closes", "topic-filter", "plus-in-level", "5.0", "3.8.4-1"],
+        ),
+        (
+            Script { invalid_filters: InvalidFilters::Ignore, ..Script::default() },
+            ["answers_or_closes", "topic-filter", "empty", "3.1.1", "3.8.4-1"],
         ),
         (wills("never"), ["publishes_the_will", "double-connect", "with-will", "3.1.1", "3.1.2-8"]),
         (wills("never"), ["publishes_the_will", "drop", "rst", "5.0", "3.1.2-8"]),

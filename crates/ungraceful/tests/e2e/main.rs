@@ -35,3 +35,4 @@ mod tour;
 mod vanish_drop;
 mod vanish_herd;
 mod vanish_silence;
+mod violate;

@@ -43,6 +43,7 @@ pub(crate) fn binary(name: &str) -> Command {
         "ungraceful-bench" => env!("CARGO_BIN_EXE_ungraceful-bench"),
         "ungraceful-explain" => env!("CARGO_BIN_EXE_ungraceful-explain"),
         "ungraceful-expire" => env!("CARGO_BIN_EXE_ungraceful-expire"),
+        "ungraceful-violate" => env!("CARGO_BIN_EXE_ungraceful-violate"),
         other => panic!("{other} is no binary of ours"),
     };
     let mut command = Command::new(path);
