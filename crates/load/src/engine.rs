@@ -51,7 +51,7 @@ impl Engine {
         in_words(&self.settings)
     }
 
-    /// Bytes of payload of each message; absent for a text with placeholders.
+    /// Payload of each message in bytes; absent for a text with placeholders.
     #[must_use]
     pub fn payload_bytes(&self) -> Option<u64> {
         payload_bytes(&self.settings.payload)

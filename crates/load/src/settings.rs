@@ -40,7 +40,7 @@ pub struct LoadSettings {
     /// Messages that a publisher may have unacknowledged (QoS 1 and 2), at most what the broker's Receive Maximum allows; in a
     /// closed loop with subscribers of ours, also those that may be on their way to them, at any QoS.
     pub in_flight: u16,
-    /// Connections begun per second, over all threads.
+    /// Connections per second, over all threads.
     pub connects_per_second: f64,
     /// Connections that may be under way at the same time, over all threads: a listen backlog is short.
     pub connects_in_flight: u32,

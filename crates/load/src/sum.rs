@@ -186,7 +186,7 @@ fn release(pace: &Pace) -> Release {
     }
 }
 
-/// Bytes of payload of each message; absent for a text with placeholders.
+/// Payload of each message in bytes; absent for a text with placeholders.
 pub(crate) fn payload_bytes(payload: &Payload) -> Option<u64> {
     match payload {
         Payload::Bytes(bytes) => Some(*bytes as u64),

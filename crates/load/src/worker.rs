@@ -1,9 +1,9 @@
 //! One thread of a load: its clients, its share of the schedule, and the loop that waits for sockets and due times.
 
 mod connecting;
-mod desk;
 mod events;
 mod publishing;
+mod thread_state;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU64;
@@ -32,7 +32,7 @@ use crate::publisher::{Context, PublisherEnd};
 use crate::settings::{LoadSettings, Waiting};
 use crate::socket::Socket;
 use crate::subscriber::{Reading, Receiver};
-use desk::Desk;
+use thread_state::ThreadState;
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 64 * 1024;
@@ -117,7 +117,7 @@ struct Worker {
     clients: Vec<Client>,
     /// The places of the thread's publishers among its clients.
     publishers: Vec<usize>,
-    desk: Desk,
+    thread_state: ThreadState,
     reports: LoadReports,
     progress: Arc<Progress>,
     orders: Arc<Orders>,
@@ -184,7 +184,7 @@ impl Worker {
             .collect();
         let clock = job.stage.clock;
         let now_us = clock.now_us();
-        let desk = Desk {
+        let thread_state = ThreadState {
             epoll,
             clock,
             context: Context { run: job.run, version, started_ms: job.started_ms, counted_from_us: NOT_YET },
@@ -218,7 +218,7 @@ impl Worker {
             threads: job.threads,
             clients,
             publishers,
-            desk,
+            thread_state,
             reports: job.stage.reports,
             progress: job.progress,
             orders: job.orders,
@@ -242,7 +242,7 @@ impl Worker {
     fn run(&mut self) -> Result<(), String> {
         let mut events: Vec<Event> = Vec::with_capacity(EVENTS);
         while !self.orders.stop.load(Relaxed) {
-            let now_us = self.desk.clock.now_us();
+            let now_us = self.thread_state.clock.now_us();
             self.connect_due(now_us);
             self.release_due(now_us)?;
             self.go_on_with_the_hot(now_us)?;
@@ -251,13 +251,13 @@ impl Worker {
             }
             let timeout = self.timeout();
             events.clear();
-            match epoll::wait(&self.desk.epoll, spare_capacity(&mut events), Some(&timeout)) {
+            match epoll::wait(&self.thread_state.epoll, spare_capacity(&mut events), Some(&timeout)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(format!("epoll: {error}")),
             }
             // Another thread may have begun before this one saw the order: what it sent counts here as it does there.
             if self.begin_us == NOT_YET && !events.is_empty() {
-                let _not_yet = self.begin(self.desk.clock.now_us())?;
+                let _not_yet = self.begin(self.thread_state.clock.now_us())?;
             }
             for event in &events {
                 let (flags, data) = (event.flags, event.data);
@@ -275,16 +275,16 @@ impl Worker {
     /// How long to wait for events.
     fn timeout(&self) -> Timespec {
         const NONE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
-        if !self.hot.is_empty() || self.desk.settings.waiting == Waiting::Spin {
+        if !self.hot.is_empty() || self.thread_state.settings.waiting == Waiting::Spin {
             return NONE;
         }
         let now = ungraceful_wire::clock::now();
-        let mut until = self.desk.clock.at(self.next_tick_us);
+        let mut until = self.thread_state.clock.at(self.next_tick_us);
         if let Some(due) = self.next_due {
-            until = until.min(self.desk.clock.at(self.begin_us + due.after_us));
+            until = until.min(self.thread_state.clock.at(self.begin_us + due.after_us));
         }
         if let Some(connect_us) = self.next_connect_us() {
-            until = until.min(self.desk.clock.at(connect_us));
+            until = until.min(self.thread_state.clock.at(connect_us));
         }
         let left = until.saturating_duration_since(now);
         let tv_sec = i64::try_from(left.as_secs()).unwrap_or(0);
@@ -292,21 +292,23 @@ impl Worker {
     }
 
     fn tick(&mut self, now_us: u64) {
-        if self.begin_us != NOT_YET && self.next_tick_us >= self.desk.context.counted_from_us && !self.is_over
+        if self.begin_us != NOT_YET
+            && self.next_tick_us >= self.thread_state.context.counted_from_us
+            && !self.is_over
         {
-            self.desk.figures.record(Timed::Lag, now_us - self.next_tick_us);
+            self.thread_state.figures.record(Timed::Lag, now_us - self.next_tick_us);
         }
         self.next_tick_us = now_us + TICK_US;
-        if self.desk.under_way > 0 {
+        if self.thread_state.under_way > 0 {
             self.give_up_the_silent(now_us);
         }
         if now_us >= self.next_second_us {
             self.next_second_us = now_us + SECOND_US;
             self.keep_alive(now_us);
             self.go_on_with_what_stands_still();
-            let interval = self.desk.figures.take();
+            let interval = self.thread_state.figures.take();
             if let Err(interval) = self.reports.report(self.job_thread, interval) {
-                self.desk.figures.keep(interval);
+                self.thread_state.figures.keep(interval);
             }
         }
         self.tell_progress();
@@ -314,7 +316,7 @@ impl Worker {
 
     /// Connections whose time is over are given up.
     fn give_up_the_silent(&mut self, now_us: u64) {
-        let within_us = ungraceful_record::scale::micros(self.desk.stage.connect_timeout);
+        let within_us = ungraceful_record::scale::micros(self.thread_state.stage.connect_timeout);
         for client in &mut self.clients[..self.next_connect] {
             let (since_us, waited_for) = match client.stage {
                 Stage::Connecting { since_us } => (since_us, "TCP: no answer to SYN"),
@@ -323,8 +325,8 @@ impl Worker {
                 Stage::Waiting | Stage::Ready | Stage::Gone => continue,
             };
             if now_us.saturating_sub(since_us) >= within_us {
-                let why = format!("{waited_for} within {:?}", self.desk.stage.connect_timeout);
-                self.desk.refuse(client, why);
+                let why = format!("{waited_for} within {:?}", self.thread_state.stage.connect_timeout);
+                self.thread_state.refuse(client, why);
             }
         }
     }
@@ -338,7 +340,7 @@ impl Worker {
                 continue;
             }
             if client.ping_sent_us.is_some_and(|sent_us| now_us - sent_us > client.keep_alive_us) {
-                self.desk.lose(client, "no PINGRESP within Keep Alive");
+                self.thread_state.lose(client, "no PINGRESP within Keep Alive");
                 continue;
             }
             // What was sent since this thread last looked is later than `now_us`.
@@ -347,41 +349,41 @@ impl Worker {
             if client.ping_sent_us.is_none() && silent_us >= client.keep_alive_us / 2 {
                 client.ping_sent_us = Some(now_us);
                 let end = client.send(&ping, now_us);
-                self.desk.sent(client, place, end);
+                self.thread_state.sent(client, place, end);
             }
         }
     }
 
     fn tell_progress(&self) {
-        let (progress, desk) = (&self.progress, &self.desk);
+        let (progress, thread_state) = (&self.progress, &self.thread_state);
         let publishers = || {
             self.publishers.iter().filter_map(|place| match &self.clients[*place].role {
                 Role::Publisher(publisher) => Some(publisher),
                 _ => None,
             })
         };
-        progress.ready.store(desk.ready, Relaxed);
-        progress.subscribers_ready.store(desk.subscribers_ready, Relaxed);
-        progress.failed.store(desk.failed, Relaxed);
+        progress.ready.store(thread_state.ready, Relaxed);
+        progress.subscribers_ready.store(thread_state.subscribers_ready, Relaxed);
+        progress.failed.store(thread_state.failed, Relaxed);
         progress.sent.store(publishers().map(|publisher| publisher.sent()).sum(), Relaxed);
         progress.refused.store(publishers().map(|publisher| publisher.refused()).sum(), Relaxed);
         let unacknowledged = publishers().map(|publisher| u64::from(publisher.in_flight())).sum();
         progress.unacknowledged.store(unacknowledged, Relaxed);
-        progress.waiting.store(desk.waiting, Relaxed);
+        progress.waiting.store(thread_state.waiting, Relaxed);
         // What came to one that is gone is not waited for any more, so it does not count either.
-        let there = desk.receivers.iter().filter(|end| !end.was_lost);
-        let last_us = desk.receivers.iter().filter_map(|end| end.receiver.last_heard_us).max();
+        let there = thread_state.receivers.iter().filter(|end| !end.was_lost);
+        let last_us = thread_state.receivers.iter().filter_map(|end| end.receiver.last_heard_us).max();
         progress.last_delivery_us.store(last_us.unwrap_or(0), Relaxed);
         progress.delivered.store(there.map(|end| end.receiver.delivered).sum(), Relaxed);
-        let is_settled = self.next_connect == self.clients.len() && desk.under_way == 0;
+        let is_settled = self.next_connect == self.clients.len() && thread_state.under_way == 0;
         progress.is_settled.store(is_settled, Release);
     }
 
     /// Leaves with DISCONNECT, and tells what came of everything.
     fn end(mut self) -> Ended {
-        let now_us = self.desk.clock.now_us();
+        let now_us = self.thread_state.clock.now_us();
         let never_begun = self.clients.len() - self.next_connect;
-        let mut ended = std::mem::take(&mut self.desk.ended);
+        let mut ended = std::mem::take(&mut self.thread_state.ended);
         if ended.cpu_us.is_none() {
             ended.cpu_us = self.cpu_before_us.map(|before_us| thread_cpu_us().saturating_sub(before_us));
         }
@@ -390,7 +392,7 @@ impl Worker {
             if client.stage == Stage::Ready {
                 // What it is answered is nobody's concern any more.
                 let _left = client.write(&DISCONNECT, now_us);
-                if self.desk.settings.message.retain && matches!(client.role, Role::Publisher(_)) {
+                if self.thread_state.settings.message.retain && matches!(client.role, Role::Publisher(_)) {
                     leaving.extend(client.socket.take().inspect(Socket::end_sending));
                 }
             } else if !matches!(client.stage, Stage::Waiting | Stage::Gone) {
@@ -407,13 +409,14 @@ impl Worker {
                 ended.publishers.push(publisher.end(client.stage == Stage::Gone));
             }
         }
-        let last = self.desk.figures.take();
+        let last = self.thread_state.figures.take();
         self.reports.report_last(self.job_thread, last);
-        let last_delivered_us = self.desk.receivers.iter().filter_map(|end| end.receiver.last_us).max();
+        let last_delivered_us =
+            self.thread_state.receivers.iter().filter_map(|end| end.receiver.last_us).max();
         Ended {
             last_delivered_us,
-            receivers: self.desk.receivers,
-            figures: self.desk.figures,
+            receivers: self.thread_state.receivers,
+            figures: self.thread_state.figures,
             never_begun: never_begun as u64,
             ..ended
         }

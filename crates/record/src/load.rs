@@ -119,7 +119,7 @@ pub struct LoadRecord {
     pub publishers: u64,
     /// Subscribers.
     pub subscribers: u64,
-    /// Bytes of payload of each message; absent for a text with placeholders, whose length varies.
+    /// Payload of each message in bytes; absent for a text with placeholders, whose length varies.
     pub payload_bytes: Option<u64>,
     /// Messages that each publisher may have unacknowledged, after what the broker allows.
     pub in_flight_max: u64,

@@ -410,7 +410,7 @@ pub struct IrregularityRecord {
 pub struct BystandersRecord {
     /// Publisher-subscriber pairs.
     pub pairs: u64,
-    /// Messages per second of each pair.
+    /// Messages per second and pair.
     pub rate_per_pair: u64,
     /// The version they speak.
     pub version: String,

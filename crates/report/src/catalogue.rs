@@ -39,7 +39,7 @@ pub fn render_catalogue(entries: &[Entry], format: Format, context: &Context) ->
 }
 
 fn compose(entries: &[Entry]) -> Document {
-    let columns = ["fault", "what it finds out", "command", "MQTT", "variants", "accuses by"];
+    let columns = ["fault", "what it finds out", "command", "MQTT", "variants", "statements checked"];
     let rows = entries.iter().map(|entry| {
         vec![
             cell(&entry.fault),
@@ -87,8 +87,8 @@ struct EntrySummary<'a> {
     command: &'a str,
     variants: &'a [String],
     versions: &'a [String],
-    accuses_by: Vec<StatementSummary>,
-    accuses_without_number: Option<&'a str>,
+    statements: Vec<StatementSummary>,
+    section: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -107,7 +107,7 @@ fn json(entries: &[Entry]) -> String {
             command: &entry.command,
             variants: &entry.variants,
             versions: &entry.versions,
-            accuses_by: entry
+            statements: entry
                 .statements
                 .iter()
                 .map(|statement| StatementSummary {
@@ -116,7 +116,7 @@ fn json(entries: &[Entry]) -> String {
                     gist: statement.gist,
                 })
                 .collect(),
-            accuses_without_number: entry.without_number.as_deref(),
+            section: entry.without_number.as_deref(),
         })
         .collect();
     let written = serde_json::to_string_pretty(&entries).expect("a list of texts is JSON");
@@ -127,7 +127,7 @@ fn csv(entries: &[Entry]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write =
         |cells: [&str; 6]| writer.write_record(cells).expect("memory takes every write of equal length");
-    write(["fault", "about", "command", "mqtt_versions", "variants", "accuses_by"]);
+    write(["fault", "about", "command", "mqtt_versions", "variants", "statements"]);
     for entry in entries {
         let numbered = entry.statements.iter().map(ToString::to_string);
         let statements: Vec<String> = numbered.chain(entry.without_number.clone()).collect();
@@ -183,9 +183,9 @@ mod tests {
     fn programs_get_the_same() {
         let json = render_catalogue(&entries(), Format::Json, &Context::default());
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(json[0]["accuses_by"][2]["version"], "3.1.1");
+        assert_eq!(json[0]["statements"][2]["version"], "3.1.1");
         assert_eq!(json[0]["variants"][1], "delayed");
-        assert_eq!(json[1]["accuses_by"].as_array().unwrap().len(), 0);
+        assert_eq!(json[1]["statements"].as_array().unwrap().len(), 0);
         let csv = render_catalogue(&entries(), Format::Csv, &Context::default());
         let rows: Vec<&str> = csv.lines().collect();
         assert_eq!(rows.len(), 4);

@@ -111,13 +111,13 @@ struct Log {
 }
 
 /// Everything that is told.
-struct Told {
+struct Explained {
     logs: Vec<Log>,
     story: Story,
     incidents: Vec<Incident>,
 }
 
-impl Told {
+impl Explained {
     /// Incidents that are in the sums and not in the list.
     fn left_out(&self) -> u64 {
         self.story.picture().incidents - self.incidents.len() as u64
@@ -135,7 +135,8 @@ impl Told {
 }
 
 fn read(paths: &[PathBuf], look: &Look) -> Result<Exit, RunError> {
-    let mut told = Told { logs: Vec::new(), story: Story::new(look.limits.clone()), incidents: Vec::new() };
+    let mut told =
+        Explained { logs: Vec::new(), story: Story::new(look.limits.clone()), incidents: Vec::new() };
     if paths.is_empty() {
         let log = read_one("standard input", &mut io::stdin().lock(), current_year(), look, &mut told)?;
         told.logs.push(log);
@@ -143,13 +144,13 @@ fn read(paths: &[PathBuf], look: &Look) -> Result<Exit, RunError> {
     for (number, path) in paths.iter().enumerate() {
         let (mut file, year) = open(path)?;
         if number > 0 {
-            let Told { story, incidents, .. } = &mut told;
+            let Explained { story, incidents, .. } = &mut told;
             story.end_log(&mut |incident| keep(incidents, incident, look));
         }
         let log = read_one(&path.to_string_lossy(), &mut file, year, look, &mut told)?;
         told.logs.push(log);
     }
-    let Told { story, incidents, .. } = &mut told;
+    let Explained { story, incidents, .. } = &mut told;
     story.finish(&mut |incident| keep(incidents, incident, look));
     incidents.sort_by_key(|incident| (incident.time, incident.log, incident.line));
     let printed = launch::print(&telling::render(&told, look));
@@ -167,10 +168,10 @@ fn read_one(
     reader: &mut dyn Read,
     year: i64,
     look: &Look,
-    told: &mut Told,
+    told: &mut Explained,
 ) -> Result<Log, RunError> {
     let mut scanner = Scanner::new(look.broker);
-    let Told { story, incidents, .. } = told;
+    let Explained { story, incidents, .. } = told;
     let mut take = |line: Line<'_>| {
         let time = LogTime::of_line(line.bytes, &line.found, year);
         story

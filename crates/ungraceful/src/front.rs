@@ -25,9 +25,9 @@ pub fn command() -> Command {
     let mut command = with_environment(tour::add_flags(launch::with_help(Command::new(NAME))))
         .about("Fault injection and load generation for MQTT brokers")
         .long_about(
-            "Provokes on purpose what makes brokers disconnect clients, and measures what the broker does, how fast, \
-             and what it costs well-behaved clients.\n\nWithout a tool: a tour of the causes that operators meet first, \
-             each as a short run, in well under a minute. Without --host, --url and --spawn, against an embedded broker.",
+            "Provokes the faults that make brokers disconnect clients, and measures how the broker reacts, how fast, \
+             and how well-behaved clients are affected.\n\nWithout a tool: a tour of the most common causes, \
+             each as a short run, in less than a minute. Without --host, --url and --spawn, against an embedded broker.",
         )
         .subcommand_value_name("TOOL")
         .subcommand_help_heading("Tools")

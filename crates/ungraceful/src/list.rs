@@ -18,7 +18,7 @@ use crate::tools;
 /// The command line of the list.
 pub(crate) fn command() -> Command {
     Command::new("list")
-        .about("Lists every fault, with the command that provokes it and what it can accuse a broker by")
+        .about("Lists every fault, with the command that provokes it and the statements it checks")
         .arg(
             Arg::new("format")
                 .long("format")

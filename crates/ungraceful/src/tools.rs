@@ -16,7 +16,7 @@ pub const VANISH: Tool = Tool {
 /// `ungraceful-takeover`.
 pub const TAKEOVER: Tool = Tool {
     name: "ungraceful-takeover",
-    question: "What happens when clients come back before the broker noticed that they were gone (same ClientID)?",
+    question: "What happens when clients return before the broker noticed that they were gone (same ClientID)?",
     modes: Modes::Faults(connection::takeover::MODES),
 };
 
@@ -44,14 +44,14 @@ pub const VIOLATE: Tool = Tool {
 /// `ungraceful-expire`.
 pub const EXPIRE: Tool = Tool {
     name: "ungraceful-expire",
-    question: "Are clients cut when their credentials run out, or when an operator removes them?",
+    question: "Are clients disconnected when their credentials expire, or when an operator removes them?",
     modes: Modes::Faults(authentication::MODES),
 };
 
 /// `ungraceful-bench`.
 pub const BENCH: Tool = Tool {
     name: "ungraceful-bench",
-    question: "What does the broker do under honest load?",
+    question: "How does the broker perform under load?",
     modes: Modes::Loads(bench::MODES),
 };
 

@@ -39,19 +39,19 @@ const TOUR_JSON: &str = "tour.json";
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Tour")]
 struct TourArgs {
-    /// Show only these causes, separated by commas: knock, drop, silence, takeover, flood, double-connect, kick
+    /// Run only these causes, separated by commas: knock, drop, silence, takeover, flood, double-connect, kick
     #[arg(long, value_name = "CAUSE", value_delimiter = ',', value_parser = reader::<CauseName>())]
     only: Vec<CauseName>,
-    /// Command that removes a client, run without a shell, {client_id} replaced; lets the operator's kick be shown on a broker of yours
+    /// Command that disconnects one client, run without a shell; {client_id} is replaced. Enables the cause kick on your broker
     #[arg(long, value_name = "COMMAND")]
     kick_cmd: Option<String>,
-    /// How late our own schedule may run at the 99th percentile before a run's times are called unreliable
+    /// How late the generator may be at the 99th percentile before a run's times count as unreliable
     #[arg(long, value_name = "TIME", default_value = "20ms")]
     slip_limit: PositiveTime,
-    /// How long the whole tour may take; what is under way then is stopped, and what was not begun is not shown
+    /// Maximum duration of the tour; the run under way is stopped then, and the remaining causes are skipped
     #[arg(long, value_name = "TIME", default_value = "120s")]
     budget: PositiveTime,
-    /// Makes the tour repeatable; drawn and printed when absent
+    /// Random seed, to repeat the tour; drawn and printed when absent
     #[arg(long, value_name = "NUMBER", value_parser = reader::<Seed>())]
     seed: Option<Seed>,
 }

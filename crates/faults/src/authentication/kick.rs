@@ -43,16 +43,16 @@ pub struct Flags {
     /// Variants, separated by commas: disable, delete, password, group (by Mosquitto's dynamic security), command (by --kick-cmd) [default: command with --kick-cmd, else all others]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Means>>,
-    /// Command that removes one client, run without a shell; {client_id}, {username}, {host} and {port} are replaced. Others on this machine can read a command line, so better UNGRACEFUL_KICK_CMD where a password is in it
+    /// Command that removes one client, run without a shell; {client_id}, {username}, {host} and {port} are replaced. Other users can read a command line, so prefer UNGRACEFUL_KICK_CMD if it contains a password
     #[arg(long, value_name = "COMMAND")]
     kick_cmd: Option<Secret>,
-    /// The longest that --kick-cmd may take
+    /// Maximum duration of --kick-cmd
     #[arg(long, value_name = "TIME", default_value = "10s")]
     kick_timeout: PositiveTime,
-    /// User Name of an administrator of Mosquitto's dynamic security; the one of --spawn mosquitto needs none
+    /// User Name of an administrator of Mosquitto's dynamic security; not needed with --spawn mosquitto
     #[arg(long, value_name = "NAME")]
     admin_username: Option<String>,
-    /// The administrator's password; better UNGRACEFUL_ADMIN_PW or --admin-pw-file
+    /// The administrator's password; prefer UNGRACEFUL_ADMIN_PW or --admin-pw-file
     #[arg(long, value_name = "PASSWORD")]
     admin_pw: Option<Secret>,
     /// File whose first line is the administrator's password
@@ -71,12 +71,13 @@ pub struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
-        "An operator removes clients while they work: when are they cut, and do they stay out?";
-    const LONG_ABOUT: &'static str = "Connects clients that publish and are published to, and removes each of them meanwhile: by Mosquitto's dynamic \
-         security (with --spawn mosquitto no more is needed; elsewhere give --admin-username and its password), or by \
-         --kick-cmd on any broker. Tells how soon the client is cut and with which Reason Code, what is still delivered to \
-         it and taken from it, whether its Will is published, whether it is let in again with the same credentials, and \
-         whether others are harmed. With the dynamic security each client gets a user of its own, which goes again.";
+        "An operator removes working clients: when are they disconnected, and can they return?";
+    const LONG_ABOUT: &'static str = "Connects clients that publish and are published to, and removes each of them meanwhile: by \
+         Mosquitto's dynamic security (with --spawn mosquitto no more is needed; elsewhere give \
+         --admin-username and its password), or by --kick-cmd on any broker. Reports how soon the client \
+         is cut and with which Reason Code, what is still delivered to it and taken from it, whether its \
+         Will is published, whether it is let in again with the same credentials, and whether others are \
+         harmed. With the dynamic security each client gets a user of its own, which goes again.";
     const CHECKS: &'static [&'static [Check]] = &[kick_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "40"), ("count", "100"), ("will-wait", "2s")];

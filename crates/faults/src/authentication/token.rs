@@ -104,34 +104,34 @@ pub struct Flags {
     /// Variants, separated by commas: one-topic, new-topics (what the client publishes to), reauthenticate, reauthenticate-spoilt (another token by AUTH, MQTT 5.0) [default: the first two; with --auth-method all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
-    /// Command whose first line of output is a token, run without a shell for each client; {client_id} is replaced. What it prints is shown nowhere
+    /// Command that prints a token in its first line, run without a shell for each client; {client_id} is replaced. Its output is never shown
     #[arg(long, value_name = "COMMAND")]
     token_cmd: Option<Secret>,
-    /// The longest that --token-cmd may take
+    /// Maximum duration of --token-cmd
     #[arg(long, value_name = "TIME", default_value = "10s")]
     token_timeout: PositiveTime,
-    /// Folder of files with a token in the first line, one file for each attempt, in the order of their names
+    /// Folder with one file per attempt, in the order of their names; the first line of each is a token
     #[arg(long, value_name = "DIR")]
     token_dir: Option<PathBuf>,
     /// File whose first line is a key: tokens are signed with it (JWT, HS256)
     #[arg(long, value_name = "FILE")]
     token_key_file: Option<PathBuf>,
-    /// How long tokens are good for that we sign; the end is rounded up to a whole second
+    /// Lifetime of the signed tokens; the end is rounded up to a whole second
     #[arg(long, value_name = "TIME", default_value = "3s")]
     token_lifetime: PositiveTime,
-    /// Claims of tokens that we sign, as a JSON object, beside sub (the ClientID), iat and exp; {client_id} in a text is replaced
+    /// More claims of the signed tokens, as a JSON object, beside sub (the ClientID), iat and exp; {client_id} in a string is replaced
     #[arg(long, value_name = "JSON", value_parser = reader::<Claims>())]
     claims: Option<Claims>,
-    /// How long tokens are good for that do not say so themselves
+    /// Lifetime of tokens that do not contain one
     #[arg(long, value_name = "TIME")]
     expires_in: Option<PositiveTime>,
     /// Field of the CONNECT that carries the token: password or username
     #[arg(long, value_name = "FIELD", default_value = "password", value_parser = reader::<ShownIn>())]
     token_in: ShownIn,
-    /// Authentication Method that the broker offers; the variants that re-authenticate name it in their CONNECT, and show their tokens as Authentication Data (MQTT 5.0)
+    /// Authentication Method that the broker supports; the variants that re-authenticate use it, with their tokens as Authentication Data (MQTT 5.0)
     #[arg(long, value_name = "NAME")]
     auth_method: Option<String>,
-    /// How long the end of a token is waited for at the most
+    /// Maximum time to wait for a token to expire
     #[arg(long, value_name = "TIME", default_value = "5m")]
     wait_max: PositiveTime,
     #[command(flatten)]
@@ -142,13 +142,15 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "Credentials run out while clients work: are they cut, or served for ever?";
-    const LONG_ABOUT: &'static str = "Connects clients with a token that ends at a known instant (from --token-cmd, from files in --token-dir, or signed \
-         with --token-key-file) and has them publish and be published to beyond it. Tells how long after the token's end \
-         each is cut and with which Reason Code, whether messages are still delivered, what becomes of the Will, whether \
-         the stale token is refused and a new one accepted. A client with a spoilt token comes first: where the broker lets \
-         it in, it checks no tokens, and the run says so. The clock of this machine is what counts; a broker elsewhere may \
-                                      have another.";
+    const ABOUT: &'static str =
+        "Credentials expire while clients work: are the clients disconnected, or served on?";
+    const LONG_ABOUT: &'static str = "Connects clients with a token that ends at a known instant (from --token-cmd, from files in \
+         --token-dir, or signed with --token-key-file) and has them publish and be published to beyond \
+         it. Reports how long after the token's end each is cut and with which Reason Code, whether \
+         messages are still delivered, what becomes of the Will, whether the stale token is refused and a \
+         new one accepted. A client with a spoilt token comes first: where the broker lets it in, it \
+         checks no tokens, and the run says so. The clock of this machine is what counts; a broker \
+         elsewhere may have another.";
     const CHECKS: &'static [&'static [Check]] = &[token_checks::CHECKS, reauthentication_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "20"), ("count", "100"), ("will-wait", "2s")];

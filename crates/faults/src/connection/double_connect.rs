@@ -97,10 +97,10 @@ struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str = "What happens on a second CONNECT?";
-    const LONG_ABOUT: &'static str = "Sends a second CONNECT on connections that are up, in several variants, and tells what the broker does: \
-         whether it closes, with which Reason Code and how fast, whether the Will is published, whether the second \
-         ClientID becomes a session, and what it costs honest clients. Both versions of the standard want the \
-                                      connection closed ([MQTT-3.1.0-2]).";
+    const LONG_ABOUT: &'static str = "Sends a second CONNECT on connections that are up, in several variants, and reports what the \
+         broker does: whether it closes, with which Reason Code and how fast, whether the Will is \
+         published, whether the second ClientID becomes a session, and how well-behaved clients are \
+         affected. Both versions of the standard want the connection closed ([MQTT-3.1.0-2]).";
     const CHECKS: &'static [&'static [Check]] = &[double_connect_checks::CHECKS];
 
     fn wanted(&self) -> Wanted {

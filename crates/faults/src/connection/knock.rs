@@ -73,7 +73,7 @@ pub struct Flags {
     /// Variants, separated by commas: closes, silent, drip [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
-    /// How long a connection without a whole CONNECT is held, at the most; brokers give up after 5 to 90 s
+    /// Maximum time to hold a connection without a complete CONNECT; brokers give up after 5 to 90 s
     #[arg(long, value_name = "TIME", default_value = "5s")]
     wait: PositiveTime,
     #[command(flatten)]
@@ -83,11 +83,12 @@ pub struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
-        "Connections without CONNECT, or with one that drips: when does the broker give up?";
-    const LONG_ABOUT: &'static str = "Opens connections that close before their CONNECT, as a load balancer's health check does; that say nothing; and \
-         whose CONNECT comes a byte at a time. Tells when the broker gives up, whether it bounds the whole CONNECT or only \
-         the gap between two bytes, how many can be held open (raise --attempts, --count and --connrate), and whether \
-         honest clients still get in. What --wait does not reach is told as still open, and accuses nobody.";
+        "Connections without a CONNECT, or with a very slow one: when does the broker give up?";
+    const LONG_ABOUT: &'static str = "Opens connections that close before their CONNECT, as a load balancer's health check does; that \
+         say nothing; and whose CONNECT comes a byte at a time. Reports when the broker gives up, whether \
+         it bounds the whole CONNECT or only the gap between two bytes, how many can be held open (raise \
+         --attempts, --count and --connrate), and whether well-behaved clients still get in. What --wait \
+         does not reach is reported as still open, and is never reported as a violation.";
     const CHECKS: &'static [&'static [Check]] = &[knock_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "20")];
 

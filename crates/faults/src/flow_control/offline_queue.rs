@@ -52,10 +52,10 @@ pub struct Flags {
     /// Variants, separated by commas: qos1, qos2 [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
-    /// Messages that are published while the subscriber is away
+    /// Messages published while the subscriber is away
     #[arg(long, value_name = "N", default_value = "2000")]
     messages: Whole<1, 1_000_000>,
-    /// Bytes of payload of each message
+    /// Payload of each message in bytes
     #[arg(short = 's', long, value_name = "BYTES", default_value = "16")]
     size: Whole<16, 65_536>,
     #[command(flatten)]
@@ -67,12 +67,13 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "A subscriber with a session goes away, its queue is filled, and it returns";
-    const LONG_ABOUT: &'static str = "A subscriber asks for its session to be kept (Session Expiry Interval on 5.0, Clean Session 0 on 3.1.1), subscribes \
-         and leaves; a publisher fills its queue; it returns. Tells whether its session was there, how much of what the \
-         broker had taken is delivered, which end of the queue is missing if not all of it, whether it comes in order, and \
-         whether the publisher was refused anything. What is lost or refused to a limit is noted; messages that come in \
-         another order than they were published in are a violation (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]), as \
+    const ABOUT: &'static str = "A subscriber with a session leaves, its queue fills up, and it returns";
+    const LONG_ABOUT: &'static str = "A subscriber asks for its session to be kept (Session Expiry Interval on 5.0, Clean Session 0 on \
+         3.1.1), subscribes and leaves; a publisher fills its queue; it returns. Reports whether its \
+         session was there, how much of what the broker had taken is delivered, which end of the queue is \
+         missing if not all of it, whether it comes in order, and whether the publisher was refused \
+         anything. What is lost or refused to a limit is noted; messages that come in another order than \
+         they were published in are a violation (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]), as \
          is a session that is gone (MQTT 5.0 [MQTT-3.1.2-23]). The session is removed afterwards.";
     const CHECKS: &'static [&'static [Check]] = &[offline_queue_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =

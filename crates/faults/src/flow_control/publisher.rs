@@ -36,7 +36,7 @@ const OUTBOX_MAX_BYTES: usize = 256 * 1024;
 pub(super) struct Publishing<'a> {
     pub(super) topic: &'a str,
     pub(super) qos: QoS,
-    /// Bytes of payload of each message.
+    /// Payload of each message in bytes.
     pub(super) payload_len: usize,
 }
 

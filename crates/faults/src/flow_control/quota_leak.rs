@@ -83,10 +83,10 @@ pub struct Flags {
     /// Variants, separated by commas: qos1, qos2 [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
-    /// Messages that each client sends: many times any quota
+    /// Messages per client: many times any quota
     #[arg(long, value_name = "N", default_value = "70000")]
     messages: Whole<1, 10_000_000>,
-    /// Bytes of payload of each message
+    /// Payload of each message in bytes
     #[arg(short = 's', long, value_name = "BYTES", default_value = "16")]
     size: Whole<16, 65_536>,
     #[command(flatten)]
@@ -97,12 +97,14 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "A client that keeps every rule, for many times Receive Maximum";
-    const LONG_ABOUT: &'static str = "Publishes within the broker's Receive Maximum and answers every acknowledgement, for many times as many messages, \
-         and tells how far the client is served. A broker that takes its quota for each PUBLISH and does not give it back \
-         cuts a client that has done nothing wrong: DISCONNECT 0x93, acknowledgements that stop in every attempt after the \
-         same count while PINGREQ is answered, or a cut without a reason in every attempt at Receive Maximum is a violation, \
-         although no numbered statement carries it (MQTT 5.0, section 4.9). Any other refusal is noted. Nobody subscribes to the messages.";
+    const ABOUT: &'static str = "A client that obeys every rule, for many times the Receive Maximum";
+    const LONG_ABOUT: &'static str = "Publishes within the broker's Receive Maximum and answers every acknowledgement, for many times \
+         as many messages, and tells how far the client is served. A broker that takes its quota for each \
+         PUBLISH and does not give it back cuts a client that has done nothing wrong: DISCONNECT 0x93, \
+         acknowledgements that stop in every attempt after the same count while PINGREQ is answered, or a \
+         cut without a reason in every attempt at Receive Maximum is a violation, although no numbered \
+         statement carries it (MQTT 5.0, section 4.9). Any other refusal is noted. Nobody subscribes to \
+         the messages.";
     const CHECKS: &'static [&'static [Check]] = &[quota_leak_checks::CHECKS];
     // Two, because a cut without a reason is put down to a count only when it comes again.
     const DEFAULTS: &'static [(&'static str, &'static str)] =

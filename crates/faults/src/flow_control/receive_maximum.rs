@@ -103,14 +103,14 @@ pub struct Flags {
     /// Variants, separated by commas: qos2, qos1 [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
-    /// PUBLISH packets beyond Receive Maximum
+    /// PUBLISH packets beyond the Receive Maximum
     #[arg(long, value_name = "N", default_value = "10")]
     excess: Whole<1, 65_535>,
-    /// PUBLISH packets of one attempt at the most, for brokers that announce a large Receive Maximum or none; there are
-    /// no more than 65,535 Packet Identifiers
+    /// Maximum number of PUBLISH packets per attempt, for brokers that announce a large Receive Maximum or none; there are
+    /// only 65,535 Packet Identifiers
     #[arg(long, value_name = "N", default_value = "70000")]
     flood_max: Whole<1, 70_000>,
-    /// Bytes of payload of each PUBLISH
+    /// Payload of each PUBLISH in bytes
     #[arg(short = 's', long, value_name = "BYTES", default_value = "16")]
     size: Whole<16, 65_536>,
     #[command(flatten)]
@@ -122,14 +122,15 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "More PUBLISH packets than Receive Maximum allows, all at once";
-    const LONG_ABOUT: &'static str = "Reads Receive Maximum from the CONNACK, sends as many PUBLISH packets and some more in as few writes as the \
-         socket takes, and never releases one of QoS 2. Tells what the broker answers (DISCONNECT 0x93, an \
-         acknowledgement 0x97, a close, nothing), after how many, whether what was beyond the limit was delivered, and \
-         whether the client is still served. DISCONNECT 0x93 is what the standard has in mind (prose of MQTT 5.0, \
-         sections 3.3.4 and 4.9); another answer is noted and no violation. QoS 1 rarely shows anything, because brokers \
-         acknowledge at once. MQTT 3.1.1 has no Receive Maximum: there as many are sent as there are Packet Identifiers, \
-                                      and nothing is judged.";
+    const ABOUT: &'static str = "More PUBLISH packets than the Receive Maximum allows, all at once";
+    const LONG_ABOUT: &'static str = "Reads Receive Maximum from the CONNACK, sends as many PUBLISH packets and some more in as few \
+         writes as the socket takes, and never releases one of QoS 2. Reports what the broker answers \
+         (DISCONNECT 0x93, an acknowledgement 0x97, a close, nothing), after how many, whether what was \
+         beyond the limit was delivered, and whether the client is still served. DISCONNECT 0x93 is what \
+         the standard has in mind (prose of MQTT 5.0, sections 3.3.4 and 4.9); another answer is a note, \
+         not a violation. QoS 1 rarely shows anything, because brokers acknowledge at once. MQTT 3.1.1 \
+         has no Receive Maximum: there as many are sent as there are Packet Identifiers, and nothing is \
+         judged.";
     const CHECKS: &'static [&'static [Check]] = &[receive_maximum_checks::CHECKS];
     // An attempt on a broker without a limit is a flood of 65,535.
     const DEFAULTS: &'static [(&'static str, &'static str)] =

@@ -91,13 +91,13 @@ pub struct Flags {
     /// Variants, separated by commas: zero-window-qos0, zero-window-qos1, drip-qos0, drip-qos1 [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
-    /// For how long the subscriber does not read, and the publisher publishes
+    /// How long the subscriber does not read while the publisher publishes
     #[arg(long = "for", value_name = "TIME", default_value = "10s")]
     time: Time,
-    /// Messages per second of each attempt's publisher
+    /// Messages per second and publisher
     #[arg(long, value_name = "PER_SECOND", default_value = "1000")]
     publish_rate: Whole<1, 100_000>,
-    /// Bytes of payload of each message
+    /// Payload of each message in bytes
     #[arg(short = 's', long, value_name = "BYTES", default_value = "1024")]
     size: Whole<16, 65_536>,
     #[command(flatten)]
@@ -110,13 +110,14 @@ pub struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
-        "A subscriber that stops reading, or reads one byte a second, while messages go on";
-    const LONG_ABOUT: &'static str = "A subscriber with a small receive buffer stops reading, or reads one byte a second, while a publisher goes on. Tells \
-         whether and when the broker cuts it, how many bytes come when it reads again, what is missing at which QoS, and \
-         whether the publisher was slowed; beside it stand, as in every run, what honest clients felt and what memory the \
-         broker took. The standard has no word on slow clients: nothing here is a violation. The subscriber sends PINGREQ \
-         all the while. A FIN that the broker sends behind bytes for which there is no room is seen only when it reads \
-                                      again.";
+        "A subscriber that stops reading, or reads one byte per second, while messages keep coming";
+    const LONG_ABOUT: &'static str = "A subscriber with a small receive buffer stops reading, or reads one byte a second, while a \
+         publisher goes on. Reports whether and when the broker cuts it, how many bytes come when it \
+         reads again, what is missing at which QoS, and whether the publisher was slowed; beside it \
+         stand, as in every run, what well-behaved clients felt and what memory the broker took. The \
+         standard has no word on slow clients: nothing here is a violation. The subscriber sends PINGREQ \
+         all the while. A FIN that the broker sends behind bytes for which there is no room is seen only \
+         when it reads again.";
     const CHECKS: &'static [&'static [Check]] = &[slow_consumer_checks::CHECKS];
     // One after the other, or the publishers would slow each other.
     const DEFAULTS: &'static [(&'static str, &'static str)] =

@@ -131,10 +131,10 @@ pub struct Flags {
     /// absent-qos2 [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
-    /// Messages that are published while nothing is acknowledged
+    /// Messages published while nothing is acknowledged
     #[arg(long, value_name = "N", default_value = "200")]
     messages: Whole<1, 1_000_000>,
-    /// Bytes of payload of each message
+    /// Payload of each message in bytes
     #[arg(short = 's', long, value_name = "BYTES", default_value = "16")]
     size: Whole<16, 65_536>,
     #[command(flatten)]
@@ -146,13 +146,13 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str =
-        "A subscriber that acknowledges nothing while messages go on, and then everything";
-    const LONG_ABOUT: &'static str = "A subscriber with a Receive Maximum acknowledges nothing while a publisher goes on. Tells how many PUBLISH packets \
-         the broker has unacknowledged at the most (no more than Receive Maximum: MQTT 5.0 [MQTT-3.3.4-9]), whether it \
-         answers PINGREQ meanwhile ([MQTT-4.9.0-3]), and whether everything comes, once and in order ([MQTT-4.6.0-5]), \
-         when the subscriber acknowledges at last. What is lost to a limit of the broker's is noted and no violation. \
-         MQTT 3.1.1 has no Receive Maximum: there it is told how many a broker sends by itself, and nothing is judged.";
+    const ABOUT: &'static str = "A subscriber that acknowledges nothing for a while, and then everything";
+    const LONG_ABOUT: &'static str = "A subscriber with a Receive Maximum acknowledges nothing while a publisher goes on. Reports how \
+         many PUBLISH packets the broker has unacknowledged at the most (no more than Receive Maximum: \
+         MQTT 5.0 [MQTT-3.3.4-9]), whether it answers PINGREQ meanwhile ([MQTT-4.9.0-3]), and whether \
+         everything comes, once and in order ([MQTT-4.6.0-5]), when the subscriber acknowledges at last. \
+         What is lost to a limit of the broker's is a note, not a violation. MQTT 3.1.1 has no Receive \
+         Maximum: there it reports how many a broker sends by itself, and nothing is judged.";
     const CHECKS: &'static [&'static [Check]] = &[unacked_subscriber_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "10"), ("count", "20")];

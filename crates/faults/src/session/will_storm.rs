@@ -106,11 +106,12 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "Many clients with a Will are lost in one instant: do all Wills come, how late, and what is retained?";
-    const LONG_ABOUT: &'static str = "Connects --count clients with a Will before the baseline and resets them all, --connrate per second: so many that \
-         it is one instant. Tells how many of the Wills come and how they are spread in time, whether retained Wills are \
-         retained, and whether clients that are back at once stay \"offline\" for whoever subscribes then; with a Will \
-         Delay Interval they must not. Each client is lost once, so --attempts and --duration have no place here.";
+    const ABOUT: &'static str = "Many clients with a Will are lost at once: are all Wills published, how late, and which are retained?";
+    const LONG_ABOUT: &'static str = "Connects --count clients with a Will before the baseline and resets them all, --connrate per \
+         second: fast enough to be one instant. Reports how many of the Wills come and how they are \
+         spread in time, whether retained Wills are retained, and whether clients that are back at once \
+         stay \"offline\" for whoever subscribes then; with a Will Delay Interval they must not. Each \
+         client is lost once, so --attempts and --duration are not accepted.";
     const CHECKS: &'static [&'static [Check]] = &[will_storm_checks::CHECKS];
     // A witness that is sent more than a thousand messages at once is more than some brokers queue by default.
     // And what is all due at once is begun one after the other: times of Wills begin when their own client was lost.
@@ -174,7 +175,7 @@ impl Fault for WillStorm {
         self.version
     }
 
-    fn left_out_because(&self, offers: Offers) -> Option<String> {
+    fn unsupported_reason(&self, offers: Offers) -> Option<String> {
         (self.variant != Variant::Plain && !offers.retain_available)
             .then(|| "the broker retains nothing: its CONNACK says Retain Available 0".to_owned())
     }

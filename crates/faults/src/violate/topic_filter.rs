@@ -78,10 +78,11 @@ impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
         "SUBSCRIBE with an invalid Topic Filter: is it refused, or the connection closed?";
-    const LONG_ABOUT: &'static str = "Connects, and subscribes to a Topic Filter that is none: a wildcard within a level, a multi-level wildcard that is not \
-         the last level, or an empty one. Reports what the broker answers: SUBACK with a Reason Code, DISCONNECT, a close, or \
-         nothing. A broker may refuse the filter or close the connection; one that does neither, and goes on serving the client, \
-         violates [MQTT-3.8.4-1] of either version. A filter that is granted is a note.";
+    const LONG_ABOUT: &'static str = "Connects, and subscribes to a Topic Filter that is none: a wildcard within a level, a \
+         multi-level wildcard that is not the last level, or an empty one. Reports what the broker \
+         answers: SUBACK with a Reason Code, DISCONNECT, a close, or nothing. A broker may refuse the \
+         filter or close the connection; one that does neither, and goes on serving the client, violates \
+         [MQTT-3.8.4-1] of either version. A filter that is granted is a note.";
     const CHECKS: &'static [&'static [Check]] = &[CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "20")];
 

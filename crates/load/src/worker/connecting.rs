@@ -10,12 +10,12 @@ impl Worker {
     /// When the next client is to be connected; absent when there is none, or no room for one.
     pub(super) fn next_connect_us(&self) -> Option<u64> {
         if self.next_connect >= self.clients.len()
-            || self.desk.under_way >= self.desk.settings.connects_at_a_time(self.threads)
+            || self.thread_state.under_way >= self.thread_state.settings.connects_at_a_time(self.threads)
         {
             return None;
         }
         let place = u32::try_from(self.next_connect).unwrap_or(u32::MAX);
-        let after_us = self.desk.settings.connects_after_s(place, self.threads) * 1e6;
+        let after_us = self.thread_state.settings.connects_after_s(place, self.threads) * 1e6;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, below a day")]
         let after_us = after_us as u64;
         Some(self.connects_began_us + after_us)
@@ -25,26 +25,26 @@ impl Worker {
         while self.next_connect_us().is_some_and(|due_us| due_us <= now_us) {
             let place = self.next_connect;
             self.next_connect += 1;
-            let started_us = self.desk.clock.now_us();
-            self.desk.ended.first_connect_us.get_or_insert(started_us);
-            let sources = &self.desk.stage.sources;
+            let started_us = self.thread_state.clock.now_us();
+            self.thread_state.ended.first_connect_us.get_or_insert(started_us);
+            let sources = &self.thread_state.stage.sources;
             let source = (!sources.is_empty()).then(|| sources[place % sources.len()]);
             let client = &mut self.clients[place];
-            match Socket::connect(self.desk.stage.address, source) {
+            match Socket::connect(self.thread_state.stage.address, source) {
                 Ok(socket) => {
                     let flags = EventFlags::IN | EventFlags::OUT;
                     if let Err(error) =
-                        epoll::add(&self.desk.epoll, &socket, EventData::new_u64(place as u64), flags)
+                        epoll::add(&self.thread_state.epoll, &socket, EventData::new_u64(place as u64), flags)
                     {
-                        self.desk.refuse(client, format!("epoll: {error}"));
+                        self.thread_state.refuse(client, format!("epoll: {error}"));
                         continue;
                     }
                     client.socket = Some(socket);
                     client.waits_for_room = true;
                     client.stage = Stage::Connecting { since_us: started_us };
-                    self.desk.under_way += 1;
+                    self.thread_state.under_way += 1;
                 }
-                Err(why) => self.desk.refuse(client, why),
+                Err(why) => self.thread_state.refuse(client, why),
             }
         }
     }

@@ -10,11 +10,11 @@ use crate::socket::Moved;
 
 impl Worker {
     pub(super) fn event(&mut self, place: usize, flags: EventFlags) -> Result<(), String> {
-        let (client, desk) = (&mut self.clients[place], &mut self.desk);
+        let (client, thread_state) = (&mut self.clients[place], &mut self.thread_state);
         match client.stage {
             Stage::Waiting | Stage::Gone => return Ok(()),
             Stage::Connecting { since_us } => {
-                desk.established(client, place, since_us);
+                thread_state.established(client, place, since_us);
                 return Ok(());
             }
             Stage::Greeting { .. } | Stage::Subscribing { .. } | Stage::Ready => {}
@@ -26,13 +26,13 @@ impl Worker {
             forget_departures(socket);
         }
         if flags.intersects(EventFlags::OUT) {
-            let now_us = desk.clock.now_us();
+            let now_us = thread_state.clock.now_us();
             if let Some(how) = client.go_on(now_us) {
-                desk.lose(client, how);
+                thread_state.lose(client, how);
                 return Ok(());
             }
             if client.is_drained() {
-                desk.stop_waiting_for_room(client, place);
+                thread_state.stop_waiting_for_room(client, place);
                 self.pump(place, now_us)?;
             }
         }
@@ -45,40 +45,40 @@ impl Worker {
     pub(super) fn read(&mut self, place: usize) -> Result<(), String> {
         let mut now_us = 0;
         for _ in 0..READS_IN_A_ROW {
-            let (client, desk) = (&mut self.clients[place], &mut self.desk);
+            let (client, thread_state) = (&mut self.clients[place], &mut self.thread_state);
             let begun = client.unread.len();
             self.buffer[..begun].copy_from_slice(&client.unread);
             client.unread.clear();
             let Some(socket) = &mut client.socket else { return Ok(()) };
-            match socket.read(&mut self.buffer[begun..], desk.clock.at(client.last_arrived_us)) {
+            match socket.read(&mut self.buffer[begun..], thread_state.clock.at(client.last_arrived_us)) {
                 Ok(Arrived { bytes: read, at: arrived_at, seen }) => {
-                    now_us = desk.clock.us(seen);
+                    now_us = thread_state.clock.us(seen);
                     // What is timed ends as it arrives, and not when this thread has come to it.
-                    let arrived_us = desk.clock.us(arrived_at);
+                    let arrived_us = thread_state.clock.us(arrived_at);
                     client.last_arrived_us = arrived_us;
                     let all = begun + read;
-                    if now_us >= desk.context.counted_from_us {
-                        desk.ended.bytes_received += read as u64;
+                    if now_us >= thread_state.context.counted_from_us {
+                        thread_state.ended.bytes_received += read as u64;
                     }
                     let mut at = 0;
                     loop {
                         match frame(&self.buffer[at..all]) {
                             Framed::Complete(whole) => {
-                                if whole.len() > desk.packet_bytes_max {
-                                    desk.lose_to_a_large_packet(client);
+                                if whole.len() > thread_state.packet_bytes_max {
+                                    thread_state.lose_to_a_large_packet(client);
                                     return Ok(());
                                 }
-                                let decoded = whole.decode(desk.context.version);
+                                let decoded = whole.decode(thread_state.context.version);
                                 at += whole.len();
-                                desk.packet(client, place, &decoded, arrived_us);
+                                thread_state.packet(client, place, &decoded, arrived_us);
                                 if client.stage == Stage::Gone {
                                     return Ok(());
                                 }
                             }
                             Framed::Incomplete { missing } => {
                                 let needed = all - at + missing;
-                                if needed > desk.packet_bytes_max {
-                                    desk.lose_to_a_large_packet(client);
+                                if needed > thread_state.packet_bytes_max {
+                                    thread_state.lose_to_a_large_packet(client);
                                     return Ok(());
                                 }
                                 client.unread.extend_from_slice(&self.buffer[at..all]);
@@ -88,18 +88,18 @@ impl Worker {
                                 break;
                             }
                             Framed::Malformed(_) => {
-                                desk.lose(client, &unreadable(None));
+                                thread_state.lose(client, &unreadable(None));
                                 return Ok(());
                             }
                         }
                     }
-                    desk.acknowledge(client, place, now_us);
+                    thread_state.acknowledge(client, place, now_us);
                     if all < self.buffer.len() {
                         break;
                     }
                 }
                 Err(Moved::Ended(how)) => {
-                    desk.lose(client, how);
+                    thread_state.lose(client, how);
                     return Ok(());
                 }
                 Err(Moved::NotNow | Moved::Bytes(_)) => {

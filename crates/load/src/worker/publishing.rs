@@ -16,7 +16,7 @@ impl Worker {
         if self.begin_us == NOT_YET && !self.begin(now_us)? {
             return Ok(());
         }
-        if self.cpu_before_us.is_none() && now_us >= self.desk.context.counted_from_us {
+        if self.cpu_before_us.is_none() && now_us >= self.thread_state.context.counted_from_us {
             self.cpu_before_us = Some(thread_cpu_us());
         }
         while let Some(due) = self.next_due {
@@ -35,7 +35,7 @@ impl Worker {
         let nothing_is_due = self.next_due.is_none();
         if !self.is_over && now_us >= self.until_us && nothing_is_due {
             self.is_over = true;
-            self.desk.ended.cpu_us =
+            self.thread_state.ended.cpu_us =
                 self.cpu_before_us.map(|before_us| thread_cpu_us().saturating_sub(before_us));
             self.tell_progress();
             self.progress.is_over.store(true, Release);
@@ -51,14 +51,14 @@ impl Worker {
             if publisher.waiting() == 0 {
                 self.touched.push(place);
             }
-            self.desk.waiting += 1;
-            publisher.offer(due_us, &self.desk.context)
+            self.thread_state.waiting += 1;
+            publisher.offer(due_us, &self.thread_state.context)
         } else {
-            publisher.drop_due(due_us, &self.desk.context)
+            publisher.drop_due(due_us, &self.thread_state.context)
         };
         if counts {
-            self.desk.figures.counters.load_offered += 1;
-            self.desk.figures.record(Timed::Slip, now_us - due_us);
+            self.thread_state.figures.counters.load_offered += 1;
+            self.thread_state.figures.record(Timed::Slip, now_us - due_us);
         }
     }
 
@@ -70,9 +70,9 @@ impl Worker {
         }
         let counted_from_us = self.orders.counted_from_us.load(Acquire);
         self.begin_us = begin_us;
-        self.desk.context.counted_from_us = counted_from_us;
-        self.desk.reading.counted_from_us = counted_from_us;
-        let settings = Arc::clone(&self.desk.settings);
+        self.thread_state.context.counted_from_us = counted_from_us;
+        self.thread_state.reading.counted_from_us = counted_from_us;
+        let settings = Arc::clone(&self.thread_state.settings);
         self.until_us = counted_from_us + ungraceful_record::scale::micros(settings.lasts());
         match &settings.pace {
             Pace::Nothing(_) => {}
@@ -80,8 +80,14 @@ impl Worker {
             Pace::Open(stages, arrival) => {
                 let own = self.publishers.iter().map(|place| self.clients[*place].number).collect();
                 let warmup = std::time::Duration::from_micros(counted_from_us - begin_us);
-                let mut schedule =
-                    Schedule::new(stages, warmup, *arrival, own, settings.publishers, self.desk.stage.seed);
+                let mut schedule = Schedule::new(
+                    stages,
+                    warmup,
+                    *arrival,
+                    own,
+                    settings.publishers,
+                    self.thread_state.stage.seed,
+                );
                 self.next_due = schedule.next();
                 self.schedule = Some(schedule);
             }
@@ -91,8 +97,8 @@ impl Worker {
 
     /// Publishers go on whose subscribers have come far enough.
     pub(super) fn go_on_with_the_woken(&mut self) -> Result<(), String> {
-        let Some(heard) = self.desk.reading.heard.clone() else { return Ok(()) };
-        let now_us = self.desk.clock.now_us();
+        let Some(heard) = self.thread_state.reading.heard.clone() else { return Ok(()) };
+        let now_us = self.thread_state.clock.now_us();
         for publisher in heard.woken(self.job_thread) {
             // Publisher n is the one with the number n / threads of the thread n modulo threads.
             if let Some(place) = self.publishers.get((publisher / self.threads) as usize) {
@@ -104,7 +110,7 @@ impl Worker {
 
     /// Publishers go on whose subscribers have not moved for a second: what is on its way to them may never come.
     pub(super) fn go_on_with_what_stands_still(&mut self) {
-        let Some(heard) = self.desk.reading.heard.as_ref().filter(|_| !self.is_over) else { return };
+        let Some(heard) = self.thread_state.reading.heard.as_ref().filter(|_| !self.is_over) else { return };
         for place in &self.publishers {
             let client = &mut self.clients[*place];
             if let Role::Publisher(publisher) = &mut client.role
@@ -131,7 +137,7 @@ impl Worker {
         if is_closed && (now_us >= self.until_us || self.begin_us == NOT_YET) {
             return Ok(());
         }
-        let (client, desk) = (&mut self.clients[place], &mut self.desk);
+        let (client, thread_state) = (&mut self.clients[place], &mut self.thread_state);
         if client.stage != Stage::Ready || !client.is_drained() {
             return Ok(());
         }
@@ -139,22 +145,23 @@ impl Worker {
         if is_closed && !publisher.has_half_of_its_window() {
             return Ok(());
         }
-        let heard = desk.reading.heard.clone();
+        let heard = thread_state.reading.heard.clone();
         if heard.as_ref().is_some_and(|heard| !publisher.may_go_on(heard)) {
             return Ok(());
         }
-        let (mut out, mut made) = (std::mem::take(&mut desk.out), std::mem::take(&mut desk.made));
+        let (mut out, mut made) =
+            (std::mem::take(&mut thread_state.out), std::mem::take(&mut thread_state.made));
         out.clear();
         made.clear();
         let waiting_before = publisher.waiting();
         // Others were sent since this thread last looked: a message is stamped just before it goes.
-        let now_us = desk.clock.now_us();
-        let written = publisher.make(now_us, is_closed, &desk.context, &mut out, &mut made);
+        let now_us = thread_state.clock.now_us();
+        let written = publisher.make(now_us, is_closed, &thread_state.context, &mut out, &mut made);
         written.map_err(|error| format!("PUBLISH can't be written: {error}"))?;
         let mut end = None;
         let mut kept = made.len();
         if !out.is_empty() {
-            let is_watched = desk.watches_the_next_write(client, now_us);
+            let is_watched = thread_state.watches_the_next_write(client, now_us);
             let moved = client.write(&out, now_us);
             let taken = match moved {
                 Moved::Bytes(taken) => taken,
@@ -165,9 +172,9 @@ impl Worker {
                 }
             };
             if is_watched {
-                desk.note_departure(client, taken == out.len(), now_us);
+                thread_state.note_departure(client, taken == out.len(), now_us);
             }
-            desk.note_sent(taken, now_us);
+            thread_state.note_sent(taken, now_us);
             if taken < out.len() {
                 // A packet of which the beginning went out is completed when there is room; the others are due as before.
                 let begun = made.partition_point(|made| made.end <= taken);
@@ -177,14 +184,14 @@ impl Worker {
                     client.keep_unsent(&out[taken..made[begun].end]);
                 }
                 if let Role::Publisher(publisher) = &mut client.role {
-                    publisher.take_back(&made, kept, is_closed, now_us, &desk.context);
+                    publisher.take_back(&made, kept, is_closed, now_us, &thread_state.context);
                 }
-                desk.wait_for_room(client, place);
+                thread_state.wait_for_room(client, place);
             }
         }
         if let Role::Publisher(publisher) = &mut client.role {
             publisher.note_blocked();
-            desk.waiting -= waiting_before - publisher.waiting();
+            thread_state.waiting -= waiting_before - publisher.waiting();
             let is_whole = kept == made.len();
             let is_full = is_whole && out.len() >= crate::publisher::CHUNK;
             // Asked at the end as well, because that is how it is woken when its subscribers have come further.
@@ -193,18 +200,18 @@ impl Worker {
                 self.hot.push_back(place);
             }
         }
-        if now_us >= desk.context.counted_from_us {
-            desk.figures.counters.load_sent += kept as u64;
+        if now_us >= thread_state.context.counted_from_us {
+            thread_state.figures.counters.load_sent += kept as u64;
             if kept > 0 {
-                desk.ended.last_sent_us = Some(now_us);
+                thread_state.ended.last_sent_us = Some(now_us);
             }
             if is_closed {
-                desk.figures.counters.load_offered += kept as u64;
+                thread_state.figures.counters.load_offered += kept as u64;
             }
         }
-        (desk.out, desk.made) = (out, made);
+        (thread_state.out, thread_state.made) = (out, made);
         if let Some(how) = end {
-            desk.lose(client, how);
+            thread_state.lose(client, how);
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ pub trait Fault: fmt::Debug + Send + Sync {
 
     /// Why the broker can't be asked, by what it says that it does not do; absent when it can. Such a case is left out, and
     /// the report says so.
-    fn left_out_because(&self, _offers: Offers) -> Option<String> {
+    fn unsupported_reason(&self, _offers: Offers) -> Option<String> {
         None
     }
 
@@ -96,7 +96,7 @@ pub struct Stage {
     pub topic_root: Arc<str>,
     /// How long the broker has to react.
     pub reaction_timeout: Duration,
-    /// How long the witness waits for a Will after the end of a connection.
+    /// How long to wait for a Will after a connection ended.
     pub will_wait: Duration,
 }
 

@@ -76,12 +76,12 @@ impl LogThread {
 pub(crate) struct AttemptsTold {
     phrases: Vec<String>,
     /// By the attempt's number, as far as attempts were named: four bytes each.
-    of: Vec<Told>,
+    of: Vec<AttemptLines>,
 }
 
 /// What the most telling line of an attempt says; of lines that tell no cause the last one.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+struct AttemptLines {
     is_named: bool,
     cause: Option<Cause>,
     phrase: Option<u16>,
@@ -107,7 +107,7 @@ impl AttemptsTold {
     fn note(&mut self, attempts: &[u64], cause: Option<Cause>, phrase: Option<u16>) {
         for attempt in attempts.iter().filter_map(|attempt| usize::try_from(*attempt).ok()) {
             if self.of.len() <= attempt {
-                self.of.resize(attempt + 1, Told::default());
+                self.of.resize(attempt + 1, AttemptLines::default());
             }
             let told = &mut self.of[attempt];
             let says_more = match (told.cause, cause) {
@@ -116,7 +116,7 @@ impl AttemptsTold {
                 (None, _) => true,
             };
             if says_more {
-                *told = Told { is_named: true, cause, phrase };
+                *told = AttemptLines { is_named: true, cause, phrase };
             }
         }
     }
@@ -252,7 +252,7 @@ impl<W: Write> Keeping<W> {
 }
 
 /// The causes with the number of their attempts, the most frequent first.
-fn most_frequent(attempts: &[Told]) -> Vec<LogCauseRecord> {
+fn most_frequent(attempts: &[AttemptLines]) -> Vec<LogCauseRecord> {
     let mut told: Vec<LogCauseRecord> = Vec::new();
     for (attempt, cause) in (0..).zip(attempts.iter().map(|told| told.cause)) {
         let Some(cause) = cause else { continue };

@@ -46,7 +46,7 @@ pub fn honest_connections(pairs: u64) -> u64 {
 pub struct BystanderSettings {
     /// Publisher-subscriber pairs; 0 for none.
     pub pairs: u64,
-    /// Messages per second of each pair, at least 1.
+    /// Messages per second and pair, at least 1.
     pub rate_per_pair: u64,
     /// QoS of the pairs, in turn; not empty.
     pub qos: Vec<QoS>,

@@ -169,7 +169,7 @@ impl Attempts {
         matches!(self.schedule.spread, Spread::Waves)
     }
 
-    /// Clients that misbehave at the same time, at the most, in a run of so many cases: no more than there are attempts.
+    /// Maximum number of clients that misbehave at the same time, in a run of so many cases: no more than there are attempts.
     #[must_use]
     pub fn clients_at_once(&self, cases: usize) -> u64 {
         let all = self.schedule.attempts_per_case.saturating_mul(cases as u64);

@@ -1,4 +1,4 @@
-//! What does the broker do under honest load?
+//! How does the broker perform under load?
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Are clients cut when their credentials run out, or when an operator removes them?
+//! Are clients disconnected when their credentials expire, or when an operator removes them?
 
 use std::process::ExitCode;
 

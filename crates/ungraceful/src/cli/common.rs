@@ -20,25 +20,25 @@ pub const ATTEMPTS_MAX: u64 = 10_000_000;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Run")]
 pub struct RunArgs {
-    /// Clients that misbehave at the same time, at the most
+    /// Maximum number of clients that misbehave at the same time
     #[arg(short = 'c', long, value_name = "N", default_value = "1000")]
     pub count: Whole<1, 1_000_000>,
-    /// Connections begun for attempts per second, over all variants and versions
+    /// Connection attempts per second, over all variants and versions
     #[arg(short = 'R', long, value_name = "PER_SECOND", default_value = "100")]
     pub connrate: PerSecond,
     /// Attempts per variant and version
     #[arg(long, value_name = "N", default_value = "100")]
     pub attempts: Whole<1, ATTEMPTS_MAX>,
-    /// Keep attempting for so long, in place of --attempts
+    /// Run attempts for this long, instead of a fixed number (--attempts)
     #[arg(short = 'z', long, value_name = "TIME")]
     pub duration: Option<PositiveTime>,
     /// What every run has.
     #[command(flatten)]
     pub every: EveryRunArgs,
-    /// How long the broker has to react; what it does later is not seen
+    /// How long to wait for the broker's reaction; later reactions are not seen
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub reaction_timeout: PositiveTime,
-    /// How long the witness waits for a Will after the end of a connection
+    /// How long to wait for a Will after a connection ended
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub will_wait: PositiveTime,
     /// How many lines its attempts have.
@@ -50,7 +50,7 @@ pub struct RunArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct AttemptLinesArgs {
-    /// Lines in attempts.ndjson at the most; what is left out is counted
+    /// Maximum number of lines in attempts.ndjson; further attempts are only counted
     #[arg(long, help_heading = "Output", value_name = "N", default_value = "1000000")]
     pub attempts_max: Whole<0, 1_000_000_000>,
 }
@@ -59,37 +59,37 @@ pub struct AttemptLinesArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Run")]
 pub struct EveryRunArgs {
-    /// How attempts, or messages of a load, are spread in time: uniform or poisson
+    /// How attempts or messages are distributed over time: uniform or poisson
     #[arg(long, value_name = "ARRIVAL", default_value = "uniform", value_parser = reader::<Arrival>())]
     pub arrival: Arrival,
-    /// Start of every ClientID: at most 6 letters and digits
+    /// Prefix of every ClientID: at most 6 letters and digits
     #[arg(short = 'i', long, value_name = "PREFIX", default_value = "ug")]
     pub client_id_prefix: String,
-    /// Warm-up: everything is connected, nothing is counted
+    /// Warm-up before anything is counted
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub warmup: Time,
-    /// Baseline: bystanders alone, what the fault or the load is compared with
+    /// Baseline with bystanders alone, with which the fault or the load is compared
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub baseline: PositiveTime,
-    /// Longest time for the bystanders to be back within the baseline's p99
+    /// Maximum time for the bystanders to return to the baseline's p99
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub recovery: Time,
-    /// Honest publisher-subscriber pairs that suffer or do not; 0 for none
+    /// Well-behaved publisher/subscriber pairs that measure side effects; 0 for none
     #[arg(long, value_name = "PAIRS", default_value = "3")]
     pub bystanders: Whole<0, 1_000>,
-    /// Messages per second of each pair
+    /// Messages per second and pair
     #[arg(long, value_name = "PER_SECOND", default_value = "100")]
     pub bystander_rate: Whole<1, 10_000>,
-    /// QoS of the pairs, in turn; give 0,1 for a broker without QoS 2
+    /// QoS of the pairs, in turn; use 0,1 for a broker without QoS 2
     #[arg(long, value_name = "QOS", default_value = "0,1,2", value_delimiter = ',', value_parser = reader::<QoS>())]
     pub bystander_qos: Vec<QoS>,
-    /// How late our own schedule may run at the 99th percentile before the run's times are called unreliable
+    /// How late the generator may be at the 99th percentile before the run's times count as unreliable
     #[arg(long, value_name = "TIME", default_value = "20ms")]
     pub slip_limit: PositiveTime,
-    /// Makes a run repeatable; drawn and printed when absent
+    /// Random seed, to repeat a run; drawn and printed when absent
     #[arg(long, value_name = "NUMBER", value_parser = reader::<Seed>())]
     pub seed: Option<Seed>,
-    /// Threads for attempts or load; one more carries the bystanders [default: one per core; for a load, one for every 500
+    /// Worker threads; the bystanders have one more [default: one per core; for a load, one for every 500
     /// clients, at most one per core]
     #[arg(long, value_name = "N")]
     pub threads: Option<Whole<1, 256>>,
@@ -99,7 +99,7 @@ pub struct EveryRunArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// Folder of the record; must not hold one already; by default one of its own in results/, named by time, tool and seed
+    /// Folder for the record; must not contain one yet [default: a new one in results/, named by time, tool and seed]
     #[arg(short = 'o', long, value_name = "DIR")]
     pub output: Option<PathBuf>,
     /// Format of the result on standard output: text, json, csv or markdown
@@ -111,10 +111,10 @@ pub struct OutputArgs {
     /// Show no progress on standard error
     #[arg(long)]
     pub no_progress: bool,
-    /// Print what would be sent and when, and send nothing
+    /// Print what would be sent and when, without sending anything
     #[arg(long)]
     pub print_plan: bool,
-    /// Read flags from a TOML file: `count = 50`, one per long flag; the command line and the environment win
+    /// Read flags from a TOML file, one per long flag, such as `count = 50`; the command line and the environment override it
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

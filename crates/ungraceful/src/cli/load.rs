@@ -29,18 +29,18 @@ const PAYLOAD_BYTES_MAX: usize = 268_000_000;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct ConnectArgs {
-    /// Connections begun per second [default: 1000, or what --preset says]
+    /// Connections per second [default: 1000, or what --preset says]
     #[arg(short = 'R', long, value_name = "PER_SECOND")]
     pub connrate: Option<PerSecond>,
-    /// Connections under way at the same time, at the most; more than a broker's listen backlog (often 100) has the kernel
-    /// try again after a second
+    /// Maximum number of connections being opened at the same time; beyond the broker's listen backlog (often 100), the kernel
+    /// retries after a second
     #[arg(long, value_name = "N", default_value = "50")]
     pub connects_in_flight: Whole<1, 100_000>,
     /// Keep Alive in whole seconds, such as 60 or 60s; 0 for none
     #[arg(short = 'k', long, value_name = "SECONDS", default_value = "60")]
     pub keepalive: Seconds<0, 65_535>,
-    /// What the run must come to, such as 'e2e p(99)<50ms' or 'loss==0'; may be given several times. One that does not hold
-    /// is exit 1, one over too few samples is exit 3
+    /// Condition that the run must meet, such as 'e2e p(99)<50ms' or 'loss==0'; may be given several times. Exit code 1 if one
+    /// is not met, 3 if there are too few samples
     #[arg(long, value_name = "EXPRESSION")]
     pub threshold: Vec<Given<Threshold>>,
 }
@@ -49,7 +49,7 @@ pub struct ConnectArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Load")]
 pub struct DurationArgs {
-    /// How long it is measured, after the warm-up
+    /// Duration of the measurement, after the warm-up
     #[arg(short = 'z', long, value_name = "TIME", default_value = "30s")]
     pub duration: PositiveTime,
 }
@@ -70,11 +70,11 @@ pub struct FilterArgs {
     /// Topic Filter of each client; %i is its number, %c its ClientID, %u its User Name
     #[arg(short = 't', long, value_name = "FILTER", default_value = "#")]
     pub topic: String,
-    /// QoS that is subscribed at
+    /// QoS of the subscriptions
     #[arg(short = 'q', long, value_name = "QOS", default_value = "0", value_parser = reader::<QoS>())]
     pub qos: QoS,
-    /// Largest packet in bytes that each client takes in, and its Maximum Packet Size (MQTT 5.0): a broker of 5.0 keeps larger
-    /// ones back, and on 3.1.1 the first one ends the connection. Each client may need so much memory
+    /// Largest packet in bytes that a client accepts, and its Maximum Packet Size (MQTT 5.0): on 5.0 the broker drops larger
+    /// packets, on 3.1.1 the first one ends the connection. Each client may need this much memory
     #[arg(long, value_name = "BYTES", default_value = "262144")]
     pub max_packet_size: Whole<1_024, 268_435_460>,
 }
@@ -86,15 +86,15 @@ pub struct PublishArgs {
     /// Topic of each publisher; %i is its number, %c its ClientID, %u its User Name [default: one of its own]
     #[arg(short = 't', long, value_name = "TOPIC")]
     pub topic: Option<String>,
-    /// QoS of the messages, or a mixture by weights over the publishers, such as 0:7,1:2,2:1 [default: 0, or what --preset
+    /// QoS of the messages, or weights over the publishers, such as 0:7,1:2,2:1 [default: 0, or what --preset
     /// says]
     #[arg(short = 'q', long, value_name = "QOS")]
     pub qos: Option<Given<QosWeights>>,
-    /// Messages per second that fall due in all, whatever the broker does (open loop); or max: as fast as the broker takes
-    /// them (closed loop) [default: one a second for each publisher]
+    /// Messages per second in total, independent of the broker (open loop); or max: as fast as the broker accepts
+    /// them (closed loop) [default: one per second and publisher]
     #[arg(long, value_name = "PER_SECOND")]
     pub rate: Option<Given<Rate>>,
-    /// Rates that follow one another, in place of --rate and --duration, such as 10s:1k,60s:10k
+    /// Successive rates, instead of --rate and --duration, such as 10s:1k,60s:10k
     #[arg(long, value_name = "STAGES")]
     pub stages: Option<Given<Stages>>,
     /// Search for the highest rate at which the broker keeps a promise, such as 'e2e p(99)<50ms,loss==0': thresholds, with
@@ -102,20 +102,20 @@ pub struct PublishArgs {
     /// Exit 0 when it is found, 1 when no rate keeps the promise, 3 when the generator or too few samples were the limit
     #[arg(long, value_name = "PROMISE")]
     pub find_rate: Option<Given<Promise>>,
-    /// Bytes of payload; the first 16 are the stamp by which messages are followed [default: 256, or what --preset says]
+    /// Payload in bytes; the first 16 are the stamp by which messages are tracked [default: 256, or what --preset says]
     #[arg(short = 's', long, value_name = "BYTES")]
     pub size: Option<Whole<16, 268_000_000>>,
-    /// Payload as a text with placeholders: %i the publisher's number, %c its ClientID, %u its User Name, %s the message's
-    /// number, %t milliseconds since 1970, %r a random number, %x the stamp (without it, messages are not followed), %% a %
+    /// Payload as text with placeholders: %i the publisher's number, %c its ClientID, %u its User Name, %s the message's
+    /// number, %t milliseconds since 1970, %r a random number, %x the stamp (without it, messages are not tracked), %% a %
     #[arg(short = 'm', long, value_name = "TEXT")]
     pub message: Option<String>,
-    /// The same, read from a file
+    /// As --message, read from a file
     #[arg(short = 'f', long, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Messages that each publisher may have unacknowledged (QoS 1 and 2); at most the broker's Receive Maximum
+    /// Maximum number of unacknowledged messages per publisher (QoS 1 and 2), limited by the broker's Receive Maximum
     #[arg(short = 'F', long, value_name = "N", default_value = "100")]
     pub in_flight: Whole<1, 65_535>,
-    /// Set RETAIN; what is retained is removed again when the load is over
+    /// Set RETAIN; retained messages are removed when the load has ended
     #[arg(short = 'r', long)]
     pub retain: bool,
     /// Message Expiry Interval in whole seconds, such as 60 or 60s (MQTT 5.0)
@@ -127,7 +127,7 @@ pub struct PublishArgs {
     /// User Property of every message, NAME=VALUE; may be given several times (MQTT 5.0)
     #[arg(long, value_name = "NAME=VALUE")]
     pub user_property: Vec<Given<UserProperty>>,
-    /// Look at the clock all the time instead of sleeping: the smallest schedule slip, for a core of CPU per thread
+    /// Poll the clock instead of sleeping: smallest schedule slip, at the price of one CPU core per thread
     #[arg(long)]
     pub spin: bool,
 }
@@ -155,8 +155,8 @@ pub struct ShapeArgs {
 pub struct PresetArgs {
     /// A scenario by the name that the Open MQTT Benchmark Suite gives it: p2p-1K-1K-1K-1K, fanout-1-1k-1-1K,
     /// sharedsub-1K-5-1K-1K (publishers, subscribers, topics, messages per second that come out), each at
-    /// QoS 1 with 16 bytes; or conn-tcp-1K-100 (clients, connections per second). Other numbers will do; flags that are given
-    /// too go before
+    /// QoS 1 with 16 bytes; or conn-tcp-1K-100 (clients, connections per second). Other numbers are accepted; explicit flags
+    /// override the preset
     #[arg(long, value_name = "NAME")]
     pub preset: Option<Given<Preset>>,
 }

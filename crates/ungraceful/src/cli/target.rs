@@ -25,41 +25,41 @@ pub struct TargetArgs {
     /// TCP port of the broker [default: 1883]
     #[arg(short = 'p', long, value_name = "PORT")]
     pub port: Option<Whole<1, 65_535>>,
-    /// Broker as `mqtt://user:password@host:port`; all but the host may be left out
+    /// Broker as `mqtt://user:password@host:port`; only the host is required
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// Start an installed broker on a free port of 127.0.0.1, with a configuration of ours: mosquitto
+    /// Start an installed broker on a free port of 127.0.0.1, with a generated configuration: mosquitto
     #[arg(long, value_name = "BROKER")]
     pub spawn: Option<String>,
-    /// User Name that all clients show
+    /// User Name of all clients
     #[arg(short = 'u', long, value_name = "NAME")]
     pub username: Option<String>,
-    /// Password that all clients show; others on this machine can read a command line, so better UNGRACEFUL_PW or --pw-file
+    /// Password of all clients; other users can read a command line, so prefer UNGRACEFUL_PW or --pw-file
     #[arg(short = 'P', long, value_name = "PASSWORD")]
     pub pw: Option<String>,
     /// File whose first line is the password
     #[arg(long, value_name = "FILE")]
     pub pw_file: Option<PathBuf>,
-    /// Bound of the TCP handshake, and of the wait for a CONNACK
+    /// Maximum time for the TCP handshake, and again for the CONNACK
     #[arg(long, value_name = "TIME", default_value = "5s")]
     pub connect_timeout: PositiveTime,
-    /// Local address to connect from; several, separated by commas, are used in turn
+    /// Local address to connect from; several addresses, separated by commas, are used in turn
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
     pub ifaddr: Vec<Address>,
-    /// Aim at a broker that is neither on loopback nor in a private network: repeat its host exactly, if it is yours
+    /// Allow a broker that is neither on loopback nor in a private network: repeat its host exactly, if it is yours
     #[arg(long, value_name = "HOST")]
     pub i_own_this_broker: Option<String>,
-    /// What every topic of the run begins with; the user needs the right to publish and to subscribe to everything below it
+    /// Prefix of every topic; the user needs the right to publish and subscribe to everything below it
     #[arg(long, value_name = "TOPIC", default_value = "ungraceful")]
     pub topic_root: String,
-    /// Process id of the broker, to tell what the run costs it: CPU time, memory and open file descriptors of this
-    /// process, not of its children
+    /// Process id of the broker: its CPU time, memory and open file descriptors are measured, without those of its
+    /// children
     #[arg(long, value_name = "PID")]
     pub broker_pid: Option<Whole<1, 4_194_304>>,
-    /// Log file of the broker: what it appends during the run is kept, with the attempts that each line names
+    /// Log file of the broker: lines that are appended during the run are kept, and matched with the attempts that they name
     #[arg(long, value_name = "FILE")]
     pub broker_log: Option<PathBuf>,
-    /// Lines of the broker's log to keep at the most, half of them for those that name an attempt; what is left out is
+    /// Maximum number of log lines to keep, half of them for lines that name an attempt; further lines are only
     /// counted
     #[arg(long, value_name = "N", default_value = "10000")]
     pub broker_log_max: Whole<0, 1_000_000_000>,

@@ -15,34 +15,34 @@ pub(super) struct ExplainArgs {
     /// Logs to read, one after the other; standard input when none is named, or for `-`
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Go on reading as the log grows, and tell each incident as it happens; stop with Ctrl-C
+    /// Keep reading as the log grows, and report each incident as it happens; stop with Ctrl-C
     #[arg(long)]
     follow: bool,
-    /// Whose log it is: hivemq, mosquitto, emqx, vernemq, nanomq, flashmq, rumqttd, rmqtt, rabbitmq, nats, artemis, aedes, aws-iot, azure-event-grid [default: found by its lines]
+    /// Broker that wrote the log: hivemq, mosquitto, emqx, vernemq, nanomq, flashmq, rumqttd, rmqtt, rabbitmq, nats, artemis, aedes, aws-iot, azure-event-grid [default: detected from its lines]
     #[arg(long, value_name = "BROKER")]
     broker: Option<Given<Broker>>,
-    /// Leave out what is earlier, by the log's own times: 2026-11-24, 2026-11-24T23:10, 2026-11-24T23:10:06, or seconds since 1970
+    /// Skip earlier lines, by the log's own times: 2026-11-24, 2026-11-24T23:10, 2026-11-24T23:10:06, or seconds since 1970
     #[arg(long, value_name = "TIME")]
     since: Option<Given<LogTime>>,
-    /// Leave out what is not earlier
+    /// Skip lines at this time or later
     #[arg(long, value_name = "TIME")]
     until: Option<Given<LogTime>>,
-    /// Tell of this client alone
+    /// Report on this client only
     #[arg(long, value_name = "CLIENT_ID")]
     client: Option<String>,
-    /// Incidents to list at the most; the others are counted
+    /// Maximum number of incidents to list; further ones are only counted
     #[arg(long, value_name = "N", default_value = "1000")]
     incidents: Whole<0, 10_000_000>,
-    /// Clients to tell apart at the most; what the others go through is counted
+    /// Maximum number of clients to track; incidents of further clients are only counted
     #[arg(long, value_name = "N", default_value = "100000")]
     clients_max: Whole<1, 100_000_000>,
     /// Worst clients to show
     #[arg(long, value_name = "N", default_value = "10")]
     top: Whole<0, 100_000>,
-    /// Explain a Reason Code in place of a log: 0x8E, 142, "session taken over"; 1 to 5 for a CONNACK of MQTT 3.1.1
+    /// Explain a Reason Code instead of a log: 0x8E, 142, "session taken over"; 1 to 5 for a CONNACK of MQTT 3.1.1
     #[arg(long, value_name = "CODE", conflicts_with_all = ["files", "follow", "list"])]
     code: Option<String>,
-    /// List every cause, and every line that is known, in place of reading a log
+    /// List every cause and every known log line, instead of reading a log
     #[arg(long, conflicts_with_all = ["files", "follow"])]
     list: bool,
     /// Format of the result on standard output: text, json or markdown

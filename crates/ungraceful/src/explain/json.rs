@@ -5,7 +5,7 @@ use ungraceful_log_causes::story::{Incident, Rates};
 use ungraceful_log_causes::timestamp::LogTime;
 use ungraceful_log_causes::{Cause, command, explain};
 
-use super::Told;
+use super::Explained;
 use super::flags::Look;
 use super::telling::by_frequency;
 
@@ -13,7 +13,7 @@ use super::telling::by_frequency;
 const FORMAT_VERSION: u32 = 1;
 
 /// Everything.
-pub(super) fn render(told: &Told, look: &Look) -> String {
+pub(super) fn render(told: &Explained, look: &Look) -> String {
     let picture = told.story.picture();
     let signs = &picture.signs;
     let (clients_known, incidents_of_others) = told.story.clients_known();

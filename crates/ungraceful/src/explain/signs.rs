@@ -2,11 +2,11 @@
 
 use ungraceful_log_causes::story::{Duel, Flapping, HealthCheck, TogetherLapsed, WillsOfTakenOver};
 
-use super::Told;
+use super::Explained;
 use super::document::Block;
 
 /// What only many lines show.
-pub(super) fn blocks(told: &Told) -> Vec<Block> {
+pub(super) fn blocks(told: &Explained) -> Vec<Block> {
     let signs = &told.story.picture().signs;
     let mut terms: Vec<(String, Vec<String>)> = Vec::new();
     let mut say = |name: &str, texts: Vec<String>| {

@@ -7,10 +7,10 @@ use ungraceful_record::scale::{bytes, counted};
 
 use super::document::{self, Block};
 use super::flags::{Form, Look};
-use super::{NAME, Told, json, over_time, signs};
+use super::{Explained, NAME, json, over_time, signs};
 
 /// Everything, in the wanted format.
-pub(super) fn render(told: &Told, look: &Look) -> String {
+pub(super) fn render(told: &Explained, look: &Look) -> String {
     match look.form {
         Form::Text => document::text(&blocks(told, look)),
         Form::Markdown => document::markdown(&blocks(told, look)),
@@ -18,7 +18,7 @@ pub(super) fn render(told: &Told, look: &Look) -> String {
     }
 }
 
-fn blocks(told: &Told, look: &Look) -> Vec<Block> {
+fn blocks(told: &Explained, look: &Look) -> Vec<Block> {
     let mut blocks = vec![Block::Paragraph(format!("{NAME} {}", env!("CARGO_PKG_VERSION")))];
     blocks.extend(told.logs.iter().map(|log| {
         let broker = match log.broker {
@@ -77,14 +77,14 @@ fn blocks(told: &Told, look: &Look) -> Vec<Block> {
 }
 
 /// The causes that were seen, the most frequent first.
-pub(super) fn by_frequency(told: &Told) -> Vec<(Cause, &CauseTold)> {
+pub(super) fn by_frequency(told: &Explained) -> Vec<(Cause, &CauseTold)> {
     let mut causes: Vec<(Cause, &CauseTold)> =
         told.story.picture().causes.iter().map(|(cause, of_cause)| (*cause, of_cause)).collect();
     causes.sort_by(|one, other| other.1.incidents.cmp(&one.1.incidents).then(one.0.cmp(&other.0)));
     causes
 }
 
-fn table_of_causes(causes: &[(Cause, &CauseTold)], whole: &Told) -> Block {
+fn table_of_causes(causes: &[(Cause, &CauseTold)], whole: &Explained) -> Block {
     let time = |time: Option<_>| {
         time.map_or_else(
             || "–".to_owned(),
@@ -131,7 +131,7 @@ fn busiest(rates: &Rates, cause: Cause) -> String {
     if most == 0 { "–".to_owned() } else { format!("{most} in {} s", rates.cell_s) }
 }
 
-fn worst_clients(told: &Told, look: &Look) -> Vec<Block> {
+fn worst_clients(told: &Explained, look: &Look) -> Vec<Block> {
     let worst = told.story.worst_clients(look.top);
     if worst.is_empty() {
         return Vec::new();
@@ -164,7 +164,7 @@ fn worst_clients(told: &Told, look: &Look) -> Vec<Block> {
     blocks
 }
 
-fn terms_of(told: &Told, cause: Cause, of_cause: &CauseTold) -> Vec<(String, Vec<String>)> {
+fn terms_of(told: &Explained, cause: Cause, of_cause: &CauseTold) -> Vec<(String, Vec<String>)> {
     let mut terms = explanation_terms(explain(cause));
     let seen = told.story.picture().seen(cause);
     terms.push(("provoke".to_owned(), vec![provoke(cause, &seen)]));

@@ -201,7 +201,7 @@ fn a_tour_that_is_interrupted_keeps_what_it_saw_and_says_what_it_did_not_see() {
 }
 
 #[test]
-fn every_fault_is_listed_with_its_command_and_what_it_accuses_by() {
+fn every_fault_is_listed_with_its_command_and_what_it_checks() {
     let output = binary("ungraceful").args(["list", "--format", "json"]).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let list = json(&output);
@@ -212,7 +212,7 @@ fn every_fault_is_listed_with_its_command_and_what_it_accuses_by() {
     let double_connect = of("double-connect");
     assert_eq!(double_connect["command"], "ungraceful double-connect");
     assert_eq!(double_connect["versions"], serde_json::json!(["3.1.1", "5.0"]));
-    let ids = double_connect["accuses_by"].as_array().unwrap();
+    let ids = double_connect["statements"].as_array().unwrap();
     assert!(ids.iter().any(|statement| statement["id"] == "MQTT-3.1.0-2" && statement["version"] == "3.1.1"));
     assert_eq!(of("receive-maximum")["command"], "ungraceful flood receive-maximum");
     let output = binary("ungraceful").args(["list", "--format", "xml"]).output().unwrap();

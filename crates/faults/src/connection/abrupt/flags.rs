@@ -22,23 +22,23 @@ pub struct Flags {
     /// Variants, separated by commas: fin, rst, half-close, disconnect (the control), session-ends; and on MQTT 5 also disconnect-with-will, will-delay, back-before-will-delay, will-at-session-end, before-expiry, after-expiry [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Variant>>,
-    /// Session Expiry Interval of sessions that are still there when the client is back; 3.1.1 knows none and uses Clean Session 0
+    /// Session Expiry Interval of sessions that outlive the absence; 3.1.1 has none and uses Clean Session 0
     #[arg(short = 'x', long, value_name = "SECONDS", default_value = "60s")]
     pub(super) session_expiry_interval: Seconds,
-    /// Session Expiry Interval of will-at-session-end, before-expiry and after-expiry; 3s at the least
+    /// Session Expiry Interval of will-at-session-end, before-expiry and after-expiry; at least 3s
     #[arg(long, value_name = "SECONDS", default_value = "4s")]
     pub(super) short_expiry: Seconds,
-    /// Will Delay Interval of the variants with a delayed Will; 3s at the least
+    /// Will Delay Interval of the variants with a delayed Will; at least 3s
     #[arg(long, value_name = "SECONDS", default_value = "3s")]
     pub(super) will_delay: Seconds,
-    /// How long a client is away, at the least; it waits for its Will first, where one is due
+    /// Minimum time that a client stays away; where a Will is due, it waits for that first
     #[arg(long, value_name = "TIME", default_value = "500ms")]
     pub(super) away: PositiveTime,
-    /// How long after the end of its session the client of after-expiry is back; below 10s a session that is still there is a note
+    /// How long after the end of its session the client of after-expiry returns; below 10s, a session that is still there is only a note
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(super) grace: PositiveTime,
     // Few enough for no broker's limit of what it keeps for a client: what happens past one is the flood's question.
-    /// Messages of QoS 1, and as many of QoS 2, that are published for each client while it is away; 20 at the most
+    /// Messages of QoS 1, and as many of QoS 2, published for each client while it is away; at most 20
     #[arg(long, value_name = "N", default_value = "3")]
     pub(super) messages: Whole<0, 20>,
     #[command(flatten)]
@@ -48,11 +48,12 @@ pub struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = super::ID;
     const ABOUT: &'static str =
-        "Clients that work go by FIN, RST or half-close: what of their Will, session, messages?";
-    const LONG_ABOUT: &'static str = "Ends connections of clients that are connected, subscribed and working, without DISCONNECT, and tells whether the \
-         Will is published, once and when it is due; whether the session is kept for its Session Expiry Interval and no \
-         longer; and whether what was published meanwhile waits for the client, in order. DISCONNECT 0x00 and 0x04 stand \
-                                      beside them as controls. --attempts clients go in each variant and version.";
+        "Working clients disconnect by FIN, RST or half-close: what happens to Will, session and messages?";
+    const LONG_ABOUT: &'static str = "Ends connections of clients that are connected, subscribed and working, without DISCONNECT, and \
+         reports whether the Will is published, once and when it is due; whether the session is kept for \
+         its Session Expiry Interval and no longer; and whether what was published meanwhile waits for \
+         the client, in order. DISCONNECT 0x00 and 0x04 stand beside them as controls. --attempts clients \
+         go in each variant and version.";
     const CHECKS: &'static [&'static [Check]] = &[abrupt_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "10")];
 

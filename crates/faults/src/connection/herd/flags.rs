@@ -21,28 +21,28 @@ use crate::mode::{AttemptsOf, Call, FaultMode, each_case};
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 pub struct Flags {
-    /// Back-off profiles, separated by commas, a herd for each: none, fixed:1s, exponential:1s..2m, full-jitter:1s..2m,
-    /// with times of your own; or what a client library does by default: paho-python, paho-java, mqtt-js, hivemq-java,
+    /// Back-off profiles, separated by commas, one herd each: none, fixed:1s, exponential:1s..2m, full-jitter:1s..2m,
+    /// with your own times; or the default of a client library: paho-python, paho-java, mqtt-js, hivemq-java,
     /// libmosquitto, esp-mqtt, aws-iot [default: all of these]
     #[arg(long, visible_alias = "backoff", value_name = "PROFILE", value_delimiter = ',')]
     variant: Vec<Named<Profile>>,
-    /// How the clients lose their connections: reset (RST by us); stop (the broker is asked to end and started again) or
-    /// kill (SIGKILL in place of asking), for a broker that this run started [default: reset]
+    /// How the clients lose their connections: reset (the generator sends RST); stop (the broker is asked to exit and restarted) or
+    /// kill (SIGKILL), for a broker that this run started [default: reset]
     #[arg(long, value_name = "HOW", value_parser = reader::<LossBy>())]
     loss: Option<LossBy>,
-    /// Shell command that restarts the broker that --host names; each herd loses its connections by it
+    /// Shell command that restarts the broker at --host; each herd loses its connections by it
     #[arg(long, value_name = "COMMAND")]
     restart_cmd: Option<String>,
-    /// How long a restart may take until the broker accepts connections again
+    /// Maximum time until a restarted broker accepts connections
     #[arg(long, value_name = "TIME", default_value = "30s")]
     restart_within: PositiveTime,
-    /// How long the clients have to come back, from the instant of the loss
+    /// Maximum time for the clients to return, from the instant of the loss
     #[arg(long, value_name = "TIME", default_value = "1m")]
     pub(super) back_within: PositiveTime,
-    /// Clients between SYN and CONNACK at the same time on their way back [default: as many as there are, as in life]
+    /// Maximum number of clients between SYN and CONNACK at the same time while they return [default: unlimited]
     #[arg(long, value_name = "N")]
     pub(super) connecting_max: Option<Whole<1, 1_000_000>>,
-    /// Session Expiry Interval of the clients; 3.1.1 knows none and uses Clean Session 0
+    /// Session Expiry Interval of the clients; 3.1.1 has none and uses Clean Session 0
     #[arg(short = 'x', long, value_name = "SECONDS", default_value = "5m")]
     pub(super) session_expiry_interval: Seconds,
     #[command(flatten)]
@@ -74,12 +74,14 @@ fn all_profiles() -> Vec<Profile> {
 
 impl FaultMode for Flags {
     const NAME: &'static str = super::ID;
-    const ABOUT: &'static str = "Many clients lose their connection at one instant and come back, by one back-off profile after another";
-    const LONG_ABOUT: &'static str = "Connects --count clients before the baseline, each with a session that is kept and a subscription. All of them \
-         lose their connection at one instant: we reset it, or the broker is restarted (--loss, --restart-cmd). They come \
-         back by a back-off profile and stay until all are back. Tells for each profile how long it takes until 50, 95 and \
-         100 % are back, how many tries that takes, how long a CONNACK takes, what the others feel of it, and who is left \
-         behind, and why. Each profile is a herd of its own; the next one is gathered when the one before is gone.";
+    const ABOUT: &'static str =
+        "Many clients lose their connection at once and return, with one back-off profile after another";
+    const LONG_ABOUT: &'static str = "Connects --count clients before the baseline, each with a session that is kept and a \
+         subscription. All of them lose their connection at one instant: we reset it, or the broker is \
+         restarted (--loss, --restart-cmd). They come back by a back-off profile and stay until all are \
+         back. Reports for each profile how long it takes until 50, 95 and 100 % are back, how many tries \
+         that takes, how long a CONNACK takes, what the others feel of it, and who is left behind, and \
+         why. Each profile is a herd of its own; the next one is gathered when the one before is gone.";
     const CHECKS: &'static [&'static [Check]] = &[herd_checks::CHECKS];
     // Thousands of clients that act at one instant keep a thread busy for a while; a herd's times are longer than that.
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("slip-limit", "250ms")];

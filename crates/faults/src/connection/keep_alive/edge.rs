@@ -114,7 +114,7 @@ pub struct Flags {
     /// Variants, separated by commas: a PINGREQ every 0.50, 0.75, 0.90, 0.95, 1.05, 1.25 or 1.45 times the Keep Alive; with a Keep Alive of its own as 0.95-of-5s [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<WithKeepAlive<Share>>>,
-    /// How long each client goes on sending PINGREQ; twice the Keep Alive at least
+    /// How long each client sends PINGREQ; at least twice the Keep Alive
     #[arg(long = "for", value_name = "TIME", default_value = "10s")]
     lasting: Time,
     #[command(flatten)]
@@ -125,13 +125,15 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "A client sends PINGREQ just in time, or a little late: is it left alone?";
-    const LONG_ABOUT: &'static str = "Connects clients that send PINGREQ and nothing else, every 0.50 to 0.95 times their Keep Alive, as a client is to, \
-         and every 1.05 to 1.45 times, which a broker bears with when it waits for the one and a half times of the standard \
-         (section 3.1.2.10). Tells which of them are cut. A client of 5.0 that was in time and is cut for its Keep Alive \
-         accuses the broker, although no numbered statement carries it; one that was late is a note. One that is cut without a reason is compared with a \
-         second client that has twice the Keep Alive: what cuts both after the same time may be a proxy. Attempts in which a \
-                                      PINGREQ of ours went out too late are not counted.";
+    const ABOUT: &'static str =
+        "A client sends PINGREQ just in time, or a little late: does it stay connected?";
+    const LONG_ABOUT: &'static str = "Connects clients that send PINGREQ and nothing else, every 0.50 to 0.95 times their Keep Alive, \
+         as a client is to, and every 1.05 to 1.45 times, which a broker bears with when it waits for the \
+         one and a half times of the standard (section 3.1.2.10). Reports which of them are cut. A client \
+         of 5.0 that was in time and is cut for its Keep Alive accuses the broker, although no numbered \
+         statement carries it; one that was late is a note. One that is cut without a reason is compared \
+         with a second client that has twice the Keep Alive: what cuts both after the same time may be a \
+         proxy. Attempts in which a PINGREQ of ours went out too late are not counted.";
     const CHECKS: &'static [&'static [Check]] = &[edge_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "50"), ("keepalive", "2s")];

@@ -111,16 +111,19 @@ pub struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
-        "A client falls silent: when is it cut, is it told, and is its Will published?";
-    const LONG_ABOUT: &'static str = "Connects clients with a short Keep Alive that then say nothing: with a healthy socket (idle), beyond a network that \
-         is lost without a word (half-open; a hop of ours on loopback stops forwarding), or while messages are delivered to \
-         them (downlink). Tells after how many times the Keep Alive the broker cuts them, whether it sends DISCONNECT 0x8D, \
-         and when the Will comes. Both versions of the standard want the connection closed when nothing came for one and a \
-         half times the Keep Alive (5.0 [MQTT-3.1.2-22], 3.1.1 [MQTT-3.1.2-24]). A broker has --reaction-timeout beyond that \
-         time, and at least three times the Keep Alive. With 30s or more, a client that is not cut by then stays silent for \
-         another 30s before it asks whether it is still served, because a PINGREQ would renew its Keep Alive; only then the \
-         broker is said never to cut. A client that is cut early without a reason is compared with a second one that has \
-         twice the Keep Alive: what cuts both after the same time may be a proxy. The run ends as soon as all clients are cut.";
+        "A client falls silent: when is it disconnected, with which Reason Code, and is its Will published?";
+    const LONG_ABOUT: &'static str = "Connects clients with a short Keep Alive that then say nothing: with a healthy socket (idle), \
+         beyond a network that is lost without a word (half-open; a hop of ours on loopback stops \
+         forwarding), or while messages are delivered to them (downlink). Reports after how many times \
+         the Keep Alive the broker cuts them, whether it sends DISCONNECT 0x8D, and when the Will comes. \
+         Both versions of the standard want the connection closed when nothing came for one and a half \
+         times the Keep Alive (5.0 [MQTT-3.1.2-22], 3.1.1 [MQTT-3.1.2-24]). A broker has \
+         --reaction-timeout beyond that time, and at least three times the Keep Alive. With 30s or more, \
+         a client that is not cut by then stays silent for another 30s before it asks whether it is still \
+         served, because a PINGREQ would renew its Keep Alive; only then the broker is said never to cut. \
+         A client that is cut early without a reason is compared with a second one that has twice the \
+         Keep Alive: what cuts both after the same time may be a proxy. The run ends as soon as all \
+         clients are cut.";
     const CHECKS: &'static [&'static [Check]] = &[silence_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "10"), ("connrate", "50"), ("reaction-timeout", "30s")];

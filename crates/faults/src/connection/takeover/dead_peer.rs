@@ -66,13 +66,13 @@ pub struct Flags {
     /// Variants, separated by commas: alive (the control), silent, zero-window [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Corpse>>,
-    /// MiB that are published to the older client of zero-window, which does not read them
+    /// MiB published to the older client of zero-window, which does not read them
     #[arg(long, value_name = "MIB", default_value = "8")]
     backlog: Whole<1, 1_000>,
-    /// Keep Alive of the older connection, in whole seconds; the newcomer is watched until one and a half times as long after the take-over
+    /// Keep Alive of the older connection, in whole seconds; the newcomer is watched for one and a half times as long after the take-over
     #[arg(short = 'k', long, value_name = "TIME", default_value = "5s")]
     keepalive: Seconds<1, 65_535>,
-    /// How much longer the newcomer is watched: brokers look for lapsed Keep Alives every few seconds
+    /// How much longer the newcomer is watched: brokers check for expired Keep Alives every few seconds
     #[arg(long, value_name = "TIME", default_value = "5s")]
     look_on: Time,
     #[command(flatten)]
@@ -81,12 +81,13 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "The older connection is dead: does the newcomer's CONNACK wait for it?";
-    const LONG_ABOUT: &'static str = "Takes over connections whose client reads nothing any more, with nothing under way to it (silent) or with more \
-         than the buffers between it and the broker hold (zero-window), and compares the newcomer's CONNACK time with \
-         that of a take-over of a living connection (alive). Then the older client reads again, to see whether the \
-         broker has closed its connection. The newcomer is watched until the older connection's Keep Alive (--keepalive) \
-         is well over: a late end of the older one must not cost it its connection, its subscription or its Will.";
+    const ABOUT: &'static str = "The older connection is dead: does it delay the newcomer's CONNACK?";
+    const LONG_ABOUT: &'static str = "Takes over connections whose client reads nothing any more, with nothing under way to it \
+         (silent) or with more than the buffers between it and the broker hold (zero-window), and \
+         compares the newcomer's CONNACK time with that of a take-over of a living connection (alive). \
+         Then the older client reads again, to see whether the broker has closed its connection. The \
+         newcomer is watched until the older connection's Keep Alive (--keepalive) is well over: a late \
+         end of the older one must not cost it its connection, its subscription or its Will.";
     const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS, CHECKS, looking_on::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "20"), ("count", "80"), ("connrate", "5")];

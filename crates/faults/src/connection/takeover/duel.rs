@@ -80,16 +80,16 @@ pub struct Flags {
     /// Clients with one ClientID
     #[arg(long, value_name = "N", default_value = "2")]
     contenders: Whole<2, 100>,
-    /// How long each waits before it connects again: none, fixed:100ms, exponential:100ms..10s, full-jitter:100ms..10s
+    /// Back-off before each reconnect: none, fixed:100ms, exponential:100ms..10s, full-jitter:100ms..10s
     #[arg(long, value_name = "PROFILE", default_value = "none", value_parser = reader::<Backoff>())]
     backoff: Backoff,
-    /// How long a duel lasts
+    /// Duration of a duel
     #[arg(long = "for", value_name = "TIME", default_value = "10s")]
     lasting: PositiveTime,
-    /// Messages of QoS 1 that are published to the ClientID's topic, per second
+    /// Messages of QoS 1 per second published to the ClientID's topic
     #[arg(long, value_name = "PER_SECOND", default_value = "50")]
     publish_rate: Whole<1, 10_000>,
-    /// Session Expiry Interval of the variant resume; 3.1.1 knows none and uses Clean Session 0
+    /// Session Expiry Interval of the variant resume; 3.1.1 has none and uses Clean Session 0
     #[arg(short = 'x', long, value_name = "SECONDS", default_value = "60s")]
     session_expiry_interval: Seconds,
     #[command(flatten)]
@@ -98,12 +98,12 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "Two or more clients with one ClientID throw each other out for ever";
-    const LONG_ABOUT: &'static str = "Has --contenders clients with one ClientID connect again whenever they are thrown out, as two devices with one \
-         configuration do, for the time of --for. Tells how many take-overs per minute the broker goes through, the \
-         share of time in which the ClientID is connected at all, what each loser is told, and what is lost of the \
-         messages that are published to the ClientID meanwhile. --attempts duels are fought per case, each with a \
-                                      ClientID of its own.";
+    const ABOUT: &'static str = "Two or more clients with one ClientID keep taking over from each other";
+    const LONG_ABOUT: &'static str = "Has --contenders clients with one ClientID connect again whenever they are disconnected, as two \
+         devices with one configuration do, for the time of --for. Reports how many take-overs per minute \
+         the broker goes through, the share of time in which the ClientID is connected at all, what each \
+         loser is told, and what is lost of the messages that are published to the ClientID meanwhile. \
+         --attempts duels are fought per case, each with a ClientID of its own.";
     const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS, CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "1"), ("count", "10")];
 

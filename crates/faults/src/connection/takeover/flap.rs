@@ -49,10 +49,10 @@ pub const CONNACK_MAX: &str = "connack_max_us";
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 pub struct Flags {
-    /// From one connection to the next
+    /// Interval between connections
     #[arg(long, value_name = "TIME", default_value = "100ms")]
     every: PositiveTime,
-    /// How long each client goes on
+    /// How long each client keeps reconnecting
     #[arg(long = "for", value_name = "TIME", default_value = "10s")]
     lasting: PositiveTime,
     #[command(flatten)]
@@ -61,11 +61,12 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "One ClientID connects and resets, again and again: when is it banned?";
-    const LONG_ABOUT: &'static str = "Connects, waits for CONNACK and resets the connection, with the same ClientID, every --every for the time of \
-         --for. Tells after how many connections the broker refuses the client, how and for how long, whether CONNACK \
-         times drift, and whether other clients are still served. --attempts clients flap per case, each with a \
-                                      ClientID of its own; --count bounds how many at the same time.";
+    const ABOUT: &'static str = "One ClientID connects and resets repeatedly: when is it banned?";
+    const LONG_ABOUT: &'static str = "Connects, waits for CONNACK and resets the connection, with the same ClientID, every --every for \
+         the time of --for. Reports after how many connections the broker refuses the client, how and for \
+         how long, whether CONNACK times drift, and whether other clients are still served. --attempts \
+         clients flap per case, each with a ClientID of its own; --count bounds how many at the same \
+         time.";
     const CHECKS: &'static [&'static [Check]] = &[CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "1"), ("count", "10")];
 
@@ -99,7 +100,7 @@ impl FaultMode for Flags {
 pub struct Flap {
     /// The version it speaks.
     pub version: ProtocolVersion,
-    /// From one connection to the next; above 0.
+    /// Interval between connections; above 0.
     pub every: Duration,
     /// How long it goes on.
     pub lasting: Duration,

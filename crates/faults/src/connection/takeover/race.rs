@@ -35,7 +35,7 @@ pub const OTHERS: &str = "others_refused_by";
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
 pub struct Flags {
-    /// CONNECTs with one ClientID that are released at once
+    /// CONNECT packets with one ClientID sent at once
     #[arg(long, value_name = "N", default_value = "10")]
     contenders: Whole<2, 1_000>,
     #[command(flatten)]
@@ -44,10 +44,11 @@ pub struct Flags {
 
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
-    const ABOUT: &'static str = "Many CONNECTs with one ClientID at once: exactly one may survive";
-    const LONG_ABOUT: &'static str = "Opens --contenders connections and then sends CONNECT with one ClientID on all of them, within a millisecond \
-         (how closely is measured). Tells how many are accepted, what the losers are told, and how many are still \
-                                      served at the end: exactly one should be.";
+    const ABOUT: &'static str =
+        "Many CONNECT packets with one ClientID at once: exactly one client may survive";
+    const LONG_ABOUT: &'static str = "Opens --contenders connections and then sends CONNECT with one ClientID on all of them, within a \
+         millisecond (how closely is measured). Reports how many are accepted, what the losers are told, \
+         and how many are still served at the end: exactly one should be.";
     const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "20"), ("count", "20"), ("connrate", "20")];

@@ -64,20 +64,20 @@ pub struct Flags {
     /// Variants, separated by commas: resume, discard, ended, clean, each also with -will-delay; resume-clean-start-0 [default: all]
     #[arg(long, value_name = "VARIANT", value_delimiter = ',')]
     variant: Vec<Named<Situation>>,
-    /// Session Expiry Interval of sessions that are to outlive their connection; 3.1.1 knows none and uses Clean Session 0
+    /// Session Expiry Interval of sessions that outlive their connection; 3.1.1 has none and uses Clean Session 0
     #[arg(short = 'x', long, value_name = "SECONDS", default_value = "60s")]
     session_expiry_interval: Seconds,
     /// Will Delay Interval of the variants with a delayed Will (MQTT 5)
     #[arg(long, value_name = "SECONDS", default_value = "2s")]
     will_delay: Seconds,
-    /// Messages of QoS 1, and as many of QoS 2, that each older client was sent and has not acknowledged
+    /// Messages of QoS 1, and as many of QoS 2, that each older client received and has not acknowledged
     #[arg(long, value_name = "N", default_value = "2")]
     in_flight: Whole<0, 1_000>,
-    /// Messages of QoS 1 that wait behind these in the session
+    /// Messages of QoS 1 queued behind them in the session
     // MQTT 5.0: behind the older client's Receive Maximum.
     #[arg(long, value_name = "N", default_value = "2")]
     queued: Whole<0, 1_000>,
-    /// How long the broker has to send what a resumed session owes; waited for only where something is missing, which accuses from 60s on
+    /// How long to wait for missing messages of a resumed session; they count as a violation from 60s on
     // The standard sets no time, and there are brokers that send it only when an acknowledgement is half a minute overdue.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     resend_wait: PositiveTime,
@@ -89,11 +89,11 @@ impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str =
         "Many clients, connected and working, are each taken over by a new connection";
-    const LONG_ABOUT: &'static str = "Connects --count clients before the baseline, with a Will and with messages in flight, and takes each of them \
-         over by a new connection with its ClientID, --connrate per second. Tells how long the new connection waits for \
-         its CONNACK, what the older one is told, whether session, messages and Will fare as the standard has it, and \
-         which ClientIDs end with no live connection or with two. Each client is taken over once, so --attempts and \
-                                      --duration have no place here.";
+    const LONG_ABOUT: &'static str = "Connects --count clients before the baseline, with a Will and with messages in flight, and takes \
+         each of them over by a new connection with its ClientID, --connrate per second. Reports how long \
+         the new connection waits for its CONNACK, what the older one is told, whether session, messages \
+         and Will fare as the standard has it, and which ClientIDs end with no live connection or with \
+         two. Each client is taken over once, so --attempts and --duration are not accepted.";
     const CHECKS: &'static [&'static [Check]] = &[judged::CHECKS, storm_checks::CHECKS];
     const ATTEMPTS: AttemptsOf = AttemptsOf::Clients;
 

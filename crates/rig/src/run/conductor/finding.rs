@@ -64,7 +64,7 @@ fn leave_out_unsupported(
 ) -> Result<Vec<LeftOutRecord>, RunError> {
     let mut left_out = Vec::new();
     faults.retain(|fault| {
-        let why = fault.left_out_because(offers);
+        let why = fault.unsupported_reason(offers);
         let is_supported = why.is_none();
         left_out.extend(why.map(|why| LeftOutRecord { case: fault.case(), why }));
         is_supported

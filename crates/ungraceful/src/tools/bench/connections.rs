@@ -79,7 +79,7 @@ impl LoadMode for Sub {
     }
 
     fn about(&self) -> &'static str {
-        "Clients that subscribe and receive what others publish"
+        "Subscribers only, for messages that others publish"
     }
 
     fn long_about(&self) -> &'static str {

@@ -38,7 +38,7 @@ impl LoadMode for PubSub {
     }
 
     fn about(&self) -> &'static str {
-        "Publishers and subscribers: times end to end, losses, copies, order"
+        "Publishers and subscribers: end-to-end times, losses, duplicates, order"
     }
 
     fn long_about(&self) -> &'static str {
@@ -113,7 +113,7 @@ impl LoadMode for Pub {
     }
 
     fn about(&self) -> &'static str {
-        "Publishers alone: times until acknowledged"
+        "Publishers only: time to acknowledgement"
     }
 
     fn long_about(&self) -> &'static str {

@@ -27,7 +27,7 @@ const DEPARTURES_EVERY_US: u64 = 10_000;
 
 /// What is not of one client.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct ThreadState {
     pub(super) epoll: OwnedFd,
     pub(super) clock: RunClock,
     pub(super) settings: Arc<LoadSettings>,
@@ -58,7 +58,7 @@ pub(super) struct Desk {
     pub(super) out: Vec<u8>,
 }
 
-impl Desk {
+impl ThreadState {
     /// The TCP handshake has ended: well or not.
     pub(super) fn established(&mut self, client: &mut Client, place: usize, since_us: u64) {
         let established_us = self.clock.now_us();
