@@ -49,7 +49,7 @@ causes! {
     Network = "network", General;
     BeforeConnect = "before-connect", Closing;
     NoConnect = "no-connect", Exact;
-    SecondConnect = "second-connect", Exact;
+    SecondConnect = "double-connect", Exact;
     FirstPacket = "first-packet", General;
     EarlyPacket = "early-packet", Exact;
     WrongPort = "wrong-port", Exact;

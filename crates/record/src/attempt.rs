@@ -413,7 +413,7 @@ mod tests {
                 ("another word".into(), Fact::Word("true".into())),
             ]),
             trouble: Some("a \"quoted\"\nline".into()),
-            broker_log: Some(ToldByLog { cause: Some("second-connect".into()), phrase: None }),
+            broker_log: Some(ToldByLog { cause: Some("double-connect".into()), phrase: None }),
             ..with_will(Outcome::Closed, &[(1_700, true), (1_900, false)])
         };
         let least = Attempt {

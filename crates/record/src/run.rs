@@ -517,7 +517,7 @@ pub struct BrokerResourcesRecord {
 /// A cause that the broker's log tells of attempts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogCauseRecord {
-    /// The cause, as `ungraceful explain --list` names it, such as `second-connect`.
+    /// The cause, as `ungraceful explain --list` names it, such as `double-connect`.
     pub cause: String,
     /// Attempts of which a line tells it. Where several lines tell of one attempt, the one that says most counts.
     pub attempts: u64,

@@ -63,7 +63,7 @@ pub(super) const ALL: &[Explanation] = &[
             "topics built from user input: empty, too long, too deep",
         ],
         tell_apart: &["the topic is in the line, or in the line before"],
-        provoke: Provoke::NotYet("mosquitto_pub refuses wildcards itself; a raw client is needed"),
+        provoke: Provoke::With { tool: "ungraceful-violate", mode: "topic-filter", flags: &[] },
         cure_client: &["check topics before sending; replace + # and NUL in names"],
         cure_broker: &["limits for length and levels that fit the fleet"],
     },

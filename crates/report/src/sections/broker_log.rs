@@ -108,10 +108,10 @@ mod tests {
     fn the_causes_that_the_lines_tell_are_summed_up() {
         let cause =
             |cause: &str, attempts| LogCauseRecord { cause: cause.into(), attempts, example_attempt: 0 };
-        let causes = vec![cause("second-connect", 790), cause("lost", 1)];
+        let causes = vec![cause("double-connect", 790), cause("lost", 1)];
         let log =
             BrokerLogRecord { lines_kept: 800, attempts_named: 791, causes, ..BrokerLogRecord::default() };
-        let expected = "; causes told: second-connect of 790 attempts, lost of 1 attempt.";
+        let expected = "; causes told: double-connect of 790 attempts, lost of 1 attempt.";
         assert!(summary(&log, false).ends_with(expected), "{}", summary(&log, false));
     }
 

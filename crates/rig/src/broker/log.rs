@@ -385,19 +385,19 @@ mod tests {
         let causes: Vec<Option<String>> =
             lines(keeping.file.get_ref()).into_iter().map(|line| line.cause).collect();
         let [lost, second, general] =
-            ["lost", "second-connect", "protocol-error"].map(|cause| Some(cause.to_owned()));
+            ["lost", "double-connect", "protocol-error"].map(|cause| Some(cause.to_owned()));
         assert_eq!(causes, [None, lost.clone(), lost, second.clone(), general, second, None]);
         let told: Vec<_> = record
             .causes
             .iter()
             .map(|told| (told.cause.as_str(), told.attempts, told.example_attempt))
             .collect();
-        assert_eq!(told, [("second-connect", 2, 1), ("lost", 1, 3)]);
+        assert_eq!(told, [("double-connect", 2, 1), ("lost", 1, 3)]);
         let of = |attempt| {
             keeping.told.of(attempt).map(|told| (told.cause.unwrap_or_default(), told.phrase.unwrap()))
         };
         let second = |attempt| {
-            assert_eq!(of(attempt).unwrap().0, "second-connect");
+            assert_eq!(of(attempt).unwrap().0, "double-connect");
             of(attempt).unwrap().1
         };
         assert_eq!(second(1), "Bad client <client> sending multiple CONNECT messages.");

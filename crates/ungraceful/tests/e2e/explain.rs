@@ -99,7 +99,7 @@ fn the_statements_of_the_knowledge_base_come_out_with_their_cause_and_a_command(
         ),
         (reason("Another client connected with the same clientId."), "take-over", "ungraceful-takeover"),
         (reason("Sent too many concurrent PUBLISH messages."), "receive-maximum", "ungraceful-flood"),
-        (reason("Sent second CONNECT message."), "second-connect", "ungraceful-double-connect"),
+        (reason("Sent second CONNECT message."), "double-connect", "ungraceful-double-connect"),
         (reason("Client was idle for too long."), "keep-alive", "ungraceful-vanish"),
         (
             "Disconnecting client with clientId abc and ip 10.0.0.7 forcibly via extension system."
@@ -335,7 +335,7 @@ fn a_log_that_grows_is_told_as_it_grows() {
     assert!(next("lost: ").contains("early"));
     let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
     file.write_all(b"1795442599: Bad client late sending multiple CONNECT messages.\n").unwrap();
-    assert!(next("second-connect: ").contains("late"));
+    assert!(next("double-connect: ").contains("late"));
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -403,9 +403,9 @@ const WAYS: [Way; 7] = [
             let _ended = stream.write_all(&[0xE0, 0]);
             read_to_the_end(stream);
         },
-        mosquitto: Some("second-connect"),
-        rabbitmq: Some("second-connect"),
-        nats: Some("second-connect"),
+        mosquitto: Some("double-connect"),
+        rabbitmq: Some("double-connect"),
+        nats: Some("double-connect"),
     },
     Way {
         client: "taken",
@@ -496,7 +496,7 @@ fn what_our_tools_provoke_is_told_client_by_client_and_honest_traffic_is_not_acc
     let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
     let runs = [
         (
-            "second-connect",
+            "double-connect",
             double_connect_at(broker.address, &["--attempts", "5", "--variant", "identical", "-i", "dc"]),
         ),
         (
@@ -608,18 +608,18 @@ const fn proof(
 
 /// A row more proves a cause more.
 const PROOFS: [Proof; 9] = [
-    proof("mosquitto", SECOND_CONNECT, "second-connect", &["--attempts", "2", "--variant", "identical"], 4),
+    proof("mosquitto", SECOND_CONNECT, "double-connect", &["--attempts", "2", "--variant", "identical"], 4),
     proof(
         "rabbitmq",
         SECOND_CONNECT,
-        "second-connect",
+        "double-connect",
         &["-V", "3.1.1", "--attempts", "2", "--variant", "identical"],
         2,
     ),
     proof(
         "nats",
         SECOND_CONNECT,
-        "second-connect",
+        "double-connect",
         &["-V", "3.1.1", "--attempts", "2", "--variant", "identical"],
         2,
     ),

@@ -127,18 +127,18 @@ fn an_installed_mosquitto_can_be_started_by_the_tool_itself_and_its_log_names_th
     assert_eq!(log.attempts_named, 4, "{log:?}");
     assert!(record.broker_resources.unwrap().descriptors.before_fault > Some(3));
     let told: Vec<_> = log.causes.iter().map(|told| (told.cause.as_str(), told.attempts)).collect();
-    assert_eq!(told, [("second-connect", 4)], "{}", call.said());
+    assert_eq!(told, [("double-connect", 4)], "{}", call.said());
     let lines = call.broker_log();
     for attempt in call.attempts() {
         let names = |line: &BrokerLogLine| {
-            line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("second-connect")
+            line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("double-connect")
         };
         assert!(lines.iter().any(names), "{attempt:?}");
         let told = attempt.broker_log.unwrap_or_else(|| panic!("{}", call.said()));
-        assert_eq!(told.cause.as_deref(), Some("second-connect"));
+        assert_eq!(told.cause.as_deref(), Some("double-connect"));
         assert_eq!(told.phrase.as_deref(), Some("Bad client <client> sending multiple CONNECT messages."));
     }
-    assert!(call.stdout().contains("second-connect of 4 attempts"), "{}", call.stdout());
+    assert!(call.stdout().contains("double-connect of 4 attempts"), "{}", call.stdout());
 }
 
 #[test]
