@@ -67,11 +67,6 @@ pub(crate) fn counts(case: &CaseRecord) -> LedgerCounts {
     all
 }
 
-/// The sum of a measure over all attempts.
-pub(crate) fn sum(case: &CaseRecord, measure: &str) -> u64 {
-    case.measures.get(measure).map_or(0, |measured| measured.sum)
-}
-
 /// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
 /// forgotten then, or sent again, is no rule that it broke.
 pub(crate) fn unsettled(case: &Judged<'_>) -> Option<String> {
@@ -106,17 +101,6 @@ pub(crate) fn comes_in_order(case: &Judged<'_>) -> Option<Finding> {
     } else {
         Finding::holds(after_another, evidence)
     })
-}
-
-/// Attempts that tell the fact at all.
-pub(crate) fn told(case: &CaseRecord, fact: &str) -> u64 {
-    case.facts.get(fact).map_or(0, |counts| counts.values().sum())
-}
-
-/// The values of a fact but for one, with how many attempts had each, in words.
-pub(crate) fn others(case: &CaseRecord, fact: &str, except: &str) -> String {
-    let values = case.facts.get(fact).into_iter().flatten().filter(|(value, _)| *value != except);
-    values.map(|(value, count)| format!("{value} (×{count})")).collect::<Vec<_>>().join(", ")
 }
 
 /// The finding on what a broker failed to do, where [`Finding::violated`] would accuse: one that may have come up anew has

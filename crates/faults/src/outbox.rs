@@ -2,6 +2,7 @@
 //! owed within one QoS only (MQTT 5.0 [MQTT-4.6.0-5]).
 
 use ungraceful_mqtt::QoS;
+use ungraceful_record::fact::Measure;
 use ungraceful_record::ledger::{Delivered, Ledger};
 use ungraceful_rig::attempts::fault::AttemptLog;
 use ungraceful_rig::measure::clock::RunClock;
@@ -18,7 +19,7 @@ pub const LATE: &str = "late";
 /// either.
 pub const NOT_YET: &str = "not yet";
 /// Measure: messages that the broker kept for their client for a while, and delivered then.
-pub const HELD_BACK: &str = "held_back";
+pub const HELD_BACK: Measure = Measure::new("held_back");
 
 /// Messages by QoS.
 #[derive(Clone, Debug)]

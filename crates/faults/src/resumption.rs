@@ -7,6 +7,7 @@
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::{Statement, V5_3_2_2_3, V311_3_2_2_2};
 use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::FactOf;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_rig::attempts::fault::Stage;
@@ -17,7 +18,7 @@ use crate::peer::{Delivered, Event, Peer};
 
 /// Fact: Session Present in the CONNACK of a client that came back, and whether its session went on: [`YES`], [`NO`],
 /// [`UNANNOUNCED`], [`UNKNOWN`] or [`NOT_OWED`].
-pub const SESSION_PRESENT: &str = "session_present";
+pub const SESSION_PRESENT: FactOf<String> = FactOf::new("session_present");
 /// See [`SESSION_PRESENT`]: 1.
 pub const YES: &str = "yes";
 /// See [`SESSION_PRESENT`]: 0, and nothing shows that the session went on.
@@ -32,7 +33,7 @@ pub const NOT_OWED: &str = "not owed";
 
 /// Fact: whether messages came of a session that must have ended: [`SOME`], [`NONE`] or [`UNKNOWN`]. After Clean Start 0 it is
 /// told of clients that were told Session Present 1, and of those to which something came.
-pub const LEFT_OVER: &str = "left_over";
+pub const LEFT_OVER: FactOf<String> = FactOf::new("left_over");
 /// See [`LEFT_OVER`].
 pub const SOME: &str = "some";
 /// See [`LEFT_OVER`].
@@ -158,9 +159,9 @@ pub(crate) fn broken_by_presence(
     told: Statement,
     evidence: String,
 ) -> Finding {
-    let statement = if case.fact(LEFT_OVER, SOME) > 0 {
+    let statement = if case.count(LEFT_OVER, SOME) > 0 {
         kept
-    } else if case.fact(LEFT_OVER, NONE) > 0 {
+    } else if case.count(LEFT_OVER, NONE) > 0 {
         told
     } else {
         return Finding::inconclusive(format!(
@@ -188,7 +189,7 @@ pub(crate) struct Resumed {
 impl Resumed {
     /// What a case tells of the sessions of its clients.
     pub(crate) fn of(case: &CaseRecord) -> Self {
-        let count = |value| case.fact(SESSION_PRESENT, value);
+        let count = |value| case.count(SESSION_PRESENT, value);
         Self {
             announced: count(YES),
             unannounced: count(UNANNOUNCED),

@@ -1,6 +1,7 @@
 //! What the checks of flow control conclude from records made by hand. No sockets.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use ungraceful_faults::flow_control::{
     offline_queue, offline_queue_checks, quota_leak, quota_leak_checks, receive_maximum,
@@ -8,6 +9,7 @@ use ungraceful_faults::flow_control::{
     unacked_subscriber_checks,
 };
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
@@ -29,12 +31,12 @@ impl Made {
         Self(testing::case(fault, variant, version, outcomes))
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.0.facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: Display>(mut self, fact: FactOf<V>, value: impl Into<V>, count: u64) -> Self {
+        testing::with_fact(&mut self.0, fact, value, count);
         self
     }
 
-    fn measure(mut self, name: &str, values: &[u64]) -> Self {
+    fn measure(mut self, measure: Measure, values: &[u64]) -> Self {
         let distribution = Distribution {
             count: values.len() as u64,
             sum: values.iter().sum(),
@@ -42,7 +44,7 @@ impl Made {
             max: values.iter().copied().max(),
             ..Distribution::default()
         };
-        self.0.measures.insert(name.into(), distribution);
+        self.0.measures.insert(measure.to_string(), distribution);
         self
     }
 
@@ -101,8 +103,8 @@ fn a_message_of_qos_2_that_comes_twice_on_a_living_connection_breaks_the_rule_of
     for (fault, checks, check) in modes {
         let made = |version, copies: u64| {
             Made::of(fault, "absent-qos2", version, &[(Outcome::Tolerated, 2)])
-                .measure("qos2_delivered", &[200, 200])
-                .measure("qos2_delivered_again", &[copies, 0])
+                .measure(Measure::new("qos2_delivered"), &[200, 200])
+                .measure(Measure::new("qos2_delivered_again"), &[copies, 0])
         };
         assert_violated(&made(V5, 1).verdict(checks, check), "MQTT 5.0 [MQTT-4.4.0-1]");
         assert_violated(&made(V311, 1).verdict(checks, check), "MQTT 3.1.1 [MQTT-4.3.3-1]");
@@ -252,8 +254,8 @@ mod a_subscriber_does_not_acknowledge {
             .measure(OUTSTANDING_MOST, &[most, most])
             .measure(TAKEN, &[200, 200])
             .sequence("still served", 2)
-            .measure("qos2_delivered", &[200, 200])
-            .measure("qos2_delivered_again", &[0, 0])
+            .measure(Measure::new("qos2_delivered"), &[200, 200])
+            .measure(Measure::new("qos2_delivered_again"), &[0, 0])
             .messages(delivered(0, 0, 0))
     }
 

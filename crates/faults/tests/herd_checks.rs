@@ -1,8 +1,11 @@
 //! What the checks of a herd conclude from records made by hand. No sockets.
 
+use std::fmt::Display;
+
 use ungraceful_faults::connection::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
 use ungraceful_faults::connection::herd_checks::CHECKS;
 use ungraceful_faults::resumption::{NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, YES};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, OutageRecord, Record, WaveRecord};
@@ -27,14 +30,14 @@ impl Made {
         &mut self.0.cases[0]
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.case().facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: Display>(mut self, fact: FactOf<V>, value: impl Into<V>, count: u64) -> Self {
+        testing::with_fact(self.case(), fact, value, count);
         self
     }
 
-    fn measure(mut self, name: &str, sum: u64) -> Self {
+    fn measure(mut self, measure: Measure, sum: u64) -> Self {
         let values = Distribution { count: 10, sum, ..Distribution::default() };
-        self.case().measures.insert(name.into(), values);
+        self.case().measures.insert(measure.to_string(), values);
         self
     }
 

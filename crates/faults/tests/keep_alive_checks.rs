@@ -1,5 +1,7 @@
 //! What the checks of silence and edge conclude from records made by hand. No sockets.
 
+use std::fmt::Display;
+
 use ungraceful_faults::connection::keep_alive::control::{
     CONTROL, FIXED_CUT_AFTER, FIXED_TIME, FOLLOWS_KEEP_ALIVE, NEITHER,
 };
@@ -8,6 +10,7 @@ use ungraceful_faults::connection::keep_alive::edge::{
 };
 use ungraceful_faults::connection::keep_alive::silence::{self, BROKER_STALLED, CUT, CUT_EARLY_WITH, WAITED};
 use ungraceful_faults::connection::keep_alive::{CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
@@ -40,13 +43,13 @@ impl Made {
     /// Silent clients of one variant with a Keep Alive of 2 s.
     fn silent(version: &str, outcomes: &[(Outcome, u64)]) -> Self {
         let all = outcomes.iter().map(|(_, count)| count).sum();
-        Self::of(silence::ID, "idle-2s", version, outcomes).fact(KEEP_ALIVE, "2", all)
+        Self::of(silence::ID, "idle-2s", version, outcomes).fact(KEEP_ALIVE, 2_u64, all)
     }
 
     /// So many of them, cut at this time.
     fn cut(version: &str, cut: Cut, count: u64) -> Self {
         Self::silent(version, &[(Outcome::Closed, count)])
-            .fact(CUT, cut.name(), count)
+            .fact(CUT, cut, count)
             .measure(CUT_AT, count, 600, 3_150)
     }
 
@@ -58,7 +61,7 @@ impl Made {
         };
         let outcomes: Vec<_> = fates.iter().map(|(fate, count)| (outcome(fate), *count)).collect();
         let made = Self::of(edge::ID, variant, version, &outcomes);
-        let made = fates.iter().fold(made, |made, (fate, count)| made.fact(FATE, fate, *count));
+        let made = fates.iter().fold(made, |made, (fate, count)| made.fact(FATE, *fate, *count));
         made.measure(SENT, 5, 3, 10).measure(edge::ANSWERED, 4, 3, 9).measure(LONGEST_GAP, 4, 1, 1_234_000)
     }
 
@@ -66,15 +69,15 @@ impl Made {
         &mut self.0.cases[0]
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.case().facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: Display>(mut self, fact: FactOf<V>, value: impl Into<V>, count: u64) -> Self {
+        testing::with_fact(self.case(), fact, value, count);
         self
     }
 
-    fn measure(mut self, name: &str, count: u64, min: u64, max: u64) -> Self {
+    fn measure(mut self, measure: Measure, count: u64, min: u64, max: u64) -> Self {
         let values =
             Distribution { count, sum: max, min: Some(min), max: Some(max), ..Distribution::default() };
-        self.case().measures.insert(name.into(), values);
+        self.case().measures.insert(measure.to_string(), values);
         self
     }
 
@@ -168,7 +171,7 @@ fn a_broker_that_cuts_in_time_holds_with_the_times_in_its_evidence() {
 
 #[test]
 fn a_broker_that_cuts_late_differs_and_is_not_violated_however_late_it_is() {
-    let late = Made::cut(V5, Cut::Late, 2).fact(CUT, Cut::InTime.name(), 1).verdict(CLOSES);
+    let late = Made::cut(V5, Cut::Late, 2).fact(CUT, Cut::InTime, 1).verdict(CLOSES);
     assert_eq!(told(&late).0, Conclusion::Holds);
     assert_eq!(late.differs.as_deref(), Some("cut late"));
     assert!(late.evidence.ends_with(", 2 of them later than 1.75 times"), "{late:?}");
@@ -194,7 +197,7 @@ fn mqtt5_3_1_2_22_a_broker_that_still_serves_the_silent_is_violated_after_60_s_b
     assert_eq!(told(&too_soon), INCONCLUSIVE);
     assert!(too_soon.evidence.contains("--reaction-timeout of 30s"), "{too_soon:?}");
     // A long Keep Alive has three times of it: 120 s here, which are more than 60 s and 30 s; and 30 s.
-    let of_40_s = |waited_us| never_cut(waited_us).fact(KEEP_ALIVE, "40", 3).verdict(CLOSES);
+    let of_40_s = |waited_us| never_cut(waited_us).fact(KEEP_ALIVE, 40_u64, 3).verdict(CLOSES);
     assert_eq!(told(&of_40_s(149_999_999)), INCONCLUSIVE);
     assert_eq!(told(&of_40_s(150_000_000)), VIOLATED);
 }
@@ -276,8 +279,8 @@ fn a_cut_before_the_keep_alive_is_over_accuses_on_5_0_when_it_is_named_or_common
     // What is named needs no control; but one client is none, and one of many neither.
     assert_eq!(told(&named.with(|record| record.bystanders = None).verdict(WAITS)), VIOLATED);
     let rare = Made::silent(V5, &[(Outcome::Closed, 5)])
-        .fact(CUT, Cut::Early.name(), 2)
-        .fact(CUT, Cut::InTime.name(), 3)
+        .fact(CUT, Cut::Early, 2)
+        .fact(CUT, Cut::InTime, 3)
         .fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT, 2);
     for few in [early(V5, 1).fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT, 1), rare] {
         let verdict = few.verdict(WAITS);
@@ -294,8 +297,8 @@ fn a_cut_before_the_keep_alive_is_over_is_a_note_when_it_is_rare_has_another_rea
         verdict.differs.expect("a note")
     };
     let rare = Made::silent(V5, &[(Outcome::Closed, 5)])
-        .fact(CUT, Cut::Early.name(), 2)
-        .fact(CUT, Cut::InTime.name(), 3)
+        .fact(CUT, Cut::Early, 2)
+        .fact(CUT, Cut::InTime, 3)
         .fact(CUT_EARLY_WITH, NO_REASON, 2)
         .fact(CONTROL, FOLLOWS_KEEP_ALIVE, 2);
     assert!(note(rare).ends_with("perhaps for another reason"));
@@ -303,8 +306,8 @@ fn a_cut_before_the_keep_alive_is_over_is_a_note_when_it_is_rare_has_another_rea
     assert!(note(one).ends_with("perhaps for another reason"));
     // Control clients stand beside those, too, whose Keep Alive was over.
     let mixed = Made::silent(V5, &[(Outcome::Closed, 4)])
-        .fact(CUT, Cut::Early.name(), 1)
-        .fact(CUT, Cut::Between.name(), 3)
+        .fact(CUT, Cut::Early, 1)
+        .fact(CUT, Cut::Between, 3)
         .fact(CUT_EARLY_WITH, NO_REASON, 1)
         .fact(CONTROL, FOLLOWS_KEEP_ALIVE, 4);
     assert!(note(mixed).ends_with("perhaps for another reason"));

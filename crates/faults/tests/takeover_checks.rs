@@ -1,6 +1,7 @@
 //! What the checks of all modes of a take-over conclude from records made by hand. No sockets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use proptest::prelude::*;
 use ungraceful_faults::connection::takeover::dead_peer;
@@ -14,6 +15,7 @@ use ungraceful_faults::connection::takeover::{
 use ungraceful_faults::resumption::{LEFT_OVER, SESSION_PRESENT, UNANNOUNCED, UNKNOWN};
 use ungraceful_mqtt::statement;
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
@@ -55,13 +57,13 @@ impl Made {
         made.fact(NEWCOMER, "accepted", count).fact(ALIVE, "1", count)
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.0.facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: Display>(mut self, fact: FactOf<V>, value: impl Into<V>, count: u64) -> Self {
+        testing::with_fact(&mut self.0, fact, value, count);
         self
     }
 
-    fn facts(self, name: &str, values: &[(&str, u64)]) -> Self {
-        values.iter().fold(self, |made, (value, count)| made.fact(name, value, *count))
+    fn facts(self, fact: FactOf<String>, values: &[(&str, u64)]) -> Self {
+        values.iter().fold(self, |made, (value, count)| made.fact(fact, *value, *count))
     }
 
     fn codes(mut self, codes: &[(u8, u64)]) -> Self {
@@ -74,9 +76,9 @@ impl Made {
         self
     }
 
-    fn measure(mut self, name: &str, count: u64, sum: u64, max: u64) -> Self {
+    fn measure(mut self, measure: Measure, count: u64, sum: u64, max: u64) -> Self {
         let values = Distribution { count, sum, min: Some(1), max: Some(max), ..Distribution::default() };
-        self.0.measures.insert(name.into(), values);
+        self.0.measures.insert(measure.to_string(), values);
         self
     }
 
@@ -1126,15 +1128,15 @@ fn any_case() -> impl Strategy<Value = CaseRecord> {
             let mut case = Made::of(fault, situation.name(), pair, &outcomes).codes(&[]).0;
             let (newcomer, alive, present, share, rest) = facts;
             let of = [
-                (NEWCOMER, newcomer),
-                (ALIVE, alive),
-                (SESSION_PRESENT, present),
-                (LEFT_OVER, share.clone()),
-                (SENT_AGAIN, share.clone()),
-                (QUEUED, share),
-                (IDENTIFIERS, rest.clone()),
-                (DUP, rest.clone()),
-                (REPEATED, rest),
+                (NEWCOMER.name(), newcomer),
+                (ALIVE.name(), alive),
+                (SESSION_PRESENT.name(), present),
+                (LEFT_OVER.name(), share.clone()),
+                (SENT_AGAIN.name(), share.clone()),
+                (QUEUED.name(), share),
+                (IDENTIFIERS.name(), rest.clone()),
+                (DUP.name(), rest.clone()),
+                (REPEATED.name(), rest),
             ];
             case.facts = of.into_iter().map(|(name, values)| (name.to_owned(), values)).collect();
             case.disconnect_codes = codes;

@@ -1,6 +1,7 @@
 //! What the checks of drops, knocks and storms of Wills conclude from records made by hand. No sockets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use ungraceful_faults::connection::abrupt::{
     self, ACCEPTED, BACK_PAST_END, EARLY, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME,
@@ -10,6 +11,7 @@ use ungraceful_faults::connection::takeover::storm::{HELD_BACK, NOT_YET};
 use ungraceful_faults::resumption::{LEFT_OVER, NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, UNKNOWN, YES};
 use ungraceful_faults::session::will_storm;
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::reaction::Outcome;
@@ -51,15 +53,15 @@ impl Made {
         Self::of(abrupt::ID, variant, version, &[(Outcome::Left, count)]).fact(RETURN, ACCEPTED, count)
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.case.facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: Display>(mut self, fact: FactOf<V>, value: impl Into<V>, count: u64) -> Self {
+        testing::with_fact(&mut self.case, fact, value, count);
         self
     }
 
-    fn measure(mut self, name: &str, min: u64, max: u64) -> Self {
+    fn measure(mut self, measure: Measure, min: u64, max: u64) -> Self {
         let values =
             Distribution { count: 1, sum: max, min: Some(min), max: Some(max), ..Distribution::default() };
-        self.case.measures.insert(name.into(), values);
+        self.case.measures.insert(measure.to_string(), values);
         self
     }
 

@@ -351,12 +351,6 @@ impl CaseRecord {
     pub fn outcome(&self, outcome: crate::reaction::Outcome) -> u64 {
         self.outcomes.get(outcome.name()).copied().unwrap_or(0)
     }
-
-    /// How many attempts had `value` for the fact `name`.
-    #[must_use]
-    pub fn fact(&self, name: &str, value: &str) -> u64 {
-        self.facts.get(name).and_then(|counts| counts.get(value)).copied().unwrap_or(0)
-    }
 }
 
 /// The bystanders in one phase.

@@ -14,7 +14,7 @@ use ungraceful_record::run::{CaseRecord, Record};
 use super::abrupt::{ACCEPTED, EARLY, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME, Way};
 use crate::judging::{
     self, DueWills, SENDS_NO_DISCONNECT_ON_3_1_1, breach, comes_in_order, due_wills, no_sample, no_will,
-    of_version, others, sum, told, will_breach,
+    of_version, will_breach,
 };
 use crate::outbox::{HELD_BACK, NOT_YET};
 use crate::resumption::{
@@ -57,8 +57,8 @@ fn publishes_the_will(case: &Judged<'_>) -> Option<Finding> {
     let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
         return Some(Finding::inconclusive(no_will(case, "no Will could be waited for")));
     };
-    let (early, rounded) = (case.fact(WILL_CAME, EARLY), case.fact(WILL_CAME, ROUNDED));
-    let late = case.fact(WILL_CAME, LATE_BY_DELAY);
+    let (early, rounded) = (case.count(WILL_CAME, EARLY), case.count(WILL_CAME, ROUNDED));
+    let late = case.count(WILL_CAME, LATE_BY_DELAY);
     let finding = match due_wills(case, will) {
         _ if early > 0 => {
             let evidence = format!(
@@ -127,15 +127,15 @@ fn withholds_the_will(case: &Judged<'_>) -> Option<Finding> {
 
 /// Why no Session Present tells anything.
 fn no_return(case: &CaseRecord) -> String {
-    let refused = others(case, RETURN, ACCEPTED);
-    let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
+    let refused = case.others(RETURN, ACCEPTED);
+    let not_owed = case.count(SESSION_PRESENT, NOT_OWED);
     if let Some(why) = Resumed::of(case).nothing_known() {
         why
     } else if not_owed > 0 {
         format!(
             "of {} clients that came back, {not_owed} were too late to tell, or the broker had granted another Session \
              Expiry Interval than was asked for",
-            told(case, SESSION_PRESENT)
+            case.told(SESSION_PRESENT)
         )
     } else if !refused.is_empty() {
         format!("no client that came back was accepted: {refused}")
@@ -172,8 +172,7 @@ fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
     let statement = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
     let Resumed { announced: kept, gone, .. } = Resumed::of(case);
     let evidence = format!("{kept} of {} clients that came back were told Session Present 1", kept + gone);
-    let beyond_s =
-        case.measures.get(super::abrupt::BACK_PAST_END).and_then(|past| past.min).unwrap_or(0) / 1_000_000;
+    let beyond_s = case.measured(super::abrupt::BACK_PAST_END).min.unwrap_or(0) / 1_000_000;
     let finding = if kept + gone == 0 {
         Finding::inconclusive(no_return(case))
     } else if kept == 0 {
@@ -205,25 +204,25 @@ fn delivers_what_waited(case: &Judged<'_>) -> Option<Finding> {
     if keeps_no_messages(case.record) {
         return None;
     }
-    let count = |value| case.fact(WAITING, value);
+    let count = |value| case.count(WAITING, value);
     let (lacking, not_yet) = (count("some") + count("none"), count(NOT_YET));
     let evidence = format!(
         "of {} clients that came back to their session, {lacking} were not sent all of the messages that the broker had \
          taken meanwhile, though one that was published later",
-        told(case, WAITING)
+        case.told(WAITING)
     );
     let finding = if lacking > 0 {
-        judging::lost(case, sum(case, HELD_BACK), evidence)
+        judging::lost(case, case.measured(HELD_BACK).sum, evidence)
     } else if not_yet > 0 {
         let why = format!(
             "{not_yet} clients were not sent everything until the deadline, and nothing that was published later \
              either: a longer --reaction-timeout may tell"
         );
         Finding::inconclusive(why)
-    } else if told(case, WAITING) == 0 {
+    } else if case.told(WAITING) == 0 {
         Finding::inconclusive("no messages waited for a client whose session was there")
     } else {
-        Finding::holds(told(case, WAITING), evidence)
+        Finding::holds(case.told(WAITING), evidence)
     };
     Some(finding)
 }

@@ -12,8 +12,9 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::{sleep, timeout};
 use ungraceful_flags::{Named, Time, Versions, Wanted, chosen};
 use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::FactOf;
 use ungraceful_record::reaction::{Outcome, connack_code_text};
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::client::{Client, encode_connect};
@@ -32,7 +33,7 @@ pub const MODES: &[&dyn Mode] = &[mode::<Flags>()];
 /// The fault's id in the catalogue.
 pub const ID: &str = "double-connect";
 /// The name of the fact that tells what became of the second ClientID.
-pub const SECOND_CLIENT_ID: &str = "second_client_id";
+pub const SECOND_CLIENT_ID: FactOf<String> = FactOf::new("second_client_id");
 
 /// Application Message of the first CONNECT's Will.
 const FIRST_WILL: &[u8] = b"will of the first CONNECT";
@@ -206,7 +207,7 @@ impl DoubleConnect {
         if self.variant == Variant::OtherClientId && outcome.is_evidence() {
             let probe = self.probe_second_client_id(open.as_mut(), stage, log.client_id());
             let fate = stage.unless_stopped(probe).await.unwrap_or(NOT_PROBED);
-            log.fact(SECOND_CLIENT_ID, Fact::Word(fate.to_owned()));
+            log.fact(SECOND_CLIENT_ID, fate);
         }
         if let Some(client) = open {
             client.leave().await;

@@ -151,7 +151,7 @@ fn sends_nothing_else(case: &Judged<'_>) -> Option<Finding> {
 
 /// No numbered statement: a second CONNECT that is not accepted leaves nothing behind under its ClientID.
 fn binds_no_second_client_id(case: &Judged<'_>) -> Option<Finding> {
-    let count = |fate| case.fact(SECOND_CLIENT_ID, fate);
+    let count = |fate| case.count(SECOND_CLIENT_ID, fate);
     let (live, session, none) = (count("live"), count("session"), count("none"));
     let evidence = format!(
         "of {} second ClientIDs, {live} were bound to the connection, {session} had a session kept, {none} left \

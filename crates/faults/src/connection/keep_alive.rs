@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Connect, Packet, ProtocolVersion};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Reaction, ReactionKind};
 use ungraceful_record::run::Record;
 use ungraceful_record::scale::span;
@@ -25,9 +26,9 @@ pub mod silence;
 pub mod silence_checks;
 
 /// Fact: the Keep Alive that held, in seconds: the client's, or the Server Keep Alive in its place.
-pub const KEEP_ALIVE: &str = "keep_alive_s";
+pub const KEEP_ALIVE: FactOf<u64> = FactOf::new("keep_alive_s");
 /// Measure: from the client's last packet until it was cut, as a share of the Keep Alive that held.
-pub const CUT_AT: &str = "cut_at_keep_alive_permille";
+pub const CUT_AT: Measure = Measure::new("cut_at_keep_alive_permille");
 /// No Reason Code was told: FIN or RST alone.
 pub const NO_REASON: &str = "no reason";
 /// The DISCONNECT that names the Keep Alive (MQTT 5.0 section 3.14.2.1).

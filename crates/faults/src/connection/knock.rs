@@ -11,8 +11,9 @@ use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use ungraceful_flags::{Named, PositiveTime, Versions, Wanted, chosen};
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::{Client, NotConnected, encode_connect};
@@ -30,21 +31,21 @@ use crate::peer::honest_connack_time;
 pub const ID: &str = "knock";
 
 /// Fact: what became of the CONNECT that dripped: [`ACCEPTED`], [`CUT`], or how it was refused.
-pub const DRIPPED: &str = "dripped_connect";
+pub const DRIPPED: FactOf<String> = FactOf::new("dripped_connect");
 /// The CONNECT, or that of the honest client, was accepted.
 pub const ACCEPTED: &str = "accepted";
 /// The broker ended the connection before the CONNECT was whole.
 pub const CUT: &str = "cut";
 /// Fact: what became of an honest client that connected meanwhile: [`ACCEPTED`] or why not.
-pub const HONEST: &str = "honest_client";
+pub const HONEST: FactOf<String> = FactOf::new("honest_client");
 /// Measure: SYN of that honest client, until its CONNACK.
-pub const HONEST_CONNACK: &str = "honest_connack_us";
+pub const HONEST_CONNACK: Measure = Measure::new("honest_connack_us");
 /// Measure: connections of this run that were open when the honest client came.
-pub const HELD_OPEN: &str = "held_open";
+pub const HELD_OPEN: Measure = Measure::new("held_open");
 /// Measure: bytes of the CONNECT that had been sent.
-pub const DRIPPED_BYTES: &str = "dripped_bytes";
+pub const DRIPPED_BYTES: Measure = Measure::new("dripped_bytes");
 /// Measure: the connection was open, until the last byte of the CONNECT was sent or the broker ended it.
-pub const DRIPPED_FOR: &str = "dripped_for_us";
+pub const DRIPPED_FOR: Measure = Measure::new("dripped_for_us");
 
 ungraceful_record::words! {
     /// What is done.
@@ -211,7 +212,7 @@ impl Knock {
             seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
         log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
         if let Some(dripped) = dripped {
-            log.fact(DRIPPED, Fact::Word(dripped.fate));
+            log.fact(DRIPPED, dripped.fate);
             log.measure(DRIPPED_BYTES, dripped.bytes as u64);
             log.measure(DRIPPED_FOR, micros(dripped.lasted));
         }
@@ -231,9 +232,9 @@ impl Knock {
         match honest_connack_time(stage, self.version, &honest_id).await {
             Ok(took) => {
                 log.measure(HONEST_CONNACK, micros(took));
-                log.fact(HONEST, Fact::Word(ACCEPTED.to_owned()));
+                log.fact(HONEST, ACCEPTED);
             }
-            Err(why) => log.fact(HONEST, Fact::Word(why)),
+            Err(why) => log.fact(HONEST, why),
         }
     }
 

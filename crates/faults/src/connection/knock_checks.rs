@@ -8,7 +8,7 @@ use ungraceful_record::scale::time;
 use ungraceful_record::verdict::Force;
 
 use super::knock::{ACCEPTED, CUT, DRIPPED, DRIPPED_FOR, HELD_OPEN, HONEST, HONEST_CONNACK, ID, Variant};
-use crate::judging::{evidence_count, examples, is_v5, no_sample, others, told};
+use crate::judging::{evidence_count, examples, is_v5, no_sample};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: &[Check] = &[
@@ -66,9 +66,9 @@ fn bounds_the_whole_connect(case: &Judged<'_>) -> Option<Finding> {
     if variant != Variant::Drip {
         return None;
     }
-    let all = told(case, DRIPPED);
-    let (cut, accepted) = (case.fact(DRIPPED, CUT), case.fact(DRIPPED, ACCEPTED));
-    let lasted = case.measures.get(DRIPPED_FOR).and_then(|lasted| lasted.max).unwrap_or(0);
+    let all = case.told(DRIPPED);
+    let (cut, accepted) = (case.count(DRIPPED, CUT), case.count(DRIPPED, ACCEPTED));
+    let lasted = case.measured(DRIPPED_FOR).max.unwrap_or(0);
     let evidence = format!(
         "of {all} CONNECTs that came byte by byte, {cut} were cut off and {accepted} accepted, the longest after {}{}",
         time(lasted),
@@ -110,9 +110,9 @@ fn sends_no_disconnect_before_connack(case: &Judged<'_>) -> Option<Finding> {
 /// No numbered statement: however many sockets are held, honest clients get in.
 fn lets_honest_clients_in(case: &Judged<'_>) -> Option<Finding> {
     let _variant = Variant::named(&case.case.variant)?;
-    let all = told(case, HONEST);
-    let accepted = case.fact(HONEST, ACCEPTED);
-    let max = |measure| case.measures.get(measure).and_then(|measured| measured.max);
+    let all = case.told(HONEST);
+    let accepted = case.count(HONEST, ACCEPTED);
+    let max = |measure| case.measured(measure).max;
     let evidence = format!(
         "{accepted} of {all} honest clients were accepted, with up to {} connections held open{}",
         max(HELD_OPEN).unwrap_or(0),
@@ -121,6 +121,6 @@ fn lets_honest_clients_in(case: &Judged<'_>) -> Option<Finding> {
     Some(match all {
         0 => Finding::inconclusive(no_sample(case)),
         _ if accepted == all => Finding::holds(all, evidence),
-        _ => Finding::differs(all, others(case, HONEST, ACCEPTED), evidence),
+        _ => Finding::differs(all, case.others(HONEST, ACCEPTED), evidence),
     })
 }

@@ -12,6 +12,7 @@ use std::time::Instant;
 use clap::Args;
 use ungraceful_flags::{Wanted, reader};
 use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::Stage;
@@ -40,17 +41,17 @@ pub const MODES: &[&dyn Mode] = &[
 ];
 
 /// Fact: what became of the newcomer's CONNECT, [`ACCEPTED`] or why not.
-pub const NEWCOMER: &str = "newcomer";
+pub const NEWCOMER: FactOf<String> = FactOf::new("newcomer");
 /// The newcomer was accepted.
 pub const ACCEPTED: &str = "accepted";
 /// Fact: how many connections with the ClientID were alive at the end: `0`, `1`, [`TWO`] or [`MORE`], `unknown`.
-pub const ALIVE: &str = "alive";
+pub const ALIVE: FactOf<String> = FactOf::new("alive");
 /// Two connections with one ClientID.
 pub const TWO: &str = "2";
 /// Several connections with one ClientID.
 pub const MORE: &str = "2 or more";
 /// Measure: CONNECT of the newcomer handed to the kernel, until its CONNACK was complete.
-pub const NEWCOMER_CONNACK: &str = "newcomer_connack_us";
+pub const NEWCOMER_CONNACK: Measure = Measure::new("newcomer_connack_us");
 
 /// The version of the older connection and that of the newcomer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -75,7 +75,8 @@ fn keeps_what_it_took(case: &Judged<'_>) -> Option<Finding> {
         in_words(&values(case, PUBLISHER)),
         in_words(&values(case, LOST_END)),
     );
-    let (Resumed { gone, unknown, .. }, not_told) = (Resumed::of(case), case.fact(SESSION_PRESENT, NOT_TOLD));
+    let (Resumed { gone, unknown, .. }, not_told) =
+        (Resumed::of(case), case.count(SESSION_PRESENT, NOT_TOLD));
     let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
     Some(if counts.acknowledged + refused == 0 {
         Finding::inconclusive(no_sample(case))
@@ -92,7 +93,7 @@ fn keeps_what_it_took(case: &Judged<'_>) -> Option<Finding> {
         let why = format!("{ended} of {all} clients were cut before everything had come; {evidence}");
         Finding::inconclusive(why)
     } else if missing(&counts) > 0 {
-        let kept = if case.fact(LATER, CAME) == all { 0 } else { counts.delivered };
+        let kept = if case.count(LATER, CAME) == all { 0 } else { counts.delivered };
         judging::lost(case, kept, evidence)
     } else if refused > 0 {
         Finding::differs(told_of, format!("{refused} messages were refused"), evidence)

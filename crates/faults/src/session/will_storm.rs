@@ -10,8 +10,9 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 use ungraceful_flags::{Mistake, Named, Seconds, Versions, Wanted, chosen};
 use ungraceful_mqtt::{Properties, Property, ProtocolVersion, QoS, Will};
-use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::attempt::{Attempt, Case, WillSeen};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::offers::Offers;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
@@ -31,7 +32,7 @@ pub const ID: &str = "will-storm";
 
 /// Fact: what is retained on the Will's topic when all is over: [`OFFLINE`], [`ONLINE`], [`NOTHING`], `something else`, or
 /// [`UNKNOWN`].
-pub const RETAINED: &str = "retained";
+pub const RETAINED: FactOf<String> = FactOf::new("retained");
 /// The Will.
 pub const OFFLINE: &str = "offline";
 /// What the client published when it was back.
@@ -41,13 +42,13 @@ pub const NOTHING: &str = "nothing";
 /// It could not be asked for.
 pub const UNKNOWN: &str = "unknown";
 /// Fact: whether the Will came after what the client had published when it was back: `yes` or `no`.
-pub const AFTER_ONLINE: &str = "offline_after_online";
+pub const AFTER_ONLINE: FactOf<String> = FactOf::new("offline_after_online");
 /// Fact: what became of the client that came back: [`ACCEPTED`] or why not.
-pub const RETURN: &str = "return";
+pub const RETURN: FactOf<String> = FactOf::new("return");
 /// The client that came back was accepted, and its "online" acknowledged.
 pub const ACCEPTED: &str = "accepted";
 /// Measure: the client was lost, until its "online" was acknowledged.
-pub const ONLINE_AFTER: &str = "online_after_us";
+pub const ONLINE_AFTER: Measure = Measure::new("online_after_us");
 
 /// How long after the SUBACK a retained message would come.
 const RETAINED_WITHIN: Duration = Duration::from_secs(3);
@@ -352,14 +353,14 @@ impl WillStorm {
         };
         if let Some(seen) = seen {
             if back.is_some() {
-                log.fact(AFTER_ONLINE, Fact::Word(order(&seen).to_owned()));
+                log.fact(AFTER_ONLINE, order(&seen));
             }
             log.will(only_wills(&seen));
         }
         if self.variant != Variant::Plain {
             sleep(LOOK_EVERY * u32::try_from(log.number() % LOOKING_MAX).unwrap_or(0)).await;
             let retained = self.retained(stage, log.client_id(), watch.topic()).await;
-            log.fact(RETAINED, Fact::Word(retained.to_owned()));
+            log.fact(RETAINED, retained);
         }
         if let Some(back) = back {
             back.peer.leave_nothing(stage, log.client_id()).await;
@@ -384,11 +385,11 @@ impl WillStorm {
         };
         match back.await {
             Ok(back) => {
-                log.fact(RETURN, Fact::Word(ACCEPTED.to_owned()));
+                log.fact(RETURN, ACCEPTED);
                 Some(back)
             }
             Err(why) => {
-                log.fact(RETURN, Fact::Word(why));
+                log.fact(RETURN, why);
                 None
             }
         }

@@ -5,9 +5,7 @@ use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::scale::time;
 
 use super::will_storm::{ACCEPTED, AFTER_ONLINE, NOTHING, OFFLINE, ONLINE, RETAINED, RETURN, Variant};
-use crate::judging::{
-    self, DueWills, breach, due_wills, evidence_count, examples, no_sample, told, will_breach,
-};
+use crate::judging::{self, DueWills, breach, due_wills, evidence_count, examples, no_sample, will_breach};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: &[Check] = &[
@@ -53,8 +51,8 @@ fn retains_the_will(case: &Judged<'_>) -> Option<Finding> {
     if variant != Variant::Retained {
         return None;
     }
-    let (offline, nothing) = (case.fact(RETAINED, OFFLINE), case.fact(RETAINED, NOTHING));
-    let all = told(case, RETAINED);
+    let (offline, nothing) = (case.count(RETAINED, OFFLINE), case.count(RETAINED, NOTHING));
+    let all = case.told(RETAINED);
     let (due, came) = case.will.as_ref().map_or((0, 0), |will| (will.due, will.due_and_seen));
     let evidence = format!(
         "{offline} of {all} clients that subscribed after the storm found the Will retained, {nothing} found nothing"
@@ -104,9 +102,9 @@ fn leaves_online_behind(case: &Judged<'_>) -> Option<Finding> {
     if !variant.returns() {
         return None;
     }
-    let (back, all) = (case.fact(RETURN, ACCEPTED), told(case, RETURN));
-    let (offline, online) = (case.fact(RETAINED, OFFLINE), case.fact(RETAINED, ONLINE));
-    let late = case.fact(AFTER_ONLINE, "yes");
+    let (back, all) = (case.count(RETURN, ACCEPTED), case.told(RETURN));
+    let (offline, online) = (case.count(RETAINED, OFFLINE), case.count(RETAINED, ONLINE));
+    let late = case.count(AFTER_ONLINE, "yes");
     let evidence = format!(
         "of {back} clients that were back and had published a retained \"online\", {online} left it behind, {offline} \
          were shown as \"offline\" in the end, and the Will of {late} came after it"

@@ -11,6 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, Will};
 use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::offers::Offers;
 use ungraceful_record::phase::Phase;
@@ -420,14 +421,13 @@ impl<'a> AttemptLog<'a> {
     }
 
     /// Something that only this fault knows about.
-    pub fn fact(&mut self, name: &str, fact: Fact) {
-        self.attempt.facts.insert(name.to_owned(), fact);
+    pub fn fact<V: Into<Fact>>(&mut self, fact: FactOf<V>, value: impl Into<V>) {
+        self.attempt.facts.insert(fact.name().to_owned(), value.into().into());
     }
 
-    /// A value that only this fault measures. The name ends in its unit (`_us`, `_bytes`, `_permille`); without one it
-    /// is a count.
-    pub fn measure(&mut self, name: &str, value: u64) {
-        self.attempt.measures.insert(name.to_owned(), value);
+    /// A value that only this fault measures.
+    pub fn measure(&mut self, measure: Measure, value: u64) {
+        self.attempt.measures.insert(measure.to_string(), value);
     }
 
     /// What every attempt of this fault is to reach was reached at `at`. It is told as the time, from the due time on,

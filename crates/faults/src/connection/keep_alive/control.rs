@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::{Connect, ProtocolVersion};
-use ungraceful_record::attempt::Fact;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
@@ -19,7 +19,7 @@ use crate::peer::Peer;
 
 /// Fact: how the control client was cut, compared with the client that was cut without a reason: [`FOLLOWS_KEEP_ALIVE`],
 /// [`FIXED_TIME`], [`NEITHER`] or [`NO_CONTROL`]. Absent when no client was cut so.
-pub const CONTROL: &str = "control_client";
+pub const CONTROL: FactOf<String> = FactOf::new("control_client");
 /// At the same share of its Keep Alive: the broker cuts for the Keep Alive.
 pub const FOLLOWS_KEEP_ALIVE: &str = "cut at the same share of another Keep Alive";
 /// After the same time: something cuts whatever the Keep Alive.
@@ -29,7 +29,7 @@ pub const NEITHER: &str = "cut at another time, or not at all";
 /// There was none: it could not connect, or the broker gave it the same Server Keep Alive.
 pub const NO_CONTROL: &str = "could not be tried";
 /// Measure: how long a client had been silent that was cut after the same time as its control client.
-pub const FIXED_CUT_AFTER: &str = "cut_after_fixed_us";
+pub const FIXED_CUT_AFTER: Measure = Measure::new("cut_after_fixed_us");
 
 /// The control client's Keep Alive in place of the client's: twice as long.
 const TIMES: u16 = 2;
@@ -66,7 +66,7 @@ pub(super) async fn compare(
 ) {
     let client_id = format!("{}k", log.client_id());
     let Some(word) = stage.unless_stopped(try_control(stage, &client_id, version, cut)).await else { return };
-    log.fact(CONTROL, Fact::Word(word.to_owned()));
+    log.fact(CONTROL, word);
     if word == FIXED_TIME {
         log.measure(FIXED_CUT_AFTER, micros(cut.silence.measured));
     }
@@ -118,16 +118,16 @@ fn judge(control: Duration, fixed: Duration, by_keep_alive: Duration) -> &'stati
 
 /// Clients that were cut without a reason, at a share of their Keep Alive, as the control client showed.
 pub(super) fn for_the_keep_alive(case: &CaseRecord) -> u64 {
-    case.fact(CONTROL, FOLLOWS_KEEP_ALIVE)
+    case.count(CONTROL, FOLLOWS_KEEP_ALIVE)
 }
 
 /// Why cuts of this case can't be put down to the broker: something closes idle connections after a time of its own.
 /// Absent when nothing was seen to do so.
 pub(super) fn something_between(case: &CaseRecord) -> Option<String> {
-    let fixed = case.measures.get(FIXED_CUT_AFTER)?;
+    let fixed = case.measured(FIXED_CUT_AFTER);
     let (first, last) = (time(fixed.min.unwrap_or_default()), time(fixed.max.unwrap_or_default()));
     let after = if first == last { first } else { format!("{first} to {last}") };
-    Some(format!(
+    (fixed.count > 0).then(|| format!(
         "{} clients were cut after {after} without a packet, and so was a client beside each of them with another Keep \
          Alive: something between client and broker (a load balancer, a proxy or a firewall) closes idle connections after \
          that time, or the broker does whatever the Keep Alive; go around it, or raise its idle timeout above the Keep Alive",

@@ -9,8 +9,9 @@ use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use ungraceful_flags::{Named, Time, Versions, Wanted};
 use ungraceful_mqtt::{Connect, ProtocolVersion};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::Client;
@@ -30,7 +31,7 @@ use crate::peer::{Event, Peer};
 pub const ID: &str = "edge";
 /// Fact: what became of the client: [`LEFT_ALONE`], or [`CUT_WITH`] and what it was told, or [`WE_WERE_LATE`], or
 /// [`BROKER_WAS_LATE`].
-pub const FATE: &str = "fate";
+pub const FATE: FactOf<String> = FactOf::new("fate");
 /// Every PINGREQ was answered, to the end.
 pub const LEFT_ALONE: &str = "left alone";
 /// It was cut; what it was told follows.
@@ -41,11 +42,11 @@ pub const WE_WERE_LATE: &str = "cut after we were late ourselves";
 /// for a while: a broker that stands still has not read what it cuts a client for.
 pub const BROKER_WAS_LATE: &str = "cut after the broker was late itself";
 /// Measure: PINGREQs that were sent; none by a client that was cut before its first.
-pub const SENT: &str = "pings_sent";
+pub const SENT: Measure = Measure::new("pings_sent");
 /// Measure: PINGREQs that were answered.
-pub const ANSWERED: &str = "pings_answered";
+pub const ANSWERED: Measure = Measure::new("pings_answered");
 /// Measure: the longest time between two packets of the client, as it was; from before one to after the next.
-pub const LONGEST_GAP: &str = "longest_gap_us";
+pub const LONGEST_GAP: Measure = Measure::new("longest_gap_us");
 
 /// How much later than at one and a half times the Keep Alive a broker may cut and be in its right: what clocks and timers
 /// differ by, as a share of the Keep Alive.
@@ -214,7 +215,7 @@ impl Edge {
         let pinged = stage.unless_stopped(self.ping_on(stage, &mut peer, connected, keep_alive)).await;
         let Some(pinged) = pinged else { return interrupted(log) };
         log.provoked(pinged.last.at);
-        log.fact(KEEP_ALIVE, Fact::Count(keep_alive.as_secs()));
+        log.fact(KEEP_ALIVE, keep_alive.as_secs());
         log.measure(SENT, pinged.sent);
         log.measure(ANSWERED, pinged.answered);
         let cut = cut_of(&pinged.reactions);
@@ -240,18 +241,18 @@ impl Edge {
             longest_gap = longest_gap.max(silence.longest);
             log.measure(CUT_AT, silence.permille_of(keep_alive));
             if !self.kept_to(longest_gap, keep_alive) {
-                log.fact(FATE, Fact::Word(WE_WERE_LATE.to_owned()));
+                log.fact(FATE, WE_WERE_LATE);
             } else if broker_was_late {
-                log.fact(FATE, Fact::Word(BROKER_WAS_LATE.to_owned()));
+                log.fact(FATE, BROKER_WAS_LATE);
             } else {
-                log.fact(FATE, Fact::Word(format!("{CUT_WITH}{told}")));
+                log.fact(FATE, format!("{CUT_WITH}{told}"));
                 if told == NO_REASON {
                     let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };
                     control::compare(stage, &mut log, self.version, cut).await;
                 }
             }
         } else if outcome == Outcome::Tolerated {
-            log.fact(FATE, Fact::Word(LEFT_ALONE.to_owned()));
+            log.fact(FATE, LEFT_ALONE);
         }
         log.measure(LONGEST_GAP, micros(longest_gap));
         log.end()

@@ -37,14 +37,14 @@ impl Fates {
     /// Absent for a case of no share that is known.
     fn of(case: &CaseRecord) -> Option<(Share, Self)> {
         let share = Share::of_variant(&case.case.variant)?;
-        let fate = |value: &str| case.fact(FATE, value);
+        let fate = |value: &str| case.count(FATE, value);
         let left_alone = fate(LEFT_ALONE);
-        let cut = case.facts.get(FATE).map_or(0, |counts| {
+        let cut = case.facts.get(FATE.name()).map_or(0, |counts| {
             counts.iter().filter(|(value, _)| value.starts_with(CUT_WITH)).map(|(_, count)| count).sum()
         });
         let with = |told: &str| fate(&format!("{CUT_WITH}{told}"));
         let all = evidence_count(case);
-        let measured = |name: &str| case.measures.get(name).copied().unwrap_or_default();
+        let measured = |measure| case.measured(measure);
         let evidence = format!(
             "{left_alone} of {all} clients that were to send PINGREQ every {share} times their Keep Alive were left alone, \
              {cut} were cut; {} PINGREQs were sent, {} answered; the longest time between two packets was {}",
@@ -67,7 +67,7 @@ impl Fates {
     /// The finding where there was nothing to judge; absent where there was.
     fn nothing_to_judge(&self, case: &CaseRecord) -> Option<Finding> {
         let evidence = &self.evidence;
-        let known: u64 = case.facts.get(FATE).map_or(0, |counts| counts.values().sum());
+        let known: u64 = case.told(FATE);
         let why = if self.all == 0 {
             no_sample(case)
         } else if let (0, Some(why)) = (self.told, something_between(case)) {

@@ -39,17 +39,20 @@ pub const CHECKS: &[Check] = &[
 
 /// Attempts whose client was cut, whenever.
 fn cut(case: &CaseRecord) -> u64 {
-    case.facts.get(CUT).map_or(0, |counts| counts.values().sum())
+    case.told(CUT)
 }
 
 /// The Keep Alives that held in this case, in seconds: one, unless the broker changes its mind.
 fn keep_alives(case: &CaseRecord) -> impl Iterator<Item = u64> {
-    case.facts.get(KEEP_ALIVE).into_iter().flatten().filter_map(|(seconds, _)| seconds.parse().ok())
+    case.values(KEEP_ALIVE).map(|(seconds, _)| seconds)
 }
 
 /// When the clients of this case were cut, in words.
 fn range(case: &CaseRecord) -> String {
-    let Some(values) = case.measures.get(CUT_AT) else { return "none was cut".to_owned() };
+    let values = case.measured(CUT_AT);
+    if values.count == 0 {
+        return "none was cut".to_owned();
+    }
     let times = |permille: Option<u64>| {
         let permille = permille.unwrap_or_default();
         format!("{}.{:02}", permille / 1_000, permille % 1_000 / 10)
@@ -70,13 +73,13 @@ fn closes_a_silent_connection(case: &Judged<'_>) -> Option<Finding> {
     let inconclusive = |why: String| Finding::inconclusive(why);
     let (all, served) = (evidence_count(case), case.outcome(Outcome::Tolerated));
     let (nothing, down) = (case.outcome(Outcome::NoReaction), case.outcome(Outcome::BrokerDown));
-    let late = case.fact(CUT, Cut::Late.name());
-    let waited_us = case.measures.get(WAITED).and_then(|values| values.min).unwrap_or_default();
+    let late = case.count(CUT, Cut::Late);
+    let waited_us = case.measured(WAITED).min.unwrap_or_default();
     let keep_alive = Duration::from_secs(keep_alives(case).max().unwrap_or_default());
     let finding = if all == 0 {
         inconclusive(no_sample(case))
     } else if served > 0 {
-        let downlink = match case.measures.get(DOWNLINK_MESSAGES).and_then(|values| values.min) {
+        let downlink = match case.measured(DOWNLINK_MESSAGES).min {
             Some(messages) => {
                 format!(", while at least {messages} messages were delivered to each client")
             }
@@ -89,7 +92,7 @@ fn closes_a_silent_connection(case: &Judged<'_>) -> Option<Finding> {
             keep_alive.as_secs()
         );
         let still_served = examples(case, |sequence| sequence.ends_with("still served"));
-        let stalled_us = case.measures.get(BROKER_STALLED).and_then(|values| values.max).unwrap_or_default();
+        let stalled_us = case.measured(BROKER_STALLED).max.unwrap_or_default();
         if has_stalled(stalled_us) {
             let stalled = time(stalled_us);
             inconclusive(format!("{evidence}; the broker answered nobody for up to {stalled} meanwhile"))
@@ -132,9 +135,9 @@ fn closes_a_silent_connection(case: &Judged<'_>) -> Option<Finding> {
 /// client was late itself: a note.
 fn waits_for_the_keep_alive(case: &Judged<'_>) -> Option<Finding> {
     let all = evidence_count(case);
-    let (early, between) = (case.fact(CUT, Cut::Early.name()), case.fact(CUT, Cut::Between.name()));
-    let told = case.fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT);
-    let silently = case.fact(CUT_EARLY_WITH, NO_REASON);
+    let (early, between) = (case.count(CUT, Cut::Early), case.count(CUT, Cut::Between));
+    let told = case.count(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT);
+    let silently = case.count(CUT_EARLY_WITH, NO_REASON);
     let evidence = format!("of {all} silent clients {} were cut, {}", cut(case), range(case));
     let early_ones = || examples(case, |sequence| sequence.contains("FIN") || sequence.contains("RST"));
     Some(if all == 0 {

@@ -18,8 +18,9 @@ use older::{Old, OldSession, wait_for_turn};
 pub use situation::Situation;
 use ungraceful_flags::{Mistake, Named, PositiveTime, Seconds, Wanted, Whole, chosen};
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Watch, observe};
@@ -42,18 +43,18 @@ pub const RESEND_TELLS_AFTER: Duration = Duration::from_secs(60);
 
 /// Whether messages in flight were sent again on the resumed session: `all`, `some`, `none`, [`LATE`], or [`NOT_YET`]:
 /// nothing that was published later had come either, or the wait was shorter than [`RESEND_TELLS_AFTER`].
-pub const SENT_AGAIN: &str = "sent_again";
+pub const SENT_AGAIN: FactOf<String> = FactOf::new("sent_again");
 /// Measure: the newcomer's CONNACK, until the last of the messages in flight had been sent again.
-pub const SENT_AGAIN_AFTER: &str = "sent_again_after_us";
+pub const SENT_AGAIN_AFTER: Measure = Measure::new("sent_again_after_us");
 /// Whether these kept their Packet Identifiers: `kept`, `changed`.
-pub const IDENTIFIERS: &str = "identifiers";
+pub const IDENTIFIERS: FactOf<String> = FactOf::new("identifiers");
 /// Whether these had DUP 1: `set`, `missing`.
-pub const DUP: &str = "dup";
+pub const DUP: FactOf<String> = FactOf::new("dup");
 /// Whether messages that waited behind the older client's Receive Maximum came; as [`SENT_AGAIN`].
-pub const QUEUED: &str = "queued";
+pub const QUEUED: FactOf<String> = FactOf::new("queued");
 /// How often the QoS 2 message came that the newcomer repeated: `once`, `twice`, `never`. Absent where it repeated none,
 /// as one that was told Session Present 0: without a session there is no exchange to go on with.
-pub const REPEATED: &str = "repeated";
+pub const REPEATED: FactOf<String> = FactOf::new("repeated");
 /// Application Message of the older connection's Will.
 const OLD_WILL: &[u8] = b"will of the older connection";
 
@@ -266,7 +267,7 @@ impl Storm {
         let newcomer = match newcomer {
             Some(Ok(newcomer)) => Some(newcomer),
             Some(Err(refused)) => {
-                log.fact(NEWCOMER, Fact::Word(refusal(&refused)));
+                log.fact(NEWCOMER, refusal(&refused));
                 None
             }
             None => None,

@@ -17,7 +17,7 @@ use super::storm::{
     DUP, HELD_BACK, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, RESEND_TELLS_AFTER, SENT_AGAIN,
     SENT_AGAIN_AFTER, Situation,
 };
-use crate::judging::{self, DueWills, breach, due_wills, no_will, of_version, sum, told};
+use crate::judging::{self, DueWills, breach, due_wills, no_will, of_version};
 use crate::resumption::{
     LEFT_OVER, NOT_OWED, Resumed, SESSION_PRESENT, SOME, TELLS_SESSION_PRESENT_TRULY, YES, broken_by_presence,
 };
@@ -71,8 +71,8 @@ fn situation(case: &CaseRecord) -> Option<Situation> {
 fn starts_a_new_session(case: &Judged<'_>) -> Option<Finding> {
     let discards = of_version(case, V5_3_1_2_4, V311_3_1_2_6);
     let says_so = of_version(case, V5_3_2_2_2, V311_3_2_2_1);
-    let (present, all) = (case.fact(SESSION_PRESENT, YES), told(case, SESSION_PRESENT));
-    let left_over = case.fact(LEFT_OVER, SOME);
+    let (present, all) = (case.count(SESSION_PRESENT, YES), case.told(SESSION_PRESENT));
+    let left_over = case.count(LEFT_OVER, SOME);
     let evidence = format!(
         "of {all} newcomers with Clean Start 1, {present} were told Session Present 1 and {left_over} were sent \
          messages of the older session"
@@ -96,13 +96,13 @@ fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
         ProtocolVersion::V5 => V5_4_1_0_2,
         ProtocolVersion::V3_1_1 => V311_3_1_2_6,
     };
-    let (present, all) = (case.fact(SESSION_PRESENT, YES), Resumed::of(case).all());
-    let left_over = case.fact(LEFT_OVER, SOME);
+    let (present, all) = (case.count(SESSION_PRESENT, YES), Resumed::of(case).all());
+    let left_over = case.count(LEFT_OVER, SOME);
     let evidence = format!(
         "of {all} newcomers with Clean Start 0 after a session that ended with its connection, {present} were told \
          Session Present 1 and {left_over} were sent messages of that session"
     );
-    let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
+    let not_owed = case.count(SESSION_PRESENT, NOT_OWED);
     Some(if present + left_over > 0 {
         let says_so = of_version(case, V5_3_2_2_3, V311_3_2_2_3);
         broken_by_presence(case, kept, says_so, evidence)
@@ -124,16 +124,16 @@ fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
 fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
     let resumed = Resumed::of(case);
     let (absent, all) = (resumed.gone, resumed.all());
-    let without_queue = case.fact(QUEUED, "none") + case.fact(QUEUED, "some");
+    let without_queue = case.count(QUEUED, "none") + case.count(QUEUED, "some");
     let evidence = format!(
         "of {all} newcomers with Clean Start 0, {} were told Session Present 1, and {} were told 0 and sent messages of \
          the session all the same; of {} whose messages waited in the session, {} were sent all of them",
         resumed.announced,
         resumed.unannounced,
-        told(case, QUEUED),
-        case.fact(QUEUED, "all") + case.fact(QUEUED, LATE)
+        case.told(QUEUED),
+        case.count(QUEUED, "all") + case.count(QUEUED, LATE)
     );
-    let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
+    let not_owed = case.count(SESSION_PRESENT, NOT_OWED);
     Some(if all == 0 && not_owed > 0 {
         let why = format!(
             "the broker told {not_owed} older clients that it would not keep their session, or for less time than the \
@@ -152,10 +152,10 @@ fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
         breach(case, evidence)
     } else if without_queue > 0 && versions(case)? == VersionPair::both(ProtocolVersion::V5) {
         // The messages were taken, and are to be sent, by the rules of 5.0.
-        let held_back = sum(case, HELD_BACK);
+        let held_back = case.measured(HELD_BACK).sum;
         judging::lost(case, held_back, evidence).by(V5_4_5_0_1)
-    } else if case.fact(QUEUED, NOT_YET) > 0 && without_queue == 0 {
-        Finding::inconclusive(not_yet(case.fact(QUEUED, NOT_YET)))
+    } else if case.count(QUEUED, NOT_YET) > 0 && without_queue == 0 {
+        Finding::inconclusive(not_yet(case.count(QUEUED, NOT_YET)))
     } else if without_queue > 0 {
         Finding::differs(all, "messages that waited in the session did not come", evidence)
     } else {
@@ -174,15 +174,15 @@ fn not_yet(newcomers: u64) -> String {
 /// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.4.0-1]: what the older client had not acknowledged is sent again, with
 /// its Packet Identifier.
 fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
-    let all = told(case, SENT_AGAIN);
-    let lacking = case.fact(SENT_AGAIN, "none") + case.fact(SENT_AGAIN, "some");
-    let renamed = case.fact(IDENTIFIERS, "changed");
+    let all = case.told(SENT_AGAIN);
+    let lacking = case.count(SENT_AGAIN, "none") + case.count(SENT_AGAIN, "some");
+    let renamed = case.count(IDENTIFIERS, "changed");
     let evidence = format!(
         "of {all} newcomers that resumed a session with unacknowledged messages, {lacking} were not sent all of them \
          again within --resend-wait, which was {} at the least, and {renamed} under other Packet Identifiers",
         span(RESEND_TELLS_AFTER)
     );
-    let late = case.fact(SENT_AGAIN, LATE);
+    let late = case.count(SENT_AGAIN, LATE);
     Some(if all == 0 {
         let why = "no session with unacknowledged messages was resumed";
         Finding::inconclusive(why)
@@ -191,13 +191,13 @@ fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
     } else if lacking > 0 {
         let evidence = format!("{evidence}; a later message on the same topic was");
         breach(case, evidence)
-    } else if case.fact(SENT_AGAIN, NOT_YET) > 0 {
-        Finding::inconclusive(not_yet(case.fact(SENT_AGAIN, NOT_YET)))
+    } else if case.count(SENT_AGAIN, NOT_YET) > 0 {
+        Finding::inconclusive(not_yet(case.count(SENT_AGAIN, NOT_YET)))
     } else if late > 0 {
         let evidence = format!(
             "of {all} newcomers that resumed a session with unacknowledged messages, {late} were sent them again only \
              after a message that had been published later, at the latest {} after their CONNACK",
-            time(case.measures.get(SENT_AGAIN_AFTER).and_then(|after| after.max).unwrap_or(0))
+            time(case.measured(SENT_AGAIN_AFTER).max.unwrap_or(0))
         );
         let note = "what was in flight is sent again late, and not in its order";
         Finding::differs(all, note, evidence)
@@ -208,8 +208,8 @@ fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 [MQTT-3.3.1-1], MQTT 3.1.1 [MQTT-3.3.1-1]: DUP is 1 on what is sent again.
 fn marks_what_it_sends_again(case: &Judged<'_>) -> Option<Finding> {
-    let (missing, all) = (case.fact(DUP, "missing"), told(case, DUP));
-    let renamed = case.fact(IDENTIFIERS, "changed");
+    let (missing, all) = (case.count(DUP, "missing"), case.told(DUP));
+    let renamed = case.count(IDENTIFIERS, "changed");
     let evidence = format!("of {all} newcomers that were sent messages again, {missing} saw some with DUP 0");
     Some(if all == 0 {
         Finding::inconclusive("nothing was sent again")
@@ -231,8 +231,8 @@ fn marks_what_it_sends_again(case: &Judged<'_>) -> Option<Finding> {
 /// MQTT 5.0 [MQTT-4.3.3-10], MQTT 3.1.1 [MQTT-4.3.3-2]: a QoS 2 PUBLISH that is repeated before its PUBREL is not
 /// delivered again.
 fn delivers_the_repeated_message_once(case: &Judged<'_>) -> Option<Finding> {
-    let all = told(case, REPEATED);
-    let (twice, never) = (case.fact(REPEATED, "twice"), case.fact(REPEATED, "never"));
+    let all = case.told(REPEATED);
+    let (twice, never) = (case.count(REPEATED, "twice"), case.count(REPEATED, "never"));
     let evidence = format!(
         "of {all} QoS 2 messages that the newcomer repeated with DUP 1, {twice} came more than once and {never} never"
     );
