@@ -280,24 +280,19 @@ pub(crate) fn no_will(case: &Judged<'_>, lacking: &str) -> String {
     }
 }
 
-/// What a record says of Wills that were due.
-pub(crate) enum DueWills {
-    /// Nothing, and why.
-    Unknown(String),
-    /// None came, with everything proved that makes their absence tell.
-    Missing(String),
-    /// They came.
-    Came(String),
-}
-
-/// What the record says of the Wills of a case of which some were due. A missing Will accuses only when none of the
-/// case came before a witness that was proved to hear, in a run that came to its end.
-pub(crate) fn due_wills(case: &Judged<'_>, will: &WillRecord) -> DueWills {
+/// The finding on the Wills of a case of which some were due: `missing` where none of the case came before a witness that was
+/// proved to hear, in a run that came to its end, for only then may a missing Will accuse; `came` where all came.
+pub(crate) fn due_wills(
+    case: &Judged<'_>,
+    will: &WillRecord,
+    missing: impl FnOnce(String) -> Finding,
+    came: impl FnOnce(String) -> Finding,
+) -> Finding {
     let record = case.record;
-    let missing = will.due.saturating_sub(will.due_and_seen);
+    let unseen = will.due.saturating_sub(will.due_and_seen);
     let waited = time(will.shortest_wait_of_unseen_us.unwrap_or(0));
-    if missing == 0 {
-        return DueWills::Came(format!("{} of {} Wills came{}", will.due_and_seen, will.due, apart(will)));
+    if unseen == 0 {
+        return came(format!("{} of {} Wills came{}", will.due_and_seen, will.due, apart(will)));
     }
     let why = if let Some(why) = wills_unclear(record, will.due) {
         why
@@ -310,15 +305,23 @@ pub(crate) fn due_wills(case: &Judged<'_>, will: &WillRecord) -> DueWills {
     } else if will.seen_before > 0 {
         "so these may be among those that came too early".to_owned()
     } else {
-        return DueWills::Missing(format!(
+        return missing(format!(
             "none of {} Wills was published within {waited} after the connection had ended, nor until the end of \
              the run; the witness was proved to hear before and after",
             will.due
         ));
     };
-    DueWills::Unknown(format!(
-        "{missing} of {} Wills were not seen within {waited}{}; {why}",
+    Finding::inconclusive(format!(
+        "{unseen} of {} Wills were not seen within {waited}{}; {why}",
         will.due,
         apart(will)
     ))
+}
+
+/// The finding on Wills that came: that some came more than once is a note.
+pub(crate) fn came_once(will: &WillRecord, evidence: String) -> Finding {
+    match will.more_than_once {
+        0 => Finding::holds(will.due, evidence),
+        twice => Finding::differs(will.due, format!("{twice} Wills came more than once (QoS 1)"), evidence),
+    }
 }

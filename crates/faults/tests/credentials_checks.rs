@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
+use std::str::FromStr;
 
 use ungraceful_faults::authentication::{
     AFTER_DISCONNECT, AFTER_FAILURE, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, METHOD_IN_AUTH,
@@ -50,7 +51,7 @@ impl Made {
         Self::of(token::ID, "one-topic", V5, &[(outcome, 5)]).measure(DELIVERED, 5, 0)
     }
 
-    fn fact<V: Display>(mut self, fact: FactOf<V>, value: impl Into<V>, count: u64) -> Self {
+    fn fact<V: FromStr>(mut self, fact: FactOf<V>, value: impl Display, count: u64) -> Self {
         testing::with_fact(&mut self.0, fact, value, count);
         self
     }

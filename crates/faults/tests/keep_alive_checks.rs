@@ -1,15 +1,12 @@
 //! What the checks of silence and edge conclude from records made by hand. No sockets.
 
 use std::fmt::Display;
+use std::str::FromStr;
 
-use ungraceful_faults::connection::keep_alive::control::{
-    CONTROL, FIXED_CUT_AFTER, FIXED_TIME, FOLLOWS_KEEP_ALIVE, NEITHER,
-};
-use ungraceful_faults::connection::keep_alive::edge::{
-    self, BROKER_WAS_LATE, FATE, LEFT_ALONE, LONGEST_GAP, SENT, WE_WERE_LATE,
-};
+use ungraceful_faults::connection::keep_alive::control::{CONTROL, Control, FIXED_CUT_AFTER};
+use ungraceful_faults::connection::keep_alive::edge::{self, FATE, LONGEST_GAP, SENT};
 use ungraceful_faults::connection::keep_alive::silence::{self, BROKER_STALLED, CUT, CUT_EARLY_WITH, WAITED};
-use ungraceful_faults::connection::keep_alive::{CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON};
+use ungraceful_faults::connection::keep_alive::{CUT_AT, Cut, KEEP_ALIVE};
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
@@ -17,6 +14,11 @@ use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, Witne
 use ungraceful_record::testing::{self, bystanders_that_lost_connections, empty_record, every};
 use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
+const BROKER_WAS_LATE: &str = "cut after the broker was late itself";
+const WE_WERE_LATE: &str = "cut after we were late ourselves";
+const LEFT_ALONE: &str = "left alone";
+const KEEP_ALIVE_TIMEOUT: &str = "DISCONNECT 0x8D";
+const NO_REASON: &str = "no reason";
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";
 const CLOSES: &str = "closes_a_silent_connection";
@@ -69,7 +71,7 @@ impl Made {
         &mut self.0.cases[0]
     }
 
-    fn fact<V: Display>(mut self, fact: FactOf<V>, value: impl Into<V>, count: u64) -> Self {
+    fn fact<V: FromStr>(mut self, fact: FactOf<V>, value: impl Display, count: u64) -> Self {
         testing::with_fact(self.case(), fact, value, count);
         self
     }
@@ -214,7 +216,7 @@ fn a_broker_that_stood_still_while_it_should_have_cut_is_not_violated() {
 
 /// The clients of this record that were cut, and so were their control clients, after the same time.
 fn after_the_same_time(made: Made, count: u64) -> Made {
-    made.fact(CONTROL, FIXED_TIME, count).measure(FIXED_CUT_AFTER, count, 3_000_000, 3_010_000)
+    made.fact(CONTROL, Control::FixedTime.name(), count).measure(FIXED_CUT_AFTER, count, 3_000_000, 3_010_000)
 }
 
 #[test]
@@ -259,7 +261,7 @@ fn a_cut_before_the_keep_alive_is_over_accuses_on_5_0_when_it_is_named_or_common
     let named = early(V5, 2).fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT, 2);
     let silently = early(V5, 3)
         .fact(CUT_EARLY_WITH, NO_REASON, 3)
-        .fact(CONTROL, FOLLOWS_KEEP_ALIVE, 3)
+        .fact(CONTROL, Control::FollowsKeepAlive.name(), 3)
         .example("FIN", 4);
     for made in [&named, &silently] {
         let verdict = made.verdict(WAITS);
@@ -300,7 +302,7 @@ fn a_cut_before_the_keep_alive_is_over_is_a_note_when_it_is_rare_has_another_rea
         .fact(CUT, Cut::Early, 2)
         .fact(CUT, Cut::InTime, 3)
         .fact(CUT_EARLY_WITH, NO_REASON, 2)
-        .fact(CONTROL, FOLLOWS_KEEP_ALIVE, 2);
+        .fact(CONTROL, Control::FollowsKeepAlive.name(), 2);
     assert!(note(rare).ends_with("perhaps for another reason"));
     let one = Made::cut(V5, Cut::Early, 1).fact(CUT_EARLY_WITH, NO_REASON, 1);
     assert!(note(one).ends_with("perhaps for another reason"));
@@ -309,10 +311,14 @@ fn a_cut_before_the_keep_alive_is_over_is_a_note_when_it_is_rare_has_another_rea
         .fact(CUT, Cut::Early, 1)
         .fact(CUT, Cut::Between, 3)
         .fact(CUT_EARLY_WITH, NO_REASON, 1)
-        .fact(CONTROL, FOLLOWS_KEEP_ALIVE, 4);
+        .fact(CONTROL, Control::FollowsKeepAlive.name(), 4);
     assert!(note(mixed).ends_with("perhaps for another reason"));
     // Their control clients were cut at other times: it was not for the Keep Alive.
-    let odd = Made::cut(V5, Cut::Early, 3).fact(CUT_EARLY_WITH, NO_REASON, 3).fact(CONTROL, NEITHER, 3);
+    let odd = Made::cut(V5, Cut::Early, 3).fact(CUT_EARLY_WITH, NO_REASON, 3).fact(
+        CONTROL,
+        Control::Neither.name(),
+        3,
+    );
     assert!(note(odd).ends_with("perhaps for another reason"));
     let other = Made::cut(V5, Cut::Early, 3).fact(CUT_EARLY_WITH, "DISCONNECT 0x98", 3);
     assert!(note(other).ends_with("perhaps for another reason"));
@@ -385,8 +391,11 @@ fn a_client_that_pings_in_time_and_is_left_alone_holds() {
 #[test]
 fn a_client_that_pings_in_time_and_is_cut_accuses_on_5_0_when_it_is_named_or_common_and_only_these_are_cut() {
     let cut = |version, fates: &[(&str, u64)]| Made::at_the_edge("0.90-of-1s", version, fates);
-    let silently =
-        cut(V5, &[("cut with no reason", 2), (LEFT_ALONE, 2)]).fact(CONTROL, FOLLOWS_KEEP_ALIVE, 2);
+    let silently = cut(V5, &[("cut with no reason", 2), (LEFT_ALONE, 2)]).fact(
+        CONTROL,
+        Control::FollowsKeepAlive.name(),
+        2,
+    );
     let named = cut(V5, &[("cut with DISCONNECT 0x8D", 2), (LEFT_ALONE, 2)]);
     for made in [&silently, &named] {
         let verdict = made.verdict(KEEPS);

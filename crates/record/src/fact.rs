@@ -67,6 +67,22 @@ impl Display for Measure {
     }
 }
 
+crate::words! {
+    /// The value of a fact that is told as `yes` or `no`.
+    pub enum YesNo: "answer" {
+        /// It is so.
+        Yes = "yes",
+        /// It is not.
+        No = "no",
+    }
+}
+
+impl From<bool> for YesNo {
+    fn from(is_so: bool) -> Self {
+        if is_so { Self::Yes } else { Self::No }
+    }
+}
+
 impl CaseRecord {
     /// How many attempts had `value` for the fact.
     #[must_use]

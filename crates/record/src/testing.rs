@@ -81,9 +81,16 @@ pub fn case(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64
     }
 }
 
-/// The case with so many attempts that had `value` for the fact.
-pub fn with_fact<V: Display>(case: &mut CaseRecord, fact: FactOf<V>, value: impl Into<V>, attempts: u64) {
-    case.facts.entry(fact.name().to_owned()).or_default().insert(value.into().to_string(), attempts);
+/// Has so many attempts of the case have this value for the fact.
+///
+/// # Panics
+///
+/// Panics when the fact has no such value.
+#[track_caller]
+pub fn with_fact<V: FromStr>(case: &mut CaseRecord, fact: FactOf<V>, value: impl Display, attempts: u64) {
+    let value = value.to_string();
+    assert!(value.parse::<V>().is_ok(), "{value:?} is no value of {}", fact.name());
+    case.facts.entry(fact.name().to_owned()).or_default().insert(value, attempts);
 }
 
 /// The value that the attempt has for the fact; absent when it has none that is one of its values.

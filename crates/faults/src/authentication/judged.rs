@@ -26,8 +26,8 @@ use super::shown::Shown;
 use super::token::GRACE;
 use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
 use crate::judging::{
-    DueWills, breach, due_wills, evidence_count, examples, is_v5, names_the_reason, no_sample, of_version,
-    sent_code, served_on,
+    breach, due_wills, evidence_count, examples, is_v5, names_the_reason, no_sample, of_version, sent_code,
+    served_on,
 };
 
 /// A client at work, and what was seen of it.
@@ -53,8 +53,7 @@ impl Workplace {
 impl Cut {
     /// When the broker ended the connection, in µs since the run's start; absent when it did not.
     pub(super) fn ended_at_us(&self) -> Option<u64> {
-        let end = self.seen.reactions.iter().find(|seen| seen.kind.ends_connection())?;
-        Some(end.at_us)
+        self.seen.ended_at_us()
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -242,15 +241,16 @@ pub(super) fn publishes_the_will(case: &Judged<'_>, may_publish: MayPublish) -> 
             let is_acted = evidence_count(case) > 0;
             Finding::inconclusive(if is_acted { why.to_owned() } else { no_sample(case) })
         }
-        Some(will) => match (due_wills(case, will), may_publish) {
-            (DueWills::Came(evidence), _) => Finding::holds(will.due, evidence),
-            (DueWills::Unknown(why), _) => Finding::inconclusive(why),
-            (DueWills::Missing(evidence), MayPublish::Yes) => breach(case, evidence),
-            (DueWills::Missing(evidence), MayPublish::No) => {
-                let note = "no Will of a client that may not publish any more, for which the statement has no exception";
-                Finding::differs(will.due, note, evidence)
-            }
-        },
+        Some(will) => {
+            let missing = |evidence| match may_publish {
+                MayPublish::Yes => breach(case, evidence),
+                MayPublish::No => {
+                    let note = "no Will of a client that may not publish any more, for which the statement has no exception";
+                    Finding::differs(will.due, note, evidence)
+                }
+            };
+            due_wills(case, will, missing, |evidence| Finding::holds(will.due, evidence))
+        }
     };
     Some(match may_publish {
         MayPublish::Yes => finding,

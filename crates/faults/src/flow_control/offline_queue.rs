@@ -35,8 +35,6 @@ pub const ID: &str = "offline-queue";
 pub const LOST_END: FactOf<String> = FactOf::new("lost_end");
 /// The fact that tells how the broker answered the publisher.
 pub const PUBLISHER: FactOf<String> = FactOf::new("publisher");
-/// The value of [`SESSION_PRESENT`] when the publisher was cut meanwhile: a broker that came up anew has no sessions.
-pub const NOT_TOLD: &str = "not told, the publisher was cut";
 /// The measure of the Session Expiry Interval that the broker granted, in seconds; only on 5.0.
 pub const GRANTED_S: Measure = Measure::new("session_expiry_interval_granted_s");
 
@@ -281,8 +279,7 @@ impl OfflineQueue {
             false => Resumption::Unknown,
         };
         let is_cut = sending.seen.is_over();
-        let present = if is_cut { NOT_TOLD } else { resumption.word() };
-        log.fact(SESSION_PRESENT, present);
+        log.fact(SESSION_PRESENT, if is_cut { Resumption::PublisherCut } else { resumption });
         log.fact(LOST_END, fates.lost_end().name());
         let publisher = match (returned.published, sending.refused.keys().next()) {
             (Published::All, None) => "all taken".to_owned(),
@@ -321,11 +318,11 @@ mod tests {
     use ungraceful_scripted_broker::{Pubacks, Script, Sessions};
 
     use super::{Flags, OfflineQueue, Variant};
-    use crate::resumption::{NO, SESSION_PRESENT, UNKNOWN, YES};
+    use crate::resumption::{Resumption, SESSION_PRESENT};
     use crate::testing::Scene;
 
     /// What is told of a session on a broker with this script.
-    async fn session_on(script: Script) -> Option<String> {
+    async fn session_on(script: Script) -> Option<Resumption> {
         let flags = Flags {
             variant: Vec::new(),
             messages: Whole(10),
@@ -340,12 +337,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_is_gone_only_when_a_message_that_was_taken_later_found_no_subscription() {
-        assert_eq!(session_on(Script::default()).await.as_deref(), Some(YES));
+        assert_eq!(session_on(Script::default()).await, Some(Resumption::Announced));
         let forgets = Script { sessions: Sessions::Forget, ..Script::default() };
-        assert_eq!(session_on(forgets).await.as_deref(), Some(NO));
+        assert_eq!(session_on(forgets).await, Some(Resumption::Not));
         for pubacks in [Pubacks::Refuse(0x97), Pubacks::Never] {
             let takes_nothing = Script { pubacks, ..forgets };
-            assert_eq!(session_on(takes_nothing).await.as_deref(), Some(UNKNOWN), "{pubacks}");
+            assert_eq!(session_on(takes_nothing).await, Some(Resumption::Unknown), "{pubacks}");
         }
     }
 }

@@ -6,10 +6,10 @@ use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
 
 use super::judging::{QOS_2_ONCE, counts, in_words, min, missing, qos_2_comes_once, unsettled, values};
-use super::offline_queue::{GRANTED_S, LOST_END, NOT_TOLD, PUBLISHER};
+use super::offline_queue::{GRANTED_S, LOST_END, PUBLISHER};
 use super::unacked_subscriber::{CAME, LATER};
 use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample};
-use crate::resumption::{Resumed, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY};
+use crate::resumption::{Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: &[Check] = &[
@@ -76,7 +76,7 @@ fn keeps_what_it_took(case: &Judged<'_>) -> Option<Finding> {
         in_words(&values(case, LOST_END)),
     );
     let (Resumed { gone, unknown, .. }, not_told) =
-        (Resumed::of(case), case.count(SESSION_PRESENT, NOT_TOLD));
+        (Resumed::of(case), case.count(SESSION_PRESENT, Resumption::PublisherCut));
     let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
     Some(if counts.acknowledged + refused == 0 {
         Finding::inconclusive(no_sample(case))

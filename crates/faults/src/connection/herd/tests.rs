@@ -11,8 +11,8 @@ use ungraceful_rig::attempts::backoff::{Backoff, Profile};
 use ungraceful_scripted_broker::{Readmission, Script, Sessions};
 
 use super::returning::TRIES_REFUSED;
-use super::{BACK, CONNACK, Flags, Herd, LOST_AGAIN, Loss, OUR_OWN, TRIES, by_connack};
-use crate::resumption::{NO, Resumption, SESSION_PRESENT, UNANNOUNCED, YES};
+use super::{BACK, Back, CONNACK, Flags, Herd, LOST_AGAIN, Loss, OUR_OWN, TRIES, by_connack};
+use crate::resumption::{Resumption, SESSION_PRESENT};
 use crate::testing::Scene;
 
 fn herd(version: ProtocolVersion, loss: Loss, back_within: Duration) -> Herd {
@@ -36,7 +36,7 @@ async fn a_member_that_is_let_in_at_its_first_try_is_back_after_its_wait_with_it
         assert_eq!(attempt.outcome, Outcome::Tolerated, "{attempt:?}");
         assert_eq!(
             (fact_of(&attempt, BACK), fact_of(&attempt, SESSION_PRESENT)),
-            (Some(YES.into()), Some(YES.into()))
+            (Some(Back::InTime), Some(Resumption::Announced))
         );
         assert_eq!(measure_of(&attempt, TRIES).unwrap(), 1);
         assert!(measure_of(&attempt, CONNACK).is_some() && measure_of(&attempt, LOST_AGAIN).is_none());
@@ -54,7 +54,7 @@ async fn a_member_that_is_refused_tries_by_its_profile_and_each_refusal_is_count
     let script = Script { readmission: Readmission::After(refusing), ..Script::default() };
     for (version, code) in [(V5, 0x88), (V3_1_1, 0x03)] {
         let attempt = reset(script, version, LONG).await;
-        assert_eq!(fact_of(&attempt, BACK), Some(YES.into()), "{attempt:?}");
+        assert_eq!(fact_of(&attempt, BACK), Some(Back::InTime), "{attempt:?}");
         let (tries, refused) = (
             measure_of(&attempt, TRIES).unwrap(),
             measure_of(&attempt, TRIES_REFUSED.of_code(code)).unwrap(),
@@ -70,7 +70,7 @@ async fn a_member_that_is_never_let_in_is_told_with_the_last_refusal_when_its_ti
     let script = Script { readmission: Readmission::NeverEvery(1.try_into().unwrap()), ..Script::default() };
     let attempt = reset(script, V5, Duration::from_millis(1_500)).await;
     assert_eq!(attempt.outcome, Outcome::NoReaction, "{attempt:?}");
-    assert_eq!(fact_of(&attempt, BACK), Some("CONNACK 0x97 Quota exceeded".into()));
+    assert_eq!(fact_of(&attempt, BACK), Some(Back::Not("CONNACK 0x97 Quota exceeded".into())));
     assert_eq!(
         measure_of(&attempt, TRIES_REFUSED.of_code(0x97)).unwrap(),
         measure_of(&attempt, TRIES).unwrap()
@@ -85,7 +85,7 @@ async fn a_session_that_is_gone_is_told_and_the_member_subscribes_again() {
     let attempt = scene.attempt(&herd(V5, Loss::Reset, LONG)).await;
     assert_eq!(
         (fact_of(&attempt, BACK), fact_of(&attempt, SESSION_PRESENT)),
-        (Some(YES.into()), Some(NO.into()))
+        (Some(Back::InTime), Some(Resumption::Not))
     );
 }
 
@@ -93,7 +93,7 @@ async fn a_session_that_is_gone_is_told_and_the_member_subscribes_again() {
 async fn a_session_that_goes_on_although_the_broker_denies_it_is_told() {
     let scene = Scene::with(Script { sessions: Sessions::LieAbsent, ..Script::default() });
     let attempt = scene.attempt(&herd(V5, Loss::Reset, LONG)).await;
-    assert_eq!(fact_of(&attempt, SESSION_PRESENT), Some(UNANNOUNCED.into()), "{attempt:?}");
+    assert_eq!(fact_of(&attempt, SESSION_PRESENT), Some(Resumption::Unannounced), "{attempt:?}");
 }
 
 #[tokio::test]
@@ -122,9 +122,9 @@ async fn a_member_that_loses_its_connection_with_the_broker_comes_back_to_the_ne
         ungraceful_scripted_broker::ScriptedBroker::start_on(address, Script::default()).unwrap()
     };
     let (attempt, _broker) = tokio::join!(scene.attempt(&fault), restart);
-    assert_eq!(fact_of(&attempt, BACK), Some(YES.into()), "{attempt:?}");
+    assert_eq!(fact_of(&attempt, BACK), Some(Back::InTime), "{attempt:?}");
     assert!(attempt.measures["tries_refused_by_tcp"] >= 1, "nobody listened: {attempt:?}");
-    assert_eq!(fact_of(&attempt, SESSION_PRESENT), Some(NO.into()), "it is another broker");
+    assert_eq!(fact_of(&attempt, SESSION_PRESENT), Some(Resumption::Not), "it is another broker");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault};
 use ungraceful_rig::run::stop::StopReason;
 use ungraceful_scripted_broker::Script;
 
-use super::edge::{BROKER_WAS_LATE, Edge, FATE};
+use super::edge::{Edge, FATE, Fate};
 use super::silence::{CUT, Cause, DOWNLINK_MESSAGES, FallSilent, WAITED};
 use crate::testing::Scene;
 
@@ -101,5 +101,5 @@ async fn a_broker_that_stood_still_and_then_names_the_keep_alive_has_cut_nobody_
     let attempt = scene.attempt(&edge()).await;
     broker.join().unwrap();
     assert!(attempt.outcome.is_ended(), "{attempt:?}");
-    assert_eq!(fact_of(&attempt, FATE).as_deref(), Some(BROKER_WAS_LATE), "{attempt:?}");
+    assert_eq!(fact_of(&attempt, FATE), Some(Fate::BrokerWasLate), "{attempt:?}");
 }

@@ -25,7 +25,7 @@ use ungraceful_wire::clock::now;
 use super::control::{self, CutClient};
 use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
 use super::{
-    CUT_AT, Cut, KEEP_ALIVE, LastPacket, NO_REASON, Silence, connect, cut_of, ping_once, silence_checks,
+    CUT_AT, Cut, KEEP_ALIVE, LastPacket, Reason, Silence, connect, cut_of, ping_once, silence_checks,
 };
 use crate::ending::{interrupted, not_acted};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
@@ -36,7 +36,7 @@ pub const ID: &str = "silence";
 /// Fact: when the client was cut, by the Keep Alive that held; absent when it was not.
 pub const CUT: FactOf<Cut> = FactOf::new("cut");
 /// Fact: what a client was told that was cut before its Keep Alive was over; absent for others.
-pub const CUT_EARLY_WITH: FactOf<String> = FactOf::new("cut_early_with");
+pub const CUT_EARLY_WITH: FactOf<Reason> = FactOf::new("cut_early_with");
 /// Measure: how long a client that was not cut had been silent then.
 pub const WAITED: Measure = Measure::new("not_cut_within_us");
 /// Measure: the longest that the broker gave nobody a sign of life while a client was silent that was not cut; 0 when it
@@ -262,11 +262,8 @@ impl FallSilent {
         };
         let broker_stalled = stage.silence_since(last.at).unwrap_or_default();
         let cut = cut_of(&seen.reactions);
-        let ended_at_us =
-            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
-        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
-        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
-        log.concluded(outcome);
+        let ended_at_us = seen.ended_at_us();
+        let outcome = stage.conclude(&mut log, seen, self.version).await;
         client.leave().await;
         beside.end().await;
         if !outcome.is_evidence() {
@@ -288,7 +285,7 @@ impl FallSilent {
                 let cut = Cut::of(silence, keep_alive);
                 log.fact(CUT, cut);
                 log.measure(CUT_AT, silence.permille_of(keep_alive));
-                if matches!(cut, Cut::Early | Cut::Between) && told == NO_REASON {
+                if matches!(cut, Cut::Early | Cut::Between) && told == Reason::None {
                     let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };
                     control::compare(stage, &mut log, self.version, cut).await;
                 }

@@ -15,11 +15,9 @@ use super::control::{for_the_keep_alive, something_between};
 use super::silence::{
     BROKER_STALLED, CUT, CUT_EARLY_WITH, DOWNLINK_MESSAGES, WAITED, has_stalled, long_enough,
 };
-use super::{
-    CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, few_were_told, is_common, no_control,
-};
+use super::{CUT_AT, Cut, KEEP_ALIVE, Reason, SECTION, few_were_told, is_common, no_control};
 use crate::judging::{
-    DueWills, SENDS_NO_DISCONNECT_ON_3_1_1, breach, due_wills, evidence_count, examples, is_v5,
+    SENDS_NO_DISCONNECT_ON_3_1_1, breach, came_once, due_wills, evidence_count, examples, is_v5,
     names_the_reason, no_sample, no_will, sent_code, served_on,
 };
 
@@ -36,11 +34,6 @@ pub const CHECKS: &[Check] = &[
     ),
     SENDS_NO_DISCONNECT_ON_3_1_1,
 ];
-
-/// Attempts whose client was cut, whenever.
-fn cut(case: &CaseRecord) -> u64 {
-    case.told(CUT)
-}
 
 /// The Keep Alives that held in this case, in seconds: one, unless the broker changes its mind.
 fn keep_alives(case: &CaseRecord) -> impl Iterator<Item = u64> {
@@ -98,7 +91,7 @@ fn closes_a_silent_connection(case: &Judged<'_>) -> Option<Finding> {
             inconclusive(format!("{evidence}; the broker answered nobody for up to {stalled} meanwhile"))
                 .with_examples(still_served)
         } else if waited_us >= micros(long_enough(keep_alive)) {
-            served_on(served, cut(case), evidence).with_examples(still_served)
+            served_on(served, case.told(CUT), evidence).with_examples(still_served)
         } else {
             let cure = "brokers that look rarely cut later; a --reaction-timeout of 30s or more will tell";
             inconclusive(format!("{evidence}; {cure}")).with_examples(still_served)
@@ -136,9 +129,9 @@ fn closes_a_silent_connection(case: &Judged<'_>) -> Option<Finding> {
 fn waits_for_the_keep_alive(case: &Judged<'_>) -> Option<Finding> {
     let all = evidence_count(case);
     let (early, between) = (case.count(CUT, Cut::Early), case.count(CUT, Cut::Between));
-    let told = case.count(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT);
-    let silently = case.count(CUT_EARLY_WITH, NO_REASON);
-    let evidence = format!("of {all} silent clients {} were cut, {}", cut(case), range(case));
+    let told = case.count(CUT_EARLY_WITH, Reason::KeepAliveTimeout);
+    let silently = case.count(CUT_EARLY_WITH, Reason::None);
+    let evidence = format!("of {all} silent clients {} were cut, {}", case.told(CUT), range(case));
     let early_ones = || examples(case, |sequence| sequence.contains("FIN") || sequence.contains("RST"));
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
@@ -181,7 +174,7 @@ fn waits_for_the_keep_alive(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 section 3.14.2.1: DISCONNECT 0x8D tells the client why. A broker may, and a client that is lost hears nothing.
 fn tells_keep_alive_timeout(case: &Judged<'_>) -> Option<Finding> {
-    let all = cut(case);
+    let all = case.told(CUT);
     if all == 0 {
         let why = match evidence_count(case) {
             0 => no_sample(case),
@@ -206,18 +199,17 @@ fn publishes_the_will_of_the_silent(case: &Judged<'_>) -> Option<Finding> {
     let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
         return Some(Finding::inconclusive(no_will(case, "no client with a Will was cut")));
     };
-    let finding = match due_wills(case, will) {
-        DueWills::Unknown(why) => Finding::inconclusive(why),
-        DueWills::Missing(evidence) => breach(case, evidence),
-        DueWills::Came(evidence) if will.more_than_once > 0 => {
-            let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
-            Finding::differs(will.due, note, evidence)
-        }
-        DueWills::Came(evidence) if will.not_due_and_seen > 0 => {
-            let note = format!("{} Wills came of clients that were not cut", will.not_due_and_seen);
-            Finding::differs(will.due, note, evidence)
-        }
-        DueWills::Came(evidence) => Finding::holds(will.due, evidence),
-    };
-    Some(finding)
+    Some(due_wills(
+        case,
+        will,
+        |evidence| breach(case, evidence),
+        |evidence| match will.not_due_and_seen {
+            uncut if uncut > 0 && will.more_than_once == 0 => Finding::differs(
+                will.due,
+                format!("{uncut} Wills came of clients that were not cut"),
+                evidence,
+            ),
+            _ => came_once(will, evidence),
+        },
+    ))
 }

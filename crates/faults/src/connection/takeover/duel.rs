@@ -24,19 +24,17 @@ use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
 use super::judged;
-use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal, session_connect};
+use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal, session_connect};
 use crate::ending::{interrupted, not_acted, qos_not_taken};
 use crate::judging;
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
-use crate::resumption::NOT_OWED;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "duel";
-/// Fact: whether every CONNECT after the first found the session: `always`, `never`, `sometimes`; or that the broker
-/// said it would not keep any.
-pub const SESSION_PRESENT: FactOf<String> = FactOf::new("session_present");
+/// Fact: whether every CONNECT after the first found the session.
+pub const SESSION_PRESENT: FactOf<Found> = FactOf::new("session_present");
 /// Fact: how contenders were thrown out, every way that was seen.
 pub const THROWN_OUT_BY: FactOf<String> = FactOf::new("thrown_out_by");
 /// Fact: why CONNECTs were not accepted, the most frequent reason; absent when all were.
@@ -53,6 +51,22 @@ pub const LOST_PER_1000: Measure = Measure::new("lost_per_1000_takeovers");
 pub const REFUSED: Measure = Measure::new("connects_refused");
 /// Measure: the longest of the contenders' CONNACK times.
 pub const CONNACK_MAX: Measure = Measure::new("newcomer_connack_max_us");
+
+ungraceful_record::words! {
+    /// How often contenders found the session.
+    pub enum Found: "answer" {
+        /// Each time.
+        Always = "always",
+        /// Not once.
+        Never = "never",
+        /// Not each time.
+        Sometimes = "sometimes",
+        /// The broker said that it would not keep it.
+        NotOwed = "not owed",
+        /// Nobody came back.
+        Unknown = "unknown",
+    }
+}
 
 /// The shortest duel in which clients have time to meet.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -450,13 +464,18 @@ impl Duel {
         let refused = arena.refused.borrow();
         let most = refused.iter().max_by_key(|(_, count)| **count).map(|(why, _)| why.as_str());
         // The first of them met nobody: without a take-over, a refusal is what became of the others.
-        let newcomer = most.filter(|_| arena.thrown_out.get() == 0).unwrap_or(ACCEPTED);
-        log.fact(NEWCOMER, newcomer);
-        if let (Some(why), true) = (most, newcomer == ACCEPTED) {
+        let thrown_out = arena.thrown_out.get();
+        log.fact(
+            NEWCOMER,
+            match most {
+                Some(why) if thrown_out == 0 => Answer::Refused(why.to_owned()),
+                _ => Answer::Accepted,
+            },
+        );
+        if let Some(why) = most.filter(|_| thrown_out > 0) {
             log.fact(REFUSED_BY, why);
         }
-        log.fact(ALIVE, alive.map_or("unknown", |alive| ["0", "1"].get(alive).unwrap_or(&MORE)));
-        let thrown_out = arena.thrown_out.get();
+        log.fact(ALIVE, alive.map_or(Alive::Unknown, Alive::of_many));
         log.measure(TAKEOVERS, thrown_out);
         let lasted_us = micros(*self.flags.lasting).max(1);
         log.measure(TAKEOVERS_PER_MINUTE, thrown_out.saturating_mul(60_000_000) / lasted_us);
@@ -481,11 +500,11 @@ impl Duel {
         }
         if !self.is_clean() {
             let present = match (arena.sessions_present.get(), arena.sessions_absent.get()) {
-                _ if arena.is_not_kept.get() => NOT_OWED,
-                (0, 0) => "unknown",
-                (_, 0) => "always",
-                (0, _) => "never",
-                _ => "sometimes",
+                _ if arena.is_not_kept.get() => Found::NotOwed,
+                (0, 0) => Found::Unknown,
+                (_, 0) => Found::Always,
+                (0, _) => Found::Never,
+                _ => Found::Sometimes,
             };
             log.fact(SESSION_PRESENT, present);
         }

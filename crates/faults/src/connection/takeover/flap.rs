@@ -11,7 +11,7 @@ use ungraceful_flags::{Mistake, PositiveTime, Versions, Wanted};
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::{Check, Finding, Judged};
-use ungraceful_record::fact::{FactOf, Measure};
+use ungraceful_record::fact::{FactOf, Measure, YesNo};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::span;
@@ -27,12 +27,10 @@ use crate::peer::honest_connack_time;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "flap";
-/// Fact: `no`, or how the broker refused the client that came back too often.
-pub const BANNED: FactOf<String> = FactOf::new("banned");
-/// The client was never refused.
-pub const NEVER: &str = "no";
-/// Fact: whether another ClientID was served at the end, `yes` or `no`.
-pub const OTHERS_SERVED: FactOf<String> = FactOf::new("others_served");
+/// Fact: how the broker refused the client that came back too often, or that it never did.
+pub const BANNED: FactOf<Banned> = FactOf::new("banned");
+/// Fact: whether another ClientID was served at the end.
+pub const OTHERS_SERVED: FactOf<YesNo> = FactOf::new("others_served");
 /// Measure: connections that were accepted.
 pub const ACCEPTED: Measure = Measure::new("connections_accepted");
 /// Measure: connections that were accepted before the first that was not.
@@ -45,6 +43,17 @@ pub const CONNACK_FIRST: Measure = Measure::new("connack_first_tenth_us");
 pub const CONNACK_LAST: Measure = Measure::new("connack_last_tenth_us");
 /// Measure: the longest CONNACK time.
 pub const CONNACK_MAX: Measure = Measure::new("connack_max_us");
+
+ungraceful_record::words! {
+    /// Whether a client was refused that came back again and again.
+    pub enum Banned {
+        /// It never was.
+        Never = "no",
+    } else {
+        /// How it was.
+        By = "",
+    }
+}
 
 /// The flags.
 #[derive(Args, Clone, Debug)]
@@ -162,7 +171,7 @@ impl Flap {
         if !outcome.is_evidence() {
             return log.end();
         }
-        log.fact(OTHERS_SERVED, if others { "yes" } else { "no" });
+        log.fact(OTHERS_SERVED, others);
         log.measure(ACCEPTED, flapped.connack_us.len() as u64);
         let tenth = (flapped.connack_us.len() / 10).max(1);
         if let Some(first) = median(flapped.connack_us.get(..tenth).unwrap_or_default()) {
@@ -175,16 +184,14 @@ impl Flap {
         if let Some(longest) = flapped.connack_us.iter().max() {
             log.measure(CONNACK_MAX, *longest);
         }
-        let banned = match &flapped.first_refusal {
-            None => NEVER.to_owned(),
-            Some((_, how)) => how.clone(),
-        };
-        log.fact(BANNED, banned);
-        if let Some((refused_at, _)) = &flapped.first_refusal {
+        if let Some((refused_at, how)) = flapped.first_refusal {
+            log.fact(BANNED, Banned::By(how));
             log.measure(BANNED_AFTER, flapped.accepted_before);
             if let Some(again_at) = flapped.accepted_again_at {
-                log.measure(BANNED_FOR, micros(again_at.saturating_duration_since(*refused_at)));
+                log.measure(BANNED_FOR, micros(again_at.saturating_duration_since(refused_at)));
             }
+        } else {
+            log.fact(BANNED, Banned::Never);
         }
         log.end()
     }
@@ -242,8 +249,7 @@ pub const CHECKS: &[Check] = &[
 
 /// No numbered statement: a broker may refuse a client that comes back too often.
 fn takes_the_client_back(case: &Judged<'_>) -> Option<Finding> {
-    let never = case.count(BANNED, NEVER);
-    let all: u64 = case.told(BANNED);
+    let (never, all) = (case.count(BANNED, Banned::Never), case.told(BANNED));
     let connections = case.measured(ACCEPTED).sum;
     let evidence = format!(
         "{never} of {all} clients that came back again and again were always accepted ({connections} connections)"
@@ -255,18 +261,13 @@ fn takes_the_client_back(case: &Judged<'_>) -> Option<Finding> {
     } else if never == all {
         Finding::holds(all, evidence)
     } else {
-        let how = case.facts.get(BANNED.name()).into_iter().flatten();
-        let how: Vec<String> = how
-            .filter(|(value, _)| *value != NEVER)
-            .map(|(value, count)| format!("{value} (×{count})"))
-            .collect();
-        Finding::differs(all, format!("refused: {}", how.join(", ")), evidence)
+        Finding::differs(all, format!("refused: {}", case.others(BANNED, Banned::Never)), evidence)
     })
 }
 
 /// No numbered statement: whoever flaps, others are served.
 fn serves_others(case: &Judged<'_>) -> Option<Finding> {
-    let (served, not) = (case.count(OTHERS_SERVED, "yes"), case.count(OTHERS_SERVED, "no"));
+    let (served, not) = (case.count(OTHERS_SERVED, true), case.count(OTHERS_SERVED, false));
     let evidence =
         format!("after {} clients had flapped, another one was accepted {served} times", served + not);
     Some(match (served + not, not) {

@@ -18,7 +18,7 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
 use ungraceful_wire::Sent;
 
-use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, judged, observe_on, refusal};
+use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, judged, observe_on, refusal};
 use crate::ending::{interrupted, not_acted};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 
@@ -169,15 +169,9 @@ impl Race {
         if let (true, Some(refused)) = (accepted > 0, &refused) {
             log.fact(OTHERS, refused.clone());
         }
-        let newcomer = refused.filter(|_| accepted == 0).unwrap_or_else(|| ACCEPTED.to_owned());
+        let newcomer = refused.filter(|_| accepted == 0).map_or(Answer::Accepted, Answer::Refused);
         log.fact(NEWCOMER, newcomer);
-        let count = match alive {
-            0 | 1 if unclear => "unknown",
-            0 => "0",
-            1 => "1",
-            _ => MORE,
-        };
-        log.fact(ALIVE, count);
+        log.fact(ALIVE, if unclear && alive < 2 { Alive::Unknown } else { Alive::of_many(alive) });
         // What the losers saw; the survivor saw nothing.
         let ends = |raced: &Raced| raced.seen.reactions.iter().any(|seen| seen.kind.ends_connection());
         let outcome = match alive {
