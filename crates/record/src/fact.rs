@@ -110,7 +110,17 @@ impl CaseRecord {
     #[must_use]
     pub fn others<V: Display>(&self, fact: FactOf<V>, except: impl Into<V>) -> String {
         let except = except.into().to_string();
-        let values = self.facts.get(fact.name).into_iter().flatten().filter(|(value, _)| **value != except);
+        self.in_words_where(fact, |value| value != except)
+    }
+
+    /// The values of the fact, with how many attempts had each, in words.
+    #[must_use]
+    pub fn in_words<V>(&self, fact: FactOf<V>) -> String {
+        self.in_words_where(fact, |_value| true)
+    }
+
+    fn in_words_where<V>(&self, fact: FactOf<V>, is_meant: impl Fn(&str) -> bool) -> String {
+        let values = self.facts.get(fact.name).into_iter().flatten().filter(|(value, _)| is_meant(value));
         values.map(|(value, count)| format!("{value} (×{count})")).collect::<Vec<_>>().join(", ")
     }
 

@@ -29,7 +29,7 @@ pub(super) fn range(case: &CaseRecord, measure: Measure) -> Option<String> {
 }
 
 /// The values of a fact, with how many attempts had each.
-pub(super) fn values<'a>(case: &'a CaseRecord, fact: FactOf<String>) -> BTreeMap<&'a str, u64> {
+pub(super) fn values(case: &CaseRecord, fact: FactOf<String>) -> BTreeMap<&str, u64> {
     let counts = case.facts.get(fact.name()).into_iter().flatten();
     counts.filter(|(_, count)| **count > 0).map(|(value, count)| (value.as_str(), *count)).collect()
 }
