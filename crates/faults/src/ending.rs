@@ -9,6 +9,17 @@ use ungraceful_record::reaction::{Outcome, connack_code_text};
 use ungraceful_rig::attempts::client::NotConnected;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 
+ungraceful_record::words! {
+    /// What became of a CONNECT.
+    pub enum Answer {
+        /// It was accepted.
+        Accepted = "accepted",
+    } else {
+        /// It was refused or not answered, in words that are the same for all that met the same.
+        Refused = "",
+    }
+}
+
 /// Why nothing can be published at `qos`; absent when it can.
 pub(crate) fn qos_not_taken(stage: &Stage, qos: QoS) -> Option<String> {
     (qos > stage.maximum_qos).then(|| {

@@ -67,11 +67,6 @@ pub(crate) fn counts(case: &CaseRecord) -> LedgerCounts {
     all
 }
 
-/// The sum of a measure over all attempts.
-pub(crate) fn sum(case: &CaseRecord, measure: &str) -> u64 {
-    case.measures.get(measure).map_or(0, |measured| measured.sum)
-}
-
 /// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
 /// forgotten then, or sent again, is no rule that it broke.
 pub(crate) fn unsettled(case: &Judged<'_>) -> Option<String> {
@@ -106,17 +101,6 @@ pub(crate) fn comes_in_order(case: &Judged<'_>) -> Option<Finding> {
     } else {
         Finding::holds(after_another, evidence)
     })
-}
-
-/// Attempts that tell the fact at all.
-pub(crate) fn told(case: &CaseRecord, fact: &str) -> u64 {
-    case.facts.get(fact).map_or(0, |counts| counts.values().sum())
-}
-
-/// The values of a fact but for one, with how many attempts had each, in words.
-pub(crate) fn others(case: &CaseRecord, fact: &str, except: &str) -> String {
-    let values = case.facts.get(fact).into_iter().flatten().filter(|(value, _)| *value != except);
-    values.map(|(value, count)| format!("{value} (×{count})")).collect::<Vec<_>>().join(", ")
 }
 
 /// The finding on what a broker failed to do, where [`Finding::violated`] would accuse: one that may have come up anew has
@@ -296,24 +280,19 @@ pub(crate) fn no_will(case: &Judged<'_>, lacking: &str) -> String {
     }
 }
 
-/// What a record says of Wills that were due.
-pub(crate) enum DueWills {
-    /// Nothing, and why.
-    Unknown(String),
-    /// None came, with everything proved that makes their absence tell.
-    Missing(String),
-    /// They came.
-    Came(String),
-}
-
-/// What the record says of the Wills of a case of which some were due. A missing Will accuses only when none of the
-/// case came before a witness that was proved to hear, in a run that came to its end.
-pub(crate) fn due_wills(case: &Judged<'_>, will: &WillRecord) -> DueWills {
+/// The finding on the Wills of a case of which some were due: `missing` where none of the case came before a witness that was
+/// proved to hear, in a run that came to its end, for only then may a missing Will accuse; `came` where all came.
+pub(crate) fn due_wills(
+    case: &Judged<'_>,
+    will: &WillRecord,
+    missing: impl FnOnce(String) -> Finding,
+    came: impl FnOnce(String) -> Finding,
+) -> Finding {
     let record = case.record;
-    let missing = will.due.saturating_sub(will.due_and_seen);
+    let unseen = will.due.saturating_sub(will.due_and_seen);
     let waited = time(will.shortest_wait_of_unseen_us.unwrap_or(0));
-    if missing == 0 {
-        return DueWills::Came(format!("{} of {} Wills came{}", will.due_and_seen, will.due, apart(will)));
+    if unseen == 0 {
+        return came(format!("{} of {} Wills came{}", will.due_and_seen, will.due, apart(will)));
     }
     let why = if let Some(why) = wills_unclear(record, will.due) {
         why
@@ -326,15 +305,23 @@ pub(crate) fn due_wills(case: &Judged<'_>, will: &WillRecord) -> DueWills {
     } else if will.seen_before > 0 {
         "so these may be among those that came too early".to_owned()
     } else {
-        return DueWills::Missing(format!(
+        return missing(format!(
             "none of {} Wills was published within {waited} after the connection had ended, nor until the end of \
              the run; the witness was proved to hear before and after",
             will.due
         ));
     };
-    DueWills::Unknown(format!(
-        "{missing} of {} Wills were not seen within {waited}{}; {why}",
+    Finding::inconclusive(format!(
+        "{unseen} of {} Wills were not seen within {waited}{}; {why}",
         will.due,
         apart(will)
     ))
+}
+
+/// The finding on Wills that came: that some came more than once is a note.
+pub(crate) fn came_once(will: &WillRecord, evidence: String) -> Finding {
+    match will.more_than_once {
+        0 => Finding::holds(will.due, evidence),
+        twice => Finding::differs(will.due, format!("{twice} Wills came more than once (QoS 1)"), evidence),
+    }
 }

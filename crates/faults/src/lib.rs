@@ -13,7 +13,7 @@ pub mod violate;
 
 pub mod mode;
 
-mod ending;
+pub mod ending;
 mod judging;
 mod outbox;
 mod peer;

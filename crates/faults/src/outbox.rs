@@ -2,6 +2,7 @@
 //! owed within one QoS only (MQTT 5.0 [MQTT-4.6.0-5]).
 
 use ungraceful_mqtt::QoS;
+use ungraceful_record::fact::Measure;
 use ungraceful_record::ledger::{Delivered, Ledger};
 use ungraceful_rig::attempts::fault::AttemptLog;
 use ungraceful_rig::measure::clock::RunClock;
@@ -11,14 +12,24 @@ use crate::peer;
 /// Where the QoS stands in a sequence number as it travels.
 const QOS_SHIFT: u32 = 56;
 
-/// The value of a fact on messages that were waited for, when all came, but not before a message that was published
-/// later.
-pub const LATE: &str = "late";
-/// The value of such a fact when something was missing at the deadline, and nothing that was published later came
-/// either.
-pub const NOT_YET: &str = "not yet";
+ungraceful_record::words! {
+    /// How many of the messages came that were waited for.
+    pub enum Share: "share" {
+        /// All of them.
+        All = "all",
+        /// Not all, though a message that was published later.
+        Some = "some",
+        /// None, though a message that was published later.
+        None = "none",
+        /// All, but not before a message that was published later.
+        Late = "late",
+        /// Something was missing at the deadline, and nothing that was published later came either.
+        NotYet = "not yet",
+    }
+}
+
 /// Measure: messages that the broker kept for their client for a while, and delivered then.
-pub const HELD_BACK: &str = "held_back";
+pub const HELD_BACK: Measure = Measure::new("held_back");
 
 /// Messages by QoS.
 #[derive(Clone, Debug)]
@@ -136,7 +147,7 @@ impl Outbox {
 /// How many of the `wanted` came. Messages of `later` were published after all of them, on the same topic: what one of its
 /// QoS did not overtake may still be on its way, for the standard sets no time. What counts is the order in which they came,
 /// and not their instants: all that one read brings has one.
-pub(crate) fn share(wanted: &[u64], came: &[peer::Delivered], later: &[u64]) -> &'static str {
+pub(crate) fn share(wanted: &[u64], came: &[peer::Delivered], later: &[u64]) -> Share {
     let place = |sequence: u64| came.iter().position(|message| message.sequence == Some(sequence));
     let is_overtaken = |sequence: &&u64| {
         let of_its_qos = later.iter().filter(|later| Outbox::qos_of(**later) == Outbox::qos_of(**sequence));
@@ -145,12 +156,12 @@ pub(crate) fn share(wanted: &[u64], came: &[peer::Delivered], later: &[u64]) -> 
     };
     let missing: Vec<&u64> = wanted.iter().filter(|sequence| place(**sequence).is_none()).collect();
     if missing.is_empty() {
-        return if wanted.iter().any(|sequence| is_overtaken(&sequence)) { LATE } else { "all" };
+        return if wanted.iter().any(|sequence| is_overtaken(&sequence)) { Share::Late } else { Share::All };
     }
     match missing.iter().any(is_overtaken) {
-        false => NOT_YET,
-        true if missing.len() == wanted.len() => "none",
-        true => "some",
+        false => Share::NotYet,
+        true if missing.len() == wanted.len() => Share::None,
+        true => Share::Some,
     }
 }
 
@@ -165,7 +176,7 @@ mod tests {
     use ungraceful_mqtt::QoS::{AtLeastOnce, ExactlyOnce};
     use ungraceful_wire::clock::now;
 
-    use super::{Delivered, LATE, NOT_YET, Outbox, share};
+    use super::{Delivered, Outbox, Share, share};
     use crate::peer;
 
     #[test]
@@ -185,13 +196,13 @@ mod tests {
             sequences.iter().map(one).collect()
         };
         let of = |sequences: &[u64]| share(&[first, second], &came(sequences), &[later]);
-        assert_eq!(of(&[first, second, later]), "all");
-        assert_eq!(of(&[first, later, second]), LATE);
-        assert_eq!(of(&[first, later]), "some");
-        assert_eq!(of(&[later]), "none");
-        assert_eq!(of(&[first]), NOT_YET, "nothing overtook the other one");
+        assert_eq!(of(&[first, second, later]), Share::All);
+        assert_eq!(of(&[first, later, second]), Share::Late);
+        assert_eq!(of(&[first, later]), Share::Some);
+        assert_eq!(of(&[later]), Share::None);
+        assert_eq!(of(&[first]), Share::NotYet, "nothing overtook the other one");
         let mixed = share(&[first, of_qos_2], &came(&[first, later_of_qos_2, of_qos_2]), &[later]);
-        assert_eq!(mixed, "all", "order is owed within one QoS");
+        assert_eq!(mixed, Share::All, "order is owed within one QoS");
     }
 
     #[test]

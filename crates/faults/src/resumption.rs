@@ -7,6 +7,7 @@
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::{Statement, V5_3_2_2_3, V311_3_2_2_2};
 use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::FactOf;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_rig::attempts::fault::Stage;
@@ -15,55 +16,44 @@ use ungraceful_wire::clock::now;
 use crate::judging::examples;
 use crate::peer::{Delivered, Event, Peer};
 
-/// Fact: Session Present in the CONNACK of a client that came back, and whether its session went on: [`YES`], [`NO`],
-/// [`UNANNOUNCED`], [`UNKNOWN`] or [`NOT_OWED`].
-pub const SESSION_PRESENT: &str = "session_present";
-/// See [`SESSION_PRESENT`]: 1.
-pub const YES: &str = "yes";
-/// See [`SESSION_PRESENT`]: 0, and nothing shows that the session went on.
-pub const NO: &str = "no";
-/// See [`SESSION_PRESENT`]: 0, but the broker sent messages that only the session can have brought.
-pub const UNANNOUNCED: &str = "no, but resumed";
-/// See [`SESSION_PRESENT`] and [`LEFT_OVER`]: nothing came to a client that was not served for long enough to tell more, or for
-/// which the broker took nothing.
-pub const UNKNOWN: &str = "not served";
-/// See [`SESSION_PRESENT`]: no session was to be expected.
-pub const NOT_OWED: &str = "not owed";
-
-/// Fact: whether messages came of a session that must have ended: [`SOME`], [`NONE`] or [`UNKNOWN`]. After Clean Start 0 it is
-/// told of clients that were told Session Present 1, and of those to which something came.
-pub const LEFT_OVER: &str = "left_over";
-/// See [`LEFT_OVER`].
-pub const SOME: &str = "some";
-/// See [`LEFT_OVER`].
-pub const NONE: &str = "none";
+/// Fact: Session Present in the CONNACK of a client that came back, and whether its session went on.
+pub const SESSION_PRESENT: FactOf<Resumption> = FactOf::new("session_present");
+/// Fact: whether messages came of a session that must have ended. After Clean Start 0 it is told of clients that were told
+/// Session Present 1, and of those to which something came.
+pub const LEFT_OVER: FactOf<Remains> = FactOf::new("left_over");
 
 /// The number of the message that finds out whether a subscription is there; it belongs to no ledger.
 const PROBE: u64 = u64::MAX;
 
-/// Whether a session went on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Resumption {
-    /// The CONNACK says Session Present 1.
-    Announced,
-    /// The CONNACK says Session Present 0, and messages came that only the session can have brought: those it held, or one
-    /// to a subscription that the client did not renew.
-    Unannounced,
-    /// Session Present 0, and nothing of the session came to a client that was served.
-    Not,
-    /// Session Present 0, and the client was not served for long enough to tell more, or the broker took nothing for it.
-    Unknown,
+ungraceful_record::words! {
+    /// Whether a session went on.
+    pub enum Resumption: "resumption" {
+        /// The CONNACK says Session Present 1.
+        Announced = "yes",
+        /// The CONNACK says Session Present 0, and messages came that only the session can have brought: those it held, or one
+        /// to a subscription that the client did not renew.
+        Unannounced = "no, but resumed",
+        /// Session Present 0, and nothing of the session came to a client that was served.
+        Not = "no",
+        /// Session Present 0, and the client was not served for long enough to tell more, or the broker took nothing for it.
+        Unknown = "not served",
+        /// No session was to be expected.
+        NotOwed = "not owed",
+        /// The publisher was cut meanwhile: a broker that came up anew has no sessions.
+        PublisherCut = "not told, the publisher was cut",
+    }
 }
 
-/// What came of a session to a client that has not subscribed since it came back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Remains {
-    /// Messages that only the session can have brought: those it held, or one to its subscription.
-    Some,
-    /// Nothing, and the client was served.
-    None,
-    /// Nothing, and the client was not served for long enough to tell more.
-    Unknown,
+ungraceful_record::words! {
+    /// What came of a session to a client that has not subscribed since it came back.
+    pub enum Remains: "remains" {
+        /// Messages that only the session can have brought: those it held, or one to its subscription.
+        Some = "some",
+        /// Nothing, and the client was served.
+        None = "none",
+        /// Nothing, and the client was not served for long enough to tell more.
+        Unknown = "not served",
+    }
 }
 
 impl Remains {
@@ -96,15 +86,6 @@ impl Remains {
             false => Self::Unknown,
         }
     }
-
-    /// The value of the fact [`LEFT_OVER`].
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Some => SOME,
-            Self::None => NONE,
-            Self::Unknown => UNKNOWN,
-        }
-    }
 }
 
 impl Resumption {
@@ -131,16 +112,6 @@ impl Resumption {
     pub(crate) const fn goes_on(self) -> bool {
         matches!(self, Self::Announced | Self::Unannounced)
     }
-
-    /// The value of the fact [`SESSION_PRESENT`].
-    pub(crate) const fn word(self) -> &'static str {
-        match self {
-            Self::Announced => YES,
-            Self::Unannounced => UNANNOUNCED,
-            Self::Not => NO,
-            Self::Unknown => UNKNOWN,
-        }
-    }
 }
 
 /// Whether messages of ours are among those that came to a client without a subscription of its own.
@@ -158,9 +129,9 @@ pub(crate) fn broken_by_presence(
     told: Statement,
     evidence: String,
 ) -> Finding {
-    let statement = if case.fact(LEFT_OVER, SOME) > 0 {
+    let statement = if case.count(LEFT_OVER, Remains::Some) > 0 {
         kept
-    } else if case.fact(LEFT_OVER, NONE) > 0 {
+    } else if case.count(LEFT_OVER, Remains::None) > 0 {
         told
     } else {
         return Finding::inconclusive(format!(
@@ -188,12 +159,12 @@ pub(crate) struct Resumed {
 impl Resumed {
     /// What a case tells of the sessions of its clients.
     pub(crate) fn of(case: &CaseRecord) -> Self {
-        let count = |value| case.fact(SESSION_PRESENT, value);
+        let count = |value| case.count(SESSION_PRESENT, value);
         Self {
-            announced: count(YES),
-            unannounced: count(UNANNOUNCED),
-            gone: count(NO),
-            unknown: count(UNKNOWN),
+            announced: count(Resumption::Announced),
+            unannounced: count(Resumption::Unannounced),
+            gone: count(Resumption::Not),
+            unknown: count(Resumption::Unknown),
         }
     }
 

@@ -1,6 +1,8 @@
 //! What the checks of a kick and of a token that runs out conclude from records made by hand. No sockets.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use ungraceful_faults::authentication::{
     AFTER_DISCONNECT, AFTER_FAILURE, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, METHOD_IN_AUTH,
@@ -8,6 +10,7 @@ use ungraceful_faults::authentication::{
     removal::Means, token,
 };
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Record, WillRecord, WitnessRecord};
@@ -48,13 +51,13 @@ impl Made {
         Self::of(token::ID, "one-topic", V5, &[(outcome, 5)]).measure(DELIVERED, 5, 0)
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.0.facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: FromStr>(mut self, fact: FactOf<V>, value: impl Display, count: u64) -> Self {
+        testing::with_fact(&mut self.0, fact, value, count);
         self
     }
 
-    fn measure(mut self, name: &str, count: u64, sum: u64) -> Self {
-        self.0.measures.insert(name.into(), Distribution { count, sum, ..Distribution::default() });
+    fn measure(mut self, measure: Measure, count: u64, sum: u64) -> Self {
+        self.0.measures.insert(measure.to_string(), Distribution { count, sum, ..Distribution::default() });
         self
     }
 

@@ -386,7 +386,7 @@ const BINDS: &str = "binds_no_second_client_id";
 
 fn with_fates(fates: &[(&str, u64)]) -> CaseRecord {
     let mut case = case(Variant::OtherClientId, V5, &[(Outcome::Closed, 9)]);
-    case.facts = BTreeMap::from([(SECOND_CLIENT_ID.to_owned(), counts(fates))]);
+    case.facts = BTreeMap::from([(SECOND_CLIENT_ID.name().into(), counts(fates))]);
     case
 }
 
@@ -458,7 +458,7 @@ fn any_case() -> impl Strategy<Value = CaseRecord> {
             case.attempts_with_second_connack = connacks;
             let names = ["live", "session", "none", "not probed"];
             let fates = names.into_iter().map(str::to_owned).zip(fates).collect();
-            case.facts = BTreeMap::from([(SECOND_CLIENT_ID.to_owned(), fates)]);
+            case.facts = BTreeMap::from([(SECOND_CLIENT_ID.name().into(), fates)]);
             case.will = will;
             case
         },

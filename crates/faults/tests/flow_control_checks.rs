@@ -1,6 +1,8 @@
 //! What the checks of flow control conclude from records made by hand. No sockets.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use ungraceful_faults::flow_control::{
     offline_queue, offline_queue_checks, quota_leak, quota_leak_checks, receive_maximum,
@@ -8,6 +10,7 @@ use ungraceful_faults::flow_control::{
     unacked_subscriber_checks,
 };
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
@@ -29,12 +32,12 @@ impl Made {
         Self(testing::case(fault, variant, version, outcomes))
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.0.facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: FromStr>(mut self, fact: FactOf<V>, value: impl Display, count: u64) -> Self {
+        testing::with_fact(&mut self.0, fact, value, count);
         self
     }
 
-    fn measure(mut self, name: &str, values: &[u64]) -> Self {
+    fn measure(mut self, measure: Measure, values: &[u64]) -> Self {
         let distribution = Distribution {
             count: values.len() as u64,
             sum: values.iter().sum(),
@@ -42,7 +45,7 @@ impl Made {
             max: values.iter().copied().max(),
             ..Distribution::default()
         };
-        self.0.measures.insert(name.into(), distribution);
+        self.0.measures.insert(measure.to_string(), distribution);
         self
     }
 
@@ -101,8 +104,8 @@ fn a_message_of_qos_2_that_comes_twice_on_a_living_connection_breaks_the_rule_of
     for (fault, checks, check) in modes {
         let made = |version, copies: u64| {
             Made::of(fault, "absent-qos2", version, &[(Outcome::Tolerated, 2)])
-                .measure("qos2_delivered", &[200, 200])
-                .measure("qos2_delivered_again", &[copies, 0])
+                .measure(Measure::new("qos2_delivered"), &[200, 200])
+                .measure(Measure::new("qos2_delivered_again"), &[copies, 0])
         };
         assert_violated(&made(V5, 1).verdict(checks, check), "MQTT 5.0 [MQTT-4.4.0-1]");
         assert_violated(&made(V311, 1).verdict(checks, check), "MQTT 3.1.1 [MQTT-4.3.3-1]");
@@ -252,8 +255,8 @@ mod a_subscriber_does_not_acknowledge {
             .measure(OUTSTANDING_MOST, &[most, most])
             .measure(TAKEN, &[200, 200])
             .sequence("still served", 2)
-            .measure("qos2_delivered", &[200, 200])
-            .measure("qos2_delivered_again", &[0, 0])
+            .measure(Measure::new("qos2_delivered"), &[200, 200])
+            .measure(Measure::new("qos2_delivered_again"), &[0, 0])
             .messages(delivered(0, 0, 0))
     }
 
@@ -451,9 +454,9 @@ mod a_client_keeps_every_rule {
 }
 
 mod a_queue_is_filled {
-    use ungraceful_faults::resumption::{NO, SESSION_PRESENT, UNANNOUNCED, UNKNOWN, YES};
+    use ungraceful_faults::resumption::{Resumption, SESSION_PRESENT};
 
-    use super::offline_queue::{GRANTED_S, ID, LOST_END, NOT_TOLD, PUBLISHER};
+    use super::offline_queue::{GRANTED_S, ID, LOST_END, PUBLISHER};
     use super::offline_queue_checks::CHECKS;
     use super::*;
 
@@ -479,7 +482,8 @@ mod a_queue_is_filled {
     #[test]
     fn a_broker_that_keeps_everything_in_order_holds() {
         for version in [V5, V311] {
-            let verdicts = returned(version, YES, "none", delivered(0, 0)).judged(CHECKS);
+            let verdicts =
+                returned(version, Resumption::Announced.name(), "none", delivered(0, 0)).judged(CHECKS);
             assert_eq!(verdicts.len(), 3);
             verdicts.iter().for_each(assert_holds);
         }
@@ -487,22 +491,23 @@ mod a_queue_is_filled {
 
     #[test]
     fn mqtt5_3_1_2_23_a_session_that_is_gone_each_time_although_it_was_granted_breaks_it() {
-        let gone = returned(V5, NO, "all", delivered(400, 0));
+        let gone = returned(V5, Resumption::Not.name(), "all", delivered(400, 0));
         assert_violated(&gone.verdict(CHECKS, SESSION), "MQTT 5.0 [MQTT-3.1.2-23]");
         assert_inconclusive(&gone.verdict(CHECKS, KEEPS), "and their messages with them");
         assert_inconclusive(&gone.verdict(CHECKS, ORDER), "one has no order");
-        let once = gone.fact(SESSION_PRESENT, YES, 1);
+        let once = gone.fact(SESSION_PRESENT, Resumption::Announced.name(), 1);
         assert_note_contains(&once.verdict(CHECKS, SESSION), "sessions were gone");
-        let short = returned(V5, NO, "all", delivered(400, 0)).measure(GRANTED_S, &[0, 0]);
+        let short =
+            returned(V5, Resumption::Not.name(), "all", delivered(400, 0)).measure(GRANTED_S, &[0, 0]);
         assert_note_contains(&short.verdict(CHECKS, SESSION), "sessions were gone");
-        let of_3_1_1 = returned(V311, NO, "all", delivered(400, 0));
+        let of_3_1_1 = returned(V311, Resumption::Not.name(), "all", delivered(400, 0));
         assert_note_contains(&of_3_1_1.verdict(CHECKS, SESSION), "sessions were gone");
     }
 
     #[test]
     fn mqtt5_3_2_2_3_a_session_that_is_resumed_and_denied_breaks_the_rule_on_session_present() {
         for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.2.2-3]"), (V311, "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
-            let denied = returned(version, UNANNOUNCED, "none", delivered(0, 0));
+            let denied = returned(version, Resumption::Unannounced.name(), "none", delivered(0, 0));
             assert_violated(&denied.verdict(CHECKS, "tells_session_present_truly"), citation);
             assert_holds(&denied.verdict(CHECKS, SESSION));
         }
@@ -510,23 +515,27 @@ mod a_queue_is_filled {
 
     #[test]
     fn a_session_that_is_gone_with_the_broker_that_held_it_accuses_nobody() {
-        let once = returned(V5, YES, "none", delivered(0, 0)).fact(SESSION_PRESENT, YES, 0);
-        let once = once.fact(SESSION_PRESENT, NO, 1);
+        let once = returned(V5, Resumption::Announced.name(), "none", delivered(0, 0)).fact(
+            SESSION_PRESENT,
+            Resumption::Announced.name(),
+            0,
+        );
+        let once = once.fact(SESSION_PRESENT, Resumption::Not.name(), 1);
         assert_note_contains(&once.verdict(CHECKS, SESSION), "1 sessions were gone");
-        let cut = returned(V5, NOT_TOLD, "all", delivered(400, 0));
+        let cut = returned(V5, Resumption::PublisherCut.name(), "all", delivered(400, 0));
         assert_inconclusive(&cut.verdict(CHECKS, SESSION), "none of 2 attempts");
         assert_inconclusive(&cut.verdict(CHECKS, KEEPS), "2 of 2 publishers were cut");
-        let not_seen = returned(V5, UNKNOWN, "all", delivered(400, 0));
+        let not_seen = returned(V5, Resumption::Unknown.name(), "all", delivered(400, 0));
         assert_inconclusive(&not_seen.verdict(CHECKS, SESSION), "it is not known whether their session");
         assert_inconclusive(&not_seen.verdict(CHECKS, KEEPS), "whether 2 of 2 sessions were there");
-        let mut gone_again = returned(V5, YES, "newest", delivered(100, 0));
+        let mut gone_again = returned(V5, Resumption::Announced.name(), "newest", delivered(100, 0));
         gone_again.0.outcomes.insert(Outcome::Closed.name().into(), 1);
         assert_inconclusive(&gone_again.verdict(CHECKS, KEEPS), "were cut before everything had come");
-        let mut down = returned(V5, NO, "all", delivered(400, 0));
+        let mut down = returned(V5, Resumption::Not.name(), "all", delivered(400, 0));
         down.0.outcomes.insert(Outcome::BrokerDown.name().into(), 1);
         assert_note_contains(&down.verdict(CHECKS, SESSION), "sessions were gone");
         let mut record = empty_record();
-        record.cases = vec![returned(V5, NO, "all", delivered(400, 0)).0];
+        record.cases = vec![returned(V5, Resumption::Not.name(), "all", delivered(400, 0)).0];
         record.bystanders = Some(bystanders_that_lost_connections(V5, 4));
         judge(&mut record, CHECKS);
         let session = record.verdicts.iter().find(|verdict| verdict.check == SESSION).unwrap();
@@ -537,18 +546,20 @@ mod a_queue_is_filled {
     #[test]
     fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_another_order_breaks_them() {
         for (version, citation) in [(V5, "MQTT 5.0 [MQTT-4.6.0-5]"), (V311, "MQTT 3.1.1 [MQTT-4.6.0-6]")] {
-            let made = returned(version, YES, "none", delivered(0, 3));
+            let made = returned(version, Resumption::Announced.name(), "none", delivered(0, 3));
             assert_violated(&made.verdict(CHECKS, ORDER), citation);
         }
     }
 
     #[test]
     fn what_is_lost_or_refused_to_a_limit_is_noted_with_its_end() {
-        let lost = returned(V5, YES, "newest", delivered(100, 0)).verdict(CHECKS, KEEPS);
+        let lost =
+            returned(V5, Resumption::Announced.name(), "newest", delivered(100, 0)).verdict(CHECKS, KEEPS);
         assert_note_contains(&lost, "100 of 400 messages were taken and lost");
         assert!(lost.evidence.contains("missing end: newest (2 times)"), "{lost:?}");
         let unknown_to = LedgerCounts { without_subscribers: 9, delivered: 391, ..delivered(0, 0) };
-        let unknown_to = returned(V5, YES, "newest", unknown_to).verdict(CHECKS, KEEPS);
+        let unknown_to =
+            returned(V5, Resumption::Announced.name(), "newest", unknown_to).verdict(CHECKS, KEEPS);
         assert_note_contains(&unknown_to, "9 of 400 messages were taken and lost");
         let refused = LedgerCounts {
             acknowledged: 300,
@@ -556,10 +567,13 @@ mod a_queue_is_filled {
             refused: BTreeMap::from([(0x97, 100)]),
             ..delivered(0, 0)
         };
-        let refused = returned(V5, YES, "none", refused).verdict(CHECKS, KEEPS);
+        let refused = returned(V5, Resumption::Announced.name(), "none", refused).verdict(CHECKS, KEEPS);
         assert_note_contains(&refused, "100 messages were refused");
         let twice = LedgerCounts { duplicated: 4, ..delivered(0, 0) };
-        assert_note_contains(&returned(V5, YES, "none", twice).verdict(CHECKS, KEEPS), "4 copies");
+        assert_note_contains(
+            &returned(V5, Resumption::Announced.name(), "none", twice).verdict(CHECKS, KEEPS),
+            "4 copies",
+        );
     }
 }
 

@@ -1,8 +1,12 @@
 //! What the checks of a herd conclude from records made by hand. No sockets.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use ungraceful_faults::connection::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
 use ungraceful_faults::connection::herd_checks::CHECKS;
-use ungraceful_faults::resumption::{NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, YES};
+use ungraceful_faults::resumption::{Resumption, SESSION_PRESENT};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, OutageRecord, Record, WaveRecord};
@@ -27,14 +31,14 @@ impl Made {
         &mut self.0.cases[0]
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.case().facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: FromStr>(mut self, fact: FactOf<V>, value: impl Display, count: u64) -> Self {
+        testing::with_fact(self.case(), fact, value, count);
         self
     }
 
-    fn measure(mut self, name: &str, sum: u64) -> Self {
+    fn measure(mut self, measure: Measure, sum: u64) -> Self {
         let values = Distribution { count: 10, sum, ..Distribution::default() };
-        self.case().measures.insert(name.into(), values);
+        self.case().measures.insert(measure.to_string(), values);
         self
     }
 
@@ -65,7 +69,9 @@ impl Made {
 /// Ten of ten are back, with their sessions.
 fn all_back(version: &str) -> Made {
     let made = Made::herd(version, &[(Outcome::Tolerated, 10)]);
-    made.fact(BACK, YES, 10).fact(SESSION_PRESENT, YES, 10).measure(TRIES, 25)
+    made.fact(BACK, Resumption::Announced.name(), 10)
+        .fact(SESSION_PRESENT, Resumption::Announced.name(), 10)
+        .measure(TRIES, 25)
 }
 
 #[test]
@@ -84,7 +90,7 @@ fn a_herd_that_is_back_with_its_sessions_holds() {
 #[test]
 fn who_was_not_let_in_is_a_note_with_the_reasons_and_no_accusation() {
     let made = Made::herd("5.0", &[(Outcome::Tolerated, 7), (Outcome::NoReaction, 3)]);
-    let made = made.fact(BACK, YES, 7).fact(BACK, "CONNACK 0x97 Quota exceeded", 3);
+    let made = made.fact(BACK, Resumption::Announced.name(), 7).fact(BACK, "CONNACK 0x97 Quota exceeded", 3);
     let verdict = made.verdict(LETS_IN);
     assert_eq!(verdict.conclusion, Conclusion::Holds);
     let note = verdict.differs.unwrap();
@@ -93,12 +99,16 @@ fn who_was_not_let_in_is_a_note_with_the_reasons_and_no_accusation() {
 
 #[test]
 fn a_herd_that_our_own_limits_or_a_broker_that_died_kept_away_says_nothing_of_the_broker() {
-    let made = || Made::herd("5.0", &[(Outcome::NoReaction, 10)]).fact(BACK, YES, 7).fact(BACK, "gone", 3);
+    let made = || {
+        Made::herd("5.0", &[(Outcome::NoReaction, 10)])
+            .fact(BACK, Resumption::Announced.name(), 7)
+            .fact(BACK, "gone", 3)
+    };
     assert_eq!(made().measure(OUR_OWN, 4).verdict(LETS_IN).conclusion, Conclusion::Inconclusive);
     let mut died = made();
     died.case().outcomes.insert(Outcome::BrokerDown.name().into(), 3);
     assert_eq!(died.verdict(LETS_IN).conclusion, Conclusion::Inconclusive);
-    let died = died.fact(SESSION_PRESENT, NO, 2);
+    let died = died.fact(SESSION_PRESENT, Resumption::Not.name(), 2);
     assert_eq!(died.verdict(RESUMES).conclusion, Conclusion::Inconclusive);
 }
 
@@ -112,7 +122,13 @@ fn clients_that_are_cut_off_again_are_a_note() {
 #[test]
 fn a_session_that_is_gone_is_violated_unless_the_broker_was_restarted() {
     for (version, citation) in [("5.0", "MQTT 5.0 [MQTT-3.1.2-5]"), ("3.1.1", "MQTT 3.1.1 [MQTT-3.1.2-4]")] {
-        let gone = || all_back(version).fact(SESSION_PRESENT, YES, 9).fact(SESSION_PRESENT, NO, 1);
+        let gone = || {
+            all_back(version).fact(SESSION_PRESENT, Resumption::Announced.name(), 9).fact(
+                SESSION_PRESENT,
+                Resumption::Not.name(),
+                1,
+            )
+        };
         let verdict = gone().verdict(RESUMES);
         assert_eq!((verdict.conclusion, verdict.citation.as_deref()), (Conclusion::Violated, Some(citation)));
         let mut unsettled = gone();
@@ -136,20 +152,29 @@ fn a_session_that_is_gone_is_violated_unless_the_broker_was_restarted() {
 fn a_session_that_goes_on_and_is_denied_breaks_the_rule_on_session_present_alone() {
     const TRULY: &str = "tells_session_present_truly";
     for (version, citation) in [("5.0", "MQTT 5.0 [MQTT-3.2.2-3]"), ("3.1.1", "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
-        let denied =
-            || all_back(version).fact(SESSION_PRESENT, YES, 0).fact(SESSION_PRESENT, UNANNOUNCED, 10);
+        let denied = || {
+            all_back(version).fact(SESSION_PRESENT, Resumption::Announced.name(), 0).fact(
+                SESSION_PRESENT,
+                Resumption::Unannounced.name(),
+                10,
+            )
+        };
         let verdict = denied().verdict(TRULY);
         assert_eq!((verdict.conclusion, verdict.citation.as_deref()), (Conclusion::Violated, Some(citation)));
         assert_eq!(denied().verdict(RESUMES).conclusion, Conclusion::Holds);
-        let gone = all_back(version).fact(SESSION_PRESENT, YES, 0).fact(SESSION_PRESENT, NO, 10);
+        let gone = all_back(version).fact(SESSION_PRESENT, Resumption::Announced.name(), 0).fact(
+            SESSION_PRESENT,
+            Resumption::Not.name(),
+            10,
+        );
         assert_eq!(gone.verdict(TRULY).conclusion, Conclusion::Holds, "it was told truly");
     }
 }
 
 #[test]
 fn a_session_that_was_never_promised_and_a_herd_that_never_acted_are_inconclusive() {
-    let made = Made::herd("5.0", &[(Outcome::Tolerated, 10)]).fact(BACK, YES, 10);
-    let made = made.fact(SESSION_PRESENT, NOT_OWED, 10);
+    let made = Made::herd("5.0", &[(Outcome::Tolerated, 10)]).fact(BACK, Resumption::Announced.name(), 10);
+    let made = made.fact(SESSION_PRESENT, Resumption::NotOwed.name(), 10);
     let verdict = made.verdict(RESUMES);
     assert_eq!(verdict.conclusion, Conclusion::Inconclusive);
     assert!(verdict.evidence.contains("would not keep"), "{}", verdict.evidence);

@@ -1,19 +1,24 @@
 //! What the checks of silence and edge conclude from records made by hand. No sockets.
 
-use ungraceful_faults::connection::keep_alive::control::{
-    CONTROL, FIXED_CUT_AFTER, FIXED_TIME, FOLLOWS_KEEP_ALIVE, NEITHER,
-};
-use ungraceful_faults::connection::keep_alive::edge::{
-    self, BROKER_WAS_LATE, FATE, LEFT_ALONE, LONGEST_GAP, SENT, WE_WERE_LATE,
-};
+use std::fmt::Display;
+use std::str::FromStr;
+
+use ungraceful_faults::connection::keep_alive::control::{CONTROL, Control, FIXED_CUT_AFTER};
+use ungraceful_faults::connection::keep_alive::edge::{self, FATE, LONGEST_GAP, SENT};
 use ungraceful_faults::connection::keep_alive::silence::{self, BROKER_STALLED, CUT, CUT_EARLY_WITH, WAITED};
-use ungraceful_faults::connection::keep_alive::{CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON};
+use ungraceful_faults::connection::keep_alive::{CUT_AT, Cut, KEEP_ALIVE};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};
 use ungraceful_record::testing::{self, bystanders_that_lost_connections, empty_record, every};
 use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
+const BROKER_WAS_LATE: &str = "cut after the broker was late itself";
+const WE_WERE_LATE: &str = "cut after we were late ourselves";
+const LEFT_ALONE: &str = "left alone";
+const KEEP_ALIVE_TIMEOUT: &str = "DISCONNECT 0x8D";
+const NO_REASON: &str = "no reason";
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";
 const CLOSES: &str = "closes_a_silent_connection";
@@ -40,13 +45,13 @@ impl Made {
     /// Silent clients of one variant with a Keep Alive of 2 s.
     fn silent(version: &str, outcomes: &[(Outcome, u64)]) -> Self {
         let all = outcomes.iter().map(|(_, count)| count).sum();
-        Self::of(silence::ID, "idle-2s", version, outcomes).fact(KEEP_ALIVE, "2", all)
+        Self::of(silence::ID, "idle-2s", version, outcomes).fact(KEEP_ALIVE, 2_u64, all)
     }
 
     /// So many of them, cut at this time.
     fn cut(version: &str, cut: Cut, count: u64) -> Self {
         Self::silent(version, &[(Outcome::Closed, count)])
-            .fact(CUT, cut.name(), count)
+            .fact(CUT, cut, count)
             .measure(CUT_AT, count, 600, 3_150)
     }
 
@@ -58,7 +63,7 @@ impl Made {
         };
         let outcomes: Vec<_> = fates.iter().map(|(fate, count)| (outcome(fate), *count)).collect();
         let made = Self::of(edge::ID, variant, version, &outcomes);
-        let made = fates.iter().fold(made, |made, (fate, count)| made.fact(FATE, fate, *count));
+        let made = fates.iter().fold(made, |made, (fate, count)| made.fact(FATE, *fate, *count));
         made.measure(SENT, 5, 3, 10).measure(edge::ANSWERED, 4, 3, 9).measure(LONGEST_GAP, 4, 1, 1_234_000)
     }
 
@@ -66,15 +71,15 @@ impl Made {
         &mut self.0.cases[0]
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.case().facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: FromStr>(mut self, fact: FactOf<V>, value: impl Display, count: u64) -> Self {
+        testing::with_fact(self.case(), fact, value, count);
         self
     }
 
-    fn measure(mut self, name: &str, count: u64, min: u64, max: u64) -> Self {
+    fn measure(mut self, measure: Measure, count: u64, min: u64, max: u64) -> Self {
         let values =
             Distribution { count, sum: max, min: Some(min), max: Some(max), ..Distribution::default() };
-        self.case().measures.insert(name.into(), values);
+        self.case().measures.insert(measure.to_string(), values);
         self
     }
 
@@ -168,7 +173,7 @@ fn a_broker_that_cuts_in_time_holds_with_the_times_in_its_evidence() {
 
 #[test]
 fn a_broker_that_cuts_late_differs_and_is_not_violated_however_late_it_is() {
-    let late = Made::cut(V5, Cut::Late, 2).fact(CUT, Cut::InTime.name(), 1).verdict(CLOSES);
+    let late = Made::cut(V5, Cut::Late, 2).fact(CUT, Cut::InTime, 1).verdict(CLOSES);
     assert_eq!(told(&late).0, Conclusion::Holds);
     assert_eq!(late.differs.as_deref(), Some("cut late"));
     assert!(late.evidence.ends_with(", 2 of them later than 1.75 times"), "{late:?}");
@@ -194,7 +199,7 @@ fn mqtt5_3_1_2_22_a_broker_that_still_serves_the_silent_is_violated_after_60_s_b
     assert_eq!(told(&too_soon), INCONCLUSIVE);
     assert!(too_soon.evidence.contains("--reaction-timeout of 30s"), "{too_soon:?}");
     // A long Keep Alive has three times of it: 120 s here, which are more than 60 s and 30 s; and 30 s.
-    let of_40_s = |waited_us| never_cut(waited_us).fact(KEEP_ALIVE, "40", 3).verdict(CLOSES);
+    let of_40_s = |waited_us| never_cut(waited_us).fact(KEEP_ALIVE, 40_u64, 3).verdict(CLOSES);
     assert_eq!(told(&of_40_s(149_999_999)), INCONCLUSIVE);
     assert_eq!(told(&of_40_s(150_000_000)), VIOLATED);
 }
@@ -211,7 +216,7 @@ fn a_broker_that_stood_still_while_it_should_have_cut_is_not_violated() {
 
 /// The clients of this record that were cut, and so were their control clients, after the same time.
 fn after_the_same_time(made: Made, count: u64) -> Made {
-    made.fact(CONTROL, FIXED_TIME, count).measure(FIXED_CUT_AFTER, count, 3_000_000, 3_010_000)
+    made.fact(CONTROL, Control::FixedTime.name(), count).measure(FIXED_CUT_AFTER, count, 3_000_000, 3_010_000)
 }
 
 #[test]
@@ -256,7 +261,7 @@ fn a_cut_before_the_keep_alive_is_over_accuses_on_5_0_when_it_is_named_or_common
     let named = early(V5, 2).fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT, 2);
     let silently = early(V5, 3)
         .fact(CUT_EARLY_WITH, NO_REASON, 3)
-        .fact(CONTROL, FOLLOWS_KEEP_ALIVE, 3)
+        .fact(CONTROL, Control::FollowsKeepAlive.name(), 3)
         .example("FIN", 4);
     for made in [&named, &silently] {
         let verdict = made.verdict(WAITS);
@@ -276,8 +281,8 @@ fn a_cut_before_the_keep_alive_is_over_accuses_on_5_0_when_it_is_named_or_common
     // What is named needs no control; but one client is none, and one of many neither.
     assert_eq!(told(&named.with(|record| record.bystanders = None).verdict(WAITS)), VIOLATED);
     let rare = Made::silent(V5, &[(Outcome::Closed, 5)])
-        .fact(CUT, Cut::Early.name(), 2)
-        .fact(CUT, Cut::InTime.name(), 3)
+        .fact(CUT, Cut::Early, 2)
+        .fact(CUT, Cut::InTime, 3)
         .fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT, 2);
     for few in [early(V5, 1).fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT, 1), rare] {
         let verdict = few.verdict(WAITS);
@@ -294,22 +299,26 @@ fn a_cut_before_the_keep_alive_is_over_is_a_note_when_it_is_rare_has_another_rea
         verdict.differs.expect("a note")
     };
     let rare = Made::silent(V5, &[(Outcome::Closed, 5)])
-        .fact(CUT, Cut::Early.name(), 2)
-        .fact(CUT, Cut::InTime.name(), 3)
+        .fact(CUT, Cut::Early, 2)
+        .fact(CUT, Cut::InTime, 3)
         .fact(CUT_EARLY_WITH, NO_REASON, 2)
-        .fact(CONTROL, FOLLOWS_KEEP_ALIVE, 2);
+        .fact(CONTROL, Control::FollowsKeepAlive.name(), 2);
     assert!(note(rare).ends_with("perhaps for another reason"));
     let one = Made::cut(V5, Cut::Early, 1).fact(CUT_EARLY_WITH, NO_REASON, 1);
     assert!(note(one).ends_with("perhaps for another reason"));
     // Control clients stand beside those, too, whose Keep Alive was over.
     let mixed = Made::silent(V5, &[(Outcome::Closed, 4)])
-        .fact(CUT, Cut::Early.name(), 1)
-        .fact(CUT, Cut::Between.name(), 3)
+        .fact(CUT, Cut::Early, 1)
+        .fact(CUT, Cut::Between, 3)
         .fact(CUT_EARLY_WITH, NO_REASON, 1)
-        .fact(CONTROL, FOLLOWS_KEEP_ALIVE, 4);
+        .fact(CONTROL, Control::FollowsKeepAlive.name(), 4);
     assert!(note(mixed).ends_with("perhaps for another reason"));
     // Their control clients were cut at other times: it was not for the Keep Alive.
-    let odd = Made::cut(V5, Cut::Early, 3).fact(CUT_EARLY_WITH, NO_REASON, 3).fact(CONTROL, NEITHER, 3);
+    let odd = Made::cut(V5, Cut::Early, 3).fact(CUT_EARLY_WITH, NO_REASON, 3).fact(
+        CONTROL,
+        Control::Neither.name(),
+        3,
+    );
     assert!(note(odd).ends_with("perhaps for another reason"));
     let other = Made::cut(V5, Cut::Early, 3).fact(CUT_EARLY_WITH, "DISCONNECT 0x98", 3);
     assert!(note(other).ends_with("perhaps for another reason"));
@@ -382,8 +391,11 @@ fn a_client_that_pings_in_time_and_is_left_alone_holds() {
 #[test]
 fn a_client_that_pings_in_time_and_is_cut_accuses_on_5_0_when_it_is_named_or_common_and_only_these_are_cut() {
     let cut = |version, fates: &[(&str, u64)]| Made::at_the_edge("0.90-of-1s", version, fates);
-    let silently =
-        cut(V5, &[("cut with no reason", 2), (LEFT_ALONE, 2)]).fact(CONTROL, FOLLOWS_KEEP_ALIVE, 2);
+    let silently = cut(V5, &[("cut with no reason", 2), (LEFT_ALONE, 2)]).fact(
+        CONTROL,
+        Control::FollowsKeepAlive.name(),
+        2,
+    );
     let named = cut(V5, &[("cut with DISCONNECT 0x8D", 2), (LEFT_ALONE, 2)]);
     for made in [&silently, &named] {
         let verdict = made.verdict(KEEPS);

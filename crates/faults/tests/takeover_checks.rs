@@ -1,19 +1,22 @@
 //! What the checks of all modes of a take-over conclude from records made by hand. No sockets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::str::FromStr;
 
 use proptest::prelude::*;
 use ungraceful_faults::connection::takeover::dead_peer;
 use ungraceful_faults::connection::takeover::flap;
 use ungraceful_faults::connection::takeover::storm::{
-    self, DUP, HELD_BACK, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, SENT_AGAIN, Situation,
+    self, DUP, HELD_BACK, IDENTIFIERS, QUEUED, REPEATED, SENT_AGAIN, Share, Situation,
 };
 use ungraceful_faults::connection::takeover::{
     ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, duel, looking_on, race,
 };
-use ungraceful_faults::resumption::{LEFT_OVER, SESSION_PRESENT, UNANNOUNCED, UNKNOWN};
+use ungraceful_faults::resumption::{LEFT_OVER, Resumption, SESSION_PRESENT};
 use ungraceful_mqtt::statement;
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;
@@ -55,13 +58,13 @@ impl Made {
         made.fact(NEWCOMER, "accepted", count).fact(ALIVE, "1", count)
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.0.facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: FromStr>(mut self, fact: FactOf<V>, value: impl Display, count: u64) -> Self {
+        testing::with_fact(&mut self.0, fact, value, count);
         self
     }
 
-    fn facts(self, name: &str, values: &[(&str, u64)]) -> Self {
-        values.iter().fold(self, |made, (value, count)| made.fact(name, value, *count))
+    fn facts<V: FromStr>(self, fact: FactOf<V>, values: &[(&str, u64)]) -> Self {
+        values.iter().fold(self, |made, (value, count)| made.fact(fact, *value, *count))
     }
 
     fn codes(mut self, codes: &[(u8, u64)]) -> Self {
@@ -74,9 +77,9 @@ impl Made {
         self
     }
 
-    fn measure(mut self, name: &str, count: u64, sum: u64, max: u64) -> Self {
+    fn measure(mut self, measure: Measure, count: u64, sum: u64, max: u64) -> Self {
         let values = Distribution { count, sum, min: Some(1), max: Some(max), ..Distribution::default() };
-        self.0.measures.insert(name.into(), values);
+        self.0.measures.insert(measure.to_string(), values);
         self
     }
 
@@ -444,7 +447,7 @@ fn mqtt5_4_1_0_2_and_mqtt3_1_1_3_1_2_6_a_session_that_must_have_ended_and_goes_o
             assert_violated(&made("yes", "some").verdict(ENDS), kept);
             assert_violated(&made("no", "some").verdict(ENDS), kept);
             assert_violated(&made("yes", "none").verdict(ENDS), told);
-            let unknown = made("yes", UNKNOWN);
+            let unknown = made("yes", Resumption::Unknown.name());
             assert_inconclusive(&unknown.clone().verdict(ENDS), "is not known");
             assert_violated(&unknown.clone().fact(LEFT_OVER, "none", 1).verdict(ENDS), told);
             assert_violated(&unknown.fact(LEFT_OVER, "some", 1).verdict(ENDS), kept);
@@ -466,14 +469,14 @@ fn mqtt5_3_2_2_3_and_mqtt3_1_1_3_2_2_2_a_session_that_goes_on_and_is_denied_brea
     for pair in PAIRS {
         let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-3.2.2-3]", "MQTT 3.1.1 [MQTT-3.2.2-2]");
         let resumed_by = of_newcomer(pair, "MQTT 5.0 [MQTT-3.1.2-5]", "MQTT 3.1.1 [MQTT-3.1.2-4]");
-        let denied = Made::closed("resume", pair, 3).fact(SESSION_PRESENT, UNANNOUNCED, 3);
+        let denied = Made::closed("resume", pair, 3).fact(SESSION_PRESENT, Resumption::Unannounced.name(), 3);
         assert_violated(&denied.clone().verdict(TRULY), citation);
         assert_holds_by(&denied.verdict(RESUMES), Force::Must, Some(resumed_by));
         let gone = Made::closed("resume", pair, 3).fact(SESSION_PRESENT, "no", 3);
         assert_holds_by(&gone.verdict(TRULY), Force::Must, Some(citation));
         assert!(resumed(pair, 3).has_no_verdict_of(TRULY), "nobody was told Session Present 0");
     }
-    let cut = Made::closed("resume", V5, 3).fact(SESSION_PRESENT, UNKNOWN, 3);
+    let cut = Made::closed("resume", V5, 3).fact(SESSION_PRESENT, Resumption::Unknown.name(), 3);
     assert_inconclusive(&cut.verdict(RESUMES), "it is not known whether their session was there");
 }
 
@@ -714,14 +717,14 @@ fn mqtt5_4_4_0_1_and_mqtt3_1_1_4_4_0_1_what_does_not_come_or_under_another_ident
 #[test]
 fn what_may_still_be_on_its_way_accuses_nobody() {
     for pair in PAIRS {
-        let late = |fact| resumed(pair, 3).facts(fact, &[("all", 2), (NOT_YET, 1)]);
+        let late = |fact| resumed(pair, 3).facts(fact, &[("all", 2), (Share::NotYet.name(), 1)]);
         assert_inconclusive(&late(SENT_AGAIN).verdict(AGAIN), "a longer --resend-wait may tell");
         assert_inconclusive(&late(QUEUED).verdict(RESUMES), "a longer --resend-wait may tell");
-        let after_all = resumed(pair, 3).facts(SENT_AGAIN, &[("all", 1), (LATE, 2)]);
+        let after_all = resumed(pair, 3).facts(SENT_AGAIN, &[("all", 1), (Share::Late.name(), 2)]);
         let note = "what was in flight is sent again late, and not in its order";
         assert_differs(&after_all.verdict(AGAIN), note);
         // One that was overtaken breaks it, whatever the others may still be.
-        let both = resumed(pair, 3).facts(SENT_AGAIN, &[("none", 1), (NOT_YET, 2)]);
+        let both = resumed(pair, 3).facts(SENT_AGAIN, &[("none", 1), (Share::NotYet.name(), 2)]);
         assert_violated(&both.verdict(AGAIN), again_citation(pair));
     }
 }
@@ -1106,7 +1109,7 @@ fn any_case() -> impl Strategy<Value = CaseRecord> {
     let facts = (
         values(&["accepted", "CONNACK 0x97 Quota exceeded"]),
         values(&["0", "1", "2", "2 or more", "unknown"]),
-        values(&["yes", "no", "not owed", "always", UNANNOUNCED, UNKNOWN]),
+        values(&["yes", "no", "not owed", "always", "no, but resumed", "not served"]),
         values(&["all", "some", "none"]),
         values(&["kept", "changed", "set", "missing", "once", "twice", "never"]),
     );
@@ -1126,15 +1129,15 @@ fn any_case() -> impl Strategy<Value = CaseRecord> {
             let mut case = Made::of(fault, situation.name(), pair, &outcomes).codes(&[]).0;
             let (newcomer, alive, present, share, rest) = facts;
             let of = [
-                (NEWCOMER, newcomer),
-                (ALIVE, alive),
-                (SESSION_PRESENT, present),
-                (LEFT_OVER, share.clone()),
-                (SENT_AGAIN, share.clone()),
-                (QUEUED, share),
-                (IDENTIFIERS, rest.clone()),
-                (DUP, rest.clone()),
-                (REPEATED, rest),
+                (NEWCOMER.name(), newcomer),
+                (ALIVE.name(), alive),
+                (SESSION_PRESENT.name(), present),
+                (LEFT_OVER.name(), share.clone()),
+                (SENT_AGAIN.name(), share.clone()),
+                (QUEUED.name(), share),
+                (IDENTIFIERS.name(), rest.clone()),
+                (DUP.name(), rest.clone()),
+                (REPEATED.name(), rest),
             ];
             case.facts = of.into_iter().map(|(name, values)| (name.to_owned(), values)).collect();
             case.disconnect_codes = codes;

@@ -1,15 +1,18 @@
 //! What the checks of drops, knocks and storms of Wills conclude from records made by hand. No sockets.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
+use std::str::FromStr;
 
 use ungraceful_faults::connection::abrupt::{
-    self, ACCEPTED, BACK_PAST_END, EARLY, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME,
+    self, BACK_PAST_END, RETURN, Variant, WAITING, WILL_CAME, WillCame,
 };
 use ungraceful_faults::connection::knock;
-use ungraceful_faults::connection::takeover::storm::{HELD_BACK, NOT_YET};
-use ungraceful_faults::resumption::{LEFT_OVER, NO, NOT_OWED, SESSION_PRESENT, UNANNOUNCED, UNKNOWN, YES};
+use ungraceful_faults::connection::takeover::storm::{HELD_BACK, Share};
+use ungraceful_faults::resumption::{LEFT_OVER, Resumption, SESSION_PRESENT};
 use ungraceful_faults::session::will_storm;
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::reaction::Outcome;
@@ -20,6 +23,7 @@ use ungraceful_record::testing::{
 };
 use ungraceful_record::verdict::{Conclusion, Force, Verdict, judge};
 
+const ACCEPTED: &str = "accepted";
 const V5: &str = "5.0";
 const V311: &str = "3.1.1";
 
@@ -51,15 +55,15 @@ impl Made {
         Self::of(abrupt::ID, variant, version, &[(Outcome::Left, count)]).fact(RETURN, ACCEPTED, count)
     }
 
-    fn fact(mut self, name: &str, value: &str, count: u64) -> Self {
-        self.case.facts.entry(name.into()).or_default().insert(value.into(), count);
+    fn fact<V: FromStr>(mut self, fact: FactOf<V>, value: impl Display, count: u64) -> Self {
+        testing::with_fact(&mut self.case, fact, value, count);
         self
     }
 
-    fn measure(mut self, name: &str, min: u64, max: u64) -> Self {
+    fn measure(mut self, measure: Measure, min: u64, max: u64) -> Self {
         let values =
             Distribution { count: 1, sum: max, min: Some(min), max: Some(max), ..Distribution::default() };
-        self.case.measures.insert(name.into(), values);
+        self.case.measures.insert(measure.to_string(), values);
         self
     }
 
@@ -250,14 +254,26 @@ fn a_few_missing_wills_accuse_nobody_where_the_broker_takes_qos_0_alone() {
 fn mqtt5_3_1_2_8_a_will_well_before_its_time_breaks_it_and_one_that_is_rounded_does_not() {
     let came =
         |fact, count| Made::dropped("will-delay", V5, 4).will(wills(4, 4)).fact(WILL_CAME, fact, count);
-    let verdict = came(EARLY, 3).verdict(PUBLISHES);
+    let verdict = came(WillCame::Early.name(), 3).verdict(PUBLISHES);
     assert_violated(&verdict, "MQTT 5.0 [MQTT-3.1.2-8]");
-    assert_inconclusive(&came(EARLY, 2).verdict(PUBLISHES), "3 attempts that are alike would tell");
-    assert_inconclusive(&came(EARLY, 3).witness(stray()).verdict(PUBLISHES), "5 messages came when nobody");
+    assert_inconclusive(
+        &came(WillCame::Early.name(), 2).verdict(PUBLISHES),
+        "3 attempts that are alike would tell",
+    );
+    assert_inconclusive(
+        &came(WillCame::Early.name(), 3).witness(stray()).verdict(PUBLISHES),
+        "5 messages came when nobody",
+    );
     let made = |fact| came(fact, 1);
     assert!(verdict.evidence.starts_with("3 of 4 Wills came more than a second before"), "{verdict:?}");
-    assert_note_contains(&made(ROUNDED).verdict(PUBLISHES), "1 Wills came up to a second early");
-    assert_note_contains(&made(LATE_BY_DELAY).verdict(PUBLISHES), "1 Wills waited for their delay");
+    assert_note_contains(
+        &made(WillCame::Rounded.name()).verdict(PUBLISHES),
+        "1 Wills came up to a second early",
+    );
+    assert_note_contains(
+        &made(WillCame::LateByDelay.name()).verdict(PUBLISHES),
+        "1 Wills waited for their delay",
+    );
     assert_holds(&made("when due").verdict(PUBLISHES), Some("MQTT 5.0 [MQTT-3.1.2-8]"));
 }
 
@@ -340,7 +356,11 @@ fn mqtt5_3_1_2_23_and_mqtt3_1_1_3_1_2_4_sessions_that_are_all_gone_break_it_and_
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.1.2-23]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-4]")] {
         let made = |kept, gone| {
             let made = Made::dropped("fin", version, kept + gone);
-            made.fact(SESSION_PRESENT, YES, kept).fact(SESSION_PRESENT, NO, gone)
+            made.fact(SESSION_PRESENT, Resumption::Announced.name(), kept).fact(
+                SESSION_PRESENT,
+                Resumption::Not.name(),
+                gone,
+            )
         };
         let verdict = made(3, 0).verdict(KEEPS);
         assert_holds(&verdict, Some(citation));
@@ -348,14 +368,14 @@ fn mqtt5_3_1_2_23_and_mqtt3_1_1_3_1_2_4_sessions_that_are_all_gone_break_it_and_
         assert_violated(&made(0, 3).verdict(KEEPS), citation);
         assert_note_contains(&made(1, 2).verdict(KEEPS), "2 sessions were gone");
         assert_inconclusive(&made(0, 3).unsettled().verdict(KEEPS), "honest clients lost");
-        let denied = made(0, 0).fact(SESSION_PRESENT, UNANNOUNCED, 3);
+        let denied = made(0, 0).fact(SESSION_PRESENT, Resumption::Unannounced.name(), 3);
         assert_holds(&denied.verdict(KEEPS), Some(citation));
     }
 }
 
 #[test]
 fn a_session_that_the_broker_never_granted_and_a_client_that_is_refused_say_nothing() {
-    let made = Made::dropped("before-expiry", V5, 3).fact(SESSION_PRESENT, NOT_OWED, 3);
+    let made = Made::dropped("before-expiry", V5, 3).fact(SESSION_PRESENT, Resumption::NotOwed.name(), 3);
     assert_inconclusive(&made.verdict(KEEPS), "3 were too late to tell");
     let refused = Made::of(abrupt::ID, "fin", V5, &[(Outcome::Left, 2)]).fact(RETURN, "CONNACK 0x97", 2);
     assert_inconclusive(&refused.verdict(KEEPS), "CONNACK 0x97 (×2)");
@@ -364,8 +384,9 @@ fn a_session_that_the_broker_never_granted_and_a_client_that_is_refused_say_noth
 #[test]
 fn mqtt5_4_1_0_2_a_session_that_lives_on_long_after_its_end_breaks_it_and_shortly_after_it_is_a_note() {
     let made = |kept, past_us| {
-        let made = Made::dropped("after-expiry", V5, 2).fact(SESSION_PRESENT, YES, kept);
-        let made = made.fact(SESSION_PRESENT, NO, 2 - kept).fact(LEFT_OVER, "some", kept);
+        let made =
+            Made::dropped("after-expiry", V5, 2).fact(SESSION_PRESENT, Resumption::Announced.name(), kept);
+        let made = made.fact(SESSION_PRESENT, Resumption::Not.name(), 2 - kept).fact(LEFT_OVER, "some", kept);
         made.measure(BACK_PAST_END, past_us, past_us)
     };
     assert_holds(&made(0, 10_000_000).verdict(ENDS), Some("MQTT 5.0 [MQTT-4.1.0-2]"));
@@ -380,9 +401,15 @@ fn mqtt5_4_1_0_2_a_session_that_lives_on_long_after_its_end_breaks_it_and_shortl
 fn mqtt3_1_1_3_1_2_6_a_session_that_was_to_end_with_its_connection_breaks_it_at_once() {
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-4.1.0-2]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-6]")] {
         let made = Made::dropped("session-ends", version, 2);
-        assert_holds(&made.clone().fact(SESSION_PRESENT, NO, 2).verdict(ENDS), Some(citation));
-        let there = made.fact(SESSION_PRESENT, YES, 1);
-        assert_inconclusive(&there.clone().fact(LEFT_OVER, UNKNOWN, 1).verdict(ENDS), "is not known");
+        assert_holds(
+            &made.clone().fact(SESSION_PRESENT, Resumption::Not.name(), 2).verdict(ENDS),
+            Some(citation),
+        );
+        let there = made.fact(SESSION_PRESENT, Resumption::Announced.name(), 1);
+        assert_inconclusive(
+            &there.clone().fact(LEFT_OVER, Resumption::Unknown.name(), 1).verdict(ENDS),
+            "is not known",
+        );
         assert_violated(&there.clone().fact(LEFT_OVER, "some", 1).verdict(ENDS), citation);
         let said = format!("MQTT {version} [MQTT-3.2.2-3]");
         assert_violated(&there.fact(LEFT_OVER, "none", 1).verdict(ENDS), &said);
@@ -396,8 +423,14 @@ fn mqtt5_3_2_2_3_messages_of_a_session_that_was_said_to_be_gone_break_session_pr
     const TRULY: &str = "tells_session_present_truly";
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.2.2-3]"), (V311, "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
         let made = Made::dropped("fin", version, 3);
-        assert_holds(&made.clone().fact(SESSION_PRESENT, NO, 3).verdict(TRULY), Some(citation));
-        assert_violated(&made.clone().fact(SESSION_PRESENT, UNANNOUNCED, 1).verdict(TRULY), citation);
+        assert_holds(
+            &made.clone().fact(SESSION_PRESENT, Resumption::Not.name(), 3).verdict(TRULY),
+            Some(citation),
+        );
+        assert_violated(
+            &made.clone().fact(SESSION_PRESENT, Resumption::Unannounced.name(), 1).verdict(TRULY),
+            citation,
+        );
         assert!(made.has_no_verdict_of(TRULY), "nobody was told Session Present 0");
     }
 }
@@ -414,7 +447,7 @@ fn mqtt5_4_5_0_1_and_mqtt3_1_1_3_1_2_5_messages_that_were_overtaken_are_lost_and
         let made = |value| Made::dropped("rst", version, 3).fact(WAITING, value, 3).messages(lost.clone());
         assert_holds(&made("all").verdict(WAITED), Some(citation));
         assert_violated(&made("none").verdict(WAITED), citation);
-        assert_inconclusive(&made(NOT_YET).verdict(WAITED), "a longer --reaction-timeout");
+        assert_inconclusive(&made(Share::NotYet.name()).verdict(WAITED), "a longer --reaction-timeout");
         assert_note_contains(
             &made("none").unsettled().verdict(WAITED),
             "30 of 33 messages were taken and lost",
@@ -486,11 +519,11 @@ fn a_dripping_connect_that_outlasts_silence_by_half_tells_that_only_the_gap_is_b
         record.cases.push(silent.clone());
         verdict_on(&record, BOUNDS).expect("it is judged")
     };
-    assert_holds(&drip(knock::CUT, 2_000_000).verdict(BOUNDS), None);
+    assert_holds(&drip("cut", 2_000_000).verdict(BOUNDS), None);
     let gap = "only the gap between two bytes is bounded";
-    assert_note_contains(&beside_silence(drip(knock::ACCEPTED, 3_100_000)), gap);
-    assert_note_contains(&beside_silence(drip(knock::ACCEPTED, 2_900_000)), "no bound was met");
-    assert_note_contains(&drip(knock::ACCEPTED, 9_000_000).verdict(BOUNDS), "no bound was met");
+    assert_note_contains(&beside_silence(drip("accepted", 3_100_000)), gap);
+    assert_note_contains(&beside_silence(drip("accepted", 2_900_000)), "no bound was met");
+    assert_note_contains(&drip("accepted", 9_000_000).verdict(BOUNDS), "no bound was met");
 }
 
 #[test]
@@ -508,7 +541,7 @@ fn mqtt5_3_14_0_1_a_disconnect_before_any_connack_breaks_it_and_3_1_1_has_no_suc
 fn honest_clients_that_are_refused_beside_held_sockets_are_a_note_with_their_number() {
     const LETS_IN: &str = "lets_honest_clients_in";
     let made = Made::of(knock::ID, "silent", V5, &[(Outcome::NoReaction, 3)]);
-    let made = made.fact(knock::HONEST, knock::ACCEPTED, 3).measure(knock::HELD_OPEN, 1, 60);
+    let made = made.fact(knock::HONEST, "accepted", 3).measure(knock::HELD_OPEN, 1, 60);
     let verdict = made.clone().measure(knock::HONEST_CONNACK, 900, 7_200).verdict(LETS_IN);
     assert_holds(&verdict, None);
     let expected = "3 of 3 honest clients were accepted, with up to 60 connections held open; the slowest CONNACK took 7.20 ms";
@@ -549,8 +582,8 @@ fn mqtt5_3_1_2_15_and_mqtt3_1_1_3_1_2_17_wills_of_which_none_is_retained_break_i
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.1.2-15]"), (V311, "MQTT 3.1.1 [MQTT-3.1.2-17]")] {
         let made = |offline, nothing| {
             let made = storm("retained", version).will(wills(4, 4));
-            let made = made.fact(will_storm::RETAINED, will_storm::OFFLINE, offline);
-            made.fact(will_storm::RETAINED, will_storm::NOTHING, nothing)
+            let made = made.fact(will_storm::RETAINED, "offline", offline);
+            made.fact(will_storm::RETAINED, "nothing", nothing)
         };
         assert_holds(&made(4, 0).verdict(RETAINS), Some(citation));
         assert_violated(&made(0, 4).verdict(RETAINS), citation);
@@ -576,9 +609,9 @@ fn mqtt5_3_1_3_9_the_will_of_a_client_that_is_back_in_time_breaks_it_in_a_storm_
 fn an_offline_that_stays_though_the_client_is_back_is_a_note() {
     const BEHIND: &str = "leaves_online_behind";
     let made = |online, offline, late| {
-        let made = storm("back", V5).fact(will_storm::RETURN, will_storm::ACCEPTED, online + offline);
-        let made = made.fact(will_storm::RETAINED, will_storm::ONLINE, online);
-        let made = made.fact(will_storm::RETAINED, will_storm::OFFLINE, offline);
+        let made = storm("back", V5).fact(will_storm::RETURN, "accepted", online + offline);
+        let made = made.fact(will_storm::RETAINED, "online", online);
+        let made = made.fact(will_storm::RETAINED, "offline", offline);
         made.fact(will_storm::AFTER_ONLINE, "yes", late)
     };
     assert_holds(&made(4, 0, 0).verdict(BEHIND), None);

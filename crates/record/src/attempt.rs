@@ -11,7 +11,7 @@ use ungraceful_mqtt::ProtocolVersion;
 
 use crate::ledger::LedgerCounts;
 use crate::phase::Phase;
-use crate::reaction::{Outcome, Reaction};
+use crate::reaction::{Outcome, Reaction, ended_at_us};
 
 /// Which fault, in which variant, with which protocol version: what results are grouped by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -101,6 +101,24 @@ pub enum Fact {
     Count(u64),
     /// One of a few words.
     Word(String),
+}
+
+impl From<bool> for Fact {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
+
+impl From<u64> for Fact {
+    fn from(count: u64) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<String> for Fact {
+    fn from(word: String) -> Self {
+        Self::Word(word)
+    }
 }
 
 impl fmt::Display for Fact {
@@ -200,8 +218,7 @@ impl Attempt {
     /// When the broker ended the connection; absent when it did not.
     #[must_use]
     pub fn ended_at_us(&self) -> Option<u64> {
-        let end = self.reactions.iter().find(|reaction| reaction.kind.ends_connection())?;
-        self.outcome.is_ended().then_some(end.at_us)
+        ended_at_us(&self.reactions).filter(|_| self.outcome.is_ended())
     }
 
     /// From the TCP handshake's end to the CONNACK, in µs. Absent when no CONNACK came.

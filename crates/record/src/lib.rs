@@ -10,6 +10,7 @@ pub mod checks;
 pub mod counts;
 pub mod discarded;
 pub mod exit;
+pub mod fact;
 pub mod ledger;
 pub mod live;
 pub mod load;

@@ -37,6 +37,12 @@ impl ReactionKind {
     }
 }
 
+/// When the connection that these reactions were seen of was ended, in µs since the run's start; absent when it was not.
+#[must_use]
+pub fn ended_at_us(reactions: &[Reaction]) -> Option<u64> {
+    reactions.iter().find(|reaction| reaction.kind.ends_connection()).map(|reaction| reaction.at_us)
+}
+
 /// One reaction, when it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reaction {

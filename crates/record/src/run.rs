@@ -15,6 +15,7 @@ use crate::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use crate::load::LoadRecord;
 use crate::metric::{Distribution, Metric, Percentiles};
 use crate::phase::Phase;
+use crate::reaction::Outcome;
 use crate::verdict::Verdict;
 
 /// Version of the record's format; grows with every change that a reader must know of.
@@ -348,14 +349,14 @@ pub struct CaseRecord {
 impl CaseRecord {
     /// How many attempts ended in `outcome`.
     #[must_use]
-    pub fn outcome(&self, outcome: crate::reaction::Outcome) -> u64 {
+    pub fn outcome(&self, outcome: Outcome) -> u64 {
         self.outcomes.get(outcome.name()).copied().unwrap_or(0)
     }
 
-    /// How many attempts had `value` for the fact `name`.
+    /// How many attempts had their connection ended by the broker.
     #[must_use]
-    pub fn fact(&self, name: &str, value: &str) -> u64 {
-        self.facts.get(name).and_then(|counts| counts.get(value)).copied().unwrap_or(0)
+    pub fn ended(&self) -> u64 {
+        self.outcome(Outcome::Closed) + self.outcome(Outcome::Reset)
     }
 }
 

@@ -2,9 +2,12 @@
 //! about verdicts. Only for tests, which switch it on with the feature `testing`.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
 use std::time::Duration;
 
-use crate::attempt::Case;
+use crate::attempt::{Attempt, Case};
+use crate::fact::{FactOf, Measure};
 use crate::reaction::Outcome;
 use crate::run::{
     AttemptsRecord, BrokerOrigin, BrokerRecord, BystandersRecord, CaseRecord, Completeness, FORMAT_VERSION,
@@ -75,6 +78,42 @@ pub fn case(fault: &str, variant: &str, version: &str, outcomes: &[(Outcome, u64
         finished,
         outcomes: outcomes.iter().map(|(outcome, count)| (outcome.name().to_owned(), *count)).collect(),
         ..CaseRecord::default()
+    }
+}
+
+/// Has so many attempts of the case have this value for the fact.
+///
+/// # Panics
+///
+/// Panics when the fact has no such value.
+#[track_caller]
+pub fn with_fact<V: FromStr>(case: &mut CaseRecord, fact: FactOf<V>, value: impl Display, attempts: u64) {
+    let value = value.to_string();
+    assert!(value.parse::<V>().is_ok(), "{value:?} is no value of {}", fact.name());
+    case.facts.entry(fact.name().to_owned()).or_default().insert(value, attempts);
+}
+
+/// The value that the attempt has for the fact; absent when it has none that is one of its values.
+#[must_use]
+pub fn fact_of<V: FromStr>(attempt: &Attempt, fact: FactOf<V>) -> Option<V> {
+    attempt.facts.get(fact.name())?.to_string().parse().ok()
+}
+
+/// What the attempt measured.
+#[must_use]
+pub fn measure_of(attempt: &Attempt, measure: Measure) -> Option<u64> {
+    attempt.measures.get(&measure.to_string()).copied()
+}
+
+/// Facts by the text that stands in files, as their readers know them.
+pub trait FactsByText {
+    /// How many attempts had `value` for the fact `name`.
+    fn fact(&self, name: &str, value: &str) -> u64;
+}
+
+impl FactsByText for CaseRecord {
+    fn fact(&self, name: &str, value: &str) -> u64 {
+        self.facts.get(name).and_then(|counts| counts.get(value)).copied().unwrap_or(0)
     }
 }
 

@@ -18,6 +18,24 @@
 /// assert_eq!(Fate::ALL.map(Fate::name), ["published", "withheld"]);
 /// assert_eq!("lost".parse::<Fate>().unwrap_err(), r#"unknown fate "lost"; choose from published, withheld"#);
 /// ```
+///
+/// Of some facts not every value has a name. The values after `else` hold the rest of the text behind what they begin with,
+/// which may be nothing. Of such an enum there is no list, and no name.
+///
+/// ```
+/// ungraceful_record::words! {
+///     /// What became of a client.
+///     pub enum Became {
+///         /// It was served.
+///         Served = "served",
+///     } else {
+///         /// It was cut, by this.
+///         Cut = "cut by ",
+///     }
+/// }
+/// assert_eq!("cut by RST".parse(), Ok(Became::Cut("RST".to_owned())));
+/// assert_eq!(Became::Served.to_string(), "served");
+/// ```
 #[macro_export]
 macro_rules! words {
     (
@@ -71,6 +89,52 @@ macro_rules! words {
         impl From<$name> for $crate::attempt::Fact {
             fn from(value: $name) -> Self {
                 Self::Word(value.name().to_owned())
+            }
+        }
+    };
+    (
+        $(#[$of_type:meta])*
+        $visible:vis enum $name:ident {
+            $($(#[$of_value:meta])* $value:ident = $word:literal,)+
+        } else {
+            $($(#[$of_rest:meta])* $rest:ident = $begin:literal,)+
+        }
+    ) => {
+        $(#[$of_type])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        $visible enum $name {
+            $($(#[$of_value])* $value,)+
+            $($(#[$of_rest])* $rest(String),)+
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let (begin, rest) = match self {
+                    $(Self::$value => ($word, ""),)+
+                    $(Self::$rest(rest) => ($begin, rest.as_str()),)+
+                };
+                f.write_str(begin)?;
+                f.write_str(rest)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                $(if text == $word {
+                    return Ok(Self::$value);
+                })+
+                $(if let Some(rest) = text.strip_prefix($begin) {
+                    return Ok(Self::$rest(rest.to_owned()));
+                })+
+                Err(format!("unknown value {text:?}"))
+            }
+        }
+
+        impl From<$name> for $crate::attempt::Fact {
+            fn from(value: $name) -> Self {
+                Self::Word(value.to_string())
             }
         }
     };

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use ungraceful_mqtt::{
     Connect, Packet, PacketIdentifier, PacketType, ProtocolVersion, Publish, QoS, ReasonCode,
 };
-use ungraceful_record::attempt::Fact;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::client::{Client, NotConnected};
@@ -373,7 +372,7 @@ impl Served {
             (false, true) => "its publishing",
             (true, true) => "both ways",
         };
-        log.fact(SERVED, Fact::Word(word.to_owned()));
+        log.fact(SERVED, word);
         log.measure(DELIVERED, self.delivered);
         log.measure(PUBLISHED, self.published);
         if self.delivered > 0 {

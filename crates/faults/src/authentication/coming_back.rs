@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_record::attempt::Fact;
+use ungraceful_record::fact::FactOf;
 use ungraceful_rig::attempts::client::NotConnected;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
@@ -28,10 +28,10 @@ pub(super) struct CameBack {
 
 impl CameBack {
     /// Puts it into the attempt, under this name.
-    pub(super) fn tell(self, fact: &str, log: &mut AttemptLog<'_>) {
-        log.fact(fact, Fact::Word(self.how));
+    pub(super) fn tell(self, fact: FactOf<String>, log: &mut AttemptLog<'_>) {
+        log.fact(fact, self.how);
         if let Some(after) = self.after_refusal {
-            log.fact(AFTER_REFUSAL, Fact::Word(after.to_owned()));
+            log.fact(AFTER_REFUSAL, after);
         }
     }
 }

@@ -8,8 +8,9 @@ use std::time::Instant;
 use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_8, V5_3_2_2_7, V5_3_14_4_1, V311_3_1_2_8, V311_3_2_2_5,
 };
-use ungraceful_record::attempt::{Attempt, Fact};
+use ungraceful_record::attempt::Attempt;
 use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::micros;
@@ -25,8 +26,8 @@ use super::shown::Shown;
 use super::token::GRACE;
 use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
 use crate::judging::{
-    DueWills, breach, due_wills, evidence_count, examples, is_v5, names_the_reason, no_sample, of_version,
-    others, sent_code, served_on, sum,
+    breach, due_wills, evidence_count, examples, is_v5, names_the_reason, no_sample, of_version, sent_code,
+    served_on,
 };
 
 /// A client at work, and what was seen of it.
@@ -52,8 +53,7 @@ impl Workplace {
 impl Cut {
     /// When the broker ended the connection, in µs since the run's start; absent when it did not.
     pub(super) fn ended_at_us(&self) -> Option<u64> {
-        let end = self.seen.reactions.iter().find(|seen| seen.kind.ends_connection())?;
-        Some(end.at_us)
+        self.seen.ended_at_us()
     }
 
     pub(super) fn is_ended(&self) -> bool {
@@ -102,7 +102,7 @@ pub(super) async fn conclude<'a>(
     if log.so_far().reactions.iter().any(is_disconnect) {
         let names: Vec<&str> = work.after_disconnect.iter().copied().collect();
         let names = if names.is_empty() { NOTHING.to_owned() } else { names.join(" and ") };
-        log.fact(AFTER_DISCONNECT, Fact::Word(names));
+        log.fact(AFTER_DISCONNECT, names);
     }
     if let Some(watch) = will {
         let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
@@ -125,7 +125,7 @@ pub(super) async fn conclude<'a>(
 /// Tells what became of the publisher, which leaves.
 pub(super) async fn part(stage: &Stage, mut log: AttemptLog<'_>, mut beside: Beside) -> Attempt {
     if let Some(is_served) = stage.unless_stopped(beside.is_served(stage.options.connect_timeout)).await {
-        log.fact(BESIDE, Fact::Word(if is_served { "served" } else { "cut" }.to_owned()));
+        log.fact(BESIDE, if is_served { "served" } else { "cut" });
     }
     beside.leave().await;
     log.end()
@@ -143,8 +143,8 @@ pub(super) fn cuts_the_client(case: &CaseRecord, because: &str) -> Finding {
     let (tolerated, silent) = (case.outcome(Outcome::Tolerated), case.outcome(Outcome::NoReaction));
     let messages = format!(
         "{} messages sent to them afterwards were delivered, {} that they published afterwards were taken",
-        sum(case, DELIVERED),
-        sum(case, PUBLISHED)
+        case.measured(DELIVERED).sum,
+        case.measured(PUBLISHED).sum
     );
     if all == 0 {
         Finding::inconclusive(no_sample(case))
@@ -186,8 +186,8 @@ pub(super) const SENDS_NOTHING_AFTER_DISCONNECT: Check =
 
 /// Absent where nobody was sent one.
 fn sends_nothing_after_disconnect(case: &Judged<'_>) -> Option<Finding> {
-    let all: u64 = case.facts.get(AFTER_DISCONNECT)?.values().sum();
-    let others = others(case, AFTER_DISCONNECT, NOTHING);
+    let all: u64 = case.facts.get(AFTER_DISCONNECT.name())?.values().sum();
+    let others = case.others(AFTER_DISCONNECT, NOTHING);
     Some(if others.is_empty() {
         Finding::holds(all, format!("nothing came after any of {all} DISCONNECT packets"))
     } else {
@@ -203,8 +203,8 @@ pub(super) const CLOSES_AFTER_REFUSING: Check =
 
 /// Absent where nobody was refused by a CONNACK.
 fn closes_after_refusing(case: &Judged<'_>) -> Option<Finding> {
-    let all: u64 = case.facts.get(AFTER_REFUSAL)?.values().sum();
-    let (served, open) = (case.fact(AFTER_REFUSAL, "served"), case.fact(AFTER_REFUSAL, "left open"));
+    let all: u64 = case.facts.get(AFTER_REFUSAL.name())?.values().sum();
+    let (served, open) = (case.count(AFTER_REFUSAL, "served"), case.count(AFTER_REFUSAL, "left open"));
     Some(if served > 0 {
         let evidence =
             format!("{served} of {all} clients were answered PINGREQ after the CONNACK that refused them");
@@ -241,15 +241,16 @@ pub(super) fn publishes_the_will(case: &Judged<'_>, may_publish: MayPublish) -> 
             let is_acted = evidence_count(case) > 0;
             Finding::inconclusive(if is_acted { why.to_owned() } else { no_sample(case) })
         }
-        Some(will) => match (due_wills(case, will), may_publish) {
-            (DueWills::Came(evidence), _) => Finding::holds(will.due, evidence),
-            (DueWills::Unknown(why), _) => Finding::inconclusive(why),
-            (DueWills::Missing(evidence), MayPublish::Yes) => breach(case, evidence),
-            (DueWills::Missing(evidence), MayPublish::No) => {
-                let note = "no Will of a client that may not publish any more, for which the statement has no exception";
-                Finding::differs(will.due, note, evidence)
-            }
-        },
+        Some(will) => {
+            let missing = |evidence| match may_publish {
+                MayPublish::Yes => breach(case, evidence),
+                MayPublish::No => {
+                    let note = "no Will of a client that may not publish any more, for which the statement has no exception";
+                    Finding::differs(will.due, note, evidence)
+                }
+            };
+            due_wills(case, will, missing, |evidence| Finding::holds(will.due, evidence))
+        }
     };
     Some(match may_publish {
         MayPublish::Yes => finding,
@@ -261,11 +262,11 @@ pub(super) fn publishes_the_will(case: &Judged<'_>, may_publish: MayPublish) -> 
 pub(super) const PUBLISHES_THE_WILL: &[Statement] = &[V5_3_1_2_8, V311_3_1_2_8];
 
 /// No numbered statement: what was sent to the client `after` its right had ended is not delivered to it.
-pub(super) fn stops_deliveries(case: &CaseRecord, measure: &str, after: &str) -> Finding {
+pub(super) fn stops_deliveries(case: &CaseRecord, measure: Measure, after: &str) -> Finding {
     if evidence_count(case) == 0 {
         return Finding::inconclusive(no_sample(case));
     }
-    let Some(delivered) = case.measures.get(measure) else {
+    let Some(delivered) = case.measures.get(&measure.to_string()) else {
         return Finding::inconclusive("what was delivered afterwards is not known");
     };
     let evidence = format!(
@@ -282,7 +283,7 @@ pub(super) fn stops_deliveries(case: &CaseRecord, measure: &str, after: &str) ->
 pub(super) const LEAVES_OTHERS_ALONE: Check = Check::prose("leaves_others_alone", leaves_others_alone);
 
 fn leaves_others_alone(case: &Judged<'_>) -> Option<Finding> {
-    let (served, cut) = (case.fact(BESIDE, "served"), case.fact(BESIDE, "cut"));
+    let (served, cut) = (case.count(BESIDE, "served"), case.count(BESIDE, "cut"));
     let evidence =
         format!("of {} clients that published to those that were cut, {served} were served on", served + cut);
     Some(match (served + cut, cut) {
@@ -310,16 +311,16 @@ impl CameBack {
 }
 
 /// Absent when nobody came back.
-pub(super) fn came_back(case: &CaseRecord, fact: &str) -> Option<CameBack> {
-    let values = case.facts.get(fact)?;
+pub(super) fn came_back(case: &CaseRecord, fact: FactOf<String>) -> Option<CameBack> {
+    let values = case.facts.get(fact.name())?;
     let tried = values.iter().filter(|(how, _)| *how != super::NOT_TRIED);
     let told: Vec<String> = tried.clone().map(|(how, count)| format!("{how} (×{count})")).collect();
     let all = tried.map(|(_, count)| count).sum();
     (all > 0).then(|| CameBack {
         all,
-        accepted: case.fact(fact, super::ACCEPTED),
-        without_rights: case.fact(fact, super::WITHOUT_RIGHTS),
-        unknown: case.fact(fact, super::RIGHTS_UNKNOWN),
+        accepted: case.count(fact, super::ACCEPTED),
+        without_rights: case.count(fact, super::WITHOUT_RIGHTS),
+        unknown: case.count(fact, super::RIGHTS_UNKNOWN),
         told: told.join(", "),
     })
 }

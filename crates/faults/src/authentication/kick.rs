@@ -15,6 +15,7 @@ use ungraceful_flags::{Mistake, Named, PositiveTime, Versions, Wanted, named, na
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::Measure;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::Watch;
@@ -34,7 +35,7 @@ use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 /// The fault's id in the catalogue.
 pub const ID: &str = "kick";
 /// Measure: from asking for the removal until whoever carries it out says that it is done.
-pub const CONFIRMED: &str = "kick_confirmed_us";
+pub const CONFIRMED: Measure = Measure::new("kick_confirmed_us");
 
 /// The flags.
 #[derive(Args, Clone, Debug)]

@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Auth, Properties, ReasonCode};
-use ungraceful_record::attempt::{Attempt, Fact};
+use ungraceful_record::attempt::Attempt;
+use ungraceful_record::fact::FactOf;
 use ungraceful_record::reaction::{Outcome, ReactionKind};
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
@@ -120,7 +121,7 @@ impl Token {
         let (mut log, beside) = judged::conclude(stage, log, cut, will, served, None).await;
         let Some(beside) = beside else { return log.end() };
         for (name, word) in facts.words {
-            log.fact(name, Fact::Word(word));
+            log.fact(name, word);
         }
         if let Some(time) = facts.answered_after {
             log.measure(REAUTHENTICATION_TIME, micros(time));
@@ -210,6 +211,6 @@ impl Token {
 }
 
 struct Facts {
-    words: Vec<(&'static str, String)>,
+    words: Vec<(FactOf<String>, String)>,
     answered_after: Option<Duration>,
 }

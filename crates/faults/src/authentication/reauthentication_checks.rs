@@ -2,6 +2,7 @@
 
 use ungraceful_mqtt::statement::{V5_4_12_0_5, V5_4_12_1_2};
 use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::FactOf;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::verdict::Force;
 
@@ -37,8 +38,8 @@ fn spoils(case: &CaseRecord) -> bool {
 }
 
 /// How many clients there were with this fact, and what it said, with numbers.
-fn told(case: &CaseRecord, fact: &str) -> (u64, String) {
-    let Some(values) = case.facts.get(fact) else { return (0, "nothing is known".to_owned()) };
+fn told(case: &CaseRecord, fact: FactOf<String>) -> (u64, String) {
+    let Some(values) = case.facts.get(fact.name()) else { return (0, "nothing is known".to_owned()) };
     let words: Vec<String> = values.iter().map(|(word, count)| format!("{word} (×{count})")).collect();
     (values.values().sum(), words.join(", "))
 }
@@ -46,7 +47,7 @@ fn told(case: &CaseRecord, fact: &str) -> (u64, String) {
 /// MQTT 5.0 section 4.12.1 (prose): the Server answers with AUTH 0x00, or 0x18 when it wants more.
 fn accepts_the_renewed_token(case: &Judged<'_>) -> Option<Finding> {
     let (all, words) = told(case, REAUTHENTICATION);
-    let (success, more) = (case.fact(REAUTHENTICATION, SUCCESS), case.fact(REAUTHENTICATION, CONTINUE));
+    let (success, more) = (case.count(REAUTHENTICATION, SUCCESS), case.count(REAUTHENTICATION, CONTINUE));
     let evidence = format!("{all} clients sent AUTH 0x19 with a renewed token; answered: {words}");
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
@@ -64,13 +65,13 @@ fn accepts_the_renewed_token(case: &Judged<'_>) -> Option<Finding> {
 fn serves_past_the_first_token(case: &Judged<'_>) -> Option<Finding> {
     let (all, words) = told(case, PAST_FIRST_TOKEN);
     let (served, unknown) =
-        (case.fact(PAST_FIRST_TOKEN, SERVED_ON), case.fact(PAST_FIRST_TOKEN, NOT_ANSWERED));
+        (case.count(PAST_FIRST_TOKEN, SERVED_ON), case.count(PAST_FIRST_TOKEN, NOT_ANSWERED));
     let cut = all - served - unknown;
     let evidence = format!("{all} clients whose re-authentication succeeded: {words}");
     Some(if evidence_count(case) == 0 {
         Finding::inconclusive(no_sample(case))
     } else if all == 0 {
-        let why = match case.fact(REAUTHENTICATION, CONTINUE) {
+        let why = match case.count(REAUTHENTICATION, CONTINUE) {
             0 => "no re-authentication succeeded".to_owned(),
             _ => format!("no re-authentication came to its end: {MORE_STEPS}"),
         };
@@ -88,7 +89,7 @@ fn serves_past_the_first_token(case: &Judged<'_>) -> Option<Finding> {
 /// No numbered statement says which tokens are good.
 fn refuses_a_spoilt_token(case: &Judged<'_>) -> Option<Finding> {
     let (all, words) = told(case, REAUTHENTICATION);
-    let count = |word| case.fact(REAUTHENTICATION, word);
+    let count = |word| case.count(REAUTHENTICATION, word);
     let (success, more, nothing) = (count(SUCCESS), count(CONTINUE), count(NOTHING));
     let evidence = format!("{all} clients sent AUTH 0x19 with a spoilt token; answered: {words}");
     Some(if all == 0 {
@@ -114,7 +115,7 @@ fn closes_after_failed_reauthentication(case: &Judged<'_>) -> Option<Finding> {
         return Some(Finding::inconclusive(no_sample(case)));
     }
     let (all, words) = told(case, AFTER_FAILURE);
-    let count = |word| case.fact(AFTER_FAILURE, word);
+    let count = |word| case.count(AFTER_FAILURE, word);
     let evidence = format!("{all} clients whose re-authentication was refused: {words}");
     let finding = if all == 0 {
         return None;
@@ -139,7 +140,7 @@ fn closes_after_failed_reauthentication(case: &Judged<'_>) -> Option<Finding> {
 /// section 3.15.2.1 allows it: a note.
 fn keeps_the_method(case: &Judged<'_>) -> Option<Finding> {
     let ((all, connacks), (_, auths)) = (told(case, METHOD_IN_CONNACK), told(case, METHOD_IN_AUTH));
-    let count = |word| case.fact(METHOD_IN_CONNACK, word) + case.fact(METHOD_IN_AUTH, word);
+    let count = |word| case.count(METHOD_IN_CONNACK, word) + case.count(METHOD_IN_AUTH, word);
     let evidence = format!("the method in CONNACK: {connacks}; in AUTH: {auths}");
     let finding = if all == 0 {
         Finding::inconclusive(no_sample(case))

@@ -15,6 +15,7 @@ use ungraceful_flags::{Mistake, Named, PositiveTime, Versions, Wanted, named, na
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::FactOf;
 use ungraceful_record::scale::{micros, time};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::Watch;
@@ -36,7 +37,7 @@ use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 /// The fault's id in the catalogue.
 pub const ID: &str = "token";
 /// Fact: what became of the client that connected with a new token.
-pub const RENEWED: &str = "with_a_new_token";
+pub const RENEWED: FactOf<String> = FactOf::new("with_a_new_token");
 /// What may stand in the command that gives a token.
 pub const PLACEHOLDERS: [&str; 1] = ["client_id"];
 

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_mqtt::{Properties, Property, ProtocolVersion, QoS, Will};
-use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::attempt::{Attempt, Case, WillSeen};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
@@ -27,38 +28,42 @@ use self::going::{Gone, go};
 use self::variant::Lives;
 pub use self::variant::Variant;
 use super::takeover::session_connect;
-use crate::ending::{interrupted, not_acted};
-use crate::outbox::Outbox;
+use crate::ending::{Answer, interrupted, not_acted};
+use crate::outbox::{Outbox, Share};
 use crate::peer::{Peer, discard_session};
 use crate::resumption::Resumption;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "drop";
 
-/// Fact: what became of the CONNECT of the client that came back, [`ACCEPTED`] or why not.
-pub const RETURN: &str = "return";
-/// The client that came back was accepted.
-pub const ACCEPTED: &str = "accepted";
-/// Fact: whether the messages that were published meanwhile came: `all`, `some`, `none`, or
-/// [`NOT_YET`](crate::connection::takeover::storm::NOT_YET).
-pub const WAITING: &str = "waiting_messages";
-/// Fact: when the Will came that was due, [`IN_TIME`], [`EARLY`], [`ROUNDED`] or [`LATE_BY_DELAY`].
-pub const WILL_CAME: &str = "will_came";
-/// Not before it was due.
-pub const IN_TIME: &str = "when due";
-/// More than a second before it was due.
-pub const EARLY: &str = "too early";
-/// Less than a second before it was due, as a broker does that counts in whole seconds.
-pub const ROUNDED: &str = "up to 1 s early";
-/// The session had ended, and the Will waited for its delay all the same.
-pub const LATE_BY_DELAY: &str = "after its delay";
+/// Fact: what became of the CONNECT of the client that came back.
+pub const RETURN: FactOf<Answer> = FactOf::new("return");
+/// Fact: whether the messages that were published meanwhile came.
+pub const WAITING: FactOf<Share> = FactOf::new("waiting_messages");
+/// Fact: when the Will came that was due.
+pub const WILL_CAME: FactOf<WillCame> = FactOf::new("will_came");
+
+ungraceful_record::words! {
+    /// When a Will came that was due.
+    pub enum WillCame: "time" {
+        /// Not before it was due.
+        InTime = "when due",
+        /// More than a second before it was due.
+        Early = "too early",
+        /// Less than a second before it was due, as a broker does that counts in whole seconds.
+        Rounded = "up to 1 s early",
+        /// The session had ended, and the Will waited for its delay all the same.
+        LateByDelay = "after its delay",
+    }
+}
+
 /// Measure: when the Will came after it was due: the end of its delay or that of its session, whichever is first.
-pub const WILL_PAST_DUE: &str = "will_past_due_us";
+pub const WILL_PAST_DUE: Measure = Measure::new("will_past_due_us");
 /// Measure: the client went, until the CONNACK of its return.
-pub const RETURNED_AFTER: &str = "returned_after_us";
+pub const RETURNED_AFTER: Measure = Measure::new("returned_after_us");
 
 /// Measure: the end of the session, until the CONNECT of the client that is to find none.
-pub const BACK_PAST_END: &str = "back_past_end_us";
+pub const BACK_PAST_END: Measure = Measure::new("back_past_end_us");
 
 /// Application Message of the Will.
 const WILL: &[u8] = b"will of a client that went";
@@ -387,15 +392,15 @@ impl Abrupt {
             let whole_delay =
                 stage.clock.us(gone.before) + micros(Duration::from_secs(self.delay_s().into()));
             let came = if first_us + micros(WHOLE_SECOND) <= earliest {
-                EARLY
+                WillCame::Early
             } else if first_us < earliest {
-                ROUNDED
+                WillCame::Rounded
             } else if self.variant == Variant::SessionEnds && self.delay_s() > 0 && first_us >= whole_delay {
-                LATE_BY_DELAY
+                WillCame::LateByDelay
             } else {
-                IN_TIME
+                WillCame::InTime
             };
-            log.fact(WILL_CAME, Fact::Word(came.to_owned()));
+            log.fact(WILL_CAME, came);
             if self.delay_s() > 0 {
                 log.measure(WILL_PAST_DUE, first_us.saturating_sub(latest));
             }

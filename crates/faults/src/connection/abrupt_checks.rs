@@ -11,14 +11,15 @@ use ungraceful_record::offers::Offers;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Record};
 
-use super::abrupt::{ACCEPTED, EARLY, LATE_BY_DELAY, RETURN, ROUNDED, Variant, WAITING, WILL_CAME, Way};
+use super::abrupt::{BACK_PAST_END, RETURN, Variant, WAITING, WILL_CAME, Way, WillCame};
+use crate::ending::Answer;
 use crate::judging::{
-    self, DueWills, SENDS_NO_DISCONNECT_ON_3_1_1, breach, comes_in_order, due_wills, no_sample, no_will,
-    of_version, others, sum, told, will_breach,
+    self, SENDS_NO_DISCONNECT_ON_3_1_1, breach, comes_in_order, due_wills, no_sample, no_will, of_version,
+    will_breach,
 };
-use crate::outbox::{HELD_BACK, NOT_YET};
+use crate::outbox::{HELD_BACK, Share};
 use crate::resumption::{
-    NOT_OWED, Resumed, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY, broken_by_presence,
+    Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY, broken_by_presence,
 };
 
 /// The checks, in the order in which they are reported.
@@ -57,31 +58,29 @@ fn publishes_the_will(case: &Judged<'_>) -> Option<Finding> {
     let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
         return Some(Finding::inconclusive(no_will(case, "no Will could be waited for")));
     };
-    let (early, rounded) = (case.fact(WILL_CAME, EARLY), case.fact(WILL_CAME, ROUNDED));
-    let late = case.fact(WILL_CAME, LATE_BY_DELAY);
-    let finding = match due_wills(case, will) {
-        _ if early > 0 => {
-            let evidence = format!(
-                "{early} of {} Wills came more than a second before their delay or their session was over",
-                will.due
-            );
-            will_breach(case, early, evidence)
-        }
-        DueWills::Missing(evidence) => breach(case, evidence),
-        DueWills::Unknown(why) => Finding::inconclusive(why),
-        DueWills::Came(evidence) if late > 0 => {
+    let (early, rounded) = (case.count(WILL_CAME, WillCame::Early), case.count(WILL_CAME, WillCame::Rounded));
+    let late = case.count(WILL_CAME, WillCame::LateByDelay);
+    if early > 0 {
+        let evidence = format!(
+            "{early} of {} Wills came more than a second before their delay or their session was over",
+            will.due
+        );
+        return Some(will_breach(case, early, evidence));
+    }
+    let came = |evidence| {
+        if late > 0 {
             let note = format!("{late} Wills waited for their delay although the session had ended before");
             Finding::differs(will.due, note, evidence)
-        }
-        DueWills::Came(evidence) if rounded > 0 => {
+        } else if rounded > 0 {
             let note = format!(
                 "{rounded} Wills came up to a second early, as if time were counted in whole seconds"
             );
             Finding::differs(will.due, note, evidence)
+        } else {
+            Finding::holds(will.due, evidence)
         }
-        DueWills::Came(evidence) => Finding::holds(will.due, evidence),
     };
-    Some(finding)
+    Some(due_wills(case, will, |evidence| breach(case, evidence), came))
 }
 
 /// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-10]: a Will that was published is gone. Copies with DUP do not count, and a broker that
@@ -127,15 +126,15 @@ fn withholds_the_will(case: &Judged<'_>) -> Option<Finding> {
 
 /// Why no Session Present tells anything.
 fn no_return(case: &CaseRecord) -> String {
-    let refused = others(case, RETURN, ACCEPTED);
-    let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
+    let refused = case.others(RETURN, Answer::Accepted);
+    let not_owed = case.count(SESSION_PRESENT, Resumption::NotOwed);
     if let Some(why) = Resumed::of(case).nothing_known() {
         why
     } else if not_owed > 0 {
         format!(
             "of {} clients that came back, {not_owed} were too late to tell, or the broker had granted another Session \
              Expiry Interval than was asked for",
-            told(case, SESSION_PRESENT)
+            case.told(SESSION_PRESENT)
         )
     } else if !refused.is_empty() {
         format!("no client that came back was accepted: {refused}")
@@ -172,8 +171,7 @@ fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
     let statement = of_version(case, V5_4_1_0_2, V311_3_1_2_6);
     let Resumed { announced: kept, gone, .. } = Resumed::of(case);
     let evidence = format!("{kept} of {} clients that came back were told Session Present 1", kept + gone);
-    let beyond_s =
-        case.measures.get(super::abrupt::BACK_PAST_END).and_then(|past| past.min).unwrap_or(0) / 1_000_000;
+    let beyond_s = case.measured(BACK_PAST_END).min.unwrap_or(0) / 1_000_000;
     let finding = if kept + gone == 0 {
         Finding::inconclusive(no_return(case))
     } else if kept == 0 {
@@ -205,25 +203,25 @@ fn delivers_what_waited(case: &Judged<'_>) -> Option<Finding> {
     if keeps_no_messages(case.record) {
         return None;
     }
-    let count = |value| case.fact(WAITING, value);
-    let (lacking, not_yet) = (count("some") + count("none"), count(NOT_YET));
+    let count = |value| case.count(WAITING, value);
+    let (lacking, not_yet) = (count(Share::Some) + count(Share::None), count(Share::NotYet));
     let evidence = format!(
         "of {} clients that came back to their session, {lacking} were not sent all of the messages that the broker had \
          taken meanwhile, though one that was published later",
-        told(case, WAITING)
+        case.told(WAITING)
     );
     let finding = if lacking > 0 {
-        judging::lost(case, sum(case, HELD_BACK), evidence)
+        judging::lost(case, case.measured(HELD_BACK).sum, evidence)
     } else if not_yet > 0 {
         let why = format!(
             "{not_yet} clients were not sent everything until the deadline, and nothing that was published later \
              either: a longer --reaction-timeout may tell"
         );
         Finding::inconclusive(why)
-    } else if told(case, WAITING) == 0 {
+    } else if case.told(WAITING) == 0 {
         Finding::inconclusive("no messages waited for a client whose session was there")
     } else {
-        Finding::holds(told(case, WAITING), evidence)
+        Finding::holds(case.told(WAITING), evidence)
     };
     Some(finding)
 }
@@ -241,8 +239,7 @@ fn closes_its_side(case: &Judged<'_>) -> Option<Finding> {
     if !matches!(variant.way(), Way::HalfClose | Way::Disconnect(_)) {
         return None;
     }
-    let closed = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
-    let open = case.outcome(Outcome::NoReaction);
+    let (closed, open) = (case.ended(), case.outcome(Outcome::NoReaction));
     let evidence = format!("the broker closed {closed} of {} connections", closed + open);
     Some(match (closed, open) {
         (0, 0) => Finding::inconclusive(no_sample(case)),

@@ -12,8 +12,9 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::{sleep, timeout};
 use ungraceful_flags::{Named, Time, Versions, Wanted, chosen};
 use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::FactOf;
 use ungraceful_record::reaction::{Outcome, connack_code_text};
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::client::{Client, encode_connect};
@@ -31,8 +32,22 @@ pub const MODES: &[&dyn Mode] = &[mode::<Flags>()];
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "double-connect";
-/// The name of the fact that tells what became of the second ClientID.
-pub const SECOND_CLIENT_ID: &str = "second_client_id";
+/// Fact: what became of the second ClientID.
+pub const SECOND_CLIENT_ID: FactOf<SecondClientId> = FactOf::new("second_client_id");
+
+ungraceful_record::words! {
+    /// What the broker made of the second ClientID.
+    pub enum SecondClientId: "fate" {
+        /// Nothing.
+        None = "none",
+        /// The connection is bound to it: a client that connects with it takes the connection over.
+        Live = "live",
+        /// A session of it was kept.
+        Session = "session",
+        /// It could not be asked about.
+        NotProbed = "not probed",
+    }
+}
 
 /// Application Message of the first CONNECT's Will.
 const FIRST_WILL: &[u8] = b"will of the first CONNECT";
@@ -44,8 +59,6 @@ const GHOST_SESSION_S: u32 = 60;
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// However short the Keep Alive is that the broker asks for, not more often than this.
 const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
-/// The fate of a second ClientID that could not be asked about.
-const NOT_PROBED: &str = "not probed";
 /// How long a connection may take to be taken over by the probe.
 const TAKEOVER_WITHIN: Duration = Duration::from_millis(500);
 
@@ -189,8 +202,7 @@ impl DoubleConnect {
         if let Some(at) = seen.connack_at {
             log.accepted(at);
         }
-        let ended_at_us =
-            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
+        let ended_at_us = seen.ended_at_us();
         // What the broker has ended is over at once; only what is still open goes on counting as a client.
         let mut open = Some(client);
         if ended_at_us.is_some() {
@@ -200,13 +212,11 @@ impl DoubleConnect {
         if seen.stalled {
             log.trouble(STALLED);
         }
-        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
-        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
-        log.concluded(outcome);
+        let outcome = stage.conclude(&mut log, seen, self.version).await;
         if self.variant == Variant::OtherClientId && outcome.is_evidence() {
             let probe = self.probe_second_client_id(open.as_mut(), stage, log.client_id());
-            let fate = stage.unless_stopped(probe).await.unwrap_or(NOT_PROBED);
-            log.fact(SECOND_CLIENT_ID, Fact::Word(fate.to_owned()));
+            let fate = stage.unless_stopped(probe).await.unwrap_or(SecondClientId::NotProbed);
+            log.fact(SECOND_CLIENT_ID, fate);
         }
         if let Some(client) = open {
             client.leave().await;
@@ -287,20 +297,21 @@ impl DoubleConnect {
         }
     }
 
-    /// What the broker made of the second ClientID: `live` when the connection is bound to it (a client that
-    /// connects with it takes the connection over), `session` when a session of it was kept, `none` otherwise.
+    /// What the broker made of the second ClientID.
     async fn probe_second_client_id(
         &self,
         client: Option<&mut Client>,
         stage: &Stage,
         client_id: &str,
-    ) -> &'static str {
+    ) -> SecondClientId {
         let other_client_id = second_client_id(client_id);
-        let Ok((mut probe, _)) = stage.open(self.version).await else { return NOT_PROBED };
+        let Ok((mut probe, _)) = stage.open(self.version).await else {
+            return SecondClientId::NotProbed;
+        };
         let connect =
             Connect { clean_start: false, ..Client::honest_connect(&other_client_id, &stage.credentials) };
         let Ok(accepted) = probe.connect(&connect, stage.options.connect_timeout).await else {
-            return NOT_PROBED;
+            return SecondClientId::NotProbed;
         };
         let live = match client {
             Some(client) => {
@@ -315,9 +326,9 @@ impl DoubleConnect {
             self.discard_session(stage, &other_client_id).await;
         }
         match (live, accepted.session_present) {
-            (true, _) => "live",
-            (false, true) => "session",
-            (false, false) => "none",
+            (true, _) => SecondClientId::Live,
+            (false, true) => SecondClientId::Session,
+            (false, false) => SecondClientId::None,
         }
     }
 

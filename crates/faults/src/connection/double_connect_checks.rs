@@ -6,10 +6,10 @@ use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::WillRecord;
 use ungraceful_record::verdict::Force;
 
-use super::double_connect::{SECOND_CLIENT_ID, Variant};
+use super::double_connect::{SECOND_CLIENT_ID, SecondClientId, Variant};
 use crate::judging::{
-    DueWills, SENDS_NO_DISCONNECT_ON_3_1_1, breach, due_wills, evidence_count, examples, is_v5,
-    names_the_reason, no_sample, no_will, sent_code, served_on, troubles,
+    SENDS_NO_DISCONNECT_ON_3_1_1, breach, due_wills, evidence_count, examples, is_v5, names_the_reason,
+    no_sample, no_will, sent_code, served_on, troubles,
 };
 
 /// The checks, in the order in which they are reported.
@@ -30,7 +30,7 @@ pub const CHECKS: &[Check] = &[
 fn closes_on_second_connect(case: &Judged<'_>) -> Option<Finding> {
     let (tolerated, silent) = (case.outcome(Outcome::Tolerated), case.outcome(Outcome::NoReaction));
     let (down, all) = (case.outcome(Outcome::BrokerDown), evidence_count(case));
-    let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+    let ended = case.ended();
     let finding = if tolerated > 0 {
         let evidence = format!(
             "the broker went on serving {tolerated} of {all} clients after their second CONNECT: it answered \
@@ -95,21 +95,17 @@ fn publishes_the_will(case: &Judged<'_>) -> Option<Finding> {
             "no connection with a Will was closed by the broker",
         )));
     };
-    let finding = match due_wills(case, will) {
-        DueWills::Unknown(why) => Finding::inconclusive(why),
-        DueWills::Missing(evidence) => {
-            let instead = match will.of_later_connect {
-                0 => String::new(),
-                later => format!("; for {later} the Will of the second CONNECT came instead"),
-            };
-            breach(case, evidence + &instead)
-        }
-        DueWills::Came(evidence) => match besides(will) {
-            Some(note) => Finding::differs(will.due, note, evidence),
-            None => Finding::holds(will.due, evidence),
-        },
+    let missing = |evidence: String| {
+        let instead = match will.of_later_connect {
+            0 => String::new(),
+            later => format!("; for {later} the Will of the second CONNECT came instead"),
+        };
+        breach(case, evidence + &instead)
     };
-    Some(finding)
+    Some(due_wills(case, will, missing, |evidence| match besides(will) {
+        Some(note) => Finding::differs(will.due, note, evidence),
+        None => Finding::holds(will.due, evidence),
+    }))
 }
 
 /// What came besides the Wills that were due, in words; absent when nothing did.
@@ -151,8 +147,9 @@ fn sends_nothing_else(case: &Judged<'_>) -> Option<Finding> {
 
 /// No numbered statement: a second CONNECT that is not accepted leaves nothing behind under its ClientID.
 fn binds_no_second_client_id(case: &Judged<'_>) -> Option<Finding> {
-    let count = |fate| case.fact(SECOND_CLIENT_ID, fate);
-    let (live, session, none) = (count("live"), count("session"), count("none"));
+    let count = |fate| case.count(SECOND_CLIENT_ID, fate);
+    let (live, session, none) =
+        (count(SecondClientId::Live), count(SecondClientId::Session), count(SecondClientId::None));
     let evidence = format!(
         "of {} second ClientIDs, {live} were bound to the connection, {session} had a session kept, {none} left \
          nothing",

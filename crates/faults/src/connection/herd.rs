@@ -15,7 +15,8 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
 use ungraceful_mqtt::{Property, ProtocolVersion, QoS};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::backoff::Profile;
@@ -28,23 +29,34 @@ use self::returning::{Returned, Returning};
 use super::takeover::session_connect;
 use crate::ending::{interrupted, not_acted};
 use crate::peer::{Event, Peer, discard_session};
-use crate::resumption::{NOT_OWED, Resumption, SESSION_PRESENT, YES};
+use crate::resumption::{Resumption, SESSION_PRESENT};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "herd";
 /// Milestone: the CONNACK of the connection that a member kept. Fact: [`YES`], or what its last try came to.
-pub const BACK: &str = "back";
+pub const BACK: FactOf<Back> = FactOf::new("back");
 /// Measure: connections that a member began, until it was back or its time was over.
-pub const TRIES: &str = "tries";
+pub const TRIES: Measure = Measure::new("tries");
 /// Measure: CONNECT handed to the kernel, until the CONNACK that let the member in again.
-pub const CONNACK: &str = "back_connack_us";
+pub const CONNACK: Measure = Measure::new("back_connack_us");
 /// Measure: TCP handshakes of a member that took a second or more. A listen backlog that is full drops SYNs, which are sent
 /// again after a second.
-pub const LATE_HANDSHAKES: &str = "handshakes_of_1_s";
+pub const LATE_HANDSHAKES: Measure = Measure::new("handshakes_of_1_s");
 /// Measure: how often a member that was back lost its connection again. Absent when it never did.
-pub const LOST_AGAIN: &str = "lost_again";
+pub const LOST_AGAIN: Measure = Measure::new("lost_again");
 /// Measure: tries that failed for want of local ports or descriptors of ours.
-pub const OUR_OWN: &str = "tries_without_port_or_descriptor";
+pub const OUR_OWN: Measure = Measure::new("tries_without_port_or_descriptor");
+
+ungraceful_record::words! {
+    /// Whether a client was back.
+    pub enum Back {
+        /// It was, within the time that there is.
+        InTime = "yes",
+    } else {
+        /// It was not; how its last try ended.
+        Not = "",
+    }
+}
 
 /// How long before its turn a member may read that its connection has ended with a planned outage: the broker's end and
 /// our word that the wave is let go go different ways.
@@ -303,8 +315,7 @@ impl Herd {
         }
         self.tell(&mut log, &returning, lost_at, session_kept_for);
         drop(member);
-        let back = served.as_ref().err().map_or(YES, String::as_str);
-        log.fact(BACK, Fact::Word(back.to_owned()));
+        log.fact(BACK, served.as_ref().map_or_else(|why| Back::Not(why.clone()), |_| Back::InTime));
         let outcome = match &served {
             Ok(_) => Outcome::Tolerated,
             Err(_) => stage.confirm(Outcome::NoReaction, None, self.version).await,
@@ -326,18 +337,18 @@ impl Herd {
         session_kept_for: Option<Duration>,
     ) {
         log.measure(TRIES, returning.tries);
-        for (name, count) in returning.counted() {
-            log.measure(&name, count);
+        for (measure, count) in returning.counted() {
+            log.measure(measure, count);
         }
         if let Some(accepted) = returning.first_accepted {
             let away = accepted.connack_at.saturating_duration_since(lost_at);
             let resumption = returning.resumption.unwrap_or(by_connack(accepted.session_present, self.loss));
             let is_owed = session_kept_for.is_some_and(|kept_for| away < kept_for);
-            let present = if resumption.goes_on() || is_owed { resumption.word() } else { NOT_OWED };
-            log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
+            let is_told = resumption.goes_on() || is_owed;
+            log.fact(SESSION_PRESENT, if is_told { resumption } else { Resumption::NotOwed });
         }
         if let Some(accepted) = returning.kept {
-            log.milestone(BACK, accepted.connack_at);
+            log.milestone(BACK.name(), accepted.connack_at);
             let took = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
             log.measure(CONNACK, ungraceful_record::scale::micros(took));
         }

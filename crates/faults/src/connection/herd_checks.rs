@@ -4,12 +4,11 @@
 use ungraceful_mqtt::statement::{V5_3_1_2_5, V311_3_1_2_4};
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::CaseRecord;
 use ungraceful_record::verdict::Force;
 
-use super::herd::{BACK, LOST_AGAIN, OUR_OWN, TRIES};
-use crate::judging::{breach, no_sample, others, sum};
-use crate::resumption::{NOT_OWED, Resumed, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY, YES};
+use super::herd::{BACK, Back, LOST_AGAIN, OUR_OWN, TRIES};
+use crate::judging::{breach, no_sample};
+use crate::resumption::{Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: &[Check] = &[
@@ -23,11 +22,6 @@ pub const CHECKS: &[Check] = &[
     ),
 ];
 
-/// Members that lost their connection.
-fn acted(case: &CaseRecord) -> u64 {
-    case.facts.get(BACK).map_or(0, |counts| counts.values().sum())
-}
-
 /// The planned outage that the case's wave began with.
 fn was_restarted(case: &Judged<'_>) -> bool {
     case.record.waves.iter().any(|wave| wave.case == case.case && wave.outage.is_some())
@@ -35,10 +29,10 @@ fn was_restarted(case: &Judged<'_>) -> bool {
 
 /// No numbered statement: everybody is let in again within the time that there is.
 fn lets_everybody_in_again(case: &Judged<'_>) -> Option<Finding> {
-    let (back, all) = (case.fact(BACK, YES), acted(case));
-    let tries = sum(case, TRIES);
+    let (back, all) = (case.count(BACK, Back::InTime), case.told(BACK));
+    let tries = case.measured(TRIES).sum;
     let mut evidence = format!("{back} of {all} clients were back in time, by {tries} tries");
-    let own = sum(case, OUR_OWN);
+    let own = case.measured(OUR_OWN).sum;
     let down = case.outcome(Outcome::BrokerDown);
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
@@ -51,15 +45,15 @@ fn lets_everybody_in_again(case: &Judged<'_>) -> Option<Finding> {
         evidence += &format!("; {own} tries failed for want of local ports or descriptors of ours");
         Finding::inconclusive(evidence)
     } else {
-        let note = format!("{} of {all} clients were not back: {}", all - back, others(case, BACK, YES));
+        let note =
+            format!("{} of {all} clients were not back: {}", all - back, case.others(BACK, Back::InTime));
         Finding::differs(all, note, evidence)
     })
 }
 
 /// No numbered statement: a client that was let in again keeps its connection while the others come.
 fn keeps_whom_it_lets_in(case: &Judged<'_>) -> Option<Finding> {
-    let let_in: u64 = case.facts.get(SESSION_PRESENT).map_or(0, |counts| counts.values().sum());
-    let lost = sum(case, LOST_AGAIN);
+    let (let_in, lost) = (case.told(SESSION_PRESENT), case.measured(LOST_AGAIN).sum);
     let evidence = format!("{let_in} clients were let in again, and lost their connection {lost} times");
     Some(match (let_in, lost) {
         (0, _) => Finding::inconclusive("nobody was let in again"),
@@ -73,7 +67,7 @@ fn keeps_whom_it_lets_in(case: &Judged<'_>) -> Option<Finding> {
 fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
     let resumed = Resumed::of(case);
     let (present, absent) = (resumed.kept(), resumed.gone);
-    let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
+    let not_owed = case.count(SESSION_PRESENT, Resumption::NotOwed);
     let evidence = format!(
         "of {} clients that came back with Clean Start 0, {} were told Session Present 1, and {} were told 0 and sent \
          messages of their session all the same",

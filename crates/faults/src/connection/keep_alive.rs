@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Connect, Packet, ProtocolVersion};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Reaction, ReactionKind};
 use ungraceful_record::run::Record;
 use ungraceful_record::scale::span;
@@ -25,13 +26,22 @@ pub mod silence;
 pub mod silence_checks;
 
 /// Fact: the Keep Alive that held, in seconds: the client's, or the Server Keep Alive in its place.
-pub const KEEP_ALIVE: &str = "keep_alive_s";
+pub const KEEP_ALIVE: FactOf<u64> = FactOf::new("keep_alive_s");
 /// Measure: from the client's last packet until it was cut, as a share of the Keep Alive that held.
-pub const CUT_AT: &str = "cut_at_keep_alive_permille";
-/// No Reason Code was told: FIN or RST alone.
-pub const NO_REASON: &str = "no reason";
-/// The DISCONNECT that names the Keep Alive (MQTT 5.0 section 3.14.2.1).
-pub const KEEP_ALIVE_TIMEOUT: &str = "DISCONNECT 0x8D";
+pub const CUT_AT: Measure = Measure::new("cut_at_keep_alive_permille");
+
+ungraceful_record::words! {
+    /// What a client was told that was cut.
+    pub enum Reason {
+        /// No Reason Code: FIN or RST alone.
+        None = "no reason",
+        /// The DISCONNECT that names the Keep Alive (MQTT 5.0 section 3.14.2.1).
+        KeepAliveTimeout = "DISCONNECT 0x8D",
+    } else {
+        /// Another DISCONNECT; its Reason Code.
+        Disconnect = "DISCONNECT",
+    }
+}
 
 /// Where both versions of the standard tell what Keep Alive means.
 const SECTION: &str = "3.1.2.10";
@@ -116,14 +126,14 @@ impl Cut {
     }
 }
 
-/// When the client was told to go or was cut, whichever came first, and with which words. Absent when the connection has
+/// When the client was told to go or was cut, whichever came first, and the reason that it was told. Absent when the connection has
 /// not ended.
-fn cut_of(reactions: &[Reaction]) -> Option<(u64, String)> {
+fn cut_of(reactions: &[Reaction]) -> Option<(u64, Reason)> {
     let end = reactions.iter().find(|reaction| reaction.kind.ends_connection())?;
     let told = reactions.iter().find(|reaction| reaction.kind == ReactionKind::Disconnect);
     Some(match told {
-        Some(told) => (told.at_us, told.label()),
-        None => (end.at_us, NO_REASON.to_owned()),
+        Some(told) => (told.at_us, told.label().parse().unwrap_or(Reason::None)),
+        None => (end.at_us, Reason::None),
     })
 }
 

@@ -11,8 +11,9 @@ use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use ungraceful_flags::{Named, PositiveTime, Versions, Wanted, chosen};
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::{Client, NotConnected, encode_connect};
@@ -22,29 +23,38 @@ use ungraceful_wire::PACKET_BYTES_MAX;
 use ungraceful_wire::clock::now;
 
 use super::knock_checks;
-use crate::ending::{interrupted, not_acted, refusal};
+use crate::ending::{Answer, interrupted, not_acted, refusal};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::honest_connack_time;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "knock";
 
-/// Fact: what became of the CONNECT that dripped: [`ACCEPTED`], [`CUT`], or how it was refused.
-pub const DRIPPED: &str = "dripped_connect";
-/// The CONNECT, or that of the honest client, was accepted.
-pub const ACCEPTED: &str = "accepted";
-/// The broker ended the connection before the CONNECT was whole.
-pub const CUT: &str = "cut";
-/// Fact: what became of an honest client that connected meanwhile: [`ACCEPTED`] or why not.
-pub const HONEST: &str = "honest_client";
+/// Fact: what became of the CONNECT that dripped.
+pub const DRIPPED: FactOf<Dripping> = FactOf::new("dripped_connect");
+/// Fact: what became of an honest client that connected meanwhile.
+pub const HONEST: FactOf<Answer> = FactOf::new("honest_client");
 /// Measure: SYN of that honest client, until its CONNACK.
-pub const HONEST_CONNACK: &str = "honest_connack_us";
+pub const HONEST_CONNACK: Measure = Measure::new("honest_connack_us");
 /// Measure: connections of this run that were open when the honest client came.
-pub const HELD_OPEN: &str = "held_open";
+pub const HELD_OPEN: Measure = Measure::new("held_open");
 /// Measure: bytes of the CONNECT that had been sent.
-pub const DRIPPED_BYTES: &str = "dripped_bytes";
+pub const DRIPPED_BYTES: Measure = Measure::new("dripped_bytes");
 /// Measure: the connection was open, until the last byte of the CONNECT was sent or the broker ended it.
-pub const DRIPPED_FOR: &str = "dripped_for_us";
+pub const DRIPPED_FOR: Measure = Measure::new("dripped_for_us");
+
+ungraceful_record::words! {
+    /// What became of a CONNECT that dripped.
+    pub enum Dripping {
+        /// It was accepted.
+        Accepted = "accepted",
+        /// The broker ended the connection before the CONNECT was whole.
+        Cut = "cut",
+    } else {
+        /// It was refused, or not answered.
+        Refused = "",
+    }
+}
 
 ungraceful_record::words! {
     /// What is done.
@@ -131,7 +141,7 @@ struct Held {
 }
 
 struct Dripped {
-    fate: String,
+    fate: Dripping,
     bytes: usize,
     lasted: Duration,
 }
@@ -207,16 +217,12 @@ impl Knock {
         };
         log.connection_over();
         let Held { seen, dripped } = held;
-        let ended_at_us =
-            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
-        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
         if let Some(dripped) = dripped {
-            log.fact(DRIPPED, Fact::Word(dripped.fate));
+            log.fact(DRIPPED, dripped.fate);
             log.measure(DRIPPED_BYTES, dripped.bytes as u64);
             log.measure(DRIPPED_FOR, micros(dripped.lasted));
         }
-        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
-        log.concluded(outcome);
+        stage.conclude(&mut log, seen, self.version).await;
         log.end()
     }
 
@@ -231,9 +237,9 @@ impl Knock {
         match honest_connack_time(stage, self.version, &honest_id).await {
             Ok(took) => {
                 log.measure(HONEST_CONNACK, micros(took));
-                log.fact(HONEST, Fact::Word(ACCEPTED.to_owned()));
+                log.fact(HONEST, Answer::Accepted);
             }
-            Err(why) => log.fact(HONEST, Fact::Word(why)),
+            Err(why) => log.fact(HONEST, Answer::Refused(why)),
         }
     }
 
@@ -271,7 +277,7 @@ impl Knock {
                     self.honest_client(stage, log).await;
                 }
                 let outcome = if is_over { seen.outcome } else { Some(Outcome::Reset) };
-                let dripped = Dripped { fate: CUT.to_owned(), bytes: index as usize - 1, lasted };
+                let dripped = Dripped { fate: Dripping::Cut, bytes: index as usize - 1, lasted };
                 return Held { seen: Observed { reactions, outcome, ..seen }, dripped: Some(dripped) };
             };
             if is_last {
@@ -281,7 +287,7 @@ impl Knock {
                         log.accepted(accepted.connack_at);
                         let seen =
                             Observed { reactions, outcome: Some(Outcome::Tolerated), ..Observed::default() };
-                        Held { seen, dripped: dripped(ACCEPTED.to_owned()) }
+                        Held { seen, dripped: dripped(Dripping::Accepted) }
                     }
                     Err(refused) => {
                         let outcome = match &refused {
@@ -289,7 +295,7 @@ impl Knock {
                             _ => Outcome::Closed,
                         };
                         let seen = Observed { reactions, outcome: Some(outcome), ..Observed::default() };
-                        Held { seen, dripped: dripped(refusal(&refused)) }
+                        Held { seen, dripped: dripped(Dripping::Refused(refusal(&refused))) }
                     }
                 };
             }

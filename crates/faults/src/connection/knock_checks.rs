@@ -3,12 +3,12 @@
 use ungraceful_mqtt::statement::V5_3_14_0_1;
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::time;
 use ungraceful_record::verdict::Force;
 
-use super::knock::{ACCEPTED, CUT, DRIPPED, DRIPPED_FOR, HELD_OPEN, HONEST, HONEST_CONNACK, ID, Variant};
-use crate::judging::{evidence_count, examples, is_v5, no_sample, others, told};
+use super::knock::{DRIPPED, DRIPPED_FOR, Dripping, HELD_OPEN, HONEST, HONEST_CONNACK, ID, Variant};
+use crate::ending::Answer;
+use crate::judging::{evidence_count, examples, is_v5, no_sample};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: &[Check] = &[
@@ -18,11 +18,6 @@ pub const CHECKS: &[Check] = &[
     Check::prose("lets_honest_clients_in", lets_honest_clients_in),
 ];
 
-/// Connections of a case that the broker ended.
-fn closed(case: &CaseRecord) -> u64 {
-    case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset)
-}
-
 /// MQTT 5.0 and 3.1.1 section 3.1.4: a Server SHOULD close a connection that brings no CONNECT within a reasonable time.
 /// Which time that is the standard does not say.
 fn gives_up_on_silence(case: &Judged<'_>) -> Option<Finding> {
@@ -30,7 +25,7 @@ fn gives_up_on_silence(case: &Judged<'_>) -> Option<Finding> {
     if variant != Variant::Silent {
         return None;
     }
-    let (closed, open) = (closed(case), case.outcome(Outcome::NoReaction));
+    let (closed, open) = (case.ended(), case.outcome(Outcome::NoReaction));
     let after = |us: Option<u64>| us.map(|us| format!(", the last after {}", time(us))).unwrap_or_default();
     let evidence = format!(
         "the broker closed {closed} of {} connections that said nothing{}",
@@ -57,7 +52,7 @@ fn bounds_the_whole_connect(case: &Judged<'_>) -> Option<Finding> {
         .cases
         .iter()
         .filter(|case| case.case.fault == ID && case.case.variant == Variant::Silent.name())
-        .filter(|case| closed(case) > 0)
+        .filter(|case| case.ended() > 0)
         .filter_map(|case| case.time_to_close.max_us)
         .max();
 
@@ -66,9 +61,9 @@ fn bounds_the_whole_connect(case: &Judged<'_>) -> Option<Finding> {
     if variant != Variant::Drip {
         return None;
     }
-    let all = told(case, DRIPPED);
-    let (cut, accepted) = (case.fact(DRIPPED, CUT), case.fact(DRIPPED, ACCEPTED));
-    let lasted = case.measures.get(DRIPPED_FOR).and_then(|lasted| lasted.max).unwrap_or(0);
+    let all = case.told(DRIPPED);
+    let (cut, accepted) = (case.count(DRIPPED, Dripping::Cut), case.count(DRIPPED, Dripping::Accepted));
+    let lasted = case.measured(DRIPPED_FOR).max.unwrap_or(0);
     let evidence = format!(
         "of {all} CONNECTs that came byte by byte, {cut} were cut off and {accepted} accepted, the longest after {}{}",
         time(lasted),
@@ -110,17 +105,18 @@ fn sends_no_disconnect_before_connack(case: &Judged<'_>) -> Option<Finding> {
 /// No numbered statement: however many sockets are held, honest clients get in.
 fn lets_honest_clients_in(case: &Judged<'_>) -> Option<Finding> {
     let _variant = Variant::named(&case.case.variant)?;
-    let all = told(case, HONEST);
-    let accepted = case.fact(HONEST, ACCEPTED);
-    let max = |measure| case.measures.get(measure).and_then(|measured| measured.max);
+    let (all, accepted) = (case.told(HONEST), case.count(HONEST, Answer::Accepted));
     let evidence = format!(
         "{accepted} of {all} honest clients were accepted, with up to {} connections held open{}",
-        max(HELD_OPEN).unwrap_or(0),
-        max(HONEST_CONNACK).map(|us| format!("; the slowest CONNACK took {}", time(us))).unwrap_or_default()
+        case.measured(HELD_OPEN).max.unwrap_or(0),
+        case.measured(HONEST_CONNACK)
+            .max
+            .map(|us| format!("; the slowest CONNACK took {}", time(us)))
+            .unwrap_or_default()
     );
     Some(match all {
         0 => Finding::inconclusive(no_sample(case)),
         _ if accepted == all => Finding::holds(all, evidence),
-        _ => Finding::differs(all, others(case, HONEST, ACCEPTED), evidence),
+        _ => Finding::differs(all, case.others(HONEST, Answer::Accepted), evidence),
     })
 }

@@ -12,12 +12,14 @@ use std::time::Instant;
 use clap::Args;
 use ungraceful_flags::{Wanted, reader};
 use ungraceful_mqtt::{Connect, Properties, Property, ProtocolVersion};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
 use ungraceful_wire::clock::now;
 
+pub use crate::ending::Answer;
 pub(crate) use crate::ending::refusal;
 use crate::mode::{Mode, mode};
 
@@ -39,18 +41,49 @@ pub const MODES: &[&dyn Mode] = &[
     mode::<flap::Flags>(),
 ];
 
-/// Fact: what became of the newcomer's CONNECT, [`ACCEPTED`] or why not.
-pub const NEWCOMER: &str = "newcomer";
-/// The newcomer was accepted.
-pub const ACCEPTED: &str = "accepted";
-/// Fact: how many connections with the ClientID were alive at the end: `0`, `1`, [`TWO`] or [`MORE`], `unknown`.
-pub const ALIVE: &str = "alive";
-/// Two connections with one ClientID.
-pub const TWO: &str = "2";
-/// Several connections with one ClientID.
-pub const MORE: &str = "2 or more";
+/// Fact: what became of the newcomer's CONNECT.
+pub const NEWCOMER: FactOf<Answer> = FactOf::new("newcomer");
+/// Fact: how many connections with the ClientID were alive at the end.
+pub const ALIVE: FactOf<Alive> = FactOf::new("alive");
 /// Measure: CONNECT of the newcomer handed to the kernel, until its CONNACK was complete.
-pub const NEWCOMER_CONNACK: &str = "newcomer_connack_us";
+pub const NEWCOMER_CONNACK: Measure = Measure::new("newcomer_connack_us");
+
+ungraceful_record::words! {
+    /// How many connections with one ClientID are alive.
+    pub enum Alive: "number" {
+        /// None.
+        None = "0",
+        /// One.
+        One = "1",
+        /// Two, of two.
+        Two = "2",
+        /// Several of many.
+        Several = "2 or more",
+        /// It is not known.
+        Unknown = "unknown",
+    }
+}
+
+impl Alive {
+    /// By what became of the older connection, and whether the newcomer is served.
+    const fn of(older: Outcome, newcomer_is_served: bool) -> Self {
+        match (older, newcomer_is_served) {
+            (Outcome::Closed | Outcome::Reset, false) => Self::None,
+            (Outcome::Closed | Outcome::Reset, true) | (Outcome::Tolerated, false) => Self::One,
+            (Outcome::Tolerated, true) => Self::Two,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// So many of many.
+    const fn of_many(count: usize) -> Self {
+        match count {
+            0 => Self::None,
+            1 => Self::One,
+            _ => Self::Several,
+        }
+    }
+}
 
 /// The version of the older connection and that of the newcomer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Publish, QoS};
+use ungraceful_record::fact::Measure;
 use ungraceful_record::ledger::{Delivered, Ledger, LedgerCounts};
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::fault::AttemptLog;
@@ -11,9 +12,9 @@ use ungraceful_rig::measure::clock::RunClock;
 use super::numbered;
 
 /// The measure of how many messages of QoS 2 were delivered at least once, while nobody's connection ended.
-pub(super) const DELIVERED_QOS2: &str = "qos2_delivered";
+pub(super) const DELIVERED_QOS2: Measure = Measure::new("qos2_delivered");
 /// The measure of how many copies of them came beyond the first, in exchanges of their own.
-pub(super) const DUPLICATED_QOS2: &str = "qos2_delivered_again";
+pub(super) const DUPLICATED_QOS2: Measure = Measure::new("qos2_delivered_again");
 
 /// What became of the messages that one attempt published at one QoS on one topic.
 #[derive(Debug)]

@@ -4,32 +4,33 @@ use std::collections::BTreeMap;
 
 use ungraceful_mqtt::statement::{Statement, V5_4_4_0_1, V311_4_3_3_1};
 use ungraceful_record::check::{Finding, Judged};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::run::CaseRecord;
 
 use super::fates::{DELIVERED_QOS2, DUPLICATED_QOS2};
-pub(super) use crate::judging::{counts, sum, unsettled};
+pub(super) use crate::judging::{counts, unsettled};
 use crate::judging::{examples, no_sample};
 
 /// The largest value of a measure; absent without one.
-pub(super) fn max(case: &CaseRecord, measure: &str) -> Option<u64> {
-    case.measures.get(measure)?.max
+pub(super) fn max(case: &CaseRecord, measure: Measure) -> Option<u64> {
+    case.measured(measure).max
 }
 
 /// The smallest value of a measure; absent without one.
-pub(super) fn min(case: &CaseRecord, measure: &str) -> Option<u64> {
-    case.measures.get(measure)?.min
+pub(super) fn min(case: &CaseRecord, measure: Measure) -> Option<u64> {
+    case.measured(measure).min
 }
 
 /// The smallest to the largest value of a measure, such as `25` or `20 to 25`; absent without one.
-pub(super) fn range(case: &CaseRecord, measure: &str) -> Option<String> {
+pub(super) fn range(case: &CaseRecord, measure: Measure) -> Option<String> {
     let (min, max) = (min(case, measure)?, max(case, measure)?);
     Some(if min == max { max.to_string() } else { format!("{min} to {max}") })
 }
 
 /// The values of a fact, with how many attempts had each.
-pub(super) fn values<'a>(case: &'a CaseRecord, fact: &str) -> BTreeMap<&'a str, u64> {
-    let counts = case.facts.get(fact).into_iter().flatten();
+pub(super) fn values(case: &CaseRecord, fact: FactOf<String>) -> BTreeMap<&str, u64> {
+    let counts = case.facts.get(fact.name()).into_iter().flatten();
     counts.filter(|(_, count)| **count > 0).map(|(value, count)| (value.as_str(), *count)).collect()
 }
 
@@ -46,7 +47,7 @@ pub(super) fn qos_2_comes_once(case: &Judged<'_>) -> Option<Finding> {
     if !case.case.variant.ends_with("qos2") {
         return None;
     }
-    let (delivered, copies) = (sum(case, DELIVERED_QOS2), sum(case, DUPLICATED_QOS2));
+    let (delivered, copies) = (case.measured(DELIVERED_QOS2).sum, case.measured(DUPLICATED_QOS2).sum);
     let evidence = format!(
         "{copies} copies beyond the first, in exchanges of their own, of {delivered} messages of QoS 2"
     );

@@ -12,8 +12,9 @@ use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use ungraceful_flags::{Mistake, Named, Versions, Wanted, Whole, chosen};
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
@@ -31,13 +32,11 @@ use crate::resumption::{Resumption, SESSION_PRESENT};
 /// The fault's id in the catalogue.
 pub const ID: &str = "offline-queue";
 /// The fact that tells which of the messages that the broker took are missing.
-pub const LOST_END: &str = "lost_end";
+pub const LOST_END: FactOf<String> = FactOf::new("lost_end");
 /// The fact that tells how the broker answered the publisher.
-pub const PUBLISHER: &str = "publisher";
-/// The value of [`SESSION_PRESENT`] when the publisher was cut meanwhile: a broker that came up anew has no sessions.
-pub const NOT_TOLD: &str = "not told, the publisher was cut";
+pub const PUBLISHER: FactOf<String> = FactOf::new("publisher");
 /// The measure of the Session Expiry Interval that the broker granted, in seconds; only on 5.0.
-pub const GRANTED_S: &str = "session_expiry_interval_granted_s";
+pub const GRANTED_S: Measure = Measure::new("session_expiry_interval_granted_s");
 
 /// The Session Expiry Interval that is asked for, in seconds: longer than any attempt takes, and short enough that a
 /// session which could not be removed goes away by itself.
@@ -190,7 +189,7 @@ impl OfflineQueue {
             let latest_at = returned.subscriber.hearing.latest_at.filter(|at| *at <= drained_at);
             if let Some(latest_at) = latest_at {
                 let drain = latest_at.saturating_duration_since(returned.subscriber.accepted.connack_at);
-                log.measure("drain_us", u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
+                log.measure(Measure::new("drain_us"), u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
             }
         }
         returned.publisher.leave().await;
@@ -263,7 +262,7 @@ impl OfflineQueue {
         if is_empty && published == Published::All && !subscriber.hearing.seen.is_over() {
             let (sent, taken) = (self.flags.messages.0, publisher.sending.acknowledged);
             let came = publish_later(&mut subscriber, &mut publisher, fates, sent, patience).await;
-            log.fact(LATER, Fact::Word(if came { CAME } else { DID_NOT_COME }.to_owned()));
+            log.fact(LATER, if came { CAME } else { DID_NOT_COME });
             passed_over = !came && publisher.sending.acknowledged > taken;
         }
         Ok(Returned { subscriber, publisher, published, passed_over, served: false })
@@ -280,21 +279,20 @@ impl OfflineQueue {
             false => Resumption::Unknown,
         };
         let is_cut = sending.seen.is_over();
-        let present = if is_cut { NOT_TOLD } else { resumption.word() };
-        log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
-        log.fact(LOST_END, fates.lost_end().into());
+        log.fact(SESSION_PRESENT, if is_cut { Resumption::PublisherCut } else { resumption });
+        log.fact(LOST_END, fates.lost_end().name());
         let publisher = match (returned.published, sending.refused.keys().next()) {
             (Published::All, None) => "all taken".to_owned(),
             (Published::All, Some(code)) => format!("refused with 0x{code:02X}"),
             (Published::Cut, _) => format!("cut by {}", sending.seen.ended_by().unwrap_or_default()),
             (Published::Stalled, _) => "stalled".to_owned(),
         };
-        log.fact(PUBLISHER, Fact::Word(publisher));
-        log.measure("taken", sending.acknowledged);
-        log.measure("refused", sending.refused.values().sum());
-        log.measure("delivered", fates.delivered_count());
+        log.fact(PUBLISHER, publisher);
+        log.measure(Measure::new("taken"), sending.acknowledged);
+        log.measure(Measure::new("refused"), sending.refused.values().sum());
+        log.measure(Measure::new("delivered"), fates.delivered_count());
         let counts = fates.counts();
-        log.measure("lost", counts.lost + counts.without_subscribers);
+        log.measure(Measure::new("lost"), counts.lost + counts.without_subscribers);
         if !is_cut && !returned.subscriber.hearing.seen.is_over() {
             fates.tell_copies(log);
         }
@@ -316,15 +314,15 @@ mod tests {
 
     use ungraceful_flags::{Versions, Whole};
     use ungraceful_mqtt::ProtocolVersion;
-    use ungraceful_record::attempt::Fact;
+    use ungraceful_record::testing::fact_of;
     use ungraceful_scripted_broker::{Pubacks, Script, Sessions};
 
     use super::{Flags, OfflineQueue, Variant};
-    use crate::resumption::{NO, SESSION_PRESENT, UNKNOWN, YES};
+    use crate::resumption::{Resumption, SESSION_PRESENT};
     use crate::testing::Scene;
 
     /// What is told of a session on a broker with this script.
-    async fn session_on(script: Script) -> Option<String> {
+    async fn session_on(script: Script) -> Option<Resumption> {
         let flags = Flags {
             variant: Vec::new(),
             messages: Whole(10),
@@ -334,17 +332,17 @@ mod tests {
         };
         let queue = OfflineQueue { variant: Variant::Qos1, version: ProtocolVersion::V5, flags };
         let attempt = Scene::with(script).attempt(&queue).await;
-        attempt.facts.get(SESSION_PRESENT).map(Fact::to_string)
+        fact_of(&attempt, SESSION_PRESENT)
     }
 
     #[tokio::test]
     async fn a_session_is_gone_only_when_a_message_that_was_taken_later_found_no_subscription() {
-        assert_eq!(session_on(Script::default()).await.as_deref(), Some(YES));
+        assert_eq!(session_on(Script::default()).await, Some(Resumption::Announced));
         let forgets = Script { sessions: Sessions::Forget, ..Script::default() };
-        assert_eq!(session_on(forgets).await.as_deref(), Some(NO));
+        assert_eq!(session_on(forgets).await, Some(Resumption::Not));
         for pubacks in [Pubacks::Refuse(0x97), Pubacks::Never] {
             let takes_nothing = Script { pubacks, ..forgets };
-            assert_eq!(session_on(takes_nothing).await.as_deref(), Some(UNKNOWN), "{pubacks}");
+            assert_eq!(session_on(takes_nothing).await, Some(Resumption::Unknown), "{pubacks}");
         }
     }
 }

@@ -6,10 +6,10 @@ use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
 
 use super::judging::{QOS_2_ONCE, counts, in_words, min, missing, qos_2_comes_once, unsettled, values};
-use super::offline_queue::{GRANTED_S, LOST_END, NOT_TOLD, PUBLISHER};
+use super::offline_queue::{GRANTED_S, LOST_END, PUBLISHER};
 use super::unacked_subscriber::{CAME, LATER};
 use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample};
-use crate::resumption::{Resumed, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY};
+use crate::resumption::{Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: &[Check] = &[
@@ -75,7 +75,8 @@ fn keeps_what_it_took(case: &Judged<'_>) -> Option<Finding> {
         in_words(&values(case, PUBLISHER)),
         in_words(&values(case, LOST_END)),
     );
-    let (Resumed { gone, unknown, .. }, not_told) = (Resumed::of(case), case.fact(SESSION_PRESENT, NOT_TOLD));
+    let (Resumed { gone, unknown, .. }, not_told) =
+        (Resumed::of(case), case.count(SESSION_PRESENT, Resumption::PublisherCut));
     let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
     Some(if counts.acknowledged + refused == 0 {
         Finding::inconclusive(no_sample(case))
@@ -92,7 +93,7 @@ fn keeps_what_it_took(case: &Judged<'_>) -> Option<Finding> {
         let why = format!("{ended} of {all} clients were cut before everything had come; {evidence}");
         Finding::inconclusive(why)
     } else if missing(&counts) > 0 {
-        let kept = if case.fact(LATER, CAME) == all { 0 } else { counts.delivered };
+        let kept = if case.count(LATER, CAME) == all { 0 } else { counts.delivered };
         judging::lost(case, kept, evidence)
     } else if refused > 0 {
         Finding::differs(told_of, format!("{refused} messages were refused"), evidence)

@@ -12,8 +12,9 @@ use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use ungraceful_flags::{Mistake, Named, Versions, Wanted, Whole, chosen};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
@@ -27,18 +28,18 @@ use crate::mode::{Call, FaultMode, each_case};
 /// The fault's id in the catalogue.
 pub const ID: &str = "quota-leak";
 /// The fact that tells how far the client was served.
-pub const SERVED: &str = "served";
+pub const SERVED: FactOf<String> = FactOf::new("served");
 /// The measure of how many messages were acknowledged without an error.
-pub const ACKNOWLEDGED: &str = "acknowledged";
+pub const ACKNOWLEDGED: Measure = Measure::new("acknowledged");
 /// The measure of how many messages had been acknowledged when the broker cut or stopped to answer; only of attempts in
 /// which it did.
-pub const ACKNOWLEDGED_AT_END: &str = "acknowledged_at_end";
+pub const ACKNOWLEDGED_AT_END: Measure = Measure::new("acknowledged_at_end");
 /// The measure of how many messages were refused.
-pub const REFUSED: &str = "refused";
+pub const REFUSED: Measure = Measure::new("refused");
 /// The measure of the most messages that the client had unacknowledged: its window.
-pub const WINDOW: &str = "window";
+pub const WINDOW: Measure = Measure::new("window");
 /// The measure of the Receive Maximum that the broker announced: 65,535 when it announced none.
-pub const RECEIVE_MAXIMUM: &str = "receive_maximum";
+pub const RECEIVE_MAXIMUM: Measure = Measure::new("receive_maximum");
 
 /// The value of [`SERVED`] when every message was acknowledged without an error.
 pub const TO_THE_END: &str = "to the end";
@@ -249,7 +250,7 @@ fn tell(log: &mut AttemptLog<'_>, publisher: &Publisher, published: Published, s
         (_, None, _) if served => STALLED.to_owned(),
         (_, None, _) => SILENT.to_owned(),
     };
-    log.fact(SERVED, Fact::Word(word));
+    log.fact(SERVED, word);
     log.measure(ACKNOWLEDGED, sending.acknowledged);
     log.measure(REFUSED, sending.refused.values().sum());
     log.measure(WINDOW, sending.window as u64);

@@ -16,8 +16,9 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::timeout;
 use ungraceful_flags::{Mistake, Named, Versions, Wanted, Whole, chosen};
 use ungraceful_mqtt::{Packet, PacketIdentifier, ProtocolVersion, QoS};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
@@ -35,17 +36,17 @@ use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 /// The fault's id in the catalogue.
 pub const ID: &str = "receive-maximum";
 /// The fact that tells what the broker answered first, beside acknowledgements without an error.
-pub const WHAT: &str = "what";
+pub const WHAT: FactOf<String> = FactOf::new("what");
 /// The fact that tells where the broker drew the line.
-pub const LINE: &str = "line";
+pub const LINE: FactOf<String> = FactOf::new("line");
 /// The measure of the Receive Maximum that the broker announced: 65,535 when it announced none.
-pub const RECEIVE_MAXIMUM: &str = "receive_maximum";
+pub const RECEIVE_MAXIMUM: Measure = Measure::new("receive_maximum");
 /// The measure of how many PUBLISH packets had been acknowledged without an error before anything else came.
-pub const TAKEN_BEFORE_REACTION: &str = "taken_before_reaction";
+pub const TAKEN_BEFORE_REACTION: Measure = Measure::new("taken_before_reaction");
 /// The measure of how many PUBLISH packets were sent beyond Receive Maximum.
-pub const EXCESS_SENT: &str = "excess_sent";
+pub const EXCESS_SENT: Measure = Measure::new("excess_sent");
 /// The measure of how many of these a subscriber received.
-pub const EXCESS_DELIVERED: &str = "excess_delivered";
+pub const EXCESS_DELIVERED: Measure = Measure::new("excess_delivered");
 
 /// The value of [`WHAT`] when every PUBLISH was acknowledged without an error.
 pub const ALL_TAKEN: &str = "all taken";
@@ -352,13 +353,13 @@ impl BeyondReceiveMaximum {
 
     fn tell(&self, log: &mut AttemptLog<'_>, flood: &Flood, answers: &Answers, fates: &Fates) {
         let outcome = log.so_far().outcome;
-        log.fact(WHAT, Fact::Word(answers.what(flood, outcome)));
-        log.measure("sent", flood.sent);
-        log.measure("taken", answers.taken);
+        log.fact(WHAT, answers.what(flood, outcome));
+        log.measure(Measure::new("sent"), flood.sent);
+        log.measure(Measure::new("taken"), answers.taken);
         log.measure(TAKEN_BEFORE_REACTION, answers.taken_before_reaction);
         fates.tell(log);
         if self.version == ProtocolVersion::V5 {
-            log.fact(LINE, Fact::Word(answers.line(flood, outcome).to_owned()));
+            log.fact(LINE, answers.line(flood, outcome));
             log.measure(RECEIVE_MAXIMUM, flood.receive_maximum);
             log.measure(EXCESS_SENT, flood.sent.saturating_sub(flood.receive_maximum));
             log.measure(EXCESS_DELIVERED, fates.delivered_from(flood.receive_maximum));

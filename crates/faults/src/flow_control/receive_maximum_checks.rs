@@ -7,7 +7,7 @@ use ungraceful_mqtt::statement::V5_3_14_4_2;
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
 
-use super::judging::{in_words, range, sum, values};
+use super::judging::{in_words, range, values};
 use super::receive_maximum::{
     ALL_TAKEN, BELOW, EXCESS_DELIVERED, EXCESS_SENT, LINE, RECEIVE_MAXIMUM, STOPPED_READING,
     TAKEN_BEFORE_REACTION, UNANSWERED, Variant, WHAT,
@@ -33,7 +33,7 @@ fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
     else {
         return Some(Finding::inconclusive(no_sample(case)));
     };
-    let (sent, delivered) = (sum(case, EXCESS_SENT), sum(case, EXCESS_DELIVERED));
+    let (sent, delivered) = (case.measured(EXCESS_SENT).sum, case.measured(EXCESS_DELIVERED).sum);
     let evidence = format!(
         "Receive Maximum {announced}; {taken} PUBLISH taken before anything but an acknowledgement came; of {sent} \
          beyond the limit {delivered} were delivered"

@@ -14,8 +14,9 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::{sleep, timeout};
 use ungraceful_flags::{Mistake, Named, Time, Versions, Wanted, Whole, chosen};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
@@ -32,12 +33,12 @@ use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 /// The fault's id in the catalogue.
 pub const ID: &str = "slow-consumer";
 /// The fact that tells whether the subscriber was cut while it did not read.
-pub const CUT: &str = "cut";
+pub const CUT: FactOf<String> = FactOf::new("cut");
 /// The fact that tells how the publisher fared.
-pub const PUBLISHER: &str = "publisher";
+pub const PUBLISHER: FactOf<String> = FactOf::new("publisher");
 /// The measure of what came when the subscriber read again, in bytes: what the broker and the kernels had kept, and what
 /// was sent in the meantime.
-pub const DRAINED_BYTES: &str = "drained_bytes";
+pub const DRAINED_BYTES: Measure = Measure::new("drained_bytes");
 
 /// The value of [`CUT`] when the connection was there as long as the subscriber did not read.
 pub const NOT_CUT: &str = "no";
@@ -337,10 +338,10 @@ impl SlowConsumer {
             (None, Some(_)) => CUT_LATER,
             (None, None) => NOT_CUT,
         };
-        log.fact(CUT, Fact::Word(cut.to_owned()));
+        log.fact(CUT, cut);
         if let Some(cut_at) = known.cut_at {
             let after = cut_at.saturating_duration_since(provoked_at);
-            log.measure("cut_after_us", u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
+            log.measure(Measure::new("cut_after_us"), u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
         }
         let sending = &publisher.sending;
         let fared = match (sending.seen.ended_by(), known.not_published) {
@@ -349,19 +350,19 @@ impl SlowConsumer {
             (None, left_out) if left_out * 50 <= sending.sent => "kept its pace".to_owned(),
             (None, _) => "was slowed".to_owned(),
         };
-        log.fact(PUBLISHER, Fact::Word(fared));
-        log.measure("not_published", known.not_published);
+        log.fact(PUBLISHER, fared);
+        log.measure(Measure::new("not_published"), known.not_published);
         log.measure(DRAINED_BYTES, known.drained_bytes);
-        log.measure("pingresp_missing", known.pingresp_missing);
+        log.measure(Measure::new("pingresp_missing"), known.pingresp_missing);
         let mut service_us = sending.service_us.clone();
         service_us.sort_unstable();
         if let Some(slowest) = service_us.last() {
-            log.measure("publish_service_max_us", *slowest);
+            log.measure(Measure::new("publish_service_max_us"), *slowest);
         }
         if service_us.len() >= SAMPLES_FOR_P99 {
-            log.measure("publish_service_p99_us", service_us[service_us.len() * 99 / 100]);
+            log.measure(Measure::new("publish_service_p99_us"), service_us[service_us.len() * 99 / 100]);
         }
-        log.measure("undelivered", sending.sent.saturating_sub(fates.delivered_count()));
+        log.measure(Measure::new("undelivered"), sending.sent.saturating_sub(fates.delivered_count()));
         fates.tell(log);
     }
 }

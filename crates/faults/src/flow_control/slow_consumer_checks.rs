@@ -21,7 +21,7 @@ fn keeps_qos1_for_the_slow(case: &Judged<'_>) -> Option<Finding> {
     }
     let counts = counts(case);
     let told_of = counts.delivered + missing(&counts);
-    let (all, kept) = (evidence_count(case), case.fact(CUT, NOT_CUT));
+    let (all, kept) = (evidence_count(case), case.count(CUT, NOT_CUT));
     let evidence = format!(
         "of {} messages that the broker took, {} were delivered and {} lost; {} of {all} subscribers were cut",
         counts.acknowledged,

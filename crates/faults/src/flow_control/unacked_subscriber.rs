@@ -15,8 +15,9 @@ use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use ungraceful_flags::{Mistake, Named, Versions, Wanted, Whole, chosen};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
@@ -32,15 +33,15 @@ pub use crate::outbox::HELD_BACK;
 /// The fault's id in the catalogue.
 pub const ID: &str = "unacked-subscriber";
 /// The fact that tells how many PUBLISH packets were unacknowledged, beside Receive Maximum.
-pub const HELD: &str = "held";
+pub const HELD: FactOf<String> = FactOf::new("held");
 /// The fact that tells whether PINGREQ was answered while nothing was acknowledged.
-pub const PINGREQ: &str = "pingreq";
+pub const PINGREQ: FactOf<String> = FactOf::new("pingreq");
 /// The fact that tells what became of what was held back, once the client acknowledged.
-pub const DRAINED: &str = "drained";
+pub const DRAINED: FactOf<String> = FactOf::new("drained");
 /// The measure of the most PUBLISH packets that were unacknowledged at the same time, from begin to end.
-pub const OUTSTANDING_MOST: &str = "outstanding_most";
+pub const OUTSTANDING_MOST: Measure = Measure::new("outstanding_most");
 /// The measure of how many PUBLISH packets were unacknowledged when the broker sent no more of them.
-pub const OUTSTANDING_WITHHELD: &str = "outstanding_withheld";
+pub const OUTSTANDING_WITHHELD: Measure = Measure::new("outstanding_withheld");
 
 /// The value of [`HELD`] when fewer PUBLISH packets came than Receive Maximum allows.
 pub const BELOW: &str = "below Receive Maximum";
@@ -51,13 +52,13 @@ pub const BEYOND: &str = "beyond Receive Maximum";
 /// The value of [`HELD`] when that happened only once the client acknowledged.
 pub const BEYOND_LATER: &str = "beyond it while acknowledging";
 /// The fact, of clients that were not sent everything, that tells what became of a message that was published to them later.
-pub const LATER: &str = "published_later";
+pub const LATER: FactOf<String> = FactOf::new("published_later");
 /// The value of [`LATER`] when it came.
 pub const CAME: &str = "came";
 /// The value of [`LATER`] when it did not.
 pub const DID_NOT_COME: &str = "did not come";
 /// The measure of how many messages the broker took from the publisher.
-pub const TAKEN: &str = "taken";
+pub const TAKEN: Measure = Measure::new("taken");
 
 /// The value of [`PINGREQ`] when the client was answered.
 pub const ANSWERED: &str = "answered";
@@ -378,10 +379,10 @@ impl UnackedSubscriber {
                 Ordering::Equal => AT,
                 Ordering::Less => BELOW,
             };
-            log.fact(HELD, Fact::Word(held.to_owned()));
+            log.fact(HELD, held);
         }
         if let Some(pingreq) = known.pingreq {
-            log.fact(PINGREQ, Fact::Word(pingreq.to_owned()));
+            log.fact(PINGREQ, pingreq);
         }
         let counts = fates.counts();
         if let Some(acknowledged_at) = known.acknowledged_at {
@@ -392,14 +393,14 @@ impl UnackedSubscriber {
                     (0, _, _) => "everything, not in order",
                     _ => "not everything",
                 };
-            log.fact(DRAINED, Fact::Word(drained.to_owned()));
+            log.fact(DRAINED, drained);
             log.measure(HELD_BACK, known.held_back);
             if let Some(came) = known.later_came {
-                log.fact(LATER, Fact::Word(if came { CAME } else { DID_NOT_COME }.to_owned()));
+                log.fact(LATER, if came { CAME } else { DID_NOT_COME });
             }
             if let Some(latest_at) = subscriber.hearing.latest_at.filter(|at| *at > acknowledged_at) {
                 let drain = latest_at - acknowledged_at;
-                log.measure("drain_us", u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
+                log.measure(Measure::new("drain_us"), u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
             }
         }
         match known.published {

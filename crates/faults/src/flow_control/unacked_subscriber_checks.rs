@@ -8,7 +8,7 @@ use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::CaseRecord;
 
-use super::judging::{QOS_2_ONCE, counts, max, min, missing, qos_2_comes_once, sum};
+use super::judging::{QOS_2_ONCE, counts, max, min, missing, qos_2_comes_once};
 use super::unacked_subscriber::{
     ANSWERED, ANSWERED_LATE, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, HELD_BACK, OUTSTANDING_MOST,
     OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN, Variant,
@@ -43,7 +43,7 @@ fn stays_within_receive_maximum(case: &Judged<'_>) -> Option<Finding> {
     );
     // What is beyond has been counted packet by packet: it needs no other circumstance.
     let finding = if most > k {
-        let (at_once, later) = (case.fact(HELD, BEYOND), case.fact(HELD, BEYOND_LATER));
+        let (at_once, later) = (case.count(HELD, BEYOND), case.count(HELD, BEYOND_LATER));
         let evidence = format!("{evidence}; {} of {all} clients met it", at_once + later);
         Finding::violated(evidence).with_examples(examples(case, |_| true))
     } else if most == 0 {
@@ -61,8 +61,8 @@ fn stays_within_receive_maximum(case: &Judged<'_>) -> Option<Finding> {
 /// not merely slow.
 fn answers_while_the_quota_is_used_up(case: &Judged<'_>) -> Option<Finding> {
     let k = receive_maximum(case)?;
-    let (late, answered) = (case.fact(PINGREQ, ANSWERED_LATE), case.fact(PINGREQ, ANSWERED));
-    let (starved, silent) = (case.fact(PINGREQ, STARVED), case.fact(PINGREQ, BOTH_SILENT));
+    let (late, answered) = (case.count(PINGREQ, ANSWERED_LATE), case.count(PINGREQ, ANSWERED));
+    let (starved, silent) = (case.count(PINGREQ, STARVED), case.count(PINGREQ, BOTH_SILENT));
     let all = answered + late + starved + silent;
     let least = min(case, OUTSTANDING_WITHHELD).unwrap_or(0);
     let finding = if starved > 0 && least < k {
@@ -117,7 +117,7 @@ fn delivers_everything_once(case: &Judged<'_>) -> Option<Finding> {
         let why = format!("{ended} subscribers were cut before they acknowledged; {evidence}");
         Finding::inconclusive(why)
     } else if missing(&counts) > 0 {
-        judging::lost(case, sum(case, HELD_BACK), evidence)
+        judging::lost(case, case.measured(HELD_BACK).sum, evidence)
     } else if counts.duplicated > 0 {
         Finding::differs(told_of, format!("{} copies came again", counts.duplicated), evidence)
     } else {

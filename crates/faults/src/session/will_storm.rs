@@ -10,8 +10,9 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 use ungraceful_flags::{Mistake, Named, Seconds, Versions, Wanted, chosen};
 use ungraceful_mqtt::{Properties, Property, ProtocolVersion, QoS, Will};
-use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::attempt::{Attempt, Case, WillSeen};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure, YesNo};
 use ungraceful_record::offers::Offers;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
@@ -22,32 +23,42 @@ use ungraceful_wire::clock::now;
 
 use super::will_storm_checks;
 use crate::connection::takeover::session_connect;
-use crate::ending::{interrupted, not_acted, refusal};
+use crate::ending::{Answer, interrupted, not_acted, refusal};
 use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::peer::{Event, Peer, ping_every};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "will-storm";
 
-/// Fact: what is retained on the Will's topic when all is over: [`OFFLINE`], [`ONLINE`], [`NOTHING`], `something else`, or
-/// [`UNKNOWN`].
-pub const RETAINED: &str = "retained";
-/// The Will.
-pub const OFFLINE: &str = "offline";
-/// What the client published when it was back.
-pub const ONLINE: &str = "online";
-/// Nothing.
-pub const NOTHING: &str = "nothing";
-/// It could not be asked for.
-pub const UNKNOWN: &str = "unknown";
-/// Fact: whether the Will came after what the client had published when it was back: `yes` or `no`.
-pub const AFTER_ONLINE: &str = "offline_after_online";
-/// Fact: what became of the client that came back: [`ACCEPTED`] or why not.
-pub const RETURN: &str = "return";
-/// The client that came back was accepted, and its "online" acknowledged.
-pub const ACCEPTED: &str = "accepted";
+/// Fact: what is retained on the Will's topic when all is over.
+pub const RETAINED: FactOf<Retained> = FactOf::new("retained");
+/// Fact: whether the Will came after what the client had published when it was back.
+pub const AFTER_ONLINE: FactOf<YesNo> = FactOf::new("offline_after_online");
+/// Fact: what became of the client that came back: it was accepted, and its "online" acknowledged, or why not.
+pub const RETURN: FactOf<Answer> = FactOf::new("return");
 /// Measure: the client was lost, until its "online" was acknowledged.
-pub const ONLINE_AFTER: &str = "online_after_us";
+pub const ONLINE_AFTER: Measure = Measure::new("online_after_us");
+
+ungraceful_record::words! {
+    /// What is retained on the Will's topic when all is over.
+    pub enum Retained: "message" {
+        /// The Will.
+        Offline = "offline",
+        /// What the client published when it was back.
+        Online = "online",
+        /// Nothing.
+        Nothing = "nothing",
+        /// Another message.
+        Other = "something else",
+        /// It could not be asked for.
+        Unknown = "unknown",
+    }
+}
+
+/// Application Message of the Will.
+const OFFLINE: &[u8] = Retained::Offline.name().as_bytes();
+/// What the client publishes when it is back.
+const ONLINE: &[u8] = Retained::Online.name().as_bytes();
 
 /// How long after the SUBACK a retained message would come.
 const RETAINED_WITHIN: Duration = Duration::from_secs(3);
@@ -274,7 +285,7 @@ impl WillStorm {
         let mut connect = session_connect(stage, self.version, &client_id, true, &properties);
         connect.will = Some(Will {
             topic: watch.topic(),
-            payload: OFFLINE.as_bytes(),
+            payload: OFFLINE,
             qos: QoS::AtLeastOnce.min(stage.maximum_qos),
             retain: self.variant != Variant::Plain,
             properties: if self.delay_s() > 0 { Properties::List(&delay) } else { Properties::NONE },
@@ -340,26 +351,26 @@ impl WillStorm {
         if back.is_some() {
             // It was acknowledged at QoS 1, so the witness is sent it; what comes before and after tells the order.
             let deadline = now() + stage.reaction_timeout;
-            watch.settled(deadline, Duration::ZERO, |heard| heard.payload == ONLINE.as_bytes()).await;
+            watch.settled(deadline, Duration::ZERO, |heard| heard.payload == ONLINE).await;
         }
         let seen = match self.variant {
             // The client was too late, or its session was not there: nobody can tell whether the Will is due.
             Variant::BackWillDelay if !is_forbidden => None,
             _ => {
-                let (is_due, will) = (!is_forbidden, OFFLINE.as_bytes());
+                let (is_due, will) = (!is_forbidden, OFFLINE);
                 stage.await_delayed_will(watch, is_due, before, delay, at, will).await
             }
         };
         if let Some(seen) = seen {
             if back.is_some() {
-                log.fact(AFTER_ONLINE, Fact::Word(order(&seen).to_owned()));
+                log.fact(AFTER_ONLINE, is_after_online(&seen));
             }
             log.will(only_wills(&seen));
         }
         if self.variant != Variant::Plain {
             sleep(LOOK_EVERY * u32::try_from(log.number() % LOOKING_MAX).unwrap_or(0)).await;
             let retained = self.retained(stage, log.client_id(), watch.topic()).await;
-            log.fact(RETAINED, Fact::Word(retained.to_owned()));
+            log.fact(RETAINED, retained);
         }
         if let Some(back) = back {
             back.peer.leave_nothing(stage, log.client_id()).await;
@@ -379,26 +390,28 @@ impl WillStorm {
             let accepted = client.connect(&connect, stage.options.connect_timeout).await;
             let accepted = accepted.map_err(|refused| refusal(&refused))?;
             let mut peer = Peer::new(client);
-            peer.retain(stage, topic, ONLINE.as_bytes()).await?;
+            peer.retain(stage, topic, ONLINE).await?;
             Ok::<_, String>(Back { peer, accepted, online_at: now() })
         };
         match back.await {
             Ok(back) => {
-                log.fact(RETURN, Fact::Word(ACCEPTED.to_owned()));
+                log.fact(RETURN, Answer::Accepted);
                 Some(back)
             }
             Err(why) => {
-                log.fact(RETURN, Fact::Word(why));
+                log.fact(RETURN, Answer::Refused(why));
                 None
             }
         }
     }
 
     /// What a client finds that subscribes now.
-    async fn retained(&self, stage: &Stage, client_id: &str, topic: &str) -> &'static str {
+    async fn retained(&self, stage: &Stage, client_id: &str, topic: &str) -> Retained {
         let looker_id = format!("{client_id}l");
         let connect = session_connect(stage, self.version, &looker_id, true, &[]);
-        let Ok((mut looker, _)) = Peer::connect(stage, self.version, &connect).await else { return UNKNOWN };
+        let Ok((mut looker, _)) = Peer::connect(stage, self.version, &connect).await else {
+            return Retained::Unknown;
+        };
         let beacon = beacon(stage, client_id);
         let found = match looker.retain(stage, &beacon, b"beacon").await {
             Ok(()) => looker.retained(stage, topic, &beacon, RETAINED_WITHIN).await,
@@ -406,11 +419,11 @@ impl WillStorm {
         };
         looker.client.leave().await;
         match found {
-            Ok(Some(payload)) if payload == OFFLINE.as_bytes() => OFFLINE,
-            Ok(Some(payload)) if payload == ONLINE.as_bytes() => ONLINE,
-            Ok(Some(_)) => "something else",
-            Ok(None) => NOTHING,
-            Err(_) => UNKNOWN,
+            Ok(Some(payload)) if payload == OFFLINE => Retained::Offline,
+            Ok(Some(payload)) if payload == ONLINE => Retained::Online,
+            Ok(Some(_)) => Retained::Other,
+            Ok(None) => Retained::Nothing,
+            Err(_) => Retained::Unknown,
         }
     }
 
@@ -432,13 +445,10 @@ fn beacon(stage: &Stage, client_id: &str) -> String {
 }
 
 /// Whether the Will came after a message that the client had published when it was back.
-fn order(seen: &WillSeen) -> &'static str {
+fn is_after_online(seen: &WillSeen) -> bool {
     let online = seen.of_first_connect.iter().position(|is_will| !is_will);
     let last_will = seen.of_first_connect.iter().rposition(|is_will| *is_will);
-    match (online, last_will) {
-        (Some(online), Some(last_will)) if last_will > online => "yes",
-        _ => "no",
-    }
+    online.is_some_and(|online| last_will.is_some_and(|last_will| last_will > online))
 }
 
 /// What the witness heard, without what the client published itself.
@@ -477,7 +487,7 @@ async fn wait_for_turn(peer: &mut Peer, log: &mut AttemptLog<'_>) -> Result<bool
 mod tests {
     use ungraceful_record::attempt::WillSeen;
 
-    use super::{only_wills, order};
+    use super::{is_after_online, only_wills};
 
     fn seen(is_will: &[bool]) -> WillSeen {
         WillSeen {
@@ -491,12 +501,12 @@ mod tests {
 
     #[test]
     fn an_offline_counts_as_late_only_behind_an_online() {
-        assert_eq!(order(&seen(&[])), "no");
-        assert_eq!(order(&seen(&[true])), "no");
-        assert_eq!(order(&seen(&[false])), "no");
-        assert_eq!(order(&seen(&[true, false])), "no");
-        assert_eq!(order(&seen(&[false, true])), "yes");
-        assert_eq!(order(&seen(&[true, false, true])), "yes");
+        assert!(!is_after_online(&seen(&[])));
+        assert!(!is_after_online(&seen(&[true])));
+        assert!(!is_after_online(&seen(&[false])));
+        assert!(!is_after_online(&seen(&[true, false])));
+        assert!(is_after_online(&seen(&[false, true])));
+        assert!(is_after_online(&seen(&[true, false, true])));
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use ungraceful_mqtt::statement::{V5_3_1_2_8, V5_3_1_2_15, V5_3_1_3_9, V311_3_1_2_8, V311_3_1_2_17};
 use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::YesNo;
 use ungraceful_record::scale::time;
 
-use super::will_storm::{ACCEPTED, AFTER_ONLINE, NOTHING, OFFLINE, ONLINE, RETAINED, RETURN, Variant};
-use crate::judging::{
-    self, DueWills, breach, due_wills, evidence_count, examples, no_sample, told, will_breach,
-};
+use super::will_storm::{AFTER_ONLINE, RETAINED, RETURN, Retained, Variant};
+use crate::ending::Answer;
+use crate::judging::{self, breach, came_once, due_wills, evidence_count, examples, no_sample, will_breach};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: &[Check] = &[
@@ -30,20 +30,11 @@ fn publishes_every_will(case: &Judged<'_>) -> Option<Finding> {
         Some(us) => format!("; the last one {} after its client was lost", time(us)),
         None => String::new(),
     };
-    let finding = match due_wills(case, will) {
-        DueWills::Unknown(why) => Finding::inconclusive(why),
-        DueWills::Came(evidence) if will.more_than_once > 0 => {
-            let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
-            Finding::differs(will.due, note, format!("{evidence}{spread}"))
-        }
-        DueWills::Came(evidence) => Finding::holds(will.due, format!("{evidence}{spread}")),
-        DueWills::Missing(evidence) if variant.returns() => {
-            let note = "no Will of clients that were back at once";
-            Finding::differs(will.due, note, evidence)
-        }
-        DueWills::Missing(evidence) => breach(case, evidence),
+    let missing = |evidence| match variant.returns() {
+        true => Finding::differs(will.due, "no Will of clients that were back at once", evidence),
+        false => breach(case, evidence),
     };
-    Some(finding)
+    Some(due_wills(case, will, missing, |evidence| came_once(will, evidence + &spread)))
 }
 
 /// MQTT 5.0 [MQTT-3.1.2-15], MQTT 3.1.1 [MQTT-3.1.2-17]: a Will with Will Retain is published as a retained message. Accuses
@@ -53,8 +44,9 @@ fn retains_the_will(case: &Judged<'_>) -> Option<Finding> {
     if variant != Variant::Retained {
         return None;
     }
-    let (offline, nothing) = (case.fact(RETAINED, OFFLINE), case.fact(RETAINED, NOTHING));
-    let all = told(case, RETAINED);
+    let (offline, nothing) =
+        (case.count(RETAINED, Retained::Offline), case.count(RETAINED, Retained::Nothing));
+    let all = case.told(RETAINED);
     let (due, came) = case.will.as_ref().map_or((0, 0), |will| (will.due, will.due_and_seen));
     let evidence = format!(
         "{offline} of {all} clients that subscribed after the storm found the Will retained, {nothing} found nothing"
@@ -104,9 +96,9 @@ fn leaves_online_behind(case: &Judged<'_>) -> Option<Finding> {
     if !variant.returns() {
         return None;
     }
-    let (back, all) = (case.fact(RETURN, ACCEPTED), told(case, RETURN));
-    let (offline, online) = (case.fact(RETAINED, OFFLINE), case.fact(RETAINED, ONLINE));
-    let late = case.fact(AFTER_ONLINE, "yes");
+    let (back, all) = (case.count(RETURN, Answer::Accepted), case.told(RETURN));
+    let (offline, online) = (case.count(RETAINED, Retained::Offline), case.count(RETAINED, Retained::Online));
+    let late = case.count(AFTER_ONLINE, YesNo::Yes);
     let evidence = format!(
         "of {back} clients that were back and had published a retained \"online\", {online} left it behind, {offline} \
          were shown as \"offline\" in the end, and the Will of {late} came after it"

@@ -12,30 +12,38 @@ use ungraceful_flags::{Named, Versions, Wanted, chosen};
 use ungraceful_mqtt::forbidden::ForgedSubscribe;
 use ungraceful_mqtt::statement::{V5_3_8_4_1, V311_3_8_4_1};
 use ungraceful_mqtt::{Packet, Properties, ProtocolVersion};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::FactOf;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{STALLED, Watch, observe_expecting};
 
 use crate::ending::{interrupted, not_acted};
-use crate::judging::{evidence_count, examples, no_sample, others, served_on, told};
+use crate::judging::{evidence_count, examples, no_sample, served_on};
 use crate::mode::{FaultMode, each_case};
 use crate::peer::Peer;
 
 /// The fault's name.
 pub const ID: &str = "topic-filter";
-/// Fact: the SUBACK, [`GRANTED`] or [`REFUSED`] with its Reason Code, or [`NO_SUBACK`].
-pub const ANSWER: &str = "answer";
-/// How [`ANSWER`] begins where the filter was granted; the QoS follows.
-pub const GRANTED: &str = "granted at QoS ";
-/// How [`ANSWER`] begins where the filter was refused; the Reason Code follows.
-pub const REFUSED: &str = "SUBACK 0x";
-/// [`ANSWER`] where no SUBACK came.
-pub const NO_SUBACK: &str = "no SUBACK";
+/// Fact: the SUBACK.
+pub const ANSWER: FactOf<Suback> = FactOf::new("answer");
 /// The Packet Identifier of the SUBSCRIBE.
 const IDENTIFIER: u16 = 1;
+
+ungraceful_record::words! {
+    /// The answer to a SUBSCRIBE.
+    pub enum Suback {
+        /// No SUBACK came.
+        None = "no SUBACK",
+    } else {
+        /// The filter was granted; the QoS.
+        Granted = "granted at QoS ",
+        /// The filter was refused; the Reason Code.
+        Refused = "SUBACK 0x",
+    }
+}
 
 ungraceful_record::words! {
     /// What is wrong with the Topic Filter.
@@ -155,20 +163,17 @@ impl InvalidTopicFilter {
         let watch =
             Watch { provoked_at: sent.at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
         let seen = observe_expecting(&mut client, &stage.clock, &stage.stop, watch, &mut is_suback).await;
-        let end = seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|end| end.at_us);
         if seen.stalled {
             log.trouble(STALLED);
         }
-        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
-        let outcome = stage.confirm(log.so_far().outcome, end, self.version).await;
-        log.concluded(outcome);
+        let outcome = stage.conclude(&mut log, seen, self.version).await;
         if outcome.is_evidence() {
             let answer = match answer {
-                Some(code @ 0..=2) => format!("{GRANTED}{code}"),
-                Some(code) => format!("{REFUSED}{code:02X}"),
-                None => NO_SUBACK.to_owned(),
+                Some(code @ 0..=2) => Suback::Granted(code.to_string()),
+                Some(code) => Suback::Refused(format!("{code:02X}")),
+                None => Suback::None,
             };
-            log.fact(ANSWER, Fact::Word(answer));
+            log.fact(ANSWER, answer);
         }
         client.leave().await;
         log.connection_over();
@@ -185,9 +190,9 @@ pub const CHECKS: &[Check] = &[
 /// MQTT 5.0 and 3.1.1 [MQTT-3.8.4-1]: a SUBSCRIBE is answered by a SUBACK. One that the broker holds to be malformed may end the
 /// connection instead. Violated only where the client was proved to be served on without either.
 fn answers_or_closes(case: &Judged<'_>) -> Option<Finding> {
-    let all = told(case, ANSWER);
-    let silent = case.fact(ANSWER, NO_SUBACK);
-    let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
+    let all = case.told(ANSWER);
+    let silent = case.count(ANSWER, Suback::None);
+    let ended = case.ended();
     let served = silent.saturating_sub(ended).min(case.outcome(Outcome::Tolerated));
     let evidence = format!(
         "of {all} clients, {} were answered by a SUBACK, the connections of {ended} were ended, and {served} were served on \
@@ -208,10 +213,14 @@ fn answers_or_closes(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 and 3.1.1 sections 4.7.1 and 4.7.3 say what a Topic Filter is, and nowhere what a broker does that does not notice.
 fn grants_no_invalid_topic_filter(case: &Judged<'_>) -> Option<Finding> {
-    let all = told(case, ANSWER);
-    let granted: u64 = (0..=2).map(|qos| case.fact(ANSWER, &format!("{GRANTED}{qos}"))).sum();
+    let all = case.told(ANSWER);
+    let granted: u64 = case
+        .values(ANSWER)
+        .filter(|(answer, _)| matches!(answer, Suback::Granted(_)))
+        .map(|(_, count)| count)
+        .sum();
     let evidence =
-        format!("{granted} of {all} clients were granted the filter; answers: {}", others(case, ANSWER, ""));
+        format!("{granted} of {all} clients were granted the filter; answers: {}", case.in_words(ANSWER));
     Some(match (all, granted) {
         (0, _) => Finding::inconclusive(no_sample(case)),
         (_, 0) => Finding::holds(all, evidence),
@@ -222,11 +231,13 @@ fn grants_no_invalid_topic_filter(case: &Judged<'_>) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use ungraceful_record::testing::{
-        assert_differs, assert_holds, assert_inconclusive, assert_violated, case, empty_record,
+        assert_differs, assert_holds, assert_inconclusive, assert_violated, case, empty_record, with_fact,
     };
     use ungraceful_record::verdict::{Verdict, judge};
 
-    use super::{ANSWER, ID, NO_SUBACK, Outcome};
+    use super::{ANSWER, ID, Outcome};
+
+    const NO_SUBACK: &str = "no SUBACK";
 
     /// The verdict of `check` on attempts of one outcome and one answer.
     fn verdict(check: &str, version: &str, outcome: Outcome, answers: &[(&str, u64)]) -> Verdict {
@@ -234,7 +245,7 @@ mod tests {
         let all = answers.iter().map(|(_, count)| count).sum();
         let mut case = case(ID, "empty", version, &[(outcome, all)]);
         for (answer, count) in answers {
-            case.facts.entry(ANSWER.into()).or_default().insert((*answer).into(), *count);
+            with_fact(&mut case, ANSWER, answer, *count);
         }
         record.cases = vec![case];
         judge(&mut record, &crate::find(ID).unwrap().checks());

@@ -11,6 +11,7 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use ungraceful_mqtt::{Properties, ProtocolVersion, QoS, Will};
 use ungraceful_record::attempt::{Attempt, Case, Fact, WillSeen};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::offers::Offers;
 use ungraceful_record::phase::Phase;
@@ -20,6 +21,7 @@ use ungraceful_wire::{ConnectOptions, Endpoint, Hop, OpenError};
 
 use crate::attempts::client::Client;
 use crate::attempts::connections::OpenConnections;
+use crate::attempts::observe::Observed;
 use crate::broker::target::{Credentials, SourceAddresses};
 use crate::bystanders::pulse::{Asker, Pulse};
 use crate::bystanders::witness::{Witness, WitnessWatch, Witnessed};
@@ -271,6 +273,20 @@ impl Stage {
 }
 
 impl Stage {
+    /// Puts into the attempt what was seen of its connection, with the outcome that is [confirmed](Self::confirm).
+    pub async fn conclude(
+        &self,
+        log: &mut AttemptLog<'_>,
+        seen: Observed,
+        version: ProtocolVersion,
+    ) -> Outcome {
+        let (ended_at_us, outcome) = (seen.ended_at_us(), seen.outcome.unwrap_or(Outcome::Interrupted));
+        log.reacted(seen.reactions, outcome);
+        let outcome = self.confirm(outcome, ended_at_us, version).await;
+        log.concluded(outcome);
+        outcome
+    }
+
     /// The longest silence of honest traffic in the time that a broker has to react, up to now.
     fn silence_lately(&self) -> Option<Duration> {
         let now_us = self.clock.now_us();
@@ -420,14 +436,13 @@ impl<'a> AttemptLog<'a> {
     }
 
     /// Something that only this fault knows about.
-    pub fn fact(&mut self, name: &str, fact: Fact) {
-        self.attempt.facts.insert(name.to_owned(), fact);
+    pub fn fact<V: Into<Fact>>(&mut self, fact: FactOf<V>, value: impl Into<V>) {
+        self.attempt.facts.insert(fact.name().to_owned(), value.into().into());
     }
 
-    /// A value that only this fault measures. The name ends in its unit (`_us`, `_bytes`, `_permille`); without one it
-    /// is a count.
-    pub fn measure(&mut self, name: &str, value: u64) {
-        self.attempt.measures.insert(name.to_owned(), value);
+    /// A value that only this fault measures.
+    pub fn measure(&mut self, measure: Measure, value: u64) {
+        self.attempt.measures.insert(measure.to_string(), value);
     }
 
     /// What every attempt of this fault is to reach was reached at `at`. It is told as the time, from the due time on,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_mqtt::{Packet, ProtocolVersion};
-use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind, hex, reason_text};
+use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind, ended_at_us, hex, reason_text};
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, StreamEnd, Unframed};
 
@@ -64,6 +64,14 @@ pub struct Observed {
     pub stalled: bool,
     /// PINGREQs that were not answered when watching ended; whoever goes on to watch has their answers to expect.
     pub pings_open: u32,
+}
+
+impl Observed {
+    /// When the broker ended the connection, in µs since the run's start; absent when it did not.
+    #[must_use]
+    pub fn ended_at_us(&self) -> Option<u64> {
+        ended_at_us(&self.reactions)
+    }
 }
 
 /// What a client goes on doing while it is watched.

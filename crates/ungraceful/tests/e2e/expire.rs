@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::testing::every;
+use ungraceful_record::testing::{FactsByText, every};
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Expiry, Reauthentication, Removal, Script, ScriptedBroker, Wills};
 

@@ -5,6 +5,7 @@ use std::num::NonZeroU16;
 
 use ungraceful_mqtt::QoS;
 use ungraceful_record::run::CaseRecord;
+use ungraceful_record::testing::FactsByText;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 

@@ -2,7 +2,7 @@
 //! the rest is judged.
 
 use ungraceful_mqtt::QoS;
-use ungraceful_record::testing::every;
+use ungraceful_record::testing::{FactsByText, every};
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Retained, Script, ScriptedBroker, Wills};
 

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::BrokerLogLine;
-use ungraceful_record::testing::every;
+use ungraceful_record::testing::{FactsByText, every};
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 
 use crate::support::{Call, call_at, double_connect, double_connect_at, skip};

@@ -2,7 +2,7 @@
 //! say no, and to say it with the right words.
 
 use ungraceful_record::reaction::{Outcome, ReactionKind};
-use ungraceful_record::testing::every;
+use ungraceful_record::testing::{FactsByText, every};
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker, SecondConnect, Wills};
 

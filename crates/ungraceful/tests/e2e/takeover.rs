@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use ungraceful_record::attempt::Attempt;
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::testing::every;
+use ungraceful_record::testing::{FactsByText, every};
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker, Sessions, TakeOver, Wills};
 

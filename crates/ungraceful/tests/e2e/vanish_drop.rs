@@ -2,6 +2,7 @@
 //! by the verdict meant for it and by no other, and the real brokers do what they were seen to do.
 
 use ungraceful_record::reaction::Outcome;
+use ungraceful_record::testing::FactsByText;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker, Sessions, Wills};
 

@@ -2,7 +2,7 @@
 
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{Completeness, MilestoneRecord};
-use ungraceful_record::testing::until;
+use ungraceful_record::testing::{FactsByText, until};
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 use ungraceful_scripted_broker::{Readmission, Script, ScriptedBroker, Sessions};
 

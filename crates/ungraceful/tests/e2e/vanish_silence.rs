@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ungraceful_record::reaction::Outcome;
+use ungraceful_record::testing::FactsByText;
 use ungraceful_record::verdict::Conclusion::{self, Holds, Inconclusive, Violated};
 use ungraceful_scripted_broker::{Script, ScriptedBroker, Wills};
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use ungraceful_record::reaction::Outcome;
+use ungraceful_record::testing::FactsByText;
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
 use ungraceful_scripted_broker::{InvalidFilters, Script, ScriptedBroker};
 

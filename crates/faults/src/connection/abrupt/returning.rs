@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::{Property, QoS};
-use ungraceful_record::attempt::Fact;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
@@ -11,12 +10,12 @@ use ungraceful_wire::clock::now;
 
 use super::super::takeover::{refusal, session_connect};
 use super::{
-    ACCEPTED, Abrupt, Absence, BACK_PAST_END, Lives, RETURN, RETURNED_AFTER, Returned, Variant, WAITING,
-    WHOLE_SECOND,
+    Abrupt, Absence, BACK_PAST_END, Lives, RETURN, RETURNED_AFTER, Returned, Variant, WAITING, WHOLE_SECOND,
 };
+use crate::ending::Answer;
 use crate::outbox::{HELD_BACK, arrived, share};
 use crate::peer::{Delivered, Event, Peer, keep, ping_every};
-use crate::resumption::{LEFT_OVER, NOT_OWED, Remains, Resumption, SESSION_PRESENT};
+use crate::resumption::{LEFT_OVER, Remains, Resumption, SESSION_PRESENT};
 
 impl Absence {
     /// Publishes so many messages of each QoS that the subscription was granted.
@@ -78,11 +77,11 @@ impl Abrupt {
         let (mut peer, accepted) = match self.connect_again(stage, &client_id).await {
             Ok(connected) => connected,
             Err(refused) => {
-                log.fact(RETURN, Fact::Word(refused));
+                log.fact(RETURN, Answer::Refused(refused));
                 return None;
             }
         };
-        log.fact(RETURN, Fact::Word(ACCEPTED.to_owned()));
+        log.fact(RETURN, Answer::Accepted);
         let returned_after = accepted.connack_at.saturating_duration_since(absence.gone.before);
         log.measure(RETURNED_AFTER, micros(returned_after));
         let is_owed = self.is_owed(absence, &accepted);
@@ -100,10 +99,9 @@ impl Abrupt {
         };
         if !self.variant.keeps_session() && is_owed && accepted.session_present {
             let remains = Remains::look(stage, &mut peer, &absence.topic, &mut came).await;
-            log.fact(LEFT_OVER, Fact::Word(remains.word().to_owned()));
+            log.fact(LEFT_OVER, remains);
         }
-        let present = if is_owed { resumption.word() } else { NOT_OWED };
-        log.fact(SESSION_PRESENT, Fact::Word(present.to_owned()));
+        log.fact(SESSION_PRESENT, if is_owed { resumption } else { Resumption::NotOwed });
         if self.variant.keeps_session() && is_owed && resumption.goes_on() {
             self.take_waiting(stage, log, absence, &mut peer, came).await;
         }
@@ -174,8 +172,7 @@ impl Abrupt {
         }
         absence.outbox.tell(log);
         let later = &absence.taken[waiting.len()..];
-        let told = share(&waiting, &came, later);
-        log.fact(WAITING, Fact::Word(told.to_owned()));
+        log.fact(WAITING, share(&waiting, &came, later));
         log.measure(HELD_BACK, arrived(&waiting, &came));
     }
 }

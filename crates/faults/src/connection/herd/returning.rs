@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::task::yield_now;
 use tokio::time::{Instant as TokioInstant, sleep_until, timeout_at};
 use ungraceful_mqtt::{Connect, ProtocolVersion, QoS};
+use ungraceful_record::fact::Measure;
 use ungraceful_rig::attempts::backoff::Waits;
 use ungraceful_rig::attempts::client::{Accepted, NotConnected};
 use ungraceful_rig::attempts::fault::Stage;
@@ -18,6 +19,9 @@ use super::{Herd, LATE_HANDSHAKES, LOST_AGAIN, Loss, OUR_OWN};
 use crate::connection::takeover::refusal;
 use crate::peer::{Event, Peer, ping_every};
 use crate::resumption::Resumption;
+
+/// Measure: tries that were refused by a CONNACK with a code.
+pub(super) const TRIES_REFUSED: Measure = Measure::new("tries_refused");
 
 /// From when on a handshake must have had a SYN sent again: that comes after a second.
 const LATE_HANDSHAKE: Duration = Duration::from_millis(950);
@@ -55,18 +59,18 @@ impl fmt::Display for Failure {
 }
 
 impl Failure {
-    /// The name of the measure that counts it.
-    fn counted_as(&self) -> String {
+    /// The measure that counts it.
+    fn counted_as(&self) -> Measure {
         match self {
-            Self::Open(OpenError::Refused) => "tries_refused_by_tcp".to_owned(),
-            Self::Open(OpenError::Timeout(_)) => "tries_without_handshake".to_owned(),
-            Self::Open(OpenError::OutOfPorts | OpenError::OutOfDescriptors) => OUR_OWN.to_owned(),
-            Self::Open(_) => "tries_failed_otherwise".to_owned(),
-            Self::NotConnected(NotConnected::Refused { code, .. }) => format!("tries_refused_0x{code:02X}"),
+            Self::Open(OpenError::Refused) => Measure::new("tries_refused_by_tcp"),
+            Self::Open(OpenError::Timeout(_)) => Measure::new("tries_without_handshake"),
+            Self::Open(OpenError::OutOfPorts | OpenError::OutOfDescriptors) => OUR_OWN,
+            Self::Open(_) => Measure::new("tries_failed_otherwise"),
+            Self::NotConnected(NotConnected::Refused { code, .. }) => TRIES_REFUSED.of_code(*code),
             Self::NotConnected(NotConnected::Silent(_)) | Self::TimeOver => {
-                "tries_without_connack".to_owned()
+                Measure::new("tries_without_connack")
             }
-            Self::NotConnected(_) => "tries_ended_before_connack".to_owned(),
+            Self::NotConnected(_) => Measure::new("tries_ended_before_connack"),
         }
     }
 }
@@ -103,7 +107,7 @@ pub(super) struct Returning<'a> {
     pub(super) kept: Option<Accepted>,
     /// Whether its session was found to go on, when it was let in first; absent where the CONNACK alone says so.
     pub(super) resumption: Option<Resumption>,
-    failures: BTreeMap<String, u64>,
+    failures: BTreeMap<Measure, u64>,
     last_failure: Option<String>,
 }
 
@@ -132,7 +136,7 @@ impl<'a> Returning<'a> {
     }
 
     /// What failed and how often, and what else is counted.
-    pub(super) fn counted(&self) -> impl Iterator<Item = (String, u64)> {
+    pub(super) fn counted(&self) -> impl Iterator<Item = (Measure, u64)> {
         self.failures.clone().into_iter()
     }
 
@@ -143,8 +147,8 @@ impl<'a> Returning<'a> {
             .unwrap_or_else(|| "its first try was due after the end of its time".to_owned())
     }
 
-    fn count(&mut self, name: impl Into<String>) {
-        *self.failures.entry(name.into()).or_default() += 1;
+    fn count(&mut self, measure: Measure) {
+        *self.failures.entry(measure).or_default() += 1;
     }
 
     /// Comes back, and stays until all are back or the time is over: absent when it is not back then.

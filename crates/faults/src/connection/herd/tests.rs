@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use clap::{Args, Command, FromArgMatches};
 use ungraceful_mqtt::ProtocolVersion::{self, V3_1_1, V5};
-use ungraceful_record::attempt::{Attempt, Fact};
+use ungraceful_record::attempt::Attempt;
 use ungraceful_record::reaction::Outcome;
+use ungraceful_record::testing::{fact_of, measure_of};
 use ungraceful_rig::attempts::backoff::{Backoff, Profile};
 use ungraceful_scripted_broker::{Readmission, Script, Sessions};
 
-use super::{BACK, CONNACK, Flags, Herd, LOST_AGAIN, Loss, OUR_OWN, TRIES, by_connack};
-use crate::resumption::{NO, Resumption, SESSION_PRESENT, UNANNOUNCED, YES};
+use super::returning::TRIES_REFUSED;
+use super::{BACK, Back, CONNACK, Flags, Herd, LOST_AGAIN, Loss, OUR_OWN, TRIES, by_connack};
+use crate::resumption::{Resumption, SESSION_PRESENT};
 use crate::testing::Scene;
 
 fn herd(version: ProtocolVersion, loss: Loss, back_within: Duration) -> Herd {
@@ -19,10 +21,6 @@ fn herd(version: ProtocolVersion, loss: Loss, back_within: Duration) -> Herd {
     let flags = Flags::augment_args(Command::new("herd").no_binary_name(true));
     let flags = Flags::from_arg_matches(&flags.get_matches_from([""; 0])).unwrap();
     Herd { loss, back_within, ..Herd::new(profile, version, &flags) }
-}
-
-fn fact(attempt: &Attempt, name: &str) -> Option<String> {
-    attempt.facts.get(name).map(Fact::to_string)
 }
 
 async fn reset(script: Script, version: ProtocolVersion, back_within: Duration) -> Attempt {
@@ -37,14 +35,14 @@ async fn a_member_that_is_let_in_at_its_first_try_is_back_after_its_wait_with_it
         let attempt = reset(Script::default(), version, LONG).await;
         assert_eq!(attempt.outcome, Outcome::Tolerated, "{attempt:?}");
         assert_eq!(
-            (fact(&attempt, BACK), fact(&attempt, SESSION_PRESENT)),
-            (Some(YES.into()), Some(YES.into()))
+            (fact_of(&attempt, BACK), fact_of(&attempt, SESSION_PRESENT)),
+            (Some(Back::InTime), Some(Resumption::Announced))
         );
-        assert_eq!(attempt.measures[TRIES], 1);
-        assert!(attempt.measures.contains_key(CONNACK) && !attempt.measures.contains_key(LOST_AGAIN));
+        assert_eq!(measure_of(&attempt, TRIES).unwrap(), 1);
+        assert!(measure_of(&attempt, CONNACK).is_some() && measure_of(&attempt, LOST_AGAIN).is_none());
         let lost_us = attempt.provoked_us.unwrap();
         assert!(
-            attempt.milestones[BACK] + attempt.due_us >= lost_us + 45_000,
+            attempt.milestones[BACK.name()] + attempt.due_us >= lost_us + 45_000,
             "it waited first: {attempt:?}"
         );
     }
@@ -54,13 +52,16 @@ async fn a_member_that_is_let_in_at_its_first_try_is_back_after_its_wait_with_it
 async fn a_member_that_is_refused_tries_by_its_profile_and_each_refusal_is_counted_by_its_code() {
     let refusing = Duration::from_millis(400);
     let script = Script { readmission: Readmission::After(refusing), ..Script::default() };
-    for (version, code) in [(V5, "tries_refused_0x88"), (V3_1_1, "tries_refused_0x03")] {
+    for (version, code) in [(V5, 0x88), (V3_1_1, 0x03)] {
         let attempt = reset(script, version, LONG).await;
-        assert_eq!(fact(&attempt, BACK), Some(YES.into()), "{attempt:?}");
-        let (tries, refused) = (attempt.measures[TRIES], attempt.measures[code]);
+        assert_eq!(fact_of(&attempt, BACK), Some(Back::InTime), "{attempt:?}");
+        let (tries, refused) = (
+            measure_of(&attempt, TRIES).unwrap(),
+            measure_of(&attempt, TRIES_REFUSED.of_code(code)).unwrap(),
+        );
         assert_eq!(tries, refused + 1, "{attempt:?}");
         assert!((2..=9).contains(&tries), "one each 50 ms at the most: {tries}");
-        assert!(attempt.milestones[BACK] + attempt.due_us >= attempt.provoked_us.unwrap() + 380_000);
+        assert!(attempt.milestones[BACK.name()] + attempt.due_us >= attempt.provoked_us.unwrap() + 380_000);
     }
 }
 
@@ -69,24 +70,30 @@ async fn a_member_that_is_never_let_in_is_told_with_the_last_refusal_when_its_ti
     let script = Script { readmission: Readmission::NeverEvery(1.try_into().unwrap()), ..Script::default() };
     let attempt = reset(script, V5, Duration::from_millis(1_500)).await;
     assert_eq!(attempt.outcome, Outcome::NoReaction, "{attempt:?}");
-    assert_eq!(fact(&attempt, BACK), Some("CONNACK 0x97 Quota exceeded".into()));
-    assert_eq!(attempt.measures["tries_refused_0x97"], attempt.measures[TRIES]);
-    assert!(attempt.milestones.is_empty() && fact(&attempt, SESSION_PRESENT).is_none());
-    assert!(!attempt.measures.contains_key(OUR_OWN));
+    assert_eq!(fact_of(&attempt, BACK), Some(Back::Not("CONNACK 0x97 Quota exceeded".into())));
+    assert_eq!(
+        measure_of(&attempt, TRIES_REFUSED.of_code(0x97)).unwrap(),
+        measure_of(&attempt, TRIES).unwrap()
+    );
+    assert!(attempt.milestones.is_empty() && fact_of(&attempt, SESSION_PRESENT).is_none());
+    assert!(measure_of(&attempt, OUR_OWN).is_none());
 }
 
 #[tokio::test]
 async fn a_session_that_is_gone_is_told_and_the_member_subscribes_again() {
     let scene = Scene::with(Script { sessions: Sessions::Forget, ..Script::default() });
     let attempt = scene.attempt(&herd(V5, Loss::Reset, LONG)).await;
-    assert_eq!((fact(&attempt, BACK), fact(&attempt, SESSION_PRESENT)), (Some(YES.into()), Some(NO.into())));
+    assert_eq!(
+        (fact_of(&attempt, BACK), fact_of(&attempt, SESSION_PRESENT)),
+        (Some(Back::InTime), Some(Resumption::Not))
+    );
 }
 
 #[tokio::test]
 async fn a_session_that_goes_on_although_the_broker_denies_it_is_told() {
     let scene = Scene::with(Script { sessions: Sessions::LieAbsent, ..Script::default() });
     let attempt = scene.attempt(&herd(V5, Loss::Reset, LONG)).await;
-    assert_eq!(fact(&attempt, SESSION_PRESENT), Some(UNANNOUNCED.into()), "{attempt:?}");
+    assert_eq!(fact_of(&attempt, SESSION_PRESENT), Some(Resumption::Unannounced), "{attempt:?}");
 }
 
 #[tokio::test]
@@ -115,9 +122,9 @@ async fn a_member_that_loses_its_connection_with_the_broker_comes_back_to_the_ne
         ungraceful_scripted_broker::ScriptedBroker::start_on(address, Script::default()).unwrap()
     };
     let (attempt, _broker) = tokio::join!(scene.attempt(&fault), restart);
-    assert_eq!(fact(&attempt, BACK), Some(YES.into()), "{attempt:?}");
+    assert_eq!(fact_of(&attempt, BACK), Some(Back::InTime), "{attempt:?}");
     assert!(attempt.measures["tries_refused_by_tcp"] >= 1, "nobody listened: {attempt:?}");
-    assert_eq!(fact(&attempt, SESSION_PRESENT), Some(NO.into()), "it is another broker");
+    assert_eq!(fact_of(&attempt, SESSION_PRESENT), Some(Resumption::Not), "it is another broker");
 }
 
 #[test]

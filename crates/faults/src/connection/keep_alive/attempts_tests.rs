@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion::V5;
-use ungraceful_record::attempt::{Attempt, Fact};
+use ungraceful_record::attempt::Attempt;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::reaction::Outcome;
+use ungraceful_record::testing::{fact_of, measure_of};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault};
 use ungraceful_rig::run::stop::StopReason;
 use ungraceful_scripted_broker::Script;
 
-use super::edge::{BROKER_WAS_LATE, Edge, FATE};
+use super::edge::{Edge, FATE, Fate};
 use super::silence::{CUT, Cause, DOWNLINK_MESSAGES, FallSilent, WAITED};
 use crate::testing::Scene;
 
@@ -31,10 +32,8 @@ fn edge() -> Edge {
 /// Nothing was concluded of the broker.
 fn assert_says_nothing(attempt: &Attempt, outcome: Outcome) {
     assert_eq!(attempt.outcome, outcome, "{attempt:?}");
-    for fact in [CUT, FATE] {
-        assert!(!attempt.facts.contains_key(fact), "{attempt:?}");
-    }
-    assert!(!attempt.measures.contains_key(WAITED) && attempt.will.is_none(), "{attempt:?}");
+    assert_eq!((fact_of(attempt, CUT), fact_of(attempt, FATE)), (None, None), "{attempt:?}");
+    assert!(measure_of(attempt, WAITED).is_none() && attempt.will.is_none(), "{attempt:?}");
 }
 
 #[tokio::test]
@@ -73,7 +72,7 @@ async fn a_client_to_which_nothing_was_delivered_tells_nothing_of_what_deliverie
     assert_says_nothing(&attempt, Outcome::NotActed);
     assert_eq!(attempt.trouble.as_deref(), Some("nothing was delivered to the silent client"));
     let attempt = Scene::conforming().attempt(&silent(Cause::Downlink)).await;
-    assert!(attempt.measures[DOWNLINK_MESSAGES] >= 4, "{attempt:?}");
+    assert!(measure_of(&attempt, DOWNLINK_MESSAGES).unwrap() >= 4, "{attempt:?}");
 }
 
 /// Accepts one client and its first PINGREQ, then stands still until it is past one and a half times a Keep Alive of a second,
@@ -102,6 +101,5 @@ async fn a_broker_that_stood_still_and_then_names_the_keep_alive_has_cut_nobody_
     let attempt = scene.attempt(&edge()).await;
     broker.join().unwrap();
     assert!(attempt.outcome.is_ended(), "{attempt:?}");
-    let fate = attempt.facts.get(FATE).unwrap();
-    assert_eq!(fate, &Fact::Word(BROKER_WAS_LATE.to_owned()), "{attempt:?}");
+    assert_eq!(fact_of(&attempt, FATE), Some(Fate::BrokerWasLate), "{attempt:?}");
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use ungraceful_mqtt::{Connect, ProtocolVersion};
-use ungraceful_record::attempt::Fact;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
@@ -17,19 +17,26 @@ use ungraceful_rig::attempts::observe::{Watch, observe_silently};
 use super::{Silence, connect, cut_of};
 use crate::peer::Peer;
 
-/// Fact: how the control client was cut, compared with the client that was cut without a reason: [`FOLLOWS_KEEP_ALIVE`],
-/// [`FIXED_TIME`], [`NEITHER`] or [`NO_CONTROL`]. Absent when no client was cut so.
-pub const CONTROL: &str = "control_client";
-/// At the same share of its Keep Alive: the broker cuts for the Keep Alive.
-pub const FOLLOWS_KEEP_ALIVE: &str = "cut at the same share of another Keep Alive";
-/// After the same time: something cuts whatever the Keep Alive.
-pub const FIXED_TIME: &str = "cut after the same time with another Keep Alive";
-/// Neither, or not at all.
-pub const NEITHER: &str = "cut at another time, or not at all";
-/// There was none: it could not connect, or the broker gave it the same Server Keep Alive.
-pub const NO_CONTROL: &str = "could not be tried";
+/// Fact: how the control client was cut, compared with the client that was cut without a reason. Absent when no client was cut
+/// so.
+pub const CONTROL: FactOf<Control> = FactOf::new("control_client");
+
+ungraceful_record::words! {
+    /// What a control client says.
+    pub enum Control: "control client" {
+        /// At the same share of its Keep Alive: the broker cuts for the Keep Alive.
+        FollowsKeepAlive = "cut at the same share of another Keep Alive",
+        /// After the same time: something cuts whatever the Keep Alive.
+        FixedTime = "cut after the same time with another Keep Alive",
+        /// Neither, or not at all.
+        Neither = "cut at another time, or not at all",
+        /// There was none: it could not connect, or the broker gave it the same Server Keep Alive.
+        NotTried = "could not be tried",
+    }
+}
+
 /// Measure: how long a client had been silent that was cut after the same time as its control client.
-pub const FIXED_CUT_AFTER: &str = "cut_after_fixed_us";
+pub const FIXED_CUT_AFTER: Measure = Measure::new("cut_after_fixed_us");
 
 /// The control client's Keep Alive in place of the client's: twice as long.
 const TIMES: u16 = 2;
@@ -66,27 +73,22 @@ pub(super) async fn compare(
 ) {
     let client_id = format!("{}k", log.client_id());
     let Some(word) = stage.unless_stopped(try_control(stage, &client_id, version, cut)).await else { return };
-    log.fact(CONTROL, Fact::Word(word.to_owned()));
-    if word == FIXED_TIME {
+    log.fact(CONTROL, word);
+    if word == Control::FixedTime {
         log.measure(FIXED_CUT_AFTER, micros(cut.silence.measured));
     }
 }
 
-async fn try_control(
-    stage: &Stage,
-    client_id: &str,
-    version: ProtocolVersion,
-    cut: CutClient,
-) -> &'static str {
+async fn try_control(stage: &Stage, client_id: &str, version: ProtocolVersion, cut: CutClient) -> Control {
     // The longest Keep Alives have no double.
     let keep_alive_s = cut.asked_s.checked_mul(TIMES).unwrap_or(cut.asked_s / TIMES);
-    let Ok((client, _)) = stage.open(version).await else { return NO_CONTROL };
+    let Ok((client, _)) = stage.open(version).await else { return Control::NotTried };
     let mut peer = Peer::new(client);
     let first = Connect { keep_alive_s, ..Client::honest_connect(client_id, &stage.credentials) };
-    let Ok(connected) = connect(stage, &mut peer, &first).await else { return NO_CONTROL };
+    let Ok(connected) = connect(stage, &mut peer, &first).await else { return Control::NotTried };
     if connected.keep_alive == cut.keep_alive {
         peer.client.leave().await;
-        return NO_CONTROL;
+        return Control::NotTried;
     }
     let silence = cut.silence.measured;
     let by_keep_alive = silence.mul_f64(connected.keep_alive.as_secs_f64() / cut.keep_alive.as_secs_f64());
@@ -100,31 +102,31 @@ async fn try_control(
             let control = Silence::until(stage.clock.at(at_us), connected.connect).measured;
             judge(control, silence, by_keep_alive)
         }
-        None => NEITHER,
+        None => Control::Neither,
     }
 }
 
 /// What a control client says that was cut after `control`: the first one was cut after `fixed`, which is `by_keep_alive`
 /// of the control client's Keep Alive.
-fn judge(control: Duration, fixed: Duration, by_keep_alive: Duration) -> &'static str {
+fn judge(control: Duration, fixed: Duration, by_keep_alive: Duration) -> Control {
     let is = |expected: Duration| control.abs_diff(expected) <= (expected / SAME_SHARE).max(SAME_WITHIN);
     match (is(fixed), is(by_keep_alive)) {
-        (true, false) => FIXED_TIME,
-        (false, true) => FOLLOWS_KEEP_ALIVE,
+        (true, false) => Control::FixedTime,
+        (false, true) => Control::FollowsKeepAlive,
         // Times too short to be told apart, too.
-        _ => NEITHER,
+        _ => Control::Neither,
     }
 }
 
 /// Clients that were cut without a reason, at a share of their Keep Alive, as the control client showed.
 pub(super) fn for_the_keep_alive(case: &CaseRecord) -> u64 {
-    case.fact(CONTROL, FOLLOWS_KEEP_ALIVE)
+    case.count(CONTROL, Control::FollowsKeepAlive)
 }
 
 /// Why cuts of this case can't be put down to the broker: something closes idle connections after a time of its own.
 /// Absent when nothing was seen to do so.
 pub(super) fn something_between(case: &CaseRecord) -> Option<String> {
-    let fixed = case.measures.get(FIXED_CUT_AFTER)?;
+    let fixed = Some(case.measured(FIXED_CUT_AFTER)).filter(|fixed| fixed.count > 0)?;
     let (first, last) = (time(fixed.min.unwrap_or_default()), time(fixed.max.unwrap_or_default()));
     let after = if first == last { first } else { format!("{first} to {last}") };
     Some(format!(
@@ -139,7 +141,7 @@ pub(super) fn something_between(case: &CaseRecord) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
-    use super::{FIXED_TIME, FOLLOWS_KEEP_ALIVE, NEITHER, judge};
+    use super::{Control, judge};
 
     #[test]
     fn a_control_client_tells_a_fixed_time_from_a_share_of_the_keep_alive() {
@@ -150,9 +152,15 @@ mod tests {
                 Duration::from_millis(first_ms * 2),
             )
         };
-        assert_eq!((of(3_000, 3_000), of(3_300, 3_000)), (FIXED_TIME, FIXED_TIME));
-        assert_eq!((of(6_000, 3_000), of(5_300, 3_000)), (FOLLOWS_KEEP_ALIVE, FOLLOWS_KEEP_ALIVE));
-        assert_eq!((of(4_500, 3_000), of(9_000, 3_000), of(100, 3_000)), (NEITHER, NEITHER, NEITHER));
-        assert_eq!(of(200, 150), NEITHER, "both are as near");
+        assert_eq!((of(3_000, 3_000), of(3_300, 3_000)), (Control::FixedTime, Control::FixedTime));
+        assert_eq!(
+            (of(6_000, 3_000), of(5_300, 3_000)),
+            (Control::FollowsKeepAlive, Control::FollowsKeepAlive)
+        );
+        assert_eq!(
+            (of(4_500, 3_000), of(9_000, 3_000), of(100, 3_000)),
+            (Control::Neither, Control::Neither, Control::Neither)
+        );
+        assert_eq!(of(200, 150), Control::Neither, "both are as near");
     }
 }

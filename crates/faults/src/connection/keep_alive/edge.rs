@@ -9,9 +9,10 @@ use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use ungraceful_flags::{Named, Time, Versions, Wanted};
 use ungraceful_mqtt::{Connect, ProtocolVersion};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
-use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
+use ungraceful_record::fact::{FactOf, Measure};
+use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind, ended_at_us};
 use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
@@ -21,31 +22,37 @@ use ungraceful_wire::clock::now;
 
 use super::control::{self, CutClient};
 use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
-use super::{CUT_AT, KEEP_ALIVE, LastPacket, NO_REASON, Silence, connect, cut_of, edge_checks};
+use super::{CUT_AT, KEEP_ALIVE, LastPacket, Reason, Silence, connect, cut_of, edge_checks};
 use crate::ending::{interrupted, not_acted};
 use crate::mode::{FaultMode, each_case};
 use crate::peer::{Event, Peer};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "edge";
-/// Fact: what became of the client: [`LEFT_ALONE`], or [`CUT_WITH`] and what it was told, or [`WE_WERE_LATE`], or
-/// [`BROKER_WAS_LATE`].
-pub const FATE: &str = "fate";
-/// Every PINGREQ was answered, to the end.
-pub const LEFT_ALONE: &str = "left alone";
-/// It was cut; what it was told follows.
-pub const CUT_WITH: &str = "cut with ";
-/// It was cut, but a PINGREQ of ours had gone out later than the variant says, so that the broker was in its right.
-pub const WE_WERE_LATE: &str = "cut after we were late ourselves";
-/// It was cut, but a PINGREQ had been unanswered when the next one went out or when the cut came, or nobody got an answer
-/// for a while: a broker that stands still has not read what it cuts a client for.
-pub const BROKER_WAS_LATE: &str = "cut after the broker was late itself";
+/// Fact: what became of the client.
+pub const FATE: FactOf<Fate> = FactOf::new("fate");
 /// Measure: PINGREQs that were sent; none by a client that was cut before its first.
-pub const SENT: &str = "pings_sent";
+pub const SENT: Measure = Measure::new("pings_sent");
 /// Measure: PINGREQs that were answered.
-pub const ANSWERED: &str = "pings_answered";
+pub const ANSWERED: Measure = Measure::new("pings_answered");
 /// Measure: the longest time between two packets of the client, as it was; from before one to after the next.
-pub const LONGEST_GAP: &str = "longest_gap_us";
+pub const LONGEST_GAP: Measure = Measure::new("longest_gap_us");
+
+ungraceful_record::words! {
+    /// What became of a client.
+    pub enum Fate {
+        /// Every PINGREQ was answered, to the end.
+        LeftAlone = "left alone",
+        /// It was cut, but a PINGREQ of ours had gone out later than the variant says, so that the broker was in its right.
+        WeWereLate = "cut after we were late ourselves",
+        /// It was cut, but a PINGREQ had been unanswered when the next one went out or when the cut came, or nobody got an
+        /// answer for a while: a broker that stands still has not read what it cuts a client for.
+        BrokerWasLate = "cut after the broker was late itself",
+    } else {
+        /// It was cut, and told this [`Reason`].
+        CutWith = "cut with ",
+    }
+}
 
 /// How much later than at one and a half times the Keep Alive a broker may cut and be in its right: what clocks and timers
 /// differ by, as a share of the Keep Alive.
@@ -214,13 +221,12 @@ impl Edge {
         let pinged = stage.unless_stopped(self.ping_on(stage, &mut peer, connected, keep_alive)).await;
         let Some(pinged) = pinged else { return interrupted(log) };
         log.provoked(pinged.last.at);
-        log.fact(KEEP_ALIVE, Fact::Count(keep_alive.as_secs()));
+        log.fact(KEEP_ALIVE, keep_alive.as_secs());
         log.measure(SENT, pinged.sent);
         log.measure(ANSWERED, pinged.answered);
         let cut = cut_of(&pinged.reactions);
         let broker_was_late = pinged.was_unanswered || stage.silence_since(connected.at).is_some();
-        let ended_at_us =
-            pinged.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
+        let ended_at_us = ended_at_us(&pinged.reactions);
         let outcome = match pinged.how {
             Some(EndKind::Fin) => Outcome::Closed,
             Some(EndKind::Reset | EndKind::Failed) => Outcome::Reset,
@@ -240,18 +246,18 @@ impl Edge {
             longest_gap = longest_gap.max(silence.longest);
             log.measure(CUT_AT, silence.permille_of(keep_alive));
             if !self.kept_to(longest_gap, keep_alive) {
-                log.fact(FATE, Fact::Word(WE_WERE_LATE.to_owned()));
+                log.fact(FATE, Fate::WeWereLate);
             } else if broker_was_late {
-                log.fact(FATE, Fact::Word(BROKER_WAS_LATE.to_owned()));
+                log.fact(FATE, Fate::BrokerWasLate);
             } else {
-                log.fact(FATE, Fact::Word(format!("{CUT_WITH}{told}")));
-                if told == NO_REASON {
+                log.fact(FATE, Fate::CutWith(told.to_string()));
+                if told == Reason::None {
                     let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };
                     control::compare(stage, &mut log, self.version, cut).await;
                 }
             }
         } else if outcome == Outcome::Tolerated {
-            log.fact(FATE, Fact::Word(LEFT_ALONE.to_owned()));
+            log.fact(FATE, Fate::LeftAlone);
         }
         log.measure(LONGEST_GAP, micros(longest_gap));
         log.end()

@@ -6,10 +6,8 @@ use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::time;
 
 use super::control::{for_the_keep_alive, something_between};
-use super::edge::{
-    ANSWERED, BROKER_WAS_LATE, CUT_WITH, FATE, LEFT_ALONE, LONGEST_GAP, SENT, Share, WE_WERE_LATE,
-};
-use super::{KEEP_ALIVE_TIMEOUT, SECTION, few_were_told, is_common, no_control};
+use super::edge::{ANSWERED, FATE, Fate, LONGEST_GAP, SENT, Share};
+use super::{Reason, SECTION, few_were_told, is_common, no_control};
 use crate::judging::{SENDS_NO_DISCONNECT_ON_3_1_1, evidence_count, examples, is_v5, no_sample};
 
 /// The checks, in the order in which they are reported.
@@ -37,28 +35,27 @@ impl Fates {
     /// Absent for a case of no share that is known.
     fn of(case: &CaseRecord) -> Option<(Share, Self)> {
         let share = Share::of_variant(&case.case.variant)?;
-        let fate = |value: &str| case.fact(FATE, value);
-        let left_alone = fate(LEFT_ALONE);
-        let cut = case.facts.get(FATE).map_or(0, |counts| {
-            counts.iter().filter(|(value, _)| value.starts_with(CUT_WITH)).map(|(_, count)| count).sum()
-        });
-        let with = |told: &str| fate(&format!("{CUT_WITH}{told}"));
+        let left_alone = case.count(FATE, Fate::LeftAlone);
+        let cut = case
+            .values(FATE)
+            .filter(|(fate, _)| matches!(fate, Fate::CutWith(_)))
+            .map(|(_, count)| count)
+            .sum();
         let all = evidence_count(case);
-        let measured = |name: &str| case.measures.get(name).copied().unwrap_or_default();
         let evidence = format!(
             "{left_alone} of {all} clients that were to send PINGREQ every {share} times their Keep Alive were left alone, \
              {cut} were cut; {} PINGREQs were sent, {} answered; the longest time between two packets was {}",
-            measured(SENT).sum,
-            measured(ANSWERED).sum,
-            time(measured(LONGEST_GAP).max.unwrap_or_default())
+            case.measured(SENT).sum,
+            case.measured(ANSWERED).sum,
+            time(case.measured(LONGEST_GAP).max.unwrap_or_default())
         );
         let fates = Self {
             all,
             cut,
-            told: with(KEEP_ALIVE_TIMEOUT),
+            told: case.count(FATE, Fate::CutWith(Reason::KeepAliveTimeout.to_string())),
             for_the_keep_alive: for_the_keep_alive(case),
-            we_were_late: fate(WE_WERE_LATE),
-            broker_was_late: fate(BROKER_WAS_LATE),
+            we_were_late: case.count(FATE, Fate::WeWereLate),
+            broker_was_late: case.count(FATE, Fate::BrokerWasLate),
             evidence,
         };
         Some((share, fates))
@@ -67,7 +64,7 @@ impl Fates {
     /// The finding where there was nothing to judge; absent where there was.
     fn nothing_to_judge(&self, case: &CaseRecord) -> Option<Finding> {
         let evidence = &self.evidence;
-        let known: u64 = case.facts.get(FATE).map_or(0, |counts| counts.values().sum());
+        let known = case.told(FATE);
         let why = if self.all == 0 {
             no_sample(case)
         } else if let (0, Some(why)) = (self.told, something_between(case)) {

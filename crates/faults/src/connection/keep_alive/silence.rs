@@ -10,8 +10,9 @@ use futures_util::future::{LocalBoxFuture, pending};
 use tokio::time::sleep;
 use ungraceful_flags::{Named, Versions, Wanted};
 use ungraceful_mqtt::{Connect, Packet, ProtocolVersion, QoS};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::Client;
@@ -24,7 +25,7 @@ use ungraceful_wire::clock::now;
 use super::control::{self, CutClient};
 use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
 use super::{
-    CUT_AT, Cut, KEEP_ALIVE, LastPacket, NO_REASON, Silence, connect, cut_of, ping_once, silence_checks,
+    CUT_AT, Cut, KEEP_ALIVE, LastPacket, Reason, Silence, connect, cut_of, ping_once, silence_checks,
 };
 use crate::ending::{interrupted, not_acted};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
@@ -33,20 +34,20 @@ use crate::peer::Peer;
 /// The fault's id in the catalogue.
 pub const ID: &str = "silence";
 /// Fact: when the client was cut, by the Keep Alive that held; absent when it was not.
-pub const CUT: &str = "cut";
+pub const CUT: FactOf<Cut> = FactOf::new("cut");
 /// Fact: what a client was told that was cut before its Keep Alive was over; absent for others.
-pub const CUT_EARLY_WITH: &str = "cut_early_with";
+pub const CUT_EARLY_WITH: FactOf<Reason> = FactOf::new("cut_early_with");
 /// Measure: how long a client that was not cut had been silent then.
-pub const WAITED: &str = "not_cut_within_us";
+pub const WAITED: Measure = Measure::new("not_cut_within_us");
 /// Measure: the longest that the broker gave nobody a sign of life while a client was silent that was not cut; 0 when it
 /// always gave one in time.
-pub const BROKER_STALLED: &str = "broker_stalled_us";
+pub const BROKER_STALLED: Measure = Measure::new("broker_stalled_us");
 /// Measure: from the end of the connection, as it was seen, until the Will came; 0 when the Will came first.
-pub const WILL_AFTER_CUT: &str = "will_after_cut_us";
+pub const WILL_AFTER_CUT: Measure = Measure::new("will_after_cut_us");
 /// Measure: messages that were delivered to a client that said nothing.
-pub const DOWNLINK_MESSAGES: &str = "downlink_messages";
+pub const DOWNLINK_MESSAGES: Measure = Measure::new("downlink_messages");
 /// Measure: PINGREQs that a client sent into a network that was lost, each of them taken without an error.
-pub const INTO_THE_VOID: &str = "pings_into_the_void";
+pub const INTO_THE_VOID: Measure = Measure::new("pings_into_the_void");
 
 /// Application Message of the Will.
 const WILL: &[u8] = b"will of a client that fell silent";
@@ -241,7 +242,7 @@ impl FallSilent {
         };
         let Silenced { mut client, last, keep_alive, mut beside } = silenced;
         log.provoked(last.at);
-        log.fact(KEEP_ALIVE, Fact::Count(keep_alive.as_secs()));
+        log.fact(KEEP_ALIVE, keep_alive.as_secs());
         let within = silent_for(keep_alive, stage.reaction_timeout);
         let watch = Watch { provoked_at: last.at, within, connacks_due: 0, subscribed: false };
         let (mut delivered, mut into_the_void) = (0, 0);
@@ -261,11 +262,8 @@ impl FallSilent {
         };
         let broker_stalled = stage.silence_since(last.at).unwrap_or_default();
         let cut = cut_of(&seen.reactions);
-        let ended_at_us =
-            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
-        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
-        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
-        log.concluded(outcome);
+        let ended_at_us = seen.ended_at_us();
+        let outcome = stage.conclude(&mut log, seen, self.version).await;
         client.leave().await;
         beside.end().await;
         if !outcome.is_evidence() {
@@ -285,14 +283,14 @@ impl FallSilent {
             Some((at_us, told)) => {
                 let silence = Silence::until(stage.clock.at(at_us), last);
                 let cut = Cut::of(silence, keep_alive);
-                log.fact(CUT, cut.into());
+                log.fact(CUT, cut);
                 log.measure(CUT_AT, silence.permille_of(keep_alive));
-                if matches!(cut, Cut::Early | Cut::Between) && told == NO_REASON {
+                if matches!(cut, Cut::Early | Cut::Between) && told == Reason::None {
                     let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };
                     control::compare(stage, &mut log, self.version, cut).await;
                 }
                 if cut == Cut::Early {
-                    log.fact(CUT_EARLY_WITH, Fact::Word(told));
+                    log.fact(CUT_EARLY_WITH, told);
                 }
             }
             None => {

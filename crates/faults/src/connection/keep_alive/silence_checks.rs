@@ -15,11 +15,9 @@ use super::control::{for_the_keep_alive, something_between};
 use super::silence::{
     BROKER_STALLED, CUT, CUT_EARLY_WITH, DOWNLINK_MESSAGES, WAITED, has_stalled, long_enough,
 };
-use super::{
-    CUT_AT, Cut, KEEP_ALIVE, KEEP_ALIVE_TIMEOUT, NO_REASON, SECTION, few_were_told, is_common, no_control,
-};
+use super::{CUT_AT, Cut, KEEP_ALIVE, Reason, SECTION, few_were_told, is_common, no_control};
 use crate::judging::{
-    DueWills, SENDS_NO_DISCONNECT_ON_3_1_1, breach, due_wills, evidence_count, examples, is_v5,
+    SENDS_NO_DISCONNECT_ON_3_1_1, breach, came_once, due_wills, evidence_count, examples, is_v5,
     names_the_reason, no_sample, no_will, sent_code, served_on,
 };
 
@@ -37,19 +35,17 @@ pub const CHECKS: &[Check] = &[
     SENDS_NO_DISCONNECT_ON_3_1_1,
 ];
 
-/// Attempts whose client was cut, whenever.
-fn cut(case: &CaseRecord) -> u64 {
-    case.facts.get(CUT).map_or(0, |counts| counts.values().sum())
-}
-
 /// The Keep Alives that held in this case, in seconds: one, unless the broker changes its mind.
 fn keep_alives(case: &CaseRecord) -> impl Iterator<Item = u64> {
-    case.facts.get(KEEP_ALIVE).into_iter().flatten().filter_map(|(seconds, _)| seconds.parse().ok())
+    case.values(KEEP_ALIVE).map(|(seconds, _)| seconds)
 }
 
 /// When the clients of this case were cut, in words.
 fn range(case: &CaseRecord) -> String {
-    let Some(values) = case.measures.get(CUT_AT) else { return "none was cut".to_owned() };
+    let values = case.measured(CUT_AT);
+    if values.count == 0 {
+        return "none was cut".to_owned();
+    }
     let times = |permille: Option<u64>| {
         let permille = permille.unwrap_or_default();
         format!("{}.{:02}", permille / 1_000, permille % 1_000 / 10)
@@ -70,13 +66,13 @@ fn closes_a_silent_connection(case: &Judged<'_>) -> Option<Finding> {
     let inconclusive = |why: String| Finding::inconclusive(why);
     let (all, served) = (evidence_count(case), case.outcome(Outcome::Tolerated));
     let (nothing, down) = (case.outcome(Outcome::NoReaction), case.outcome(Outcome::BrokerDown));
-    let late = case.fact(CUT, Cut::Late.name());
-    let waited_us = case.measures.get(WAITED).and_then(|values| values.min).unwrap_or_default();
+    let late = case.count(CUT, Cut::Late);
+    let waited_us = case.measured(WAITED).min.unwrap_or_default();
     let keep_alive = Duration::from_secs(keep_alives(case).max().unwrap_or_default());
     let finding = if all == 0 {
         inconclusive(no_sample(case))
     } else if served > 0 {
-        let downlink = match case.measures.get(DOWNLINK_MESSAGES).and_then(|values| values.min) {
+        let downlink = match case.measured(DOWNLINK_MESSAGES).min {
             Some(messages) => {
                 format!(", while at least {messages} messages were delivered to each client")
             }
@@ -89,13 +85,13 @@ fn closes_a_silent_connection(case: &Judged<'_>) -> Option<Finding> {
             keep_alive.as_secs()
         );
         let still_served = examples(case, |sequence| sequence.ends_with("still served"));
-        let stalled_us = case.measures.get(BROKER_STALLED).and_then(|values| values.max).unwrap_or_default();
+        let stalled_us = case.measured(BROKER_STALLED).max.unwrap_or_default();
         if has_stalled(stalled_us) {
             let stalled = time(stalled_us);
             inconclusive(format!("{evidence}; the broker answered nobody for up to {stalled} meanwhile"))
                 .with_examples(still_served)
         } else if waited_us >= micros(long_enough(keep_alive)) {
-            served_on(served, cut(case), evidence).with_examples(still_served)
+            served_on(served, case.told(CUT), evidence).with_examples(still_served)
         } else {
             let cure = "brokers that look rarely cut later; a --reaction-timeout of 30s or more will tell";
             inconclusive(format!("{evidence}; {cure}")).with_examples(still_served)
@@ -132,10 +128,10 @@ fn closes_a_silent_connection(case: &Judged<'_>) -> Option<Finding> {
 /// client was late itself: a note.
 fn waits_for_the_keep_alive(case: &Judged<'_>) -> Option<Finding> {
     let all = evidence_count(case);
-    let (early, between) = (case.fact(CUT, Cut::Early.name()), case.fact(CUT, Cut::Between.name()));
-    let told = case.fact(CUT_EARLY_WITH, KEEP_ALIVE_TIMEOUT);
-    let silently = case.fact(CUT_EARLY_WITH, NO_REASON);
-    let evidence = format!("of {all} silent clients {} were cut, {}", cut(case), range(case));
+    let (early, between) = (case.count(CUT, Cut::Early), case.count(CUT, Cut::Between));
+    let told = case.count(CUT_EARLY_WITH, Reason::KeepAliveTimeout);
+    let silently = case.count(CUT_EARLY_WITH, Reason::None);
+    let evidence = format!("of {all} silent clients {} were cut, {}", case.told(CUT), range(case));
     let early_ones = || examples(case, |sequence| sequence.contains("FIN") || sequence.contains("RST"));
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
@@ -178,7 +174,7 @@ fn waits_for_the_keep_alive(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 section 3.14.2.1: DISCONNECT 0x8D tells the client why. A broker may, and a client that is lost hears nothing.
 fn tells_keep_alive_timeout(case: &Judged<'_>) -> Option<Finding> {
-    let all = cut(case);
+    let all = case.told(CUT);
     if all == 0 {
         let why = match evidence_count(case) {
             0 => no_sample(case),
@@ -203,18 +199,17 @@ fn publishes_the_will_of_the_silent(case: &Judged<'_>) -> Option<Finding> {
     let Some(will) = case.will.as_ref().filter(|will| will.due > 0) else {
         return Some(Finding::inconclusive(no_will(case, "no client with a Will was cut")));
     };
-    let finding = match due_wills(case, will) {
-        DueWills::Unknown(why) => Finding::inconclusive(why),
-        DueWills::Missing(evidence) => breach(case, evidence),
-        DueWills::Came(evidence) if will.more_than_once > 0 => {
-            let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
-            Finding::differs(will.due, note, evidence)
-        }
-        DueWills::Came(evidence) if will.not_due_and_seen > 0 => {
-            let note = format!("{} Wills came of clients that were not cut", will.not_due_and_seen);
-            Finding::differs(will.due, note, evidence)
-        }
-        DueWills::Came(evidence) => Finding::holds(will.due, evidence),
-    };
-    Some(finding)
+    Some(due_wills(
+        case,
+        will,
+        |evidence| breach(case, evidence),
+        |evidence| match will.not_due_and_seen {
+            uncut if uncut > 0 && will.more_than_once == 0 => Finding::differs(
+                will.due,
+                format!("{uncut} Wills came of clients that were not cut"),
+                evidence,
+            ),
+            _ => came_once(will, evidence),
+        },
+    ))
 }

@@ -7,7 +7,7 @@ use ungraceful_record::reaction::{Reaction, ReactionKind};
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{ReceivedPacket, StampedBy};
 
-use super::{Cut, LastPacket, NO_REASON, Silence, cut_of, keep_alive_of};
+use super::{Cut, LastPacket, Reason, Silence, cut_of, keep_alive_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,8 +45,8 @@ fn a_client_is_cut_when_it_is_told_to_go_and_only_if_the_connection_ends() {
     let reaction = |kind, code, at_us| Reaction { kind, code, at_us, detail: None, connection: None };
     let told = reaction(ReactionKind::Disconnect, Some(0x8D), 70);
     let end = reaction(ReactionKind::Closed, None, 90);
-    assert_eq!(cut_of(&[told.clone(), end.clone()]), Some((70, "DISCONNECT 0x8D".to_owned())));
-    assert_eq!(cut_of(&[end]), Some((90, NO_REASON.to_owned())));
+    assert_eq!(cut_of(&[told.clone(), end.clone()]), Some((70, Reason::KeepAliveTimeout)));
+    assert_eq!(cut_of(&[end]), Some((90, Reason::None)));
     assert_eq!(cut_of(&[told]), None);
     assert_eq!(cut_of(&[]), None);
 }

@@ -9,9 +9,9 @@ use futures_util::future::{LocalBoxFuture, pending};
 use tokio::time::{sleep, timeout};
 use ungraceful_flags::{Named, Seconds, Time, Wanted, Whole, chosen};
 use ungraceful_mqtt::{Connect, ProtocolVersion, Publish, QoS};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::{Check, Finding, Judged};
-use ungraceful_record::reaction::Outcome;
+use ungraceful_record::fact::Measure;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
@@ -24,8 +24,8 @@ use ungraceful_wire::clock::now;
 
 use super::super::keep_alive::longest_held;
 use super::judged::{self, no_newcomer, refused};
-use super::looking_on::{self, LATER, NEWCOMER_WILL, NOT_AWAITED, Newcomer};
-use super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO, VersionPair, VersionPairs, refusal};
+use super::looking_on::{self, LATER, Later, NEWCOMER_WILL, Newcomer};
+use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, VersionPairs, refusal};
 use crate::ending::{interrupted, not_acted};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
@@ -33,7 +33,7 @@ use crate::peer::Peer;
 /// The fault's id in the catalogue.
 pub const ID: &str = "dead-peer";
 /// Measure: what the broker was given for the older connection and that connection's client did not read.
-pub const UNREAD: &str = "unread_bytes";
+pub const UNREAD: Measure = Measure::new("unread_bytes");
 
 /// The receive buffer of an older client that is to have a zero window soon.
 const SMALL_BUFFER_BYTES: u32 = 4_096;
@@ -194,30 +194,16 @@ impl DeadPeer {
             seen = observe(&mut old, &stage.clock, &stage.stop, watch) => seen,
             seen = kept => seen,
         };
-        let ended_at_us =
-            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
-        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
-        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.versions.new).await;
-        log.concluded(outcome);
+        let outcome = stage.conclude(&mut log, seen, self.versions.new).await;
         if self.corpse == Corpse::Alive && outcome.is_ended() {
             // A living client closes its side as well; a dead one leaves that to the broker.
             drop(old);
         }
-        let mut alive = false;
-        if let Some((peer, _)) = &mut newcomer.accepted {
-            alive = peer.is_served(stage.reaction_timeout).await;
-        }
-        let count = match (outcome, alive) {
-            (Outcome::Closed | Outcome::Reset, false) => "0",
-            (Outcome::Closed | Outcome::Reset, true) | (Outcome::Tolerated, false) => "1",
-            (Outcome::Tolerated, true) => TWO,
-            _ => "unknown",
-        };
         if let Some((mut peer, accepted_at)) = newcomer.accepted {
-            log.fact(ALIVE, Fact::Word(count.to_owned()));
+            log.fact(ALIVE, Alive::of(outcome, peer.is_served(stage.reaction_timeout).await));
             let is_awaited = !keep_alive.is_zero() && keep_alive <= longest_held(self.flags.keepalive.time());
             if outcome.is_ended() && !is_awaited {
-                log.fact(LATER, Fact::Word(format!("{NOT_AWAITED}{} s", keep_alive.as_secs())));
+                log.fact(LATER, Later::NotAwaited(format!("{} s", keep_alive.as_secs())));
             } else if outcome.is_ended() {
                 let until = now() + keep_alive.mul_f64(1.5) + *self.flags.look_on;
                 let will = will.as_ref();
@@ -311,13 +297,13 @@ impl DeadPeer {
         let answered = peer.client.await_connack(sent, stage.reaction_timeout).await;
         let accepted = match answered {
             Ok((accepted, _packet)) => {
-                log.fact(NEWCOMER, Fact::Word(ACCEPTED.to_owned()));
+                log.fact(NEWCOMER, Answer::Accepted);
                 let connack_time = accepted.connack_at.saturating_duration_since(sent.at);
                 log.measure(NEWCOMER_CONNACK, micros(connack_time));
                 Some((peer, accepted.connack_at))
             }
             Err(refused) => {
-                log.fact(NEWCOMER, Fact::Word(refusal(&refused)));
+                log.fact(NEWCOMER, Answer::Refused(refusal(&refused)));
                 None
             }
         };
@@ -351,7 +337,7 @@ fn does_not_wait_for_the_dead(case: &Judged<'_>) -> Option<Finding> {
     /// How much longer than with a living peer counts: ten times, and half a second, so that noise does not.
     const TIMES: u64 = 10;
     const AND_US: u64 = 500_000;
-    let slowest = |case: &CaseRecord| case.measures.get(NEWCOMER_CONNACK)?.max;
+    let slowest = |case: &CaseRecord| case.measured(NEWCOMER_CONNACK).max;
     let is_control = |other: &&CaseRecord| {
         other.case.variant == Corpse::Alive.name() && other.case.version == case.case.version
     };
@@ -368,7 +354,7 @@ fn does_not_wait_for_the_dead(case: &Judged<'_>) -> Option<Finding> {
         case.case.variant,
         time(alive_us)
     );
-    let (waited, refused) = (case.fact(NEWCOMER, ACCEPTED), refused(case));
+    let (waited, refused) = (case.count(NEWCOMER, Answer::Accepted), refused(case));
     Some(if dead_us > alive_us.saturating_mul(TIMES) && dead_us > alive_us.saturating_add(AND_US) {
         Finding::differs(waited, "the newcomer waits for the dead connection", evidence)
     } else if refused > 0 {

@@ -11,8 +11,9 @@ use futures_util::future::{LocalBoxFuture, join, join_all};
 use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
 use ungraceful_flags::{Mistake, Named, PositiveTime, Seconds, Versions, Wanted, Whole, chosen, reader};
 use ungraceful_mqtt::{Property, ProtocolVersion, QoS};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::span;
@@ -23,35 +24,49 @@ use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
 use super::judged;
-use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal, session_connect};
+use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal, session_connect};
 use crate::ending::{interrupted, not_acted, qos_not_taken};
 use crate::judging;
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
-use crate::resumption::NOT_OWED;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "duel";
-/// Fact: whether every CONNECT after the first found the session: `always`, `never`, `sometimes`; or that the broker
-/// said it would not keep any.
-pub const SESSION_PRESENT: &str = "session_present";
+/// Fact: whether every CONNECT after the first found the session.
+pub const SESSION_PRESENT: FactOf<Found> = FactOf::new("session_present");
 /// Fact: how contenders were thrown out, every way that was seen.
-pub const THROWN_OUT_BY: &str = "thrown_out_by";
+pub const THROWN_OUT_BY: FactOf<String> = FactOf::new("thrown_out_by");
 /// Fact: why CONNECTs were not accepted, the most frequent reason; absent when all were.
-pub const REFUSED_BY: &str = "refused_by";
+pub const REFUSED_BY: FactOf<String> = FactOf::new("refused_by");
 /// Measure: connections that the broker ended during the duel.
-pub const TAKEOVERS: &str = "takeovers";
+pub const TAKEOVERS: Measure = Measure::new("takeovers");
 /// Measure: the same, for each minute of the duel.
-pub const TAKEOVERS_PER_MINUTE: &str = "takeovers_per_minute";
+pub const TAKEOVERS_PER_MINUTE: Measure = Measure::new("takeovers_per_minute");
 /// Measure: the share of the duel in which at least one contender was connected.
-pub const CONNECTED: &str = "connected_permille";
+pub const CONNECTED: Measure = Measure::new("connected_permille");
 /// Measure: messages that the broker acknowledged and no contender was sent, for each 1,000 take-overs.
-pub const LOST_PER_1000: &str = "lost_per_1000_takeovers";
+pub const LOST_PER_1000: Measure = Measure::new("lost_per_1000_takeovers");
 /// Measure: CONNECTs that were not accepted.
-pub const REFUSED: &str = "connects_refused";
+pub const REFUSED: Measure = Measure::new("connects_refused");
 /// Measure: the longest of the contenders' CONNACK times.
-pub const CONNACK_MAX: &str = "newcomer_connack_max_us";
+pub const CONNACK_MAX: Measure = Measure::new("newcomer_connack_max_us");
+
+ungraceful_record::words! {
+    /// How often contenders found the session.
+    pub enum Found: "answer" {
+        /// Each time.
+        Always = "always",
+        /// Not once.
+        Never = "never",
+        /// Not each time.
+        Sometimes = "sometimes",
+        /// The broker said that it would not keep it.
+        NotOwed = "not owed",
+        /// Nobody came back.
+        Unknown = "unknown",
+    }
+}
 
 /// The shortest duel in which clients have time to meet.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -446,17 +461,21 @@ impl Duel {
         alive: Option<usize>,
         is_drained: bool,
     ) {
-        let word = |word: &str| Fact::Word(word.to_owned());
         let refused = arena.refused.borrow();
         let most = refused.iter().max_by_key(|(_, count)| **count).map(|(why, _)| why.as_str());
         // The first of them met nobody: without a take-over, a refusal is what became of the others.
-        let newcomer = most.filter(|_| arena.thrown_out.get() == 0).unwrap_or(ACCEPTED);
-        log.fact(NEWCOMER, word(newcomer));
-        if let (Some(why), true) = (most, newcomer == ACCEPTED) {
-            log.fact(REFUSED_BY, word(why));
-        }
-        log.fact(ALIVE, word(alive.map_or("unknown", |alive| ["0", "1"].get(alive).unwrap_or(&MORE))));
         let thrown_out = arena.thrown_out.get();
+        log.fact(
+            NEWCOMER,
+            match most {
+                Some(why) if thrown_out == 0 => Answer::Refused(why.to_owned()),
+                _ => Answer::Accepted,
+            },
+        );
+        if let Some(why) = most.filter(|_| thrown_out > 0) {
+            log.fact(REFUSED_BY, why);
+        }
+        log.fact(ALIVE, alive.map_or(Alive::Unknown, Alive::of_many));
         log.measure(TAKEOVERS, thrown_out);
         let lasted_us = micros(*self.flags.lasting).max(1);
         log.measure(TAKEOVERS_PER_MINUTE, thrown_out.saturating_mul(60_000_000) / lasted_us);
@@ -477,17 +496,17 @@ impl Duel {
         }
         let by: Vec<String> = arena.thrown_out_by.borrow().iter().cloned().collect();
         if !by.is_empty() {
-            log.fact(THROWN_OUT_BY, Fact::Word(by.join(" or ")));
+            log.fact(THROWN_OUT_BY, by.join(" or "));
         }
         if !self.is_clean() {
             let present = match (arena.sessions_present.get(), arena.sessions_absent.get()) {
-                _ if arena.is_not_kept.get() => NOT_OWED,
-                (0, 0) => "unknown",
-                (_, 0) => "always",
-                (0, _) => "never",
-                _ => "sometimes",
+                _ if arena.is_not_kept.get() => Found::NotOwed,
+                (0, 0) => Found::Unknown,
+                (_, 0) => Found::Always,
+                (0, _) => Found::Never,
+                _ => Found::Sometimes,
             };
-            log.fact(SESSION_PRESENT, word(present));
+            log.fact(SESSION_PRESENT, present);
         }
         if can_lose {
             outbox.tell(log);
@@ -564,7 +583,7 @@ fn keeps_messages_across_takeovers(case: &Judged<'_>) -> Option<Finding> {
     let counts = case.messages.get(&1).cloned().unwrap_or_default();
     // A session takes messages while nobody is connected: that the broker knew of no subscriber excuses nothing.
     let lost = counts.lost + counts.without_subscribers;
-    let takeovers = case.measures.get(TAKEOVERS).map_or(0, |values| values.sum);
+    let takeovers = case.measured(TAKEOVERS).sum;
     let evidence = format!(
         "{} messages acknowledged, {} of them never delivered, {} delivered more than once, in {takeovers} take-overs",
         counts.acknowledged, lost, counts.duplicated

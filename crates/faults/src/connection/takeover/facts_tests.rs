@@ -6,28 +6,26 @@ use std::time::Duration;
 use clap::Command;
 use tokio::time::sleep;
 use ungraceful_mqtt::ProtocolVersion::V5;
-use ungraceful_record::attempt::{Attempt, Fact};
+use ungraceful_record::attempt::Attempt;
+use ungraceful_record::fact::YesNo;
 use ungraceful_record::reaction::Outcome;
+use ungraceful_record::testing::{fact_of, measure_of};
 use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_scripted_broker::{Pubacks, Script, Sessions, TakeOver};
 
 use super::dead_peer::{Corpse, DeadPeer};
 use super::duel::{Duel, Sessions as OfDuel};
-use super::flap::Flap;
-use super::looking_on::{CUT_AFTER, DELIVERS, GONE, LATER, NOT_AWAITED, SERVED, SUBSCRIPTION};
+use super::flap::{BANNED, Banned, Flap, OTHERS_SERVED};
+use super::looking_on::{CUT_AFTER, LATER, Later, SUBSCRIPTION, Subscription};
 use super::race::Race;
-use super::storm::{NOT_YET, Situation, Storm};
-use super::{ALIVE, NEWCOMER, VersionPair};
+use super::storm::{QUEUED, REPEATED, Repeated, SENT_AGAIN, Share, Situation, Storm};
+use super::{ALIVE, Alive, Answer, NEWCOMER, VersionPair};
 use crate::mode::FaultMode;
-use crate::resumption::{LEFT_OVER, NONE, SOME, UNKNOWN};
+use crate::resumption::{LEFT_OVER, Remains, Resumption, SESSION_PRESENT};
 use crate::testing::Scene;
 
 fn facts(attempt: &Attempt) -> BTreeMap<&str, String> {
     attempt.facts.iter().map(|(name, fact)| (name.as_str(), fact.to_string())).collect()
-}
-
-fn fact(attempt: &Attempt, name: &str) -> Option<String> {
-    attempt.facts.get(name).map(Fact::to_string)
 }
 
 /// Carries `fault` out before a broker that is killed `after`.
@@ -73,10 +71,10 @@ async fn a_storm_on_a_conforming_broker_tells_that_all_is_as_it_should_be() {
 async fn a_storm_tells_of_a_message_that_was_delivered_twice_and_of_two_connections_that_live() {
     let scene = Scene::with(Script { sessions: Sessions::ForgetReceived, ..Script::default() });
     let attempt = scene.attempt(&storm(Situation::Resume, &[])).await;
-    assert_eq!(fact(&attempt, "repeated").as_deref(), Some("twice"));
+    assert_eq!(fact_of(&attempt, REPEATED), Some(Repeated::Twice));
     let scene = Scene::with(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
     let attempt = scene.attempt(&storm(Situation::Resume, &[])).await;
-    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2")));
+    assert_eq!((attempt.outcome, fact_of(&attempt, ALIVE)), (Outcome::Tolerated, Some(Alive::Two)));
 }
 
 #[tokio::test]
@@ -84,36 +82,36 @@ async fn a_newcomer_that_is_told_of_no_session_repeats_no_exchange_of_it() {
     // The broker delivers a QoS 2 PUBLISH anew, as it does rightly to a client that has no session.
     let scene = Scene::with(Script { sessions: Sessions::LieAbsent, ..Script::default() });
     let attempt = scene.attempt(&storm(Situation::Resume, &[])).await;
-    assert_eq!(fact(&attempt, "session_present").as_deref(), Some("no, but resumed"), "{attempt:?}");
-    assert_eq!(fact(&attempt, "repeated"), None, "{attempt:?}");
-    let told = (fact(&attempt, "sent_again"), fact(&attempt, "queued"));
-    assert_eq!(told, (Some("all".to_owned()), Some("all".to_owned())), "{attempt:?}");
+    assert_eq!(fact_of(&attempt, SESSION_PRESENT), Some(Resumption::Unannounced), "{attempt:?}");
+    assert_eq!(fact_of(&attempt, REPEATED), None, "{attempt:?}");
+    let told = (fact_of(&attempt, SENT_AGAIN), fact_of(&attempt, QUEUED));
+    assert_eq!(told, (Some(Share::All), Some(Share::All)), "{attempt:?}");
 }
 
 #[tokio::test]
 async fn what_is_left_of_a_session_that_must_have_ended_is_told_only_where_it_could_be_seen() {
     let ended = storm(Situation::Ended, &["--in-flight=0", "--queued=0"]);
     for (script, left_over) in [
-        (Script { sessions: Sessions::NeverExpire, ..Script::default() }, Some(SOME)),
-        (Script { sessions: Sessions::LiePresent, ..Script::default() }, Some(NONE)),
+        (Script { sessions: Sessions::NeverExpire, ..Script::default() }, Some(Remains::Some)),
+        (Script { sessions: Sessions::LiePresent, ..Script::default() }, Some(Remains::None)),
         // The message that would have found the subscription is not taken.
         (
             Script { sessions: Sessions::LiePresent, pubacks: Pubacks::Refuse(0x97), ..Script::default() },
-            Some(UNKNOWN),
+            Some(Remains::Unknown),
         ),
         (Script::default(), None),
     ] {
         let attempt = Scene::with(script).attempt(&ended).await;
-        assert_eq!(fact(&attempt, LEFT_OVER).as_deref(), left_over, "{script:?}: {attempt:?}");
+        assert_eq!(fact_of(&attempt, LEFT_OVER), left_over, "{script:?}: {attempt:?}");
     }
 }
 
 #[tokio::test]
 async fn what_does_not_come_again_within_less_than_a_minute_may_come_yet() {
-    for (sessions, owed) in [(Sessions::LoseUnacknowledged, "sent_again"), (Sessions::LoseQueued, "queued")] {
+    for (sessions, owed) in [(Sessions::LoseUnacknowledged, SENT_AGAIN), (Sessions::LoseQueued, QUEUED)] {
         let scene = Scene::with(Script { sessions, ..Script::default() });
         let attempt = scene.attempt(&storm(Situation::Resume, &[])).await;
-        assert_eq!(fact(&attempt, owed).as_deref(), Some(NOT_YET), "{attempt:?}");
+        assert_eq!(fact_of(&attempt, owed), Some(Share::NotYet), "{attempt:?}");
     }
 }
 
@@ -143,7 +141,7 @@ async fn a_race_in_which_all_others_are_refused_took_nobody_over() {
     let scene = Scene::with(Script { take_over: TakeOver::RefuseNewcomer, ..Script::default() });
     let attempt = scene.attempt(&Race { version: V5, contenders: 4 }).await;
     assert_eq!(attempt.outcome, Outcome::NoReaction, "nobody was closed: {attempt:?}");
-    assert_eq!(fact(&attempt, ALIVE).as_deref(), Some("1"));
+    assert_eq!(fact_of(&attempt, ALIVE), Some(Alive::One));
     assert_eq!(attempt.measures["contenders_accepted"], 1);
 }
 
@@ -151,10 +149,10 @@ async fn a_race_in_which_all_others_are_refused_took_nobody_over() {
 async fn a_race_has_one_survivor_or_more() {
     let race = Race { version: V5, contenders: 4 };
     let attempt = Scene::conforming().attempt(&race).await;
-    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
+    assert_eq!((attempt.outcome, fact_of(&attempt, ALIVE)), (Outcome::Closed, Some(Alive::One)));
     let scene = Scene::with(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
     let attempt = scene.attempt(&race).await;
-    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2 or more")));
+    assert_eq!((attempt.outcome, fact_of(&attempt, ALIVE)), (Outcome::Tolerated, Some(Alive::Several)));
 }
 
 fn dead_peer(words: &[&str]) -> DeadPeer {
@@ -171,15 +169,15 @@ async fn after_a_late_end(take_over: TakeOver) -> Attempt {
 #[tokio::test]
 async fn a_newcomer_is_looked_at_until_the_older_keep_alive_is_over() {
     let cut = after_a_late_end(TakeOver::LateEndCuts).await;
-    assert_eq!(fact(&cut, LATER).as_deref(), Some("cut by FIN"), "{cut:?}");
-    assert_eq!((fact(&cut, SUBSCRIPTION), cut.outcome), (None, Outcome::Closed));
+    assert_eq!(fact_of(&cut, LATER), Some(Later::Cut("FIN".to_owned())), "{cut:?}");
+    assert_eq!((fact_of(&cut, SUBSCRIPTION), cut.outcome), (None, Outcome::Closed));
     // Our time begins when our write returns, which may be after the broker has read.
-    assert!(cut.measures[CUT_AFTER] >= 2_500_000);
+    assert!(measure_of(&cut, CUT_AFTER).unwrap() >= 2_500_000);
     let gone = after_a_late_end(TakeOver::LateEndUnsubscribes).await;
-    assert_eq!(fact(&gone, LATER).as_deref(), Some(SERVED), "{gone:?}");
-    assert_eq!(fact(&gone, SUBSCRIPTION).as_deref(), Some(GONE));
+    assert_eq!(fact_of(&gone, LATER), Some(Later::Served), "{gone:?}");
+    assert_eq!(fact_of(&gone, SUBSCRIPTION), Some(Subscription::Gone));
     let kept = after_a_late_end(TakeOver::LateEndPublishesWill).await;
-    assert_eq!(fact(&kept, SUBSCRIPTION).as_deref(), Some(DELIVERS), "{kept:?}");
+    assert_eq!(fact_of(&kept, SUBSCRIPTION), Some(Subscription::Delivers), "{kept:?}");
 }
 
 #[tokio::test]
@@ -188,8 +186,8 @@ async fn a_keep_alive_that_the_broker_makes_longer_than_is_planned_for_is_not_wa
         let script = Script { server_keep_alive_s: Some(server_keep_alive_s), ..Script::default() };
         let attempt = Scene::with(script).attempt(&dead_peer(&["--look-on=0"])).await;
         // The take-over was seen all the same.
-        assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
-        assert_eq!(fact(&attempt, LATER), Some(format!("{NOT_AWAITED}{told}")), "{attempt:?}");
+        assert_eq!((attempt.outcome, fact_of(&attempt, ALIVE)), (Outcome::Closed, Some(Alive::One)));
+        assert_eq!(fact_of(&attempt, LATER), Some(Later::NotAwaited(told.to_owned())), "{attempt:?}");
     }
 }
 
@@ -198,8 +196,9 @@ async fn a_dead_peer_beside_a_newcomer_that_was_refused_is_no_live_connection_to
     let scene = Scene::with(Script { take_over: TakeOver::RefuseNewcomer, ..Script::default() });
     let attempt = scene.attempt(&dead_peer(&["--look-on=0"])).await;
     assert_eq!(attempt.outcome, Outcome::Tolerated);
-    assert!(fact(&attempt, NEWCOMER).is_some_and(|how| how.starts_with("CONNACK 0x85")), "{attempt:?}");
-    assert_eq!(fact(&attempt, ALIVE), None);
+    let Some(Answer::Refused(how)) = fact_of(&attempt, NEWCOMER) else { panic!("{attempt:?}") };
+    assert!(how.starts_with("CONNACK 0x85"), "{attempt:?}");
+    assert_eq!(fact_of(&attempt, ALIVE), None);
 }
 
 #[tokio::test]
@@ -207,7 +206,7 @@ async fn the_broker_has_all_of_its_time_to_close_a_dead_peer_after_it_has_accept
     let held_back = TakeOver::NewcomerWaits(Duration::from_millis(800));
     let scene = Scene::with(Script { take_over: held_back, ..Script::default() });
     let attempt = scene.attempt(&dead_peer(&["--look-on=0"])).await;
-    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
+    assert_eq!((attempt.outcome, fact_of(&attempt, ALIVE)), (Outcome::Closed, Some(Alive::One)));
     // Our time begins when our write returns, which may be after the broker has read.
     assert!(attempt.measures["newcomer_connack_us"] >= 750_000);
 }
@@ -218,7 +217,7 @@ async fn a_newcomer_beside_a_dead_peer_keeps_the_keep_alive_that_the_broker_asks
     let mut scene = Scene::with(script);
     scene.stage.reaction_timeout = Duration::from_secs(3);
     let attempt = scene.attempt(&dead_peer(&["--look-on=0"])).await;
-    assert_eq!(fact(&attempt, ALIVE).as_deref(), Some("2"), "{attempt:?}");
+    assert_eq!(fact_of(&attempt, ALIVE), Some(Alive::Two), "{attempt:?}");
 }
 
 fn duel() -> Duel {
@@ -229,11 +228,11 @@ fn duel() -> Duel {
 #[tokio::test]
 async fn a_duel_tells_who_is_left_and_what_was_lost() {
     let attempt = Scene::conforming().attempt(&duel()).await;
-    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Closed, Some("1")));
+    assert_eq!((attempt.outcome, fact_of(&attempt, ALIVE)), (Outcome::Closed, Some(Alive::One)));
     assert_eq!(attempt.measures["lost_per_1000_takeovers"], 0, "{attempt:?}");
     let scene = Scene::with(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
     let attempt = scene.attempt(&duel()).await;
-    assert_eq!((attempt.outcome, fact(&attempt, ALIVE).as_deref()), (Outcome::Tolerated, Some("2 or more")));
+    assert_eq!((attempt.outcome, fact_of(&attempt, ALIVE)), (Outcome::Tolerated, Some(Alive::Several)));
 }
 
 #[tokio::test]
@@ -242,7 +241,7 @@ async fn a_duel_whose_broker_closes_the_older_connection_late_has_one_survivor()
     let late = TakeOver::CloseAfter(Duration::from_millis(700));
     let scene = Scene::with(Script { take_over: late, ..Script::default() });
     let attempt = scene.attempt(&duel()).await;
-    assert_ne!(fact(&attempt, ALIVE).as_deref(), Some("2 or more"), "{attempt:?}");
+    assert_ne!(fact_of(&attempt, ALIVE), Some(Alive::Several), "{attempt:?}");
 }
 
 #[tokio::test]
@@ -259,8 +258,8 @@ const FLAP: Flap =
 #[tokio::test]
 async fn a_client_that_flaps_on_a_conforming_broker_is_never_banned() {
     let attempt = Scene::conforming().attempt(&FLAP).await;
-    let told = (fact(&attempt, "banned"), fact(&attempt, "others_served"));
-    assert_eq!(told, (Some("no".to_owned()), Some("yes".to_owned())));
+    let told = (fact_of(&attempt, BANNED), fact_of(&attempt, OTHERS_SERVED));
+    assert_eq!(told, (Some(Banned::Never), Some(YesNo::Yes)));
     assert_eq!(attempt.outcome, Outcome::Tolerated);
 }
 

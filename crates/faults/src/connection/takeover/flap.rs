@@ -9,8 +9,9 @@ use futures_util::future::LocalBoxFuture;
 use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_flags::{Mistake, PositiveTime, Versions, Wanted};
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::{FactOf, Measure, YesNo};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::span;
@@ -26,24 +27,33 @@ use crate::peer::honest_connack_time;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "flap";
-/// Fact: `no`, or how the broker refused the client that came back too often.
-pub const BANNED: &str = "banned";
-/// The client was never refused.
-pub const NEVER: &str = "no";
-/// Fact: whether another ClientID was served at the end, `yes` or `no`.
-pub const OTHERS_SERVED: &str = "others_served";
+/// Fact: how the broker refused the client that came back too often, or that it never did.
+pub const BANNED: FactOf<Banned> = FactOf::new("banned");
+/// Fact: whether another ClientID was served at the end.
+pub const OTHERS_SERVED: FactOf<YesNo> = FactOf::new("others_served");
 /// Measure: connections that were accepted.
-pub const ACCEPTED: &str = "connections_accepted";
+pub const ACCEPTED: Measure = Measure::new("connections_accepted");
 /// Measure: connections that were accepted before the first that was not.
-pub const BANNED_AFTER: &str = "banned_after_connections";
+pub const BANNED_AFTER: Measure = Measure::new("banned_after_connections");
 /// Measure: from the first refusal until the client was accepted again; absent when it was not by the end.
-pub const BANNED_FOR: &str = "banned_for_us";
+pub const BANNED_FOR: Measure = Measure::new("banned_for_us");
 /// Measure: median CONNACK time of the first tenth of all connections, and of the last tenth: does it drift?
-pub const CONNACK_FIRST: &str = "connack_first_tenth_us";
+pub const CONNACK_FIRST: Measure = Measure::new("connack_first_tenth_us");
 /// See [`CONNACK_FIRST`].
-pub const CONNACK_LAST: &str = "connack_last_tenth_us";
+pub const CONNACK_LAST: Measure = Measure::new("connack_last_tenth_us");
 /// Measure: the longest CONNACK time.
-pub const CONNACK_MAX: &str = "connack_max_us";
+pub const CONNACK_MAX: Measure = Measure::new("connack_max_us");
+
+ungraceful_record::words! {
+    /// Whether a client was refused that came back again and again.
+    pub enum Banned {
+        /// It never was.
+        Never = "no",
+    } else {
+        /// How it was.
+        By = "",
+    }
+}
 
 /// The flags.
 #[derive(Args, Clone, Debug)]
@@ -161,7 +171,7 @@ impl Flap {
         if !outcome.is_evidence() {
             return log.end();
         }
-        log.fact(OTHERS_SERVED, Fact::Word(if others { "yes" } else { "no" }.to_owned()));
+        log.fact(OTHERS_SERVED, others);
         log.measure(ACCEPTED, flapped.connack_us.len() as u64);
         let tenth = (flapped.connack_us.len() / 10).max(1);
         if let Some(first) = median(flapped.connack_us.get(..tenth).unwrap_or_default()) {
@@ -174,16 +184,14 @@ impl Flap {
         if let Some(longest) = flapped.connack_us.iter().max() {
             log.measure(CONNACK_MAX, *longest);
         }
-        let banned = match &flapped.first_refusal {
-            None => NEVER.to_owned(),
-            Some((_, how)) => how.clone(),
-        };
-        log.fact(BANNED, Fact::Word(banned));
-        if let Some((refused_at, _)) = &flapped.first_refusal {
+        if let Some((refused_at, how)) = flapped.first_refusal {
+            log.fact(BANNED, Banned::By(how));
             log.measure(BANNED_AFTER, flapped.accepted_before);
             if let Some(again_at) = flapped.accepted_again_at {
-                log.measure(BANNED_FOR, micros(again_at.saturating_duration_since(*refused_at)));
+                log.measure(BANNED_FOR, micros(again_at.saturating_duration_since(refused_at)));
             }
+        } else {
+            log.fact(BANNED, Banned::Never);
         }
         log.end()
     }
@@ -241,9 +249,8 @@ pub const CHECKS: &[Check] = &[
 
 /// No numbered statement: a broker may refuse a client that comes back too often.
 fn takes_the_client_back(case: &Judged<'_>) -> Option<Finding> {
-    let never = case.fact(BANNED, NEVER);
-    let all: u64 = case.facts.get(BANNED).map_or(0, |counts| counts.values().sum());
-    let connections = case.measures.get(ACCEPTED).map_or(0, |values| values.sum);
+    let (never, all) = (case.count(BANNED, Banned::Never), case.told(BANNED));
+    let connections = case.measured(ACCEPTED).sum;
     let evidence = format!(
         "{never} of {all} clients that came back again and again were always accepted ({connections} connections)"
     );
@@ -254,18 +261,13 @@ fn takes_the_client_back(case: &Judged<'_>) -> Option<Finding> {
     } else if never == all {
         Finding::holds(all, evidence)
     } else {
-        let how = case.facts.get(BANNED).into_iter().flatten();
-        let how: Vec<String> = how
-            .filter(|(value, _)| *value != NEVER)
-            .map(|(value, count)| format!("{value} (×{count})"))
-            .collect();
-        Finding::differs(all, format!("refused: {}", how.join(", ")), evidence)
+        Finding::differs(all, format!("refused: {}", case.others(BANNED, Banned::Never)), evidence)
     })
 }
 
 /// No numbered statement: whoever flaps, others are served.
 fn serves_others(case: &Judged<'_>) -> Option<Finding> {
-    let (served, not) = (case.fact(OTHERS_SERVED, "yes"), case.fact(OTHERS_SERVED, "no"));
+    let (served, not) = (case.count(OTHERS_SERVED, true), case.count(OTHERS_SERVED, false));
     let evidence =
         format!("after {} clients had flapped, another one was accepted {served} times", served + not);
     Some(match (served + not, not) {

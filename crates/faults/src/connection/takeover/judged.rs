@@ -6,10 +6,9 @@ use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::CaseRecord;
 
-use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, TWO, VersionPair, duel, race};
+use super::{ALIVE, Alive, Answer, NEWCOMER, VersionPair, duel, race};
 use crate::judging::{
-    SENDS_NO_DISCONNECT_ON_3_1_1, evidence_count, examples, names_the_reason, no_sample, others, sent_code,
-    served_on, told,
+    SENDS_NO_DISCONNECT_ON_3_1_1, evidence_count, examples, names_the_reason, no_sample, sent_code, served_on,
 };
 
 /// The checks, in the order in which they are reported.
@@ -34,12 +33,17 @@ fn older(case: &CaseRecord) -> Option<ProtocolVersion> {
 
 /// Newcomers that were not accepted.
 pub(super) fn refused(case: &CaseRecord) -> u64 {
-    told(case, NEWCOMER).saturating_sub(case.fact(NEWCOMER, ACCEPTED))
+    case.told(NEWCOMER).saturating_sub(case.count(NEWCOMER, Answer::Accepted))
+}
+
+/// Attempts that ended with more than one live connection.
+fn more_than_one(case: &CaseRecord) -> u64 {
+    case.count(ALIVE, Alive::Two) + case.count(ALIVE, Alive::Several)
 }
 
 /// The finding where no newcomer was accepted.
 pub(super) fn no_newcomer(case: &CaseRecord) -> Finding {
-    let refused = match case.fact(NEWCOMER, ACCEPTED) {
+    let refused = match case.count(NEWCOMER, Answer::Accepted) {
         0 => refused(case),
         _ => 0,
     };
@@ -50,20 +54,15 @@ pub(super) fn no_newcomer(case: &CaseRecord) -> Finding {
     })
 }
 
-/// Attempts in which the broker ended the older connection.
-pub(super) fn closed_by_the_broker(case: &CaseRecord) -> u64 {
-    case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset)
-}
-
 /// MQTT 5.0 [MQTT-3.1.4-3], MQTT 3.1.1 [MQTT-3.1.4-2]: the older connection is closed. Violated only when it was
 /// proved to be served on beside a newcomer that was accepted.
 fn closes_the_older_connection(case: &Judged<'_>) -> Option<Finding> {
     // Where the broker stalled, two that were answered prove nothing.
-    let both = (case.fact(ALIVE, TWO) + case.fact(ALIVE, MORE)).min(case.outcome(Outcome::Tolerated));
+    let both = more_than_one(case).min(case.outcome(Outcome::Tolerated));
     let (silent, down) = (case.outcome(Outcome::NoReaction), case.outcome(Outcome::BrokerDown));
     let all = evidence_count(case);
-    let ended = closed_by_the_broker(case);
-    let accepted = case.fact(NEWCOMER, ACCEPTED);
+    let ended = case.ended();
+    let accepted = case.count(NEWCOMER, Answer::Accepted);
     let finding = if both > 0 {
         let evidence = format!(
             "{both} of {all} ClientIDs had more than one connection that was served on after the newest CONNECT had \
@@ -112,20 +111,20 @@ fn closes_the_older_connection(case: &Judged<'_>) -> Option<Finding> {
 
 /// No numbered statement: a broker may refuse any CONNECT. The client that comes back is the one that is in need.
 fn accepts_the_newcomer(case: &Judged<'_>) -> Option<Finding> {
-    let (all, accepted) = (told(case, NEWCOMER), case.fact(NEWCOMER, ACCEPTED));
+    let (all, accepted) = (case.told(NEWCOMER), case.count(NEWCOMER, Answer::Accepted));
     let evidence = format!("{accepted} of {all} newcomers were accepted");
     Some(match all {
         0 => Finding::inconclusive(no_sample(case)),
         _ if accepted == all => Finding::holds(all, evidence),
-        _ => Finding::differs(all, others(case, NEWCOMER, ACCEPTED), evidence),
+        _ => Finding::differs(all, case.others(NEWCOMER, Answer::Accepted), evidence),
     })
 }
 
 /// No numbered statement but that of [`closes_the_older_connection`]: of two connections with one ClientID the newer
 /// one is left, and not none.
 fn leaves_one_connection(case: &Judged<'_>) -> Option<Finding> {
-    let count = |value| case.fact(ALIVE, value);
-    let (none, one, both) = (count("0"), count("1"), count(TWO) + count(MORE));
+    let (none, one) = (case.count(ALIVE, Alive::None), case.count(ALIVE, Alive::One));
+    let both = more_than_one(case);
     let evidence =
         format!("{one} ClientIDs ended with one live connection, {none} with none, {both} with more");
     Some(if none + one + both == 0 {
@@ -140,8 +139,8 @@ fn leaves_one_connection(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 section 3.1.4 (prose): the older client is told 0x8E before it is cut.
 fn tells_session_taken_over(case: &Judged<'_>) -> Option<Finding> {
-    let all = closed_by_the_broker(case);
-    if case.fact(NEWCOMER, ACCEPTED) == 0 {
+    let all = case.ended();
+    if case.count(NEWCOMER, Answer::Accepted) == 0 {
         return Some(no_newcomer(case));
     }
     if all == 0 && case.disconnect_codes.is_empty() {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::statement::{V5_3_1_2_8, V5_4_1_0_1, V311_3_1_2_8, V311_4_1_0_2};
 use ungraceful_mqtt::{ProtocolVersion, QoS};
-use ungraceful_record::attempt::Fact;
 use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::run::{CaseRecord, WillRecord};
 use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
@@ -22,36 +22,55 @@ use ungraceful_wire::clock::now;
 
 use super::super::keep_alive::no_control;
 use super::judged::{no_newcomer, versions};
-use crate::judging::{self, breach, told, unsettled};
+use crate::judging::{self, breach, unsettled};
 use crate::peer::{Delivered, Event, Peer};
 
-/// Fact: what had become of the newcomer when the older connection's Keep Alive was over: [`SERVED`], `cut by` and how,
-/// [`NOT_AWAITED`] and how long, or [`UNKNOWN`].
-pub const LATER: &str = "newcomer_later";
-/// See [`LATER`].
-pub const SERVED: &str = "served";
-/// See [`LATER`]: the broker put a Keep Alive in place of the older connection's that is longer than is waited for, or 0, which
-/// turns it off; it follows.
-pub const NOT_AWAITED: &str = "not waited for, with a Server Keep Alive of ";
-/// See [`LATER`] and [`SUBSCRIPTION`]: what came tells neither.
-pub const UNKNOWN: &str = "unknown";
-/// Fact: whether the newcomer's subscription, which had brought a message, still brought one then: [`DELIVERS`], [`GONE`]
-/// or [`UNKNOWN`].
-pub const SUBSCRIPTION: &str = "newcomer_subscription";
-/// See [`SUBSCRIPTION`].
-pub const DELIVERS: &str = "delivers";
-/// See [`SUBSCRIPTION`]: a message that the broker took did not come, and one that was published after the newcomer had
-/// subscribed again did.
-pub const GONE: &str = "gone";
-/// Fact: whether the newcomer's Will was published while it was connected: [`WITHHELD`] or [`PUBLISHED`]. Absent without a
-/// Will.
-pub const WILL: &str = "newcomer_will";
-/// See [`WILL`].
-pub const WITHHELD: &str = "withheld";
-/// See [`WILL`].
-pub const PUBLISHED: &str = "published";
+/// Fact: what had become of the newcomer when the older connection's Keep Alive was over.
+pub const LATER: FactOf<Later> = FactOf::new("newcomer_later");
+/// Fact: whether the newcomer's subscription, which had brought a message, still brought one then.
+pub const SUBSCRIPTION: FactOf<Subscription> = FactOf::new("newcomer_subscription");
+/// Fact: whether the newcomer's Will was published while it was connected. Absent without a Will.
+pub const WILL: FactOf<OwnWill> = FactOf::new("newcomer_will");
 /// Measure: the newcomer's CONNACK, until the broker ended its connection.
-pub const CUT_AFTER: &str = "newcomer_cut_after_us";
+pub const CUT_AFTER: Measure = Measure::new("newcomer_cut_after_us");
+
+ungraceful_record::words! {
+    /// What became of a newcomer after the take-over.
+    pub enum Later {
+        /// It was served.
+        Served = "served",
+        /// What came does not tell.
+        Unknown = "unknown",
+    } else {
+        /// The broker cut it; what came of that.
+        Cut = "cut by ",
+        /// The broker put this Keep Alive in place of the older connection's: it is longer than is waited for, or 0, which turns
+        /// it off.
+        NotAwaited = "not waited for, with a Server Keep Alive of ",
+    }
+}
+
+ungraceful_record::words! {
+    /// What became of a newcomer's subscription.
+    pub enum Subscription: "subscription" {
+        /// It brings messages.
+        Delivers = "delivers",
+        /// A message that the broker took did not come, and one that was published after the newcomer had subscribed again did.
+        Gone = "gone",
+        /// What came does not tell.
+        Unknown = "unknown",
+    }
+}
+
+ungraceful_record::words! {
+    /// What became of a newcomer's Will while it was connected.
+    pub enum OwnWill: "fate" {
+        /// It was not published.
+        Withheld = "withheld",
+        /// It was.
+        Published = "published",
+    }
+}
 
 /// Application Message of the newcomer's Will.
 pub(super) const NEWCOMER_WILL: &[u8] = b"will of the newcomer";
@@ -78,7 +97,6 @@ impl Newcomer<'_> {
         version: ProtocolVersion,
         until: Instant,
     ) {
-        let word = |word: &str| Fact::Word(word.to_owned());
         let from = Publishing { stage, version, client_id: format!("{}p", log.client_id()) };
         let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
         let mut came = Vec::new();
@@ -87,21 +105,21 @@ impl Newcomer<'_> {
         let is_proved = subscribed && self.is_sent(&from, 0..=0, &mut came).await == Some(true);
         if let Some((how, at)) = self.stay(until).await {
             log.measure(CUT_AFTER, micros(at.saturating_duration_since(self.accepted_at)));
-            return log.fact(LATER, word(&how));
+            return log.fact(LATER, Later::Cut(how));
         }
         let still = match is_proved {
             true => self.still_subscribed(&from, &mut came).await,
-            false => UNKNOWN,
+            false => Subscription::Unknown,
         };
         let is_served = self.peer.is_served(stage.reaction_timeout).await;
-        log.fact(LATER, word(if is_served { SERVED } else { UNKNOWN }));
+        log.fact(LATER, if is_served { Later::Served } else { Later::Unknown });
         // What a newcomer that is not served any more is not sent tells nothing.
-        log.fact(SUBSCRIPTION, word(if is_served { still } else { UNKNOWN }));
+        log.fact(SUBSCRIPTION, if is_served { still } else { Subscription::Unknown });
         if let (Some(will), true) = (self.will, is_served) {
             let since_us = stage.clock.us(self.accepted_at);
             let is_own = |heard: &Witnessed| heard.payload == NEWCOMER_WILL && heard.at_us >= since_us;
             let is_published = will.heard().iter().any(is_own);
-            log.fact(WILL, word(if is_published { PUBLISHED } else { WITHHELD }));
+            log.fact(WILL, if is_published { OwnWill::Published } else { OwnWill::Withheld });
         }
     }
 
@@ -122,29 +140,29 @@ impl Newcomer<'_> {
         let (how, at) = self.peer.ended?;
         let told = self.peer.disconnected.map(|(code, _)| format!("DISCONNECT 0x{code:02X}, "));
         let end = if how == EndKind::Fin { "FIN" } else { "RST" };
-        Some((format!("cut by {}{end}", told.unwrap_or_default()), at))
+        Some((format!("{}{end}", told.unwrap_or_default()), at))
     }
 
     /// Whether a message still comes. Where it does not, the newcomer subscribes again: that another one comes then proves
     /// that the subscription was what had been missing.
-    async fn still_subscribed(&mut self, from: &Publishing<'_>, came: &mut Vec<Delivered>) -> &'static str {
+    async fn still_subscribed(&mut self, from: &Publishing<'_>, came: &mut Vec<Delivered>) -> Subscription {
         let qos = QoS::AtLeastOnce.min(from.stage.maximum_qos);
         // At QoS 0 a message may be lost by right: there are several.
         let last = if qos == QoS::AtMostOnce { 3 } else { 1 };
         match self.is_sent(from, 1..=last, came).await {
-            Some(true) => return DELIVERS,
+            Some(true) => return Subscription::Delivers,
             Some(false) => {}
-            None => return UNKNOWN,
+            None => return Subscription::Unknown,
         }
         if self.peer.subscribe(self.topic, qos, from.stage.reaction_timeout).await.is_err() {
-            return UNKNOWN;
+            return Subscription::Unknown;
         }
         let again = last + 1;
         let comes_again = self.is_sent(from, again..=again, came).await;
         match (is_among(came, &(1..=last)), comes_again) {
-            (true, _) => DELIVERS,
-            (false, Some(true)) => GONE,
-            (false, _) => UNKNOWN,
+            (true, _) => Subscription::Delivers,
+            (false, Some(true)) => Subscription::Gone,
+            (false, _) => Subscription::Unknown,
         }
     }
 
@@ -210,9 +228,11 @@ pub const CHECKS: &[Check] = &[
 ];
 
 /// The Keep Alives that the broker put in place of the older connections' and that were not waited for, each with how many.
-fn not_awaited(case: &CaseRecord) -> impl Iterator<Item = (&str, u64)> {
-    let values = case.facts.get(LATER).into_iter().flatten();
-    values.filter_map(|(value, count)| Some((value.strip_prefix(NOT_AWAITED)?, *count)))
+fn not_awaited(case: &CaseRecord) -> impl Iterator<Item = (String, u64)> {
+    case.values(LATER).filter_map(|(later, count)| match later {
+        Later::NotAwaited(keep_alive) => Some((keep_alive, count)),
+        _ => None,
+    })
 }
 
 /// Why nothing was seen of newcomers after the take-over.
@@ -223,7 +243,7 @@ fn not_seen(case: &CaseRecord) -> Finding {
              for; give a --keepalive as long, unless it is 0, which turns Keep Alive off"
         ));
     }
-    match told(case, LATER) {
+    match case.told(LATER) {
         0 => no_newcomer(case),
         all => Finding::inconclusive(format!(
             "of {all} newcomers it was not seen: they were cut or not served, or had no proof before"
@@ -235,17 +255,14 @@ fn not_seen(case: &CaseRecord) -> Finding {
 /// alive keeps them all. MQTT 3.1.1 section 3.1.2.10 lets a broker cut a client at any time that it holds to be inactive:
 /// there a newcomer that was cut is a note.
 fn keeps_serving_the_newcomer(case: &Judged<'_>) -> Option<Finding> {
-    let (served, all) = (case.fact(LATER, SERVED), told(case, LATER));
-    let unseen: u64 = not_awaited(case).map(|(_, count)| count).sum();
-    let cut = all - served - case.fact(LATER, UNKNOWN) - unseen;
+    let (served, all) = (case.count(LATER, Later::Served), case.told(LATER));
+    let cuts: Vec<(Later, u64)> =
+        case.values(LATER).filter(|(later, _)| matches!(later, Later::Cut(_))).collect();
+    let cut: u64 = cuts.iter().map(|(_, count)| count).sum();
     if all == 0 {
         return Some(no_newcomer(case));
     }
-    let how = case.facts.get(LATER).into_iter().flatten();
-    let how: Vec<String> = how
-        .filter(|(value, _)| *value != SERVED && *value != UNKNOWN && !value.starts_with(NOT_AWAITED))
-        .map(|(value, count)| format!("{value} (×{count})"))
-        .collect();
+    let how: Vec<String> = cuts.iter().map(|(how, count)| format!("{how} (×{count})")).collect();
     let evidence = format!(
         "{served} of {all} newcomers were served until well after the older connection's Keep Alive was over"
     );
@@ -254,9 +271,8 @@ fn keeps_serving_the_newcomer(case: &Judged<'_>) -> Option<Finding> {
     } else if cut == 0 {
         Finding::holds(served, evidence)
     } else {
-        let after = case.measures.get(CUT_AFTER);
-        let [soonest, latest] = [after.and_then(|after| after.min), after.and_then(|after| after.max)]
-            .map(|us| time(us.unwrap_or(0)));
+        let after = case.measured(CUT_AFTER);
+        let [soonest, latest] = [after.min, after.max].map(|us| time(us.unwrap_or(0)));
         let evidence = format!("{evidence}; {}, {soonest} to {latest} after their CONNACK", how.join(", "));
         if let Some(why) = unsettled(case) {
             Finding::inconclusive(format!("{evidence}; {why}"))
@@ -273,7 +289,8 @@ fn keeps_serving_the_newcomer(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 [MQTT-4.1.0-1], MQTT 3.1.1 [MQTT-4.1.0-2]: a session lasts at least as long as its connection.
 fn keeps_the_newcomers_subscription(case: &Judged<'_>) -> Option<Finding> {
-    let (delivers, gone) = (case.fact(SUBSCRIPTION, DELIVERS), case.fact(SUBSCRIPTION, GONE));
+    let (delivers, gone) =
+        (case.count(SUBSCRIPTION, Subscription::Delivers), case.count(SUBSCRIPTION, Subscription::Gone));
     let evidence = format!(
         "of {} newcomers that were still connected when the older connection's Keep Alive was over, {gone} were sent \
          nothing on their subscription any more, until they subscribed again",
@@ -291,7 +308,7 @@ fn keeps_the_newcomers_subscription(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-8]: a Will is published after its connection is closed.
 fn withholds_the_newcomers_will(case: &Judged<'_>) -> Option<Finding> {
-    let (withheld, published) = (case.fact(WILL, WITHHELD), case.fact(WILL, PUBLISHED));
+    let (withheld, published) = (case.count(WILL, OwnWill::Withheld), case.count(WILL, OwnWill::Published));
     let evidence = format!(
         "{published} of {} Wills of newcomers were published while they were connected",
         withheld + published

@@ -8,8 +8,9 @@ use clap::Args;
 use futures_util::future::{LocalBoxFuture, join_all};
 use ungraceful_flags::{Versions, Wanted, Whole};
 use ungraceful_mqtt::{Connect, ProtocolVersion};
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Outcome, Reaction};
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::{Client, NotConnected};
@@ -17,19 +18,19 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
 use ungraceful_wire::Sent;
 
-use super::{ACCEPTED, ALIVE, MORE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, judged, observe_on, refusal};
+use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, judged, observe_on, refusal};
 use crate::ending::{interrupted, not_acted};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "race";
 /// Measure: first CONNECT handed to the kernel, until the last one was.
-pub const RELEASED_WITHIN: &str = "released_within_us";
+pub const RELEASED_WITHIN: Measure = Measure::new("released_within_us");
 /// Measure: contenders that were answered by a CONNACK that accepts them, however short they lived.
-pub const CONTENDERS_ACCEPTED: &str = "contenders_accepted";
+pub const CONTENDERS_ACCEPTED: Measure = Measure::new("contenders_accepted");
 
 /// Fact: why contenders that were not accepted were not; absent when all were, or none.
-pub const OTHERS: &str = "others_refused_by";
+pub const OTHERS: FactOf<String> = FactOf::new("others_refused_by");
 
 /// The flags.
 #[derive(Args, Clone, Debug)]
@@ -166,17 +167,11 @@ impl Race {
         }
         let refused = raced.iter().find_map(|raced| raced.accepted_after_us.as_ref().err()).map(refusal);
         if let (true, Some(refused)) = (accepted > 0, &refused) {
-            log.fact(OTHERS, Fact::Word(refused.clone()));
+            log.fact(OTHERS, refused.clone());
         }
-        let newcomer = refused.filter(|_| accepted == 0).unwrap_or_else(|| ACCEPTED.to_owned());
-        log.fact(NEWCOMER, Fact::Word(newcomer));
-        let count = match alive {
-            0 | 1 if unclear => "unknown",
-            0 => "0",
-            1 => "1",
-            _ => MORE,
-        };
-        log.fact(ALIVE, Fact::Word(count.to_owned()));
+        let newcomer = refused.filter(|_| accepted == 0).map_or(Answer::Accepted, Answer::Refused);
+        log.fact(NEWCOMER, newcomer);
+        log.fact(ALIVE, if unclear && alive < 2 { Alive::Unknown } else { Alive::of_many(alive) });
         // What the losers saw; the survivor saw nothing.
         let ends = |raced: &Raced| raced.seen.reactions.iter().any(|seen| seen.kind.ends_connection());
         let outcome = match alive {

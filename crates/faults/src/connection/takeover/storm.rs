@@ -18,19 +18,19 @@ use older::{Old, OldSession, wait_for_turn};
 pub use situation::Situation;
 use ungraceful_flags::{Mistake, Named, PositiveTime, Seconds, Wanted, Whole, chosen};
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_record::attempt::{Attempt, Case, Fact};
+use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
-use ungraceful_record::reaction::Outcome;
+use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Watch, observe};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
-use super::{NEWCOMER, VersionPair, VersionPairs, judged, observe_on, refusal, storm_checks};
+use super::{Answer, NEWCOMER, VersionPair, VersionPairs, judged, observe_on, refusal, storm_checks};
 use crate::ending::{interrupted, not_acted};
 use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
-pub use crate::outbox::{HELD_BACK, LATE, NOT_YET};
+pub use crate::outbox::{HELD_BACK, Share};
 use crate::peer::discard_session;
 
 /// The fault's id in the catalogue.
@@ -40,20 +40,53 @@ pub const ID: &str = "storm";
 /// broker may send again only when an acknowledgement is overdue, and some take half a minute.
 pub const RESEND_TELLS_AFTER: Duration = Duration::from_secs(60);
 
-/// Whether messages in flight were sent again on the resumed session: `all`, `some`, `none`, [`LATE`], or [`NOT_YET`]:
-/// nothing that was published later had come either, or the wait was shorter than [`RESEND_TELLS_AFTER`].
-pub const SENT_AGAIN: &str = "sent_again";
+/// Whether messages in flight were sent again on the resumed session. [`Share::NotYet`] also where the wait was shorter than
+/// [`RESEND_TELLS_AFTER`].
+pub const SENT_AGAIN: FactOf<Share> = FactOf::new("sent_again");
 /// Measure: the newcomer's CONNACK, until the last of the messages in flight had been sent again.
-pub const SENT_AGAIN_AFTER: &str = "sent_again_after_us";
-/// Whether these kept their Packet Identifiers: `kept`, `changed`.
-pub const IDENTIFIERS: &str = "identifiers";
-/// Whether these had DUP 1: `set`, `missing`.
-pub const DUP: &str = "dup";
+pub const SENT_AGAIN_AFTER: Measure = Measure::new("sent_again_after_us");
+/// Whether these kept their Packet Identifiers.
+pub const IDENTIFIERS: FactOf<Identifiers> = FactOf::new("identifiers");
+/// Whether these had DUP 1.
+pub const DUP: FactOf<Dup> = FactOf::new("dup");
 /// Whether messages that waited behind the older client's Receive Maximum came; as [`SENT_AGAIN`].
-pub const QUEUED: &str = "queued";
-/// How often the QoS 2 message came that the newcomer repeated: `once`, `twice`, `never`. Absent where it repeated none,
-/// as one that was told Session Present 0: without a session there is no exchange to go on with.
-pub const REPEATED: &str = "repeated";
+pub const QUEUED: FactOf<Share> = FactOf::new("queued");
+/// How often the QoS 2 message came that the newcomer repeated. Absent where it repeated none, as one that was told Session
+/// Present 0: without a session there is no exchange to go on with.
+pub const REPEATED: FactOf<Repeated> = FactOf::new("repeated");
+
+ungraceful_record::words! {
+    /// The Packet Identifiers of messages that were sent again.
+    pub enum Identifiers: "identifiers" {
+        /// Those of the first time.
+        Kept = "kept",
+        /// Others, at least of some.
+        Changed = "changed",
+    }
+}
+
+ungraceful_record::words! {
+    /// DUP of messages that were sent again.
+    pub enum Dup: "DUP" {
+        /// 1 on all of them.
+        Set = "set",
+        /// 0 on some.
+        Missing = "missing",
+    }
+}
+
+ungraceful_record::words! {
+    /// How often a message came.
+    pub enum Repeated: "number" {
+        /// Not at all.
+        Never = "never",
+        /// Once.
+        Once = "once",
+        /// More than once.
+        Twice = "twice",
+    }
+}
+
 /// Application Message of the older connection's Will.
 const OLD_WILL: &[u8] = b"will of the older connection";
 
@@ -255,18 +288,15 @@ impl Storm {
             }
             _ => seen,
         };
-        let ended_at_us =
-            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
-        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
+        let ended_at_us = seen.ended_at_us();
         // What the broker has ended gives its descriptor back at once.
         let Old { peer: older, session } = old;
         let still_open = ended_at_us.is_none().then_some(older);
-        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.versions.new).await;
-        log.concluded(outcome);
+        let outcome = stage.conclude(&mut log, seen, self.versions.new).await;
         let newcomer = match newcomer {
             Some(Ok(newcomer)) => Some(newcomer),
             Some(Err(refused)) => {
-                log.fact(NEWCOMER, Fact::Word(refusal(&refused)));
+                log.fact(NEWCOMER, Answer::Refused(refusal(&refused)));
                 None
             }
             None => None,

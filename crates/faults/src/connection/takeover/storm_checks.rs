@@ -7,19 +7,20 @@ use ungraceful_mqtt::statement::{
     V311_3_3_1_1, V311_4_3_3_2, V311_4_4_0_1,
 };
 use ungraceful_record::check::{Check, Finding, Judged};
+use ungraceful_record::fact::FactOf;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::scale::{span, time};
 use ungraceful_record::verdict::Force;
 
 use super::VersionPair;
-use super::judged::{closed_by_the_broker, no_newcomer, versions};
+use super::judged::{no_newcomer, versions};
 use super::storm::{
-    DUP, HELD_BACK, IDENTIFIERS, LATE, NOT_YET, QUEUED, REPEATED, RESEND_TELLS_AFTER, SENT_AGAIN,
-    SENT_AGAIN_AFTER, Situation,
+    DUP, Dup, HELD_BACK, IDENTIFIERS, Identifiers, QUEUED, REPEATED, RESEND_TELLS_AFTER, Repeated,
+    SENT_AGAIN, SENT_AGAIN_AFTER, Share, Situation,
 };
-use crate::judging::{self, DueWills, breach, due_wills, no_will, of_version, sum, told};
+use crate::judging::{self, breach, came_once, due_wills, no_will, of_version};
 use crate::resumption::{
-    LEFT_OVER, NOT_OWED, Resumed, SESSION_PRESENT, SOME, TELLS_SESSION_PRESENT_TRULY, YES, broken_by_presence,
+    LEFT_OVER, Remains, Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY, broken_by_presence,
 };
 
 /// The checks that only a storm has, in the order in which they are reported.
@@ -71,8 +72,8 @@ fn situation(case: &CaseRecord) -> Option<Situation> {
 fn starts_a_new_session(case: &Judged<'_>) -> Option<Finding> {
     let discards = of_version(case, V5_3_1_2_4, V311_3_1_2_6);
     let says_so = of_version(case, V5_3_2_2_2, V311_3_2_2_1);
-    let (present, all) = (case.fact(SESSION_PRESENT, YES), told(case, SESSION_PRESENT));
-    let left_over = case.fact(LEFT_OVER, SOME);
+    let (present, all) = (case.count(SESSION_PRESENT, Resumption::Announced), case.told(SESSION_PRESENT));
+    let left_over = case.count(LEFT_OVER, Remains::Some);
     let evidence = format!(
         "of {all} newcomers with Clean Start 1, {present} were told Session Present 1 and {left_over} were sent \
          messages of the older session"
@@ -96,13 +97,13 @@ fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
         ProtocolVersion::V5 => V5_4_1_0_2,
         ProtocolVersion::V3_1_1 => V311_3_1_2_6,
     };
-    let (present, all) = (case.fact(SESSION_PRESENT, YES), Resumed::of(case).all());
-    let left_over = case.fact(LEFT_OVER, SOME);
+    let (present, all) = (case.count(SESSION_PRESENT, Resumption::Announced), Resumed::of(case).all());
+    let left_over = case.count(LEFT_OVER, Remains::Some);
     let evidence = format!(
         "of {all} newcomers with Clean Start 0 after a session that ended with its connection, {present} were told \
          Session Present 1 and {left_over} were sent messages of that session"
     );
-    let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
+    let not_owed = case.count(SESSION_PRESENT, Resumption::NotOwed);
     Some(if present + left_over > 0 {
         let says_so = of_version(case, V5_3_2_2_3, V311_3_2_2_3);
         broken_by_presence(case, kept, says_so, evidence)
@@ -124,16 +125,16 @@ fn ends_the_session(case: &Judged<'_>) -> Option<Finding> {
 fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
     let resumed = Resumed::of(case);
     let (absent, all) = (resumed.gone, resumed.all());
-    let without_queue = case.fact(QUEUED, "none") + case.fact(QUEUED, "some");
+    let without_queue = lacking(case, QUEUED);
     let evidence = format!(
         "of {all} newcomers with Clean Start 0, {} were told Session Present 1, and {} were told 0 and sent messages of \
          the session all the same; of {} whose messages waited in the session, {} were sent all of them",
         resumed.announced,
         resumed.unannounced,
-        told(case, QUEUED),
-        case.fact(QUEUED, "all") + case.fact(QUEUED, LATE)
+        case.told(QUEUED),
+        case.count(QUEUED, Share::All) + case.count(QUEUED, Share::Late)
     );
-    let not_owed = case.fact(SESSION_PRESENT, NOT_OWED);
+    let not_owed = case.count(SESSION_PRESENT, Resumption::NotOwed);
     Some(if all == 0 && not_owed > 0 {
         let why = format!(
             "the broker told {not_owed} older clients that it would not keep their session, or for less time than the \
@@ -152,15 +153,19 @@ fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
         breach(case, evidence)
     } else if without_queue > 0 && versions(case)? == VersionPair::both(ProtocolVersion::V5) {
         // The messages were taken, and are to be sent, by the rules of 5.0.
-        let held_back = sum(case, HELD_BACK);
-        judging::lost(case, held_back, evidence).by(V5_4_5_0_1)
-    } else if case.fact(QUEUED, NOT_YET) > 0 && without_queue == 0 {
-        Finding::inconclusive(not_yet(case.fact(QUEUED, NOT_YET)))
+        judging::lost(case, case.measured(HELD_BACK).sum, evidence).by(V5_4_5_0_1)
     } else if without_queue > 0 {
         Finding::differs(all, "messages that waited in the session did not come", evidence)
+    } else if case.count(QUEUED, Share::NotYet) > 0 {
+        Finding::inconclusive(not_yet(case.count(QUEUED, Share::NotYet)))
     } else {
         Finding::holds(all, evidence)
     })
+}
+
+/// Newcomers that were not sent all of the messages that this fact is about.
+fn lacking(case: &CaseRecord, fact: FactOf<Share>) -> u64 {
+    case.count(fact, Share::None) + case.count(fact, Share::Some)
 }
 
 fn not_yet(newcomers: u64) -> String {
@@ -174,15 +179,14 @@ fn not_yet(newcomers: u64) -> String {
 /// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.4.0-1]: what the older client had not acknowledged is sent again, with
 /// its Packet Identifier.
 fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
-    let all = told(case, SENT_AGAIN);
-    let lacking = case.fact(SENT_AGAIN, "none") + case.fact(SENT_AGAIN, "some");
-    let renamed = case.fact(IDENTIFIERS, "changed");
+    let all = case.told(SENT_AGAIN);
+    let (lacking, renamed) = (lacking(case, SENT_AGAIN), case.count(IDENTIFIERS, Identifiers::Changed));
     let evidence = format!(
         "of {all} newcomers that resumed a session with unacknowledged messages, {lacking} were not sent all of them \
          again within --resend-wait, which was {} at the least, and {renamed} under other Packet Identifiers",
         span(RESEND_TELLS_AFTER)
     );
-    let late = case.fact(SENT_AGAIN, LATE);
+    let late = case.count(SENT_AGAIN, Share::Late);
     Some(if all == 0 {
         let why = "no session with unacknowledged messages was resumed";
         Finding::inconclusive(why)
@@ -191,13 +195,13 @@ fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
     } else if lacking > 0 {
         let evidence = format!("{evidence}; a later message on the same topic was");
         breach(case, evidence)
-    } else if case.fact(SENT_AGAIN, NOT_YET) > 0 {
-        Finding::inconclusive(not_yet(case.fact(SENT_AGAIN, NOT_YET)))
+    } else if case.count(SENT_AGAIN, Share::NotYet) > 0 {
+        Finding::inconclusive(not_yet(case.count(SENT_AGAIN, Share::NotYet)))
     } else if late > 0 {
         let evidence = format!(
             "of {all} newcomers that resumed a session with unacknowledged messages, {late} were sent them again only \
              after a message that had been published later, at the latest {} after their CONNACK",
-            time(case.measures.get(SENT_AGAIN_AFTER).and_then(|after| after.max).unwrap_or(0))
+            time(case.measured(SENT_AGAIN_AFTER).max.unwrap_or(0))
         );
         let note = "what was in flight is sent again late, and not in its order";
         Finding::differs(all, note, evidence)
@@ -208,8 +212,8 @@ fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 [MQTT-3.3.1-1], MQTT 3.1.1 [MQTT-3.3.1-1]: DUP is 1 on what is sent again.
 fn marks_what_it_sends_again(case: &Judged<'_>) -> Option<Finding> {
-    let (missing, all) = (case.fact(DUP, "missing"), told(case, DUP));
-    let renamed = case.fact(IDENTIFIERS, "changed");
+    let (missing, all) = (case.count(DUP, Dup::Missing), case.told(DUP));
+    let renamed = case.count(IDENTIFIERS, Identifiers::Changed);
     let evidence = format!("of {all} newcomers that were sent messages again, {missing} saw some with DUP 0");
     Some(if all == 0 {
         Finding::inconclusive("nothing was sent again")
@@ -231,8 +235,8 @@ fn marks_what_it_sends_again(case: &Judged<'_>) -> Option<Finding> {
 /// MQTT 5.0 [MQTT-4.3.3-10], MQTT 3.1.1 [MQTT-4.3.3-2]: a QoS 2 PUBLISH that is repeated before its PUBREL is not
 /// delivered again.
 fn delivers_the_repeated_message_once(case: &Judged<'_>) -> Option<Finding> {
-    let all = told(case, REPEATED);
-    let (twice, never) = (case.fact(REPEATED, "twice"), case.fact(REPEATED, "never"));
+    let all = case.told(REPEATED);
+    let (twice, never) = (case.count(REPEATED, Repeated::Twice), case.count(REPEATED, Repeated::Never));
     let evidence = format!(
         "of {all} QoS 2 messages that the newcomer repeated with DUP 1, {twice} came more than once and {never} never"
     );
@@ -265,7 +269,7 @@ fn treats_the_will_as_the_session(case: &Judged<'_>) -> Option<Finding> {
     let Some(will) = case.will.as_ref() else {
         return Some(by(Finding::inconclusive(no_will(case, "no Will could be waited for"))));
     };
-    let may_have_come = will.due == 0 && closed_by_the_broker(case) > 0;
+    let may_have_come = will.due == 0 && case.ended() > 0;
     if forbidden && (will.not_due_and_seen > 0 || may_have_come) {
         let evidence = format!(
             "{} of {} Wills with a Will Delay Interval were published although the session was resumed before it had \
@@ -280,16 +284,9 @@ fn treats_the_will_as_the_session(case: &Judged<'_>) -> Option<Finding> {
     }
     // Where a delayed Will is due all the same, its session was not resumed: no statement demands it.
     let by = |finding: Finding| if forbidden { finding.of(Force::Prose) } else { by(finding) };
-    Some(by(match due_wills(case, will) {
-        DueWills::Unknown(why) => Finding::inconclusive(why),
-        DueWills::Came(evidence) if will.more_than_once > 0 => {
-            let note = format!("{} Wills came more than once (QoS 1)", will.more_than_once);
-            Finding::differs(will.due, note, evidence)
-        }
-        DueWills::Came(evidence) => Finding::holds(will.due, evidence),
-        DueWills::Missing(evidence) if is_3_1_1 => breach(case, evidence),
-        DueWills::Missing(evidence) => {
-            Finding::differs(will.due, "the Will of the older connection is not published", evidence)
-        }
-    }))
+    let missing = |evidence| match is_3_1_1 {
+        true => breach(case, evidence),
+        false => Finding::differs(will.due, "the Will of the older connection is not published", evidence),
+    };
+    Some(by(due_wills(case, will, missing, |evidence| came_once(will, evidence))))
 }

@@ -1,18 +1,17 @@
 //! What was seen of one take-over, put into facts: only what was really looked at, and only what is owed.
 
-use ungraceful_record::attempt::Fact;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::fault::AttemptLog;
 
-use super::super::{ACCEPTED, ALIVE, NEWCOMER, NEWCOMER_CONNACK, TWO};
+use super::super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK};
 use super::{
-    DUP, IDENTIFIERS, NOT_YET, Newcomer, OldSession, QUEUED, REPEATED, RESEND_TELLS_AFTER, SENT_AGAIN,
-    SENT_AGAIN_AFTER, Storm,
+    DUP, Dup, IDENTIFIERS, Identifiers, Newcomer, OldSession, QUEUED, REPEATED, RESEND_TELLS_AFTER, Repeated,
+    SENT_AGAIN, SENT_AGAIN_AFTER, Storm,
 };
-use crate::outbox::{HELD_BACK, Outbox, arrived, share};
+use crate::outbox::{HELD_BACK, Outbox, Share, arrived, share};
 use crate::peer::Delivered;
-use crate::resumption::{LEFT_OVER, NOT_OWED, Remains, SESSION_PRESENT};
+use crate::resumption::{LEFT_OVER, Remains, Resumption, SESSION_PRESENT};
 
 impl Storm {
     /// Puts what was seen into facts.
@@ -24,9 +23,8 @@ impl Storm {
         newcomer: &Newcomer,
         outcome: Outcome,
     ) {
-        let word = |word: &str| Fact::Word(word.to_owned());
         let accepted = newcomer.accepted;
-        log.fact(NEWCOMER, word(ACCEPTED));
+        log.fact(NEWCOMER, Answer::Accepted);
         let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
         let is_owed = match self.situation {
             // The broker may have said at the older client's CONNECT that it would not keep the session, or not so long.
@@ -36,16 +34,9 @@ impl Storm {
             // Or that it would keep one that was to end.
             situation => !(situation.has_ended() && old.is_kept),
         };
-        let present = if is_owed { newcomer.resumption.word() } else { NOT_OWED };
-        log.fact(SESSION_PRESENT, word(present));
+        log.fact(SESSION_PRESENT, if is_owed { newcomer.resumption } else { Resumption::NotOwed });
         log.measure(NEWCOMER_CONNACK, micros(connack_time));
-        let alive = match (outcome, newcomer.alive) {
-            (Outcome::Closed | Outcome::Reset, false) => "0",
-            (Outcome::Closed | Outcome::Reset, true) | (Outcome::Tolerated, false) => "1",
-            (Outcome::Tolerated, true) => TWO,
-            _ => "unknown",
-        };
-        log.fact(ALIVE, word(alive));
+        log.fact(ALIVE, Alive::of(outcome, newcomer.alive));
         let copies = |sequence: u64| messages_of(&newcomer.came, sequence);
         // To a newcomer that was cut off, and by a broker that went down, not everything could be sent.
         let is_whole = newcomer.alive && outcome.is_evidence();
@@ -58,7 +49,7 @@ impl Storm {
                 false => Some(Remains::Unknown),
             };
             if let Some(left_over) = left_over.filter(|_| is_owed) {
-                log.fact(LEFT_OVER, word(left_over.word()));
+                log.fact(LEFT_OVER, left_over);
             }
             return;
         }
@@ -79,18 +70,19 @@ impl Storm {
             .filter(|sequence| !newcomer.later.contains(sequence))
             .collect();
         if !queued.is_empty() {
-            log.fact(QUEUED, word(self.share(&queued, newcomer)));
+            log.fact(QUEUED, self.share(&queued, newcomer));
             log.measure(HELD_BACK, arrived(&queued, &newcomer.came));
         }
         if let (Some(sequence), true) = (unreleased, accepted.session_present) {
-            log.fact(REPEATED, word(["never", "once"].get(copies(sequence)).unwrap_or(&"twice")));
+            let times = [Repeated::Never, Repeated::Once].get(copies(sequence)).copied();
+            log.fact(REPEATED, times.unwrap_or(Repeated::Twice));
         }
     }
 
     /// How many of the `owed` came. What is missing after less than [`RESEND_TELLS_AFTER`] may come yet.
-    fn share(&self, owed: &[u64], newcomer: &Newcomer) -> &'static str {
+    fn share(&self, owed: &[u64], newcomer: &Newcomer) -> Share {
         match share(owed, &newcomer.came, &newcomer.later) {
-            "none" | "some" if *self.flags.resend_wait < RESEND_TELLS_AFTER => NOT_YET,
+            Share::None | Share::Some if *self.flags.resend_wait < RESEND_TELLS_AFTER => Share::NotYet,
             told => told,
         }
     }
@@ -103,7 +95,6 @@ impl Storm {
         unreleased: Option<u64>,
         is_whole: bool,
     ) {
-        let word = |word: &str| Fact::Word(word.to_owned());
         // The repeated message may be sent again or not: the newcomer itself has sent it again.
         // Nor is a message owed that came at QoS 0, or is none of ours.
         let is_owed = |message: &&Delivered| {
@@ -124,15 +115,15 @@ impl Storm {
         }
         if is_whole {
             let in_flight: Vec<u64> = in_flight.iter().filter_map(|message| message.sequence).collect();
-            log.fact(SENT_AGAIN, word(self.share(&in_flight, newcomer)));
+            log.fact(SENT_AGAIN, self.share(&in_flight, newcomer));
         }
         if sent_again.is_empty() {
             return;
         }
         let kept = sent_again.iter().all(|(before, after)| before.identifier == after.identifier);
-        log.fact(IDENTIFIERS, word(if kept { "kept" } else { "changed" }));
+        log.fact(IDENTIFIERS, if kept { Identifiers::Kept } else { Identifiers::Changed });
         let marked = sent_again.iter().all(|(_, after)| after.dup);
-        log.fact(DUP, word(if marked { "set" } else { "missing" }));
+        log.fact(DUP, if marked { Dup::Set } else { Dup::Missing });
     }
 }
 
