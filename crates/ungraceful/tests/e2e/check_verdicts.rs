@@ -1,7 +1,6 @@
 //! `scripts/check-verdicts`: raw sockets confirm what a broker does that breaks a rule by name, and nothing of one that
 //! conforms.
 
-use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -17,18 +16,18 @@ use ungraceful_scripted_broker::{
 
 use crate::idle_proxy::IdleProxy;
 use crate::real_brokers::script;
-use crate::support::{binary, call_at, double_connect_at, skip};
+use crate::support::{Target, binary, call_at, double_connect_at, skip};
 
 /// What raw sockets see at `address` of the verdicts below `folder`; absent where nothing runs Python.
-fn check_verdicts(address: SocketAddr, folder: &Path) -> Option<Output> {
+fn check_verdicts(target: impl Target, folder: &Path) -> Option<Output> {
     if Command::new("python3").arg("--version").output().is_err() {
         skip("there is no python3");
         return None;
     }
-    let target =
-        ["--host".to_owned(), address.ip().to_string(), "--port".to_owned(), address.port().to_string()];
+    let (address, _lives_until_the_end) = target.open();
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
     let output = Command::new(script("check-verdicts"))
-        .args(target)
+        .args(["--host", &host, "--port", &port])
         .args(["--times", "1", "--rounds", "1"])
         // The scripted broker lets anybody administer it, and looks at no signature.
         .args(["--admin-username", "anybody", "--auth-method", "JWT", "--token-key-file"])
@@ -49,32 +48,30 @@ fn assert_exit(output: &Output, code: i32, result: &str) {
 fn raw_sockets_confirm_a_second_connect_that_was_served_and_only_there() {
     let policy = SecondConnect::Ignore;
     let broker = ScriptedBroker::start(Script { second_connect: policy, ..Script::default() });
-    let call = double_connect_at(broker.address(), &["--attempts", "2", "--variant", "identical", "-V", "5"]);
+    let call = double_connect_at(broker.address(), "--attempts 2 --variant identical -V 5");
     assert_eq!(call.conclusion("closes_on_second_connect", "identical", "5.0"), Violated);
     let Some(seen) = check_verdicts(broker.address(), &call.folder) else { return };
     assert_exit(&seen, 0, "agree");
-    let conforming = ScriptedBroker::start(Script::default());
-    let Some(seen) = check_verdicts(conforming.address(), &call.folder) else { return };
+    let Some(seen) = check_verdicts(Script::default(), &call.folder) else { return };
     assert_exit(&seen, 1, "DISAGREE");
 }
 
 #[test]
 fn raw_sockets_confirm_two_connections_after_a_take_over_and_only_there() {
     let broker = ScriptedBroker::start(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
-    let flags = ["--count", "2", "--variant", "clean", "-V", "3.1.1"];
-    let call = call_at(broker.address(), "ungraceful-takeover", "storm", &flags);
+    let flags = "--count 2 --variant clean -V 3.1.1";
+    let call = call_at(broker.address(), "ungraceful-takeover", "storm", flags);
     assert_eq!(call.conclusion("closes_the_older_connection", "clean", "3.1.1"), Violated);
     let Some(seen) = check_verdicts(broker.address(), &call.folder) else { return };
     assert_exit(&seen, 0, "agree");
-    let conforming = ScriptedBroker::start(Script::default());
-    let Some(seen) = check_verdicts(conforming.address(), &call.folder) else { return };
+    let Some(seen) = check_verdicts(Script::default(), &call.folder) else { return };
     assert_exit(&seen, 1, "DISAGREE");
 }
 
 #[test]
 fn a_record_without_violated_verdicts_needs_no_raw_check() {
     let broker = ScriptedBroker::start(Script::default());
-    let call = double_connect_at(broker.address(), &["--attempts", "2", "--variant", "identical", "-V", "5"]);
+    let call = double_connect_at(broker.address(), "--attempts 2 --variant identical -V 5");
     assert_eq!(call.conclusion("closes_on_second_connect", "identical", "5.0"), Holds);
     let Some(seen) = check_verdicts(broker.address(), &call.folder) else { return };
     assert_exit(&seen, 0, "0 violated");
@@ -287,14 +284,8 @@ fn explained() -> Vec<(Breach, &'static str)> {
     ]
 }
 
-/// What raw sockets see of this verdict on a broker with this script; absent where nothing runs Python.
-fn seen_of(verdict: [&str; 5], script: Script) -> Option<String> {
-    let broker = ScriptedBroker::start(script);
-    seen_at(broker.address(), verdict)
-}
-
-/// The same at this address.
-fn seen_at(address: SocketAddr, [check, fault, variant, version, id]: [&str; 5]) -> Option<String> {
+/// What raw sockets see of this verdict at `target`; absent where nothing runs Python.
+fn seen_at(target: impl Target, [check, fault, variant, version, id]: [&str; 5]) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     let statement = if id.starts_with('§') { id.to_owned() } else { format!("[MQTT-{id}]") };
     let verdict = serde_json::json!({
@@ -306,7 +297,7 @@ fn seen_at(address: SocketAddr, [check, fault, variant, version, id]: [&str; 5])
     });
     let record = serde_json::json!({ "verdicts": [verdict] });
     std::fs::write(folder.path().join("run.json"), record.to_string()).unwrap();
-    let output = check_verdicts(address, folder.path())?;
+    let output = check_verdicts(target, folder.path())?;
     let said = String::from_utf8(output.stdout).unwrap();
     // One situation: it is confirmed, or the exit code says that it is not.
     assert_eq!(output.status.code(), Some(i32::from(!said.starts_with("agree"))), "{said}");
@@ -328,7 +319,7 @@ fn each_raw_check_sees_the_rule_that_a_policy_breaks_and_nothing_on_a_conforming
     let look = || {
         loop {
             let Some(((script, verdict), expected)) = runs.lock().unwrap().next() else { return };
-            let seen = seen_of(verdict, script);
+            let seen = seen_at(script, verdict);
             if let Some(seen) = seen.filter(|seen| !seen.starts_with(expected)) {
                 wrong.lock().unwrap().push(format!("{verdict:?} should be {expected}: {seen}"));
             }
