@@ -200,12 +200,12 @@ fn what_a_load_has_retained_is_removed_at_its_end_and_after_an_interrupt() {
     other.read_exact(&mut [0; 4]).unwrap();
     let flags = "--retain --count 3 -q 1 --rate 100 -V 5";
     let call = bench_at(broker.address(), "pub", &format!("{flags} --duration 1s"));
-    let retained = call.record().load.unwrap().retained_by_us.unwrap();
+    let retained = call.load().retained_by_us.unwrap();
     assert_eq!((retained.topics, retained.left_because), (3, None), "{call}");
     assert_eq!(retained_at(broker.address()), ["o"]);
     // A closed loop at QoS 0 hands over more than the broker has read when it ends.
     let call = bench_at(broker.address(), "pub", "--retain --count 3 -q 0 --rate max --duration 1s");
-    assert_eq!(call.record().load.unwrap().retained_by_us.unwrap().left_because, None, "{call}");
+    assert_eq!(call.load().retained_by_us.unwrap().left_because, None, "{call}");
     assert_eq!(retained_at(broker.address()), ["o"]);
     let long = format!("--warmup 100ms --no-progress --duration 10m {} {flags}", at(broker.address()));
     let running = Running::of(binary(&format!("ungraceful-bench pub {long}")), "load");

@@ -1,7 +1,7 @@
 //! `ungraceful-bench`: what it counts is what the broker did, its thresholds set the exit code, and what it can't judge
 //! it does not pass.
 
-use ungraceful_record::load::{LoadCounts, LoadRecord, Release};
+use ungraceful_record::load::{LoadCounts, Release};
 use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
@@ -17,13 +17,9 @@ fn against(deliveries: &str, flags: &str) -> Call {
     bench_at(script, "pubsub", &format!("{PAIRS} {flags}"))
 }
 
-fn load(call: &Call) -> LoadRecord {
-    call.record().load.unwrap_or_else(|| panic!("no load\n{call}"))
-}
-
 /// All messages; and that the counts of each QoS add up.
 fn all(call: &Call) -> LoadCounts {
-    let load = load(call);
+    let load = call.load();
     for (qos, counts) in &load.by_qos {
         assert_eq!(counts.offered, counts.sent + counts.dropped, "{counts:?}");
         assert_eq!(
@@ -58,7 +54,7 @@ fn a_broker_that_delivers_each_message_once_and_in_order_passes_at_every_qos_in_
             };
             let sums = ["load_offered", "load_sent", "load_acknowledged", "load_delivered"].map(total);
             assert_eq!(sums, [400, 400, counts.acknowledged, 400], "second by second: {call}");
-            let load = load(&call);
+            let load = call.load();
             assert_eq!((load.delivery_response_time.count, load.release), (400, Release::Open));
             assert_eq!(load.publish_response_time.count, counts.acknowledged);
             assert!(load.delivery_service_time.max_us <= load.delivery_response_time.max_us, "{load:?}");
@@ -102,7 +98,7 @@ fn exactly_what_the_broker_sends_twice_is_duplicated() {
         (400, 40, 0, 0),
         "{call}"
     );
-    assert_eq!(load(&call).delivery_response_time.count, 400, "a copy is no delivery of its own");
+    assert_eq!(call.load().delivery_response_time.count, 400, "a copy is no delivery of its own");
 }
 
 #[test]
@@ -120,7 +116,7 @@ fn exactly_what_the_broker_swaps_is_out_of_order() {
 #[test]
 fn a_delay_of_the_brokers_is_in_every_time_end_to_end_and_in_no_acknowledgement() {
     let call = against("delay-700ms", "-q 1");
-    let load = load(&call);
+    let load = call.load();
     assert_eq!(all(&call).delivered, 400, "{call}");
     for times in [load.delivery_response_time, load.delivery_service_time] {
         assert!(times.min_us.unwrap() >= 650_000, "{times:?}");
@@ -133,7 +129,7 @@ fn a_delay_of_the_brokers_is_in_every_time_end_to_end_and_in_no_acknowledgement(
 fn no_more_are_unacknowledged_than_the_brokers_receive_maximum_allows() {
     let script = Script { receive_maximum: std::num::NonZeroU16::new(3), ..Script::default() };
     let call = bench_at(script, "pub", "-c 2 -q 1 --rate max -z 1s").expect_exit(0);
-    let load = load(&call);
+    let load = call.load();
     assert_eq!((load.in_flight_max, load.connections.lost.len()), (3, 0), "{call}");
     let counts = all(&call);
     assert!(counts.sent > 100 && counts.acknowledged == counts.sent, "{counts:?}");
@@ -145,7 +141,7 @@ fn a_closed_loop_is_called_that_in_every_output() {
     let flags = "--rate max -z 1s -q 1 --publishers 1 --subscribers 1";
     let told = |format: &str| {
         let call = bench_at(broker.address(), "pubsub", &format!("{flags} --format {format}")).expect_exit(0);
-        assert_eq!(load(&call).release, Release::Closed);
+        assert_eq!(call.load().release, Release::Closed);
         call.stdout().to_lowercase()
     };
     for (format, word) in
@@ -283,7 +279,7 @@ fn a_plan_of_a_load_that_publishes_nothing_tells_what_it_takes_in_and_no_payload
 #[test]
 fn without_a_broker_named_connections_are_held_and_told_on_the_embedded_one() {
     let call = bench("conn", "-c 50 -R 500 -z 1s --threshold connections_refused==0").expect_exit(0);
-    let connections = load(&call).connections;
+    let connections = call.load().connections;
     assert_eq!((connections.planned, connections.accepted, connections.never_begun), (50, 50, 0));
     assert_eq!((connections.tcp_connect_time.count, connections.connack_time.count), (50, 50));
     // The fiftieth of 500 a second is due 98 ms after the first.
@@ -301,13 +297,12 @@ fn a_broker_that_takes_less_than_qos_2_is_told_with_the_cure() {
 #[test]
 fn every_shape_on_mosquitto_delivers_each_message_as_often_as_it_says() {
     let run = |flags: &str| {
-        let call = bench("pubsub", &format!("--spawn mosquitto -z 2s --rate 400 {flags}"));
-        assert_eq!(call.exit(), 0, "{call}");
+        let call = bench("pubsub", &format!("--spawn mosquitto -z 2s --rate 400 {flags}")).expect_exit(0);
         let counts = all(&call);
         assert_eq!((counts.sent, counts.lost, counts.unknown, counts.duplicated), (800, 0, 0, 0), "{call}");
         // What the broker needed for it is told of the phase that there was.
         call.assert_prints(&[" in the load phase ("]);
-        (counts.expected, load(&call))
+        (counts.expected, call.load())
     };
     let fan = run("--publishers 2 --subscribers 5 -q 1");
     assert_eq!(fan.0, 4_000);

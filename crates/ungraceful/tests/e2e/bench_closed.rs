@@ -4,17 +4,12 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ungraceful_record::load::LoadRecord;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::testing::until;
-use ungraceful_scripted_broker::{Pubacks, Script, ScriptedBroker};
+use ungraceful_scripted_broker::{Pubacks, Script};
 
 use crate::support::{Call, bench_at};
 use crate::vanish_herd::free_port;
-
-fn load(call: &Call) -> LoadRecord {
-    call.record().load.unwrap_or_else(|| panic!("no load\n{call}"))
-}
 
 /// As fast as it goes, from one publisher to several subscribers, against a broker that does this with its deliveries.
 fn as_fast_as_it_goes(deliveries: &str, flags: &str) -> Call {
@@ -28,7 +23,7 @@ fn as_fast_as_it_goes(deliveries: &str, flags: &str) -> Call {
 fn at_every_qos_a_closed_loop_is_closed_by_what_comes_to_the_subscribers() {
     for qos in ["0", "1", "2"] {
         let call = as_fast_as_it_goes("delay-200ms", &format!("-q {qos}")).expect_exit(0);
-        let load = load(&call);
+        let load = call.load();
         let all = load.all();
         // In two seconds there are ten delays, and no more than twenty messages are ever under way.
         assert!((20..=220).contains(&all.sent), "{all:?}");
@@ -41,18 +36,18 @@ fn at_every_qos_a_closed_loop_is_closed_by_what_comes_to_the_subscribers() {
 #[test]
 fn a_closed_loop_goes_on_where_messages_are_lost_and_never_runs_ahead_of_a_broker_that_delivers_nothing() {
     let some = as_fast_as_it_goes("lose-every-10", "-q 0 --threads 2");
-    let all = load(&some).all();
+    let all = some.load().all();
     assert!(all.sent >= 200 && all.delivered + all.lost == 5 * all.sent, "{some}");
     assert!(all.lost.abs_diff(5 * all.sent / 10) <= 5, "{all:?}");
     let nothing = as_fast_as_it_goes("lose-every-1", "-q 0").expect_exit(3);
     // Each second, what has not come is given up and as many may follow.
-    assert!((20..=60).contains(&load(&nothing).all().sent), "{nothing}");
+    assert!((20..=60).contains(&nothing.load().all().sent), "{nothing}");
 }
 
 #[test]
 fn what_nothing_but_tcp_closes_is_told() {
     let call = bench_at(Script::default(), "pub", "-c 1 -q 0 --rate max -z 1s");
-    assert_eq!((call.exit(), load(&call).end_to_end_window), (0, None), "{call}");
+    assert_eq!((call.exit(), call.load().end_to_end_window), (0, None), "{call}");
     call.assert_prints(&["Nothing but TCP closes the loop at QoS 0"]);
 }
 
@@ -60,9 +55,8 @@ fn what_nothing_but_tcp_closes_is_told() {
 fn a_load_waits_for_as_long_as_deliveries_come() {
     // All of it comes twelve seconds late: from nine to twelve seconds after the end.
     let script = Script { deliveries: "delay-12s".parse().unwrap(), ..Script::default() };
-    let broker = ScriptedBroker::start(script);
-    let call = bench_at(broker.address(), "pubsub", "--publishers 1 --subscribers 1 --rate 50 -z 3s -q 0");
-    let all = load(&call).all();
+    let call = bench_at(script, "pubsub", "--publishers 1 --subscribers 1 --rate 50 -z 3s -q 0");
+    let all = call.load().all();
     assert_eq!((call.exit(), all.delivered, all.lost, all.still_coming), (0, 150, 0, 0), "{call}");
 }
 
@@ -79,7 +73,7 @@ fn acknowledgements_that_come_with_the_next_message_are_named_at_any_period_with
         ["-c 8 --rate 1600", "-c 1 --rate 200 --arrival poisson", "-c 4 --rate 200 --arrival poisson"]
     {
         let call = acknowledged(Pubacks::WithNext, flags);
-        let held = load(&call).held_acknowledgements.unwrap_or_else(|| panic!("{flags:?}\n{call}"));
+        let held = call.load().held_acknowledgements.unwrap_or_else(|| panic!("{flags:?}\n{call}"));
         assert!(held.held * 4 >= held.of && held.after_next_us_mean * 4 <= held.waited_us_mean, "{held:?}");
         call.assert_prints(&["set_tcp_nodelay true"]);
     }
@@ -90,7 +84,7 @@ fn acknowledgements_that_are_quick_or_take_as_long_as_the_period_by_themselves_a
     let late = Duration::from_millis(12);
     for pubacks in [Pubacks::AtOnce, Pubacks::Late(late), Pubacks::Late(2 * late)] {
         let call = acknowledged(pubacks, "-c 1 --rate 100");
-        assert_eq!(load(&call).held_acknowledgements, None, "{pubacks:?}\n{call}");
+        assert_eq!(call.load().held_acknowledgements, None, "{pubacks:?}\n{call}");
     }
 }
 
@@ -131,7 +125,7 @@ fn a_real_mosquitto_that_leaves_nagles_algorithm_on_is_named_and_one_that_does_n
     let run = |lines: &str| {
         let broker = Mosquitto::with(lines);
         let call = bench_at(broker.address, "pub", "-c 2 -q 1 --rate 200 --arrival poisson -z 5s");
-        (load(&call).held_acknowledgements, call)
+        (call.load().held_acknowledgements, call)
     };
     let (held, call) = run("");
     let held = held.unwrap_or_else(|| panic!("{call}"));

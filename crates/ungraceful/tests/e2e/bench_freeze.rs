@@ -71,7 +71,7 @@ fn stopped(qos: &str) {
     pause(running.broker(), PAUSE);
     let call = running.end().expect_exit(0);
 
-    let load = call.record().load.unwrap();
+    let load = call.load();
     let all = load.all();
     // Everything that was due was sent, late if need be, and came.
     assert_eq!((all.offered, all.sent, all.dropped), (12_000, 12_000, 0), "{call}");

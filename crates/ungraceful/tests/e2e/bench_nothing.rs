@@ -6,17 +6,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 
 use ungraceful_mqtt::{Connect, ProtocolVersion, Publish};
-use ungraceful_record::load::LoadRecord;
 use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Pubacks, Script, ScriptedBroker};
 
 use crate::support::{Call, bench, bench_at};
 
 const PAIRS: &str = "--publishers 2 --subscribers 2 --rate 30 --duration 1s";
-
-fn load(call: &Call) -> LoadRecord {
-    call.record().load.unwrap_or_else(|| panic!("no load\n{call}"))
-}
 
 /// That a call ends inconclusive, and that the first line after the title says why.
 fn has_no_result(call: &Call, because: &str) {
@@ -58,7 +53,7 @@ fn a_broker_that_delivers_nothing_passes_nothing_whether_it_acknowledges_or_not(
         let call = bench_at(script, "pubsub", &format!("{PAIRS} -q {qos}"));
         has_no_result(&call, because);
         let verdict = &call.verdicts("loses_nothing")[0];
-        assert_eq!((verdict.conclusion, load(&call).all().delivered), (Conclusion::Inconclusive, 0));
+        assert_eq!((verdict.conclusion, call.load().all().delivered), (Conclusion::Inconclusive, 0));
     }
 }
 
@@ -71,7 +66,7 @@ fn messages_that_are_all_refused_are_told_by_their_reason_code_with_the_cure() {
         let verdict = &call.verdicts("accepts_the_messages")[0];
         assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
         assert!(verdict.evidence.contains("lower --size"), "{verdict:?}");
-        assert_eq!(load(&call).all().refused[&0x95], 200, "{call}");
+        assert_eq!(call.load().all().refused[&0x95], 200, "{call}");
     }
 }
 
@@ -87,7 +82,7 @@ fn messages_beyond_the_brokers_maximum_packet_size_are_not_begun_and_the_size_th
     let (_, size) = told.split_once("give --size ").expect("the cure");
     let (size, _) = size.split_once(' ').expect("and less");
     let fits = publish(&format!("-s {size}"));
-    assert_eq!((fits.exit(), load(&fits).all().acknowledged), (0, 50), "{fits}");
+    assert_eq!((fits.exit(), fits.load().all().acknowledged), (0, 50), "{fits}");
     let larger = (size.parse::<u32>().unwrap() + 1).to_string();
     assert_eq!(publish(&format!("-s {larger}")).exit(), 4, "one byte more");
     let text = publish(&format!("-m {}", "x".repeat(2_000)));
@@ -100,7 +95,7 @@ fn retained_messages_are_told_apart_from_live_ones_and_are_no_result() {
     retain(broker.address(), 50);
     let call = bench_at(broker.address(), "sub", "-c 1 -t 'kept/#' -z 1s");
     has_no_result(&call, "all that came were retained messages (50)");
-    assert_eq!((load(&call).retained, load(&call).foreign), (50, 0));
+    assert_eq!((call.load().retained, call.load().foreign), (50, 0));
     let verdict = &call.verdicts("receives_live_messages")[0];
     assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
     let nothing = bench_at(broker.address(), "sub", "-c 1 -t 'nobody/#' -z 1s");
@@ -116,7 +111,7 @@ fn a_message_that_is_larger_than_is_taken_in_is_told_with_the_limit_and_the_flag
         bench_at(broker.address(), "sub", &format!("{common} {flags}"))
     };
     let call = listen("-V 3.1.1");
-    let connections = load(&call).connections;
+    let connections = call.load().connections;
     let reasons: Vec<&String> = connections.refused.keys().chain(connections.lost.keys()).collect();
     let told = "a packet from the broker above the 262144 bytes that we take in (raise --max-packet-size)";
     assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}\n{call}");
@@ -125,7 +120,7 @@ fn a_message_that_is_larger_than_is_taken_in_is_told_with_the_limit_and_the_flag
     has_no_result(&listen("-V 5"), "keeps back what is larger than --max-packet-size");
     for version in ["3.1.1", "5"] {
         let large = listen(&format!("-V {version} --max-packet-size 400000"));
-        assert_eq!((load(&large).retained, large.exit()), (1, 3), "{large}");
+        assert_eq!((large.load().retained, large.exit()), (1, 3), "{large}");
     }
     let mistaken = listen("--max-packet-size 10");
     mistaken.assert_mistake(&["--max-packet-size: "]);

@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use ungraceful_mqtt::QoS;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
-use ungraceful_scripted_broker::{Script, ScriptedBroker};
+use ungraceful_scripted_broker::Script;
 
 use crate::real_brokers::RealBroker;
 use crate::support::{Call, flood, flood_at, skip};
@@ -80,11 +80,10 @@ mod receive_maximum {
 
     #[test]
     fn a_broker_without_a_limit_is_sent_every_packet_identifier_and_qos_1_says_that_it_tells_nothing() {
-        let broker = ScriptedBroker::start(Script::default());
         // All that is sent at once keeps a broker of this build busy for seconds, more on a machine that is.
         let times = "--reaction-timeout 15s --connect-timeout 30s";
         let arguments = format!("--variant qos2 --attempts 1 {times}");
-        let call = flood_at(broker.address(), "receive-maximum", &arguments).expect_exit(0);
+        let call = flood_at(Script::default(), "receive-maximum", &arguments).expect_exit(0);
         for version in ["3.1.1", "5.0"] {
             let case = call.case("qos2", version);
             assert_eq!(
@@ -110,9 +109,7 @@ mod receive_maximum {
     #[test]
     fn a_maximum_qos_leaves_a_case_undone_and_says_why() {
         let script = Script { maximum_qos: Some(QoS::AtLeastOnce), ..Script::default() };
-        let broker = ScriptedBroker::start(script);
-        let arguments = "--attempts 1 -V 5 --variant qos2";
-        let call = flood_at(broker.address(), "receive-maximum", arguments).expect_exit(3);
+        let call = flood_at(script, "receive-maximum", "--attempts 1 -V 5 --variant qos2").expect_exit(3);
         call.assert_prints(&["the broker takes no QoS 2"]);
     }
 
@@ -197,8 +194,7 @@ mod unacked_subscriber {
 
     #[test]
     fn mqtt5_4_6_0_5_a_queue_that_comes_in_another_order_is_violated() {
-        let call = against("reorder-queue");
-        call.assert_violates(&[ORDER]);
+        against("reorder-queue").assert_violates(&[ORDER]);
     }
 
     #[test]
@@ -281,8 +277,7 @@ mod quota_leak {
 
     #[test]
     fn a_cut_without_a_word_after_the_same_count_each_time_is_violated() {
-        let call = against("leak-then-fin");
-        call.assert_violates(&[SERVES]);
+        against("leak-then-fin").assert_violates(&[SERVES]);
     }
 }
 
@@ -391,6 +386,5 @@ fn what_is_wrong_with_the_flags_of_a_mode_is_told_together() {
     call.assert_mistake(&["--variant", "k3-qos1", "--messages", "--size"]);
     let call = flood("unacked-subscriber", "--variant k1-qos1 -V 3.1.1");
     call.assert_mistake(&["3.1.1 has no Receive Maximum"]);
-    let call = flood("slow-consumer", "--for 0s").expect_exit(2);
-    assert!(call.stderr().contains("--for") && call.stderr().contains("such as 10s"), "{call}");
+    flood("slow-consumer", "--for 0s").assert_mistake(&["--for", "such as 10s"]);
 }

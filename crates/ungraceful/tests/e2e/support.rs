@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use ungraceful_record::attempt::Attempt;
 use ungraceful_record::check::statements;
 use ungraceful_record::exit::Exit;
+use ungraceful_record::load::LoadRecord;
 use ungraceful_record::run::{BrokerLogLine, CaseRecord, Record};
 use ungraceful_record::testing::{every, until};
 use ungraceful_record::verdict::{Conclusion, Verdict, exit_of};
@@ -299,6 +300,11 @@ impl Call {
         let text = std::fs::read_to_string(self.folder.join("run.json"))
             .unwrap_or_else(|error| panic!("no run.json: {error}\n{self}"));
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// What became of the load.
+    pub(crate) fn load(&self) -> LoadRecord {
+        self.record().load.unwrap_or_else(|| panic!("no load\n{self}"))
     }
 
     /// These, of which there is at least one: what is asserted of all of none holds whatever was seen.

@@ -51,48 +51,54 @@ fn a_conforming_broker_passes_every_check_of_the_storm_in_every_situation_and_ve
     );
 }
 
-/// A storm on a broker that breaks one rule: this check alone is violated, with this citation.
-fn assert_caught(script: Script, arguments: &str, check: &str, citation: &str) {
-    storm(script, arguments).assert_caught(check, citation);
+/// A storm of this variant on a broker that breaks one rule: this check alone is violated, with this citation, whose version
+/// the clients speak.
+fn assert_caught(script: Script, variant: &str, check: &str, citation: &str) {
+    let version = citation.split(' ').nth(1).unwrap();
+    storm(script, &format!("--variant {variant} -c 3 -V {version}")).assert_caught(check, citation);
+}
+
+fn with_sessions(sessions: Sessions) -> Script {
+    Script { sessions, ..Script::default() }
 }
 
 #[test]
 fn mqtt5_3_1_4_3_a_broker_that_keeps_both_connections_is_violated() {
     let script = Script { take_over: TakeOver::KeepBoth, ..Script::default() };
     let (v5, v311) = ("MQTT 5.0 [MQTT-3.1.4-3]", "MQTT 3.1.1 [MQTT-3.1.4-2]");
-    assert_caught(script, "--variant clean -c 3 -V 5", CLOSES, v5);
-    assert_caught(script, "--variant clean -c 3 -V 3.1.1", CLOSES, v311);
+    assert_caught(script, "clean", CLOSES, v5);
+    assert_caught(script, "clean", CLOSES, v311);
 }
 
 #[test]
 fn mqtt5_3_1_2_4_and_mqtt5_3_2_2_2_a_broker_that_resumes_a_session_in_spite_of_clean_start_is_violated() {
-    let script = |sessions| Script { sessions, ..Script::default() };
-    let arguments = |version| format!("--variant discard -c 3 -V {version}");
     let check = "starts_a_new_session";
-    assert_caught(script(Sessions::ResumeClean), &arguments("5"), check, "MQTT 5.0 [MQTT-3.1.2-4]");
-    assert_caught(script(Sessions::ResumeCleanSilently), &arguments("5"), check, "MQTT 5.0 [MQTT-3.1.2-4]");
-    assert_caught(script(Sessions::ResumeClean), &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
+    assert_caught(with_sessions(Sessions::ResumeClean), "discard", check, "MQTT 5.0 [MQTT-3.1.2-4]");
+    assert_caught(with_sessions(Sessions::ResumeCleanSilently), "discard", check, "MQTT 5.0 [MQTT-3.1.2-4]");
+    assert_caught(with_sessions(Sessions::ResumeClean), "discard", check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
 }
 
 #[test]
 fn mqtt5_3_1_2_5_a_broker_that_forgets_the_session_is_violated() {
-    let script = |sessions| Script { sessions, ..Script::default() };
-    let arguments = |version| format!("--variant resume -c 3 -V {version}");
     let check = "resumes_the_session";
-    assert_caught(script(Sessions::Forget), &arguments("5"), check, "MQTT 5.0 [MQTT-3.1.2-5]");
-    assert_caught(script(Sessions::Forget), &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.1.2-4]");
-    let patient = [&arguments("5")[..], DECISIVE].concat();
-    assert_caught(script(Sessions::LoseQueued), &patient, check, "MQTT 5.0 [MQTT-4.5.0-1]");
+    assert_caught(with_sessions(Sessions::Forget), "resume", check, "MQTT 5.0 [MQTT-3.1.2-5]");
+    assert_caught(with_sessions(Sessions::Forget), "resume", check, "MQTT 3.1.1 [MQTT-3.1.2-4]");
+    assert_caught(
+        with_sessions(Sessions::LoseQueued),
+        &format!("resume {DECISIVE}"),
+        check,
+        "MQTT 5.0 [MQTT-4.5.0-1]",
+    );
 }
 
 #[test]
 fn mqtt5_3_2_2_3_a_broker_that_resumes_a_session_and_denies_it_breaks_the_rule_on_session_present_alone() {
-    let script = Script { sessions: Sessions::LieAbsent, ..Script::default() };
+    let script = with_sessions(Sessions::LieAbsent);
     let check = "tells_session_present_truly";
-    for (version, citation) in [("5", "MQTT 5.0 [MQTT-3.2.2-3]"), ("3.1.1", "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
+    for citation in ["MQTT 5.0 [MQTT-3.2.2-3]", "MQTT 3.1.1 [MQTT-3.2.2-2]"] {
         // With messages that are sent again, and with a subscription alone to tell by.
         for messages in ["--in-flight 2 --queued 2", "--in-flight 0 --queued 0"] {
-            assert_caught(script, &format!("--variant resume -c 3 -V {version} {messages}"), check, citation);
+            assert_caught(script, &format!("resume {messages}"), check, citation);
         }
     }
     let call = storm(script, "--variant resume -c 3 -V 5");
@@ -104,27 +110,25 @@ fn mqtt5_3_2_2_3_a_broker_that_resumes_a_session_and_denies_it_breaks_the_rule_o
 
 #[test]
 fn mqtt5_4_1_0_2_a_session_that_must_have_ended_is_neither_resumed_nor_said_to_be_there() {
-    let script = |sessions| Script { sessions, ..Script::default() };
-    let arguments = |version| format!("--variant ended -c 3 -V {version}");
     let check = "ends_the_session";
-    assert_caught(script(Sessions::NeverExpire), &arguments("5"), check, "MQTT 5.0 [MQTT-4.1.0-2]");
-    assert_caught(script(Sessions::NeverExpire), &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
-    assert_caught(script(Sessions::LiePresent), &arguments("5"), check, "MQTT 5.0 [MQTT-3.2.2-3]");
-    assert_caught(script(Sessions::LiePresent), &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.2.2-3]");
+    assert_caught(with_sessions(Sessions::NeverExpire), "ended", check, "MQTT 5.0 [MQTT-4.1.0-2]");
+    assert_caught(with_sessions(Sessions::NeverExpire), "ended", check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
+    assert_caught(with_sessions(Sessions::LiePresent), "ended", check, "MQTT 5.0 [MQTT-3.2.2-3]");
+    assert_caught(with_sessions(Sessions::LiePresent), "ended", check, "MQTT 3.1.1 [MQTT-3.2.2-3]");
 }
 
 #[test]
 fn a_session_that_is_kept_only_when_it_was_begun_with_clean_start_0_is_seen_in_a_variant_of_its_own() {
-    let script = Script { sessions: Sessions::UncleanWithoutDup, ..Script::default() };
+    let script = with_sessions(Sessions::UncleanWithoutDup);
     let resumes = ("resumes_the_session", "MQTT 5.0 [MQTT-3.1.2-5]");
-    assert_caught(script, "--variant resume -c 3 -V 5", resumes.0, resumes.1);
+    assert_caught(script, "resume", resumes.0, resumes.1);
     let marks = ("marks_what_it_sends_again", "MQTT 5.0 [MQTT-3.3.1-1]");
-    assert_caught(script, "--variant resume-clean-start-0 -c 3 -V 5", marks.0, marks.1);
+    assert_caught(script, "resume-clean-start-0", marks.0, marks.1);
 }
 
 #[test]
 fn what_was_sent_again_at_once_is_not_late_because_something_else_is_missing() {
-    let script = Script { sessions: Sessions::LoseQueued, ..Script::default() };
+    let script = with_sessions(Sessions::LoseQueued);
     let call = storm(script, "--variant resume -c 3 -V 5");
     assert_eq!(call.violated(), Vec::<String>::new(), "it may come yet: {call}");
     let again = call.verdicts("sends_again_what_was_in_flight");
@@ -137,11 +141,10 @@ fn what_was_sent_again_at_once_is_not_late_because_something_else_is_missing() {
 
 #[test]
 fn mqtt5_4_4_0_1_a_broker_that_does_not_send_again_what_was_unacknowledged_is_violated() {
-    let script = |sessions| Script { sessions, ..Script::default() };
     let arguments = |version| format!("--variant resume -c 3 -V {version} --queued 0");
     let check = "sends_again_what_was_in_flight";
-    let both = [&arguments("3.1.1,5")[..], "-c 6", DECISIVE].concat();
-    let call = storm(script(Sessions::LoseUnacknowledged), &both);
+    let both = format!("{} -c 6 {DECISIVE}", arguments("3.1.1,5"));
+    let call = storm(with_sessions(Sessions::LoseUnacknowledged), &both);
     call.assert_violates(&[check]);
     let cited: Vec<Option<String>> =
         call.verdicts(check).into_iter().map(|verdict| verdict.citation).collect();
@@ -150,13 +153,13 @@ fn mqtt5_4_4_0_1_a_broker_that_does_not_send_again_what_was_unacknowledged_is_vi
     }
     call.assert_prints(&["within --resend-wait, which was 60 s at the least"]);
     // What is waited for for less long may come yet: there are brokers that take half a minute.
-    let hasty = storm(script(Sessions::LoseUnacknowledged), &arguments("5"));
+    let hasty = storm(with_sessions(Sessions::LoseUnacknowledged), &arguments("5"));
     hasty.assert_violates_nothing();
     assert_eq!(hasty.conclusion(check, "resume", "5.0"), Inconclusive, "{hasty}");
     hasty.assert_prints(&["--resend-wait was below 60 s"]);
     assert_caught(
-        script(Sessions::ResendWithNewIdentifiers),
-        &arguments("5"),
+        with_sessions(Sessions::ResendWithNewIdentifiers),
+        "resume --queued 0",
         check,
         "MQTT 5.0 [MQTT-4.4.0-1]",
     );
@@ -164,34 +167,32 @@ fn mqtt5_4_4_0_1_a_broker_that_does_not_send_again_what_was_unacknowledged_is_vi
 
 #[test]
 fn mqtt5_3_3_1_1_a_broker_that_sends_again_without_dup_is_violated() {
-    let script = Script { sessions: Sessions::ResendWithoutDup, ..Script::default() };
-    let arguments = |version| format!("--variant resume -c 3 -V {version}");
+    let script = with_sessions(Sessions::ResendWithoutDup);
     let check = "marks_what_it_sends_again";
-    assert_caught(script, &arguments("5"), check, "MQTT 5.0 [MQTT-3.3.1-1]");
-    assert_caught(script, &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-3.3.1-1]");
+    assert_caught(script, "resume", check, "MQTT 5.0 [MQTT-3.3.1-1]");
+    assert_caught(script, "resume", check, "MQTT 3.1.1 [MQTT-3.3.1-1]");
 }
 
 #[test]
 fn mqtt5_4_3_3_10_a_broker_that_delivers_a_repeated_qos_2_message_twice_is_violated() {
-    let script = Script { sessions: Sessions::ForgetReceived, ..Script::default() };
-    let arguments = |version| format!("--variant resume -c 3 -V {version}");
+    let script = with_sessions(Sessions::ForgetReceived);
     let check = "delivers_the_repeated_message_once";
-    assert_caught(script, &arguments("5"), check, "MQTT 5.0 [MQTT-4.3.3-10]");
-    assert_caught(script, &arguments("3.1.1"), check, "MQTT 3.1.1 [MQTT-4.3.3-2]");
+    assert_caught(script, "resume", check, "MQTT 5.0 [MQTT-4.3.3-10]");
+    assert_caught(script, "resume", check, "MQTT 3.1.1 [MQTT-4.3.3-2]");
 }
 
 #[test]
 fn mqtt5_3_1_3_9_a_delayed_will_that_is_sent_although_its_session_goes_on_is_violated() {
     for wills in [Wills::IgnoreDelay, Wills::AlwaysOnTakeOver] {
         let script = Script { wills, ..Script::default() };
-        assert_caught(script, "--variant resume-will-delay -c 3 -V 5", WILL, "MQTT 5.0 [MQTT-3.1.3-9]");
+        assert_caught(script, "resume-will-delay", WILL, "MQTT 5.0 [MQTT-3.1.3-9]");
     }
 }
 
 #[test]
 fn mqtt3_1_1_3_1_2_8_a_will_that_a_take_over_swallows_is_violated_on_3_1_1_and_differs_on_5_0() {
     let script = Script { wills: Wills::NeverOnTakeOver, ..Script::default() };
-    assert_caught(script, "--variant clean -c 3 -V 3.1.1", WILL, "MQTT 3.1.1 [MQTT-3.1.2-8]");
+    assert_caught(script, "clean", WILL, "MQTT 3.1.1 [MQTT-3.1.2-8]");
     let call = storm(script, "--variant clean,resume -c 6 -V 5");
     assert_eq!(call.exit(), 0, "no numbered statement of 5.0 is without a way out: {call}");
     assert_eq!(call.differing(), [WILL]);
@@ -324,15 +325,14 @@ fn a_duel_counts_what_the_broker_saw_and_loses_nothing_on_a_conforming_broker() 
 
 #[test]
 fn a_duel_tells_of_lost_messages_and_of_two_that_live_side_by_side() {
-    let script = Script { sessions: Sessions::LoseUnacknowledged, ..Script::default() };
+    let script = with_sessions(Sessions::LoseUnacknowledged);
     let script = Script { deliveries: "lose-every-5".parse().unwrap(), ..script };
     let arguments = "--for 1s -V 5 --variant resume --backoff fixed:20ms";
     let call = call_at(script, TOOL, "duel", arguments);
     assert_eq!(call.differing(), ["keeps_messages_across_takeovers"], "{call}");
     assert!(call.only_case().messages[&1].lost > 0);
     let broker = ScriptedBroker::start(Script { take_over: TakeOver::KeepBoth, ..Script::default() });
-    let call = call_at(broker.address(), TOOL, "duel", arguments);
-    call.assert_violates(&[CLOSES]);
+    call_at(broker.address(), TOOL, "duel", arguments).assert_violates(&[CLOSES]);
 }
 
 #[test]
@@ -439,8 +439,7 @@ fn a_client_that_flaps_is_counted_connection_by_connection() {
 #[test]
 fn a_ban_is_told_with_when_it_came_how_and_for_how_long() {
     let script = Script { greeting: "ban-after-5-for-600ms".parse().unwrap(), ..Script::default() };
-    let broker = ScriptedBroker::start(script);
-    let call = call_at(broker.address(), TOOL, "flap", "--for 2s --every 50ms");
+    let call = call_at(script, TOOL, "flap", "--for 2s --every 50ms");
     assert_eq!(call.exit(), 0, "a broker may: {call}");
     assert_eq!(call.differing(), ["takes_the_client_back"]);
     for (version, how) in [("5.0", "CONNACK 0x8A Banned"), ("3.1.1", "CONNACK 0x05")] {
@@ -503,6 +502,5 @@ fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet
     call.assert_mistake(&["exponential:100ms..10s", "--contenders", "--for"]);
     let call = self::call(TOOL, "flap", "--every 20s --for 10s");
     call.assert_mistake(&["--every"]);
-    let call = self::call(TOOL, "duel", "--for 1ns");
-    call.assert_mistake(&["at least 100 ms"]);
+    self::call(TOOL, "duel", "--for 1ns").assert_mistake(&["at least 100 ms"]);
 }

@@ -344,6 +344,5 @@ fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet
     ]);
     let call = self::call(TOOL, "knock", "--wait 0 --variant loud");
     call.assert_mistake(&["--wait", "unknown variant \"loud\""]);
-    let call = self::call(TOOL, "will-storm", "--attempts 3 -c 2");
-    call.assert_mistake(&["each client acts once", "--count"]);
+    self::call(TOOL, "will-storm", "--attempts 3 -c 2").assert_mistake(&["each client acts once", "--count"]);
 }

@@ -55,8 +55,7 @@ fn each_profile_is_a_wave_of_its_own_whose_clients_are_all_lost_at_one_instant_a
             assert!(back.half_us >= Some(180_000), "nobody came before its wait: {back:?}");
         }
     }
-    let text = call.stdout();
-    assert!(text.contains("back 50 %") && text.contains("not back") && text.contains("tries each"), "{text}");
+    call.assert_prints(&["back 50 %", "not back", "tries each"]);
     // The first herd is there in the baseline.
     let open = call.timeline("connections_open");
     assert!(open.iter().any(|open| open == "60"), "{open:?}");
