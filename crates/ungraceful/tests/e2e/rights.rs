@@ -80,11 +80,9 @@ fn a_user_of_mosquitto_without_rights_is_told_the_line_to_add_and_one_with_right
     for version in ["3.1.1", "5"] {
         let run = |arguments: &str| short(broker.address, &format!("-V {version} {arguments}"));
         let sentence = refused(&run("-u stranger"));
-        for part in
-            ["user \"stranger\"", "\"ungraceful/", "`topic readwrite ungraceful/#`", "`user stranger`"]
-        {
-            assert!(sentence.contains(part), "{part} is missing in {sentence}");
-        }
+        let parts =
+            ["user \"stranger\"", "\"ungraceful/", "`topic readwrite ungraceful/#`", "`user stranger`"];
+        assert!(every(&parts, |part| sentence.contains(part)), "{parts:?} are not all in {sentence}");
         refused(&run("-u guest"));
         let call = run("-u guest --topic-root lab/test");
         assert_eq!((call.exit(), call.violated()), (0, Vec::new()), "{call}");
@@ -112,10 +110,8 @@ fn a_broker_that_lets_in_fewer_clients_than_the_run_needs_is_told_before_it_begi
     let broker = at_most("6");
     // Three pairs, the witness, who listens to $SYS, and four attempts with two connections each.
     let call = short(broker.address(), "").expect_exit(4);
-    let said = call.stderr();
-    for part in ["lets 6 clients of 16 in", "up to 16 connections", "--bystanders", "--count"] {
-        assert!(said.contains(part), "{part} is missing in {said}");
-    }
+    let parts = ["lets 6 clients of 16 in", "up to 16 connections", "--bystanders", "--count"];
+    assert!(every(&parts, |part| call.stderr().contains(part)), "{parts:?} are not all in {call}");
     let fewer = short(broker.address(), "--bystanders 1 --count 1 -V 5");
     assert_eq!((fewer.exit(), fewer.violated()), (0, Vec::new()), "{fewer}");
     assert_eq!(short(at_most("20").address(), "").exit(), 0);
@@ -171,7 +167,7 @@ fn a_qos_that_is_not_served_is_kept_from_honest_clients_and_told_once() {
 fn an_unusable_topic_root_is_a_mistake_before_the_first_packet() {
     let broker = ScriptedBroker::start(Script::default());
     for wrong in ["", "/a", "a/", "a/#", "+/b", "$SYS/x"] {
-        let call = short(broker.address(), &format!("--topic-root {wrong}"));
+        let call = short(broker.address(), &format!("--topic-root '{wrong}'"));
         assert!(call.exit() == 2 && call.stderr().contains("--topic-root"), "{wrong:?}: {call}");
     }
     assert_eq!(broker.log().connections(), 0);

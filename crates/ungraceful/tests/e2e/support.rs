@@ -20,8 +20,8 @@ use ungraceful_record::verdict::{Conclusion, Verdict, exit_of};
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 /// Short phases, and no judgement of our own lateness: test machines are busy.
-pub(crate) const QUICK: &str = "--warmup 100ms --baseline 1s --recovery 2s --reaction-timeout 2s --will-wait 2s --slip-limit 1h \
-                     --no-progress --quiet";
+pub(crate) const QUICK: &str = "--warmup 100ms --baseline 1s --recovery 2s --reaction-timeout 2s --will-wait 2s \
+                                --slip-limit 1h --no-progress --quiet";
 /// The same of a load, which has neither a baseline nor a recovery unless it is given bystanders.
 const QUICK_LOAD: &str = "--warmup 0s --slip-limit 1h --no-progress --quiet";
 
