@@ -43,27 +43,17 @@ fn load() -> LoadRecord {
         subscribers: 2,
         payload_bytes: Some(16),
         in_flight_max: 100,
-        end_to_end_window: None,
         counted_from_us: Some(1_000_000),
         counted_until_us: Some(11_000_000),
         last_sent_us: Some(10_990_000),
         last_delivered_us: Some(11_000_300),
         connections: LoadConnections { planned: 3, accepted: 3, ..LoadConnections::default() },
         by_qos: BTreeMap::from([(1, counts)]),
-        foreign: 0,
-        retained: 0,
-        too_old: 0,
         bytes_sent: 1,
         bytes_received: 1,
-        publish_response_time: Percentiles::default(),
-        publish_service_time: Percentiles::default(),
         delivery_response_time: times,
         delivery_service_time: times,
-        departure_time: Percentiles::default(),
-        stalled_40_ms: None,
-        held_acknowledgements: None,
-        cpu_us: None,
-        retained_by_us: None,
+        ..LoadRecord::default()
     }
 }
 

@@ -201,6 +201,38 @@ pub struct ToldByLog {
 }
 
 impl Attempt {
+    /// An attempt that has begun, and has not acted yet. Times are in µs since the run's start.
+    #[must_use]
+    pub const fn begun(
+        attempt: u64,
+        case: Case,
+        client_id: String,
+        phase: Phase,
+        due_us: u64,
+        started_us: u64,
+    ) -> Self {
+        Self {
+            attempt,
+            case,
+            client_id,
+            phase,
+            due_us,
+            started_us,
+            established_us: None,
+            connack_us: None,
+            provoked_us: None,
+            reactions: Vec::new(),
+            outcome: Outcome::NotActed,
+            will: None,
+            facts: BTreeMap::new(),
+            measures: BTreeMap::new(),
+            milestones: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            trouble: None,
+            broker_log: None,
+        }
+    }
+
     /// The reaction time in µs: provoking byte, until the first reaction. Absent when there was none, or when
     /// the outcome says nothing about the broker.
     #[must_use]
@@ -290,25 +322,15 @@ mod tests {
 
     /// Established at 100, accepted at 350, provoked at 1,000; nothing came.
     fn attempt(outcome: Outcome, reactions: Vec<Reaction>) -> Attempt {
+        let case =
+            Case { fault: "double-connect".into(), variant: "delayed".into(), version: "3.1.1".into() };
         Attempt {
-            attempt: 7,
-            case: Case { fault: "double-connect".into(), variant: "delayed".into(), version: "3.1.1".into() },
-            client_id: "ug0x000007".into(),
-            phase: Phase::Fault,
-            due_us: 40,
-            started_us: 50,
             established_us: Some(100),
             connack_us: Some(350),
             provoked_us: Some(1_000),
             reactions,
             outcome,
-            will: None,
-            facts: BTreeMap::new(),
-            measures: BTreeMap::new(),
-            milestones: BTreeMap::new(),
-            messages: BTreeMap::new(),
-            trouble: None,
-            broker_log: None,
+            ..Attempt::begun(7, case, "ug0x000007".into(), Phase::Fault, 40, 50)
         }
     }
 

@@ -10,10 +10,11 @@ use crate::counts;
 use crate::metric::Percentiles;
 
 /// How work is released.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Release {
     /// Open loop: by a schedule, whatever the broker does. Times are from when a message was due.
+    #[default]
     Open,
     /// Closed loop: as fast as the broker takes it. A broker that is slow is sent less, so times flatter it.
     Closed,
@@ -109,7 +110,7 @@ pub struct LoadConnections {
 }
 
 /// A load and what became of it. Messages due in the load's warm-up are in none of the counts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadRecord {
     /// How work was released.
     pub release: Release,

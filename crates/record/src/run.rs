@@ -22,10 +22,11 @@ use crate::verdict::Verdict;
 pub const FORMAT_VERSION: u32 = 2;
 
 /// How complete a record is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Completeness {
     /// The run was begun; a record that still says so was cut short (crash, full disk, power).
+    #[default]
     Partial,
     /// The plan was carried out.
     Complete,
@@ -66,7 +67,7 @@ pub struct Setting {
 }
 
 /// The program that made the record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolRecord {
     /// The binary's name, such as `ungraceful-double-connect`.
     pub name: String,
@@ -115,7 +116,7 @@ pub struct VersionRecord {
 }
 
 /// How the broker was come by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BrokerOrigin {
     /// The embedded broker, as our child process.
@@ -123,6 +124,7 @@ pub enum BrokerOrigin {
     /// An installed broker that we started.
     Spawned,
     /// It ran already.
+    #[default]
     External,
 }
 
@@ -159,7 +161,7 @@ impl QosLimitRecord {
 }
 
 /// The broker under test.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokerRecord {
     /// How it was come by.
     pub origin: BrokerOrigin,
@@ -651,7 +653,7 @@ pub struct MetricRecord {
 }
 
 /// Everything a run saw.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// See [`FORMAT_VERSION`].
     pub format_version: u32,

@@ -10,61 +10,31 @@ use crate::attempt::{Attempt, Case};
 use crate::fact::{FactOf, Measure};
 use crate::reaction::Outcome;
 use crate::run::{
-    AttemptsRecord, BrokerOrigin, BrokerRecord, BystandersRecord, CaseRecord, Completeness, FORMAT_VERSION,
-    GeneratorRecord, HostRecord, Record, ToolRecord,
+    BrokerRecord, BystandersRecord, CaseRecord, Completeness, FORMAT_VERSION, Record, ToolRecord,
 };
 use crate::verdict::{Conclusion, Force, Verdict};
 
 /// A run that was complete and saw nothing at all.
 #[must_use]
 pub fn empty_record() -> Record {
+    let broker = BrokerRecord {
+        target: "127.0.0.1:1883".into(),
+        address: "127.0.0.1:1883".into(),
+        ..BrokerRecord::default()
+    };
     Record {
         format_version: FORMAT_VERSION,
         completeness: Completeness::Complete,
-        incomplete_because: None,
         tool: ToolRecord {
             name: "ungraceful-test".into(),
-            mode: None,
             version: "0".into(),
-            commit: None,
             chooses_variants: true,
+            ..ToolRecord::default()
         },
-        command: Vec::new(),
-        settings: BTreeMap::new(),
         seed: 1,
         started_utc: "2026-01-01T00:00:00.000Z".into(),
-        duration_us: 0,
-        host: HostRecord::default(),
-        broker: BrokerRecord {
-            origin: BrokerOrigin::External,
-            name: None,
-            target: "127.0.0.1:1883".into(),
-            address: "127.0.0.1:1883".into(),
-            pid: None,
-            process_name: None,
-            versions: Vec::new(),
-            qos_limit: None,
-            sys_version: None,
-            sys: BTreeMap::new(),
-            sys_last_heard_us: None,
-            honest_connections_lost: 0,
-            exit: None,
-        },
-        phases: Vec::new(),
-        attempts: AttemptsRecord::default(),
-        cases: Vec::new(),
-        cases_left_out: Vec::new(),
-        waves: Vec::new(),
-        reaction_time: Default::default(),
-        measures: BTreeMap::new(),
-        bystanders: None,
-        witness: None,
-        broker_resources: None,
-        broker_log: None,
-        load: None,
-        generator: GeneratorRecord::default(),
-        metrics: Vec::new(),
-        verdicts: Vec::new(),
+        broker,
+        ..Record::default()
     }
 }
 

@@ -39,7 +39,6 @@ fn load() -> LoadRecord {
         subscribers: 3,
         payload_bytes: Some(300),
         in_flight_max: 20,
-        end_to_end_window: None,
         counted_from_us: Some(2_000_000),
         counted_until_us: Some(12_000_000),
         last_sent_us: Some(12_500_000),
@@ -74,7 +73,7 @@ fn load() -> LoadRecord {
             after_next_us_mean: 105,
         }),
         cpu_us: Some(2_500_000),
-        retained_by_us: None,
+        ..LoadRecord::default()
     }
 }
 

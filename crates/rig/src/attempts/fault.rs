@@ -1,7 +1,6 @@
 //! What a fault is: one named way for a client to misbehave or to be lost, carried out once per attempt, and
 //! cleaned up after by itself.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -334,27 +333,8 @@ impl<'a> AttemptLog<'a> {
         due_us: u64,
         clock: &'a RunClock,
     ) -> Self {
-        let attempt = Box::new(Attempt {
-            attempt: number,
-            case,
-            client_id,
-            phase,
-            due_us,
-            started_us: clock.now_us(),
-            established_us: None,
-            connack_us: None,
-            provoked_us: None,
-            reactions: Vec::new(),
-            outcome: Outcome::NotActed,
-            will: None,
-            facts: BTreeMap::new(),
-            measures: BTreeMap::new(),
-            milestones: BTreeMap::new(),
-            messages: BTreeMap::new(),
-            trouble: None,
-            broker_log: None,
-        });
-        Self { attempt, clock, client: None, turn: None }
+        let attempt = Attempt::begun(number, case, client_id, phase, due_us, clock.now_us());
+        Self { attempt: Box::new(attempt), clock, client: None, turn: None }
     }
 
     /// Makes the attempt one that is gathered and waits for its turn.

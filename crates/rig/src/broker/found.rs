@@ -81,12 +81,7 @@ impl Broker {
             pid,
             process_name: pid.and_then(process_name),
             versions,
-            qos_limit: None,
-            sys_version: None,
-            sys: BTreeMap::new(),
-            sys_last_heard_us: None,
-            honest_connections_lost: 0,
-            exit: None,
+            ..BrokerRecord::default()
         };
         Ok(Self { owned, endpoint, spoken, record, log })
     }

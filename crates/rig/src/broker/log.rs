@@ -280,17 +280,8 @@ mod tests {
 
     use super::Keeping;
     use crate::broker::log_follower::LogFollower;
-    use crate::broker::log_phrases::ClientIds;
+    use crate::broker::log_phrases::tests::ids;
     use crate::run::stop::{Stop, StopReason};
-
-    fn ids() -> ClientIds {
-        ClientIds {
-            of_attempts: "ugabc00x".into(),
-            of_run: "ugabc00".into(),
-            before_run: "ugpre".into(),
-            attempts_planned: 100,
-        }
-    }
 
     /// Appends each of `looks` before one look, and follows until the last.
     fn follow<W: Write>(keeping: &mut Keeping<W>, looks: &[&str], stop: &Stop) -> BrokerLogRecord {

@@ -252,12 +252,13 @@ impl Phrases {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::{ClientIds, Phrases};
 
-    fn ids() -> ClientIds {
+    /// Those of a run of 4,096 attempts.
+    pub(in crate::broker) fn ids() -> ClientIds {
         ClientIds {
             of_attempts: "ugabc00x".into(),
             of_run: "ugabc00".into(),

@@ -383,9 +383,26 @@ fn from_v3(event: rumqttc::Event, exchanges: &mut Exchanges) -> Option<HonestEve
     })
 }
 
+/// The number of a Reason Code of a PUBACK or a PUBREC: rumqttc has an enum of its own for each packet's.
+macro_rules! code_of {
+    ($reason:expr, $Reason:ident) => {
+        match $reason {
+            $Reason::Success => 0x00,
+            $Reason::NoMatchingSubscribers => 0x10,
+            $Reason::UnspecifiedError => 0x80,
+            $Reason::ImplementationSpecificError => 0x83,
+            $Reason::NotAuthorized => 0x87,
+            $Reason::TopicNameInvalid => 0x90,
+            $Reason::PacketIdentifierInUse => 0x91,
+            $Reason::QuotaExceeded => 0x97,
+            $Reason::PayloadFormatInvalid => 0x99,
+        }
+    };
+}
+
 fn from_v5(event: v5::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
     use rumqttc::Outgoing;
-    use v5::mqttbytes::v5::{Packet, PubCompReason, SubscribeReasonCode};
+    use v5::mqttbytes::v5::{Packet, PubAckReason, PubCompReason, PubRecReason, SubscribeReasonCode};
     Some(match event {
         v5::Event::Incoming(Packet::ConnAck(_)) => exchanges.accepted(),
         v5::Event::Incoming(Packet::SubAck(ack)) => {
@@ -394,10 +411,13 @@ fn from_v5(event: v5::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
                 _ => None,
             }))
         }
-        v5::Event::Incoming(Packet::PubAck(ack)) => {
-            HonestEvent::Acknowledged { packet_identifier: ack.pkid, code: puback_code(ack.reason) }
+        v5::Event::Incoming(Packet::PubAck(ack)) => HonestEvent::Acknowledged {
+            packet_identifier: ack.pkid,
+            code: code_of!(ack.reason, PubAckReason),
+        },
+        v5::Event::Incoming(Packet::PubRec(ack)) => {
+            exchanges.received(ack.pkid, code_of!(ack.reason, PubRecReason))
         }
-        v5::Event::Incoming(Packet::PubRec(ack)) => exchanges.received(ack.pkid, pubrec_code(ack.reason)),
         v5::Event::Incoming(Packet::PubComp(ack)) => {
             exchanges.stuck += u16::from(ack.reason != PubCompReason::Success);
             exchanges.completed(ack.pkid)
@@ -425,37 +445,6 @@ fn from_v5(event: v5::Event, exchanges: &mut Exchanges) -> Option<HonestEvent> {
         v5::Event::Outgoing(Outgoing::Publish(packet_identifier)) => HonestEvent::Sent(packet_identifier),
         v5::Event::Outgoing(_) => return None,
     })
-}
-
-/// rumqttc has an enum of its own for each packet's Reason Codes.
-fn puback_code(reason: v5::mqttbytes::v5::PubAckReason) -> u8 {
-    use v5::mqttbytes::v5::PubAckReason as Reason;
-    match reason {
-        Reason::Success => 0x00,
-        Reason::NoMatchingSubscribers => 0x10,
-        Reason::UnspecifiedError => 0x80,
-        Reason::ImplementationSpecificError => 0x83,
-        Reason::NotAuthorized => 0x87,
-        Reason::TopicNameInvalid => 0x90,
-        Reason::PacketIdentifierInUse => 0x91,
-        Reason::QuotaExceeded => 0x97,
-        Reason::PayloadFormatInvalid => 0x99,
-    }
-}
-
-fn pubrec_code(reason: v5::mqttbytes::v5::PubRecReason) -> u8 {
-    use v5::mqttbytes::v5::PubRecReason as Reason;
-    match reason {
-        Reason::Success => 0x00,
-        Reason::NoMatchingSubscribers => 0x10,
-        Reason::UnspecifiedError => 0x80,
-        Reason::ImplementationSpecificError => 0x83,
-        Reason::NotAuthorized => 0x87,
-        Reason::TopicNameInvalid => 0x90,
-        Reason::PacketIdentifierInUse => 0x91,
-        Reason::QuotaExceeded => 0x97,
-        Reason::PayloadFormatInvalid => 0x99,
-    }
 }
 
 fn v3_qos(qos: QoS) -> rumqttc::QoS {

@@ -357,24 +357,10 @@ mod tests {
             connection: None,
         };
         Attempt {
-            attempt: number,
-            case: case(),
-            client_id: format!("ug{number}"),
-            phase: Phase::Fault,
-            due_us: 0,
-            started_us: 1,
-            established_us: None,
-            connack_us: None,
             provoked_us: Some(1_000),
             reactions: reactions.iter().map(reaction).collect(),
             outcome,
-            will: None,
-            facts: BTreeMap::new(),
-            measures: BTreeMap::new(),
-            milestones: BTreeMap::new(),
-            messages: BTreeMap::new(),
-            trouble: None,
-            broker_log: None,
+            ..Attempt::begun(number, case(), format!("ug{number}"), Phase::Fault, 0, 1)
         }
     }
 

@@ -1,12 +1,6 @@
 //! The record as it stands when a run begins, before anything was measured.
 
-use std::collections::BTreeMap;
-
-use ungraceful_record::discarded::Discarded;
-use ungraceful_record::metric::Percentiles;
-use ungraceful_record::run::{
-    AttemptsRecord, ClockRecord, Completeness, FORMAT_VERSION, GeneratorRecord, LeftOutRecord, Record,
-};
+use ungraceful_record::run::{Completeness, FORMAT_VERSION, LeftOutRecord, Record};
 
 use crate::broker::found::Broker;
 use crate::measure::clock::RunClock;
@@ -30,31 +24,9 @@ pub(crate) fn begun_record(
         settings: common.settings.clone(),
         seed: common.seed.0,
         started_utc: clock.started().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string(),
-        duration_us: 0,
         host: host::facts(descriptor_limit, u64::from(common.threads.get())),
         broker: broker.record.clone(),
-        phases: Vec::new(),
-        attempts: AttemptsRecord::default(),
-        cases: Vec::new(),
         cases_left_out,
-        waves: Vec::new(),
-        reaction_time: Percentiles::default(),
-        measures: BTreeMap::new(),
-        bystanders: None,
-        witness: None,
-        broker_resources: None,
-        broker_log: None,
-        load: None,
-        generator: GeneratorRecord {
-            schedule_slip: Percentiles::default(),
-            loop_lag: Percentiles::default(),
-            clock: ClockRecord::default(),
-            cpu_us: None,
-            attempts_waited_for_a_client: 0,
-            discarded: Discarded::default(),
-            bottlenecks: Vec::new(),
-        },
-        metrics: Vec::new(),
-        verdicts: Vec::new(),
+        ..Record::default()
     }
 }

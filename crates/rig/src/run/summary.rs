@@ -355,24 +355,10 @@ mod tests {
                 connection: None,
             };
             tally.add(&Attempt {
-                attempt: number,
-                case: case(variant),
-                client_id: String::new(),
-                phase: Phase::Fault,
-                due_us: 0,
-                started_us: 0,
-                established_us: None,
-                connack_us: None,
                 provoked_us: Some(1_000),
                 reactions: vec![closed],
                 outcome: Outcome::Closed,
-                will: None,
-                facts: BTreeMap::new(),
-                measures: BTreeMap::new(),
-                milestones: BTreeMap::new(),
-                messages: BTreeMap::new(),
-                trouble: None,
-                broker_log: None,
+                ..Attempt::begun(number, case(variant), String::new(), Phase::Fault, 0, 0)
             });
         }
         tally

@@ -2,86 +2,37 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 use ungraceful_mqtt::{
     Framed, Packet, PacketIdentifier, ProtocolVersion, QoS, Subscribe, Subscription, frame,
 };
-use ungraceful_record::attempt::Attempt;
 use ungraceful_record::reaction::Outcome;
-use ungraceful_record::run::{Completeness, Record};
-use ungraceful_record::testing::every;
+use ungraceful_record::run::Completeness;
+use ungraceful_record::testing::{every, until};
 use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker, Wills};
 
-use crate::support::{at, bench_at, binary, double_connect_at, quick_command, until_phase};
+use crate::support::{QUICK, Running, at, bench_at, binary, double_connect_at, record_in};
 
-/// A run whose fault phase is under way.
-struct Running {
-    child: Child,
-    folder: PathBuf,
-    _parent: TempDir,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        Self::of(quick_command(arguments), "fault")
-    }
-
-    /// A call whose timeline tells that it is in this phase.
-    fn of(mut command: Command, phase: &str) -> Self {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("record");
-        let mut child = command
-            .arg("--output")
-            .arg(&folder)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        until_phase(phase, &folder, &mut child);
-        Self { child, folder, _parent: parent }
-    }
-
-    fn start_at(broker: &ScriptedBroker, arguments: &[&str]) -> Self {
-        let target = at(broker.address());
-        let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
-        Self::start(&all)
-    }
-
-    /// Waits for the end; exit code, what was printed, the record and its attempts.
-    fn end(self) -> (Option<i32>, String, Record, Vec<Attempt>) {
-        let output = self.child.wait_with_output().unwrap();
-        let shown = String::from_utf8(output.stdout).unwrap();
-        (output.status.code(), shown, record(&self.folder), attempts(&self.folder))
-    }
-}
-
-fn record(folder: &std::path::Path) -> Record {
-    serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
-}
-
-fn attempts(folder: &std::path::Path) -> Vec<Attempt> {
-    let text = std::fs::read_to_string(folder.join("attempts.ndjson")).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+/// `ungraceful-double-connect` in its fault phase.
+fn under_way(broker: &ScriptedBroker, flags: &str) -> Running {
+    Running::double_connect(&format!("{} {flags}", at(broker.address())))
 }
 
 #[test]
 fn a_broker_that_dies_in_mid_run_is_broker_down_and_never_taken_for_a_reaction() {
     let broker = ScriptedBroker::start(Script::default());
     // Delayed by far more than the broker will live: connections that are up and idle when it dies.
-    let flags = ["--variant", "identical,delayed", "--delay", "1h", "--duration", "1m", "-R", "20"];
-    let running = Running::start_at(&broker, &flags);
+    let running = under_way(&broker, "--variant identical,delayed --delay 1h --duration 1m -R 20");
     broker.stop_abruptly();
-    let (exit, shown, record, attempts) = running.end();
-    assert_eq!(exit, Some(3), "{shown}");
+    let call = running.end().expect_exit(3);
+    let (record, attempts) = (call.record(), call.attempts());
     assert_eq!(record.completeness, Completeness::BrokerDown);
     assert!(record.incomplete_because.unwrap().contains("broker went down"));
-    assert!(shown.contains("BROKER DOWN"), "{shown}");
+    call.assert_prints(&["BROKER DOWN"]);
     // What was seen before is kept and judged as what it was.
     assert!(attempts.iter().any(|attempt| attempt.outcome == Outcome::Closed));
     assert!(attempts.iter().any(|attempt| attempt.outcome == Outcome::BrokerDown));
@@ -91,62 +42,55 @@ fn a_broker_that_dies_in_mid_run_is_broker_down_and_never_taken_for_a_reaction()
 #[test]
 fn a_broker_that_crashes_on_the_fault_itself_is_broker_down_and_not_a_close() {
     let script = Script { second_connect: "crash-broker".parse().unwrap(), ..Script::default() };
-    let broker = ScriptedBroker::start(script);
-    let call = double_connect_at(broker.address(), &["--variant", "identical", "--attempts", "5"]);
-    assert_eq!(call.exit(), 3, "{}", call.said());
+    let call = double_connect_at(script, "--variant identical --attempts 5").expect_exit(3);
     let record = call.record();
     assert_eq!(record.completeness, Completeness::BrokerDown);
     let ended: u64 =
         record.cases.iter().map(|case| case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset)).sum();
-    assert_eq!(ended, 0, "{}", call.said());
+    assert_eq!(ended, 0, "{call}");
     let closes = call.verdicts("closes_on_second_connect");
     assert!(every(&closes, |verdict| verdict.conclusion == Conclusion::Inconclusive), "{closes:?}");
 }
 
 #[test]
 fn the_embedded_broker_killed_in_mid_run_is_told_with_how_it_ended() {
-    let running = Running::start(&["--duration", "1m"]);
-    let broker = i32::try_from(record(&running.folder).broker.pid.unwrap()).unwrap();
-    kill_process(Pid::from_raw(broker).unwrap(), Signal::KILL).unwrap();
-    let (exit, shown, record, _) = running.end();
-    assert_eq!(exit, Some(3), "{shown}");
+    let running = Running::double_connect("--duration 1m");
+    kill_process(running.broker(), Signal::KILL).unwrap();
+    let call = running.end().expect_exit(3);
+    let record = call.record();
     assert!(record.broker.exit.as_ref().unwrap().contains("signal: 9"), "{:?}", record.broker.exit);
 }
 
 #[test]
 fn a_broker_that_dies_after_the_last_attempt_is_down_all_the_same() {
     let broker = ScriptedBroker::start(Script::default());
-    let deliveries = ["--variant", "identical", "--attempts", "10", "-R", "10", "--recovery", "5s"];
-    let running = Running::start_at(&broker, &deliveries);
+    let running = under_way(&broker, "--variant identical --attempts 10 -R 10 --recovery 5s");
     // All twenty second CONNECTs have been sent; what is left is the recovery.
     assert!(broker.wait_until(Duration::from_secs(60), |log| log.second_connects() == 20));
     broker.stop_abruptly();
-    let (exit, shown, record, _) = running.end();
-    assert_eq!(exit, Some(3), "{shown}");
-    assert_eq!(record.completeness, Completeness::BrokerDown, "{shown}");
+    let call = running.end().expect_exit(3);
+    let record = call.record();
+    assert_eq!(record.completeness, Completeness::BrokerDown, "{call}");
 }
 
 #[test]
 fn an_interrupt_while_wills_are_awaited_accuses_nobody() {
     let broker = ScriptedBroker::start(Script { wills: Wills::Never, ..Script::default() });
-    let flags = ["--variant", "with-will", "--duration", "10m", "-R", "20", "--will-wait", "10m"];
-    let running = Running::start_at(&broker, &flags);
+    let running = under_way(&broker, "--variant with-will --duration 10m -R 20 --will-wait 10m");
     assert!(broker.wait_until(Duration::from_secs(60), |log| log.second_connects() > 5));
-    kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
-    let (exit, shown, record, _) = running.end();
-    assert_eq!(exit, Some(130), "{shown}");
-    assert!(every(&record.verdicts, |verdict| verdict.conclusion != Conclusion::Violated), "{shown}");
+    running.interrupt();
+    let call = running.end().expect_exit(130);
+    let record = call.record();
+    assert!(every(&record.verdicts, |verdict| verdict.conclusion != Conclusion::Violated), "{call}");
     assert!(!record.witness.unwrap().proved, "nothing was proved after the fault");
 }
 
 #[test]
 fn an_interrupt_before_the_run_began_says_so_in_one_line() {
     let broker = ScriptedBroker::start(Script { greeting: Greeting::Silent, ..Script::default() });
-    let target = at(broker.address());
-    let target: Vec<&str> = target.iter().map(String::as_str).collect();
     let folder = tempfile::tempdir().unwrap();
-    let child = quick_command(&target)
-        .args(["--connect-timeout", "10m", "--output"])
+    let target = at(broker.address());
+    let child = binary(&format!("ungraceful-double-connect {QUICK} {target} --connect-timeout 10m --output"))
         .arg(folder.path().join("record"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -173,14 +117,14 @@ fn a_result_that_cannot_be_written_is_told_and_is_no_success() {
 #[test]
 fn an_interrupt_ends_the_run_at_once_with_the_partial_record_and_130() {
     let broker = ScriptedBroker::start(Script::default());
-    let running = Running::start_at(&broker, &["--duration", "10m", "-R", "20"]);
-    kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
-    let (exit, shown, record, attempts) = running.end();
-    assert_eq!(exit, Some(130), "{shown}");
+    let running = under_way(&broker, "--duration 10m -R 20");
+    running.interrupt();
+    let call = running.end().expect_exit(130);
+    let (record, attempts) = (call.record(), call.attempts());
     assert_eq!(record.completeness, Completeness::Interrupted);
     assert!(record.attempts.finished > 0 && record.attempts.dropped > 0, "{:?}", record.attempts);
     assert_eq!(record.attempts.written, attempts.len() as u64);
-    assert!(shown.contains("INTERRUPTED"), "{shown}");
+    call.assert_prints(&["INTERRUPTED"]);
 }
 
 #[test]
@@ -188,15 +132,17 @@ fn a_disk_that_is_full_is_told_loudly_and_the_run_ends_in_order() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("record");
     let broker = ScriptedBroker::start(Script::default());
-    let tool = binary("ungraceful-double-connect");
+    let tool = binary(&format!(
+        "ungraceful-double-connect {} --warmup 100ms --baseline 1s --duration 5m --no-progress --output",
+        at(broker.address())
+    ));
     // A limit on the size of files is a full disk that needs no root. The shell's unit is 512 or 1,024 bytes.
     // It also ends a process with SIGXFSZ that does not say otherwise.
     let script = "ulimit -f 16; exec \"$0\" \"$@\"";
     let mut child = Command::new("sh")
         .args(["-c", script])
         .arg(tool.get_program())
-        .args(at(broker.address()))
-        .args(["--warmup", "100ms", "--baseline", "1s", "--duration", "5m", "--no-progress", "--output"])
+        .args(tool.get_args())
         .arg(&folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -210,7 +156,7 @@ fn a_disk_that_is_full_is_told_loudly_and_the_run_ends_in_order() {
     assert!(said.contains("cannot write") && said.contains("File too large"), "{said}");
     assert!(shown.join("\n").contains("cannot write"), "the result says it too");
     assert_eq!(
-        record(&folder).format_version,
+        record_in(&folder).format_version,
         ungraceful_record::run::FORMAT_VERSION,
         "what is there can still be read"
     );
@@ -252,24 +198,21 @@ fn what_a_load_has_retained_is_removed_at_its_end_and_after_an_interrupt() {
     other.write_all(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0, 0, 1, b'y']).unwrap();
     other.write_all(&[0x31, 5, 0, 1, b'o', b'h', b'i']).unwrap();
     other.read_exact(&mut [0; 4]).unwrap();
-    let flags = ["--retain", "--count", "3", "-q", "1", "--rate", "100", "-V", "5"];
-    let call = bench_at(broker.address(), "pub", &[&flags[..], &["--duration", "1s"]].concat());
-    let retained = call.record().load.unwrap().retained_by_us.unwrap();
-    assert_eq!((retained.topics, retained.left_because), (3, None), "{}", call.said());
+    let flags = "--retain --count 3 -q 1 --rate 100 -V 5";
+    let call = bench_at(broker.address(), "pub", &format!("{flags} --duration 1s"));
+    let retained = call.load().retained_by_us.unwrap();
+    assert_eq!((retained.topics, retained.left_because), (3, None), "{call}");
     assert_eq!(retained_at(broker.address()), ["o"]);
     // A closed loop at QoS 0 hands over more than the broker has read when it ends.
-    let most = ["--retain", "--count", "3", "-q", "0", "--rate", "max", "--duration", "1s"];
-    let call = bench_at(broker.address(), "pub", &most);
-    assert_eq!(call.record().load.unwrap().retained_by_us.unwrap().left_because, None, "{}", call.said());
+    let call = bench_at(broker.address(), "pub", "--retain --count 3 -q 0 --rate max --duration 1s");
+    assert_eq!(call.load().retained_by_us.unwrap().left_because, None, "{call}");
     assert_eq!(retained_at(broker.address()), ["o"]);
-    let mut command = binary("ungraceful-bench");
-    command.args(["pub", "--warmup", "100ms", "--no-progress", "--duration", "10m"]);
-    command.args(at(broker.address())).args(flags);
-    let running = Running::of(command, "load");
+    let long = format!("--warmup 100ms --no-progress --duration 10m {} {flags}", at(broker.address()));
+    let running = Running::of(binary(&format!("ungraceful-bench pub {long}")), "load");
     assert_eq!(retained_at(broker.address()).len(), 4, "the load's, while it goes on");
-    kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
-    let (exit, shown, record, _) = running.end();
-    assert_eq!(exit, Some(130), "{shown}");
+    running.interrupt();
+    let call = running.end().expect_exit(130);
+    let record = call.record();
     assert_eq!(record.load.unwrap().retained_by_us.unwrap().topics, 3);
     assert_eq!(retained_at(broker.address()), ["o"]);
 }
@@ -277,13 +220,12 @@ fn what_a_load_has_retained_is_removed_at_its_end_and_after_an_interrupt() {
 #[test]
 fn wills_that_were_retained_are_removed_after_an_interrupt() {
     let broker = ScriptedBroker::start(Script::default());
-    let mut command = binary("ungraceful-vanish");
-    command.args(["will-storm", "--variant", "retained,back", "--count", "40", "--connrate", "20"]);
-    command.args(["--baseline", "1s", "--slip-limit", "1h", "--no-progress"]).args(at(broker.address()));
-    let running = Running::of(command, "fault");
-    kill_process(Pid::from_child(&running.child), Signal::INT).unwrap();
-    let (exit, shown, ..) = running.end();
-    assert_eq!(exit, Some(130), "{shown}");
+    let flags =
+        "--variant retained,back --count 40 --connrate 20 --baseline 1s --slip-limit 1h --no-progress";
+    let storm = format!("ungraceful-vanish will-storm {flags} {}", at(broker.address()));
+    let running = Running::of(binary(&storm), "fault");
+    running.interrupt();
+    running.end().expect_exit(130);
     assert_eq!(retained_at(broker.address()), Vec::<String>::new());
 }
 
@@ -291,21 +233,16 @@ fn wills_that_were_retained_are_removed_after_an_interrupt() {
 fn a_run_that_is_killed_leaves_neither_its_broker_nor_that_brokers_folder() {
     let temporary = tempfile::tempdir().unwrap();
     let left = || std::fs::read_dir(temporary.path()).unwrap().count();
-    let mut command = quick_command(&["--spawn", "mosquitto", "--duration", "10m", "-R", "20"]);
+    let flags = "--spawn mosquitto --duration 10m -R 20";
+    let mut command = binary(&format!("ungraceful-double-connect {QUICK} {flags}"));
     command.env("TMPDIR", temporary.path());
     let mut running = Running::of(command, "fault");
     assert_eq!(left(), 1, "the folder of the broker");
-    let broker = i32::try_from(record(&running.folder).broker.pid.unwrap()).unwrap();
+    let broker = running.broker();
     running.child.kill().unwrap();
     running.child.wait().unwrap();
     // Both go by themselves, when the kernel has told them.
-    let is_gone =
-        || left() == 0 && rustix::process::test_kill_process(Pid::from_raw(broker).unwrap()).is_err();
-    for _ in 0..6_000 {
-        if is_gone() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{} entries are left", left());
+    until("the folder and the process of the broker are gone", || {
+        left() == 0 && rustix::process::test_kill_process(broker).is_err()
+    });
 }

@@ -10,11 +10,11 @@ use ungraceful_scripted_broker::{Greeting, Script, ScriptedBroker};
 use crate::support::{Call, at, bench, binary, call, call_at, double_connect, double_connect_at};
 
 fn assert_refused(call: &Call, exit: i32, words: &[&str]) {
-    assert_eq!(call.exit(), exit, "{}", call.said());
+    assert_eq!(call.exit(), exit, "{call}");
     for word in words {
-        assert!(call.stderr().contains(word), "{word:?} is missing\n{}", call.said());
+        assert!(call.stderr().contains(word), "{word:?} is missing\n{call}");
     }
-    assert!(call.stdout().is_empty(), "no result\n{}", call.said());
+    assert!(call.stdout().is_empty(), "no result\n{call}");
     assert!(!call.folder.join("run.json").exists(), "no record");
 }
 
@@ -23,28 +23,8 @@ fn all_mistakes_of_a_call_are_told_together_and_nothing_is_sent() {
     let broker = ScriptedBroker::start(Script::default());
     let call = double_connect_at(
         broker.address(),
-        &[
-            "--count",
-            "0",
-            "-R",
-            "-5",
-            "--baseline",
-            "soon",
-            "--attempts",
-            "none",
-            "--variant",
-            "sideways",
-            "-V",
-            "6",
-            "--format",
-            "poem",
-            "--bystander-qos",
-            "3",
-            "--seed",
-            "x",
-            "--client-id-prefix",
-            "far/too/long",
-        ],
+        "--count 0 -R -5 --baseline soon --attempts none --variant sideways -V 6 --format poem \
+                --bystander-qos 3 --seed x --client-id-prefix far/too/long",
     );
     let flags = [
         "--count",
@@ -67,42 +47,30 @@ fn all_mistakes_of_a_call_are_told_together_and_nothing_is_sent() {
 fn a_folder_that_cannot_be_written_is_told_before_the_first_packet() {
     let broker = ScriptedBroker::start(Script::default());
     let file = tempfile::NamedTempFile::new().unwrap();
-    let output = binary("ungraceful-double-connect")
-        .args(["--host", "127.0.0.1", "--port", &broker.address().port().to_string(), "--output"])
-        .arg(file.path().join("record"))
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--output"));
+    let call = format!("ungraceful-double-connect {} --output", at(broker.address()));
+    let output = binary(&call).arg(file.path().join("record")).output().unwrap();
+    Call::without_record(output).assert_mistake(&["--output"]);
     assert_eq!(broker.log().connections(), 0);
 }
 
 #[test]
 fn a_host_that_is_not_private_needs_the_owners_word_and_a_public_test_broker_is_always_refused() {
     // Through --print-plan: no test aims a run at somebody else's host.
-    let plan = |arguments: &[&str]| double_connect(&[&["--print-plan"], arguments].concat());
-    let call = plan(&["--host", "192.0.2.1", "--count", "0"]);
+    let plan = |arguments: &str| double_connect(&format!("--print-plan {arguments}"));
+    let call = plan("--host 192.0.2.1 --count 0");
     assert_refused(&call, 2, &["--i-own-this-broker 192.0.2.1", "--count"]);
-    assert_eq!(plan(&["--host", "192.0.2.1", "--i-own-this-broker", "192.0.2.1"]).exit(), 0);
-    assert_refused(
-        &plan(&["--host", "192.0.2.1", "--i-own-this-broker", "192.0.2.2"]),
-        2,
-        &["repeat the host exactly"],
-    );
-    let word = ["--host", "test.mosquitto.org", "--i-own-this-broker", "test.mosquitto.org"];
-    assert_refused(&plan(&word), 2, &["public test broker"]);
+    assert_eq!(plan("--host 192.0.2.1 --i-own-this-broker 192.0.2.1").exit(), 0);
+    assert_refused(&plan("--host 192.0.2.1 --i-own-this-broker 192.0.2.2"), 2, &["repeat the host exactly"]);
+    let word = "--host test.mosquitto.org --i-own-this-broker test.mosquitto.org";
+    assert_refused(&plan(word), 2, &["public test broker"]);
 }
 
 #[test]
 fn two_brokers_a_port_without_a_host_and_urls_we_do_not_speak_are_usage_errors() {
-    assert_refused(
-        &double_connect(&["--host", "127.0.0.1", "--spawn", "mosquitto"]),
-        2,
-        &["--host and --spawn"],
-    );
-    assert_refused(&double_connect(&["--port", "1883"]), 2, &["--port", "--host"]);
-    assert_refused(&double_connect(&["--url", "mqtts://127.0.0.1"]), 2, &["--url", "not spoken yet"]);
-    assert_refused(&double_connect(&["--spawn", "hivemq"]), 2, &["--spawn", "mosquitto"]);
+    assert_refused(&double_connect("--host 127.0.0.1 --spawn mosquitto"), 2, &["--host and --spawn"]);
+    assert_refused(&double_connect("--port 1883"), 2, &["--port", "--host"]);
+    assert_refused(&double_connect("--url mqtts://127.0.0.1"), 2, &["--url", "not spoken yet"]);
+    assert_refused(&double_connect("--spawn hivemq"), 2, &["--spawn", "mosquitto"]);
 }
 
 #[test]
@@ -116,7 +84,7 @@ fn a_process_or_a_log_that_cannot_be_watched_is_told_before_the_first_packet() {
     let watch = |log: &str| {
         double_connect_at(
             broker.address(),
-            &["--broker-pid", &pid, "--broker-log", log, "--broker-log-max", "-1"],
+            &format!("--broker-pid {pid} --broker-log {log} --broker-log-max -1"),
         )
     };
     let flags = ["--broker-pid: there is no process", "--broker-log-max", "leave the flag out"];
@@ -128,56 +96,42 @@ fn a_process_or_a_log_that_cannot_be_watched_is_told_before_the_first_packet() {
 
 #[test]
 fn more_clients_than_descriptors_are_refused_with_the_cure() {
-    let storm = call("ungraceful-takeover", &["storm"], &["--count", "1000000"]);
+    let storm = call("ungraceful-takeover", "storm", "--count 1000000");
     assert_refused(&storm, 2, &["file descriptors", "lower --count"]);
     // No more clients than attempts: these few have room.
-    let few = double_connect(&[
-        "--count",
-        "1000000",
-        "--attempts",
-        "1",
-        "--variant",
-        "identical",
-        "--host",
-        "127.0.0.1",
-        "-p",
-        "1",
-    ]);
+    let few = double_connect("--count 1000000 --attempts 1 --variant identical --host 127.0.0.1 -p 1");
     assert_refused(&few, 4, &["127.0.0.1"]);
 }
 
 #[test]
 fn a_storm_of_fewer_clients_than_cases_or_with_a_number_of_attempts_is_refused() {
-    let storm =
-        |flags: &[&str]| call("ungraceful-takeover", &["storm"], &[&["--print-plan"], flags].concat());
-    assert_refused(&storm(&["--count", "12"]), 2, &["--count: 12 is too few", "give at least 13"]);
-    assert_eq!(storm(&["--count", "13"]).exit(), 0);
-    assert_eq!(storm(&["--count", "1", "--variant", "clean", "-V", "5"]).exit(), 0);
+    let storm = |flags: &str| call("ungraceful-takeover", "storm", &format!("--print-plan {flags}"));
+    assert_refused(&storm("--count 12"), 2, &["--count: 12 is too few", "give at least 13"]);
+    assert_eq!(storm("--count 13").exit(), 0);
+    assert_eq!(storm("--count 1 --variant clean -V 5").exit(), 0);
     let cure = "each client acts once; leave it out and give --count";
     let told = [&format!("--attempts: {cure}")[..], &format!("--duration: {cure}")];
-    assert_refused(&storm(&["--attempts", "100", "--duration", "5s"]), 2, &told);
+    assert_refused(&storm("--attempts 100 --duration 5s"), 2, &told);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "attempts = 100\n").unwrap();
-    assert_refused(&storm(&["--config", file.path().to_str().unwrap()]), 2, &told[..1]);
+    assert_refused(&storm(&format!("--config {}", file.path().display())), 2, &told[..1]);
 }
 
 #[test]
 fn an_unknown_mode_and_a_flag_before_the_mode_are_refused_with_the_modes_there_are() {
-    for arguments in [&["nope"][..], &["--attempts", "3", "quota-leak"]] {
-        let output = binary("ungraceful-flood").args(arguments).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{told}");
-        assert!(told.contains("quota-leak, ") && told.contains("the mode comes first"), "{told}");
+    for arguments in ["nope", "--attempts 3 quota-leak"] {
+        let call = Call::without_record(binary(&format!("ungraceful-flood {arguments}")).output().unwrap());
+        call.assert_mistake(&["quota-leak, ", "the mode comes first"]);
     }
 }
 
 #[test]
 fn an_unknown_host_and_a_refused_port_are_told_by_name() {
-    let call = double_connect(&["--host", "no-such-host.invalid"]);
+    let call = double_connect("--host no-such-host.invalid");
     assert_refused(&call, 4, &["no-such-host.invalid", "resolve"]);
     // A port that was just free, and that nobody has been given since.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    assert_refused(&double_connect_at(closed, &[]), 4, &["refused", &closed.port().to_string()]);
+    assert_refused(&double_connect_at(closed, ""), 4, &["refused", &closed.port().to_string()]);
 }
 
 /// A listener that treats each connection in its own way.
@@ -200,7 +154,7 @@ fn a_port_that_speaks_http_is_named_as_that_whether_it_answers_a_connect_or_wait
         let _ = stream.read(&mut bytes);
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
-    assert_refused(&double_connect_at(answers_anything, &["--connect-timeout", "2s"]), 4, &["HTTP"]);
+    assert_refused(&double_connect_at(answers_anything, "--connect-timeout 2s"), 4, &["HTTP"]);
     let waits_for_a_line = listener(|mut stream| {
         let mut seen = Vec::new();
         let mut byte = [0];
@@ -212,25 +166,21 @@ fn a_port_that_speaks_http_is_named_as_that_whether_it_answers_a_connect_or_wait
             }
         }
     });
-    let call = double_connect_at(waits_for_a_line, &["--connect-timeout", "1s"]);
+    let call = double_connect_at(waits_for_a_line, "--connect-timeout 1s");
     assert_refused(&call, 4, &["speaks HTTP and not MQTT", "404"]);
 }
 
 #[test]
 fn a_broker_that_accepts_and_says_nothing_is_told_within_the_connect_timeout() {
-    let broker = ScriptedBroker::start(Script { greeting: Greeting::Silent, ..Script::default() });
-    let call = double_connect_at(broker.address(), &["--connect-timeout", "500ms"]);
+    let script = Script { greeting: Greeting::Silent, ..Script::default() };
+    let call = double_connect_at(script, "--connect-timeout 500ms");
     assert_refused(&call, 4, &["answers nothing to a CONNECT"]);
 }
 
 #[test]
 fn a_broker_that_closes_every_connect_is_told() {
-    let broker = ScriptedBroker::start(Script { greeting: Greeting::Fin, ..Script::default() });
-    assert_refused(
-        &double_connect_at(broker.address(), &[]),
-        4,
-        &["before any CONNACK", "MQTT 3.1.1", "MQTT 5.0"],
-    );
+    let script = Script { greeting: Greeting::Fin, ..Script::default() };
+    assert_refused(&double_connect_at(script, ""), 4, &["before any CONNACK", "MQTT 3.1.1", "MQTT 5.0"]);
 }
 
 #[test]
@@ -241,11 +191,10 @@ fn a_wrong_password_is_told_with_the_code_of_each_version_and_never_shown() {
         ("refuse-0x86-0x04", "3.1.1", "0x04"),
         ("refuse-0x87-0x05", "3.1.1", "0x05"),
     ] {
-        let broker =
-            ScriptedBroker::start(Script { greeting: greeting.parse().unwrap(), ..Script::default() });
-        let call = double_connect_at(broker.address(), &["-u", "me", "-P", "hunter2", "-V", version]);
+        let script = Script { greeting: greeting.parse().unwrap(), ..Script::default() };
+        let call = double_connect_at(script, &format!("-u me -P hunter2 -V {version}"));
         assert_refused(&call, 4, &[code, "--username"]);
-        assert!(!call.said().contains("hunter2"), "{}", call.said());
+        assert!(!call.to_string().contains("hunter2"), "{call}");
     }
 }
 
@@ -253,12 +202,11 @@ fn a_wrong_password_is_told_with_the_code_of_each_version_and_never_shown() {
 fn a_version_that_the_broker_does_not_speak_is_left_out_unless_it_was_asked_for() {
     let broker =
         ScriptedBroker::start(Script { greeting: "only-3.1.1".parse().unwrap(), ..Script::default() });
-    let call = double_connect_at(broker.address(), &["--attempts", "1", "--variant", "identical"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = double_connect_at(broker.address(), "--attempts 1 --variant identical").expect_exit(0);
     let record = call.record();
     assert!(every(&record.cases, |case| case.case.version == "3.1.1"));
     assert!(record.broker.versions.iter().any(|version| version.version == "5.0" && !version.spoken));
-    let call = double_connect_at(broker.address(), &["-V", "5"]);
+    let call = double_connect_at(broker.address(), "-V 5");
     assert_refused(&call, 4, &["does not speak", "5.0"]);
 }
 
@@ -266,14 +214,13 @@ fn a_version_that_the_broker_does_not_speak_is_left_out_unless_it_was_asked_for(
 fn a_broker_that_answers_no_5_0_connect_is_run_against_in_3_1_1() {
     let broker =
         ScriptedBroker::start(Script { greeting: "silent-to-5.0".parse().unwrap(), ..Script::default() });
-    let short = ["--connect-timeout", "1s", "--attempts", "1", "--variant", "identical"];
-    let call = double_connect_at(broker.address(), &short);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let short = "--connect-timeout 1s --attempts 1 --variant identical";
+    let call = double_connect_at(broker.address(), short).expect_exit(0);
     let record = call.record();
     assert!(every(&record.cases, |case| case.case.version == "3.1.1"));
     let v5 = record.broker.versions.iter().find(|version| version.version == "5.0").unwrap();
     assert!(!v5.spoken && v5.why_not.as_ref().unwrap().contains("answers no CONNECT of this version"));
-    let call = double_connect_at(broker.address(), &["--connect-timeout", "1s", "-V", "5"]);
+    let call = double_connect_at(broker.address(), "--connect-timeout 1s -V 5");
     assert_refused(&call, 4, &["answers nothing to a CONNECT"]);
 }
 
@@ -281,32 +228,14 @@ fn a_broker_that_answers_no_5_0_connect_is_run_against_in_3_1_1() {
 fn secrets_are_in_no_file_of_the_record() {
     let broker = ScriptedBroker::start(Script::default());
     let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("record");
     let password_file = parent.path().join("password");
     std::fs::write(&password_file, "hunter2\n").unwrap();
-    let url = format!("mqtt://me:hunter2@{}", broker.address());
-    let by_url = vec!["--url".to_owned(), url];
-    let by_file = vec![
-        "--host".to_owned(),
-        "127.0.0.1".to_owned(),
-        format!("--port={}", broker.address().port()),
-        "--username=me".to_owned(),
-        format!("--pw-file={}", password_file.display()),
-    ];
-    for (number, way) in [by_url, by_file].into_iter().enumerate() {
-        let folder = folder.with_extension(number.to_string());
-        let arguments: Vec<&str> = way.iter().map(String::as_str).collect();
-        let output = crate::support::quick_command(&arguments)
-            .args(["--attempts", "1", "--variant", "identical", "--bystanders", "0", "--output"])
-            .arg(&folder)
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
-        for file in std::fs::read_dir(&folder).unwrap() {
-            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-            assert!(!text.contains("hunter2"));
-        }
-        assert!(!String::from_utf8_lossy(&output.stdout).contains("hunter2"));
+    let by_url = format!("--url mqtt://me:hunter2@{}", broker.address());
+    let by_file = format!("{} --username=me --pw-file={}", at(broker.address()), password_file.display());
+    for way in [by_url, by_file] {
+        let quick = "--attempts 1 --variant identical --bystanders 0";
+        let call = double_connect(&format!("{way} {quick}")).expect_exit(0);
+        call.assert_keeps_secret("hunter2");
     }
 }
 
@@ -319,59 +248,38 @@ fn flags_come_from_the_command_line_before_the_environment_before_a_file_before_
         "attempts = 7\ncount = 8\nconnrate = 9\nvariant = [\"identical\", \"delayed\"]\n",
     )
     .unwrap();
-    let output = binary("ungraceful-double-connect")
-        .args(["--print-plan", "--format", "json", "--count", "3", "--config"])
+    let output = binary("ungraceful-double-connect --print-plan --format json --count 3 --config")
         .arg(&config)
         .env("UNGRACEFUL_COUNT", "4")
         .env("UNGRACEFUL_CONNRATE", "5")
         .output()
         .unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let plan = Call::without_record(output).expect_exit(0).json();
     assert_eq!(plan["bounds"]["misbehaving_clients_max"], 3, "the command line");
     assert_eq!(plan["bounds"]["attempts_per_second_max"], 5.0, "the environment");
-    assert_eq!(
-        plan["bounds"]["attempts_max"],
-        7 * 2 * 2,
-        "the file: attempts of two variants in two versions"
-    );
-    let few = double_connect(&[
-        "--print-plan",
-        "--format",
-        "json",
-        "--count",
-        "50",
-        "--attempts",
-        "2",
-        "--variant",
-        "identical",
-    ]);
-    let plan: serde_json::Value = serde_json::from_str(&few.stdout()).unwrap();
-    assert_eq!(plan["bounds"]["misbehaving_clients_max"], 4, "no more than there are attempts");
+    let attempts = plan["bounds"]["attempts_max"].as_u64();
+    assert_eq!(attempts, Some(7 * 2 * 2), "the file: attempts of two variants in two versions");
+    let few = double_connect("--print-plan --format json --count 50 --attempts 2 --variant identical");
+    assert_eq!(few.json()["bounds"]["misbehaving_clients_max"], 4, "no more than there are attempts");
     std::fs::write(&config, "cuont = 8\n").unwrap();
     let output = binary("ungraceful-double-connect").arg("--config").arg(&config).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("cuont"));
+    Call::without_record(output).assert_mistake(&["cuont"]);
 }
 
 #[test]
 fn a_file_without_an_end_is_refused_for_every_flag_that_names_a_file() {
     let broker = ScriptedBroker::start(Script::default());
-    let target = at(broker.address());
-    let target: Vec<&str> = target.iter().map(String::as_str).collect();
-    let zero = "/dev/zero";
-    for (tool, mode, flag, beside) in [
-        ("ungraceful-double-connect", &[][..], "--pw-file", &["-u", "me"][..]),
-        ("ungraceful-double-connect", &[], "--config", &[]),
-        ("ungraceful-bench", &["pub"], "--file", &[]),
-        ("ungraceful-expire", &["kick"], "--admin-pw-file", &["--admin-username", "me"]),
-        ("ungraceful-expire", &["token"], "--token-key-file", &[]),
+    let (target, zero) = (at(broker.address()), "/dev/zero");
+    for (tool, flag, beside) in [
+        ("ungraceful-double-connect", "--pw-file", "-u me"),
+        ("ungraceful-double-connect", "--config", ""),
+        ("ungraceful-bench pub", "--file", ""),
+        ("ungraceful-expire kick", "--admin-pw-file", "--admin-username me"),
+        ("ungraceful-expire token", "--token-key-file", ""),
     ] {
-        let output = binary(tool).args(mode).args(&target).args(beside).args([flag, zero]).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{flag}: {told}");
+        let output = binary(&format!("{tool} {target} {beside} {flag} {zero}")).output().unwrap();
         let why = [flag, zero, "longer than the", "is it the right file?"];
-        assert!(every(&why, |word| told.contains(word)), "{told}");
+        Call::without_record(output).assert_mistake(&why);
     }
     assert_eq!(broker.log().connections(), 0);
 }
@@ -379,35 +287,34 @@ fn a_file_without_an_end_is_refused_for_every_flag_that_names_a_file() {
 #[test]
 fn a_password_that_stands_where_none_belongs_is_repeated_nowhere() {
     let url = "mqtt://me:hunter2@127.0.0.1:1";
-    let call = |name: &str, arguments: &[&str], variable: Option<(&str, &str)>| {
-        let mut command = binary(name);
-        command.args(arguments).envs(variable);
-        let output = command.output().unwrap();
+    let call = |name: &str, arguments: &str, variable: Option<(&str, &str)>| {
+        let output = binary(&format!("{name} {arguments}")).envs(variable).output().unwrap();
         let said = [&output.stdout[..], &output.stderr].map(String::from_utf8_lossy).concat();
         assert!(!said.contains("hunter2"), "{name} {arguments:?}: {said}");
         (output.status.code(), said)
     };
     for (arguments, hint) in [
-        (&["--host", "me:hunter2@127.0.0.1"][..], "--pw-file"),
-        (&["-h", url], "--url"),
-        (&["-hme:hunter2@127.0.0.1"], "--pw-file"),
-        (&[url], "a broker is named by a flag: --url"),
-        (&["--port", url], "--port"),
-        (&["--attempts", "me:hunter2 \"x\"@h"], "--attempts"),
-        (&["--url", "mqtt://me:hunter2@127.0.0.1:99999"], "--url"),
-        (&["--variant", url], "--variant"),
+        ("--host me:hunter2@127.0.0.1", "--pw-file"),
+        (&format!("-h {url}"), "--url"),
+        ("-hme:hunter2@127.0.0.1", "--pw-file"),
+        (url, "a broker is named by a flag: --url"),
+        (&format!("--port {url}"), "--port"),
+        ("--attempts 'me:hunter2 \"x\"@h'", "--attempts"),
+        ("--url mqtt://me:hunter2@127.0.0.1:99999", "--url"),
+        (&format!("--variant {url}"), "--variant"),
     ] {
         for name in ["ungraceful-double-connect", "ungraceful"] {
             // The front has no flags of an attempt.
-            let is_known = name != "ungraceful" || !matches!(arguments[0], "--attempts" | "--variant");
+            let is_of_attempts = ["--attempts", "--variant"].iter().any(|flag| arguments.starts_with(flag));
+            let is_known = name != "ungraceful" || !is_of_attempts;
             let (exit, said) = call(name, arguments, None);
             assert!(exit == Some(2) && (said.contains(hint) || !is_known), "{name} {arguments:?}: {said}");
         }
     }
-    let (exit, _) = call("ungraceful", &["explain", url], None);
+    let (exit, _) = call("ungraceful explain", url, None);
     assert_eq!(exit, Some(4));
     for (variable, value) in [("UNGRACEFUL_HOST", "me:hunter2@h"), ("UNGRACEFUL_PORT", url)] {
-        let (exit, said) = call("ungraceful-double-connect", &[], Some((variable, value)));
+        let (exit, said) = call("ungraceful-double-connect", "", Some((variable, value)));
         assert_eq!(exit, Some(2), "{said}");
     }
 }
@@ -415,15 +322,16 @@ fn a_password_that_stands_where_none_belongs_is_repeated_nowhere() {
 #[test]
 fn a_help_text_shows_no_value_of_a_variable() {
     for (name, arguments) in [
-        ("ungraceful-double-connect", &["--help"][..]),
-        ("ungraceful-bench", &["pubsub", "--help"]),
-        ("ungraceful-expire", &["token", "--help"]),
-        ("ungraceful-vanish", &["herd", "--help"]),
-        ("ungraceful-explain", &["--help"]),
-        ("ungraceful", &["--help"]),
+        ("ungraceful-double-connect", "--help"),
+        ("ungraceful-bench", "pubsub --help"),
+        ("ungraceful-expire", "token --help"),
+        ("ungraceful-vanish", "herd --help"),
+        ("ungraceful-explain", "--help"),
+        ("ungraceful", "--help"),
     ] {
         let help = |variables: &[(String, String)]| {
-            let output = binary(name).args(arguments).envs(variables.iter().cloned()).output().unwrap();
+            let command = format!("{name} {arguments}");
+            let output = binary(&command).envs(variables.iter().cloned()).output().unwrap();
             assert!(output.status.success(), "{output:?}");
             String::from_utf8(output.stdout).unwrap()
         };
@@ -441,48 +349,47 @@ fn a_help_text_shows_no_value_of_a_variable() {
 
 #[test]
 fn an_ipv6_address_may_stand_in_brackets_and_a_port_or_a_url_in_host_is_refused_with_the_flag_for_it() {
-    let plan = double_connect(&["--print-plan", "--host", "[::1]"]);
-    assert_eq!(plan.exit(), 0, "{}", plan.said());
+    double_connect("--print-plan --host [::1]").expect_exit(0);
     for (host, hint) in [
         ("localhost:1883", "--host localhost --port 1883"),
         ("[::1]:1883", "--host ::1 --port 1883"),
         ("mqtt://127.0.0.1:1883", "--url mqtt://127.0.0.1:1883"),
     ] {
-        assert_refused(&double_connect(&["--host", host]), 2, &["--host", hint]);
+        assert_refused(&double_connect(&format!("--host {host}")), 2, &["--host", hint]);
     }
 }
 
 #[test]
 fn what_mqtt_counts_in_seconds_may_be_a_plain_number_or_a_time_with_its_unit() {
     for (tool, mode, flags) in [
-        ("ungraceful-vanish", "silence", &["-k"][..]),
-        ("ungraceful-vanish", "edge", &["-k"]),
-        ("ungraceful-vanish", "drop", &["-x", "--short-expiry", "--will-delay"]),
-        ("ungraceful-vanish", "will-storm", &["--will-delay"]),
-        ("ungraceful-vanish", "herd", &["-x"]),
-        ("ungraceful-takeover", "storm", &["-x", "--will-delay"]),
-        ("ungraceful-takeover", "duel", &["-x"]),
+        ("ungraceful-vanish", "silence", "-k"),
+        ("ungraceful-vanish", "edge", "-k"),
+        ("ungraceful-vanish", "drop", "-x --short-expiry --will-delay"),
+        ("ungraceful-vanish", "will-storm", "--will-delay"),
+        ("ungraceful-vanish", "herd", "-x"),
+        ("ungraceful-takeover", "storm", "-x --will-delay"),
+        ("ungraceful-takeover", "duel", "-x"),
     ] {
-        for flag in flags {
+        for flag in flags.split_whitespace() {
             for value in ["7", "7s"] {
-                let planned = call(tool, &[mode], &["--print-plan", flag, value]);
-                assert_eq!(planned.exit(), 0, "{mode} {flag} {value}: {}", planned.said());
+                let planned = call(tool, mode, &format!("--print-plan {flag} {value}"));
+                assert_eq!(planned.exit(), 0, "{mode} {flag} {value}: {planned}");
             }
             for value in ["1500ms", "soon", "0"] {
-                let refused = call(tool, &[mode], &["--print-plan", flag, value]);
+                let refused = call(tool, mode, &format!("--print-plan {flag} {value}"));
                 assert_refused(&refused, 2, &["nothing was sent"]);
             }
         }
     }
     for flag in ["-k", "--message-expiry-interval"] {
         for (value, exit) in [("60", 0), ("60s", 0), ("1m", 0), ("0", 0), ("1500ms", 2)] {
-            let planned = bench("pub", &["--print-plan", flag, value]);
-            assert_eq!(planned.exit(), exit, "{flag} {value}: {}", planned.said());
+            let planned = bench("pub", &format!("--print-plan {flag} {value}"));
+            assert_eq!(planned.exit(), exit, "{flag} {value}: {planned}");
         }
     }
-    assert_refused(&bench("pub", &["-k", "65536"]), 2, &["--keepalive", "0 to 65535 seconds"]);
+    assert_refused(&bench("pub", "-k 65536"), 2, &["--keepalive", "0 to 65535 seconds"]);
     // Every other time has a unit.
-    assert_refused(&double_connect(&["--baseline", "60"]), 2, &["--baseline", "unit"]);
+    assert_refused(&double_connect("--baseline 60"), 2, &["--baseline", "unit"]);
 }
 
 #[test]
@@ -490,20 +397,19 @@ fn all_is_a_variant_wherever_there_are_variants() {
     let modes = ungraceful::tools::ALL.iter().flat_map(|tool| tool.modes().map(move |mode| (tool, mode)));
     let mut tried = 0;
     for (tool, mode) in modes.filter(|(tool, mode)| tool.chooses_variants(*mode)) {
-        let named = [mode.name()];
-        let named = if tool.names_modes() { &named[..] } else { &[] };
-        let needed: Vec<&str> = match mode.name() {
-            "token" => vec!["--token-cmd", "print-token"],
-            _ => Vec::new(),
+        let named = if tool.names_modes() { mode.name() } else { "" };
+        let needed = match mode.name() {
+            "token" => "--token-cmd print-token",
+            _ => "",
         };
-        let plan = |variant: &[&str]| {
-            let target = ["--print-plan", "--seed", "1", "--host", "127.0.0.1"];
-            call(tool.name, named, &[&target[..], &needed, variant].concat())
+        let plan = |variant: &str| {
+            let target = "--print-plan --seed 1 --host 127.0.0.1";
+            call(tool.name, named, &format!("{target} {needed} {variant}"))
         };
-        let (all, default, none) = (plan(&["--variant", "all"]), plan(&[]), plan(&["--variant", "al"]));
-        assert_eq!(all.exit(), 0, "{} {}: {}", tool.name, mode.name(), all.said());
+        let (all, default, none) = (plan("--variant all"), plan(""), plan("--variant al"));
+        assert_eq!(all.exit(), 0, "{} {}: {all}", tool.name, mode.name());
         assert_eq!(all.stdout(), default.stdout(), "{} {}", tool.name, mode.name());
-        assert_eq!(none.exit(), 2, "{}", none.said());
+        assert_eq!(none.exit(), 2, "{none}");
         tried += 1;
     }
     assert!(tried > 10, "{tried}");
@@ -512,15 +418,14 @@ fn all_is_a_variant_wherever_there_are_variants() {
 #[test]
 fn a_mistyped_variable_is_warned_of_by_every_tool_and_one_of_another_tool_is_not() {
     for (name, arguments) in [
-        ("ungraceful-double-connect", &["--print-plan"][..]),
-        ("ungraceful-bench", &["pub", "--print-plan"]),
-        ("ungraceful-explain", &["--list"]),
-        ("ungraceful", &["explain", "--list"]),
-        ("ungraceful", &["list"]),
-        ("ungraceful", &["takeover", "duel", "--print-plan"]),
+        ("ungraceful-double-connect", "--print-plan"),
+        ("ungraceful-bench", "pub --print-plan"),
+        ("ungraceful-explain", "--list"),
+        ("ungraceful", "explain --list"),
+        ("ungraceful", "list"),
+        ("ungraceful", "takeover duel --print-plan"),
     ] {
-        let output = binary(name)
-            .args(arguments)
+        let output = binary(&format!("{name} {arguments}"))
             .envs([("UNGRACEFUL_HOTS", "hunter2"), ("UNGRACEFUL_TOKEN_IN", "password")])
             .output()
             .unwrap();
@@ -537,18 +442,13 @@ fn a_mistyped_variable_is_warned_of_by_every_tool_and_one_of_another_tool_is_not
 
 #[test]
 fn a_command_of_the_users_is_in_no_file_of_the_record() {
-    let broker = ScriptedBroker::start(Script::default());
     let restart = "false hunter2";
     let call = call_at(
-        broker.address(),
+        Script::default(),
         "ungraceful-vanish",
         "herd",
-        &["-c", "2", "--backoff", "fixed:100ms", "--restart-cmd", restart],
-    );
-    assert_eq!(call.exit(), 3, "{}", call.said());
-    for file in std::fs::read_dir(&call.folder).unwrap() {
-        let path = file.unwrap().path();
-        assert!(!std::fs::read_to_string(&path).unwrap().contains("hunter2"), "{}", path.display());
-    }
-    assert!(!call.said().contains("hunter2"), "{}", call.said());
+        &format!("-c 2 --backoff fixed:100ms --restart-cmd '{restart}'"),
+    )
+    .expect_exit(3);
+    call.assert_keeps_secret("hunter2");
 }

@@ -1,29 +1,25 @@
 //! `ungraceful-bench`: what it counts is what the broker did, its thresholds set the exit code, and what it can't judge
 //! it does not pass.
 
-use ungraceful_record::load::{LoadCounts, LoadRecord, Release};
+use ungraceful_record::load::{LoadCounts, Release};
 use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 use crate::support::{Call, bench, bench_at};
 
 /// 2 publishers to 2 subscribers in pairs, 200 messages each.
-const PAIRS: [&str; 8] = ["--publishers", "2", "--subscribers", "2", "--rate", "200", "--duration", "2s"];
+const PAIRS: &str = "--publishers 2 --subscribers 2 --rate 200 --duration 2s";
 
 /// A short run against a broker that does this with its deliveries.
-fn against(deliveries: &str, flags: &[&str]) -> Call {
+fn against(deliveries: &str, flags: &str) -> Call {
     let deliveries = deliveries.parse().unwrap();
-    let broker = ScriptedBroker::start(Script { deliveries, ..Script::default() });
-    bench_at(broker.address(), "pubsub", &[&PAIRS[..], flags].concat())
-}
-
-fn load(call: &Call) -> LoadRecord {
-    call.record().load.unwrap_or_else(|| panic!("no load\n{}", call.said()))
+    let script = Script { deliveries, ..Script::default() };
+    bench_at(script, "pubsub", &format!("{PAIRS} {flags}"))
 }
 
 /// All messages; and that the counts of each QoS add up.
 fn all(call: &Call) -> LoadCounts {
-    let load = load(call);
+    let load = call.load();
     for (qos, counts) in &load.by_qos {
         assert_eq!(counts.offered, counts.sent + counts.dropped, "{counts:?}");
         assert_eq!(
@@ -45,8 +41,7 @@ fn conclusion(call: &Call, check: &str) -> Conclusion {
 fn a_broker_that_delivers_each_message_once_and_in_order_passes_at_every_qos_in_either_version() {
     for version in ["3.1.1", "5.0"] {
         for qos in ["0", "1", "2"] {
-            let call = against("all", &["-V", version, "-q", qos]);
-            assert_eq!(call.exit(), 0, "{}", call.said());
+            let call = against("all", &format!("-V {version} -q {qos}")).expect_exit(0);
             let counts = all(&call);
             assert_eq!(
                 (counts.offered, counts.sent, counts.delivered, counts.expected),
@@ -58,8 +53,8 @@ fn a_broker_that_delivers_each_message_once_and_in_order_passes_at_every_qos_in_
                 call.timeline(column).iter().map(|cell| cell.parse::<u64>().unwrap_or(0)).sum::<u64>()
             };
             let sums = ["load_offered", "load_sent", "load_acknowledged", "load_delivered"].map(total);
-            assert_eq!(sums, [400, 400, counts.acknowledged, 400], "second by second: {}", call.said());
-            let load = load(&call);
+            assert_eq!(sums, [400, 400, counts.acknowledged, 400], "second by second: {call}");
+            let load = call.load();
             assert_eq!((load.delivery_response_time.count, load.release), (400, Release::Open));
             assert_eq!(load.publish_response_time.count, counts.acknowledged);
             assert!(load.delivery_service_time.max_us <= load.delivery_response_time.max_us, "{load:?}");
@@ -78,17 +73,16 @@ fn a_broker_that_delivers_each_message_once_and_in_order_passes_at_every_qos_in_
 #[test]
 fn exactly_what_the_broker_loses_is_lost() {
     for qos in ["0", "1"] {
-        let call = against("lose-every-10", &["-q", qos]);
+        let call = against("lose-every-10", &format!("-q {qos}"));
         let counts = all(&call);
         assert_eq!(
             (counts.sent, counts.expected, counts.delivered, counts.lost),
             (400, 400, 360, 40),
-            "{}",
-            call.said()
+            "{call}"
         );
         assert_eq!((counts.duplicated, counts.reordered, counts.unknown), (0, 0, 0));
         // What a broker may lose under load is the user's affair: a note, and no accusation.
-        assert_eq!(call.exit(), 0, "{}", call.said());
+        assert_eq!(call.exit(), 0, "{call}");
         assert!(
             call.verdicts("loses_nothing")[0].differs.as_ref().unwrap().contains("40 deliveries were lost")
         );
@@ -97,35 +91,33 @@ fn exactly_what_the_broker_loses_is_lost() {
 
 #[test]
 fn exactly_what_the_broker_sends_twice_is_duplicated() {
-    let call = against("duplicate-every-10", &["-q", "1"]);
+    let call = against("duplicate-every-10", "-q 1");
     let counts = all(&call);
     assert_eq!(
         (counts.delivered, counts.duplicated, counts.lost, counts.reordered),
         (400, 40, 0, 0),
-        "{}",
-        call.said()
+        "{call}"
     );
-    assert_eq!(load(&call).delivery_response_time.count, 400, "a copy is no delivery of its own");
+    assert_eq!(call.load().delivery_response_time.count, 400, "a copy is no delivery of its own");
 }
 
 #[test]
 fn exactly_what_the_broker_swaps_is_out_of_order() {
-    let call = against("swap-every-10", &["-q", "1"]);
+    let call = against("swap-every-10", "-q 1");
     let counts = all(&call);
     // Nothing follows the last of each, which is held back for a second and in order then.
     assert_eq!(
         (counts.delivered, counts.reordered, counts.duplicated, counts.lost),
         (400, 38, 0, 0),
-        "{}",
-        call.said()
+        "{call}"
     );
 }
 
 #[test]
 fn a_delay_of_the_brokers_is_in_every_time_end_to_end_and_in_no_acknowledgement() {
-    let call = against("delay-700ms", &["-q", "1"]);
-    let load = load(&call);
-    assert_eq!(all(&call).delivered, 400, "{}", call.said());
+    let call = against("delay-700ms", "-q 1");
+    let load = call.load();
+    assert_eq!(all(&call).delivered, 400, "{call}");
     for times in [load.delivery_response_time, load.delivery_service_time] {
         assert!(times.min_us.unwrap() >= 650_000, "{times:?}");
         assert!(times.p50_us.unwrap() >= 690_000, "{times:?}");
@@ -136,11 +128,9 @@ fn a_delay_of_the_brokers_is_in_every_time_end_to_end_and_in_no_acknowledgement(
 #[test]
 fn no_more_are_unacknowledged_than_the_brokers_receive_maximum_allows() {
     let script = Script { receive_maximum: std::num::NonZeroU16::new(3), ..Script::default() };
-    let broker = ScriptedBroker::start(script);
-    let call = bench_at(broker.address(), "pub", &["-c", "2", "-q", "1", "--rate", "max", "-z", "1s"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
-    let load = load(&call);
-    assert_eq!((load.in_flight_max, load.connections.lost.len()), (3, 0), "{}", call.said());
+    let call = bench_at(script, "pub", "-c 2 -q 1 --rate max -z 1s").expect_exit(0);
+    let load = call.load();
+    assert_eq!((load.in_flight_max, load.connections.lost.len()), (3, 0), "{call}");
     let counts = all(&call);
     assert!(counts.sent > 100 && counts.acknowledged == counts.sent, "{counts:?}");
 }
@@ -148,11 +138,10 @@ fn no_more_are_unacknowledged_than_the_brokers_receive_maximum_allows() {
 #[test]
 fn a_closed_loop_is_called_that_in_every_output() {
     let broker = ScriptedBroker::start(Script::default());
-    let flags = ["--rate", "max", "-z", "1s", "-q", "1", "--publishers", "1", "--subscribers", "1"];
+    let flags = "--rate max -z 1s -q 1 --publishers 1 --subscribers 1";
     let told = |format: &str| {
-        let call = bench_at(broker.address(), "pubsub", &[&flags[..], &["--format", format]].concat());
-        assert_eq!(call.exit(), 0, "{}", call.said());
-        assert_eq!(load(&call).release, Release::Closed);
+        let call = bench_at(broker.address(), "pubsub", &format!("{flags} --format {format}")).expect_exit(0);
+        assert_eq!(call.load().release, Release::Closed);
         call.stdout().to_lowercase()
     };
     for (format, word) in
@@ -165,43 +154,32 @@ fn a_closed_loop_is_called_that_in_every_output() {
 
 #[test]
 fn thresholds_set_the_exit_code() {
-    let holds = against("all", &["--threshold", "loss==0", "--threshold", "e2e p(50)<1h"]);
-    assert_eq!(holds.exit(), 2, "an hour is no unit of thresholds\n{}", holds.said());
-    let holds = against("all", &["--threshold", "loss==0", "--threshold", "e2e p(50)<3600s"]);
-    assert_eq!(holds.exit(), 0, "{}", holds.said());
-    let lost = against("lose-every-10", &["--threshold", "loss==0", "--threshold", "loss<=10%"]);
-    assert_eq!(lost.exit(), 1, "{}", lost.said());
+    let holds = against("all", "--threshold loss==0 --threshold 'e2e p(50)<1h'");
+    assert_eq!(holds.exit(), 2, "an hour is no unit of thresholds\n{holds}");
+    against("all", "--threshold loss==0 --threshold 'e2e p(50)<3600s'").expect_exit(0);
+    let lost = against("lose-every-10", "--threshold loss==0 --threshold loss<=10%").expect_exit(1);
     let verdicts = lost.verdicts("keeps_the_threshold");
     let concluded: Vec<_> = verdicts.iter().map(|verdict| verdict.conclusion).collect();
     assert_eq!(concluded, [Conclusion::Violated, Conclusion::Holds], "{verdicts:?}");
     assert!(verdicts[0].evidence.contains("loss==0: 40"), "{verdicts:?}");
-    let slow = against("delay-300ms", &["--threshold", "e2e p(50)<100ms"]);
-    assert_eq!(slow.exit(), 1, "{}", slow.said());
+    against("delay-300ms", "--threshold 'e2e p(50)<100ms'").expect_exit(1);
 }
 
 #[test]
 fn a_threshold_over_too_few_samples_is_inconclusive_and_not_passed() {
-    let few = against("all", &["--threshold", "e2e p(99.9)<3600s"]);
-    assert_eq!(
-        (few.exit(), conclusion(&few, "keeps_the_threshold")),
-        (3, Conclusion::Inconclusive),
-        "{}",
-        few.said()
-    );
+    let few = against("all", "--threshold 'e2e p(99.9)<3600s'");
+    assert_eq!((few.exit(), conclusion(&few, "keeps_the_threshold")), (3, Conclusion::Inconclusive), "{few}");
     assert!(
         few.verdicts("keeps_the_threshold")[0].evidence.contains("needs 10000 samples and there are 400")
     );
     // QoS 0 is not acknowledged, and nothing was subscribed to.
-    let none = against("all", &["-q", "0", "--threshold", "ack p(50)<3600s"]);
-    assert_eq!(none.exit(), 3, "{}", none.said());
+    against("all", "-q 0 --threshold 'ack p(50)<3600s'").expect_exit(3);
 }
 
 #[test]
 fn a_threshold_that_there_is_not_is_refused_with_all_that_there_are() {
-    let call = bench("pubsub", &["--threshold", "latency p(99)<5ms", "--threshold", "loss=0"]);
-    assert_eq!(call.exit(), 2, "{}", call.said());
-    let told = call.stderr();
-    for name in [
+    let call = bench("pubsub", "--threshold 'latency p(99)<5ms' --threshold loss=0");
+    call.assert_mistake(&[
         "there is no \"latency\"",
         "connack",
         "e2e",
@@ -209,9 +187,7 @@ fn a_threshold_that_there_is_not_is_refused_with_all_that_there_are() {
         "loss",
         "delivered_rate",
         "compares nothing",
-    ] {
-        assert!(told.contains(name), "{name}: {told}");
-    }
+    ]);
     assert!(!call.folder.exists(), "nothing was begun");
 }
 
@@ -233,100 +209,68 @@ fn a_threshold_on_what_a_mode_never_measures_is_refused_with_the_mode_that_does(
         ),
         ("conn", "--threshold", "suback max<1s", "suback is not measured here: nothing is subscribed to"),
     ] {
-        let call = bench(mode, &[flag, expression]);
-        assert_eq!(call.exit(), 2, "{}", call.said());
-        assert!(call.stderr().contains(&format!("{flag}: {cure}")), "{mode}: {}", call.stderr());
+        bench(mode, &format!("{flag} '{expression}'")).assert_mistake(&[&format!("{flag}: {cure}")]);
     }
 }
 
 #[test]
 fn a_generator_that_is_late_itself_makes_times_inconclusive_and_says_why() {
-    let broker = ScriptedBroker::start(Script::default());
-    let flags =
-        [&PAIRS[..], &["--slip-limit", "1us", "--threshold", "e2e p(50)<3600s", "--threshold", "loss==0"]];
-    let call = bench_at(broker.address(), "pubsub", &flags.concat());
-    assert_eq!(call.exit(), 3, "{}", call.said());
+    let flags = format!("{PAIRS} --slip-limit 1us --threshold 'e2e p(50)<3600s' --threshold loss==0");
+    let call = bench_at(Script::default(), "pubsub", &flags).expect_exit(3);
     assert_eq!(conclusion(&call, "generator_keeps_up"), Conclusion::Inconclusive);
     let concluded: Vec<_> =
         call.verdicts("keeps_the_threshold").iter().map(|verdict| verdict.conclusion).collect();
     assert_eq!(concluded, [Conclusion::Inconclusive, Conclusion::Holds], "a count is none the worse");
-    assert!(call.stdout().contains("GENERATOR NOT RELIABLE"), "{}", call.stdout());
+    call.assert_prints(&["GENERATOR NOT RELIABLE"]);
 }
 
 #[test]
 fn mistakes_are_told_together_with_their_cures() {
-    let call = bench(
-        "pubsub",
-        &[
-            "--publishers",
-            "2",
-            "--subscribers",
-            "3",
-            "--shape",
-            "pairs",
-            "--stages",
-            "1s:5",
-            "--rate",
-            "7",
-            "-m",
-            "%q",
-            "-q",
-            "0,1,2",
-        ],
-    );
-    assert_eq!(call.exit(), 2, "{}", call.said());
-    for told in [
+    let call =
+        bench("pubsub", "--publishers 2 --subscribers 3 --shape pairs --stages 1s:5 --rate 7 -m %q -q 0,1,2");
+    call.assert_mistake(&[
         "--shape: pairs need",
         "--rate: --stages says it already",
         "--message: %q stands for nothing",
         "--qos: 3 different",
-    ] {
-        assert!(call.stderr().contains(told), "{told}\n{}", call.stderr());
-    }
+    ]);
 }
 
 #[test]
 fn what_falls_due_in_stages_is_all_of_it() {
-    let broker = ScriptedBroker::start(Script::default());
     // In floating point, the first stage has a little more than 110 messages.
-    let stages = ["--publishers", "1", "--subscribers", "1", "--stages", "1100ms:100,1s:200"];
-    let call = bench_at(broker.address(), "pubsub", &stages);
-    assert_eq!(all(&call).offered, 310, "{}", call.said());
+    let stages = "--publishers 1 --subscribers 1 --stages 1100ms:100,1s:200";
+    let call = bench_at(Script::default(), "pubsub", stages);
+    assert_eq!(all(&call).offered, 310, "{call}");
 }
 
 #[test]
 fn a_rate_is_over_as_long_as_it_took_and_not_as_long_as_it_was_due() {
     let script = Script { deliveries: "delay-1500ms".parse().unwrap(), ..Script::default() };
-    let broker = ScriptedBroker::start(script);
-    let flags = ["--publishers", "1", "--subscribers", "1", "--rate", "100", "-z", "1s"];
-    let rates = ["--threshold", "sent_rate>=20", "--threshold", "delivered_rate>=50"];
-    let call = bench_at(broker.address(), "pubsub", &[&flags[..], &rates].concat());
+    let flags = "--publishers 1 --subscribers 1 --rate 100 -z 1s";
+    let rates = "--threshold sent_rate>=20 --threshold delivered_rate>=50";
+    let call = bench_at(script, "pubsub", &format!("{flags} {rates}"));
     let verdicts = call.verdicts("keeps_the_threshold");
     let concluded: Vec<_> = verdicts.iter().map(|verdict| verdict.conclusion).collect();
     // 100 messages in one second, which came in two and a half.
-    assert_eq!(concluded, [Conclusion::Holds, Conclusion::Violated], "{}", call.said());
+    assert_eq!(concluded, [Conclusion::Holds, Conclusion::Violated], "{call}");
 }
 
 #[test]
 fn a_plan_is_printed_and_nothing_is_sent() {
-    let call = bench("pubsub", &["--preset", "fanout-5-1000-5-250K", "--print-plan", "--seed", "7"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
-    let shown = call.stdout();
-    for line in [
+    let call = bench("pubsub", "--preset fanout-5-1000-5-250K --print-plan --seed 7").expect_exit(0);
+    call.assert_prints(&[
         "5 publishers, each to all of 1000 subscribers",
         "250 messages per second for 30000 ms",
         "16 bytes",
         "seed 7",
-    ] {
-        assert!(shown.contains(line), "{line}\n{shown}");
-    }
+    ]);
     assert!(!call.folder.exists());
 }
 
 #[test]
 fn a_plan_of_a_load_that_publishes_nothing_tells_what_it_takes_in_and_no_payload() {
-    let call = bench("sub", &["--print-plan", "--max-packet-size", "1000000"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = bench("sub", "--print-plan --max-packet-size 1000000").expect_exit(0);
     let shown = call.stdout();
     assert!(shown.contains("packets taken in       1000000 bytes"), "{shown}");
     assert!(!shown.contains("payload") && !shown.contains("messages per second"), "{shown}");
@@ -334,76 +278,53 @@ fn a_plan_of_a_load_that_publishes_nothing_tells_what_it_takes_in_and_no_payload
 
 #[test]
 fn without_a_broker_named_connections_are_held_and_told_on_the_embedded_one() {
-    let call = bench("conn", &["-c", "50", "-R", "500", "-z", "1s", "--threshold", "connections_refused==0"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
-    let connections = load(&call).connections;
+    let call = bench("conn", "-c 50 -R 500 -z 1s --threshold connections_refused==0").expect_exit(0);
+    let connections = call.load().connections;
     assert_eq!((connections.planned, connections.accepted, connections.never_begun), (50, 50, 0));
     assert_eq!((connections.tcp_connect_time.count, connections.connack_time.count), (50, 50));
     // The fiftieth of 500 a second is due 98 ms after the first.
     assert!(connections.up_after_us.unwrap() >= 90_000, "{connections:?}");
-    assert!(call.stdout().contains("50 of 50 accepted"), "{}", call.stdout());
+    call.assert_prints(&["50 of 50 accepted"]);
 }
 
 #[test]
 fn a_broker_that_takes_less_than_qos_2_is_told_with_the_cure() {
     let script = Script { maximum_qos: Some(ungraceful_mqtt::QoS::AtLeastOnce), ..Script::default() };
-    let broker = ScriptedBroker::start(script);
-    let call = bench_at(broker.address(), "pubsub", &["-q", "2", "-z", "1s"]);
-    assert_eq!(call.exit(), 4, "{}", call.said());
+    let call = bench_at(script, "pubsub", "-q 2 -z 1s").expect_exit(4);
     assert!(call.stderr().contains("give -q 1"), "{}", call.stderr());
 }
 
 #[test]
 fn every_shape_on_mosquitto_delivers_each_message_as_often_as_it_says() {
-    let run = |flags: &[&str]| {
-        let call =
-            bench("pubsub", &[&["--spawn", "mosquitto", "-z", "2s", "--rate", "400"][..], flags].concat());
-        assert_eq!(call.exit(), 0, "{}", call.said());
+    let run = |flags: &str| {
+        let call = bench("pubsub", &format!("--spawn mosquitto -z 2s --rate 400 {flags}")).expect_exit(0);
         let counts = all(&call);
-        assert_eq!(
-            (counts.sent, counts.lost, counts.unknown, counts.duplicated),
-            (800, 0, 0, 0),
-            "{}",
-            call.said()
-        );
+        assert_eq!((counts.sent, counts.lost, counts.unknown, counts.duplicated), (800, 0, 0, 0), "{call}");
         // What the broker needed for it is told of the phase that there was.
-        assert!(call.stdout().contains(" in the load phase ("), "{}", call.said());
-        (counts.expected, load(&call))
+        call.assert_prints(&[" in the load phase ("]);
+        (counts.expected, call.load())
     };
-    let fan = run(&["--publishers", "2", "--subscribers", "5", "-q", "1"]);
+    let fan = run("--publishers 2 --subscribers 5 -q 1");
     assert_eq!(fan.0, 4_000);
-    let shared =
-        run(&["--publishers", "3", "--subscribers", "4", "--shape", "shared", "-q", "1", "--threads", "2"]);
+    let shared = run("--publishers 3 --subscribers 4 --shape shared -q 1 --threads 2");
     assert_eq!(shared.0, 800);
-    let mixed =
-        run(&["--publishers", "4", "--subscribers", "4", "-q", "0:2,1:1,2:1", "--arrival", "uniform"]);
+    let mixed = run("--publishers 4 --subscribers 4 -q 0:2,1:1,2:1 --arrival uniform");
     let sent: Vec<_> = mixed.1.by_qos.iter().map(|(qos, counts)| (*qos, counts.sent)).collect();
     assert_eq!((mixed.0, sent), (800, vec![(0, 400), (1, 200), (2, 200)]));
     let text = r#"{"n":%s,"id":"%c","r":%r,"stamp":"%x"}"#;
-    let written = run(&["--publishers", "2", "--subscribers", "2", "-m", text, "--topic-alias", "-V", "5"]);
+    let written = run(&format!("--publishers 2 --subscribers 2 -m '{text}' --topic-alias -V 5"));
     assert_eq!((written.0, written.1.foreign), (800, 0));
-    let columns = run(&["--publishers", "2", "--subscribers", "2", "-m", "%i,%s,%t,%x"]);
+    let columns = run("--publishers 2 --subscribers 2 -m %i,%s,%t,%x");
     assert_eq!((columns.0, columns.1.foreign), (800, 0));
 }
 
 #[test]
 fn with_bystanders_the_load_is_compared_with_a_baseline_without_it() {
-    let broker = ScriptedBroker::start(Script::default());
-    let flags = [
-        "--bystanders",
-        "1",
-        "--baseline",
-        "2s",
-        "--recovery",
-        "1s",
-        "--threshold",
-        "bystander p(50)<1000x baseline",
-    ];
-    let call = bench_at(broker.address(), "pubsub", &[&PAIRS[..], &flags].concat());
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let flags = "--bystanders 1 --baseline 2s --recovery 1s --threshold 'bystander p(50)<1000x baseline'";
+    let call = bench_at(Script::default(), "pubsub", &format!("{PAIRS} {flags}")).expect_exit(0);
     let record = call.record();
     let phases: Vec<_> = record.phases.iter().map(|phase| phase.phase.name()).collect();
     assert_eq!(phases, ["warmup", "baseline", "load", "recovery"]);
-    assert!(call.verdicts("keeps_the_threshold")[0].evidence.contains("in the baseline"), "{}", call.said());
+    assert!(call.verdicts("keeps_the_threshold")[0].evidence.contains("in the baseline"), "{call}");
     assert_eq!(record.load.unwrap().all().offered, 400);
 }

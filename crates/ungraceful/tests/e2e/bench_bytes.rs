@@ -8,14 +8,9 @@ use std::time::Duration;
 use ungraceful_record::verdict::Conclusion;
 
 use crate::raw_broker::{Client, Script, publish, start};
-use crate::support::{Call, bench_at};
+use crate::support::bench_at;
 
-const ONE_TO_TWO: [&str; 10] =
-    ["-V", "5", "--publishers", "1", "--subscribers", "2", "--shape", "everyone", "--threads", "1"];
-
-fn counts(call: &Call) -> ungraceful_record::load::LoadCounts {
-    call.record().load.unwrap_or_else(|| panic!("no load\n{}", call.said())).all()
-}
+const ONE_TO_TWO: &str = "-V 5 --publishers 1 --subscribers 2 --shape everyone --threads 1";
 
 /// A run has honest clients besides, which publish now and then.
 fn is_of_the_load(client: &Client<'_>) -> bool {
@@ -44,17 +39,16 @@ impl Script for EndsTheFirst {
 
 #[test]
 fn what_was_to_be_acknowledged_to_a_client_that_is_gone_is_acknowledged_by_nobody_else() {
-    let (address, yard) = start(EndsTheFirst::default());
-    let call =
-        bench_at(address, "pubsub", &[&ONE_TO_TWO[..], &["-q", "1", "--rate", "50", "-z", "1s"]].concat());
-    let acknowledged = yard.acknowledged();
+    let (address, clients) = start(EndsTheFirst::default());
+    let call = bench_at(address, "pubsub", &format!("{ONE_TO_TWO} -q 1 --rate 50 -z 1s"));
+    let acknowledged = clients.acknowledged();
     let own = acknowledged.iter().filter(|(id, identifier)| id.ends_with("s00001") && *identifier == 1);
-    assert_eq!(own.count(), 50, "{acknowledged:?}\n{}", call.said());
+    assert_eq!(own.count(), 50, "{acknowledged:?}\n{call}");
     let strange: Vec<_> = acknowledged
         .iter()
         .filter(|(id, identifier)| *identifier == 7_777 && !id.ends_with("s00000"))
         .collect();
-    assert!(strange.is_empty(), "{strange:?}\n{}", call.said());
+    assert!(strange.is_empty(), "{strange:?}\n{call}");
 }
 
 /// Sends a message before the SUBACK, as it may.
@@ -72,11 +66,11 @@ impl Script for SendsBeforeSuback {
 
 #[test]
 fn a_message_that_comes_before_the_suback_is_acknowledged() {
-    let (address, yard) = start(SendsBeforeSuback);
-    let call = bench_at(address, "sub", &["-c", "1", "-q", "1", "-t", "a/#", "-z", "1s", "-V", "5"]);
+    let (address, clients) = start(SendsBeforeSuback);
+    let call = bench_at(address, "sub", "-c 1 -q 1 -t 'a/#' -z 1s -V 5");
     // It came before the time that is measured, so nothing live came in it.
-    assert_eq!(call.exit(), 3, "{}", call.said());
-    let acknowledged = yard.acknowledged();
+    assert_eq!(call.exit(), 3, "{call}");
+    let acknowledged = clients.acknowledged();
     let is_ours = |(id, identifier): &&(String, u16)| id.ends_with("s00000") && *identifier == 99;
     assert_eq!(acknowledged.iter().filter(is_ours).count(), 1, "{acknowledged:?}");
 }
@@ -99,13 +93,13 @@ impl Script for SendsTooMuch {
 
 #[test]
 fn a_packet_above_the_announced_maximum_is_told_with_the_limit_and_the_flag() {
-    let (address, _yard) = start(SendsTooMuch);
-    let call = bench_at(address, "sub", &["-c", "1", "-t", "a/#", "-z", "1s", "-V", "5"]);
-    let connections = call.record().load.unwrap().connections;
+    let (address, _clients) = start(SendsTooMuch);
+    let call = bench_at(address, "sub", "-c 1 -t 'a/#' -z 1s -V 5");
+    let connections = call.load().connections;
     let reasons: Vec<&String> = connections.refused.keys().chain(connections.lost.keys()).collect();
     let told = "a packet from the broker above the 262144 bytes of the Maximum Packet Size that we announced";
-    assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}\n{}", call.said());
-    assert!(call.stdout().contains("(raise --max-packet-size)"), "{}", call.said());
+    assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}\n{call}");
+    call.assert_prints(&["(raise --max-packet-size)"]);
 }
 
 /// Brings the first subscriber everything at once and then closes it; the second, everything a second and a half later.
@@ -135,11 +129,10 @@ impl Script for OneAtOnceOneLate {
 
 #[test]
 fn what_is_late_for_one_subscriber_is_waited_for_though_another_had_all_of_it_and_is_gone() {
-    let (address, _yard) = start(OneAtOnceOneLate::default());
-    let call =
-        bench_at(address, "pubsub", &[&ONE_TO_TWO[..], &["-q", "0", "--rate", "200", "-z", "1s"]].concat());
-    let counts = counts(&call);
-    assert_eq!((counts.sent, counts.delivered, counts.lost), (200, 400, 0), "{}", call.said());
+    let (address, _clients) = start(OneAtOnceOneLate::default());
+    let call = bench_at(address, "pubsub", &format!("{ONE_TO_TWO} -q 0 --rate 200 -z 1s"));
+    let counts = call.load().all();
+    assert_eq!((counts.sent, counts.delivered, counts.lost), (200, 400, 0), "{call}");
 }
 
 /// Acknowledges each message 50 ms later, and reads no other meanwhile.
@@ -154,10 +147,10 @@ impl Script for AcknowledgesSlowly {
 
 #[test]
 fn a_rate_of_what_was_sent_is_over_as_long_as_sending_took() {
-    let (address, _yard) = start(AcknowledgesSlowly);
-    let load = ["-c", "1", "-q", "1", "-F", "1", "--rate", "40", "-z", "1s"];
+    let (address, _clients) = start(AcknowledgesSlowly);
+    let load = "-c 1 -q 1 -F 1 --rate 40 -z 1s";
     // 40 messages, each 50 ms after the one before: nearly two seconds.
-    let call = bench_at(address, "pub", &[&load[..], &["--threshold", "sent_rate<25"]].concat());
-    assert_eq!(counts(&call).sent, 40, "{}", call.said());
-    assert_eq!(call.verdicts("keeps_the_threshold")[0].conclusion, Conclusion::Holds, "{}", call.said());
+    let call = bench_at(address, "pub", &format!("{load} --threshold sent_rate<25"));
+    assert_eq!(call.load().all().sent, 40, "{call}");
+    assert_eq!(call.verdicts("keeps_the_threshold")[0].conclusion, Conclusion::Holds, "{call}");
 }

@@ -4,32 +4,26 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ungraceful_record::load::LoadRecord;
 use ungraceful_record::phase::Phase;
 use ungraceful_record::testing::until;
-use ungraceful_scripted_broker::{Pubacks, Script, ScriptedBroker};
+use ungraceful_scripted_broker::{Pubacks, Script};
 
 use crate::support::{Call, bench_at};
 use crate::vanish_herd::free_port;
 
-fn load(call: &Call) -> LoadRecord {
-    call.record().load.unwrap_or_else(|| panic!("no load\n{}", call.said()))
-}
-
 /// As fast as it goes, from one publisher to several subscribers, against a broker that does this with its deliveries.
-fn as_fast_as_it_goes(deliveries: &str, flags: &[&str]) -> Call {
+fn as_fast_as_it_goes(deliveries: &str, flags: &str) -> Call {
     let deliveries = deliveries.parse().unwrap();
-    let broker = ScriptedBroker::start(Script { deliveries, ..Script::default() });
-    let fan = ["--publishers", "1", "--subscribers", "5", "--rate", "max", "-F", "20", "-z", "2s"];
-    bench_at(broker.address(), "pubsub", &[&fan[..], flags].concat())
+    let script = Script { deliveries, ..Script::default() };
+    let fan = "--publishers 1 --subscribers 5 --rate max -F 20 -z 2s";
+    bench_at(script, "pubsub", &format!("{fan} {flags}"))
 }
 
 #[test]
 fn at_every_qos_a_closed_loop_is_closed_by_what_comes_to_the_subscribers() {
     for qos in ["0", "1", "2"] {
-        let call = as_fast_as_it_goes("delay-200ms", &["-q", qos]);
-        assert_eq!(call.exit(), 0, "{}", call.said());
-        let load = load(&call);
+        let call = as_fast_as_it_goes("delay-200ms", &format!("-q {qos}")).expect_exit(0);
+        let load = call.load();
         let all = load.all();
         // In two seconds there are ten delays, and no more than twenty messages are ever under way.
         assert!((20..=220).contains(&all.sent), "{all:?}");
@@ -41,53 +35,47 @@ fn at_every_qos_a_closed_loop_is_closed_by_what_comes_to_the_subscribers() {
 
 #[test]
 fn a_closed_loop_goes_on_where_messages_are_lost_and_never_runs_ahead_of_a_broker_that_delivers_nothing() {
-    let some = as_fast_as_it_goes("lose-every-10", &["-q", "0", "--threads", "2"]);
-    let all = load(&some).all();
-    assert!(all.sent >= 200 && all.delivered + all.lost == 5 * all.sent, "{}", some.said());
+    let some = as_fast_as_it_goes("lose-every-10", "-q 0 --threads 2");
+    let all = some.load().all();
+    assert!(all.sent >= 200 && all.delivered + all.lost == 5 * all.sent, "{some}");
     assert!(all.lost.abs_diff(5 * all.sent / 10) <= 5, "{all:?}");
-    let nothing = as_fast_as_it_goes("lose-every-1", &["-q", "0"]);
-    assert_eq!(nothing.exit(), 3, "{}", nothing.said());
+    let nothing = as_fast_as_it_goes("lose-every-1", "-q 0").expect_exit(3);
     // Each second, what has not come is given up and as many may follow.
-    assert!((20..=60).contains(&load(&nothing).all().sent), "{}", nothing.said());
+    assert!((20..=60).contains(&nothing.load().all().sent), "{nothing}");
 }
 
 #[test]
 fn what_nothing_but_tcp_closes_is_told() {
-    let broker = ScriptedBroker::start(Script::default());
-    let call = bench_at(broker.address(), "pub", &["-c", "1", "-q", "0", "--rate", "max", "-z", "1s"]);
-    assert_eq!((call.exit(), load(&call).end_to_end_window), (0, None), "{}", call.said());
-    assert!(call.stdout().contains("Nothing but TCP closes the loop at QoS 0"), "{}", call.said());
+    let call = bench_at(Script::default(), "pub", "-c 1 -q 0 --rate max -z 1s");
+    assert_eq!((call.exit(), call.load().end_to_end_window), (0, None), "{call}");
+    call.assert_prints(&["Nothing but TCP closes the loop at QoS 0"]);
 }
 
 #[test]
 fn a_load_waits_for_as_long_as_deliveries_come() {
     // All of it comes twelve seconds late: from nine to twelve seconds after the end.
     let script = Script { deliveries: "delay-12s".parse().unwrap(), ..Script::default() };
-    let broker = ScriptedBroker::start(script);
-    let flags = ["--publishers", "1", "--subscribers", "1", "--rate", "50", "-z", "3s", "-q", "0"];
-    let call = bench_at(broker.address(), "pubsub", &flags);
-    let all = load(&call).all();
-    assert_eq!((call.exit(), all.delivered, all.lost, all.still_coming), (0, 150, 0, 0), "{}", call.said());
+    let call = bench_at(script, "pubsub", "--publishers 1 --subscribers 1 --rate 50 -z 3s -q 0");
+    let all = call.load().all();
+    assert_eq!((call.exit(), all.delivered, all.lost, all.still_coming), (0, 150, 0, 0), "{call}");
 }
 
 /// Publishers by a schedule, against a broker that acknowledges so.
-fn acknowledged(pubacks: Pubacks, flags: &[&str]) -> Call {
-    let broker = ScriptedBroker::start(Script { pubacks, ..Script::default() });
-    bench_at(broker.address(), "pub", &[&["-q", "1", "-z", "3s"], flags].concat())
+fn acknowledged(pubacks: Pubacks, flags: &str) -> Call {
+    let script = Script { pubacks, ..Script::default() };
+    bench_at(script, "pub", &format!("-q 1 -z 3s {flags}"))
 }
 
 #[test]
 fn acknowledgements_that_come_with_the_next_message_are_named_at_any_period_with_the_cure() {
     // Each publisher's gaps are 5 ms long; 5 ms on average; and 20 ms on average.
-    for flags in [
-        &["-c", "8", "--rate", "1600"][..],
-        &["-c", "1", "--rate", "200", "--arrival", "poisson"],
-        &["-c", "4", "--rate", "200", "--arrival", "poisson"],
-    ] {
+    for flags in
+        ["-c 8 --rate 1600", "-c 1 --rate 200 --arrival poisson", "-c 4 --rate 200 --arrival poisson"]
+    {
         let call = acknowledged(Pubacks::WithNext, flags);
-        let held = load(&call).held_acknowledgements.unwrap_or_else(|| panic!("{flags:?}\n{}", call.said()));
+        let held = call.load().held_acknowledgements.unwrap_or_else(|| panic!("{flags:?}\n{call}"));
         assert!(held.held * 4 >= held.of && held.after_next_us_mean * 4 <= held.waited_us_mean, "{held:?}");
-        assert!(call.stdout().contains("set_tcp_nodelay true"), "{}", call.stdout());
+        call.assert_prints(&["set_tcp_nodelay true"]);
     }
 }
 
@@ -95,8 +83,8 @@ fn acknowledgements_that_come_with_the_next_message_are_named_at_any_period_with
 fn acknowledgements_that_are_quick_or_take_as_long_as_the_period_by_themselves_are_not_named() {
     let late = Duration::from_millis(12);
     for pubacks in [Pubacks::AtOnce, Pubacks::Late(late), Pubacks::Late(2 * late)] {
-        let call = acknowledged(pubacks, &["-c", "1", "--rate", "100"]);
-        assert_eq!(load(&call).held_acknowledgements, None, "{pubacks:?}\n{}", call.said());
+        let call = acknowledged(pubacks, "-c 1 --rate 100");
+        assert_eq!(call.load().held_acknowledgements, None, "{pubacks:?}\n{call}");
     }
 }
 
@@ -136,28 +124,25 @@ impl Drop for Mosquitto {
 fn a_real_mosquitto_that_leaves_nagles_algorithm_on_is_named_and_one_that_does_not_is_not() {
     let run = |lines: &str| {
         let broker = Mosquitto::with(lines);
-        let flags = ["-c", "2", "-q", "1", "--rate", "200", "--arrival", "poisson", "-z", "5s"];
-        let call = bench_at(broker.address, "pub", &flags);
-        (load(&call).held_acknowledgements, call)
+        let call = bench_at(broker.address, "pub", "-c 2 -q 1 --rate 200 --arrival poisson -z 5s");
+        (call.load().held_acknowledgements, call)
     };
     let (held, call) = run("");
-    let held = held.unwrap_or_else(|| panic!("{}", call.said()));
+    let held = held.unwrap_or_else(|| panic!("{call}"));
     assert!(held.after_next_us_mean < held.waited_us_mean / 2, "{held:?}");
-    assert!(call.stdout().contains("set_tcp_nodelay true"), "{}", call.stdout());
+    call.assert_prints(&["set_tcp_nodelay true"]);
     let (held, call) = run("set_tcp_nodelay true");
-    assert_eq!(held, None, "{}", call.said());
+    assert_eq!(held, None, "{call}");
 }
 
 #[test]
 fn the_bystanders_service_time_is_of_the_same_messages_as_their_response_time_and_never_more() {
-    let broker = ScriptedBroker::start(Script { pubacks: Pubacks::WithNext, ..Script::default() });
-    let flags =
-        ["--bystanders", "3", "--baseline", "2s", "--recovery", "1s", "-c", "1", "--rate", "20", "-z", "2s"];
-    let call = bench_at(broker.address(), "pub", &flags);
+    let script = Script { pubacks: Pubacks::WithNext, ..Script::default() };
+    let call = bench_at(script, "pub", "--bystanders 3 --baseline 2s --recovery 1s -c 1 --rate 20 -z 2s");
     let bystanders = call.record().bystanders.unwrap();
     for phase in [Phase::Baseline, Phase::Load] {
         let of_phase = bystanders.phases.iter().find(|of_phase| of_phase.phase == phase);
-        let times = of_phase.unwrap_or_else(|| panic!("no {phase:?}\n{}", call.said()));
+        let times = of_phase.unwrap_or_else(|| panic!("no {phase:?}\n{call}"));
         let (response, service) = (times.response_time, times.service_time);
         assert!(response.count > 100 && service.count == response.count, "{times:?}");
         for (service_us, response_us) in [

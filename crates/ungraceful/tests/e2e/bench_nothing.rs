@@ -6,21 +6,16 @@ use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 
 use ungraceful_mqtt::{Connect, ProtocolVersion, Publish};
-use ungraceful_record::load::LoadRecord;
 use ungraceful_record::verdict::Conclusion;
 use ungraceful_scripted_broker::{Pubacks, Script, ScriptedBroker};
 
 use crate::support::{Call, bench, bench_at};
 
-const PAIRS: [&str; 8] = ["--publishers", "2", "--subscribers", "2", "--rate", "30", "--duration", "1s"];
-
-fn load(call: &Call) -> LoadRecord {
-    call.record().load.unwrap_or_else(|| panic!("no load\n{}", call.said()))
-}
+const PAIRS: &str = "--publishers 2 --subscribers 2 --rate 30 --duration 1s";
 
 /// That a call ends inconclusive, and that the first line after the title says why.
 fn has_no_result(call: &Call, because: &str) {
-    assert_eq!(call.exit(), 3, "{}", call.said());
+    assert_eq!(call.exit(), 3, "{call}");
     let shown = call.stdout();
     let second = shown.lines().filter(|line| !line.trim().is_empty()).nth(1).unwrap_or_default();
     assert!(second.contains("NO RESULT") && second.contains(because), "{because}\n{shown}");
@@ -54,25 +49,24 @@ fn a_broker_that_delivers_nothing_passes_nothing_whether_it_acknowledges_or_not(
         ("1", Pubacks::AtOnce, "none of 30 deliveries came"),
         ("1", Pubacks::Never, "acknowledged none of 30 messages; none of 30 deliveries came"),
     ] {
-        let broker = ScriptedBroker::start(Script { deliveries: nothing, pubacks, ..Script::default() });
-        let call = bench_at(broker.address(), "pubsub", &[&PAIRS[..], &["-q", qos]].concat());
+        let script = Script { deliveries: nothing, pubacks, ..Script::default() };
+        let call = bench_at(script, "pubsub", &format!("{PAIRS} -q {qos}"));
         has_no_result(&call, because);
         let verdict = &call.verdicts("loses_nothing")[0];
-        assert_eq!((verdict.conclusion, load(&call).all().delivered), (Conclusion::Inconclusive, 0));
+        assert_eq!((verdict.conclusion, call.load().all().delivered), (Conclusion::Inconclusive, 0));
     }
 }
 
 #[test]
 fn messages_that_are_all_refused_are_told_by_their_reason_code_with_the_cure() {
     for qos in ["1", "2"] {
-        let broker = ScriptedBroker::start(Script { pubacks: Pubacks::Refuse(0x95), ..Script::default() });
-        let flags = ["-c", "2", "-q", qos, "--rate", "200", "-z", "1s"];
-        let call = bench_at(broker.address(), "pub", &flags);
+        let script = Script { pubacks: Pubacks::Refuse(0x95), ..Script::default() };
+        let call = bench_at(script, "pub", &format!("-c 2 -q {qos} --rate 200 -z 1s"));
         has_no_result(&call, "none of 200 messages: refused 200 by 0x95 Packet too large");
         let verdict = &call.verdicts("accepts_the_messages")[0];
         assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
         assert!(verdict.evidence.contains("lower --size"), "{verdict:?}");
-        assert_eq!(load(&call).all().refused[&0x95], 200, "{}", call.said());
+        assert_eq!(call.load().all().refused[&0x95], 200, "{call}");
     }
 }
 
@@ -80,37 +74,31 @@ fn messages_that_are_all_refused_are_told_by_their_reason_code_with_the_cure() {
 fn messages_beyond_the_brokers_maximum_packet_size_are_not_begun_and_the_size_that_fits_is_named() {
     let script = Script { maximum_packet_size: NonZeroU32::new(1_000), ..Script::default() };
     let broker = ScriptedBroker::start(script);
-    let publish = |flags: &[&str]| {
-        bench_at(
-            broker.address(),
-            "pub",
-            &[&["-c", "1", "--rate", "50", "-z", "1s", "-q", "1"], flags].concat(),
-        )
-    };
-    let call = publish(&["-s", "2000"]);
-    assert_eq!(call.exit(), 4, "{}", call.said());
+    let publish =
+        |flags: &str| bench_at(broker.address(), "pub", &format!("-c 1 --rate 50 -z 1s -q 1 {flags}"));
+    let call = publish("-s 2000").expect_exit(4);
     let told = call.stderr();
     assert!(told.contains("takes packets of 1000 bytes at the most"), "{told}");
     let (_, size) = told.split_once("give --size ").expect("the cure");
     let (size, _) = size.split_once(' ').expect("and less");
-    let fits = publish(&["-s", size]);
-    assert_eq!((fits.exit(), load(&fits).all().acknowledged), (0, 50), "{}", fits.said());
+    let fits = publish(&format!("-s {size}"));
+    assert_eq!((fits.exit(), fits.load().all().acknowledged), (0, 50), "{fits}");
     let larger = (size.parse::<u32>().unwrap() + 1).to_string();
-    assert_eq!(publish(&["-s", &larger]).exit(), 4, "one byte more");
-    let text = publish(&["-m", &"x".repeat(2_000)]);
-    assert!(text.exit() == 4 && text.stderr().contains("shorten --message"), "{}", text.said());
+    assert_eq!(publish(&format!("-s {larger}")).exit(), 4, "one byte more");
+    let text = publish(&format!("-m {}", "x".repeat(2_000)));
+    assert!(text.exit() == 4 && text.stderr().contains("shorten --message"), "{text}");
 }
 
 #[test]
 fn retained_messages_are_told_apart_from_live_ones_and_are_no_result() {
     let broker = ScriptedBroker::start(Script::default());
     retain(broker.address(), 50);
-    let call = bench_at(broker.address(), "sub", &["-c", "1", "-t", "kept/#", "-z", "1s"]);
+    let call = bench_at(broker.address(), "sub", "-c 1 -t 'kept/#' -z 1s");
     has_no_result(&call, "all that came were retained messages (50)");
-    assert_eq!((load(&call).retained, load(&call).foreign), (50, 0));
+    assert_eq!((call.load().retained, call.load().foreign), (50, 0));
     let verdict = &call.verdicts("receives_live_messages")[0];
     assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
-    let nothing = bench_at(broker.address(), "sub", &["-c", "1", "-t", "nobody/#", "-z", "1s"]);
+    let nothing = bench_at(broker.address(), "sub", "-c 1 -t 'nobody/#' -z 1s");
     has_no_result(&nothing, "no message came");
 }
 
@@ -118,34 +106,32 @@ fn retained_messages_are_told_apart_from_live_ones_and_are_no_result() {
 fn a_message_that_is_larger_than_is_taken_in_is_told_with_the_limit_and_the_flag_and_comes_with_it() {
     let broker = ScriptedBroker::start(Script::default());
     retain_payload(broker.address(), 1, &[b'x'; 300_000]);
-    let listen = |flags: &[&str]| {
-        let common = ["-c", "1", "-t", "kept/#", "-z", "1s"];
-        bench_at(broker.address(), "sub", &[&common[..], flags].concat())
+    let listen = |flags: &str| {
+        let common = "-c 1 -t 'kept/#' -z 1s";
+        bench_at(broker.address(), "sub", &format!("{common} {flags}"))
     };
-    let call = listen(&["-V", "3.1.1"]);
-    let connections = load(&call).connections;
+    let call = listen("-V 3.1.1");
+    let connections = call.load().connections;
     let reasons: Vec<&String> = connections.refused.keys().chain(connections.lost.keys()).collect();
     let told = "a packet from the broker above the 262144 bytes that we take in (raise --max-packet-size)";
-    assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}\n{}", call.said());
+    assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}\n{call}");
     has_no_result(&call, told);
     // What the broker of 5.0 keeps back is not seen at all.
-    has_no_result(&listen(&["-V", "5"]), "keeps back what is larger than --max-packet-size");
+    has_no_result(&listen("-V 5"), "keeps back what is larger than --max-packet-size");
     for version in ["3.1.1", "5"] {
-        let large = listen(&["-V", version, "--max-packet-size", "400000"]);
-        assert_eq!((load(&large).retained, large.exit()), (1, 3), "{}", large.said());
+        let large = listen(&format!("-V {version} --max-packet-size 400000"));
+        assert_eq!((large.load().retained, large.exit()), (1, 3), "{large}");
     }
-    let mistaken = listen(&["--max-packet-size", "10"]);
-    assert_eq!(mistaken.exit(), 2, "{}", mistaken.said());
-    assert!(mistaken.stderr().contains("--max-packet-size: "), "{}", mistaken.said());
+    let mistaken = listen("--max-packet-size 10");
+    mistaken.assert_mistake(&["--max-packet-size: "]);
 }
 
 #[test]
 fn what_connecting_costs_the_broker_is_in_what_a_load_costs_it() {
-    let call = bench("conn", &["--spawn", "mosquitto", "-c", "200", "-R", "1000", "-z", "1s"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = bench("conn", "--spawn mosquitto -c 200 -R 1000 -z 1s").expect_exit(0);
     let resources = call.record().broker_resources.unwrap();
     let (before, max) = (resources.descriptors.before_fault.unwrap(), resources.descriptors.max.unwrap());
     assert!(max >= before + 200, "{resources:?}");
     assert!(resources.cpu_us_connecting.is_some(), "{resources:?}");
-    assert!(call.stdout().contains("before connecting"), "{}", call.stdout());
+    call.assert_prints(&["before connecting"]);
 }

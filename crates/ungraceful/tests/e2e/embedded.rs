@@ -4,12 +4,11 @@ use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{BrokerOrigin, Completeness};
 use ungraceful_record::testing::until;
 
-use crate::support::{binary, double_connect, quick_command};
+use crate::support::{Call, QUICK, Running, binary, double_connect};
 
 #[test]
 fn without_a_target_the_embedded_broker_is_started_and_passes() {
-    let call = double_connect(&["--attempts", "4", "--delay", "200ms"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = double_connect("--attempts 4 --delay 200ms").expect_exit(0);
     let record = call.record();
     assert_eq!((record.broker.origin, record.completeness), (BrokerOrigin::Embedded, Completeness::Complete));
     assert!(call.stdout().lines().next().unwrap().contains("embedded broker"), "{}", call.stdout());
@@ -22,7 +21,7 @@ fn without_a_target_the_embedded_broker_is_started_and_passes() {
 
 #[test]
 fn the_record_has_all_its_files_and_they_agree_with_each_other() {
-    let call = double_connect(&["--attempts", "4", "--variant", "identical"]);
+    let call = double_connect("--attempts 4 --variant identical");
     let record = call.record();
     assert_eq!((record.attempts.planned, record.attempts.finished, record.attempts.written), (8, 8, 8));
     assert_eq!(call.attempts().len(), 8);
@@ -56,42 +55,19 @@ fn the_record_has_all_its_files_and_they_agree_with_each_other() {
 
 #[test]
 fn the_front_runs_the_same_tool_and_json_is_one_document() {
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("record");
-    let output = binary("ungraceful")
-        .args([
-            "double-connect",
-            "--attempts",
-            "1",
-            "--variant",
-            "identical",
-            "--format",
-            "json",
-            "--baseline",
-            "1s",
-        ])
-        .args(["--slip-limit", "1h", "--no-progress", "--output"])
-        .arg(&folder)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let flags = "--attempts 1 --variant identical --format json --baseline 1s --slip-limit 1h --no-progress";
+    let call = Call::of(binary(&format!("ungraceful double-connect {flags}"))).expect_exit(0);
+    let summary = call.json();
     assert_eq!(summary["exit"]["code"], 0, "{summary}");
 }
 
 #[test]
 fn the_broker_goes_away_with_the_run_even_when_the_run_is_killed() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut child = quick_command(&["--baseline", "1m", "--output"])
-        .arg(folder.path().join("record"))
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let record = folder.path().join("record/run.json");
+    let mut running = Running::begin(binary(&format!("ungraceful-double-connect {QUICK} --baseline 1m")));
+    let record = running.folder.join("run.json");
     let mut pid = None;
     until("the record says which process the broker is", || {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended by itself");
+        assert!(running.child.try_wait().unwrap().is_none(), "the run ended by itself");
         let text = std::fs::read_to_string(&record).unwrap_or_default();
         if let Ok(begun) = serde_json::from_str::<ungraceful_record::run::Record>(&text) {
             assert_eq!(begun.completeness, Completeness::Partial, "a record is readable from the start");
@@ -100,8 +76,8 @@ fn the_broker_goes_away_with_the_run_even_when_the_run_is_killed() {
         pid.is_some()
     });
     let pid = pid.unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
     until("the broker has gone", || match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         // Dead and not yet reaped by whoever inherited it.
         Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z')),

@@ -15,12 +15,10 @@ use crate::support::{Call, call, call_at};
 const TOOL: &str = "ungraceful-expire";
 const VERSIONS: [&str; 2] = ["3.1.1", "5.0"];
 /// The scripted broker lets anybody administer it.
-const ADMINISTRATOR: [&str; 2] = ["--admin-username", "anybody"];
+const ADMINISTRATOR: &str = "--admin-username anybody";
 
-fn kick_at(script: Script, arguments: &[&str]) -> Call {
-    let broker = ScriptedBroker::start(script);
-    let all = [&["--attempts", "2"][..], &ADMINISTRATOR, arguments].concat();
-    call_at(broker.address(), TOOL, "kick", &all)
+fn kick_at(script: Script, arguments: &str) -> Call {
+    call_at(script, TOOL, "kick", &format!("--attempts 2 {ADMINISTRATOR} {arguments}"))
 }
 
 /// A key to sign tokens with, in a file.
@@ -38,17 +36,12 @@ impl Key {
     }
 }
 
-fn token_at(script: Script, arguments: &[&str]) -> Call {
+fn token_at(script: Script, arguments: &str) -> Call {
     let (broker, key) = (ScriptedBroker::start(script), Key::new());
     let file = key.file.to_str().unwrap();
     // Long enough to connect on a busy machine.
-    let tokens = ["--attempts", "2", "--token-lifetime", "5s", "--token-key-file", file];
-    let all = [&tokens[..], arguments].concat();
-    call_at(broker.address(), TOOL, "token", &all)
-}
-
-fn assert_exit(call: &Call, exit: i32) {
-    assert_eq!(call.exit(), exit, "{}", call.said());
+    let tokens = format!("--attempts 2 --token-lifetime 5s --token-key-file {file}");
+    call_at(broker.address(), TOOL, "token", &format!("{tokens} {arguments}"))
 }
 
 /// Attempts in which the broker ended the connection.
@@ -59,13 +52,13 @@ fn cut(call: &Call, variant: &str, version: &str) -> u64 {
 
 #[test]
 fn a_real_kick_on_mosquitto_needs_no_more_flags_and_cuts_the_client_without_its_will() {
-    let call = call(TOOL, &["kick"], &["--spawn", "mosquitto", "--attempts", "3"]);
+    let call = call(TOOL, "kick", "--spawn mosquitto --attempts 3");
     for version in VERSIONS {
         for variant in ["disable", "delete", "password", "group"] {
             let case = call.case(variant, version);
-            assert_eq!(cut(&call, variant, version), 3, "{variant}\n{}", call.said());
-            assert_eq!(case.fact("publisher_beside", "served"), 3, "{}", call.said());
-            assert_eq!(case.fact("still_served", "nothing"), 3, "{}", call.said());
+            assert_eq!(cut(&call, variant, version), 3, "{variant}\n{call}");
+            assert_eq!(case.fact("publisher_beside", "served"), 3, "{call}");
+            assert_eq!(case.fact("still_served", "nothing"), 3, "{call}");
             assert_eq!(case.measures["delivered_afterwards"].sum, 0);
             assert_eq!(case.measures["kick_confirmed_us"].count, 3);
             let told = case.disconnect_codes.get(&0x98).copied().unwrap_or(0);
@@ -75,44 +68,43 @@ fn a_real_kick_on_mosquitto_needs_no_more_flags_and_cuts_the_client_without_its_
                 (_, "5.0") => "CONNACK 0x87 Not authorized",
                 _ => "CONNACK 0x05 Connection Refused, not authorized",
             };
-            assert_eq!(case.fact("came_back", back), 3, "{}", call.said());
+            assert_eq!(case.fact("came_back", back), 3, "{call}");
             // Mosquitto 2.0.11 publishes no Will of a client that it kicks; what another version does is its own affair.
             let will = case.will.unwrap();
-            assert_eq!(will.due, 3, "{}", call.said());
+            assert_eq!(will.due, 3, "{call}");
             let judged = if variant == "password" && will.due_and_seen == 0 { Violated } else { Holds };
-            assert_eq!(call.conclusion("publishes_the_will", variant, version), judged, "{}", call.said());
+            assert_eq!(call.conclusion("publishes_the_will", variant, version), judged, "{call}");
         }
     }
     // Its users are told nowhere, and the bystanders are none of them.
-    assert!(call.record().bystanders.unwrap().connections_lost.is_empty(), "{}", call.said());
+    assert!(call.record().bystanders.unwrap().connections_lost.is_empty(), "{call}");
 }
 
 #[test]
 fn a_command_kicks_as_well_and_what_it_says_when_it_fails_is_told() {
     let control = "mosquitto_ctrl -h {host} -p {port} dynsec";
     let kick = |command: &str| {
-        let flags = ["--spawn", "mosquitto", "--attempts", "2", "-V", "5", "--kick-cmd", command];
-        call(TOOL, &["kick"], &flags)
+        let command = shlex::try_quote(command).unwrap();
+        call(TOOL, "kick", &format!("--spawn mosquitto --attempts 2 -V 5 --kick-cmd {command}"))
     };
     let kicked = kick(&format!("{control} disableClient {{username}}"));
-    assert_eq!(cut(&kicked, "command", "5.0"), 2, "{}", kicked.said());
+    assert_eq!(cut(&kicked, "command", "5.0"), 2, "{kicked}");
     assert_eq!(kicked.only_case().fact("came_back", "CONNACK 0x87 Not authorized"), 2);
     let shown = std::fs::read_to_string(kicked.folder.join("run.json")).unwrap();
     assert!(!shown.contains("disableClient"), "a command may hold a password: it is in no record");
 
     // mosquitto_ctrl calls it a success, whatever the broker answers.
     let missed = kick(&format!("{control} disableClient {{client_id}}nobody"));
-    assert_eq!(missed.only_case().outcome(Outcome::Tolerated), 2, "{}", missed.said());
-    assert!(missed.differing().contains(&"cuts_the_client".to_owned()), "{}", missed.said());
-    assert!(missed.stdout().contains("STILL SERVED: 2 of 2 clients"), "{}", missed.said());
-    assert!(missed.stdout().contains("--kick-cmd '<not recorded>'"), "to be given again: {}", missed.said());
+    assert_eq!(missed.only_case().outcome(Outcome::Tolerated), 2, "{missed}");
+    assert!(missed.differing().contains(&"cuts_the_client".to_owned()), "{missed}");
+    missed.assert_prints(&["STILL SERVED: 2 of 2 clients"]);
+    assert!(missed.stdout().contains("--kick-cmd '<not recorded>'"), "to be given again: {missed}");
 
     // What it says are no words of the command's, but for the one that is withheld.
     let says = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(says.path(), "no such user hunter2\n").unwrap();
     let command = format!("sh -c 'cat {} >&2; exit 7' {{client_id}} hunter2", says.path().display());
-    let failing = kick(&command);
-    assert_exit(&failing, 3);
+    let failing = kick(&command).expect_exit(3);
     let case = failing.only_case();
     let told: Vec<&String> = case.troubles.keys().collect();
     assert!(every(&told, |told| told.contains("exit status: 7: no such user ***")), "{told:?}");
@@ -121,38 +113,35 @@ fn a_command_kicks_as_well_and_what_it_says_when_it_fails_is_told() {
 
 #[test]
 fn where_nobody_can_kick_the_run_says_what_would_be_needed() {
-    let call = call(TOOL, &["kick"], &["--attempts", "1", "--bystanders", "1", "--variant", "disable"]);
-    assert_exit(&call, 3);
+    let call = call(TOOL, "kick", "--attempts 1 --bystanders 1 --variant disable").expect_exit(3);
     let case = call.case("disable", "5.0");
-    assert_eq!(case.outcome(Outcome::NotActed), 1, "{}", call.said());
-    assert!(call.stdout().contains("--kick-cmd"), "{}", call.said());
+    assert_eq!(case.outcome(Outcome::NotActed), 1, "{call}");
+    call.assert_prints(&["--kick-cmd"]);
     assert_eq!(call.conclusion("cuts_the_client", "disable", "5.0"), Inconclusive);
 }
 
 #[test]
 fn a_broker_that_kicks_as_it_should_is_accused_of_nothing() {
-    let call = kick_at(Script::default(), &[]);
-    assert_exit(&call, 0);
+    let call = kick_at(Script::default(), "").expect_exit(0);
     for version in VERSIONS {
         for variant in ["disable", "delete", "password", "group"] {
-            assert_eq!(cut(&call, variant, version), 2, "{}", call.said());
+            assert_eq!(cut(&call, variant, version), 2, "{call}");
             let will = call.case(variant, version).will.unwrap();
-            assert_eq!((will.due, will.due_and_seen), (2, 2), "{}", call.said());
+            assert_eq!((will.due, will.due_and_seen), (2, 2), "{call}");
         }
         assert_eq!(call.case("group", version).fact("came_back", "accepted, without its rights"), 2);
     }
-    assert_eq!(call.differing(), Vec::<String>::new(), "{}", call.said());
+    assert_eq!(call.differing(), Vec::<String>::new(), "{call}");
 }
 
 #[test]
 fn a_broker_that_says_it_kicked_and_did_not_is_found_out() {
     let script = Script { removal: Removal::Ignore, ..Script::default() };
-    let call = kick_at(script, &["--variant", "disable"]);
-    assert_exit(&call, 0);
+    let call = kick_at(script, "--variant disable").expect_exit(0);
     for version in VERSIONS {
         let case = call.case("disable", version);
-        assert_eq!(case.outcome(Outcome::Tolerated), 2, "{}", call.said());
-        assert_eq!(case.fact("still_served", "both ways"), 2, "{}", call.said());
+        assert_eq!(case.outcome(Outcome::Tolerated), 2, "{call}");
+        assert_eq!(case.fact("still_served", "both ways"), 2, "{call}");
         // One message each way every 50 ms for two seconds, on a machine that may be busy.
         for measure in ["delivered_afterwards", "taken_afterwards"] {
             let served = &case.measures[measure];
@@ -162,40 +151,33 @@ fn a_broker_that_says_it_kicked_and_did_not_is_found_out() {
         assert!(case.measures["last_delivery_after_us"].min.unwrap() > 1_000_000, "{case:?}");
     }
     let told = call.stdout();
-    assert!(
-        told.contains("STILL SERVED: 2 of 2 clients whose removal had been confirmed"),
-        "{}",
-        call.said()
-    );
+    assert!(told.contains("STILL SERVED: 2 of 2 clients whose removal had been confirmed"), "{call}");
     assert_eq!(call.differing(), ["cuts_the_client", "refuses_the_client_afterwards", "stops_deliveries"]);
 }
 
 #[test]
 fn mqtt5_3_14_4_1_a_broker_that_goes_on_after_its_disconnect_is_accused() {
     let script = Script { removal: Removal::DeliverOn, ..Script::default() };
-    let call = kick_at(script, &["--variant", "delete", "-V", "5"]);
-    assert_exit(&call, 1);
-    assert_eq!(call.violated(), ["sends_nothing_after_disconnect"], "{}", call.said());
-    assert!(call.stdout().contains("MQTT 5.0 [MQTT-3.14.4-1]"), "{}", call.said());
+    let call = kick_at(script, "--variant delete -V 5");
+    call.assert_violates(&["sends_nothing_after_disconnect"]);
+    call.assert_prints(&["MQTT 5.0 [MQTT-3.14.4-1]"]);
 }
 
 #[test]
 fn mqtt5_3_2_2_7_and_mqtt3_1_1_3_2_2_5_a_broker_that_serves_whom_it_refused_is_accused() {
     let script = Script { removal: Removal::ServeRefused, ..Script::default() };
-    let call = kick_at(script, &["--variant", "disable"]);
-    assert_exit(&call, 1);
-    assert_eq!(call.violated(), ["closes_after_refusing"], "{}", call.said());
+    let call = kick_at(script, "--variant disable");
+    call.assert_violates(&["closes_after_refusing"]);
     for version in VERSIONS {
-        assert_eq!(call.case("disable", version).fact("after_the_refusal", "served"), 2, "{}", call.said());
+        assert_eq!(call.case("disable", version).fact("after_the_refusal", "served"), 2, "{call}");
     }
 }
 
 #[test]
 fn mqtt5_3_1_2_8_no_will_of_a_kicked_client_that_may_still_publish_is_accused() {
     let script = Script { wills: Wills::Never, ..Script::default() };
-    let call = kick_at(script, &["--attempts", "3", "--variant", "password,disable"]);
-    assert_exit(&call, 1);
-    assert_eq!(call.violated(), ["publishes_the_will"], "{}", call.said());
+    let call = kick_at(script, "--attempts 3 --variant password,disable");
+    call.assert_violates(&["publishes_the_will"]);
     for version in VERSIONS {
         assert_eq!(call.conclusion("publishes_the_will", "password", version), Violated);
         assert_eq!(
@@ -208,59 +190,52 @@ fn mqtt5_3_1_2_8_no_will_of_a_kicked_client_that_may_still_publish_is_accused() 
 
 #[test]
 fn a_broker_that_lets_the_kicked_back_in_or_cuts_the_others_is_told() {
-    let readmits =
-        kick_at(Script { removal: Removal::Readmit, ..Script::default() }, &["--variant", "disable"]);
-    assert_exit(&readmits, 0);
-    assert_eq!(readmits.differing(), ["refuses_the_client_afterwards"], "{}", readmits.said());
+    let readmits = kick_at(Script { removal: Removal::Readmit, ..Script::default() }, "--variant disable")
+        .expect_exit(0);
+    assert_eq!(readmits.differing(), ["refuses_the_client_afterwards"], "{readmits}");
     let everyone = Script { removal: Removal::Everyone, ..Script::default() };
-    let everyone = kick_at(everyone, &["--variant", "disable", "-V", "5", "--attempts", "1"]);
-    assert!(everyone.differing().contains(&"leaves_others_alone".to_owned()), "{}", everyone.said());
-    assert_eq!(everyone.only_case().fact("publisher_beside", "cut"), 1, "{}", everyone.said());
+    let everyone = kick_at(everyone, "--variant disable -V 5 --attempts 1");
+    assert!(everyone.differing().contains(&"leaves_others_alone".to_owned()), "{everyone}");
+    assert_eq!(everyone.only_case().fact("publisher_beside", "cut"), 1, "{everyone}");
 }
 
 #[test]
 fn a_removal_that_the_broker_refuses_is_no_kick() {
-    let refuses = kick_at(Script { removal: Removal::Refuse, ..Script::default() }, &["--variant", "delete"]);
-    assert_exit(&refuses, 3);
+    let refuses =
+        kick_at(Script { removal: Removal::Refuse, ..Script::default() }, "--variant delete").expect_exit(3);
     let told: Vec<String> = refuses.case("delete", "5.0").troubles.into_keys().collect();
     assert_eq!(told, ["the dynamic security does not carry out deleteClient: Not allowed"]);
 }
 
 #[test]
 fn a_broker_that_cuts_at_the_end_of_the_token_is_accused_of_nothing() {
-    let call = token_at(Script::default(), &[]);
-    assert_exit(&call, 0);
+    let call = token_at(Script::default(), "").expect_exit(0);
     for version in VERSIONS {
         for variant in ["one-topic", "new-topics"] {
             let case = call.case(variant, version);
-            assert_eq!(cut(&call, variant, version), 2, "{}", call.said());
-            assert_eq!(case.measures["delivered_afterwards"].sum, 0, "{}", call.said());
-            assert_eq!(case.fact("with_a_new_token", "accepted"), 2, "{}", call.said());
+            assert_eq!(cut(&call, variant, version), 2, "{call}");
+            assert_eq!(case.measures["delivered_afterwards"].sum, 0, "{call}");
+            assert_eq!(case.fact("with_a_new_token", "accepted"), 2, "{call}");
         }
     }
     let refused = call.case("one-topic", "5.0").fact("came_back", "CONNACK 0x87 Not authorized");
-    assert_eq!(refused, 2, "{}", call.said());
+    assert_eq!(refused, 2, "{call}");
     // Tokens are good for five seconds, rounded up to a whole one; connecting takes some of it.
     for attempt in call.attempts() {
         let (connected, ended) = (attempt.connack_us.unwrap(), attempt.provoked_us.unwrap());
         assert!(ended > connected && ended - attempt.started_us >= 4_500_000, "{attempt:?}");
     }
-    assert_eq!(call.differing(), Vec::<String>::new(), "{}", call.said());
+    assert_eq!(call.differing(), Vec::<String>::new(), "{call}");
 }
 
 #[test]
 fn a_broker_that_delivers_after_the_end_of_the_token_is_found_out() {
     let script = Script { expiry: Expiry::DeliverOn, ..Script::default() };
-    let call = token_at(script, &["--variant", "one-topic"]);
-    assert_exit(&call, 0);
-    assert_eq!(call.differing(), ["cuts_at_expiry", "stops_deliveries"], "{}", call.said());
-    assert!(
-        call.stdout().contains("STILL SERVED: 2 of 2 clients whose token had run out"),
-        "{}",
-        call.said()
-    );
+    let call = token_at(script, "--variant one-topic").expect_exit(0);
+    assert_eq!(call.differing(), ["cuts_at_expiry", "stops_deliveries"], "{call}");
+    call.assert_prints(&["STILL SERVED: 2 of 2 clients whose token had run out"]);
     let case = call.case("one-topic", "5.0");
-    assert_eq!(case.outcome(Outcome::Tolerated), 2, "{}", call.said());
+    assert_eq!(case.outcome(Outcome::Tolerated), 2, "{call}");
     assert_eq!(
         case.fact("came_back", "CONNACK 0x87 Not authorized"),
         2,
@@ -271,67 +246,56 @@ fn a_broker_that_delivers_after_the_end_of_the_token_is_found_out() {
 #[test]
 fn how_long_after_the_end_a_client_is_cut_is_measured() {
     let late = Expiry::CutAfter(std::time::Duration::from_millis(1_800));
-    let call = token_at(Script { expiry: late, ..Script::default() }, &["--variant", "one-topic", "-V", "5"]);
+    let call = token_at(Script { expiry: late, ..Script::default() }, "--variant one-topic -V 5");
     let case = call.only_case();
     assert!(case.reaction_time.min_us.unwrap() >= 1_620_000, "{:?}", case.reaction_time);
     // What is delivered more than a second after the end is told.
-    assert!(case.measures["delivered_afterwards"].min.unwrap() >= 1, "{}", call.said());
-    assert_eq!(call.differing(), ["stops_deliveries"], "{}", call.said());
+    assert!(case.measures["delivered_afterwards"].min.unwrap() >= 1, "{call}");
+    assert_eq!(call.differing(), ["stops_deliveries"], "{call}");
 }
 
 #[test]
 fn a_broker_that_checks_no_tokens_says_nothing_of_those_that_run_out() {
-    let call = token_at(Script { expiry: Expiry::Ignore, ..Script::default() }, &["--variant", "one-topic"]);
-    assert_exit(&call, 3);
-    assert!(call.stdout().contains("it checks no tokens"), "{}", call.said());
+    let call = token_at(Script { expiry: Expiry::Ignore, ..Script::default() }, "--variant one-topic")
+        .expect_exit(3);
+    call.assert_prints(&["it checks no tokens"]);
     assert_eq!(call.conclusion("cuts_at_expiry", "one-topic", "5.0"), Inconclusive);
 }
 
 #[test]
 fn a_token_comes_from_a_command_or_a_file_and_is_shown_nowhere() {
-    let broker = ScriptedBroker::start(Script::default());
     // {"alg":"none"} and {"exp":4102444800}: the year 2100.
     let token = "eyJhbGciOiJub25lIn0.eyJleHAiOjQxMDI0NDQ4MDB9.c2VjcmV0";
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("1"), format!("{token}\n")).unwrap();
-    let files = ["--token-dir", folder.path().to_str().unwrap()];
-    let command = format!("echo {token}");
-    for source in [&["--token-cmd", &command][..], &files] {
-        let flags = [&["--variant", "one-topic", "-V", "5", "--attempts", "1"][..], source].concat();
-        let call = call_at(broker.address(), TOOL, "token", &flags);
-        assert_exit(&call, 3);
+    let files = format!("--token-dir {}", folder.path().display());
+    for source in [format!("--token-cmd 'echo {token}'"), files] {
+        let flags = format!("--variant one-topic -V 5 --attempts 1 {source}");
+        let call = call_at(Script::default(), TOOL, "token", &flags).expect_exit(3);
         let told: Vec<String> = call.only_case().troubles.into_keys().collect();
         assert!(told.len() == 1 && told[0].contains("longer than --wait-max"), "{told:?}");
-        let written = std::fs::read_dir(&call.folder).unwrap();
-        for file in written.map(|file| file.unwrap().path()) {
-            let text = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
-            assert!(!text.contains("c2VjcmV0"), "{} holds the token", file.display());
-        }
-        assert!(!call.said().contains("c2VjcmV0"), "{}", call.said());
+        call.assert_keeps_secret("c2VjcmV0");
     }
 }
 
 #[test]
 fn mistakes_of_both_modes_are_told_with_their_cure() {
-    let mistakes = |mode, flags: &[&str]| {
-        let call = call(TOOL, &[mode], flags);
-        assert_exit(&call, 2);
-        call.stderr()
-    };
-    let told = mistakes("kick", &["--kick-cmd", "kick everybody", "--admin-pw", "x", "--variant", "disable"]);
-    for cure in ["names no client", "give --admin-username too", "add command"] {
-        assert!(told.contains(cure), "{cure}\n{told}");
-    }
-    let told = mistakes("kick", &["--host", "127.0.0.1", "--kick-cmd", "kick {username}"]);
-    assert!(told.contains("whom all clients of the run share"), "{told}");
-    let told = mistakes("kick", &["--spawn", "mosquitto", "-u", "me", "--variant", "command"]);
-    assert!(told.contains("give --kick-cmd") && told.contains("users of its own"), "{told}");
-    let told = mistakes("token", &["--claims", r#"{"aud":"x"}"#, "--token-in", "will"]);
-    for cure in ["give --token-cmd, --token-dir, or --token-key-file", "choose from password, username"] {
-        assert!(told.contains(cure), "{cure}\n{told}");
-    }
-    let told = mistakes("token", &["--token-cmd", "x", "--token-dir", "/nonexistent"]);
-    assert!(told.contains("keep one of"), "{told}");
+    let kick = |flags| call(TOOL, "kick", flags);
+    kick("--kick-cmd 'kick everybody' --admin-pw x --variant disable").assert_mistake(&[
+        "names no client",
+        "give --admin-username too",
+        "add command",
+    ]);
+    kick("--host 127.0.0.1 --kick-cmd 'kick {username}'")
+        .assert_mistake(&["whom all clients of the run share"]);
+    kick("--spawn mosquitto -u me --variant command")
+        .assert_mistake(&["give --kick-cmd", "users of its own"]);
+    let token = |flags| call(TOOL, "token", flags);
+    token(r#"--claims '{"aud":"x"}' --token-in will"#).assert_mistake(&[
+        "give --token-cmd, --token-dir, or --token-key-file",
+        "choose from password, username",
+    ]);
+    token("--token-cmd x --token-dir /nonexistent").assert_mistake(&["keep one of"]);
 }
 
 #[test]
@@ -339,75 +303,70 @@ fn rabbitmq_refuses_a_stale_token_and_serves_who_is_connected_with_one_on_the_to
     let Some(broker) = RealBroker::start("rabbitmq-oauth2") else { return };
     let key = format!("{}/oauth2.key", broker.folder);
     let claims = r#"{"aud":["ungraceful"],"scope":["ungraceful.read:*/*/*","ungraceful.write:*/*/*","ungraceful.configure:*/*/*"]}"#;
-    let signed = ["--token-key-file", &key, "--claims", claims];
-    let flags =
-        [&signed[..], &["--attempts", "2", "--bystander-qos", "0,1", "--token-lifetime", "6s"]].concat();
+    let signed = format!("--token-key-file {key} --claims '{claims}'");
+    let flags = format!("{signed} --attempts 2 --bystander-qos 0,1 --token-lifetime 6s");
     let call = call_at(broker.address, TOOL, "token", &flags);
     for variant in ["one-topic", "new-topics"] {
         let case = call.case(variant, "3.1.1");
         let refused = "CONNACK 0x04 Connection Refused, bad user name or password";
-        assert_eq!(case.fact("came_back", refused), 2, "{}", call.said());
-        assert_eq!(case.fact("with_a_new_token", "accepted"), 2, "{}", call.said());
+        assert_eq!(case.fact("came_back", refused), 2, "{call}");
+        assert_eq!(case.fact("with_a_new_token", "accepted"), 2, "{call}");
     }
     // RabbitMQ 3.10 looks at the token for each new topic alone; later ones cut at its end, which would hold as well.
-    assert_eq!(cut(&call, "new-topics", "3.1.1"), 2, "{}", call.said());
+    assert_eq!(cut(&call, "new-topics", "3.1.1"), 2, "{call}");
     let one_topic = call.case("one-topic", "3.1.1");
     let is_told = call.differing().contains(&"cuts_at_expiry".to_owned());
-    assert_eq!(one_topic.outcome(Outcome::Tolerated) > 0, is_told, "{}", call.said());
+    assert_eq!(one_topic.outcome(Outcome::Tolerated) > 0, is_told, "{call}");
 }
 
 /// Re-authentication at a broker that answers it like this.
 fn again_at(reauthentication: Reauthentication, variant: &str) -> Call {
     let script = Script { reauthentication, ..Script::default() };
     // Long enough to be answered well before the end.
-    let flags = ["--variant", variant, "-V", "5", "--auth-method", "JWT", "--token-lifetime", "6s"];
-    token_at(script, &flags)
+    token_at(script, &format!("--variant {variant} -V 5 --auth-method JWT --token-lifetime 6s"))
 }
 
 #[test]
 fn a_client_that_shows_a_new_token_by_auth_is_served_past_its_first_and_a_spoilt_one_ends_it() {
-    let call = again_at(Reauthentication::Accept, "reauthenticate,reauthenticate-spoilt");
-    assert_exit(&call, 0);
+    let call = again_at(Reauthentication::Accept, "reauthenticate,reauthenticate-spoilt").expect_exit(0);
     let renewed = call.case("reauthenticate", "5.0");
-    assert_eq!(renewed.fact("reauthentication", "AUTH 0x00"), 2, "{}", call.said());
-    assert_eq!(renewed.fact("past_the_first_token", "served"), 2, "{}", call.said());
-    assert_eq!(renewed.fact("still_served", "both ways"), 2, "{}", call.said());
-    assert_eq!(renewed.measures["reauthentication_us"].count, 2, "{}", call.said());
+    assert_eq!(renewed.fact("reauthentication", "AUTH 0x00"), 2, "{call}");
+    assert_eq!(renewed.fact("past_the_first_token", "served"), 2, "{call}");
+    assert_eq!(renewed.fact("still_served", "both ways"), 2, "{call}");
+    assert_eq!(renewed.measures["reauthentication_us"].count, 2, "{call}");
     let spoilt = call.case("reauthenticate-spoilt", "5.0");
-    assert_eq!(spoilt.fact("reauthentication", "DISCONNECT 0x87"), 2, "{}", call.said());
+    assert_eq!(spoilt.fact("reauthentication", "DISCONNECT 0x87"), 2, "{call}");
     assert_eq!(spoilt.fact("after_failed_reauthentication", "DISCONNECT, then closed"), 2);
     for case in [&renewed, &spoilt] {
-        assert_eq!(case.fact("method_in_connack", "the same"), 2, "{}", call.said());
+        assert_eq!(case.fact("method_in_connack", "the same"), 2, "{call}");
     }
-    assert_eq!(call.differing(), Vec::<String>::new(), "{}", call.said());
+    assert_eq!(call.differing(), Vec::<String>::new(), "{call}");
 }
 
 #[test]
 fn a_broker_that_accepts_a_new_token_and_cuts_at_the_end_of_the_old_one_is_found_out() {
-    let call = again_at(Reauthentication::KeepOldEnd, "reauthenticate");
-    assert_exit(&call, 0);
-    assert_eq!(call.only_case().fact("past_the_first_token", "cut at its end"), 2, "{}", call.said());
-    assert!(call.stdout().contains("CUT ALTHOUGH RENEWED: 2 of 2 clients"), "{}", call.said());
-    assert_eq!(call.differing(), ["serves_past_the_first_token"], "{}", call.said());
+    let call = again_at(Reauthentication::KeepOldEnd, "reauthenticate").expect_exit(0);
+    assert_eq!(call.only_case().fact("past_the_first_token", "cut at its end"), 2, "{call}");
+    call.assert_prints(&["CUT ALTHOUGH RENEWED: 2 of 2 clients"]);
+    assert_eq!(call.differing(), ["serves_past_the_first_token"], "{call}");
 }
 
 #[test]
 fn what_auth_is_answered_is_told_and_silence_and_a_spoilt_token_that_is_accepted_are_noted() {
     let call = again_at(Reauthentication::Ignore, "reauthenticate");
-    assert_eq!(call.only_case().fact("reauthentication", "nothing"), 2, "{}", call.said());
-    assert_eq!(call.differing(), ["accepts_the_renewed_token"], "{}", call.said());
+    assert_eq!(call.only_case().fact("reauthentication", "nothing"), 2, "{call}");
+    assert_eq!(call.differing(), ["accepts_the_renewed_token"], "{call}");
     let call = again_at(Reauthentication::AcceptAnything, "reauthenticate-spoilt");
-    assert_eq!(call.differing(), ["refuses_a_spoilt_token"], "{}", call.said());
+    assert_eq!(call.differing(), ["refuses_a_spoilt_token"], "{call}");
     let call = again_at(Reauthentication::Fin, "reauthenticate-spoilt");
-    assert_eq!(call.only_case().fact("reauthentication", "closed"), 2, "{}", call.said());
-    assert_eq!(call.differing(), ["closes_after_failed_reauthentication"], "{}", call.said());
+    assert_eq!(call.only_case().fact("reauthentication", "closed"), 2, "{call}");
+    assert_eq!(call.differing(), ["closes_after_failed_reauthentication"], "{call}");
 }
 
 #[test]
 fn a_broker_that_goes_on_with_another_step_of_authentication_is_not_judged_and_the_run_says_why() {
-    let call = again_at(Reauthentication::Continue, "reauthenticate,reauthenticate-spoilt");
-    assert_exit(&call, 3);
-    assert_eq!((call.violated(), call.differing()), (vec![], vec![]), "{}", call.said());
+    let call = again_at(Reauthentication::Continue, "reauthenticate,reauthenticate-spoilt").expect_exit(3);
+    assert_eq!((call.violated(), call.differing()), (vec![], vec![]), "{call}");
     for (check, variant) in [
         ("accepts_the_renewed_token", "reauthenticate"),
         ("serves_past_the_first_token", "reauthenticate"),
@@ -417,43 +376,34 @@ fn a_broker_that_goes_on_with_another_step_of_authentication_is_not_judged_and_t
         let told = &call.verdicts(check)[0].evidence;
         assert!(told.contains("goes on with AUTH 0x18") && told.contains("--auth-method"), "{told}");
     }
-    assert!(
-        call.has_no_verdict_of("closes_after_failed_reauthentication"),
-        "nothing has failed: {}",
-        call.said()
-    );
+    assert!(call.has_no_verdict_of("closes_after_failed_reauthentication"), "nothing has failed: {call}");
 }
 
 #[test]
 fn mqtt5_4_12_1_2_a_broker_that_serves_whose_reauthentication_it_refused_is_accused() {
     let call = again_at(Reauthentication::ServeRefused, "reauthenticate-spoilt");
-    assert_exit(&call, 1);
-    assert_eq!(call.violated(), ["closes_after_failed_reauthentication"], "{}", call.said());
-    assert_eq!(call.only_case().fact("reauthentication", "AUTH 0x87"), 2, "{}", call.said());
+    call.assert_violates(&["closes_after_failed_reauthentication"]);
+    assert_eq!(call.only_case().fact("reauthentication", "AUTH 0x87"), 2, "{call}");
 }
 
 #[test]
 fn mqtt5_4_12_0_5_a_broker_that_answers_under_another_method_is_accused() {
     let call = again_at(Reauthentication::OtherMethod, "reauthenticate");
-    assert_exit(&call, 1);
-    assert_eq!(call.violated(), ["keeps_the_method"], "{}", call.said());
+    call.assert_violates(&["keeps_the_method"]);
 }
 
 #[test]
 fn a_broker_that_does_not_offer_the_method_is_accused_of_nothing_and_mistakes_are_told() {
-    let flags = ["--variant", "reauthenticate", "-V", "5", "--auth-method", "SCRAM"];
-    let refused = token_at(Script::default(), &flags);
-    assert_exit(&refused, 3);
+    let flags = "--variant reauthenticate -V 5 --auth-method SCRAM";
+    let refused = token_at(Script::default(), flags).expect_exit(3);
     let told: Vec<String> = refused.only_case().troubles.into_keys().collect();
     assert!(told.len() == 1 && told[0].contains("CONNACK 0x8C"), "{told:?}");
     assert!(told[0].contains("--auth-method"), "{told:?}");
-    let mistakes = |flags: &[&str]| {
-        let call = token_at(Script::default(), flags);
-        assert_exit(&call, 2);
-        call.stderr()
-    };
-    assert!(mistakes(&["--auth-method", "JWT", "-V", "3.1.1"]).contains("is of MQTT 5.0"));
-    assert!(mistakes(&["--variant", "reauthenticate"]).contains("give --auth-method"));
-    let told = mistakes(&["--variant", "one-topic", "--auth-method", "JWT"]);
-    assert!(told.contains("add reauthenticate to --variant"), "{told}");
+    for (flags, cure) in [
+        ("--auth-method JWT -V 3.1.1", "is of MQTT 5.0"),
+        ("--variant reauthenticate", "give --auth-method"),
+        ("--variant one-topic --auth-method JWT", "add reauthenticate to --variant"),
+    ] {
+        token_at(Script::default(), flags).assert_mistake(&[cure]);
+    }
 }

@@ -7,22 +7,18 @@ use ungraceful_mqtt::QoS;
 use ungraceful_record::run::CaseRecord;
 use ungraceful_record::testing::FactsByText;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
-use ungraceful_scripted_broker::{Script, ScriptedBroker};
+use ungraceful_scripted_broker::Script;
 
 use crate::real_brokers::RealBroker;
 use crate::support::{Call, flood, flood_at, skip};
 
 /// What the checks of every run can't say on a busy machine is not what these tests are about.
-fn assert_exit(call: &Call, exit: i32) {
-    assert_eq!(call.exit(), exit, "{}", call.said());
-}
-
 fn note(call: &Call, check: &str, variant: &str) -> Option<String> {
     let verdicts = call.verdicts(check);
     let is_it = |variant_of: &str| variant_of == variant;
     let found =
         verdicts.into_iter().find(|verdict| verdict.case.as_ref().is_some_and(|case| is_it(&case.variant)));
-    found.unwrap_or_else(|| panic!("no verdict of {check}\n{}", call.said())).differs
+    found.unwrap_or_else(|| panic!("no verdict of {check}\n{call}")).differs
 }
 
 fn most(case: &CaseRecord, measure: &str) -> Option<u64> {
@@ -39,17 +35,14 @@ mod receive_maximum {
     fn against(flow: &str) -> Call {
         let script =
             Script { flow: flow.parse().unwrap(), receive_maximum: NonZeroU16::new(20), ..Script::default() };
-        let broker = ScriptedBroker::start(script);
-        let arguments = ["--variant", "qos2", "--attempts", "2", "-V", "5"];
-        flood_at(broker.address(), "receive-maximum", &arguments)
+        flood_at(script, "receive-maximum", "--variant qos2 --attempts 2 -V 5")
     }
 
     #[test]
     fn a_disconnect_0x93_after_as_many_as_were_announced_holds() {
-        let call = against("disconnect");
-        assert_exit(&call, 0);
+        let call = against("disconnect").expect_exit(0);
         let case = call.case("qos2", "5.0");
-        assert_eq!(case.fact("what", "DISCONNECT 0x93"), 2, "{}", call.said());
+        assert_eq!(case.fact("what", "DISCONNECT 0x93"), 2, "{call}");
         assert_eq!(case.sequences.get("DISCONNECT 0x93, FIN"), Some(&2), "{:?}", case.sequences);
         assert_eq!((most(&case, "receive_maximum"), most(&case, "sent")), (Some(20), Some(30)));
         assert_eq!(note(&call, ANSWERS, "qos2"), None);
@@ -63,10 +56,9 @@ mod receive_maximum {
             ("fin", "close", "at Receive Maximum"),
             ("tolerate", "all taken", "nowhere"),
         ] {
-            let call = against(flow);
-            assert_exit(&call, 0);
+            let call = against(flow).expect_exit(0);
             let case = call.case("qos2", "5.0");
-            assert_eq!((case.fact("what", what), case.fact("line", line)), (2, 2), "{flow}: {}", call.said());
+            assert_eq!((case.fact("what", what), case.fact("line", line)), (2, 2), "{flow}: {call}");
             assert!(note(&call, ANSWERS, "qos2").unwrap().contains(what), "{flow}");
             assert_eq!(call.conclusion(TAKES, "qos2", "5.0"), Holds);
         }
@@ -76,26 +68,23 @@ mod receive_maximum {
     fn a_connection_that_is_reset_may_take_acknowledgements_with_it_and_says_nothing_of_the_line() {
         let call = against("rst");
         let case = call.case("qos2", "5.0");
-        assert_eq!(case.fact("what", "close"), 2, "{}", call.said());
+        assert_eq!(case.fact("what", "close"), 2, "{call}");
         assert_eq!(case.fact("line", "beyond Receive Maximum"), 0);
     }
 
     #[test]
     fn silence_is_inconclusive() {
-        let call = against("silence");
-        assert_exit(&call, 3);
+        let call = against("silence").expect_exit(3);
         assert_eq!(call.conclusion(ANSWERS, "qos2", "5.0"), Inconclusive);
-        assert_eq!(call.case("qos2", "5.0").fact("what", "unanswered"), 2, "{}", call.said());
+        assert_eq!(call.case("qos2", "5.0").fact("what", "unanswered"), 2, "{call}");
     }
 
     #[test]
     fn a_broker_without_a_limit_is_sent_every_packet_identifier_and_qos_1_says_that_it_tells_nothing() {
-        let broker = ScriptedBroker::start(Script::default());
         // All that is sent at once keeps a broker of this build busy for seconds, more on a machine that is.
-        let times = ["--reaction-timeout", "15s", "--connect-timeout", "30s"];
-        let arguments = [&["--variant", "qos2", "--attempts", "1"][..], &times].concat();
-        let call = flood_at(broker.address(), "receive-maximum", &arguments);
-        assert_exit(&call, 0);
+        let times = "--reaction-timeout 15s --connect-timeout 30s";
+        let arguments = format!("--variant qos2 --attempts 1 {times}");
+        let call = flood_at(Script::default(), "receive-maximum", &arguments).expect_exit(0);
         for version in ["3.1.1", "5.0"] {
             let case = call.case("qos2", version);
             assert_eq!(
@@ -111,46 +100,41 @@ mod receive_maximum {
 
     #[test]
     fn what_is_delivered_while_the_flood_is_still_being_sent_is_counted() {
-        let broker = ScriptedBroker::start(Script::default());
-        let arguments = ["--variant", "qos1", "--attempts", "1", "-V", "3.1.1", "--size", "1000"];
-        let call = flood_at(broker.address(), "receive-maximum", &arguments);
+        let arguments = "--variant qos1 --attempts 1 -V 3.1.1 --size 1000";
+        let call = flood_at(Script::default(), "receive-maximum", arguments);
         let counts = call.case("qos1", "3.1.1").messages[&1].clone();
-        assert_eq!((counts.sent, counts.acknowledged), (65_535, 65_535), "{}", call.said());
-        assert_eq!((counts.delivered, counts.lost), (65_535, 0), "{}", call.said());
+        assert_eq!((counts.sent, counts.acknowledged), (65_535, 65_535), "{call}");
+        assert_eq!((counts.delivered, counts.lost), (65_535, 0), "{call}");
     }
 
     #[test]
     fn a_maximum_qos_leaves_a_case_undone_and_says_why() {
         let script = Script { maximum_qos: Some(QoS::AtLeastOnce), ..Script::default() };
-        let broker = ScriptedBroker::start(script);
-        let arguments = ["--attempts", "1", "-V", "5", "--variant", "qos2"];
-        let call = flood_at(broker.address(), "receive-maximum", &arguments);
-        assert_exit(&call, 3);
-        assert!(call.stdout().contains("the broker takes no QoS 2"), "{}", call.said());
+        let call = flood_at(script, "receive-maximum", "--attempts 1 -V 5 --variant qos2").expect_exit(3);
+        call.assert_prints(&["the broker takes no QoS 2"]);
     }
 
     #[test]
     fn the_embedded_broker_answers_with_0x93_at_its_limit() {
-        let call = flood("receive-maximum", &["--attempts", "2", "-V", "5"]);
-        assert_exit(&call, 0);
+        let call = flood("receive-maximum", "--attempts 2 -V 5").expect_exit(0);
         let case = call.case("qos2", "5.0");
-        assert_eq!(case.fact("what", "DISCONNECT 0x93"), 2, "{}", call.said());
-        assert_eq!(case.fact("line", "at Receive Maximum"), 2, "{}", call.said());
+        assert_eq!(case.fact("what", "DISCONNECT 0x93"), 2, "{call}");
+        assert_eq!(case.fact("line", "at Receive Maximum"), 2, "{call}");
         assert_eq!(note(&call, ANSWERS, "qos1").as_deref(), Some("QoS 1 does not tell"));
     }
 
     #[test]
     fn mosquitto_refuses_with_0x97_and_serves_on() {
         let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
-        let call = flood_at(broker.address, "receive-maximum", &["--attempts", "2", "-V", "5"]);
+        let call = flood_at(broker.address, "receive-maximum", "--attempts 2 -V 5");
         let sys_version = call.record().broker.sys_version.unwrap();
         if !sys_version.starts_with("mosquitto version 2.0") {
             skip(&format!("{sys_version} may answer otherwise"));
             return;
         }
-        assert_exit(&call, 0);
+        assert_eq!(call.exit(), 0, "{call}");
         let case = call.case("qos2", "5.0");
-        assert_eq!(case.fact("what", "PUBREC 0x97"), 2, "{}", call.said());
+        assert_eq!(case.fact("what", "PUBREC 0x97"), 2, "{call}");
         assert_eq!(
             case.sequences.get("acknowledgement 0x97, still served"),
             Some(&2),
@@ -176,19 +160,16 @@ mod unacked_subscriber {
     /// Two attempts each at QoS 1 and 2 with a Receive Maximum of three.
     fn against(subscriber_flow: &str) -> Call {
         let script = Script { subscriber_flow: subscriber_flow.parse().unwrap(), ..Script::default() };
-        let broker = ScriptedBroker::start(script);
-        let arguments = ["--variant", "k3-qos1,k3-qos2", "--attempts", "2", "--messages", "50"];
-        flood_at(broker.address(), "unacked-subscriber", &arguments)
+        flood_at(script, "unacked-subscriber", "--variant k3-qos1,k3-qos2 --attempts 2 --messages 50")
     }
 
     #[test]
     fn a_broker_that_keeps_to_receive_maximum_holds_and_drains_in_order() {
-        let call = against("keep");
-        assert_exit(&call, 0);
+        let call = against("keep").expect_exit(0);
         for variant in ["k3-qos1", "k3-qos2"] {
             let case = call.case(variant, "5.0");
-            assert_eq!(case.fact("held", "at Receive Maximum"), 2, "{}", call.said());
-            assert_eq!(case.fact("drained", "everything, in order"), 2, "{}", call.said());
+            assert_eq!(case.fact("held", "at Receive Maximum"), 2, "{call}");
+            assert_eq!(case.fact("drained", "everything, in order"), 2, "{call}");
             for check in [STAYS, ANSWERS, ORDER, ONCE] {
                 assert_eq!(call.conclusion(check, variant, "5.0"), Holds, "{check}");
                 assert_eq!(note(&call, check, variant), None, "{check}");
@@ -199,45 +180,39 @@ mod unacked_subscriber {
     #[test]
     fn mqtt5_3_3_4_9_one_publish_more_than_receive_maximum_is_violated() {
         let call = against("exceed-by-1");
-        assert_exit(&call, 1);
-        assert_eq!(call.violated(), [STAYS]);
+        call.assert_violates(&[STAYS]);
         assert_eq!(call.case("k3-qos1", "5.0").fact("held", "beyond Receive Maximum"), 2);
-        assert!(call.stdout().contains("MQTT 5.0 [MQTT-3.3.4-9]"), "{}", call.stdout());
+        call.assert_prints(&["MQTT 5.0 [MQTT-3.3.4-9]"]);
         assert_eq!(against("ignore").violated(), [STAYS]);
     }
 
     #[test]
     fn mqtt5_4_9_0_3_a_pingreq_that_starves_while_the_quota_is_used_up_is_violated() {
         let call = against("starve-pings");
-        assert_exit(&call, 1);
-        assert_eq!(call.violated(), [ANSWERS]);
-        assert_eq!(call.case("k3-qos1", "5.0").fact("pingreq", "not answered"), 2, "{}", call.said());
+        call.assert_violates(&[ANSWERS]);
+        assert_eq!(call.case("k3-qos1", "5.0").fact("pingreq", "not answered"), 2, "{call}");
     }
 
     #[test]
     fn mqtt5_4_6_0_5_a_queue_that_comes_in_another_order_is_violated() {
-        let call = against("reorder-queue");
-        assert_exit(&call, 1);
-        assert_eq!(call.violated(), [ORDER]);
+        against("reorder-queue").assert_violates(&[ORDER]);
     }
 
     #[test]
     fn a_queue_that_is_never_sent_is_inconclusive_because_nothing_came_after_it() {
-        let call = against("stall");
-        assert_exit(&call, 3);
-        assert_eq!(call.case("k3-qos1", "5.0").fact("published_later", "did not come"), 2, "{}", call.said());
+        let call = against("stall").expect_exit(3);
+        assert_eq!(call.case("k3-qos1", "5.0").fact("published_later", "did not come"), 2, "{call}");
         assert_eq!(call.conclusion(ONCE, "k3-qos1", "5.0"), Inconclusive);
     }
 
     #[test]
     fn mqtt5_4_5_0_1_what_is_acknowledged_and_dropped_beyond_receive_maximum_is_violated() {
         let call = against("drop-beyond");
-        assert_exit(&call, 1);
-        assert_eq!(call.violated(), [ONCE]);
+        call.assert_violates(&[ONCE]);
         let case = call.case("k3-qos1", "5.0");
-        assert_eq!(case.fact("published_later", "came"), 2, "{}", call.said());
+        assert_eq!(case.fact("published_later", "came"), 2, "{call}");
         assert_eq!(case.measures["held_back"].max, Some(0));
-        assert!(call.stdout().contains("MQTT 5.0 [MQTT-4.5.0-1]"), "{}", call.stdout());
+        call.assert_prints(&["MQTT 5.0 [MQTT-4.5.0-1]"]);
     }
 
     #[test]
@@ -245,19 +220,19 @@ mod unacked_subscriber {
         let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
         let variants = "k1-qos1,k1-qos2,k3-qos1,k3-qos2,absent-qos1";
         let call =
-            flood_at(broker.address, "unacked-subscriber", &["--variant", variants, "--attempts", "2"]);
+            flood_at(broker.address, "unacked-subscriber", &format!("--variant {variants} --attempts 2"));
         for (variant, k) in [("k1-qos1", 1), ("k1-qos2", 1), ("k3-qos1", 3), ("k3-qos2", 3)] {
             let case = call.case(variant, "5.0");
-            assert_eq!(most(&case, "outstanding_withheld"), Some(k), "{}", call.said());
-            assert_eq!(case.fact("pingreq", "answered"), 2, "{}", call.said());
+            assert_eq!(most(&case, "outstanding_withheld"), Some(k), "{call}");
+            assert_eq!(case.fact("pingreq", "answered"), 2, "{call}");
             assert_eq!(call.conclusion(ORDER, variant, "5.0"), Holds);
         }
         for variant in ["k1-qos1", "k3-qos1"] {
-            assert_eq!(call.conclusion(STAYS, variant, "5.0"), Holds, "{}", call.said());
+            assert_eq!(call.conclusion(STAYS, variant, "5.0"), Holds, "{call}");
         }
         // Mosquitto 2.0.11 lets as many go with every PUBCOMP as Receive Maximum allows in all.
         if call.record().broker.sys_version.unwrap().starts_with("mosquitto version 2.0.11") {
-            assert_eq!(call.conclusion(STAYS, "k3-qos2", "5.0"), Violated, "{}", call.said());
+            assert_eq!(call.conclusion(STAYS, "k3-qos2", "5.0"), Violated, "{call}");
             assert_eq!(most(&call.case("absent-qos1", "3.1.1"), "outstanding_withheld"), Some(20));
         }
     }
@@ -265,11 +240,9 @@ mod unacked_subscriber {
     #[test]
     fn rumqttd_looks_at_no_receive_maximum_and_starves_pingreq() {
         let Some(broker) = RealBroker::start("rumqttd") else { return };
-        let arguments = ["--variant", "k3-qos1", "--attempts", "2", "-V", "5"];
-        let call = flood_at(broker.address_v5, "unacked-subscriber", &arguments);
-        assert_exit(&call, 1);
-        assert_eq!(call.violated(), [ANSWERS, STAYS]);
-        assert_eq!(most(&call.case("k3-qos1", "5.0"), "outstanding_withheld"), Some(100), "{}", call.said());
+        let call = flood_at(broker.address_v5, "unacked-subscriber", "--variant k3-qos1 --attempts 2 -V 5");
+        call.assert_violates(&[ANSWERS, STAYS]);
+        assert_eq!(most(&call.case("k3-qos1", "5.0"), "outstanding_withheld"), Some(100), "{call}");
     }
 }
 
@@ -281,14 +254,12 @@ mod quota_leak {
     fn against(flow: &str) -> Call {
         let script =
             Script { flow: flow.parse().unwrap(), receive_maximum: NonZeroU16::new(20), ..Script::default() };
-        let broker = ScriptedBroker::start(script);
-        flood_at(broker.address(), "quota-leak", &["--messages", "3000", "-V", "5"])
+        flood_at(script, "quota-leak", "--messages 3000 -V 5")
     }
 
     #[test]
     fn a_client_that_keeps_every_rule_is_served_to_the_end() {
-        let call = against("disconnect");
-        assert_exit(&call, 0);
+        let call = against("disconnect").expect_exit(0);
         for variant in ["qos1", "qos2"] {
             let case = call.case(variant, "5.0");
             assert_eq!((case.fact("served", "to the end"), most(&case, "window")), (2, Some(20)));
@@ -299,18 +270,15 @@ mod quota_leak {
     #[test]
     fn a_quota_that_is_never_given_back_is_violated_without_a_number_and_says_so() {
         let call = against("leak");
-        assert_exit(&call, 1);
-        assert_eq!(call.violated(), [SERVES]);
-        assert!(call.stdout().contains("MQTT 5.0 §4.9 (prose, no numbered statement)"), "{}", call.stdout());
-        assert_eq!(call.case("qos1", "5.0").fact("served", "cut by DISCONNECT 0x93"), 2, "{}", call.said());
+        call.assert_violates(&[SERVES]);
+        call.assert_prints(&["MQTT 5.0 §4.9 (prose, no numbered statement)"]);
+        assert_eq!(call.case("qos1", "5.0").fact("served", "cut by DISCONNECT 0x93"), 2, "{call}");
         assert_eq!(most(&call.case("qos1", "5.0"), "acknowledged_at_end"), Some(20));
     }
 
     #[test]
     fn a_cut_without_a_word_after_the_same_count_each_time_is_violated() {
-        let call = against("leak-then-fin");
-        assert_exit(&call, 1);
-        assert_eq!(call.violated(), [SERVES]);
+        against("leak-then-fin").assert_violates(&[SERVES]);
     }
 }
 
@@ -322,15 +290,14 @@ mod offline_queue {
 
     fn against(offline_queue: &str) -> Call {
         let script = Script { offline_queue: offline_queue.parse().unwrap(), ..Script::default() };
-        let broker = ScriptedBroker::start(script);
-        flood_at(broker.address(), "offline-queue", &["--messages", "100", "--attempts", "2"])
+        flood_at(script, "offline-queue", "--messages 100 --attempts 2")
     }
 
     fn assert_lost_end(call: &Call, lost_end: &str, lost: u64) {
         for (variant, version) in [("qos1", "3.1.1"), ("qos2", "3.1.1"), ("qos1", "5.0"), ("qos2", "5.0")] {
             let case = call.case(variant, version);
-            assert_eq!(case.fact("lost_end", lost_end), 2, "{variant} {version}\n{}", call.said());
-            assert_eq!(most(&case, "lost"), Some(lost), "{variant} {version}\n{}", call.said());
+            assert_eq!(case.fact("lost_end", lost_end), 2, "{variant} {version}\n{call}");
+            assert_eq!(most(&case, "lost"), Some(lost), "{variant} {version}\n{call}");
             assert_eq!(case.fact("session_present", "yes"), 2);
             assert_eq!(call.conclusion(ORDER, variant, version), Holds);
         }
@@ -338,16 +305,14 @@ mod offline_queue {
 
     #[test]
     fn a_queue_without_a_limit_is_delivered_whole_and_in_order() {
-        let call = against("unlimited");
-        assert_exit(&call, 0);
+        let call = against("unlimited").expect_exit(0);
         assert_lost_end(&call, "none", 0);
         assert_eq!(note(&call, KEEPS, "qos1"), None);
     }
 
     #[test]
     fn the_end_of_the_queue_that_goes_is_told_and_noted() {
-        let newest = against("drop-newest-over-40");
-        assert_exit(&newest, 0);
+        let newest = against("drop-newest-over-40").expect_exit(0);
         assert_lost_end(&newest, "newest", 60);
         assert!(note(&newest, KEEPS, "qos1").unwrap().contains("120 of 200 messages"));
         let oldest = against("drop-oldest-over-40");
@@ -356,11 +321,10 @@ mod offline_queue {
 
     #[test]
     fn a_publisher_that_is_refused_loses_nothing_unawares() {
-        let call = against("refuse-over-40");
-        assert_exit(&call, 0);
+        let call = against("refuse-over-40").expect_exit(0);
         let case = call.case("qos1", "5.0");
-        assert_eq!(case.fact("publisher", "refused with 0x97"), 2, "{}", call.said());
-        assert_eq!(case.fact("lost_end", "none"), 2, "{}", call.said());
+        assert_eq!(case.fact("publisher", "refused with 0x97"), 2, "{call}");
+        assert_eq!(case.fact("lost_end", "none"), 2, "{call}");
         assert!(call.verdicts(KEEPS).iter().any(|verdict| {
             verdict.differs.as_deref().is_some_and(|note| note.contains("messages were refused"))
         }));
@@ -369,13 +333,13 @@ mod offline_queue {
     #[test]
     fn mosquitto_keeps_the_first_thousand() {
         let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
-        let call = flood_at(broker.address, "offline-queue", &["--attempts", "2", "--variant", "qos1"]);
+        let call = flood_at(broker.address, "offline-queue", "--attempts 2 --variant qos1");
         for version in ["3.1.1", "5.0"] {
             let case = call.case("qos1", version);
-            assert_eq!(case.fact("session_present", "yes"), 2, "{}", call.said());
+            assert_eq!(case.fact("session_present", "yes"), 2, "{call}");
             assert_eq!(call.conclusion(ORDER, "qos1", version), Holds);
             if call.record().broker.sys_version.unwrap().starts_with("mosquitto version 2.0.11") {
-                assert_eq!(most(&case, "lost"), Some(1_000), "{}", call.said());
+                assert_eq!(most(&case, "lost"), Some(1_000), "{call}");
                 assert_eq!(case.fact("lost_end", "newest"), 2);
             }
         }
@@ -387,22 +351,19 @@ mod slow_consumer {
 
     const KEEPS: &str = "keeps_qos1_for_the_slow";
 
-    fn against(slow_reader: &str, arguments: &[&str]) -> Call {
+    fn against(slow_reader: &str, arguments: &str) -> Call {
         let script = Script { slow_reader: slow_reader.parse().unwrap(), ..Script::default() };
-        let broker = ScriptedBroker::start(script);
-        let all = [&["--connrate", "10", "-V", "5"], arguments].concat();
-        flood_at(broker.address(), "slow-consumer", &all)
+        flood_at(script, "slow-consumer", &format!("--connrate 10 -V 5 {arguments}"))
     }
 
     #[test]
     fn a_broker_that_keeps_what_is_not_read_delivers_it_all_afterwards() {
-        let flags = ["--variant", "zero-window-qos1,drip-qos1", "--for", "2s", "--publish-rate", "200"];
-        let call = against("buffer", &flags);
-        assert_exit(&call, 0);
+        let flags = "--variant zero-window-qos1,drip-qos1 --for 2s --publish-rate 200";
+        let call = against("buffer", flags).expect_exit(0);
         for variant in ["zero-window-qos1", "drip-qos1"] {
             let case = call.case(variant, "5.0");
-            assert_eq!(case.fact("cut", "no"), 1, "{}", call.said());
-            assert_eq!(most(&case, "undelivered"), Some(0), "{}", call.said());
+            assert_eq!(case.fact("cut", "no"), 1, "{call}");
+            assert_eq!(most(&case, "undelivered"), Some(0), "{call}");
             assert!(most(&case, "drained_bytes") > Some(200 * 1_024), "{:?}", case.measures);
             assert_eq!(note(&call, KEEPS, variant), None);
         }
@@ -411,27 +372,20 @@ mod slow_consumer {
     #[test]
     fn a_cut_is_seen_while_nothing_is_read() {
         // More than the kernels' buffers hold.
-        let flags = ["--variant", "zero-window-qos1", "--for", "4s", "--size", "16384"];
-        let call = against("cut-after-500ms", &flags);
-        assert_exit(&call, 0);
+        let flags = "--variant zero-window-qos1 --for 4s --size 16384";
+        let call = against("cut-after-500ms", flags).expect_exit(0);
         let case = call.case("zero-window-qos1", "5.0");
-        assert_eq!(case.fact("cut", "while it did not read"), 1, "{}", call.said());
+        assert_eq!(case.fact("cut", "while it did not read"), 1, "{call}");
         assert!(most(&case, "cut_after_us") > Some(500_000), "{:?}", case.measures);
-        assert!(note(&call, KEEPS, "zero-window-qos1").unwrap().contains("is cut"), "{}", call.said());
+        assert!(note(&call, KEEPS, "zero-window-qos1").unwrap().contains("is cut"), "{call}");
     }
 }
 
 #[test]
 fn what_is_wrong_with_the_flags_of_a_mode_is_told_together() {
-    let call = flood("unacked-subscriber", &["--variant", "k2-qos1", "--messages", "0", "--size", "3"]);
-    assert_exit(&call, 2);
-    for words in ["--variant", "k3-qos1", "--messages", "--size"] {
-        assert!(call.stderr().contains(words), "{words} is missing\n{}", call.said());
-    }
-    let call = flood("unacked-subscriber", &["--variant", "k1-qos1", "-V", "3.1.1"]);
-    assert_exit(&call, 2);
-    assert!(call.stderr().contains("3.1.1 has no Receive Maximum"), "{}", call.said());
-    let call = flood("slow-consumer", &["--for", "0s"]);
-    assert_exit(&call, 2);
-    assert!(call.stderr().contains("--for") && call.stderr().contains("such as 10s"), "{}", call.said());
+    let call = flood("unacked-subscriber", "--variant k2-qos1 --messages 0 --size 3");
+    call.assert_mistake(&["--variant", "k3-qos1", "--messages", "--size"]);
+    let call = flood("unacked-subscriber", "--variant k1-qos1 -V 3.1.1");
+    call.assert_mistake(&["3.1.1 has no Receive Maximum"]);
+    flood("slow-consumer", "--for 0s").assert_mistake(&["--for", "such as 10s"]);
 }

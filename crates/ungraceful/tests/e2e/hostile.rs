@@ -7,13 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
 use ungraceful_mqtt::{Framed, Packet, ProtocolVersion, Publish, frame};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{Completeness, Record};
 use ungraceful_wire::clock::now;
 
-use crate::support::{at, binary, call_at};
+use crate::support::{at, binary, call_at, record_in, tour, tour_at};
 
 /// What may be above the same run against a broker that behaves, whatever a broker does.
 const ABOVE_BYTES: u64 = 64 << 20;
@@ -248,14 +247,12 @@ fn watched(mut child: Child) -> (Output, u64) {
 }
 
 /// A run with these flags against a hostile broker, to its end.
-fn run_of(flags: &[&str], hostile: Hostile) -> Run {
+fn run_of(flags: &str, hostile: Hostile) -> Run {
     let parent = tempfile::tempdir().unwrap();
     let (address, done) = broker_that_counts(hostile);
-    let child = binary(flags[0])
-        .args(&flags[1..])
-        .args(["--connect-timeout", "1s", "--slip-limit", "1h", "--no-progress", "--quiet", "--output"])
+    let bounded = "--connect-timeout 1s --slip-limit 1h --no-progress --quiet --output";
+    let child = binary(&format!("{flags} {} {bounded}", at(address)))
         .arg(parent.path().join("record"))
-        .args(at(address))
         // It says little, which fits into the pipes.
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -268,22 +265,19 @@ fn run_of(flags: &[&str], hostile: Hostile) -> Run {
 }
 
 /// A short run of a tool.
-fn short_run(tool: &[&str], hostile: Hostile) -> Run {
-    let phases = ["--warmup", "100ms", "--baseline", "500ms", "--recovery", "500ms"];
-    run_of(&[tool, &phases].concat(), hostile)
+fn short_run(tool: &str, hostile: Hostile) -> Run {
+    let phases = "--warmup 100ms --baseline 500ms --recovery 500ms";
+    run_of(&format!("{tool} {phases}"), hostile)
 }
 
-const STORM: &[&str] =
-    &["ungraceful-takeover", "storm", "--variant", "resume", "--count", "40", "--bystanders", "0"];
-const CONNECT: &[&str] =
-    &["ungraceful-double-connect", "--variant", "identical", "--attempts", "20", "--bystanders", "4"];
-const FLOOD: &[&str] =
-    &["ungraceful-flood", "unacked-subscriber", "--attempts", "5", "--messages", "100", "--bystanders", "0"];
+const STORM: &str = "ungraceful-takeover storm --variant resume --count 40 --bystanders 0";
+const CONNECT: &str = "ungraceful-double-connect --variant identical --attempts 20 --bystanders 4";
+const FLOOD: &str = "ungraceful-flood unacked-subscriber --attempts 5 --messages 100 --bystanders 0";
 
 /// A load with subscribers.
 fn load(hostile: Hostile) -> Run {
-    let bench = ["ungraceful-bench", "pubsub", "--warmup", "0s", "--publishers", "2", "--subscribers", "8"];
-    run_of(&[&bench[..], &["--rate", "100", "--duration", "2s"]].concat(), hostile)
+    let bench = "ungraceful-bench pubsub --warmup 0s --publishers 2 --subscribers 8";
+    run_of(&format!("{bench} --rate 100 --duration 2s"), hostile)
 }
 
 impl Run {
@@ -365,95 +359,74 @@ fn no_broker_takes_the_memory_of_a_load() {
 fn a_client_that_can_hear_nothing_more_says_why_and_what_was_dropped_is_in_the_record() {
     let address = broker(Hostile::AnnouncesHugePackets);
     // The broker begins to send when it has accepted the client: it has the time for it before the second CONNECT.
-    let variant = ["--variant", "delayed", "--delay", "1s"];
-    let flags = [&variant[..], &["-V", "5", "--attempts", "2", "--bystanders", "0"]].concat();
+    let variant = "--variant delayed --delay 1s";
+    let flags = format!("{variant} -V 5 --attempts 2 --bystanders 0");
     let call = call_at(address, "ungraceful-double-connect", "double-connect", &flags);
     let attempts = call.attempts();
-    assert_eq!(attempts.len(), 2, "{}", call.said());
+    assert_eq!(attempts.len(), 2, "{call}");
     for attempt in attempts {
-        assert_eq!(attempt.outcome, Outcome::NotActed, "{}", call.said());
+        assert_eq!(attempt.outcome, Outcome::NotActed, "{call}");
         let trouble = attempt.trouble.unwrap();
         assert!(trouble.contains("more than the Maximum Packet Size of 131072"), "{trouble}");
     }
-    assert!(call.record().generator.discarded.bytes > 0, "{}", call.said());
-    assert!(call.stdout().contains("dropped to bound memory"), "{}", call.said());
+    assert!(call.record().generator.discarded.bytes > 0, "{call}");
+    call.assert_prints(&["dropped to bound memory"]);
 }
 
 #[test]
 fn a_run_against_a_broker_that_ignores_everything_takes_no_longer_than_its_plan_says() {
     let address = broker(Hostile::AnswersConnectAlone);
-    let flags = ["--attempts", "5", "--bystanders", "0", "--count", "2", "--connect-timeout", "1s"];
+    let flags = "--attempts 5 --bystanders 0 --count 2 --connect-timeout 1s";
     let plan = call_at(
         address,
         "ungraceful-double-connect",
         "double-connect",
-        &[&flags[..], &["--print-plan", "--format", "json"]].concat(),
+        &format!("{flags} --print-plan --format json"),
     );
-    let plan: Value = serde_json::from_slice(&plan.output.stdout).unwrap();
-    let longest_us = plan["bounds"]["duration_s_max"].as_u64().unwrap() * 1_000_000;
-    let call = call_at(address, "ungraceful-double-connect", "double-connect", &flags);
+    let longest_us = plan.json()["bounds"]["duration_s_max"].as_u64().unwrap() * 1_000_000;
+    let call = call_at(address, "ungraceful-double-connect", "double-connect", flags);
     let record = call.record();
-    assert!(record.duration_us <= longest_us, "{} µs of {longest_us}: {}", record.duration_us, call.said());
+    assert!(record.duration_us <= longest_us, "{} µs of {longest_us}: {call}", record.duration_us);
 }
 
 #[test]
 fn a_broker_that_says_nothing_ends_a_run_within_what_its_plan_says() {
     let address = broker(Hostile::SaysNothing);
-    let flags = ["--attempts", "5", "--connect-timeout", "1s"];
-    let plan = call_at(
-        address,
-        "ungraceful-takeover",
-        "race",
-        &[&flags[..], &["--print-plan", "--format", "json"]].concat(),
-    );
-    let plan: Value = serde_json::from_slice(&plan.output.stdout).unwrap();
-    let longest = Duration::from_secs(plan["bounds"]["duration_s_max"].as_u64().unwrap());
+    let flags = "--attempts 5 --connect-timeout 1s";
+    let plan =
+        call_at(address, "ungraceful-takeover", "race", &format!("{flags} --print-plan --format json"));
+    let longest = Duration::from_secs(plan.json()["bounds"]["duration_s_max"].as_u64().unwrap());
     let began = now();
-    let call = call_at(address, "ungraceful-takeover", "race", &flags);
+    let call = call_at(address, "ungraceful-takeover", "race", flags);
     // A promise of the product, which it keeps by itself.
-    assert!(began.elapsed() <= longest, "{}", call.said());
-    assert_eq!(call.exit(), 4, "{}", call.said());
+    assert!(began.elapsed() <= longest, "{call}");
+    assert_eq!(call.exit(), 4, "{call}");
 }
 
 #[test]
 fn a_tour_that_a_broker_keeps_waiting_is_stopped_within_its_budget_and_says_so() {
     // It serves everybody for ever, so the silent clients wait for half a minute.
     let address = broker(Hostile::No);
-    let parent = tempfile::tempdir().unwrap();
-    let output = binary("ungraceful")
-        .args(["--only", "silence,takeover", "--budget", "30s", "--connect-timeout", "1s"])
-        .args(["--slip-limit", "1h", "--no-progress", "--format", "json", "--output"])
-        .arg(parent.path().join("tour"))
-        .args(at(address))
-        .output()
-        .unwrap();
-    let tour: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let flags = "--only silence,takeover --budget 30s --connect-timeout 1s --format json";
+    let call = tour_at(address, flags).expect_exit(3);
+    let tour = call.json();
     assert!(tour["duration_us"].as_u64().unwrap() <= 30_000_000, "{tour}");
-    let first = std::fs::read_to_string(parent.path().join("tour/1-silence/run.json")).unwrap();
-    let first: Record = serde_json::from_str(&first).unwrap();
+    let first = record_in(&call.folder.join("1-silence"));
     assert_eq!(first.completeness, Completeness::OutOfTime);
     let because = first.incomplete_because.unwrap();
     assert!(because.starts_with("the tour's budget ended this run"), "the broker is not blamed: {because}");
     let second = tour["causes"][1]["not_shown"]["why"].as_str().unwrap();
     assert!(second.contains("--budget"), "{second}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("30 s at the longest"), "{output:?}");
+    assert!(call.stderr().contains("30 s at the longest"), "{call}");
 }
 
 #[test]
 fn a_run_that_a_budget_ends_before_its_first_attempt_is_inconclusive_and_blames_nobody() {
     // It may wait ten seconds for a CONNACK, and has three before it is to end.
     let address = broker(Hostile::SaysNothing);
-    let parent = tempfile::tempdir().unwrap();
-    let output = binary("ungraceful")
-        .args(["--only", "takeover,double-connect", "--budget", "40s", "--connect-timeout", "10s"])
-        .args(["--slip-limit", "1h", "--no-progress", "--format", "json", "--output"])
-        .arg(parent.path().join("tour"))
-        .args(at(address))
-        .output()
-        .unwrap();
-    let tour: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
-    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let flags = "--only takeover,double-connect --budget 40s --connect-timeout 10s --format json";
+    let call = tour_at(address, flags).expect_exit(3);
+    let tour = call.json();
     let why = tour["causes"][0]["not_shown"]["why"].as_str().unwrap();
     assert!(why.starts_with("the tour's budget ended this run"), "{why}");
     assert!(why.contains("nothing was attempted") && !why.contains("broker"), "{why}");
@@ -461,8 +434,5 @@ fn a_run_that_a_budget_ends_before_its_first_attempt_is_inconclusive_and_blames_
 
 #[test]
 fn a_budget_in_which_no_run_could_end_is_a_mistake() {
-    let output = binary("ungraceful").args(["--budget", "1s"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("--budget: 1 s is too short") && said.contains("or more"), "{said}");
+    tour("--budget 1s").assert_mistake(&["--budget: 1 s is too short", "or more"]);
 }

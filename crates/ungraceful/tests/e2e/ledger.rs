@@ -1,21 +1,18 @@
 //! What becomes of the bystanders' messages: each way of losing, repeating or reordering them is caught by the verdict
 //! that is meant for it and by no other, and a broker that stops for a while is charged with nothing but the time.
 
-use std::fmt::Write as _;
-use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use ungraceful_record::ledger::{IrregularityKind, LedgerCounts};
 use ungraceful_record::phase::Phase;
-use ungraceful_record::run::{BystanderPhaseRecord, BystandersRecord, Drain, Record};
+use ungraceful_record::run::{BystanderPhaseRecord, BystandersRecord, Drain};
 use ungraceful_record::testing::every;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive};
 use ungraceful_rig::measure::clock::RunClock;
-use ungraceful_scripted_broker::{Script, ScriptedBroker};
+use ungraceful_scripted_broker::Script;
 
-use crate::support::{Call, double_connect_at, quick_command, until_phase};
+use crate::support::{Call, Running, double_connect_at};
 
 const ARRIVE: &str = "acknowledged_messages_arrive";
 const ONCE: &str = "qos_2_arrives_once";
@@ -23,11 +20,10 @@ const ORDER: &str = "messages_keep_their_order";
 const NOT_REPEATED: &str = "messages_are_not_repeated";
 
 /// A short run against a broker that does this with its deliveries.
-fn against(deliveries: &str, flags: &[&str]) -> Call {
+fn against(deliveries: &str, flags: &str) -> Call {
     let deliveries = deliveries.parse().unwrap();
-    let broker = ScriptedBroker::start(Script { deliveries, ..Script::default() });
-    let flags = ["--variant", "identical", "--attempts", "3"].iter().chain(flags).copied();
-    double_connect_at(broker.address(), &flags.collect::<Vec<_>>())
+    let script = Script { deliveries, ..Script::default() };
+    double_connect_at(script, &format!("--variant identical --attempts 3 {flags}"))
 }
 
 fn bystanders(call: &Call) -> BystandersRecord {
@@ -58,11 +54,10 @@ fn has_note(call: &Call, check: &str) -> bool {
 #[test]
 fn a_broker_that_delivers_each_message_once_and_in_order_passes_with_nothing_to_tell_in_either_version() {
     for version in ["3.1.1", "5.0"] {
-        let call = against("all", &["-V", version]);
-        assert_eq!(call.exit(), 0, "{}", call.said());
+        let call = against("all", &format!("-V {version}")).expect_exit(0);
         for check in [ARRIVE, ONCE, ORDER, NOT_REPEATED] {
             let verdict = &call.verdicts(check)[0];
-            assert_eq!((verdict.conclusion, &verdict.differs), (Holds, &None), "{}", call.said());
+            assert_eq!((verdict.conclusion, &verdict.differs), (Holds, &None), "{call}");
         }
         let bystanders = bystanders(&call);
         assert_eq!((bystanders.drain, bystanders.pairs_below_qos), (Some(Drain::Settled), 0));
@@ -73,19 +68,18 @@ fn a_broker_that_delivers_each_message_once_and_in_order_passes_with_nothing_to_
 #[test]
 fn mqtt5_4_5_0_1_and_mqtt3_1_1_4_5_0_1_acknowledged_messages_that_are_lost_are_violated() {
     for version in ["3.1.1", "5.0"] {
-        let call = against("lose-every-10", &["-V", version]);
-        assert_eq!(call.exit(), 1, "{}", call.said());
-        assert_eq!(call.violated(), [ARRIVE], "{}", call.said());
+        let call = against("lose-every-10", &format!("-V {version}"));
+        call.assert_violates(&[ARRIVE]);
         let citation = format!("MQTT {version} [MQTT-4.5.0-1]");
         assert_eq!(call.verdicts(ARRIVE)[0].citation, Some(citation));
         let bystanders = bystanders(&call);
         let lost = sum(&bystanders, 1).lost + sum(&bystanders, 2).lost;
-        assert!(lost > 0, "{}", call.said());
+        assert!(lost > 0, "{call}");
         assert_eq!(told(&bystanders, IrregularityKind::AcknowledgedButLost), lost);
         assert_eq!(told(&bystanders, IrregularityKind::LostAtQos0), sum(&bystanders, 0).lost);
         assert_eq!(bystanders.drain, Some(Drain::Quiet));
         // Every tenth delivery of a subscriber: the numbers, which begin at 0, end in 9.
-        assert!(!bystanders.irregularities.is_empty(), "{}", call.said());
+        assert!(!bystanders.irregularities.is_empty(), "{call}");
         for listed in &bystanders.irregularities {
             let what = &listed.irregularity;
             assert!(what.first % 10 == 9 && what.last == what.first && what.at_us.is_none(), "{listed:?}");
@@ -99,8 +93,7 @@ fn mqtt5_4_5_0_1_and_mqtt3_1_1_4_5_0_1_acknowledged_messages_that_are_lost_are_v
 
 #[test]
 fn messages_that_are_lost_at_qos_0_alone_are_a_note_and_no_accusation() {
-    let call = against("lose-every-10", &["--bystander-qos", "0"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = against("lose-every-10", "--bystander-qos 0").expect_exit(0);
     assert!(has_note(&call, "bystanders_lose_nothing") && call.has_no_verdict_of(ARRIVE));
     assert!(!call.stdout().contains("ACKNOWLEDGED BUT LOST"), "{}", call.stdout());
 }
@@ -108,11 +101,10 @@ fn messages_that_are_lost_at_qos_0_alone_are_a_note_and_no_accusation() {
 #[test]
 fn mqtt5_4_4_0_1_and_mqtt3_1_1_4_3_3_1_a_qos_2_message_that_is_delivered_twice_is_violated() {
     for (version, number) in [("3.1.1", "4.3.3-1"), ("5.0", "4.4.0-1")] {
-        let call = against("duplicate-every-10", &["-V", version]);
-        assert_eq!(call.exit(), 1, "{}", call.said());
-        assert_eq!(call.violated(), [ONCE], "{}", call.said());
+        let call = against("duplicate-every-10", &format!("-V {version}"));
+        call.assert_violates(&[ONCE]);
         assert_eq!(call.verdicts(ONCE)[0].citation, Some(format!("MQTT {version} [MQTT-{number}]")));
-        assert!(has_note(&call, NOT_REPEATED), "those of QoS 0 and 1: {}", call.said());
+        assert!(has_note(&call, NOT_REPEATED), "those of QoS 0 and 1: {call}");
         let bystanders = bystanders(&call);
         let counts = [0, 1, 2].map(|qos| sum(&bystanders, qos));
         for counts in &counts {
@@ -124,41 +116,39 @@ fn mqtt5_4_4_0_1_and_mqtt3_1_1_4_3_3_1_a_qos_2_message_that_is_delivered_twice_i
         }
         let duplicated: u64 = counts.iter().map(|counts| counts.duplicated).sum();
         assert_eq!(told(&bystanders, IrregularityKind::Duplicated), duplicated);
-        assert!(!bystanders.irregularities.is_empty(), "{}", call.said());
+        assert!(!bystanders.irregularities.is_empty(), "{call}");
         for listed in &bystanders.irregularities {
             assert!(listed.irregularity.at_us.unwrap() >= listed.due_us, "{listed:?}");
             assert_eq!(listed.irregularity.dup, Some(false), "{listed:?}");
         }
-        assert!(call.stdout().contains("\nDuplicated "), "{}", call.stdout());
+        call.assert_prints(&["\nDuplicated "]);
     }
 }
 
 #[test]
 fn copies_at_qos_2_alone_are_violated_and_nothing_else_is_told_of() {
-    let call = against("duplicate-qos2-every-10", &[]);
-    assert_eq!((call.exit(), call.violated()), (1, vec![ONCE.to_owned()]), "{}", call.said());
-    assert!(!has_note(&call, NOT_REPEATED), "{}", call.said());
+    let call = against("duplicate-qos2-every-10", "");
+    call.assert_violates(&[ONCE]);
+    assert!(!has_note(&call, NOT_REPEATED), "{call}");
 }
 
 #[test]
 fn messages_of_qos_0_and_1_that_are_delivered_twice_are_a_note() {
-    let call = against("duplicate-every-10", &["--bystander-qos", "0,1"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
-    assert!(has_note(&call, NOT_REPEATED) && call.has_no_verdict_of(ONCE), "{}", call.said());
+    let call = against("duplicate-every-10", "--bystander-qos 0,1").expect_exit(0);
+    assert!(has_note(&call, NOT_REPEATED) && call.has_no_verdict_of(ONCE), "{call}");
 }
 
 #[test]
 fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_messages_that_change_places_are_violated() {
     for (version, number) in [("3.1.1", "4.6.0-6"), ("5.0", "4.6.0-5")] {
-        let call = against("swap-every-10", &["-V", version]);
-        assert_eq!(call.exit(), 1, "{}", call.said());
-        assert_eq!(call.violated(), [ORDER], "{}", call.said());
+        let call = against("swap-every-10", &format!("-V {version}"));
+        call.assert_violates(&[ORDER]);
         assert_eq!(call.verdicts(ORDER)[0].citation, Some(format!("MQTT {version} [MQTT-{number}]")));
         let bystanders = bystanders(&call);
         let reordered = [0, 1, 2].map(|qos| sum(&bystanders, qos).reordered);
         assert!(every(&reordered, |count| *count > 0), "{reordered:?}");
         assert_eq!(told(&bystanders, IrregularityKind::Reordered), reordered.iter().sum::<u64>());
-        assert!(call.stdout().contains("\nReordered "), "{}", call.stdout());
+        call.assert_prints(&["\nReordered "]);
     }
 }
 
@@ -166,9 +156,9 @@ fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_messages_that_change_places_are_violated(
 fn a_broker_that_delivers_so_late_that_the_run_is_over_first_is_not_accused_of_a_loss() {
     // Messages begin to arrive again shortly before the time for them is up, or would long after it.
     for (delay, expected) in [("12s", [Inconclusive, Holds]), ("120s", [Inconclusive, Inconclusive])] {
-        let call = against(&format!("delay-{delay}-while-attacked-3600s"), &[]);
-        assert!(call.violated().is_empty(), "{}", call.said());
-        assert!(expected.contains(&call.verdicts(ARRIVE)[0].conclusion), "{delay} {}", call.said());
+        let call = against(&format!("delay-{delay}-while-attacked-3600s"), "");
+        call.assert_violates_nothing();
+        assert!(expected.contains(&call.verdicts(ARRIVE)[0].conclusion), "{delay} {call}");
         assert!(bystanders(&call).drain.is_some());
     }
 }
@@ -180,10 +170,6 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 fn phase(bystanders: &BystandersRecord, wanted: Phase) -> &BystanderPhaseRecord {
     bystanders.phases.iter().find(|phase| phase.phase == wanted).unwrap()
-}
-
-fn record(folder: &Path) -> Record {
-    serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
 }
 
 #[test]
@@ -198,53 +184,23 @@ fn mqtt3_1_1_a_broker_that_stops_for_five_seconds_costs_bystanders_these_seconds
 }
 
 fn stopped_for_five_seconds(version: &str) {
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("record");
     // Longer than the pause: every wait of ours that the broker could be charged with.
-    let flags = [
-        "--spawn",
-        "mosquitto",
-        "-V",
-        version,
-        "--variant",
-        "identical",
-        "--duration",
-        "12s",
-        "-R",
-        "10",
-        "--baseline",
-        "4s",
-        "--recovery",
-        "60s",
-        "--reaction-timeout",
-        "30s",
-        "--connect-timeout",
-        "30s",
-    ];
-    let mut child = quick_command(&flags)
-        .arg("--output")
-        .arg(&folder)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    until_phase("fault", &folder, &mut child);
-    let broker = Pid::from_raw(i32::try_from(record(&folder).broker.pid.unwrap()).unwrap()).unwrap();
+    let flags = format!(
+        "--spawn mosquitto -V {version} --variant identical --duration 12s -R 10 --baseline 4s \
+                --recovery 60s --reaction-timeout 30s --connect-timeout 30s"
+    );
+    let running = Running::double_connect(&flags);
+    let broker = running.broker();
     let stopped = RunClock::start();
     kill_process(broker, Signal::STOP).unwrap();
     std::thread::sleep(PAUSE);
     kill_process(broker, Signal::CONT).unwrap();
     // As long as it was at the most; a busy machine may have made more of it than was asked for.
     let paused_us = stopped.now_us();
-    let output = child.wait_with_output().unwrap();
-    let shown = String::from_utf8(output.stdout).unwrap();
-    let record = record(&folder);
-    let mut told = String::new();
-    for verdict in &record.verdicts {
-        let _written = writeln!(told, "{verdict:?}");
-    }
+    let call = running.end();
+    let record = call.record();
     // Nothing is violated, nothing inconclusive, and every attempt acted.
-    assert_eq!(output.status.code(), Some(0), "{shown}\n{told}");
+    assert_eq!(call.output.status.code(), Some(0), "{call}\n{:?}", record.verdicts);
 
     let bystanders = record.bystanders.unwrap();
     assert_eq!(bystanders.version, version);
@@ -260,7 +216,7 @@ fn stopped_for_five_seconds(version: &str) {
     assert!(baseline.response_time.max_us.unwrap() < slowest_us / 2, "{baseline:?}");
     // Due and sent are different instants for what had to wait, and both are told.
     assert!(fault.service_time.max_us.unwrap() >= 4_500_000, "{fault:?}");
-    assert!(bystanders.recovery_time_us.is_some(), "{shown}");
+    assert!(bystanders.recovery_time_us.is_some(), "{call}");
 
     assert!(bystanders.connections_lost.is_empty(), "{:?}", bystanders.connections_lost);
     for qos in [0, 1, 2] {

@@ -4,7 +4,7 @@
 use ungraceful_mqtt::QoS;
 use ungraceful_record::testing::{FactsByText, every};
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
-use ungraceful_scripted_broker::{Retained, Script, ScriptedBroker, Wills};
+use ungraceful_scripted_broker::{Retained, Script, Wills};
 
 use crate::support::{Call, call_at};
 
@@ -13,10 +13,9 @@ const WILL: &str = "publishes_the_will";
 const RETAINS: &str = "retains_the_will";
 
 /// A mode against a broker with this script, with time for a busy machine.
-fn vanish(script: Script, mode: &str, arguments: &[&str]) -> Call {
-    let broker = ScriptedBroker::start(script);
-    let patient = ["--reaction-timeout", "20s", "--bystander-rate", "20"];
-    call_at(broker.address(), TOOL, mode, &[&patient[..], arguments].concat())
+fn vanish(script: Script, mode: &str, arguments: &str) -> Call {
+    let patient = "--reaction-timeout 20s --bystander-rate 20";
+    call_at(script, TOOL, mode, &format!("{patient} {arguments}"))
 }
 
 fn of_qos_0(wills: Wills) -> Script {
@@ -25,12 +24,12 @@ fn of_qos_0(wills: Wills) -> Script {
 
 #[test]
 fn mqtt5_3_2_2_11_wills_of_a_broker_that_takes_qos_0_alone_are_judged() {
-    let drop = ["--variant", "rst,disconnect", "--attempts", "3", "--will-wait", "20s"];
-    let call = vanish(of_qos_0(Wills::Publish), "drop", &drop);
-    assert_eq!((call.exit(), call.violated()), (0, vec![]), "{}", call.said());
+    let drop = "--variant rst,disconnect --attempts 3 --will-wait 20s";
+    let call = vanish(of_qos_0(Wills::Publish), "drop", drop);
+    assert_eq!((call.exit(), call.violated()), (0, vec![]), "{call}");
     for version in ["3.1.1", "5.0"] {
         let will = call.case("rst", version).will.unwrap();
-        assert_eq!((will.due, will.due_and_seen), (3, 3), "{}", call.said());
+        assert_eq!((will.due, will.due_and_seen), (3, 3), "{call}");
         assert_eq!(call.conclusion(WILL, "rst", version), Holds);
         assert_eq!(call.conclusion("withholds_the_will", "disconnect", version), Holds);
     }
@@ -40,14 +39,14 @@ fn mqtt5_3_2_2_11_wills_of_a_broker_that_takes_qos_0_alone_are_judged() {
 #[test]
 fn mqtt5_3_1_2_8_wills_of_qos_0_that_never_come_accuse_when_they_are_several_and_a_few_may_have_been_lost() {
     let never = |attempts| {
-        let drop = ["--variant", "rst", "-V", "5", "--will-wait", "3s", "--attempts", attempts];
+        let drop = format!("--variant rst -V 5 --will-wait 3s --attempts {attempts}");
         vanish(of_qos_0(Wills::Never), "drop", &drop)
     };
     let several = never("3");
-    assert_eq!((several.exit(), several.violated()), (1, vec![WILL.to_owned()]), "{}", several.said());
+    several.assert_violates(&[WILL]);
     let few = never("2");
-    assert_eq!((few.exit(), few.conclusion(WILL, "rst", "5.0")), (3, Inconclusive), "{}", few.said());
-    assert!(few.stdout().contains("3 attempts that are alike would tell"), "{}", few.said());
+    assert_eq!((few.exit(), few.conclusion(WILL, "rst", "5.0")), (3, Inconclusive), "{few}");
+    few.assert_prints(&["3 attempts that are alike would tell"]);
 }
 
 #[test]
@@ -55,10 +54,8 @@ fn mqtt5_3_2_2_21_honest_clients_keep_to_the_server_keep_alive() {
     // Subscribers of QoS 0 say nothing but PINGREQ, for four times what the broker asks for, or for what it does not ask.
     for server_keep_alive_s in [1, 0] {
         let script = Script { server_keep_alive_s: Some(server_keep_alive_s), ..Script::default() };
-        let arguments =
-            ["--variant", "rst", "-V", "5", "--attempts", "2", "--bystander-qos", "0", "--baseline", "4s"];
-        let call = vanish(script, "drop", &arguments);
-        assert_eq!((call.exit(), call.violated()), (0, vec![]), "{}", call.said());
+        let call = vanish(script, "drop", "--variant rst -V 5 --attempts 2 --bystander-qos 0 --baseline 4s");
+        assert_eq!((call.exit(), call.violated()), (0, vec![]), "{call}");
         let bystanders = call.record().bystanders.unwrap();
         assert!(bystanders.connections_lost.is_empty(), "{:?}", bystanders.connections_lost);
         assert!(call.record().witness.unwrap().proved, "it was there all the time");
@@ -68,8 +65,7 @@ fn mqtt5_3_2_2_21_honest_clients_keep_to_the_server_keep_alive() {
 #[test]
 fn mqtt5_3_2_2_14_what_needs_retained_messages_is_left_out_where_there_are_none_and_the_rest_is_judged() {
     let script = Script { retained: Retained::Unavailable, ..Script::default() };
-    let call = vanish(script, "will-storm", &["--count", "12", "--will-wait", "20s"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = vanish(script, "will-storm", "--count 12 --will-wait 20s").expect_exit(0);
     let record = call.record();
     assert_eq!(record.cases.len(), 2, "the plain Will in both versions");
     assert_eq!(record.cases_left_out.len(), 5);
@@ -77,11 +73,9 @@ fn mqtt5_3_2_2_14_what_needs_retained_messages_is_left_out_where_there_are_none_
     for version in ["3.1.1", "5.0"] {
         assert_eq!(call.conclusion("publishes_every_will", "plain", version), Holds);
     }
-    let text = call.stdout();
-    assert!(text.contains("Left out") && text.contains("will-storm retained MQTT 5.0"), "{text}");
+    call.assert_prints(&["Left out", "will-storm retained MQTT 5.0"]);
 
-    let alone = vanish(script, "will-storm", &["--count", "4", "--variant", "retained"]);
-    assert_eq!(alone.exit(), 4, "{}", alone.said());
+    let alone = vanish(script, "will-storm", "--count 4 --variant retained").expect_exit(4);
     let told = alone.stderr();
     assert!(told.contains("nothing is left to ask") && told.contains("choose other variants"), "{told}");
 }
@@ -90,13 +84,12 @@ fn mqtt5_3_2_2_14_what_needs_retained_messages_is_left_out_where_there_are_none_
 fn retained_messages_that_come_late_accuse_nobody() {
     let late = |retained: &str| {
         let script = Script { retained: retained.parse().unwrap(), ..Script::default() };
-        vanish(script, "will-storm", &["--count", "8", "--variant", "retained", "--will-wait", "20s"])
+        vanish(script, "will-storm", "--count 8 --variant retained --will-wait 20s")
     };
     let somewhat = late("after-700ms");
-    assert_eq!((somewhat.exit(), somewhat.violated()), (0, vec![]), "{}", somewhat.said());
+    assert_eq!((somewhat.exit(), somewhat.violated()), (0, vec![]), "{somewhat}");
     // Not even what is known to be retained comes in time.
-    let too_late = late("after-60s");
-    assert_eq!(too_late.exit(), 3, "{}", too_late.said());
+    let too_late = late("after-60s").expect_exit(3);
     for version in ["3.1.1", "5.0"] {
         assert_eq!(somewhat.case("retained", version).fact("retained", "offline"), 4);
         assert_eq!(somewhat.conclusion(RETAINS, "retained", version), Holds);
@@ -106,6 +99,6 @@ fn retained_messages_that_come_late_accuse_nobody() {
     // And the same look does accuse where nothing is retained of what should be.
     let never =
         Script { wills: Wills::NeverRetained, retained: "after-700ms".parse().unwrap(), ..Script::default() };
-    let never = vanish(never, "will-storm", &["--count", "8", "--variant", "retained", "--will-wait", "20s"]);
-    assert_eq!(never.conclusion(RETAINS, "retained", "5.0"), Violated, "{}", never.said());
+    let never = vanish(never, "will-storm", "--count 8 --variant retained --will-wait 20s");
+    assert_eq!(never.conclusion(RETAINS, "retained", "5.0"), Violated, "{never}");
 }

@@ -24,7 +24,7 @@ pub(crate) trait Script: Send + Sync + 'static {
 pub(crate) struct Client<'a> {
     pub(crate) id: &'a str,
     stream: TcpStream,
-    yard: &'a Yard,
+    clients: &'a Clients,
 }
 
 impl Client<'_> {
@@ -41,14 +41,14 @@ impl Client<'_> {
         }
     }
 
-    pub(crate) fn others(&self) -> &Yard {
-        self.yard
+    pub(crate) fn others(&self) -> &Clients {
+        self.clients
     }
 }
 
 /// All clients that came, and what they acknowledged.
 #[derive(Default)]
-pub(crate) struct Yard {
+pub(crate) struct Clients {
     streams: Mutex<BTreeMap<String, TcpStream>>,
     acknowledged: Mutex<Vec<(String, u16)>>,
 }
@@ -57,7 +57,7 @@ fn of<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap()
 }
 
-impl Yard {
+impl Clients {
     /// Writes to the client whose ClientID ends like this.
     pub(crate) fn write_to(&self, id_ends_with: &str, bytes: &[u8]) {
         for (_, stream) in of(&self.streams).iter_mut().filter(|(id, _)| id.ends_with(id_ends_with)) {
@@ -88,18 +88,18 @@ pub(crate) fn publish(packet_identifier: Option<u16>, payload: &[u8]) -> Vec<u8>
 }
 
 /// Starts a broker that ends with the test's process.
-pub(crate) fn start(script: impl Script) -> (SocketAddr, Arc<Yard>) {
+pub(crate) fn start(script: impl Script) -> (SocketAddr, Arc<Clients>) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let (script, yard) = (Arc::new(script), Arc::new(Yard::default()));
-    let shared = Arc::clone(&yard);
+    let (script, clients) = (Arc::new(script), Arc::new(Clients::default()));
+    let shared = Arc::clone(&clients);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let (script, yard) = (Arc::clone(&script), Arc::clone(&shared));
-            std::thread::spawn(move || serve(stream.unwrap(), script.as_ref(), &yard));
+            let (script, clients) = (Arc::clone(&script), Arc::clone(&shared));
+            std::thread::spawn(move || serve(stream.unwrap(), script.as_ref(), &clients));
         }
     });
-    (address, yard)
+    (address, clients)
 }
 
 fn is_v3_1_1(connect: &[u8]) -> bool {
@@ -107,7 +107,7 @@ fn is_v3_1_1(connect: &[u8]) -> bool {
     connect.windows(NAME_AND_LEVEL.len()).any(|bytes| bytes == NAME_AND_LEVEL)
 }
 
-fn serve(mut stream: TcpStream, script: &impl Script, yard: &Yard) {
+fn serve(mut stream: TcpStream, script: &impl Script, clients: &Clients) {
     let (mut unread, mut buffer, mut id) = (Vec::new(), [0; 64 * 1024], String::new());
     while let Ok(read @ 1..) = stream.read(&mut buffer) {
         unread.extend_from_slice(&buffer[..read]);
@@ -115,7 +115,7 @@ fn serve(mut stream: TcpStream, script: &impl Script, yard: &Yard) {
         while let Framed::Complete(whole) = frame(&unread[at..]) {
             at += whole.len();
             let decoded = whole.decode(ProtocolVersion::V5);
-            let mut client = Client { id: &id, stream: stream.try_clone().unwrap(), yard };
+            let mut client = Client { id: &id, stream: stream.try_clone().unwrap(), clients };
             match decoded.packet {
                 // Return code 1, as 3.1.1 has it: unacceptable protocol version.
                 Packet::Connect(_) if is_v3_1_1(whole.bytes) => {
@@ -125,7 +125,7 @@ fn serve(mut stream: TcpStream, script: &impl Script, yard: &Yard) {
                 Packet::Connect(connect) => {
                     client.write(&[0x20, 3, 0, 0, 0]);
                     id = connect.client_id.to_owned();
-                    of(&yard.streams).insert(id.clone(), stream.try_clone().unwrap());
+                    of(&clients.streams).insert(id.clone(), stream.try_clone().unwrap());
                 }
                 Packet::Subscribe(subscribe) => {
                     let [high, low] = subscribe.packet_identifier.to_be_bytes();
@@ -142,7 +142,7 @@ fn serve(mut stream: TcpStream, script: &impl Script, yard: &Yard) {
                 Packet::Publish(publish) => {
                     script.published(&mut client, publish.packet_identifier, publish.payload);
                 }
-                Packet::PubAck(ack) => of(&yard.acknowledged).push((id.clone(), ack.packet_identifier)),
+                Packet::PubAck(ack) => of(&clients.acknowledged).push((id.clone(), ack.packet_identifier)),
                 Packet::PingReq => client.write(&[0xD0, 0]),
                 _ => {}
             }

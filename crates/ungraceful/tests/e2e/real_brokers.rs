@@ -72,7 +72,7 @@ impl Drop for RealBroker {
 }
 
 fn assert_violated(call: &Call, version: &str) {
-    assert_eq!(call.exit(), 1, "{}", call.said());
+    assert_eq!(call.exit(), 1, "{call}");
     assert!(call.stdout().contains(&format!("MQTT {version} [MQTT-3.1.0-2]")), "{}", call.stdout());
     assert_eq!(call.conclusion("closes_on_second_connect", "identical", version), Violated);
 }
@@ -80,12 +80,12 @@ fn assert_violated(call: &Call, version: &str) {
 #[test]
 fn mosquitto_closes_without_a_word_on_both_versions() {
     let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
-    let call = double_connect_at(broker.address, &["--attempts", "5", "--delay", "200ms"]);
+    let call = double_connect_at(broker.address, "--attempts 5 --delay 200ms");
     for version in ["3.1.1", "5.0"] {
         for variant in ["identical", "other-client-id", "same-segment", "delayed"] {
             let case = call.case(variant, version);
             let closed = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
-            assert_eq!(closed, 5, "{variant} {version}\n{}", call.said());
+            assert_eq!(closed, 5, "{variant} {version}\n{call}");
             assert_eq!(call.conclusion("closes_on_second_connect", variant, version), Holds);
             assert!(case.disconnect_codes.is_empty(), "{:?}", case.disconnect_codes);
         }
@@ -94,7 +94,7 @@ fn mosquitto_closes_without_a_word_on_both_versions() {
         let will = call.case("with-will", version).will.unwrap();
         let sys_version = call.record().broker.sys_version.unwrap();
         let expected = if sys_version.starts_with("mosquitto version 2.0.11") {
-            assert_eq!(will.due_and_seen, 0, "{}", call.said());
+            assert_eq!(will.due_and_seen, 0, "{call}");
             Violated
         } else if will.due_and_seen == will.due {
             Holds
@@ -116,8 +116,7 @@ fn mosquitto_closes_without_a_word_on_both_versions() {
 
 #[test]
 fn an_installed_mosquitto_can_be_started_by_the_tool_itself_and_its_log_names_the_cause_of_each_attempt() {
-    let call = double_connect(&["--spawn", "mosquitto", "--attempts", "2", "--variant", "identical"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = double_connect("--spawn mosquitto --attempts 2 --variant identical").expect_exit(0);
     let record = call.record();
     assert_eq!(record.broker.name.as_deref(), Some("mosquitto"));
     // What it counts itself, as Mosquitto names it; the bystanders alone are six clients.
@@ -127,28 +126,27 @@ fn an_installed_mosquitto_can_be_started_by_the_tool_itself_and_its_log_names_th
     assert_eq!(log.attempts_named, 4, "{log:?}");
     assert!(record.broker_resources.unwrap().descriptors.before_fault > Some(3));
     let told: Vec<_> = log.causes.iter().map(|told| (told.cause.as_str(), told.attempts)).collect();
-    assert_eq!(told, [("double-connect", 4)], "{}", call.said());
+    assert_eq!(told, [("double-connect", 4)], "{call}");
     let lines = call.broker_log();
     for attempt in call.attempts() {
         let names = |line: &BrokerLogLine| {
             line.attempts == [attempt.attempt] && line.cause.as_deref() == Some("double-connect")
         };
         assert!(lines.iter().any(names), "{attempt:?}");
-        let told = attempt.broker_log.unwrap_or_else(|| panic!("{}", call.said()));
+        let told = attempt.broker_log.unwrap_or_else(|| panic!("{call}"));
         assert_eq!(told.cause.as_deref(), Some("double-connect"));
         assert_eq!(told.phrase.as_deref(), Some("Bad client <client> sending multiple CONNECT messages."));
     }
-    assert!(call.stdout().contains("double-connect of 4 attempts"), "{}", call.stdout());
+    call.assert_prints(&["double-connect of 4 attempts"]);
 }
 
 #[test]
 fn what_the_broker_says_of_a_second_connect_is_kept_beside_the_attempt_that_caused_it() {
     let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
-    let watch = ["--broker-pid", &broker.pid, "--broker-log", &broker.log];
+    let watch = format!("--broker-pid {} --broker-log {}", broker.pid, broker.log);
     // Eight seconds: enough samples of the process for a slope.
-    let load = ["--attempts", "32", "--connrate", "8", "--variant", "identical"];
-    let call = double_connect_at(broker.address, &[watch.as_slice(), &load].concat());
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let load = "--attempts 32 --connrate 8 --variant identical";
+    let call = double_connect_at(broker.address, &format!("{watch} {load}")).expect_exit(0);
     let lines = call.broker_log();
     let attempts = call.attempts();
     assert_eq!(attempts.len(), 64);
@@ -157,7 +155,7 @@ fn what_the_broker_says_of_a_second_connect_is_kept_beside_the_attempt_that_caus
             line.attempts == [attempt.attempt] && line.line.contains("disconnected due to protocol error")
         };
         let told: Vec<_> = lines.iter().filter(is_told).collect();
-        assert_eq!(told.len(), 1, "{attempt:?}\n{}", call.said());
+        assert_eq!(told.len(), 1, "{attempt:?}\n{call}");
         assert!(told[0].at_us >= attempt.started_us && told[0].line.contains(&attempt.client_id), "{told:?}");
     }
     assert!(lines.is_sorted_by_key(|line| line.at_us));
@@ -193,41 +191,33 @@ fn what_the_broker_says_of_a_second_connect_is_kept_beside_the_attempt_that_caus
 #[test]
 fn rabbitmq_answers_a_second_connack_and_is_violated() {
     let Some(broker) = RealBroker::start("rabbitmq") else { return };
-    let call =
-        double_connect_at(broker.address, &["--attempts", "3", "--variant", "identical,other-client-id"]);
+    let call = double_connect_at(broker.address, "--attempts 3 --variant identical,other-client-id");
     assert_violated(&call, "3.1.1");
-    assert_eq!(call.case("identical", "3.1.1").attempts_with_second_connack, 3, "{}", call.said());
+    assert_eq!(call.case("identical", "3.1.1").attempts_with_second_connack, 3, "{call}");
 }
 
 #[test]
 fn rumqttd_ignores_a_second_connect_and_is_violated() {
     let Some(broker) = RealBroker::start("rumqttd") else { return };
     for (address, version) in [(broker.address, "3.1.1"), (broker.address_v5, "5.0")] {
-        let call = double_connect_at(address, &["--attempts", "3", "--variant", "identical", "-V", version]);
+        let call = double_connect_at(address, &format!("--attempts 3 --variant identical -V {version}"));
         assert_violated(&call, version);
-        assert_eq!(
-            call.case("identical", version).sequences.get("still served"),
-            Some(&3),
-            "{}",
-            call.said()
-        );
+        assert_eq!(call.case("identical", version).sequences.get("still served"), Some(&3), "{call}");
     }
 }
 
 #[test]
 fn nats_closes_and_publishes_the_will() {
     let Some(broker) = RealBroker::start("nats") else { return };
-    let flags = ["--attempts", "3", "--variant", "identical,with-will", "--bystander-qos", "0,1"];
-    let call = double_connect_at(broker.address, &flags);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let flags = "--attempts 3 --variant identical,with-will --bystander-qos 0,1";
+    let call = double_connect_at(broker.address, flags).expect_exit(0);
     assert_eq!(call.conclusion("closes_on_second_connect", "identical", "3.1.1"), Holds);
 }
 
 #[test]
 fn aedes_closes_on_a_second_connect_and_publishes_the_will() {
     let Some(broker) = RealBroker::start("aedes") else { return };
-    let call = double_connect_at(broker.address, &["--attempts", "3", "--variant", "identical,with-will"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = double_connect_at(broker.address, "--attempts 3 --variant identical,with-will").expect_exit(0);
     assert_eq!(call.conclusion("closes_on_second_connect", "identical", "3.1.1"), Holds);
     assert_eq!(call.conclusion("publishes_the_will", "with-will", "3.1.1"), Holds);
 }
@@ -235,20 +225,18 @@ fn aedes_closes_on_a_second_connect_and_publishes_the_will() {
 #[test]
 fn aedes_sends_again_without_dup_and_is_violated() {
     let Some(broker) = RealBroker::start("aedes") else { return };
-    let flags = ["--count", "3", "--variant", "resume", "-V", "3.1.1"];
-    let call = call_at(broker.address, TAKE_OVER, "storm", &flags);
-    assert_eq!(call.exit(), 1, "{}", call.said());
+    let flags = "--count 3 --variant resume -V 3.1.1";
+    let call = call_at(broker.address, TAKE_OVER, "storm", flags).expect_exit(1);
     assert_eq!(call.conclusion("closes_the_older_connection", "resume", "3.1.1"), Holds);
     assert_eq!(call.conclusion("marks_what_it_sends_again", "resume", "3.1.1"), Violated);
-    assert!(call.stdout().contains("MQTT 3.1.1 [MQTT-3.3.1-1]"), "{}", call.stdout());
+    call.assert_prints(&["MQTT 3.1.1 [MQTT-3.3.1-1]"]);
 }
 
 #[test]
 fn amqtt_keeps_both_connections_after_a_take_over_and_is_violated() {
     let Some(broker) = RealBroker::start("amqtt") else { return };
-    let flags = ["--attempts", "2", "--variant", "alive", "-V", "3.1.1"];
-    let call = call_at(broker.address, TAKE_OVER, "dead-peer", &flags);
-    assert_eq!(call.exit(), 1, "{}", call.said());
+    let flags = "--attempts 2 --variant alive -V 3.1.1";
+    let call = call_at(broker.address, TAKE_OVER, "dead-peer", flags).expect_exit(1);
     assert_eq!(call.conclusion("closes_the_older_connection", "alive", "3.1.1"), Violated);
-    assert!(call.stdout().contains("MQTT 3.1.1 [MQTT-3.1.4-2]"), "{}", call.stdout());
+    call.assert_prints(&["MQTT 3.1.1 [MQTT-3.1.4-2]"]);
 }

@@ -129,7 +129,7 @@ fn completions_know_the_flags() {
 
 #[test]
 fn a_record_is_valid_by_its_published_schema() {
-    let call = double_connect(&["--attempts", "2", "--delay", "10ms"]);
+    let call = double_connect("--attempts 2 --delay 10ms");
     let schema: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(folder().join(SCHEMA)).unwrap()).unwrap();
     let text = std::fs::read_to_string(call.folder.join("run.json")).unwrap();

@@ -16,21 +16,20 @@ const SECOND_ID: &str = "binds_no_second_client_id";
 /// One variant, three attempts, both versions, against a broker that does this on a second CONNECT.
 fn against(reaction: &str, variant: &str) -> Call {
     let second_connect: SecondConnect = reaction.parse().unwrap();
-    let broker = ScriptedBroker::start(Script { second_connect, ..Script::default() });
-    double_connect_at(broker.address(), &["--variant", variant, "--attempts", "3"])
+    let script = Script { second_connect, ..Script::default() };
+    double_connect_at(script, &format!("--variant {variant} --attempts 3"))
 }
 
 fn assert_all(call: &Call, version: &str, outcome: Outcome, sequence: &str) {
     let case = call.case("identical", version);
-    assert_eq!(case.outcome(outcome), 3, "{}", call.said());
+    assert_eq!(case.outcome(outcome), 3, "{call}");
     assert_eq!(case.sequences.get(sequence), Some(&3), "{:?}", case.sequences);
 }
 
 #[test]
 fn a_conforming_broker_passes_every_check_in_every_variant_and_version() {
     let broker = ScriptedBroker::start(Script::default());
-    let call = double_connect_at(broker.address(), &["--attempts", "3", "--delay", "100ms"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = double_connect_at(broker.address(), "--attempts 3 --delay 100ms").expect_exit(0);
     let record = call.record();
     assert_eq!(record.cases.len(), 10);
     for case in &record.cases {
@@ -38,10 +37,10 @@ fn a_conforming_broker_passes_every_check_in_every_variant_and_version() {
         let expected = if case.case.version == "5.0" { "DISCONNECT 0x82, FIN" } else { "FIN" };
         assert_eq!(case.sequences.get(expected), Some(&3), "{:?}", case.sequences);
     }
-    assert!(every(&record.verdicts, |verdict| verdict.conclusion == Holds), "{}", call.said());
+    assert!(every(&record.verdicts, |verdict| verdict.conclusion == Holds), "{call}");
     // Our own noise on a busy machine is no difference of the broker's.
     let of_the_broker = record.verdicts.iter().filter(|verdict| verdict.case.is_some());
-    assert!(every(of_the_broker, |verdict| verdict.differs.is_none()), "{}", call.said());
+    assert!(every(of_the_broker, |verdict| verdict.differs.is_none()), "{call}");
     // Every attempt is in the file, once, with instants in the order of what happened.
     let mut attempts = call.attempts();
     attempts.sort_by_key(|attempt| attempt.attempt);
@@ -64,8 +63,7 @@ fn a_conforming_broker_passes_every_check_in_every_variant_and_version() {
 #[test]
 fn disconnect_is_read_with_and_without_a_property_length() {
     for reaction in ["disconnect", "disconnect-short"] {
-        let call = against(reaction, "identical");
-        assert_eq!(call.exit(), 0, "{}", call.said());
+        let call = against(reaction, "identical").expect_exit(0);
         assert_all(&call, "5.0", Outcome::Closed, "DISCONNECT 0x82, FIN");
         assert_all(&call, "3.1.1", Outcome::Closed, "FIN");
         assert_eq!(call.case("identical", "5.0").disconnect_codes.get(&0x82), Some(&3));
@@ -76,18 +74,17 @@ fn disconnect_is_read_with_and_without_a_property_length() {
 fn fin_and_rst_are_told_apart_and_both_are_a_close() {
     let call = against("fin", "identical");
     assert_all(&call, "5.0", Outcome::Closed, "FIN");
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert_eq!(call.exit(), 0, "{call}");
     assert!(every(&call.verdicts("tells_protocol_error"), |verdict| verdict.differs.is_some()));
     let call = against("rst", "identical");
     assert_all(&call, "5.0", Outcome::Reset, "RST");
     assert_all(&call, "3.1.1", Outcome::Reset, "RST");
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    assert_eq!(call.exit(), 0, "{call}");
 }
 
 #[test]
 fn mqtt5_3_1_0_2_and_mqtt5_3_2_0_2_a_second_connack_on_a_connection_that_lives_is_violated() {
-    let call = against("second-connack-then-serve", "identical");
-    assert_eq!(call.exit(), 1, "{}", call.said());
+    let call = against("second-connack-then-serve", "identical").expect_exit(1);
     assert_all(&call, "5.0", Outcome::Tolerated, "second CONNACK 0x00, still served");
     for version in ["3.1.1", "5.0"] {
         assert_eq!(call.conclusion(CLOSES, "identical", version), Violated);
@@ -103,16 +100,14 @@ fn mqtt5_3_1_0_2_and_mqtt5_3_2_0_2_a_second_connack_on_a_connection_that_lives_i
 #[test]
 fn mqtt5_3_2_0_2_a_second_connack_before_the_close_is_violated_by_that_statement_alone() {
     let call = against("second-connack-then-fin", "identical");
-    assert_eq!(call.exit(), 1, "{}", call.said());
-    assert_eq!(call.violated(), [ONE_CONNACK]);
+    call.assert_violates(&[ONE_CONNACK]);
     assert_all(&call, "5.0", Outcome::Closed, "second CONNACK 0x00, FIN");
 }
 
 #[test]
 fn mqtt3_1_1_3_1_0_2_a_broker_that_serves_on_as_if_nothing_had_happened_is_violated() {
     let call = against("ignore", "identical");
-    assert_eq!(call.exit(), 1, "{}", call.said());
-    assert_eq!(call.violated(), [CLOSES]);
+    call.assert_violates(&[CLOSES]);
     assert_all(&call, "3.1.1", Outcome::Tolerated, "still served");
     assert!(call.case("identical", "3.1.1").reaction_time.count == 0, "tolerating is no reaction");
 }
@@ -120,8 +115,7 @@ fn mqtt3_1_1_3_1_0_2_a_broker_that_serves_on_as_if_nothing_had_happened_is_viola
 #[test]
 fn silence_is_inconclusive_and_never_an_accusation() {
     for reaction in ["silence", "disconnect-then-silence"] {
-        let call = against(reaction, "identical");
-        assert_eq!(call.exit(), 3, "{}", call.said());
+        let call = against(reaction, "identical").expect_exit(3);
         for version in ["3.1.1", "5.0"] {
             assert_eq!(call.case("identical", version).outcome(Outcome::NoReaction), 3);
             assert_eq!(call.conclusion(CLOSES, "identical", version), Inconclusive);
@@ -140,17 +134,12 @@ fn half_a_packet_and_garbage_are_told_as_what_they_are() {
     let garbage =
         seen.iter().flat_map(|attempt| &attempt.reactions).find(|seen| seen.kind == ReactionKind::Garbage);
     assert!(garbage.unwrap().detail.as_ref().unwrap().starts_with("ff"), "the bytes are the evidence");
-    assert!(
-        call.verdicts("sends_nothing_else").iter().any(|verdict| verdict.differs.is_some()),
-        "{}",
-        call.said()
-    );
+    assert!(call.verdicts("sends_nothing_else").iter().any(|verdict| verdict.differs.is_some()), "{call}");
 }
 
 #[test]
 fn a_late_close_is_a_close_and_its_time_is_told() {
-    let call = against("close-after-1200ms", "identical");
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = against("close-after-1200ms", "identical").expect_exit(0);
     for version in ["3.1.1", "5.0"] {
         let times = call.case("identical", version).time_to_close;
         // A histogram has three digits, and our time begins when our write returns, which may be after the broker read.
@@ -160,8 +149,7 @@ fn a_late_close_is_a_close_and_its_time_is_told() {
 
 #[test]
 fn another_reason_code_than_0x82_is_a_difference_and_never_a_violation() {
-    let call = against("disconnect-0x81", "identical");
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = against("disconnect-0x81", "identical").expect_exit(0);
     assert_eq!(call.case("identical", "5.0").disconnect_codes.get(&0x81), Some(&3));
     let verdicts = call.verdicts("tells_protocol_error");
     assert!(every(&verdicts, |verdict| verdict.differs.as_ref().is_some_and(|note| note.contains("0x81"))));
@@ -169,8 +157,7 @@ fn another_reason_code_than_0x82_is_a_difference_and_never_a_violation() {
 
 #[test]
 fn a_disconnect_on_a_3_1_1_connection_is_shown_and_differs() {
-    let call = against("disconnect-even-on-3.1.1", "identical");
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = against("disconnect-even-on-3.1.1", "identical").expect_exit(0);
     assert_all(&call, "3.1.1", Outcome::Closed, "DISCONNECT 0x82, FIN");
     assert!(call.verdicts("sends_no_disconnect_on_3_1_1")[0].differs.is_some());
 }
@@ -179,31 +166,16 @@ fn a_disconnect_on_a_3_1_1_connection_is_shown_and_differs() {
 fn a_second_client_id_that_becomes_live_or_keeps_a_session_is_found_out() {
     let call = against("adopt-second-client-id", "other-client-id");
     for version in ["3.1.1", "5.0"] {
-        assert_eq!(
-            call.case("other-client-id", version).fact("second_client_id", "live"),
-            3,
-            "{}",
-            call.said()
-        );
+        assert_eq!(call.case("other-client-id", version).fact("second_client_id", "live"), 3, "{call}");
     }
     let call = against("keep-session-of-second-client-id", "other-client-id");
     for version in ["3.1.1", "5.0"] {
-        assert_eq!(
-            call.case("other-client-id", version).fact("second_client_id", "session"),
-            3,
-            "{}",
-            call.said()
-        );
+        assert_eq!(call.case("other-client-id", version).fact("second_client_id", "session"), 3, "{call}");
     }
     assert!(every(&call.verdicts(SECOND_ID), |verdict| verdict.differs.is_some()));
     let call = against("fin", "other-client-id");
     for version in ["3.1.1", "5.0"] {
-        assert_eq!(
-            call.case("other-client-id", version).fact("second_client_id", "none"),
-            3,
-            "{}",
-            call.said()
-        );
+        assert_eq!(call.case("other-client-id", version).fact("second_client_id", "none"), 3, "{call}");
     }
     assert!(every(&call.verdicts(SECOND_ID), |verdict| verdict.differs.is_none()));
 }
@@ -211,32 +183,22 @@ fn a_second_client_id_that_becomes_live_or_keeps_a_session_is_found_out() {
 #[test]
 fn both_connects_in_one_segment_do_not_make_the_first_connack_a_second_one() {
     let call = against("second-connack-then-fin", "same-segment");
-    assert_eq!(call.case("same-segment", "5.0").attempts_with_second_connack, 3, "{}", call.said());
+    assert_eq!(call.case("same-segment", "5.0").attempts_with_second_connack, 3, "{call}");
     let call = against("fin", "same-segment");
     let case = call.case("same-segment", "5.0");
-    assert_eq!(
-        (case.attempts_with_second_connack, case.sequences.get("FIN")),
-        (0, Some(&3)),
-        "{}",
-        call.said()
-    );
+    assert_eq!((case.attempts_with_second_connack, case.sequences.get("FIN")), (0, Some(&3)), "{call}");
 }
 
 #[test]
 fn more_attempts_than_clients_are_told_as_that_and_not_as_a_slow_generator() {
     let second_connect = "close-after-1500ms".parse().unwrap();
-    let broker = ScriptedBroker::start(Script { second_connect, ..Script::default() });
-    let flags = ["--variant", "identical", "--attempts", "20", "-R", "40", "-c", "2", "--slip-limit", "3s"];
-    let call = double_connect_at(broker.address(), &flags);
-    assert_eq!(call.exit(), 3, "{}", call.said());
+    let script = Script { second_connect, ..Script::default() };
+    let flags = "--variant identical --attempts 20 -R 40 -c 2 --slip-limit 3s";
+    let call = double_connect_at(script, flags).expect_exit(3);
     let record = call.record();
-    assert!(
-        record.generator.attempts_waited_for_a_client > 0 && record.attempts.dropped > 0,
-        "{}",
-        call.said()
-    );
+    assert!(record.generator.attempts_waited_for_a_client > 0 && record.attempts.dropped > 0, "{call}");
     assert!(record.generator.bottlenecks.is_empty(), "{:?}", record.generator.bottlenecks);
-    assert!(call.stdout().contains("raise --count or lower --connrate"), "{}", call.stdout());
+    call.assert_prints(&["raise --count or lower --connrate"]);
 }
 
 #[test]
@@ -248,13 +210,11 @@ fn a_broker_that_stalled_while_second_connects_were_under_way_is_not_accused_of_
         stall: "at-connect-150-for-2500ms".parse().unwrap(),
         ..Script::default()
     };
-    let broker = ScriptedBroker::start(script);
-    let flags =
-        ["--variant", "same-segment", "-V", "5", "--attempts", "200", "-R", "50", "--slip-limit", "1s"];
-    let call = double_connect_at(broker.address(), &[&flags[..], &["--reaction-timeout", "2s"]].concat());
-    assert_eq!(call.violated(), Vec::<&str>::new(), "{}", call.said());
+    let flags = "--variant same-segment -V 5 --attempts 200 -R 50 --slip-limit 1s";
+    let call = double_connect_at(script, &format!("{flags} --reaction-timeout 2s"));
+    call.assert_violates_nothing();
     let case = call.case("same-segment", "5.0");
-    assert_eq!(case.outcome(Outcome::Tolerated), 0, "{}", call.said());
+    assert_eq!(case.outcome(Outcome::Tolerated), 0, "{call}");
     let slowest = call
         .attempts()
         .iter()
@@ -264,14 +224,13 @@ fn a_broker_that_stalled_while_second_connects_were_under_way_is_not_accused_of_
 }
 
 fn with_wills(wills: Wills) -> Call {
-    let broker = ScriptedBroker::start(Script { wills, ..Script::default() });
-    double_connect_at(broker.address(), &["--variant", "with-will", "--attempts", "3"])
+    let script = Script { wills, ..Script::default() };
+    double_connect_at(script, "--variant with-will --attempts 3")
 }
 
 #[test]
 fn mqtt5_3_1_2_8_a_will_that_is_published_holds_and_its_time_is_told() {
-    let call = with_wills(Wills::Publish);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = with_wills(Wills::Publish).expect_exit(0);
     let will = call.case("with-will", "5.0").will.unwrap();
     assert_eq!((will.set, will.due, will.due_and_seen, will.will_time.count), (3, 3, 3, 3));
 }
@@ -279,8 +238,7 @@ fn mqtt5_3_1_2_8_a_will_that_is_published_holds_and_its_time_is_told() {
 #[test]
 fn mqtt5_3_1_2_8_a_will_that_never_comes_is_violated() {
     let call = with_wills(Wills::Never);
-    assert_eq!(call.exit(), 1, "{}", call.said());
-    assert_eq!(call.violated(), [WILL]);
+    call.assert_violates(&[WILL]);
     let will = call.case("with-will", "3.1.1").will.unwrap();
     assert_eq!((will.due, will.due_and_seen), (3, 0));
     assert!(will.shortest_wait_of_unseen_us.unwrap() >= 2_000_000, "{will:?}");
@@ -288,17 +246,15 @@ fn mqtt5_3_1_2_8_a_will_that_never_comes_is_violated() {
 
 #[test]
 fn mqtt3_1_1_3_1_2_8_the_second_connects_will_in_place_of_the_first_is_violated_and_named() {
-    let call = with_wills(Wills::OfSecondConnect);
-    assert_eq!(call.exit(), 1, "{}", call.said());
+    let call = with_wills(Wills::OfSecondConnect).expect_exit(1);
     let will = call.case("with-will", "3.1.1").will.unwrap();
     assert_eq!((will.due, will.due_and_seen, will.of_later_connect), (3, 0, 3));
-    assert!(call.stdout().contains("the Will of the second CONNECT came instead"), "{}", call.stdout());
+    call.assert_prints(&["the Will of the second CONNECT came instead"]);
 }
 
 #[test]
 fn a_will_that_comes_twice_differs() {
-    let call = with_wills(Wills::Twice);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = with_wills(Wills::Twice).expect_exit(0);
     assert_eq!(call.case("with-will", "5.0").will.unwrap().more_than_once, 3);
     assert!(every(&call.verdicts(WILL), |verdict| verdict.differs.is_some()));
 }
@@ -307,25 +263,22 @@ fn a_will_that_comes_twice_differs() {
 fn what_the_fault_costs_bystanders_shows_in_the_fault_phase_and_not_in_the_baseline() {
     // Far more than the lateness of a busy test machine.
     let deliveries = "delay-1500ms-while-attacked-500ms".parse().unwrap();
-    let broker = ScriptedBroker::start(Script { deliveries, ..Script::default() });
-    let call = double_connect_at(
-        broker.address(),
-        &["--variant", "identical", "--attempts", "20", "-R", "20", "--recovery", "10s"],
-    );
+    let script = Script { deliveries, ..Script::default() };
+    let call = double_connect_at(script, "--variant identical --attempts 20 -R 20 --recovery 10s");
     let bystanders = call.record().bystanders.unwrap();
     let [baseline, fault, _recovery] = &bystanders.phases[..] else { panic!("{:?}", bystanders.phases) };
     assert!(fault.response_time.max_us.unwrap() >= 1_500_000, "{fault:?}");
     assert!(fault.response_time.p50_us > baseline.response_time.p50_us);
     assert!(bystanders.recovery_time_us.is_some_and(|time| time > 0), "{:?}", bystanders.recovery_time_us);
-    assert!(call.verdicts("bystanders_keep_their_pace")[0].differs.is_some(), "{}", call.said());
+    assert!(call.verdicts("bystanders_keep_their_pace")[0].differs.is_some(), "{call}");
 }
 
 #[test]
 fn messages_that_a_broker_acknowledges_and_loses_duplicates_or_reorders_are_counted_exactly() {
     let run = |deliveries: &str| {
         let deliveries = deliveries.parse().unwrap();
-        let broker = ScriptedBroker::start(Script { deliveries, ..Script::default() });
-        let call = double_connect_at(broker.address(), &["--variant", "identical", "--attempts", "3"]);
+        let script = Script { deliveries, ..Script::default() };
+        let call = double_connect_at(script, "--variant identical --attempts 3");
         let phases = call.record().bystanders.unwrap().phases;
         let mut sum = ungraceful_record::ledger::LedgerCounts::default();
         for counts in phases.iter().flat_map(|phase| phase.by_qos.values()) {
@@ -338,7 +291,7 @@ fn messages_that_a_broker_acknowledges_and_loses_duplicates_or_reorders_are_coun
     let (sum, call) = run("lose-every-10");
     // The warm-up is not counted, so the first of ten is not where the baseline begins: one more or less a pair.
     assert!(sum.lost.abs_diff(sum.sent / 10) <= 9 && sum.delivered + sum.lost == sum.sent, "{sum:?}");
-    assert!(call.stdout().contains("ACKNOWLEDGED BUT LOST"), "{}", call.stdout());
+    call.assert_prints(&["ACKNOWLEDGED BUT LOST"]);
     let (sum, _) = run("duplicate-every-10");
     assert!(sum.lost == 0 && sum.duplicated.abs_diff(sum.sent / 10) <= 9, "{sum:?}");
     let (sum, _) = run("swap-every-10");

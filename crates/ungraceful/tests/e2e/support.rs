@@ -1,40 +1,34 @@
 //! Calling a binary, and reading what it left behind.
 
+use std::fmt::{Display, Formatter};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tempfile::TempDir;
 use ungraceful_record::attempt::Attempt;
 use ungraceful_record::check::statements;
 use ungraceful_record::exit::Exit;
+use ungraceful_record::load::LoadRecord;
 use ungraceful_record::run::{BrokerLogLine, CaseRecord, Record};
 use ungraceful_record::testing::{every, until};
 use ungraceful_record::verdict::{Conclusion, Verdict, exit_of};
+use ungraceful_scripted_broker::{Script, ScriptedBroker};
 
 /// Short phases, and no judgement of our own lateness: test machines are busy.
-const QUICK: [&str; 14] = [
-    "--warmup",
-    "100ms",
-    "--baseline",
-    "1s",
-    "--recovery",
-    "2s",
-    "--reaction-timeout",
-    "2s",
-    "--will-wait",
-    "2s",
-    "--slip-limit",
-    "1h",
-    "--no-progress",
-    "--quiet",
-];
+pub(crate) const QUICK: &str = "--warmup 100ms --baseline 1s --recovery 2s --reaction-timeout 2s --will-wait 2s \
+                                --slip-limit 1h --no-progress --quiet";
+/// The same of a load, which has neither a baseline nor a recovery unless it is given bystanders.
+const QUICK_LOAD: &str = "--warmup 0s --slip-limit 1h --no-progress --quiet";
 
-/// The binary under test.
-pub(crate) fn binary(name: &str) -> Command {
-    let path = match name {
+/// The binary under test with these arguments: a line, as a shell splits it.
+pub(crate) fn binary(line: &str) -> Command {
+    let words = shlex::split(line).unwrap();
+    let path = match &*words[0] {
         "ungraceful" => env!("CARGO_BIN_EXE_ungraceful"),
         "ungraceful-double-connect" => env!("CARGO_BIN_EXE_ungraceful-double-connect"),
         "ungraceful-flood" => env!("CARGO_BIN_EXE_ungraceful-flood"),
@@ -47,6 +41,7 @@ pub(crate) fn binary(name: &str) -> Command {
         other => panic!("{other} is no binary of ours"),
     };
     let mut command = Command::new(path);
+    command.args(&words[1..]);
     // The caller's environment sets no flags here.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("UNGRACEFUL_") {
@@ -77,6 +72,34 @@ pub(crate) fn until_phase(phase: &str, folder: &Path, child: &mut Child) {
     });
 }
 
+/// The record in this folder, whole or begun.
+pub(crate) fn record_in(folder: &Path) -> Record {
+    serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
+}
+
+/// Where a call aims at: an address, or a scripted broker of its own that lives as long as the call.
+pub(crate) trait Target {
+    fn open(self) -> (SocketAddr, Option<ScriptedBroker>);
+}
+
+impl Target for SocketAddr {
+    fn open(self) -> (SocketAddr, Option<ScriptedBroker>) {
+        (self, None)
+    }
+}
+
+impl Target for Script {
+    fn open(self) -> (SocketAddr, Option<ScriptedBroker>) {
+        let broker = ScriptedBroker::start(self);
+        (broker.address(), Some(broker))
+    }
+}
+
+/// The flags that aim at `address`.
+pub(crate) fn at(address: SocketAddr) -> String {
+    format!("--host {} --port {}", address.ip(), address.port())
+}
+
 /// A finished call, and the folder of its record.
 pub(crate) struct Call {
     pub(crate) output: Output,
@@ -84,81 +107,122 @@ pub(crate) struct Call {
     _parent: TempDir,
 }
 
-/// Calls `ungraceful-double-connect` with short phases and `arguments`.
-pub(crate) fn double_connect(arguments: &[&str]) -> Call {
-    call("ungraceful-double-connect", &[], arguments)
+/// Calls a mode of a binary (none, where it has one alone) with short phases and these flags: a line, as a shell splits it.
+pub(crate) fn call(name: &str, mode: &str, flags: &str) -> Call {
+    let quick = if name == "ungraceful-bench" { QUICK_LOAD } else { QUICK };
+    Call::of(binary(&format!("{name} {mode} {quick} {flags}")))
 }
 
-/// Calls a binary in a mode (none for a binary that has one alone) with short phases and `arguments`.
-pub(crate) fn call(name: &str, mode: &[&str], arguments: &[&str]) -> Call {
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("record");
-    let mut command = binary(name);
-    let output =
-        command.args(mode).args(QUICK).args(arguments).arg("--output").arg(&folder).output().unwrap();
-    Call { output, folder, _parent: parent }
+/// The same against `target`.
+pub(crate) fn call_at(target: impl Target, name: &str, mode: &str, flags: &str) -> Call {
+    let (address, _lives_until_the_end) = target.open();
+    call(name, mode, &format!("{} {flags}", at(address)))
 }
 
-/// Calls a binary in a mode against `address`.
-pub(crate) fn call_at(address: SocketAddr, name: &str, mode: &str, arguments: &[&str]) -> Call {
-    let target = at(address);
-    let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
-    call(name, &[mode], &all)
+pub(crate) fn double_connect(flags: &str) -> Call {
+    call("ungraceful-double-connect", "", flags)
 }
 
-/// Calls a mode of `ungraceful-bench` with no judgement of our own lateness: test machines are busy.
-pub(crate) fn bench(mode: &str, arguments: &[&str]) -> Call {
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("record");
-    let mut command = binary("ungraceful-bench");
-    command.args([mode, "--warmup", "0s", "--slip-limit", "1h", "--no-progress", "--quiet"]);
-    let output = command.args(arguments).arg("--output").arg(&folder).output().unwrap();
-    Call { output, folder, _parent: parent }
+pub(crate) fn double_connect_at(target: impl Target, flags: &str) -> Call {
+    call_at(target, "ungraceful-double-connect", "", flags)
 }
 
-/// Calls a mode of `ungraceful-bench` against `address`.
-pub(crate) fn bench_at(address: SocketAddr, mode: &str, arguments: &[&str]) -> Call {
-    let target = at(address);
-    let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
-    bench(mode, &all)
+pub(crate) fn bench(mode: &str, flags: &str) -> Call {
+    call("ungraceful-bench", mode, flags)
 }
 
-/// The call itself, for those who want to do something while it runs.
-pub(crate) fn quick_command(arguments: &[&str]) -> Command {
-    let mut command = binary("ungraceful-double-connect");
-    command.args(QUICK).args(arguments);
-    command
+pub(crate) fn bench_at(target: impl Target, mode: &str, flags: &str) -> Call {
+    call_at(target, "ungraceful-bench", mode, flags)
 }
 
-/// The flags that aim at `address`.
-pub(crate) fn at(address: SocketAddr) -> [String; 4] {
-    ["--host".to_owned(), address.ip().to_string(), "--port".to_owned(), address.port().to_string()]
+pub(crate) fn flood(mode: &str, flags: &str) -> Call {
+    call("ungraceful-flood", mode, flags)
 }
 
-/// Calls a mode of `ungraceful-flood` with short phases and `arguments`.
-pub(crate) fn flood(mode: &str, arguments: &[&str]) -> Call {
-    let parent = tempfile::tempdir().unwrap();
-    let folder = parent.path().join("record");
-    let mut command = binary("ungraceful-flood");
-    let output = command.arg(mode).args(QUICK).args(arguments).arg("--output").arg(&folder).output().unwrap();
-    Call { output, folder, _parent: parent }
+pub(crate) fn flood_at(target: impl Target, mode: &str, flags: &str) -> Call {
+    call_at(target, "ungraceful-flood", mode, flags)
 }
 
-/// Calls a mode of `ungraceful-flood` against `address`.
-pub(crate) fn flood_at(address: SocketAddr, mode: &str, arguments: &[&str]) -> Call {
-    let target = at(address);
-    let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
-    flood(mode, &all)
+/// Calls the tour, with no judgement of our own lateness.
+pub(crate) fn tour(flags: &str) -> Call {
+    Call::of(binary(&format!("ungraceful --slip-limit 1h --no-progress {flags}")))
 }
 
-/// Calls `ungraceful-double-connect` against `address`.
-pub(crate) fn double_connect_at(address: SocketAddr, arguments: &[&str]) -> Call {
-    let target = at(address);
-    let all: Vec<&str> = target.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
-    double_connect(&all)
+/// The same against `target`.
+pub(crate) fn tour_at(target: impl Target, flags: &str) -> Call {
+    let (address, _lives_until_the_end) = target.open();
+    tour(&format!("{} {flags}", at(address)))
+}
+
+/// A call that is still under way.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) folder: PathBuf,
+    _parent: TempDir,
+}
+
+impl Running {
+    /// `ungraceful-double-connect` with short phases and these flags, in its fault phase.
+    pub(crate) fn double_connect(flags: &str) -> Self {
+        Self::of(binary(&format!("ungraceful-double-connect {QUICK} {flags}")), "fault")
+    }
+
+    /// A command whose timeline shows this phase.
+    pub(crate) fn of(command: Command, phase: &str) -> Self {
+        let mut running = Self::begin(command);
+        until_phase(phase, &running.folder, &mut running.child);
+        running
+    }
+
+    /// A command that has just begun.
+    pub(crate) fn begin(mut command: Command) -> Self {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("record");
+        command.arg("--output").arg(&folder).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        Self { child, folder, _parent: parent }
+    }
+
+    pub(crate) fn interrupt(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+    }
+
+    /// The process of the broker that the run started.
+    pub(crate) fn broker(&self) -> Pid {
+        let pid = record_in(&self.folder).broker.pid.unwrap();
+        Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(self) -> Call {
+        let output = self.child.wait_with_output().unwrap();
+        Call { output, folder: self.folder, _parent: self._parent }
+    }
+}
+
+/// Everything that was said, for the message of a failed assertion.
+impl Display for Call {
+    fn fmt(&self, to: &mut Formatter<'_>) -> std::fmt::Result {
+        let status = self.output.status;
+        write!(to, "exit {status:?}\n--- stdout\n{}\n--- stderr\n{}", self.stdout(), self.stderr())
+    }
 }
 
 impl Call {
+    /// Calls a command that writes its record into a folder.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("record");
+        let output = command.arg("--output").arg(&folder).output().unwrap();
+        Self { output, folder, _parent: parent }
+    }
+
+    /// Of a command that keeps no record.
+    pub(crate) fn without_record(output: Output) -> Self {
+        let parent = tempfile::tempdir().unwrap();
+        Self { output, folder: parent.path().join("record"), _parent: parent }
+    }
+
     /// The exit code; and that without the one verdict which says that our own lateness may be why honest clients were served
     /// more slowly, where that is all that is inconclusive: test machines are busy.
     pub(crate) fn exit(&self) -> i32 {
@@ -183,21 +247,70 @@ impl Call {
         String::from_utf8(self.output.stderr.clone()).unwrap()
     }
 
-    /// Everything that was said, for the message of a failed assertion.
-    pub(crate) fn said(&self) -> String {
-        format!("exit {:?}\n--- stdout\n{}\n--- stderr\n{}", self.output.status, self.stdout(), self.stderr())
+    /// The call, which ended with this exit code.
+    #[track_caller]
+    pub(crate) fn expect_exit(self, code: i32) -> Self {
+        assert_eq!(self.exit(), code, "{self}");
+        self
+    }
+
+    /// Each of these words is on standard output.
+    #[track_caller]
+    pub(crate) fn assert_prints(&self, words: &[&str]) {
+        assert!(every(words, |word| self.stdout().contains(word)), "{words:?} are not all in\n{self}");
+    }
+
+    /// Neither the files of its record nor what it printed contain this.
+    #[track_caller]
+    pub(crate) fn assert_keeps_secret(&self, secret: &str) {
+        let files = std::fs::read_dir(&self.folder).unwrap().map(|file| file.unwrap().path());
+        for file in self.some("file", files) {
+            let text = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+            assert!(!text.contains(secret), "{} has {secret}", file.display());
+        }
+        assert!(!self.to_string().contains(secret), "{self}");
+    }
+
+    /// It is a mistake of the caller's, and standard error has each of these words about it.
+    #[track_caller]
+    pub(crate) fn assert_mistake(&self, words: &[&str]) {
+        assert_eq!(self.exit(), 2, "{self}");
+        assert!(every(words, |word| self.stderr().contains(word)), "{words:?} are not all in\n{self}");
+    }
+
+    /// Of all checks these alone are violated, and the exit code says so.
+    #[track_caller]
+    pub(crate) fn assert_violates(&self, checks: &[&str]) {
+        assert_eq!(self.exit(), 1, "{self}");
+        assert_eq!(self.violated(), checks, "{self}");
+    }
+
+    /// No check is violated; some may be inconclusive.
+    #[track_caller]
+    pub(crate) fn assert_violates_nothing(&self) {
+        assert_eq!(self.violated(), Vec::<String>::new(), "{self}");
+    }
+
+    /// The document that it printed.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.output.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
     }
 
     pub(crate) fn record(&self) -> Record {
         let text = std::fs::read_to_string(self.folder.join("run.json"))
-            .unwrap_or_else(|error| panic!("no run.json: {error}\n{}", self.said()));
+            .unwrap_or_else(|error| panic!("no run.json: {error}\n{self}"));
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// What became of the load.
+    pub(crate) fn load(&self) -> LoadRecord {
+        self.record().load.unwrap_or_else(|| panic!("no load\n{self}"))
     }
 
     /// These, of which there is at least one: what is asserted of all of none holds whatever was seen.
     fn some<T>(&self, what: &str, all: impl IntoIterator<Item = T>) -> Vec<T> {
         let all = Vec::from_iter(all);
-        assert!(!all.is_empty(), "no {what}\n{}", self.said());
+        assert!(!all.is_empty(), "no {what}\n{self}");
         all
     }
 
@@ -227,13 +340,13 @@ impl Call {
     /// The case of this variant and version.
     pub(crate) fn case(&self, variant: &str, version: &str) -> CaseRecord {
         let is_it = |case: &CaseRecord| case.case.variant == variant && case.case.version == version;
-        self.record().cases.into_iter().find(is_it).unwrap_or_else(|| panic!("no such case\n{}", self.said()))
+        self.record().cases.into_iter().find(is_it).unwrap_or_else(|| panic!("no such case\n{self}"))
     }
 
     /// The only case of this run.
     pub(crate) fn only_case(&self) -> CaseRecord {
         let cases = self.record().cases;
-        assert_eq!(cases.len(), 1, "{}", self.said());
+        assert_eq!(cases.len(), 1, "{self}");
         cases.into_iter().next().unwrap()
     }
 
@@ -253,6 +366,11 @@ impl Call {
         self.some(&format!("verdict of {check}"), all.filter(|verdict| verdict.check == check))
     }
 
+    /// What this check concludes, verdict by verdict.
+    pub(crate) fn conclusions(&self, check: &str) -> Vec<Conclusion> {
+        self.verdicts(check).into_iter().map(|verdict| verdict.conclusion).collect()
+    }
+
     /// Whether this check said nothing at all.
     pub(crate) fn has_no_verdict_of(&self, check: &str) -> bool {
         every(&self.record().verdicts, |verdict| verdict.check != check)
@@ -262,22 +380,22 @@ impl Call {
     pub(crate) fn assert_not_violated(&self, check: &str) {
         let _each_is_listed = self.violated();
         let verdicts = self.verdicts(check);
-        assert!(every(&verdicts, |verdict| verdict.conclusion != Conclusion::Violated), "{}", self.said());
+        assert!(every(&verdicts, |verdict| verdict.conclusion != Conclusion::Violated), "{self}");
     }
 
     /// Everything of the broker's holds, without a note, and the run came to its end.
     pub(crate) fn assert_clean(&self) {
-        assert_eq!(self.exit(), 0, "{}", self.said());
+        assert_eq!(self.exit(), 0, "{self}");
         let verdicts = self.record().verdicts;
         let of_the_broker =
             self.some("case was judged", verdicts.iter().filter(|verdict| verdict.case.is_some()));
-        assert!(every(of_the_broker, |verdict| verdict.conclusion == Conclusion::Holds), "{}", self.said());
-        assert_eq!(self.differing(), Vec::<String>::new(), "{}", self.said());
+        assert!(every(of_the_broker, |verdict| verdict.conclusion == Conclusion::Holds), "{self}");
+        assert_eq!(self.differing(), Vec::<String>::new(), "{self}");
     }
 
     /// Of all checks this one alone is violated, somewhere by the statement with this citation, and the run can be repeated.
     pub(crate) fn assert_caught(&self, check: &str, citation: &str) {
-        assert_eq!((self.exit(), self.violated()), (1, vec![check.to_owned()]), "{}", self.said());
+        assert_eq!((self.exit(), self.violated()), (1, vec![check.to_owned()]), "{self}");
         let verdicts = self.verdicts(check);
         let is_it = |verdict: &Verdict| {
             verdict.conclusion == Conclusion::Violated && verdict.citation.as_deref() == Some(citation)
@@ -285,7 +403,7 @@ impl Call {
         assert!(verdicts.iter().any(is_it), "{verdicts:?}");
         let tool = self.record().tool;
         let command = [Some(tool.name), tool.mode].into_iter().flatten().collect::<Vec<_>>().join(" ");
-        assert!(self.stdout().contains(&format!("reproduce: {command}")), "{}", self.said());
+        assert!(self.stdout().contains(&format!("reproduce: {command}")), "{self}");
     }
 
     /// What this check concludes about this variant and version.
@@ -294,7 +412,7 @@ impl Call {
             verdict.case.as_ref().is_some_and(|case| case.variant == variant && case.version == version)
         };
         let verdict = self.verdicts(check).into_iter().find(is_it);
-        verdict.unwrap_or_else(|| panic!("no verdict of {check}\n{}", self.said())).conclusion
+        verdict.unwrap_or_else(|| panic!("no verdict of {check}\n{self}")).conclusion
     }
 
     /// The checks that came out violated.

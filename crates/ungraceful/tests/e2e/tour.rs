@@ -1,28 +1,10 @@
 //! The tour, and the list of faults: `ungraceful` with no tool named.
 
-use std::path::Path;
-use std::process::{Output, Stdio};
-
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use ungraceful_record::run::{Completeness, Record};
+use ungraceful_record::run::Completeness;
 use ungraceful_record::testing::every;
 
-use crate::support::{binary, until_phase};
-
-/// Calls the tour, with no judgement of our own lateness, into a folder in `parent`.
-fn tour(parent: &Path, arguments: &[&str]) -> Output {
-    binary("ungraceful")
-        .args(["--slip-limit", "1h", "--quiet", "--format", "json", "--output"])
-        .arg(parent.join("tour"))
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
-}
+use crate::support::{Call, Running, binary, record_in, tour, until_phase};
 
 fn causes(tour: &Value) -> &Vec<Value> {
     tour["causes"].as_array().unwrap()
@@ -32,10 +14,6 @@ fn sequences(cause: &Value, version: &str) -> Vec<String> {
     let cases = cause["run"]["cases"].as_array().unwrap();
     let of_version = cases.iter().filter(|case| case["version"] == version);
     of_version.flat_map(|case| case["sequences"].as_object().unwrap().keys().cloned()).collect()
-}
-
-fn record(folder: &Path) -> Record {
-    serde_json::from_str(&std::fs::read_to_string(folder.join("run.json")).unwrap()).unwrap()
 }
 
 /// The cases of a run, of which there is at least one.
@@ -79,12 +57,11 @@ fn was_only_busy(tour: &Value) -> bool {
 
 #[test]
 fn the_embedded_broker_shows_every_cause_but_the_one_that_needs_an_administrator() {
-    let parent = tempfile::tempdir().unwrap();
-    let output = tour(parent.path(), &[]);
-    let tour = json(&output);
+    let call = tour("--format json");
+    let tour = call.json();
     // 3 when all that is inconclusive is how fast bystanders were served: test machines are busy.
-    let is_well = output.status.code() == Some(0);
-    assert!(is_well || (output.status.code() == Some(3) && was_only_busy(&tour)), "{tour:#}");
+    let is_well = call.exit() == 0;
+    assert!(is_well || (call.exit() == 3 && was_only_busy(&tour)), "{tour:#}");
     assert_eq!(names(&tour), ALL);
     let [shown @ .., kick] = &causes(&tour)[..] else { panic!("{tour}") };
     assert_eq!(shown.len(), 6);
@@ -94,18 +71,17 @@ fn the_embedded_broker_shows_every_cause_but_the_one_that_needs_an_administrator
     assert_eq!(sequences(&shown[4], "5.0"), ["DISCONNECT 0x93, FIN"]);
     assert_eq!(sequences(&shown[5], "5.0"), ["DISCONNECT 0x82, FIN"; 2]);
     for (number, name) in (1..).zip(&ALL[..6]) {
-        let record = record(&parent.path().join(format!("tour/{number}-{name}")));
+        let record = record_in(&call.folder.join(format!("{number}-{name}")));
         assert_eq!(record.seed, tour["seed"].as_u64().unwrap());
     }
 }
 
 #[test]
 fn mosquitto_shows_every_cause_with_a_real_kick() {
-    let parent = tempfile::tempdir().unwrap();
-    let output = tour(parent.path(), &["--spawn", "mosquitto"]);
-    let tour = json(&output);
+    let call = tour("--format json --spawn mosquitto");
+    let tour = call.json();
     // Which verdict it comes to is a matter of the version of Mosquitto.
-    assert!(matches!(output.status.code(), Some(0 | 1)), "{tour:#}");
+    assert!(matches!(call.exit(), 0 | 1), "{tour:#}");
     assert_eq!(names(&tour), ALL);
     causes(&tour).iter().for_each(assert_seen);
     let kicked = &causes(&tour)[6]["run"];
@@ -124,87 +100,68 @@ fn mosquitto_shows_every_cause_with_a_real_kick() {
 
 #[test]
 fn mistakes_of_all_causes_are_told_together_each_once_and_nothing_is_sent() {
-    let parent = tempfile::tempdir().unwrap();
-    let output = tour(
-        parent.path(),
-        &["--only", "nothing", "--slip-limit", "soon", "--connect-timeout", "0s", "-p", "1"],
-    );
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
+    let call =
+        tour("--format json --only nothing --slip-limit soon --connect-timeout 0s -p 1").expect_exit(2);
+    let said = call.stderr();
     for flag in ["--only", "--slip-limit", "--connect-timeout", "--port"] {
         let told = said.lines().filter(|line| line.contains(&format!("ungraceful: {flag}: "))).count();
         assert_eq!(told, 1, "{flag} in\n{said}");
     }
     assert!(said.contains("takeover, flood"), "the causes are named: {said}");
-    assert!(!parent.path().join("tour/tour.json").exists());
+    assert!(!call.folder.join("tour.json").exists());
 }
 
 #[test]
 fn the_plan_of_every_cause_is_printed_and_nothing_is_sent() {
-    let parent = tempfile::tempdir().unwrap();
-    let output = tour(parent.path(), &["--print-plan", "--host", "127.0.0.1", "--port", "9"]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let plans = json(&output);
+    let call = tour("--format json --print-plan --host 127.0.0.1 --port 9").expect_exit(0);
+    let plans = call.json();
     assert!(plans.as_array().unwrap().len() >= 5);
     assert!(every(plans.as_array().unwrap(), |plan| plan["bounds"]["duration_s_max"].as_u64() > Some(0)));
-    assert!(!parent.path().join("tour").exists());
+    assert!(!call.folder.exists());
 }
 
 #[test]
 fn how_many_attempts_are_kept_one_by_one_is_passed_on_to_every_run() {
-    let parent = tempfile::tempdir().unwrap();
-    let output = tour(parent.path(), &["--only", "knock,double-connect", "--attempts-max", "3"]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let call = tour("--format json --only knock,double-connect --attempts-max 3").expect_exit(0);
     for run in ["1-knock", "2-double-connect"] {
-        let kept = std::fs::read_to_string(parent.path().join("tour").join(run).join("attempts.ndjson"));
+        let kept = std::fs::read_to_string(call.folder.join(run).join("attempts.ndjson"));
         assert_eq!(kept.unwrap().lines().count(), 3, "{run}");
     }
 }
 
 #[test]
 fn a_record_is_not_overwritten_and_a_broker_that_is_not_there_is_an_environment() {
-    let parent = tempfile::tempdir().unwrap();
-    std::fs::create_dir(parent.path().join("tour")).unwrap();
-    std::fs::write(parent.path().join("tour/tour.json"), "{}").unwrap();
-    let output = tour(parent.path(), &["--only", "double-connect"]);
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--output"), "{output:?}");
-    let elsewhere = tempfile::tempdir().unwrap();
-    let output = tour(elsewhere.path(), &["--host", "127.0.0.1", "--port", "9"]);
-    assert_eq!(output.status.code(), Some(4), "{output:?}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tour.json"), "{}").unwrap();
+    let call = format!("ungraceful --only double-connect --output {}", folder.path().display());
+    Call::without_record(binary(&call).output().unwrap()).assert_mistake(&["--output"]);
+    tour("--host 127.0.0.1 --port 9").expect_exit(4);
 }
 
 #[test]
 fn a_tour_that_is_interrupted_keeps_what_it_saw_and_says_what_it_did_not_see() {
-    let parent = tempfile::tempdir().unwrap();
-    let mut child = binary("ungraceful")
-        .args(["--slip-limit", "1h", "--quiet", "--format", "json", "--only", "takeover,double-connect"])
-        .arg("--output")
-        .arg(parent.path().join("tour"))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let first = parent.path().join("tour/1-takeover");
-    until_phase("baseline", &first, &mut child);
-    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{output:?}");
-    let tour = json(&output);
+    let flags = "--slip-limit 1h --quiet --format json --only takeover,double-connect";
+    let mut running = Running::begin(binary(&format!("ungraceful {flags}")));
+    let first = running.folder.join("1-takeover");
+    until_phase("baseline", &first, &mut running.child);
+    running.interrupt();
+    let call = running.end().expect_exit(130);
+    let tour = call.json();
     assert_eq!(causes(&tour).len(), 2);
-    assert_eq!(record(&first).completeness, Completeness::Interrupted);
+    assert_eq!(record_in(&first).completeness, Completeness::Interrupted);
     assert!(causes(&tour)[1]["not_shown"]["why"].as_str().unwrap().contains("interrupted"), "{tour}");
-    let kept: Value =
-        serde_json::from_str(&std::fs::read_to_string(parent.path().join("tour/tour.json")).unwrap())
-            .unwrap();
+    let kept = std::fs::read_to_string(call.folder.join("tour.json")).unwrap();
+    let kept: Value = serde_json::from_str(&kept).unwrap();
     assert_eq!(causes(&kept).len(), 2);
 }
 
 #[test]
 fn every_fault_is_listed_with_its_command_and_what_it_checks() {
-    let output = binary("ungraceful").args(["list", "--format", "json"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let list = json(&output);
+    let list = |format: &str| {
+        Call::without_record(binary(&format!("ungraceful list --format {format}")).output().unwrap())
+    };
+    list("xml").assert_mistake(&["--format"]);
+    let list = list("json").expect_exit(0).json();
     let of = |fault: &str| {
         let found = list.as_array().unwrap().iter().find(|entry| entry["fault"] == fault);
         found.unwrap_or_else(|| panic!("no {fault} in {list}"))
@@ -215,7 +172,4 @@ fn every_fault_is_listed_with_its_command_and_what_it_checks() {
     let ids = double_connect["statements"].as_array().unwrap();
     assert!(ids.iter().any(|statement| statement["id"] == "MQTT-3.1.0-2" && statement["version"] == "3.1.1"));
     assert_eq!(of("receive-maximum")["command"], "ungraceful flood receive-maximum");
-    let output = binary("ungraceful").args(["list", "--format", "xml"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{output:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--format"), "{output:?}");
 }

@@ -4,30 +4,28 @@
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::testing::FactsByText;
 use ungraceful_record::verdict::Conclusion::{Holds, Inconclusive, Violated};
-use ungraceful_scripted_broker::{Script, ScriptedBroker, Sessions, Wills};
+use ungraceful_scripted_broker::{Script, Sessions, Wills};
 
 use crate::support::{Call, call, call_at};
 
 const TOOL: &str = "ungraceful-vanish";
 
 /// Machines are busy: what is awaited has time, and few others are served beside.
-const PATIENT: [&str; 8] =
-    ["--reaction-timeout", "20s", "--will-wait", "20s", "--bystanders", "1", "--bystander-rate", "20"];
+const PATIENT: &str = "--reaction-timeout 20s --will-wait 20s --bystanders 1 --bystander-rate 20";
 
 /// A mode against a broker with this script.
-fn run(script: Script, mode: &str, arguments: &[&str]) -> Call {
-    let broker = ScriptedBroker::start(script);
-    call_at(broker.address(), TOOL, mode, &[&PATIENT[..], arguments].concat())
+fn run(script: Script, mode: &str, arguments: &str) -> Call {
+    call_at(script, TOOL, mode, &format!("{PATIENT} {arguments}"))
 }
 
 /// A mode against Mosquitto.
-fn run_on_mosquitto(mode: &str, arguments: &[&str]) -> Call {
-    call(TOOL, &[mode], &[&PATIENT[..], &["--spawn", "mosquitto"], arguments].concat())
+fn run_on_mosquitto(mode: &str, arguments: &str) -> Call {
+    call(TOOL, mode, &format!("{PATIENT} --spawn mosquitto {arguments}"))
 }
 
 /// A drop of three clients in each of these variants, on this broker.
-fn drop(script: Script, variants: &str, arguments: &[&str]) -> Call {
-    run(script, "drop", &[&["--attempts", "3", "--variant", variants], arguments].concat())
+fn drop(script: Script, variants: &str, arguments: &str) -> Call {
+    run(script, "drop", &format!("--attempts 3 --variant {variants} {arguments}"))
 }
 
 fn with_wills(wills: Wills) -> Script {
@@ -41,8 +39,8 @@ fn with_sessions(sessions: Sessions) -> Script {
 #[test]
 fn a_conforming_broker_passes_every_check_of_the_drop_in_every_variant_and_version() {
     // Intervals that a busy machine does not outlast.
-    let intervals = ["--will-delay", "10s", "--short-expiry", "16s"];
-    let call = run(Script::default(), "drop", &[&["--attempts", "3"], &intervals[..]].concat());
+    let intervals = "--will-delay 10s --short-expiry 16s";
+    let call = run(Script::default(), "drop", &format!("--attempts 3 {intervals}"));
     call.assert_clean();
     let record = call.record();
     // Five variants are in both versions, six in 5.0 alone.
@@ -52,15 +50,15 @@ fn a_conforming_broker_passes_every_check_of_the_drop_in_every_variant_and_versi
             "half-close" | "disconnect" | "disconnect-with-will" => Outcome::Closed,
             _ => Outcome::Left,
         };
-        assert_eq!(case.outcome(expected), 3, "{:?}\n{}", case.case, call.said());
+        assert_eq!(case.outcome(expected), 3, "{:?}\n{call}", case.case);
     }
     let will = |variant: &str, version: &str| call.case(variant, version).will.unwrap();
     assert_eq!((will("rst", "5.0").due_and_seen, will("fin", "3.1.1").due_and_seen), (3, 3));
     assert_eq!((will("disconnect", "5.0").due, will("disconnect", "5.0").not_due_and_seen), (0, 0));
     assert_eq!(will("disconnect-with-will", "5.0").due_and_seen, 3);
     // A Will with a delay of 10 s, and one of a session that ends after 16 s: not before, by the time from our own write.
-    assert!(will("will-delay", "5.0").will_time.min_us >= Some(9_000_000), "{}", call.said());
-    assert!(will("will-at-session-end", "5.0").will_time.min_us >= Some(14_400_000), "{}", call.said());
+    assert!(will("will-delay", "5.0").will_time.min_us >= Some(9_000_000), "{call}");
+    assert!(will("will-at-session-end", "5.0").will_time.min_us >= Some(14_400_000), "{call}");
     assert_eq!(will("back-before-will-delay", "5.0").not_due_and_seen, 0);
     // Three messages of QoS 1 waited for each of three clients, and one more was published when it was back.
     let messages = call.case("rst", "5.0").messages;
@@ -77,50 +75,49 @@ fn a_conforming_broker_passes_every_check_of_the_drop_in_every_variant_and_versi
 #[test]
 fn mqtt5_3_1_2_8_a_will_that_never_comes_and_one_that_comes_too_early_are_violated() {
     let check = "publishes_the_will";
-    let never = drop(with_wills(Wills::Never), "fin,rst", &[]);
+    let never = drop(with_wills(Wills::Never), "fin,rst", "");
     never.assert_caught(check, "MQTT 5.0 [MQTT-3.1.2-8]");
     never.assert_caught(check, "MQTT 3.1.1 [MQTT-3.1.2-8]");
-    let early = drop(with_wills(Wills::IgnoreDelay), "will-delay", &["--will-delay", "15s"]);
+    let early = drop(with_wills(Wills::IgnoreDelay), "will-delay", "--will-delay 15s");
     early.assert_caught(check, "MQTT 5.0 [MQTT-3.1.2-8]");
     assert_eq!(early.only_case().fact("will_came", "too early"), 3);
 }
 
 #[test]
 fn mqtt5_3_1_2_10_a_will_that_is_sent_twice_is_violated() {
-    let call = drop(with_wills(Wills::Twice), "rst", &[]);
+    let call = drop(with_wills(Wills::Twice), "rst", "");
     call.assert_caught("publishes_the_will_once", "MQTT 5.0 [MQTT-3.1.2-10]");
     call.assert_caught("publishes_the_will_once", "MQTT 3.1.1 [MQTT-3.1.2-10]");
 }
 
 #[test]
 fn mqtt5_3_14_4_3_a_will_after_disconnect_is_violated() {
-    let call = drop(with_wills(Wills::EvenAfterDisconnect), "disconnect", &[]);
+    let call = drop(with_wills(Wills::EvenAfterDisconnect), "disconnect", "");
     call.assert_caught("withholds_the_will", "MQTT 5.0 [MQTT-3.14.4-3]");
     call.assert_caught("withholds_the_will", "MQTT 3.1.1 [MQTT-3.14.4-3]");
 }
 
 #[test]
 fn a_will_from_before_the_client_did_anything_accuses_nobody() {
-    let call = drop(with_wills(Wills::OfEarlierConnection), "disconnect,rst", &[]);
-    assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
+    let call = drop(with_wills(Wills::OfEarlierConnection), "disconnect,rst", "");
+    call.assert_violates_nothing();
     for version in ["3.1.1", "5.0"] {
         assert_eq!(call.conclusion("withholds_the_will", "disconnect", version), Inconclusive);
-        assert_eq!(call.conclusion("publishes_the_will", "rst", version), Holds, "{}", call.said());
+        assert_eq!(call.conclusion("publishes_the_will", "rst", version), Holds, "{call}");
     }
 }
 
 #[test]
 fn one_will_that_must_not_come_accuses_nobody_and_says_how_many_would() {
-    let one = drop(with_wills(Wills::EvenAfterDisconnect), "disconnect", &["--attempts", "1"]);
-    assert_eq!(one.violated(), Vec::<String>::new(), "{}", one.said());
-    assert!(one.stdout().contains("3 attempts that are alike would tell"), "{}", one.said());
+    let one = drop(with_wills(Wills::EvenAfterDisconnect), "disconnect", "--attempts 1");
+    one.assert_violates_nothing();
+    one.assert_prints(&["3 attempts that are alike would tell"]);
 }
 
 #[test]
 fn mqtt5_3_1_2_23_a_broker_that_forgets_the_session_is_violated() {
-    let call = drop(with_sessions(Sessions::Forget), "fin", &[]);
-    assert_eq!(call.exit(), 1, "{}", call.said());
-    assert_eq!(call.violated(), ["keeps_the_session"], "{}", call.said());
+    let call = drop(with_sessions(Sessions::Forget), "fin", "");
+    call.assert_violates(&["keeps_the_session"]);
     assert_eq!(call.conclusion("keeps_the_session", "fin", "5.0"), Violated);
     assert_eq!(call.conclusion("keeps_the_session", "fin", "3.1.1"), Violated);
     assert_eq!(call.conclusion("delivers_what_waited", "fin", "5.0"), Inconclusive, "it has gone with it");
@@ -129,31 +126,30 @@ fn mqtt5_3_1_2_23_a_broker_that_forgets_the_session_is_violated() {
 #[test]
 fn mqtt5_4_1_0_2_a_broker_that_keeps_a_session_too_long_is_violated_and_shortly_after_its_end_it_differs() {
     let check = "ends_the_session";
-    let call = drop(with_sessions(Sessions::NeverExpire), "after-expiry", &["--short-expiry", "3s"]);
+    let call = drop(with_sessions(Sessions::NeverExpire), "after-expiry", "--short-expiry 3s");
     call.assert_caught(check, "MQTT 5.0 [MQTT-4.1.0-2]");
-    let ends = drop(with_sessions(Sessions::NeverExpire), "session-ends", &["-V", "3.1.1"]);
+    let ends = drop(with_sessions(Sessions::NeverExpire), "session-ends", "-V 3.1.1");
     ends.assert_caught(check, "MQTT 3.1.1 [MQTT-3.1.2-6]");
-    let lies = drop(with_sessions(Sessions::LiePresent), "session-ends", &[]);
+    let lies = drop(with_sessions(Sessions::LiePresent), "session-ends", "");
     lies.assert_caught(check, "MQTT 5.0 [MQTT-3.2.2-3]");
     lies.assert_caught(check, "MQTT 3.1.1 [MQTT-3.2.2-3]");
-    let soon = ["--short-expiry", "3s", "--grace", "1s"];
-    let call = drop(with_sessions(Sessions::NeverExpire), "after-expiry", &soon);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let soon = "--short-expiry 3s --grace 1s";
+    let call = drop(with_sessions(Sessions::NeverExpire), "after-expiry", soon).expect_exit(0);
     assert_eq!(call.differing(), [check]);
 }
 
 #[test]
 fn mqtt5_3_2_2_3_a_broker_that_denies_a_session_it_has_is_violated() {
-    let call = drop(with_sessions(Sessions::LieAbsent), "rst", &[]);
+    let call = drop(with_sessions(Sessions::LieAbsent), "rst", "");
     call.assert_caught("tells_session_present_truly", "MQTT 5.0 [MQTT-3.2.2-3]");
     call.assert_caught("tells_session_present_truly", "MQTT 3.1.1 [MQTT-3.2.2-2]");
-    assert_eq!(call.conclusion("keeps_the_session", "rst", "5.0"), Holds, "it was kept: {}", call.said());
-    assert_eq!(call.conclusion("delivers_what_waited", "rst", "5.0"), Holds, "{}", call.said());
+    assert_eq!(call.conclusion("keeps_the_session", "rst", "5.0"), Holds, "it was kept: {call}");
+    assert_eq!(call.conclusion("delivers_what_waited", "rst", "5.0"), Holds, "{call}");
 }
 
 #[test]
 fn mqtt5_4_5_0_1_a_broker_that_loses_what_waited_is_violated() {
-    let call = drop(with_sessions(Sessions::LoseQueued), "rst", &[]);
+    let call = drop(with_sessions(Sessions::LoseQueued), "rst", "");
     call.assert_caught("delivers_what_waited", "MQTT 5.0 [MQTT-4.5.0-1]");
     call.assert_caught("delivers_what_waited", "MQTT 3.1.1 [MQTT-3.1.2-5]");
 }
@@ -161,12 +157,11 @@ fn mqtt5_4_5_0_1_a_broker_that_loses_what_waited_is_violated() {
 #[test]
 fn a_broker_that_keeps_a_part_of_what_waited_may_have_a_limit_and_is_not_accused() {
     let script = Script { offline_queue: "drop-newest-over-2".parse().unwrap(), ..Script::default() };
-    let call = drop(script, "rst", &[]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = drop(script, "rst", "").expect_exit(0);
     let case = call.case("rst", "5.0");
     // Two of three messages of each QoS, or of six in all.
-    assert_eq!(case.fact("waiting_messages", "some"), 3, "{}", call.said());
-    assert_eq!(case.measures["held_back"].sum, 6, "{}", call.said());
+    assert_eq!(case.fact("waiting_messages", "some"), 3, "{call}");
+    assert_eq!(case.measures["held_back"].sum, 6, "{call}");
     let noted = call.verdicts("delivers_what_waited");
     assert!(!noted.is_empty());
     for verdict in noted {
@@ -178,34 +173,31 @@ fn a_broker_that_keeps_a_part_of_what_waited_may_have_a_limit_and_is_not_accused
 fn mqtt5_4_6_0_5_a_broker_that_changes_the_order_of_what_waited_is_violated() {
     // The bystanders have no session that waits.
     let script = Script { subscriber_flow: "reorder-queue".parse().unwrap(), ..Script::default() };
-    let call = drop(script, "rst", &["--bystanders", "0"]);
-    assert_eq!(call.exit(), 1, "{}", call.said());
-    assert_eq!(call.violated(), ["delivers_in_order"], "{}", call.said());
+    let call = drop(script, "rst", "--bystanders 0");
+    call.assert_violates(&["delivers_in_order"]);
     assert_eq!(call.conclusion("delivers_in_order", "rst", "5.0"), Violated);
 }
 
 #[test]
 fn a_few_clients_that_drop_are_done_soon() {
     // What a look at all causes takes: six attempts whose fault phase is short.
-    let arguments = ["--variant", "rst,fin,disconnect", "--attempts", "1"];
-    let call = run(Script::default(), "drop", &arguments);
+    let call = run(Script::default(), "drop", "--variant rst,fin,disconnect --attempts 1");
     call.assert_clean();
     assert_eq!(call.record().attempts.finished, 6);
 }
 
 #[test]
 fn a_broker_that_waits_for_ever_for_a_connect_is_told_as_still_open_and_accuses_nobody() {
-    let call = run(Script::default(), "knock", &["--attempts", "3", "--wait", "2s"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
-    assert_eq!(call.differing(), ["bounds_the_whole_connect", "gives_up_on_silence"], "{}", call.said());
-    assert!(call.stdout().contains("still open"), "{}", call.said());
+    let call = run(Script::default(), "knock", "--attempts 3 --wait 2s").expect_exit(0);
+    assert_eq!(call.differing(), ["bounds_the_whole_connect", "gives_up_on_silence"], "{call}");
+    call.assert_prints(&["still open"]);
     let case = |variant: &str| call.case(variant, "5.0");
     assert_eq!((case("closes").outcome(Outcome::Left), case("silent").outcome(Outcome::NoReaction)), (3, 3));
     assert_eq!(case("drip").fact("dripped_connect", "accepted"), 3);
     for variant in ["closes", "silent", "drip"] {
         for version in ["3.1.1", "5.0"] {
             let case = call.case(variant, version);
-            assert_eq!(case.fact("honest_client", "accepted"), 3, "{}", call.said());
+            assert_eq!(case.fact("honest_client", "accepted"), 3, "{call}");
             assert_eq!(case.measures["honest_connack_us"].count, 3);
         }
     }
@@ -219,7 +211,7 @@ fn a_broker_that_waits_for_ever_for_a_connect_is_told_as_still_open_and_accuses_
 fn a_broker_that_bounds_the_whole_connect_is_told_from_one_that_bounds_the_gap() {
     let with = |connect_wait: &str| {
         let script = Script { connect_wait: connect_wait.parse().unwrap(), ..Script::default() };
-        run(script, "knock", &["--attempts", "2", "--wait", "5s", "--variant", "silent,drip", "-V", "5"])
+        run(script, "knock", "--attempts 2 --wait 5s --variant silent,drip -V 5")
     };
     let whole = with("whole-1s");
     whole.assert_clean();
@@ -227,33 +219,31 @@ fn a_broker_that_bounds_the_whole_connect_is_told_from_one_that_bounds_the_gap()
     let closed = whole.case("silent", "5.0");
     assert!(closed.time_to_close.min_us >= Some(900_000), "{closed:?}");
     // Bytes come 200 ms apart, and a busy machine may be late.
-    let gap = with("gap-2s");
-    assert_eq!(gap.exit(), 0, "{}", gap.said());
-    assert_eq!(gap.differing(), ["bounds_the_whole_connect"], "{}", gap.said());
-    assert!(gap.stdout().contains("only the gap between two bytes is bounded"), "{}", gap.said());
+    let gap = with("gap-2s").expect_exit(0);
+    assert_eq!(gap.differing(), ["bounds_the_whole_connect"], "{gap}");
+    gap.assert_prints(&["only the gap between two bytes is bounded"]);
 }
 
 #[test]
 fn mqtt5_3_14_0_1_a_disconnect_before_any_connack_is_violated() {
     let script = Script { connect_wait: "then-disconnect-500ms".parse().unwrap(), ..Script::default() };
-    let arguments = ["--attempts", "2", "--wait", "4s", "--variant", "silent", "-V", "5"];
-    let call = run(script, "knock", &arguments);
+    let call = run(script, "knock", "--attempts 2 --wait 4s --variant silent -V 5");
     call.assert_caught("sends_no_disconnect_before_connack", "MQTT 5.0 [MQTT-3.14.0-1]");
     assert_eq!(call.only_case().disconnect_codes.get(&0x8D), Some(&2));
 }
 
-fn will_storm(script: Script, arguments: &[&str]) -> Call {
+fn will_storm(script: Script, arguments: &str) -> Call {
     run(script, "will-storm", arguments)
 }
 
 #[test]
 fn a_conforming_broker_publishes_and_retains_every_will_of_a_storm() {
-    let call = will_storm(Script::default(), &["--count", "70", "--will-delay", "12s"]);
+    let call = will_storm(Script::default(), "--count 70 --will-delay 12s");
     call.assert_clean();
     let record = call.record();
     assert_eq!(record.cases.len(), 7, "three variants in both versions, one in 5.0 alone");
     for case in &record.cases {
-        assert_eq!(case.outcome(Outcome::Left), 10, "{}", call.said());
+        assert_eq!(case.outcome(Outcome::Left), 10, "{call}");
     }
     let will = call.case("plain", "5.0").will.unwrap();
     assert_eq!((will.due, will.due_and_seen, will.will_time.count), (10, 10, 10));
@@ -269,102 +259,91 @@ fn a_conforming_broker_publishes_and_retains_every_will_of_a_storm() {
 
 #[test]
 fn a_storm_on_a_broker_that_breaks_a_rule_is_caught_by_the_check_that_is_meant_for_it() {
-    let never = will_storm(with_wills(Wills::Never), &["--count", "6", "--variant", "plain"]);
+    let never = will_storm(with_wills(Wills::Never), "--count 6 --variant plain");
     never.assert_caught("publishes_every_will", "MQTT 5.0 [MQTT-3.1.2-8]");
     never.assert_caught("publishes_every_will", "MQTT 3.1.1 [MQTT-3.1.2-8]");
-    let loose = will_storm(with_wills(Wills::NeverRetained), &["--count", "6", "--variant", "retained"]);
+    let loose = will_storm(with_wills(Wills::NeverRetained), "--count 6 --variant retained");
     loose.assert_caught("retains_the_will", "MQTT 5.0 [MQTT-3.1.2-15]");
     loose.assert_caught("retains_the_will", "MQTT 3.1.1 [MQTT-3.1.2-17]");
-    let delayed = ["--count", "4", "--variant", "back-will-delay", "--will-delay", "20s"];
-    let early = will_storm(with_wills(Wills::IgnoreDelay), &delayed);
+    let delayed = "--count 4 --variant back-will-delay --will-delay 20s";
+    let early = will_storm(with_wills(Wills::IgnoreDelay), delayed);
     early.assert_caught("withholds_the_will_of_who_is_back", "MQTT 5.0 [MQTT-3.1.3-9]");
 }
 
 #[test]
 fn an_offline_that_comes_after_online_stays_and_is_told() {
     let script = with_wills("late-2s".parse().unwrap());
-    let call = will_storm(script, &["--count", "4", "--variant", "back"]);
-    assert_eq!(call.exit(), 0, "no numbered statement orders the two: {}", call.said());
-    assert_eq!(call.differing(), ["leaves_online_behind"], "{}", call.said());
+    let call = will_storm(script, "--count 4 --variant back");
+    assert_eq!(call.exit(), 0, "no numbered statement orders the two: {call}");
+    assert_eq!(call.differing(), ["leaves_online_behind"], "{call}");
     for version in ["3.1.1", "5.0"] {
         let case = call.case("back", version);
         assert_eq!((case.fact("retained", "offline"), case.fact("offline_after_online", "yes")), (2, 2));
     }
-    let twice = will_storm(with_wills(Wills::Twice), &["--count", "4", "--variant", "plain"]);
-    assert_eq!(twice.exit(), 0, "{}", twice.said());
+    let twice = will_storm(with_wills(Wills::Twice), "--count 4 --variant plain").expect_exit(0);
     assert_eq!(twice.differing(), ["publishes_every_will"]);
 }
 
 #[test]
 fn mosquitto_drops_as_the_standard_has_it() {
-    let intervals = ["--will-delay", "10s", "--short-expiry", "16s"];
-    let call = run_on_mosquitto("drop", &[&["--attempts", "2"], &intervals[..]].concat());
+    let intervals = "--will-delay 10s --short-expiry 16s";
+    let call = run_on_mosquitto("drop", &format!("--attempts 2 {intervals}"));
     let record = call.record();
-    assert_eq!(record.cases.len(), 16, "{}", call.said());
-    assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
+    assert_eq!(record.cases.len(), 16, "{call}");
+    call.assert_violates_nothing();
     for (variant, version) in [("rst", "5.0"), ("fin", "3.1.1"), ("half-close", "5.0")] {
-        assert_eq!(call.conclusion("publishes_the_will", variant, version), Holds, "{}", call.said());
-        assert_eq!(call.conclusion("keeps_the_session", variant, version), Holds, "{}", call.said());
-        assert_eq!(call.conclusion("delivers_what_waited", variant, version), Holds, "{}", call.said());
+        assert_eq!(call.conclusion("publishes_the_will", variant, version), Holds, "{call}");
+        assert_eq!(call.conclusion("keeps_the_session", variant, version), Holds, "{call}");
+        assert_eq!(call.conclusion("delivers_what_waited", variant, version), Holds, "{call}");
     }
-    assert_eq!(call.conclusion("ends_the_session", "after-expiry", "5.0"), Holds, "{}", call.said());
+    assert_eq!(call.conclusion("ends_the_session", "after-expiry", "5.0"), Holds, "{call}");
     if record.broker.sys_version.as_deref() == Some("mosquitto version 2.0.11") {
-        assert_eq!(
-            call.case("session-ends", "5.0").fact("will_came", "after its delay"),
-            2,
-            "{}",
-            call.said()
-        );
+        assert_eq!(call.case("session-ends", "5.0").fact("will_came", "after its delay"), 2, "{call}");
     }
 }
 
 #[test]
 fn mosquitto_waits_longer_for_a_connect_than_a_short_look_takes() {
-    let call = run_on_mosquitto("knock", &["--attempts", "3", "--wait", "2s"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
-    assert_eq!(call.differing(), ["bounds_the_whole_connect", "gives_up_on_silence"], "{}", call.said());
+    let call = run_on_mosquitto("knock", "--attempts 3 --wait 2s").expect_exit(0);
+    assert_eq!(call.differing(), ["bounds_the_whole_connect", "gives_up_on_silence"], "{call}");
 }
 
 #[test]
 fn mosquitto_publishes_every_will_of_a_storm() {
-    let call = run_on_mosquitto("will-storm", &["--count", "140"]);
-    assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
+    let call = run_on_mosquitto("will-storm", "--count 140");
+    call.assert_violates_nothing();
     for version in ["3.1.1", "5.0"] {
-        assert_eq!(call.conclusion("publishes_every_will", "plain", version), Holds, "{}", call.said());
-        assert_eq!(call.conclusion("retains_the_will", "retained", version), Holds, "{}", call.said());
+        assert_eq!(call.conclusion("publishes_every_will", "plain", version), Holds, "{call}");
+        assert_eq!(call.conclusion("retains_the_will", "retained", version), Holds, "{call}");
     }
 }
 
 #[test]
 fn the_embedded_broker_is_asked_all_of_it() {
-    let drop = call(TOOL, &["drop"], &["--attempts", "1", "--variant", "rst,disconnect"]);
-    assert_eq!(drop.record().cases.len(), 4, "{}", drop.said());
-    let knock = call(TOOL, &["knock"], &["--attempts", "1", "--wait", "500ms"]);
-    assert_eq!(knock.record().cases.len(), 6, "{}", knock.said());
+    let drop = call(TOOL, "drop", "--attempts 1 --variant rst,disconnect");
+    assert_eq!(drop.record().cases.len(), 4, "{drop}");
+    let knock = call(TOOL, "knock", "--attempts 1 --wait 500ms");
+    assert_eq!(knock.record().cases.len(), 6, "{knock}");
 }
 
 #[test]
 fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet() {
-    let arguments = ["--variant", "gone", "--will-delay", "1s", "--short-expiry", "2500ms", "--grace", "0"];
-    let call = call(TOOL, &["drop"], &arguments);
-    assert_eq!(call.exit(), 2, "{}", call.said());
-    let told = call.stderr();
-    for part in ["unknown variant \"gone\"", "--will-delay", "give 3s or more", "--short-expiry", "--grace"] {
-        assert!(told.contains(part), "{part} is missing in {told}");
-    }
-    let call = self::call(TOOL, &["drop"], &["--variant", "will-delay", "-V", "3.1.1"]);
-    assert!(call.exit() == 2 && call.stderr().contains("no Will Delay Interval"), "{}", call.said());
-    let call = self::call(TOOL, &["drop"], &["--away", "3s", "-x", "4s"]);
-    let told = call.stderr();
-    assert!(call.exit() == 2 && told.contains("not well before the 3 s of --will-delay"), "{told}");
-    assert!(told.contains("--session-expiry-interval: 4 s would be over before"), "{told}");
-    let call = self::call(TOOL, &["knock"], &["--wait", "0", "--variant", "loud"]);
-    let told = call.stderr();
-    assert!(
-        call.exit() == 2 && told.contains("--wait") && told.contains("unknown variant \"loud\""),
-        "{told}"
-    );
-    let call = self::call(TOOL, &["will-storm"], &["--attempts", "3", "-c", "2"]);
-    let told = call.stderr();
-    assert!(call.exit() == 2 && told.contains("each client acts once") && told.contains("--count"), "{told}");
+    let call = call(TOOL, "drop", "--variant gone --will-delay 1s --short-expiry 2500ms --grace 0");
+    call.assert_mistake(&[
+        "unknown variant \"gone\"",
+        "--will-delay",
+        "give 3s or more",
+        "--short-expiry",
+        "--grace",
+    ]);
+    let call = self::call(TOOL, "drop", "--variant will-delay -V 3.1.1");
+    call.assert_mistake(&["no Will Delay Interval"]);
+    let call = self::call(TOOL, "drop", "--away 3s -x 4s");
+    call.assert_mistake(&[
+        "not well before the 3 s of --will-delay",
+        "--session-expiry-interval: 4 s would be over before",
+    ]);
+    let call = self::call(TOOL, "knock", "--wait 0 --variant loud");
+    call.assert_mistake(&["--wait", "unknown variant \"loud\""]);
+    self::call(TOOL, "will-storm", "--attempts 3 -c 2").assert_mistake(&["each client acts once", "--count"]);
 }

@@ -4,7 +4,7 @@ use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{Completeness, MilestoneRecord};
 use ungraceful_record::testing::{FactsByText, until};
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
-use ungraceful_scripted_broker::{Readmission, Script, ScriptedBroker, Sessions};
+use ungraceful_scripted_broker::{Readmission, Script, Sessions};
 
 use crate::support::{Call, call, call_at};
 
@@ -13,9 +13,8 @@ const LETS_IN: &str = "lets_everybody_in_again";
 const RESUMES: &str = "resumes_the_session";
 
 /// A herd before a broker with this script.
-fn herd(script: Script, arguments: &[&str]) -> Call {
-    let broker = ScriptedBroker::start(script);
-    call_at(broker.address(), TOOL, "herd", arguments)
+fn herd(script: Script, arguments: &str) -> Call {
+    call_at(script, TOOL, "herd", arguments)
 }
 
 fn back(call: &Call, variant: &str, version: &str) -> MilestoneRecord {
@@ -24,11 +23,9 @@ fn back(call: &Call, variant: &str, version: &str) -> MilestoneRecord {
 
 #[test]
 fn each_profile_is_a_wave_of_its_own_whose_clients_are_all_lost_at_one_instant_and_counted() {
-    let broker = ScriptedBroker::start(Script::default());
-    let arguments = ["-c", "60", "--backoff", "none,fixed:200ms", "-V", "3.1.1,5"];
-    let call = call_at(broker.address(), TOOL, "herd", &arguments);
-    assert_eq!(call.exit(), 0, "{}", call.said());
-    assert!(call.differing().is_empty(), "{}", call.said());
+    let arguments = "-c 60 --backoff none,fixed:200ms -V 3.1.1,5";
+    let call = call_at(Script::default(), TOOL, "herd", arguments).expect_exit(0);
+    assert!(call.differing().is_empty(), "{call}");
     let record = call.record();
     assert_eq!((record.cases.len(), record.waves.len()), (4, 4));
     let mut attempts = call.attempts();
@@ -58,8 +55,7 @@ fn each_profile_is_a_wave_of_its_own_whose_clients_are_all_lost_at_one_instant_a
             assert!(back.half_us >= Some(180_000), "nobody came before its wait: {back:?}");
         }
     }
-    let text = call.stdout();
-    assert!(text.contains("back 50 %") && text.contains("not back") && text.contains("tries each"), "{text}");
+    call.assert_prints(&["back 50 %", "not back", "tries each"]);
     // The first herd is there in the baseline.
     let open = call.timeline("connections_open");
     assert!(open.iter().any(|open| open == "60"), "{open:?}");
@@ -68,11 +64,10 @@ fn each_profile_is_a_wave_of_its_own_whose_clients_are_all_lost_at_one_instant_a
 #[test]
 fn a_broker_that_is_busy_for_a_while_is_shown_in_the_tries_and_in_the_times() {
     let script = Script { readmission: "after-1s".parse().unwrap(), ..Script::default() };
-    let call = herd(script, &["-c", "60", "--backoff", "fixed:300ms", "-V", "5"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = herd(script, "-c 60 --backoff fixed:300ms -V 5").expect_exit(0);
     let case = call.only_case();
     let (tries, refused) = (case.measures["tries"], case.measures["tries_refused_0x88"]);
-    assert_eq!(tries.sum, refused.sum + 60, "{}", call.said());
+    assert_eq!(tries.sum, refused.sum + 60, "{call}");
     assert!(tries.min >= Some(2) && tries.max <= Some(5), "one each 300 ms: {tries:?}");
     let back = back(&call, "fixed:300ms", "5.0");
     assert!(back.reached == 60 && back.half_us >= Some(900_000), "{back:?}");
@@ -82,8 +77,7 @@ fn a_broker_that_is_busy_for_a_while_is_shown_in_the_tries_and_in_the_times() {
 fn a_broker_that_lets_in_so_many_a_second_sets_the_pace_of_the_herd() {
     let script =
         Script { readmission: Readmission::AtMostPerSecond(20.try_into().unwrap()), ..Script::default() };
-    let call = herd(script, &["-c", "60", "--backoff", "fixed:100ms", "-V", "5"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = herd(script, "-c 60 --backoff fixed:100ms -V 5").expect_exit(0);
     let back = back(&call, "fixed:100ms", "5.0");
     assert_eq!((back.of, back.reached), (60, 60));
     // Twenty at once, twenty a second later, and twenty another second later.
@@ -95,8 +89,8 @@ fn a_broker_that_lets_in_so_many_a_second_sets_the_pace_of_the_herd() {
 #[test]
 fn who_is_never_let_in_again_is_counted_with_the_code_and_is_a_note() {
     let script = Script { readmission: Readmission::NeverEvery(10.try_into().unwrap()), ..Script::default() };
-    let call = herd(script, &["-c", "60", "--backoff", "fixed:200ms", "-V", "5", "--back-within", "3s"]);
-    assert_eq!(call.exit(), 0, "no statement is about it: {}", call.said());
+    let call = herd(script, "-c 60 --backoff fixed:200ms -V 5 --back-within 3s");
+    assert_eq!(call.exit(), 0, "no statement is about it: {call}");
     assert_eq!(call.differing(), [LETS_IN]);
     let case = call.only_case();
     assert_eq!((case.outcome(Outcome::Tolerated), case.outcome(Outcome::NoReaction)), (54, 6));
@@ -108,28 +102,27 @@ fn who_is_never_let_in_again_is_counted_with_the_code_and_is_a_note() {
     assert_eq!(refused.count, 6, "each of those alone");
     assert!(refused.min >= Some(2), "and went on trying: {refused:?}");
     assert_eq!(case.measures["tries"].sum, refused.sum + 54);
-    assert!(call.stdout().contains("never"), "{}", call.stdout());
+    call.assert_prints(&["never"]);
 }
 
 #[test]
 fn sessions_that_are_gone_after_a_reset_are_violated_and_after_a_restart_they_are_a_note() {
     let script = Script { sessions: Sessions::Forget, ..Script::default() };
-    let call = herd(script, &["-c", "10", "--backoff", "none", "-V", "3.1.1,5"]);
-    assert_eq!((call.exit(), call.violated()), (1, vec![RESUMES.to_owned()]), "{}", call.said());
+    let call = herd(script, "-c 10 --backoff none -V 3.1.1,5");
+    call.assert_violates(&[RESUMES]);
     assert_eq!(call.conclusion(RESUMES, "none", "5.0"), Violated);
     assert_eq!(call.conclusion(RESUMES, "none", "3.1.1"), Violated);
-    let arguments = ["-c", "10", "--backoff", "fixed:100ms", "--loss", "kill"];
-    let call = self::call(TOOL, &["herd"], &arguments);
-    assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
+    let call = self::call(TOOL, "herd", "-c 10 --backoff fixed:100ms --loss kill");
+    call.assert_violates_nothing();
     assert_eq!(call.differing(), [RESUMES]);
 }
 
 #[test]
 fn mqtt5_3_2_2_3_a_herd_whose_sessions_are_resumed_and_denied_breaks_the_rule_on_session_present_alone() {
     let script = Script { sessions: Sessions::LieAbsent, ..Script::default() };
-    let call = herd(script, &["-c", "10", "--backoff", "none", "-V", "3.1.1,5"]);
+    let call = herd(script, "-c 10 --backoff none -V 3.1.1,5");
     let check = "tells_session_present_truly";
-    assert_eq!((call.exit(), call.violated()), (1, vec![check.to_owned()]), "{}", call.said());
+    call.assert_violates(&[check]);
     assert_eq!(call.conclusion(check, "none", "5.0"), Violated);
     assert_eq!(call.conclusion(check, "none", "3.1.1"), Violated);
 }
@@ -137,32 +130,32 @@ fn mqtt5_3_2_2_3_a_herd_whose_sessions_are_resumed_and_denied_breaks_the_rule_on
 /// A real restart of a broker that the run started: everybody is counted, and bystanders come back.
 fn assert_restarted(call: &Call, clients: u64, waves: usize) {
     let record = call.record();
-    assert_eq!(record.completeness, Completeness::Complete, "{}", call.said());
-    assert_eq!(call.violated(), Vec::<String>::new(), "a planned restart accuses nobody: {}", call.said());
+    assert_eq!(record.completeness, Completeness::Complete, "{call}");
+    assert_eq!(call.violated(), Vec::<String>::new(), "a planned restart accuses nobody: {call}");
     assert_eq!(record.waves.len(), waves);
     for (wave, case) in record.waves.iter().zip(&record.cases) {
         let outage = wave.outage.as_ref().expect("each begins with an outage");
         let ended_us = outage.ended_us.expect("and the broker is back");
         assert!(wave.began_us <= outage.began_us && outage.began_us < ended_us);
         assert_eq!(case.facts["back"].values().sum::<u64>(), clients, "nobody is left behind uncounted");
-        assert_eq!(case.fact("back", "yes"), clients, "{}", call.said());
+        assert_eq!(case.fact("back", "yes"), clients, "{call}");
         let back = case.milestones["back"];
         assert_eq!((back.of, back.reached), (clients, clients));
     }
     let bystanders = record.bystanders.unwrap();
     let planned = bystanders.outages.expect("outages were planned");
     assert_eq!((planned.outages, planned.connections_lost), (waves as u64, 6 * waves as u64));
-    assert_eq!(planned.came_back, planned.connections_lost, "{}", call.said());
+    assert_eq!(planned.came_back, planned.connections_lost, "{call}");
     assert!(bystanders.connections_lost.is_empty(), "{:?}", bystanders.connections_lost);
     assert_eq!(call.verdicts("bystanders_stay_connected")[0].conclusion, Holds);
-    assert!(call.stdout().contains("planned outage"), "{}", call.stdout());
+    call.assert_prints(&["planned outage"]);
 }
 
 #[test]
 fn the_embedded_broker_is_restarted_on_its_port_and_the_herd_comes_back() {
     for loss in ["kill", "stop"] {
-        let arguments = ["-c", "60", "--backoff", "fixed:100ms,full-jitter:100ms..1s", "--loss", loss];
-        let call = call(TOOL, &["herd"], &arguments);
+        let arguments = format!("-c 60 --backoff fixed:100ms,full-jitter:100ms..1s --loss {loss}");
+        let call = call(TOOL, "herd", &arguments);
         assert_restarted(&call, 60, 2);
         let record = call.record();
         assert!(record.broker.exit.is_none(), "the one that is there at the end has not ended");
@@ -173,9 +166,7 @@ fn the_embedded_broker_is_restarted_on_its_port_and_the_herd_comes_back() {
 
 #[test]
 fn mosquitto_is_restarted_with_several_hundred_clients_and_its_log_goes_on() {
-    let arguments =
-        ["--spawn", "mosquitto", "-c", "400", "--backoff", "fixed:200ms,libmosquitto", "--loss", "stop"];
-    let call = call(TOOL, &["herd"], &arguments);
+    let call = call(TOOL, "herd", "--spawn mosquitto -c 400 --backoff fixed:200ms,libmosquitto --loss stop");
     assert_restarted(&call, 400, 2);
     let last = call.record().waves.last().unwrap().outage.clone().unwrap().ended_us.unwrap();
     let log = call.broker_log();
@@ -201,17 +192,18 @@ fn a_command_of_the_users_restarts_a_broker_and_one_that_fails_is_told_with_what
     assert!(sh(&start).success());
     let address: std::net::SocketAddr = ([127, 0, 0, 1], port).into();
     until("Mosquitto accepts connections", || std::net::TcpStream::connect(address).is_ok());
-    let arguments = ["-c", "50", "--backoff", "fixed:100ms", "--restart-cmd"];
-    let call = call_at(address, TOOL, "herd", &[&arguments[..], &[&restart]].concat());
+    let restarted_by = |command: &str| {
+        let command = shlex::try_quote(command).unwrap();
+        call_at(address, TOOL, "herd", &format!("-c 50 --backoff fixed:100ms --restart-cmd {command}"))
+    };
+    let call = restarted_by(&restart);
     // What it says is told without the words of the command itself: `u%st` prints `unit`.
-    let fails = "printf 'no u%st\\n' ni >&2; exit 5";
-    let failing = call_at(address, TOOL, "herd", &[&arguments[..], &[fails]].concat());
+    let failing = restarted_by("printf 'no u%st\\n' ni >&2; exit 5");
     sh(&format!("kill -9 $(cat {})", path("pid")));
     assert_restarted(&call, 50, 1);
-    assert_eq!(failing.exit(), 3, "{}", failing.said());
+    let failing = failing.expect_exit(3);
     assert_eq!(failing.record().completeness, Completeness::BrokerDown);
-    let told = failing.stdout();
-    assert!(told.contains("the planned restart failed") && told.contains("no unit"), "{told}");
+    failing.assert_prints(&["the planned restart failed", "no unit"]);
 }
 
 /// A port below those that the system gives to clients.
@@ -223,24 +215,17 @@ pub(crate) fn free_port() -> u16 {
 
 #[test]
 fn mistakes_about_restarts_and_profiles_are_told_together_and_before_the_first_packet() {
-    let refused = |flags: &[&str], parts: &[&str]| {
-        let call = call(TOOL, &["herd"], &[&["--print-plan"], flags].concat());
-        assert_eq!(call.exit(), 2, "{}", call.said());
-        for part in parts {
-            assert!(call.stderr().contains(part), "{part:?} is missing in {}", call.stderr());
-        }
+    let refused = |flags: &str, words: &[&str]| {
+        call(TOOL, "herd", &format!("--print-plan {flags}")).assert_mistake(words);
     };
-    refused(&["--restart-cmd", "true"], &["--restart-cmd", "this run starts its broker itself"]);
-    refused(&["--spawn", "mosquitto", "--restart-cmd", "true"], &["--loss stop or --loss kill"]);
+    refused("--restart-cmd true", &["--restart-cmd", "this run starts its broker itself"]);
+    refused("--spawn mosquitto --restart-cmd true", &["--loss stop or --loss kill"]);
+    refused("--host 127.0.0.1 --loss kill", &["--loss", "give the command that does with --restart-cmd"]);
+    refused("--host 127.0.0.1 --restart-cmd ' '", &["--restart-cmd: is empty"]);
+    refused("--host 127.0.0.1 --restart-cmd true --loss kill", &["keep one of them"]);
+    refused("--loss kill --back-within 30s", &["--back-within", "--restart-within (30 s)"]);
     refused(
-        &["--host", "127.0.0.1", "--loss", "kill"],
-        &["--loss", "give the command that does with --restart-cmd"],
-    );
-    refused(&["--host", "127.0.0.1", "--restart-cmd", " "], &["--restart-cmd: is empty"]);
-    refused(&["--host", "127.0.0.1", "--restart-cmd", "true", "--loss", "kill"], &["keep one of them"]);
-    refused(&["--loss", "kill", "--back-within", "30s"], &["--back-within", "--restart-within (30 s)"]);
-    refused(
-        &["--backoff", "linear,fixed:5", "--loss", "gone", "--connrate", "5", "--attempts", "3", "-x", "0"],
+        "--backoff linear,fixed:5 --loss gone --connrate 5 --attempts 3 -x 0",
         &[
             "paho-python",
             "fixed:5",
@@ -254,8 +239,7 @@ fn mistakes_about_restarts_and_profiles_are_told_together_and_before_the_first_p
 
 #[test]
 fn the_plan_names_every_profile_and_how_long_all_waves_may_take() {
-    let call = call(TOOL, &["herd"], &["--print-plan", "-c", "7"]);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = call(TOOL, "herd", "--print-plan -c 7").expect_exit(0);
     let text = call.stdout();
     for profile in ["none", "fixed:1s", "exponential:1s..2m", "paho-python", "esp-mqtt", "aws-iot"] {
         assert!(text.contains(&format!("herd {profile} MQTT 5.0")), "{text}");

@@ -1,44 +1,39 @@
 //! Forbidden packets: against a broker that answers them as it is told, and a real one.
 
-use std::net::SocketAddr;
-
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::testing::FactsByText;
 use ungraceful_record::verdict::Conclusion::{Holds, Violated};
-use ungraceful_scripted_broker::{InvalidFilters, Script, ScriptedBroker};
+use ungraceful_scripted_broker::{InvalidFilters, Script};
 
 use crate::real_brokers::RealBroker;
-use crate::support::{Call, call_at};
+use crate::support::{Call, Target, call_at};
 
 const ANSWERS: &str = "answers_or_closes";
 const GRANTS: &str = "grants_no_invalid_topic_filter";
 
-fn violate_at(address: SocketAddr) -> Call {
-    call_at(address, "ungraceful-violate", "topic-filter", &["--attempts", "3", "--reaction-timeout", "1s"])
+fn violate_at(target: impl Target) -> Call {
+    call_at(target, "ungraceful-violate", "topic-filter", "--attempts 3 --reaction-timeout 1s")
 }
 
 /// Three attempts of every variant in both versions, against a broker with this policy.
 fn against(invalid_filters: InvalidFilters) -> Call {
-    let broker = ScriptedBroker::start(Script { invalid_filters, ..Script::default() });
-    violate_at(broker.address())
+    violate_at(Script { invalid_filters, ..Script::default() })
 }
 
 fn assert_answers(call: &Call, version: &str, answer: &str, outcome: Outcome) {
     for variant in ["hash-not-last", "hash-in-level", "plus-in-level", "empty"] {
         let case = call.case(variant, version);
-        assert_eq!((case.fact("answer", answer), case.outcome(outcome)), (3, 3), "{}", call.said());
+        assert_eq!((case.fact("answer", answer), case.outcome(outcome)), (3, 3), "{call}");
     }
 }
 
 #[test]
 fn a_broker_that_closes_or_refuses_an_invalid_topic_filter_holds() {
-    let call = against(InvalidFilters::Close);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = against(InvalidFilters::Close).expect_exit(0);
     for version in ["3.1.1", "5.0"] {
         assert_answers(&call, version, "no SUBACK", Outcome::Closed);
     }
-    let call = against(InvalidFilters::Refuse);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = against(InvalidFilters::Refuse).expect_exit(0);
     assert_answers(&call, "5.0", "SUBACK 0x8F", Outcome::Tolerated);
     assert_answers(&call, "3.1.1", "SUBACK 0x80", Outcome::Tolerated);
     assert_eq!(call.conclusion(ANSWERS, "empty", "5.0"), Holds);
@@ -46,8 +41,7 @@ fn a_broker_that_closes_or_refuses_an_invalid_topic_filter_holds() {
 
 #[test]
 fn a_broker_that_grants_an_invalid_topic_filter_is_noted_and_not_accused() {
-    let call = against(InvalidFilters::Grant);
-    assert_eq!(call.exit(), 0, "{}", call.said());
+    let call = against(InvalidFilters::Grant).expect_exit(0);
     assert_answers(&call, "3.1.1", "granted at QoS 0", Outcome::Tolerated);
     let note = call.verdicts(GRANTS).remove(0).differs;
     assert_eq!(note.as_deref(), Some("an invalid Topic Filter is granted"));
@@ -56,8 +50,7 @@ fn a_broker_that_grants_an_invalid_topic_filter_is_noted_and_not_accused() {
 #[test]
 fn mqtt5_3_8_4_1_and_mqtt3_1_1_3_8_4_1_a_broker_that_ignores_the_subscribe_and_serves_on_breaks_it() {
     let call = against(InvalidFilters::Ignore);
-    assert_eq!(call.exit(), 1, "{}", call.said());
-    assert_eq!(call.violated(), [ANSWERS]);
+    call.assert_violates(&[ANSWERS]);
     for version in ["3.1.1", "5.0"] {
         assert_answers(&call, version, "no SUBACK", Outcome::Tolerated);
         assert_eq!(call.conclusion(ANSWERS, "hash-not-last", version), Violated);
@@ -68,7 +61,7 @@ fn mqtt5_3_8_4_1_and_mqtt3_1_1_3_8_4_1_a_broker_that_ignores_the_subscribe_and_s
 fn mosquitto_closes_on_an_invalid_topic_filter() {
     let broker = RealBroker::start("mosquitto").expect("run scripts/install-mosquitto first");
     let call = violate_at(broker.address);
-    assert_eq!(call.violated(), Vec::<String>::new(), "{}", call.said());
+    call.assert_violates_nothing();
     for version in ["3.1.1", "5.0"] {
         assert_answers(&call, version, "no SUBACK", Outcome::Closed);
     }
