@@ -38,11 +38,13 @@ pub enum ServeError {
 /// shall. Call this in a process that does nothing else, and end the process when it returns. Connections are then
 /// closed without a DISCONNECT, as when a broker goes away.
 ///
+/// Nothing here is generic, so that the library is compiled with this crate and not with each caller.
+///
 /// # Errors
 ///
 /// [`ServeError::Lifeline`], [`ServeError::Runtime`] and [`ServeError::Bind`] before `ready` was called;
 /// [`ServeError::Stopped`] before or after. What Clients do wrong is never an error here.
-pub fn serve(settings: &Settings, ready: impl FnOnce(SocketAddr)) -> Result<(), ServeError> {
+pub fn serve(settings: &Settings, ready: fn(SocketAddr)) -> Result<(), ServeError> {
     lifeline::die_with_parent(settings.parent_process)?;
     let input_ended = lifeline::end_of_standard_input()?;
     // One thread: the broker's processor time is then one line of /proc, and it leaves the other cores to the load.

@@ -1,6 +1,8 @@
-//! `ungraceful`: the tour when no tool is named, `ungraceful TOOL …` for each of them, and what there is to look up.
+//! `ungraceful`: the tour when no tool is named, `ungraceful TOOL …` for each of them, and what there is to look up. Under
+//! the name of a tool (`ungraceful-takeover`) it is that tool.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, Command};
@@ -11,11 +13,13 @@ use ungraceful_record::exit::Exit;
 use crate::cli::parse::{NotParsed, Parsed, parse, times_and_exit_codes_text};
 use crate::explain;
 use crate::hidden;
-use crate::launch::{self, Tool};
+use crate::launch;
 use crate::{list, reference, tools, tour};
 
 /// The binary's name.
 pub(crate) const NAME: &str = "ungraceful";
+/// What the names of tools begin with, where they are programs.
+const PREFIX: &str = "ungraceful-";
 /// The command beside the tools that needs no broker.
 const EXPLAIN: &str = "explain";
 
@@ -36,9 +40,7 @@ pub fn command() -> Command {
         .after_long_help(times_and_exit_codes_text());
     for tool in tools::ALL {
         command = command.subcommand(
-            Command::new(tool.name.trim_start_matches("ungraceful-"))
-                .about(tool.question)
-                .disable_help_flag(true),
+            Command::new(tool.name.trim_start_matches(PREFIX)).about(tool.question).disable_help_flag(true),
         );
     }
     command
@@ -73,19 +75,20 @@ fn with_help_flag(command: Command) -> Command {
     command.arg(clap::arg!(--help "Print help").action(ArgAction::Help))
 }
 
-/// Runs the tool that the first argument names.
+/// Runs the tool under whose name this program is called, or else the one that the first argument names, or else the tour.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     if let Some(exit) = hidden::command(&arguments) {
         return exit;
     }
-    let named = arguments.get(1).and_then(|argument| argument.to_str());
-    let is_named = |tool: &&&Tool| named == Some(tool.name.trim_start_matches("ungraceful-"));
-    if let Some(tool) = tools::ALL.iter().find(is_named) {
-        return launch::main(tool, arguments[1..].iter().cloned());
+    let called = arguments.first().and_then(|called| Path::new(called).file_name()?.to_str());
+    if let Some(exit) = called.and_then(|name| run_tool(name, arguments.get(1..)?)) {
+        return exit;
     }
-    if named == Some(EXPLAIN) {
-        return explain::main(arguments[1..].iter().cloned());
+    let named = arguments.get(1).and_then(|name| name.to_str());
+    let tool = named.map(|name| format!("{PREFIX}{name}"));
+    if let Some(exit) = tool.and_then(|name| run_tool(&name, arguments.get(2..)?)) {
+        return exit;
     }
     launch::begin(NAME);
     match parse(&command(), &arguments) {
@@ -107,6 +110,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         },
         Err(error) => tour::refuse(&error),
     }
+}
+
+/// Runs the tool with this name, as if it was called by it; absent when there is none.
+fn run_tool(name: &str, arguments: &[OsString]) -> Option<ExitCode> {
+    let arguments = std::iter::once(OsString::from(name)).chain(arguments.iter().cloned());
+    if name == explain::NAME {
+        return Some(explain::main(arguments));
+    }
+    let tool = tools::ALL.iter().find(|tool| tool.name == name)?;
+    Some(launch::main(tool, arguments))
 }
 
 /// The name of every binary.

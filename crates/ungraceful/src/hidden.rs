@@ -1,4 +1,4 @@
-//! The hidden commands of every binary, by which it becomes a broker of its own.
+//! The hidden commands of `ungraceful`, by which it becomes a broker of its own.
 
 use std::ffi::OsString;
 use std::path::Path;

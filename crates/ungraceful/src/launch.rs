@@ -19,7 +19,7 @@ use ungraceful_rig::run::settings::{Experiment, Finished, Work};
 use crate::cli::common::OutputArgs;
 use crate::cli::parse::{NotParsed, Parsed, parse};
 use crate::cli::{environment, passwords};
-use crate::{find_rate, front, hidden, print_plan};
+use crate::{find_rate, front, print_plan};
 
 pub(crate) use self::mode::with_help;
 pub use self::mode::{LoadMode, LoadPlan, Mode, Modes, Tool};
@@ -28,9 +28,6 @@ pub(crate) use self::preparing::{ReadyLoad, prepare, prepare_load};
 /// Runs a tool.
 pub fn main(tool: &Tool, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    if let Some(exit) = hidden::command(&arguments) {
-        return exit;
-    }
     begin(tool.name);
     let named = arguments.get(1).and_then(|name| tool.mode(name.to_str()?));
     let mode = named.unwrap_or_else(|| tool.default_mode());

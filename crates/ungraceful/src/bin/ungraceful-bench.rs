@@ -1,7 +1,7 @@
 //! How does the broker perform under load?
 
-use std::process::ExitCode;
+mod thin;
 
-fn main() -> ExitCode {
-    ungraceful::launch::main(&ungraceful::tools::BENCH, std::env::args_os())
+fn main() -> std::process::ExitCode {
+    thin::main(env!("CARGO_BIN_NAME"))
 }

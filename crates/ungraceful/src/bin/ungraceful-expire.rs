@@ -1,7 +1,7 @@
 //! Are clients disconnected when their credentials expire, or when an operator removes them?
 
-use std::process::ExitCode;
+mod thin;
 
-fn main() -> ExitCode {
-    ungraceful::launch::main(&ungraceful::tools::EXPIRE, std::env::args_os())
+fn main() -> std::process::ExitCode {
+    thin::main(env!("CARGO_BIN_NAME"))
 }

@@ -1,7 +1,7 @@
 //! Why was the client disconnected?
 
-use std::process::ExitCode;
+mod thin;
 
-fn main() -> ExitCode {
-    ungraceful::explain::main(std::env::args_os())
+fn main() -> std::process::ExitCode {
+    thin::main(env!("CARGO_BIN_NAME"))
 }

@@ -1,7 +1,7 @@
 //! What happens when clients come back before the broker noticed that they were gone?
 
-use std::process::ExitCode;
+mod thin;
 
-fn main() -> ExitCode {
-    ungraceful::launch::main(&ungraceful::tools::TAKEOVER, std::env::args_os())
+fn main() -> std::process::ExitCode {
+    thin::main(env!("CARGO_BIN_NAME"))
 }

@@ -1,7 +1,7 @@
 //! What happens when clients vanish without a DISCONNECT?
 
-use std::process::ExitCode;
+mod thin;
 
-fn main() -> ExitCode {
-    ungraceful::launch::main(&ungraceful::tools::VANISH, std::env::args_os())
+fn main() -> std::process::ExitCode {
+    thin::main(env!("CARGO_BIN_NAME"))
 }

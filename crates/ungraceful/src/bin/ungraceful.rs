@@ -1,4 +1,4 @@
-//! The front: `ungraceful double-connect …` is `ungraceful-double-connect …`.
+//! Everything: the front, and every tool, as `ungraceful double-connect …` or under the name `ungraceful-double-connect`.
 
 use std::process::ExitCode;
 

@@ -13,6 +13,7 @@ mod bench_bytes;
 mod bench_closed;
 mod bench_freeze;
 mod bench_nothing;
+mod by_name;
 mod check_verdicts;
 mod embedded;
 mod expire;

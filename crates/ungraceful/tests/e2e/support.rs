@@ -40,8 +40,14 @@ pub(crate) fn binary(line: &str) -> Command {
         "ungraceful-violate" => env!("CARGO_BIN_EXE_ungraceful-violate"),
         other => panic!("{other} is no binary of ours"),
     };
-    let mut command = Command::new(path);
+    let mut command = program(Path::new(path));
     command.args(&words[1..]);
+    command
+}
+
+/// The program in this file, called in an environment that sets no flags.
+pub(crate) fn program(file: &Path) -> Command {
+    let mut command = Command::new(file);
     // The caller's environment sets no flags here.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("UNGRACEFUL_") {

@@ -1,0 +1,112 @@
+//! The programs that are named after a tool are thin: every tool is in `ungraceful`, which is that tool under its name.
+
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::Output;
+
+use tempfile::TempDir;
+use ungraceful_record::exit::Exit;
+
+use crate::support::{binary, program};
+
+/// Every program that is named after a tool.
+fn tools() -> Vec<&'static str> {
+    let names: Vec<_> =
+        ungraceful::front::binaries().into_iter().filter(|name| *name != "ungraceful").collect();
+    assert!(names.len() > 1);
+    names
+}
+
+/// A folder with these binaries in it, and nothing else. They are hard links: a file that was just written can't be started
+/// while another test's child, not yet at its own program, still has it open.
+fn folder_with(names: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for name in names {
+        std::fs::hard_link(binary(name).get_program(), folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+/// What the program in this file says with `path` as its PATH.
+fn said(file: &Path, path: &Path, arguments: &[&str]) -> Output {
+    program(file).args(arguments).env("PATH", path).output().unwrap()
+}
+
+fn nowhere() -> &'static Path {
+    Path::new("/no/such/folder")
+}
+
+#[test]
+fn ungraceful_alone_is_every_tool_under_its_name() {
+    let folder = folder_with(&["ungraceful"]);
+    let alone = folder.path().join("ungraceful");
+    for name in tools() {
+        let linked = folder.path().join(name);
+        symlink(&alone, &linked).unwrap();
+        for arguments in [&["--help"][..], &["--no-such-flag"]] {
+            let by_name = said(&linked, nowhere(), arguments);
+            let thin = binary(name).args(arguments).output().unwrap();
+            assert!(by_name == thin, "{name} {arguments:?} differs under a link's name");
+            let subcommand = [&[name.trim_start_matches("ungraceful-")], arguments].concat();
+            assert!(said(&alone, nowhere(), &subcommand) == thin, "{subcommand:?} differs from {name}");
+        }
+    }
+    // Renamed, with a broker of its own, which is this file once more.
+    let renamed = folder.path().join("renamed").join("ungraceful-double-connect");
+    std::fs::create_dir(renamed.parent().unwrap()).unwrap();
+    std::fs::rename(&alone, &renamed).unwrap();
+    let record = folder.path().join("record");
+    let quick = [
+        "--attempts",
+        "1",
+        "--variant",
+        "identical",
+        "--warmup",
+        "100ms",
+        "--baseline",
+        "1s",
+        "--slip-limit",
+        "1h",
+        "--output",
+    ];
+    let output = said(&renamed, nowhere(), &[&quick[..], &[record.to_str().unwrap()]].concat());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.starts_with("ungraceful-double-connect") && text.contains("embedded broker"), "{output:?}");
+}
+
+#[test]
+fn a_thin_program_finds_ungraceful_beside_its_own_file_or_on_path() {
+    let thin = "ungraceful-flood";
+    let (together, apart, links) =
+        (folder_with(&[thin, "ungraceful"]), folder_with(&[thin]), folder_with(&[]));
+    let link = links.path().join("flood");
+    symlink(together.path().join(thin), &link).unwrap();
+    let expected = binary(thin).arg("--help").output().unwrap();
+    assert!(expected.status.success());
+    for (file, path) in [
+        (together.path().join(thin), nowhere()),
+        (link, nowhere()),
+        (apart.path().join(thin), together.path()),
+    ] {
+        assert!(said(&file, path, &["--help"]) == expected, "{file:?} with PATH {path:?}");
+    }
+}
+
+#[test]
+fn a_thin_program_without_ungraceful_names_the_cure() {
+    let apart = folder_with(&["ungraceful-flood"]);
+    let file = apart.path().join("ungraceful-flood");
+    let refused = said(&file, nowhere(), &["--help"]);
+    assert_eq!(refused.status.code(), Some(i32::from(Exit::Environment.code())));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    let folder = apart.path().to_str().unwrap();
+    for part in ["ungraceful-flood: ", folder, "PATH", "-p ungraceful`"] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    // One that is there and can't be started is not passed over.
+    std::fs::write(apart.path().join("ungraceful"), "").unwrap();
+    let refused = said(&file, nowhere(), &["--help"]);
+    assert_eq!(refused.status.code(), Some(i32::from(Exit::Environment.code())));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("cannot start") && text.contains("Permission denied"), "{text}");
+}
