@@ -1,7 +1,7 @@
 //! What happens on malformed and forbidden packets?
 
-use std::process::ExitCode;
+mod thin;
 
-fn main() -> ExitCode {
-    ungraceful::launch::main(&ungraceful::tools::VIOLATE, std::env::args_os())
+fn main() -> std::process::ExitCode {
+    thin::main(env!("CARGO_BIN_NAME"))
 }
