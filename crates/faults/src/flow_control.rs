@@ -1,9 +1,8 @@
 //! Faults of flow control: more than was agreed, or less than is needed to go on.
 
+mod busy;
 mod fates;
 mod judging;
-mod numbered;
-mod pinging;
 mod publisher;
 mod seen;
 mod subscriber;
@@ -21,6 +20,8 @@ pub mod unacked_subscriber_checks;
 
 use std::time::Duration;
 
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
+
 use crate::mode::{Mode, mode};
 
 /// The modes of `ungraceful-flood`, the default one first.
@@ -31,6 +32,11 @@ pub const MODES: &[&dyn Mode] = &[
     mode::<offline_queue::Flags>(),
     mode::<slow_consumer::Flags>(),
 ];
+
+/// The topic of an attempt's messages.
+fn topic(stage: &Stage, log: &AttemptLog<'_>) -> String {
+    format!("{}/flood/{}", stage.topic_root, log.client_id())
+}
 
 /// The longest that an attempt takes which publishes so many messages of `size` bytes: its waits, each as long as the
 /// reaction timeout, and the messages themselves, for a broker that takes 500 of them a second and 8 MiB. It is given up

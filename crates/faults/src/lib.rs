@@ -15,8 +15,10 @@ pub mod mode;
 
 pub mod ending;
 mod judging;
+mod numbered;
 mod outbox;
 mod peer;
+mod pinging;
 pub mod resumption;
 
 #[cfg(test)]

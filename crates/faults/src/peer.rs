@@ -10,16 +10,16 @@ use ungraceful_mqtt::{
     Subscription,
 };
 use ungraceful_record::scale::span;
-use ungraceful_rig::attempts::client::{Accepted, Client};
+use ungraceful_rig::attempts::client::{Accepted, Client, NotConnected};
 use ungraceful_rig::attempts::discarded;
-use ungraceful_rig::attempts::fault::Stage;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
 use ungraceful_wire::{Arrival, EndKind, ReceivedPacket, Unframed};
 
-/// How often a client shows that it is alive: well within its Keep Alive of 60 s.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// However short the Keep Alive is that the broker asks for, not more often than this.
-const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
+use crate::ending::refusal;
+use crate::numbered::{payload, read_payload};
+use crate::pinging::Pinging;
+
 /// What is still taken when the time to wait is over: what lay ready while our own thread was late. A broker that never
 /// stops sending does not keep the client waiting for ever.
 const OVERDUE_MAX: u32 = 64;
@@ -33,13 +33,6 @@ pub(crate) fn keep(came: &mut Vec<Delivered>, message: Delivered) {
     } else {
         discarded::pass_over(1);
     }
-}
-
-/// How often a client is to send PINGREQ, of which the broker may have asked for a Keep Alive of its own.
-pub(crate) fn ping_every(server_keep_alive: Option<Duration>) -> Duration {
-    let asked =
-        server_keep_alive.filter(|asked| !asked.is_zero()).map_or(PING_EVERY, |keep_alive| keep_alive / 2);
-    asked.clamp(PING_AT_MOST_EVERY, PING_EVERY)
 }
 
 /// An Application Message as it was delivered.
@@ -103,10 +96,12 @@ pub(crate) struct Peer {
     /// Whether PUBREC is answered by PUBREL.
     pub(crate) releases: bool,
     last_identifier: PacketIdentifier,
-    /// How often the client is to show that it is alive; whoever holds it sends the PINGREQs.
-    pub(crate) ping_every: Duration,
-    /// Acknowledgements that wait to be sent before anything else is read.
-    owed: Vec<u8>,
+    /// When the client is to show that it is alive: [`Self::next_alive`] does.
+    pub(crate) pinging: Pinging,
+    /// What waits to be sent before anything else is read, as acknowledgements do.
+    pub(crate) outbox: Vec<u8>,
+    /// Bytes of the outbox that were sent.
+    written: usize,
     /// What came while something else was waited for.
     set_aside: Vec<Delivered>,
     /// Things that came after the time to wait for them, in a row.
@@ -124,9 +119,10 @@ impl Peer {
             client,
             acknowledges: true,
             releases: true,
-            ping_every: PING_EVERY,
+            pinging: Pinging::unasked(),
             last_identifier: PacketIdentifier::MAX,
-            owed: Vec::new(),
+            outbox: Vec::new(),
+            written: 0,
             set_aside: Vec::new(),
             overdue: 0,
             disconnected: None,
@@ -134,7 +130,58 @@ impl Peer {
         }
     }
 
-    /// Opens a connection and sends this CONNECT.
+    /// A client whose CONNECT was accepted just now.
+    pub(crate) fn accepted(client: Client, accepted: &Accepted) -> Self {
+        Self { pinging: Pinging::new(accepted), ..Self::new(client) }
+    }
+
+    /// Opens a connection, and tells the attempt of it.
+    ///
+    /// # Errors
+    /// In words, when there is no connection.
+    pub(crate) async fn open(
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        version: ProtocolVersion,
+    ) -> Result<Self, String> {
+        let opened = stage.open(version).await;
+        let (client, established) = opened.map_err(|error| format!("cannot connect: {error}"))?;
+        log.established(established);
+        Ok(Self::new(client))
+    }
+
+    /// Opens a connection, sends this CONNECT, and tells the attempt of both.
+    ///
+    /// # Errors
+    /// In words, when there is no connection or the broker refuses.
+    pub(crate) async fn begin(
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        version: ProtocolVersion,
+        connect: &Connect<'_>,
+    ) -> Result<(Self, Accepted), String> {
+        let mut peer = Self::open(stage, log, version).await?;
+        let accepted = peer.be_accepted(stage, log, connect).await.map_err(|error| error.to_string())?;
+        Ok((peer, accepted))
+    }
+
+    /// Sends this CONNECT, and tells the attempt when it was accepted.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub(crate) async fn be_accepted(
+        &mut self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        connect: &Connect<'_>,
+    ) -> Result<Accepted, NotConnected> {
+        let accepted = self.client.connect(connect, stage.options.connect_timeout).await?;
+        log.accepted(accepted.connack_at);
+        self.pinging = Pinging::new(&accepted);
+        Ok(accepted)
+    }
+
+    /// Opens a connection of which no attempt tells, and sends this CONNECT.
     ///
     /// # Errors
     /// In words, when there is no connection or the broker refuses.
@@ -143,11 +190,29 @@ impl Peer {
         version: ProtocolVersion,
         connect: &Connect<'_>,
     ) -> Result<(Self, Accepted), String> {
-        let (mut client, _) =
-            stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
+        Self::connect_or(stage, version, connect, ToString::to_string).await
+    }
+
+    /// As [`Self::connect`]; a refusal is told in the words of [`refusal`].
+    pub(crate) async fn come_back(
+        stage: &Stage,
+        version: ProtocolVersion,
+        connect: &Connect<'_>,
+    ) -> Result<(Self, Accepted), String> {
+        Self::connect_or(stage, version, connect, refusal).await
+    }
+
+    async fn connect_or(
+        stage: &Stage,
+        version: ProtocolVersion,
+        connect: &Connect<'_>,
+        in_words: fn(&NotConnected) -> String,
+    ) -> Result<(Self, Accepted), String> {
+        let opened = stage.open(version).await;
+        let (mut client, _) = opened.map_err(|error| format!("cannot connect: {error}"))?;
         let accepted = client.connect(connect, stage.options.connect_timeout).await;
-        let accepted = accepted.map_err(|error| error.to_string())?;
-        Ok((Self { ping_every: ping_every(accepted.server_keep_alive), ..Self::new(client) }, accepted))
+        let accepted = accepted.map_err(|refused| in_words(&refused))?;
+        Ok((Self::accepted(client, &accepted), accepted))
     }
 
     fn version(&self) -> ProtocolVersion {
@@ -164,13 +229,19 @@ impl Peer {
         std::mem::take(&mut self.set_aside)
     }
 
+    /// Sends what is owed. Nothing is lost when the returned future is dropped; that the connection has ended is read next.
+    pub(crate) async fn flush(&mut self) {
+        if !self.outbox.is_empty() {
+            let sent = self.client.connection.send_while_receiving(&self.outbox, &mut self.written);
+            let _ended = sent.await;
+            self.outbox.clear();
+            self.written = 0;
+        }
+    }
+
     /// Waits for the next thing that comes. Acknowledgements that are owed go out first.
     pub(crate) async fn next(&mut self) -> Event {
-        if !self.owed.is_empty() {
-            let owed = std::mem::take(&mut self.owed);
-            // That the connection has ended is read next.
-            let _ended = self.client.connection.send(&owed).await;
-        }
+        self.flush().await;
         match self.client.connection.next().await {
             Arrival::Packet(packet) => self.take(&packet),
             Arrival::Unframeable { why, .. } => Event::NotTakenIn(why),
@@ -194,23 +265,67 @@ impl Peer {
         }
     }
 
-    /// Is a client that is there until `deadline`, or until the broker ends the connection: takes what comes, and shows
-    /// that it is alive.
-    pub(crate) async fn deliveries_until(&mut self, deadline: Instant) -> Vec<Delivered> {
-        let mut came = self.take_set_aside();
-        let mut ping_at = now() + self.ping_every;
+    /// As [`Self::next_before`], of a client that shows meanwhile that it is alive.
+    pub(crate) async fn next_alive(&mut self, deadline: Instant) -> Option<Event> {
         loop {
-            match self.next_before(ping_at.min(deadline)).await {
-                Some(Event::Delivered(message)) => keep(&mut came, message),
-                Some(Event::Ended { .. } | Event::Disconnect(_)) => return came,
-                Some(_) => {}
-                None if now() >= deadline => return came,
-                None => {
-                    // That the connection has ended is read next.
-                    let _ended = self.client.ping().await;
-                    ping_at = now() + self.ping_every;
-                }
+            let event = self.next_before(self.pinging.due_at().min(deadline)).await;
+            if event.is_some() || now() >= deadline {
+                return event;
             }
+            self.show_that_it_is_alive().await;
+        }
+    }
+
+    /// Sends PINGREQ where one is due. That the connection has ended is read next.
+    async fn show_that_it_is_alive(&mut self) {
+        if self.pinging.is_due() {
+            let _ended = self.client.ping().await;
+        }
+    }
+
+    /// Takes what comes until `deadline`, or until `enough`; false when the broker ended the connection before. Shows
+    /// meanwhile that the client is alive.
+    pub(crate) async fn deliveries_until(
+        &mut self,
+        deadline: Instant,
+        came: &mut Vec<Delivered>,
+        enough: impl Fn(&[Delivered]) -> bool,
+    ) -> bool {
+        came.append(&mut self.set_aside);
+        while !enough(came) {
+            match self.next_alive(deadline).await {
+                Some(Event::Delivered(message)) => keep(came, message),
+                Some(Event::Ended { .. } | Event::Disconnect(_)) => return false,
+                Some(_) => {}
+                None => break,
+            }
+        }
+        true
+    }
+
+    /// Is a client that is there until its attempt is due: true then, false when the run stops first. What it is sent is
+    /// for `take`.
+    ///
+    /// # Errors
+    /// What ended the connection, or told the client to go.
+    pub(crate) async fn wait_for_turn(
+        &mut self,
+        log: &mut AttemptLog<'_>,
+        mut take: impl FnMut(Delivered),
+    ) -> Result<bool, Event> {
+        loop {
+            let ping_at = TokioInstant::from_std(self.pinging.due_at());
+            tokio::select! {
+                biased;
+                is_due = log.turn() => return Ok(is_due),
+                event = self.next() => match event {
+                    Event::Delivered(message) => take(message),
+                    Event::Ended { .. } | Event::Disconnect(_) => return Err(event),
+                    _ => {}
+                },
+                () = sleep_until(ping_at) => {}
+            }
+            self.show_that_it_is_alive().await;
         }
     }
 
@@ -265,7 +380,7 @@ impl Peer {
     }
 
     fn owe(&mut self, packet: &Packet<'_>) {
-        packet.encode(self.version(), &mut self.owed).expect("an acknowledgement without a code is legal");
+        packet.encode(self.version(), &mut self.outbox).expect("an acknowledgement without a code is legal");
     }
 
     /// Subscribes to `filter` and tells the QoS that was granted.
@@ -544,23 +659,6 @@ pub(crate) async fn honest_connack_time(
     client.leave().await;
     let accepted = accepted.map_err(|error| error.to_string())?;
     Ok(accepted.connack_at.saturating_duration_since(began))
-}
-
-/// Marks a message as one of ours, before its number.
-const MARK: &[u8; 8] = b"ungrace1";
-
-/// The Application Message that carries this number.
-pub(crate) fn payload(sequence: u64) -> [u8; 16] {
-    let mut payload = [0; 16];
-    payload[..8].copy_from_slice(MARK);
-    payload[8..].copy_from_slice(&sequence.to_be_bytes());
-    payload
-}
-
-/// The number that an Application Message carries; absent for one that is none of ours.
-pub(crate) fn read_payload(payload: &[u8]) -> Option<u64> {
-    let number = payload.strip_prefix(MARK)?.try_into().ok()?;
-    Some(u64::from_be_bytes(number))
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ use ungraceful_wire::clock::now;
 
 use super::shown::Shown;
 use super::{DELIVERED, LAST_SERVED, PUBLISHED, SERVED};
-use crate::peer::{Event, Peer, payload, read_payload};
+use crate::numbered::{payload, read_payload};
+use crate::peer::{Event, Peer};
 
 /// From one message to the next, in each direction.
 const EVERY: Duration = Duration::from_millis(50);
@@ -126,18 +127,15 @@ impl Workplace {
     ) -> Result<Self, String> {
         let client_id = log.client_id().to_owned();
         let within = stage.options.connect_timeout;
-        let (mut client, established) =
-            stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
-        log.established(established);
+        let mut worker = Peer::open(stage, log, version).await?;
         let properties = shown.properties();
         let connect = Connect {
             will: will.map(|watch| stage.will(watch, WILL)),
             ..shown.connect(&client_id, &properties)
         };
-        let (accepted, connack) =
-            client.connect_with_packet(&connect, within).await.map_err(|error| not_let_in(&error))?;
+        let let_in = worker.client.connect_with_packet(&connect, within).await;
+        let (accepted, connack) = let_in.map_err(|error| not_let_in(&error))?;
         log.accepted(accepted.connack_at);
-        let mut worker = Peer::new(client);
         let (to, from) = topics(stage, &client_id);
         worker.subscribe(&to, QoS::AtMostOnce, within).await?;
         let publisher_id = format!("{client_id}p");

@@ -8,7 +8,6 @@ use std::time::Instant;
 use ungraceful_mqtt::statement::{
     Statement, V5_3_1_2_8, V5_3_2_2_7, V5_3_14_4_1, V311_3_1_2_8, V311_3_2_2_5,
 };
-use ungraceful_record::attempt::Attempt;
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
@@ -18,13 +17,13 @@ use ungraceful_record::verdict::Force;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::attempts::observe::{Observed, STALLED, Watch, observe_at_work};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
-use ungraceful_wire::clock::now;
 
 use super::at_work::{Beside, Served, WILL, Workplace};
 use super::coming_back::come_back;
 use super::shown::Shown;
 use super::token::GRACE;
 use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
+use crate::ending::confirm;
 use crate::judging::{
     breach, due_wills, evidence_count, examples, is_v5, names_the_reason, no_sample, of_version, sent_code,
     served_on,
@@ -55,10 +54,6 @@ impl Cut {
     pub(super) fn ended_at_us(&self) -> Option<u64> {
         self.seen.ended_at_us()
     }
-
-    pub(super) fn is_ended(&self) -> bool {
-        self.ended_at_us().is_some()
-    }
 }
 
 /// Watches the client while it works and is published to.
@@ -74,30 +69,27 @@ pub(super) async fn watch_at_work(stage: &Stage, place: Workplace, watch: Watch)
 
 /// Puts everything into the attempt: reaction, Will, what was still served, and what became of the client that came back
 /// showing this, where anybody is to come back. Tells who published to it, unless there is nothing more to be said.
-pub(super) async fn conclude<'a>(
+pub(super) async fn conclude(
     stage: &Stage,
-    mut log: AttemptLog<'a>,
+    log: &mut AttemptLog<'_>,
     cut: Cut,
     will: Option<WitnessWatch>,
     served: Served,
     shown: Option<&Shown>,
-) -> (AttemptLog<'a>, Option<Beside>) {
+) -> Option<Beside> {
     let version = cut.place.client.version;
-    let ended_at_us = cut.ended_at_us();
     let Cut { place: Workplace { client, work, mut beside }, seen } = cut;
     if seen.stalled {
         log.trouble(STALLED);
     }
-    log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
-    let outcome = stage.confirm(log.so_far().outcome, ended_at_us, version).await;
-    log.concluded(outcome);
+    let confirmed = confirm(stage, log, version, (seen.reactions, seen.outcome)).await;
     client.leave().await;
     log.connection_over();
-    if !outcome.is_evidence() {
+    if !confirmed.outcome.is_evidence() {
         beside.leave().await;
-        return (log, None);
+        return None;
     }
-    served.tell(&mut log);
+    served.tell(log);
     let is_disconnect = |seen: &Reaction| seen.kind == ReactionKind::Disconnect;
     if log.so_far().reactions.iter().any(is_disconnect) {
         let names: Vec<&str> = work.after_disconnect.iter().copied().collect();
@@ -105,10 +97,10 @@ pub(super) async fn conclude<'a>(
         log.fact(AFTER_DISCONNECT, names);
     }
     if let Some(watch) = will {
-        let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
+        let (is_due, ended_at) = (confirmed.outcome.is_ended(), confirmed.ended_at(stage));
         // A broker may cut a client so much too early.
         let since = stage.clock.at(log.so_far().provoked_us.unwrap_or(0).saturating_sub(micros(GRACE)));
-        if let Some(seen) = stage.await_will(&watch, outcome.is_ended(), since, ended_at, WILL).await {
+        if let Some(seen) = stage.await_will(&watch, is_due, since, ended_at, WILL).await {
             log.will(seen);
         }
     }
@@ -116,19 +108,18 @@ pub(super) async fn conclude<'a>(
         let client_id = log.client_id().to_owned();
         let come_back = come_back(stage, version, &client_id, shown, &mut beside);
         if let Some(came_back) = stage.unless_stopped(come_back).await {
-            came_back.tell(CAME_BACK, &mut log);
+            came_back.tell(CAME_BACK, log);
         }
     }
-    (log, Some(beside))
+    Some(beside)
 }
 
 /// Tells what became of the publisher, which leaves.
-pub(super) async fn part(stage: &Stage, mut log: AttemptLog<'_>, mut beside: Beside) -> Attempt {
+pub(super) async fn part(stage: &Stage, log: &mut AttemptLog<'_>, mut beside: Beside) {
     if let Some(is_served) = stage.unless_stopped(beside.is_served(stage.options.connect_timeout)).await {
         log.fact(BESIDE, if is_served { "served" } else { "cut" });
     }
     beside.leave().await;
-    log.end()
 }
 
 /// Attempts in which the broker ended the connection.

@@ -4,7 +4,6 @@
 //! No numbered statement obliges a broker to cut a client whose user was removed. What an operator finds in the log is
 //! "disconnected by administrative action", or nothing, and a client that goes on.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,18 +17,16 @@ use ungraceful_record::check::Check;
 use ungraceful_record::fact::Measure;
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::attempts::observe::Watch;
 use ungraceful_rig::broker::target::{BrokerChoice, Credentials, Secret};
-use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_rig::run::input_file;
 
 use super::at_work::{Served, Workplace};
 use super::command::ExternalCommand;
-use super::judged::{self, Cut};
+use super::judged::{self};
 use super::kick_checks;
-use super::removal::{Admitted, Confirmed, Means, PLACEHOLDERS, Removal};
+use super::removal::{Admitted, Means, PLACEHOLDERS, Removal};
 use super::shown::Shown;
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Untold, attempted, prepared, watch};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
@@ -205,97 +202,64 @@ impl Fault for Kick {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl Kick {
-    async fn carry_out(&self, stage: &Stage, log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let client_id = log.client_id().to_owned();
         // To its end, even when the run stops: a user that is half made could not be taken away again.
-        let mut admitted = match self.removal.admit(stage, self.version, &client_id).await {
-            Ok(admitted) => admitted,
-            Err(trouble) => return not_acted(stage, log, self.version, &trouble).await,
-        };
-        let attempt = self.remove_at_work(stage, log, &mut admitted).await;
+        let mut admitted = self.removal.admit(stage, self.version, &client_id).await?;
+        let removed = self.remove_at_work(stage, log, &mut admitted).await;
         admitted.undo().await;
-        attempt
+        removed
     }
 
     async fn remove_at_work(
         &self,
         stage: &Stage,
-        mut log: AttemptLog<'_>,
+        log: &mut AttemptLog<'_>,
         admitted: &mut Admitted,
-    ) -> Attempt {
+    ) -> Result<(), Untold> {
         let will = stage.watch_will(log.client_id());
         let shown = Shown::from(admitted.credentials.clone());
-        let open = Workplace::open(stage, &mut log, self.version, &shown, will.as_ref());
-        let place = match stage.unless_stopped(open).await {
-            Some(Ok(place)) => place,
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
-        };
+        let open = Workplace::open(stage, log, self.version, &shown, will.as_ref());
+        let place = prepared(stage, open).await?;
         let kicked_at = match admitted.remove(stage).await {
             Ok(at) => at,
             Err(trouble) => {
                 place.leave().await;
-                return not_acted(stage, log, self.version, &trouble).await;
+                return Err(trouble.into());
             }
         };
         log.provoked(kicked_at);
-        let watch = Watch {
-            provoked_at: kicked_at,
-            within: self.removal.limit(stage) + stage.reaction_timeout,
-            connacks_due: 0,
-            subscribed: true,
-        };
-        let confirmed: RefCell<Option<Result<Confirmed, String>>> = RefCell::new(None);
+        let watch = watch(kicked_at, self.removal.limit(stage) + stage.reaction_timeout);
         let until = place.until();
         let confirm = async {
-            let told = stage.unless_stopped(admitted.confirmed()).await;
-            let told = told.unwrap_or_else(|| Err("the run was stopped".to_owned()));
+            let confirmed = prepared(stage, admitted.confirmed()).await;
             // Once it is known that nobody was removed, there is nothing to wait for.
-            until.set(Some(
-                told.as_ref().map_or(kicked_at, |confirmed| confirmed.at + stage.reaction_timeout),
-            ));
-            confirmed.replace(Some(told));
+            let known_at = confirmed.as_ref().map_or(kicked_at, |told| told.at + stage.reaction_timeout);
+            until.set(Some(known_at));
+            confirmed
         };
-        let (cut, ()) = tokio::join!(judged::watch_at_work(stage, place, watch), confirm);
-        match confirmed.into_inner() {
-            Some(Ok(confirmed)) => {
-                log.measure(CONFIRMED, micros(confirmed.at.saturating_duration_since(kicked_at)));
-                self.conclude(stage, log, cut, will, &confirmed, &shown).await
-            }
-            Some(Err(trouble)) if stage.stop.reason().is_none() => {
+        let (cut, confirmed) = tokio::join!(judged::watch_at_work(stage, place, watch), confirm);
+        let confirmed = match confirmed {
+            Ok(confirmed) => confirmed,
+            Err(why) => {
                 cut.place.leave().await;
-                not_acted(stage, log, self.version, &trouble).await
+                return Err(if stage.stop.reason().is_none() { why } else { Untold::Stopped });
             }
-            _ => {
-                cut.place.leave().await;
-                interrupted(log)
-            }
-        }
-    }
-
-    async fn conclude(
-        &self,
-        stage: &Stage,
-        mut log: AttemptLog<'_>,
-        cut: Cut,
-        will: Option<WitnessWatch>,
-        confirmed: &Confirmed,
-        shown: &Shown,
-    ) -> Attempt {
+        };
+        log.measure(CONFIRMED, micros(confirmed.at.saturating_duration_since(kicked_at)));
         let served = Served::after(confirmed.at, &cut.place.work, &cut.place.beside);
-        if !cut.is_ended() && !confirmed.said.is_empty() {
+        if cut.ended_at_us().is_none() && !confirmed.said.is_empty() {
             log.trouble(format!("the command succeeded, and its last line was: {}", confirmed.said));
         }
-        let (log, beside) = judged::conclude(stage, log, cut, will, served, Some(shown)).await;
-        match beside {
-            Some(beside) => judged::part(stage, log, beside).await,
-            None => log.end(),
+        if let Some(beside) = judged::conclude(stage, log, cut, will, served, Some(&shown)).await {
+            judged::part(stage, log, beside).await;
         }
+        Ok(())
     }
 }
 

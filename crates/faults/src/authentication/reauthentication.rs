@@ -4,12 +4,10 @@
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Auth, Properties, ReasonCode};
-use ungraceful_record::attempt::Attempt;
 use ungraceful_record::fact::FactOf;
 use ungraceful_record::reaction::{Outcome, ReactionKind};
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
-use ungraceful_rig::attempts::observe::Watch;
 use ungraceful_rig::broker::target::Secret;
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
@@ -23,7 +21,7 @@ use super::{
     NO_METHOD, NO_PROPERTIES, NOT_ANSWERED, NOTHING, ONLY_CLOSED, OTHER_METHOD, PAST_FIRST_TOKEN,
     REAUTHENTICATION, REAUTHENTICATION_TIME, SAME_METHOD, SERVED_ON, SUCCESS, TOLD_AND_CLOSED,
 };
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Untold, prepared, watch};
 
 /// The part of its first token's time after which a client re-authenticates.
 const RENEWED_AFTER: u32 = 3;
@@ -52,37 +50,31 @@ impl Token {
     pub(super) async fn reauthenticate(
         &self,
         stage: &Stage,
-        mut log: AttemptLog<'_>,
+        log: &mut AttemptLog<'_>,
         place: Workplace,
         first: Issued,
         will: Option<WitnessWatch>,
-    ) -> Attempt {
+    ) -> Result<(), Untold> {
         let started = now();
-        let before = Watch {
-            provoked_at: started,
-            within: first.expires_at.saturating_duration_since(started) / RENEWED_AFTER,
-            connacks_due: 0,
-            subscribed: true,
-        };
+        let before = watch(started, first.expires_at.saturating_duration_since(started) / RENEWED_AFTER);
         let Cut { mut place, seen } = judged::watch_at_work(stage, place, before).await;
         if seen.outcome.is_none() {
             place.leave().await;
-            return interrupted(log);
+            return Err(Untold::Stopped);
         }
         if seen.outcome != Some(Outcome::Tolerated) {
             place.leave().await;
             let trouble = "the broker did not serve the client until its re-authentication";
-            return not_acted(stage, log, self.version, trouble).await;
+            return Err(trouble.into());
         }
         let client_id = log.client_id().to_owned();
         let another = self.another(stage, &client_id, log.number(), &first);
-        let (token, until) = match stage.unless_stopped(another).await {
-            Some(Ok(another)) => another,
-            Some(Err(trouble)) => {
+        let (token, until) = match prepared(stage, another).await {
+            Ok(another) => another,
+            Err(why) => {
                 place.leave().await;
-                return not_acted(stage, log, self.version, &trouble).await;
+                return Err(why);
             }
-            None => return interrupted(log),
         };
         let shown = self.shown(stage, &client_id, token);
         let mut bytes = Vec::new();
@@ -105,28 +97,24 @@ impl Token {
             Ok(sent) => sent,
             Err(trouble) => {
                 place.leave().await;
-                return not_acted(stage, log, self.version, &trouble).await;
+                return Err(trouble.into());
             }
         };
         log.provoked(sent);
-        let watch = Watch {
-            provoked_at: sent,
-            within: until.saturating_duration_since(sent),
-            connacks_due: 0,
-            subscribed: true,
-        };
+        let watch = watch(sent, until.saturating_duration_since(sent));
         let cut = judged::watch_at_work(stage, place, watch).await;
         let facts = self.facts(stage, &cut, Times { sent, first_ends: first.expires_at });
         let served = Served::after(first.expires_at + GRACE, &cut.place.work, &cut.place.beside);
-        let (mut log, beside) = judged::conclude(stage, log, cut, will, served, None).await;
-        let Some(beside) = beside else { return log.end() };
+        let beside = judged::conclude(stage, log, cut, will, served, None).await;
+        let Some(beside) = beside else { return Ok(()) };
         for (name, word) in facts.words {
             log.fact(name, word);
         }
         if let Some(time) = facts.answered_after {
             log.measure(REAUTHENTICATION_TIME, micros(time));
         }
-        judged::part(stage, log, beside).await
+        judged::part(stage, log, beside).await;
+        Ok(())
     }
 
     /// The token to show by AUTH, and until when the client is watched.

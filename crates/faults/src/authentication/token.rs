@@ -18,7 +18,6 @@ use ungraceful_record::check::Check;
 use ungraceful_record::fact::FactOf;
 use ungraceful_record::scale::{micros, time};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::attempts::observe::Watch;
 use ungraceful_rig::broker::target::{Credentials, Secret};
 use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_rig::run::input_file;
@@ -31,7 +30,7 @@ use super::judged;
 use super::shown::Shown;
 use super::signing::{Signer, expires_s, spoilt};
 use super::{reauthentication_checks, token_checks};
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Untold, attempted, prepared, watch};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
@@ -340,30 +339,22 @@ impl Fault for Token {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl Token {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         if self.variant.reauthenticates() && self.version != ProtocolVersion::V5 {
             let trouble = "AUTH is of MQTT 5.0, and this broker speaks 3.1.1 alone";
-            return not_acted(stage, log, self.version, trouble).await;
+            return Err(trouble.into());
         }
         let client_id = log.client_id().to_owned();
-        let issued = match stage.unless_stopped(self.prepare(stage, &client_id, log.number())).await {
-            Some(Ok(issued)) => issued,
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
-        };
+        let issued = prepared(stage, self.prepare(stage, &client_id, log.number())).await?;
         let shown = self.shown(stage, &client_id, issued.token.clone());
         let will = stage.watch_will(&client_id);
-        let open = Workplace::open(stage, &mut log, self.version, &shown, will.as_ref());
-        let mut place = match stage.unless_stopped(open).await {
-            Some(Ok(place)) => place,
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
-        };
+        let open = Workplace::open(stage, log, self.version, &shown, will.as_ref());
+        let mut place = prepared(stage, open).await?;
         if self.variant.reauthenticates() {
             return self.reauthenticate(stage, log, place, issued, will).await;
         }
@@ -371,29 +362,25 @@ impl Token {
             place.work.publishes = Publishes::ToNewTopics;
         }
         log.provoked(issued.expires_at);
-        let watch = Watch {
-            provoked_at: issued.expires_at,
-            within: stage.reaction_timeout,
-            connacks_due: 0,
-            subscribed: true,
-        };
+        let watch = watch(issued.expires_at, stage.reaction_timeout);
         let cut = judged::watch_at_work(stage, place, watch).await;
         let early = cut.ended_at_us().map(|us| stage.clock.us(issued.expires_at).saturating_sub(us));
         if let Some(early_us) = early.filter(|early_us| *early_us > micros(GRACE)) {
             let trouble =
                 format!("the broker ended the connection {} before the token's end", time(early_us));
             cut.place.leave().await;
-            return not_acted(stage, log, self.version, &trouble).await;
+            return Err(trouble.into());
         }
         let served = Served::after(issued.expires_at + GRACE, &cut.place.work, &cut.place.beside);
-        let (mut log, beside) = judged::conclude(stage, log, cut, will, served, Some(&shown)).await;
-        let Some(mut beside) = beside else { return log.end() };
+        let beside = judged::conclude(stage, log, cut, will, served, Some(&shown)).await;
+        let Some(mut beside) = beside else { return Ok(()) };
         if let Some(renewed) =
             stage.unless_stopped(self.renew(stage, &client_id, &mut beside)).await.flatten()
         {
-            renewed.tell(RENEWED, &mut log);
+            renewed.tell(RENEWED, log);
         }
-        judged::part(stage, log, beside).await
+        judged::part(stage, log, beside).await;
+        Ok(())
     }
 
     /// A token, once it is known that the broker looks at tokens at all.

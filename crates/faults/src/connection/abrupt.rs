@@ -28,7 +28,7 @@ use self::going::{Gone, go};
 use self::variant::Lives;
 pub use self::variant::Variant;
 use super::takeover::session_connect;
-use crate::ending::{Answer, interrupted, not_acted};
+use crate::ending::{Answer, Confirmed, Untold, attempted, confirm, prepared};
 use crate::outbox::{Outbox, Share};
 use crate::peer::{Peer, discard_session};
 use crate::resumption::Resumption;
@@ -153,7 +153,7 @@ impl Fault for Abrupt {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
@@ -185,55 +185,30 @@ impl Abrupt {
         Duration::from_secs(self.delay_s().into()).min(granted)
     }
 
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        let will = stage.watch_will(log.client_id());
-        let prepared = stage.unless_stopped(self.prepare(stage, &mut log, will.as_ref())).await;
-        let working = match prepared {
-            Some(Ok(working)) => working,
-            Some(Err(trouble)) => return self.give_up(stage, log, Some(&trouble)).await,
-            None => return self.give_up(stage, log, None).await,
-        };
-        let Working { peer, topic, qos, granted } = working;
-        let gone = stage.unless_stopped(go(stage, peer, self.variant.way())).await;
-        let gone = match gone {
-            Some(Ok(gone)) => gone,
-            Some(Err(trouble)) => return self.give_up(stage, log, Some(&trouble)).await,
-            None => return self.give_up(stage, log, None).await,
-        };
-        log.provoked(gone.at);
-        log.reacted(gone.reactions.clone(), gone.outcome);
-        let outcome = stage.confirm(gone.outcome, gone.ended_at_us(), self.version).await;
-        log.concluded(outcome);
-        // What a broker keeps half open is nobody's end: what comes of it later is the Keep Alive's affair.
-        if outcome.is_evidence() && !gone.is_open() {
-            let absence = Absence {
-                publisher: None,
-                topic,
-                qos,
-                granted,
-                gone,
-                outbox: Outbox::default(),
-                taken: Vec::new(),
-            };
-            let rest = stage.unless_stopped(self.be_away(stage, &mut log, absence, will)).await;
-            match rest {
-                Some(Ok(Left::Nothing)) => return log.end(),
-                Some(Ok(Left::Session)) => {}
-                Some(Err(trouble)) => return self.give_up(stage, log, Some(&trouble)).await,
-                None => return self.give_up(stage, log, None).await,
-            }
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+        let left = self.go_and_return(stage, log).await;
+        if !matches!(left, Ok(Left::Nothing)) {
+            // No session stays behind that outlives its client.
+            discard_session(stage, self.version, log.client_id()).await;
         }
-        discard_session(stage, self.version, log.client_id()).await;
-        log.end()
+        left.map(|_| ())
     }
 
-    /// Leaves no session behind that outlives its client; without a trouble, the run was stopped.
-    async fn give_up(&self, stage: &Stage, log: AttemptLog<'_>, trouble: Option<&str>) -> Attempt {
-        discard_session(stage, self.version, log.client_id()).await;
-        match trouble {
-            Some(trouble) => not_acted(stage, log, self.version, trouble).await,
-            None => interrupted(log),
+    async fn go_and_return(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<Left, Untold> {
+        let will = stage.watch_will(log.client_id());
+        let working = prepared(stage, self.prepare(stage, log, will.as_ref())).await?;
+        let Working { peer, topic, qos, granted } = working;
+        let gone = prepared(stage, go(stage, peer, self.variant.way())).await?;
+        log.provoked(gone.at);
+        let seen = (gone.reactions.clone(), Some(gone.outcome));
+        let Confirmed { outcome, .. } = confirm(stage, log, self.version, seen).await;
+        // What a broker keeps half open is nobody's end: what comes of it later is the Keep Alive's affair.
+        if !outcome.is_evidence() || gone.is_open() {
+            return Ok(Left::Session);
         }
+        let (outbox, taken) = (Outbox::default(), Vec::new());
+        let absence = Absence { publisher: None, topic, qos, granted, gone, outbox, taken };
+        prepared(stage, self.be_away(stage, log, absence, will)).await
     }
 
     /// Has the client connected, subscribed and served.
@@ -249,25 +224,15 @@ impl Abrupt {
             discard_session(stage, version, &client_id).await;
         }
         let within = stage.options.connect_timeout;
-        let (client, established) =
-            stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
-        log.established(established);
-        let mut peer = Peer::new(client);
         let is_kept = self.variant.lives() != Lives::NotAtAll;
         let properties = [Property::SessionExpiryInterval(self.expiry_s())];
         let delay = [Property::WillDelayInterval(self.delay_s())];
         // 3.1.1 has one flag for both: a session that is to be kept is not a clean one.
         let clean = version == ProtocolVersion::V5 || !is_kept;
         let mut connect = session_connect(stage, version, &client_id, clean, &properties);
-        connect.will = will.map(|watch| Will {
-            topic: watch.topic(),
-            payload: WILL,
-            qos: QoS::AtLeastOnce.min(stage.maximum_qos),
-            retain: false,
-            properties: if self.delay_s() > 0 { Properties::List(&delay) } else { Properties::NONE },
-        });
-        let accepted = peer.client.connect(&connect, within).await.map_err(|error| error.to_string())?;
-        log.accepted(accepted.connack_at);
+        let properties = if self.delay_s() > 0 { Properties::List(&delay) } else { Properties::NONE };
+        connect.will = will.map(|watch| Will { properties, ..stage.will(watch, WILL) });
+        let (mut peer, accepted) = Peer::begin(stage, log, version, &connect).await?;
         let topic = format!("{}/drop/{client_id}", stage.topic_root);
         let qos = peer.subscribe(&topic, stage.maximum_qos, within).await?;
         if !peer.is_served(within).await {
@@ -341,7 +306,7 @@ impl Abrupt {
         }
         if let Some(returned) = returned {
             // What comes meanwhile is acknowledged, and nothing to the Will.
-            let _ = returned.peer.deliveries_until(gone.at + due_after).await;
+            returned.peer.deliveries_until(gone.at + due_after, &mut Vec::new(), |_| false).await;
         }
         let until_now = now().saturating_duration_since(gone.at);
         if let Some(seen) =

@@ -9,23 +9,26 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::future::LocalBoxFuture;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use ungraceful_flags::{Named, Time, Versions, Wanted, chosen};
-use ungraceful_mqtt::{Connect, Packet, Properties, Property, ProtocolVersion};
+use ungraceful_mqtt::{Connect, Property, ProtocolVersion};
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::FactOf;
-use ungraceful_record::reaction::{Outcome, connack_code_text};
+use ungraceful_record::reaction::connack_code_text;
 use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::client::{Client, encode_connect};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{STALLED, Watch, observe};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
-use ungraceful_wire::{Arrival, PACKET_BYTES_MAX, Sent};
+use ungraceful_wire::{PACKET_BYTES_MAX, Sent};
 
 use super::double_connect_checks;
+use super::takeover::session_connect;
+use crate::ending::{Untold, attempted, confirm, prepared};
 use crate::mode::{ConnectionsOf, FaultMode, Mode, each_case, mode};
+use crate::peer::{Event, Peer};
 
 /// The one mode of `ungraceful-double-connect`.
 pub const MODES: &[&dyn Mode] = &[mode::<Flags>()];
@@ -55,10 +58,6 @@ const FIRST_WILL: &[u8] = b"will of the first CONNECT";
 const SECOND_WILL: &[u8] = b"will of the second CONNECT";
 /// Session Expiry Interval that the second CONNECT with another ClientID asks for: longer than the probe takes.
 const GHOST_SESSION_S: u32 = 60;
-/// How often a client that pauses shows that it is alive: well within its Keep Alive of 60 s.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// However short the Keep Alive is that the broker asks for, not more often than this.
-const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 /// How long a connection may take to be taken over by the probe.
 const TAKEOVER_WITHIN: Duration = Duration::from_millis(500);
 
@@ -164,27 +163,18 @@ impl Fault for DoubleConnect {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl DoubleConnect {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let will = (self.variant == Variant::WithWill).then(|| stage.watch_will(log.client_id())).flatten();
         if self.variant == Variant::WithWill && will.is_none() {
-            return self
-                .not_acted(stage, log, "no Will was set, because the witness was not proved to hear")
-                .await;
+            return Err("no Will was set, because the witness was not proved to hear".into());
         }
-        let provoked = stage.unless_stopped(self.provoke(stage, &mut log, will.as_ref())).await;
-        let (mut client, before, provoked_at) = match provoked {
-            Some(Ok((client, before, sent))) => (client, before, sent.at),
-            Some(Err(trouble)) => return self.not_acted(stage, log, &trouble).await,
-            None => {
-                log.concluded(Outcome::Interrupted);
-                return log.end();
-            }
-        };
+        let provoked = prepared(stage, self.provoke(stage, log, will.as_ref())).await;
+        let (mut peer, before, Sent { at: provoked_at, .. }) = provoked?;
         log.provoked(provoked_at);
         let watch = Watch {
             provoked_at,
@@ -192,53 +182,42 @@ impl DoubleConnect {
             connacks_due: u32::from(self.variant == Variant::SameSegment),
             subscribed: false,
         };
-        let seen = observe(&mut client, &stage.clock, &stage.stop, watch).await;
+        let seen = observe(&mut peer.client, &stage.clock, &stage.stop, watch).await;
         if let Some(code) = seen.refused {
-            drop(client);
             let code = connack_code_text(self.version, code);
-            let trouble = format!("the broker refused the first CONNECT: {code}");
-            return self.not_acted(stage, log, &trouble).await;
+            return Err(format!("the broker refused the first CONNECT: {code}").into());
         }
         if let Some(at) = seen.connack_at {
             log.accepted(at);
         }
-        let ended_at_us = seen.ended_at_us();
         // What the broker has ended is over at once; only what is still open goes on counting as a client.
-        let mut open = Some(client);
-        if ended_at_us.is_some() {
-            open = None;
+        let mut open = seen.ended_at_us().is_none().then_some(peer);
+        if open.is_none() {
             log.connection_over();
         }
         if seen.stalled {
             log.trouble(STALLED);
         }
-        let outcome = stage.conclude(&mut log, seen, self.version).await;
+        let confirmed = confirm(stage, log, self.version, (seen.reactions, seen.outcome)).await;
+        let outcome = confirmed.outcome;
         if self.variant == Variant::OtherClientId && outcome.is_evidence() {
             let probe = self.probe_second_client_id(open.as_mut(), stage, log.client_id());
             let fate = stage.unless_stopped(probe).await.unwrap_or(SecondClientId::NotProbed);
             log.fact(SECOND_CLIENT_ID, fate);
         }
-        if let Some(client) = open {
-            client.leave().await;
+        if let Some(peer) = open {
+            peer.client.leave().await;
         }
         log.connection_over();
         if let Some(watch) = will.filter(|_| outcome.is_evidence()) {
-            let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
-            let due = outcome.is_ended();
-            if let Some(seen) = stage.await_will(&watch, due, before, ended_at, FIRST_WILL).await {
+            let ended_at = confirmed.ended_at(stage);
+            if let Some(seen) =
+                stage.await_will(&watch, outcome.is_ended(), before, ended_at, FIRST_WILL).await
+            {
                 log.will(seen);
             }
         }
-        log.end()
-    }
-
-    /// Nothing can be said about the broker's reaction; whether it is still there can.
-    async fn not_acted(&self, stage: &Stage, mut log: AttemptLog<'_>, trouble: &str) -> Attempt {
-        log.trouble(trouble);
-        log.connection_over();
-        let outcome = stage.confirm(Outcome::NotActed, None, self.version).await;
-        log.concluded(outcome);
-        log.end()
+        Ok(())
     }
 
     /// Connects and sends the second CONNECT.
@@ -247,10 +226,8 @@ impl DoubleConnect {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         will: Option<&WitnessWatch>,
-    ) -> Result<(Client, Instant, Sent), String> {
-        let (mut client, established) =
-            stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}"))?;
-        log.established(established);
+    ) -> Result<(Peer, Instant, Sent), String> {
+        let mut peer = Peer::open(stage, log, self.version).await?;
         let client_id = log.client_id().to_owned();
         let first = Connect {
             will: will.map(|watch| stage.will(watch, FIRST_WILL)),
@@ -261,125 +238,66 @@ impl DoubleConnect {
         let second = match self.variant {
             Variant::Identical | Variant::SameSegment | Variant::Delayed => first,
             Variant::WithWill => Connect { will: will.map(|watch| stage.will(watch, SECOND_WILL)), ..first },
-            Variant::OtherClientId => Connect {
-                client_id: &other_client_id,
-                clean_start: false,
-                properties: self.only_on_v5(&session),
-                ..first
-            },
+            Variant::OtherClientId => session_connect(stage, self.version, &other_client_id, false, &session),
         };
         let mut bytes = Vec::new();
         if self.variant == Variant::SameSegment {
             encode_connect(&first, self.version, PACKET_BYTES_MAX, &mut bytes)
                 .map_err(|error| format!("cannot encode CONNECT: {error}"))?;
         } else {
-            let accepted = client
-                .connect(&first, stage.options.connect_timeout)
-                .await
-                .map_err(|error| format!("first CONNECT: {error}"))?;
-            log.accepted(accepted.connack_at);
+            let accepted = peer.be_accepted(stage, log, &first).await;
+            accepted.map_err(|error| format!("first CONNECT: {error}"))?;
             let pause = if self.variant == Variant::Delayed { self.delay } else { Duration::ZERO };
-            stay_connected(&mut client, pause, accepted.server_keep_alive).await?;
+            stay_connected(&mut peer, now() + pause).await?;
         }
         encode_connect(&second, self.version, PACKET_BYTES_MAX, &mut bytes)
             .map_err(|error| format!("cannot encode CONNECT: {error}"))?;
         let before = now();
-        let sent = client.connection.send(&bytes).await;
+        let sent = peer.client.connection.send(&bytes).await;
         let sent = sent.map_err(|error| format!("the second CONNECT could not be sent: {error}"))?;
-        Ok((client, before, sent))
-    }
-
-    /// Properties for MQTT 5.0; none for 3.1.1, which has none.
-    fn only_on_v5<'a>(&self, properties: &'a [Property<'a>]) -> Properties<'a> {
-        match self.version {
-            ProtocolVersion::V5 => Properties::List(properties),
-            ProtocolVersion::V3_1_1 => Properties::NONE,
-        }
+        Ok((peer, before, sent))
     }
 
     /// What the broker made of the second ClientID.
     async fn probe_second_client_id(
         &self,
-        client: Option<&mut Client>,
+        peer: Option<&mut Peer>,
         stage: &Stage,
         client_id: &str,
     ) -> SecondClientId {
         let other_client_id = second_client_id(client_id);
-        let Ok((mut probe, _)) = stage.open(self.version).await else {
+        let connect = session_connect(stage, self.version, &other_client_id, false, &[]);
+        let Ok((probe, accepted)) = Peer::connect(stage, self.version, &connect).await else {
             return SecondClientId::NotProbed;
         };
-        let connect =
-            Connect { clean_start: false, ..Client::honest_connect(&other_client_id, &stage.credentials) };
-        let Ok(accepted) = probe.connect(&connect, stage.options.connect_timeout).await else {
-            return SecondClientId::NotProbed;
-        };
-        let live = match client {
-            Some(client) => {
-                timeout(TAKEOVER_WITHIN, taken_over(client, accepted.connect_sent)).await.unwrap_or(false)
+        let live = match peer {
+            Some(peer) => {
+                timeout(TAKEOVER_WITHIN, taken_over(peer, accepted.connect_sent)).await.unwrap_or(false)
             }
             // What has ended can't be taken over.
             None => false,
         };
-        // On 5.0 the probe's session ends with its connection, because it asked for no Session Expiry Interval.
-        probe.leave().await;
-        if self.version == ProtocolVersion::V3_1_1 {
-            self.discard_session(stage, &other_client_id).await;
-        }
+        probe.leave_nothing(stage, &other_client_id).await;
         match (live, accepted.session_present) {
             (true, _) => SecondClientId::Live,
             (false, true) => SecondClientId::Session,
             (false, false) => SecondClientId::None,
         }
     }
-
-    /// On 3.1.1 only a clean session removes the one that the probe has left.
-    async fn discard_session(&self, stage: &Stage, client_id: &str) {
-        if let Ok((mut client, _)) = stage.open(self.version).await {
-            let connect = Client::honest_connect(client_id, &stage.credentials);
-            let _nothing_left_to_do = client.connect(&connect, stage.options.connect_timeout).await;
-            client.leave().await;
-        }
-    }
 }
 
-/// Keeps the connection for `pause` as a well-behaved client does, with a PINGREQ in good time. An end that comes
-/// before the second CONNECT, even without a pause, is no reaction to it: the error.
-async fn stay_connected(
-    client: &mut Client,
-    pause: Duration,
-    server_keep_alive: Option<Duration>,
-) -> Result<(), String> {
-    let ping_every = server_keep_alive.map_or(PING_EVERY, |keep_alive| PING_EVERY.min(keep_alive / 2));
-    let mut left = pause;
+/// Is there until then as a well-behaved client is. An end that comes before the second CONNECT, even without a pause, is no
+/// reaction to it: the error.
+async fn stay_connected(peer: &mut Peer, until: Instant) -> Result<(), String> {
     loop {
-        let step = left.min(ping_every.max(PING_AT_MOST_EVERY));
-        tokio::select! {
-            biased;
-            why = ended(client) => return Err(format!("{why} before the second CONNECT")),
-            () = sleep(step) => {}
-        }
-        left -= step;
-        if left.is_zero() {
-            return Ok(());
-        }
-        // That the connection has ended is read next.
-        let _ended = client.ping().await;
-    }
-}
-
-/// Returns, in words, when the broker has ended the connection, or told the client to go, or sent what is not taken in, so that
-/// nothing more can be heard of it. What else comes is passed over: it came before the second CONNECT, and is no reaction to it.
-async fn ended(client: &mut Client) -> String {
-    loop {
-        match client.connection.next().await {
-            Arrival::End(_) => return "the broker ended the connection".to_owned(),
-            Arrival::Packet(packet) => {
-                if let Packet::Disconnect(_) = packet.frame().decode(client.version).packet {
-                    return "the broker ended the connection".to_owned();
-                }
-            }
-            Arrival::Unframeable { why, .. } => return format!("the broker sent {why}"),
-        }
+        let why = match peer.next_alive(until).await {
+            Some(Event::Ended { .. } | Event::Disconnect(_)) => "the broker ended the connection".to_owned(),
+            Some(Event::NotTakenIn(why)) => format!("the broker sent {why}"),
+            // What else comes before the second CONNECT is no reaction to it.
+            Some(_) => continue,
+            None => return Ok(()),
+        };
+        return Err(format!("{why} before the second CONNECT"));
     }
 }
 
@@ -390,17 +308,13 @@ fn second_client_id(client_id: &str) -> String {
 
 /// Whether the connection is ended, or its client told to go, after the probe sent its CONNECT: a broker may do that before it
 /// sends the probe its CONNACK.
-async fn taken_over(client: &mut Client, probe_sent_at: Instant) -> bool {
+async fn taken_over(peer: &mut Peer, probe_sent_at: Instant) -> bool {
     loop {
-        match client.connection.next().await {
+        match peer.next().await {
             // A connection that had ended before was not taken over by the probe.
-            Arrival::End(end) => return end.at >= probe_sent_at,
-            Arrival::Packet(packet) => {
-                if let Packet::Disconnect(_) = packet.frame().decode(client.version).packet {
-                    return packet.first_byte_at >= probe_sent_at;
-                }
-            }
-            Arrival::Unframeable { .. } => {}
+            Event::Ended { at, .. } => return at >= probe_sent_at,
+            Event::Disconnect(_) => return peer.disconnected.is_some_and(|(_, at)| at >= probe_sent_at),
+            _ => {}
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tokio::time::timeout;
 use ungraceful_mqtt::{Property, ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::fact::{FactOf, Measure};
@@ -27,7 +27,7 @@ pub use self::flags::Flags;
 use self::members::{Member, Members};
 use self::returning::{Returned, Returning};
 use super::takeover::session_connect;
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Untold, attempted, prepared};
 use crate::peer::{Event, Peer, discard_session};
 use crate::resumption::{Resumption, SESSION_PRESENT};
 
@@ -154,37 +154,31 @@ impl Fault for Herd {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl Herd {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        let prepared = Box::pin(stage.unless_stopped(self.prepare(stage, &mut log))).await;
-        let mut before = match prepared {
-            Some(Ok(before)) => before,
-            Some(Err(trouble)) => return Box::pin(self.give_up(stage, log, &trouble)).await,
-            None => return interrupted(log),
-        };
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+        let told = self.be_let_go(stage, log).await;
+        if let Err(Untold::Trouble(_)) = told {
+            Box::pin(discard_session(stage, self.version, log.client_id())).await;
+        }
+        told
+    }
+
+    async fn be_let_go(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+        let mut before = Box::pin(prepared(stage, self.prepare(stage, log))).await?;
         let member = self.members.join();
-        let lost_at = match self.wait_for_turn(&mut before, &mut log).await {
-            Ok(Turn::Due) => None,
-            Ok(Turn::DueAndLost(at)) => Some(at),
-            Ok(Turn::Stopped) => {
+        let lost_at = match self.wait_for_turn(&mut before, log).await? {
+            Turn::Due => None,
+            Turn::DueAndLost(at) => Some(at),
+            Turn::Stopped => {
                 Box::pin(before.peer.leave_nothing(stage, log.client_id())).await;
-                return interrupted(log);
-            }
-            Err(trouble) => {
-                drop(member);
-                return Box::pin(self.give_up(stage, log, &trouble)).await;
+                return Err(Untold::Stopped);
             }
         };
         Box::pin(self.lose_and_return(stage, log, before, member, lost_at)).await
-    }
-
-    async fn give_up(&self, stage: &Stage, log: AttemptLog<'_>, trouble: &str) -> Attempt {
-        discard_session(stage, self.version, log.client_id()).await;
-        not_acted(stage, log, self.version, trouble).await
     }
 
     /// The CONNECT of a member, before its loss and after it.
@@ -222,17 +216,11 @@ impl Herd {
     /// Serves the connection until the herd is let go.
     async fn wait_for_turn(&self, before: &mut Before, log: &mut AttemptLog<'_>) -> Result<Turn, String> {
         const ENDED: &str = "the broker ended the connection before the herd was let go";
-        let mut ping_at = now() + before.peer.ping_every;
         let ended_at = loop {
-            tokio::select! {
-                biased;
-                is_due = log.turn() => return Ok(if is_due { Turn::Due } else { Turn::Stopped }),
-                event = before.peer.next() => if let Event::Ended { at, .. } = event { break at },
-                () = sleep_until(TokioInstant::from_std(ping_at)) => {
-                    // That the connection has ended is read next.
-                    let _ended = before.peer.client.ping().await;
-                    ping_at += before.peer.ping_every;
-                }
+            match before.peer.wait_for_turn(log, drop).await {
+                Ok(is_due) => return Ok(if is_due { Turn::Due } else { Turn::Stopped }),
+                Err(Event::Ended { at, .. }) => break at,
+                Err(_announced) => {}
             }
         };
         match self.loss {
@@ -249,15 +237,10 @@ impl Herd {
     async fn lost_with_broker(&self, peer: &mut Peer, within: Duration) -> Option<Instant> {
         let deadline = now() + within;
         loop {
-            let until = deadline.min(now() + peer.ping_every);
-            match peer.next_before(until).await {
+            match peer.next_alive(deadline).await {
                 Some(Event::Ended { at, .. }) => return Some(at),
                 Some(_) => {}
-                None if now() >= deadline => return None,
-                None => {
-                    // That the connection has ended is read next.
-                    let _ended = peer.client.ping().await;
-                }
+                None => return None,
             }
         }
     }
@@ -265,11 +248,11 @@ impl Herd {
     async fn lose_and_return(
         &self,
         stage: &Stage,
-        mut log: AttemptLog<'_>,
+        log: &mut AttemptLog<'_>,
         before: Before,
         mut member: Member,
         lost_at: Option<Instant>,
-    ) -> Attempt {
+    ) -> Result<(), Untold> {
         let client_id = log.client_id().to_owned();
         let Before { mut peer, topic, session_kept_for } = before;
         // What has ended gives its descriptor back at once.
@@ -286,9 +269,9 @@ impl Herd {
                 match stage.unless_stopped(self.lost_with_broker(&mut peer, within)).await {
                     Some(None) => {
                         drop(member);
-                        peer.leave_nothing(stage, &client_id).await;
+                        peer.client.leave_and_see_it_closed().await;
                         let trouble = "the connection outlived the restart of the broker";
-                        return not_acted(stage, log, self.version, trouble).await;
+                        return Err(trouble.into());
                     }
                     lost_at => {
                         drop(peer);
@@ -297,13 +280,12 @@ impl Herd {
                 }
             }
         };
-        let Some(lost_at) = lost_at else { return interrupted(log) };
+        let lost_at = lost_at.ok_or(Untold::Stopped)?;
         log.provoked(lost_at);
         let deadline = stage.clock.at(log.so_far().due_us) + self.back_within;
         let mut returning = Returning::new(self, stage, &client_id, &topic, deadline);
         let returned = stage.unless_stopped(returning.come_back_and_stay(&mut member)).await;
-        let Some(peer) = returned else { return interrupted(log) };
-        let served = match peer {
+        let served = match returned.ok_or(Untold::Stopped)? {
             Some(mut peer) => match peer.is_served(stage.reaction_timeout).await {
                 true => Ok(peer),
                 false => Err("CONNACK 0x00, and no answer to a PINGREQ afterwards".to_owned()),
@@ -313,7 +295,7 @@ impl Herd {
         if served.is_err() {
             returning.kept = None;
         }
-        self.tell(&mut log, &returning, lost_at, session_kept_for);
+        self.tell(log, &returning, lost_at, session_kept_for);
         drop(member);
         log.fact(BACK, served.as_ref().map_or_else(|why| Back::Not(why.clone()), |_| Back::InTime));
         let outcome = match &served {
@@ -326,7 +308,7 @@ impl Herd {
             Ok(peer) => peer.leave_nothing(stage, &client_id).await,
             Err(_) => discard_session(stage, self.version, &client_id).await,
         }
-        log.end()
+        Ok(())
     }
 
     fn tell(

@@ -23,7 +23,7 @@ use ungraceful_wire::PACKET_BYTES_MAX;
 use ungraceful_wire::clock::now;
 
 use super::knock_checks;
-use crate::ending::{Answer, interrupted, not_acted, refusal};
+use crate::ending::{Answer, Untold, attempted, confirm, prepared, refusal};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::honest_connack_time;
 
@@ -172,20 +172,15 @@ impl Fault for Knock {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl Knock {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        let opened = stage.unless_stopped(stage.open(self.version)).await;
-        let (mut client, established) = match opened {
-            Some(Ok(opened)) => opened,
-            Some(Err(error)) => {
-                return not_acted(stage, log, self.version, &format!("cannot connect: {error}")).await;
-            }
-            None => return interrupted(log),
-        };
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+        let opening =
+            async { stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}")) };
+        let (mut client, established) = prepared(stage, opening).await?;
         log.established(established);
         log.provoked(established);
         let client_id = log.client_id().to_owned();
@@ -194,23 +189,19 @@ impl Knock {
                 client.connection.close();
                 log.provoked(now());
                 let seen = Observed { outcome: Some(Outcome::Left), ..Observed::default() };
-                if stage.unless_stopped(self.honest_client(stage, &mut log)).await.is_none() {
-                    return interrupted(log);
-                }
+                stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Untold::Stopped)?;
                 Held { seen, dripped: None }
             }
             Variant::Silent => {
                 let watch = self.watch(established, self.wait);
                 let seen = observe_silently(&mut client, &stage.clock, &stage.stop, watch).await;
-                if stage.unless_stopped(self.honest_client(stage, &mut log)).await.is_none() {
-                    return interrupted(log);
-                }
+                stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Untold::Stopped)?;
                 client.connection.close();
                 Held { seen, dripped: None }
             }
             Variant::Drip => {
-                let dripping = self.drip(stage, &mut log, &mut client, established, &client_id);
-                let Some(held) = stage.unless_stopped(dripping).await else { return interrupted(log) };
+                let dripping = self.drip(stage, log, &mut client, established, &client_id);
+                let held = stage.unless_stopped(dripping).await.ok_or(Untold::Stopped)?;
                 client.leave().await;
                 held
             }
@@ -222,8 +213,8 @@ impl Knock {
             log.measure(DRIPPED_BYTES, dripped.bytes as u64);
             log.measure(DRIPPED_FOR, micros(dripped.lasted));
         }
-        stage.conclude(&mut log, seen, self.version).await;
-        log.end()
+        confirm(stage, log, self.version, (seen.reactions, seen.outcome)).await;
+        Ok(())
     }
 
     const fn watch(&self, from: std::time::Instant, within: Duration) -> Watch {

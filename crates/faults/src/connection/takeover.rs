@@ -16,11 +16,12 @@ use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::Stage;
-use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
+use ungraceful_rig::attempts::observe::{Observed, observe};
 use ungraceful_wire::clock::now;
 
 pub use crate::ending::Answer;
 pub(crate) use crate::ending::refusal;
+use crate::ending::watch;
 use crate::mode::{Mode, mode};
 
 pub mod dead_peer;
@@ -205,8 +206,7 @@ pub(crate) async fn observe_on(
     if !is_open || accepted_at + stage.reaction_timeout <= now() {
         return seen;
     }
-    let watch =
-        Watch { provoked_at: accepted_at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
+    let watch = watch(accepted_at, stage.reaction_timeout);
     let later = observe(older, &stage.clock, &stage.stop, watch).await;
     let reactions = seen.reactions.into_iter().chain(later.reactions).collect();
     Observed { reactions, ..later }

@@ -1,15 +1,19 @@
 //! What became of every Application Message of one attempt. The one place that knows the rig's ledger.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
 use ungraceful_mqtt::{Publish, QoS};
 use ungraceful_record::fact::Measure;
 use ungraceful_record::ledger::{Delivered, Ledger, LedgerCounts};
 use ungraceful_record::scale::span;
-use ungraceful_rig::attempts::fault::AttemptLog;
+use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::measure::clock::RunClock;
 
-use super::numbered;
+use crate::ending::Untold;
+use crate::numbered;
 
 /// The measure of how many messages of QoS 2 were delivered at least once, while nobody's connection ended.
 pub(super) const DELIVERED_QOS2: Measure = Measure::new("qos2_delivered");
@@ -52,7 +56,37 @@ ungraceful_record::words! {
     }
 }
 
+/// The fates that an attempt's subscriber and publisher share.
+pub(super) type SharedFates = Rc<RefCell<Fates>>;
+
+/// Carries out `work`, for `longest` at the most; absent when the run was stopped before it was done.
+///
+/// # Errors
+/// How far the attempt came that was given up, because it took longer.
+pub(super) async fn within<T>(
+    stage: &Stage,
+    longest: Duration,
+    fates: &SharedFates,
+    work: impl Future<Output = T>,
+) -> Result<Option<T>, Untold> {
+    match stage.unless_stopped(timeout(longest, work)).await {
+        Some(Ok(done)) => Ok(Some(done)),
+        Some(Err(_elapsed)) => Err(fates.borrow().unfinished(longest).into()),
+        None => Ok(None),
+    }
+}
+
 impl Fates {
+    /// Of the attempt that `log` tells of.
+    pub(super) fn of(stage: &Stage, log: &AttemptLog<'_>, qos: QoS) -> SharedFates {
+        Self::new(numbered::key(&stage.topic_root, log.number()), qos, stage.clock).shared()
+    }
+
+    /// To be shared.
+    pub(super) fn shared(self) -> SharedFates {
+        Rc::new(RefCell::new(self))
+    }
+
     /// Of attempt `attempt`, which publishes at `qos`.
     pub(super) fn new(attempt: u64, qos: QoS, clock: RunClock) -> Self {
         Self {
@@ -69,6 +103,16 @@ impl Fates {
     /// The attempt whose messages these are.
     pub(super) fn attempt(&self) -> u64 {
         self.attempt
+    }
+
+    /// The QoS at which they are published.
+    pub(super) fn qos(&self) -> QoS {
+        self.qos
+    }
+
+    /// The clock that tells when they came.
+    pub(super) fn clock(&self) -> RunClock {
+        self.clock
     }
 
     /// The next message is handed to the connection; returns its number.
@@ -197,7 +241,7 @@ mod tests {
     use ungraceful_wire::clock::now;
 
     use super::{Fates, LostEnd};
-    use crate::flow_control::numbered;
+    use crate::numbered;
 
     const ATTEMPT: u64 = 9;
 

@@ -4,14 +4,13 @@
 //! or none because the publisher is refused. What does come comes in order (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1
 //! [MQTT-4.6.0-6]).
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use ungraceful_flags::{Mistake, Named, Versions, Wanted, Whole, chosen};
-use ungraceful_mqtt::ProtocolVersion;
+use ungraceful_mqtt::{Property, ProtocolVersion};
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
@@ -19,14 +18,16 @@ use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
-use super::fates::Fates;
-use super::publisher::{Published, Publisher, Publishing};
+use super::fates::{Fates, SharedFates, within};
+use super::publisher::{Published, Publisher};
 use super::quota_leak::Variant;
-use super::subscriber::{Connecting, Subscriber};
-use super::unacked_subscriber::{CAME, DID_NOT_COME, LATER, publish_later};
-use super::{longest, numbered, offline_queue_checks};
-use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
+use super::subscriber::{Acknowledging, Subscriber};
+use super::unacked_subscriber::{CAME, DID_NOT_COME, LATER, drain, publish_later};
+use super::{longest, offline_queue_checks, topic};
+use crate::connection::takeover::session_connect;
+use crate::ending::{Untold, attempted, confirm, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
+use crate::peer::{Peer, discard_session};
 use crate::resumption::{Resumption, SESSION_PRESENT};
 
 /// The fault's id in the catalogue.
@@ -41,8 +42,6 @@ pub const GRANTED_S: Measure = Measure::new("session_expiry_interval_granted_s")
 /// The Session Expiry Interval that is asked for, in seconds: longer than any attempt takes, and short enough that a
 /// session which could not be removed goes away by itself.
 const SESSION_EXPIRY_INTERVAL_S: u32 = 3_600;
-/// How long copies of messages are waited for that have come once.
-const COPIES_WITHIN: Duration = Duration::from_millis(200);
 
 /// The flags.
 #[derive(Args, Clone, Debug)]
@@ -130,7 +129,7 @@ impl Fault for OfflineQueue {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
@@ -146,47 +145,37 @@ struct Returned {
 }
 
 impl OfflineQueue {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        if let Some(trouble) = qos_not_taken(stage, self.variant.qos()) {
-            return not_acted(stage, log, self.version, &trouble).await;
-        }
-        let fates = RefCell::new(Fates::new(
-            numbered::key(&stage.topic_root, log.number()),
-            self.variant.qos(),
-            stage.clock,
-        ));
-        let returned = within(stage, self.flags.longest, self.act(stage, &mut log, &fates)).await;
-        let returned = match returned {
-            Ended::Done(returned) => Some(returned),
-            Ended::TooLong => Some(Err(fates.borrow().unfinished(self.flags.longest))),
-            Ended::Stopped => None,
-        };
-        let mut returned = match returned {
-            Some(Ok(returned)) => returned,
-            Some(Err(trouble)) => {
-                self.remove_session(stage, log.client_id()).await;
-                return not_acted(stage, log, self.version, &trouble).await;
-            }
-            None => {
-                self.remove_session(stage, log.client_id()).await;
-                return interrupted(log);
-            }
-        };
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+        qos_taken(stage, self.variant.qos())?;
+        let fates = Fates::of(stage, log, self.variant.qos());
+        let returned = self.leave_and_return(stage, log, &fates).await;
+        // Removed when the run is being stopped as well: nothing of an attempt stays behind.
+        discard_session(stage, self.version, log.client_id()).await;
+        returned
+    }
+
+    async fn leave_and_return(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        fates: &SharedFates,
+    ) -> Result<(), Untold> {
+        let acting = self.act(stage, log, fates);
+        let returned = within(stage, self.flags.longest, fates, acting).await?;
+        let mut returned = returned.ok_or(Untold::Stopped)??;
         let drained_at = now();
-        let asking = returned.subscriber.is_served(&fates, stage.reaction_timeout);
-        let served = stage.unless_stopped(returned.publisher.linger_during(&fates, asking));
+        let asking = returned.subscriber.is_served(stage.reaction_timeout);
+        let served = stage.unless_stopped(returned.publisher.during(asking));
         returned.served = served.await.unwrap_or(false);
-        let seen = &returned.subscriber.hearing.seen;
+        let seen = &returned.subscriber.account.seen;
         let outcome = match stage.stop.reason() {
             Some(_) if seen.end.is_none() && !returned.served => Outcome::Interrupted,
             _ => seen.outcome(returned.served),
         };
-        log.reacted(seen.reactions(), outcome);
-        let ended_at_us = seen.ended_at_us();
-        log.concluded(stage.confirm(outcome, ended_at_us, self.version).await);
+        confirm(stage, log, self.version, (seen.reactions(), Some(outcome))).await;
         if log.so_far().outcome.is_evidence() {
-            self.tell(&mut log, &returned, &fates.borrow());
-            let latest_at = returned.subscriber.hearing.latest_at.filter(|at| *at <= drained_at);
+            self.tell(log, &returned, &fates.borrow());
+            let latest_at = returned.subscriber.account.latest_at.filter(|at| *at <= drained_at);
             if let Some(latest_at) = latest_at {
                 let drain = latest_at.saturating_duration_since(returned.subscriber.accepted.connack_at);
                 log.measure(Measure::new("drain_us"), u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
@@ -194,82 +183,56 @@ impl OfflineQueue {
         }
         returned.publisher.leave().await;
         returned.subscriber.leave().await;
-        self.remove_session(stage, log.client_id()).await;
-        log.connection_over();
-        log.end()
-    }
-
-    fn connecting<'a>(&self, client_id: &'a str, clean_start: bool) -> Connecting<'a> {
-        Connecting {
-            clean_start,
-            session_expiry_interval_s: Some(SESSION_EXPIRY_INTERVAL_S),
-            ..Connecting::honest(client_id)
-        }
+        Ok(())
     }
 
     async fn act(
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
-        fates: &RefCell<Fates>,
+        fates: &SharedFates,
     ) -> Result<Returned, String> {
         let client_id = log.client_id().to_owned();
-        let topic = format!("{}/flood/{client_id}", stage.topic_root);
+        let topic = topic(stage, log);
         if self.version == ProtocolVersion::V3_1_1 {
             // A run with the same seed that was killed may have left its session behind.
-            self.remove_session(stage, &client_id).await;
+            discard_session(stage, self.version, &client_id).await;
         }
         // On 3.1.1 a clean session would be one that is not kept.
-        let connecting = self.connecting(&client_id, self.version == ProtocolVersion::V5);
-        let mut subscriber = Subscriber::connect(stage, self.version, connecting, &stage.options).await?;
-        log.established(subscriber.established);
-        log.accepted(subscriber.accepted.connack_at);
+        let kept = [Property::SessionExpiryInterval(SESSION_EXPIRY_INTERVAL_S)];
+        let is_clean = self.version == ProtocolVersion::V5;
+        let connect = session_connect(stage, self.version, &client_id, is_clean, &kept);
+        let connected = Peer::begin(stage, log, self.version, &connect).await;
+        let connected = connected.map_err(|error| format!("the subscriber: {error}"))?;
+        let mut subscriber = Subscriber::new(connected, Acknowledging::AtOnce, fates);
         let granted = subscriber.accepted.session_expiry_interval_s.unwrap_or(SESSION_EXPIRY_INTERVAL_S);
         if self.version == ProtocolVersion::V5 {
             log.measure(GRANTED_S, u64::from(granted));
         }
         subscriber.subscribe(&topic, self.variant.qos(), stage.options.connect_timeout).await?;
         subscriber.leave().await;
-        let publishing =
-            Publishing { topic: &topic, qos: self.variant.qos(), payload_len: self.flags.size.get() };
-        let publisher_id = format!("{client_id}p");
-        let mut publisher = Publisher::open(
-            stage,
-            self.version,
-            &publisher_id,
-            numbered::key(&stage.topic_root, log.number()),
-            publishing,
-        )
-        .await?;
+        let mut publisher =
+            Publisher::beside(stage, log, self.version, &topic, self.flags.size.get(), fates).await?;
         log.provoked(now());
         let patience = stage.reaction_timeout;
-        let mut published = publisher.publish(fates, self.flags.messages.0, patience).await;
-        let connecting = self.connecting(&client_id, false);
-        let returning = Subscriber::connect(stage, self.version, connecting, &stage.options);
-        let mut subscriber = publisher.linger_during(fates, returning).await?;
-        if published == Published::Stalled {
-            // What the broker would not take while nobody received.
-            let publishing = publisher.publish(fates, self.flags.messages.0, patience);
-            published = subscriber.listen_during(fates, publishing).await;
-        }
-        let draining = async {
-            subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
-            subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
-        };
-        publisher.linger_during(fates, draining).await;
+        let mut published = publisher.publish(self.flags.messages.0, patience).await;
+        let connect = session_connect(stage, self.version, &client_id, false, &kept);
+        let returning = Subscriber::connect(stage, self.version, &connect, fates);
+        let mut subscriber = publisher.during(returning).await?;
+        published = drain(&mut subscriber, &mut publisher, published, self.flags.messages.0, patience).await;
         let is_empty = fates.borrow().delivered_count() == 0 && fates.borrow().owed() > 0;
         let mut passed_over = false;
-        if is_empty && published == Published::All && !subscriber.hearing.seen.is_over() {
-            let (sent, taken) = (self.flags.messages.0, publisher.sending.acknowledged);
-            let came = publish_later(&mut subscriber, &mut publisher, fates, sent, patience).await;
+        if is_empty && published == Published::All && !subscriber.account.seen.is_over() {
+            let (sent, taken) = (self.flags.messages.0, publisher.account.acknowledged);
+            let came = publish_later(&mut subscriber, &mut publisher, sent, patience).await;
             log.fact(LATER, if came { CAME } else { DID_NOT_COME });
-            passed_over = !came && publisher.sending.acknowledged > taken;
+            passed_over = !came && publisher.account.acknowledged > taken;
         }
         Ok(Returned { subscriber, publisher, published, passed_over, served: false })
     }
 
     fn tell(&self, log: &mut AttemptLog<'_>, returned: &Returned, fates: &Fates) {
-        let sending = &returned.publisher.sending;
+        let sending = &returned.publisher.account;
         let resumption = match returned.subscriber.accepted.session_present {
             true => Resumption::Announced,
             // It has not subscribed again: only its session can have brought these.
@@ -293,18 +256,10 @@ impl OfflineQueue {
         log.measure(Measure::new("delivered"), fates.delivered_count());
         let counts = fates.counts();
         log.measure(Measure::new("lost"), counts.lost + counts.without_subscribers);
-        if !is_cut && !returned.subscriber.hearing.seen.is_over() {
+        if !is_cut && !returned.subscriber.account.seen.is_over() {
             fates.tell_copies(log);
         }
         fates.tell(log);
-    }
-
-    /// Removes the session, also when the run is being stopped: nothing of an attempt stays behind.
-    async fn remove_session(&self, stage: &Stage, client_id: &str) {
-        let clean = Connecting::honest(client_id);
-        if let Ok(subscriber) = Subscriber::connect(stage, self.version, clean, &stage.options).await {
-            subscriber.leave().await;
-        }
     }
 }
 

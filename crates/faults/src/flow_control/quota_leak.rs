@@ -4,7 +4,6 @@
 //! The quota comes back with PUBACK, with PUBCOMP, and with a PUBREC that refuses (MQTT 5.0 section 4.9, prose). Nobody
 //! subscribes: nothing that happens on another connection has a part in it.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +14,16 @@ use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
-use ungraceful_record::reaction::Outcome;
+use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
-use super::fates::Fates;
-use super::publisher::{Published, Publisher, Publishing};
-use super::{longest, numbered, quota_leak_checks};
-use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
+use super::fates::{Fates, SharedFates, within};
+use super::publisher::{Published, Publisher};
+use super::{longest, quota_leak_checks, topic};
+use crate::ending::{Untold, attempted, confirm, prepared, qos_taken};
 use crate::mode::{Call, FaultMode, each_case};
+use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "quota-leak";
@@ -165,84 +165,71 @@ impl Fault for QuotaLeak {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl QuotaLeak {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let qos = self.variant.qos();
-        if let Some(trouble) = qos_not_taken(stage, qos) {
-            return not_acted(stage, log, self.version, &trouble).await;
-        }
-        let topic = format!("{}/flood/{}", stage.topic_root, log.client_id());
-        let publishing = Publishing { topic: &topic, qos, payload_len: self.payload_len };
-        let opened = Publisher::open(
-            stage,
-            self.version,
-            log.client_id(),
-            numbered::key(&stage.topic_root, log.number()),
-            publishing,
-        );
-        let mut publisher = match stage.unless_stopped(opened).await {
-            Some(Ok(publisher)) => publisher,
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
-        };
-        log.established(publisher.established);
-        log.accepted(publisher.accepted.connack_at);
-        log.provoked(now());
-        let fates =
-            RefCell::new(Fates::new(numbered::key(&stage.topic_root, log.number()), qos, stage.clock));
-        let known = match within(stage, self.longest, self.act(stage, &mut publisher, &fates)).await {
-            Ended::Done(known) => Some(known),
-            Ended::Stopped => None,
-            Ended::TooLong => {
-                publisher.leave().await;
-                let trouble = fates.borrow().unfinished(self.longest);
-                return not_acted(stage, log, self.version, &trouble).await;
-            }
-        };
-        let seen = &publisher.sending.seen;
-        let outcome = match &known {
-            Some((_, served)) => seen.outcome(*served),
-            None => Outcome::Interrupted,
-        };
-        log.reacted(seen.reactions(), outcome);
-        let ended_at_us = seen.ended_at_us();
-        log.concluded(stage.confirm(outcome, ended_at_us, self.version).await);
-        if let Some((published, served)) = known.filter(|_| log.so_far().outcome.is_evidence()) {
-            tell(&mut log, &publisher, published, served);
-        }
+        qos_taken(stage, qos)?;
+        let fates = Fates::of(stage, log, qos);
+        let mut publisher = prepared(stage, self.prepare(stage, log, &fates)).await?;
+        let told = self.publish_on(stage, log, &mut publisher, &fates).await;
         publisher.leave().await;
-        log.connection_over();
-        log.end()
+        told
+    }
+
+    async fn prepare(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        fates: &SharedFates,
+    ) -> Result<Publisher, String> {
+        let client_id = log.client_id().to_owned();
+        let connect = Client::honest_connect(&client_id, &stage.credentials);
+        let connected = Peer::begin(stage, log, self.version, &connect).await;
+        let connected = connected.map_err(|error| format!("the publisher: {error}"))?;
+        Publisher::new(connected, &topic(stage, log), self.payload_len, fates)
+    }
+
+    async fn publish_on(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        publisher: &mut Publisher,
+        fates: &SharedFates,
+    ) -> Result<(), Untold> {
+        log.provoked(now());
+        let known = within(stage, self.longest, fates, self.act(stage, publisher)).await?;
+        let seen = &publisher.account.seen;
+        let outcome = known.map(|(_, served)| seen.outcome(served));
+        let confirmed = confirm(stage, log, self.version, (seen.reactions(), outcome)).await;
+        if let Some((published, served)) = known.filter(|_| confirmed.outcome.is_evidence()) {
+            tell(log, publisher, published, served);
+        }
+        Ok(())
     }
 
     /// Publishes; then asks whether the client is served. A client that waits for acknowledgements is asked twice, the
     /// second time after it has waited once more.
-    async fn act(
-        &self,
-        stage: &Stage,
-        publisher: &mut Publisher,
-        fates: &RefCell<Fates>,
-    ) -> (Published, bool) {
+    async fn act(&self, stage: &Stage, publisher: &mut Publisher) -> (Published, bool) {
         let patience = stage.reaction_timeout.max(STALL_MIN);
-        let published = publisher.publish(fates, self.messages, patience).await;
+        let published = publisher.publish(self.messages, patience).await;
         if published == Published::Cut {
             return (published, false);
         }
-        let served = publisher.is_served(fates, patience).await;
+        let served = publisher.is_served(patience).await;
         if published == Published::All || !served {
             return (published, served);
         }
-        let published = publisher.publish(fates, self.messages, patience).await;
-        (published, publisher.is_served(fates, patience).await)
+        let published = publisher.publish(self.messages, patience).await;
+        (published, publisher.is_served(patience).await)
     }
 }
 
 fn tell(log: &mut AttemptLog<'_>, publisher: &Publisher, published: Published, served: bool) {
-    let sending = &publisher.sending;
+    let sending = &publisher.account;
     let word = match (published, sending.seen.ended_by(), sending.refused.keys().next()) {
         (_, Some(how), _) => format!("{CUT_BY}{how}"),
         (Published::All, None, None) => TO_THE_END.to_owned(),

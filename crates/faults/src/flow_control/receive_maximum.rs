@@ -6,7 +6,6 @@
 //!
 //! There are 65,535 Packet Identifiers, so a broker that announces 65,535, or nothing, can't be sent more than that.
 
-use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,11 +26,13 @@ use ungraceful_rig::measure::clock::RunClock;
 use ungraceful_wire::Arrival;
 use ungraceful_wire::clock::now;
 
-use super::fates::Fates;
-use super::subscriber::{Connecting, Subscriber};
-use super::{longest, numbered, receive_maximum_checks};
-use crate::ending::{interrupted, not_acted, qos_not_taken, within};
+use super::fates::{Fates, SharedFates, within};
+use super::subscriber::Subscriber;
+use super::{longest, receive_maximum_checks, topic};
+use crate::ending::{Confirmed, Untold, attempted, confirm, prepared, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
+use crate::numbered;
+use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "receive-maximum";
@@ -191,7 +192,7 @@ enum First {
 
 impl Answers {
     /// Takes a packet; true when it is no reaction.
-    fn take(&mut self, packet: &Packet<'_>, qos: QoS, fates: &RefCell<Fates>) -> bool {
+    fn take(&mut self, packet: &Packet<'_>, qos: QoS, fates: &SharedFates) -> bool {
         let (ack, name) = match packet {
             Packet::PubRec(ack) if qos == QoS::ExactlyOnce => (ack, "PUBREC"),
             Packet::PubAck(ack) if qos == QoS::AtLeastOnce => (ack, "PUBACK"),
@@ -283,7 +284,7 @@ impl Fault for BeyondReceiveMaximum {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
@@ -293,26 +294,18 @@ impl BeyondReceiveMaximum {
         (receive_maximum + self.flags.excess.0).min(self.flags.flood_max.0).min(UNLIMITED)
     }
 
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let qos = self.variant.qos();
-        if let Some(trouble) = qos_not_taken(stage, qos) {
-            return not_acted(stage, log, self.version, &trouble).await;
-        }
-        let topic = format!("{}/flood/{}", stage.topic_root, log.client_id());
-        let (mut subscriber, mut client, receive_maximum) =
-            match stage.unless_stopped(self.prepare(stage, &mut log, &topic)).await {
-                Some(Ok(prepared)) => prepared,
-                Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-                None => return interrupted(log),
-            };
+        qos_taken(stage, qos)?;
+        let (topic, fates) = (topic(stage, log), Fates::of(stage, log, qos));
+        let preparing = self.prepare(stage, log, &topic, &fates);
+        let (mut subscriber, mut client, receive_maximum) = prepared(stage, preparing).await?;
         let planned = self.planned(receive_maximum);
         let mut flood = Flood { receive_maximum, planned, sent: 0 };
-        let fates =
-            RefCell::new(Fates::new(numbered::key(&stage.topic_root, log.number()), qos, stage.clock));
         let began = now();
         let (provoked_at, seen, answers) = {
             let attack = self.attack(stage, &mut client, &topic, &mut flood, &fates);
-            let attack = timeout(self.flags.longest, subscriber.listen_during(&fates, attack));
+            let attack = timeout(self.flags.longest, subscriber.during(attack));
             let attacked = match attack.await {
                 Ok(attacked) => attacked,
                 Err(_elapsed) => Err(fates.borrow().unfinished(self.flags.longest)),
@@ -322,16 +315,13 @@ impl BeyondReceiveMaximum {
                 Err(trouble) => {
                     client.connection.reset();
                     subscriber.leave().await;
-                    return not_acted(stage, log, self.version, &trouble).await;
+                    return Err(trouble.into());
                 }
             }
         };
         log.provoked(provoked_at);
-        let ended_at_us =
-            seen.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us);
-        log.reacted(seen.reactions, seen.outcome.unwrap_or(Outcome::Interrupted));
-        let outcome = stage.confirm(log.so_far().outcome, ended_at_us, self.version).await;
-        log.concluded(outcome);
+        let seen = (seen.reactions, seen.outcome);
+        let Confirmed { outcome, .. } = confirm(stage, log, self.version, seen).await;
         if outcome.is_ended() || flood.sent < planned {
             // After half a PUBLISH a DISCONNECT would be read as its payload.
             client.connection.reset();
@@ -341,14 +331,16 @@ impl BeyondReceiveMaximum {
         log.connection_over();
         if outcome.is_evidence() {
             // What was taken with PUBACK is owed, and waited for; what waits for its PUBREL is not.
-            let owed = subscriber.listen_until(&fates, stage.reaction_timeout, |_, fates| fates.owed() == 0);
-            let _all_came = within(stage, self.flags.longest.saturating_sub(began.elapsed()), owed).await;
-            let more = subscriber.listen_until(&fates, QUIET, |_, fates| fates.delivered_count() >= planned);
-            let _all_came = within(stage, self.flags.longest.saturating_sub(began.elapsed()), more).await;
-            self.tell(&mut log, &flood, &answers, &fates.borrow());
+            let owed = subscriber.listen_until(stage.reaction_timeout, |fates| fates.owed() == 0);
+            let _all_came =
+                within(stage, self.flags.longest.saturating_sub(began.elapsed()), &fates, owed).await;
+            let more = subscriber.listen_until(QUIET, |fates| fates.delivered_count() >= planned);
+            let _all_came =
+                within(stage, self.flags.longest.saturating_sub(began.elapsed()), &fates, more).await;
+            self.tell(log, &flood, &answers, &fates.borrow());
         }
         subscriber.leave().await;
-        log.end()
+        Ok(())
     }
 
     fn tell(&self, log: &mut AttemptLog<'_>, flood: &Flood, answers: &Answers, fates: &Fates) {
@@ -379,22 +371,17 @@ impl BeyondReceiveMaximum {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         topic: &str,
+        fates: &SharedFates,
     ) -> Result<(Subscriber, Client, u64), String> {
         let client_id = log.client_id().to_owned();
         let subscriber_id = format!("{client_id}s");
-        let honest = Connecting::honest(&subscriber_id);
-        let subscriber = Subscriber::open(stage, self.version, honest, topic, self.variant.qos()).await?;
-        let (mut client, established) =
-            stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}"))?;
-        log.established(established);
+        let honest = Client::honest_connect(&subscriber_id, &stage.credentials);
+        let mut subscriber = Subscriber::connect(stage, self.version, &honest, fates).await?;
+        subscriber.subscribe(topic, self.variant.qos(), stage.options.connect_timeout).await?;
         let connect = Client::honest_connect(&client_id, &stage.credentials);
-        let accepted = client
-            .connect(&connect, stage.options.connect_timeout)
-            .await
-            .map_err(|error| error.to_string())?;
-        log.accepted(accepted.connack_at);
+        let (peer, accepted) = Peer::begin(stage, log, self.version, &connect).await?;
         let receive_maximum = accepted.receive_maximum.map_or(UNLIMITED, u64::from);
-        Ok((subscriber, client, receive_maximum))
+        Ok((subscriber, peer.client, receive_maximum))
     }
 
     /// Sends the flood and watches what comes back.
@@ -404,7 +391,7 @@ impl BeyondReceiveMaximum {
         client: &mut Client,
         topic: &str,
         flood: &mut Flood,
-        fates: &RefCell<Fates>,
+        fates: &SharedFates,
     ) -> Result<(Instant, Observed, Answers), String> {
         let qos = self.variant.qos();
         let attempt = fates.borrow().attempt();
@@ -488,7 +475,7 @@ async fn take_what_is_there(
     client: &mut Client,
     answers: &mut Answers,
     qos: QoS,
-    fates: &RefCell<Fates>,
+    fates: &SharedFates,
     clock: &RunClock,
 ) -> (bool, Option<Reaction>) {
     while let Ok(arrival) = timeout(Duration::ZERO, client.connection.next()).await {
@@ -523,8 +510,6 @@ async fn send_all(client: &mut Client, bytes: &[u8], written: &mut usize, patien
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-
     use ungraceful_mqtt::{Ack, Disconnect, Packet, PacketIdentifier, QoS, ReasonCode};
     use ungraceful_record::reaction::Outcome;
     use ungraceful_rig::measure::clock::RunClock;
@@ -544,7 +529,7 @@ mod tests {
     }
 
     fn told(packets: &[Packet<'static>], outcome: Outcome) -> (String, &'static str, u64) {
-        let fates = RefCell::new(Fates::new(1, QoS::ExactlyOnce, RunClock::start()));
+        let fates = Fates::new(1, QoS::ExactlyOnce, RunClock::start()).shared();
         let mut answers = Answers::default();
         for packet in packets {
             answers.take(packet, QoS::ExactlyOnce, &fates);
@@ -596,7 +581,7 @@ mod tests {
 
     #[test]
     fn only_the_first_refusal_is_a_reaction() {
-        let fates = RefCell::new(Fates::new(1, QoS::ExactlyOnce, RunClock::start()));
+        let fates = Fates::new(1, QoS::ExactlyOnce, RunClock::start()).shared();
         let mut answers = Answers::default();
         let mut is_expected = |packet: Packet<'static>| answers.take(&packet, QoS::ExactlyOnce, &fates);
         assert!(is_expected(pubrec(1, 0)));

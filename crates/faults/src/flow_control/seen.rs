@@ -7,7 +7,9 @@ use ungraceful_mqtt::Packet;
 use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind, reason_text};
 use ungraceful_rig::attempts::observe::unframed;
 use ungraceful_rig::measure::clock::RunClock;
-use ungraceful_wire::{Arrival, EndKind, StreamEnd};
+use ungraceful_wire::{Arrival, StreamEnd};
+
+use crate::ending::told_end;
 
 /// Reactions that are kept of one connection, besides its end.
 const REACTIONS_MAX: usize = 16;
@@ -23,11 +25,13 @@ pub(super) struct Seen {
     pub(super) end: Option<StreamEnd>,
     /// PINGREQs that were not answered yet.
     pub(super) pings_open: u32,
+    /// Bytes of the packets that came.
+    pub(super) bytes: u64,
 }
 
 impl Seen {
     pub(super) fn new(clock: RunClock) -> Self {
-        Self { clock, reactions: Vec::new(), disconnect: None, end: None, pings_open: 0 }
+        Self { clock, reactions: Vec::new(), disconnect: None, end: None, pings_open: 0, bytes: 0 }
     }
 
     /// Takes a packet that the client has no other use for.
@@ -59,11 +63,7 @@ impl Seen {
                 self.push(kind, None, *at, Some(detail));
             }
             Arrival::End(end) if self.end.is_none() => {
-                let kind = match end.how {
-                    EndKind::Fin => ReactionKind::Closed,
-                    EndKind::Reset | EndKind::Failed => ReactionKind::Reset,
-                };
-                self.push(kind, None, end.at, None);
+                self.push(told_end(end.how).0, None, end.at, None);
                 self.end = Some(end.clone());
             }
             Arrival::End(_) | Arrival::Packet(_) => {}
@@ -76,16 +76,10 @@ impl Seen {
         }
     }
 
-    /// When the connection ended, in µs since the run's start; absent while it is open.
-    pub(super) fn ended_at_us(&self) -> Option<u64> {
-        self.end.as_ref().map(|end| self.clock.us(end.at))
-    }
-
     /// The class that it comes to: how the connection ended or, while it is open, whether the client is `served`.
     pub(super) fn outcome(&self, served: bool) -> Outcome {
         match &self.end {
-            Some(end) if end.how == EndKind::Fin => Outcome::Closed,
-            Some(_) => Outcome::Reset,
+            Some(end) => told_end(end.how).1,
             None if served => Outcome::Tolerated,
             None => Outcome::NoReaction,
         }
@@ -105,8 +99,7 @@ impl Seen {
     pub(super) fn ended_by(&self) -> Option<String> {
         match (self.disconnect, &self.end) {
             (Some(code), _) => Some(format!("DISCONNECT 0x{code:02X}")),
-            (None, Some(end)) if end.how == EndKind::Fin => Some("FIN".to_owned()),
-            (None, Some(_)) => Some("RST".to_owned()),
+            (None, Some(end)) => Some(told_end(end.how).2.to_owned()),
             (None, None) => None,
         }
     }

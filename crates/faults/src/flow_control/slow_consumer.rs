@@ -5,7 +5,6 @@
 //! it, and whether the publisher felt anything. The subscriber goes on to send PINGREQ, so that its Keep Alive is not what
 //! it is cut for.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,18 +16,19 @@ use ungraceful_mqtt::{ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
-use ungraceful_record::reaction::Outcome;
 use ungraceful_record::scale::span;
+use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
-use super::fates::Fates;
-use super::publisher::{Published, Publisher, Publishing};
-use super::subscriber::{Connecting, Subscriber};
-use super::{longest, numbered, slow_consumer_checks};
-use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
+use super::fates::{Fates, SharedFates, within};
+use super::publisher::{Published, Publisher};
+use super::subscriber::{Acknowledging, Subscriber};
+use super::{longest, slow_consumer_checks, topic};
+use crate::ending::{Untold, attempted, confirm, prepared, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
+use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "slow-consumer";
@@ -182,7 +182,7 @@ impl Fault for SlowConsumer {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
@@ -200,111 +200,90 @@ struct Known {
 }
 
 impl SlowConsumer {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        if let Some(trouble) = qos_not_taken(stage, self.variant.qos()) {
-            return not_acted(stage, log, self.version, &trouble).await;
-        }
-        let (mut subscriber, mut publisher) = match stage.unless_stopped(self.prepare(stage, &log)).await {
-            Some(Ok(prepared)) => prepared,
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
-        };
-        log.established(subscriber.established);
-        log.accepted(subscriber.accepted.connack_at);
-        let fates = RefCell::new(Fates::new(
-            numbered::key(&stage.topic_root, log.number()),
-            self.variant.qos(),
-            stage.clock,
-        ));
-        let provoked_at = now();
-        log.provoked(provoked_at);
-        let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
-        let known = match within(stage, self.flags.longest, acting).await {
-            Ended::Done(known) => Some(known),
-            Ended::Stopped => None,
-            Ended::TooLong => {
-                publisher.leave().await;
-                subscriber.leave().await;
-                let trouble = fates.borrow().unfinished(self.flags.longest);
-                return not_acted(stage, log, self.version, &trouble).await;
-            }
-        };
-        let seen = &subscriber.hearing.seen;
-        let outcome = match &known {
-            Some(known) => seen.outcome(known.served),
-            None => Outcome::Interrupted,
-        };
-        let mut reactions = seen.reactions();
-        if let Some(cut_us) = known.as_ref().and_then(|known| known.cut_at).map(|at| stage.clock.us(at)) {
-            // It was read later than it came.
-            let ends = reactions.iter_mut().filter(|reaction| reaction.kind.ends_connection());
-            ends.for_each(|end| end.at_us = end.at_us.min(cut_us));
-        }
-        log.reacted(reactions, outcome);
-        let ended_at_us = seen.ended_at_us();
-        log.concluded(stage.confirm(outcome, ended_at_us, self.version).await);
-        if let Some(known) = known.filter(|_| log.so_far().outcome.is_evidence()) {
-            self.tell(&mut log, &subscriber, &publisher, &known, &fates.borrow(), provoked_at);
-        }
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+        qos_taken(stage, self.variant.qos())?;
+        let fates = Fates::of(stage, log, self.variant.qos());
+        let (mut subscriber, mut publisher) = prepared(stage, self.prepare(stage, log, &fates)).await?;
+        let told = self.slow_down(stage, log, &mut subscriber, &mut publisher, &fates).await;
         publisher.leave().await;
         subscriber.leave().await;
-        log.connection_over();
-        log.end()
+        told
     }
 
-    async fn prepare(&self, stage: &Stage, log: &AttemptLog<'_>) -> Result<(Subscriber, Publisher), String> {
-        let topic = format!("{}/flood/{}", stage.topic_root, log.client_id());
-        let options =
-            ConnectOptions { receive_buffer_bytes: Some(RECEIVE_BUFFER_BYTES), ..stage.options.clone() };
-        let honest = Connecting::honest(log.client_id());
-        let mut subscriber = Subscriber::connect(stage, self.version, honest, &options).await?;
-        subscriber.subscribe(&topic, self.variant.qos(), options.connect_timeout).await?;
-        let publishing =
-            Publishing { topic: &topic, qos: self.variant.qos(), payload_len: self.flags.size.get() };
-        let publisher_id = format!("{}p", log.client_id());
-        let publisher = Publisher::open(
-            stage,
-            self.version,
-            &publisher_id,
-            numbered::key(&stage.topic_root, log.number()),
-            publishing,
-        )
-        .await?;
+    async fn slow_down(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        subscriber: &mut Subscriber,
+        publisher: &mut Publisher,
+        fates: &SharedFates,
+    ) -> Result<(), Untold> {
+        let provoked_at = now();
+        log.provoked(provoked_at);
+        let acting = self.act(stage, subscriber, publisher);
+        let known = within(stage, self.flags.longest, fates, acting).await?;
+        let seen = &subscriber.account.seen;
+        let outcome = known.as_ref().map(|known| seen.outcome(known.served));
+        let confirmed = confirm(stage, log, self.version, (seen.reactions(), outcome)).await;
+        if let Some(cut_us) = known.as_ref().and_then(|known| known.cut_at).map(|at| stage.clock.us(at)) {
+            // It was read later than it came.
+            let mut reactions = seen.reactions();
+            let ends = reactions.iter_mut().filter(|reaction| reaction.kind.ends_connection());
+            ends.for_each(|end| end.at_us = end.at_us.min(cut_us));
+            log.reacted(reactions, confirmed.outcome);
+        }
+        if let Some(known) = known.filter(|_| confirmed.outcome.is_evidence()) {
+            self.tell(log, subscriber, publisher, &known, &fates.borrow(), provoked_at);
+        }
+        Ok(())
+    }
+
+    async fn prepare(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        fates: &SharedFates,
+    ) -> Result<(Subscriber, Publisher), String> {
+        let (topic, client_id) = (topic(stage, log), log.client_id().to_owned());
+        let receive_buffer_bytes = Some(RECEIVE_BUFFER_BYTES);
+        let options = ConnectOptions { receive_buffer_bytes, ..stage.options.clone() };
+        let stage_of_slow = Stage { options, ..stage.clone() };
+        let connect = Client::honest_connect(&client_id, &stage.credentials);
+        let connected = Peer::begin(&stage_of_slow, log, self.version, &connect).await;
+        let connected = connected.map_err(|error| format!("the subscriber: {error}"))?;
+        let mut subscriber = Subscriber::new(connected, Acknowledging::AtOnce, fates);
+        subscriber.subscribe(&topic, self.variant.qos(), stage.options.connect_timeout).await?;
+        let publisher =
+            Publisher::beside(stage, log, self.version, &topic, self.flags.size.get(), fates).await?;
         Ok((subscriber, publisher))
     }
 
-    async fn act(
-        &self,
-        stage: &Stage,
-        subscriber: &mut Subscriber,
-        publisher: &mut Publisher,
-        fates: &RefCell<Fates>,
-    ) -> Known {
+    async fn act(&self, stage: &Stage, subscriber: &mut Subscriber, publisher: &mut Publisher) -> Known {
         let patience = stage.reaction_timeout;
-        let publishing = publisher.publish_at(fates, self.flags.publish_rate.0, *self.flags.time);
-        let being_slow = self.be_slow(subscriber, fates);
-        let (_published, cut_at) = tokio::join!(publishing, being_slow);
+        let publishing = publisher.publish_at(self.flags.publish_rate.0, *self.flags.time);
+        let being_slow = self.be_slow(subscriber);
+        let ((), cut_at) = tokio::join!(publishing, being_slow);
         let due = self.flags.time.as_micros() * u128::from(self.flags.publish_rate.0) / 1_000_000;
-        let not_published = u64::try_from(due).unwrap_or(u64::MAX).saturating_sub(publisher.sending.sent);
-        let read_before = subscriber.hearing.bytes;
+        let not_published = u64::try_from(due).unwrap_or(u64::MAX).saturating_sub(publisher.account.sent);
+        let read_before = subscriber.account.seen.bytes;
         // What is still on its way from the publisher.
-        let sent = publisher.sending.sent;
-        let finishing = publisher.publish(fates, sent, patience);
-        let _published: Published = subscriber.listen_during(fates, finishing).await;
+        let sent = publisher.account.sent;
+        let finishing = publisher.publish(sent, patience);
+        let _published: Published = subscriber.during(finishing).await;
         let at_most_once = self.variant.qos() == QoS::AtMostOnce;
-        let enough = |_: &_, fates: &Fates| {
+        let enough = |fates: &Fates| {
             if at_most_once { fates.delivered_count() >= sent } else { fates.owed() == 0 }
         };
-        publisher.linger_during(fates, subscriber.listen_until(fates, patience, enough)).await;
-        let drained_bytes = subscriber.hearing.bytes - read_before;
+        publisher.during(subscriber.listen_until(patience, enough)).await;
+        let drained_bytes = subscriber.account.seen.bytes - read_before;
         // What has not come by now was thrown away: the next answer is the next question's.
-        let pingresp_missing = u64::from(std::mem::take(&mut subscriber.hearing.seen.pings_open));
-        let served = publisher.linger_during(fates, subscriber.is_served(fates, patience)).await;
+        let pingresp_missing = u64::from(std::mem::take(&mut subscriber.account.seen.pings_open));
+        let served = publisher.during(subscriber.is_served(patience)).await;
         Known { cut_at, not_published, drained_bytes, pingresp_missing, served }
     }
 
     /// Does not read, or hardly; tells when the end of the connection arrived.
-    async fn be_slow(&self, subscriber: &mut Subscriber, fates: &RefCell<Fates>) -> Option<Instant> {
+    async fn be_slow(&self, subscriber: &mut Subscriber) -> Option<Instant> {
         let began = now();
         let mut step_at = began + STEP_EVERY;
         while began.elapsed() < *self.flags.time {
@@ -317,7 +296,7 @@ impl SlowConsumer {
                 subscriber.ping_without_reading().await;
                 if self.variant.drips() {
                     // There may be nothing to read yet.
-                    let _elapsed = timeout(LOOK_EVERY, subscriber.sip(fates)).await;
+                    let _elapsed = timeout(LOOK_EVERY, subscriber.sip()).await;
                 }
             }
         }
@@ -333,7 +312,7 @@ impl SlowConsumer {
         fates: &Fates,
         provoked_at: Instant,
     ) {
-        let cut = match (known.cut_at, &subscriber.hearing.seen.end) {
+        let cut = match (known.cut_at, &subscriber.account.seen.end) {
             (Some(_), _) => CUT_MEANWHILE,
             (None, Some(_)) => CUT_LATER,
             (None, None) => NOT_CUT,
@@ -343,7 +322,7 @@ impl SlowConsumer {
             let after = cut_at.saturating_duration_since(provoked_at);
             log.measure(Measure::new("cut_after_us"), u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
         }
-        let sending = &publisher.sending;
+        let sending = &publisher.account;
         let fared = match (sending.seen.ended_by(), known.not_published) {
             (Some(how), _) => format!("cut by {how}"),
             // A tick's worth is within the schedule's own grain.

@@ -14,21 +14,22 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use ungraceful_flags::{Mistake, Named, Versions, Wanted, Whole, chosen};
-use ungraceful_mqtt::{ProtocolVersion, QoS};
+use ungraceful_mqtt::{Property, ProtocolVersion, QoS};
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
-use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
-use super::fates::Fates;
-use super::publisher::{Published, Publisher, Publishing};
-use super::subscriber::{Acknowledging, Connecting, Subscriber};
-use super::{longest, numbered, unacked_subscriber_checks};
-use crate::ending::{Ended, interrupted, not_acted, qos_not_taken, within};
+use super::fates::{Fates, SharedFates, within};
+use super::publisher::{Published, Publisher};
+use super::subscriber::{Acknowledging, Subscriber};
+use super::{longest, topic, unacked_subscriber_checks};
+use crate::connection::takeover::session_connect;
+use crate::ending::{Untold, attempted, confirm, prepared, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 pub use crate::outbox::HELD_BACK;
+use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "unacked-subscriber";
@@ -219,7 +220,7 @@ impl Fault for UnackedSubscriber {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
@@ -238,70 +239,52 @@ struct Known {
 }
 
 impl UnackedSubscriber {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        if let Some(trouble) = qos_not_taken(stage, self.variant.qos()) {
-            return not_acted(stage, log, self.version, &trouble).await;
-        }
-        let prepared = stage.unless_stopped(self.prepare(stage, &log)).await;
-        let (mut subscriber, mut publisher) = match prepared {
-            Some(Ok(prepared)) => prepared,
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
-        };
-        log.established(subscriber.established);
-        log.accepted(subscriber.accepted.connack_at);
-        let fates = RefCell::new(Fates::new(
-            numbered::key(&stage.topic_root, log.number()),
-            self.variant.qos(),
-            stage.clock,
-        ));
-        log.provoked(now());
-        let acting = self.act(stage, &mut subscriber, &mut publisher, &fates);
-        let known = match within(stage, self.flags.longest, acting).await {
-            Ended::Done(known) => Some(known),
-            Ended::Stopped => None,
-            Ended::TooLong => {
-                publisher.leave().await;
-                subscriber.leave().await;
-                let trouble = fates.borrow().unfinished(self.flags.longest);
-                return not_acted(stage, log, self.version, &trouble).await;
-            }
-        };
-        let seen = &subscriber.hearing.seen;
-        let served = known.as_ref().is_some_and(|known| known.pingreq == Some(ANSWERED));
-        let outcome = if known.is_some() { seen.outcome(served) } else { Outcome::Interrupted };
-        log.reacted(seen.reactions(), outcome);
-        let ended_at_us = seen.ended_at_us();
-        log.concluded(stage.confirm(outcome, ended_at_us, self.version).await);
-        if let Some(known) = known.filter(|_| log.so_far().outcome.is_evidence()) {
-            self.tell(&mut log, &subscriber, &publisher, &known, &fates.borrow());
-        }
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+        qos_taken(stage, self.variant.qos())?;
+        let fates = Fates::of(stage, log, self.variant.qos());
+        let (mut subscriber, mut publisher) = prepared(stage, self.prepare(stage, log, &fates)).await?;
+        let told = self.withhold(stage, log, &mut subscriber, &mut publisher, &fates).await;
         publisher.leave().await;
         subscriber.leave().await;
-        log.connection_over();
-        log.end()
+        told
     }
 
-    async fn prepare(&self, stage: &Stage, log: &AttemptLog<'_>) -> Result<(Subscriber, Publisher), String> {
-        let topic = format!("{}/flood/{}", stage.topic_root, log.client_id());
-        let connecting = Connecting {
-            receive_maximum: self.variant.receive_maximum(),
-            acknowledging: Acknowledging::Withheld,
-            ..Connecting::honest(log.client_id())
-        };
-        let subscriber =
-            Subscriber::open(stage, self.version, connecting, &topic, self.variant.qos()).await?;
-        let publishing =
-            Publishing { topic: &topic, qos: self.variant.qos(), payload_len: self.flags.size.get() };
-        let publisher_id = format!("{}p", log.client_id());
-        let publisher = Publisher::open(
-            stage,
-            self.version,
-            &publisher_id,
-            numbered::key(&stage.topic_root, log.number()),
-            publishing,
-        )
-        .await?;
+    async fn withhold(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        subscriber: &mut Subscriber,
+        publisher: &mut Publisher,
+        fates: &SharedFates,
+    ) -> Result<(), Untold> {
+        log.provoked(now());
+        let acting = self.act(stage, subscriber, publisher, fates);
+        let known = within(stage, self.flags.longest, fates, acting).await?;
+        let seen = &subscriber.account.seen;
+        let outcome = known.as_ref().map(|known| seen.outcome(known.pingreq == Some(ANSWERED)));
+        let confirmed = confirm(stage, log, self.version, (seen.reactions(), outcome)).await;
+        if let Some(known) = known.filter(|_| confirmed.outcome.is_evidence()) {
+            self.tell(log, subscriber, publisher, &known, &fates.borrow());
+        }
+        Ok(())
+    }
+
+    async fn prepare(
+        &self,
+        stage: &Stage,
+        log: &mut AttemptLog<'_>,
+        fates: &SharedFates,
+    ) -> Result<(Subscriber, Publisher), String> {
+        let (topic, client_id) = (topic(stage, log), log.client_id().to_owned());
+        let properties: Vec<_> =
+            self.variant.receive_maximum().into_iter().map(Property::ReceiveMaximum).collect();
+        let connect = session_connect(stage, self.version, &client_id, true, &properties);
+        let connected = Peer::begin(stage, log, self.version, &connect).await;
+        let connected = connected.map_err(|error| format!("the subscriber: {error}"))?;
+        let mut subscriber = Subscriber::new(connected, Acknowledging::Withheld, fates);
+        subscriber.subscribe(&topic, self.variant.qos(), stage.options.connect_timeout).await?;
+        let publisher =
+            Publisher::beside(stage, log, self.version, &topic, self.flags.size.get(), fates).await?;
         Ok((subscriber, publisher))
     }
 
@@ -310,13 +293,13 @@ impl UnackedSubscriber {
         stage: &Stage,
         subscriber: &mut Subscriber,
         publisher: &mut Publisher,
-        fates: &RefCell<Fates>,
+        fates: &SharedFates,
     ) -> Known {
         let patience = stage.reaction_timeout;
-        let publishing = publisher.publish(fates, self.flags.messages.0, patience);
-        let published = subscriber.listen_during(fates, publishing).await;
-        publisher.linger_during(fates, subscriber.listen_until(fates, QUIET, |_, _| false)).await;
-        let withheld = subscriber.hearing.open_most as u64;
+        let publishing = publisher.publish(self.flags.messages.0, patience);
+        let published = subscriber.during(publishing).await;
+        publisher.during(subscriber.listen_until_quiet(QUIET)).await;
+        let withheld = subscriber.account.open_most as u64;
         let mut known = Known {
             published,
             withheld,
@@ -326,36 +309,27 @@ impl UnackedSubscriber {
             later_came: None,
         };
         let delivered = fates.borrow().delivered_count();
-        if subscriber.hearing.seen.is_over() {
+        if subscriber.account.seen.is_over() {
             return known;
         }
-        known.pingreq = ask_both(subscriber, publisher, fates, patience).await;
-        if subscriber.hearing.seen.is_over() {
+        known.pingreq = ask_both(subscriber, publisher, patience).await;
+        if subscriber.account.seen.is_over() {
             return known;
         }
         if self.variant.qos() == QoS::ExactlyOnce {
             subscriber.acknowledge_all_but_pubcomp();
-            publisher.linger_during(fates, subscriber.listen_until(fates, QUIET, |_, _| false)).await;
+            publisher.during(subscriber.listen_until_quiet(QUIET)).await;
         }
         subscriber.acknowledge();
         known.acknowledged_at = Some(now());
-        if published == Published::Stalled {
-            // What the broker would not take while it could not deliver.
-            let publishing = publisher.publish(fates, self.flags.messages.0, patience);
-            known.published = subscriber.listen_during(fates, publishing).await;
-        }
-        let draining = async {
-            subscriber.listen_until(fates, patience, |_, fates| fates.owed() == 0).await;
-            subscriber.listen_until(fates, COPIES_WITHIN, |_, _| false).await;
-        };
-        publisher.linger_during(fates, draining).await;
+        known.published = drain(subscriber, publisher, published, self.flags.messages.0, patience).await;
         known.held_back = fates.borrow().delivered_count() - delivered;
         if fates.borrow().owed() > 0
-            && !subscriber.hearing.seen.is_over()
+            && !subscriber.account.seen.is_over()
             && known.published == Published::All
         {
             known.later_came =
-                Some(publish_later(subscriber, publisher, fates, self.flags.messages.0, patience).await);
+                Some(publish_later(subscriber, publisher, self.flags.messages.0, patience).await);
         }
         known
     }
@@ -368,10 +342,10 @@ impl UnackedSubscriber {
         known: &Known,
         fates: &Fates,
     ) {
-        let outstanding = subscriber.hearing.open_most as u64;
+        let outstanding = subscriber.account.open_most as u64;
         log.measure(OUTSTANDING_MOST, outstanding);
         log.measure(OUTSTANDING_WITHHELD, known.withheld);
-        log.measure(TAKEN, publisher.sending.acknowledged);
+        log.measure(TAKEN, publisher.account.acknowledged);
         if let Some(k) = self.variant.receive_maximum().map(u64::from) {
             let held = match known.withheld.cmp(&k) {
                 Ordering::Greater => BEYOND,
@@ -398,7 +372,7 @@ impl UnackedSubscriber {
             if let Some(came) = known.later_came {
                 log.fact(LATER, if came { CAME } else { DID_NOT_COME });
             }
-            if let Some(latest_at) = subscriber.hearing.latest_at.filter(|at| *at > acknowledged_at) {
+            if let Some(latest_at) = subscriber.account.latest_at.filter(|at| *at > acknowledged_at) {
                 let drain = latest_at - acknowledged_at;
                 log.measure(Measure::new("drain_us"), u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
             }
@@ -406,16 +380,36 @@ impl UnackedSubscriber {
         match known.published {
             Published::All => {}
             Published::Cut => {
-                let how = publisher.sending.seen.ended_by().unwrap_or_default();
+                let how = publisher.account.seen.ended_by().unwrap_or_default();
                 log.trouble(format!("the broker cut our publisher, which keeps every rule: {how}"));
             }
             Published::Stalled => log.trouble("the broker stopped to acknowledge what our publisher sent"),
         }
-        if !publisher.sending.seen.is_over() && !subscriber.hearing.seen.is_over() {
+        if !publisher.account.seen.is_over() && !subscriber.account.seen.is_over() {
             fates.tell_copies(log);
         }
         fates.tell(log);
     }
+}
+
+/// Takes everything that is owed, and looks for copies. Before that the broker is sent what it would not take of `total`
+/// messages while it could not deliver, when it `published` no more.
+pub(super) async fn drain(
+    subscriber: &mut Subscriber,
+    publisher: &mut Publisher,
+    mut published: Published,
+    total: u64,
+    patience: Duration,
+) -> Published {
+    if published == Published::Stalled {
+        published = subscriber.during(publisher.publish(total, patience)).await;
+    }
+    let draining = async {
+        subscriber.listen_until(patience, |fates| fates.owed() == 0).await;
+        subscriber.listen_until_quiet(COPIES_WITHIN).await;
+    };
+    publisher.during(draining).await;
+    published
 }
 
 /// Publishes one message more than the `sent` ones, and tells whether it came: what did not come before it is lost then, and
@@ -423,14 +417,13 @@ impl UnackedSubscriber {
 pub(super) async fn publish_later(
     subscriber: &mut Subscriber,
     publisher: &mut Publisher,
-    fates: &RefCell<Fates>,
     sent: u64,
     patience: Duration,
 ) -> bool {
-    let publishing = publisher.publish(fates, sent + 1, patience);
-    let is_taken = subscriber.listen_during(fates, publishing).await == Published::All;
-    let came = |_: &_, fates: &Fates| fates.delivered_from(sent) > 0;
-    is_taken && publisher.linger_during(fates, subscriber.listen_until(fates, patience, came)).await
+    let publishing = publisher.publish(sent + 1, patience);
+    let is_taken = subscriber.during(publishing).await == Published::All;
+    let came = |fates: &Fates| fates.delivered_from(sent) > 0;
+    is_taken && publisher.during(subscriber.listen_until(patience, came)).await
 }
 
 /// Asks by PINGREQ whether the subscriber is served, and from the same moment on, again and again, whether the publisher
@@ -441,27 +434,26 @@ pub(super) async fn publish_later(
 async fn ask_both(
     subscriber: &mut Subscriber,
     publisher: &mut Publisher,
-    fates: &RefCell<Fates>,
     patience: Duration,
 ) -> Option<&'static str> {
     let answered = RefCell::new(Vec::new());
     let asked_at = now();
     let waiting = async {
-        if subscriber.is_served(fates, patience).await {
+        if subscriber.is_served(patience).await {
             return ANSWERED;
         }
-        let late = subscriber.is_answered(fates, patience.max(LATE_MIN)).await;
+        let late = subscriber.is_answered(patience.max(LATE_MIN)).await;
         if late { ANSWERED_LATE } else { STARVED }
     };
     let word = {
-        let mut asking = pin!(publisher.keep_asking(fates, ASK_EVERY, &answered));
+        let mut asking = pin!(publisher.keep_asking(ASK_EVERY, |at| answered.borrow_mut().push(at)));
         tokio::select! {
             biased;
             word = waiting => word,
             never = &mut asking => match never {},
         }
     };
-    if word == STARVED && subscriber.hearing.seen.is_over() {
+    if word == STARVED && subscriber.account.seen.is_over() {
         return None;
     }
     let is_unproved = word == STARVED && !prove_that_it_was_alive(asked_at, now(), &answered.borrow());

@@ -9,7 +9,8 @@ use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_scripted_broker::{Script, TakeOver};
 use ungraceful_wire::clock::now;
 
-use super::{Delivered, Event, Peer, discard_session, payload, read_payload};
+use super::{Delivered, Event, Peer, discard_session};
+use crate::numbered::{payload, read_payload};
 use crate::testing::Scene;
 
 const TOPIC: &str = "ungraceful/1/peer";

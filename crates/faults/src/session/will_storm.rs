@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::future::LocalBoxFuture;
-use tokio::time::{Instant as TokioInstant, sleep, sleep_until};
+use tokio::time::sleep;
 use ungraceful_flags::{Mistake, Named, Seconds, Versions, Wanted, chosen};
-use ungraceful_mqtt::{Properties, Property, ProtocolVersion, QoS, Will};
+use ungraceful_mqtt::{Properties, Property, ProtocolVersion, Will};
 use ungraceful_record::attempt::{Attempt, Case, WillSeen};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure, YesNo};
@@ -23,9 +23,9 @@ use ungraceful_wire::clock::now;
 
 use super::will_storm_checks;
 use crate::connection::takeover::session_connect;
-use crate::ending::{Answer, interrupted, not_acted, refusal};
+use crate::ending::{Answer, Untold, attempted, confirm, prepared};
 use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
-use crate::peer::{Event, Peer, ping_every};
+use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "will-storm";
@@ -100,6 +100,9 @@ impl Variant {
         matches!(self, Self::Back | Self::BackWillDelay)
     }
 }
+
+/// Why a client was not lost.
+const ENDED_FIRST: &str = "the broker ended the connection before the client was lost";
 
 /// The flags.
 #[derive(Args, Clone, Debug)]
@@ -211,48 +214,41 @@ impl Fault for WillStorm {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl WillStorm {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let Some(watch) = stage.watch_will(log.client_id()) else {
-            let why = "no Will was set, because the witness was not proved to hear";
-            return not_acted(stage, log, self.version, why).await;
+            return Err("no Will was set, because the witness was not proved to hear".into());
         };
-        let prepared = Box::pin(stage.unless_stopped(self.prepare(stage, &mut log, &watch))).await;
-        let mut peer = match prepared {
-            Some(Ok(peer)) => peer,
-            Some(Err(trouble)) => return self.give_up(stage, log, watch.topic(), Some(&trouble)).await,
-            None => return self.give_up(stage, log, watch.topic(), None).await,
-        };
-        match wait_for_turn(&mut peer, &mut log).await {
-            Ok(true) => Box::pin(self.be_lost(stage, log, peer, watch)).await,
-            Ok(false) => {
-                peer.leave_nothing(stage, log.client_id()).await;
-                interrupted(log)
-            }
-            Err(trouble) => self.give_up(stage, log, watch.topic(), Some(&trouble)).await,
+        let is_lost = self.be_lost_in_turn(stage, log, &watch).await;
+        if self.variant != Variant::Plain && !matches!(is_lost, Ok(false)) {
+            // Neither a session stays behind nor a Will that the broker has retained: a connection that is given up ends
+            // without DISCONNECT.
+            Box::pin(self.clean_up(stage, log.client_id(), watch.topic())).await;
         }
+        if !is_lost? {
+            return Err(Untold::Stopped);
+        }
+        Box::pin(confirm(stage, log, self.version, (Vec::new(), Some(Outcome::Left)))).await;
+        Ok(())
     }
 
-    /// Leaves neither a session behind nor a Will that the broker has retained: a connection that is given up ends without
-    /// DISCONNECT. Without a trouble, the run was stopped.
-    async fn give_up(
+    /// False when the run stopped before its turn; the client has left nothing then.
+    async fn be_lost_in_turn(
         &self,
         stage: &Stage,
-        log: AttemptLog<'_>,
-        topic: &str,
-        trouble: Option<&str>,
-    ) -> Attempt {
-        if self.variant != Variant::Plain {
-            self.clean_up(stage, log.client_id(), topic).await;
+        log: &mut AttemptLog<'_>,
+        watch: &WitnessWatch,
+    ) -> Result<bool, Untold> {
+        let mut peer = Box::pin(prepared(stage, self.prepare(stage, log, watch))).await?;
+        if peer.wait_for_turn(log, drop).await.map_err(|_ended| ENDED_FIRST)? {
+            return Box::pin(self.be_lost(stage, log, peer, watch)).await.map(|()| true);
         }
-        match trouble {
-            Some(trouble) => not_acted(stage, log, self.version, trouble).await,
-            None => interrupted(log),
-        }
+        Box::pin(peer.leave_nothing(stage, log.client_id())).await;
+        Ok(false)
     }
 
     /// Will Delay Interval in seconds.
@@ -277,54 +273,31 @@ impl WillStorm {
         watch: &WitnessWatch,
     ) -> Result<Peer, String> {
         let client_id = log.client_id().to_owned();
-        let (mut client, established) =
-            stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}"))?;
-        log.established(established);
         let properties = self.properties();
         let delay = [Property::WillDelayInterval(self.delay_s())];
         let mut connect = session_connect(stage, self.version, &client_id, true, &properties);
-        connect.will = Some(Will {
-            topic: watch.topic(),
-            payload: OFFLINE,
-            qos: QoS::AtLeastOnce.min(stage.maximum_qos),
-            retain: self.variant != Variant::Plain,
-            properties: if self.delay_s() > 0 { Properties::List(&delay) } else { Properties::NONE },
-        });
-        let accepted = client.connect(&connect, stage.options.connect_timeout).await;
-        let accepted = accepted.map_err(|error| error.to_string())?;
-        log.accepted(accepted.connack_at);
-        let mut peer = Peer::new(client);
-        peer.ping_every = ping_every(accepted.server_keep_alive);
-        Ok(peer)
+        let properties = if self.delay_s() > 0 { Properties::List(&delay) } else { Properties::NONE };
+        let retain = self.variant != Variant::Plain;
+        connect.will = Some(Will { properties, retain, ..stage.will(watch, OFFLINE) });
+        Ok(Peer::begin(stage, log, self.version, &connect).await?.0)
     }
 
     async fn be_lost(
         &self,
         stage: &Stage,
-        mut log: AttemptLog<'_>,
+        log: &mut AttemptLog<'_>,
         peer: Peer,
-        watch: WitnessWatch,
-    ) -> Attempt {
+        watch: &WitnessWatch,
+    ) -> Result<(), Untold> {
         if peer.client.connection.has_hung_up() {
-            let trouble = "the broker ended the connection before the client was lost";
-            return self.give_up(stage, log, watch.topic(), Some(trouble)).await;
+            return Err(ENDED_FIRST.into());
         }
         let before = now();
         peer.client.connection.reset();
         let at = now();
         log.provoked(at);
         log.concluded(Outcome::Left);
-        let rest = stage.unless_stopped(self.look(stage, &mut log, &watch, before, at)).await;
-        // Nothing of an attempt stays behind, in a run that is stopped either.
-        if self.variant != Variant::Plain {
-            self.clean_up(stage, log.client_id(), watch.topic()).await;
-        }
-        if rest.is_none() {
-            return interrupted(log);
-        }
-        let outcome = stage.confirm(Outcome::Left, None, self.version).await;
-        log.concluded(outcome);
-        log.end()
+        stage.unless_stopped(self.look(stage, log, watch, before, at)).await.ok_or(Untold::Stopped)
     }
 
     /// What comes of it.
@@ -381,15 +354,11 @@ impl WillStorm {
     async fn come_back(&self, stage: &Stage, log: &mut AttemptLog<'_>, topic: &str) -> Option<Back> {
         let client_id = log.client_id().to_owned();
         let back = async {
-            let opened = stage.open(self.version).await;
-            let (mut client, _) = opened.map_err(|error| format!("cannot connect: {error}"))?;
             let properties = self.properties();
             // A session is taken up only where there may be one.
             let clean = self.variant != Variant::BackWillDelay;
             let connect = session_connect(stage, self.version, &client_id, clean, &properties);
-            let accepted = client.connect(&connect, stage.options.connect_timeout).await;
-            let accepted = accepted.map_err(|refused| refusal(&refused))?;
-            let mut peer = Peer::new(client);
+            let (mut peer, accepted) = Peer::come_back(stage, self.version, &connect).await?;
             peer.retain(stage, topic, ONLINE).await?;
             Ok::<_, String>(Back { peer, accepted, online_at: now() })
         };
@@ -462,25 +431,6 @@ fn only_wills(seen: &WillSeen) -> WillSeen {
         .unzip();
     let (due, seen_before_us, waited_us) = (seen.due, seen.seen_before_us.clone(), seen.waited_us);
     WillSeen { due, seen_at_us, of_first_connect, seen_before_us, waited_us }
-}
-
-/// Is a client that is there until its attempt is due. False when the run stops first.
-async fn wait_for_turn(peer: &mut Peer, log: &mut AttemptLog<'_>) -> Result<bool, String> {
-    let mut ping_at = now() + peer.ping_every;
-    loop {
-        tokio::select! {
-            biased;
-            is_due = log.turn() => return Ok(is_due),
-            event = peer.next() => if let Event::Ended { .. } | Event::Disconnect(_) = event {
-                return Err("the broker ended the connection before the client was lost".to_owned());
-            },
-            () = sleep_until(TokioInstant::from_std(ping_at)) => {
-                // That the connection has ended is read next.
-                let _ended = peer.client.ping().await;
-                ping_at += peer.ping_every;
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -18,9 +18,9 @@ use ungraceful_record::fact::FactOf;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::attempts::observe::{STALLED, Watch, observe_expecting};
+use ungraceful_rig::attempts::observe::{STALLED, observe_expecting};
 
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Untold, attempted, confirm, prepared, watch};
 use crate::judging::{evidence_count, examples, no_sample, served_on};
 use crate::mode::{FaultMode, each_case};
 use crate::peer::Peer;
@@ -126,31 +126,25 @@ impl Fault for InvalidTopicFilter {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl InvalidTopicFilter {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let client_id = log.client_id().to_owned();
         let connect = Client::honest_connect(&client_id, &stage.credentials);
-        let mut client = match stage.unless_stopped(Peer::connect(stage, self.version, &connect)).await {
-            Some(Ok((peer, accepted))) => {
-                log.accepted(accepted.connack_at);
-                peer.client
-            }
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
-        };
+        let (peer, accepted) = prepared(stage, Peer::connect(stage, self.version, &connect)).await?;
+        log.accepted(accepted.connack_at);
+        let mut client = peer.client;
         let topic_filter = self.variant.topic_filter(&format!("{}/{client_id}", stage.topic_root));
         let subscribe = ForgedSubscribe {
             packet_identifier: IDENTIFIER,
             properties: (self.version == ProtocolVersion::V5).then_some(Properties::NONE),
             filters: &[(topic_filter.as_bytes(), 0)],
         };
-        let Ok(sent) = client.connection.send(&subscribe.forge().to_vec()).await else {
-            return not_acted(stage, log, self.version, "the connection ended before the SUBSCRIBE").await;
-        };
+        let sent = client.connection.send(&subscribe.forge().to_vec()).await;
+        let sent = sent.map_err(|_ended| "the connection ended before the SUBSCRIBE")?;
         log.provoked(sent.at);
         let mut answer = None;
         let mut is_suback = |packet: &Packet<'_>| match packet {
@@ -160,14 +154,13 @@ impl InvalidTopicFilter {
             }
             _ => false,
         };
-        let watch =
-            Watch { provoked_at: sent.at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
+        let watch = watch(sent.at, stage.reaction_timeout);
         let seen = observe_expecting(&mut client, &stage.clock, &stage.stop, watch, &mut is_suback).await;
         if seen.stalled {
             log.trouble(STALLED);
         }
-        let outcome = stage.conclude(&mut log, seen, self.version).await;
-        if outcome.is_evidence() {
+        let confirmed = confirm(stage, log, self.version, (seen.reactions, seen.outcome)).await;
+        if confirmed.outcome.is_evidence() {
             let answer = match answer {
                 Some(code @ 0..=2) => Suback::Granted(code.to_string()),
                 Some(code) => Suback::Refused(format!("{code:02X}")),
@@ -176,8 +169,7 @@ impl InvalidTopicFilter {
             log.fact(ANSWER, answer);
         }
         client.leave().await;
-        log.connection_over();
-        log.end()
+        Ok(())
     }
 }
 

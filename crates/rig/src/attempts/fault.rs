@@ -20,7 +20,6 @@ use ungraceful_wire::{ConnectOptions, Endpoint, Hop, OpenError};
 
 use crate::attempts::client::Client;
 use crate::attempts::connections::OpenConnections;
-use crate::attempts::observe::Observed;
 use crate::broker::target::{Credentials, SourceAddresses};
 use crate::bystanders::pulse::{Asker, Pulse};
 use crate::bystanders::witness::{Witness, WitnessWatch, Witnessed};
@@ -272,20 +271,6 @@ impl Stage {
 }
 
 impl Stage {
-    /// Puts into the attempt what was seen of its connection, with the outcome that is [confirmed](Self::confirm).
-    pub async fn conclude(
-        &self,
-        log: &mut AttemptLog<'_>,
-        seen: Observed,
-        version: ProtocolVersion,
-    ) -> Outcome {
-        let (ended_at_us, outcome) = (seen.ended_at_us(), seen.outcome.unwrap_or(Outcome::Interrupted));
-        log.reacted(seen.reactions, outcome);
-        let outcome = self.confirm(outcome, ended_at_us, version).await;
-        log.concluded(outcome);
-        outcome
-    }
-
     /// The longest silence of honest traffic in the time that a broker has to react, up to now.
     fn silence_lately(&self) -> Option<Duration> {
         let now_us = self.clock.now_us();

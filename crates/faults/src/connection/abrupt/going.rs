@@ -5,9 +5,10 @@ use std::time::Instant;
 use ungraceful_mqtt::{Disconnect, ReasonCode};
 use ungraceful_record::reaction::{Outcome, Reaction};
 use ungraceful_rig::attempts::fault::Stage;
-use ungraceful_rig::attempts::observe::{Watch, observe_silently};
+use ungraceful_rig::attempts::observe::observe_silently;
 use ungraceful_wire::clock::now;
 
+use crate::ending::watch;
 use crate::peer::Peer;
 
 /// How a client goes.
@@ -35,11 +36,6 @@ pub(super) struct Gone {
 }
 
 impl Gone {
-    /// When the broker ended the connection; absent where the client did.
-    pub(super) fn ended_at_us(&self) -> Option<u64> {
-        self.reactions.iter().find(|seen| seen.kind.ends_connection()).map(|seen| seen.at_us)
-    }
-
     /// Whether the broker has left its side open.
     pub(super) fn is_open(&self) -> bool {
         self.outcome == Outcome::NoReaction
@@ -82,7 +78,7 @@ pub(super) async fn go(stage: &Stage, mut peer: Peer, way: Way) -> Result<Gone, 
         (Err(_ended), Way::Disconnect(_)) => now(),
         (Err(_ended), _) => return Err(FIRST.to_owned()),
     };
-    let watch = Watch { provoked_at: at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
+    let watch = watch(at, stage.reaction_timeout);
     let seen = observe_silently(&mut peer.client, &stage.clock, &stage.stop, watch).await;
     Ok(Gone { before, at, reactions: seen.reactions, outcome: seen.outcome.unwrap_or(Outcome::Interrupted) })
 }

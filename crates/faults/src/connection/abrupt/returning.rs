@@ -8,13 +8,13 @@ use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
 
-use super::super::takeover::{refusal, session_connect};
+use super::super::takeover::session_connect;
 use super::{
     Abrupt, Absence, BACK_PAST_END, Lives, RETURN, RETURNED_AFTER, Returned, Variant, WAITING, WHOLE_SECOND,
 };
 use crate::ending::Answer;
 use crate::outbox::{HELD_BACK, arrived, share};
-use crate::peer::{Delivered, Event, Peer, keep, ping_every};
+use crate::peer::{Delivered, Peer};
 use crate::resumption::{LEFT_OVER, Remains, Resumption, SESSION_PRESENT};
 
 impl Absence {
@@ -109,15 +109,9 @@ impl Abrupt {
     }
 
     async fn connect_again(&self, stage: &Stage, client_id: &str) -> Result<(Peer, Accepted), String> {
-        let opened = stage.open(self.version).await;
-        let (mut client, _) = opened.map_err(|error| format!("cannot connect: {error}"))?;
         let kept = [Property::SessionExpiryInterval(self.flags.session_expiry_interval.0)];
         let connect = session_connect(stage, self.version, client_id, false, &kept);
-        let accepted = client.connect(&connect, stage.options.connect_timeout).await;
-        let accepted = accepted.map_err(|refused| refusal(&refused))?;
-        let mut peer = Peer::new(client);
-        peer.ping_every = ping_every(accepted.server_keep_alive);
-        Ok((peer, accepted))
+        Peer::come_back(stage, self.version, &connect).await
     }
 
     /// Whether Session Present must be what the variant is about, by the time that went by and by what the broker has
@@ -158,13 +152,8 @@ impl Abrupt {
         let deadline = now() + stage.reaction_timeout;
         let is_there =
             |came: &[Delivered], sequence: u64| came.iter().any(|message| message.sequence == Some(sequence));
-        while !absence.taken.iter().all(|sequence| is_there(&came, *sequence)) {
-            match peer.next_before(deadline).await {
-                Some(Event::Delivered(message)) => keep(&mut came, message),
-                Some(Event::Ended { .. } | Event::Disconnect(_)) | None => break,
-                Some(_) => {}
-            }
-        }
+        let all = |came: &[Delivered]| absence.taken.iter().all(|sequence| is_there(came, *sequence));
+        peer.deliveries_until(deadline, &mut came, all).await;
         absence.outbox.take_all(&came, &stage.clock);
         if !peer.is_served(stage.reaction_timeout).await {
             // To a client that is not served any more, not everything could be sent.

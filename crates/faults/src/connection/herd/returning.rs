@@ -17,7 +17,7 @@ use ungraceful_wire::clock::now;
 use super::members::Member;
 use super::{Herd, LATE_HANDSHAKES, LOST_AGAIN, Loss, OUR_OWN};
 use crate::connection::takeover::refusal;
-use crate::peer::{Event, Peer, ping_every};
+use crate::peer::{Event, Peer};
 use crate::resumption::Resumption;
 
 /// Measure: tries that were refused by a CONNACK with a code.
@@ -85,8 +85,7 @@ pub(super) async fn connect(
     let (mut client, established) = stage.open(version).await.map_err(Failure::Open)?;
     let accepted = client.connect(connect, stage.options.connect_timeout).await;
     let accepted = accepted.map_err(Failure::NotConnected)?;
-    let mut peer = Peer::new(client);
-    peer.ping_every = ping_every(accepted.server_keep_alive);
+    let peer = Peer::accepted(client, &accepted);
     let handshake = established.saturating_duration_since(begun);
     Ok(Returned { peer, accepted, established, handshake })
 }
@@ -235,19 +234,15 @@ impl<'a> Returning<'a> {
         }
         let all_settled = member.all_settled();
         tokio::pin!(all_settled);
-        let deadline = TokioInstant::from_std(self.deadline);
-        let mut ping_at = now() + peer.ping_every;
         loop {
             tokio::select! {
                 biased;
                 () = &mut all_settled => return true,
-                event = peer.next() => if matches!(event, Event::Ended { .. }) { return false },
-                () = sleep_until(deadline) => return true,
-                () = sleep_until(TokioInstant::from_std(ping_at)) => {
-                    // That the connection has ended is read next.
-                    let _ended = peer.client.ping().await;
-                    ping_at += peer.ping_every;
-                }
+                event = peer.next_alive(self.deadline) => match event {
+                    Some(Event::Ended { .. }) => return false,
+                    Some(_) => {}
+                    None => return true,
+                },
             }
         }
     }

@@ -12,7 +12,7 @@ use ungraceful_mqtt::{Connect, ProtocolVersion};
 use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
-use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind, ended_at_us};
+use ungraceful_record::reaction::{Outcome, Reaction, ReactionKind};
 use ungraceful_record::scale::{micros, span};
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
@@ -23,7 +23,7 @@ use ungraceful_wire::clock::now;
 use super::control::{self, CutClient};
 use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
 use super::{CUT_AT, KEEP_ALIVE, LastPacket, Reason, Silence, connect, cut_of, edge_checks};
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Confirmed, Untold, attempted, confirm, prepared, told_end};
 use crate::mode::{FaultMode, each_case};
 use crate::peer::{Event, Peer};
 
@@ -194,7 +194,7 @@ impl Fault for Edge {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
@@ -211,34 +211,26 @@ struct Pinged {
 }
 
 impl Edge {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        let begun = stage.unless_stopped(self.begin(stage, &mut log)).await;
-        let (mut peer, connected, keep_alive) = match begun {
-            Some(Ok(begun)) => begun,
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
-        };
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+        let (mut peer, connected, keep_alive) = prepared(stage, self.begin(stage, log)).await?;
         let pinged = stage.unless_stopped(self.ping_on(stage, &mut peer, connected, keep_alive)).await;
-        let Some(pinged) = pinged else { return interrupted(log) };
+        let pinged = pinged.ok_or(Untold::Stopped)?;
         log.provoked(pinged.last.at);
         log.fact(KEEP_ALIVE, keep_alive.as_secs());
         log.measure(SENT, pinged.sent);
         log.measure(ANSWERED, pinged.answered);
         let cut = cut_of(&pinged.reactions);
         let broker_was_late = pinged.was_unanswered || stage.silence_since(connected.at).is_some();
-        let ended_at_us = ended_at_us(&pinged.reactions);
         let outcome = match pinged.how {
-            Some(EndKind::Fin) => Outcome::Closed,
-            Some(EndKind::Reset | EndKind::Failed) => Outcome::Reset,
+            Some(how) => told_end(how).1,
             None if pinged.answered == pinged.sent => Outcome::Tolerated,
             None => Outcome::NoReaction,
         };
-        log.reacted(pinged.reactions, outcome);
-        let outcome = stage.confirm(outcome, ended_at_us, self.version).await;
-        log.concluded(outcome);
+        let seen = (pinged.reactions, Some(outcome));
+        let Confirmed { outcome, .. } = confirm(stage, log, self.version, seen).await;
         peer.client.leave().await;
         if !outcome.is_evidence() {
-            return log.end();
+            return Ok(());
         }
         let mut longest_gap = pinged.longest_gap;
         if let Some((at_us, told)) = cut {
@@ -253,14 +245,14 @@ impl Edge {
                 log.fact(FATE, Fate::CutWith(told.to_string()));
                 if told == Reason::None {
                     let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };
-                    control::compare(stage, &mut log, self.version, cut).await;
+                    control::compare(stage, log, self.version, cut).await;
                 }
             }
         } else if outcome == Outcome::Tolerated {
             log.fact(FATE, Fate::LeftAlone);
         }
         log.measure(LONGEST_GAP, micros(longest_gap));
-        log.end()
+        Ok(())
     }
 
     /// Whether the client, whose packets came so far apart at the most, did what its variant says.
@@ -276,10 +268,7 @@ impl Edge {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
     ) -> Result<(Peer, LastPacket, Duration), String> {
-        let opened = stage.open(self.version).await;
-        let (client, established) = opened.map_err(|error| format!("cannot connect: {error}"))?;
-        log.established(established);
-        let mut peer = Peer::new(client);
+        let mut peer = Peer::open(stage, log, self.version).await?;
         let client_id = log.client_id().to_owned();
         let first = Connect {
             keep_alive_s: self.keep_alive_s,
@@ -346,11 +335,7 @@ impl Pinged {
                     self.react(ReactionKind::Disconnect, Some(code), clock.us(at));
                 }
                 Event::Ended { how, at } => {
-                    let kind = match how {
-                        EndKind::Fin => ReactionKind::Closed,
-                        EndKind::Reset | EndKind::Failed => ReactionKind::Reset,
-                    };
-                    self.react(kind, None, clock.us(at));
+                    self.react(told_end(how).0, None, clock.us(at));
                     self.how = Some(how);
                     return true;
                 }

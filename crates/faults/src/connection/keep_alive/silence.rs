@@ -20,14 +20,13 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{Watch, observe_in_silence};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::ClientSide;
-use ungraceful_wire::clock::now;
 
 use super::control::{self, CutClient};
 use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
 use super::{
     CUT_AT, Cut, KEEP_ALIVE, LastPacket, Reason, Silence, connect, cut_of, ping_once, silence_checks,
 };
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Confirmed, Untold, attempted, confirm, prepared};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 
@@ -227,19 +226,14 @@ impl Fault for FallSilent {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl FallSilent {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let will = stage.watch_will(log.client_id());
-        let begun = stage.unless_stopped(self.fall_silent(stage, &mut log, will.as_ref())).await;
-        let silenced = match begun {
-            Some(Ok(silenced)) => silenced,
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
-        };
+        let silenced = prepared(stage, self.fall_silent(stage, log, will.as_ref())).await?;
         let Silenced { mut client, last, keep_alive, mut beside } = silenced;
         log.provoked(last.at);
         log.fact(KEEP_ALIVE, keep_alive.as_secs());
@@ -262,12 +256,11 @@ impl FallSilent {
         };
         let broker_stalled = stage.silence_since(last.at).unwrap_or_default();
         let cut = cut_of(&seen.reactions);
-        let ended_at_us = seen.ended_at_us();
-        let outcome = stage.conclude(&mut log, seen, self.version).await;
+        let confirmed = confirm(stage, log, self.version, (seen.reactions, seen.outcome)).await;
         client.leave().await;
         beside.end().await;
-        if !outcome.is_evidence() {
-            return log.end();
+        if !confirmed.outcome.is_evidence() {
+            return Ok(());
         }
         match self.cause {
             Cause::Idle => {}
@@ -275,7 +268,7 @@ impl FallSilent {
             Cause::Downlink if delivered == 0 => {
                 log.trouble("nothing was delivered to the silent client");
                 log.concluded(Outcome::NotActed);
-                return log.end();
+                return Ok(());
             }
             Cause::Downlink => log.measure(DOWNLINK_MESSAGES, delivered),
         }
@@ -287,7 +280,7 @@ impl FallSilent {
                 log.measure(CUT_AT, silence.permille_of(keep_alive));
                 if matches!(cut, Cut::Early | Cut::Between) && told == Reason::None {
                     let cut = CutClient { silence, asked_s: self.keep_alive_s, keep_alive };
-                    control::compare(stage, &mut log, self.version, cut).await;
+                    control::compare(stage, log, self.version, cut).await;
                 }
                 if cut == Cut::Early {
                     log.fact(CUT_EARLY_WITH, told);
@@ -300,9 +293,9 @@ impl FallSilent {
         }
         log.connection_over();
         if let Some(watch) = will {
-            await_will(stage, &mut log, &watch, last.at, ended_at_us).await;
+            await_will(stage, log, &watch, last.at, confirmed).await;
         }
-        log.end()
+        Ok(())
     }
 
     /// Has the client connected, and silent.
@@ -331,10 +324,7 @@ impl FallSilent {
         log: &mut AttemptLog<'_>,
         first: &Connect<'_>,
     ) -> Result<Silenced, String> {
-        let opened = stage.open(self.version).await;
-        let (client, established) = opened.map_err(|error| format!("cannot connect: {error}"))?;
-        log.established(established);
-        let mut peer = Peer::new(client);
+        let mut peer = Peer::open(stage, log, self.version).await?;
         let connected = connect(stage, &mut peer, first).await?;
         log.accepted(connected.accepted.connack_at);
         let (last, keep_alive) = (connected.connect, connected.keep_alive);
@@ -376,10 +366,7 @@ impl FallSilent {
         let connect_publisher = Client::honest_connect(&publisher_id, &stage.credentials);
         let publisher = Peer::connect(stage, self.version, &connect_publisher).await;
         let (publisher, _) = publisher.map_err(|error| format!("the publisher: {error}"))?;
-        let opened = stage.open(self.version).await;
-        let (client, established) = opened.map_err(|error| format!("cannot connect: {error}"))?;
-        log.established(established);
-        let mut peer = Peer::new(client);
+        let mut peer = Peer::open(stage, log, self.version).await?;
         let connected = connect(stage, &mut peer, first).await?;
         log.accepted(connected.accepted.connack_at);
         let within = stage.options.connect_timeout;
@@ -431,13 +418,12 @@ async fn await_will(
     log: &mut AttemptLog<'_>,
     watch: &WitnessWatch,
     silent_since: Instant,
-    ended_at_us: Option<u64>,
+    confirmed: Confirmed,
 ) {
-    let is_due = log.so_far().outcome.is_ended();
-    let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
+    let (is_due, ended_at) = (confirmed.outcome.is_ended(), confirmed.ended_at(stage));
     let seen = stage.await_will(watch, is_due, silent_since, ended_at, WILL).await;
     let Some(seen) = seen else { return };
-    if let (Some(ended_at_us), Some(seen_at_us)) = (ended_at_us, seen.seen_at_us.first()) {
+    if let (Some(ended_at_us), Some(seen_at_us)) = (confirmed.ended_at_us, seen.seen_at_us.first()) {
         log.measure(WILL_AFTER_CUT, seen_at_us.saturating_sub(ended_at_us));
     }
     log.will(seen);

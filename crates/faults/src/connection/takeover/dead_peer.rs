@@ -17,7 +17,7 @@ use ungraceful_record::scale::micros;
 use ungraceful_record::scale::time;
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
+use ungraceful_rig::attempts::observe::{Observed, observe};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
@@ -26,7 +26,7 @@ use super::super::keep_alive::longest_held;
 use super::judged::{self, no_newcomer, refused};
 use super::looking_on::{self, LATER, Later, NEWCOMER_WILL, Newcomer};
 use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, VersionPairs, refusal};
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Confirmed, Untold, attempted, confirm, prepared, watch};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 
@@ -152,35 +152,25 @@ impl Fault for DeadPeer {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl DeadPeer {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let client_id = log.client_id().to_owned();
         let will = stage.watch_will(&client_id);
-        let prepared = stage.unless_stopped(self.prepare(stage, &mut log, &client_id)).await;
-        let old = match prepared {
-            Some(Ok(old)) => old,
-            Some(Err(trouble)) => return not_acted(stage, log, self.versions.new, &trouble).await,
-            None => return interrupted(log),
-        };
+        let old = prepared(stage, self.prepare(stage, log, &client_id)).await?;
         // Nothing reads the older connection from here until the newcomer has its answer.
-        let newcomer = stage.unless_stopped(self.come_back(stage, &client_id, will.as_ref(), &mut log)).await;
-        let mut newcomer = match newcomer {
-            Some(Ok(newcomer)) => newcomer,
-            Some(Err(trouble)) => return not_acted(stage, log, self.versions.new, &trouble).await,
-            None => return interrupted(log),
-        };
+        let mut newcomer = prepared(stage, self.come_back(stage, &client_id, will.as_ref(), log)).await?;
         let Old { client: mut old, topic, keep_alive, heard_at } = old;
         if !keep_alive.is_zero() && newcomer.connect_sent >= heard_at + keep_alive {
             // It may have been cut for its Keep Alive, and nobody taken over.
-            return not_acted(stage, log, self.versions.new, TOO_LATE).await;
+            return Err(TOO_LATE.into());
         }
         // From the newcomer's answer on, however long it took: the broker has all of its time to close the older one.
         let provoked_at = now();
-        let watch = Watch { provoked_at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
+        let watch = watch(provoked_at, stage.reaction_timeout);
         let kept = async {
             // Silent for as long, the newcomer would be cut for its Keep Alive, which the broker may have shortened.
             if let Some((peer, _)) = &mut newcomer.accepted {
@@ -194,7 +184,8 @@ impl DeadPeer {
             seen = observe(&mut old, &stage.clock, &stage.stop, watch) => seen,
             seen = kept => seen,
         };
-        let outcome = stage.conclude(&mut log, seen, self.versions.new).await;
+        let seen = (seen.reactions, seen.outcome);
+        let Confirmed { outcome, .. } = confirm(stage, log, self.versions.new, seen).await;
         if self.corpse == Corpse::Alive && outcome.is_ended() {
             // A living client closes its side as well; a dead one leaves that to the broker.
             drop(old);
@@ -209,11 +200,11 @@ impl DeadPeer {
                 let will = will.as_ref();
                 let mut newcomer = Newcomer { peer: &mut peer, topic: &topic, accepted_at, will };
                 // A run that stops meanwhile has seen the take-over all the same.
-                stage.unless_stopped(newcomer.look_on(stage, &mut log, self.versions.new, until)).await;
+                stage.unless_stopped(newcomer.look_on(stage, log, self.versions.new, until)).await;
             }
             peer.client.leave().await;
         }
-        log.end()
+        Ok(())
     }
 
     /// Has the older client connected, and dead.
@@ -223,17 +214,13 @@ impl DeadPeer {
             options: ConnectOptions { receive_buffer_bytes, ..stage.options.clone() },
             ..stage.clone()
         };
-        let opened = stage_of_old.open(self.versions.old).await;
-        let (client, established) = opened.map_err(|error| format!("cannot connect: {error}"))?;
-        log.established(established);
-        let mut peer = Peer::new(client);
+        let mut peer = Peer::open(&stage_of_old, log, self.versions.old).await?;
         let within = stage.options.connect_timeout;
         let honest = Client::honest_connect(client_id, &stage.credentials);
         let keep_alive_s = u16::try_from(self.flags.keepalive.0).unwrap_or(u16::MAX);
         let connect = Connect { keep_alive_s, ..honest };
-        let accepted =
-            peer.client.connect(&connect, within).await.map_err(|error| format!("older client: {error}"))?;
-        log.accepted(accepted.connack_at);
+        let accepted = peer.be_accepted(stage, log, &connect).await;
+        let accepted = accepted.map_err(|error| format!("older client: {error}"))?;
         let topic = format!("{}/takeover/{client_id}", stage.topic_root);
         let heard_at = now();
         peer.subscribe(&topic, QoS::AtMostOnce, within).await?;

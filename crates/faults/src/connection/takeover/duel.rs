@@ -20,16 +20,15 @@ use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::backoff::Backoff;
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
-use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
 use super::judged;
-use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, refusal, session_connect};
-use crate::ending::{interrupted, not_acted, qos_not_taken};
+use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, session_connect};
+use crate::ending::{Untold, attempted, confirm, qos_taken, told_end};
 use crate::judging;
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
-use crate::peer::{Delivered, Event, Peer, discard_session, ping_every};
+use crate::peer::{Delivered, Event, Peer, discard_session};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "duel";
@@ -203,7 +202,7 @@ impl Fault for Duel {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
@@ -212,10 +211,8 @@ impl Duel {
         self.sessions == Sessions::Clean
     }
 
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        if let Some(trouble) = qos_not_taken(stage, QoS::AtLeastOnce) {
-            return not_acted(stage, log, self.version, &trouble).await;
-        }
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+        qos_taken(stage, QoS::AtLeastOnce)?;
         let client_id = log.client_id().to_owned();
         let began = now();
         let arena = Arena {
@@ -238,21 +235,21 @@ impl Duel {
         let fought = stage.unless_stopped(self.fight(&arena)).await;
         let Some((published, alive)) = fought else {
             discard_session(stage, self.version, &client_id).await;
-            return interrupted(log);
+            return Err(Untold::Stopped);
         };
         if arena.connack_us.borrow().is_empty() {
             let why = arena.refused.borrow().keys().next().cloned();
             let why = why.unwrap_or_else(|| "no contender could connect".to_owned());
-            return not_acted(stage, log, self.version, &why).await;
+            return Err(why.into());
         }
         if let Err(trouble) = published {
             log.trouble(trouble);
         }
         let Some(drained) = stage.unless_stopped(self.drain(&arena)).await else {
             discard_session(stage, self.version, &client_id).await;
-            return interrupted(log);
+            return Err(Untold::Stopped);
         };
-        self.tell(&arena, &mut log, began, alive, drained.is_ok());
+        self.tell(&arena, log, began, alive, drained.is_ok());
         if let Err(trouble) = drained {
             log.trouble(trouble);
             discard_session(stage, self.version, &client_id).await;
@@ -264,11 +261,8 @@ impl Duel {
             (_, true) => Outcome::NoReaction,
             _ => Outcome::Closed,
         };
-        let ended_at_us = reactions.last().map(|reaction| reaction.at_us);
-        log.reacted(reactions, outcome);
-        let outcome = stage.confirm(outcome, ended_at_us, self.version).await;
-        log.concluded(outcome);
-        log.end()
+        confirm(stage, log, self.version, (reactions, Some(outcome))).await;
+        Ok(())
     }
 
     /// The duel itself. How the publisher fared, and how many contenders were alive at its end; absent when none was
@@ -335,21 +329,9 @@ impl Duel {
         let properties: &[Property<'_>] = if self.is_clean() { &[] } else { &kept };
         let connect =
             session_connect(arena.stage, self.version, arena.client_id, self.is_clean(), properties);
+        let connected = Peer::come_back(arena.stage, self.version, &connect).await;
         let refuse = |why: String| *arena.refused.borrow_mut().entry(why).or_default() += 1;
-        let (mut client, _) = match arena.stage.open(self.version).await {
-            Ok(opened) => opened,
-            Err(error) => {
-                refuse(format!("cannot connect: {error}"));
-                return None;
-            }
-        };
-        let accepted = match client.connect(&connect, arena.stage.options.connect_timeout).await {
-            Ok(accepted) => accepted,
-            Err(refused) => {
-                refuse(refusal(&refused));
-                return None;
-            }
-        };
+        let (mut peer, accepted) = connected.map_err(refuse).ok()?;
         let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
         if !arena.connack_us.borrow().is_empty() {
             let count =
@@ -364,8 +346,6 @@ impl Duel {
         if accepted.session_expiry_interval_s == Some(0) {
             arena.is_not_kept.set(true);
         }
-        let mut peer = Peer::new(client);
-        peer.ping_every = ping_every(accepted.server_keep_alive);
         if !accepted.session_present || !arena.is_subscribed.get() {
             let within = arena.stage.options.connect_timeout;
             // A contender that was thrown out before its SUBACK finds that out next, and another one subscribes.
@@ -433,20 +413,13 @@ impl Duel {
         let connected = Peer::connect(arena.stage, self.version, &connect).await;
         let (mut peer, _) = connected.map_err(|error| format!("the client after the duel: {error}"))?;
         let latest = now() + arena.stage.reaction_timeout;
-        let mut ping_at = now() + peer.ping_every;
-        while !self.is_clean() && arena.outbox.borrow().lost() > 0 {
-            match peer.next_before(latest.min(ping_at)).await {
+        while !self.is_clean() && now() < latest && arena.outbox.borrow().lost() > 0 {
+            match peer.next_alive(latest).await {
                 Some(Event::Delivered(delivered)) => take_all(arena, &[delivered]),
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {
                     return Err("the broker ended the connection of the client after the duel".to_owned());
                 }
-                None if now() < latest => {
-                    // That the connection has ended is read next.
-                    let _ended = peer.client.ping().await;
-                    ping_at = now() + peer.ping_every;
-                }
-                Some(_) if now() < latest => {}
-                Some(_) | None => break,
+                Some(_) | None => {}
             }
         }
         peer.leave_nothing(arena.stage, arena.client_id).await;
@@ -523,24 +496,11 @@ async fn serve(arena: &Arena<'_>, peer: &mut Peer) -> Option<Instant> {
         detail: None,
         connection: None,
     };
-    let mut ping_at = now() + peer.ping_every;
     loop {
-        let Some(event) = peer.next_before(ping_at.min(arena.until)).await else {
-            if now() >= arena.until {
-                return None;
-            }
-            // That the connection has ended is read next.
-            let _ended = peer.client.ping().await;
-            ping_at = now() + peer.ping_every;
-            continue;
-        };
-        match event {
+        match peer.next_alive(arena.until).await? {
             Event::Delivered(delivered) => take_all(arena, &[delivered]),
             Event::Ended { how, at } => {
-                let kind = match how {
-                    EndKind::Fin => ReactionKind::Closed,
-                    EndKind::Reset | EndKind::Failed => ReactionKind::Reset,
-                };
+                let kind = told_end(how).0;
                 // It may have come before this, while the contender waited for its SUBACK.
                 let told = peer.disconnected;
                 let told = told.map(|(code, at)| reaction(ReactionKind::Disconnect, Some(code), at));

@@ -20,7 +20,7 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
 use super::refusal;
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Untold, attempted};
 use crate::judging::no_sample;
 use crate::mode::{Call, FaultMode, each_case};
 use crate::peer::honest_connack_time;
@@ -143,24 +143,22 @@ impl Fault for Flap {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl Flap {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let client_id = log.client_id().to_owned();
-        let Some(flapped) = stage.unless_stopped(self.flap(stage, &client_id)).await else {
-            return interrupted(log);
-        };
+        let flapped = stage.unless_stopped(self.flap(stage, &client_id)).await.ok_or(Untold::Stopped)?;
         if flapped.connack_us.is_empty() {
             // Who was never accepted was not banned for coming back.
             let why = flapped.first_refusal.map_or_else(|| "no connection".to_owned(), |(_, how)| how);
-            return not_acted(stage, log, self.version, &format!("never accepted: {why}")).await;
+            return Err(format!("never accepted: {why}").into());
         }
         let others =
             stage.unless_stopped(honest_connack_time(stage, self.version, &format!("{client_id}o"))).await;
-        let Some(others) = others.map(|connack_time| connack_time.is_ok()) else { return interrupted(log) };
+        let others = others.ok_or(Untold::Stopped)?.is_ok();
         // Each connection was ended by its client; what is judged is whether it might come back. That nobody is served
         // may also mean that the broker is no more.
         let outcome = match others {
@@ -169,7 +167,7 @@ impl Flap {
         };
         log.reacted(Vec::new(), outcome);
         if !outcome.is_evidence() {
-            return log.end();
+            return Ok(());
         }
         log.fact(OTHERS_SERVED, others);
         log.measure(ACCEPTED, flapped.connack_us.len() as u64);
@@ -193,7 +191,7 @@ impl Flap {
         } else {
             log.fact(BANNED, Banned::Never);
         }
-        log.end()
+        Ok(())
     }
 
     async fn flap(&self, stage: &Stage, client_id: &str) -> Flapped {

@@ -17,13 +17,14 @@ use ungraceful_record::scale::time;
 use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::bystanders::witness::{WitnessWatch, Witnessed};
-use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
 use super::super::keep_alive::no_control;
 use super::judged::{no_newcomer, versions};
+use crate::ending::told_end;
 use crate::judging::{self, breach, unsettled};
-use crate::peer::{Delivered, Event, Peer};
+use crate::peer::{Delivered, Peer};
+use crate::pinging::Pinging;
 
 /// Fact: what had become of the newcomer when the older connection's Keep Alive was over.
 pub const LATER: FactOf<Later> = FactOf::new("newcomer_later");
@@ -100,6 +101,7 @@ impl Newcomer<'_> {
         let from = Publishing { stage, version, client_id: format!("{}p", log.client_id()) };
         let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
         let mut came = Vec::new();
+        self.peer.pinging = Pinging::every(PING_EVERY);
         let subscribed = self.peer.subscribe(self.topic, qos, stage.reaction_timeout).await.is_ok();
         // The first message proves that the others can come.
         let is_proved = subscribed && self.is_sent(&from, 0..=0, &mut came).await == Some(true);
@@ -125,22 +127,12 @@ impl Newcomer<'_> {
 
     /// Is connected until `until`; or tells how and when the broker ended the connection.
     async fn stay(&mut self, until: Instant) -> Option<(String, Instant)> {
-        let mut ping_at = now();
         while self.peer.ended.is_none() {
-            match self.peer.next_before(ping_at.min(until)).await {
-                Some(_) => {}
-                None if now() >= until => return None,
-                None => {
-                    // That the connection has ended is read next.
-                    let _ended = self.peer.client.ping().await;
-                    ping_at = now() + PING_EVERY;
-                }
-            }
+            self.peer.next_alive(until).await?;
         }
         let (how, at) = self.peer.ended?;
         let told = self.peer.disconnected.map(|(code, _)| format!("DISCONNECT 0x{code:02X}, "));
-        let end = if how == EndKind::Fin { "FIN" } else { "RST" };
-        Some((format!("{}{end}", told.unwrap_or_default()), at))
+        Some((format!("{}{}", told.unwrap_or_default(), told_end(how).2), at))
     }
 
     /// Whether a message still comes. Where it does not, the newcomer subscribes again: that another one comes then proves
@@ -176,14 +168,7 @@ impl Newcomer<'_> {
     ) -> Option<bool> {
         from.publish(self.topic, numbers.clone()).await?;
         let deadline = now() + from.stage.reaction_timeout;
-        came.extend(self.peer.take_set_aside());
-        while !is_among(came, &numbers) {
-            match self.peer.next_before(deadline).await {
-                Some(Event::Delivered(message)) => came.push(message),
-                Some(Event::Ended { .. } | Event::Disconnect(_)) | None => break,
-                Some(_) => {}
-            }
-        }
+        self.peer.deliveries_until(deadline, came, |came| is_among(came, &numbers)).await;
         Some(is_among(came, &numbers))
     }
 }

@@ -15,11 +15,11 @@ use ungraceful_record::reaction::{Outcome, Reaction};
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::client::{Client, NotConnected};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::attempts::observe::{Observed, Watch, observe};
+use ungraceful_rig::attempts::observe::{Observed, observe};
 use ungraceful_wire::Sent;
 
 use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, judged, observe_on, refusal};
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Untold, attempted, prepared, watch};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
@@ -90,7 +90,7 @@ impl Fault for Race {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
@@ -112,20 +112,17 @@ impl Raced {
 }
 
 impl Race {
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let client_id = log.client_id().to_owned();
-        let released = match stage.unless_stopped(self.release(stage, &client_id)).await {
-            Some(Ok(released)) => released,
-            Some(Err(trouble)) => return not_acted(stage, log, self.version, &trouble).await,
-            None => return interrupted(log),
-        };
+        let released = prepared(stage, self.release(stage, &client_id)).await?;
         let sent = |edge: fn(u64, u64) -> u64, none: u64| {
             released.iter().map(|(_, sent)| stage.clock.us(sent.at)).fold(none, edge)
         };
         let (first_us, last_us) = (sent(u64::min, u64::MAX), sent(u64::max, 0));
         log.provoked(stage.clock.at(first_us));
         log.measure(RELEASED_WITHIN, last_us.saturating_sub(first_us));
-        let raced = join_all(released.into_iter().map(|(client, sent)| watch(stage, client, sent))).await;
+        let raced =
+            join_all(released.into_iter().map(|(client, sent)| watch_contender(stage, client, sent))).await;
         // Whoever was accepted last may throw out the others until the broker has had all of its time since then.
         let last_accepted = raced.iter().filter_map(|raced| raced.accepted_at).max();
         let raced = match last_accepted {
@@ -133,9 +130,10 @@ impl Race {
             None => raced,
         };
         if stage.stop.reason().is_some() {
-            return interrupted(log);
+            return Err(Untold::Stopped);
         }
-        self.tell(stage, log, raced, last_us).await
+        self.tell(stage, log, raced, last_us).await;
+        Ok(())
     }
 
     /// Opens every connection first, and then sends every CONNECT.
@@ -155,7 +153,7 @@ impl Race {
         Ok(released)
     }
 
-    async fn tell(&self, stage: &Stage, mut log: AttemptLog<'_>, raced: Vec<Raced>, last_us: u64) -> Attempt {
+    async fn tell(&self, stage: &Stage, log: &mut AttemptLog<'_>, raced: Vec<Raced>, last_us: u64) {
         let served = |raced: &&Raced| raced.seen.outcome == Some(Outcome::Tolerated);
         let alive = raced.iter().filter(served).count();
         let accepted = raced.iter().filter(|raced| raced.accepted_after_us.is_ok()).count();
@@ -195,12 +193,11 @@ impl Race {
         for client in clients {
             client.leave().await;
         }
-        log.end()
     }
 }
 
 /// Waits for a contender's CONNACK, and then for what the broker does with it.
-async fn watch(stage: &Stage, mut client: Client, sent: Sent) -> Raced {
+async fn watch_contender(stage: &Stage, mut client: Client, sent: Sent) -> Raced {
     let within = stage.reaction_timeout;
     let accepted = match stage.unless_stopped(client.await_connack(sent, within)).await {
         Some(Ok((accepted, _packet))) => accepted,
@@ -218,8 +215,7 @@ async fn watch(stage: &Stage, mut client: Client, sent: Sent) -> Raced {
             return Raced { client, accepted_at: None, accepted_after_us: never, seen: Observed::default() };
         }
     };
-    let watch =
-        Watch { provoked_at: sent.at, within: stage.reaction_timeout, connacks_due: 0, subscribed: true };
+    let watch = watch(sent.at, stage.reaction_timeout);
     let seen = observe(&mut client, &stage.clock, &stage.stop, watch).await;
     let connack_time = accepted.connack_at.saturating_duration_since(accepted.connect_sent);
     Raced {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use futures_util::future::LocalBoxFuture;
 use newcomer::{Newcomer, is_accepted_within};
-use older::{Old, OldSession, wait_for_turn};
+use older::{ENDED_FIRST, Old, OldSession};
 pub use situation::Situation;
 use ungraceful_flags::{Mistake, Named, PositiveTime, Seconds, Wanted, Whole, chosen};
 use ungraceful_mqtt::ProtocolVersion;
@@ -22,16 +22,15 @@ use ungraceful_record::attempt::{Attempt, Case};
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
-use ungraceful_rig::attempts::observe::{Watch, observe};
+use ungraceful_rig::attempts::observe::observe;
 use ungraceful_rig::bystanders::witness::WitnessWatch;
-use ungraceful_wire::clock::now;
 
 use super::{Answer, NEWCOMER, VersionPair, VersionPairs, judged, observe_on, refusal, storm_checks};
-use crate::ending::{interrupted, not_acted};
+use crate::ending::{Untold, attempted, confirm, prepared, watch};
 use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
 pub use crate::outbox::{HELD_BACK, Share};
-use crate::peer::discard_session;
+use crate::peer::{discard_session, keep};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "storm";
@@ -211,64 +210,48 @@ impl Fault for Storm {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        Box::pin(self.carry_out(stage, log))
+        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl Storm {
     /// Each part is in a box of its own: an attempt that waits for its turn, one of ten thousand, holds no room for
     /// what comes after.
-    async fn carry_out(&self, stage: &Stage, mut log: AttemptLog<'_>) -> Attempt {
-        let will = stage.watch_will(log.client_id());
-        let prepared = Box::pin(stage.unless_stopped(self.prepare(stage, &mut log, will.as_ref()))).await;
-        let mut old = match prepared {
-            Some(Ok(old)) => old,
-            Some(Err(trouble)) => return Box::pin(self.give_up(stage, log, Some(&trouble))).await,
-            None => return Box::pin(self.give_up(stage, log, None)).await,
-        };
-        match wait_for_turn(&mut old, &mut log).await {
-            Ok(true) => Box::pin(self.take_over(stage, log, *old, will)).await,
-            Ok(false) => {
-                Box::pin(old.peer.leave_nothing(stage, log.client_id())).await;
-                interrupted(log)
-            }
-            Err(trouble) => Box::pin(self.give_up(stage, log, Some(&trouble))).await,
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+        let is_taken_over = self.be_taken_over(stage, log).await;
+        if is_taken_over.is_err() && self.situation.persistent() {
+            // No session stays behind that outlives its client.
+            Box::pin(discard_session(stage, self.versions.new, log.client_id())).await;
         }
+        if is_taken_over? { Ok(()) } else { Err(Untold::Stopped) }
     }
 
-    /// Leaves no session behind that outlives its client; without a trouble, the run was stopped.
-    async fn give_up(&self, stage: &Stage, log: AttemptLog<'_>, trouble: Option<&str>) -> Attempt {
-        if self.situation.persistent() {
-            discard_session(stage, self.versions.new, log.client_id()).await;
+    /// False when the run stopped before its turn; the client has left nothing then. Each part is in a box of its own: an
+    /// attempt that waits for its turn, one of ten thousand, holds no room for what comes after.
+    async fn be_taken_over(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<bool, Untold> {
+        let will = stage.watch_will(log.client_id());
+        let mut old = Box::pin(prepared(stage, self.prepare(stage, log, will.as_ref()))).await?;
+        let Old { peer, session } = &mut *old;
+        let turn = peer.wait_for_turn(log, |message| keep(&mut session.in_flight, message)).await;
+        if turn.map_err(|_ended| ENDED_FIRST)? {
+            return Box::pin(self.take_over(stage, log, *old, will)).await.map(|()| true);
         }
-        match trouble {
-            Some(trouble) => not_acted(stage, log, self.versions.new, trouble).await,
-            None => interrupted(log),
-        }
+        Box::pin(old.peer.leave_nothing(stage, log.client_id())).await;
+        Ok(false)
     }
 
     async fn take_over(
         &self,
         stage: &Stage,
-        mut log: AttemptLog<'_>,
+        log: &mut AttemptLog<'_>,
         mut old: Old,
         will: Option<WitnessWatch>,
-    ) -> Attempt {
+    ) -> Result<(), Untold> {
         let client_id = log.client_id().to_owned();
-        let provoked = stage.unless_stopped(self.provoke(stage, &client_id)).await;
-        let (newcomer, before, connect_sent) = match provoked {
-            Some(Ok(provoked)) => provoked,
-            Some(Err(trouble)) => return self.give_up(stage, log, Some(&trouble)).await,
-            None => return self.give_up(stage, log, None).await,
-        };
+        let (newcomer, before, connect_sent) = prepared(stage, self.provoke(stage, &client_id)).await?;
         let mut outbox = Outbox::of(&old.session.published);
         log.provoked(connect_sent.at);
-        let watch = Watch {
-            provoked_at: connect_sent.at,
-            within: stage.reaction_timeout,
-            connacks_due: 0,
-            subscribed: true,
-        };
+        let watch = watch(connect_sent.at, stage.reaction_timeout);
         let (topic, in_flight, unreleased) =
             (&old.session.topic, &old.session.in_flight, old.session.unreleased);
         let look = stage.unless_stopped(self.look_at_newcomer(
@@ -288,11 +271,10 @@ impl Storm {
             }
             _ => seen,
         };
-        let ended_at_us = seen.ended_at_us();
         // What the broker has ended gives its descriptor back at once.
         let Old { peer: older, session } = old;
-        let still_open = ended_at_us.is_none().then_some(older);
-        let outcome = stage.conclude(&mut log, seen, self.versions.new).await;
+        let still_open = seen.ended_at_us().is_none().then_some(older);
+        let confirmed = confirm(stage, log, self.versions.new, (seen.reactions, seen.outcome)).await;
         let newcomer = match newcomer {
             Some(Ok(newcomer)) => Some(newcomer),
             Some(Err(refused)) => {
@@ -303,11 +285,10 @@ impl Storm {
         };
         if let Some(newcomer) = &newcomer {
             outbox.take_all(&newcomer.came, &stage.clock);
-            self.tell(&mut log, &outbox, &session, newcomer, outcome);
+            self.tell(log, &outbox, &session, newcomer, confirmed.outcome);
         }
         if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
-            let ended_at = ended_at_us.map_or_else(now, |us| stage.clock.at(us));
-            self.await_will(stage, &mut log, &watch, newcomer, before, ended_at).await;
+            self.await_will(stage, log, &watch, newcomer, before, confirmed.ended_at(stage)).await;
         }
         match newcomer {
             Some(newcomer) => newcomer.peer.leave_nothing(stage, &client_id).await,
@@ -316,7 +297,7 @@ impl Storm {
         if let Some(older) = still_open {
             older.client.leave().await;
         }
-        log.end()
+        Ok(())
     }
 
     /// Waits for the older connection's Will, which is due or not as the session goes.

@@ -10,7 +10,8 @@ use ungraceful_wire::clock::now;
 use super::super::session_connect;
 use super::Storm;
 use crate::outbox::Outbox;
-use crate::peer::{Delivered, Event, Peer, keep, ping_every};
+use crate::peer::{Delivered, Event, Peer, keep};
+use crate::pinging::Pinging;
 use crate::resumption::{Remains, Resumption};
 
 /// How long after the last message that is awaited another one would be noticed.
@@ -121,7 +122,10 @@ impl Storm {
                     later.push(publish_later(stage, &mut peer, topic, qos, outbox, &mut came).await);
                 }
             }
-            self.wait_for_owed(&mut peer, &accepted, outbox, in_flight, withheld, &mut came).await;
+            let deadline = accepted.connack_at + *self.flags.resend_wait;
+            peer.pinging = Pinging::new(&accepted);
+            peer.deliveries_until(deadline, &mut came, |came| all_came(outbox, in_flight, withheld, came))
+                .await;
         }
         let alive = peer.is_served(stage.reaction_timeout).await;
         came.extend(peer.take_set_aside());
@@ -147,33 +151,6 @@ impl Storm {
             }
             true => (Resumption::Announced, None),
             false => (Resumption::Not, None),
-        }
-    }
-
-    /// Goes on taking what comes until everything that is owed has come, or its time is over.
-    async fn wait_for_owed(
-        &self,
-        peer: &mut Peer,
-        accepted: &Accepted,
-        outbox: &Outbox,
-        in_flight: &[Delivered],
-        withheld: Option<u64>,
-        came: &mut Vec<Delivered>,
-    ) {
-        let deadline = accepted.connack_at + *self.flags.resend_wait;
-        let ping_every = ping_every(accepted.server_keep_alive);
-        let mut ping_at = now() + ping_every;
-        while now() < deadline && !all_came(outbox, in_flight, withheld, came) {
-            match peer.next_before(ping_at.min(deadline)).await {
-                Some(Event::Delivered(message)) => keep(came, message),
-                Some(Event::Ended { .. } | Event::Disconnect(_)) => return,
-                Some(_) => {}
-                None => {
-                    // That the connection has ended is read next.
-                    let _ended = peer.client.ping().await;
-                    ping_at = now() + ping_every;
-                }
-            }
         }
     }
 }
@@ -206,15 +183,9 @@ async fn publish_later(
         return sequence;
     };
     outbox.acknowledged(sequence, code);
-    came.extend(peer.take_set_aside());
     let deadline = now() + stage.reaction_timeout;
-    while came.iter().all(|message| message.sequence != Some(sequence)) {
-        match peer.next_before(deadline).await {
-            Some(Event::Delivered(message)) => keep(came, message),
-            Some(Event::Ended { .. } | Event::Disconnect(_)) | None => break,
-            Some(_) => {}
-        }
-    }
+    let is_there = |came: &[Delivered]| came.iter().any(|message| message.sequence == Some(sequence));
+    peer.deliveries_until(deadline, came, is_there).await;
     sequence
 }
 

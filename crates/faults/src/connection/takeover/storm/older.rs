@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant as TokioInstant, sleep_until};
-use ungraceful_mqtt::{Property, ProtocolVersion, QoS, Will};
+use ungraceful_mqtt::{Properties, Property, ProtocolVersion, QoS, Will};
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
@@ -11,11 +10,14 @@ use ungraceful_wire::clock::now;
 use super::super::session_connect;
 use super::{OLD_WILL, Storm};
 use crate::outbox::Outbox;
-use crate::peer::{Delivered, Event, Peer, keep, ping_every};
+use crate::peer::{Delivered, Peer};
 
 /// How long the broker has to send the older client what it published to itself; what comes later is in flight as well,
 /// and what does not come waits in the session: a broker may limit what it has under way.
 const IN_FLIGHT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Why a client was not taken over.
+pub(super) const ENDED_FIRST: &str = "the broker ended the connection before the take-over";
 
 /// The older client, ready to be taken over.
 pub(super) struct Old {
@@ -32,7 +34,6 @@ pub(super) struct OldSession {
     pub(super) in_flight: Vec<Delivered>,
     /// The message that it published at QoS 2 and did not release, with its Packet Identifier.
     pub(super) unreleased: Option<(u64, u16)>,
-    pub(super) ping_every: Duration,
     /// The broker keeps the session at all.
     pub(super) is_kept: bool,
     /// How long it keeps the session after the connection; what was asked for, unless its CONNACK says something else.
@@ -48,10 +49,7 @@ impl Storm {
         will: Option<&WitnessWatch>,
     ) -> Result<Box<Old>, String> {
         let (version, client_id) = (self.versions.old, log.client_id().to_owned());
-        let (client, established) =
-            stage.open(version).await.map_err(|error| format!("cannot connect: {error}"))?;
-        log.established(established);
-        let mut peer = Peer::new(client);
+        let mut peer = Peer::open(stage, log, version).await?;
         let in_flight_most = self.flags.in_flight.get::<u16>() * levels(stage);
         let asked_s = if self.situation.persistent() { self.flags.session_expiry_interval.0 } else { 0 };
         let properties =
@@ -68,21 +66,12 @@ impl Storm {
             },
             &properties,
         );
-        connect.will = will.map(|watch| Will {
-            topic: watch.topic(),
-            payload: OLD_WILL,
-            qos: QoS::AtLeastOnce.min(stage.maximum_qos),
-            retain: false,
-            properties: if self.situation.will_delay() && version == ProtocolVersion::V5 {
-                ungraceful_mqtt::Properties::List(&delay)
-            } else {
-                ungraceful_mqtt::Properties::NONE
-            },
-        });
+        let is_delayed = self.situation.will_delay() && version == ProtocolVersion::V5;
+        let properties = if is_delayed { Properties::List(&delay) } else { Properties::NONE };
+        connect.will = will.map(|watch| Will { properties, ..stage.will(watch, OLD_WILL) });
         let within = stage.options.connect_timeout;
-        let accepted =
-            peer.client.connect(&connect, within).await.map_err(|error| format!("older client: {error}"))?;
-        log.accepted(accepted.connack_at);
+        let accepted = peer.be_accepted(stage, log, &connect).await;
+        let accepted = accepted.map_err(|error| format!("older client: {error}"))?;
         let topic = format!("{}/takeover/{client_id}", stage.topic_root);
         let granted = peer.subscribe(&topic, stage.maximum_qos, within).await?;
         peer.acknowledges = false;
@@ -92,7 +81,6 @@ impl Storm {
             published: Vec::new(),
             in_flight: Vec::new(),
             unreleased: None,
-            ping_every: ping_every(accepted.server_keep_alive),
             is_kept: granted_s > 0,
             granted: Duration::from_secs(granted_s.into()),
         };
@@ -125,16 +113,10 @@ impl Storm {
             old.session.published.push((sequence, Some(code)));
         }
         let deadline = now() + IN_FLIGHT_WITHIN;
-        let mut delivered = old.peer.take_set_aside();
-        while delivered.len() < qos_1 + qos_2 {
-            match old.peer.next_before(deadline).await {
-                Some(Event::Delivered(message)) => keep(&mut delivered, message),
-                Some(Event::Ended { .. } | Event::Disconnect(_)) => {
-                    return Err("the broker ended the connection before the take-over".to_owned());
-                }
-                Some(_) => {}
-                None => break,
-            }
+        let mut delivered = Vec::new();
+        let enough = |came: &[Delivered]| came.len() >= qos_1 + qos_2;
+        if !old.peer.deliveries_until(deadline, &mut delivered, enough).await {
+            return Err(ENDED_FIRST.to_owned());
         }
         if qos_2 > 0 {
             let sequence = numbers.offer(QoS::ExactlyOnce);
@@ -154,27 +136,4 @@ impl Storm {
 /// How many QoS of those above 0 the broker takes.
 fn levels(stage: &Stage) -> u16 {
     stage.maximum_qos.level().into()
-}
-
-/// Serves the older client until its attempt is due. False when the run stops first.
-pub(super) async fn wait_for_turn(old: &mut Old, log: &mut AttemptLog<'_>) -> Result<bool, String> {
-    let mut ping_at = now() + old.session.ping_every;
-    loop {
-        tokio::select! {
-            biased;
-            is_due = log.turn() => return Ok(is_due),
-            event = old.peer.next() => match event {
-                Event::Delivered(message) => keep(&mut old.session.in_flight, message),
-                Event::Ended { .. } | Event::Disconnect(_) => {
-                    return Err("the broker ended the connection before the take-over".to_owned());
-                }
-                _ => {}
-            },
-            () = sleep_until(TokioInstant::from_std(ping_at)) => {
-                // That the connection has ended is read next.
-                let _ended = old.peer.client.ping().await;
-                ping_at += old.session.ping_every;
-            }
-        }
-    }
 }

@@ -7,12 +7,25 @@ use ungraceful_mqtt::{
     EncodeError, PacketIdentifier, ProtocolVersion, Publish, PublishTemplate, QoS, STAMP_LEN,
 };
 
+/// What stands for the messages of attempts that are told apart by their topics alone.
+const UNKEYED: u64 = u64::from_be_bytes(*b"ungrace1");
+
+/// The Application Message that carries this number and belongs to no attempt in particular.
+pub(crate) fn payload(sequence: u64) -> [u8; STAMP_LEN] {
+    stamp(UNKEYED, sequence)
+}
+
+/// The number that such an Application Message carries; absent for one that is none of ours.
+pub(crate) fn read_payload(payload: &[u8]) -> Option<u64> {
+    sequence(UNKEYED, payload).filter(|_| payload.len() == STAMP_LEN)
+}
+
 /// The shortest payload that holds attempt and number.
 const PAYLOAD_LEN_MIN: usize = STAMP_LEN;
 
 /// What stands for attempt `attempt` of the run with this `topic_root`: another run with the same seed has others, so that
 /// what it left behind at a broker is not taken for our own.
-pub(super) fn key(topic_root: &str, attempt: u64) -> u64 {
+pub(crate) fn key(topic_root: &str, attempt: u64) -> u64 {
     const ATTEMPT_BITS: u32 = 24;
     let mut hasher = DefaultHasher::new();
     topic_root.hash(&mut hasher);
@@ -20,7 +33,7 @@ pub(super) fn key(topic_root: &str, attempt: u64) -> u64 {
 }
 
 /// What the payload of message `sequence` of attempt `attempt` begins with.
-pub(super) fn stamp(attempt: u64, sequence: u64) -> [u8; STAMP_LEN] {
+pub(crate) fn stamp(attempt: u64, sequence: u64) -> [u8; STAMP_LEN] {
     let mut stamp = [0; STAMP_LEN];
     let (first, second) = stamp.split_at_mut(size_of::<u64>());
     first.copy_from_slice(&attempt.to_be_bytes());
@@ -29,14 +42,14 @@ pub(super) fn stamp(attempt: u64, sequence: u64) -> [u8; STAMP_LEN] {
 }
 
 /// The number of a message of `attempt`; absent when the payload is somebody else's.
-pub(super) fn sequence(attempt: u64, payload: &[u8]) -> Option<u64> {
+pub(crate) fn sequence(attempt: u64, payload: &[u8]) -> Option<u64> {
     let (of, rest) = payload.split_first_chunk()?;
     let (sequence, _padding) = rest.split_first_chunk()?;
     (u64::from_be_bytes(*of) == attempt).then_some(u64::from_be_bytes(*sequence))
 }
 
 /// The PUBLISH of every message on `topic`, with `payload_len` bytes of payload, to be stamped.
-pub(super) fn template(
+pub(crate) fn template(
     version: ProtocolVersion,
     topic: &str,
     qos: QoS,

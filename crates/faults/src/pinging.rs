@@ -13,34 +13,39 @@ const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 /// When PINGREQ is due on one connection: every half of the Keep Alive in force (MQTT 5.0 [MQTT-3.2.2-21]), whatever else
 /// is sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pinging {
+pub(crate) struct Pinging {
     every: Duration,
     due_at: Instant,
 }
 
 impl Pinging {
     /// On a connection that was accepted just now.
-    pub(super) fn new(accepted: &Accepted) -> Self {
+    pub(crate) fn new(accepted: &Accepted) -> Self {
         Self::every(every(accepted.server_keep_alive))
     }
 
+    /// Where the broker asks for no Keep Alive of its own.
+    pub(crate) fn unasked() -> Self {
+        Self::every(PING_EVERY)
+    }
+
     /// Each time after `every`.
-    pub(super) fn every(every: Duration) -> Self {
+    pub(crate) fn every(every: Duration) -> Self {
         Self { every, due_at: now() + every }
     }
 
     /// How long it is until the next one is due.
-    pub(super) fn left(&self) -> Duration {
+    pub(crate) fn left(&self) -> Duration {
         self.due_at.saturating_duration_since(now())
     }
 
     /// When the next one is due.
-    pub(super) fn due_at(&self) -> Instant {
+    pub(crate) fn due_at(&self) -> Instant {
         self.due_at
     }
 
     /// Whether one is due; true once for each.
-    pub(super) fn is_due(&mut self) -> bool {
+    pub(crate) fn is_due(&mut self) -> bool {
         let is_due = self.left().is_zero();
         if is_due {
             self.due_at = now() + self.every;
