@@ -1,13 +1,14 @@
-//! The catalogue of ways in which an MQTT client can misbehave or be lost: one file per fault, in folders by what
-//! the fault is about.
+//! The catalogue of ways in which an MQTT client can misbehave or be lost: one file per fault, in the folder of the
+//! tool that has it.
 //!
 //! A fault says what goes on the wire and what to watch for; the rig decides when, how often and beside whom.
 //! Next to each fault stand its checks, which read the record alone.
 
-pub mod authentication;
-pub mod connection;
-pub mod flow_control;
-pub mod session;
+pub mod double_connect;
+pub mod double_connect_checks;
+pub mod expire;
+pub mod flood;
+pub mod takeover;
 pub mod vanish;
 pub mod violate;
 
@@ -29,13 +30,7 @@ use mode::Mode;
 /// The fault with this name, which is that of its mode and of its cases in records; absent when there is none.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn Mode> {
-    let families = [
-        vanish::MODES,
-        connection::takeover::MODES,
-        flow_control::MODES,
-        connection::double_connect::MODES,
-        authentication::MODES,
-        violate::MODES,
-    ];
+    let families =
+        [vanish::MODES, takeover::MODES, flood::MODES, double_connect::MODES, expire::MODES, violate::MODES];
     families.into_iter().flatten().copied().find(|mode| mode.name() == name)
 }

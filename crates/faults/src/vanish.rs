@@ -1,12 +1,20 @@
 //! The faults of `ungraceful-vanish`: clients that go without a word.
 
-use crate::connection::{abrupt, herd, keep_alive, knock};
+pub mod drop;
+pub mod drop_checks;
+pub mod herd;
+pub mod herd_checks;
+pub mod keep_alive;
+pub mod knock;
+pub mod knock_checks;
+pub mod will_storm;
+pub mod will_storm_checks;
+
 use crate::mode::{Mode, mode};
-use crate::session::will_storm;
 
 /// The modes of `ungraceful-vanish`, the default one first.
 pub const MODES: &[&dyn Mode] = &[
-    mode::<abrupt::Flags>(),
+    mode::<drop::Flags>(),
     mode::<keep_alive::silence::Flags>(),
     mode::<keep_alive::edge::Flags>(),
     mode::<knock::Flags>(),

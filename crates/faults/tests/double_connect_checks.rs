@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use ungraceful_faults::connection::double_connect::{ID, SECOND_CLIENT_ID, Variant};
+use ungraceful_faults::double_connect::{ID, SECOND_CLIENT_ID, Variant};
 use ungraceful_mqtt::statement;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness, Record, WillRecord, WitnessRecord};

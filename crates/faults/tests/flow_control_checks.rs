@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-use ungraceful_faults::flow_control::{
+use ungraceful_faults::flood::{
     offline_queue, offline_queue_checks, quota_leak, quota_leak_checks, receive_maximum,
     receive_maximum_checks, slow_consumer, slow_consumer_checks, unacked_subscriber,
     unacked_subscriber_checks,

@@ -3,9 +3,9 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use ungraceful_faults::connection::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
-use ungraceful_faults::connection::herd_checks::CHECKS;
 use ungraceful_faults::resumption::{Resumption, SESSION_PRESENT};
+use ungraceful_faults::vanish::herd::{BACK, ID, LOST_AGAIN, OUR_OWN, TRIES};
+use ungraceful_faults::vanish::herd_checks::CHECKS;
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::metric::{Distribution, Percentiles};
 use ungraceful_record::reaction::Outcome;

@@ -3,10 +3,10 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use ungraceful_faults::connection::keep_alive::control::{CONTROL, Control, FIXED_CUT_AFTER};
-use ungraceful_faults::connection::keep_alive::edge::{self, FATE, LONGEST_GAP, SENT};
-use ungraceful_faults::connection::keep_alive::silence::{self, BROKER_STALLED, CUT, CUT_EARLY_WITH, WAITED};
-use ungraceful_faults::connection::keep_alive::{CUT_AT, Cut, KEEP_ALIVE};
+use ungraceful_faults::vanish::keep_alive::control::{CONTROL, Control, FIXED_CUT_AFTER};
+use ungraceful_faults::vanish::keep_alive::edge::{self, FATE, LONGEST_GAP, SENT};
+use ungraceful_faults::vanish::keep_alive::silence::{self, BROKER_STALLED, CUT, CUT_EARLY_WITH, WAITED};
+use ungraceful_faults::vanish::keep_alive::{CUT_AT, Cut, KEEP_ALIVE};
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::metric::Distribution;
 use ungraceful_record::reaction::Outcome;

@@ -5,15 +5,13 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use proptest::prelude::*;
-use ungraceful_faults::connection::takeover::dead_peer;
-use ungraceful_faults::connection::takeover::flap;
-use ungraceful_faults::connection::takeover::storm::{
+use ungraceful_faults::resumption::{LEFT_OVER, Resumption, SESSION_PRESENT};
+use ungraceful_faults::takeover::dead_peer;
+use ungraceful_faults::takeover::flap;
+use ungraceful_faults::takeover::storm::{
     self, DUP, HELD_BACK, IDENTIFIERS, QUEUED, REPEATED, SENT_AGAIN, Share, Situation,
 };
-use ungraceful_faults::connection::takeover::{
-    ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, duel, looking_on, race,
-};
-use ungraceful_faults::resumption::{LEFT_OVER, Resumption, SESSION_PRESENT};
+use ungraceful_faults::takeover::{ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, duel, looking_on, race};
 use ungraceful_mqtt::statement;
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};

@@ -4,13 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
-use ungraceful_faults::connection::abrupt::{
-    self, BACK_PAST_END, RETURN, Variant, WAITING, WILL_CAME, WillCame,
-};
-use ungraceful_faults::connection::knock;
-use ungraceful_faults::connection::takeover::storm::{HELD_BACK, Share};
 use ungraceful_faults::resumption::{LEFT_OVER, Resumption, SESSION_PRESENT};
-use ungraceful_faults::session::will_storm;
+use ungraceful_faults::takeover::storm::{HELD_BACK, Share};
+use ungraceful_faults::vanish::drop::{self, BACK_PAST_END, RETURN, Variant, WAITING, WILL_CAME, WillCame};
+use ungraceful_faults::vanish::knock;
+use ungraceful_faults::vanish::will_storm;
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_record::ledger::LedgerCounts;
@@ -52,7 +50,7 @@ impl Made {
 
     /// Clients of a drop that left, all of which came back.
     fn dropped(variant: &str, version: &str, count: u64) -> Self {
-        Self::of(abrupt::ID, variant, version, &[(Outcome::Left, count)]).fact(RETURN, ACCEPTED, count)
+        Self::of(drop::ID, variant, version, &[(Outcome::Left, count)]).fact(RETURN, ACCEPTED, count)
     }
 
     fn fact<V: FromStr>(mut self, fact: FactOf<V>, value: impl Display, count: u64) -> Self {
@@ -148,7 +146,7 @@ fn assert_holds(verdict: &Verdict, citation: Option<&str>) {
 
 #[test]
 fn a_case_without_a_sample_is_judged_by_nobody_to_hold() {
-    let cases = Variant::ALL.map(|variant| (abrupt::ID, variant.name()));
+    let cases = Variant::ALL.map(|variant| (drop::ID, variant.name()));
     let knocks = knock::Variant::ALL.map(|variant| (knock::ID, variant.name()));
     let storms = will_storm::Variant::ALL.map(|variant| (will_storm::ID, variant.name()));
     for (fault, variant) in cases.into_iter().chain(knocks).chain(storms) {
@@ -166,11 +164,9 @@ fn a_case_without_a_sample_is_judged_by_nobody_to_hold() {
 
 #[test]
 fn cases_of_other_faults_and_of_variants_unknown_here_have_no_verdict() {
-    for (fault, checked, variant) in [
-        ("double-connect", abrupt::ID, "fin"),
-        (abrupt::ID, abrupt::ID, "other"),
-        (knock::ID, knock::ID, "fin"),
-    ] {
+    for (fault, checked, variant) in
+        [("double-connect", drop::ID, "fin"), (drop::ID, drop::ID, "other"), (knock::ID, knock::ID, "fin")]
+    {
         let mut record = Made::of(fault, variant, V5, &[(Outcome::Left, 3)]).record();
         judge(&mut record, &ungraceful_faults::find(checked).expect("one of ours").checks());
         assert_eq!(record.verdicts, [], "{fault} {variant}");
@@ -310,7 +306,7 @@ const WITHHOLDS: &str = "withholds_the_will";
 fn mqtt5_3_14_4_3_and_mqtt3_1_1_3_14_4_3_a_will_after_disconnect_breaks_it() {
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.14.4-3]"), (V311, "MQTT 3.1.1 [MQTT-3.14.4-3]")] {
         let made = |seen| {
-            let made = Made::of(abrupt::ID, "disconnect", version, &[(Outcome::Closed, 4)]);
+            let made = Made::of(drop::ID, "disconnect", version, &[(Outcome::Closed, 4)]);
             made.will(not_due(4, seen))
         };
         assert_holds(&made(0).verdict(WITHHOLDS), Some(citation));
@@ -322,7 +318,7 @@ fn mqtt5_3_14_4_3_and_mqtt3_1_1_3_14_4_3_a_will_after_disconnect_breaks_it() {
         }
         assert_inconclusive(&made(4).witness(stray()).verdict(WITHHOLDS), "5 messages came when nobody");
         let before = |seen| {
-            let made = Made::of(abrupt::ID, "disconnect", version, &[(Outcome::Closed, 4)]);
+            let made = Made::of(drop::ID, "disconnect", version, &[(Outcome::Closed, 4)]);
             made.will(WillRecord { seen_before: 1, ..not_due(4, seen) })
         };
         assert_inconclusive(&before(0).verdict(WITHHOLDS), "not counted: those of 1 clients");
@@ -377,7 +373,7 @@ fn mqtt5_3_1_2_23_and_mqtt3_1_1_3_1_2_4_sessions_that_are_all_gone_break_it_and_
 fn a_session_that_the_broker_never_granted_and_a_client_that_is_refused_say_nothing() {
     let made = Made::dropped("before-expiry", V5, 3).fact(SESSION_PRESENT, Resumption::NotOwed.name(), 3);
     assert_inconclusive(&made.verdict(KEEPS), "3 were too late to tell");
-    let refused = Made::of(abrupt::ID, "fin", V5, &[(Outcome::Left, 2)]).fact(RETURN, "CONNACK 0x97", 2);
+    let refused = Made::of(drop::ID, "fin", V5, &[(Outcome::Left, 2)]).fact(RETURN, "CONNACK 0x97", 2);
     assert_inconclusive(&refused.verdict(KEEPS), "CONNACK 0x97 (×2)");
 }
 
@@ -484,7 +480,7 @@ fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_a_message_behind_a_later_one_breaks_the_o
 #[test]
 fn a_half_open_connection_is_a_note() {
     const CLOSES: &str = "closes_its_side";
-    let made = |outcomes: &[(Outcome, u64)]| Made::of(abrupt::ID, "half-close", V5, outcomes);
+    let made = |outcomes: &[(Outcome, u64)]| Made::of(drop::ID, "half-close", V5, outcomes);
     assert_holds(&made(&[(Outcome::Closed, 2), (Outcome::Reset, 1)]).verdict(CLOSES), None);
     let verdict = made(&[(Outcome::Closed, 2), (Outcome::NoReaction, 1)]).verdict(CLOSES);
     assert_note_contains(&verdict, "1 connections were still half open");

@@ -2,7 +2,7 @@
 
 pub mod bench;
 
-use ungraceful_faults::{authentication, connection, flow_control, vanish, violate};
+use ungraceful_faults::{double_connect, expire, flood, takeover, vanish, violate};
 
 use crate::launch::{Modes, Tool};
 
@@ -17,21 +17,21 @@ pub const VANISH: Tool = Tool {
 pub const TAKEOVER: Tool = Tool {
     name: "ungraceful-takeover",
     question: "What happens when clients return before the broker noticed that they were gone (same ClientID)?",
-    modes: Modes::Faults(connection::takeover::MODES),
+    modes: Modes::Faults(takeover::MODES),
 };
 
 /// `ungraceful-flood`.
 pub const FLOOD: Tool = Tool {
     name: "ungraceful-flood",
     question: "What happens when negotiated limits are exceeded?",
-    modes: Modes::Faults(flow_control::MODES),
+    modes: Modes::Faults(flood::MODES),
 };
 
 /// `ungraceful-double-connect`.
 pub const DOUBLE_CONNECT: Tool = Tool {
     name: "ungraceful-double-connect",
     question: "What happens on a second CONNECT?",
-    modes: Modes::Faults(connection::double_connect::MODES),
+    modes: Modes::Faults(double_connect::MODES),
 };
 
 /// `ungraceful-violate`.
@@ -45,7 +45,7 @@ pub const VIOLATE: Tool = Tool {
 pub const EXPIRE: Tool = Tool {
     name: "ungraceful-expire",
     question: "Are clients disconnected when their credentials expire, or when an operator removes them?",
-    modes: Modes::Faults(authentication::MODES),
+    modes: Modes::Faults(expire::MODES),
 };
 
 /// `ungraceful-bench`.

@@ -26,10 +26,10 @@ use ungraceful_wire::clock::now;
 pub use self::flags::Flags;
 use self::members::{Member, Members};
 use self::returning::{Returned, Returning};
-use super::takeover::session_connect;
 use crate::ending::{Untold, attempted, prepared};
 use crate::peer::{Event, Peer, discard_session};
 use crate::resumption::{Resumption, SESSION_PRESENT};
+use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "herd";

@@ -24,11 +24,11 @@ use super::quota_leak::Variant;
 use super::subscriber::{Acknowledging, Subscriber};
 use super::unacked_subscriber::{CAME, DID_NOT_COME, LATER, drain, publish_later};
 use super::{longest, offline_queue_checks, topic};
-use crate::connection::takeover::session_connect;
 use crate::ending::{Untold, attempted, confirm, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::peer::{Peer, discard_session};
 use crate::resumption::{Resumption, SESSION_PRESENT};
+use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "offline-queue";

@@ -231,7 +231,7 @@ mod tests {
     use ungraceful_wire::clock::now;
 
     use super::{Account, Acknowledging, Hearing};
-    use crate::flow_control::fates::Fates;
+    use crate::flood::fates::Fates;
 
     /// What was heard, and the outbox.
     fn hearing(acknowledging: Acknowledging) -> (Hearing, Vec<u8>) {

@@ -11,7 +11,7 @@ use ungraceful_record::offers::Offers;
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Record};
 
-use super::abrupt::{BACK_PAST_END, RETURN, Variant, WAITING, WILL_CAME, Way, WillCame};
+use super::drop::{BACK_PAST_END, RETURN, Variant, WAITING, WILL_CAME, Way, WillCame};
 use crate::ending::Answer;
 use crate::judging::{
     self, SENDS_NO_DISCONNECT_ON_3_1_1, breach, comes_in_order, due_wills, no_sample, no_will, of_version,

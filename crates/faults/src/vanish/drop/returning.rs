@@ -8,14 +8,15 @@ use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_wire::clock::now;
 
-use super::super::takeover::session_connect;
 use super::{
-    Abrupt, Absence, BACK_PAST_END, Lives, RETURN, RETURNED_AFTER, Returned, Variant, WAITING, WHOLE_SECOND,
+    Absence, BACK_PAST_END, DropConnection, Lives, RETURN, RETURNED_AFTER, Returned, Variant, WAITING,
+    WHOLE_SECOND,
 };
 use crate::ending::Answer;
 use crate::outbox::{HELD_BACK, arrived, share};
 use crate::peer::{Delivered, Peer};
 use crate::resumption::{LEFT_OVER, Remains, Resumption, SESSION_PRESENT};
+use crate::takeover::session_connect;
 
 impl Absence {
     /// Publishes so many messages of each QoS that the subscription was granted.
@@ -25,7 +26,7 @@ impl Absence {
     pub(super) async fn publish(
         &mut self,
         stage: &Stage,
-        fault: &Abrupt,
+        fault: &DropConnection,
         client_id: &str,
     ) -> Result<(), String> {
         let levels = self.levels();
@@ -64,7 +65,7 @@ impl Absence {
     }
 }
 
-impl Abrupt {
+impl DropConnection {
     /// The client connects with its ClientID and Clean Start 0, and takes what waits for it. Absent when it is not
     /// accepted.
     pub(super) async fn come_back(

@@ -16,9 +16,9 @@ use ungraceful_wire::clock::now;
 
 use super::members::Member;
 use super::{Herd, LATE_HANDSHAKES, LOST_AGAIN, Loss, OUR_OWN};
-use crate::connection::takeover::refusal;
 use crate::peer::{Event, Peer};
 use crate::resumption::Resumption;
+use crate::takeover::refusal;
 
 /// Measure: tries that were refused by a CONNACK with a code.
 pub(super) const TRIES_REFUSED: Measure = Measure::new("tries_refused");

@@ -518,7 +518,7 @@ mod tests {
         ALL_TAKEN, AT, Answers, BELOW, BEYOND, CLOSE, Flood, NOWHERE, STOPPED_READING, UNANSWERED, UNKNOWN,
         in_one_chunk,
     };
-    use crate::flow_control::fates::Fates;
+    use crate::flood::fates::Fates;
 
     /// Twelve PUBLISH packets to a broker with a Receive Maximum of ten.
     const FLOOD: Flood = Flood { receive_maximum: 10, planned: 12, sent: 12 };

@@ -11,9 +11,9 @@ use ungraceful_record::scale::span;
 use ungraceful_rig::attempts::fault::Fault;
 
 use super::variant::Lives;
-use super::{Abrupt, Variant, WHOLE_SECOND};
-use crate::connection::abrupt_checks;
+use super::{DropConnection, Variant, WHOLE_SECOND};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
+use crate::vanish::drop_checks;
 
 /// The flags.
 #[derive(Args, Clone, Debug)]
@@ -54,7 +54,7 @@ impl FaultMode for Flags {
          its Session Expiry Interval and no longer; and whether what was published meanwhile waits for \
          the client, in order. DISCONNECT 0x00 and 0x04 stand beside them as controls. --attempts clients \
          go in each variant and version.";
-    const CHECKS: &'static [&'static [Check]] = &[abrupt_checks::CHECKS];
+    const CHECKS: &'static [&'static [Check]] = &[drop_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("attempts", "10")];
 
     fn wanted(&self) -> Wanted {
@@ -95,7 +95,7 @@ impl FaultMode for Flags {
 
     fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>> {
         each_case(&self.variants(), spoken, |variant, version| {
-            variant.is_in(version).then(|| Abrupt { variant, version, flags: self.clone() })
+            variant.is_in(version).then(|| DropConnection { variant, version, flags: self.clone() })
         })
     }
 }

@@ -25,11 +25,11 @@ use super::fates::{Fates, SharedFates, within};
 use super::publisher::{Published, Publisher};
 use super::subscriber::{Acknowledging, Subscriber};
 use super::{longest, topic, unacked_subscriber_checks};
-use crate::connection::takeover::session_connect;
 use crate::ending::{Untold, attempted, confirm, prepared, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 pub use crate::outbox::HELD_BACK;
 use crate::peer::Peer;
+use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "unacked-subscriber";

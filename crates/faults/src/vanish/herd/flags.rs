@@ -14,8 +14,8 @@ use ungraceful_rig::broker::outage::{Restart, RestartBy};
 use ungraceful_rig::broker::target::BrokerChoice;
 
 use super::Herd;
-use crate::connection::herd_checks;
 use crate::mode::{AttemptsOf, Call, FaultMode, each_case};
+use crate::vanish::herd_checks;
 
 /// The flags.
 #[derive(Args, Clone, Debug)]

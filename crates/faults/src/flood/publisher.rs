@@ -258,7 +258,7 @@ mod tests {
     use ungraceful_wire::clock::now;
 
     use super::{Account, Sending};
-    use crate::flow_control::fates::Fates;
+    use crate::flood::fates::Fates;
     use crate::numbered;
 
     /// What was sent, and the outbox.

@@ -19,12 +19,12 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
 use ungraceful_rig::bystanders::witness::{WitnessWatch, Witnessed};
 use ungraceful_wire::clock::now;
 
-use super::super::keep_alive::no_control;
 use super::judged::{no_newcomer, versions};
 use crate::ending::told_end;
 use crate::judging::{self, breach, unsettled};
 use crate::peer::{Delivered, Peer};
 use crate::pinging::Pinging;
+use crate::vanish::keep_alive::no_control;
 
 /// Fact: what had become of the newcomer when the older connection's Keep Alive was over.
 pub const LATER: FactOf<Later> = FactOf::new("newcomer_later");

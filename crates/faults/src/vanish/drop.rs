@@ -27,11 +27,11 @@ pub use self::going::Way;
 use self::going::{Gone, go};
 use self::variant::Lives;
 pub use self::variant::Variant;
-use super::takeover::session_connect;
 use crate::ending::{Answer, Confirmed, Untold, attempted, confirm, prepared};
 use crate::outbox::{Outbox, Share};
 use crate::peer::{Peer, discard_session};
 use crate::resumption::Resumption;
+use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "drop";
@@ -79,7 +79,7 @@ const BEYOND_SESSION_S: u32 = 3_600;
 
 /// One variant with one version.
 #[derive(Clone, Debug)]
-pub struct Abrupt {
+pub struct DropConnection {
     /// What is done.
     pub variant: Variant,
     /// The version spoken.
@@ -127,7 +127,7 @@ struct Absence {
     taken: Vec<u64>,
 }
 
-impl Fault for Abrupt {
+impl Fault for DropConnection {
     fn case(&self) -> Case {
         Case::new(ID, self.variant.name(), self.version)
     }
@@ -157,7 +157,7 @@ impl Fault for Abrupt {
     }
 }
 
-impl Abrupt {
+impl DropConnection {
     /// Session Expiry Interval in seconds.
     const fn expiry_s(&self) -> u32 {
         match self.variant.lives() {

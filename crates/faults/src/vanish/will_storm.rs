@@ -22,10 +22,10 @@ use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 use super::will_storm_checks;
-use crate::connection::takeover::session_connect;
 use crate::ending::{Answer, Untold, attempted, confirm, prepared};
 use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
+use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "will-storm";

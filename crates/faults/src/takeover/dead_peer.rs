@@ -22,13 +22,13 @@ use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
-use super::super::keep_alive::longest_held;
 use super::judged::{self, no_newcomer, refused};
 use super::looking_on::{self, LATER, Later, NEWCOMER_WILL, Newcomer};
 use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, VersionPairs, refusal};
 use crate::ending::{Confirmed, Untold, attempted, confirm, prepared, watch};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
+use crate::vanish::keep_alive::longest_held;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "dead-peer";
