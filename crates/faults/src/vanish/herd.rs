@@ -33,7 +33,7 @@ use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "herd";
-/// Milestone: the CONNACK of the connection that a member kept. Fact: [`YES`], or what its last try came to.
+/// Milestone: the CONNACK of the connection that a member kept. Fact: yes, or what its last try came to.
 pub const BACK: FactOf<Back> = FactOf::new("back");
 /// Measure: connections that a member began, until it was back or its time was over.
 pub const TRIES: Measure = Measure::new("tries");
