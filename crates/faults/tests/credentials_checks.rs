@@ -6,8 +6,7 @@ use std::str::FromStr;
 
 use ungraceful_faults::expire::{
     AFTER_DISCONNECT, AFTER_FAILURE, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, METHOD_IN_AUTH,
-    METHOD_IN_CONNACK, PAST_FIRST_TOKEN, PUBLISHED, REAUTHENTICATION, RIGHTS_UNKNOWN, WITHOUT_RIGHTS, kick,
-    removal::Means, token,
+    METHOD_IN_CONNACK, PAST_FIRST_TOKEN, PUBLISHED, REAUTHENTICATION, kick, removal::Means, token,
 };
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
@@ -173,16 +172,16 @@ fn what_is_expected_of_a_client_that_comes_back_is_what_was_taken_from_it() {
         assert_holds(&Made::kicked(means, V5).fact(CAME_BACK, REFUSED, 5).judged(CHECK), Force::Prose);
         let let_in = Made::kicked(means, V5).fact(CAME_BACK, REFUSED, 3).fact(CAME_BACK, "accepted", 2);
         assert_differs(&let_in.judged(CHECK), "2 of 5 removed clients were let in again");
-        let stripped = Made::kicked(means, V5).fact(CAME_BACK, WITHOUT_RIGHTS, 5);
+        let stripped = Made::kicked(means, V5).fact(CAME_BACK, "accepted, without its rights", 5);
         assert_differs(&stripped.judged(CHECK), "5 of 5 removed clients were let in again");
     }
     assert_holds(
-        &Made::kicked(Means::Group, V5).fact(CAME_BACK, WITHOUT_RIGHTS, 5).judged(CHECK),
+        &Made::kicked(Means::Group, V5).fact(CAME_BACK, "accepted, without its rights", 5).judged(CHECK),
         Force::Prose,
     );
     let with_rights = Made::kicked(Means::Group, V5).fact(CAME_BACK, "accepted", 5);
     assert_differs(&with_rights.judged(CHECK), "5 of 5 clients have their rights back");
-    let unknown = Made::kicked(Means::Group, V5).fact(CAME_BACK, RIGHTS_UNKNOWN, 5);
+    let unknown = Made::kicked(Means::Group, V5).fact(CAME_BACK, "accepted, and then not answered", 5);
     assert_inconclusive(&unknown.judged(CHECK), "accepted, and then not answered (×5)");
     let by_command = Made::kicked(Means::Command, V5).fact(CAME_BACK, "accepted", 5).judged(CHECK);
     assert_inconclusive(&by_command, "nobody told us what the command takes away");
@@ -203,7 +202,8 @@ fn a_stale_token_is_to_be_refused_and_a_new_one_accepted() {
     assert_holds(&made().fact(token::RENEWED, "accepted", 5).judged("accepts_a_new_token"), Force::Prose);
     let refused = made().fact(token::RENEWED, REFUSED, 2).fact(token::RENEWED, "accepted", 3);
     assert_differs(&refused.judged("accepts_a_new_token"), "2 of 5 are not served with a new token");
-    let unknown = made().fact(token::RENEWED, RIGHTS_UNKNOWN, 1).fact(token::RENEWED, "accepted", 4);
+    let unknown =
+        made().fact(token::RENEWED, "accepted, and then not answered", 1).fact(token::RENEWED, "accepted", 4);
     assert_inconclusive(&unknown.judged("accepts_a_new_token"), "accepted, and then not answered (×1)");
     assert!(made().asked("accepts_a_new_token").is_none(), "there was no other token");
 }

@@ -20,7 +20,7 @@ use ungraceful_wire::ReceivedPacket;
 use ungraceful_wire::clock::now;
 
 use super::shown::Shown;
-use super::{DELIVERED, LAST_SERVED, PUBLISHED, SERVED};
+use super::{DELIVERED, LAST_SERVED, PUBLISHED, SERVED, StillServed};
 use crate::numbered::{payload, read_payload};
 use crate::peer::{Event, Peer};
 
@@ -364,13 +364,13 @@ impl Served {
 
     /// Puts it into the attempt.
     pub(super) fn tell(self, log: &mut AttemptLog<'_>) {
-        let word = match (self.delivered > 0, self.published > 0) {
-            (false, false) => "nothing",
-            (true, false) => "deliveries",
-            (false, true) => "its publishing",
-            (true, true) => "both ways",
+        let still = match (self.delivered > 0, self.published > 0) {
+            (false, false) => StillServed::Nothing,
+            (true, false) => StillServed::Deliveries,
+            (false, true) => StillServed::Publishing,
+            (true, true) => StillServed::BothWays,
         };
-        log.fact(SERVED, word);
+        log.fact(SERVED, still);
         log.measure(DELIVERED, self.delivered);
         log.measure(PUBLISHED, self.published);
         if self.delivered > 0 {

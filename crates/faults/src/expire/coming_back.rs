@@ -10,7 +10,7 @@ use ungraceful_wire::clock::now;
 
 use super::at_work::{Beside, await_first, topics};
 use super::shown::Shown;
-use super::{ACCEPTED, AFTER_REFUSAL, NOT_TRIED, RIGHTS_UNKNOWN, WITHOUT_RIGHTS};
+use super::{AFTER_REFUSAL, AfterRefusal, Return};
 use crate::ending::refusal;
 use crate::peer::{Event, Peer};
 
@@ -20,15 +20,15 @@ const WITHIN: Duration = Duration::from_secs(1);
 /// What became of a client that came back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CameBack {
-    /// In words that are the same for all that met the same.
-    pub(super) how: String,
+    /// How it was answered.
+    pub(super) how: Return,
     /// What came after a CONNACK that refused; absent where none did.
-    pub(super) after_refusal: Option<&'static str>,
+    pub(super) after_refusal: Option<AfterRefusal>,
 }
 
 impl CameBack {
     /// Puts it into the attempt, under this name.
-    pub(super) fn tell(self, fact: FactOf<String>, log: &mut AttemptLog<'_>) {
+    pub(super) fn tell(self, fact: FactOf<Return>, log: &mut AttemptLog<'_>) {
         log.fact(fact, self.how);
         if let Some(after) = self.after_refusal {
             log.fact(AFTER_REFUSAL, after);
@@ -45,8 +45,8 @@ pub(super) async fn come_back(
     shown: &Shown,
     beside: &mut Beside,
 ) -> CameBack {
-    let told = |how: &str| CameBack { how: how.to_owned(), after_refusal: None };
-    let Ok((mut client, _)) = stage.open(version).await else { return told(NOT_TRIED) };
+    let told = |how| CameBack { how, after_refusal: None };
+    let Ok((mut client, _)) = stage.open(version).await else { return told(Return::NotTried) };
     let properties = shown.properties();
     let connect = shown.connect(client_id, &properties);
     match client.connect(&connect, stage.options.connect_timeout).await {
@@ -55,16 +55,16 @@ pub(super) async fn come_back(
             let has_rights = has_rights(stage, &mut peer, client_id, beside).await;
             peer.client.leave().await;
             told(match has_rights {
-                Some(true) => ACCEPTED,
-                Some(false) => WITHOUT_RIGHTS,
-                None => RIGHTS_UNKNOWN,
+                Some(true) => Return::Accepted,
+                Some(false) => Return::WithoutRights,
+                None => Return::RightsUnknown,
             })
         }
         Err(refused @ NotConnected::Refused { .. }) => {
             let after = after_refusal(Peer::new(client)).await;
-            CameBack { how: refusal(&refused), after_refusal: Some(after) }
+            CameBack { how: Return::Refused(refusal(&refused)), after_refusal: Some(after) }
         }
-        Err(other) => told(&refusal(&other)),
+        Err(other) => told(Return::Refused(refusal(&other))),
     }
 }
 
@@ -88,16 +88,16 @@ async fn has_rights(stage: &Stage, peer: &mut Peer, client_id: &str, beside: &mu
 }
 
 /// Whether the broker closes the connection that it refused, or answers a PINGREQ on it.
-async fn after_refusal(mut peer: Peer) -> &'static str {
+async fn after_refusal(mut peer: Peer) -> AfterRefusal {
     // That the connection has ended is read next.
     let _ended = peer.client.ping().await;
     let deadline = now() + WITHIN;
     loop {
         match peer.next_before(deadline).await {
-            Some(Event::Ended { .. }) => return "closed",
-            Some(Event::Pong) => return "served",
+            Some(Event::Ended { .. }) => return AfterRefusal::Closed,
+            Some(Event::Pong) => return AfterRefusal::Served,
             Some(_) => {}
-            None => return "left open",
+            None => return AfterRefusal::Open,
         }
     }
 }

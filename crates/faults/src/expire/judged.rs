@@ -22,7 +22,10 @@ use super::at_work::{Beside, Served, WILL, Workplace};
 use super::coming_back::come_back;
 use super::shown::Shown;
 use super::token::GRACE;
-use super::{AFTER_DISCONNECT, AFTER_REFUSAL, BESIDE, CAME_BACK, DELIVERED, NOTHING, PUBLISHED};
+use super::{
+    AFTER_DISCONNECT, AFTER_REFUSAL, AfterDisconnect, AfterRefusal, BESIDE, CAME_BACK, DELIVERED, PUBLISHED,
+    Publisher, Return,
+};
 use crate::ending::confirm;
 use crate::judging::{
     breach, due_wills, evidence_count, examples, is_v5, names_the_reason, no_sample, of_version, sent_code,
@@ -93,8 +96,11 @@ pub(super) async fn conclude(
     let is_disconnect = |seen: &Reaction| seen.kind == ReactionKind::Disconnect;
     if log.so_far().reactions.iter().any(is_disconnect) {
         let names: Vec<&str> = work.after_disconnect.iter().copied().collect();
-        let names = if names.is_empty() { NOTHING.to_owned() } else { names.join(" and ") };
-        log.fact(AFTER_DISCONNECT, names);
+        let after = match &names[..] {
+            [] => AfterDisconnect::Nothing,
+            names => AfterDisconnect::Packets(names.join(" and ")),
+        };
+        log.fact(AFTER_DISCONNECT, after);
     }
     if let Some(watch) = will {
         let (is_due, ended_at) = (confirmed.outcome.is_ended(), confirmed.ended_at(stage));
@@ -117,7 +123,7 @@ pub(super) async fn conclude(
 /// Tells what became of the publisher, which leaves.
 pub(super) async fn part(stage: &Stage, log: &mut AttemptLog<'_>, mut beside: Beside) {
     if let Some(is_served) = stage.unless_stopped(beside.is_served(stage.options.connect_timeout)).await {
-        log.fact(BESIDE, if is_served { "served" } else { "cut" });
+        log.fact(BESIDE, if is_served { Publisher::Served } else { Publisher::Cut });
     }
     beside.leave().await;
 }
@@ -178,7 +184,7 @@ pub(super) const SENDS_NOTHING_AFTER_DISCONNECT: Check =
 /// Absent where nobody was sent one.
 fn sends_nothing_after_disconnect(case: &Judged<'_>) -> Option<Finding> {
     let all: u64 = case.facts.get(AFTER_DISCONNECT.name())?.values().sum();
-    let others = case.others(AFTER_DISCONNECT, NOTHING);
+    let others = case.others(AFTER_DISCONNECT, AfterDisconnect::Nothing);
     Some(if others.is_empty() {
         Finding::holds(all, format!("nothing came after any of {all} DISCONNECT packets"))
     } else {
@@ -195,7 +201,8 @@ pub(super) const CLOSES_AFTER_REFUSING: Check =
 /// Absent where nobody was refused by a CONNACK.
 fn closes_after_refusing(case: &Judged<'_>) -> Option<Finding> {
     let all: u64 = case.facts.get(AFTER_REFUSAL.name())?.values().sum();
-    let (served, open) = (case.count(AFTER_REFUSAL, "served"), case.count(AFTER_REFUSAL, "left open"));
+    let count = |after| case.count(AFTER_REFUSAL, after);
+    let (served, open) = (count(AfterRefusal::Served), count(AfterRefusal::Open));
     Some(if served > 0 {
         let evidence =
             format!("{served} of {all} clients were answered PINGREQ after the CONNACK that refused them");
@@ -274,7 +281,7 @@ pub(super) fn stops_deliveries(case: &CaseRecord, measure: Measure, after: &str)
 pub(super) const LEAVES_OTHERS_ALONE: Check = Check::prose("leaves_others_alone", leaves_others_alone);
 
 fn leaves_others_alone(case: &Judged<'_>) -> Option<Finding> {
-    let (served, cut) = (case.count(BESIDE, "served"), case.count(BESIDE, "cut"));
+    let (served, cut) = (case.count(BESIDE, Publisher::Served), case.count(BESIDE, Publisher::Cut));
     let evidence =
         format!("of {} clients that published to those that were cut, {served} were served on", served + cut);
     Some(match (served + cut, cut) {
@@ -302,16 +309,13 @@ impl CameBack {
 }
 
 /// Absent when nobody came back.
-pub(super) fn came_back(case: &CaseRecord, fact: FactOf<String>) -> Option<CameBack> {
-    let values = case.facts.get(fact.name())?;
-    let tried = values.iter().filter(|(how, _)| *how != super::NOT_TRIED);
-    let told: Vec<String> = tried.clone().map(|(how, count)| format!("{how} (×{count})")).collect();
-    let all = tried.map(|(_, count)| count).sum();
+pub(super) fn came_back(case: &CaseRecord, fact: FactOf<Return>) -> Option<CameBack> {
+    let all = case.told(fact) - case.count(fact, Return::NotTried);
     (all > 0).then(|| CameBack {
         all,
-        accepted: case.count(fact, super::ACCEPTED),
-        without_rights: case.count(fact, super::WITHOUT_RIGHTS),
-        unknown: case.count(fact, super::RIGHTS_UNKNOWN),
-        told: told.join(", "),
+        accepted: case.count(fact, Return::Accepted),
+        without_rights: case.count(fact, Return::WithoutRights),
+        unknown: case.count(fact, Return::RightsUnknown),
+        told: case.others(fact, Return::NotTried),
     })
 }

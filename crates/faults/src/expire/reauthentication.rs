@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use ungraceful_mqtt::{Auth, Properties, ReasonCode};
-use ungraceful_record::fact::FactOf;
 use ungraceful_record::reaction::{Outcome, ReactionKind};
 use ungraceful_record::scale::micros;
 use ungraceful_rig::attempts::fault::{AttemptLog, Stage};
@@ -17,9 +16,8 @@ use super::judged::{self, Cut};
 use super::signing::spoilt;
 use super::token::{GRACE, Issued, Token, Variant};
 use super::{
-    AFTER_FAILURE, CLOSED, CLOSED_LATE, CUT_AT_END, CUT_BEFORE_END, METHOD_IN_AUTH, METHOD_IN_CONNACK,
-    NO_METHOD, NO_PROPERTIES, NOT_ANSWERED, NOTHING, ONLY_CLOSED, OTHER_METHOD, PAST_FIRST_TOKEN,
-    REAUTHENTICATION, REAUTHENTICATION_TIME, SAME_METHOD, SERVED_ON, SUCCESS, TOLD_AND_CLOSED,
+    AFTER_FAILURE, AfterFailure, METHOD_IN_AUTH, METHOD_IN_CONNACK, Method, PAST_FIRST_TOKEN, PastFirstToken,
+    REAUTHENTICATION, REAUTHENTICATION_TIME, Reauthentication,
 };
 use crate::ending::{Untold, prepared, watch};
 
@@ -107,12 +105,7 @@ impl Token {
         let served = Served::after(first.expires_at + GRACE, &cut.place.work, &cut.place.beside);
         let beside = judged::conclude(stage, log, cut, will, served, None).await;
         let Some(beside) = beside else { return Ok(()) };
-        for (name, word) in facts.words {
-            log.fact(name, word);
-        }
-        if let Some(time) = facts.answered_after {
-            log.measure(REAUTHENTICATION_TIME, micros(time));
-        }
+        facts.tell(log);
         judged::part(stage, log, beside).await;
         Ok(())
     }
@@ -149,56 +142,84 @@ impl Token {
         let disconnect = cut.seen.reactions.iter().find(|seen| seen.kind == ReactionKind::Disconnect);
         // What comes with the token's end is no answer to the AUTH.
         let told_to_go = disconnect.filter(|seen| seen.at_us < last_us);
-        let (word, at_us) = match (answer, told_to_go, ended_us) {
-            (Some(auth), _, _) => (format!("AUTH 0x{:02X}", auth.code), Some(stage.clock.us(auth.at))),
-            (None, Some(seen), _) => {
-                (format!("DISCONNECT 0x{:02X}", seen.code.unwrap_or_default()), Some(seen.at_us))
+        let (answered, at_us) = match (answer, told_to_go, ended_us) {
+            (Some(auth), _, _) => {
+                let answered = match auth.code {
+                    0x00 => Reauthentication::Success,
+                    0x18 => Reauthentication::Continue,
+                    code => Reauthentication::Auth(format!("{code:02X}")),
+                };
+                (answered, Some(stage.clock.us(auth.at)))
             }
-            (None, None, Some(us)) if !is_late => (CLOSED.to_owned(), Some(us)),
-            _ => (NOTHING.to_owned(), None),
+            (None, Some(seen), _) => {
+                let code = format!("{:02X}", seen.code.unwrap_or_default());
+                (Reauthentication::Disconnect(code), Some(seen.at_us))
+            }
+            (None, None, Some(us)) if !is_late => (Reauthentication::Closed, Some(us)),
+            _ => (Reauthentication::Nothing, None),
         };
-        let mut words = Vec::new();
-        if word == SUCCESS {
-            let past = match (cut.seen.outcome, is_late) {
-                (Some(Outcome::Tolerated), _) => SERVED_ON,
-                (Some(Outcome::Closed | Outcome::Reset), true) => CUT_AT_END,
-                (Some(Outcome::Closed | Outcome::Reset), false) => CUT_BEFORE_END,
-                _ => NOT_ANSWERED,
-            };
-            words.push((PAST_FIRST_TOKEN, past.to_owned()));
-        }
+        let past_first_token =
+            (answered == Reauthentication::Success).then_some(match (cut.seen.outcome, is_late) {
+                (Some(Outcome::Tolerated), _) => PastFirstToken::Served,
+                (Some(Outcome::Closed | Outcome::Reset), true) => PastFirstToken::CutAtEnd,
+                (Some(Outcome::Closed | Outcome::Reset), false) => PastFirstToken::CutBeforeEnd,
+                _ => PastFirstToken::NotAnswered,
+            });
         let is_refused = match answer {
             Some(auth) => auth.code >= 0x80,
-            None => word != NOTHING,
+            None => answered != Reauthentication::Nothing,
         };
-        if is_refused {
-            let after = match (cut.seen.outcome, is_late, disconnect) {
-                (Some(Outcome::Tolerated), _, _) => SERVED_ON,
-                (Some(Outcome::Closed | Outcome::Reset), true, _) => CLOSED_LATE,
-                (Some(Outcome::Closed | Outcome::Reset), _, Some(_)) => TOLD_AND_CLOSED,
-                (Some(Outcome::Closed | Outcome::Reset), _, None) => ONLY_CLOSED,
-                _ => NOT_ANSWERED,
-            };
-            words.push((AFTER_FAILURE, after.to_owned()));
-        }
+        let after_failure = is_refused.then_some(match (cut.seen.outcome, is_late, disconnect) {
+            (Some(Outcome::Tolerated), _, _) => AfterFailure::Served,
+            (Some(Outcome::Closed | Outcome::Reset), true, _) => AfterFailure::ClosedLate,
+            (Some(Outcome::Closed | Outcome::Reset), _, Some(_)) => AfterFailure::ToldAndClosed,
+            (Some(Outcome::Closed | Outcome::Reset), _, None) => AfterFailure::OnlyClosed,
+            _ => AfterFailure::NotAnswered,
+        });
         let named = |method: Option<&str>| match method {
-            None => NO_METHOD,
-            same if same == self.method() => SAME_METHOD,
-            Some(_) => OTHER_METHOD,
+            None => Method::None,
+            same if same == self.method() => Method::Same,
+            Some(_) => Method::Other,
         };
-        words.push((METHOD_IN_CONNACK, named(cut.place.work.method_in_connack.as_deref()).to_owned()));
-        if let Some(auth) = answer {
-            let word = if auth.has_properties { named(auth.method.as_deref()) } else { NO_PROPERTIES };
-            words.push((METHOD_IN_AUTH, word.to_owned()));
-        }
-        words.push((REAUTHENTICATION, word));
         let sent_us = stage.clock.us(times.sent);
-        let answered_after = at_us.map(|us| Duration::from_micros(us.saturating_sub(sent_us)));
-        Facts { words, answered_after }
+        Facts {
+            answered,
+            past_first_token,
+            after_failure,
+            method_in_connack: named(cut.place.work.method_in_connack.as_deref()),
+            method_in_auth: answer.map(|auth| {
+                if auth.has_properties { named(auth.method.as_deref()) } else { Method::NoProperties }
+            }),
+            answered_after: at_us.map(|us| Duration::from_micros(us.saturating_sub(sent_us))),
+        }
     }
 }
 
 struct Facts {
-    words: Vec<(FactOf<String>, String)>,
+    answered: Reauthentication,
+    past_first_token: Option<PastFirstToken>,
+    after_failure: Option<AfterFailure>,
+    method_in_connack: Method,
+    method_in_auth: Option<Method>,
     answered_after: Option<Duration>,
+}
+
+impl Facts {
+    /// Puts them into the attempt.
+    fn tell(self, log: &mut AttemptLog<'_>) {
+        log.fact(REAUTHENTICATION, self.answered);
+        log.fact(METHOD_IN_CONNACK, self.method_in_connack);
+        if let Some(past) = self.past_first_token {
+            log.fact(PAST_FIRST_TOKEN, past);
+        }
+        if let Some(after) = self.after_failure {
+            log.fact(AFTER_FAILURE, after);
+        }
+        if let Some(method) = self.method_in_auth {
+            log.fact(METHOD_IN_AUTH, method);
+        }
+        if let Some(time) = self.answered_after {
+            log.measure(REAUTHENTICATION_TIME, micros(time));
+        }
+    }
 }

@@ -8,8 +8,8 @@ use ungraceful_record::verdict::Force;
 
 use super::token::Variant;
 use super::{
-    AFTER_FAILURE, CLOSED_LATE, CONTINUE, METHOD_IN_AUTH, METHOD_IN_CONNACK, NO_METHOD, NO_PROPERTIES,
-    NOT_ANSWERED, NOTHING, ONLY_CLOSED, OTHER_METHOD, PAST_FIRST_TOKEN, REAUTHENTICATION, SERVED_ON, SUCCESS,
+    AFTER_FAILURE, AfterFailure, METHOD_IN_AUTH, METHOD_IN_CONNACK, Method, PAST_FIRST_TOKEN, PastFirstToken,
+    REAUTHENTICATION, Reauthentication,
 };
 use crate::judging::{evidence_count, no_sample, served_on};
 
@@ -38,16 +38,18 @@ fn spoils(case: &CaseRecord) -> bool {
 }
 
 /// How many clients there were with this fact, and what it said, with numbers.
-fn told(case: &CaseRecord, fact: FactOf<String>) -> (u64, String) {
-    let Some(values) = case.facts.get(fact.name()) else { return (0, "nothing is known".to_owned()) };
-    let words: Vec<String> = values.iter().map(|(word, count)| format!("{word} (×{count})")).collect();
-    (values.values().sum(), words.join(", "))
+fn told<V>(case: &CaseRecord, fact: FactOf<V>) -> (u64, String) {
+    match case.told(fact) {
+        0 => (0, "nothing is known".to_owned()),
+        all => (all, case.in_words(fact)),
+    }
 }
 
 /// MQTT 5.0 section 4.12.1 (prose): the Server answers with AUTH 0x00, or 0x18 when it wants more.
 fn accepts_the_renewed_token(case: &Judged<'_>) -> Option<Finding> {
     let (all, words) = told(case, REAUTHENTICATION);
-    let (success, more) = (case.count(REAUTHENTICATION, SUCCESS), case.count(REAUTHENTICATION, CONTINUE));
+    let count = |answer| case.count(REAUTHENTICATION, answer);
+    let (success, more) = (count(Reauthentication::Success), count(Reauthentication::Continue));
     let evidence = format!("{all} clients sent AUTH 0x19 with a renewed token; answered: {words}");
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
@@ -64,14 +66,14 @@ fn accepts_the_renewed_token(case: &Judged<'_>) -> Option<Finding> {
 /// No numbered statement: a client whose re-authentication succeeded is served past the end of its first token.
 fn serves_past_the_first_token(case: &Judged<'_>) -> Option<Finding> {
     let (all, words) = told(case, PAST_FIRST_TOKEN);
-    let (served, unknown) =
-        (case.count(PAST_FIRST_TOKEN, SERVED_ON), case.count(PAST_FIRST_TOKEN, NOT_ANSWERED));
+    let count = |past| case.count(PAST_FIRST_TOKEN, past);
+    let (served, unknown) = (count(PastFirstToken::Served), count(PastFirstToken::NotAnswered));
     let cut = all - served - unknown;
     let evidence = format!("{all} clients whose re-authentication succeeded: {words}");
     Some(if evidence_count(case) == 0 {
         Finding::inconclusive(no_sample(case))
     } else if all == 0 {
-        let why = match case.count(REAUTHENTICATION, CONTINUE) {
+        let why = match case.count(REAUTHENTICATION, Reauthentication::Continue) {
             0 => "no re-authentication succeeded".to_owned(),
             _ => format!("no re-authentication came to its end: {MORE_STEPS}"),
         };
@@ -89,8 +91,9 @@ fn serves_past_the_first_token(case: &Judged<'_>) -> Option<Finding> {
 /// No numbered statement says which tokens are good.
 fn refuses_a_spoilt_token(case: &Judged<'_>) -> Option<Finding> {
     let (all, words) = told(case, REAUTHENTICATION);
-    let count = |word| case.count(REAUTHENTICATION, word);
-    let (success, more, nothing) = (count(SUCCESS), count(CONTINUE), count(NOTHING));
+    let count = |answer| case.count(REAUTHENTICATION, answer);
+    let (success, more) = (count(Reauthentication::Success), count(Reauthentication::Continue));
+    let nothing = count(Reauthentication::Nothing);
     let evidence = format!("{all} clients sent AUTH 0x19 with a spoilt token; answered: {words}");
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
@@ -115,20 +118,26 @@ fn closes_after_failed_reauthentication(case: &Judged<'_>) -> Option<Finding> {
         return Some(Finding::inconclusive(no_sample(case)));
     }
     let (all, words) = told(case, AFTER_FAILURE);
-    let count = |word| case.count(AFTER_FAILURE, word);
+    let count = |after| case.count(AFTER_FAILURE, after);
     let evidence = format!("{all} clients whose re-authentication was refused: {words}");
     let finding = if all == 0 {
         return None;
-    } else if count(SERVED_ON) > 0 {
-        let served = count(SERVED_ON);
-        served_on(served, all - served - count(NOT_ANSWERED), evidence)
-    } else if count(NOT_ANSWERED) > 0 {
+    } else if count(AfterFailure::Served) > 0 {
+        let served = count(AfterFailure::Served);
+        served_on(served, all - served - count(AfterFailure::NotAnswered), evidence)
+    } else if count(AfterFailure::NotAnswered) > 0 {
         Finding::inconclusive(evidence)
-    } else if count(CLOSED_LATE) > 0 {
-        let note = format!("{} of {all} were closed only when the first token ended", count(CLOSED_LATE));
+    } else if count(AfterFailure::ClosedLate) > 0 {
+        let note = format!(
+            "{} of {all} were closed only when the first token ended",
+            count(AfterFailure::ClosedLate)
+        );
         Finding::differs(all, note, evidence)
-    } else if count(ONLY_CLOSED) > 0 {
-        let note = format!("{} of {all} were closed without a DISCONNECT, a SHOULD", count(ONLY_CLOSED));
+    } else if count(AfterFailure::OnlyClosed) > 0 {
+        let note = format!(
+            "{} of {all} were closed without a DISCONNECT, a SHOULD",
+            count(AfterFailure::OnlyClosed)
+        );
         Finding::differs(all, note, evidence).of(Force::Should)
     } else {
         Finding::holds(all, evidence)
@@ -140,13 +149,13 @@ fn closes_after_failed_reauthentication(case: &Judged<'_>) -> Option<Finding> {
 /// section 3.15.2.1 allows it: a note.
 fn keeps_the_method(case: &Judged<'_>) -> Option<Finding> {
     let ((all, connacks), (_, auths)) = (told(case, METHOD_IN_CONNACK), told(case, METHOD_IN_AUTH));
-    let count = |word| case.count(METHOD_IN_CONNACK, word) + case.count(METHOD_IN_AUTH, word);
+    let count = |method| case.count(METHOD_IN_CONNACK, method) + case.count(METHOD_IN_AUTH, method);
     let evidence = format!("the method in CONNACK: {connacks}; in AUTH: {auths}");
     let finding = if all == 0 {
         Finding::inconclusive(no_sample(case))
-    } else if count(OTHER_METHOD) + count(NO_METHOD) > 0 {
+    } else if count(Method::Other) + count(Method::None) > 0 {
         Finding::violated(evidence)
-    } else if count(NO_PROPERTIES) > 0 {
+    } else if count(Method::NoProperties) > 0 {
         Finding::differs(all, "AUTH without a method, in two bytes", evidence)
     } else {
         Finding::holds(all, evidence)

@@ -29,14 +29,14 @@ use super::command::{ExternalCommand, Told};
 use super::judged;
 use super::shown::Shown;
 use super::signing::{Signer, expires_s, spoilt};
-use super::{reauthentication_checks, token_checks};
+use super::{Return, reauthentication_checks, token_checks};
 use crate::ending::{Untold, attempted, prepared, watch};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "token";
 /// Fact: what became of the client that connected with a new token.
-pub const RENEWED: FactOf<String> = FactOf::new("with_a_new_token");
+pub const RENEWED: FactOf<Return> = FactOf::new("with_a_new_token");
 /// What may stand in the command that gives a token.
 pub const PLACEHOLDERS: [&str; 1] = ["client_id"];
 

@@ -42,7 +42,7 @@ struct Fate {
 
 ungraceful_record::words! {
     /// Which of the messages that the broker had taken are missing.
-    pub(super) enum LostEnd: "end" {
+    pub enum LostEnd: "end" {
         /// None is.
         None = "none",
         /// All are.

@@ -1,10 +1,8 @@
 //! What the checks of flow control read from a case.
 
-use std::collections::BTreeMap;
-
 use ungraceful_mqtt::statement::{Statement, V5_4_4_0_1, V311_4_3_3_1};
 use ungraceful_record::check::{Finding, Judged};
-use ungraceful_record::fact::{FactOf, Measure};
+use ungraceful_record::fact::Measure;
 use ungraceful_record::ledger::LedgerCounts;
 use ungraceful_record::run::CaseRecord;
 
@@ -26,18 +24,6 @@ pub(super) fn min(case: &CaseRecord, measure: Measure) -> Option<u64> {
 pub(super) fn range(case: &CaseRecord, measure: Measure) -> Option<String> {
     let (min, max) = (min(case, measure)?, max(case, measure)?);
     Some(if min == max { max.to_string() } else { format!("{min} to {max}") })
-}
-
-/// The values of a fact, with how many attempts had each.
-pub(super) fn values(case: &CaseRecord, fact: FactOf<String>) -> BTreeMap<&str, u64> {
-    let counts = case.facts.get(fact.name()).into_iter().flatten();
-    counts.filter(|(_, count)| **count > 0).map(|(value, count)| (value.as_str(), *count)).collect()
-}
-
-/// Values with how many attempts had each, in words.
-pub(super) fn in_words(values: &BTreeMap<&str, u64>) -> String {
-    let each: Vec<String> = values.iter().map(|(value, count)| format!("{value} ({count} times)")).collect();
-    each.join(", ")
 }
 
 /// A QoS 2 message is delivered once (MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]): on a connection that lives, to a

@@ -18,11 +18,12 @@ use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
+pub use super::fates::LostEnd;
 use super::fates::{Fates, SharedFates, within};
 use super::publisher::{Published, Publisher};
 use super::quota_leak::Variant;
 use super::subscriber::{Acknowledging, Subscriber};
-use super::unacked_subscriber::{CAME, DID_NOT_COME, LATER, drain, publish_later};
+use super::unacked_subscriber::{LATER, Later, drain, publish_later};
 use super::{longest, offline_queue_checks, topic};
 use crate::ending::{Untold, attempted, confirm, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
@@ -32,12 +33,27 @@ use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "offline-queue";
-/// The fact that tells which of the messages that the broker took are missing.
-pub const LOST_END: FactOf<String> = FactOf::new("lost_end");
-/// The fact that tells how the broker answered the publisher.
-pub const PUBLISHER: FactOf<String> = FactOf::new("publisher");
+/// Fact: which of the messages that the broker took are missing.
+pub const LOST_END: FactOf<LostEnd> = FactOf::new("lost_end");
+/// Fact: how the broker answered the publisher.
+pub const PUBLISHER: FactOf<PublisherMet> = FactOf::new("publisher");
 /// The measure of the Session Expiry Interval that the broker granted, in seconds; only on 5.0.
 pub const GRANTED_S: Measure = Measure::new("session_expiry_interval_granted_s");
+
+ungraceful_record::words! {
+    /// How the broker answered the publisher.
+    pub enum PublisherMet {
+        /// It acknowledged every message without an error.
+        AllTaken = "all taken",
+        /// It acknowledged no more.
+        Stalled = "stalled",
+    } else {
+        /// It refused a message; the Reason Code.
+        Refused = "refused with ",
+        /// It cut the publisher; by this.
+        Cut = "cut by ",
+    }
+}
 
 /// The Session Expiry Interval that is asked for, in seconds: longer than any attempt takes, and short enough that a
 /// session which could not be removed goes away by itself.
@@ -225,7 +241,7 @@ impl OfflineQueue {
         if is_empty && published == Published::All && !subscriber.account.seen.is_over() {
             let (sent, taken) = (self.flags.messages.0, publisher.account.acknowledged);
             let came = publish_later(&mut subscriber, &mut publisher, sent, patience).await;
-            log.fact(LATER, if came { CAME } else { DID_NOT_COME });
+            log.fact(LATER, if came { Later::Came } else { Later::DidNotCome });
             passed_over = !came && publisher.account.acknowledged > taken;
         }
         Ok(Returned { subscriber, publisher, published, passed_over, served: false })
@@ -243,12 +259,12 @@ impl OfflineQueue {
         };
         let is_cut = sending.seen.is_over();
         log.fact(SESSION_PRESENT, if is_cut { Resumption::PublisherCut } else { resumption });
-        log.fact(LOST_END, fates.lost_end().name());
+        log.fact(LOST_END, fates.lost_end());
         let publisher = match (returned.published, sending.refused.keys().next()) {
-            (Published::All, None) => "all taken".to_owned(),
-            (Published::All, Some(code)) => format!("refused with 0x{code:02X}"),
-            (Published::Cut, _) => format!("cut by {}", sending.seen.ended_by().unwrap_or_default()),
-            (Published::Stalled, _) => "stalled".to_owned(),
+            (Published::All, None) => PublisherMet::AllTaken,
+            (Published::All, Some(code)) => PublisherMet::Refused(format!("0x{code:02X}")),
+            (Published::Cut, _) => PublisherMet::Cut(sending.seen.ended_by().unwrap_or_default()),
+            (Published::Stalled, _) => PublisherMet::Stalled,
         };
         log.fact(PUBLISHER, publisher);
         log.measure(Measure::new("taken"), sending.acknowledged);

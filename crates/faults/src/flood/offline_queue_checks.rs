@@ -5,9 +5,9 @@ use ungraceful_mqtt::statement::{V5_3_1_2_23, V5_4_5_0_1, V5_4_6_0_5, V311_4_5_0
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
 
-use super::judging::{QOS_2_ONCE, counts, in_words, min, missing, qos_2_comes_once, unsettled, values};
+use super::judging::{QOS_2_ONCE, counts, min, missing, qos_2_comes_once, unsettled};
 use super::offline_queue::{GRANTED_S, LOST_END, PUBLISHER};
-use super::unacked_subscriber::{CAME, LATER};
+use super::unacked_subscriber::{LATER, Later};
 use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample};
 use crate::resumption::{Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY};
 
@@ -72,8 +72,8 @@ fn keeps_what_it_took(case: &Judged<'_>) -> Option<Finding> {
         counts.delivered,
         missing(&counts),
         counts.duplicated,
-        in_words(&values(case, PUBLISHER)),
-        in_words(&values(case, LOST_END)),
+        case.in_words(PUBLISHER),
+        case.in_words(LOST_END),
     );
     let (Resumed { gone, unknown, .. }, not_told) =
         (Resumed::of(case), case.count(SESSION_PRESENT, Resumption::PublisherCut));
@@ -93,7 +93,7 @@ fn keeps_what_it_took(case: &Judged<'_>) -> Option<Finding> {
         let why = format!("{ended} of {all} clients were cut before everything had come; {evidence}");
         Finding::inconclusive(why)
     } else if missing(&counts) > 0 {
-        let kept = if case.count(LATER, CAME) == all { 0 } else { counts.delivered };
+        let kept = if case.count(LATER, Later::Came) == all { 0 } else { counts.delivered };
         judging::lost(case, kept, evidence)
     } else if refused > 0 {
         Finding::differs(told_of, format!("{refused} messages were refused"), evidence)

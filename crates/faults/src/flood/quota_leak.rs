@@ -27,8 +27,8 @@ use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "quota-leak";
-/// The fact that tells how far the client was served.
-pub const SERVED: FactOf<String> = FactOf::new("served");
+/// Fact: how far the client was served.
+pub const SERVED: FactOf<Served> = FactOf::new("served");
 /// The measure of how many messages were acknowledged without an error.
 pub const ACKNOWLEDGED: Measure = Measure::new("acknowledged");
 /// The measure of how many messages had been acknowledged when the broker cut or stopped to answer; only of attempts in
@@ -41,16 +41,22 @@ pub const WINDOW: Measure = Measure::new("window");
 /// The measure of the Receive Maximum that the broker announced: 65,535 when it announced none.
 pub const RECEIVE_MAXIMUM: Measure = Measure::new("receive_maximum");
 
-/// The value of [`SERVED`] when every message was acknowledged without an error.
-pub const TO_THE_END: &str = "to the end";
-/// How the value of [`SERVED`] begins when some were refused; the Reason Code follows.
-pub const REFUSED_WITH: &str = "refused with ";
-/// How the value of [`SERVED`] begins when the broker cut the client; DISCONNECT with its Reason Code, FIN or RST follows.
-pub const CUT_BY: &str = "cut by ";
-/// The value of [`SERVED`] when acknowledgements stopped to come and PINGREQ was answered, twice.
-pub const STALLED: &str = "no more acknowledgements";
-/// The value of [`SERVED`] when the broker answered nothing at all any more.
-pub const SILENT: &str = "no answer at all";
+ungraceful_record::words! {
+    /// How far a client was served.
+    pub enum Served {
+        /// Every message was acknowledged without an error.
+        ToTheEnd = "to the end",
+        /// Acknowledgements stopped, and PINGREQ was answered twice.
+        Stalled = "no more acknowledgements",
+        /// The broker answered nothing at all any more.
+        Silent = "no answer at all",
+    } else {
+        /// Some messages were refused; the Reason Code.
+        Refused = "refused with ",
+        /// The broker cut the client; DISCONNECT with its Reason Code, FIN or RST.
+        Cut = "cut by ",
+    }
+}
 
 /// However short the reaction timeout is, acknowledgements have not stopped before: a broker that writes to a disk, or
 /// waits for another node, may take its time.
@@ -231,11 +237,11 @@ impl QuotaLeak {
 fn tell(log: &mut AttemptLog<'_>, publisher: &Publisher, published: Published, served: bool) {
     let sending = &publisher.account;
     let word = match (published, sending.seen.ended_by(), sending.refused.keys().next()) {
-        (_, Some(how), _) => format!("{CUT_BY}{how}"),
-        (Published::All, None, None) => TO_THE_END.to_owned(),
-        (Published::All, None, Some(code)) => format!("{REFUSED_WITH}0x{code:02X}"),
-        (_, None, _) if served => STALLED.to_owned(),
-        (_, None, _) => SILENT.to_owned(),
+        (_, Some(how), _) => Served::Cut(how),
+        (Published::All, None, None) => Served::ToTheEnd,
+        (Published::All, None, Some(code)) => Served::Refused(format!("0x{code:02X}")),
+        (_, None, _) if served => Served::Stalled,
+        (_, None, _) => Served::Silent,
     };
     log.fact(SERVED, word);
     log.measure(ACKNOWLEDGED, sending.acknowledged);

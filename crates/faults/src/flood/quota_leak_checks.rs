@@ -1,18 +1,13 @@
 //! What a broker is judged by whose client keeps every rule. The check reads the record alone and gives a verdict for each
 //! case.
 
-use std::collections::BTreeMap;
-
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::{CaseRecord, Completeness};
 
-use super::judging::{in_words, max, min, range, values};
-use super::quota_leak::{
-    ACKNOWLEDGED, ACKNOWLEDGED_AT_END, CUT_BY, RECEIVE_MAXIMUM, REFUSED_WITH, SERVED, SILENT, STALLED,
-    TO_THE_END, WINDOW,
-};
+use super::judging::{max, min, range};
+use super::quota_leak::{ACKNOWLEDGED, ACKNOWLEDGED_AT_END, RECEIVE_MAXIMUM, SERVED, Served, WINDOW};
 use crate::judging::{evidence_count, examples, is_v5, no_sample};
 
 /// The checks, in the order in which they are reported.
@@ -25,7 +20,7 @@ const SECTION: &str = "4.9";
 /// The one DISCONNECT that names the quota.
 const RECEIVE_MAXIMUM_EXCEEDED: &str = "DISCONNECT 0x93";
 /// The refusal that names a quota.
-const QUOTA_EXCEEDED: &str = "refused with 0x97";
+const QUOTA_EXCEEDED: &str = "0x97";
 /// Attempts that must end alike before an end without a reason is put down to a count.
 const ALIKE_MIN: u64 = 2;
 
@@ -36,29 +31,32 @@ const ALIKE_MIN: u64 = 2;
 /// without a reason that comes in every attempt where a quota that is never given back ends: after as many messages as
 /// Receive Maximum. A limit of another kind, on a rate for example, ends elsewhere: a note, as is any other Reason Code.
 fn serves_a_client_that_keeps_every_rule(case: &Judged<'_>) -> Option<Finding> {
-    let served = values(case, SERVED);
     let all = evidence_count(case);
     let down = case.outcome(Outcome::BrokerDown);
     let acknowledged = range(case, ACKNOWLEDGED).unwrap_or_default();
     let evidence = format!(
         "{}, of {all} clients that kept to Receive Maximum and answered every acknowledgement; {acknowledged} messages \
          acknowledged; at most {} in flight",
-        in_words(&served),
+        case.in_words(SERVED),
         max(case, WINDOW).unwrap_or(0),
     );
     let inconclusive = |why: &str| Finding::inconclusive(format!("{evidence}: {why}"));
-    let of = |value: &str| served.get(value).copied().unwrap_or(0);
-    let named = of(&format!("{CUT_BY}{RECEIVE_MAXIMUM_EXCEEDED}"));
-    let cut = begins(&served, CUT_BY);
-    let cut_silently = of(&format!("{CUT_BY}FIN")) + of(&format!("{CUT_BY}RST"));
+    let of = |value: Served| case.count(SERVED, value);
+    let cut_by = |how: &str| of(Served::Cut(how.to_owned()));
+    let all_that = |is_meant: fn(&Served) -> bool| -> u64 {
+        case.values(SERVED).filter(|(value, _)| is_meant(value)).map(|(_, count)| count).sum()
+    };
+    let named = cut_by(RECEIVE_MAXIMUM_EXCEEDED);
+    let cut = all_that(|value| matches!(value, Served::Cut(_)));
+    let cut_silently = cut_by("FIN") + cut_by("RST");
     let with_another_reason = cut - named - cut_silently;
-    Some(if served.is_empty() {
+    Some(if case.told(SERVED) == 0 {
         Finding::inconclusive(no_sample(case))
-    } else if of(TO_THE_END) == all && down == 0 {
+    } else if of(Served::ToTheEnd) == all && down == 0 {
         Finding::holds(all, evidence)
     } else if down > 0 || case.record.completeness == Completeness::BrokerDown {
         inconclusive("the broker went down")
-    } else if is_v5(case) && (named > 0 || of(STALLED) == all && ends_at_one_count(case, all)) {
+    } else if is_v5(case) && (named > 0 || of(Served::Stalled) == all && ends_at_one_count(case, all)) {
         Finding::violated_without_number(evidence)
             .with_examples(examples(case, |sequence| !sequence.starts_with("still served")))
     } else if cut_silently == all && is_v5(case) && all >= ALIKE_MIN && ends_at_receive_maximum(case) {
@@ -77,28 +75,27 @@ fn serves_a_client_that_keeps_every_rule(case: &Judged<'_>) -> Option<Finding> {
         let note =
             "cut without a reason, and not where the quota ends: a limit of another kind may do the same";
         Finding::differs(all, note, evidence)
-    } else if of(STALLED) > 0 && is_v5(case) {
+    } else if of(Served::Stalled) > 0 && is_v5(case) {
         inconclusive(
             "acknowledgements that stop are put down to the quota when they do in every attempt, two or more, after as \
              many messages; a longer --reaction-timeout may tell",
         )
-    } else if of(SILENT) > 0 {
+    } else if of(Served::Silent) > 0 {
         inconclusive("a broker that answers nothing may be slow; a longer --reaction-timeout may tell")
     } else if with_another_reason > 0 {
         let note = "cut with a Reason Code that is not that of the quota";
         Finding::differs(all, note, evidence)
-    } else if of(QUOTA_EXCEEDED) == all && all >= ALIKE_MIN && takes_one_count(case) {
+    } else if of(Served::Refused(QUOTA_EXCEEDED.to_owned())) == all
+        && all >= ALIKE_MIN
+        && takes_one_count(case)
+    {
         let note = "messages were refused from the same count on, as if the quota were never given back";
         Finding::differs(all, note, evidence)
-    } else if begins(&served, REFUSED_WITH) > 0 {
+    } else if all_that(|value| matches!(value, Served::Refused(_))) > 0 {
         Finding::differs(all, "messages were refused, for a limit of another kind", evidence)
     } else {
         Finding::differs(all, "not every client was served to the end", evidence)
     })
-}
-
-fn begins(served: &BTreeMap<&str, u64>, with: &str) -> u64 {
-    served.iter().filter(|(value, _)| value.starts_with(with)).map(|(_, count)| count).sum()
 }
 
 /// Whether every attempt's broker took the same number of messages, and some.

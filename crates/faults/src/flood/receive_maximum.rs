@@ -36,10 +36,10 @@ use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "receive-maximum";
-/// The fact that tells what the broker answered first, beside acknowledgements without an error.
-pub const WHAT: FactOf<String> = FactOf::new("what");
-/// The fact that tells where the broker drew the line.
-pub const LINE: FactOf<String> = FactOf::new("line");
+/// Fact: what the broker answered first, beside acknowledgements without an error.
+pub const WHAT: FactOf<What> = FactOf::new("what");
+/// Fact: where the broker drew the line.
+pub const LINE: FactOf<Line> = FactOf::new("line");
 /// The measure of the Receive Maximum that the broker announced: 65,535 when it announced none.
 pub const RECEIVE_MAXIMUM: Measure = Measure::new("receive_maximum");
 /// The measure of how many PUBLISH packets had been acknowledged without an error before anything else came.
@@ -49,25 +49,38 @@ pub const EXCESS_SENT: Measure = Measure::new("excess_sent");
 /// The measure of how many of these a subscriber received.
 pub const EXCESS_DELIVERED: Measure = Measure::new("excess_delivered");
 
-/// The value of [`WHAT`] when every PUBLISH was acknowledged without an error.
-pub const ALL_TAKEN: &str = "all taken";
-/// The value of [`WHAT`] when the broker left some PUBLISH packets without an answer.
-pub const UNANSWERED: &str = "unanswered";
-/// The value of [`WHAT`] when the broker stopped to read before it had everything.
-pub const STOPPED_READING: &str = "stopped reading";
-/// The value of [`WHAT`] when the broker closed without a DISCONNECT.
-pub const CLOSE: &str = "close";
+ungraceful_record::words! {
+    /// What a flood came to.
+    pub enum What {
+        /// Every PUBLISH was acknowledged without an error.
+        AllTaken = "all taken",
+        /// Some PUBLISH packets had no answer.
+        Unanswered = "unanswered",
+        /// The broker stopped reading before it had everything.
+        StoppedReading = "stopped reading",
+        /// The broker closed without a DISCONNECT.
+        Close = "close",
+    } else {
+        /// This packet and its Reason Code.
+        Answer = "",
+    }
+}
 
-/// The value of [`LINE`] when a PUBLISH within Receive Maximum was refused.
-pub const BELOW: &str = "below Receive Maximum";
-/// The value of [`LINE`] when the first PUBLISH beyond Receive Maximum was the first to be refused.
-pub const AT: &str = "at Receive Maximum";
-/// The value of [`LINE`] when some PUBLISH packets beyond Receive Maximum were taken.
-pub const BEYOND: &str = "beyond Receive Maximum";
-/// The value of [`LINE`] when every PUBLISH was taken.
-pub const NOWHERE: &str = "nowhere";
-/// The value of [`LINE`] when it can't be told: acknowledgements may be lost with a connection.
-pub const UNKNOWN: &str = "not told";
+ungraceful_record::words! {
+    /// Where the broker drew the line.
+    pub enum Line: "line" {
+        /// A PUBLISH within Receive Maximum was refused.
+        Below = "below Receive Maximum",
+        /// The first PUBLISH beyond Receive Maximum was the first to be refused.
+        At = "at Receive Maximum",
+        /// Some PUBLISH packets beyond Receive Maximum were taken.
+        Beyond = "beyond Receive Maximum",
+        /// Every PUBLISH was taken.
+        Nowhere = "nowhere",
+        /// It can't be told: acknowledgements may be lost with a connection.
+        Unknown = "not told",
+    }
+}
 
 /// The Receive Maximum of a broker that announces none (MQTT 5.0 section 3.2.2.3.3), and the number of Packet
 /// Identifiers.
@@ -222,30 +235,30 @@ impl Answers {
         self.taken + self.refused
     }
 
-    fn what(&self, flood: &Flood, outcome: Outcome) -> String {
+    fn what(&self, flood: &Flood, outcome: Outcome) -> What {
         match &self.first {
-            Some(First::Refusal(name, code, _)) => format!("{name} 0x{code:02X}"),
-            Some(First::Disconnect(code)) => format!("DISCONNECT 0x{code:02X}"),
-            None if outcome.is_ended() => CLOSE.to_owned(),
-            None if flood.sent < flood.planned => STOPPED_READING.to_owned(),
-            None if self.taken >= flood.sent => ALL_TAKEN.to_owned(),
-            None => UNANSWERED.to_owned(),
+            Some(First::Refusal(name, code, _)) => What::Answer(format!("{name} 0x{code:02X}")),
+            Some(First::Disconnect(code)) => What::Answer(format!("DISCONNECT 0x{code:02X}")),
+            None if outcome.is_ended() => What::Close,
+            None if flood.sent < flood.planned => What::StoppedReading,
+            None if self.taken >= flood.sent => What::AllTaken,
+            None => What::Unanswered,
         }
     }
 
     /// Where the broker drew the line. Only the refusal of one PUBLISH tells it exactly; with the connection, PUBRECs may
     /// have been lost that were under way, so that fewer of them say nothing.
-    fn line(&self, flood: &Flood, outcome: Outcome) -> &'static str {
+    fn line(&self, flood: &Flood, outcome: Outcome) -> Line {
         let drawn_after = |taken: u64| match taken.cmp(&flood.receive_maximum) {
-            Ordering::Less => BELOW,
-            Ordering::Equal => AT,
-            Ordering::Greater => BEYOND,
+            Ordering::Less => Line::Below,
+            Ordering::Equal => Line::At,
+            Ordering::Greater => Line::Beyond,
         };
         match self.first {
             Some(First::Refusal(_, _, number)) => drawn_after(number.saturating_sub(1)),
-            None if !outcome.is_ended() && self.taken >= flood.sent => NOWHERE,
-            None if !outcome.is_ended() => UNKNOWN,
-            _ if self.taken_before_reaction < flood.receive_maximum => UNKNOWN,
+            None if !outcome.is_ended() && self.taken >= flood.sent => Line::Nowhere,
+            None if !outcome.is_ended() => Line::Unknown,
+            _ if self.taken_before_reaction < flood.receive_maximum => Line::Unknown,
             _ => drawn_after(self.taken_before_reaction),
         }
     }
@@ -514,10 +527,7 @@ mod tests {
     use ungraceful_record::reaction::Outcome;
     use ungraceful_rig::measure::clock::RunClock;
 
-    use super::{
-        ALL_TAKEN, AT, Answers, BELOW, BEYOND, CLOSE, Flood, NOWHERE, STOPPED_READING, UNANSWERED, UNKNOWN,
-        in_one_chunk,
-    };
+    use super::{Answers, Flood, Line, What, in_one_chunk};
     use crate::flood::fates::Fates;
 
     /// Twelve PUBLISH packets to a broker with a Receive Maximum of ten.
@@ -528,7 +538,7 @@ mod tests {
         Packet::PubRec(Ack::new(PacketIdentifier::new(number).unwrap()).with_reason_code(ReasonCode(code)))
     }
 
-    fn told(packets: &[Packet<'static>], outcome: Outcome) -> (String, &'static str, u64) {
+    fn told(packets: &[Packet<'static>], outcome: Outcome) -> (What, Line, u64) {
         let fates = Fates::new(1, QoS::ExactlyOnce, RunClock::start()).shared();
         let mut answers = Answers::default();
         for packet in packets {
@@ -547,29 +557,31 @@ mod tests {
             let packets = [pubrecs(number - 1), vec![pubrec(number, 0x97), pubrec(number + 1, 0)]].concat();
             told(&packets, Outcome::Tolerated)
         };
-        assert_eq!(refused_at(10), ("PUBREC 0x97".into(), BELOW, 9));
-        assert_eq!(refused_at(11), ("PUBREC 0x97".into(), AT, 10));
-        assert_eq!(refused_at(12), ("PUBREC 0x97".into(), BEYOND, 11));
+        let pubrec_0x97 = || What::Answer("PUBREC 0x97".into());
+        assert_eq!(refused_at(10), (pubrec_0x97(), Line::Below, 9));
+        assert_eq!(refused_at(11), (pubrec_0x97(), Line::At, 10));
+        assert_eq!(refused_at(12), (pubrec_0x97(), Line::Beyond, 11));
     }
 
     #[test]
     fn with_the_connection_pubrecs_may_be_lost_so_fewer_of_them_say_nothing() {
         let with_disconnect = |count| told(&[pubrecs(count), vec![DISCONNECT]].concat(), Outcome::Closed);
-        assert_eq!(with_disconnect(3), ("DISCONNECT 0x93".into(), UNKNOWN, 3));
-        assert_eq!(with_disconnect(10), ("DISCONNECT 0x93".into(), AT, 10));
-        assert_eq!(with_disconnect(11), ("DISCONNECT 0x93".into(), BEYOND, 11));
-        assert_eq!(told(&pubrecs(4), Outcome::Reset), (CLOSE.into(), UNKNOWN, 4));
-        assert_eq!(told(&pubrecs(10), Outcome::Closed), (CLOSE.into(), AT, 10));
+        let disconnect_0x93 = || What::Answer("DISCONNECT 0x93".into());
+        assert_eq!(with_disconnect(3), (disconnect_0x93(), Line::Unknown, 3));
+        assert_eq!(with_disconnect(10), (disconnect_0x93(), Line::At, 10));
+        assert_eq!(with_disconnect(11), (disconnect_0x93(), Line::Beyond, 11));
+        assert_eq!(told(&pubrecs(4), Outcome::Reset), (What::Close, Line::Unknown, 4));
+        assert_eq!(told(&pubrecs(10), Outcome::Closed), (What::Close, Line::At, 10));
     }
 
     #[test]
     fn a_broker_that_takes_everything_is_told_from_one_that_answers_no_more_and_one_that_reads_no_more() {
-        assert_eq!(told(&pubrecs(12), Outcome::Tolerated), (ALL_TAKEN.into(), NOWHERE, 12));
-        assert_eq!(told(&pubrecs(9), Outcome::Tolerated), (UNANSWERED.into(), UNKNOWN, 9));
+        assert_eq!(told(&pubrecs(12), Outcome::Tolerated), (What::AllTaken, Line::Nowhere, 12));
+        assert_eq!(told(&pubrecs(9), Outcome::Tolerated), (What::Unanswered, Line::Unknown, 9));
         let answers = Answers { taken: 5, taken_before_reaction: 5, ..Answers::default() };
         let flood = Flood { sent: 7, ..FLOOD };
-        assert_eq!(answers.what(&flood, Outcome::NoReaction), STOPPED_READING);
-        assert_eq!(answers.line(&flood, Outcome::NoReaction), UNKNOWN);
+        assert_eq!(answers.what(&flood, Outcome::NoReaction), What::StoppedReading);
+        assert_eq!(answers.line(&flood, Outcome::NoReaction), Line::Unknown);
     }
 
     #[test]

@@ -7,10 +7,9 @@ use ungraceful_mqtt::statement::V5_3_14_4_2;
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
 
-use super::judging::{in_words, range, values};
+use super::judging::range;
 use super::receive_maximum::{
-    ALL_TAKEN, BELOW, EXCESS_DELIVERED, EXCESS_SENT, LINE, RECEIVE_MAXIMUM, STOPPED_READING,
-    TAKEN_BEFORE_REACTION, UNANSWERED, Variant, WHAT,
+    EXCESS_DELIVERED, EXCESS_SENT, LINE, Line, RECEIVE_MAXIMUM, TAKEN_BEFORE_REACTION, Variant, WHAT, What,
 };
 use crate::judging::{evidence_count, examples, is_v5, no_sample, served_on};
 
@@ -27,7 +26,8 @@ const EXPECTED: &str = "DISCONNECT 0x93";
 /// MQTT 5.0 sections 3.3.4 and 4.9 (prose): more than Receive Maximum is answered with DISCONNECT 0x93.
 fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
     let all = evidence_count(case);
-    let what = values(case, WHAT);
+    let of = |what: What| case.count(WHAT, what);
+    let all_taken = of(What::AllTaken) == case.told(WHAT);
     let (Some(announced), Some(taken), false) =
         (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), all == 0)
     else {
@@ -38,17 +38,16 @@ fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
         "Receive Maximum {announced}; {taken} PUBLISH taken before anything but an acknowledgement came; of {sent} \
          beyond the limit {delivered} were delivered"
     );
-    if sent == 0 && what.keys().all(|what| *what == ALL_TAKEN) {
+    if sent == 0 && all_taken {
         let why = format!(
             "Receive Maximum {announced}: no client can have more unacknowledged, for want of Packet Identifiers, so \
              there is no limit to go beyond; {taken} PUBLISH were taken"
         );
         return Some(Finding::holds(all, why));
     }
-    let unsettled: u64 = [UNANSWERED, STOPPED_READING].iter().filter_map(|value| what.get(value)).sum();
-    let (down, expected) = (case.outcome(Outcome::BrokerDown), what.get(EXPECTED).copied().unwrap_or(0));
-    let others = what.iter().filter(|(value, _)| **value != EXPECTED).map(|(value, count)| (*value, *count));
-    let others = in_words(&others.collect());
+    let unsettled = of(What::Unanswered) + of(What::StoppedReading);
+    let expected = || What::Answer(EXPECTED.to_owned());
+    let (down, others) = (case.outcome(Outcome::BrokerDown), case.others(WHAT, expected()));
     let qos1 = case.case.variant == Variant::Qos1.name();
     Some(if unsettled > 0 || sent == 0 {
         let why = format!(
@@ -58,9 +57,9 @@ fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
     } else if down > 0 {
         let why = format!("the broker went down during {down} attempts; {evidence}");
         Finding::inconclusive(why)
-    } else if expected == all {
+    } else if of(expected()) == all {
         Finding::holds(all, evidence)
-    } else if qos1 && what.keys().all(|what| *what == ALL_TAKEN) {
+    } else if qos1 && all_taken {
         let evidence = format!(
             "{evidence}; a broker that acknowledges QoS 1 as it reads has given the quota back before the next \
              PUBLISH, so this shows neither that it keeps to its limit nor that it does not: see qos2"
@@ -73,16 +72,14 @@ fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 section 4.9 (prose): up to Receive Maximum a client may send. A refusal may have another reason.
 fn takes_what_it_announced(case: &Judged<'_>) -> Option<Finding> {
-    let lines = values(case, LINE);
-    let told: u64 = lines.values().sum();
-    let below = lines.get(BELOW).copied().unwrap_or(0);
+    let (told, below) = (case.told(LINE), case.count(LINE, Line::Below));
     let (Some(announced), Some(taken), true) =
         (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), told > 0)
     else {
         return Some(Finding::inconclusive(no_sample(case)));
     };
     let evidence = format!("Receive Maximum {announced}, {taken} PUBLISH taken before a refusal or the end");
-    let unknown = lines.get(super::receive_maximum::UNKNOWN).copied().unwrap_or(0);
+    let unknown = case.count(LINE, Line::Unknown);
     Some(if below > 0 {
         let note = format!("{below} of {told} clients were refused a PUBLISH within Receive Maximum");
         Finding::differs(told, note, evidence)

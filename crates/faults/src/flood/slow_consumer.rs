@@ -32,20 +32,38 @@ use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "slow-consumer";
-/// The fact that tells whether the subscriber was cut while it did not read.
-pub const CUT: FactOf<String> = FactOf::new("cut");
-/// The fact that tells how the publisher fared.
-pub const PUBLISHER: FactOf<String> = FactOf::new("publisher");
+/// Fact: whether the subscriber was cut while it did not read.
+pub const CUT: FactOf<WhenCut> = FactOf::new("cut");
+/// Fact: how the publisher fared.
+pub const PUBLISHER: FactOf<Pace> = FactOf::new("publisher");
 /// The measure of what came when the subscriber read again, in bytes: what the broker and the kernels had kept, and what
 /// was sent in the meantime.
 pub const DRAINED_BYTES: Measure = Measure::new("drained_bytes");
 
-/// The value of [`CUT`] when the connection was there as long as the subscriber did not read.
-pub const NOT_CUT: &str = "no";
-/// The value of [`CUT`] when its end had arrived while the subscriber did not read.
-pub const CUT_MEANWHILE: &str = "while it did not read";
-/// The value of [`CUT`] when its end came with what the subscriber read afterwards.
-pub const CUT_LATER: &str = "seen when it read again";
+ungraceful_record::words! {
+    /// When the subscriber was cut.
+    pub enum WhenCut: "time" {
+        /// Not as long as it did not read.
+        Not = "no",
+        /// Its end had arrived while it did not read.
+        Meanwhile = "while it did not read",
+        /// Its end came with what it read afterwards.
+        Later = "seen when it read again",
+    }
+}
+
+ungraceful_record::words! {
+    /// How the publisher fared.
+    pub enum Pace {
+        /// It published on time.
+        Kept = "kept its pace",
+        /// It could not publish everything.
+        Slowed = "was slowed",
+    } else {
+        /// It was cut; by this.
+        Cut = "cut by ",
+    }
+}
 
 /// SO_RCVBUF of the subscriber, in bytes: the kernel makes it twice that, and no less than a few KiB.
 const RECEIVE_BUFFER_BYTES: u32 = 4_096;
@@ -313,9 +331,9 @@ impl SlowConsumer {
         provoked_at: Instant,
     ) {
         let cut = match (known.cut_at, &subscriber.account.seen.end) {
-            (Some(_), _) => CUT_MEANWHILE,
-            (None, Some(_)) => CUT_LATER,
-            (None, None) => NOT_CUT,
+            (Some(_), _) => WhenCut::Meanwhile,
+            (None, Some(_)) => WhenCut::Later,
+            (None, None) => WhenCut::Not,
         };
         log.fact(CUT, cut);
         if let Some(cut_at) = known.cut_at {
@@ -324,10 +342,10 @@ impl SlowConsumer {
         }
         let sending = &publisher.account;
         let fared = match (sending.seen.ended_by(), known.not_published) {
-            (Some(how), _) => format!("cut by {how}"),
+            (Some(how), _) => Pace::Cut(how),
             // A tick's worth is within the schedule's own grain.
-            (None, left_out) if left_out * 50 <= sending.sent => "kept its pace".to_owned(),
-            (None, _) => "was slowed".to_owned(),
+            (None, left_out) if left_out * 50 <= sending.sent => Pace::Kept,
+            (None, _) => Pace::Slowed,
         };
         log.fact(PUBLISHER, fared);
         log.measure(Measure::new("not_published"), known.not_published);

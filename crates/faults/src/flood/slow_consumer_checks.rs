@@ -3,8 +3,8 @@
 
 use ungraceful_record::check::{Check, Finding, Judged};
 
-use super::judging::{counts, in_words, missing, values};
-use super::slow_consumer::{CUT, NOT_CUT, PUBLISHER};
+use super::judging::{counts, missing};
+use super::slow_consumer::{CUT, PUBLISHER, Pace, WhenCut};
 use crate::judging::{self, evidence_count, no_sample};
 
 /// The checks, in the order in which they are reported.
@@ -21,7 +21,7 @@ fn keeps_qos1_for_the_slow(case: &Judged<'_>) -> Option<Finding> {
     }
     let counts = counts(case);
     let told_of = counts.delivered + missing(&counts);
-    let (all, kept) = (evidence_count(case), case.count(CUT, NOT_CUT));
+    let (all, kept) = (evidence_count(case), case.count(CUT, WhenCut::Not));
     let evidence = format!(
         "of {} messages that the broker took, {} were delivered and {} lost; {} of {all} subscribers were cut",
         counts.acknowledged,
@@ -45,13 +45,12 @@ fn keeps_qos1_for_the_slow(case: &Judged<'_>) -> Option<Finding> {
 
 /// No numbered statement: what one subscriber does not read is no reason to slow its publisher, though a broker may.
 fn spares_the_publisher(case: &Judged<'_>) -> Option<Finding> {
-    let fared = values(case, PUBLISHER);
-    let (all, kept): (u64, u64) = (fared.values().sum(), fared.get("kept its pace").copied().unwrap_or(0));
+    let (all, kept) = (case.told(PUBLISHER), case.count(PUBLISHER, Pace::Kept));
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
     } else if kept < all {
         let note = "a subscriber that does not read is felt by its publisher";
-        Finding::differs(all, note, in_words(&fared))
+        Finding::differs(all, note, case.in_words(PUBLISHER))
     } else {
         Finding::holds(all, format!("{kept} of {all} publishers kept their pace"))
     })

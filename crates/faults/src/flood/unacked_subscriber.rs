@@ -33,42 +33,73 @@ use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "unacked-subscriber";
-/// The fact that tells how many PUBLISH packets were unacknowledged, beside Receive Maximum.
-pub const HELD: FactOf<String> = FactOf::new("held");
-/// The fact that tells whether PINGREQ was answered while nothing was acknowledged.
-pub const PINGREQ: FactOf<String> = FactOf::new("pingreq");
-/// The fact that tells what became of what was held back, once the client acknowledged.
-pub const DRAINED: FactOf<String> = FactOf::new("drained");
+/// Fact: how many PUBLISH packets were unacknowledged, beside Receive Maximum.
+pub const HELD: FactOf<Held> = FactOf::new("held");
+/// Fact: whether PINGREQ was answered while nothing was acknowledged.
+pub const PINGREQ: FactOf<Answered> = FactOf::new("pingreq");
+/// Fact: what became of what was held back, once the client acknowledged.
+pub const DRAINED: FactOf<Drained> = FactOf::new("drained");
 /// The measure of the most PUBLISH packets that were unacknowledged at the same time, from begin to end.
 pub const OUTSTANDING_MOST: Measure = Measure::new("outstanding_most");
 /// The measure of how many PUBLISH packets were unacknowledged when the broker sent no more of them.
 pub const OUTSTANDING_WITHHELD: Measure = Measure::new("outstanding_withheld");
 
-/// The value of [`HELD`] when fewer PUBLISH packets came than Receive Maximum allows.
-pub const BELOW: &str = "below Receive Maximum";
-/// The value of [`HELD`] when as many PUBLISH packets came as Receive Maximum allows.
-pub const AT: &str = "at Receive Maximum";
-/// The value of [`HELD`] when more PUBLISH packets came than Receive Maximum allows, with nothing acknowledged.
-pub const BEYOND: &str = "beyond Receive Maximum";
-/// The value of [`HELD`] when that happened only once the client acknowledged.
-pub const BEYOND_LATER: &str = "beyond it while acknowledging";
-/// The fact, of clients that were not sent everything, that tells what became of a message that was published to them later.
-pub const LATER: FactOf<String> = FactOf::new("published_later");
-/// The value of [`LATER`] when it came.
-pub const CAME: &str = "came";
-/// The value of [`LATER`] when it did not.
-pub const DID_NOT_COME: &str = "did not come";
+ungraceful_record::words! {
+    /// How many PUBLISH packets were unacknowledged, beside Receive Maximum.
+    pub enum Held: "relation" {
+        /// Fewer came than it allows.
+        Below = "below Receive Maximum",
+        /// As many came as it allows.
+        At = "at Receive Maximum",
+        /// More came than it allows, with nothing acknowledged.
+        Beyond = "beyond Receive Maximum",
+        /// That happened only once the client acknowledged.
+        BeyondLater = "beyond it while acknowledging",
+    }
+}
+
+/// Fact, of clients that were not sent everything: what became of a message that was published to them later.
+pub const LATER: FactOf<Later> = FactOf::new("published_later");
+ungraceful_record::words! {
+    /// What became of a message.
+    pub enum Later: "fate" {
+        /// It came.
+        Came = "came",
+        /// It did not.
+        DidNotCome = "did not come",
+    }
+}
+
 /// The measure of how many messages the broker took from the publisher.
 pub const TAKEN: Measure = Measure::new("taken");
 
-/// The value of [`PINGREQ`] when the client was answered.
-pub const ANSWERED: &str = "answered";
-/// The value of [`PINGREQ`] when the client was answered after the reaction timeout.
-pub const ANSWERED_LATE: &str = "answered late";
-/// The value of [`PINGREQ`] when it was not answered, while later ones of the publisher's were, several of them.
-pub const STARVED: &str = "not answered";
-/// The value of [`PINGREQ`] when the publisher was not answered either, or not often enough to tell.
-pub const BOTH_SILENT: &str = "not answered, nor was the publisher";
+ungraceful_record::words! {
+    /// Whether PINGREQ was answered.
+    pub enum Answered: "answer" {
+        /// It was.
+        InTime = "answered",
+        /// It was, after the reaction timeout.
+        Late = "answered late",
+        /// It was not, while several later ones of the publisher's were.
+        Not = "not answered",
+        /// The publisher was not answered either, or not often enough to tell.
+        NorThePublisher = "not answered, nor was the publisher",
+    }
+}
+
+ungraceful_record::words! {
+    /// What came of what was held back, once the client acknowledged.
+    pub enum Drained: "share" {
+        /// Everything, once and in order.
+        InOrder = "everything, in order",
+        /// Everything, some of it more than once.
+        Again = "everything, some of it again",
+        /// Everything, in another order.
+        NotInOrder = "everything, not in order",
+        /// Something is missing.
+        NotEverything = "not everything",
+    }
+}
 
 /// How long nothing must come before the broker has sent what it is going to.
 const QUIET: Duration = Duration::from_millis(500);
@@ -230,7 +261,7 @@ struct Known {
     published: Published,
     /// PUBLISH packets that were unacknowledged when the broker sent no more of them.
     withheld: u64,
-    pingreq: Option<&'static str>,
+    pingreq: Option<Answered>,
     acknowledged_at: Option<Instant>,
     /// Messages that came once the client acknowledged.
     held_back: u64,
@@ -261,7 +292,7 @@ impl UnackedSubscriber {
         let acting = self.act(stage, subscriber, publisher, fates);
         let known = within(stage, self.flags.longest, fates, acting).await?;
         let seen = &subscriber.account.seen;
-        let outcome = known.as_ref().map(|known| seen.outcome(known.pingreq == Some(ANSWERED)));
+        let outcome = known.as_ref().map(|known| seen.outcome(known.pingreq == Some(Answered::InTime)));
         let confirmed = confirm(stage, log, self.version, (seen.reactions(), outcome)).await;
         if let Some(known) = known.filter(|_| confirmed.outcome.is_evidence()) {
             self.tell(log, subscriber, publisher, &known, &fates.borrow());
@@ -348,10 +379,10 @@ impl UnackedSubscriber {
         log.measure(TAKEN, publisher.account.acknowledged);
         if let Some(k) = self.variant.receive_maximum().map(u64::from) {
             let held = match known.withheld.cmp(&k) {
-                Ordering::Greater => BEYOND,
-                _ if outstanding > k => BEYOND_LATER,
-                Ordering::Equal => AT,
-                Ordering::Less => BELOW,
+                Ordering::Greater => Held::Beyond,
+                _ if outstanding > k => Held::BeyondLater,
+                Ordering::Equal => Held::At,
+                Ordering::Less => Held::Below,
             };
             log.fact(HELD, held);
         }
@@ -362,15 +393,15 @@ impl UnackedSubscriber {
         if let Some(acknowledged_at) = known.acknowledged_at {
             let drained =
                 match (counts.lost + counts.without_subscribers, counts.reordered, counts.duplicated) {
-                    (0, 0, 0) => "everything, in order",
-                    (0, 0, _) => "everything, some of it again",
-                    (0, _, _) => "everything, not in order",
-                    _ => "not everything",
+                    (0, 0, 0) => Drained::InOrder,
+                    (0, 0, _) => Drained::Again,
+                    (0, _, _) => Drained::NotInOrder,
+                    _ => Drained::NotEverything,
                 };
             log.fact(DRAINED, drained);
             log.measure(HELD_BACK, known.held_back);
             if let Some(came) = known.later_came {
-                log.fact(LATER, if came { CAME } else { DID_NOT_COME });
+                log.fact(LATER, if came { Later::Came } else { Later::DidNotCome });
             }
             if let Some(latest_at) = subscriber.account.latest_at.filter(|at| *at > acknowledged_at) {
                 let drain = latest_at - acknowledged_at;
@@ -435,15 +466,15 @@ async fn ask_both(
     subscriber: &mut Subscriber,
     publisher: &mut Publisher,
     patience: Duration,
-) -> Option<&'static str> {
+) -> Option<Answered> {
     let answered = RefCell::new(Vec::new());
     let asked_at = now();
     let waiting = async {
         if subscriber.is_served(patience).await {
-            return ANSWERED;
+            return Answered::InTime;
         }
         let late = subscriber.is_answered(patience.max(LATE_MIN)).await;
-        if late { ANSWERED_LATE } else { STARVED }
+        if late { Answered::Late } else { Answered::Not }
     };
     let word = {
         let mut asking = pin!(publisher.keep_asking(ASK_EVERY, |at| answered.borrow_mut().push(at)));
@@ -453,11 +484,11 @@ async fn ask_both(
             never = &mut asking => match never {},
         }
     };
-    if word == STARVED && subscriber.account.seen.is_over() {
+    if word == Answered::Not && subscriber.account.seen.is_over() {
         return None;
     }
-    let is_unproved = word == STARVED && !prove_that_it_was_alive(asked_at, now(), &answered.borrow());
-    Some(if is_unproved { BOTH_SILENT } else { word })
+    let is_unproved = word == Answered::Not && !prove_that_it_was_alive(asked_at, now(), &answered.borrow());
+    Some(if is_unproved { Answered::NorThePublisher } else { word })
 }
 
 /// Whether the answers to the publisher's PINGREQs, by when they came, show that the broker was answering while

@@ -10,8 +10,7 @@ use ungraceful_record::run::CaseRecord;
 
 use super::judging::{QOS_2_ONCE, counts, max, min, missing, qos_2_comes_once};
 use super::unacked_subscriber::{
-    ANSWERED, ANSWERED_LATE, BEYOND, BEYOND_LATER, BOTH_SILENT, HELD, HELD_BACK, OUTSTANDING_MOST,
-    OUTSTANDING_WITHHELD, PINGREQ, STARVED, TAKEN, Variant,
+    Answered, HELD, HELD_BACK, Held, OUTSTANDING_MOST, OUTSTANDING_WITHHELD, PINGREQ, TAKEN, Variant,
 };
 use crate::judging::{self, comes_in_order, evidence_count, examples, is_v5, no_sample};
 
@@ -43,7 +42,7 @@ fn stays_within_receive_maximum(case: &Judged<'_>) -> Option<Finding> {
     );
     // What is beyond has been counted packet by packet: it needs no other circumstance.
     let finding = if most > k {
-        let (at_once, later) = (case.count(HELD, BEYOND), case.count(HELD, BEYOND_LATER));
+        let (at_once, later) = (case.count(HELD, Held::Beyond), case.count(HELD, Held::BeyondLater));
         let evidence = format!("{evidence}; {} of {all} clients met it", at_once + later);
         Finding::violated(evidence).with_examples(examples(case, |_| true))
     } else if most == 0 {
@@ -61,8 +60,9 @@ fn stays_within_receive_maximum(case: &Judged<'_>) -> Option<Finding> {
 /// not merely slow.
 fn answers_while_the_quota_is_used_up(case: &Judged<'_>) -> Option<Finding> {
     let k = receive_maximum(case)?;
-    let (late, answered) = (case.count(PINGREQ, ANSWERED_LATE), case.count(PINGREQ, ANSWERED));
-    let (starved, silent) = (case.count(PINGREQ, STARVED), case.count(PINGREQ, BOTH_SILENT));
+    let (late, answered) = (case.count(PINGREQ, Answered::Late), case.count(PINGREQ, Answered::InTime));
+    let (starved, silent) =
+        (case.count(PINGREQ, Answered::Not), case.count(PINGREQ, Answered::NorThePublisher));
     let all = answered + late + starved + silent;
     let least = min(case, OUTSTANDING_WITHHELD).unwrap_or(0);
     let finding = if starved > 0 && least < k {
