@@ -74,7 +74,7 @@ ungraceful_record::words! {
         WithoutRights = "accepted, without its rights",
         /// It was let in, and then neither the client nor who published to it was answered.
         RightsUnknown = "accepted, and then not answered",
-        /// No connection could be made, so nobody was asked.
+        /// No connection could be made: the broker was not asked.
         NotTried = "not tried",
     } else {
         /// It was refused or not answered, in words that are the same for all that met the same.

@@ -157,7 +157,7 @@ pub(crate) fn lost(case: &Judged<'_>, held_back: u64, evidence: String) -> Findi
 /// How many attempts must be alike before a Will that came, or did not, accuses. One alone may be another connection's.
 const WILLS_ALIKE_MIN: u64 = 3;
 
-/// Why `alike` attempts that saw the same of their Wills accuse nobody; absent where they do.
+/// Why `alike` attempts that saw the same of their Wills are no violation; absent when they are one.
 fn wills_unclear(record: &Record, alike: u64) -> Option<String> {
     let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
     if !record.witness.is_some_and(|witness| witness.proved) {
@@ -192,7 +192,7 @@ pub(crate) fn withheld(case: &Judged<'_>, will: &WillRecord, evidence: String) -
     }
     match wills_unclear(case.record, WILLS_ALIKE_MIN) {
         Some(why) => Finding::inconclusive(format!("{evidence}; {why}")),
-        // Whose they are nobody knows.
+        // It is not known whose they are.
         None if will.seen_before > 0 => Finding::inconclusive(evidence),
         None => Finding::holds(will.set, evidence),
     }

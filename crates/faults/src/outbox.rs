@@ -128,7 +128,7 @@ impl Outbox {
             .flat_map(|(qos, ledger)| (0..ledger.offered()).map(move |number| qos << QOS_SHIFT | number))
     }
 
-    /// Messages that were acknowledged and never came, whether or not the broker said that nobody had subscribed.
+    /// Messages that were acknowledged and never came, whether or not the broker said that there was no subscriber.
     pub(crate) fn lost(&self) -> u64 {
         let counts = self.by_qos[1..].iter().map(|ledger| ledger.counts(0, u64::MAX));
         counts.map(|counts| counts.lost + counts.without_subscribers).sum()

@@ -152,7 +152,7 @@ pub(crate) struct Resumed {
     pub(crate) unannounced: u64,
     /// Not resumed, although they were owed.
     pub(crate) gone: u64,
-    /// With Session Present 0, and nobody could see more.
+    /// With Session Present 0; more could not be seen.
     pub(crate) unknown: u64,
 }
 

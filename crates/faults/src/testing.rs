@@ -15,7 +15,7 @@ use ungraceful_rig::run::stop::Stop;
 use ungraceful_scripted_broker::{Script, ScriptedBroker};
 use ungraceful_wire::{ConnectOptions, Endpoint};
 
-/// A broker, and a stage on which nobody else is. There is no witness, and the broker counts as alive.
+/// A broker, and a stage without other clients. There is no witness, and the broker counts as alive.
 pub(crate) struct Scene {
     pub(crate) broker: ScriptedBroker,
     pub(crate) stage: Stage,

@@ -390,7 +390,7 @@ impl Worker {
         let mut leaving = Vec::new();
         for client in &mut self.clients {
             if client.stage == Stage::Ready {
-                // What it is answered is nobody's concern any more.
+                // What it receives no longer counts.
                 let _left = client.write(&DISCONNECT, now_us);
                 if self.thread_state.settings.message.retain && matches!(client.role, Role::Publisher(_)) {
                     leaving.extend(client.socket.take().inspect(Socket::end_sending));

@@ -103,7 +103,7 @@ impl Check {
                 judge(record).map(|finding| self.verdict(finding, version, self.force)).into_iter().collect()
             }
             Judge::Cases { applies, judge } => {
-                // Of a version that is not known, nobody knows what the standard demands.
+                // The version is not known, so neither is what the standard demands.
                 let is_ours = |case: &&CaseRecord| {
                     self.fault.is_none_or(|fault| fault == case.case.fault)
                         && case.case.protocol_version().is_some()

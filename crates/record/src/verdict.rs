@@ -1,5 +1,5 @@
 //! Verdicts: what a check concludes from a record, on which statement of the standard it rests, and the
-//! evidence. A claim holds only by samples that could have failed it: over none it is inconclusive, whoever calls.
+//! evidence. A claim holds only by samples that could have failed it: over none it is inconclusive, whatever the caller says.
 
 use std::num::NonZeroU64;
 

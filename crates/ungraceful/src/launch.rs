@@ -72,7 +72,7 @@ pub(crate) fn begin(name: &str) {
 /// Prints what the parser has to say: a help text or a mistake, without passwords in it.
 pub(crate) fn print_clap(error: &clap::Error) -> Exit {
     if !error.use_stderr() {
-        // A closed pipe is nobody's concern here.
+        // A closed pipe is no error here.
         let _printed = error.print();
         return Exit::Holds;
     }
@@ -211,7 +211,7 @@ pub(crate) fn fail_as(name: &str, called: &str, error: &RunError) -> ExitCode {
     error.exit().into()
 }
 
-/// Prints a result. A reader that has gone (`| head`) is nobody's concern; a result that can't be written is.
+/// Prints a result. A reader that has gone (`| head`) is no error; a result that can't be written is one.
 pub(crate) fn print(text: &str) -> Exit {
     let mut output = std::io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {

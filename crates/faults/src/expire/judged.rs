@@ -167,7 +167,7 @@ pub(super) fn cuts_the_client(case: &CaseRecord, because: &str) -> Finding {
 pub(super) fn tells_the_reason(case: &CaseRecord, expected: &[(u8, &str)]) -> Option<Finding> {
     let cut = ended(case);
     if cut == 0 && case.disconnect_codes.is_empty() {
-        // Where nobody was cut, nobody had to be told why.
+        // No client was cut, so there is no reason to give.
         return (evidence_count(case) == 0).then(|| Finding::inconclusive(no_sample(case)));
     }
     let codes: Vec<u8> = expected.iter().map(|(code, _)| *code).collect();
@@ -177,11 +177,11 @@ pub(super) fn tells_the_reason(case: &CaseRecord, expected: &[(u8, &str)]) -> Op
     Some(names_the_reason(case, &codes, cut, evidence))
 }
 
-/// MQTT 5.0 [MQTT-3.14.4-1]: whoever sent DISCONNECT sends nothing more.
+/// MQTT 5.0 [MQTT-3.14.4-1]: after DISCONNECT, the sender sends nothing more.
 pub(super) const SENDS_NOTHING_AFTER_DISCONNECT: Check =
     Check::must("sends_nothing_after_disconnect", &[V5_3_14_4_1], sends_nothing_after_disconnect).on(is_v5);
 
-/// Absent where nobody was sent one.
+/// Absent when the broker sent no DISCONNECT.
 fn sends_nothing_after_disconnect(case: &Judged<'_>) -> Option<Finding> {
     let all: u64 = case.facts.get(AFTER_DISCONNECT.name())?.values().sum();
     let others = case.others(AFTER_DISCONNECT, AfterDisconnect::Nothing);
@@ -198,7 +198,7 @@ fn sends_nothing_after_disconnect(case: &Judged<'_>) -> Option<Finding> {
 pub(super) const CLOSES_AFTER_REFUSING: Check =
     Check::must("closes_after_refusing", &[V5_3_2_2_7, V311_3_2_2_5], closes_after_refusing);
 
-/// Absent where nobody was refused by a CONNACK.
+/// Absent when no CONNACK refused a client.
 fn closes_after_refusing(case: &Judged<'_>) -> Option<Finding> {
     let all: u64 = case.facts.get(AFTER_REFUSAL.name())?.values().sum();
     let count = |after| case.count(AFTER_REFUSAL, after);
@@ -230,7 +230,7 @@ pub(super) enum MayPublish {
 /// broker's own; there its absence is a note.
 pub(super) fn publishes_the_will(case: &Judged<'_>, may_publish: MayPublish) -> Option<Finding> {
     if evidence_count(case) > 0 && ended(case) == 0 {
-        // Where nobody was cut, no Will is due.
+        // No client was cut, so no Will is due.
         return None;
     }
     let finding = match case.will.as_ref().filter(|will| will.due > 0) {
@@ -277,7 +277,7 @@ pub(super) fn stops_deliveries(case: &CaseRecord, measure: Measure, after: &str)
     }
 }
 
-/// No numbered statement: whoever published to the client is no part of its removal.
+/// No numbered statement: the client's removal does not concern the client that published to it.
 pub(super) const LEAVES_OTHERS_ALONE: Check = Check::prose("leaves_others_alone", leaves_others_alone);
 
 fn leaves_others_alone(case: &Judged<'_>) -> Option<Finding> {
@@ -291,7 +291,7 @@ fn leaves_others_alone(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// What became of the clients that came back, by how it is told.
+/// How many clients came back, by what became of them.
 pub(super) struct CameBack {
     pub(super) all: u64,
     pub(super) accepted: u64,
@@ -308,7 +308,7 @@ impl CameBack {
     }
 }
 
-/// Absent when nobody came back.
+/// Absent when no client came back.
 pub(super) fn came_back(case: &CaseRecord, fact: FactOf<Return>) -> Option<CameBack> {
     let all = case.told(fact) - case.count(fact, Return::NotTried);
     (all > 0).then(|| CameBack {

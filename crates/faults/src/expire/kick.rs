@@ -31,7 +31,7 @@ use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "kick";
-/// Measure: from asking for the removal until whoever carries it out says that it is done.
+/// Measure: from asking for the removal until it is confirmed.
 pub const CONFIRMED: Measure = Measure::new("kick_confirmed_us");
 
 /// The flags.
@@ -238,7 +238,7 @@ impl Kick {
         let until = place.until();
         let confirm = async {
             let confirmed = prepared(stage, admitted.confirmed()).await;
-            // Once it is known that nobody was removed, there is nothing to wait for.
+            // The client was not removed: there is nothing to wait for.
             let known_at = confirmed.as_ref().map_or(kicked_at, |told| told.at + stage.reaction_timeout);
             until.set(Some(known_at));
             confirmed

@@ -65,7 +65,7 @@ pub enum Takes {
     Password,
     /// It may connect, and neither publish nor subscribe any more.
     Rights,
-    /// Nobody told us: perhaps nothing but its connection.
+    /// It is not known: perhaps only its connection.
     Unknown,
 }
 
@@ -98,7 +98,7 @@ enum UnderWay {
     Running(Box<Running>),
 }
 
-/// The removal was carried out, as far as whoever did it says.
+/// The removal is confirmed by the one that carried it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Confirmed {
     /// When this was told.
@@ -117,7 +117,7 @@ impl Removal {
     /// Lets a client in that is to be removed later.
     ///
     /// # Errors
-    /// In words, when nobody here can remove clients, or when it can't be let in.
+    /// In words, when there is no administrator, or the broker does not let it in.
     pub(super) async fn admit(
         &self,
         stage: &Stage,
@@ -217,7 +217,7 @@ impl Admitted {
         Ok(at)
     }
 
-    /// Waits until whoever removes the client says that it is done.
+    /// Waits until the removal is confirmed.
     ///
     /// # Errors
     /// In words, when it was not done.

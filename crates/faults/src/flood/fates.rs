@@ -15,7 +15,7 @@ use ungraceful_rig::measure::clock::RunClock;
 use crate::ending::Untold;
 use crate::numbered;
 
-/// The measure of how many messages of QoS 2 were delivered at least once, while nobody's connection ended.
+/// The measure of how many messages of QoS 2 were delivered at least once, in attempts in which no connection ended.
 pub(super) const DELIVERED_QOS2: Measure = Measure::new("qos2_delivered");
 /// The measure of how many copies of them came beyond the first, in exchanges of their own.
 pub(super) const DUPLICATED_QOS2: Measure = Measure::new("qos2_delivered_again");

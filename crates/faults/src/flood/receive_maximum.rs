@@ -217,7 +217,7 @@ impl Answers {
             _ => return false,
         };
         let (code, number) = (ack.reason_code.0, u64::from(ack.packet_identifier));
-        // What is taken with PUBREC and never released is owed to nobody.
+        // What is taken with PUBREC and never released need not be delivered.
         if qos == QoS::AtLeastOnce || code >= 0x80 {
             fates.borrow_mut().acknowledged(number.saturating_sub(1), code);
         }

@@ -1,5 +1,5 @@
 //! What a broker is judged by whose subscriber does not read. Each check reads the record alone and gives a verdict for
-//! each case. The standard has no word on slow clients, so they accuse nobody.
+//! each case. The standard does not mention slow clients, so no check can be violated.
 
 use ungraceful_record::check::{Check, Finding, Judged};
 

@@ -1,4 +1,4 @@
-//! The dead peer: a client comes back while its older connection is still open and nobody reads it any more. Does the
+//! The dead peer: a client comes back while its older connection is still open and is no longer read. Does the
 //! newcomer's CONNACK wait for the corpse?
 
 use std::sync::Arc;
@@ -165,7 +165,7 @@ impl DeadPeer {
         let mut newcomer = prepared(stage, self.come_back(stage, &client_id, will.as_ref(), log)).await?;
         let Old { client: mut old, topic, keep_alive, heard_at } = old;
         if !keep_alive.is_zero() && newcomer.connect_sent >= heard_at + keep_alive {
-            // It may have been cut for its Keep Alive, and nobody taken over.
+            // It may have been cut for its Keep Alive, and not by a take-over.
             return Err(TOO_LATE.into());
         }
         // From the newcomer's answer on, however long it took: the broker has all of its time to close the older one.

@@ -62,7 +62,7 @@ ungraceful_record::words! {
         Sometimes = "sometimes",
         /// The broker said that it would not keep it.
         NotOwed = "not owed",
-        /// Nobody came back.
+        /// No contender came back.
         Unknown = "unknown",
     }
 }
@@ -257,7 +257,7 @@ impl Duel {
         let reactions = arena.first_thrown_out.take().unwrap_or_default();
         let outcome = match (alive, reactions.is_empty()) {
             (Some(2..), _) => Outcome::Tolerated,
-            // Nobody was thrown out, and one or none is left: they never met.
+            // No contender was thrown out, and one or none is left: they never met.
             (_, true) => Outcome::NoReaction,
             _ => Outcome::Closed,
         };
@@ -436,7 +436,7 @@ impl Duel {
     ) {
         let refused = arena.refused.borrow();
         let most = refused.iter().max_by_key(|(_, count)| **count).map(|(why, _)| why.as_str());
-        // The first of them met nobody: without a take-over, a refusal is what became of the others.
+        // The first of them met no other: without a take-over, a refusal is what became of the others.
         let thrown_out = arena.thrown_out.get();
         log.fact(
             NEWCOMER,
@@ -541,7 +541,7 @@ pub const CHECKS: &[Check] =
 /// told from outside (the message may have been on its way to one of many connections), so it is a note.
 fn keeps_messages_across_takeovers(case: &Judged<'_>) -> Option<Finding> {
     let counts = case.messages.get(&1).cloned().unwrap_or_default();
-    // A session takes messages while nobody is connected: that the broker knew of no subscriber excuses nothing.
+    // A session takes messages while its client is away: "no matching subscribers" is no excuse.
     let lost = counts.lost + counts.without_subscribers;
     let takeovers = case.measured(TAKEOVERS).sum;
     let evidence = format!(

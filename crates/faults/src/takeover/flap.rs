@@ -263,7 +263,7 @@ fn takes_the_client_back(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// No numbered statement: whoever flaps, others are served.
+/// No numbered statement: a client that flaps does not keep others from being served.
 fn serves_others(case: &Judged<'_>) -> Option<Finding> {
     let (served, not) = (case.count(OTHERS_SERVED, true), case.count(OTHERS_SERVED, false));
     let evidence =

@@ -75,7 +75,7 @@ ungraceful_record::words! {
 
 /// Application Message of the newcomer's Will.
 pub(super) const NEWCOMER_WILL: &[u8] = b"will of the newcomer";
-/// How often the newcomer shows that it is alive: nobody can call it inactive.
+/// How often the newcomer sends PINGREQ, so that it is never inactive.
 const PING_EVERY: Duration = Duration::from_millis(500);
 /// Newcomers that must all have been cut before that is put down to the take-over.
 const CUT_MIN: u64 = 2;

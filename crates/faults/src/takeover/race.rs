@@ -123,7 +123,7 @@ impl Race {
         log.measure(RELEASED_WITHIN, last_us.saturating_sub(first_us));
         let raced =
             join_all(released.into_iter().map(|(client, sent)| watch_contender(stage, client, sent))).await;
-        // Whoever was accepted last may throw out the others until the broker has had all of its time since then.
+        // The connection that was accepted last may end the others until the broker has had all of its time since then.
         let last_accepted = raced.iter().filter_map(|raced| raced.accepted_at).max();
         let raced = match last_accepted {
             Some(at) => join_all(raced.into_iter().map(|raced| raced.watched_on(stage, at))).await,
@@ -174,7 +174,7 @@ impl Race {
         let ends = |raced: &Raced| raced.seen.reactions.iter().any(|seen| seen.kind.ends_connection());
         let outcome = match alive {
             0 | 1 if unclear => Outcome::NoReaction,
-            // Nobody was closed: the others were refused, or never answered.
+            // No connection was closed: the others were refused, or never answered.
             0 | 1 if !raced.iter().any(ends) => Outcome::NoReaction,
             0 | 1 => Outcome::Closed,
             _ => Outcome::Tolerated,

@@ -326,7 +326,7 @@ impl Storm {
         };
         if is_forbidden && !due && !(goes_on && is_accepted_within(&newcomer.accepted, delay)) {
             // The broker may have closed the older connection long before it accepted the newcomer, or never resumed
-            // the session: nobody can tell whether the Will is due.
+            // the session: it is not known whether the Will is due.
             return;
         }
         if let Some(seen) = stage.await_delayed_will(watch, due, since, delay, ended_at, OLD_WILL).await {

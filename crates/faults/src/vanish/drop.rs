@@ -67,7 +67,7 @@ pub const BACK_PAST_END: Measure = Measure::new("back_past_end_us");
 
 /// Application Message of the Will.
 const WILL: &[u8] = b"will of a client that went";
-/// Brokers may count time in whole seconds, so that what happens less than this before its time accuses nobody.
+/// Brokers may count time in whole seconds, so what happens less than this before its time is no violation.
 pub(crate) const WHOLE_SECOND: Duration = Duration::from_secs(1);
 /// How long before the end of its session the client of [`Variant::BeforeExpiry`] is back: a quarter of its time, and at
 /// the least so long.
@@ -202,7 +202,7 @@ impl DropConnection {
         log.provoked(gone.at);
         let seen = (gone.reactions.clone(), Some(gone.outcome));
         let Confirmed { outcome, .. } = confirm(stage, log, self.version, seen).await;
-        // What a broker keeps half open is nobody's end: what comes of it later is the Keep Alive's affair.
+        // A connection that the broker keeps half open has not ended: what comes later is due to the Keep Alive.
         if !outcome.is_evidence() || gone.is_open() {
             return Ok(Left::Session);
         }
@@ -301,7 +301,7 @@ impl DropConnection {
             (_, None) => false,
         };
         if !is_forbidden {
-            // The client was too late, or its session was not there: nobody can tell whether the Will is due.
+            // The client was too late, or its session was not there: it is not known whether the Will is due.
             return;
         }
         if let Some(returned) = returned {

@@ -1,4 +1,4 @@
-//! What a herd's record is judged by. That a broker lets everybody in again within some time is demanded nowhere: a note.
+//! The checks of a herd. The standard sets no time in which all clients must be let in again: a note.
 //! That it resumes the sessions of clients which merely lost their connection is.
 
 use ungraceful_mqtt::statement::{V5_3_1_2_5, V311_3_1_2_4};
@@ -27,7 +27,7 @@ fn was_restarted(case: &Judged<'_>) -> bool {
     case.record.waves.iter().any(|wave| wave.case == case.case && wave.outage.is_some())
 }
 
-/// No numbered statement: everybody is let in again within the time that there is.
+/// No numbered statement: all clients are let in again within `--back-within`.
 fn lets_everybody_in_again(case: &Judged<'_>) -> Option<Finding> {
     let (back, all) = (case.count(BACK, Back::InTime), case.told(BACK));
     let tries = case.measured(TRIES).sum;
@@ -94,7 +94,7 @@ fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
     })
 }
 
-/// As the check of all faults. After a restart nobody looks whether the session is there.
+/// As the check of all faults. After a restart, sessions are not looked for.
 fn tells_session_present_truly(case: &Judged<'_>) -> Option<Finding> {
     if was_restarted(case) { None } else { Resumed::told_truly(case) }
 }

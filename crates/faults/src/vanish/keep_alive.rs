@@ -149,7 +149,7 @@ struct Connected {
 /// Sends this CONNECT and waits for its CONNACK.
 ///
 /// # Errors
-/// In words, when the broker refuses or wants another Keep Alive for which nobody would wait.
+/// In words, when the broker refuses or wants a Keep Alive that is too long to wait for.
 async fn connect(stage: &Stage, peer: &mut Peer, connect: &Connect<'_>) -> Result<Connected, String> {
     let in_words = |error: NotConnected| error.to_string();
     let not_before = now();
@@ -206,7 +206,7 @@ fn is_common(count: u64, all: u64) -> bool {
     count >= ALIKE_MIN && count * 2 >= all
 }
 
-/// Why `told` clients that were told 0x8D accuse nobody: they are too few.
+/// Why `told` clients that received 0x8D are no violation: they are too few.
 fn few_were_told(evidence: &str, told: u64) -> String {
     format!(
         "{evidence}; {told} of them told 0x8D (Keep Alive timeout): a broker that cuts too early for the Keep Alive does so to \

@@ -327,7 +327,7 @@ impl WillStorm {
             watch.settled(deadline, Duration::ZERO, |heard| heard.payload == ONLINE).await;
         }
         let seen = match self.variant {
-            // The client was too late, or its session was not there: nobody can tell whether the Will is due.
+            // The client was too late, or its session was not there: it is not known whether the Will is due.
             Variant::BackWillDelay if !is_forbidden => None,
             _ => {
                 let (is_due, will) = (!is_forbidden, OFFLINE);

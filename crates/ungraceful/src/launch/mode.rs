@@ -135,7 +135,7 @@ impl Mode {
     }
 }
 
-/// Leaves out of the help text what has no effect there. Whoever gives it all the same is told so.
+/// Hides flags that have no effect from the help text. They are still read, and refused with a reason.
 fn hidden(command: Command, attempts: AttemptsOf) -> Command {
     let without = attempts.without();
     command.mut_args(|arg| {

@@ -187,7 +187,7 @@ pub(crate) fn prepare_load(
     Ok(ReadyLoad { experiment, engine, output, promise: plan.promise })
 }
 
-/// Threads for so many clients: one is enough for hundreds, and shares the cores with nobody.
+/// Threads for so many clients: one is enough for hundreds, and leaves the other cores free.
 fn threads_for(clients: NonZeroU32) -> NonZeroU32 {
     const CLIENTS_EACH: u32 = 500;
     NonZeroU32::new(clients.get().div_ceil(CLIENTS_EACH)).unwrap_or(NonZeroU32::MIN).min(cores())

@@ -25,7 +25,7 @@ pub(super) struct Newcomer {
     pub(super) accepted: Accepted,
     /// Whether it was found to go on with the older client's session.
     pub(super) resumption: Resumption,
-    /// What was found of a session that must have ended; absent where nobody looked, as nothing was announced.
+    /// What was found of a session that must have ended; absent when it was not looked for, because Session Present was 0.
     pub(super) remains: Option<Remains>,
     pub(super) came: Vec<Delivered>,
     /// Messages that were published after all others, when some of those had not come. One for each QoS of which some are

@@ -23,7 +23,7 @@ struct Counts {
     settled: u64,
 }
 
-/// One of them. When dropped, nobody waits for it any more.
+/// One of them. When it is dropped, it is no longer waited for.
 #[derive(Debug)]
 pub(super) struct Member {
     of: Members,

@@ -57,7 +57,7 @@ const AT_LEAST_AFTER: Duration = Duration::from_secs(30);
 /// their clients now and then (every 30 s and somewhat more, whatever the Keep Alive, is the slowest that is known), and a
 /// PINGREQ of ours would let them off until the next time.
 const UNTOUCHED_FOR: Duration = Duration::from_secs(30);
-/// For how long the broker may have answered nobody meanwhile. One that stood still could not cut.
+/// For how long the broker may have been silent meanwhile. A broker that stands still cannot cut.
 const STALL_MAX: Duration = Duration::from_secs(5);
 /// How long a broker that has not cut has to answer a PINGREQ.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
