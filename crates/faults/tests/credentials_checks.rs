@@ -340,6 +340,7 @@ fn mqtt5_4_12_1_2_a_client_whose_reauthentication_failed_is_not_served() {
         assert_violated(&after("served").judged(CHECK), "MQTT 5.0 [MQTT-4.12.1-2]");
         let silent = after("closed without a DISCONNECT").judged(CHECK);
         assert_differs(&silent, "5 of 5 were closed without a DISCONNECT, a SHOULD");
+        assert_eq!(silent.citation.as_deref(), Some("MQTT 5.0 [MQTT-4.12.1-2]"));
         let late = after("closed when the first token ended").judged(CHECK);
         assert_differs(&late, "5 of 5 were closed only when the first token ended");
         assert_inconclusive(&after("neither cut nor served").judged(CHECK), "neither cut nor served");

@@ -334,7 +334,9 @@ mod a_subscriber_does_not_acknowledge {
     fn what_comes_again_and_what_a_limit_may_have_taken_is_noted() {
         let made =
             |counts| withheld("at Receive Maximum", 3, 3, "answered").messages(counts).verdict(CHECKS, ONCE);
-        assert_note_contains(&made(delivered(0, 0, 2)), "2 copies came again");
+        let copies = made(delivered(0, 0, 2));
+        assert_note_contains(&copies, "2 copies came again");
+        assert_eq!((copies.force, copies.citation), (Force::Prose, None), "the statement is about losses");
         let refused = LedgerCounts { refused: BTreeMap::from([(0x97, 9)]), ..delivered(5, 0, 0) };
         assert_note_contains(&made(refused), "5 of 400 messages were taken and lost");
         let kept_some = withheld("at Receive Maximum", 3, 3, "answered")
@@ -583,6 +585,7 @@ mod a_queue_is_filled {
         };
         let refused = returned(V5, Resumption::Announced.name(), "none", refused).verdict(CHECKS, KEEPS);
         assert_note_contains(&refused, "100 messages were refused");
+        assert_eq!((refused.force, refused.citation), (Force::Prose, None), "the statement is about losses");
         let twice = LedgerCounts { duplicated: 4, ..delivered(0, 0) };
         assert_note_contains(
             &returned(V5, Resumption::Announced.name(), "none", twice).verdict(CHECKS, KEEPS),

@@ -100,7 +100,15 @@ impl Check {
             Judge::Run(judge) => {
                 let bystanders = record.bystanders.as_ref();
                 let version = bystanders.and_then(|bystanders| bystanders.version.parse().ok());
-                judge(record).map(|finding| self.verdict(finding, version, self.force)).into_iter().collect()
+                // A note, or that nothing can be concluded, is said of no statement.
+                let cites = |finding: &Finding| {
+                    finding.differs.is_none() && finding.conclusion != Conclusion::Inconclusive
+                };
+                let verdict = |finding| {
+                    let version = version.filter(|_| cites(&finding));
+                    self.verdict(finding, version, self.force)
+                };
+                judge(record).map(verdict).into_iter().collect()
             }
             Judge::Cases { applies, judge } => {
                 // The version is not known, so neither is what the standard demands.

@@ -138,7 +138,7 @@ fn closes_after_failed_reauthentication(case: &Judged<'_>) -> Option<Finding> {
             "{} of {all} were closed without a DISCONNECT, a SHOULD",
             count(AfterFailure::OnlyClosed)
         );
-        Finding::differs(all, note, evidence).of(Force::Should)
+        Finding::differs(all, note, evidence).by(V5_4_12_1_2).of(Force::Should)
     } else {
         Finding::holds(all, evidence)
     };

@@ -4,6 +4,7 @@
 use ungraceful_mqtt::statement::{V5_3_1_2_23, V5_4_5_0_1, V5_4_6_0_5, V311_4_5_0_1, V311_4_6_0_6};
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
+use ungraceful_record::verdict::Force;
 
 use super::judging::{QOS_2_ONCE, counts, min, missing, qos_2_comes_once, unsettled};
 use super::offline_queue::{GRANTED_S, LOST_END, PUBLISHER};
@@ -78,7 +79,7 @@ fn keeps_what_it_took(case: &Judged<'_>) -> Option<Finding> {
     let (Resumed { gone, unknown, .. }, not_told) =
         (Resumed::of(case), case.count(SESSION_PRESENT, Resumption::PublisherCut));
     let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
-    Some(if counts.acknowledged + refused == 0 {
+    let finding = if counts.acknowledged + refused == 0 {
         Finding::inconclusive(no_sample(case))
     } else if gone > 0 && missing(&counts) > 0 {
         let why = format!("{gone} of {all} sessions were gone, and their messages with them; {evidence}");
@@ -94,7 +95,7 @@ fn keeps_what_it_took(case: &Judged<'_>) -> Option<Finding> {
         Finding::inconclusive(why)
     } else if missing(&counts) > 0 {
         let kept = if case.count(LATER, Later::Came) == all { 0 } else { counts.delivered };
-        judging::lost(case, kept, evidence)
+        return Some(judging::lost(case, kept, evidence));
     } else if refused > 0 {
         Finding::differs(told_of, format!("{refused} messages were refused"), evidence)
     } else if counts.duplicated > 0 {
@@ -102,5 +103,7 @@ fn keeps_what_it_took(case: &Judged<'_>) -> Option<Finding> {
         Finding::differs(told_of, note, evidence)
     } else {
         Finding::holds(told_of, evidence)
-    })
+    };
+    // The statement is about what is lost, and not about copies and refusals.
+    Some(finding.of(Force::Prose))
 }

@@ -7,6 +7,7 @@ use ungraceful_mqtt::statement::{V5_3_3_4_9, V5_4_5_0_1, V5_4_6_0_5, V5_4_9_0_3}
 use ungraceful_record::check::{Check, Finding, Judged};
 use ungraceful_record::reaction::Outcome;
 use ungraceful_record::run::CaseRecord;
+use ungraceful_record::verdict::Force;
 
 use super::judging::{QOS_2_ONCE, counts, max, min, missing, qos_2_comes_once};
 use super::unacked_subscriber::{
@@ -111,18 +112,20 @@ fn delivers_everything_once(case: &Judged<'_>) -> Option<Finding> {
         counts.duplicated
     );
     let told_of = counts.delivered + missing(&counts);
-    Some(if counts.acknowledged == 0 {
+    let finding = if counts.acknowledged == 0 {
         Finding::inconclusive(no_sample(case))
     } else if ended > 0 {
         let why = format!("{ended} subscribers were cut before they acknowledged; {evidence}");
         Finding::inconclusive(why)
     } else if missing(&counts) > 0 {
-        judging::lost(case, case.measured(HELD_BACK).sum, evidence)
+        return Some(judging::lost(case, case.measured(HELD_BACK).sum, evidence));
     } else if counts.duplicated > 0 {
         Finding::differs(told_of, format!("{} copies came again", counts.duplicated), evidence)
     } else {
         Finding::holds(told_of, evidence)
-    })
+    };
+    // The statement is about what is lost, and not about copies.
+    Some(finding.of(Force::Prose))
 }
 
 /// No numbered statement: a client may take as long as it likes to acknowledge.

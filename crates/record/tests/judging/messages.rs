@@ -113,6 +113,7 @@ fn a_lost_connection_of_a_bystander_makes_a_note_of_an_accusation() {
         of_bystanders(&mut record).connections_lost.insert("reset".into(), 1);
         let verdict = verdict(&record, check);
         assert!(differs(&verdict) && verdict.evidence.contains("lost 1 connections"), "{verdict:?}");
+        assert_eq!(verdict.citation, None, "a note is said of no statement");
     }
 }
 
