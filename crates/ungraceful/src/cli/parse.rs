@@ -53,18 +53,30 @@ pub fn parse(command: &Command, arguments: &[OsString]) -> Result<Parsed, NotPar
         });
     };
     let from_file = read_config(command, &path).map_err(NotParsed::Config)?;
-    // A value from the file takes the place of the default, which everything else goes before.
     let names: BTreeSet<String> = from_file.keys().cloned().collect();
-    let with_file = from_file.into_iter().fold(command.clone(), |command, (name, values)| {
-        let id = id_of(&command, &name);
-        command.mut_arg(id, |arg| match arg.get_action() {
-            ArgAction::SetTrue => arg.default_value("true"),
-            _ => arg.default_values(values),
-        })
-    });
-    let (matches, mistakes) = collecting(|| with_file.clone().try_get_matches_from(arguments));
+    let mut with_file = with_defaults_of(&from_file, command);
+    let (mut matches, mistakes) = collecting(|| with_file.clone().try_get_matches_from(arguments));
+    let is_read =
+        |name: &String| !mistakes.iter().any(|mistake| mistake.flag.strip_prefix("--") == Some(name));
+    if !names.iter().all(is_read) {
+        // The flag's own default takes the place of what can't be read, as it does for a flag.
+        let readable = from_file.into_iter().filter(|(name, _)| is_read(name)).collect();
+        with_file = with_defaults_of(&readable, command);
+        (matches, _) = collecting(|| with_file.clone().try_get_matches_from(arguments));
+    }
     let matches = matches.map_err(NotParsed::Clap)?;
     Ok(Parsed { settings: settings(&with_file, &matches, &names), matches, mistakes })
+}
+
+/// The command with the values of the file as defaults, which everything else goes before.
+fn with_defaults_of(file: &BTreeMap<String, Vec<String>>, command: &Command) -> Command {
+    file.iter().fold(command.clone(), |command, (name, values)| {
+        let id = id_of(&command, name);
+        command.mut_arg(id, |arg| match arg.get_action() {
+            ArgAction::SetTrue => arg.default_value("true"),
+            _ => arg.default_values(values.clone()),
+        })
+    })
 }
 
 fn id_of(command: &Command, long: &str) -> clap::Id {
@@ -81,45 +93,58 @@ fn read_config(command: &Command, path: &Path) -> Result<BTreeMap<String, Vec<St
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         vec![mistake(format!("{} is no TOML: {}", path.display(), error.message()))]
     })?;
-    let known: BTreeSet<&str> = command
+    let known: BTreeMap<&str, &Arg> = command
         .get_arguments()
-        .filter_map(Arg::get_long)
-        .filter(|long| !NOT_IN_A_FILE.contains(long))
+        .filter_map(|arg| Some((arg.get_long()?, arg)))
+        .filter(|(long, _)| !NOT_IN_A_FILE.contains(long))
         .collect();
     let (mut values, mut mistakes) = (BTreeMap::new(), Vec::new());
     for (name, value) in table {
         let name = name.replace('_', "-");
-        if !known.contains(name.as_str()) {
-            let names = known.iter().copied().collect::<Vec<_>>().join(", ");
+        let Some(arg) = known.get(name.as_str()) else {
+            let names = known.keys().copied().collect::<Vec<_>>().join(", ");
             mistakes.push(mistake(format!("{}: {name:?} is no flag; there are {names}", path.display())));
             continue;
-        }
-        match texts(&value) {
+        };
+        match texts(&value, arg.get_action()) {
             // `quiet = false` is the same as leaving it out.
-            Some(texts) if texts != ["false"] => {
+            Ok(texts) if texts != ["false"] => {
                 values.insert(name, texts);
             }
-            Some(_) => {}
-            None => mistakes.push(mistake(format!(
-                "{}: {name} must be text, a number, true, or a list of them",
-                path.display()
-            ))),
+            Ok(_) => {}
+            Err(wanted) => {
+                mistakes.push(mistake(format!("{}: {name} must be {wanted}", path.display())));
+            }
         }
     }
     if mistakes.is_empty() { Ok(values) } else { Err(mistakes) }
 }
 
-fn texts(value: &toml::Value) -> Option<Vec<String>> {
-    match value {
-        toml::Value::String(text) => Some(vec![text.clone()]),
-        toml::Value::Integer(number) => Some(vec![number.to_string()]),
-        toml::Value::Float(number) => Some(vec![number.to_string()]),
-        toml::Value::Boolean(flag) => Some(vec![flag.to_string()]),
-        toml::Value::Array(items) => {
-            let texts: Option<Vec<Vec<String>>> = items.iter().map(texts).collect();
-            Some(texts?.into_iter().flatten().collect())
+/// The values as a flag with this action has them on the command line.
+///
+/// # Errors
+/// What the value must be.
+fn texts(value: &toml::Value, action: &ArgAction) -> Result<Vec<String>, &'static str> {
+    match (action, value) {
+        (ArgAction::SetTrue, toml::Value::Boolean(flag)) => Ok(vec![flag.to_string()]),
+        (ArgAction::SetTrue, _) => Err("true or false, without quotes"),
+        (ArgAction::Append, toml::Value::Array(items)) if !items.is_empty() => {
+            items.iter().map(|item| text(item).ok_or("a list of texts and numbers")).collect()
         }
-        toml::Value::Datetime(_) | toml::Value::Table(_) => None,
+        (ArgAction::Append, _) => {
+            text(value).map(|text| vec![text]).ok_or("text, a number, or a list of them that is not empty")
+        }
+        _ => text(value).map(|text| vec![text]).ok_or("one text or number; it takes no list"),
+    }
+}
+
+fn text(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Float(number) => Some(number.to_string()),
+        toml::Value::Boolean(flag) => Some(flag.to_string()),
+        toml::Value::Array(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => None,
     }
 }
 

@@ -56,6 +56,10 @@ pub trait LoadMode: Sync {
     fn long_about(&self) -> &'static str;
     /// Adds the flags that only this mode has.
     fn add_flags(&self, command: Command) -> Command;
+    /// Defaults that it has for flags of every run, by long flag.
+    fn defaults(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
     /// Reads the mode's flags; mistakes are added to the list. `given` tells what was given, and where.
     fn load_plan(
         &self,
@@ -128,8 +132,9 @@ impl Mode {
                 hidden(with_defaults(command, mode.defaults()), mode.attempts())
             }
             Self::Load(mode) => {
+                let command = EveryRunArgs::augment_args(mode.add_flags(command));
                 // No bystanders, unless they are asked for: a load is measured by itself.
-                with_defaults(EveryRunArgs::augment_args(mode.add_flags(command)), &[("bystanders", "0")])
+                with_defaults(with_defaults(command, &[("bystanders", "0")]), mode.defaults())
             }
         }
     }
@@ -251,6 +256,20 @@ mod tests {
         }
         let double_connect = &tools::DOUBLE_CONNECT;
         assert!(double_connect.chooses_variants(double_connect.default_mode()));
+    }
+
+    #[test]
+    fn idle_connections_have_no_warm_up_and_no_load_has_bystanders() {
+        let default = |mode, flag: &str| {
+            let command = tools::BENCH.mode_command(tools::BENCH.mode(mode).unwrap());
+            let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag)).unwrap();
+            arg.get_default_values()[0].to_str().unwrap().to_owned()
+        };
+        assert_eq!((default("conn", "warmup"), default("pubsub", "warmup")), ("0s".into(), "1s".into()));
+        assert_eq!(
+            (default("conn", "bystanders"), default("pubsub", "bystanders")),
+            ("0".into(), "0".into())
+        );
     }
 
     #[test]

@@ -261,9 +261,25 @@ fn flags_come_from_the_command_line_before_the_environment_before_a_file_before_
     assert_eq!(attempts, Some(7 * 2 * 2), "the file: attempts of two variants in two versions");
     let few = double_connect("--print-plan --format json --count 50 --attempts 2 --variant identical");
     assert_eq!(few.json()["bounds"]["misbehaving_clients_max"], 4, "no more than there are attempts");
-    std::fs::write(&config, "cuont = 8\n").unwrap();
-    let output = binary("ungraceful-double-connect").arg("--config").arg(&config).output().unwrap();
-    Call::without_record(output).assert_mistake(&["cuont"]);
+}
+
+#[test]
+fn a_value_of_a_file_that_its_flag_does_not_take_is_refused_and_no_other_mistake_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("run.toml");
+    for (line, told) in [
+        ("cuont = 8", "\"cuont\" is no flag"),
+        ("count = [100, 2]", "count must be one text or number; it takes no list"),
+        ("variant = []", "variant must be text, a number, or a list of them that is not empty"),
+        ("quiet = \"no\"", "quiet must be true or false, without quotes"),
+        ("count = 5.5", "--count: \"5.5\""),
+    ] {
+        std::fs::write(&config, format!("{line}\n")).unwrap();
+        let output = binary("ungraceful-takeover --print-plan --config").arg(&config).output().unwrap();
+        let call = Call::without_record(output);
+        call.assert_mistake(&[told]);
+        assert_eq!(call.stderr().lines().count(), 2, "one mistake, and that nothing was sent: {call}");
+    }
 }
 
 #[test]

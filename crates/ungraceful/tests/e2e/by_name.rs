@@ -103,6 +103,14 @@ fn a_thin_program_without_ungraceful_names_the_cure() {
     for part in ["ungraceful-flood: ", folder, "PATH", "-p ungraceful`"] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
+    // Nor does it start itself for ever.
+    let copied = folder_with(&["ungraceful-flood"]);
+    let thin = copied.path().join("ungraceful-flood");
+    std::fs::hard_link(&thin, copied.path().join("ungraceful")).unwrap();
+    let refused = said(&thin, nowhere(), &["--help"]);
+    assert_eq!(refused.status.code(), Some(i32::from(Exit::Environment.code())));
+    let text = String::from_utf8(refused.stderr).unwrap();
+    assert!(text.contains("is a copy of a program that only starts it"), "{text}");
     // One that is there and can't be started is not passed over.
     std::fs::write(apart.path().join("ungraceful"), "").unwrap();
     let refused = said(&file, nowhere(), &["--help"]);

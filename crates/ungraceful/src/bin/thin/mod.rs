@@ -7,13 +7,15 @@ use std::env;
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{self, Command, ExitCode};
 
 /// The program that every tool is in.
 const PROGRAM: &str = "ungraceful";
 /// How it comes to lie beside this one in a clone of the repository.
 const BUILD: &str =
     if cfg!(debug_assertions) { "cargo build -p ungraceful" } else { "cargo build --release -p ungraceful" };
+/// The process that was started under a tool's name, in the environment of what it becomes.
+const STARTED: &str = "_UNGRACEFUL_STARTED";
 /// `Exit::Environment`.
 const EXIT_ENVIRONMENT: u8 = 4;
 
@@ -21,9 +23,14 @@ const EXIT_ENVIRONMENT: u8 = 4;
 /// one beside this program's own file goes before the first on PATH. Returns only when neither can be started.
 pub(crate) fn main(name: &str) -> ExitCode {
     let own = env::current_exe().unwrap_or_default();
+    let id = process::id().to_string();
+    if env::var(STARTED).is_ok_and(|started| started == id) {
+        let what = "is a copy of a program that only starts it; put the one that all tools are in there";
+        return complain(name, &format!("{} {what}", own.display()));
+    }
     // A bare name is looked for on PATH.
     for program in [own.with_file_name(PROGRAM), PathBuf::from(PROGRAM)] {
-        let error = Command::new(&program).arg0(name).args(env::args_os().skip(1)).exec();
+        let error = Command::new(&program).arg0(name).args(env::args_os().skip(1)).env(STARTED, &id).exec();
         if error.kind() != ErrorKind::NotFound {
             return complain(name, &format!("cannot start {}: {error}", program.display()));
         }

@@ -35,6 +35,10 @@ impl LoadMode for Conn {
         "Clients that connect and stay connected"
     }
 
+    fn defaults(&self) -> &'static [(&'static str, &'static str)] {
+        &[("warmup", "0s")]
+    }
+
     fn long_about(&self) -> &'static str {
         "Connects -c clients at -R per second and keeps them connected for --duration. Tells TCP handshakes and CONNACKs \
          apart, who was refused and why, and who was lost and how."
