@@ -151,10 +151,6 @@ impl Fault for DoubleConnect {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         match self.variant {
             Variant::Delayed => format!("{} (pause of {})", self.variant.describe(), span(self.delay)),
@@ -163,7 +159,7 @@ impl Fault for DoubleConnect {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

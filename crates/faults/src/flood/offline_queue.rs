@@ -129,10 +129,6 @@ impl Fault for OfflineQueue {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         let session = match self.version {
             ProtocolVersion::V5 => "with Session Expiry Interval 3,600 s",
@@ -145,7 +141,7 @@ impl Fault for OfflineQueue {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

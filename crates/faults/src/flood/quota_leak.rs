@@ -157,10 +157,6 @@ impl Fault for QuotaLeak {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         let window = match self.version {
             ProtocolVersion::V5 => "within the CONNACK's Receive Maximum and 100",
@@ -171,7 +167,7 @@ impl Fault for QuotaLeak {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

@@ -278,10 +278,6 @@ impl Fault for BeyondReceiveMaximum {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         let qos = self.variant.qos();
         let release = if qos == QoS::ExactlyOnce { ", PUBREL never" } else { "" };
@@ -298,7 +294,7 @@ impl Fault for BeyondReceiveMaximum {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

@@ -183,10 +183,6 @@ impl Fault for SlowConsumer {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         let reads = if self.variant.drips() { "one byte a second" } else { "nothing" };
         format!(
@@ -200,7 +196,7 @@ impl Fault for SlowConsumer {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

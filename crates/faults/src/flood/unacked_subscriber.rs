@@ -232,10 +232,6 @@ impl Fault for UnackedSubscriber {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         let limit = match (self.version, self.variant.receive_maximum()) {
             (ProtocolVersion::V3_1_1, _) => "without a Receive Maximum, which 3.1.1 has not".to_owned(),
@@ -251,7 +247,7 @@ impl Fault for UnackedSubscriber {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

@@ -185,10 +185,6 @@ impl Fault for WillStorm {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn unsupported_reason(&self, offers: Offers) -> Option<String> {
         (self.variant != Variant::Plain && !offers.retain_available)
             .then(|| "the broker retains nothing: its CONNACK says Retain Available 0".to_owned())
@@ -214,7 +210,7 @@ impl Fault for WillStorm {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 
