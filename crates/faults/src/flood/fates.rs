@@ -27,17 +27,6 @@ pub(super) struct Fates {
     qos: QoS,
     clock: RunClock,
     ledger: Ledger,
-    /// By number.
-    each: Vec<Fate>,
-    delivered: u64,
-    /// Taken by the broker and not delivered yet.
-    owed: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Fate {
-    acknowledged: bool,
-    delivered: bool,
 }
 
 ungraceful_record::words! {
@@ -89,15 +78,7 @@ impl Fates {
 
     /// Of attempt `attempt`, which publishes at `qos`.
     pub(super) fn new(attempt: u64, qos: QoS, clock: RunClock) -> Self {
-        Self {
-            attempt,
-            qos,
-            clock,
-            ledger: Ledger::new(qos != QoS::AtMostOnce),
-            each: Vec::new(),
-            delivered: 0,
-            owed: 0,
-        }
+        Self { attempt, qos, clock, ledger: Ledger::new(qos != QoS::AtMostOnce) }
     }
 
     /// The attempt whose messages these are.
@@ -124,7 +105,6 @@ impl Fates {
 
     /// The next message falls due; returns its number. It may be delivered from now on.
     pub(super) fn offer(&mut self) -> u64 {
-        self.each.push(Fate::default());
         self.ledger.offer()
     }
 
@@ -136,9 +116,6 @@ impl Fates {
     /// The broker took message `sequence` with `code`, or refused it from 0x80 on.
     pub(super) fn acknowledged(&mut self, sequence: u64, code: u8) {
         self.ledger.acknowledged(sequence, code);
-        let Some(fate) = self.at(sequence).filter(|fate| !fate.acknowledged && code < 0x80) else { return };
-        fate.acknowledged = true;
-        self.owed += u64::from(!fate.delivered);
     }
 
     /// A PUBLISH came, at `at`; a copy `of_one_delivery` of QoS 2 when its Packet Identifier had come before and was not
@@ -153,49 +130,33 @@ impl Fates {
         let copy = Delivered { at_us: self.clock.us(at), dup: publish.dup };
         if of_one_delivery {
             self.ledger.repeated(sequence, copy);
-        } else {
-            self.ledger.delivered(sequence, copy);
+            return None;
         }
-        let fate = self.at(sequence).filter(|fate| !fate.delivered)?;
-        fate.delivered = true;
-        let owed = fate.acknowledged;
-        self.delivered += 1;
-        self.owed -= u64::from(owed);
-        Some(sequence)
-    }
-
-    fn at(&mut self, sequence: u64) -> Option<&mut Fate> {
-        self.each.get_mut(usize::try_from(sequence).ok()?)
+        self.ledger.delivered(sequence, copy).then_some(sequence)
     }
 
     /// Messages that were delivered at least once.
     pub(super) fn delivered_count(&self) -> u64 {
-        self.delivered
+        self.ledger.delivered_count()
     }
 
     /// Messages from number `from` on that were delivered at least once.
     pub(super) fn delivered_from(&self, from: u64) -> u64 {
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        self.each.iter().skip(from).filter(|fate| fate.delivered).count() as u64
+        self.ledger.delivered_from(from)
     }
 
     /// Messages that the broker took and has not delivered.
     pub(super) fn owed(&self) -> u64 {
-        self.owed
+        self.ledger.owed()
     }
 
     /// Which of the messages that the broker took are missing.
     pub(super) fn lost_end(&self) -> LostEnd {
-        let taken: Vec<bool> =
-            self.each.iter().filter(|fate| fate.acknowledged).map(|fate| fate.delivered).collect();
-        let lost = taken.iter().filter(|delivered| !**delivered).count();
-        if lost == 0 {
-            LostEnd::None
-        } else if lost == taken.len() {
-            LostEnd::All
-        } else if taken[lost..].iter().all(|delivered| *delivered) {
+        let Some(missing) = self.ledger.acknowledged_span(false) else { return LostEnd::None };
+        let Some(delivered) = self.ledger.acknowledged_span(true) else { return LostEnd::All };
+        if missing.end() < delivered.start() {
             LostEnd::Oldest
-        } else if taken[..taken.len() - lost].iter().all(|delivered| *delivered) {
+        } else if missing.start() > delivered.end() {
             LostEnd::Newest
         } else {
             LostEnd::Scattered
