@@ -3,6 +3,7 @@
 mod busy;
 mod fates;
 mod judging;
+mod pair;
 mod publisher;
 mod seen;
 mod subscriber;

@@ -20,10 +20,11 @@ use ungraceful_wire::clock::now;
 
 pub use super::fates::LostEnd;
 use super::fates::{Fates, SharedFates, within};
+use super::pair::Pair;
 use super::publisher::{Published, Publisher};
 use super::quota_leak::Variant;
 use super::subscriber::{Acknowledging, Subscriber};
-use super::unacked_subscriber::{LATER, Later, drain, publish_later};
+use super::unacked_subscriber::{LATER, Later};
 use super::{longest, offline_queue_checks, topic};
 use crate::ending::{Untold, attempted, confirm, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
@@ -148,8 +149,7 @@ impl Fault for OfflineQueue {
 /// What is known once the subscriber has returned.
 #[derive(Debug)]
 struct Returned {
-    subscriber: Subscriber,
-    publisher: Publisher,
+    pair: Pair,
     published: Published,
     /// Nothing came, not even a message that the broker took when the subscriber was back: it has no subscription.
     passed_over: bool,
@@ -176,25 +176,24 @@ impl OfflineQueue {
         let returned = within(stage, self.flags.longest, fates, acting).await?;
         let mut returned = returned.ok_or(Untold::Stopped)??;
         let drained_at = now();
-        let asking = returned.subscriber.is_served(stage.reaction_timeout);
-        let served = stage.unless_stopped(returned.publisher.during(asking));
+        let asking = returned.pair.subscriber.is_served(stage.reaction_timeout);
+        let served = stage.unless_stopped(returned.pair.publisher.during(asking));
         returned.served = served.await.unwrap_or(false);
-        let seen = &returned.subscriber.account.seen;
+        let seen = &returned.pair.subscriber.account.seen;
         let outcome = match stage.stop.reason() {
             Some(_) if seen.end.is_none() && !returned.served => Outcome::Interrupted,
             _ => seen.outcome(returned.served),
         };
         confirm(stage, log, self.version, (seen.reactions(), Some(outcome))).await;
         if log.so_far().outcome.is_evidence() {
-            self.tell(log, &returned, &fates.borrow());
-            let latest_at = returned.subscriber.account.latest_at.filter(|at| *at <= drained_at);
+            self.report(log, &returned);
+            let latest_at = returned.pair.subscriber.account.latest_at.filter(|at| *at <= drained_at);
             if let Some(latest_at) = latest_at {
-                let drain = latest_at.saturating_duration_since(returned.subscriber.accepted.connack_at);
+                let drain = latest_at.saturating_duration_since(returned.pair.subscriber.accepted.connack_at);
                 log.measure(Measure::new("drain_us"), u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
             }
         }
-        returned.publisher.leave().await;
-        returned.subscriber.leave().await;
+        returned.pair.leave().await;
         Ok(())
     }
 
@@ -223,29 +222,30 @@ impl OfflineQueue {
         }
         subscriber.subscribe(&topic, self.variant.qos(), stage.options.connect_timeout).await?;
         subscriber.leave().await;
-        let mut publisher =
-            Publisher::beside(stage, log, self.version, &topic, self.flags.size.get(), fates).await?;
+        let mut publisher = Publisher::beside(stage, log, self.version, self.flags.size.get(), fates).await?;
         log.provoked(now());
         let patience = stage.reaction_timeout;
         let mut published = publisher.publish(self.flags.messages.0, patience).await;
         let connect = session_connect(stage, self.version, &client_id, false, &kept);
         let returning = Subscriber::connect(stage, self.version, &connect, fates);
-        let mut subscriber = publisher.during(returning).await?;
-        published = drain(&mut subscriber, &mut publisher, published, self.flags.messages.0, patience).await;
+        let subscriber = publisher.during(returning).await?;
+        let mut pair = Pair { subscriber, publisher, fates: fates.clone() };
+        published = pair.drain(published, self.flags.messages.0, patience).await;
         let is_empty = fates.borrow().delivered_count() == 0 && fates.borrow().owed() > 0;
         let mut passed_over = false;
-        if is_empty && published == Published::All && !subscriber.account.seen.is_over() {
-            let (sent, taken) = (self.flags.messages.0, publisher.account.acknowledged);
-            let came = publish_later(&mut subscriber, &mut publisher, sent, patience).await;
+        if is_empty && published == Published::All && !pair.subscriber.account.seen.is_over() {
+            let taken = pair.publisher.account.acknowledged;
+            let came = pair.publish_later(self.flags.messages.0, patience).await;
             log.fact(LATER, if came { Later::Came } else { Later::DidNotCome });
-            passed_over = !came && publisher.account.acknowledged > taken;
+            passed_over = !came && pair.publisher.account.acknowledged > taken;
         }
-        Ok(Returned { subscriber, publisher, published, passed_over, served: false })
+        Ok(Returned { pair, published, passed_over, served: false })
     }
 
-    fn tell(&self, log: &mut AttemptLog<'_>, returned: &Returned, fates: &Fates) {
-        let sending = &returned.publisher.account;
-        let resumption = match returned.subscriber.accepted.session_present {
+    fn report(&self, log: &mut AttemptLog<'_>, returned: &Returned) {
+        let fates = returned.pair.fates.borrow();
+        let sending = &returned.pair.publisher.account;
+        let resumption = match returned.pair.subscriber.accepted.session_present {
             true => Resumption::Announced,
             // It has not subscribed again: only its session can have brought these.
             false if fates.delivered_count() > 0 => Resumption::Unannounced,
@@ -268,7 +268,7 @@ impl OfflineQueue {
         log.measure(Measure::new("delivered"), fates.delivered_count());
         let counts = fates.counts();
         log.measure(Measure::new("lost"), counts.lost + counts.without_subscribers);
-        if !is_cut && !returned.subscriber.account.seen.is_over() {
+        if !is_cut && !returned.pair.subscriber.account.seen.is_over() {
             fates.tell_copies(log);
         }
         fates.tell(log);

@@ -12,6 +12,7 @@ use ungraceful_wire::clock::now;
 use super::busy::{Account, Busy};
 use super::fates::SharedFates;
 use super::seen::Seen;
+use super::topic;
 use crate::numbered;
 use crate::peer::Peer;
 
@@ -178,7 +179,6 @@ impl Publisher {
         stage: &Stage,
         log: &AttemptLog<'_>,
         version: ProtocolVersion,
-        topic: &str,
         payload_len: usize,
         fates: &SharedFates,
     ) -> Result<Self, String> {
@@ -186,7 +186,7 @@ impl Publisher {
         let connect = Client::honest_connect(&client_id, &stage.credentials);
         let connected = Peer::connect(stage, version, &connect).await;
         let connected = connected.map_err(|error| format!("the publisher: {error}"))?;
-        Self::new(connected, topic, payload_len, fates)
+        Self::new(connected, &topic(stage, log), payload_len, fates)
     }
 
     fn fill(&mut self, total: u64) {

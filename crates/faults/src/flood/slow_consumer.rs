@@ -22,8 +22,9 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::ConnectOptions;
 use ungraceful_wire::clock::now;
 
-use super::fates::{Fates, SharedFates, within};
-use super::publisher::{Published, Publisher};
+use super::fates::{Fates, within};
+use super::pair::Pair;
+use super::publisher::Published;
 use super::subscriber::{Acknowledging, Subscriber};
 use super::{longest, slow_consumer_checks, topic};
 use crate::ending::{Untold, attempted, confirm, prepared, qos_taken};
@@ -216,27 +217,23 @@ struct Known {
 impl SlowConsumer {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         qos_taken(stage, self.variant.qos())?;
-        let fates = Fates::of(stage, log, self.variant.qos());
-        let (mut subscriber, mut publisher) = prepared(stage, self.prepare(stage, log, &fates)).await?;
-        let told = self.slow_down(stage, log, &mut subscriber, &mut publisher, &fates).await;
-        publisher.leave().await;
-        subscriber.leave().await;
-        told
+        let mut pair = prepared(stage, self.prepare(stage, log)).await?;
+        let carried_out = self.slow_down(stage, log, &mut pair).await;
+        pair.leave().await;
+        carried_out
     }
 
     async fn slow_down(
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
-        subscriber: &mut Subscriber,
-        publisher: &mut Publisher,
-        fates: &SharedFates,
+        pair: &mut Pair,
     ) -> Result<(), Untold> {
         let provoked_at = now();
         log.provoked(provoked_at);
-        let acting = self.act(stage, subscriber, publisher);
-        let known = within(stage, self.flags.longest, fates, acting).await?;
-        let seen = &subscriber.account.seen;
+        let fates = pair.fates.clone();
+        let known = within(stage, self.flags.longest, &fates, self.act(stage, pair)).await?;
+        let seen = &pair.subscriber.account.seen;
         let outcome = known.as_ref().map(|known| seen.outcome(known.served));
         let confirmed = confirm(stage, log, self.version, (seen.reactions(), outcome)).await;
         if let Some(cut_us) = known.as_ref().and_then(|known| known.cut_at).map(|at| stage.clock.us(at)) {
@@ -247,32 +244,27 @@ impl SlowConsumer {
             log.reacted(reactions, confirmed.outcome);
         }
         if let Some(known) = known.filter(|_| confirmed.outcome.is_evidence()) {
-            self.tell(log, subscriber, publisher, &known, &fates.borrow(), provoked_at);
+            self.report(log, pair, &known, provoked_at);
         }
         Ok(())
     }
 
-    async fn prepare(
-        &self,
-        stage: &Stage,
-        log: &mut AttemptLog<'_>,
-        fates: &SharedFates,
-    ) -> Result<(Subscriber, Publisher), String> {
-        let (topic, client_id) = (topic(stage, log), log.client_id().to_owned());
+    async fn prepare(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<Pair, String> {
+        let (qos, client_id) = (self.variant.qos(), log.client_id().to_owned());
         let receive_buffer_bytes = Some(RECEIVE_BUFFER_BYTES);
         let options = ConnectOptions { receive_buffer_bytes, ..stage.options.clone() };
         let stage_of_slow = Stage { options, ..stage.clone() };
         let connect = Client::honest_connect(&client_id, &stage.credentials);
         let connected = Peer::begin(&stage_of_slow, log, self.version, &connect).await;
         let connected = connected.map_err(|error| format!("the subscriber: {error}"))?;
-        let mut subscriber = Subscriber::new(connected, Acknowledging::AtOnce, fates);
-        subscriber.subscribe(&topic, self.variant.qos(), stage.options.connect_timeout).await?;
-        let publisher =
-            Publisher::beside(stage, log, self.version, &topic, self.flags.size.get(), fates).await?;
-        Ok((subscriber, publisher))
+        let fates = Fates::of(stage, log, qos);
+        let mut subscriber = Subscriber::new(connected, Acknowledging::AtOnce, &fates);
+        subscriber.subscribe(&topic(stage, log), qos, stage.options.connect_timeout).await?;
+        Pair::beside(subscriber, stage, log, self.flags.size.get()).await
     }
 
-    async fn act(&self, stage: &Stage, subscriber: &mut Subscriber, publisher: &mut Publisher) -> Known {
+    async fn act(&self, stage: &Stage, pair: &mut Pair) -> Known {
+        let Pair { subscriber, publisher, .. } = pair;
         let patience = stage.reaction_timeout;
         let publishing = publisher.publish_at(self.flags.publish_rate.0, *self.flags.time);
         let being_slow = self.be_slow(subscriber);
@@ -317,16 +309,9 @@ impl SlowConsumer {
         None
     }
 
-    fn tell(
-        &self,
-        log: &mut AttemptLog<'_>,
-        subscriber: &Subscriber,
-        publisher: &Publisher,
-        known: &Known,
-        fates: &Fates,
-        provoked_at: Instant,
-    ) {
-        let cut = match (known.cut_at, &subscriber.account.seen.end) {
+    fn report(&self, log: &mut AttemptLog<'_>, pair: &Pair, known: &Known, provoked_at: Instant) {
+        let fates = pair.fates.borrow();
+        let cut = match (known.cut_at, &pair.subscriber.account.seen.end) {
             (Some(_), _) => WhenCut::Meanwhile,
             (None, Some(_)) => WhenCut::Later,
             (None, None) => WhenCut::Not,
@@ -336,7 +321,7 @@ impl SlowConsumer {
             let after = cut_at.saturating_duration_since(provoked_at);
             log.measure(Measure::new("cut_after_us"), u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
         }
-        let sending = &publisher.account;
+        let sending = &pair.publisher.account;
         let fared = match (sending.seen.ended_by(), known.not_published) {
             (Some(how), _) => Pace::Cut(how),
             // A tick's worth is within the schedule's own grain.

@@ -48,7 +48,7 @@ pub(super) struct Hearing {
     /// When the latest message came that was not there before.
     pub(super) latest_at: Option<Instant>,
     pub(super) seen: Seen,
-    fates: SharedFates,
+    pub(super) fates: SharedFates,
 }
 
 impl Hearing {

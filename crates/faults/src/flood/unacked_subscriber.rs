@@ -21,7 +21,8 @@ use ungraceful_record::fact::{FactOf, Measure};
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
-use super::fates::{Fates, SharedFates, within};
+use super::fates::{Fates, within};
+use super::pair::Pair;
 use super::publisher::{Published, Publisher};
 use super::subscriber::{Acknowledging, Subscriber};
 use super::{longest, topic, unacked_subscriber_checks};
@@ -107,8 +108,6 @@ const QUIET: Duration = Duration::from_millis(500);
 const ASK_EVERY: Duration = Duration::from_millis(300);
 /// However short the reaction timeout is, a late answer is waited for this long.
 const LATE_MIN: Duration = Duration::from_secs(3);
-/// How long copies of messages are waited for that have come once.
-const COPIES_WITHIN: Duration = Duration::from_millis(200);
 
 ungraceful_record::words! {
     /// The client's Receive Maximum, and the QoS of messages and subscription.
@@ -268,62 +267,42 @@ struct Known {
 impl UnackedSubscriber {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         qos_taken(stage, self.variant.qos())?;
-        let fates = Fates::of(stage, log, self.variant.qos());
-        let (mut subscriber, mut publisher) = prepared(stage, self.prepare(stage, log, &fates)).await?;
-        let told = self.withhold(stage, log, &mut subscriber, &mut publisher, &fates).await;
-        publisher.leave().await;
-        subscriber.leave().await;
-        told
+        let mut pair = prepared(stage, self.prepare(stage, log)).await?;
+        let carried_out = self.withhold(stage, log, &mut pair).await;
+        pair.leave().await;
+        carried_out
     }
 
-    async fn withhold(
-        &self,
-        stage: &Stage,
-        log: &mut AttemptLog<'_>,
-        subscriber: &mut Subscriber,
-        publisher: &mut Publisher,
-        fates: &SharedFates,
-    ) -> Result<(), Untold> {
+    async fn withhold(&self, stage: &Stage, log: &mut AttemptLog<'_>, pair: &mut Pair) -> Result<(), Untold> {
         log.provoked(now());
-        let acting = self.act(stage, subscriber, publisher, fates);
-        let known = within(stage, self.flags.longest, fates, acting).await?;
-        let seen = &subscriber.account.seen;
+        let fates = pair.fates.clone();
+        let known = within(stage, self.flags.longest, &fates, self.act(stage, pair)).await?;
+        let seen = &pair.subscriber.account.seen;
         let outcome = known.as_ref().map(|known| seen.outcome(known.pingreq == Some(Answered::InTime)));
         let confirmed = confirm(stage, log, self.version, (seen.reactions(), outcome)).await;
         if let Some(known) = known.filter(|_| confirmed.outcome.is_evidence()) {
-            self.tell(log, subscriber, publisher, &known, &fates.borrow());
+            self.report(log, pair, &known);
         }
         Ok(())
     }
 
-    async fn prepare(
-        &self,
-        stage: &Stage,
-        log: &mut AttemptLog<'_>,
-        fates: &SharedFates,
-    ) -> Result<(Subscriber, Publisher), String> {
-        let (topic, client_id) = (topic(stage, log), log.client_id().to_owned());
+    async fn prepare(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<Pair, String> {
+        let (qos, client_id) = (self.variant.qos(), log.client_id().to_owned());
         let properties: Vec<_> =
             self.variant.receive_maximum().into_iter().map(Property::ReceiveMaximum).collect();
         let connect = session_connect(stage, self.version, &client_id, true, &properties);
         let connected = Peer::begin(stage, log, self.version, &connect).await;
         let connected = connected.map_err(|error| format!("the subscriber: {error}"))?;
-        let mut subscriber = Subscriber::new(connected, Acknowledging::Withheld, fates);
-        subscriber.subscribe(&topic, self.variant.qos(), stage.options.connect_timeout).await?;
-        let publisher =
-            Publisher::beside(stage, log, self.version, &topic, self.flags.size.get(), fates).await?;
-        Ok((subscriber, publisher))
+        let fates = Fates::of(stage, log, qos);
+        let mut subscriber = Subscriber::new(connected, Acknowledging::Withheld, &fates);
+        subscriber.subscribe(&topic(stage, log), qos, stage.options.connect_timeout).await?;
+        Pair::beside(subscriber, stage, log, self.flags.size.get()).await
     }
 
-    async fn act(
-        &self,
-        stage: &Stage,
-        subscriber: &mut Subscriber,
-        publisher: &mut Publisher,
-        fates: &SharedFates,
-    ) -> Known {
-        let patience = stage.reaction_timeout;
-        let publishing = publisher.publish(self.flags.messages.0, patience);
+    async fn act(&self, stage: &Stage, pair: &mut Pair) -> Known {
+        let (messages, patience) = (self.flags.messages.0, stage.reaction_timeout);
+        let Pair { subscriber, publisher, .. } = pair;
+        let publishing = publisher.publish(messages, patience);
         let published = subscriber.during(publishing).await;
         publisher.during(subscriber.listen_until_quiet(QUIET)).await;
         let withheld = subscriber.account.open_most as u64;
@@ -335,7 +314,7 @@ impl UnackedSubscriber {
             held_back: 0,
             later_came: None,
         };
-        let delivered = fates.borrow().delivered_count();
+        let delivered = pair.fates.borrow().delivered_count();
         if subscriber.account.seen.is_over() {
             return known;
         }
@@ -349,26 +328,18 @@ impl UnackedSubscriber {
         }
         subscriber.acknowledge();
         known.acknowledged_at = Some(now());
-        known.published = drain(subscriber, publisher, published, self.flags.messages.0, patience).await;
-        known.held_back = fates.borrow().delivered_count() - delivered;
-        if fates.borrow().owed() > 0
-            && !subscriber.account.seen.is_over()
-            && known.published == Published::All
-        {
-            known.later_came =
-                Some(publish_later(subscriber, publisher, self.flags.messages.0, patience).await);
+        known.published = pair.drain(published, messages, patience).await;
+        known.held_back = pair.fates.borrow().delivered_count() - delivered;
+        let is_short = pair.fates.borrow().owed() > 0 && !pair.subscriber.account.seen.is_over();
+        if is_short && known.published == Published::All {
+            known.later_came = Some(pair.publish_later(messages, patience).await);
         }
         known
     }
 
-    fn tell(
-        &self,
-        log: &mut AttemptLog<'_>,
-        subscriber: &Subscriber,
-        publisher: &Publisher,
-        known: &Known,
-        fates: &Fates,
-    ) {
+    fn report(&self, log: &mut AttemptLog<'_>, pair: &Pair, known: &Known) {
+        let Pair { subscriber, publisher, fates } = pair;
+        let fates = fates.borrow();
         let outstanding = subscriber.account.open_most as u64;
         log.measure(OUTSTANDING_MOST, outstanding);
         log.measure(OUTSTANDING_WITHHELD, known.withheld);
@@ -417,40 +388,6 @@ impl UnackedSubscriber {
         }
         fates.tell(log);
     }
-}
-
-/// Takes everything that is owed, and looks for copies. Before that the broker is sent what it would not take of `total`
-/// messages while it could not deliver, when it `published` no more.
-pub(super) async fn drain(
-    subscriber: &mut Subscriber,
-    publisher: &mut Publisher,
-    mut published: Published,
-    total: u64,
-    patience: Duration,
-) -> Published {
-    if published == Published::Stalled {
-        published = subscriber.during(publisher.publish(total, patience)).await;
-    }
-    let draining = async {
-        subscriber.listen_until(patience, |fates| fates.owed() == 0).await;
-        subscriber.listen_until_quiet(COPIES_WITHIN).await;
-    };
-    publisher.during(draining).await;
-    published
-}
-
-/// Publishes one message more than the `sent` ones, and tells whether it came: what did not come before it is lost then, and
-/// not late.
-pub(super) async fn publish_later(
-    subscriber: &mut Subscriber,
-    publisher: &mut Publisher,
-    sent: u64,
-    patience: Duration,
-) -> bool {
-    let publishing = publisher.publish(sent + 1, patience);
-    let is_taken = subscriber.during(publishing).await == Published::All;
-    let came = |fates: &Fates| fates.delivered_from(sent) > 0;
-    is_taken && publisher.during(subscriber.listen_until(patience, came)).await
 }
 
 /// Asks by PINGREQ whether the subscriber is served, and from the same moment on, again and again, whether the publisher
