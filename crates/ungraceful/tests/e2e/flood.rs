@@ -120,7 +120,7 @@ mod receive_maximum {
         let case = call.case("qos2", "5.0");
         assert_eq!(case.fact("what", "DISCONNECT 0x93"), 2, "{call}");
         assert_eq!(case.fact("line", "at Receive Maximum"), 2, "{call}");
-        assert_eq!(note(&call, ANSWERS, "qos1").as_deref(), Some("QoS 1 does not tell"));
+        assert_eq!(note(&call, ANSWERS, "qos1").as_deref(), Some("QoS 1 is no test of the limit"));
     }
 
     #[test]
