@@ -111,7 +111,7 @@ mod receive_maximum {
     fn a_maximum_qos_leaves_a_case_undone_and_says_why() {
         let script = Script { maximum_qos: Some(QoS::AtLeastOnce), ..Script::default() };
         let call = flood_at(script, "receive-maximum", "--attempts 1 -V 5 --variant qos2").expect_exit(3);
-        call.assert_prints(&["the broker takes no QoS 2"]);
+        call.assert_prints(&["the broker does not support QoS 2"]);
     }
 
     #[test]
