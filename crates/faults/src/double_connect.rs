@@ -151,10 +151,6 @@ impl Fault for DoubleConnect {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         match self.variant {
             Variant::Delayed => format!("{} (pause of {})", self.variant.describe(), span(self.delay)),
@@ -163,7 +159,7 @@ impl Fault for DoubleConnect {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 
@@ -171,7 +167,7 @@ impl DoubleConnect {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let will = (self.variant == Variant::WithWill).then(|| stage.watch_will(log.client_id())).flatten();
         if self.variant == Variant::WithWill && will.is_none() {
-            return Err("no Will was set, because the witness was not proved to hear".into());
+            return Err("no Will was set, because the witness did not provably receive messages".into());
         }
         let provoked = prepared(stage, self.provoke(stage, log, will.as_ref())).await;
         let (mut peer, before, Sent { at: provoked_at, .. }) = provoked?;

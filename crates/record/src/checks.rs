@@ -176,7 +176,7 @@ fn bystanders_stay_connected(record: &Record) -> Option<Finding> {
     } else if lost == 0 {
         Finding::holds(bystanders.pairs, "no honest client lost its connection")
     } else {
-        let note = format!("honest clients lost {lost} connections");
+        let note = format!("well-behaved clients lost {lost} connections");
         Finding::differs(bystanders.pairs, note, reasons.join("; "))
     })
 }

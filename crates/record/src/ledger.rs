@@ -156,6 +156,10 @@ pub struct Ledger {
     settled: RangeInclusiveSet<u64>,
     /// How many were sent and are not settled. Kept and not computed, because it is looked at over and over.
     outstanding: u64,
+    /// How many were acknowledged without an error and not delivered; kept for the same reason.
+    owed: u64,
+    /// How many were delivered at least once; kept for the same reason.
+    delivered_count: u64,
     /// Of what was delivered, the first of each kind.
     evidence: BTreeMap<IrregularityKind, Vec<Irregularity>>,
     evidence_from: u64,
@@ -222,7 +226,10 @@ impl Ledger {
             self.settle(sequence);
             return;
         }
-        self.acknowledged.insert(sequence..=sequence);
+        if !self.acknowledged.contains(&sequence) {
+            self.acknowledged.insert(sequence..=sequence);
+            self.owed += u64::from(!self.delivered.contains(&sequence));
+        }
         if code == NO_MATCHING_SUBSCRIBERS {
             self.without_subscribers.insert(sequence..=sequence);
             self.settle(sequence);
@@ -244,6 +251,8 @@ impl Ledger {
             return false;
         }
         self.delivered.insert(sequence..=sequence);
+        self.delivered_count += 1;
+        self.owed -= u64::from(self.acknowledged.contains(&sequence));
         self.settle(sequence);
         if self.latest_delivered.is_some_and(|latest| sequence < latest) {
             self.reordered.insert(sequence..=sequence);
@@ -284,6 +293,33 @@ impl Ledger {
     #[must_use]
     pub fn outstanding(&self) -> u64 {
         self.outstanding
+    }
+
+    /// How many messages the broker acknowledged without an error and has not delivered.
+    #[must_use]
+    pub fn owed(&self) -> u64 {
+        self.owed
+    }
+
+    /// How many messages were delivered at least once.
+    #[must_use]
+    pub fn delivered_count(&self) -> u64 {
+        self.delivered_count
+    }
+
+    /// How many messages from number `from` on were delivered at least once.
+    #[must_use]
+    pub fn delivered_from(&self, from: u64) -> u64 {
+        self.range(from, self.offered).map_or(0, |range| length(&self.delivered, &range))
+    }
+
+    /// The first and the last number of the messages that were acknowledged without an error and `delivered`, or not
+    /// delivered; absent when there are none.
+    #[must_use]
+    pub fn acknowledged_span(&self, delivered: bool) -> Option<RangeInclusive<u64>> {
+        let missing = without(&self.acknowledged, &self.delivered);
+        let wanted = if delivered { without(&self.acknowledged, &missing) } else { missing };
+        Some(*wanted.first()?.start()..=*wanted.last()?.end())
     }
 
     /// Set by set and not by subtracting counts: each message has one fate, so phases add up to the whole.
@@ -685,6 +721,9 @@ mod tests {
             sum += &ledger.counts(high, 40);
             prop_assert_eq!(&sum, &ledger.counts(0, 40));
             prop_assert_eq!(ledger.outstanding(), length(&without(&ledger.sent, &ledger.settled), &(0..=40)));
+            prop_assert_eq!(ledger.owed(), length(&without(&ledger.acknowledged, &ledger.delivered), &(0..=40)));
+            prop_assert_eq!(ledger.delivered_count(), sum.delivered);
+            prop_assert_eq!(ledger.delivered_from(low), sum.delivered - ledger.counts(0, low).delivered);
             // Evidence tells of as many as were counted.
             for (kind, count) in [
                 (Kind::AcknowledgedButLost, sum.lost),

@@ -180,10 +180,6 @@ impl Fault for Kick {
         Case::new(ID, self.removal.means.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         let how = match self.removal.means {
             Means::Disable => "its user is disabled".to_owned(),
@@ -202,7 +198,7 @@ impl Fault for Kick {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

@@ -1,8 +1,7 @@
-//! A subscriber with a session that is kept goes away; a publisher fills its queue; it returns.
+//! A subscriber with a persistent session disconnects; a publisher fills its queue; the subscriber returns.
 //!
-//! Every broker limits what it keeps. This tells where, and which end of the queue goes: the oldest messages, the newest,
-//! or none because the publisher is refused. What does come comes in order (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1
-//! [MQTT-4.6.0-6]).
+//! Every broker limits its queues. This shows the limit, and which messages are dropped: the oldest, the newest, or none because
+//! the publisher is refused. What is delivered comes in order (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,10 +19,11 @@ use ungraceful_wire::clock::now;
 
 pub use super::fates::LostEnd;
 use super::fates::{Fates, SharedFates, within};
+use super::pair::Pair;
 use super::publisher::{Published, Publisher};
 use super::quota_leak::Variant;
 use super::subscriber::{Acknowledging, Subscriber};
-use super::unacked_subscriber::{LATER, Later, drain, publish_later};
+use super::unacked_subscriber::{LATER, Later};
 use super::{longest, offline_queue_checks, topic};
 use crate::ending::{Untold, attempted, confirm, qos_taken};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
@@ -33,11 +33,11 @@ use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "offline-queue";
-/// Fact: which of the messages that the broker took are missing.
+/// Fact: which of the acknowledged messages are missing.
 pub const LOST_END: FactOf<LostEnd> = FactOf::new("lost_end");
 /// Fact: how the broker answered the publisher.
 pub const PUBLISHER: FactOf<PublisherMet> = FactOf::new("publisher");
-/// The measure of the Session Expiry Interval that the broker granted, in seconds; only on 5.0.
+/// Measure: the Session Expiry Interval that the broker granted, in seconds; only on 5.0.
 pub const GRANTED_S: Measure = Measure::new("session_expiry_interval_granted_s");
 
 ungraceful_record::words! {
@@ -45,7 +45,7 @@ ungraceful_record::words! {
     pub enum PublisherMet {
         /// It acknowledged every message without an error.
         AllTaken = "all taken",
-        /// It acknowledged no more.
+        /// It stopped acknowledging.
         Stalled = "stalled",
     } else {
         /// It refused a message; the Reason Code.
@@ -55,8 +55,8 @@ ungraceful_record::words! {
     }
 }
 
-/// The Session Expiry Interval that is asked for, in seconds: longer than any attempt takes, and short enough that a
-/// session which could not be removed goes away by itself.
+/// The requested Session Expiry Interval, in seconds: longer than any attempt, and short enough that a session which could not
+/// be removed expires.
 const SESSION_EXPIRY_INTERVAL_S: u32 = 3_600;
 
 /// The flags.
@@ -74,7 +74,7 @@ pub struct Flags {
     size: Whole<16, 65_536>,
     #[command(flatten)]
     versions: Versions,
-    /// The longest that an attempt takes; it is given up then.
+    /// The time limit of an attempt.
     #[arg(skip)]
     longest: Duration,
 }
@@ -83,12 +83,12 @@ impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str = "A subscriber with a session leaves, its queue fills up, and it returns";
     const LONG_ABOUT: &'static str = "A subscriber asks for its session to be kept (Session Expiry Interval on 5.0, Clean Session 0 on \
-         3.1.1), subscribes and leaves; a publisher fills its queue; it returns. Reports whether its \
-         session was there, how much of what the broker had taken is delivered, which end of the queue is \
-         missing if not all of it, whether it comes in order, and whether the publisher was refused \
-         anything. What is lost or refused to a limit is noted; messages that come in another order than \
-         they were published in are a violation (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]), as \
-         is a session that is gone (MQTT 5.0 [MQTT-3.1.2-23]). The session is removed afterwards.";
+         3.1.1), subscribes and disconnects; a publisher fills its queue; the subscriber returns. Reports \
+         whether its session existed, how many of the acknowledged messages are delivered, which end of \
+         the queue is missing, whether messages come in order, and whether the publisher was refused. \
+         Messages that a limit drops or refuses are a note; messages in another order than published are \
+         a violation (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]), and so is a missing session \
+         (MQTT 5.0 [MQTT-3.1.2-23]). The session is removed afterwards.";
     const CHECKS: &'static [&'static [Check]] = &[offline_queue_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "5"), ("count", "20")];
@@ -116,7 +116,7 @@ impl FaultMode for Flags {
     }
 }
 
-/// A queue that is filled while its subscriber is away, in one variant and version.
+/// A queue that fills while its subscriber is offline, in one variant and version.
 #[derive(Debug)]
 struct OfflineQueue {
     variant: Variant,
@@ -127,10 +127,6 @@ struct OfflineQueue {
 impl Fault for OfflineQueue {
     fn case(&self) -> Case {
         Case::new(ID, self.variant.name(), self.version)
-    }
-
-    fn version(&self) -> ProtocolVersion {
-        self.version
     }
 
     fn describe(&self) -> String {
@@ -145,17 +141,16 @@ impl Fault for OfflineQueue {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 
-/// What is known once the subscriber has returned.
+/// What is known after the subscriber returned.
 #[derive(Debug)]
 struct Returned {
-    subscriber: Subscriber,
-    publisher: Publisher,
+    pair: Pair,
     published: Published,
-    /// Nothing came, not even a message that the broker took when the subscriber was back: it has no subscription.
+    /// Nothing came, not even a message that the broker acknowledged after the return: there is no subscription.
     passed_over: bool,
     served: bool,
 }
@@ -165,7 +160,7 @@ impl OfflineQueue {
         qos_taken(stage, self.variant.qos())?;
         let fates = Fates::of(stage, log, self.variant.qos());
         let returned = self.leave_and_return(stage, log, &fates).await;
-        // Removed when the run is being stopped as well: nothing of an attempt stays behind.
+        // Also when the run is being stopped: an attempt leaves nothing behind.
         discard_session(stage, self.version, log.client_id()).await;
         returned
     }
@@ -180,25 +175,24 @@ impl OfflineQueue {
         let returned = within(stage, self.flags.longest, fates, acting).await?;
         let mut returned = returned.ok_or(Untold::Stopped)??;
         let drained_at = now();
-        let asking = returned.subscriber.is_served(stage.reaction_timeout);
-        let served = stage.unless_stopped(returned.publisher.during(asking));
+        let asking = returned.pair.subscriber.is_served(stage.reaction_timeout);
+        let served = stage.unless_stopped(returned.pair.publisher.during(asking));
         returned.served = served.await.unwrap_or(false);
-        let seen = &returned.subscriber.account.seen;
+        let seen = &returned.pair.subscriber.account.seen;
         let outcome = match stage.stop.reason() {
             Some(_) if seen.end.is_none() && !returned.served => Outcome::Interrupted,
             _ => seen.outcome(returned.served),
         };
         confirm(stage, log, self.version, (seen.reactions(), Some(outcome))).await;
         if log.so_far().outcome.is_evidence() {
-            self.tell(log, &returned, &fates.borrow());
-            let latest_at = returned.subscriber.account.latest_at.filter(|at| *at <= drained_at);
+            self.report(log, &returned);
+            let latest_at = returned.pair.subscriber.account.latest_at.filter(|at| *at <= drained_at);
             if let Some(latest_at) = latest_at {
-                let drain = latest_at.saturating_duration_since(returned.subscriber.accepted.connack_at);
+                let drain = latest_at.saturating_duration_since(returned.pair.subscriber.accepted.connack_at);
                 log.measure(Measure::new("drain_us"), u64::try_from(drain.as_micros()).unwrap_or(u64::MAX));
             }
         }
-        returned.publisher.leave().await;
-        returned.subscriber.leave().await;
+        returned.pair.leave().await;
         Ok(())
     }
 
@@ -211,10 +205,10 @@ impl OfflineQueue {
         let client_id = log.client_id().to_owned();
         let topic = topic(stage, log);
         if self.version == ProtocolVersion::V3_1_1 {
-            // A run with the same seed that was killed may have left its session behind.
+            // A killed run with the same seed may have left a session behind.
             discard_session(stage, self.version, &client_id).await;
         }
-        // On 3.1.1 a clean session would be one that is not kept.
+        // On 3.1.1 a clean session would not be persistent.
         let kept = [Property::SessionExpiryInterval(SESSION_EXPIRY_INTERVAL_S)];
         let is_clean = self.version == ProtocolVersion::V5;
         let connect = session_connect(stage, self.version, &client_id, is_clean, &kept);
@@ -227,34 +221,35 @@ impl OfflineQueue {
         }
         subscriber.subscribe(&topic, self.variant.qos(), stage.options.connect_timeout).await?;
         subscriber.leave().await;
-        let mut publisher =
-            Publisher::beside(stage, log, self.version, &topic, self.flags.size.get(), fates).await?;
+        let mut publisher = Publisher::beside(stage, log, self.version, self.flags.size.get(), fates).await?;
         log.provoked(now());
         let patience = stage.reaction_timeout;
         let mut published = publisher.publish(self.flags.messages.0, patience).await;
         let connect = session_connect(stage, self.version, &client_id, false, &kept);
         let returning = Subscriber::connect(stage, self.version, &connect, fates);
-        let mut subscriber = publisher.during(returning).await?;
-        published = drain(&mut subscriber, &mut publisher, published, self.flags.messages.0, patience).await;
+        let subscriber = publisher.during(returning).await?;
+        let mut pair = Pair { subscriber, publisher, fates: fates.clone() };
+        published = pair.drain(published, self.flags.messages.0, patience).await;
         let is_empty = fates.borrow().delivered_count() == 0 && fates.borrow().owed() > 0;
         let mut passed_over = false;
-        if is_empty && published == Published::All && !subscriber.account.seen.is_over() {
-            let (sent, taken) = (self.flags.messages.0, publisher.account.acknowledged);
-            let came = publish_later(&mut subscriber, &mut publisher, sent, patience).await;
+        if is_empty && published == Published::All && !pair.subscriber.account.seen.is_over() {
+            let taken = pair.publisher.account.acknowledged;
+            let came = pair.publish_later(self.flags.messages.0, patience).await;
             log.fact(LATER, if came { Later::Came } else { Later::DidNotCome });
-            passed_over = !came && publisher.account.acknowledged > taken;
+            passed_over = !came && pair.publisher.account.acknowledged > taken;
         }
-        Ok(Returned { subscriber, publisher, published, passed_over, served: false })
+        Ok(Returned { pair, published, passed_over, served: false })
     }
 
-    fn tell(&self, log: &mut AttemptLog<'_>, returned: &Returned, fates: &Fates) {
-        let sending = &returned.publisher.account;
-        let resumption = match returned.subscriber.accepted.session_present {
+    fn report(&self, log: &mut AttemptLog<'_>, returned: &Returned) {
+        let fates = returned.pair.fates.borrow();
+        let sending = &returned.pair.publisher.account;
+        let resumption = match returned.pair.subscriber.accepted.session_present {
             true => Resumption::Announced,
-            // It has not subscribed again: only its session can have brought these.
+            // It has not subscribed again, so these came from its session.
             false if fates.delivered_count() > 0 => Resumption::Unannounced,
             false if returned.passed_over && returned.served => Resumption::Not,
-            // It was cut, or the broker took nothing that it could have been sent.
+            // It was cut, or the broker acknowledged no message for it.
             false => Resumption::Unknown,
         };
         let is_cut = sending.seen.is_over();
@@ -272,10 +267,10 @@ impl OfflineQueue {
         log.measure(Measure::new("delivered"), fates.delivered_count());
         let counts = fates.counts();
         log.measure(Measure::new("lost"), counts.lost + counts.without_subscribers);
-        if !is_cut && !returned.subscriber.account.seen.is_over() {
-            fates.tell_copies(log);
+        if !is_cut && !returned.pair.subscriber.account.seen.is_over() {
+            fates.report_copies(log);
         }
-        fates.tell(log);
+        fates.report(log);
     }
 }
 
@@ -292,7 +287,7 @@ mod tests {
     use crate::resumption::{Resumption, SESSION_PRESENT};
     use crate::testing::Scene;
 
-    /// What is told of a session on a broker with this script.
+    /// What is known of a session on a broker with this script.
     async fn session_on(script: Script) -> Option<Resumption> {
         let flags = Flags {
             variant: Vec::new(),
@@ -307,13 +302,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_is_gone_only_when_a_message_that_was_taken_later_found_no_subscription() {
+    async fn a_session_is_gone_only_when_a_later_message_found_no_subscription() {
         assert_eq!(session_on(Script::default()).await, Some(Resumption::Announced));
         let forgets = Script { sessions: Sessions::Forget, ..Script::default() };
         assert_eq!(session_on(forgets).await, Some(Resumption::Not));
         for pubacks in [Pubacks::Refuse(0x97), Pubacks::Never] {
-            let takes_nothing = Script { pubacks, ..forgets };
-            assert_eq!(session_on(takes_nothing).await, Some(Resumption::Unknown), "{pubacks}");
+            let acknowledges_nothing = Script { pubacks, ..forgets };
+            assert_eq!(session_on(acknowledges_nothing).await, Some(Resumption::Unknown), "{pubacks}");
         }
     }
 }

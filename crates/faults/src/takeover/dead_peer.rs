@@ -135,10 +135,6 @@ impl Fault for DeadPeer {
         Case::new(ID, self.corpse.name(), self.versions)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.versions.new
-    }
-
     fn describe(&self) -> String {
         let then = "then CONNECT with the same ClientID on a new connection";
         match self.corpse {
@@ -152,7 +148,7 @@ impl Fault for DeadPeer {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.versions.new, async |log| self.carry_out(stage, log).await)
     }
 }
 

@@ -186,10 +186,6 @@ impl Fault for Duel {
         Case::new(ID, self.sessions.name(), VersionPair::both(self.version))
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         format!(
             "{} clients with one ClientID, each connecting again when it is thrown out ({}), for {}, Clean Start {}; {} messages per second of QoS 1 are published to them",
@@ -202,7 +198,7 @@ impl Fault for Duel {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 
@@ -553,7 +549,7 @@ fn keeps_messages_across_takeovers(case: &Judged<'_>) -> Option<Finding> {
         Finding::inconclusive(why)
     } else if lost > 0 {
         let note = "acknowledged messages were lost in take-overs";
-        judging::lost_by_nobodys_rule(case, note, 0, evidence)
+        judging::lost_without_rule(case, note, 0, evidence)
     } else {
         Finding::holds(counts.delivered + lost, evidence)
     })

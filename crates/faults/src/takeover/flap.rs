@@ -130,10 +130,6 @@ impl Fault for Flap {
         Case::new(ID, format!("every-{}ms", self.every.as_millis()), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         format!(
             "CONNECT, wait for CONNACK, RST; again every {} for {} with the same ClientID",
@@ -143,7 +139,7 @@ impl Fault for Flap {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

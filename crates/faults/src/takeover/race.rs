@@ -81,16 +81,12 @@ impl Fault for Race {
         Case::new(ID, format!("{}-contenders", self.contenders), VersionPair::both(self.version))
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         format!("{} connections, then CONNECT with one ClientID on each of them at once", self.contenders)
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

@@ -185,10 +185,6 @@ impl Fault for Storm {
         Case::new(ID, self.situation.name(), self.versions)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.versions.new
-    }
-
     fn gathers(&self) -> bool {
         true
     }
@@ -210,7 +206,7 @@ impl Fault for Storm {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.versions.new, async |log| self.carry_out(stage, log).await)
     }
 }
 

@@ -132,10 +132,6 @@ impl Fault for DropConnection {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         let session = match (self.version, self.variant.lives()) {
             (ProtocolVersion::V3_1_1, Lives::NotAtAll) => "Clean Session 1".to_owned(),
@@ -153,7 +149,7 @@ impl Fault for DropConnection {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

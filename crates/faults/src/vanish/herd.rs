@@ -132,10 +132,6 @@ impl Fault for Herd {
         Case::new(ID, self.profile.name.clone(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn gathers(&self) -> bool {
         true
     }
@@ -154,7 +150,7 @@ impl Fault for Herd {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

@@ -185,10 +185,6 @@ impl Fault for WillStorm {
         Case::new(ID, self.variant.name(), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn unsupported_reason(&self, offers: Offers) -> Option<String> {
         (self.variant != Variant::Plain && !offers.retain_available)
             .then(|| "the broker retains nothing: its CONNACK says Retain Available 0".to_owned())
@@ -214,14 +210,14 @@ impl Fault for WillStorm {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 
 impl WillStorm {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let Some(watch) = stage.watch_will(log.client_id()) else {
-            return Err("no Will was set, because the witness was not proved to hear".into());
+            return Err("no Will was set, because the witness did not provably receive messages".into());
         };
         let is_lost = self.be_lost_in_turn(stage, log, &watch).await;
         if self.variant != Variant::Plain && !matches!(is_lost, Ok(false)) {

@@ -84,7 +84,7 @@ impl<'a> Messages<'a> {
             )))
         } else if lost > 0 {
             Some(Explained::Note(format!(
-                "honest clients lost {lost} connections, so it may be these that explain it"
+                "well-behaved clients lost {lost} connections, which may explain it"
             )))
         } else if below > 0 {
             Some(Explained::Note(format!(
@@ -282,7 +282,7 @@ fn messages_are_not_repeated(record: &Record) -> Option<Finding> {
     let mut evidence = format!("{}{examples}", told.join("; "));
     let lost: u64 = messages.bystanders.connections_lost.values().sum();
     if lost > 0 {
-        let _written = write!(evidence, "; honest clients lost {lost} connections");
+        let _written = write!(evidence, "; well-behaved clients lost {lost} connections");
     }
     Some(Finding::differs(messages.sum.delivered, "messages were sent to a subscriber again", evidence))
 }

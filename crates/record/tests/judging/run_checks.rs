@@ -219,7 +219,7 @@ fn a_lost_connection_of_a_bystander_differs_and_its_reasons_are_told() {
     record.bystanders.as_mut().unwrap().connections_lost = lost;
     let verdict = verdict(&record, "bystanders_stay_connected");
     assert_eq!(verdict.conclusion, Conclusion::Holds);
-    assert_eq!(verdict.differs.as_deref(), Some("honest clients lost 5 connections"));
+    assert_eq!(verdict.differs.as_deref(), Some("well-behaved clients lost 5 connections"));
     assert_eq!(verdict.evidence, "reset by peer (2 times); timed out (3 times)");
 }
 

@@ -41,9 +41,6 @@ pub trait Fault: fmt::Debug + Send + Sync {
     /// What results are grouped by.
     fn case(&self) -> Case;
 
-    /// The version its clients speak.
-    fn version(&self) -> ProtocolVersion;
-
     /// Carries the fault out once and tells what was seen.
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt>;
 

@@ -308,7 +308,6 @@ mod tests {
 
     use futures_util::future::LocalBoxFuture;
     use tokio::sync::{Semaphore, mpsc};
-    use ungraceful_mqtt::ProtocolVersion;
     use ungraceful_record::attempt::{Attempt, Case};
     use ungraceful_record::phase::PhaseTrack;
     use ungraceful_record::reaction::Outcome;
@@ -371,10 +370,6 @@ mod tests {
         fn case(&self) -> Case {
             let variant = if self.gathers { "gathered" } else { "not gathered" };
             Case { fault: "waiter".into(), variant: variant.into(), version: "5.0".into() }
-        }
-
-        fn version(&self) -> ProtocolVersion {
-            ProtocolVersion::V5
         }
 
         fn gathers(&self) -> bool {

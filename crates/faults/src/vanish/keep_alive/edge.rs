@@ -179,10 +179,6 @@ impl Fault for Edge {
         Case::new(ID, format!("{}{OF}{}s", self.share, self.keep_alive_s), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         let every = self.share.of(Duration::from_secs(self.keep_alive_s.into()));
         format!(
@@ -194,7 +190,7 @@ impl Fault for Edge {
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 

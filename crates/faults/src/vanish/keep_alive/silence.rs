@@ -217,16 +217,12 @@ impl Fault for FallSilent {
         Case::new(ID, format!("{}-{}s", self.cause, self.keep_alive_s), self.version)
     }
 
-    fn version(&self) -> ProtocolVersion {
-        self.version
-    }
-
     fn describe(&self) -> String {
         format!("{}; Keep Alive {} s", self.cause.describe(), self.keep_alive_s)
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
-        attempted(stage, log, self.version(), async |log| self.carry_out(stage, log).await)
+        attempted(stage, log, self.version, async |log| self.carry_out(stage, log).await)
     }
 }
 
