@@ -8,7 +8,7 @@ pub enum Exit {
     Holds = 0,
     /// A check or a threshold is violated.
     Violated = 1,
-    /// The call can't be carried out as written; nothing was sent.
+    /// Invalid usage; nothing was sent.
     Usage = 2,
     /// No judgement was possible.
     Inconclusive = 3,
@@ -44,7 +44,7 @@ impl Exit {
         match self {
             Self::Holds => "every check holds",
             Self::Violated => "a check or a threshold is violated",
-            Self::Usage => "the call can't be carried out as written; nothing was sent",
+            Self::Usage => "invalid usage; nothing was sent",
             Self::Inconclusive => {
                 "inconclusive: no samples, the target rate was not reached, the generator itself was the \
                  bottleneck, the broker went down, the run reached its longest duration, or a planned fault never acted"
