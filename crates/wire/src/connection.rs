@@ -75,7 +75,9 @@ impl Chunk {
 
 impl Connection {
     pub(crate) fn new(stream: Stream, options: &ConnectOptions) -> Self {
-        let stamping = options.stamps.as_ref().and_then(|stamps| Stamping::begin(stamps, &stream));
+        // The kernel counts the bytes of records, and a capture shows no packets in them: their stamps are the program's own.
+        let stamps = options.stamps.as_ref().filter(|_| options.tls.is_none());
+        let stamping = stamps.and_then(|stamps| Stamping::begin(stamps, &stream));
         Self {
             stream,
             framing: Framing::default(),
@@ -100,6 +102,7 @@ impl Connection {
     pub async fn send(&mut self, bytes: &[u8]) -> Result<Sent, SendError> {
         let mut written = 0;
         let mut writes = 0;
+        self.stream.begin(false);
         loop {
             let error = match self.write(&bytes[written..]) {
                 Ok((taken, (at, by))) => {
@@ -157,6 +160,7 @@ impl Connection {
         written: &mut usize,
     ) -> Result<Sent, SendError> {
         let mut writes = 0;
+        self.stream.begin(true);
         // What was taken before this call left before it.
         let mut left = (clock::now(), StampedBy::Program);
         while *written < bytes.len() {
@@ -370,6 +374,7 @@ impl Connection {
         }
         let read = ready!(self.stream.poll_read(context, into));
         let seen = clock::now();
+        let mut why = None;
         let how = match read {
             Ok(Read { bytes: 0, .. }) => self.lost.unwrap_or(EndKind::Fin),
             Ok(Read { bytes, stamp }) => {
@@ -379,13 +384,16 @@ impl Connection {
                 };
                 return Poll::Ready(Ok((bytes, arrived)));
             }
-            Err(error) => *self.lost.insert(EndKind::of(&error)),
+            Err(error) => {
+                why = (error.kind() == io::ErrorKind::InvalidData).then(|| error.to_string().into());
+                *self.lost.insert(EndKind::of(&error))
+            }
         };
         let (at, by) = match &self.stamping {
             Some(stamping) => stamping.ended(how, seen),
             None => (seen, StampedBy::Program),
         };
-        self.ended = Some(Box::new(StreamEnd { how, at, by, unfinished: Vec::new() }));
+        self.ended = Some(Box::new(StreamEnd { how, at, by, unfinished: Vec::new(), why }));
         Poll::Ready(Err(self.told_end()))
     }
 

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::connection::Connection;
 use crate::stamps::Stamps;
 use crate::stream::Stream;
+use crate::tls::Tls;
 
 /// One address of a broker, already resolved and already permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub struct ConnectOptions {
     /// Has the kernel stamp what leaves and what arrives; absent, our own clock stamps it. One more system call for each
     /// send, and about 200 bytes for each connection.
     pub stamps: Option<Stamps>,
+    /// TLS; plain TCP when absent.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ConnectOptions {
@@ -47,6 +50,7 @@ impl Default for ConnectOptions {
             quick_ack: true,
             receive_buffer_bytes: None,
             stamps: None,
+            tls: None,
         }
     }
 }
@@ -60,6 +64,8 @@ pub struct Opened {
     pub started: Instant,
     /// When the kernel reported the handshake as complete.
     pub established: Instant,
+    /// When the TLS handshake was complete; absent without TLS.
+    pub secured: Option<Instant>,
 }
 
 /// Why a Network Connection could not be opened. All of these are the environment's: none is a finding about
@@ -69,6 +75,12 @@ pub enum OpenError {
     /// The handshake did not complete in [`ConnectOptions::connect_timeout`].
     #[error("no answer to the TCP handshake within {0:?}")]
     Timeout(Duration),
+    /// The TLS handshake did not complete in [`ConnectOptions::connect_timeout`].
+    #[error("no answer to the TLS handshake within {0:?}: this may be a port for plain TCP")]
+    TlsTimeout(Duration),
+    /// The TLS handshake failed.
+    #[error("{0}")]
+    Tls(io::Error),
     /// Nothing listens there.
     #[error("connection refused")]
     Refused,
@@ -118,8 +130,16 @@ impl Endpoint {
     /// [`OpenError`], at the latest after [`ConnectOptions::connect_timeout`].
     pub async fn open(&self, options: &ConnectOptions) -> Result<Opened, OpenError> {
         let Connected { tcp, started, established } = self.connect(options).await?;
-        let connection = Connection::new(Stream::Tcp(tcp), options);
-        Ok(Opened { connection, started, established })
+        let (stream, secured) = match &options.tls {
+            None => (Stream::Tcp(tcp), None),
+            Some(tls) => {
+                let securing = timeout(options.connect_timeout, Stream::secure(tcp, tls)).await;
+                let securing = securing.map_err(|_elapsed| OpenError::TlsTimeout(options.connect_timeout))?;
+                (securing.map_err(OpenError::Tls)?, Some(clock::now()))
+            }
+        };
+        let connection = Connection::new(stream, options);
+        Ok(Opened { connection, started, established, secured })
     }
 
     pub(crate) async fn connect(&self, options: &ConnectOptions) -> Result<Connected, OpenError> {

@@ -93,7 +93,10 @@ impl Hop {
             options: options.clone(),
         };
         let connection = Connection::new(Stream::Tcp(client.tcp), options);
-        Ok((hop, Opened { connection, started: client.started, established: client.established }))
+        Ok((
+            hop,
+            Opened { connection, started: client.started, established: client.established, secured: None },
+        ))
     }
 
     /// Forwards for as long as `work` takes, and returns what it came to. An end on one side is passed on as FIN.

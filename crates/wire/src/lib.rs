@@ -19,6 +19,7 @@ mod received;
 mod stamps;
 mod stream;
 mod tap;
+mod tls;
 
 pub use arrivals::{Arrived, departed, forget_departures, read_arrived, stamp_arrivals, watch_departures};
 pub use connection::{Connection, SilentConnection};
@@ -27,3 +28,4 @@ pub use framing::{HELD_BYTES_MAX, PACKET_BYTES_MAX, discarded_bytes};
 pub use hop::{ClientSide, Forwarded, HaltedHop, Hop};
 pub use received::{Arrival, EndKind, ReceivedPacket, SendError, Sent, StreamEnd, Unframed};
 pub use stamps::{StampCounts, StampedBy, Stamps};
+pub use tls::{Tls, TlsMistake, TlsSettings, TlsVersion};

@@ -100,6 +100,8 @@ pub struct StreamEnd {
     /// Bytes of a packet that was begun and never finished, the first 1,024 at the most; empty when the stream ended between
     /// packets.
     pub unfinished: Vec<u8>,
+    /// What went wrong in TLS, such as an alert of the broker's, for the user; absent when the socket itself ended.
+    pub why: Option<Box<str>>,
 }
 
 /// Why bytes were not taken in as packets.

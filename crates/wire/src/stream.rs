@@ -1,8 +1,10 @@
 //! The seam between a connection and its transport: the few operations that each transport must bring.
 //!
-//! TLS and WebSocket become variants here. What a fault does to the socket beneath (RST, half-close) has to
-//! reach through them, so it is asked of the stream and not of a generic reader and writer.
+//! What a fault does to the socket beneath (RST, half-close) has to reach through TLS, so the stream does it and not a generic
+//! reader and writer.
 
+use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, Read as _};
 use std::net::{self, Shutdown};
 use std::os::fd::AsFd;
@@ -15,72 +17,118 @@ use tokio::net::TcpStream;
 
 use crate::kernel_stamps::{self, Read};
 use crate::tap::Addresses;
+use crate::tls::{Session, Tls};
 
 /// How many reads of [`DRAIN_BYTES`] a close throws away at most: 64 MiB, more than a socket's buffer holds, so
 /// only a peer that goes on sending all the while reaches it.
 const DRAIN_READS_MAX: usize = 4096;
 const DRAIN_BYTES: usize = 16 * 1024;
 
+/// How much is read from the socket at once for a TLS session.
+const RECORD_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    static RECORDS: RefCell<Box<[u8]>> = RefCell::new(vec![0; RECORD_BYTES].into_boxed_slice());
+}
+
 /// One transport.
 #[derive(Debug)]
 pub(crate) enum Stream {
     /// Plain TCP.
     Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<Secured>),
+}
+
+/// TLS over TCP.
+#[derive(Debug)]
+pub(crate) struct Secured {
+    tcp: TcpStream,
+    session: Session,
+    /// Plain bytes that were encrypted, of whose records the kernel has not taken all.
+    unsent: usize,
+    /// Whether an abandoned write is taken up again.
+    resumable: bool,
+    /// The kernel's stamp of the last segment that was read.
+    stamp: Option<Duration>,
 }
 
 impl Stream {
+    /// Makes a TLS session on an open connection.
+    ///
+    /// # Errors
+    /// Those of the socket, and in words what is wrong with the broker's certificate or handshake.
+    pub(crate) async fn secure(tcp: TcpStream, tls: &Tls) -> io::Result<Self> {
+        let mut secured = Secured { tcp, session: tls.session(), unsent: 0, resumable: false, stamp: None };
+        while secured.session.is_handshaking() {
+            match secured.flush() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => secured.tcp.writable().await?,
+                flushed => {
+                    flushed?;
+                    let handshaken = poll_fn(|context| secured.poll_records(context)).await;
+                    // The broker is told why by an alert.
+                    let _best_effort = secured.flush();
+                    if handshaken? == 0 {
+                        let why = "the broker closed the connection during the TLS handshake";
+                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
+                    }
+                }
+            }
+        }
+        while let Err(error) = secured.flush() {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                return Err(error);
+            }
+            secured.tcp.writable().await?;
+        }
+        Ok(Self::Tls(Box::new(secured)))
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(secured) => &secured.tcp,
+        }
+    }
+
+    fn tcp_mut(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(secured) => &mut secured.tcp,
+        }
+    }
+
     pub(crate) async fn writable(&self) -> io::Result<()> {
-        let Self::Tcp(tcp) = self;
-        tcp.writable().await
+        self.tcp().writable().await
     }
 
     /// Ready when the kernel's buffer has room, or when a write would tell that it never will again.
     pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
-        let Self::Tcp(tcp) = self;
         // What went wrong is told by the write that follows.
-        tcp.poll_write_ready(context).map(|_told_by_the_write| ())
+        self.tcp().poll_write_ready(context).map(|_told_by_the_write| ())
     }
 
     /// Reads once when there is something to read; 0 bytes are the end.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<Read>> {
-        let Self::Tcp(tcp) = self;
-        loop {
-            ready!(tcp.poll_read_ready(context))?;
-            let mut read = None;
-            let tried = tcp.try_io(Interest::READABLE, || {
-                let brought = kernel_stamps::read(tcp, into)?;
-                read = Some(brought);
-                // A read that leaves room in the buffer has emptied the socket: said so here, the runtime waits for more
-                // without another system call.
-                let is_emptied = 0 < brought.bytes && brought.bytes < into.len();
-                if is_emptied { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-            });
-            match (read, tried) {
-                (Some(read), _) => return Poll::Ready(Ok(read)),
-                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
-                    return Poll::Ready(Err(error));
-                }
-                (None, _nothing_yet) => {}
-            }
+        match self {
+            Self::Tcp(tcp) => poll_read(tcp, context, into),
+            Self::Tls(secured) => secured.poll_read(context, into),
         }
     }
 
     /// Asks the kernel to stamp what leaves and what arrives.
     pub(crate) fn stamp(&self) -> io::Result<()> {
-        let Self::Tcp(tcp) = self;
-        kernel_stamps::stamp_both(tcp)
+        kernel_stamps::stamp_both(self.tcp())
     }
 
     /// Shows the stamps of what left since it was last asked: place of the last byte of a write, and when it left.
     pub(crate) fn take_departures(&self, show: impl FnMut(u32, Duration)) {
-        let Self::Tcp(tcp) = self;
-        kernel_stamps::take_departures(tcp, show);
+        kernel_stamps::take_departures(self.tcp(), show);
     }
 
     /// Our address and the broker's.
     pub(crate) fn addresses(&self) -> io::Result<Addresses> {
-        let Self::Tcp(tcp) = self;
-        Ok((tcp.local_addr()?, tcp.peer_addr()?))
+        Ok((self.tcp().local_addr()?, self.tcp().peer_addr()?))
     }
 
     /// A write found no room: makes sure that the runtime waits for it.
@@ -88,7 +136,7 @@ impl Stream {
     /// The kernel tells of a stamp that waits in the error queue as of an error, and the runtime takes that for the end of
     /// writing, for ever. Registered anew, the socket is waited for again.
     pub(crate) fn expect_room_later(&mut self) -> io::Result<()> {
-        let Self::Tcp(tcp) = self;
+        let tcp = self.tcp_mut();
         if tcp.poll_write_ready(&mut Context::from_waker(Waker::noop())).is_pending() {
             return Ok(());
         }
@@ -98,15 +146,28 @@ impl Stream {
         Ok(())
     }
 
-    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        let Self::Tcp(tcp) = self;
-        tcp.try_write(bytes)
+    /// Hands bytes to the kernel; with TLS at most one record, and none is counted before the kernel has the whole record: after
+    /// [`io::ErrorKind::WouldBlock`] the next call must begin with the same bytes.
+    pub(crate) fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(tcp) => tcp.try_write(bytes),
+            Self::Tls(secured) => secured.try_write(bytes),
+        }
+    }
+
+    /// Begins to send; a call that is `resumable` may go on with the bytes of an earlier one that was abandoned.
+    pub(crate) fn begin(&mut self, resumable: bool) {
+        if let Self::Tls(secured) = self {
+            if !resumable || !secured.resumable {
+                secured.unsent = 0;
+            }
+            secured.resumable = resumable;
+        }
     }
 
     /// Whether FIN, RST or the kernel's own end of the connection has arrived, without reading.
     pub(crate) fn has_hung_up(&self) -> bool {
-        let Self::Tcp(tcp) = self;
-        let mut asked = [PollFd::new(tcp, PollFlags::RDHUP)];
+        let mut asked = [PollFd::new(self.tcp(), PollFlags::RDHUP)];
         // A poll that fails has nothing to tell: the next one will. An error is told of stamps too; one that ended the
         // connection is told as a hang-up as well.
         let told = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0);
@@ -116,28 +177,30 @@ impl Stream {
     /// Asks for immediate acknowledgements of what arrives next. Best effort: a transport or system without
     /// the option measures the same, only with its own delayed ACK in the figures.
     pub(crate) fn arm_quick_ack(&self) {
-        let Self::Tcp(tcp) = self;
         #[cfg(target_os = "linux")]
-        let _best_effort = tcp.set_quickack(true);
-        #[cfg(not(target_os = "linux"))]
-        let _ = tcp;
+        let _best_effort = self.tcp().set_quickack(true);
     }
 
     /// Makes the close that follows an RST instead of a FIN (SO_LINGER with zero).
     pub(crate) fn arm_reset(&self) -> io::Result<()> {
-        let Self::Tcp(tcp) = self;
-        tcp.set_zero_linger()
+        self.tcp().set_zero_linger()
     }
 
     /// Sends FIN after what was written; reading stays possible.
     pub(crate) async fn half_close(&mut self) -> io::Result<()> {
-        let Self::Tcp(tcp) = self;
-        tokio::io::AsyncWriteExt::shutdown(tcp).await
+        tokio::io::AsyncWriteExt::shutdown(self.tcp_mut()).await
     }
 
-    /// Sends FIN, throws away what has arrived, and closes.
+    /// Sends FIN, with TLS after close_notify, throws away what has arrived, and closes.
     pub(crate) fn close(self) {
-        let Self::Tcp(tcp) = self;
+        let tcp = match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(mut secured) => {
+                secured.session.say_goodbye();
+                let _best_effort = secured.flush();
+                secured.tcp
+            }
+        };
         // Not through the runtime: it would not look at bytes that it was not told of yet.
         let Ok(mut tcp) = tcp.into_std() else { return };
         let _gone_already = tcp.shutdown(Shutdown::Write);
@@ -147,6 +210,68 @@ impl Stream {
                 Ok(read) if read > 0 => {}
                 _end_or_nothing_more => break,
             }
+        }
+    }
+}
+
+/// Reads once when there is something to read; 0 bytes are the end.
+fn poll_read(tcp: &TcpStream, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<Read>> {
+    loop {
+        ready!(tcp.poll_read_ready(context))?;
+        let mut read = None;
+        let tried = tcp.try_io(Interest::READABLE, || {
+            let brought = kernel_stamps::read(tcp, into)?;
+            read = Some(brought);
+            // A read that leaves room in the buffer has emptied the socket: said so here, the runtime waits for more
+            // without another system call.
+            let is_emptied = 0 < brought.bytes && brought.bytes < into.len();
+            if is_emptied { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match (read, tried) {
+            (Some(read), _) => return Poll::Ready(Ok(read)),
+            (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Poll::Ready(Err(error));
+            }
+            (None, _nothing_yet) => {}
+        }
+    }
+}
+
+impl Secured {
+    fn flush(&mut self) -> io::Result<()> {
+        let Self { tcp, session, .. } = self;
+        session.flush(|records| tcp.try_write(records))
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Records of an abandoned write go first.
+        self.flush()?;
+        if self.unsent == 0 {
+            self.unsent = self.session.encrypt(bytes)?;
+            self.flush()?;
+        }
+        Ok(std::mem::take(&mut self.unsent))
+    }
+
+    /// One read from the socket into the session; 0 at the end of the stream.
+    fn poll_records(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        RECORDS.with_borrow_mut(|records| {
+            let read = ready!(poll_read(&self.tcp, context, records))?;
+            self.stamp = read.stamp;
+            let taken = self.session.take(&records[..read.bytes]);
+            // An alert that says what was wrong, or an answer to a change of keys.
+            let _best_effort = self.flush();
+            Poll::Ready(taken.map(|()| read.bytes))
+        })
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<Read>> {
+        loop {
+            match self.session.decrypted(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(|bytes| Read { bytes, stamp: self.stamp })),
+            }
+            ready!(self.poll_records(context))?;
         }
     }
 }

@@ -424,7 +424,13 @@ mod tests {
     }
 
     fn end(how: EndKind, unfinished: &[u8]) -> Arrival {
-        Arrival::End(StreamEnd { how, at: now(), by: StampedBy::Program, unfinished: unfinished.to_vec() })
+        Arrival::End(StreamEnd {
+            how,
+            at: now(),
+            by: StampedBy::Program,
+            unfinished: unfinished.to_vec(),
+            why: None,
+        })
     }
 
     fn labels(reactions: &[Reaction]) -> Vec<String> {

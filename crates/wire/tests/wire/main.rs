@@ -9,6 +9,7 @@ mod hop;
 mod opening;
 mod packets;
 mod peer;
+mod secured;
 mod sending;
 mod silence;
 mod stamps;

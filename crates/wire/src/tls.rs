@@ -1,0 +1,369 @@
+//! TLS without I/O of its own: a session turns plain bytes into records and back, so that a fault keeps its hands on the socket
+//! beneath.
+
+use std::fmt;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
+    InvalidMessage, KeyLogFile, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+};
+
+/// How a run speaks TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// The name that the certificate must be issued for, and that goes into SNI: a host name or an address.
+    pub server_name: String,
+    /// PEM file of the certificates that are trusted; those of the system when absent.
+    pub ca_file: Option<PathBuf>,
+    /// PEM files of the client certificate with its chain, and of its key; no client certificate when absent.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Protocols to offer by ALPN, in order of preference; no ALPN when empty.
+    pub alpn: Vec<String>,
+    /// Accepts any certificate.
+    pub insecure: bool,
+    /// The one version to offer; 1.2 and 1.3 when absent.
+    pub version: Option<TlsVersion>,
+    /// Whether every connection makes a full handshake, without resuming an earlier session.
+    pub full_handshakes: bool,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// What is wrong with [`TlsSettings`].
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TlsMistake {
+    /// The file of trusted certificates.
+    #[error("{0}")]
+    CaFile(String),
+    /// The file of the client certificate.
+    #[error("{0}")]
+    Certificate(String),
+    /// The file of the client certificate's key.
+    #[error("{0}")]
+    Key(String),
+    /// The name of the server.
+    #[error("{0}")]
+    ServerName(String),
+}
+
+/// TLS as all connections of a run speak it; cheap to clone.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    server_name: ServerName<'static>,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("server_name", &self.server_name).finish_non_exhaustive()
+    }
+}
+
+impl Tls {
+    /// Reads the files that `settings` name. Writes the secrets of every connection to the file that the environment variable
+    /// `SSLKEYLOGFILE` names, if any.
+    ///
+    /// # Errors
+    /// [`TlsMistake`], with the file and the cure.
+    pub fn new(settings: &TlsSettings) -> Result<Self, TlsMistake> {
+        // Named here, because two providers in one program panic when the default one is chosen.
+        let provider = Arc::new(ring::default_provider());
+        let versions: &[&SupportedProtocolVersion] = match settings.version {
+            Some(TlsVersion::V1_2) => &[&rustls::version::TLS12],
+            Some(TlsVersion::V1_3) => &[&rustls::version::TLS13],
+            None => rustls::ALL_VERSIONS,
+        };
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .expect("ring supports both versions");
+        let verifier: Arc<dyn ServerCertVerifier> = if settings.insecure {
+            Arc::new(AnyCertificate(provider))
+        } else {
+            let roots = Arc::new(roots(settings.ca_file.as_deref())?);
+            WebPkiServerVerifier::builder_with_provider(roots, provider)
+                .build()
+                .map_err(|error| TlsMistake::CaFile(error.to_string()))?
+        };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let mut config = match &settings.identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let chain = certificates(certificate).map_err(TlsMistake::Certificate)?;
+                let key = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+                    TlsMistake::Key(format!("{} holds no private key: {error}", key.display()))
+                })?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| {
+                    TlsMistake::Key(format!(
+                        "the key does not fit the certificate in {}: {error}",
+                        certificate.display()
+                    ))
+                })?
+            }
+        };
+        config.alpn_protocols = settings.alpn.iter().map(|name| name.clone().into_bytes()).collect();
+        config.key_log = Arc::new(KeyLogFile::new());
+        if settings.full_handshakes {
+            config.resumption = Resumption::disabled();
+        }
+        let server_name = ServerName::try_from(settings.server_name.clone()).map_err(|_invalid| {
+            TlsMistake::ServerName(format!(
+                "{:?} is neither a host name nor an address",
+                settings.server_name
+            ))
+        })?;
+        Ok(Self { config: Arc::new(config), server_name })
+    }
+
+    /// The configuration, for a client that brings its own connections.
+    #[must_use]
+    pub fn config(&self) -> &Arc<ClientConfig> {
+        &self.config
+    }
+
+    /// The name that the certificate must be issued for.
+    #[must_use]
+    pub fn server_name(&self) -> &ServerName<'static> {
+        &self.server_name
+    }
+
+    pub(crate) fn session(&self) -> Session {
+        let tls = ClientConnection::new(Arc::clone(&self.config), self.server_name.clone());
+        Session { tls: tls.expect("the settings were checked"), records: Vec::new(), taken: 0 }
+    }
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(found) if found.is_empty() => {
+            Err(format!("{} holds no certificate in PEM format", file.display()))
+        }
+        Ok(found) => Ok(found),
+        Err(error) => Err(format!("cannot read certificates from {}: {error}", file.display())),
+    }
+}
+
+fn roots(file: Option<&Path>) -> Result<RootCertStore, TlsMistake> {
+    let mut roots = RootCertStore::empty();
+    if let Some(file) = file {
+        for certificate in certificates(file).map_err(TlsMistake::CaFile)? {
+            roots.add(certificate).map_err(|error| {
+                TlsMistake::CaFile(format!(
+                    "{} holds a certificate that can't be trusted: {error}",
+                    file.display()
+                ))
+            })?;
+        }
+        return Ok(roots);
+    }
+    let (_added, _ignored) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(TlsMistake::CaFile("this system has no trusted certificates; name a file".to_owned()));
+    }
+    Ok(roots)
+}
+
+/// Accepts every certificate, but still wants the handshake signed with its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The TLS session of one connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    tls: ClientConnection,
+    /// Bytes from the socket that the session had no room for, and how many of them it took.
+    records: Vec<u8>,
+    taken: usize,
+}
+
+impl Session {
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.is_handshaking()
+    }
+
+    /// Encrypts as many of the bytes as fit into one record.
+    pub(crate) fn encrypt(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        const RECORD_BYTES: usize = 16 * 1024;
+        self.tls.writer().write(&bytes[..bytes.len().min(RECORD_BYTES)])
+    }
+
+    /// Adds a close_notify to what is to be written.
+    pub(crate) fn say_goodbye(&mut self) {
+        self.tls.send_close_notify();
+    }
+
+    /// Hands records to `socket` until none is left.
+    ///
+    /// # Errors
+    /// Those of the socket; [`io::ErrorKind::WouldBlock`] when some records are left.
+    pub(crate) fn flush(&mut self, mut socket: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+        struct Socket<F>(F);
+        impl<F: FnMut(&[u8]) -> io::Result<usize>> io::Write for Socket<F> {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                (self.0)(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut Socket(&mut socket))?;
+        }
+        Ok(())
+    }
+
+    /// Takes records from the socket; none at its end.
+    ///
+    /// # Errors
+    /// Why the broker's bytes are no TLS, or the alert that it sent, in words.
+    pub(crate) fn take(&mut self, records: &[u8]) -> io::Result<()> {
+        if records.is_empty() {
+            let _end = self.tls.read_tls(&mut io::empty())?;
+            return Ok(());
+        }
+        self.records.extend_from_slice(records);
+        self.process()
+    }
+
+    fn process(&mut self) -> io::Result<()> {
+        while self.taken < self.records.len() {
+            match self.tls.read_tls(&mut &self.records[self.taken..]) {
+                Ok(taken) => self.taken += taken,
+                // The session has plain bytes enough for now.
+                Err(error) if error.kind() == io::ErrorKind::Other => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            self.tls
+                .process_new_packets()
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, in_words(&error)))?;
+        }
+        // Gives the memory back: an idle connection holds none.
+        (self.records, self.taken) = (Vec::new(), 0);
+        Ok(())
+    }
+
+    /// Plain bytes that have been decrypted: 0 after the broker's close_notify or the end of its stream.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] when there are none yet.
+    pub(crate) fn decrypted(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let first = self.read_plain(into);
+        match first {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.records.is_empty() => {
+                self.process()?;
+                self.read_plain(into)
+            }
+            first => first,
+        }
+    }
+
+    fn read_plain(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self.tls.reader().read(into) {
+            // FIN without close_notify: most brokers end a connection so.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            other => other,
+        }
+    }
+}
+
+/// What went wrong, for the user.
+pub(crate) fn in_words(error: &rustls::Error) -> String {
+    use rustls::Error;
+    match error {
+        Error::InvalidCertificate(why) => certificate_in_words(why),
+        Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "the broker requires a client certificate".to_owned()
+        }
+        Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+            "the broker refused the TLS handshake (alert handshake_failure): it may require a client certificate, or supports no \
+             common version or cipher"
+                .to_owned()
+        }
+        Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            "the broker does not support this version of TLS (alert protocol_version)".to_owned()
+        }
+        Error::AlertReceived(alert) => format!("the broker sent the TLS alert {alert:?}"),
+        Error::InvalidMessage(
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion | InvalidMessage::MessageTooLarge,
+        ) => "the broker answered with bytes that are no TLS: this may be a port for plain TCP".to_owned(),
+        Error::NoApplicationProtocol => "the broker supports none of the offered ALPN protocols".to_owned(),
+        other => format!("TLS failed: {other}"),
+    }
+}
+
+fn certificate_in_words(why: &CertificateError) -> String {
+    use CertificateError as Why;
+    match why {
+        Why::Expired | Why::ExpiredContext { .. } => {
+            format!("the broker's certificate has expired{}", detail(why))
+        }
+        Why::NotValidYet | Why::NotValidYetContext { .. } => {
+            format!("the broker's certificate is not valid yet{}", detail(why))
+        }
+        Why::NotValidForName | Why::NotValidForNameContext { .. } => {
+            format!("the broker's certificate is for another name{}", detail(why))
+        }
+        Why::UnknownIssuer => "the broker's certificate has an unknown issuer".to_owned(),
+        Why::Revoked => "the broker's certificate was revoked".to_owned(),
+        other => format!("the broker's certificate is not valid: {other}"),
+    }
+}
+
+fn detail(why: &CertificateError) -> String {
+    match why {
+        CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYetContext { .. }
+        | CertificateError::NotValidForNameContext { .. } => format!(" ({why})"),
+        _ => String::new(),
+    }
+}
