@@ -11,6 +11,7 @@ pub(crate) mod pair;
 pub mod pulse;
 pub(crate) mod readiness;
 pub(crate) mod sys_topics;
+pub(crate) mod tunnel;
 pub mod witness;
 pub(crate) mod witness_client;
 

@@ -7,3 +7,4 @@ pub mod load;
 pub mod parse;
 pub(crate) mod passwords;
 pub mod target;
+pub mod tls;

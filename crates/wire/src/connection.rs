@@ -11,6 +11,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
+use tokio::net::TcpStream;
 use ungraceful_mqtt::Frame;
 
 use crate::clock;
@@ -88,6 +89,11 @@ impl Connection {
             quick_ack: options.quick_ack,
             stamping,
         }
+    }
+
+    /// A stream over `tcp` with this connection's TLS session; this connection goes on in plain TCP.
+    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream) -> Stream {
+        self.stream.hand_over_session(tcp)
     }
 
     /// Hands all bytes to the kernel, in one write when its buffer has room.

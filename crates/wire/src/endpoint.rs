@@ -130,14 +130,7 @@ impl Endpoint {
     /// [`OpenError`], at the latest after [`ConnectOptions::connect_timeout`].
     pub async fn open(&self, options: &ConnectOptions) -> Result<Opened, OpenError> {
         let Connected { tcp, started, established } = self.connect(options).await?;
-        let (stream, secured) = match &options.tls {
-            None => (Stream::Tcp(tcp), None),
-            Some(tls) => {
-                let securing = timeout(options.connect_timeout, Stream::secure(tcp, tls)).await;
-                let securing = securing.map_err(|_elapsed| OpenError::TlsTimeout(options.connect_timeout))?;
-                (securing.map_err(OpenError::Tls)?, Some(clock::now()))
-            }
-        };
+        let (stream, secured) = secure(tcp, options).await?;
         let connection = Connection::new(stream, options);
         Ok(Opened { connection, started, established, secured })
     }
@@ -166,6 +159,17 @@ impl Endpoint {
         tcp.set_nodelay(options.no_delay)?;
         Ok(Connected { tcp, started, established })
     }
+}
+
+/// The transport over an open TCP connection, and when its TLS handshake was complete; absent without TLS.
+pub(crate) async fn secure(
+    tcp: TcpStream,
+    options: &ConnectOptions,
+) -> Result<(Stream, Option<Instant>), OpenError> {
+    let Some(tls) = &options.tls else { return Ok((Stream::Tcp(tcp), None)) };
+    let secured = timeout(options.connect_timeout, Stream::secure(tcp, tls)).await;
+    let secured = secured.map_err(|_elapsed| OpenError::TlsTimeout(options.connect_timeout))?;
+    Ok((secured.map_err(OpenError::Tls)?, Some(clock::now())))
 }
 
 /// What TCP brings to every transport.

@@ -17,8 +17,7 @@ use tokio::time::timeout;
 
 use crate::clock;
 use crate::connection::Connection;
-use crate::endpoint::{ConnectOptions, Endpoint, OpenError, Opened};
-use crate::stream::Stream;
+use crate::endpoint::{ConnectOptions, Endpoint, OpenError, Opened, secure};
 
 /// One read takes at most this many bytes.
 const READ_BYTES: usize = 4 * 1024;
@@ -85,18 +84,17 @@ impl Hop {
             .await
             .map_err(|_elapsed| OpenError::Timeout(options.connect_timeout))??;
         accepted.set_nodelay(true)?;
-        let hop = Self {
+        let mut hop = Self {
             client: accepted,
             broker: tcp,
             up: Direction::default(),
             down: Direction::default(),
             options: options.clone(),
         };
-        let connection = Connection::new(Stream::Tcp(client.tcp), options);
-        Ok((
-            hop,
-            Opened { connection, started: client.started, established: client.established, secured: None },
-        ))
+        let (stream, secured) = hop.carrying(secure(client.tcp, options)).await?;
+        let connection = Connection::new(stream, options);
+        let (started, established) = (client.started, client.established);
+        Ok((hop, Opened { connection, started, established, secured }))
     }
 
     /// Forwards for as long as `work` takes, and returns what it came to. An end on one side is passed on as FIN.
@@ -110,14 +108,12 @@ impl Hop {
         }
     }
 
-    /// Stops forwarding for good. What was read and not passed on yet is lost, as in a network.
-    ///
-    /// # Panics
-    /// Never.
+    /// Stops forwarding for good. What was read and not passed on yet is lost, as in a network. The hop takes over the TLS session
+    /// of its `client`, whose own bytes nobody reads any more.
     #[must_use]
-    pub fn halt(self) -> HaltedHop {
+    pub fn halt(self, client: &mut Connection) -> HaltedHop {
         HaltedHop {
-            broker: Connection::new(Stream::Tcp(self.broker), &self.options),
+            broker: Connection::new(client.hand_over_session(self.broker), &self.options),
             client_side: ClientSide { _open: self.client },
             last_up: self.up.last,
         }

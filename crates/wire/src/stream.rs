@@ -84,6 +84,17 @@ impl Stream {
         Ok(Self::Tls(Box::new(secured)))
     }
 
+    /// A stream over `tcp` with this one's TLS session; this one goes on in plain TCP.
+    pub(crate) fn hand_over_session(&mut self, tcp: TcpStream) -> Self {
+        match self {
+            Self::Tcp(_) => Self::Tcp(tcp),
+            Self::Tls(secured) => {
+                let own = std::mem::replace(&mut secured.tcp, tcp);
+                std::mem::replace(self, Self::Tcp(own))
+            }
+        }
+    }
+
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Tcp(tcp) => tcp,

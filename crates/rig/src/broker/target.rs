@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ungraceful_mqtt::ProtocolVersion;
-use ungraceful_wire::{ConnectOptions, Endpoint};
+use ungraceful_wire::{ConnectOptions, Endpoint, Tls};
 
 use crate::error::RunError;
 use crate::run::safety;
@@ -121,8 +121,10 @@ pub struct TargetSettings {
     pub versions_required: bool,
     /// Local addresses to connect from, in turn; the kernel's choice when empty.
     pub sources: Vec<IpAddr>,
-    /// Bound of the TCP handshake and of the wait for CONNACK, each.
+    /// Bound of the TCP handshake, of the TLS handshake and of the wait for CONNACK, each.
     pub connect_timeout: Duration,
+    /// TLS; plain TCP when absent.
+    pub tls: Option<Tls>,
     /// The host named by `--i-own-this-broker`.
     pub owned_host: Option<String>,
     /// What every topic of the run begins with: a Topic Name without a slash at its end.

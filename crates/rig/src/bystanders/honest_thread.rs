@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::rc::Rc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::bystanders::pair::{self, BystanderSettings};
 use crate::bystanders::pulse::Pulse;
 use crate::bystanders::readiness::{ReadinessReceiver, ReadinessSender, readiness};
 use crate::bystanders::sys_topics::{self, SysTopics};
+use crate::bystanders::tunnel::Tunnel;
 use crate::bystanders::witness::Witness;
 use crate::bystanders::witness_client::watch_for_wills;
 use crate::error::RunError;
@@ -140,13 +142,21 @@ impl HonestThread {
     }
 }
 
+/// With TLS, has the clients connect to a tunnel, and returns what carries it.
+async fn open_tunnel(clients: &mut ClientSettings) -> io::Result<Option<impl Future<Output = ()> + use<>>> {
+    let Some(tls) = clients.tls.clone() else { return Ok(None) };
+    let tunnel = Tunnel::open().await?;
+    let broker = std::mem::replace(&mut clients.address, tunnel.address()?);
+    Ok(Some(tunnel.carry(tls, broker, clients.connect_timeout)))
+}
+
 /// One that was away for a while is not proved: what came meanwhile, it did not hear.
 fn witness_record(witness: &Witness, is_proved: bool, gaps: u32) -> WitnessRecord {
     WitnessRecord { proved: is_proved && gaps == 0, unexpected: witness.on_unwatched_topics() }
 }
 
 fn live(
-    settings: HonestSettings,
+    mut settings: HonestSettings,
     links: HonestLinks,
     orders: OrdersReceiver,
     readiness: ReadinessSender,
@@ -158,6 +168,10 @@ fn live(
     };
     let HonestLinks { clock, phases, pulse, witness, outages, waves, reports } = links;
     let meter = Meter::default();
+    let Ok(tunnel) = runtime.block_on(open_tunnel(&mut settings.clients)) else {
+        readiness.refused("cannot listen on loopback for the tunnel to the broker");
+        return HonestResult::default();
+    };
     let context = Rc::new(HonestContext {
         clients: HonestClients::new(settings.clients),
         clock,
@@ -175,6 +189,9 @@ fn live(
     LocalSet::new().block_on(&runtime, async move {
         let sys = Rc::new(RefCell::new(SysTopics::default()));
         let mut tasks = JoinSet::new();
+        if let Some(tunnel) = tunnel {
+            tasks.spawn_local(tunnel);
+        }
         tasks.spawn_local(watch_for_wills(witness, Rc::clone(&context)));
         tasks.spawn_local(sys_topics::listen(Rc::clone(&sys), Rc::clone(&context)));
         tasks.spawn_local(loop_lag::measure(meter.clone(), clock, phases));

@@ -260,6 +260,7 @@ mod tests {
             versions_required: false,
             sources: Vec::new(),
             connect_timeout: Duration::from_secs(5),
+            tls: None,
             owned_host: None,
             topic_root: "ungraceful".into(),
         }

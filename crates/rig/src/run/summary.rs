@@ -296,6 +296,7 @@ mod tests {
                 versions_required: false,
                 sources: Vec::new(),
                 connect_timeout: Duration::from_secs(1),
+                tls: None,
                 owned_host: None,
                 topic_root: "ungraceful".to_owned(),
             },

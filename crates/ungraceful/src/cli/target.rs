@@ -11,7 +11,10 @@ use ungraceful_rig::broker::watch::WatchSettings;
 use ungraceful_rig::run::input_file;
 use url::Url;
 
+use super::tls::TlsArgs;
+
 const DEFAULT_PORT: u16 = 1883;
+const DEFAULT_TLS_PORT: u16 = 8883;
 /// Bytes of a topic root: far more than anybody needs, and every topic fits below it.
 const TOPIC_ROOT_MAX: usize = 200;
 
@@ -22,10 +25,10 @@ pub struct TargetArgs {
     /// Host name or address of the broker; without --host, --url and --spawn, an embedded broker is started
     #[arg(short = 'h', long, value_name = "HOST")]
     pub host: Option<String>,
-    /// TCP port of the broker [default: 1883]
+    /// TCP port of the broker [default: 1883, with TLS 8883]
     #[arg(short = 'p', long, value_name = "PORT")]
     pub port: Option<Whole<1, 65_535>>,
-    /// Broker as `mqtt://user:password@host:port`; only the host is required
+    /// Broker as `mqtt://user:password@host:port`, or mqtts:// for TLS; only the host is required
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     /// Start an installed broker on a free port of 127.0.0.1, with a generated configuration: mosquitto
@@ -63,10 +66,13 @@ pub struct TargetArgs {
     /// counted
     #[arg(long, value_name = "N", default_value = "10000")]
     pub broker_log_max: Whole<0, 1_000_000_000>,
+    #[command(flatten)]
+    pub tls: TlsArgs,
 }
 
 /// What a URL says.
 struct FromUrl {
+    is_tls: bool,
     host: String,
     port: u16,
     user_name: Option<String>,
@@ -81,8 +87,15 @@ impl TargetArgs {
             .as_deref()
             .and_then(|text| read_url(text).map_err(|mistake| mistakes.push(mistake)).ok());
         let port = self.port.map(Whole::get);
+        let broker = self.broker(from_url.as_ref(), port, mistakes);
+        let host = match &broker {
+            BrokerChoice::Host { host, .. } => Some(host.as_str()),
+            _ => None,
+        };
+        let by_url = from_url.as_ref().is_some_and(|from_url| from_url.is_tls);
         TargetSettings {
-            broker: self.broker(from_url.as_ref(), port, mistakes),
+            tls: self.tls.settings(host, by_url, mistakes),
+            broker,
             credentials: self.credentials(from_url, &wanted.versions, mistakes),
             versions: wanted.versions,
             versions_required: wanted.are_named,
@@ -160,7 +173,8 @@ impl TargetArgs {
         match (&self.host, self.spawn.as_deref()) {
             (Some(text), _) => {
                 let host = read_host(text).map_err(|what| mistakes.push(Mistake::new("--host", what)));
-                BrokerChoice::Host { host: host.unwrap_or_default(), port: port.unwrap_or(DEFAULT_PORT) }
+                let default = if self.tls.tls { DEFAULT_TLS_PORT } else { DEFAULT_PORT };
+                BrokerChoice::Host { host: host.unwrap_or_default(), port: port.unwrap_or(default) }
             }
             (None, Some("mosquitto")) => BrokerChoice::SpawnMosquitto,
             (None, Some(other)) => {
@@ -250,9 +264,9 @@ fn read_url(text: &str) -> Result<FromUrl, Mistake> {
     let url = Url::parse(text)
         .map_err(|error| mistake(format!("is no URL ({error}); give one such as mqtt://127.0.0.1:1883")))?;
     match url.scheme() {
-        "mqtt" | "tcp" => {}
-        scheme @ ("mqtts" | "ssl" | "ws" | "wss") => {
-            return Err(mistake(format!("{scheme}:// is not spoken yet, only mqtt:// (plain TCP)")));
+        "mqtt" | "tcp" | "mqtts" | "ssl" | "tls" => {}
+        scheme @ ("ws" | "wss") => {
+            return Err(mistake(format!("{scheme}:// is not supported yet, only mqtt:// and mqtts://")));
         }
         scheme => return Err(mistake(format!("{scheme}:// is no MQTT; give mqtt://host:port"))),
     }
@@ -266,9 +280,11 @@ fn read_url(text: &str) -> Result<FromUrl, Mistake> {
             .next()
             .map_or_else(String::new, |(_, value)| value.into_owned())
     };
+    let is_tls = !matches!(url.scheme(), "mqtt" | "tcp");
     Ok(FromUrl {
+        is_tls,
         host: without_brackets(host).to_owned(),
-        port: url.port().unwrap_or(DEFAULT_PORT),
+        port: url.port().unwrap_or(if is_tls { DEFAULT_TLS_PORT } else { DEFAULT_PORT }),
         user_name: Some(decoded(url.username())).filter(|name| !name.is_empty()),
         password: url.password().map(decoded),
     })
@@ -324,7 +340,7 @@ mod tests {
     #[test]
     fn a_url_that_is_no_use_is_refused_without_repeating_its_password() {
         for wrong in [
-            "mqtts://u:hunter2@h",
+            "wss://u:hunter2@h",
             "ws://u:hunter2@h/mqtt",
             "http://u:hunter2@h",
             "mqtt://u:hunter2@h/path",

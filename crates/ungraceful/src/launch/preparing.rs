@@ -151,6 +151,11 @@ pub(crate) fn prepare_load(
     let settings = run.settings(&mut mistakes);
     let plan = mode.load_plan(&parsed.matches, &parsed.settings, settings.arrival, &mut mistakes);
     let target_settings = target.settings(plan.wanted, &mut mistakes);
+    if target_settings.tls.is_some() {
+        let what =
+            "loads do not support TLS yet; the tools that provoke faults do. Give a port for plain TCP";
+        mistakes.push(Mistake::new("--tls", what));
+    }
     let watch = target.watch(&mut mistakes);
     check_target(&target_settings.broker, target_settings.owned_host.as_deref(), &mut mistakes)?;
     let folder = output.output.clone();

@@ -63,7 +63,7 @@ async fn after_the_halt_nothing_gets_through_and_neither_end_is_told() {
         sent
     }))
     .await;
-    let mut halted = hop.halt();
+    let mut halted = hop.halt(&mut client);
     let last_up = halted.last_up.expect("a PINGREQ was passed on");
     assert!(sent.at <= last_up.not_before && last_up.not_before <= last_up.at);
 
@@ -116,6 +116,6 @@ async fn what_is_dropped_half_way_is_carried_on() {
         client.send(&PINGREQ).await.expect("an open connection");
         within(hop.carrying(read_all(&peer, &PINGREQ))).await;
     }
-    let (_client, hop, _peer) = through_a_hop().await;
-    assert_eq!(hop.halt().last_up, None, "nothing was passed on");
+    let (mut client, hop, _peer) = through_a_hop().await;
+    assert_eq!(hop.halt(&mut client).last_up, None, "nothing was passed on");
 }

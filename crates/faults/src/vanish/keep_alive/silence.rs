@@ -344,7 +344,7 @@ impl FallSilent {
         };
         let connected = hop.carrying(working).await?;
         log.accepted(connected.accepted.connack_at);
-        let halted = hop.halt();
+        let halted = hop.halt(&mut peer.client.connection);
         let last = halted.last_up.ok_or("the hop has passed nothing on")?;
         let beside = Beside::LostClient { client: peer.client, _network: halted.client_side };
         let client = Client::new(halted.broker, self.version);

@@ -91,6 +91,7 @@ fn connect_options(common: &Common) -> ConnectOptions {
     ConnectOptions {
         connect_timeout: common.target.connect_timeout,
         source: common.target.sources.first().copied(),
+        tls: common.target.tls.clone(),
         ..ConnectOptions::default()
     }
 }
