@@ -1,7 +1,7 @@
-//! The seam between a connection and its transport: the few operations that each transport must bring.
+//! The operations that each transport must provide to a connection.
 //!
-//! TLS and WebSocket become variants here. What a fault does to the socket beneath (RST, half-close) has to
-//! reach through them, so it is asked of the stream and not of a generic reader and writer.
+//! TLS and WebSocket would be variants here. What a fault does to the socket below (RST, half-close) must reach
+//! through them, so the stream does it, and not a generic reader and writer.
 
 use std::io::{self, Read as _};
 use std::net::{self, Shutdown};
@@ -16,8 +16,8 @@ use tokio::net::TcpStream;
 use crate::kernel_stamps::{self, Read};
 use crate::tap::Addresses;
 
-/// How many reads of [`DRAIN_BYTES`] a close throws away at most: 64 MiB, more than a socket's buffer holds, so
-/// only a peer that goes on sending all the while reaches it.
+/// Most reads of [`DRAIN_BYTES`] that a close discards: 64 MiB, more than a socket's buffer holds, so only a peer
+/// that goes on sending all the while reaches it.
 const DRAIN_READS_MAX: usize = 4096;
 const DRAIN_BYTES: usize = 16 * 1024;
 
@@ -34,11 +34,11 @@ impl Stream {
         tcp.writable().await
     }
 
-    /// Ready when the kernel's buffer has room, or when a write would tell that it never will again.
+    /// Ready when the kernel's buffer has room, or when a write would fail for good.
     pub(crate) fn poll_writable(&self, context: &mut Context<'_>) -> Poll<()> {
         let Self::Tcp(tcp) = self;
-        // What went wrong is told by the write that follows.
-        tcp.poll_write_ready(context).map(|_told_by_the_write| ())
+        // The following write returns the error.
+        tcp.poll_write_ready(context).map(|_seen_by_the_write| ())
     }
 
     /// Reads once when there is something to read; 0 bytes are the end.
@@ -50,8 +50,8 @@ impl Stream {
             let tried = tcp.try_io(Interest::READABLE, || {
                 let brought = kernel_stamps::read(tcp, into)?;
                 read = Some(brought);
-                // A read that leaves room in the buffer has emptied the socket: said so here, the runtime waits for more
-                // without another system call.
+                // A read that leaves room in the buffer has emptied the socket: reported here, the runtime waits for
+                // more without another system call.
                 let is_emptied = 0 < brought.bytes && brought.bytes < into.len();
                 if is_emptied { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
@@ -71,7 +71,7 @@ impl Stream {
         kernel_stamps::stamp_both(tcp)
     }
 
-    /// Shows the stamps of what left since it was last asked: place of the last byte of a write, and when it left.
+    /// Shows the stamps since the last call: the position of the last byte of a write, and when it left.
     pub(crate) fn take_departures(&self, show: impl FnMut(u32, Duration)) {
         let Self::Tcp(tcp) = self;
         kernel_stamps::take_departures(tcp, show);
@@ -83,10 +83,8 @@ impl Stream {
         Ok((tcp.local_addr()?, tcp.peer_addr()?))
     }
 
-    /// A write found no room: makes sure that the runtime waits for it.
-    ///
-    /// The kernel tells of a stamp that waits in the error queue as of an error, and the runtime takes that for the end of
-    /// writing, for ever. Registered anew, the socket is waited for again.
+    /// Makes the runtime wait for room after a write found none. The kernel signals a stamp in the error queue like
+    /// an error, which the runtime takes for the end of all writing. Registered anew, the socket is waited for again.
     pub(crate) fn expect_room_later(&mut self) -> io::Result<()> {
         let Self::Tcp(tcp) = self;
         if tcp.poll_write_ready(&mut Context::from_waker(Waker::noop())).is_pending() {
@@ -107,14 +105,13 @@ impl Stream {
     pub(crate) fn has_hung_up(&self) -> bool {
         let Self::Tcp(tcp) = self;
         let mut asked = [PollFd::new(tcp, PollFlags::RDHUP)];
-        // A poll that fails has nothing to tell: the next one will. An error is told of stamps too; one that ended the
-        // connection is told as a hang-up as well.
-        let told = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0);
-        told > 0 && asked[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP)
+        // When the poll fails, the next one will do. Stamps raise ERR too; a real end raises a hang-up as well.
+        let found = poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0);
+        found > 0 && asked[0].revents().intersects(PollFlags::RDHUP | PollFlags::HUP)
     }
 
-    /// Asks for immediate acknowledgements of what arrives next. Best effort: a transport or system without
-    /// the option measures the same, only with its own delayed ACK in the figures.
+    /// Requests immediate acknowledgements of what arrives next. Best effort: a transport or system without the
+    /// option measures the same, but with its own delayed ACK in the figures.
     pub(crate) fn arm_quick_ack(&self) {
         let Self::Tcp(tcp) = self;
         #[cfg(target_os = "linux")]
@@ -135,10 +132,10 @@ impl Stream {
         tokio::io::AsyncWriteExt::shutdown(tcp).await
     }
 
-    /// Sends FIN, throws away what has arrived, and closes.
+    /// Sends FIN, discards what has arrived, and closes.
     pub(crate) fn close(self) {
         let Self::Tcp(tcp) = self;
-        // Not through the runtime: it would not look at bytes that it was not told of yet.
+        // Bypasses the runtime, which would not look at bytes that it was not notified of.
         let Ok(mut tcp) = tcp.into_std() else { return };
         let _gone_already = tcp.shutdown(Shutdown::Write);
         let mut drain = [0; DRAIN_BYTES];

@@ -274,7 +274,7 @@ impl Occupation for Work {
                     if self.delivered.len() == DELIVERED_MAX {
                         // What is served after a removal is of the last ones.
                         self.delivered.drain(..DELIVERED_MAX / 2);
-                        discarded::pass_over(DELIVERED_MAX as u64 / 2);
+                        discarded::count_messages(DELIVERED_MAX as u64 / 2);
                     }
                     self.delivered.push((number, at));
                 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use ungraceful_record::scale::span;
-use ungraceful_rig::broker::said::{BYTES_MAX, HiddenWords, last_line};
+use ungraceful_rig::broker::command_output::{BYTES_MAX, HiddenWords, last_line};
 use ungraceful_rig::broker::target::Secret;
 use ungraceful_wire::clock::now;
 

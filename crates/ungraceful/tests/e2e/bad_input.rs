@@ -90,7 +90,7 @@ fn a_process_or_a_log_that_cannot_be_watched_is_told_before_the_first_packet() {
     let flags = ["--broker-pid: there is no process", "--broker-log-max", "leave the flag out"];
     assert_refused(&watch("/no/such/file.log"), 2, &flags);
     assert_refused(&watch("/no/such/file.log"), 2, &["--broker-log: cannot follow /no/such/file.log"]);
-    assert_refused(&watch(folder), 2, &["--broker-log: cannot follow", "it is no regular file"]);
+    assert_refused(&watch(folder), 2, &["--broker-log: cannot follow", "it is not a regular file"]);
     assert_eq!(broker.log().connections(), 0);
 }
 
@@ -174,7 +174,7 @@ fn a_port_that_speaks_http_is_named_as_that_whether_it_answers_a_connect_or_wait
 fn a_broker_that_accepts_and_says_nothing_is_told_within_the_connect_timeout() {
     let script = Script { greeting: Greeting::Silent, ..Script::default() };
     let call = double_connect_at(script, "--connect-timeout 500ms");
-    assert_refused(&call, 4, &["answers nothing to a CONNECT"]);
+    assert_refused(&call, 4, &["does not answer a CONNECT"]);
 }
 
 #[test]
@@ -219,9 +219,9 @@ fn a_broker_that_answers_no_5_0_connect_is_run_against_in_3_1_1() {
     let record = call.record();
     assert!(every(&record.cases, |case| case.case.version == "3.1.1"));
     let v5 = record.broker.versions.iter().find(|version| version.version == "5.0").unwrap();
-    assert!(!v5.spoken && v5.why_not.as_ref().unwrap().contains("answers no CONNECT of this version"));
+    assert!(!v5.spoken && v5.why_not.as_ref().unwrap().contains("does not answer a CONNECT of this version"));
     let call = double_connect_at(broker.address(), "--connect-timeout 1s -V 5");
-    assert_refused(&call, 4, &["answers nothing to a CONNECT"]);
+    assert_refused(&call, 4, &["does not answer a CONNECT"]);
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn mistakes_are_told_together_with_their_cures() {
     call.assert_mistake(&[
         "--shape: pairs need",
         "--rate: --stages says it already",
-        "--message: %q stands for nothing",
+        "--message: unknown placeholder %q",
         "--qos: 3 different",
     ]);
 }

@@ -113,7 +113,7 @@ fn a_message_that_is_larger_than_is_taken_in_is_told_with_the_limit_and_the_flag
     let call = listen("-V 3.1.1");
     let connections = call.load().connections;
     let reasons: Vec<&String> = connections.refused.keys().chain(connections.lost.keys()).collect();
-    let told = "a packet from the broker above the 262144 bytes that we take in (raise --max-packet-size)";
+    let told = "a packet from the broker above the 262144 bytes that we accept (raise --max-packet-size)";
     assert!(reasons.iter().any(|reason| reason.starts_with(told)), "{reasons:?}\n{call}");
     has_no_result(&call, told);
     // What the broker of 5.0 keeps back is not seen at all.

@@ -35,8 +35,8 @@ fn rights_that_are_missing_end_the_run_in_one_sentence_with_user_topic_and_the_l
         ("no-subscribe", "5", "is refused (SUBACK 0x87)"),
         ("no-subscribe", "3.1.1", "is refused (SUBACK 0x80)"),
         ("no-publish", "5", "is refused with 0x87"),
-        ("no-publish", "3.1.1", "does not come back to a subscription to it"),
-        ("no-delivery", "5", "does not come back to a subscription to it"),
+        ("no-publish", "3.1.1", "does not reach a subscription to it"),
+        ("no-delivery", "5", "does not reach a subscription to it"),
     ] {
         let broker = with_rights(rights);
         let sentence = refused(&short(broker.address(), &format!("-V {version} -u bob -P hunter2")));
