@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ungraceful_load::checks::CHECKS;
 use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
 use ungraceful_record::metric::Percentiles;
-use ungraceful_record::rate_search::{Came, Promise};
+use ungraceful_record::rate_search::{TrialResult, Promise};
 use ungraceful_record::run::{Completeness, Record};
 use ungraceful_record::testing::{empty_record, every};
 use ungraceful_record::threshold::Threshold;
@@ -152,9 +152,9 @@ fn where_nothing_was_acknowledged_nothing_holds_and_the_reason_code_and_its_cure
 fn where_nothing_came_nothing_holds() {
     let lost = |counts: &mut LoadCounts| (counts.delivered, counts.lost) = (0, 2_000);
     let lost = counting(lost);
-    assert_eq!(lost.load.as_ref().unwrap().came_to_nothing().unwrap(), "none of 2000 deliveries came");
+    assert_eq!(lost.load.as_ref().unwrap().missing_result().unwrap(), "none of 2000 deliveries came");
     assert_eq!(concluded(lost, LOSS), Conclusion::Inconclusive);
-    assert_eq!(load().came_to_nothing(), None);
+    assert_eq!(load().missing_result(), None);
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn what_was_still_coming_is_a_note_and_no_loss() {
     let verdict = verdict(counting(coming), LOSS);
     assert_eq!(verdict.conclusion, Conclusion::Holds);
     assert!(verdict.differs.unwrap().contains("10 deliveries were still coming"));
-    assert_eq!(promised("loss==0", &counting(coming)).0, Came::Broken, "the broker fell behind");
+    assert_eq!(promised("loss==0", &counting(coming)).0, TrialResult::Broken, "the broker fell behind");
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn when_the_generator_was_late_times_are_inconclusive_and_numbers_accuse_nobody(
     assert!(verdict.evidence.contains("the schedule slipped"), "{verdict:?}");
 }
 
-fn promised(text: &str, record: &Record) -> (Came, String) {
+fn promised(text: &str, record: &Record) -> (TrialResult, String) {
     text.parse::<Promise>().unwrap().judge(record)
 }
 
@@ -283,13 +283,13 @@ fn promised(text: &str, record: &Record) -> (Came, String) {
 fn a_promise_is_kept_broken_or_not_to_be_told() {
     let promise = "e2e p(99)<1ms,loss==0";
     let kept = promised(promise, &with(load()));
-    assert_eq!(kept, (Came::Kept, "e2e p(99)<1ms: 900 µs; loss==0: 0".to_owned()));
+    assert_eq!(kept, (TrialResult::Kept, "e2e p(99)<1ms: 900 µs; loss==0: 0".to_owned()));
     let lossy = counting(|counts| (counts.delivered, counts.lost) = (1_980, 20));
-    assert_eq!(promised(promise, &lossy), (Came::Broken, "loss==0: 20".to_owned()));
+    assert_eq!(promised(promise, &lossy), (TrialResult::Broken, "loss==0: 20".to_owned()));
     let few = promised("e2e p(99.9)<1s,loss==0", &with(load()));
-    assert!(few.0 == Came::Unknown && few.1.contains("needs 10000 samples"), "{few:?}");
+    assert!(few.0 == TrialResult::Unknown && few.1.contains("needs 10000 samples"), "{few:?}");
     let both = promised("e2e p(99.9)<1s,loss==0", &lossy);
-    assert_eq!(both.0, Came::Broken, "what was broken is broken, whatever else can't be told");
+    assert_eq!(both.0, TrialResult::Broken, "what was broken is broken, whatever else can't be told");
 }
 
 #[test]
@@ -297,23 +297,23 @@ fn messages_that_were_never_sent_and_lost_connections_break_every_promise() {
     let dropped = counting(|counts| (counts.sent, counts.dropped) = (600, 400));
     assert_eq!(
         promised("loss==0", &dropped),
-        (Came::Broken, "400 of 1000 messages were never sent".to_owned())
+        (TrialResult::Broken, "400 of 1000 messages were never sent".to_owned())
     );
     let lost = BTreeMap::from([("FIN".to_owned(), 1)]);
     let connections = LoadConnections { planned: 3, accepted: 3, lost, ..LoadConnections::default() };
-    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, Came::Broken);
+    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, TrialResult::Broken);
 }
 
 #[test]
 fn a_trial_that_says_nothing_of_the_broker_is_not_held_against_it() {
     let mut late = counting(|counts| (counts.sent, counts.dropped) = (600, 400));
     late.generator.bottlenecks = vec!["the schedule slipped".into()];
-    assert_eq!(promised("loss==0", &late), (Came::GeneratorLate, "the schedule slipped".to_owned()));
+    assert_eq!(promised("loss==0", &late), (TrialResult::GeneratorLate, "the schedule slipped".to_owned()));
     let connections = LoadConnections { planned: 3, accepted: 2, ..LoadConnections::default() };
-    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, Came::Unknown);
+    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, TrialResult::Unknown);
     let cut = Record { completeness: Completeness::Interrupted, ..with(load()) };
-    assert_eq!(promised("loss==0", &cut).0, Came::Unknown);
-    assert_eq!(promised("loss==0", &empty_record()).0, Came::Unknown);
+    assert_eq!(promised("loss==0", &cut).0, TrialResult::Unknown);
+    assert_eq!(promised("loss==0", &empty_record()).0, TrialResult::Unknown);
 }
 
 #[test]
@@ -324,9 +324,9 @@ fn messages_that_were_refused_not_acknowledged_or_nobodys_loss_break_every_promi
             "3 messages were refused",
         ),
         (|counts| counts.unacknowledged = 4, "4 messages were not acknowledged"),
-        (|counts| counts.unknown = 5, "5 deliveries neither came nor were lost by the broker"),
+        (|counts| counts.unknown = 5, "5 deliveries neither arrived nor were lost by the broker"),
     ] {
-        assert_eq!(promised("loss==0", &counting(change)), (Came::Broken, told.to_owned()));
+        assert_eq!(promised("loss==0", &counting(change)), (TrialResult::Broken, told.to_owned()));
     }
 }
 
@@ -336,7 +336,7 @@ fn a_broker_that_falls_behind_breaks_every_promise_and_one_that_is_merely_slow_d
     let (came, why) = promised("loss==0", &with(behind.clone()));
     assert_eq!(
         (came, &*why),
-        (Came::Broken, "the last message was sent 1.20 s after it should have been due")
+        (TrialResult::Broken, "the last message was sent 1.20 s after the last one was due")
     );
     // Ten seconds' work took 11.2 s.
     assert_eq!(judged("sent_rate>=90", &with(behind.clone())).conclusion, Conclusion::Violated);
@@ -347,10 +347,10 @@ fn a_broker_that_falls_behind_breaks_every_promise_and_one_that_is_merely_slow_d
     };
     assert_eq!(
         promised("loss==0", &delivered(16_000_000, 2_500_000)).0,
-        Came::Broken,
+        TrialResult::Broken,
         "up to 5 s, half of it in the middle"
     );
-    assert_eq!(promised("loss==0", &delivered(16_000_000, 5_000_000)).0, Came::Kept, "5 s for every message");
+    assert_eq!(promised("loss==0", &delivered(16_000_000, 5_000_000)).0, TrialResult::Kept, "5 s for every message");
     assert_eq!(judged("delivered_rate>=134", &delivered(16_000_000, 1)).conclusion, Conclusion::Violated);
     assert_eq!(judged("delivered_rate>=133", &delivered(16_000_000, 1)).conclusion, Conclusion::Holds);
 }

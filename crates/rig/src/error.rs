@@ -23,7 +23,7 @@ pub enum RunError {
     #[error("interrupted before the run began; nothing was measured")]
     Interrupted,
     /// We must act.
-    #[error("a defect of this program: {0}")]
+    #[error("a bug in this program: {0}")]
     Bug(String),
 }
 

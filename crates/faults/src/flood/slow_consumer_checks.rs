@@ -45,7 +45,7 @@ fn keeps_qos1_for_the_slow(case: &Judged<'_>) -> Option<Finding> {
 
 /// No numbered statement: what one subscriber does not read is no reason to slow its publisher, though a broker may.
 fn spares_the_publisher(case: &Judged<'_>) -> Option<Finding> {
-    let (all, kept) = (case.told(PUBLISHER), case.count(PUBLISHER, Pace::Kept));
+    let (all, kept) = (case.total(PUBLISHER), case.count(PUBLISHER, Pace::Kept));
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
     } else if kept < all {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rangemap::RangeInclusiveSet;
 use ungraceful_log_causes::story::Connections;
 use ungraceful_log_causes::{Cause, Found, Matcher};
-use ungraceful_record::attempt::ToldByLog;
+use ungraceful_record::attempt::LoggedCause;
 use ungraceful_record::run::{BrokerLogLine, BrokerLogRecord, LogCauseRecord};
 
 use crate::broker::log_follower::{LogFollower, LogLine};
@@ -89,10 +89,10 @@ struct AttemptLines {
 
 impl AttemptsTold {
     /// What is told of this attempt; absent when no line is about it.
-    pub(crate) fn of(&self, attempt: u64) -> Option<ToldByLog> {
+    pub(crate) fn of(&self, attempt: u64) -> Option<LoggedCause> {
         let told = self.of.get(usize::try_from(attempt).ok()?).filter(|told| told.is_named)?;
         let phrase = told.phrase.and_then(|number| self.phrases.get(usize::from(number)).cloned());
-        Some(ToldByLog { cause: told.cause.map(|cause| cause.slug().to_owned()), phrase })
+        Some(LoggedCause { cause: told.cause.map(|cause| cause.slug().to_owned()), phrase })
     }
 
     /// One line about one attempt.
