@@ -167,7 +167,7 @@ impl DoubleConnect {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let will = (self.variant == Variant::WithWill).then(|| stage.watch_will(log.client_id())).flatten();
         if self.variant == Variant::WithWill && will.is_none() {
-            return Err("no Will was set, because the witness was not proved to hear".into());
+            return Err("no Will was set, because the witness did not provably receive messages".into());
         }
         let provoked = prepared(stage, self.provoke(stage, log, will.as_ref())).await;
         let (mut peer, before, Sent { at: provoked_at, .. }) = provoked?;

@@ -1,5 +1,5 @@
-//! The course that every attempt takes, whatever it is about: it is prepared, the broker is watched, what was seen is
-//! confirmed and concluded. And how attempts end that yield no evidence about the broker.
+//! The course of every attempt: prepare, provoke, watch the broker, confirm, conclude. And endings that yield no evidence about
+//! the broker.
 
 use std::time::{Duration, Instant};
 
@@ -14,20 +14,20 @@ use ungraceful_wire::EndKind;
 use ungraceful_wire::clock::now;
 
 ungraceful_record::words! {
-    /// What became of a CONNECT.
+    /// The answer to a CONNECT.
     pub enum Answer {
         /// It was accepted.
         Accepted = "accepted",
     } else {
-        /// It was refused or not answered, in words that are the same for all that met the same.
+        /// It was refused or not answered; the same words for the same reason.
         Refused = "",
     }
 }
 
-/// Why an attempt ends with nothing to tell of the broker.
+/// Why an attempt ends without evidence about the broker.
 #[derive(Debug)]
 pub(crate) enum Untold {
-    /// What went wrong, in words.
+    /// What went wrong, for the user.
     Trouble(String),
     /// The run was stopped.
     Stopped,
@@ -45,7 +45,7 @@ impl From<&str> for Untold {
     }
 }
 
-/// Carries an attempt out, and ends its record: with what `act` tells or, where that is nothing, with why.
+/// Carries out an attempt and ends its record: with what `act` logged or, on an error, with the reason.
 pub(crate) fn attempted<'a>(
     stage: &'a Stage,
     mut log: AttemptLog<'a>,
@@ -55,7 +55,7 @@ pub(crate) fn attempted<'a>(
     Box::pin(async move {
         match act(&mut log).await {
             Ok(()) => log.end(),
-            // In a box of its own: an attempt that waits for its turn holds no room for it.
+            // Boxed, so that an attempt that waits for its turn reserves no memory for it.
             Err(Untold::Trouble(trouble)) => Box::pin(not_acted(stage, log, version, &trouble)).await,
             Err(Untold::Stopped) => interrupted(log),
         }
@@ -73,17 +73,17 @@ pub(crate) async fn prepared<T>(
     Ok(stage.unless_stopped(work).await.ok_or(Untold::Stopped)??)
 }
 
-/// What an attempt comes to.
+/// The result of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Confirmed {
-    /// Its outcome, corrected for the broker's own troubles.
+    /// Its outcome, corrected if the broker went down.
     pub(crate) outcome: Outcome,
     /// When the broker ended the connection, in µs since the run's start; absent when it did not.
     pub(crate) ended_at_us: Option<u64>,
 }
 
 impl Confirmed {
-    /// When the connection was over: when the broker ended it or, where it did not, now.
+    /// When the broker ended the connection; now, if it did not.
     pub(crate) fn ended_at(&self, stage: &Stage) -> Instant {
         self.ended_at_us.map_or_else(now, |us| stage.clock.at(us))
     }
@@ -94,7 +94,7 @@ pub(crate) const fn watch(provoked_at: Instant, within: Duration) -> Watch {
     Watch { provoked_at, within, connacks_due: 0, subscribed: true }
 }
 
-/// How the broker ended a connection: as a reaction, as an outcome, and in a word.
+/// How the broker ended a connection: as a reaction, an outcome and a word.
 pub(crate) const fn told_end(how: EndKind) -> (ReactionKind, Outcome, &'static str) {
     match how {
         EndKind::Fin => (ReactionKind::Closed, Outcome::Closed, "FIN"),
@@ -102,7 +102,7 @@ pub(crate) const fn told_end(how: EndKind) -> (ReactionKind, Outcome, &'static s
     }
 }
 
-/// Writes down what was seen of the broker, and finds out whether it is alive.
+/// Logs the broker's reactions and finds out whether it is alive.
 pub(crate) async fn confirm(
     stage: &Stage,
     log: &mut AttemptLog<'_>,
@@ -117,22 +117,22 @@ pub(crate) async fn confirm(
     Confirmed { outcome, ended_at_us }
 }
 
-/// That messages can be published at `qos`.
+/// Checks that messages can be published at `qos`.
 ///
 /// # Errors
-/// In words, when the broker takes none.
+/// A message for the user when the broker does not support it.
 pub(crate) fn qos_taken(stage: &Stage, qos: QoS) -> Result<(), String> {
     let maximum = stage.maximum_qos;
     let why = || {
         format!(
-            "the broker takes no {qos}: QoS {} is its maximum, by its CONNACK or as tried before the run",
+            "the broker does not support {qos}: its maximum is QoS {}, by its CONNACK or by a trial before the run",
             maximum.level()
         )
     };
     if qos > maximum { Err(why()) } else { Ok(()) }
 }
 
-/// Nothing can be said about the broker's reaction; whether it is still there can.
+/// Ends an attempt without a reaction; the broker may have gone down.
 async fn not_acted(
     stage: &Stage,
     mut log: AttemptLog<'_>,
@@ -146,7 +146,7 @@ async fn not_acted(
     log.end()
 }
 
-/// Why a client was not accepted, in words that are the same for all that met the same.
+/// Why a client was not accepted; the same words for the same reason.
 pub(crate) fn refusal(refused: &NotConnected) -> String {
     match refused {
         NotConnected::Refused { version, code } => format!("CONNACK {}", connack_code_text(*version, *code)),
@@ -154,7 +154,7 @@ pub(crate) fn refusal(refused: &NotConnected) -> String {
     }
 }
 
-/// The run was stopped before the attempt had anything to tell.
+/// The run was stopped before the attempt had any result.
 fn interrupted(mut log: AttemptLog<'_>) -> Attempt {
     log.connection_over();
     log.concluded(Outcome::Interrupted);

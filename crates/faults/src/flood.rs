@@ -1,4 +1,4 @@
-//! Faults of flow control: more than was agreed, or less than is needed to go on.
+//! Faults of flow control: negotiated limits exceeded, or acknowledgements withheld.
 
 mod busy;
 mod fates;
@@ -39,13 +39,12 @@ fn topic(stage: &Stage, log: &AttemptLog<'_>) -> String {
     format!("{}/flood/{}", stage.topic_root, log.client_id())
 }
 
-/// The longest that an attempt takes which publishes so many messages of `size` bytes: its waits, each as long as the
-/// reaction timeout, and the messages themselves, for a broker that takes 500 of them a second and 8 MiB. It is given up
-/// then.
+/// The time limit of an attempt that publishes this many messages of `size` bytes: its waits, each as long as the reaction
+/// timeout, and the messages at 500 a second and 8 MiB a second. After it the attempt is abandoned.
 pub(crate) fn longest(reaction_timeout: Duration, messages: u64, size: u64) -> Duration {
-    /// A flood waits for a broker that goes on answering a dozen times, and for what it delivers.
+    /// A flood waits a dozen times for a broker that keeps answering, and then for its deliveries.
     const WAITS: u32 = 16;
-    /// Waits that have a length of their own.
+    /// Waits of fixed length.
     const BESIDES: Duration = Duration::from_secs(15);
     const BYTES_A_MILLISECOND: u64 = 8 * 1024;
     let publishing_ms =

@@ -1,4 +1,4 @@
-//! What the checks of all faults have in common: losses, Wills, Reason Codes, and what to say without a sample.
+//! What the checks of all faults share: losses, Wills, Reason Codes, and the finding without a sample.
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_mqtt::statement::Statement;
@@ -20,12 +20,12 @@ pub(crate) fn is_v3_1_1(case: &CaseRecord) -> bool {
     case.case.protocol_version() == Some(ProtocolVersion::V3_1_1)
 }
 
-/// The one of two statements that has the case's version.
+/// The statement of the case's version.
 pub(crate) fn of_version(case: &CaseRecord, v5: Statement, v311: Statement) -> Statement {
     if is_v5(case) { v5 } else { v311 }
 }
 
-/// Attempts that say something about the broker.
+/// Attempts that are evidence about the broker.
 pub(crate) fn evidence_count(case: &CaseRecord) -> u64 {
     [Outcome::Closed, Outcome::Reset, Outcome::Tolerated, Outcome::NoReaction, Outcome::Left]
         .into_iter()
@@ -33,22 +33,23 @@ pub(crate) fn evidence_count(case: &CaseRecord) -> u64 {
         .sum()
 }
 
-/// Of a hundred connections that a broker must close, so many that it serves on accuse nobody when it closes the others.
+/// Percent of the connections that a broker must close, up to which continuing to serve them is no violation if it closes the
+/// others.
 const FEW_IN_A_HUNDRED: u64 = 5;
 
-/// The finding on connections that a broker must close: it was proved to serve `served` of them on, and closed `closed`. A
-/// broker that closes nearly all of them knows the rule, and what it did with a few may have had another reason.
+/// The finding on connections that a broker must close, of which it provably went on to serve `served` and closed `closed`. A
+/// broker that closes nearly all of them implements the rule; the few may have another reason.
 pub(crate) fn served_on(served: u64, closed: u64, evidence: String) -> Finding {
     if served * 100 > (served + closed) * FEW_IN_A_HUNDRED {
         return Finding::violated(evidence);
     }
     Finding::inconclusive(format!(
-        "{evidence}; it closed {closed} others, and up to {FEW_IN_A_HUNDRED} in a hundred accuse nobody: such a broker \
-         may have stalled, or have been slow"
+        "{evidence}; it closed the other {closed}, and up to {FEW_IN_A_HUNDRED} % are no violation: the broker may have \
+         stalled, or been slow"
     ))
 }
 
-/// The attempts whose sequence of reactions `is_one`.
+/// The attempts whose sequence of reactions matches.
 pub(crate) fn examples(case: &CaseRecord, is_one: impl Fn(&str) -> bool) -> Vec<u64> {
     case.examples
         .iter()
@@ -58,7 +59,7 @@ pub(crate) fn examples(case: &CaseRecord, is_one: impl Fn(&str) -> bool) -> Vec<
         .collect()
 }
 
-/// What became of the attempts' own messages, all QoS together.
+/// The counts of the attempts' own messages, all QoS together.
 pub(crate) fn counts(case: &CaseRecord) -> LedgerCounts {
     let mut all = LedgerCounts::default();
     for counts in case.messages.values() {
@@ -67,8 +68,8 @@ pub(crate) fn counts(case: &CaseRecord) -> LedgerCounts {
     all
 }
 
-/// What tells that the broker may have come up anew during the run, or worse; absent when nothing does. What it has
-/// forgotten then, or sent again, is no rule that it broke.
+/// A sign that the broker may have restarted during the run; absent without one. What a restarted broker has forgotten, or
+/// sends again, is no violation.
 pub(crate) fn unsettled(case: &Judged<'_>) -> Option<String> {
     let record = case.record;
     let of_bystanders: u64 =
@@ -77,18 +78,18 @@ pub(crate) fn unsettled(case: &Judged<'_>) -> Option<String> {
     if case.outcome(Outcome::BrokerDown) > 0 || record.completeness == Completeness::BrokerDown {
         Some("the broker went down".to_owned())
     } else if lost > 0 {
-        Some(format!("honest clients lost {lost} connections, so it may be these that explain it"))
+        Some(format!("well-behaved clients lost {lost} connections, which may explain it"))
     } else {
         None
     }
 }
 
-/// The finding on the order of the attempts' messages: those of one publisher on one topic at one QoS. Judged by the first
-/// copy of each. The first message of an attempt has none that it could have come after.
+/// The finding on the order of the attempts' messages: those of one publisher on one topic at one QoS. Only the first copy of
+/// each counts, and the first message of an attempt is no sample, because it has no predecessor.
 pub(crate) fn comes_in_order(case: &Judged<'_>) -> Option<Finding> {
     let counts = counts(case);
     let evidence = format!(
-        "of {} messages of one publisher, on one topic and at one QoS, {} came for the first time after a later one",
+        "of {} messages of one publisher on one topic at one QoS, {} first arrived after a later one",
         counts.delivered, counts.reordered
     );
     // Each QoS has an order of its own, and a first message in it.
@@ -97,14 +98,13 @@ pub(crate) fn comes_in_order(case: &Judged<'_>) -> Option<Finding> {
     Some(if counts.reordered > 0 {
         breach(case, evidence)
     } else if after_another == 0 {
-        Finding::inconclusive("no client was sent two messages, and one has no order")
+        Finding::inconclusive("no client received two messages, so there is no order to check")
     } else {
         Finding::holds(after_another, evidence)
     })
 }
 
-/// The finding on what a broker failed to do, where [`Finding::violated`] would accuse: one that may have come up anew has
-/// forgotten by right.
+/// [`Finding::violated`], unless the broker may have restarted: then it may rightly have forgotten.
 pub(crate) fn breach(case: &Judged<'_>, evidence: String) -> Finding {
     match unsettled(case) {
         None => Finding::violated(evidence).with_examples(examples(case, |_| true)),
@@ -112,19 +112,19 @@ pub(crate) fn breach(case: &Judged<'_>, evidence: String) -> Finding {
     }
 }
 
-/// What explains that some of these messages of the attempts did not arrive; absent when the broker lost them.
+/// An explanation for messages of the attempts that did not arrive; absent when the broker lost them.
 fn loss_explained(case: &Judged<'_>, counts: &LedgerCounts, held_back: u64) -> Option<Explained> {
     unsettled(case)
         .map(Explained::Note)
         .or_else(|| {
-            let why = "the broker says of them that it knew of no subscriber";
+            let why = "the broker reported no matching subscriber for them";
             (counts.lost == 0).then(|| Explained::Note(why.to_owned()))
         })
         .or_else(|| loss::explained(case.record, counts, held_back, Phase::Fault))
 }
 
-/// As [`lost`], where no statement says that they had to arrive: a `note`, unless they may only be late.
-pub(crate) fn lost_by_nobodys_rule(
+/// As [`lost`], where no statement requires delivery: a `note`, unless they may only be late.
+pub(crate) fn lost_without_rule(
     case: &Judged<'_>,
     note: impl Into<String>,
     held_back: u64,
@@ -139,12 +139,12 @@ pub(crate) fn lost_by_nobodys_rule(
     }
 }
 
-/// The finding on acknowledged messages of the attempts that did not arrive although the subscriber's session lived. Those of
-/// which the broker says itself that nobody had subscribed are a note. `held_back` is as in [`loss::explained`].
+/// The finding on acknowledged messages of the attempts that did not arrive although the subscriber's session existed. Those
+/// for which the broker reported no matching subscriber are a note. `held_back` is as in [`loss::explained`].
 pub(crate) fn lost(case: &Judged<'_>, held_back: u64, evidence: String) -> Finding {
     let counts = counts(case);
     let missing = counts.lost + counts.without_subscribers;
-    let note = format!("{missing} of {} messages were taken and lost", counts.acknowledged);
+    let note = format!("{missing} of {} acknowledged messages were lost", counts.acknowledged);
     match loss_explained(case, &counts, held_back) {
         None => Finding::violated(evidence).with_examples(examples(case, |_| true)),
         Some(Explained::Note(why)) => {
@@ -154,28 +154,29 @@ pub(crate) fn lost(case: &Judged<'_>, held_back: u64, evidence: String) -> Findi
     }
 }
 
-/// How many attempts must be alike before a Will that came, or did not, accuses. One alone may be another connection's.
+/// How many attempts must show the same before a Will that came, or did not, is a violation: a single one may belong to
+/// another connection.
 const WILLS_ALIKE_MIN: u64 = 3;
 
-/// Why `alike` attempts that saw the same of their Wills are no violation; absent when they are one.
+/// Why `alike` attempts with the same observation of their Wills are no violation; absent when they are one.
 fn wills_unclear(record: &Record, alike: u64) -> Option<String> {
     let unexpected = record.witness.map_or(0, |witness| witness.unexpected);
     if !record.witness.is_some_and(|witness| witness.proved) {
-        Some("the witness was not proved to hear".to_owned())
+        Some("the witness did not provably receive messages".to_owned())
     } else if unexpected > 0 {
         Some(format!(
-            "{unexpected} messages came when nobody waited for them any more, so nobody knows whose these are; a longer \
-             --will-wait will tell"
+            "{unexpected} messages came after the wait for them was over, so they can't be attributed; a longer \
+             --will-wait resolves this"
         ))
     } else {
         (alike < WILLS_ALIKE_MIN).then(|| {
-            format!("{WILLS_ALIKE_MIN} attempts that are alike would tell, or more (--attempts, --count)")
+            format!("at least {WILLS_ALIKE_MIN} attempts must show the same; raise --attempts or --count")
         })
     }
 }
 
-/// The finding on what `alike` attempts saw of their Wills, where [`Finding::violated`] would accuse. What came before an
-/// attempt's own act is not among it.
+/// [`breach`] on what `alike` attempts saw of their Wills, unless that is too little. What came before an attempt's own act
+/// does not count.
 pub(crate) fn will_breach(case: &Judged<'_>, alike: u64, evidence: String) -> Finding {
     match wills_unclear(case.record, alike) {
         None => breach(case, evidence),
@@ -183,7 +184,7 @@ pub(crate) fn will_breach(case: &Judged<'_>, alike: u64, evidence: String) -> Fi
     }
 }
 
-/// The finding on Wills that must not be published, of which so many came; `will.set` were looked for.
+/// The finding on Wills that must not be published; `will.set` attempts set one.
 pub(crate) fn withheld(case: &Judged<'_>, will: &WillRecord, evidence: String) -> Finding {
     let evidence = evidence + &apart(will);
     let came = will.not_due_and_seen;
@@ -192,19 +193,19 @@ pub(crate) fn withheld(case: &Judged<'_>, will: &WillRecord, evidence: String) -
     }
     match wills_unclear(case.record, WILLS_ALIKE_MIN) {
         Some(why) => Finding::inconclusive(format!("{evidence}; {why}")),
-        // It is not known whose they are.
+        // They can't be attributed.
         None if will.seen_before > 0 => Finding::inconclusive(evidence),
         None => Finding::holds(will.set, evidence),
     }
 }
 
-/// What is to be said of Wills that came before the attempts' own act.
+/// A remark on Wills that came before the attempts' own act; empty without any.
 fn apart(will: &WillRecord) -> String {
     match will.seen_before {
         0 => String::new(),
         before => format!(
-            "; not counted: those of {before} clients that came before the client had done anything for it, as that of a \
-             connection does which the broker ended earlier"
+            "; not counted: the Wills of {before} clients that came before the client had acted, as happens when the broker \
+             ends a connection early"
         ),
     }
 }
@@ -214,7 +215,7 @@ pub(crate) fn troubles(case: &CaseRecord) -> Vec<String> {
     case.troubles.iter().map(|(trouble, count)| format!("{trouble} ({count} times)")).collect()
 }
 
-/// Why no attempt says anything.
+/// Why no attempt is evidence.
 pub(crate) fn no_sample(case: &CaseRecord) -> String {
     let mut why = troubles(case);
     let down = case.outcome(Outcome::BrokerDown);
@@ -222,9 +223,9 @@ pub(crate) fn no_sample(case: &CaseRecord) -> String {
         why.push(format!("the broker was down ({down} times)"));
     }
     if why.is_empty() {
-        why.push("no attempt was carried out to its end".to_owned());
+        why.push("no attempt was completed".to_owned());
     }
-    format!("none of {} attempts tells anything: {}", case.planned, why.join("; "))
+    format!("none of {} attempts is evidence: {}", case.planned, why.join("; "))
 }
 
 /// MQTT 3.1.1 section 3.14 (prose): DISCONNECT goes from Client to Server only.
@@ -233,24 +234,24 @@ pub(crate) const SENDS_NO_DISCONNECT_ON_3_1_1: Check =
 
 fn sends_no_disconnect_on_3_1_1(case: &Judged<'_>) -> Option<Finding> {
     let (sent, all): (u64, u64) = (case.disconnect_codes.values().sum(), evidence_count(case));
-    let told =
+    let evidence =
         format!("{sent} of {all} clients of 3.1.1 received a DISCONNECT, which 3.1.1 servers do not send");
     Some(match (all, sent) {
         (0, _) => Finding::inconclusive(no_sample(case)),
-        (_, 0) => Finding::holds(all, told),
-        _ => Finding::differs(all, "a DISCONNECT from the broker", told)
+        (_, 0) => Finding::holds(all, evidence),
+        _ => Finding::differs(all, "a DISCONNECT from the broker", evidence)
             .with_examples(examples(case, |sequence| sequence.contains("DISCONNECT"))),
     })
 }
 
-/// The finding on the Reason Codes of the DISCONNECT packets that clients were sent: `fitting` ones, with their names, are what
-/// the standard has in mind. `ended` clients were to be told, of those whom `evidence` counts; a broker is free to tell none.
+/// The finding on the Reason Codes of the DISCONNECT packets that clients received: the standard describes the `fitting` ones.
+/// Of the clients that `evidence` counts, the broker could have sent one to `ended`; it may also send none.
 pub(crate) fn names_the_reason(case: &CaseRecord, fitting: &[u8], ended: u64, evidence: String) -> Finding {
-    let told = |is_wanted: &dyn Fn(u8) -> bool| {
+    let received = |is_wanted: &dyn Fn(u8) -> bool| {
         case.disconnect_codes.iter().filter(|(code, _)| is_wanted(**code)).collect::<Vec<_>>()
     };
-    let expected: u64 = told(&|code| fitting.contains(&code)).iter().map(|(_, count)| **count).sum();
-    let others = told(&|code| !fitting.contains(&code));
+    let expected: u64 = received(&|code| fitting.contains(&code)).iter().map(|(_, count)| **count).sum();
+    let others = received(&|code| !fitting.contains(&code));
     let judged = ended.max(case.disconnect_codes.values().sum());
     if !others.is_empty() {
         let others: Vec<String> =
@@ -259,7 +260,7 @@ pub(crate) fn names_the_reason(case: &CaseRecord, fitting: &[u8], ended: u64, ev
     } else if expected == 0 {
         Finding::differs(judged, "no DISCONNECT with a reason, which is allowed", evidence)
     } else if expected < ended {
-        Finding::differs(judged, "not every client was told the reason, which is allowed", evidence)
+        Finding::differs(judged, "not every client received the reason, which is allowed", evidence)
     } else {
         Finding::holds(judged, evidence)
     }
@@ -270,18 +271,19 @@ pub(crate) fn sent_code(case: &CaseRecord, codes: &[u8]) -> u64 {
     codes.iter().filter_map(|code| case.disconnect_codes.get(code)).sum()
 }
 
-/// Why nothing can be said of Wills that were due where none was waited for: nobody acted, nobody listened, or, in words, what
-/// was lacking.
+/// Why there is no finding on Wills that were due where none was awaited: no attempt acted, no witness listened, or what was
+/// `lacking`.
 pub(crate) fn no_will(case: &Judged<'_>, lacking: &str) -> String {
     match case.record.witness.is_some_and(|witness| witness.proved) {
         true if evidence_count(case) == 0 => no_sample(case),
         true => lacking.to_owned(),
-        false => "the witness could not subscribe to the Will topics, or was not proved to hear".to_owned(),
+        false => "the witness could not subscribe to the Will topics, or did not provably receive messages"
+            .to_owned(),
     }
 }
 
-/// The finding on the Wills of a case of which some were due: `missing` where none of the case came before a witness that was
-/// proved to hear, in a run that came to its end, for only then may a missing Will accuse; `came` where all came.
+/// The finding on the Wills of a case of which some were due: `missing` where none came although the witness provably received
+/// messages and the run completed, for only then is a missing Will a violation; `came` where all came.
 pub(crate) fn due_wills(
     case: &Judged<'_>,
     will: &WillRecord,
@@ -297,17 +299,17 @@ pub(crate) fn due_wills(
     let why = if let Some(why) = wills_unclear(record, will.due) {
         why
     } else if record.completeness != Completeness::Complete {
-        "the run did not come to its end, so the witness was not proved to hear after it".to_owned()
+        "the run did not complete, so the witness was not checked after it".to_owned()
     } else if will.due_and_seen > 0 {
-        "the others were: the broker may have limited what it delivers to our witness; a lower --connrate or a longer \
-         --will-wait may tell"
+        "the others were: the broker may limit what it delivers to the witness; try a lower --connrate or a longer \
+         --will-wait"
             .to_owned()
     } else if will.seen_before > 0 {
-        "so these may be among those that came too early".to_owned()
+        "these may be among those that came too early".to_owned()
     } else {
         return missing(format!(
-            "none of {} Wills was published within {waited} after the connection had ended, nor until the end of \
-             the run; the witness was proved to hear before and after",
+            "none of {} Wills was published within {waited} of the end of the connection, nor by the end of the run; the \
+             witness provably received messages before and after",
             will.due
         ));
     };
@@ -318,7 +320,7 @@ pub(crate) fn due_wills(
     ))
 }
 
-/// The finding on Wills that came: that some came more than once is a note.
+/// The finding on Wills that came: one that came more than once is a note.
 pub(crate) fn came_once(will: &WillRecord, evidence: String) -> Finding {
     match will.more_than_once {
         0 => Finding::holds(will.due, evidence),

@@ -1,8 +1,7 @@
-//! The catalogue of ways in which an MQTT client can misbehave or be lost: one file per fault, in the folder of the
-//! tool that has it.
+//! The catalogue of ways in which an MQTT client can misbehave or be lost: one file per fault, in the folder of its tool.
 //!
-//! A fault says what goes on the wire and what to watch for; the rig decides when, how often and beside whom.
-//! Next to each fault stand its checks, which read the record alone.
+//! A fault decides what goes on the wire and what to watch for; the rig decides when, how often and beside which clients. Next to
+//! each fault are its checks, which read only the record.
 
 pub mod double_connect;
 pub mod double_connect_checks;

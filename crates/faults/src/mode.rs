@@ -1,8 +1,7 @@
-//! A fault as a mode of a tool: its name, its texts, its flags, its cases and its checks, in the fault's own file and nowhere
-//! else.
+//! A fault as a mode of a tool: its name, texts, flags, cases and checks, all in the fault's own file.
 //!
 //! A fault's flags are a `clap::Args` struct that implements [`FaultMode`]. The tools, `ungraceful list`, the generated
-//! reference, the plan and the tests that every check can fail read it through [`Mode`], the same trait without its type.
+//! reference, the plan and the test that every check can fail read it through [`Mode`], the object-safe form.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -17,29 +16,29 @@ use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_rig::broker::outage::Restart;
 use ungraceful_rig::broker::target::BrokerChoice;
 
-/// The flags of a fault, and everything else that is said of it once.
+/// The flags of a fault, and everything else that is declared once per fault.
 pub trait FaultMode: Args + Clone + fmt::Debug + Send + Sync + 'static {
     /// The mode's name, by which its records name the fault.
     const NAME: &'static str;
-    /// What it finds out, in one line.
+    /// A summary in one line.
     const ABOUT: &'static str;
-    /// What it does, for its help text.
+    /// A description for its help text.
     const LONG_ABOUT: &'static str;
-    /// What its records are judged by, beside the checks of every run: lists that are reported one after the other.
+    /// Its checks, besides those of every run: lists that are reported one after the other.
     const CHECKS: &'static [&'static [Check]];
-    /// Defaults that it has for flags of every run, by long flag.
+    /// Its defaults for common flags, by long flag.
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[];
-    /// Flags without which it can't be run on any broker, with values that show what goes there; none for most.
+    /// Flags that it requires on any broker, with example values; none for most.
     const REQUIRED_FLAGS: &'static [&'static str] = &[];
     /// Where the number of attempts of each case comes from.
     const ATTEMPTS: AttemptsOf = AttemptsOf::Flags;
-    /// Whether clients are removed by an operator: a broker that we start is then set up so that we can be one.
+    /// Whether an operator removes clients: a broker that we start is then set up to let us.
     const ADMINISTERS: bool = false;
 
-    /// The versions that it is to speak.
+    /// The versions to speak.
     fn wanted(&self) -> Wanted;
 
-    /// Checks what one flag alone can't tell, and reads what flags name, such as files. Mistakes are added to the list.
+    /// Validates combinations of flags, and reads files that flags name. Adds mistakes to the list.
     fn check(&mut self, _call: &Call<'_>, _mistakes: &mut Vec<Mistake>) {}
 
     /// How many connections the clients of `--count` have at the same time.
@@ -47,12 +46,12 @@ pub trait FaultMode: Args + Clone + fmt::Debug + Send + Sync + 'static {
         ConnectionsOf::EachClient(1)
     }
 
-    /// The longest that an attempt takes by its own choice, beside the waits that every run has.
+    /// The longest time that an attempt takes by itself, besides the waits of every run.
     fn longest_pause(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// How the broker is restarted when a wave begins; absent when it is not. Only with [`AttemptsOf::EachWave`].
+    /// How to restart the broker when a wave begins; absent without a restart. Only with [`AttemptsOf::EachWave`].
     fn restart(&self) -> Option<Restart> {
         None
     }
@@ -60,18 +59,18 @@ pub trait FaultMode: Args + Clone + fmt::Debug + Send + Sync + 'static {
     /// The fault of each case, for the versions that the broker speaks.
     fn faults(&self, spoken: &[ProtocolVersion]) -> Vec<Arc<dyn Fault>>;
 
-    /// Changes the flags of the command; for texts that differ from those of the group that a flag comes from.
+    /// Changes the command, for help texts that differ from those of a shared flag group.
     fn adjust(command: Command) -> Command {
         command
     }
 }
 
-/// What a fault may need of the flags of every run.
+/// Common flags that a fault may need.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// How long the broker has to react.
     pub reaction_timeout: Duration,
-    /// Which broker is meant.
+    /// The broker.
     pub broker: &'a BrokerChoice,
 }
 
@@ -80,14 +79,14 @@ pub struct Call<'a> {
 pub enum AttemptsOf {
     /// `--attempts` or `--duration`.
     Flags,
-    /// One for each client of `--count`, shared by the cases: clients that are all there at the same time.
+    /// One for each client of `--count`, shared by the cases: all clients exist at the same time.
     Clients,
-    /// One for each client of `--count` in each case: one case after another, the attempts of each at one instant.
+    /// One for each client of `--count` in each case: one case after another, all attempts of a case at once.
     EachWave,
 }
 
 impl AttemptsOf {
-    /// The flags that do not count.
+    /// The flags that do not apply.
     #[must_use]
     pub const fn without(self) -> &'static [&'static str] {
         match self {
@@ -98,24 +97,24 @@ impl AttemptsOf {
     }
 }
 
-/// How many connections a run has at the same time, beside those of its honest clients.
+/// How many connections a run has at the same time, besides those of its well-behaved clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionsOf {
     /// At most so many for each client of `--count`.
     EachClient(u64),
-    /// One for each client of `--count`, and another for those that are being attempted.
+    /// One for each client of `--count`, and a second one during its attempt.
     EachClientAndAttempt,
 }
 
-/// What a mode is going to do.
+/// The plan of a mode.
 pub struct FaultPlan {
     /// Versions to speak.
     pub wanted: Wanted,
-    /// The longest that an attempt takes by its own choice, beside the waits that every run has.
+    /// The longest time that an attempt takes by itself, besides the waits of every run.
     pub longest_pause: Duration,
     /// How many connections the clients of `--count` have at the same time.
     pub connections: ConnectionsOf,
-    /// How the broker is restarted when a wave begins; absent when it is not.
+    /// How to restart the broker when a wave begins; absent without a restart.
     pub restart: Option<Restart>,
     /// Makes the faults for the versions that the broker speaks.
     pub make: Arc<ungraceful_rig::run::settings::MakeFaults>,
@@ -139,11 +138,11 @@ pub trait Mode: Sync {
     fn attempts(&self) -> AttemptsOf;
     /// [`FaultMode::ADMINISTERS`].
     fn administers(&self) -> bool;
-    /// Adds the flags that only this mode has.
+    /// Adds the mode's own flags.
     fn add_flags(&self, command: Command) -> Command;
-    /// The versions that were asked for.
+    /// The requested versions.
     fn wanted(&self, matches: &ArgMatches) -> Wanted;
-    /// What it is going to do. Mistakes are added to the list.
+    /// Its plan. Adds mistakes to the list.
     fn plan(&self, matches: &ArgMatches, call: &Call<'_>, mistakes: &mut Vec<Mistake>) -> FaultPlan;
 }
 
@@ -215,7 +214,7 @@ impl<M: FaultMode> Mode for Registered<M> {
     }
 }
 
-/// The fault of each variant in each version (or pair of versions) for which there is one, version by version.
+/// The fault of each variant in each version (or pair of versions), version by version, where `fault` makes one.
 pub fn each_case<V: Copy, P: Copy, F: Fault + 'static>(
     variants: &[V],
     spoken: &[P],

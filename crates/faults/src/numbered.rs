@@ -1,5 +1,4 @@
-//! Application Messages that say which run and attempt they belong to and which number they have, so that each one's fate can be
-//! told.
+//! Application Messages that carry their run, attempt and number, so that the fate of each one can be tracked.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -7,15 +6,15 @@ use ungraceful_mqtt::{
     EncodeError, PacketIdentifier, ProtocolVersion, Publish, PublishTemplate, QoS, STAMP_LEN,
 };
 
-/// What stands for the messages of attempts that are told apart by their topics alone.
+/// The key of messages whose topic alone identifies the attempt.
 const UNKEYED: u64 = u64::from_be_bytes(*b"ungrace1");
 
-/// The Application Message that carries this number and belongs to no attempt in particular.
+/// The Application Message with this number and no attempt.
 pub(crate) fn payload(sequence: u64) -> [u8; STAMP_LEN] {
     stamp(UNKEYED, sequence)
 }
 
-/// The number that such an Application Message carries; absent for one that is none of ours.
+/// The number of such an Application Message; absent for a foreign one.
 pub(crate) fn read_payload(payload: &[u8]) -> Option<u64> {
     sequence(UNKEYED, payload).filter(|_| payload.len() == STAMP_LEN)
 }
@@ -23,8 +22,8 @@ pub(crate) fn read_payload(payload: &[u8]) -> Option<u64> {
 /// The shortest payload that holds attempt and number.
 const PAYLOAD_LEN_MIN: usize = STAMP_LEN;
 
-/// What stands for attempt `attempt` of the run with this `topic_root`: another run with the same seed has others, so that
-/// what it left behind at a broker is not taken for our own.
+/// The key of attempt `attempt` in the run with this `topic_root`. Another run with the same seed has other keys, so that its
+/// leftovers at a broker are not mistaken for this run's.
 pub(crate) fn key(topic_root: &str, attempt: u64) -> u64 {
     const ATTEMPT_BITS: u32 = 24;
     let mut hasher = DefaultHasher::new();
@@ -32,7 +31,7 @@ pub(crate) fn key(topic_root: &str, attempt: u64) -> u64 {
     (hasher.finish() << ATTEMPT_BITS) ^ attempt
 }
 
-/// What the payload of message `sequence` of attempt `attempt` begins with.
+/// The beginning of the payload of message `sequence` of attempt `attempt`.
 pub(crate) fn stamp(attempt: u64, sequence: u64) -> [u8; STAMP_LEN] {
     let mut stamp = [0; STAMP_LEN];
     let (first, second) = stamp.split_at_mut(size_of::<u64>());
@@ -41,7 +40,7 @@ pub(crate) fn stamp(attempt: u64, sequence: u64) -> [u8; STAMP_LEN] {
     stamp
 }
 
-/// The number of a message of `attempt`; absent when the payload is somebody else's.
+/// The number of a message of `attempt`; absent for a foreign payload.
 pub(crate) fn sequence(attempt: u64, payload: &[u8]) -> Option<u64> {
     let (of, rest) = payload.split_first_chunk()?;
     let (sequence, _padding) = rest.split_first_chunk()?;
@@ -70,7 +69,7 @@ mod tests {
     use super::{key, sequence, stamp};
 
     #[test]
-    fn a_message_of_another_run_is_not_ours_whatever_its_attempt() {
+    fn a_message_of_another_run_is_foreign() {
         let theirs = stamp(key("ungraceful/1", 7), 3);
         assert_eq!(sequence(key("ungraceful/1", 7), &theirs), Some(3));
         assert_eq!(sequence(key("ungraceful/2", 7), &theirs), None);
@@ -78,10 +77,10 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_known_by_its_attempt_and_number_whatever_follows() {
+    fn padding_does_not_hide_attempt_and_number() {
         let padded = [&stamp(7, 65_536)[..], b"...."].concat();
         assert_eq!(sequence(7, &padded), Some(65_536));
-        assert_eq!(sequence(8, &padded), None, "somebody else's");
+        assert_eq!(sequence(8, &padded), None, "foreign");
         assert_eq!(sequence(7, &padded[..15]), None, "cut short");
     }
 }

@@ -1,5 +1,5 @@
-//! The Application Messages that an attempt sends, by QoS, each with a ledger of its own: the order of messages is
-//! owed within one QoS only (MQTT 5.0 [MQTT-4.6.0-5]).
+//! The Application Messages that an attempt sends, with one ledger for each QoS: messages are ordered within one QoS only
+//! (MQTT 5.0 [MQTT-4.6.0-5]).
 
 use ungraceful_mqtt::QoS;
 use ungraceful_record::fact::Measure;
@@ -9,26 +9,26 @@ use ungraceful_rig::measure::clock::RunClock;
 
 use crate::peer;
 
-/// Where the QoS stands in a sequence number as it travels.
+/// The position of the QoS in a sequence number on the wire.
 const QOS_SHIFT: u32 = 56;
 
 ungraceful_record::words! {
-    /// How many of the messages came that were waited for.
+    /// How many of the awaited messages came.
     pub enum Share: "share" {
         /// All of them.
         All = "all",
-        /// Not all, though a message that was published later.
+        /// Not all, although a later message came.
         Some = "some",
-        /// None, though a message that was published later.
+        /// None, although a later message came.
         None = "none",
-        /// All, but not before a message that was published later.
+        /// All, but some after a later message.
         Late = "late",
-        /// Something was missing at the deadline, and nothing that was published later came either.
+        /// Some were missing at the deadline, and no later message came either.
         NotYet = "not yet",
     }
 }
 
-/// Measure: messages that the broker kept for their client for a while, and delivered then.
+/// Measure: messages that the broker held back for their client and delivered later.
 pub const HELD_BACK: Measure = Measure::new("held_back");
 
 /// Messages by QoS.
@@ -43,14 +43,14 @@ impl Default for Outbox {
     }
 }
 
-/// The ledger's place and number of a sequence number as it travels; absent for one that is none of ours.
+/// The ledger's index and number for a sequence number on the wire; absent for a foreign one.
 fn split(sequence: u64) -> Option<(usize, u64)> {
     let qos = usize::try_from(sequence >> QOS_SHIFT).ok().filter(|qos| *qos <= 2)?;
     Some((qos, sequence & ((1 << QOS_SHIFT) - 1)))
 }
 
 impl Outbox {
-    /// These messages, sent in this order; with the Reason Code of those that were acknowledged.
+    /// These messages, in the order they were sent, with the Reason Code of each acknowledgement.
     pub(crate) fn of(published: &[(u64, Option<u8>)]) -> Self {
         let mut outbox = Self::default();
         for (sequence, code) in published {
@@ -65,13 +65,13 @@ impl Outbox {
         outbox
     }
 
-    /// The QoS of a sequence number as it travels; absent for one that is none of ours.
+    /// The QoS of a sequence number on the wire; absent for a foreign one.
     pub(crate) fn qos_of(sequence: u64) -> Option<QoS> {
         let (qos, _) = split(sequence)?;
         Some([QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][qos])
     }
 
-    /// The next message of `qos` falls due; returns the sequence number that it travels under.
+    /// The next message of `qos` falls due; returns its sequence number on the wire.
     pub(crate) fn offer(&mut self, qos: QoS) -> u64 {
         let number = self.by_qos[usize::from(qos.level())].offer();
         u64::from(qos.level()) << QOS_SHIFT | number
@@ -93,14 +93,14 @@ impl Outbox {
         self.act(sequence, |ledger, number| ledger.acknowledged(number, code));
     }
 
-    /// It came.
+    /// A copy of it arrived.
     pub(crate) fn delivered(&mut self, sequence: u64, copy: Delivered) {
         self.act(sequence, |ledger, number| {
             ledger.delivered(number, copy);
         });
     }
 
-    /// These came; those that are none of ours are passed over.
+    /// These arrived; foreign ones are ignored.
     pub(crate) fn take_all(&mut self, came: &[peer::Delivered], clock: &RunClock) {
         for message in came {
             if let Some(sequence) = message.sequence {
@@ -116,25 +116,25 @@ impl Outbox {
             .collect()
     }
 
-    /// Whether the broker has taken any message of QoS 1 or 2.
+    /// Whether the broker has acknowledged any message of QoS 1 or 2.
     pub(crate) fn acknowledged_any(&self) -> bool {
         self.by_qos[1..].iter().any(|ledger| ledger.counts(0, u64::MAX).acknowledged > 0)
     }
 
-    /// Every sequence number that was given out.
+    /// Every sequence number so far.
     pub(crate) fn sequences(&self) -> impl Iterator<Item = u64> + '_ {
         (0_u64..)
             .zip(&self.by_qos)
             .flat_map(|(qos, ledger)| (0..ledger.offered()).map(move |number| qos << QOS_SHIFT | number))
     }
 
-    /// Messages that were acknowledged and never came, whether or not the broker said that there was no subscriber.
+    /// Messages that were acknowledged and never arrived, with or without "No matching subscribers".
     pub(crate) fn lost(&self) -> u64 {
         let counts = self.by_qos[1..].iter().map(|ledger| ledger.counts(0, u64::MAX));
         counts.map(|counts| counts.lost + counts.without_subscribers).sum()
     }
 
-    /// Puts the fate of all messages into the attempt.
+    /// Logs the fate of all messages.
     pub(crate) fn tell(&self, log: &mut AttemptLog<'_>) {
         for (qos, ledger) in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].iter().zip(&self.by_qos) {
             if ledger.offered() > 0 {
@@ -144,9 +144,9 @@ impl Outbox {
     }
 }
 
-/// How many of the `wanted` came. Messages of `later` were published after all of them, on the same topic: what one of its
-/// QoS did not overtake may still be on its way, for the standard sets no time. What counts is the order in which they came,
-/// and not their instants: all that one read brings has one.
+/// How many of the `wanted` came. The `later` messages were published after all of them on the same topic: a message that none
+/// of its QoS overtook may still be in flight, because the standard sets no time. The order of arrival counts, not the time: all
+/// messages of one read have the same time.
 pub(crate) fn share(wanted: &[u64], came: &[peer::Delivered], later: &[u64]) -> Share {
     let place = |sequence: u64| came.iter().position(|message| message.sequence == Some(sequence));
     let is_overtaken = |sequence: &&u64| {
@@ -180,7 +180,7 @@ mod tests {
     use crate::peer;
 
     #[test]
-    fn what_came_before_a_later_message_is_not_late_though_one_read_brought_them_all() {
+    fn a_message_before_a_later_one_is_not_late_even_within_one_read() {
         let mut outbox = Outbox::default();
         let [first, second, later] = [(); 3].map(|()| outbox.offer(AtLeastOnce));
         let (of_qos_2, later_of_qos_2) = (outbox.offer(ExactlyOnce), outbox.offer(ExactlyOnce));

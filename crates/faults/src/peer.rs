@@ -1,12 +1,12 @@
-//! A client that keeps the protocol while a fault is being prepared, or while its consequences are looked into:
-//! subscribes, publishes with the whole handshake, takes deliveries, and acknowledges them or not as it is told.
+//! A client that obeys the protocol while a fault is prepared or its consequences are examined: it subscribes, publishes with
+//! the whole handshake, receives messages, and acknowledges them or not as configured.
 
 use std::future::ready;
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as TokioInstant, sleep_until};
 use ungraceful_mqtt::{
-    Ack, Connect, Packet, PacketIdentifier, Properties, ProtocolVersion, Publish, QoS, Subscribe,
+    Ack, Connect, Packet, PacketIdentifier, PacketType, Properties, ProtocolVersion, Publish, QoS, Subscribe,
     Subscription,
 };
 use ungraceful_record::scale::span;
@@ -20,13 +20,13 @@ use crate::ending::refusal;
 use crate::numbered::{payload, read_payload};
 use crate::pinging::Pinging;
 
-/// What is still taken when the time to wait is over: what lay ready while our own thread was late. A broker that never
-/// stops sending does not keep the client waiting for ever.
+/// How many packets are still read after the deadline, because they may have been ready while our own thread was late. A broker
+/// that never stops sending can't keep the client waiting.
 const OVERDUE_MAX: u32 = 64;
-/// Messages that are kept of one client at the same time, each of 48 bytes: more than any fault has under way.
+/// The most messages kept of one client at a time, each of 48 bytes: more than any fault has in flight.
 const KEPT_MAX: usize = 8_192;
 
-/// Keeps a message, unless there are too many already: then it is counted among what this process passed over.
+/// Keeps a message; when there are too many already, counts it as discarded by this process.
 pub(crate) fn keep(came: &mut Vec<Delivered>, message: Delivered) {
     if came.len() < KEPT_MAX {
         came.push(message);
@@ -44,25 +44,25 @@ pub(crate) struct Delivered {
     pub(crate) dup: bool,
     /// QoS.
     pub(crate) qos: QoS,
-    /// The number it was sent under; absent for a message that is none of ours.
+    /// Its sequence number; absent for a foreign message.
     pub(crate) sequence: Option<u64>,
-    /// When it was complete.
+    /// When its last byte arrived.
     pub(crate) at: Instant,
 }
 
-/// What came.
+/// An event on the connection.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
     /// A message.
     Delivered(Delivered),
-    /// The acknowledgement that ends a PUBLISH of ours (PUBACK, PUBCOMP, or a PUBREC that refuses).
+    /// The last acknowledgement of a PUBLISH (PUBACK, PUBCOMP, or a PUBREC that refuses).
     Finished {
         /// Packet Identifier.
         identifier: u16,
         /// Reason Code; 0 on MQTT 3.1.1.
         code: u8,
     },
-    /// PUBREC that takes a QoS 2 PUBLISH of ours.
+    /// A PUBREC that accepts a QoS 2 PUBLISH.
     Received {
         /// Packet Identifier.
         identifier: u16,
@@ -80,7 +80,7 @@ pub(crate) enum Event {
         /// When.
         at: Instant,
     },
-    /// What is not taken in as packets, nor anything after it.
+    /// Bytes that can't be framed as packets; nothing is read after them.
     NotTakenIn(Unframed),
     /// Anything else.
     Other,
@@ -91,20 +91,20 @@ pub(crate) enum Event {
 pub(crate) struct Peer {
     /// Its connection.
     pub(crate) client: Client,
-    /// Whether deliveries are acknowledged as they come.
+    /// Whether messages are acknowledged on arrival.
     pub(crate) acknowledges: bool,
-    /// Whether PUBREC is answered by PUBREL.
+    /// Whether PUBREC is answered with PUBREL.
     pub(crate) releases: bool,
     last_identifier: PacketIdentifier,
-    /// When the client is to show that it is alive: [`Self::next_alive`] does.
+    /// When the next PINGREQ is due; [`Self::next_alive`] sends it.
     pub(crate) pinging: Pinging,
-    /// What waits to be sent before anything else is read, as acknowledgements do.
+    /// Bytes to send before anything else is read, such as acknowledgements.
     pub(crate) outbox: Vec<u8>,
-    /// Bytes of the outbox that were sent.
+    /// How many bytes of the outbox were sent.
     written: usize,
-    /// What came while something else was waited for.
+    /// Messages that came while the client waited for something else.
     set_aside: Vec<Delivered>,
-    /// Things that came after the time to wait for them, in a row.
+    /// How many events in a row came after their deadline.
     overdue: u32,
     /// The broker's DISCONNECT: its Reason Code, and when it came.
     pub(crate) disconnected: Option<(u8, Instant)>,
@@ -113,7 +113,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// A client whose CONNECT is yet to be sent, or has been accepted.
+    /// A client that has not sent CONNECT, or whose CONNECT was accepted.
     pub(crate) fn new(client: Client) -> Self {
         Self {
             client,
@@ -135,10 +135,10 @@ impl Peer {
         Self { pinging: Pinging::new(accepted), ..Self::new(client) }
     }
 
-    /// Opens a connection, and tells the attempt of it.
+    /// Opens a connection and logs it.
     ///
     /// # Errors
-    /// In words, when there is no connection.
+    /// A message for the user when the connection fails.
     pub(crate) async fn open(
         stage: &Stage,
         log: &mut AttemptLog<'_>,
@@ -150,10 +150,10 @@ impl Peer {
         Ok(Self::new(client))
     }
 
-    /// Opens a connection, sends this CONNECT, and tells the attempt of both.
+    /// Opens a connection, sends this CONNECT, and logs both.
     ///
     /// # Errors
-    /// In words, when there is no connection or the broker refuses.
+    /// A message for the user when the connection fails or the broker refuses.
     pub(crate) async fn begin(
         stage: &Stage,
         log: &mut AttemptLog<'_>,
@@ -165,10 +165,10 @@ impl Peer {
         Ok((peer, accepted))
     }
 
-    /// Sends this CONNECT, and tells the attempt when it was accepted.
+    /// Sends this CONNECT, and logs when it was accepted.
     ///
     /// # Errors
-    /// When it was not.
+    /// When it was not accepted.
     pub(crate) async fn be_accepted(
         &mut self,
         stage: &Stage,
@@ -181,10 +181,10 @@ impl Peer {
         Ok(accepted)
     }
 
-    /// Opens a connection of which no attempt tells, and sends this CONNECT.
+    /// Opens a connection that is not logged, and sends this CONNECT.
     ///
     /// # Errors
-    /// In words, when there is no connection or the broker refuses.
+    /// A message for the user when the connection fails or the broker refuses.
     pub(crate) async fn connect(
         stage: &Stage,
         version: ProtocolVersion,
@@ -193,7 +193,7 @@ impl Peer {
         Self::connect_or(stage, version, connect, ToString::to_string).await
     }
 
-    /// As [`Self::connect`]; a refusal is told in the words of [`refusal`].
+    /// As [`Self::connect`]; describes a refusal by [`refusal`].
     pub(crate) async fn come_back(
         stage: &Stage,
         version: ProtocolVersion,
@@ -224,12 +224,12 @@ impl Peer {
         self.last_identifier
     }
 
-    /// What came while something else was waited for, taken out.
+    /// Takes the messages that came while the client waited for something else.
     pub(crate) fn take_set_aside(&mut self) -> Vec<Delivered> {
         std::mem::take(&mut self.set_aside)
     }
 
-    /// Sends what is owed. Nothing is lost when the returned future is dropped; that the connection has ended is read next.
+    /// Sends the outbox. Cancel-safe. That the connection has ended shows on the next read.
     pub(crate) async fn flush(&mut self) {
         if !self.outbox.is_empty() {
             let sent = self.client.connection.send_while_receiving(&self.outbox, &mut self.written);
@@ -239,7 +239,7 @@ impl Peer {
         }
     }
 
-    /// Waits for the next thing that comes. Acknowledgements that are owed go out first.
+    /// Waits for the next event. Sends the outbox first.
     pub(crate) async fn next(&mut self) -> Event {
         self.flush().await;
         match self.client.connection.next().await {
@@ -252,7 +252,7 @@ impl Peer {
         }
     }
 
-    /// The next thing that comes before `deadline`; absent when nothing does, or when things still come well after it.
+    /// The next event before `deadline`; absent when none comes, or when they keep coming well after it.
     pub(crate) async fn next_before(&mut self, deadline: Instant) -> Option<Event> {
         self.overdue = if now() < deadline { 0 } else { self.overdue + 1 };
         if self.overdue > OVERDUE_MAX {
@@ -265,26 +265,26 @@ impl Peer {
         }
     }
 
-    /// As [`Self::next_before`], of a client that shows meanwhile that it is alive.
+    /// As [`Self::next_before`], and sends PINGREQ when due.
     pub(crate) async fn next_alive(&mut self, deadline: Instant) -> Option<Event> {
         loop {
             let event = self.next_before(self.pinging.due_at().min(deadline)).await;
             if event.is_some() || now() >= deadline {
                 return event;
             }
-            self.show_that_it_is_alive().await;
+            self.ping_when_due().await;
         }
     }
 
-    /// Sends PINGREQ where one is due. That the connection has ended is read next.
-    async fn show_that_it_is_alive(&mut self) {
+    /// Sends PINGREQ if one is due. That the connection has ended shows on the next read.
+    async fn ping_when_due(&mut self) {
         if self.pinging.is_due() {
             let _ended = self.client.ping().await;
         }
     }
 
-    /// Takes what comes until `deadline`, or until `enough`; false when the broker ended the connection before. Shows
-    /// meanwhile that the client is alive.
+    /// Receives until `deadline`, or until `enough`; false when the broker ended the connection before. Sends PINGREQ when
+    /// due.
     pub(crate) async fn deliveries_until(
         &mut self,
         deadline: Instant,
@@ -303,11 +303,10 @@ impl Peer {
         true
     }
 
-    /// Is a client that is there until its attempt is due: true then, false when the run stops first. What it is sent is
-    /// for `take`.
+    /// Stays connected until its attempt is due: true then, false when the run stops first. Passes messages to `take`.
     ///
     /// # Errors
-    /// What ended the connection, or told the client to go.
+    /// The event that ended the connection, or the broker's DISCONNECT.
     pub(crate) async fn wait_for_turn(
         &mut self,
         log: &mut AttemptLog<'_>,
@@ -325,7 +324,7 @@ impl Peer {
                 },
                 () = sleep_until(ping_at) => {}
             }
-            self.show_that_it_is_alive().await;
+            self.ping_when_due().await;
         }
     }
 
@@ -383,39 +382,29 @@ impl Peer {
         packet.encode(self.version(), &mut self.outbox).expect("an acknowledgement without a code is legal");
     }
 
-    /// Subscribes to `filter` and tells the QoS that was granted.
+    /// Subscribes to `filter`; returns the QoS that was granted.
     ///
     /// # Errors
-    /// In words, when the broker refuses, is silent or ends the connection.
+    /// A message for the user when the broker refuses, is silent or ends the connection.
     pub(crate) async fn subscribe(
         &mut self,
         filter: &str,
         qos: QoS,
         within: Duration,
     ) -> Result<QoS, String> {
-        let filters = [Subscription::new(filter, qos)];
-        let mut bytes = Vec::new();
-        Subscribe::new(self.next_identifier(), &filters)
-            .encode(self.version(), &mut bytes)
-            .map_err(|error| format!("cannot encode SUBSCRIBE: {error}"))?;
-        self.send(&bytes, "SUBSCRIBE").await?;
-        let deadline = now() + within;
-        loop {
-            match self.next_before(deadline).await {
-                Some(Event::Granted(code)) => {
-                    return QoS::try_from(code)
-                        .map_err(|_| format!("the broker refused the SUBSCRIBE (0x{code:02X})"));
-                }
-                Some(event) => self.pass(event, "SUBSCRIBE")?,
-                None => return Err(format!("no SUBACK within {}", span(within))),
-            }
-        }
+        self.send_subscribe(&[Subscription::new(filter, qos)]).await?;
+        let code = self.await_answer("SUBACK", within, |event| match event {
+            Event::Granted(code) => Some(*code),
+            _ => None,
+        });
+        let code = code.await?;
+        QoS::try_from(code).map_err(|_| format!("the broker refused the SUBSCRIBE (0x{code:02X})"))
     }
 
-    /// Publishes message `sequence` and waits for the end of its handshake; tells the Reason Code (0 at QoS 0).
+    /// Publishes message `sequence` and waits for the end of its handshake; returns the Reason Code (0 at QoS 0).
     ///
     /// # Errors
-    /// In words, when the broker is silent or ends the connection.
+    /// A message for the user when the broker is silent or ends the connection.
     pub(crate) async fn publish(
         &mut self,
         topic: &str,
@@ -423,33 +412,26 @@ impl Peer {
         sequence: u64,
         within: Duration,
     ) -> Result<u8, String> {
-        let identifier = self.send_publish(topic, qos, sequence, None).await?;
-        if qos == QoS::AtMostOnce {
-            return Ok(0);
-        }
-        let deadline = now() + within;
-        loop {
-            match self.next_before(deadline).await {
-                Some(Event::Finished { identifier: finished, code }) if finished == identifier => {
-                    return Ok(code);
-                }
-                Some(event) => self.pass(event, "PUBLISH")?,
-                None => {
-                    return Err(format!(
-                        "PUBLISH at QoS {} not acknowledged within {}",
-                        qos.level(),
-                        span(within)
-                    ));
-                }
-            }
+        match self.send_publish(topic, qos, sequence, None).await? {
+            _ if qos == QoS::AtMostOnce => Ok(0),
+            identifier => self.await_end_of(identifier, within).await,
         }
     }
 
-    /// Publishes message `sequence` and waits for nothing; tells the Packet Identifier (0 at QoS 0). With `again`,
-    /// repeats one with that Packet Identifier and DUP.
+    /// Waits for the last acknowledgement of the PUBLISH with this Packet Identifier; returns its Reason Code.
+    async fn await_end_of(&mut self, publish: u16, within: Duration) -> Result<u8, String> {
+        let finished = self.await_answer("acknowledgement", within, |event| match event {
+            Event::Finished { identifier, code } if *identifier == publish => Some(*code),
+            _ => None,
+        });
+        finished.await
+    }
+
+    /// Publishes message `sequence` without waiting; returns the Packet Identifier (0 at QoS 0). With `again`, repeats
+    /// the message with that Packet Identifier and DUP.
     ///
     /// # Errors
-    /// In words, when the connection has ended.
+    /// A message for the user when the connection has ended.
     pub(crate) async fn send_publish(
         &mut self,
         topic: &str,
@@ -468,74 +450,49 @@ impl Peer {
             QoS::AtLeastOnce => publish.at_least_once(identifier),
             QoS::ExactlyOnce => publish.exactly_once(identifier),
         };
-        let mut bytes = Vec::new();
-        publish
-            .encode(self.version(), &mut bytes)
-            .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
-        self.send(&bytes, "PUBLISH").await?;
+        self.send_packet(&Packet::Publish(publish.clone())).await?;
         Ok(publish.packet_identifier.unwrap_or(0))
     }
 
-    /// Waits for PUBREC to `identifier`.
+    /// Waits for PUBREC to `publish`.
     ///
     /// # Errors
-    /// In words, when the broker refuses, is silent or ends the connection.
-    pub(crate) async fn received(&mut self, identifier: u16, within: Duration) -> Result<(), String> {
-        let deadline = now() + within;
-        loop {
-            match self.next_before(deadline).await {
-                Some(Event::Received { identifier: received }) if received == identifier => return Ok(()),
-                Some(Event::Finished { identifier: refused, code }) if refused == identifier => {
-                    return Err(format!("the broker refused the PUBLISH (0x{code:02X})"));
-                }
-                Some(event) => self.pass(event, "PUBREC")?,
-                None => return Err(format!("no PUBREC within {}", span(within))),
-            }
-        }
+    /// A message for the user when the broker refuses, is silent or ends the connection.
+    pub(crate) async fn received(&mut self, publish: u16, within: Duration) -> Result<(), String> {
+        let answer = self.await_answer("PUBREC", within, |event| match event {
+            Event::Received { identifier } if *identifier == publish => Some(None),
+            Event::Finished { identifier, code } if *identifier == publish => Some(Some(*code)),
+            _ => None,
+        });
+        answer.await?.map_or(Ok(()), |code| Err(format!("the broker refused the PUBLISH (0x{code:02X})")))
     }
 
-    /// Publishes `payload` with RETAIN at the highest QoS up to 1 that the broker takes, and waits for its acknowledgement.
-    /// An empty one removes what is retained.
+    /// Publishes `payload` with RETAIN at the highest QoS up to 1 that the broker supports, and waits for its acknowledgement.
+    /// An empty payload removes the retained message.
     ///
     /// # Errors
-    /// In words, when the broker refuses, is silent or ends the connection.
+    /// A message for the user when the broker refuses, is silent or ends the connection.
     pub(crate) async fn retain(&mut self, stage: &Stage, topic: &str, payload: &[u8]) -> Result<(), String> {
         let identifier = self.next_identifier();
         let publish = Publish { retain: true, ..Publish::new(topic, payload) };
         let is_acknowledged = stage.maximum_qos > QoS::AtMostOnce;
         let publish = if is_acknowledged { publish.at_least_once(identifier) } else { publish };
-        let mut bytes = Vec::new();
-        publish
-            .encode(self.version(), &mut bytes)
-            .map_err(|error| format!("cannot encode PUBLISH: {error}"))?;
-        self.send(&bytes, "PUBLISH").await?;
+        self.send_packet(&Packet::Publish(publish)).await?;
         if !is_acknowledged {
             return Ok(());
         }
-        let deadline = now() + stage.reaction_timeout;
-        loop {
-            match self.next_before(deadline).await {
-                Some(Event::Finished { identifier: finished, code })
-                    if Some(finished) == publish.packet_identifier =>
-                {
-                    return if code < 0x80 {
-                        Ok(())
-                    } else {
-                        Err(format!("the broker refused it (0x{code:02X})"))
-                    };
-                }
-                Some(event) => self.pass(event, "PUBLISH")?,
-                None => return Err(format!("not acknowledged within {}", span(stage.reaction_timeout))),
-            }
+        match self.await_end_of(identifier.get(), stage.reaction_timeout).await? {
+            code if code < 0x80 => Ok(()),
+            code => Err(format!("the broker refused it (0x{code:02X})")),
         }
     }
 
-    /// Subscribes to `topic`, and after it to `beacon`, on which something is known to be retained, and tells the retained
-    /// message that comes of `topic`; absent when none came within `within` of the SUBACK although the beacon's did: no
-    /// time is set in which a broker has to send what is retained.
+    /// Subscribes to `topic`, and after it to `beacon`, which has a retained message, and returns the retained message of
+    /// `topic`; absent when none came within `within` of the SUBACK although the beacon's did: the standard sets no time for
+    /// retained messages.
     ///
     /// # Errors
-    /// In words, when the broker refuses, is silent or ends the connection, or sends nothing of the beacon either.
+    /// A message for the user when the broker refuses, is silent, ends the connection, or does not send the beacon's either.
     pub(crate) async fn retained(
         &mut self,
         stage: &Stage,
@@ -544,11 +501,7 @@ impl Peer {
         within: Duration,
     ) -> Result<Option<Vec<u8>>, String> {
         let filters = [Subscription::new(topic, QoS::AtMostOnce), Subscription::new(beacon, QoS::AtMostOnce)];
-        let mut bytes = Vec::new();
-        Subscribe::new(self.next_identifier(), &filters)
-            .encode(self.version(), &mut bytes)
-            .map_err(|error| format!("cannot encode SUBSCRIBE: {error}"))?;
-        self.send(&bytes, "SUBSCRIBE").await?;
+        self.send_subscribe(&filters).await?;
         let mut deadline = now() + stage.options.connect_timeout;
         let (mut saw_beacon, mut overdue) = (false, 0);
         loop {
@@ -561,7 +514,7 @@ impl Peer {
                 }
                 arrival = self.client.connection.next() => arrival,
                 () = sleep_until(TokioInstant::from_std(deadline)) => {
-                    let late = || "nothing retained was sent in time, not even what is known to be".to_owned();
+                    let late = || "no retained message came in time, not even the one that is known to exist".to_owned();
                     return saw_beacon.then_some(None).ok_or_else(late);
                 }
             };
@@ -582,45 +535,62 @@ impl Peer {
 
     /// Whether the broker answers a PINGREQ within `within`.
     pub(crate) async fn is_served(&mut self, within: Duration) -> bool {
-        if self.client.ping().await.is_err() {
-            return false;
-        }
+        let answered = self.client.ping().await.is_ok();
+        answered
+            && self
+                .await_answer("PINGRESP", within, |event| matches!(event, Event::Pong).then_some(()))
+                .await
+                .is_ok()
+    }
+
+    async fn send_subscribe(&mut self, filters: &[Subscription<'_>]) -> Result<(), String> {
+        let identifier = self.next_identifier();
+        self.send_packet(&Packet::Subscribe(Subscribe::new(identifier, filters))).await
+    }
+
+    async fn send_packet(&mut self, packet: &Packet<'_>) -> Result<(), String> {
+        let name = packet.packet_type().map_or("the packet", PacketType::name);
+        let mut bytes = Vec::new();
+        packet
+            .encode(self.version(), &mut bytes)
+            .map_err(|error| format!("cannot encode {name}: {error}"))?;
+        let sent = self.client.connection.send(&bytes).await;
+        sent.map(|_| ()).map_err(|error| format!("{name} could not be sent: {error}"))
+    }
+
+    /// Waits for the event that `is_it` recognises, for `within` at most. Sets aside messages that come before it.
+    ///
+    /// # Errors
+    /// A message for the user, with the `name` of the answer, when it does not come.
+    async fn await_answer<T>(
+        &mut self,
+        name: &str,
+        within: Duration,
+        is_it: impl Fn(&Event) -> Option<T>,
+    ) -> Result<T, String> {
         let deadline = now() + within;
         loop {
-            match self.next_before(deadline).await {
-                Some(Event::Pong) => return true,
-                Some(event) => {
-                    if self.pass(event, "PINGRESP").is_err() {
-                        return false;
-                    }
+            let Some(event) = self.next_before(deadline).await else {
+                return Err(format!("no {name} within {}", span(within)));
+            };
+            if let Some(answer) = is_it(&event) {
+                return Ok(answer);
+            }
+            match event {
+                Event::Delivered(delivered) => keep(&mut self.set_aside, delivered),
+                Event::Ended { .. } => {
+                    return Err(format!("the broker ended the connection before the {name}"));
                 }
-                None => return false,
+                Event::NotTakenIn(why) => return Err(format!("the broker sent {why} before the {name}")),
+                Event::Disconnect(code) => {
+                    return Err(format!("the broker sent DISCONNECT 0x{code:02X} before the {name}"));
+                }
+                _ => {}
             }
         }
     }
 
-    async fn send(&mut self, bytes: &[u8], what: &str) -> Result<(), String> {
-        let sent = self.client.connection.send(bytes).await;
-        sent.map(|_| ()).map_err(|error| format!("{what} could not be sent: {error}"))
-    }
-
-    /// What came while something else was waited for.
-    fn pass(&mut self, event: Event, awaited: &str) -> Result<(), String> {
-        match event {
-            Event::Delivered(delivered) => keep(&mut self.set_aside, delivered),
-            Event::Ended { .. } => {
-                return Err(format!("the broker ended the connection before {awaited} was done"));
-            }
-            Event::NotTakenIn(why) => return Err(format!("the broker sent {why} before {awaited} was done")),
-            Event::Disconnect(code) => {
-                return Err(format!("the broker sent DISCONNECT 0x{code:02X} before {awaited} was done"));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Leaves and has no session kept: by its DISCONNECT on MQTT 5.0, by a clean session of its own on 3.1.1.
+    /// Disconnects and leaves no session behind: by its DISCONNECT on MQTT 5.0, by another clean session on 3.1.1.
     pub(crate) async fn leave_nothing(self, stage: &Stage, client_id: &str) {
         let version = self.version();
         match version {
@@ -637,7 +607,7 @@ impl Peer {
     }
 }
 
-/// Has whatever session there is of this ClientID removed: a client with Clean Start 1 comes and goes.
+/// Removes any session of this ClientID: a client with Clean Start 1 connects and disconnects.
 pub(crate) async fn discard_session(stage: &Stage, version: ProtocolVersion, client_id: &str) {
     if let Ok((mut client, _)) = stage.open(version).await {
         let connect = Client::honest_connect(client_id, &stage.credentials);
@@ -646,7 +616,7 @@ pub(crate) async fn discard_session(stage: &Stage, version: ProtocolVersion, cli
     }
 }
 
-/// An honest client connects and leaves: SYN until CONNACK, or in words why there was none.
+/// The time from SYN to CONNACK of a well-behaved client, which then disconnects; or a message for the user.
 pub(crate) async fn honest_connack_time(
     stage: &Stage,
     version: ProtocolVersion,

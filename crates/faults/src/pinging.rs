@@ -1,13 +1,13 @@
-//! When a client that has nothing else to send shows that it is alive.
+//! When a client sends PINGREQ.
 
 use std::time::{Duration, Instant};
 
 use ungraceful_rig::attempts::client::Accepted;
 use ungraceful_wire::clock::now;
 
-/// How often at the least: well within our Keep Alive of 60 s.
+/// The longest interval: well within the Keep Alive of 60 s that our clients ask for.
 const PING_EVERY: Duration = Duration::from_secs(20);
-/// However short the Keep Alive is that the broker asks for, not more often than this.
+/// The shortest interval, however short the broker's Server Keep Alive is.
 const PING_AT_MOST_EVERY: Duration = Duration::from_millis(250);
 
 /// When PINGREQ is due on one connection: every half of the Keep Alive in force (MQTT 5.0 [MQTT-3.2.2-21]), whatever else
@@ -19,22 +19,22 @@ pub(crate) struct Pinging {
 }
 
 impl Pinging {
-    /// On a connection that was accepted just now.
+    /// For a connection that was just accepted.
     pub(crate) fn new(accepted: &Accepted) -> Self {
         Self::every(every(accepted.server_keep_alive))
     }
 
-    /// Where the broker asks for no Keep Alive of its own.
+    /// Without a Server Keep Alive.
     pub(crate) fn unasked() -> Self {
         Self::every(PING_EVERY)
     }
 
-    /// Each time after `every`.
+    /// With this interval.
     pub(crate) fn every(every: Duration) -> Self {
         Self { every, due_at: now() + every }
     }
 
-    /// How long it is until the next one is due.
+    /// The time until the next one is due.
     pub(crate) fn left(&self) -> Duration {
         self.due_at.saturating_duration_since(now())
     }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_sent_is_not_due_again_at_once() {
+    fn a_sent_pingreq_is_not_due_again_at_once() {
         let mut pinging = Pinging::every(Duration::from_secs(60));
         assert!(!pinging.is_due());
         pinging.due_at = pinging.due_at.checked_sub(Duration::from_secs(61)).unwrap();

@@ -1,8 +1,8 @@
-//! Whether a session went on when its client came back: what the CONNACK says of it, and what the broker then does. Every
-//! fault whose client returns to its session uses this one account.
+//! Whether the broker resumed a session when its client came back: what the CONNACK says, and what the broker then does. Every
+//! fault whose client returns to its session uses this module.
 //!
-//! A broker may say Session Present 0 and send what the session holds all the same. It has resumed the session then, and
-//! what it breaks is the rule on Session Present (MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1 [MQTT-3.2.2-2]).
+//! A broker may say Session Present 0 and send what the session holds all the same. Then it has resumed the session and
+//! breaks the rule on Session Present (MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1 [MQTT-3.2.2-2]).
 
 use ungraceful_mqtt::QoS;
 use ungraceful_mqtt::statement::{Statement, V5_3_2_2_3, V311_3_2_2_2};
@@ -16,49 +16,49 @@ use ungraceful_wire::clock::now;
 use crate::judging::examples;
 use crate::peer::{Delivered, Event, Peer};
 
-/// Fact: Session Present in the CONNACK of a client that came back, and whether its session went on.
+/// Fact: Session Present in the CONNACK of a client that came back, and whether its session was resumed.
 pub const SESSION_PRESENT: FactOf<Resumption> = FactOf::new("session_present");
-/// Fact: whether messages came of a session that must have ended. After Clean Start 0 it is told of clients that were told
-/// Session Present 1, and of those to which something came.
+/// Fact: whether messages came from a session that must have ended. After Clean Start 0 only of clients that received Session
+/// Present 1, or any such message.
 pub const LEFT_OVER: FactOf<Remains> = FactOf::new("left_over");
 
-/// The number of the message that finds out whether a subscription is there; it belongs to no ledger.
+/// The number of the message that tests whether a subscription exists; it is in no ledger.
 const PROBE: u64 = u64::MAX;
 
 ungraceful_record::words! {
-    /// Whether a session went on.
+    /// Whether a session was resumed.
     pub enum Resumption: "resumption" {
         /// The CONNACK says Session Present 1.
         Announced = "yes",
-        /// The CONNACK says Session Present 0, and messages came that only the session can have brought: those it held, or one
-        /// to a subscription that the client did not renew.
+        /// The CONNACK says Session Present 0, and messages came that only the session explains: queued ones, or one to a
+        /// subscription that the client did not renew.
         Unannounced = "no, but resumed",
         /// Session Present 0, and nothing of the session came to a client that was served.
         Not = "no",
-        /// Session Present 0, and the client was not served for long enough to tell more, or the broker took nothing for it.
+        /// Session Present 0, and the client was not served for long enough, or the broker accepted no message for it.
         Unknown = "not served",
-        /// No session was to be expected.
+        /// No session was expected.
         NotOwed = "not owed",
-        /// The publisher was cut meanwhile: a broker that came up anew has no sessions.
+        /// The publisher was cut meanwhile: a restarted broker has no sessions.
         PublisherCut = "not told, the publisher was cut",
     }
 }
 
 ungraceful_record::words! {
-    /// What came of a session to a client that has not subscribed since it came back.
+    /// What came from a session to a client that has not subscribed since it came back.
     pub enum Remains: "remains" {
-        /// Messages that only the session can have brought: those it held, or one to its subscription.
+        /// Messages that only the session explains: queued ones, or one to its subscription.
         Some = "some",
         /// Nothing, and the client was served.
         None = "none",
-        /// Nothing, and the client was not served for long enough to tell more.
+        /// Nothing, and the client was not served for long enough.
         Unknown = "not served",
     }
 }
 
 impl Remains {
-    /// Looks for them for `stage.reaction_timeout` at the most: publishes a message to `topic`, to which the session had
-    /// subscribed, and takes what comes until something of the session does. What comes is added to `came`.
+    /// Publishes a message to `topic`, to which the session had subscribed, and receives until something of the session comes,
+    /// at most for `stage.reaction_timeout`. Adds what comes to `came`.
     pub(crate) async fn look(stage: &Stage, peer: &mut Peer, topic: &str, came: &mut Vec<Delivered>) -> Self {
         let qos = QoS::AtLeastOnce.min(stage.maximum_qos);
         let Ok(probe) = peer.send_publish(topic, qos, PROBE, None).await else { return Self::Unknown };
@@ -89,8 +89,8 @@ impl Remains {
 }
 
 impl Resumption {
-    /// Looks whether the session of a client that has been accepted goes on: by [`Remains::look`] where the CONNACK says
-    /// Session Present 0.
+    /// Finds out whether the session of an accepted client was resumed: by [`Remains::look`] where the CONNACK says Session
+    /// Present 0.
     pub(crate) async fn look(
         stage: &Stage,
         peer: &mut Peer,
@@ -108,56 +108,55 @@ impl Resumption {
         }
     }
 
-    /// Whether the broker has resumed the session, whatever its CONNACK says.
+    /// Whether the broker resumed the session, whatever its CONNACK says.
     pub(crate) const fn goes_on(self) -> bool {
         matches!(self, Self::Announced | Self::Unannounced)
     }
 }
 
-/// Whether messages of ours are among those that came to a client without a subscription of its own.
+/// Whether numbered messages came to a client without a subscription of its own.
 fn is_of_session(came: &[Delivered]) -> bool {
     came.iter().any(|message| message.sequence.is_some())
 }
 
-/// The finding on Session Present 1 after Clean Start 0 where the session must have ended. Something of it came:
-/// it breaks `kept`, that the session is gone. Nothing of it did, to a client that was served: it breaks `told`, that Session
-/// Present is 0 without a session (MQTT 5.0 and 3.1.1 [MQTT-3.2.2-3]). Where neither was seen, one of the two is broken, and
-/// nobody knows which.
+/// The finding on Session Present 1 after Clean Start 0 where the session must have ended. If something of it came, it breaks
+/// `kept`, that the session is gone. If nothing came to a client that was served, it breaks `present`, that Session Present is 0
+/// without a session (MQTT 5.0 and 3.1.1 [MQTT-3.2.2-3]). If neither was seen, one of the two is broken, but not known which.
 pub(crate) fn broken_by_presence(
     case: &Judged<'_>,
     kept: Statement,
-    told: Statement,
+    present: Statement,
     evidence: String,
 ) -> Finding {
     let statement = if case.count(LEFT_OVER, Remains::Some) > 0 {
         kept
     } else if case.count(LEFT_OVER, Remains::None) > 0 {
-        told
+        present
     } else {
         return Finding::inconclusive(format!(
-            "{evidence}; whether anything of the session was there is not known, because these clients were not served for \
-             long enough: a longer --reaction-timeout may tell"
+            "{evidence}; whether anything of the session was left is not known, because these clients were not served for \
+             long enough; try a longer --reaction-timeout"
         ))
         .by(kept);
     };
     Finding::violated(evidence).by(statement).with_examples(examples(case, |_| true))
 }
 
-/// Sessions of a case that went on, and those that did not.
+/// Sessions of a case by whether they were resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resumed {
     /// With Session Present 1.
     pub(crate) announced: u64,
     /// With Session Present 0.
     pub(crate) unannounced: u64,
-    /// Not resumed, although they were owed.
+    /// Not resumed, although they had to be.
     pub(crate) gone: u64,
-    /// With Session Present 0; more could not be seen.
+    /// With Session Present 0; no more is known.
     pub(crate) unknown: u64,
 }
 
 impl Resumed {
-    /// What a case tells of the sessions of its clients.
+    /// The sessions of a case's clients.
     pub(crate) fn of(case: &CaseRecord) -> Self {
         let count = |value| case.count(SESSION_PRESENT, value);
         Self {
@@ -168,12 +167,12 @@ impl Resumed {
         }
     }
 
-    /// Why no session tells anything, where clients came back to them; absent where some do, or nobody did.
+    /// Why no session is evidence although clients came back; absent where one is, or no client did.
     pub(crate) fn nothing_known(self) -> Option<String> {
         (self.all() == 0 && self.unknown > 0).then(|| {
             format!(
-                "{} clients were told Session Present 0, and it is not known whether their session was there all the same: \
-                 they were not served for long enough, or the broker took nothing that they could have been sent",
+                "{} clients received Session Present 0, and whether their session existed all the same is not known: they \
+                 were not served for long enough, or the broker accepted no message for them",
                 self.unknown
             )
         })
@@ -184,33 +183,33 @@ impl Resumed {
         self.announced + self.unannounced
     }
 
-    /// Sessions that tell anything.
+    /// Sessions that are evidence.
     pub(crate) const fn all(self) -> u64 {
         self.kept() + self.gone
     }
 
-    /// The finding on Session Present, which is 1 where the session goes on (MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1
-    /// [MQTT-3.2.2-2]); absent where no client was told Session Present 0.
-    pub(crate) fn told_truly(case: &Judged<'_>) -> Option<Finding> {
+    /// The finding on Session Present, which is 1 where the session is resumed (MQTT 5.0 [MQTT-3.2.2-3], MQTT 3.1.1
+    /// [MQTT-3.2.2-2]); absent where no client received Session Present 0.
+    pub(crate) fn session_present_is_true(case: &Judged<'_>) -> Option<Finding> {
         let resumed = Self::of(case);
-        let told_absent = resumed.unannounced + resumed.gone;
-        if told_absent == 0 {
+        let received_absent = resumed.unannounced + resumed.gone;
+        if received_absent == 0 {
             return None;
         }
         let evidence = format!(
-            "of {told_absent} clients that were told Session Present 0, {} were sent messages of their session",
+            "of {received_absent} clients that received Session Present 0, {} received messages of their session",
             resumed.unannounced
         );
         Some(match resumed.unannounced {
-            0 => Finding::holds(told_absent, evidence),
+            0 => Finding::holds(received_absent, evidence),
             _ => Finding::violated(evidence).with_examples(examples(case, |_| true)),
         })
     }
 }
 
-/// The check of [`Resumed::told_truly`].
+/// The check of [`Resumed::session_present_is_true`].
 pub(crate) const TELLS_SESSION_PRESENT_TRULY: Check =
-    Check::must("tells_session_present_truly", &[V5_3_2_2_3, V311_3_2_2_2], Resumed::told_truly);
+    Check::must("tells_session_present_truly", &[V5_3_2_2_3, V311_3_2_2_2], Resumed::session_present_is_true);
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! What tests of this crate have in common: a scripted broker, and a stage before it.
+//! A scripted broker and a stage, for the tests of this crate.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl Scene {
         Self::with(Script::default())
     }
 
-    /// The same, but whether the broker is alive is asked for.
+    /// The same, but the stage has to find out whether the broker is alive.
     pub(crate) fn mortal(script: Script) -> Self {
         let mut scene = Self::with(script);
         scene.stage.pulse = Pulse::default();

@@ -217,7 +217,7 @@ fn the_reason_is_allowed_to_be_another_or_none() {
     let none = Made::kicked(Means::Disable, V5).judged(CHECK);
     assert_differs(&none, "no DISCONNECT with a reason, which is allowed");
     let some = Made::kicked(Means::Disable, V5).code(0x98, 4).judged(CHECK);
-    assert_differs(&some, "not every client was told the reason, which is allowed");
+    assert_differs(&some, "not every client received the reason, which is allowed");
     assert!(
         Made::kicked(Means::Disable, V311).asked(CHECK).is_none(),
         "3.1.1 has no DISCONNECT from a server"

@@ -101,7 +101,7 @@ fn mqtt3_1_1_3_1_0_2_a_broker_that_closes_every_connection_keeps_it() {
 fn a_few_in_a_hundred_that_are_served_on_accuse_nobody_who_closes_the_others() {
     let of = |served: u64| identical(V5, &[(Outcome::Closed, 100 - served), (Outcome::Tolerated, served)]);
     for served in [1, 5] {
-        assert_inconclusive(&verdict(of(served), CLOSES), &format!("it closed {} others", 100 - served));
+        assert_inconclusive(&verdict(of(served), CLOSES), &format!("it closed the other {}", 100 - served));
     }
     for served in [6, 50, 100] {
         assert_violated(&verdict(of(served), CLOSES), "MQTT 5.0 [MQTT-3.1.0-2]");
@@ -154,7 +154,7 @@ fn attempts_that_did_not_act_tell_why_and_nothing_about_the_broker() {
     case.troubles = counts(&[("cannot connect: connection refused", 3), ("silent", 1)]);
     let verdict = verdict(case, CLOSES);
     let why =
-        "none of 5 attempts tells anything: cannot connect: connection refused (3 times); silent (1 times)";
+        "none of 5 attempts is evidence: cannot connect: connection refused (3 times); silent (1 times)";
     assert_inconclusive(&verdict, why);
 }
 
@@ -223,7 +223,7 @@ fn an_absent_disconnect_or_another_code_is_never_an_accusation() {
     let none = verdict(with_codes(V5, 4, &[]), TELLS);
     assert_differs(&none, "no DISCONNECT with a reason, which is allowed");
     let some = verdict(with_codes(V5, 4, &[(0x82, 3)]), TELLS);
-    assert_differs(&some, "not every client was told the reason, which is allowed");
+    assert_differs(&some, "not every client received the reason, which is allowed");
     let others = verdict(with_codes(V5, 9, &[(0x82, 3), (0x8E, 4), (0x00, 2)]), TELLS);
     assert_differs(&others, "DISCONNECT 0x00 (2 times), DISCONNECT 0x8E (4 times)");
     assert!(others.evidence.starts_with("3 of 9"), "{others:?}");
@@ -310,17 +310,17 @@ fn a_missing_will_among_others_that_came_may_be_our_own_share_of_the_deliveries_
 
 #[test]
 fn a_missing_will_before_a_witness_that_was_not_proved_to_hear_is_inconclusive() {
-    assert_inconclusive(&judged_will(false, 0, wills(8, 7)), "the witness was not proved to hear");
+    assert_inconclusive(&judged_will(false, 0, wills(8, 7)), "the witness did not provably receive messages");
     let mut without_witness = record_of(vec![with_will(V5, wills(8, 7))]);
     without_witness.witness = None;
     let verdict = verdict_on(&without_witness, WILL).unwrap();
-    assert_inconclusive(&verdict, "the witness was not proved to hear");
+    assert_inconclusive(&verdict, "the witness did not provably receive messages");
 }
 
 #[test]
 fn a_missing_will_beside_messages_that_nobody_waited_for_is_inconclusive() {
     let verdict = judged_will(true, 2, wills(8, 7));
-    assert_inconclusive(&verdict, "within 5.00 s; 2 messages came when nobody waited");
+    assert_inconclusive(&verdict, "within 5.00 s; 2 messages came after the wait");
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn a_missing_will_of_a_run_that_was_cut_short_is_inconclusive() {
     ] {
         let mut record = record_of(vec![with_will(V5, wills(8, 7))]);
         record.completeness = completeness;
-        assert_inconclusive(&verdict_on(&record, WILL).unwrap(), "the run did not come to its end");
+        assert_inconclusive(&verdict_on(&record, WILL).unwrap(), "the run did not complete");
         record.cases = vec![with_will(V5, wills(8, 8))];
         assert_eq!(verdict_on(&record, WILL).unwrap().conclusion, Conclusion::Holds, "{completeness:?}");
     }
@@ -344,7 +344,7 @@ fn a_missing_will_of_a_broker_that_may_have_come_up_anew_is_inconclusive() {
     let mut record = record_of(vec![with_will(V5, wills(8, 0))]);
     record.bystanders = Some(bystanders_that_lost_connections(V5, 2));
     let verdict = verdict_on(&record, WILL).unwrap();
-    assert_inconclusive(&verdict, "honest clients lost 2 connections");
+    assert_inconclusive(&verdict, "well-behaved clients lost 2 connections");
     assert_eq!(verdict.citation.as_deref(), Some("MQTT 5.0 [MQTT-3.1.2-8]"));
 }
 

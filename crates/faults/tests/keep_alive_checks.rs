@@ -344,7 +344,7 @@ fn the_reason_is_a_note_unless_every_client_is_told_that_its_keep_alive_is_over(
     };
     assert_eq!(of(&[(0x8D, 3)]), None);
     assert_eq!(of(&[]).as_deref(), Some("no DISCONNECT with a reason, which is allowed"));
-    assert_eq!(of(&[(0x8D, 2)]).as_deref(), Some("not every client was told the reason, which is allowed"));
+    assert_eq!(of(&[(0x8D, 2)]).as_deref(), Some("not every client received the reason, which is allowed"));
     assert_eq!(of(&[(0x8B, 3)]).as_deref(), Some("DISCONNECT 0x8B (3 times)"));
     let none_cut = Made::silent(V5, &[(Outcome::Tolerated, 3)]).verdict(TELLS);
     assert_eq!(told(&none_cut), INCONCLUSIVE);

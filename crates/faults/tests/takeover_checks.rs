@@ -321,7 +321,7 @@ fn clientids_with_one_live_connection_hold_and_those_with_none_or_two_are_a_note
 fn clientids_of_which_nobody_knows_how_many_connections_live_are_inconclusive() {
     let made = Made::of(duel::ID, "clean", V5, &[(Outcome::Closed, 2)]);
     let verdict = made.fact(NEWCOMER, "accepted", 2).fact(ALIVE, "unknown", 2).verdict(LEAVES_ONE);
-    assert_inconclusive(&verdict, "none of 2 attempts tells anything");
+    assert_inconclusive(&verdict, "none of 2 attempts is evidence");
 }
 
 // tells_session_taken_over
@@ -335,7 +335,7 @@ fn a_disconnect_0x8e_to_every_older_client_holds_and_no_other_way_accuses() {
         assert_holds_by(&made().codes(&[(0x8E, 4)]).verdict(TELLS), Force::Prose, None);
         assert_differs(&made().verdict(TELLS), "no DISCONNECT with a reason, which is allowed");
         let some = made().codes(&[(0x8E, 3)]).verdict(TELLS);
-        assert_differs(&some, "not every client was told the reason, which is allowed");
+        assert_differs(&some, "not every client received the reason, which is allowed");
         let other = made().codes(&[(0x8E, 3), (0x87, 1)]).verdict(TELLS);
         assert_differs(&other, "DISCONNECT 0x87 (1 times)");
     }
@@ -454,7 +454,7 @@ fn mqtt5_4_1_0_2_and_mqtt3_1_1_3_1_2_6_a_session_that_must_have_ended_and_goes_o
     let granted = Made::closed("ended", V5, 3).fact(SESSION_PRESENT, "not owed", 3);
     assert_inconclusive(&granted.verdict(ENDS), "keep their session for longer than they asked for");
     assert!(Made::closed("resume", V5, 3).fact(SESSION_PRESENT, "yes", 3).has_no_verdict_of(ENDS));
-    assert_inconclusive(&Made::of(storm::ID, "ended", V5, &[]).verdict(ENDS), "tells anything");
+    assert_inconclusive(&Made::of(storm::ID, "ended", V5, &[]).verdict(ENDS), "is evidence");
 }
 
 // tells_session_present_truly
@@ -475,7 +475,7 @@ fn mqtt5_3_2_2_3_and_mqtt3_1_1_3_2_2_2_a_session_that_goes_on_and_is_denied_brea
         assert!(resumed(pair, 3).has_no_verdict_of(TRULY), "nobody was told Session Present 0");
     }
     let cut = Made::closed("resume", V5, 3).fact(SESSION_PRESENT, Resumption::Unknown.name(), 3);
-    assert_inconclusive(&cut.verdict(RESUMES), "it is not known whether their session was there");
+    assert_inconclusive(&cut.verdict(RESUMES), "whether their session existed all the same is not known");
 }
 
 // looking_on
@@ -515,7 +515,7 @@ fn a_newcomer_that_keeps_every_rule_and_is_cut_each_time_is_not_served() {
         &looked_on(V5, &[("unknown", 2)]).verdict(KEEPS_SERVING),
         "of 2 newcomers it was not seen",
     );
-    assert_inconclusive(&looked_on(V5, &[]).verdict(KEEPS_SERVING), "tells anything");
+    assert_inconclusive(&looked_on(V5, &[]).verdict(KEEPS_SERVING), "is evidence");
     let mut down = looked_on(V5, &[("cut by FIN", 3)]).record();
     down.completeness = Completeness::BrokerDown;
     assert_inconclusive(&verdict_on(&down, KEEPS_SERVING).unwrap(), "the broker went down");
@@ -549,10 +549,10 @@ fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_a_will_that_is_published_while_its_client
         assert_holds_by(&made("withheld").verdict(WITHHOLDS), Force::Must, Some(citation));
         assert_violated(&made("published").verdict(WITHHOLDS), citation);
         let few = looked_on(pair, &[("served", 2)]).fact(looking_on::WILL, "published", 2);
-        assert_inconclusive(&few.verdict(WITHHOLDS), "3 attempts that are alike would tell");
+        assert_inconclusive(&few.verdict(WITHHOLDS), "at least 3 attempts must show the same");
         let mut deaf = made("withheld").record();
         deaf.witness = None;
-        assert_inconclusive(&verdict_on(&deaf, WITHHOLDS).unwrap(), "not proved to hear");
+        assert_inconclusive(&verdict_on(&deaf, WITHHOLDS).unwrap(), "did not provably receive");
     }
     assert_inconclusive(&looked_on(V5, &[("served", 3)]).verdict(WITHHOLDS), "it was not seen");
 }
@@ -627,7 +627,7 @@ fn a_queue_of_which_a_part_came_may_have_a_limit_and_accuses_nobody() {
         let made =
             || resumed(V5, 3).facts(QUEUED, shares).messages(lost(6)).measure(HELD_BACK, 3, held_back, 2);
         let verdict = made().verdict(RESUMES);
-        assert_differs(&verdict, "6 of 30 messages were taken and lost");
+        assert_differs(&verdict, "6 of 30 acknowledged messages were lost");
         assert_eq!(verdict.citation.as_deref(), Some("MQTT 5.0 [MQTT-4.5.0-1]"));
         let why =
             format!("the broker held back {held_back} others before delivering them: its queue may have a limit");
@@ -649,13 +649,13 @@ fn what_is_missing_beside_a_broker_that_went_down_is_no_accusation() {
     };
     let gone = || resumed(V5, 3).fact(SESSION_PRESENT, "no", 1);
     assert_inconclusive(&down(gone()).verdict(RESUMES), "the broker went down");
-    assert_inconclusive(&gone().verdict_unsettled(RESUMES), "honest clients lost 1 connections");
+    assert_inconclusive(&gone().verdict_unsettled(RESUMES), "well-behaved clients lost 1 connections");
     let empty = || resumed(V5, 3).fact(QUEUED, "none", 3).messages(lost(6));
-    assert_differs(&down(empty()).verdict(RESUMES), "6 of 30 messages were taken and lost");
-    assert_differs(&empty().verdict_unsettled(RESUMES), "6 of 30 messages were taken and lost");
+    assert_differs(&down(empty()).verdict(RESUMES), "6 of 30 acknowledged messages were lost");
+    assert_differs(&empty().verdict_unsettled(RESUMES), "6 of 30 acknowledged messages were lost");
     let part = || resumed(V5, 3).facts(SENT_AGAIN, &[("all", 2), ("some", 1)]).fact(IDENTIFIERS, "kept", 3);
     assert_inconclusive(&down(part()).verdict(AGAIN), "the broker went down");
-    assert_inconclusive(&part().verdict_unsettled(AGAIN), "honest clients lost 1 connections");
+    assert_inconclusive(&part().verdict_unsettled(AGAIN), "well-behaved clients lost 1 connections");
     // What did come, and should not have, is seen all the same.
     let made = down(resumed(V5, 3).fact(SENT_AGAIN, "all", 3).fact(IDENTIFIERS, "changed", 1));
     assert_eq!(made.verdict(AGAIN).conclusion, Conclusion::Violated);
@@ -857,7 +857,7 @@ fn mqtt3_1_1_3_1_2_8_no_will_at_all_is_violated_where_the_older_client_speaks_3_
 fn a_missing_will_of_a_broker_that_may_have_come_up_anew_accuses_nobody() {
     for (situation, pair) in will_grid().filter(|(_, pair)| is_of_3_1_1(pair)) {
         let verdict = Made::closed(situation.name(), pair, 8).will(wills(8, 0)).verdict_unsettled(WILL);
-        assert_inconclusive(&verdict, "honest clients lost 1 connections");
+        assert_inconclusive(&verdict, "well-behaved clients lost 1 connections");
         assert_eq!(verdict.citation.as_deref(), Some(DUE_ON_3_1_1), "{situation} {pair}");
     }
 }
@@ -870,7 +870,7 @@ fn mqtt5_3_1_3_9_a_delayed_will_that_came_though_its_session_goes_on_is_violated
             assert_violated(&verdict, NOT_DUE_ON_5_0);
             assert!(verdict.evidence.starts_with("3 of 8 Wills with a Will Delay Interval"), "{verdict:?}");
             let few = will(situation.name(), pair, not_due(8, 2));
-            assert_inconclusive(&few, "3 attempts that are alike would tell");
+            assert_inconclusive(&few, "at least 3 attempts must show the same");
         } else {
             assert_inconclusive(&verdict, "no connection with a Will was closed");
         }
@@ -888,10 +888,10 @@ fn mqtt5_3_1_3_9_silence_keeps_it_before_a_witness_that_was_proved_and_heard_not
         verdict_on(&record, WILL).unwrap()
     };
     let unproved = Some(WitnessRecord { proved: false, unexpected: 0 });
-    assert_inconclusive(&with_witness(unproved), "not proved to hear");
-    assert_inconclusive(&with_witness(None), "not proved to hear");
+    assert_inconclusive(&with_witness(unproved), "did not provably receive");
+    assert_inconclusive(&with_witness(None), "did not provably receive");
     let late = Some(WitnessRecord { proved: true, unexpected: 2 });
-    assert_inconclusive(&with_witness(late), "2 messages came when nobody waited for them");
+    assert_inconclusive(&with_witness(late), "2 messages came after the wait for them");
     // A connection that nobody closed has no Will that might come.
     let open = Made::of(storm::ID, "resume-will-delay", V5, &[(Outcome::Tolerated, 8)]).will(not_due(8, 0));
     assert_inconclusive(&open.verdict(WILL), "no connection with a Will was closed");
@@ -922,11 +922,8 @@ fn a_missing_will_accuses_nobody_when_the_witness_was_not_proved_or_the_run_was_
             verdict_on(&record, WILL).unwrap()
         };
         let complete = Completeness::Complete;
-        assert_inconclusive(&record(false, 0, complete), "the witness was not proved to hear");
-        assert_inconclusive(
-            &record(true, 1, complete),
-            "1 messages came when nobody waited for them any more",
-        );
+        assert_inconclusive(&record(false, 0, complete), "the witness did not provably receive messages");
+        assert_inconclusive(&record(true, 1, complete), "1 messages came after the wait for them was over");
         let cut_short = [
             Completeness::Partial,
             Completeness::Interrupted,
@@ -934,7 +931,7 @@ fn a_missing_will_accuses_nobody_when_the_witness_was_not_proved_or_the_run_was_
             Completeness::RecordFailed,
         ];
         for completeness in cut_short {
-            assert_inconclusive(&record(true, 0, completeness), "the run did not come to its end");
+            assert_inconclusive(&record(true, 0, completeness), "the run did not complete");
         }
     }
 }

@@ -200,12 +200,12 @@ fn a_missing_will_accuses_nobody_without_proof() {
     let made = |seen| Made::dropped("fin", V5, 4).will(wills(4, seen));
     assert_inconclusive(&made(3).verdict(PUBLISHES), "1 of 4 Wills were not seen");
     let deaf = Some(WitnessRecord { proved: false, unexpected: 0 });
-    assert_inconclusive(&made(0).witness(deaf).verdict(PUBLISHES), "not proved to hear");
+    assert_inconclusive(&made(0).witness(deaf).verdict(PUBLISHES), "did not provably receive");
     let late = Some(WitnessRecord { proved: true, unexpected: 2 });
-    assert_inconclusive(&made(0).witness(late).verdict(PUBLISHES), "a longer --will-wait will tell");
+    assert_inconclusive(&made(0).witness(late).verdict(PUBLISHES), "a longer --will-wait resolves this");
     let cut = made(0).completeness(Completeness::Interrupted);
-    assert_inconclusive(&cut.verdict(PUBLISHES), "did not come to its end");
-    assert_inconclusive(&made(0).unsettled().verdict(PUBLISHES), "honest clients lost 1 connections");
+    assert_inconclusive(&cut.verdict(PUBLISHES), "the run did not complete");
+    assert_inconclusive(&made(0).unsettled().verdict(PUBLISHES), "well-behaved clients lost 1 connections");
     assert_inconclusive(&Made::dropped("fin", V5, 4).verdict(PUBLISHES), "no Will could be waited for");
     let nobody = Made::dropped("fin", V5, 4).witness(None);
     assert_inconclusive(&nobody.verdict(PUBLISHES), "could not subscribe");
@@ -215,15 +215,15 @@ fn a_missing_will_accuses_nobody_without_proof() {
 fn fewer_than_three_missing_wills_accuse_nobody_nor_do_those_that_may_have_come_too_early() {
     let made = |count| Made::dropped("rst", V5, count).will(wills(count, 0));
     for few in [1, 2] {
-        assert_inconclusive(&made(few).verdict(PUBLISHES), "3 attempts that are alike would tell");
+        assert_inconclusive(&made(few).verdict(PUBLISHES), "at least 3 attempts must show the same");
     }
     assert_violated(&made(3).verdict(PUBLISHES), "MQTT 5.0 [MQTT-3.1.2-8]");
     let before = |seen| WillRecord { seen_before: 1, ..wills(4, seen) };
     let early = Made::dropped("rst", V5, 4).will(before(0));
-    assert_inconclusive(&early.verdict(PUBLISHES), "not counted: those of 1 clients");
+    assert_inconclusive(&early.verdict(PUBLISHES), "not counted: the Wills of 1 clients");
     let all = Made::dropped("rst", V5, 4).will(before(4)).verdict(PUBLISHES);
     assert_holds(&all, Some("MQTT 5.0 [MQTT-3.1.2-8]"));
-    assert!(all.evidence.starts_with("4 of 4 Wills came; not counted: those of 1 clients"), "{all:?}");
+    assert!(all.evidence.starts_with("4 of 4 Wills came; not counted: the Wills of 1 clients"), "{all:?}");
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn a_few_missing_wills_accuse_nobody_where_the_broker_takes_qos_0_alone() {
         });
         made
     };
-    assert_inconclusive(&made(2).verdict(PUBLISHES), "3 attempts that are alike would tell");
+    assert_inconclusive(&made(2).verdict(PUBLISHES), "at least 3 attempts must show the same");
     assert_violated(&made(3).verdict(PUBLISHES), "MQTT 5.0 [MQTT-3.1.2-8]");
     for check in ["delivers_what_waited", "delivers_in_order"] {
         assert!(made(3).has_no_verdict_of(check), "nothing waits there, by right");
@@ -254,11 +254,11 @@ fn mqtt5_3_1_2_8_a_will_well_before_its_time_breaks_it_and_one_that_is_rounded_d
     assert_violated(&verdict, "MQTT 5.0 [MQTT-3.1.2-8]");
     assert_inconclusive(
         &came(WillCame::Early.name(), 2).verdict(PUBLISHES),
-        "3 attempts that are alike would tell",
+        "at least 3 attempts must show the same",
     );
     assert_inconclusive(
         &came(WillCame::Early.name(), 3).witness(stray()).verdict(PUBLISHES),
-        "5 messages came when nobody",
+        "5 messages came after the wait",
     );
     let made = |fact| came(fact, 1);
     assert!(verdict.evidence.starts_with("3 of 4 Wills came more than a second before"), "{verdict:?}");
@@ -287,13 +287,16 @@ fn mqtt5_3_1_2_10_and_mqtt3_1_1_3_1_2_10_wills_that_all_come_twice_break_it_and_
         assert_holds(&twice(0).verdict(ONCE), Some(citation));
         assert_violated(&twice(4).verdict(ONCE), citation);
         assert_note_contains(&twice(3).verdict(ONCE), "3 Wills came more than once");
-        assert_inconclusive(&twice(4).unsettled().verdict(ONCE), "honest clients lost");
+        assert_inconclusive(&twice(4).unsettled().verdict(ONCE), "well-behaved clients lost");
         let deaf = Some(WitnessRecord { proved: false, unexpected: 0 });
-        assert_inconclusive(&twice(4).witness(deaf).verdict(ONCE), "not proved to hear");
-        assert_inconclusive(&twice(4).witness(stray()).verdict(ONCE), "5 messages came when nobody");
+        assert_inconclusive(&twice(4).witness(deaf).verdict(ONCE), "did not provably receive");
+        assert_inconclusive(&twice(4).witness(stray()).verdict(ONCE), "5 messages came after the wait");
         let one = WillRecord { more_than_once: 1, ..wills(1, 1) };
         let one = Made::dropped("rst", version, 1).will(one).verdict(ONCE);
-        assert_inconclusive(&one, "1 of 1 Wills came more than once, without DUP; 3 attempts that are alike");
+        assert_inconclusive(
+            &one,
+            "1 of 1 Wills came more than once, without DUP; at least 3 attempts must show",
+        );
     }
     assert_inconclusive(&Made::dropped("rst", V5, 4).will(wills(4, 0)).verdict(ONCE), "no Will came");
 }
@@ -314,18 +317,21 @@ fn mqtt5_3_14_4_3_and_mqtt3_1_1_3_14_4_3_a_will_after_disconnect_breaks_it() {
         assert_violated(&verdict, citation);
         assert!(verdict.evidence.starts_with("3 of 4 Wills were published although"), "{verdict:?}");
         for few in [1, 2] {
-            assert_inconclusive(&made(few).verdict(WITHHOLDS), "3 attempts that are alike would tell");
+            assert_inconclusive(&made(few).verdict(WITHHOLDS), "at least 3 attempts must show the same");
         }
-        assert_inconclusive(&made(4).witness(stray()).verdict(WITHHOLDS), "5 messages came when nobody");
+        assert_inconclusive(&made(4).witness(stray()).verdict(WITHHOLDS), "5 messages came after the wait");
         let before = |seen| {
             let made = Made::of(drop::ID, "disconnect", version, &[(Outcome::Closed, 4)]);
             made.will(WillRecord { seen_before: 1, ..not_due(4, seen) })
         };
-        assert_inconclusive(&before(0).verdict(WITHHOLDS), "not counted: those of 1 clients");
+        assert_inconclusive(&before(0).verdict(WITHHOLDS), "not counted: the Wills of 1 clients");
         assert_violated(&before(3).verdict(WITHHOLDS), citation);
-        assert_inconclusive(&made(3).unsettled().verdict(WITHHOLDS), "honest clients lost 1 connections");
+        assert_inconclusive(
+            &made(3).unsettled().verdict(WITHHOLDS),
+            "well-behaved clients lost 1 connections",
+        );
         let deaf = Some(WitnessRecord { proved: false, unexpected: 0 });
-        assert_inconclusive(&made(0).witness(deaf).verdict(WITHHOLDS), "not proved to hear");
+        assert_inconclusive(&made(0).witness(deaf).verdict(WITHHOLDS), "did not provably receive");
         let late = Some(WitnessRecord { proved: true, unexpected: 1 });
         assert_inconclusive(&made(0).witness(late).verdict(WITHHOLDS), "1 messages came");
     }
@@ -363,7 +369,7 @@ fn mqtt5_3_1_2_23_and_mqtt3_1_1_3_1_2_4_sessions_that_are_all_gone_break_it_and_
         assert_eq!(verdict.evidence, "3 of 3 sessions were there when their clients came back");
         assert_violated(&made(0, 3).verdict(KEEPS), citation);
         assert_note_contains(&made(1, 2).verdict(KEEPS), "2 sessions were gone");
-        assert_inconclusive(&made(0, 3).unsettled().verdict(KEEPS), "honest clients lost");
+        assert_inconclusive(&made(0, 3).unsettled().verdict(KEEPS), "well-behaved clients lost");
         let denied = made(0, 0).fact(SESSION_PRESENT, Resumption::Unannounced.name(), 3);
         assert_holds(&denied.verdict(KEEPS), Some(citation));
     }
@@ -446,7 +452,7 @@ fn mqtt5_4_5_0_1_and_mqtt3_1_1_3_1_2_5_messages_that_were_overtaken_are_lost_and
         assert_inconclusive(&made(Share::NotYet.name()).verdict(WAITED), "a longer --reaction-timeout");
         assert_note_contains(
             &made("none").unsettled().verdict(WAITED),
-            "30 of 33 messages were taken and lost",
+            "30 of 33 acknowledged messages were lost",
         );
         assert_inconclusive(&Made::dropped("rst", version, 3).verdict(WAITED), "no messages waited");
     }
@@ -458,7 +464,7 @@ fn a_part_that_was_kept_for_a_client_that_was_away_tells_of_a_limit_and_accuses_
         let counts = LedgerCounts { acknowledged: 33, delivered: 15, lost: 18, ..LedgerCounts::default() };
         let made = Made::dropped("rst", version, 3).fact(WAITING, "some", 3).messages(counts);
         let verdict = made.measure(HELD_BACK, 4, 12).verdict(WAITED);
-        assert_note_contains(&verdict, "18 of 33 messages were taken and lost");
+        assert_note_contains(&verdict, "18 of 33 acknowledged messages were lost");
         assert!(verdict.evidence.contains("its queue may have a limit"), "{verdict:?}");
     }
 }
@@ -472,8 +478,8 @@ fn mqtt5_4_6_0_5_and_mqtt3_1_1_4_6_0_6_a_message_behind_a_later_one_breaks_the_o
         };
         assert_holds(&made(9, 0).verdict(IN_ORDER), Some(citation));
         assert_violated(&made(9, 1).verdict(IN_ORDER), citation);
-        assert_inconclusive(&made(3, 0).verdict(IN_ORDER), "one has no order");
-        assert_inconclusive(&made(9, 1).unsettled().verdict(IN_ORDER), "honest clients lost");
+        assert_inconclusive(&made(3, 0).verdict(IN_ORDER), "there is no order to check");
+        assert_inconclusive(&made(9, 1).unsettled().verdict(IN_ORDER), "well-behaved clients lost");
     }
 }
 
@@ -596,8 +602,8 @@ fn mqtt5_3_1_3_9_the_will_of_a_client_that_is_back_in_time_breaks_it_in_a_storm_
     let made = |seen| storm("back-will-delay", V5).will(not_due(4, seen));
     assert_holds(&made(0).verdict(BACK), Some("MQTT 5.0 [MQTT-3.1.3-9]"));
     assert_violated(&made(3).verdict(BACK), "MQTT 5.0 [MQTT-3.1.3-9]");
-    assert_inconclusive(&made(1).verdict(BACK), "3 attempts that are alike would tell");
-    assert_inconclusive(&made(0).witness(None).verdict(BACK), "not proved to hear");
+    assert_inconclusive(&made(1).verdict(BACK), "at least 3 attempts must show the same");
+    assert_inconclusive(&made(0).witness(None).verdict(BACK), "did not provably receive");
     assert_inconclusive(&storm("back-will-delay", V5).verdict(BACK), "no client was back with its session");
 }
 

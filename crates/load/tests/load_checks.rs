@@ -152,7 +152,7 @@ fn where_nothing_was_acknowledged_nothing_holds_and_the_reason_code_and_its_cure
 fn where_nothing_came_nothing_holds() {
     let lost = |counts: &mut LoadCounts| (counts.delivered, counts.lost) = (0, 2_000);
     let lost = counting(lost);
-    assert_eq!(lost.load.as_ref().unwrap().missing_result().unwrap(), "none of 2000 deliveries came");
+    assert_eq!(lost.load.as_ref().unwrap().missing_result().unwrap(), "none of 2000 deliveries arrived");
     assert_eq!(concluded(lost, LOSS), Conclusion::Inconclusive);
     assert_eq!(load().missing_result(), None);
 }

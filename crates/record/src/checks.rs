@@ -113,7 +113,7 @@ fn bystanders_outages(record: &Record) -> Option<u64> {
     Some(record.bystanders.as_ref()?.outages?.outages)
 }
 
-/// All messages of honest clients arrived, at every QoS. Only a note: `acknowledged_messages_arrive` reports violations.
+/// All messages of well-behaved clients arrived, at every QoS. Only a note: `acknowledged_messages_arrive` reports violations.
 fn bystanders_lose_nothing(record: &Record) -> Option<Finding> {
     record.bystanders.as_ref()?;
     let by_qos = totals(record);
@@ -156,12 +156,13 @@ fn bystanders_stay_connected(record: &Record) -> Option<Finding> {
     let planned = bystanders.outages.unwrap_or_default();
     let away = planned.connections_lost.saturating_sub(planned.came_back);
     Some(if lost == 0 && away > 0 {
-        let note = format!("{away} connections of honest clients did not come back after a planned outage");
+        let note =
+            format!("{away} connections of well-behaved clients did not come back after a planned outage");
         let evidence = format!("{} of {} came back", planned.came_back, planned.connections_lost);
         Finding::differs(bystanders.pairs, note, evidence)
     } else if lost == 0 && planned.connections_lost > 0 {
         let evidence = format!(
-            "no honest client lost its connection except in the {} planned outages: {} did, and all came back, the last \
+            "no well-behaved client lost its connection except in the {} planned outages: {} did, and all came back, the last \
              after {}",
             planned.outages,
             planned.connections_lost,
@@ -171,9 +172,9 @@ fn bystanders_stay_connected(record: &Record) -> Option<Finding> {
     } else if lost == 0 && offered == 0 {
         Finding::inconclusive("the bystanders sent nothing")
     } else if lost == 0 {
-        Finding::holds(bystanders.pairs, "no honest client lost its connection")
+        Finding::holds(bystanders.pairs, "no well-behaved client lost its connection")
     } else {
-        let note = format!("honest clients lost {lost} connections");
+        let note = format!("well-behaved clients lost {lost} connections");
         Finding::differs(bystanders.pairs, note, reasons.join("; "))
     })
 }
@@ -216,14 +217,16 @@ fn bystanders_keep_their_pace(record: &Record) -> Option<Finding> {
     );
     let is_ours = |us: u64, own_us: u64| us.saturating_sub(before_us) <= own_share_max_us(own_us);
     let slow = (during_us > recovery::limit_us(before_us)).then(|| {
-        let note = format!("honest clients were served more slowly during the {}", acts.name());
+        let note = format!("well-behaved clients were served more slowly during the {}", acts.name());
         (note, is_ours(during_us, own_us))
     });
     let afterwards = times(Phase::Recovery);
     let not_back = RecoveryOutcome::of(record).and_then(|back| match back {
         RecoveryOutcome::NotRecovered(lasted_us) => {
-            let note =
-                format!("honest clients had not recovered within the recovery phase of {}", time(lasted_us));
+            let note = format!(
+                "well-behaved clients had not recovered within the recovery phase of {}",
+                time(lasted_us)
+            );
             let own_us = own_lateness_us(record, &[Phase::Recovery], figure);
             let us = figure(&afterwards).or(afterwards.max_us);
             // Clients without deliveries have not recovered, however fast the others are.

@@ -56,7 +56,7 @@ fn exit_codes() -> String {
     let when = |exit: Exit| match exit {
         Exit::Holds => "the logs were read to their end, with or without incidents",
         Exit::Violated => "never: nothing is judged here",
-        Exit::Usage => "the call can't be carried out as written; nothing was read",
+        Exit::Usage => "invalid usage; nothing was read",
         Exit::Inconclusive => "no line was recognised: another broker's log, or none",
         Exit::Environment => "a log can't be read",
         Exit::Bug => "a defect of this program",

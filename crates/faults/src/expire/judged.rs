@@ -235,7 +235,8 @@ pub(super) fn publishes_the_will(case: &Judged<'_>, may_publish: MayPublish) -> 
     }
     let finding = match case.will.as_ref().filter(|will| will.due > 0) {
         None => {
-            let why = "the witness could not subscribe to the Will topics, or was not proved to hear";
+            let why =
+                "the witness could not subscribe to the Will topics, or did not provably receive messages";
             let is_acted = evidence_count(case) > 0;
             Finding::inconclusive(if is_acted { why.to_owned() } else { no_sample(case) })
         }

@@ -1,5 +1,5 @@
-//! A client to which much comes: it keeps an account of the packets, of which none is copied. Subscribers and publishers of
-//! floods are such clients.
+//! A client that handles many packets: it keeps an account of them without copying. The subscribers and publishers of floods
+//! are such clients.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -14,12 +14,12 @@ use ungraceful_wire::clock::now;
 use super::seen::Seen;
 use crate::peer::Peer;
 
-/// What a busy client keeps of all that comes.
+/// What a busy client records of the packets that it receives.
 pub(super) trait Account {
-    /// Takes a packet whose first byte came `at`; what the client owes in return goes into `outbox`.
+    /// Takes a packet whose first byte came `at`; the client's answer goes into `outbox`.
     fn take(&mut self, packet: &Packet<'_>, at: Instant, outbox: &mut Vec<u8>);
 
-    /// What the broker did beside what was asked of it.
+    /// What the broker did besides answering.
     fn seen(&mut self) -> &mut Seen;
 }
 
@@ -54,12 +54,12 @@ impl<A: Account> Busy<A> {
             account.seen().bytes += frame.bytes.len() as u64;
             account.take(&frame.decode(version).packet, at, outbox);
         };
-        let told = match at_most {
+        let other = match at_most {
             None => client.connection.receive(take).await,
             Some(bytes) => client.connection.receive_at_most(bytes, take).await,
         };
-        if let Some(told) = told {
-            self.account.seen().take_told(&told);
+        if let Some(other) = other {
+            self.account.seen().take_arrival(&other);
         }
     }
 
@@ -76,22 +76,21 @@ impl<A: Account> Busy<A> {
         }
     }
 
-    /// Sends what is owed, and receives once, or until PINGREQ is due. Nothing is lost when the returned future is dropped.
+    /// Sends the outbox, and receives once, or until PINGREQ is due. Cancel-safe.
     pub(super) async fn step(&mut self) {
         self.keep_alive();
         self.peer.flush().await;
         let _elapsed = timeout(self.peer.pinging.left(), self.receive()).await;
     }
 
-    /// Is there until the connection ends: takes what comes, and shows that it is alive. Nothing is lost when the returned
-    /// future is dropped.
+    /// Receives and sends PINGREQ until the connection ends. Cancel-safe.
     pub(super) async fn stay(&mut self) {
         while self.is_open() {
             self.step().await;
         }
     }
 
-    /// Carries out `work`, and is there meanwhile.
+    /// Carries out `work`, and stays connected meanwhile.
     pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         tokio::select! {
@@ -102,13 +101,13 @@ impl<A: Account> Busy<A> {
         work.await
     }
 
-    /// Asks whether the client is served; true when the answer came within `within`.
+    /// Whether a PINGREQ is answered within `within`.
     pub(super) async fn is_served(&mut self, within: Duration) -> bool {
         self.ask();
         self.is_answered(within).await
     }
 
-    /// Whether all that was asked by PINGREQ is answered within `within`.
+    /// Whether all open PINGREQs are answered within `within`.
     pub(super) async fn is_answered(&mut self, within: Duration) -> bool {
         let answered = async {
             self.peer.flush().await;
@@ -119,8 +118,8 @@ impl<A: Account> Busy<A> {
         timeout(within, answered).await.is_ok() && self.is_open()
     }
 
-    /// Asks again and again whether the client is served, each time `every` after the time before or once that was
-    /// answered, and notes when the answers came. Goes on for ever.
+    /// Sends PINGREQ repeatedly, `every` after the last one but not before its answer, and passes on when answers came. Never
+    /// returns.
     pub(super) async fn keep_asking(
         &mut self,
         every: Duration,
@@ -141,7 +140,7 @@ impl<A: Account> Busy<A> {
         pending().await
     }
 
-    /// Leaves as a well-behaved client does.
+    /// Disconnects properly.
     pub(super) async fn leave(self) {
         self.peer.client.leave().await;
     }

@@ -1,4 +1,4 @@
-//! What became of every Application Message of one attempt. The one place that knows the rig's ledger.
+//! The fate of every Application Message of one attempt.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -15,12 +15,12 @@ use ungraceful_rig::measure::clock::RunClock;
 use crate::ending::Untold;
 use crate::numbered;
 
-/// The measure of how many messages of QoS 2 were delivered at least once, in attempts in which no connection ended.
+/// Measure: QoS 2 messages that were delivered at least once, in attempts in which no connection ended.
 pub(super) const DELIVERED_QOS2: Measure = Measure::new("qos2_delivered");
-/// The measure of how many copies of them came beyond the first, in exchanges of their own.
+/// Measure: copies of them beyond the first, each in its own exchange.
 pub(super) const DUPLICATED_QOS2: Measure = Measure::new("qos2_delivered_again");
 
-/// What became of the messages that one attempt published at one QoS on one topic.
+/// The fate of the messages that one attempt publishes at one QoS on one topic.
 #[derive(Debug)]
 pub(super) struct Fates {
     attempt: u64,
@@ -30,17 +30,17 @@ pub(super) struct Fates {
 }
 
 ungraceful_record::words! {
-    /// Which of the messages that the broker had taken are missing.
+    /// Which of the acknowledged messages are missing.
     pub enum LostEnd: "end" {
-        /// None is.
+        /// None.
         None = "none",
-        /// All are.
+        /// All.
         All = "all",
-        /// The first ones, and all before any that was delivered.
+        /// The first ones, all before any delivered one.
         Oldest = "oldest",
-        /// The last ones, and all after any that was delivered.
+        /// The last ones, all after any delivered one.
         Newest = "newest",
-        /// Neither: some in between.
+        /// Some in between.
         Scattered = "scattered",
     }
 }
@@ -48,10 +48,10 @@ ungraceful_record::words! {
 /// The fates that an attempt's subscriber and publisher share.
 pub(super) type SharedFates = Rc<RefCell<Fates>>;
 
-/// Carries out `work`, for `longest` at the most; absent when the run was stopped before it was done.
+/// Carries out `work`, for `longest` at most; absent when the run was stopped first.
 ///
 /// # Errors
-/// How far the attempt came that was given up, because it took longer.
+/// How far the attempt came, when it took longer.
 pub(super) async fn within<T>(
     stage: &Stage,
     longest: Duration,
@@ -66,12 +66,12 @@ pub(super) async fn within<T>(
 }
 
 impl Fates {
-    /// Of the attempt that `log` tells of.
+    /// Of the attempt of `log`.
     pub(super) fn of(stage: &Stage, log: &AttemptLog<'_>, qos: QoS) -> SharedFates {
         Self::new(numbered::key(&stage.topic_root, log.number()), qos, stage.clock).shared()
     }
 
-    /// To be shared.
+    /// Shared.
     pub(super) fn shared(self) -> SharedFates {
         Rc::new(RefCell::new(self))
     }
@@ -91,7 +91,7 @@ impl Fates {
         self.qos
     }
 
-    /// The clock that tells when they came.
+    /// The clock of their arrival times.
     pub(super) fn clock(&self) -> RunClock {
         self.clock
     }
@@ -103,7 +103,7 @@ impl Fates {
         sequence
     }
 
-    /// The next message falls due; returns its number. It may be delivered from now on.
+    /// The next message falls due; returns its number. It may arrive from now on.
     pub(super) fn offer(&mut self) -> u64 {
         self.ledger.offer()
     }
@@ -113,13 +113,13 @@ impl Fates {
         self.ledger.sent(sequence);
     }
 
-    /// The broker took message `sequence` with `code`, or refused it from 0x80 on.
+    /// The broker acknowledged message `sequence` with `code`; from 0x80 on it refused it.
     pub(super) fn acknowledged(&mut self, sequence: u64, code: u8) {
         self.ledger.acknowledged(sequence, code);
     }
 
-    /// A PUBLISH came, at `at`; a copy `of_one_delivery` of QoS 2 when its Packet Identifier had come before and was not
-    /// released since. Returns the number of a message that was delivered for the first time.
+    /// A PUBLISH came, at `at`; at QoS 2 it is `of_one_delivery` if its Packet Identifier came before and was not released
+    /// since. Returns the number of a message that is delivered for the first time.
     pub(super) fn delivered(
         &mut self,
         publish: &Publish<'_>,
@@ -145,12 +145,12 @@ impl Fates {
         self.ledger.delivered_from(from)
     }
 
-    /// Messages that the broker took and has not delivered.
+    /// Messages that the broker acknowledged and has not delivered.
     pub(super) fn owed(&self) -> u64 {
         self.ledger.owed()
     }
 
-    /// Which of the messages that the broker took are missing.
+    /// Which of the acknowledged messages are missing.
     pub(super) fn lost_end(&self) -> LostEnd {
         let Some(missing) = self.ledger.acknowledged_span(false) else { return LostEnd::None };
         let Some(delivered) = self.ledger.acknowledged_span(true) else { return LostEnd::All };
@@ -163,11 +163,11 @@ impl Fates {
         }
     }
 
-    /// How far an attempt came that was given up after `longest`.
+    /// How far an attempt came that was abandoned after `longest`.
     pub(super) fn unfinished(&self, longest: Duration) -> String {
         let counts = self.counts();
         format!(
-            "given up after {}: of {} messages that were sent the broker had taken {} and delivered {}",
+            "abandoned after {}: of {} messages that were sent, the broker had acknowledged {} and delivered {}",
             span(longest),
             counts.sent,
             counts.acknowledged,
@@ -175,13 +175,13 @@ impl Fates {
         )
     }
 
-    /// Everything in numbers.
+    /// The counts.
     pub(super) fn counts(&self) -> LedgerCounts {
         self.ledger.counts(0, self.ledger.offered())
     }
 
-    /// Writes how often messages of QoS 2 came, of an attempt in which neither publisher nor subscriber was cut.
-    pub(super) fn tell_copies(&self, log: &mut AttemptLog<'_>) {
+    /// Logs how often QoS 2 messages came; only of attempts in which neither publisher nor subscriber was cut.
+    pub(super) fn report_copies(&self, log: &mut AttemptLog<'_>) {
         if self.qos == QoS::ExactlyOnce {
             let counts = self.counts();
             log.measure(DELIVERED_QOS2, counts.delivered);
@@ -189,8 +189,8 @@ impl Fates {
         }
     }
 
-    /// Writes what became of the messages into the attempt's record.
-    pub(super) fn tell(&self, log: &mut AttemptLog<'_>) {
+    /// Logs the fate of the messages.
+    pub(super) fn report(&self, log: &mut AttemptLog<'_>) {
         log.messages(self.qos, &self.counts());
     }
 }
@@ -210,7 +210,7 @@ mod tests {
         fates.delivered(&Publish::new("t", &numbered::stamp(ATTEMPT, sequence)), now(), false)
     }
 
-    /// Five messages that the broker took; those named were delivered.
+    /// Five messages that the broker acknowledged; those named were delivered.
     fn taken(delivered: &[u64]) -> Fates {
         let mut fates = Fates::new(ATTEMPT, QoS::AtLeastOnce, RunClock::start());
         for _ in 0..5 {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lost_end_is_told_by_what_lies_beyond_it() {
+    fn the_lost_end_depends_on_what_was_delivered() {
         let ends: [(&[u64], LostEnd); 6] = [
             (&[0, 1, 2, 3, 4], LostEnd::None),
             (&[], LostEnd::All),
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_may_be_delivered_before_we_know_that_it_was_sent() {
+    fn a_message_may_arrive_before_its_send_returns() {
         let mut fates = taken(&[]);
         let sequence = fates.offer();
         assert_eq!(deliver(&mut fates, sequence), Some(sequence));
@@ -250,16 +250,16 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_that_is_given_up_says_how_far_it_came() {
-        let told = taken(&[0, 1]).unfinished(std::time::Duration::from_secs(60));
+    fn an_abandoned_attempt_reports_how_far_it_came() {
+        let text = taken(&[0, 1]).unfinished(std::time::Duration::from_secs(60));
         assert_eq!(
-            told,
-            "given up after 60 s: of 5 messages that were sent the broker had taken 5 and delivered 2"
+            text,
+            "abandoned after 60 s: of 5 messages that were sent, the broker had acknowledged 5 and delivered 2"
         );
     }
 
     #[test]
-    fn what_the_broker_refused_is_neither_owed_nor_lost() {
+    fn a_refused_message_is_neither_owed_nor_lost() {
         let mut fates = taken(&[0, 1, 2, 3, 4]);
         let refused = fates.send();
         fates.acknowledged(refused, 0x97);
@@ -268,13 +268,13 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_new_once_and_those_of_others_never() {
+    fn a_message_is_new_once_and_a_foreign_one_never() {
         let mut fates = taken(&[]);
         assert_eq!(deliver(&mut fates, 2), Some(2));
         assert_eq!(deliver(&mut fates, 2), None, "a second copy");
         assert_eq!(deliver(&mut fates, 5), None, "never sent");
-        let others = numbered::stamp(ATTEMPT + 1, 0);
-        assert_eq!(fates.delivered(&Publish::new("t", &others), now(), false), None);
+        let foreign = numbered::stamp(ATTEMPT + 1, 0);
+        assert_eq!(fates.delivered(&Publish::new("t", &foreign), now(), false), None);
         assert_eq!((fates.delivered_count(), fates.delivered_from(2), fates.delivered_from(3)), (1, 1, 0));
     }
 }

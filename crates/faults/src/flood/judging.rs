@@ -1,4 +1,4 @@
-//! What the checks of flow control read from a case.
+//! Readings of a case that the flow-control checks share.
 
 use ungraceful_mqtt::statement::{Statement, V5_4_4_0_1, V311_4_3_3_1};
 use ungraceful_record::check::{Finding, Judged};
@@ -26,16 +26,16 @@ pub(super) fn range(case: &CaseRecord, measure: Measure) -> Option<String> {
     Some(if min == max { max.to_string() } else { format!("{min} to {max}") })
 }
 
-/// A QoS 2 message is delivered once (MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]): on a connection that lives, to a
+/// A QoS 2 message is delivered once (MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.3.3-1]) on a connection that stays open, to a
 /// subscriber that answers everything, from a publisher that sends each message once. A PUBLISH that is repeated within its
-/// exchange is no second delivery. No verdict on a case of another QoS.
+/// exchange is no second delivery. No verdict at another QoS.
 pub(super) fn qos_2_comes_once(case: &Judged<'_>) -> Option<Finding> {
     if !case.case.variant.ends_with("qos2") {
         return None;
     }
     let (delivered, copies) = (case.measured(DELIVERED_QOS2).sum, case.measured(DUPLICATED_QOS2).sum);
     let evidence = format!(
-        "{copies} copies beyond the first, in exchanges of their own, of {delivered} messages of QoS 2"
+        "{copies} copies beyond the first, each in its own exchange, of {delivered} messages of QoS 2"
     );
     Some(if delivered == 0 {
         Finding::inconclusive(no_sample(case))
@@ -52,7 +52,7 @@ pub(super) fn qos_2_comes_once(case: &Judged<'_>) -> Option<Finding> {
 /// The statements of [`qos_2_comes_once`].
 pub(super) const QOS_2_ONCE: &[Statement] = &[V5_4_4_0_1, V311_4_3_3_1];
 
-/// Messages that the broker took, with or without saying that it knew of no subscriber, and did not deliver.
+/// Messages that the broker acknowledged, with or without "No matching subscribers", and did not deliver.
 pub(super) fn missing(counts: &LedgerCounts) -> u64 {
     counts.lost + counts.without_subscribers
 }

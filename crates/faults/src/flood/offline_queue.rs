@@ -1,8 +1,7 @@
-//! A subscriber with a session that is kept goes away; a publisher fills its queue; it returns.
+//! A subscriber with a persistent session disconnects; a publisher fills its queue; the subscriber returns.
 //!
-//! Every broker limits what it keeps. This tells where, and which end of the queue goes: the oldest messages, the newest,
-//! or none because the publisher is refused. What does come comes in order (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1
-//! [MQTT-4.6.0-6]).
+//! Every broker limits its queues. This shows the limit, and which messages are dropped: the oldest, the newest, or none because
+//! the publisher is refused. What is delivered comes in order (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,11 +33,11 @@ use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "offline-queue";
-/// Fact: which of the messages that the broker took are missing.
+/// Fact: which of the acknowledged messages are missing.
 pub const LOST_END: FactOf<LostEnd> = FactOf::new("lost_end");
 /// Fact: how the broker answered the publisher.
 pub const PUBLISHER: FactOf<PublisherMet> = FactOf::new("publisher");
-/// The measure of the Session Expiry Interval that the broker granted, in seconds; only on 5.0.
+/// Measure: the Session Expiry Interval that the broker granted, in seconds; only on 5.0.
 pub const GRANTED_S: Measure = Measure::new("session_expiry_interval_granted_s");
 
 ungraceful_record::words! {
@@ -46,7 +45,7 @@ ungraceful_record::words! {
     pub enum PublisherMet {
         /// It acknowledged every message without an error.
         AllTaken = "all taken",
-        /// It acknowledged no more.
+        /// It stopped acknowledging.
         Stalled = "stalled",
     } else {
         /// It refused a message; the Reason Code.
@@ -56,8 +55,8 @@ ungraceful_record::words! {
     }
 }
 
-/// The Session Expiry Interval that is asked for, in seconds: longer than any attempt takes, and short enough that a
-/// session which could not be removed goes away by itself.
+/// The requested Session Expiry Interval, in seconds: longer than any attempt, and short enough that a session which could not
+/// be removed expires.
 const SESSION_EXPIRY_INTERVAL_S: u32 = 3_600;
 
 /// The flags.
@@ -75,7 +74,7 @@ pub struct Flags {
     size: Whole<16, 65_536>,
     #[command(flatten)]
     versions: Versions,
-    /// The longest that an attempt takes; it is given up then.
+    /// The time limit of an attempt.
     #[arg(skip)]
     longest: Duration,
 }
@@ -84,12 +83,12 @@ impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str = "A subscriber with a session leaves, its queue fills up, and it returns";
     const LONG_ABOUT: &'static str = "A subscriber asks for its session to be kept (Session Expiry Interval on 5.0, Clean Session 0 on \
-         3.1.1), subscribes and leaves; a publisher fills its queue; it returns. Reports whether its \
-         session was there, how much of what the broker had taken is delivered, which end of the queue is \
-         missing if not all of it, whether it comes in order, and whether the publisher was refused \
-         anything. What is lost or refused to a limit is noted; messages that come in another order than \
-         they were published in are a violation (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]), as \
-         is a session that is gone (MQTT 5.0 [MQTT-3.1.2-23]). The session is removed afterwards.";
+         3.1.1), subscribes and disconnects; a publisher fills its queue; the subscriber returns. Reports \
+         whether its session existed, how many of the acknowledged messages are delivered, which end of \
+         the queue is missing, whether messages come in order, and whether the publisher was refused. \
+         Messages that a limit drops or refuses are a note; messages in another order than published are \
+         a violation (MQTT 5.0 [MQTT-4.6.0-5], MQTT 3.1.1 [MQTT-4.6.0-6]), and so is a missing session \
+         (MQTT 5.0 [MQTT-3.1.2-23]). The session is removed afterwards.";
     const CHECKS: &'static [&'static [Check]] = &[offline_queue_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "5"), ("count", "20")];
@@ -117,7 +116,7 @@ impl FaultMode for Flags {
     }
 }
 
-/// A queue that is filled while its subscriber is away, in one variant and version.
+/// A queue that fills while its subscriber is offline, in one variant and version.
 #[derive(Debug)]
 struct OfflineQueue {
     variant: Variant,
@@ -146,12 +145,12 @@ impl Fault for OfflineQueue {
     }
 }
 
-/// What is known once the subscriber has returned.
+/// What is known after the subscriber returned.
 #[derive(Debug)]
 struct Returned {
     pair: Pair,
     published: Published,
-    /// Nothing came, not even a message that the broker took when the subscriber was back: it has no subscription.
+    /// Nothing came, not even a message that the broker acknowledged after the return: there is no subscription.
     passed_over: bool,
     served: bool,
 }
@@ -161,7 +160,7 @@ impl OfflineQueue {
         qos_taken(stage, self.variant.qos())?;
         let fates = Fates::of(stage, log, self.variant.qos());
         let returned = self.leave_and_return(stage, log, &fates).await;
-        // Removed when the run is being stopped as well: nothing of an attempt stays behind.
+        // Also when the run is being stopped: an attempt leaves nothing behind.
         discard_session(stage, self.version, log.client_id()).await;
         returned
     }
@@ -206,10 +205,10 @@ impl OfflineQueue {
         let client_id = log.client_id().to_owned();
         let topic = topic(stage, log);
         if self.version == ProtocolVersion::V3_1_1 {
-            // A run with the same seed that was killed may have left its session behind.
+            // A killed run with the same seed may have left a session behind.
             discard_session(stage, self.version, &client_id).await;
         }
-        // On 3.1.1 a clean session would be one that is not kept.
+        // On 3.1.1 a clean session would not be persistent.
         let kept = [Property::SessionExpiryInterval(SESSION_EXPIRY_INTERVAL_S)];
         let is_clean = self.version == ProtocolVersion::V5;
         let connect = session_connect(stage, self.version, &client_id, is_clean, &kept);
@@ -247,10 +246,10 @@ impl OfflineQueue {
         let sending = &returned.pair.publisher.account;
         let resumption = match returned.pair.subscriber.accepted.session_present {
             true => Resumption::Announced,
-            // It has not subscribed again: only its session can have brought these.
+            // It has not subscribed again, so these came from its session.
             false if fates.delivered_count() > 0 => Resumption::Unannounced,
             false if returned.passed_over && returned.served => Resumption::Not,
-            // It was cut, or the broker took nothing that it could have been sent.
+            // It was cut, or the broker acknowledged no message for it.
             false => Resumption::Unknown,
         };
         let is_cut = sending.seen.is_over();
@@ -269,9 +268,9 @@ impl OfflineQueue {
         let counts = fates.counts();
         log.measure(Measure::new("lost"), counts.lost + counts.without_subscribers);
         if !is_cut && !returned.pair.subscriber.account.seen.is_over() {
-            fates.tell_copies(log);
+            fates.report_copies(log);
         }
-        fates.tell(log);
+        fates.report(log);
     }
 }
 
@@ -288,7 +287,7 @@ mod tests {
     use crate::resumption::{Resumption, SESSION_PRESENT};
     use crate::testing::Scene;
 
-    /// What is told of a session on a broker with this script.
+    /// What is known of a session on a broker with this script.
     async fn session_on(script: Script) -> Option<Resumption> {
         let flags = Flags {
             variant: Vec::new(),
@@ -303,13 +302,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_session_is_gone_only_when_a_message_that_was_taken_later_found_no_subscription() {
+    async fn a_session_is_gone_only_when_a_later_message_found_no_subscription() {
         assert_eq!(session_on(Script::default()).await, Some(Resumption::Announced));
         let forgets = Script { sessions: Sessions::Forget, ..Script::default() };
         assert_eq!(session_on(forgets).await, Some(Resumption::Not));
         for pubacks in [Pubacks::Refuse(0x97), Pubacks::Never] {
-            let takes_nothing = Script { pubacks, ..forgets };
-            assert_eq!(session_on(takes_nothing).await, Some(Resumption::Unknown), "{pubacks}");
+            let acknowledges_nothing = Script { pubacks, ..forgets };
+            assert_eq!(session_on(acknowledges_nothing).await, Some(Resumption::Unknown), "{pubacks}");
         }
     }
 }

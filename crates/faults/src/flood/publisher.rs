@@ -1,4 +1,4 @@
-//! A publisher that keeps every rule: no more unacknowledged than is agreed, and every acknowledgement answered.
+//! A publisher that obeys every rule: it stays within the negotiated limit and answers every acknowledgement.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -16,33 +16,32 @@ use super::topic;
 use crate::numbered;
 use crate::peer::Peer;
 
-/// The most PUBLISH packets that our publishers have unacknowledged, however many the broker allows.
+/// The most PUBLISH packets that a publisher has unacknowledged, however many the broker allows.
 const IN_FLIGHT_MAX: u16 = 100;
-/// The same on 3.1.1, where nobody says how many a broker allows: one that allows 20 may acknowledge what is beyond and
-/// throw it away.
+/// The same on 3.1.1, where the broker announces no limit: a broker that allows 20 may acknowledge more and drop them.
 const IN_FLIGHT_MAX_3_1_1: u16 = 10;
 
-/// How long the end of a connection is waited for that a DISCONNECT has announced.
+/// How long the end of the connection is awaited after a DISCONNECT.
 const END_WITHIN: Duration = Duration::from_secs(1);
 
-/// The most that waits for a socket which takes nothing: at a rate, what falls due then is left out.
+/// The most bytes that wait for a blocked socket; at a rate, messages that fall due beyond it are skipped.
 const OUTBOX_MAX_BYTES: usize = 256 * 1024;
 
-/// How publishing came to an end.
+/// How publishing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Published {
     /// Every message was sent and, above QoS 0, acknowledged or refused.
     All,
-    /// The connection ended before.
+    /// The connection ended first.
     Cut,
-    /// Nothing was acknowledged for as long as we were ready to wait.
+    /// Nothing was acknowledged within the patience.
     Stalled,
 }
 
-/// A publisher and what was acknowledged to it.
+/// A publisher and its acknowledgements.
 pub(super) type Publisher = Busy<Sending>;
 
-/// What a publisher has sent, and what came back.
+/// What a publisher has sent, and the answers.
 #[derive(Debug)]
 pub(super) struct Sending {
     version: ProtocolVersion,
@@ -51,7 +50,7 @@ pub(super) struct Sending {
     attempt: u64,
     /// The most messages that may be unacknowledged.
     pub(super) window: usize,
-    /// Messages by the Packet Identifier under which they are unacknowledged, and when each was sent.
+    /// Unacknowledged messages by Packet Identifier, and when each was sent.
     open: HashMap<u16, (u64, Instant)>,
     next_identifier: PacketIdentifier,
     /// Messages that were sent.
@@ -60,7 +59,7 @@ pub(super) struct Sending {
     pub(super) acknowledged: u64,
     /// Messages that were refused, by the Reason Code of the PUBACK or PUBREC.
     pub(super) refused: BTreeMap<u8, u64>,
-    /// How long each message took from being sent to its last acknowledgement, in µs.
+    /// The time of each message from sending to its last acknowledgement, in µs.
     pub(super) service_us: Vec<u64>,
     /// Acknowledgements of any kind.
     answers: u64,
@@ -139,7 +138,7 @@ impl Account for Sending {
             Packet::PubRec(ack) if self.qos == QoS::ExactlyOnce => {
                 self.answers += 1;
                 if let Some(identifier) = PacketIdentifier::new(ack.packet_identifier) {
-                    // A PUBREL of a legal Packet Identifier can always be encoded.
+                    // A PUBREL with a legal Packet Identifier can always be encoded.
                     let _encoded = Ack::new(identifier).encode_pubrel(self.version, outbox);
                 }
             }
@@ -154,8 +153,8 @@ impl Account for Sending {
 }
 
 impl Publisher {
-    /// One that was accepted, of messages with `payload_len` bytes on `topic`. Keeps to the broker's Receive Maximum, and to
-    /// [`IN_FLIGHT_MAX`] of ours.
+    /// From an accepted connection, for messages with `payload_len` bytes on `topic`. Stays within the broker's Receive Maximum
+    /// and [`IN_FLIGHT_MAX`].
     pub(super) fn new(
         (peer, accepted): (Peer, Accepted),
         topic: &str,
@@ -174,7 +173,7 @@ impl Publisher {
         Ok(Self { peer, accepted, account })
     }
 
-    /// Connects beside the attempt's own client.
+    /// Connects another client beside the attempt's own.
     pub(super) async fn beside(
         stage: &Stage,
         log: &AttemptLog<'_>,
@@ -193,8 +192,8 @@ impl Publisher {
         self.account.fill(total, &mut self.peer.outbox);
     }
 
-    /// Publishes until `total` messages were sent and answered, however many of them were sent before. Gives up when
-    /// nothing is acknowledged for `patience`. Nothing is lost when the returned future is dropped.
+    /// Publishes until `total` messages, including earlier ones, were sent and answered. Gives up when nothing is acknowledged
+    /// for `patience`. Cancel-safe.
     pub(super) async fn publish(&mut self, total: u64, patience: Duration) -> Published {
         let mut answers = self.account.answers;
         let mut answered_at = now();
@@ -202,7 +201,7 @@ impl Publisher {
             self.fill(total);
             self.keep_alive();
             let left = patience.saturating_sub(answered_at.elapsed()).min(self.peer.pinging.left());
-            // Whether it timed out is seen below.
+            // Whether it timed out shows below.
             let _elapsed = timeout(left, self.peer.flush()).await;
             let sending = &self.account;
             if sending.sent == total && sending.open.is_empty() && self.peer.outbox.is_empty() {
@@ -212,7 +211,7 @@ impl Publisher {
                 let _elapsed = timeout(left, self.receive()).await;
             }
             if self.account.seen.is_over() {
-                // The end follows the DISCONNECT that announces it.
+                // The end follows the DISCONNECT.
                 let ended = async {
                     while self.account.seen.end.is_none() {
                         self.receive().await;
@@ -229,8 +228,8 @@ impl Publisher {
         }
     }
 
-    /// Publishes `per_second` messages a second for `time`, as far as window and socket allow: what can't be sent is not
-    /// made up for beyond [`OUTBOX_MAX_BYTES`].
+    /// Publishes `per_second` messages a second for `time`, as far as window and socket allow. Catches up on at most
+    /// [`OUTBOX_MAX_BYTES`].
     pub(super) async fn publish_at(&mut self, per_second: u64, time: Duration) {
         const TICK: Duration = Duration::from_millis(10);
         let began = now();
@@ -241,7 +240,7 @@ impl Publisher {
             }
             self.keep_alive();
             let _elapsed = timeout(TICK, self.peer.flush()).await;
-            // An acknowledgement lets the next message go; without any, the next tick does.
+            // An acknowledgement, or the next tick, allows the next message.
             if self.peer.outbox.is_empty() {
                 let _elapsed = timeout(TICK, self.receive()).await;
             }
@@ -261,7 +260,7 @@ mod tests {
     use crate::flood::fates::Fates;
     use crate::numbered;
 
-    /// What was sent, and the outbox.
+    /// A publisher's account, and its outbox.
     fn sending(qos: QoS, window: u16) -> (Sending, Vec<u8>) {
         let fates = Fates::new(1, qos, RunClock::start()).shared();
         let template = numbered::template(ProtocolVersion::V5, "t", qos, 16).unwrap();
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn mqtt5_3_3_4_7_no_more_than_the_window_is_unacknowledged_and_identifiers_are_never_shared() {
+    fn mqtt5_3_3_4_7_the_window_is_never_exceeded_and_identifiers_are_never_shared() {
         let (mut sending, mut outbox) = sending(QoS::AtLeastOnce, 2);
         sending.fill(10, &mut outbox);
         assert_eq!((sending.sent, sending.open.len()), (2, 2));

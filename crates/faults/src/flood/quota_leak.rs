@@ -1,8 +1,8 @@
-//! A client that keeps every rule, for long: it stays within the broker's Receive Maximum and acknowledges everything, for
-//! many times as many messages. A broker that takes the quota for each PUBLISH and forgets to give it back cuts it.
+//! A client that obeys every rule: it stays within the broker's Receive Maximum and acknowledges everything, for many times as
+//! many messages. A broker that forgets to give the quota back cuts it.
 //!
-//! The quota comes back with PUBACK, with PUBCOMP, and with a PUBREC that refuses (MQTT 5.0 section 4.9, prose). Nobody
-//! subscribes: nothing that happens on another connection has a part in it.
+//! PUBACK, PUBCOMP and a PUBREC that refuses give the quota back (MQTT 5.0 section 4.9, prose). There is no subscriber, so no
+//! other connection plays a part.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,28 +27,27 @@ use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "quota-leak";
-/// Fact: how far the client was served.
+/// Fact: how far the broker served the client.
 pub const SERVED: FactOf<Served> = FactOf::new("served");
-/// The measure of how many messages were acknowledged without an error.
+/// Measure: messages that were acknowledged without an error.
 pub const ACKNOWLEDGED: Measure = Measure::new("acknowledged");
-/// The measure of how many messages had been acknowledged when the broker cut or stopped to answer; only of attempts in
-/// which it did.
+/// Measure: messages that had been acknowledged when the broker cut the client or stopped answering; only of such attempts.
 pub const ACKNOWLEDGED_AT_END: Measure = Measure::new("acknowledged_at_end");
-/// The measure of how many messages were refused.
+/// Measure: messages that were refused.
 pub const REFUSED: Measure = Measure::new("refused");
-/// The measure of the most messages that the client had unacknowledged: its window.
+/// Measure: the client's window, the most messages it had unacknowledged.
 pub const WINDOW: Measure = Measure::new("window");
-/// The measure of the Receive Maximum that the broker announced: 65,535 when it announced none.
+/// Measure: the Receive Maximum that the broker announced; 65,535 when it announced none.
 pub const RECEIVE_MAXIMUM: Measure = Measure::new("receive_maximum");
 
 ungraceful_record::words! {
-    /// How far a client was served.
+    /// How far the broker served a client.
     pub enum Served {
         /// Every message was acknowledged without an error.
         ToTheEnd = "to the end",
         /// Acknowledgements stopped, and PINGREQ was answered twice.
         Stalled = "no more acknowledgements",
-        /// The broker answered nothing at all any more.
+        /// The broker stopped answering anything.
         Silent = "no answer at all",
     } else {
         /// Some messages were refused; the Reason Code.
@@ -58,8 +57,8 @@ ungraceful_record::words! {
     }
 }
 
-/// However short the reaction timeout is, acknowledgements have not stopped before: a broker that writes to a disk, or
-/// waits for another node, may take its time.
+/// However short the reaction timeout is, acknowledgements count as stopped only after this: a broker may wait for a disk or
+/// another node.
 const STALL_MIN: Duration = Duration::from_secs(5);
 
 ungraceful_record::words! {
@@ -106,14 +105,13 @@ impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str = "A client that obeys every rule, for many times the Receive Maximum";
     const LONG_ABOUT: &'static str = "Publishes within the broker's Receive Maximum and answers every acknowledgement, for many times \
-         as many messages, and tells how far the client is served. A broker that takes its quota for each \
-         PUBLISH and does not give it back cuts a client that has done nothing wrong: DISCONNECT 0x93, \
+         as many messages, and reports how far the broker serves the client. A broker that does not give \
+         the quota back cuts a client that has done nothing wrong. A violation is DISCONNECT 0x93, or \
          acknowledgements that stop in every attempt after the same count while PINGREQ is answered, or a \
-         cut without a reason in every attempt at Receive Maximum is a violation, although no numbered \
-         statement carries it (MQTT 5.0, section 4.9). Any other refusal is noted. Nobody subscribes to \
-         the messages.";
+         cut without a reason in every attempt at Receive Maximum, although no numbered statement covers \
+         it (MQTT 5.0, section 4.9). Any other refusal is a note. The messages have no subscriber.";
     const CHECKS: &'static [&'static [Check]] = &[quota_leak_checks::CHECKS];
-    // Two, because a cut without a reason is put down to a count only when it comes again.
+    // Two, because a cut without a reason is attributed to a count only when it repeats.
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "2"), ("connrate", "5"), ("count", "16")];
 
@@ -137,7 +135,7 @@ impl FaultMode for Flags {
     }
 }
 
-/// A client that keeps every rule, in one variant and version.
+/// A client that obeys every rule, in one variant and version.
 #[derive(Clone, Copy, Debug)]
 pub struct QuotaLeak {
     /// The QoS of the messages.
@@ -148,7 +146,7 @@ pub struct QuotaLeak {
     pub messages: u64,
     /// Bytes of payload of each, at least 16.
     pub payload_len: usize,
-    /// The longest that an attempt takes; it is given up then.
+    /// The time limit of an attempt.
     pub longest: Duration,
 }
 
@@ -177,9 +175,9 @@ impl QuotaLeak {
         qos_taken(stage, qos)?;
         let fates = Fates::of(stage, log, qos);
         let mut publisher = prepared(stage, self.prepare(stage, log, &fates)).await?;
-        let told = self.publish_on(stage, log, &mut publisher, &fates).await;
+        let carried_out = self.publish_on(stage, log, &mut publisher, &fates).await;
         publisher.leave().await;
-        told
+        carried_out
     }
 
     async fn prepare(
@@ -208,13 +206,13 @@ impl QuotaLeak {
         let outcome = known.map(|(_, served)| seen.outcome(served));
         let confirmed = confirm(stage, log, self.version, (seen.reactions(), outcome)).await;
         if let Some((published, served)) = known.filter(|_| confirmed.outcome.is_evidence()) {
-            tell(log, publisher, published, served);
+            report(log, publisher, published, served);
         }
         Ok(())
     }
 
-    /// Publishes; then asks whether the client is served. A client that waits for acknowledgements is asked twice, the
-    /// second time after it has waited once more.
+    /// Publishes, then tests by PINGREQ whether the client is served; a client that waits for acknowledgements waits and tests
+    /// once more.
     async fn act(&self, stage: &Stage, publisher: &mut Publisher) -> (Published, bool) {
         let patience = stage.reaction_timeout.max(STALL_MIN);
         let published = publisher.publish(self.messages, patience).await;
@@ -230,7 +228,7 @@ impl QuotaLeak {
     }
 }
 
-fn tell(log: &mut AttemptLog<'_>, publisher: &Publisher, published: Published, served: bool) {
+fn report(log: &mut AttemptLog<'_>, publisher: &Publisher, published: Published, served: bool) {
     let sending = &publisher.account;
     let word = match (published, sending.seen.ended_by(), sending.refused.keys().next()) {
         (_, Some(how), _) => Served::Cut(how),

@@ -1,5 +1,4 @@
-//! What a broker is judged by whose client keeps every rule. The check reads the record alone and gives a verdict for each
-//! case.
+//! The check of a client that obeys every rule. It reads only the record and gives one verdict per case.
 
 use ungraceful_mqtt::ProtocolVersion;
 use ungraceful_record::check::{Check, Finding, Judged};
@@ -15,27 +14,27 @@ pub const CHECKS: &[Check] =
     &[Check::prose("serves_a_client_that_keeps_every_rule", serves_a_client_that_keeps_every_rule)
         .by_section(ProtocolVersion::V5, SECTION)];
 
-/// What the client has kept to.
+/// The section of MQTT 5.0 that the client obeys.
 const SECTION: &str = "4.9";
 /// The one DISCONNECT that names the quota.
 const RECEIVE_MAXIMUM_EXCEEDED: &str = "DISCONNECT 0x93";
 /// The refusal that names a quota.
 const QUOTA_EXCEEDED: &str = "0x97";
-/// Attempts that must end alike before an end without a reason is put down to a count.
+/// How many attempts must end alike before an end without a Reason Code is attributed to a count.
 const ALIKE_MIN: u64 = 2;
 
 /// MQTT 5.0 section 4.9: a client that stays within Receive Maximum and acknowledges everything is served.
 ///
-/// No numbered statement carries it, so it accuses only of what can have no other reason: DISCONNECT 0x93, which names the
-/// quota; acknowledgements that stop in every attempt after the same number of messages, while PINGREQ is answered; or a cut
-/// without a reason that comes in every attempt where a quota that is never given back ends: after as many messages as
-/// Receive Maximum. A limit of another kind, on a rate for example, ends elsewhere: a note, as is any other Reason Code.
+/// No numbered statement carries it, so only what has no other explanation is a violation: DISCONNECT 0x93, which names the
+/// quota; acknowledgements that stop in every attempt after the same number of messages, while PINGREQ is answered; or, in every
+/// attempt, a cut without a Reason Code after as many messages as Receive Maximum, where a quota that is never given back ends.
+/// A limit of another kind, such as a rate, ends elsewhere: a note, as is any other Reason Code.
 fn serves_a_client_that_keeps_every_rule(case: &Judged<'_>) -> Option<Finding> {
     let all = evidence_count(case);
     let down = case.outcome(Outcome::BrokerDown);
     let acknowledged = range(case, ACKNOWLEDGED).unwrap_or_default();
     let evidence = format!(
-        "{}, of {all} clients that kept to Receive Maximum and answered every acknowledgement; {acknowledged} messages \
+        "{}, of {all} clients that stayed within Receive Maximum and answered every acknowledgement; {acknowledged} messages \
          acknowledged; at most {} in flight",
         case.in_words(SERVED),
         max(case, WINDOW).unwrap_or(0),
@@ -62,28 +61,27 @@ fn serves_a_client_that_keeps_every_rule(case: &Judged<'_>) -> Option<Finding> {
     } else if cut_silently == all && is_v5(case) && all >= ALIKE_MIN && ends_at_receive_maximum(case) {
         let at = range(case, ACKNOWLEDGED_AT_END).unwrap_or_default();
         let evidence = format!(
-            "{evidence}; every one of them ended after {at}, with a Receive Maximum of {}",
+            "{evidence}; each ended after {at}, with a Receive Maximum of {}",
             range(case, RECEIVE_MAXIMUM).unwrap_or_default()
         );
         Finding::violated_without_number(evidence).with_examples(examples(case, |_| true))
     } else if cut_silently > 0 && ends_at_receive_maximum(case) {
         inconclusive(
-            "a cut without a reason is put down to the quota when it comes in every attempt after as many messages as \
-             Receive Maximum; --attempts 3 may tell",
+            "a cut without a reason is attributed to the quota only when every attempt ends after as many messages as \
+             Receive Maximum; try --attempts 3",
         )
     } else if cut_silently > 0 {
-        let note =
-            "cut without a reason, and not where the quota ends: a limit of another kind may do the same";
+        let note = "cut without a reason, and not where the quota ends: it may be another limit";
         Finding::differs(all, note, evidence)
     } else if of(Served::Stalled) > 0 && is_v5(case) {
         inconclusive(
-            "acknowledgements that stop are put down to the quota when they do in every attempt, two or more, after as \
-             many messages; a longer --reaction-timeout may tell",
+            "missing acknowledgements are attributed to the quota only when they stop after the same count in every attempt, of at \
+             least two; try a longer --reaction-timeout",
         )
     } else if of(Served::Silent) > 0 {
-        inconclusive("a broker that answers nothing may be slow; a longer --reaction-timeout may tell")
+        inconclusive("a broker that answers nothing may be slow; try a longer --reaction-timeout")
     } else if with_another_reason > 0 {
-        let note = "cut with a Reason Code that is not that of the quota";
+        let note = "cut with a Reason Code other than that of the quota";
         Finding::differs(all, note, evidence)
     } else if of(Served::Refused(QUOTA_EXCEEDED.to_owned())) == all
         && all >= ALIKE_MIN
@@ -92,18 +90,18 @@ fn serves_a_client_that_keeps_every_rule(case: &Judged<'_>) -> Option<Finding> {
         let note = "messages were refused from the same count on, as if the quota were never given back";
         Finding::differs(all, note, evidence)
     } else if all_that(|value| matches!(value, Served::Refused(_))) > 0 {
-        Finding::differs(all, "messages were refused, for a limit of another kind", evidence)
+        Finding::differs(all, "messages were refused because of another limit", evidence)
     } else {
         Finding::differs(all, "not every client was served to the end", evidence)
     })
 }
 
-/// Whether every attempt's broker took the same number of messages, and some.
+/// Whether the broker acknowledged the same number of messages in every attempt, and not none.
 fn takes_one_count(case: &CaseRecord) -> bool {
     min(case, ACKNOWLEDGED).is_some_and(|least| least > 0 && Some(least) == max(case, ACKNOWLEDGED))
 }
 
-/// Whether every attempt that ended did so after as many messages as Receive Maximum, give or take what was in flight.
+/// Whether every attempt that ended did so after as many messages as Receive Maximum, give or take those in flight.
 fn ends_at_receive_maximum(case: &CaseRecord) -> bool {
     let ends = min(case, ACKNOWLEDGED_AT_END).zip(max(case, ACKNOWLEDGED_AT_END));
     let quota = min(case, RECEIVE_MAXIMUM).zip(max(case, RECEIVE_MAXIMUM));
@@ -111,11 +109,11 @@ fn ends_at_receive_maximum(case: &CaseRecord) -> bool {
     least >= quota_most && most <= quota_least + max(case, WINDOW).unwrap_or(0)
 }
 
-/// Whether enough attempts ended after the same number of messages, give or take what was in flight.
+/// Whether enough attempts ended after the same number of messages, give or take those in flight.
 fn ends_at_one_count(case: &CaseRecord, all: u64) -> bool {
     let Some((least, most)) = min(case, ACKNOWLEDGED_AT_END).zip(max(case, ACKNOWLEDGED_AT_END)) else {
         return false;
     };
-    // One that takes no message at all has another reason.
+    // A broker that acknowledges nothing at all has another reason.
     all >= ALIKE_MIN && least > 0 && most - least <= max(case, WINDOW).unwrap_or(0)
 }

@@ -1,10 +1,10 @@
-//! More than Receive Maximum: a client sends more PUBLISH packets of QoS 1 or 2 than it may have unacknowledged, all at
-//! once, and releases none of QoS 2.
+//! Receive Maximum exceeded: a client sends more PUBLISH packets of QoS 1 or 2 than it may have unacknowledged, all at once, and
+//! releases none of QoS 2.
 //!
-//! The client breaks MQTT 5.0 [MQTT-3.3.4-7]. What the broker is to do about it, DISCONNECT with 0x93, is prose (MQTT 5.0
-//! sections 3.3.4 and 4.9). MQTT 3.1.1 has no Receive Maximum: there the same flood shows what a broker limits by itself.
+//! The client breaks MQTT 5.0 [MQTT-3.3.4-7]. The broker's answer, DISCONNECT with 0x93, is prose (MQTT 5.0 sections 3.3.4 and
+//! 4.9). MQTT 3.1.1 has no Receive Maximum: there the flood shows the broker's own limits.
 //!
-//! There are 65,535 Packet Identifiers, so a broker that announces 65,535, or nothing, can't be sent more than that.
+//! There are 65,535 Packet Identifiers, so the limit of a broker that announces 65,535, or nothing, can't be exceeded.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -36,25 +36,25 @@ use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "receive-maximum";
-/// Fact: what the broker answered first, beside acknowledgements without an error.
+/// Fact: the broker's first answer other than an acknowledgement without an error.
 pub const WHAT: FactOf<What> = FactOf::new("what");
-/// Fact: where the broker drew the line.
+/// Fact: where the broker's limit is.
 pub const LINE: FactOf<Line> = FactOf::new("line");
-/// The measure of the Receive Maximum that the broker announced: 65,535 when it announced none.
+/// Measure: the Receive Maximum that the broker announced; 65,535 when it announced none.
 pub const RECEIVE_MAXIMUM: Measure = Measure::new("receive_maximum");
-/// The measure of how many PUBLISH packets had been acknowledged without an error before anything else came.
+/// Measure: PUBLISH packets that were acknowledged without an error before anything else came.
 pub const TAKEN_BEFORE_REACTION: Measure = Measure::new("taken_before_reaction");
-/// The measure of how many PUBLISH packets were sent beyond Receive Maximum.
+/// Measure: PUBLISH packets that were sent beyond Receive Maximum.
 pub const EXCESS_SENT: Measure = Measure::new("excess_sent");
-/// The measure of how many of these a subscriber received.
+/// Measure: how many of these a subscriber received.
 pub const EXCESS_DELIVERED: Measure = Measure::new("excess_delivered");
 
 ungraceful_record::words! {
-    /// What a flood came to.
+    /// The result of a flood.
     pub enum What {
         /// Every PUBLISH was acknowledged without an error.
         AllTaken = "all taken",
-        /// Some PUBLISH packets had no answer.
+        /// Some PUBLISH packets got no answer.
         Unanswered = "unanswered",
         /// The broker stopped reading before it had everything.
         StoppedReading = "stopped reading",
@@ -67,17 +67,17 @@ ungraceful_record::words! {
 }
 
 ungraceful_record::words! {
-    /// Where the broker drew the line.
+    /// Where the broker's limit is.
     pub enum Line: "line" {
         /// A PUBLISH within Receive Maximum was refused.
         Below = "below Receive Maximum",
         /// The first PUBLISH beyond Receive Maximum was the first to be refused.
         At = "at Receive Maximum",
-        /// Some PUBLISH packets beyond Receive Maximum were taken.
+        /// Some PUBLISH packets beyond Receive Maximum were accepted.
         Beyond = "beyond Receive Maximum",
-        /// Every PUBLISH was taken.
+        /// Every PUBLISH was accepted.
         Nowhere = "nowhere",
-        /// It can't be told: acknowledgements may be lost with a connection.
+        /// Unknown: acknowledgements may be lost with a connection.
         Unknown = "not told",
     }
 }
@@ -85,17 +85,17 @@ ungraceful_record::words! {
 /// The Receive Maximum of a broker that announces none (MQTT 5.0 section 3.2.2.3.3), and the number of Packet
 /// Identifiers.
 const UNLIMITED: u64 = u16::MAX as u64;
-/// How long nothing must come before a subscriber has received what there is.
+/// How long a subscriber must receive nothing to have received everything.
 const QUIET: Duration = Duration::from_millis(300);
-/// How often a broker that is still answering is given another reaction timeout.
+/// How often a broker that is still answering gets another reaction timeout.
 const MORE_TIME_MAX: u32 = 12;
 
 ungraceful_record::words! {
     /// What is sent.
     pub enum Variant: "variant" {
-        /// QoS 2, without ever sending PUBREL: nothing gives the quota back.
+        /// QoS 2 without PUBREL: nothing gives the quota back.
         Qos2 = "qos2",
-        /// QoS 1: brokers acknowledge at once, and with it give the quota back.
+        /// QoS 1: brokers acknowledge at once, which gives the quota back.
         Qos1 = "qos1",
     }
 }
@@ -130,7 +130,7 @@ pub struct Flags {
     size: Whole<16, 65_536>,
     #[command(flatten)]
     versions: Versions,
-    /// The longest that an attempt takes; it is given up then.
+    /// The time limit of an attempt.
     #[arg(skip)]
     longest: Duration,
 }
@@ -140,14 +140,13 @@ impl FaultMode for Flags {
     const ABOUT: &'static str = "More PUBLISH packets than the Receive Maximum allows, all at once";
     const LONG_ABOUT: &'static str = "Reads Receive Maximum from the CONNACK, sends as many PUBLISH packets and some more in as few \
          writes as the socket takes, and never releases one of QoS 2. Reports what the broker answers \
-         (DISCONNECT 0x93, an acknowledgement 0x97, a close, nothing), after how many, whether what was \
-         beyond the limit was delivered, and whether the client is still served. DISCONNECT 0x93 is what \
-         the standard has in mind (prose of MQTT 5.0, sections 3.3.4 and 4.9); another answer is a note, \
-         not a violation. QoS 1 rarely shows anything, because brokers acknowledge at once. MQTT 3.1.1 \
-         has no Receive Maximum: there as many are sent as there are Packet Identifiers, and nothing is \
-         judged.";
+         (DISCONNECT 0x93, an acknowledgement 0x97, a close, nothing), after how many packets, whether \
+         the excess was delivered, and whether the client is still served. The standard describes \
+         DISCONNECT 0x93 (prose of MQTT 5.0, sections 3.3.4 and 4.9); another answer is a note, not a \
+         violation. QoS 1 rarely shows anything, because brokers acknowledge at once. MQTT 3.1.1 has no \
+         Receive Maximum: there the flood uses every Packet Identifier, and nothing is judged.";
     const CHECKS: &'static [&'static [Check]] = &[receive_maximum_checks::CHECKS];
-    // An attempt on a broker without a limit is a flood of 65,535. Where floods pile up, Mosquitto is too busy to answer
+    // On a broker without a limit, an attempt is a flood of 65,535. When floods pile up, Mosquitto is too busy to answer
     // PINGREQ in time.
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "2"), ("count", "10")];
@@ -175,7 +174,7 @@ impl FaultMode for Flags {
     }
 }
 
-/// More than Receive Maximum, in one variant and version.
+/// A flood beyond Receive Maximum, in one variant and version.
 #[derive(Debug)]
 struct BeyondReceiveMaximum {
     variant: Variant,
@@ -183,7 +182,7 @@ struct BeyondReceiveMaximum {
     flags: Flags,
 }
 
-/// What came back for the flood.
+/// The broker's answers to the flood.
 #[derive(Debug, Default)]
 struct Answers {
     /// Acknowledgements without an error.
@@ -192,20 +191,20 @@ struct Answers {
     taken_before_reaction: u64,
     /// Acknowledgements with an error.
     refused: u64,
-    /// What came first that is no acknowledgement without an error.
+    /// The first answer other than an acknowledgement without an error.
     first: Option<First>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum First {
-    /// The name of the packet, its Reason Code, and the number of the PUBLISH that it refuses, from 1.
+    /// The packet's name, its Reason Code, and the number of the refused PUBLISH, from 1.
     Refusal(&'static str, u8, u64),
     /// A DISCONNECT.
     Disconnect(u8),
 }
 
 impl Answers {
-    /// Takes a packet; true when it is no reaction.
+    /// Takes a packet; false when it is a reaction.
     fn take(&mut self, packet: &Packet<'_>, qos: QoS, fates: &SharedFates) -> bool {
         let (ack, name) = match packet {
             Packet::PubRec(ack) if qos == QoS::ExactlyOnce => (ack, "PUBREC"),
@@ -217,7 +216,7 @@ impl Answers {
             _ => return false,
         };
         let (code, number) = (ack.reason_code.0, u64::from(ack.packet_identifier));
-        // What is taken with PUBREC and never released need not be delivered.
+        // A message with PUBREC that is never released need not be delivered.
         if qos == QoS::AtLeastOnce || code >= 0x80 {
             fates.borrow_mut().acknowledged(number.saturating_sub(1), code);
         }
@@ -247,20 +246,20 @@ impl Answers {
         }
     }
 
-    /// Where the broker drew the line. Only the refusal of one PUBLISH tells it exactly; with the connection, PUBRECs may
-    /// have been lost that were under way, so that fewer of them say nothing.
+    /// Where the broker's limit is. Only the refusal of a PUBLISH shows it exactly: when the connection ended, PUBRECs may have
+    /// been lost in flight.
     fn line(&self, flood: &Flood, outcome: Outcome) -> Line {
-        let drawn_after = |taken: u64| match taken.cmp(&flood.receive_maximum) {
+        let limit_after = |taken: u64| match taken.cmp(&flood.receive_maximum) {
             Ordering::Less => Line::Below,
             Ordering::Equal => Line::At,
             Ordering::Greater => Line::Beyond,
         };
         match self.first {
-            Some(First::Refusal(_, _, number)) => drawn_after(number.saturating_sub(1)),
+            Some(First::Refusal(_, _, number)) => limit_after(number.saturating_sub(1)),
             None if !outcome.is_ended() && self.taken >= flood.sent => Line::Nowhere,
             None if !outcome.is_ended() => Line::Unknown,
             _ if self.taken_before_reaction < flood.receive_maximum => Line::Unknown,
-            _ => drawn_after(self.taken_before_reaction),
+            _ => limit_after(self.taken_before_reaction),
         }
     }
 }
@@ -299,7 +298,7 @@ impl Fault for BeyondReceiveMaximum {
 }
 
 impl BeyondReceiveMaximum {
-    /// How many PUBLISH packets are sent to a broker with this Receive Maximum.
+    /// How many PUBLISH packets a broker with this Receive Maximum is sent.
     fn planned(&self, receive_maximum: u64) -> u64 {
         (receive_maximum + self.flags.excess.0).min(self.flags.flood_max.0).min(UNLIMITED)
     }
@@ -333,33 +332,33 @@ impl BeyondReceiveMaximum {
         let seen = (seen.reactions, seen.outcome);
         let Confirmed { outcome, .. } = confirm(stage, log, self.version, seen).await;
         if outcome.is_ended() || flood.sent < planned {
-            // After half a PUBLISH a DISCONNECT would be read as its payload.
+            // After half a PUBLISH, a DISCONNECT would be read as its payload.
             client.connection.reset();
         } else {
             client.leave().await;
         }
         log.connection_over();
         if outcome.is_evidence() {
-            // What was taken with PUBACK is owed, and waited for; what waits for its PUBREL is not.
+            // Messages with PUBACK are owed and awaited; those that wait for PUBREL are not.
             let owed = subscriber.listen_until(stage.reaction_timeout, |fates| fates.owed() == 0);
             let _all_came =
                 within(stage, self.flags.longest.saturating_sub(began.elapsed()), &fates, owed).await;
             let more = subscriber.listen_until(QUIET, |fates| fates.delivered_count() >= planned);
             let _all_came =
                 within(stage, self.flags.longest.saturating_sub(began.elapsed()), &fates, more).await;
-            self.tell(log, &flood, &answers, &fates.borrow());
+            self.report(log, &flood, &answers, &fates.borrow());
         }
         subscriber.leave().await;
         Ok(())
     }
 
-    fn tell(&self, log: &mut AttemptLog<'_>, flood: &Flood, answers: &Answers, fates: &Fates) {
+    fn report(&self, log: &mut AttemptLog<'_>, flood: &Flood, answers: &Answers, fates: &Fates) {
         let outcome = log.so_far().outcome;
         log.fact(WHAT, answers.what(flood, outcome));
         log.measure(Measure::new("sent"), flood.sent);
         log.measure(Measure::new("taken"), answers.taken);
         log.measure(TAKEN_BEFORE_REACTION, answers.taken_before_reaction);
-        fates.tell(log);
+        fates.report(log);
         if self.version == ProtocolVersion::V5 {
             log.fact(LINE, answers.line(flood, outcome));
             log.measure(RECEIVE_MAXIMUM, flood.receive_maximum);
@@ -370,7 +369,7 @@ impl BeyondReceiveMaximum {
         if self.version == ProtocolVersion::V5 && flood.planned < wanted && self.flags.flood_max.0 < UNLIMITED
         {
             log.trouble(format!(
-                "the flood was cut at --flood-max {}; {wanted} would be needed to go {} beyond Receive Maximum",
+                "--flood-max limited the flood to {}; to exceed Receive Maximum by {1}, {wanted} are required",
                 flood.planned, self.flags.excess.0
             ));
         }
@@ -394,7 +393,7 @@ impl BeyondReceiveMaximum {
         Ok((subscriber, peer.client, receive_maximum))
     }
 
-    /// Sends the flood and watches what comes back.
+    /// Sends the flood and watches the answers.
     async fn attack(
         &self,
         stage: &Stage,
@@ -417,7 +416,7 @@ impl BeyondReceiveMaximum {
             for sequence in flood.sent..flood.sent + chunk {
                 template.append(&mut bytes, Some(identifier), numbered::stamp(attempt, sequence));
                 identifier = identifier.next();
-                // The first are delivered while the last are still being sent.
+                // The first ones arrive while the last ones are being sent.
                 fates.borrow_mut().offer();
             }
             written = 0;
@@ -503,16 +502,16 @@ async fn take_what_is_there(
     (true, None)
 }
 
-/// Writes everything, in as few writes as the socket takes, and tells when the last byte was handed over; gives up when
-/// the broker neither takes nor answers anything for `patience`.
+/// Writes everything, in as few writes as the socket takes, and returns when the last byte was handed over; gives up when the
+/// broker neither reads nor answers for `patience`.
 async fn send_all(client: &mut Client, bytes: &[u8], written: &mut usize, patience: Duration) -> Instant {
     loop {
-        // A kernel's buffers take in much at a time: between two such times the answers tell that the broker reads.
+        // A kernel's buffers fill in large steps: between two steps, answers show that the broker reads.
         let before = (*written, client.connection.read_ahead());
         match timeout(patience, client.connection.send_while_receiving(bytes, written)).await {
             Ok(Ok(sent)) => return sent.at,
             Err(_elapsed) if (*written, client.connection.read_ahead()) != before => {}
-            // An end of the connection is told by what is read next.
+            // That the connection has ended shows on the next read.
             Ok(Err(_)) | Err(_) => return now(),
         }
     }
@@ -535,7 +534,7 @@ mod tests {
         Packet::PubRec(Ack::new(PacketIdentifier::new(number).unwrap()).with_reason_code(ReasonCode(code)))
     }
 
-    fn told(packets: &[Packet<'static>], outcome: Outcome) -> (What, Line, u64) {
+    fn result(packets: &[Packet<'static>], outcome: Outcome) -> (What, Line, u64) {
         let fates = Fates::new(1, QoS::ExactlyOnce, RunClock::start()).shared();
         let mut answers = Answers::default();
         for packet in packets {
@@ -549,10 +548,10 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_drawn_by_the_publish_that_is_refused_first() {
+    fn the_first_refused_publish_shows_the_limit() {
         let refused_at = |number: u16| {
             let packets = [pubrecs(number - 1), vec![pubrec(number, 0x97), pubrec(number + 1, 0)]].concat();
-            told(&packets, Outcome::Tolerated)
+            result(&packets, Outcome::Tolerated)
         };
         let pubrec_0x97 = || What::Answer("PUBREC 0x97".into());
         assert_eq!(refused_at(10), (pubrec_0x97(), Line::Below, 9));
@@ -561,20 +560,20 @@ mod tests {
     }
 
     #[test]
-    fn with_the_connection_pubrecs_may_be_lost_so_fewer_of_them_say_nothing() {
-        let with_disconnect = |count| told(&[pubrecs(count), vec![DISCONNECT]].concat(), Outcome::Closed);
+    fn pubrecs_may_be_lost_with_the_connection() {
+        let with_disconnect = |count| result(&[pubrecs(count), vec![DISCONNECT]].concat(), Outcome::Closed);
         let disconnect_0x93 = || What::Answer("DISCONNECT 0x93".into());
         assert_eq!(with_disconnect(3), (disconnect_0x93(), Line::Unknown, 3));
         assert_eq!(with_disconnect(10), (disconnect_0x93(), Line::At, 10));
         assert_eq!(with_disconnect(11), (disconnect_0x93(), Line::Beyond, 11));
-        assert_eq!(told(&pubrecs(4), Outcome::Reset), (What::Close, Line::Unknown, 4));
-        assert_eq!(told(&pubrecs(10), Outcome::Closed), (What::Close, Line::At, 10));
+        assert_eq!(result(&pubrecs(4), Outcome::Reset), (What::Close, Line::Unknown, 4));
+        assert_eq!(result(&pubrecs(10), Outcome::Closed), (What::Close, Line::At, 10));
     }
 
     #[test]
-    fn a_broker_that_takes_everything_is_told_from_one_that_answers_no_more_and_one_that_reads_no_more() {
-        assert_eq!(told(&pubrecs(12), Outcome::Tolerated), (What::AllTaken, Line::Nowhere, 12));
-        assert_eq!(told(&pubrecs(9), Outcome::Tolerated), (What::Unanswered, Line::Unknown, 9));
+    fn all_taken_unanswered_and_stopped_reading_differ() {
+        assert_eq!(result(&pubrecs(12), Outcome::Tolerated), (What::AllTaken, Line::Nowhere, 12));
+        assert_eq!(result(&pubrecs(9), Outcome::Tolerated), (What::Unanswered, Line::Unknown, 9));
         let answers = Answers { taken: 5, taken_before_reaction: 5, ..Answers::default() };
         let flood = Flood { sent: 7, ..FLOOD };
         assert_eq!(answers.what(&flood, Outcome::NoReaction), What::StoppedReading);
@@ -582,10 +581,10 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_made_in_chunks_and_a_packet_is_never_divided() {
+    fn a_flood_is_made_in_chunks_of_whole_packets() {
         assert_eq!(in_one_chunk(50, 65_535), 5_242);
         assert_eq!(in_one_chunk(50, 30), 30);
-        assert_eq!(in_one_chunk(300_000, 65_535), 1, "one at the least");
+        assert_eq!(in_one_chunk(300_000, 65_535), 1, "at least one");
     }
 
     #[test]

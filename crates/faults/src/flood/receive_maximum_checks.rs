@@ -1,7 +1,7 @@
-//! What a flood beyond Receive Maximum is judged by. Each check reads the record alone and gives a verdict for each case.
+//! The checks of a flood that exceeds Receive Maximum. Each reads only the record and gives one verdict per case.
 //!
-//! That the broker is to answer with DISCONNECT 0x93 is prose, so nothing here accuses a broker that does something else.
-//! MQTT 3.1.1 has no Receive Maximum: its cases are shown and not judged.
+//! That the broker answers with DISCONNECT 0x93 is prose, so another answer is no violation. MQTT 3.1.1 has no Receive Maximum:
+//! its cases are shown and not judged.
 
 use ungraceful_mqtt::statement::V5_3_14_4_2;
 use ungraceful_record::check::{Check, Finding, Judged};
@@ -20,7 +20,7 @@ pub const CHECKS: &[Check] = &[
     Check::must("closes_after_its_disconnect", &[V5_3_14_4_2], closes_after_its_disconnect).on(is_v5),
 ];
 
-/// What the standard has a broker answer (MQTT 5.0 sections 3.3.4 and 4.9).
+/// The broker's answer by the standard (MQTT 5.0 sections 3.3.4 and 4.9).
 const EXPECTED: &str = "DISCONNECT 0x93";
 
 /// MQTT 5.0 sections 3.3.4 and 4.9 (prose): more than Receive Maximum is answered with DISCONNECT 0x93.
@@ -35,13 +35,13 @@ fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
     };
     let (sent, delivered) = (case.measured(EXCESS_SENT).sum, case.measured(EXCESS_DELIVERED).sum);
     let evidence = format!(
-        "Receive Maximum {announced}; {taken} PUBLISH taken before anything but an acknowledgement came; of {sent} \
-         beyond the limit {delivered} were delivered"
+        "Receive Maximum {announced}; {taken} PUBLISH acknowledged before any other packet came; of {sent} beyond the limit, \
+         {delivered} were delivered"
     );
     if sent == 0 && all_taken {
         let why = format!(
-            "Receive Maximum {announced}: no client can have more unacknowledged, for want of Packet Identifiers, so \
-             there is no limit to go beyond; {taken} PUBLISH were taken"
+            "Receive Maximum {announced}: there are no more Packet Identifiers, so no client can exceed it; {taken} PUBLISH \
+             were acknowledged"
         );
         return Some(Finding::holds(all, why));
     }
@@ -51,7 +51,7 @@ fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
     let qos1 = case.case.variant == Variant::Qos1.name();
     Some(if unsettled > 0 || sent == 0 {
         let why = format!(
-            "{others} among {all} attempts: the broker may not have got beyond the limit; {evidence}"
+            "{others} among {all} attempts: the broker may not have read beyond the limit; {evidence}"
         );
         Finding::inconclusive(why)
     } else if down > 0 {
@@ -61,40 +61,40 @@ fn answers_excess_with_0x93(case: &Judged<'_>) -> Option<Finding> {
         Finding::holds(all, evidence)
     } else if qos1 && all_taken {
         let evidence = format!(
-            "{evidence}; a broker that acknowledges QoS 1 as it reads has given the quota back before the next \
-             PUBLISH, so this shows neither that it keeps to its limit nor that it does not: see qos2"
+            "{evidence}; a broker that acknowledges QoS 1 as it reads has given the quota back before the next PUBLISH, so \
+             this does not show whether it enforces its limit: see qos2"
         );
-        Finding::differs(all, "QoS 1 does not tell", evidence)
+        Finding::differs(all, "QoS 1 is no test of the limit", evidence)
     } else {
-        Finding::differs(all, format!("{others} in place of {EXPECTED}"), evidence)
+        Finding::differs(all, format!("{others} instead of {EXPECTED}"), evidence)
     })
 }
 
 /// MQTT 5.0 section 4.9 (prose): up to Receive Maximum a client may send. A refusal may have another reason.
 fn takes_what_it_announced(case: &Judged<'_>) -> Option<Finding> {
-    let (told, below) = (case.total(LINE), case.count(LINE, Line::Below));
+    let (all, below) = (case.total(LINE), case.count(LINE, Line::Below));
     let (Some(announced), Some(taken), true) =
-        (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), told > 0)
+        (range(case, RECEIVE_MAXIMUM), range(case, TAKEN_BEFORE_REACTION), all > 0)
     else {
         return Some(Finding::inconclusive(no_sample(case)));
     };
-    let evidence = format!("Receive Maximum {announced}, {taken} PUBLISH taken before a refusal or the end");
+    let evidence =
+        format!("Receive Maximum {announced}, {taken} PUBLISH acknowledged before a refusal or the end");
     let unknown = case.count(LINE, Line::Unknown);
     Some(if below > 0 {
-        let note = format!("{below} of {told} clients were refused a PUBLISH within Receive Maximum");
-        Finding::differs(told, note, evidence)
+        let note = format!("{below} of {all} clients were refused a PUBLISH within Receive Maximum");
+        Finding::differs(all, note, evidence)
     } else if unknown > 0 {
         let why = format!(
-            "{unknown} of {told} connections ended, or went quiet, before so many acknowledgements had come; \
-             {evidence}"
+            "{unknown} of {all} connections ended, or went quiet, before that many acknowledgements; {evidence}"
         );
         Finding::inconclusive(why)
     } else {
-        Finding::holds(told, evidence)
+        Finding::holds(all, evidence)
     })
 }
 
-/// MQTT 5.0 [MQTT-3.14.4-2]: who has sent a DISCONNECT closes.
+/// MQTT 5.0 [MQTT-3.14.4-2]: after its DISCONNECT the broker closes the connection.
 fn closes_after_its_disconnect(case: &Judged<'_>) -> Option<Finding> {
     let sent: u64 = case.disconnect_codes.values().sum();
     if sent == 0 {
@@ -115,7 +115,7 @@ fn closes_after_its_disconnect(case: &Judged<'_>) -> Option<Finding> {
         }))
     } else if silent > 0 {
         let why = format!(
-            "{silent} of {sent} connections were still open at the deadline; a longer --reaction-timeout may tell"
+            "{silent} of {sent} connections were still open at the deadline; try a longer --reaction-timeout"
         );
         Finding::inconclusive(why)
     } else {

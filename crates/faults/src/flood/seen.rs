@@ -1,5 +1,4 @@
-//! What a broker did on one connection beside what the client asked for: packets that answer nothing, answers to
-//! PINGREQ, the end.
+//! What a broker did on one connection besides answering: unexpected packets, PINGRESP, the end.
 
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use ungraceful_wire::{Arrival, StreamEnd};
 
 use crate::ending::told_end;
 
-/// Reactions that are kept of one connection, besides its end.
+/// The most reactions kept of one connection, besides its end.
 const REACTIONS_MAX: usize = 16;
 
 /// What a broker did on one connection.
@@ -19,13 +18,13 @@ const REACTIONS_MAX: usize = 16;
 pub(super) struct Seen {
     clock: RunClock,
     reactions: Vec<Reaction>,
-    /// The Reason Code of the first DISCONNECT that came.
+    /// The Reason Code of the first DISCONNECT.
     pub(super) disconnect: Option<u8>,
-    /// The end of what the broker sends; absent while the connection is open.
+    /// The end of the stream; absent while the connection is open.
     pub(super) end: Option<StreamEnd>,
-    /// PINGREQs that were not answered yet.
+    /// Unanswered PINGREQs.
     pub(super) pings_open: u32,
-    /// Bytes of the packets that came.
+    /// Bytes of received packets.
     pub(super) bytes: u64,
 }
 
@@ -34,7 +33,7 @@ impl Seen {
         Self { clock, reactions: Vec::new(), disconnect: None, end: None, pings_open: 0, bytes: 0 }
     }
 
-    /// Takes a packet that the client has no other use for.
+    /// Takes a packet that the client does not use otherwise.
     pub(super) fn take(&mut self, packet: &Packet<'_>, at: Instant) {
         match packet {
             Packet::Disconnect(disconnect) => {
@@ -55,8 +54,8 @@ impl Seen {
         }
     }
 
-    /// Takes what came that is no packet.
-    pub(super) fn take_told(&mut self, arrival: &Arrival) {
+    /// Takes an arrival that is no packet.
+    pub(super) fn take_arrival(&mut self, arrival: &Arrival) {
         match arrival {
             Arrival::Unframeable { bytes, at, why } => {
                 let (kind, detail) = unframed(*why, bytes);
@@ -76,7 +75,7 @@ impl Seen {
         }
     }
 
-    /// The class that it comes to: how the connection ended or, while it is open, whether the client is `served`.
+    /// The outcome: how the connection ended or, while it is open, whether the client is `served`.
     pub(super) fn outcome(&self, served: bool) -> Outcome {
         match &self.end {
             Some(end) => told_end(end.how).1,
@@ -90,12 +89,12 @@ impl Seen {
         self.reactions.clone()
     }
 
-    /// Whether the broker has ended the connection, or told the client to go.
+    /// Whether the broker has ended the connection or sent DISCONNECT.
     pub(super) fn is_over(&self) -> bool {
         self.end.is_some() || self.disconnect.is_some()
     }
 
-    /// How the broker ended the connection, in a word; absent while it is open.
+    /// How the broker ended the connection; absent while it is open.
     pub(super) fn ended_by(&self) -> Option<String> {
         match (self.disconnect, &self.end) {
             (Some(code), _) => Some(format!("DISCONNECT 0x{code:02X}")),

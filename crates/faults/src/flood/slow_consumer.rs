@@ -1,9 +1,9 @@
-//! A subscriber that stops reading, or reads one byte a second, while a publisher goes on at its rate. What it does not
-//! read fills the kernels' buffers first, and then the broker's.
+//! A subscriber that stops reading, or reads one byte a second, while a publisher keeps its rate. Unread messages fill the
+//! kernels' buffers first, and then the broker's.
 //!
-//! The standard has no word on it. This tells whether and when the broker cuts the subscriber, how much it had kept for
-//! it, and whether the publisher felt anything. The subscriber goes on to send PINGREQ, so that its Keep Alive is not what
-//! it is cut for.
+//! The standard does not cover this. The fault reports whether and when the broker cuts the subscriber, how much it had buffered,
+//! and whether the publisher was slowed. The subscriber keeps sending PINGREQ, so that the broker does not cut it for its Keep
+//! Alive.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,22 +33,22 @@ use crate::peer::Peer;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "slow-consumer";
-/// Fact: whether the subscriber was cut while it did not read.
+/// Fact: whether and when the subscriber was cut.
 pub const CUT: FactOf<WhenCut> = FactOf::new("cut");
 /// Fact: how the publisher fared.
 pub const PUBLISHER: FactOf<Pace> = FactOf::new("publisher");
-/// The measure of what came when the subscriber read again, in bytes: what the broker and the kernels had kept, and what
-/// was sent in the meantime.
+/// Measure: bytes that came when the subscriber read again: those that the broker and the kernels had buffered, and those sent
+/// meanwhile.
 pub const DRAINED_BYTES: Measure = Measure::new("drained_bytes");
 
 ungraceful_record::words! {
     /// When the subscriber was cut.
     pub enum WhenCut: "time" {
-        /// Not as long as it did not read.
+        /// Not while it did not read.
         Not = "no",
-        /// Its end had arrived while it did not read.
+        /// The end arrived while it did not read.
         Meanwhile = "while it did not read",
-        /// Its end came with what it read afterwards.
+        /// The end came behind bytes that it read afterwards.
         Later = "seen when it read again",
     }
 }
@@ -66,13 +66,13 @@ ungraceful_record::words! {
     }
 }
 
-/// SO_RCVBUF of the subscriber, in bytes: the kernel makes it twice that, and no less than a few KiB.
+/// SO_RCVBUF of the subscriber, in bytes: the kernel doubles it, to at least a few KiB.
 const RECEIVE_BUFFER_BYTES: u32 = 4_096;
-/// How often the subscriber looks whether it was cut.
+/// How often the subscriber checks whether it was cut.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How often it sends PINGREQ, and how often one that drips reads a byte.
+/// How often it sends PINGREQ and, when it drips, reads a byte.
 const STEP_EVERY: Duration = Duration::from_secs(1);
-/// The longest that a subscriber does not read.
+/// The maximum of `--for`.
 const FOR_MAX: Duration = Duration::from_secs(3_600);
 /// A percentile needs ten samples beyond it.
 const SAMPLES_FOR_P99: usize = 1_000;
@@ -122,7 +122,7 @@ pub struct Flags {
     size: Whole<16, 65_536>,
     #[command(flatten)]
     versions: Versions,
-    /// The longest that an attempt takes; it is given up then.
+    /// The time limit of an attempt.
     #[arg(skip)]
     longest: Duration,
 }
@@ -132,14 +132,13 @@ impl FaultMode for Flags {
     const ABOUT: &'static str =
         "A subscriber that stops reading, or reads one byte per second, while messages keep coming";
     const LONG_ABOUT: &'static str = "A subscriber with a small receive buffer stops reading, or reads one byte a second, while a \
-         publisher goes on. Reports whether and when the broker cuts it, how many bytes come when it \
-         reads again, what is missing at which QoS, and whether the publisher was slowed; beside it \
-         stand, as in every run, what well-behaved clients felt and what memory the broker took. The \
-         standard has no word on slow clients: nothing here is a violation. The subscriber sends PINGREQ \
-         all the while. A FIN that the broker sends behind bytes for which there is no room is seen only \
-         when it reads again.";
+         publisher keeps its rate. Reports whether and when the broker cuts it, how many bytes come when \
+         it reads again, what is missing at which QoS, and whether the publisher was slowed; besides, as \
+         in every run, the impact on well-behaved clients and the broker's memory. The standard does not \
+         cover slow clients, so nothing here is a violation. The subscriber keeps sending PINGREQ. A FIN \
+         behind bytes for which there is no room is seen only when the subscriber reads again.";
     const CHECKS: &'static [&'static [Check]] = &[slow_consumer_checks::CHECKS];
-    // One after the other, or the publishers would slow each other.
+    // One after the other, because the publishers would slow each other.
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "1"), ("connrate", "0.06"), ("count", "2")];
 
@@ -201,15 +200,15 @@ impl Fault for SlowConsumer {
     }
 }
 
-/// What is known once the subscriber has read again.
+/// What is known after the subscriber read again.
 #[derive(Debug)]
 struct Known {
-    /// When the end of the connection had arrived while nothing was read.
+    /// When the end of the connection arrived while nothing was read.
     cut_at: Option<Instant>,
     /// Messages that fell due and could not be sent at their time.
     not_published: u64,
     drained_bytes: u64,
-    /// PINGREQs of the time in which nothing was read that were not answered even afterwards.
+    /// PINGREQs from the time without reading that were not answered even afterwards.
     pingresp_missing: u64,
     served: bool,
 }
@@ -237,7 +236,7 @@ impl SlowConsumer {
         let outcome = known.as_ref().map(|known| seen.outcome(known.served));
         let confirmed = confirm(stage, log, self.version, (seen.reactions(), outcome)).await;
         if let Some(cut_us) = known.as_ref().and_then(|known| known.cut_at).map(|at| stage.clock.us(at)) {
-            // It was read later than it came.
+            // It was read later than it arrived.
             let mut reactions = seen.reactions();
             let ends = reactions.iter_mut().filter(|reaction| reaction.kind.ends_connection());
             ends.for_each(|end| end.at_us = end.at_us.min(cut_us));
@@ -272,7 +271,7 @@ impl SlowConsumer {
         let due = self.flags.time.as_micros() * u128::from(self.flags.publish_rate.0) / 1_000_000;
         let not_published = u64::try_from(due).unwrap_or(u64::MAX).saturating_sub(publisher.account.sent);
         let read_before = subscriber.account.seen.bytes;
-        // What is still on its way from the publisher.
+        // What the publisher still has in flight.
         let sent = publisher.account.sent;
         let finishing = publisher.publish(sent, patience);
         let _published: Published = subscriber.during(finishing).await;
@@ -282,13 +281,13 @@ impl SlowConsumer {
         };
         publisher.during(subscriber.listen_until(patience, enough)).await;
         let drained_bytes = subscriber.account.seen.bytes - read_before;
-        // What has not come by now was thrown away: the next answer is the next question's.
+        // Answers missing by now were dropped: the next PINGRESP belongs to the next PINGREQ.
         let pingresp_missing = u64::from(std::mem::take(&mut subscriber.account.seen.pings_open));
         let served = publisher.during(subscriber.is_served(patience)).await;
         Known { cut_at, not_published, drained_bytes, pingresp_missing, served }
     }
 
-    /// Does not read, or hardly; tells when the end of the connection arrived.
+    /// Reads nothing or hardly anything; returns when the end of the connection arrived.
     async fn be_slow(&self, subscriber: &mut Subscriber) -> Option<Instant> {
         let began = now();
         let mut step_at = began + STEP_EVERY;
@@ -322,13 +321,13 @@ impl SlowConsumer {
             log.measure(Measure::new("cut_after_us"), u64::try_from(after.as_micros()).unwrap_or(u64::MAX));
         }
         let sending = &pair.publisher.account;
-        let fared = match (sending.seen.ended_by(), known.not_published) {
+        let pace = match (sending.seen.ended_by(), known.not_published) {
             (Some(how), _) => Pace::Cut(how),
-            // A tick's worth is within the schedule's own grain.
+            // One tick's worth is within the resolution of the schedule.
             (None, left_out) if left_out * 50 <= sending.sent => Pace::Kept,
             (None, _) => Pace::Slowed,
         };
-        log.fact(PUBLISHER, fared);
+        log.fact(PUBLISHER, pace);
         log.measure(Measure::new("not_published"), known.not_published);
         log.measure(DRAINED_BYTES, known.drained_bytes);
         log.measure(Measure::new("pingresp_missing"), known.pingresp_missing);
@@ -341,7 +340,7 @@ impl SlowConsumer {
             log.measure(Measure::new("publish_service_p99_us"), service_us[service_us.len() * 99 / 100]);
         }
         log.measure(Measure::new("undelivered"), sending.sent.saturating_sub(fates.delivered_count()));
-        fates.tell(log);
+        fates.report(log);
     }
 }
 
@@ -350,7 +349,7 @@ mod tests {
     use super::Variant;
 
     #[test]
-    fn a_name_says_what_is_read_and_the_qos() {
+    fn variant_names_have_the_reading_and_the_qos() {
         for variant in Variant::ALL {
             let reading = if variant.drips() { "drip" } else { "zero-window" };
             assert_eq!(variant.name(), format!("{reading}-qos{}", variant.qos().level()));

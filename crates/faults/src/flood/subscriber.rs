@@ -1,5 +1,4 @@
-//! A subscriber of an attempt's own: it receives, keeps count of what it has not acknowledged, and acknowledges at once
-//! or not at all.
+//! The subscriber of an attempt: it receives, counts what it has not acknowledged, and acknowledges at once or not at all.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -18,40 +17,39 @@ use crate::peer::Peer;
 /// When a subscriber acknowledges what it receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Acknowledging {
-    /// As soon as it is there.
+    /// On arrival.
     AtOnce,
-    /// Not yet: [`Subscriber::acknowledge`] makes up for it.
+    /// Not until [`Subscriber::acknowledge`].
     Withheld,
-    /// PUBACK and PUBREC at once, and PUBCOMP not yet, so that nothing of QoS 2 gives the quota back.
+    /// PUBACK and PUBREC at once, but no PUBCOMP, so that QoS 2 gives no quota back.
     AllButPubcomp,
 }
 
 /// A subscriber and what it has received.
-pub(super) type Subscriber = Busy<Hearing>;
+pub(super) type Subscriber = Busy<Receiving>;
 
-/// What a subscriber has received, and what it owes in return.
+/// What a subscriber has received and has to answer.
 #[derive(Debug)]
-pub(super) struct Hearing {
+pub(super) struct Receiving {
     version: ProtocolVersion,
     acknowledging: Acknowledging,
-    /// Packet Identifiers of PUBLISH packets to which the broker has no final answer: neither PUBACK nor PUBCOMP, nor a
-    /// PUBREC that refuses.
+    /// Packet Identifiers of PUBLISH packets without a final answer: neither PUBACK nor PUBCOMP, nor a PUBREC that refuses.
     open: HashSet<u16>,
-    /// Those of them that were not answered at all, in the order in which they came.
+    /// Those without any answer, in order of arrival.
     unanswered: VecDeque<(u16, QoS)>,
-    /// PUBREL packets without their PUBCOMP, in the order in which they came.
+    /// PUBREL packets without PUBCOMP, in order of arrival.
     uncompleted: VecDeque<PacketIdentifier>,
     /// The most that were open at the same time.
     pub(super) open_most: usize,
-    /// PUBLISH packets of this attempt that came, copies among them.
+    /// PUBLISH packets of this attempt, including copies.
     pub(super) publishes: u64,
-    /// When the latest message came that was not there before.
+    /// When the latest new message came.
     pub(super) latest_at: Option<Instant>,
     pub(super) seen: Seen,
     pub(super) fates: SharedFates,
 }
 
-impl Hearing {
+impl Receiving {
     fn new(version: ProtocolVersion, acknowledging: Acknowledging, fates: SharedFates) -> Self {
         let seen = Seen::new(fates.borrow().clock());
         Self {
@@ -68,11 +66,11 @@ impl Hearing {
         }
     }
 
-    /// Answers every PUBREL that was not; only with that its PUBLISH counts no more (MQTT 5.0 section 4.9).
+    /// Answers every open PUBREL; only then does its PUBLISH stop counting (MQTT 5.0 section 4.9).
     fn complete_all(&mut self, outbox: &mut Vec<u8>) {
         while let Some(identifier) = self.uncompleted.pop_front() {
             self.open.remove(&identifier.get());
-            // A PUBCOMP of a legal Packet Identifier can always be encoded.
+            // A PUBCOMP with a legal Packet Identifier can always be encoded.
             let _encoded = Ack::new(identifier).encode_pubcomp(self.version, outbox);
         }
     }
@@ -81,7 +79,7 @@ impl Hearing {
         self.unanswered.iter().any(|(unanswered, _)| *unanswered == identifier)
     }
 
-    /// Answers every PUBLISH that was not, in the order in which they came (MQTT 5.0 [MQTT-4.6.0-2]).
+    /// Answers every open PUBLISH in order of arrival (MQTT 5.0 [MQTT-4.6.0-2]).
     fn answer_all(&mut self, outbox: &mut Vec<u8>) {
         while let Some((identifier, qos)) = self.unanswered.pop_front() {
             let Some(legal) = PacketIdentifier::new(identifier) else { continue };
@@ -96,7 +94,7 @@ impl Hearing {
     }
 }
 
-impl Account for Hearing {
+impl Account for Receiving {
     fn take(&mut self, packet: &Packet<'_>, at: Instant, outbox: &mut Vec<u8>) {
         match packet {
             Packet::Publish(publish) => {
@@ -107,12 +105,12 @@ impl Account for Hearing {
                     self.latest_at = Some(at);
                 }
                 let Some(identifier) = publish.packet_identifier else { return };
-                // One that is sent again is not one more.
+                // A repeated one does not count again.
                 if self.open.insert(identifier) {
                     self.open_most = self.open_most.max(self.open.len());
                     self.unanswered.push_back((identifier, publish.qos));
                 } else if publish.qos == QoS::ExactlyOnce && !self.is_unanswered(identifier) {
-                    // The broker has not seen our PUBREC, or asks again all the same.
+                    // The broker has not seen our PUBREC, or repeats the PUBLISH anyway.
                     self.unanswered.push_back((identifier, publish.qos));
                 }
                 if self.acknowledging != Acknowledging::Withheld {
@@ -121,7 +119,7 @@ impl Account for Hearing {
             }
             Packet::PubRel(release) => {
                 let Some(identifier) = PacketIdentifier::new(release.packet_identifier) else { return };
-                // A broker that repeats them without end is owed no more than one for each.
+                // A broker that repeats them endlessly gets one answer for each Packet Identifier.
                 if self.uncompleted.len() < usize::from(u16::MAX) {
                     self.uncompleted.push_back(identifier);
                 }
@@ -139,17 +137,17 @@ impl Account for Hearing {
 }
 
 impl Subscriber {
-    /// One that was accepted, and has subscribed to nothing yet.
+    /// From an accepted connection, without a subscription.
     pub(super) fn new(
         (peer, accepted): (Peer, Accepted),
         acknowledging: Acknowledging,
         fates: &SharedFates,
     ) -> Self {
-        let account = Hearing::new(peer.client.version, acknowledging, fates.clone());
+        let account = Receiving::new(peer.client.version, acknowledging, fates.clone());
         Self { peer, accepted, account }
     }
 
-    /// Connects with this CONNECT, which no attempt tells of; subscribes to nothing.
+    /// Connects with this CONNECT, which is not logged, without a subscription.
     pub(super) async fn connect(
         stage: &Stage,
         version: ProtocolVersion,
@@ -161,19 +159,17 @@ impl Subscriber {
         Ok(Self::new(connected, Acknowledging::AtOnce, fates))
     }
 
-    /// Subscribes to `topic`. A lower QoS than the one asked for is an error: other messages would come than those that
-    /// the fault is about.
+    /// Subscribes to `topic`. A lower QoS than requested is an error, because the fault needs messages of this QoS.
     pub(super) async fn subscribe(&mut self, topic: &str, qos: QoS, within: Duration) -> Result<(), String> {
         match self.peer.subscribe(topic, qos, within).await? {
             granted if granted == qos => Ok(()),
-            granted => Err(format!("the broker granted {granted} in place of {qos}")),
+            granted => Err(format!("the broker granted {granted} instead of {qos}")),
         }
     }
 
-    /// Receives until `enough`, until nothing new has come for `quiet`, or until the connection ends. True when it was
-    /// enough.
+    /// Receives until `enough`, until nothing new has come for `quiet`, or until the connection ends. True when `enough`.
     pub(super) async fn listen_until(&mut self, quiet: Duration, enough: impl Fn(&Fates) -> bool) -> bool {
-        /// Looked at in between: what is enough is told by more than one connection.
+        /// How often `enough` is checked, which may depend on another connection.
         const LOOK_EVERY: Duration = Duration::from_millis(10);
         let (mut latest_at, mut quiet_since) = (self.account.latest_at, now());
         loop {
@@ -183,9 +179,9 @@ impl Subscriber {
             if self.account.seen.end.is_some() || quiet_since.elapsed() >= quiet {
                 return false;
             }
-            // Whether it timed out or ended is seen above.
+            // The next round sees whether it timed out or ended.
             let _elapsed = timeout(LOOK_EVERY, self.stay()).await;
-            // What comes again and again is nothing new.
+            // Copies are nothing new.
             if self.account.latest_at > latest_at {
                 (latest_at, quiet_since) = (self.account.latest_at, now());
             }
@@ -197,7 +193,7 @@ impl Subscriber {
         self.listen_until(quiet, |_| false).await;
     }
 
-    /// Sends a PINGREQ if the socket takes it, and reads nothing: a client that does not read is alive all the same.
+    /// Sends a PINGREQ if the socket takes it, and reads nothing.
     pub(super) async fn ping_without_reading(&mut self) {
         const WITHIN: Duration = Duration::from_millis(10);
         if let Ok(Ok(_sent)) = timeout(WITHIN, self.peer.client.ping()).await {
@@ -210,13 +206,13 @@ impl Subscriber {
         self.peer.client.connection.has_hung_up()
     }
 
-    /// Acknowledges everything from now on but with PUBCOMP, and what was withheld before it.
+    /// From now on acknowledges everything except by PUBCOMP, first what was withheld.
     pub(super) fn acknowledge_all_but_pubcomp(&mut self) {
         self.account.acknowledging = Acknowledging::AllButPubcomp;
         self.account.answer_all(&mut self.peer.outbox);
     }
 
-    /// Acknowledges everything from now on, and what was withheld before it.
+    /// From now on acknowledges everything, first what was withheld.
     pub(super) fn acknowledge(&mut self) {
         self.account.acknowledging = Acknowledging::AtOnce;
         self.account.answer_all(&mut self.peer.outbox);
@@ -230,17 +226,17 @@ mod tests {
     use ungraceful_rig::measure::clock::RunClock;
     use ungraceful_wire::clock::now;
 
-    use super::{Account, Acknowledging, Hearing};
+    use super::{Account, Acknowledging, Receiving};
     use crate::flood::fates::Fates;
 
-    /// What was heard, and the outbox.
-    fn hearing(acknowledging: Acknowledging) -> (Hearing, Vec<u8>) {
+    /// A subscriber's account, and its outbox.
+    fn receiving(acknowledging: Acknowledging) -> (Receiving, Vec<u8>) {
         let fates = Fates::new(0, QoS::ExactlyOnce, RunClock::start()).shared();
-        (Hearing::new(ProtocolVersion::V5, acknowledging, fates), Vec::new())
+        (Receiving::new(ProtocolVersion::V5, acknowledging, fates), Vec::new())
     }
 
-    fn hear((hearing, outbox): &mut (Hearing, Vec<u8>), packet: Packet<'_>) {
-        hearing.take(&packet, now(), outbox);
+    fn receive((receiving, outbox): &mut (Receiving, Vec<u8>), packet: Packet<'_>) {
+        receiving.take(&packet, now(), outbox);
     }
 
     fn publish(qos: QoS, identifier: u16) -> Packet<'static> {
@@ -258,9 +254,9 @@ mod tests {
 
     #[test]
     fn mqtt5_3_3_4_9_a_publish_counts_until_its_last_acknowledgement_and_a_copy_counts_once() {
-        let mut silent = hearing(Acknowledging::Withheld);
+        let mut silent = receiving(Acknowledging::Withheld);
         for identifier in [1, 2, 2, 3] {
-            hear(&mut silent, publish(QoS::AtLeastOnce, identifier));
+            receive(&mut silent, publish(QoS::AtLeastOnce, identifier));
         }
         assert_eq!((silent.0.open.len(), silent.0.open_most, silent.0.publishes), (3, 3, 4));
         assert!(silent.1.is_empty());
@@ -271,21 +267,21 @@ mod tests {
 
     #[test]
     fn mqtt5_3_3_4_9_a_qos_2_publish_counts_until_pubcomp() {
-        let mut subscriber = hearing(Acknowledging::AtOnce);
-        hear(&mut subscriber, publish(QoS::ExactlyOnce, 1));
-        hear(&mut subscriber, publish(QoS::ExactlyOnce, 2));
-        assert_eq!((subscriber.0.open.len(), subscriber.0.open_most), (2, 2), "PUBREC gives nothing back");
-        hear(&mut subscriber, pubrel(1));
+        let mut subscriber = receiving(Acknowledging::AtOnce);
+        receive(&mut subscriber, publish(QoS::ExactlyOnce, 1));
+        receive(&mut subscriber, publish(QoS::ExactlyOnce, 2));
+        assert_eq!((subscriber.0.open.len(), subscriber.0.open_most), (2, 2), "PUBREC gives no quota back");
+        receive(&mut subscriber, pubrel(1));
         assert_eq!((subscriber.0.open.len(), subscriber.0.open_most), (1, 2));
         assert_eq!(subscriber.1, [0x50, 2, 0, 1, 0x50, 2, 0, 2, 0x70, 2, 0, 1]);
     }
 
     #[test]
-    fn mqtt5_3_3_4_9_pubrel_gives_nothing_back_while_pubcomp_is_withheld() {
-        let mut subscriber = hearing(Acknowledging::AllButPubcomp);
-        hear(&mut subscriber, publish(QoS::ExactlyOnce, 1));
-        hear(&mut subscriber, pubrel(1));
-        hear(&mut subscriber, publish(QoS::ExactlyOnce, 2));
+    fn mqtt5_3_3_4_9_pubrel_gives_no_quota_back_while_pubcomp_is_withheld() {
+        let mut subscriber = receiving(Acknowledging::AllButPubcomp);
+        receive(&mut subscriber, publish(QoS::ExactlyOnce, 1));
+        receive(&mut subscriber, pubrel(1));
+        receive(&mut subscriber, publish(QoS::ExactlyOnce, 2));
         assert_eq!((subscriber.0.open.len(), subscriber.0.open_most), (2, 2), "one more than a quota of one");
         assert_eq!(subscriber.1, [0x50, 2, 0, 1, 0x50, 2, 0, 2]);
         subscriber.0.complete_all(&mut subscriber.1);

@@ -1,9 +1,9 @@
-//! A subscriber that receives and does not acknowledge, while a publisher goes on; then it acknowledges after all.
+//! A subscriber that receives without acknowledging while a publisher continues, and then acknowledges everything.
 //!
 //! A Server has no more than the Client's Receive Maximum of PUBLISH packets unacknowledged (MQTT 5.0 [MQTT-3.3.4-9]), and
-//! answers everything else while that quota is used up ([MQTT-4.9.0-3]). What was held back comes in order once the client
-//! acknowledges ([MQTT-4.6.0-5]). Which quota a client gives back when: with PUBACK, with PUBCOMP, or with a PUBREC that
-//! refuses (section 4.9). MQTT 3.1.1 has no Receive Maximum: there it is told how many a broker sends by itself.
+//! answers everything else while that quota is used up ([MQTT-4.9.0-3]). Held-back messages come in order once the client
+//! acknowledges ([MQTT-4.6.0-5]). PUBACK, PUBCOMP and a PUBREC that refuses give the quota back (section 4.9). MQTT 3.1.1 has no
+//! Receive Maximum: there the fault shows the broker's own limit.
 
 use std::cell::RefCell;
 use std::cmp::Ordering;
@@ -34,19 +34,19 @@ use crate::takeover::session_connect;
 
 /// The fault's id in the catalogue.
 pub const ID: &str = "unacked-subscriber";
-/// Fact: how many PUBLISH packets were unacknowledged, beside Receive Maximum.
+/// Fact: how many PUBLISH packets were unacknowledged, compared with Receive Maximum.
 pub const HELD: FactOf<Held> = FactOf::new("held");
 /// Fact: whether PINGREQ was answered while nothing was acknowledged.
 pub const PINGREQ: FactOf<Answered> = FactOf::new("pingreq");
-/// Fact: what became of what was held back, once the client acknowledged.
+/// Fact: what was delivered once the client acknowledged.
 pub const DRAINED: FactOf<Drained> = FactOf::new("drained");
-/// The measure of the most PUBLISH packets that were unacknowledged at the same time, from begin to end.
+/// Measure: the most PUBLISH packets that were unacknowledged at the same time.
 pub const OUTSTANDING_MOST: Measure = Measure::new("outstanding_most");
-/// The measure of how many PUBLISH packets were unacknowledged when the broker sent no more of them.
+/// Measure: PUBLISH packets that were unacknowledged when the broker stopped sending.
 pub const OUTSTANDING_WITHHELD: Measure = Measure::new("outstanding_withheld");
 
 ungraceful_record::words! {
-    /// How many PUBLISH packets were unacknowledged, beside Receive Maximum.
+    /// How many PUBLISH packets were unacknowledged, compared with Receive Maximum.
     pub enum Held: "relation" {
         /// Fewer came than it allows.
         Below = "below Receive Maximum",
@@ -54,15 +54,15 @@ ungraceful_record::words! {
         At = "at Receive Maximum",
         /// More came than it allows, with nothing acknowledged.
         Beyond = "beyond Receive Maximum",
-        /// That happened only once the client acknowledged.
+        /// More came only once the client acknowledged.
         BeyondLater = "beyond it while acknowledging",
     }
 }
 
-/// Fact, of clients that were not sent everything: what became of a message that was published to them later.
+/// Fact, only of clients that did not receive everything: whether a message that was published later came.
 pub const LATER: FactOf<Later> = FactOf::new("published_later");
 ungraceful_record::words! {
-    /// What became of a message.
+    /// Whether a message came.
     pub enum Later: "fate" {
         /// It came.
         Came = "came",
@@ -71,7 +71,7 @@ ungraceful_record::words! {
     }
 }
 
-/// The measure of how many messages the broker took from the publisher.
+/// Measure: messages that the broker acknowledged to the publisher.
 pub const TAKEN: Measure = Measure::new("taken");
 
 ungraceful_record::words! {
@@ -81,15 +81,15 @@ ungraceful_record::words! {
         InTime = "answered",
         /// It was, after the reaction timeout.
         Late = "answered late",
-        /// It was not, while several later ones of the publisher's were.
+        /// It was not, while several later PINGREQs of the publisher were.
         Not = "not answered",
-        /// The publisher was not answered either, or not often enough to tell.
+        /// The publisher was not answered either, or too rarely.
         NorThePublisher = "not answered, nor was the publisher",
     }
 }
 
 ungraceful_record::words! {
-    /// What came of what was held back, once the client acknowledged.
+    /// What was delivered once the client acknowledged.
     pub enum Drained: "share" {
         /// Everything, once and in order.
         InOrder = "everything, in order",
@@ -102,11 +102,11 @@ ungraceful_record::words! {
     }
 }
 
-/// How long nothing must come before the broker has sent what it is going to.
+/// How long nothing must come before the broker counts as finished.
 const QUIET: Duration = Duration::from_millis(500);
-/// How often the publisher asks while the subscriber waits for its answer.
+/// How often the publisher sends PINGREQ while the subscriber waits for its answer.
 const ASK_EVERY: Duration = Duration::from_millis(300);
-/// However short the reaction timeout is, a late answer is waited for this long.
+/// How long a late answer is awaited, however short the reaction timeout is.
 const LATE_MIN: Duration = Duration::from_secs(3);
 
 ungraceful_record::words! {
@@ -124,15 +124,15 @@ ungraceful_record::words! {
         K20Qos1 = "k20-qos1",
         /// Receive Maximum 20, QoS 2.
         K20Qos2 = "k20-qos2",
-        /// No Receive Maximum is said, which stands for 65,535, QoS 1.
+        /// No Receive Maximum, which means 65,535, QoS 1.
         AbsentQos1 = "absent-qos1",
-        /// No Receive Maximum is said, which stands for 65,535, QoS 2.
+        /// No Receive Maximum, which means 65,535, QoS 2.
         AbsentQos2 = "absent-qos2",
     }
 }
 
 impl Variant {
-    /// The client's Receive Maximum; absent when it says none.
+    /// The client's Receive Maximum; absent when it sends none.
     pub(super) const fn receive_maximum(self) -> Option<u16> {
         match self {
             Self::K1Qos1 | Self::K1Qos2 => Some(1),
@@ -149,7 +149,7 @@ impl Variant {
         }
     }
 
-    /// Whether there is such a case in this version.
+    /// Whether this version has the variant.
     fn is_in(self, version: ProtocolVersion) -> bool {
         version == ProtocolVersion::V5 || self.receive_maximum().is_none()
     }
@@ -171,7 +171,7 @@ pub struct Flags {
     size: Whole<16, 65_536>,
     #[command(flatten)]
     versions: Versions,
-    /// The longest that an attempt takes; it is given up then.
+    /// The time limit of an attempt.
     #[arg(skip)]
     longest: Duration,
 }
@@ -179,12 +179,12 @@ pub struct Flags {
 impl FaultMode for Flags {
     const NAME: &'static str = ID;
     const ABOUT: &'static str = "A subscriber that acknowledges nothing for a while, and then everything";
-    const LONG_ABOUT: &'static str = "A subscriber with a Receive Maximum acknowledges nothing while a publisher goes on. Reports how \
-         many PUBLISH packets the broker has unacknowledged at the most (no more than Receive Maximum: \
-         MQTT 5.0 [MQTT-3.3.4-9]), whether it answers PINGREQ meanwhile ([MQTT-4.9.0-3]), and whether \
-         everything comes, once and in order ([MQTT-4.6.0-5]), when the subscriber acknowledges at last. \
-         What is lost to a limit of the broker's is a note, not a violation. MQTT 3.1.1 has no Receive \
-         Maximum: there it reports how many a broker sends by itself, and nothing is judged.";
+    const LONG_ABOUT: &'static str = "A subscriber with a Receive Maximum acknowledges nothing while a publisher continues. Reports how \
+         many PUBLISH packets the broker has unacknowledged at most (no more than Receive Maximum: MQTT \
+         5.0 [MQTT-3.3.4-9]), whether it answers PINGREQ meanwhile ([MQTT-4.9.0-3]), and whether \
+         everything comes once and in order ([MQTT-4.6.0-5]) after the subscriber acknowledges. Messages \
+         that a limit of the broker drops are a note, not a violation. MQTT 3.1.1 has no Receive Maximum: \
+         there the run reports the broker's own limit, and nothing is judged.";
     const CHECKS: &'static [&'static [Check]] = &[unacked_subscriber_checks::CHECKS];
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("attempts", "5"), ("connrate", "10"), ("count", "20")];
@@ -233,13 +233,13 @@ impl Fault for UnackedSubscriber {
 
     fn describe(&self) -> String {
         let limit = match (self.version, self.variant.receive_maximum()) {
-            (ProtocolVersion::V3_1_1, _) => "without a Receive Maximum, which 3.1.1 has not".to_owned(),
+            (ProtocolVersion::V3_1_1, _) => "without a Receive Maximum, which 3.1.1 lacks".to_owned(),
             (_, None) => "without a Receive Maximum".to_owned(),
             (_, Some(k)) => format!("with Receive Maximum {k}"),
         };
         format!(
-            "a subscriber {limit} acknowledges nothing while {} messages of {} are published, is asked whether it is \
-             served, then acknowledges everything",
+            "a subscriber {limit} acknowledges nothing while {} messages of {} are published, sends PINGREQ, then \
+             acknowledges everything",
             self.flags.messages.0,
             self.variant.qos()
         )
@@ -250,17 +250,17 @@ impl Fault for UnackedSubscriber {
     }
 }
 
-/// What is known once the attempt was carried out.
+/// What is known after the attempt.
 #[derive(Debug)]
 struct Known {
     published: Published,
-    /// PUBLISH packets that were unacknowledged when the broker sent no more of them.
+    /// PUBLISH packets that were unacknowledged when the broker stopped sending.
     withheld: u64,
     pingreq: Option<Answered>,
     acknowledged_at: Option<Instant>,
     /// Messages that came once the client acknowledged.
     held_back: u64,
-    /// Where not everything came: whether what was published later did.
+    /// Only when messages are missing: whether a later one came.
     later_came: Option<bool>,
 }
 
@@ -318,7 +318,7 @@ impl UnackedSubscriber {
         if subscriber.account.seen.is_over() {
             return known;
         }
-        known.pingreq = ask_both(subscriber, publisher, patience).await;
+        known.pingreq = ping_both(subscriber, publisher, patience).await;
         if subscriber.account.seen.is_over() {
             return known;
         }
@@ -379,23 +379,23 @@ impl UnackedSubscriber {
             Published::All => {}
             Published::Cut => {
                 let how = publisher.account.seen.ended_by().unwrap_or_default();
-                log.trouble(format!("the broker cut our publisher, which keeps every rule: {how}"));
+                log.trouble(format!("the broker cut the publisher, which obeys every rule: {how}"));
             }
-            Published::Stalled => log.trouble("the broker stopped to acknowledge what our publisher sent"),
+            Published::Stalled => log.trouble("the broker stopped acknowledging the publisher's messages"),
         }
         if !publisher.account.seen.is_over() && !subscriber.account.seen.is_over() {
-            fates.tell_copies(log);
+            fates.report_copies(log);
         }
-        fates.tell(log);
+        fates.report(log);
     }
 }
 
-/// Asks by PINGREQ whether the subscriber is served, and from the same moment on, again and again, whether the publisher
-/// is. Absent when the subscriber's connection ended.
+/// Tests by PINGREQ whether the subscriber is served and, from the same moment on, repeatedly whether the publisher is. Absent
+/// when the subscriber's connection ended.
 ///
-/// A broker that stood still for a while answers both afterwards, so a silence counts only beside answers to what the
-/// publisher has asked later, and only when it goes on after them.
-async fn ask_both(
+/// A broker that stalled for a while answers both afterwards, so silence counts only beside answers to later PINGREQs of the
+/// publisher, and only when it lasts beyond them.
+async fn ping_both(
     subscriber: &mut Subscriber,
     publisher: &mut Publisher,
     patience: Duration,
@@ -420,18 +420,18 @@ async fn ask_both(
     if word == Answered::Not && subscriber.account.seen.is_over() {
         return None;
     }
-    let is_unproved = word == Answered::Not && !prove_that_it_was_alive(asked_at, now(), &answered.borrow());
+    let is_unproved = word == Answered::Not && !prove_alive(asked_at, now(), &answered.borrow());
     Some(if is_unproved { Answered::NorThePublisher } else { word })
 }
 
-/// Whether the answers to the publisher's PINGREQs, by when they came, show that the broker was answering while
-/// the subscriber, which had asked at `asked_at`, waited until `until`.
-fn prove_that_it_was_alive(asked_at: Instant, until: Instant, answered: &[Instant]) -> bool {
-    /// As many as that.
+/// Whether the times of the publisher's PINGRESPs show that the broker was answering while the subscriber, which had sent PINGREQ
+/// at `asked_at`, waited until `until`.
+fn prove_alive(asked_at: Instant, until: Instant, answered: &[Instant]) -> bool {
+    /// The least number of answers.
     const ANSWERS_MIN: usize = 3;
-    /// From the first of them to the last.
+    /// The least time from the first to the last.
     const SPREAD_MIN: Duration = Duration::from_secs(1);
-    /// How long the subscriber waits after them.
+    /// How long the subscriber must wait after them.
     const AFTERWARDS: Duration = Duration::from_secs(1);
     let is_in_time = |at: &&Instant| **at > asked_at && **at + AFTERWARDS <= until;
     let in_time: Vec<&Instant> = answered.iter().filter(is_in_time).collect();
@@ -448,26 +448,26 @@ mod tests {
     use ungraceful_mqtt::ProtocolVersion;
     use ungraceful_wire::clock::now;
 
-    use super::{Variant, prove_that_it_was_alive};
+    use super::{Variant, prove_alive};
 
     #[test]
-    fn a_broker_was_alive_when_it_answered_several_later_questions_and_time_was_left_afterwards() {
+    fn several_later_answers_with_time_left_prove_that_a_broker_was_alive() {
         let asked_at = now();
         let after = |ms: u64| asked_at + Duration::from_millis(ms);
         let proved = |answered: &[u64], until| {
             let answered: Vec<_> = answered.iter().map(|ms| after(*ms)).collect();
-            prove_that_it_was_alive(asked_at, after(until), &answered)
+            prove_alive(asked_at, after(until), &answered)
         };
         assert!(proved(&[300, 600, 900, 1_300], 5_000));
-        assert!(!proved(&[6_300], 8_000), "a broker that stood still has just begun to answer again");
+        assert!(!proved(&[6_300], 8_000), "a stalled broker has just begun to answer again");
         assert!(!proved(&[1, 2, 3, 4], 5_000), "all in one moment");
         assert!(!proved(&[300, 1_300], 5_000), "two");
-        assert!(!proved(&[300, 4_500, 4_800], 5_000), "no time was left");
+        assert!(!proved(&[300, 4_500, 4_800], 5_000), "no time is left");
         assert!(!proved(&[], 5_000));
     }
 
     #[test]
-    fn a_name_says_the_receive_maximum_and_the_qos_and_3_1_1_has_the_variants_without_one() {
+    fn variant_names_have_receive_maximum_and_qos_and_3_1_1_has_those_without() {
         for variant in Variant::ALL {
             let k = variant.receive_maximum().map_or("absent".to_owned(), |k| format!("k{k}"));
             assert_eq!(variant.name(), format!("{k}-qos{}", variant.qos().level()));

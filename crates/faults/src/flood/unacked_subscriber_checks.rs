@@ -1,7 +1,6 @@
-//! What a broker is judged by whose subscriber does not acknowledge. Each check reads the record alone and gives a verdict
-//! for each case.
+//! The checks of a subscriber that does not acknowledge. Each reads only the record and gives one verdict per case.
 //!
-//! MQTT 3.1.1 has no Receive Maximum: of its cases only what comes twice is judged.
+//! MQTT 3.1.1 has no Receive Maximum: its cases are judged only by what arrives twice.
 
 use ungraceful_mqtt::statement::{V5_3_3_4_9, V5_4_5_0_1, V5_4_6_0_5, V5_4_9_0_3};
 use ungraceful_record::check::{Check, Finding, Judged};
@@ -26,7 +25,7 @@ pub const CHECKS: &[Check] = &[
     Check::prose("keeps_the_subscriber", keeps_the_subscriber).on(is_v5),
 ];
 
-/// The client's Receive Maximum; absent when it said none.
+/// The client's Receive Maximum; absent when it sent none.
 fn receive_maximum(case: &CaseRecord) -> Option<u64> {
     case.case.variant.parse::<Variant>().ok()?.receive_maximum().map(u64::from)
 }
@@ -39,12 +38,12 @@ fn stays_within_receive_maximum(case: &Judged<'_>) -> Option<Finding> {
     let withheld = max(case, OUTSTANDING_WITHHELD).unwrap_or(0);
     let evidence = format!(
         "a client with Receive Maximum {k} had up to {withheld} PUBLISH unacknowledged while it acknowledged nothing, \
-         and up to {most} once it did; up to {taken} messages were there to be sent"
+         and up to {most} once it did; the broker had up to {taken} messages to send"
     );
-    // What is beyond has been counted packet by packet: it needs no other circumstance.
+    // The excess was counted packet by packet, so nothing else can explain it.
     let finding = if most > k {
         let (at_once, later) = (case.count(HELD, Held::Beyond), case.count(HELD, Held::BeyondLater));
-        let evidence = format!("{evidence}; {} of {all} clients met it", at_once + later);
+        let evidence = format!("{evidence}; {} of {all} clients were affected", at_once + later);
         Finding::violated(evidence).with_examples(examples(case, |_| true))
     } else if most == 0 {
         Finding::inconclusive(no_sample(case))
@@ -56,9 +55,8 @@ fn stays_within_receive_maximum(case: &Judged<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// MQTT 5.0 [MQTT-4.9.0-3]: a quota that is used up holds back PUBLISH packets and nothing else. Violated only when a
-/// client beside it was answered meanwhile, several times and to what it had asked later, so that the broker as a whole was
-/// not merely slow.
+/// MQTT 5.0 [MQTT-4.9.0-3]: a quota that is used up holds back PUBLISH packets and nothing else. Violated only when another
+/// client was answered meanwhile, several times and to later requests, so that the broker as a whole was not merely slow.
 fn answers_while_the_quota_is_used_up(case: &Judged<'_>) -> Option<Finding> {
     let k = receive_maximum(case)?;
     let (late, answered) = (case.count(PINGREQ, Answered::Late), case.count(PINGREQ, Answered::InTime));
@@ -74,13 +72,13 @@ fn answers_while_the_quota_is_used_up(case: &Judged<'_>) -> Option<Finding> {
         Finding::inconclusive(why)
     } else if starved > 0 {
         let evidence = format!(
-            "{starved} of {all} clients with {k} or more PUBLISH unacknowledged got no answer to PINGREQ, and our \
-             publisher got several to what it had asked later"
+            "{starved} of {all} clients with {k} or more PUBLISH unacknowledged got no answer to PINGREQ, while the \
+             publisher got several answers to later ones"
         );
         Finding::violated(evidence).with_examples(examples(case, |_| true))
     } else if silent > 0 {
         let why = format!(
-            "{silent} of {all} clients got no answer to PINGREQ, and our publisher none either, or few"
+            "{silent} of {all} clients got no answer to PINGREQ, but the publisher got few or none either"
         );
         Finding::inconclusive(why)
     } else if all == 0 {
@@ -100,18 +98,18 @@ fn answers_while_the_quota_is_used_up(case: &Judged<'_>) -> Option<Finding> {
     Some(finding)
 }
 
-/// MQTT 5.0 [MQTT-4.5.0-1]: what the broker acknowledged is in the client's session, and comes once the client acknowledges.
-/// It accuses by the rule of [`ungraceful_record::loss`]. That something comes again is a note.
+/// MQTT 5.0 [MQTT-4.5.0-1]: what the broker acknowledged is in the client's session, and is delivered once the client
+/// acknowledges. Violated by the rule of [`ungraceful_record::loss`]. A message that comes again is a note.
 fn delivers_everything_once(case: &Judged<'_>) -> Option<Finding> {
     let counts = counts(case);
     let ended = case.outcome(Outcome::Closed) + case.outcome(Outcome::Reset);
     let evidence = format!(
-        "of {} messages that the broker took, {} were lost, and {} copies came again",
+        "of {} messages that the broker acknowledged, {} were lost and {} came again",
         counts.acknowledged,
         missing(&counts),
         counts.duplicated
     );
-    let told_of = counts.delivered + missing(&counts);
+    let judged = counts.delivered + missing(&counts);
     let finding = if counts.acknowledged == 0 {
         Finding::inconclusive(no_sample(case))
     } else if ended > 0 {
@@ -120,11 +118,11 @@ fn delivers_everything_once(case: &Judged<'_>) -> Option<Finding> {
     } else if missing(&counts) > 0 {
         return Some(judging::lost(case, case.measured(HELD_BACK).sum, evidence));
     } else if counts.duplicated > 0 {
-        Finding::differs(told_of, format!("{} copies came again", counts.duplicated), evidence)
+        Finding::differs(judged, format!("{} messages came again", counts.duplicated), evidence)
     } else {
-        Finding::holds(told_of, evidence)
+        Finding::holds(judged, evidence)
     };
-    // The statement is about what is lost, and not about copies.
+    // The statement is about loss, not about copies.
     Some(finding.of(Force::Prose))
 }
 

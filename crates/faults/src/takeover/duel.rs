@@ -549,7 +549,7 @@ fn keeps_messages_across_takeovers(case: &Judged<'_>) -> Option<Finding> {
         Finding::inconclusive(why)
     } else if lost > 0 {
         let note = "acknowledged messages were lost in take-overs";
-        judging::lost_by_nobodys_rule(case, note, 0, evidence)
+        judging::lost_without_rule(case, note, 0, evidence)
     } else {
         Finding::holds(counts.delivered + lost, evidence)
     })

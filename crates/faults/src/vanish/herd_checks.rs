@@ -96,5 +96,5 @@ fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
 
 /// As the check of all faults. After a restart, sessions are not looked for.
 fn tells_session_present_truly(case: &Judged<'_>) -> Option<Finding> {
-    if was_restarted(case) { None } else { Resumed::told_truly(case) }
+    if was_restarted(case) { None } else { Resumed::session_present_is_true(case) }
 }

@@ -217,7 +217,7 @@ impl Fault for WillStorm {
 impl WillStorm {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let Some(watch) = stage.watch_will(log.client_id()) else {
-            return Err("no Will was set, because the witness was not proved to hear".into());
+            return Err("no Will was set, because the witness did not provably receive messages".into());
         };
         let is_lost = self.be_lost_in_turn(stage, log, &watch).await;
         if self.variant != Variant::Plain && !matches!(is_lost, Ok(false)) {

@@ -82,7 +82,9 @@ impl<'a> Messages<'a> {
                 planned.outages
             )))
         } else if lost > 0 {
-            Some(Explained::Note(format!("honest clients lost {lost} connections, which may explain it")))
+            Some(Explained::Note(format!(
+                "well-behaved clients lost {lost} connections, which may explain it"
+            )))
         } else if below > 0 {
             Some(Explained::Note(format!(
                 "{below} subscribers were granted or served at a lower QoS than they requested"
@@ -279,7 +281,7 @@ fn messages_are_not_repeated(record: &Record) -> Option<Finding> {
     let mut evidence = format!("{}{examples}", repetitions.join("; "));
     let lost: u64 = messages.bystanders.connections_lost.values().sum();
     if lost > 0 {
-        let _written = write!(evidence, "; honest clients lost {lost} connections");
+        let _written = write!(evidence, "; well-behaved clients lost {lost} connections");
     }
     Some(Finding::differs(
         messages.sum.delivered,

@@ -109,7 +109,7 @@ fn bystanders_without_recovery_did_not_keep_their_pace() {
     let not_back = verdict(&record, PACE);
     assert_eq!(
         not_back.differs.as_deref(),
-        Some("honest clients had not recovered within the recovery phase of 2.00 s")
+        Some("well-behaved clients had not recovered within the recovery phase of 2.00 s")
     );
     record.bystanders.as_mut().unwrap().recovery_time_us = Some(300_000);
     assert_eq!(

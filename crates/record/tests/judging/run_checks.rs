@@ -90,7 +90,7 @@ fn connections_restored_after_a_planned_outage_are_no_deviation() {
     assert_eq!((all.conclusion, all.differs), (Conclusion::Holds, None));
     assert!(all.evidence.contains("12 did, and all came back, the last after 900 µs"), "{}", all.evidence);
     let some = verdict(&with(11), CHECK);
-    assert!(some.differs.unwrap().starts_with("1 connections of honest clients"));
+    assert!(some.differs.unwrap().starts_with("1 connections of well-behaved clients"));
     let mut other = with(12);
     other.bystanders.as_mut().unwrap().connections_lost.insert("reset".into(), 1);
     assert!(
@@ -219,7 +219,7 @@ fn a_lost_bystander_connection_differs_with_its_reasons() {
     record.bystanders.as_mut().unwrap().connections_lost = lost;
     let verdict = verdict(&record, "bystanders_stay_connected");
     assert_eq!(verdict.conclusion, Conclusion::Holds);
-    assert_eq!(verdict.differs.as_deref(), Some("honest clients lost 5 connections"));
+    assert_eq!(verdict.differs.as_deref(), Some("well-behaved clients lost 5 connections"));
     assert_eq!(verdict.evidence, "reset by peer (2 times); timed out (3 times)");
 }
 

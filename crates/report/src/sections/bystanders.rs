@@ -18,12 +18,12 @@ pub(super) fn section(record: &Record, document: &mut Document) {
         if record.load.is_some() {
             document.labelled(
                 "Bystanders",
-                "none; --bystanders 3 measures honest clients of another library during the load",
+                "none; --bystanders 3 measures well-behaved clients of another library during the load",
             );
             return;
         }
         document.heading("Bystanders");
-        document.line("None in this run: the impact on honest clients was not measured.");
+        document.line("None in this run: the impact on well-behaved clients was not measured.");
         return;
     };
     let pairs = counted(bystanders.pairs, "pair");

@@ -111,7 +111,7 @@ mod receive_maximum {
     fn a_maximum_qos_leaves_a_case_undone_and_says_why() {
         let script = Script { maximum_qos: Some(QoS::AtLeastOnce), ..Script::default() };
         let call = flood_at(script, "receive-maximum", "--attempts 1 -V 5 --variant qos2").expect_exit(3);
-        call.assert_prints(&["the broker takes no QoS 2"]);
+        call.assert_prints(&["the broker does not support QoS 2"]);
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod receive_maximum {
         let case = call.case("qos2", "5.0");
         assert_eq!(case.fact("what", "DISCONNECT 0x93"), 2, "{call}");
         assert_eq!(case.fact("line", "at Receive Maximum"), 2, "{call}");
-        assert_eq!(note(&call, ANSWERS, "qos1").as_deref(), Some("QoS 1 does not tell"));
+        assert_eq!(note(&call, ANSWERS, "qos1").as_deref(), Some("QoS 1 is no test of the limit"));
     }
 
     #[test]
