@@ -138,7 +138,7 @@ fn events_in_two_logs_are_not_combined() {
         .map(|client| (client.log, client.client, client.incidents))
         .collect();
     assert_eq!(worst, [(0, "gw".to_owned(), 2), (1, "gw".to_owned(), 2)]);
-    // An address of the first log is nobody's in the second, and an incident of the first takes no line of the second.
+    // Addresses and incidents of the first log are unknown in the second.
     let begin = "2026-11-24T10:00:00: New client connected from 10.0.0.7:1 as first (p2, c1, k60).\n";
     let end = "2026-11-24T10:00:01: Bad client 10.0.0.7:1 sending multiple CONNECT messages.\n";
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What our own lateness may explain accuses nobody; and whoever is slow after the fault is not served as before.
+//! Slowness that our own lateness may explain is no violation; slow service after the fault is no recovery.
 
 use ungraceful_record::metric::{Metric, Percentiles};
 use ungraceful_record::phase::Phase;

@@ -1,5 +1,4 @@
-//! The checks of every run on the bystanders' messages: what they accuse of, by which statement, and what keeps them from
-//! it.
+//! The checks of every run on the bystanders' messages: their violations, statements, and explanations.
 
 use ungraceful_record::ledger::{Irregularity, IrregularityKind, LedgerCounts};
 use ungraceful_record::phase::Phase;
@@ -44,8 +43,8 @@ fn one_reordered(qos: u8) -> Record {
     run(qos, LedgerCounts { reordered: 1, ..acknowledged(9) })
 }
 
-/// For each check that accuses, a record that it accuses.
-fn accused() -> [(&'static str, Record); 3] {
+/// For each check that can be violated, a record that violates it.
+fn violations() -> [(&'static str, Record); 3] {
     [(ARRIVE, one_lost(1)), (ONCE, one_copy(2)), (ORDER, one_reordered(0))]
 }
 
@@ -86,7 +85,7 @@ fn each_violation_cites_the_statement_of_the_version() {
     let of_v3_1_1 = ["MQTT 3.1.1 [MQTT-4.5.0-1]", "MQTT 3.1.1 [MQTT-4.3.3-1]", "MQTT 3.1.1 [MQTT-4.6.0-6]"];
     let of_v5 = ["MQTT 5.0 [MQTT-4.5.0-1]", "MQTT 5.0 [MQTT-4.4.0-1]", "MQTT 5.0 [MQTT-4.6.0-5]"];
     for (version, citations) in [("3.1.1", of_v3_1_1), ("5.0", of_v5)] {
-        for ((check, mut record), citation) in accused().into_iter().zip(citations) {
+        for ((check, mut record), citation) in violations().into_iter().zip(citations) {
             of_bystanders(&mut record).version = version.into();
             let verdict = verdict(&record, check);
             assert_eq!((verdict.conclusion, verdict.force), (Violated, Force::Must), "{verdict:?}");
@@ -101,40 +100,30 @@ fn each_violation_cites_the_statement_of_the_version() {
 
 #[test]
 fn an_unknown_version_is_inconclusive() {
-    for (check, mut record) in accused() {
+    for (check, mut record) in violations() {
         of_bystanders(&mut record).version = "4.2".into();
         assert_eq!(verdict(&record, check).conclusion, Inconclusive, "{check}");
     }
 }
 
 #[test]
-fn a_lost_bystander_connection_turns_a_violation_into_a_note() {
-    for (check, mut record) in accused() {
-        of_bystanders(&mut record).connections_lost.insert("reset".into(), 1);
-        let verdict = verdict(&record, check);
-        assert!(differs(&verdict) && verdict.evidence.contains("lost 1 connections"), "{verdict:?}");
-        assert_eq!(verdict.citation, None, "a note is said of no statement");
-    }
-}
-
-#[test]
-fn a_planned_outage_turns_a_violation_into_a_note() {
-    for (check, mut record) in accused() {
-        of_bystanders(&mut record).outages =
-            Some(BystanderOutagesRecord { outages: 2, ..Default::default() });
-        let verdict = verdict(&record, check);
-        assert!(
-            differs(&verdict) && verdict.evidence.contains("restarted 2 times, as planned"),
-            "{verdict:?}"
-        );
-    }
-}
-
-#[test]
-fn a_subscriber_below_its_qos_turns_a_violation_into_a_note() {
-    for (check, mut record) in accused() {
-        of_bystanders(&mut record).pairs_below_qos = 1;
-        assert!(differs(&verdict(&record, check)), "{check}");
+fn lost_connections_outages_and_a_lower_qos_turn_a_violation_into_a_note() {
+    type Explain = fn(&mut BystandersRecord);
+    let explanations: [(Explain, &str); 3] = [
+        (|of| of.connections_lost = [("reset".to_owned(), 1)].into(), "lost 1 connections"),
+        (
+            |of| of.outages = Some(BystanderOutagesRecord { outages: 2, ..Default::default() }),
+            "restarted 2 times, as planned",
+        ),
+        (|of| of.pairs_below_qos = 1, "1 subscribers were granted or served at a lower QoS"),
+    ];
+    for (explain, evidence) in explanations {
+        for (check, mut record) in violations() {
+            explain(of_bystanders(&mut record));
+            let verdict = verdict(&record, check);
+            assert!(differs(&verdict) && verdict.evidence.contains(evidence), "{verdict:?}");
+            assert_eq!(verdict.citation, None, "a note cites no statement");
+        }
     }
 }
 
@@ -146,7 +135,7 @@ fn a_run_cut_short_reports_no_violation() {
         Completeness::BrokerDown,
         Completeness::RecordFailed,
     ] {
-        for (check, mut record) in accused() {
+        for (check, mut record) in violations() {
             record.completeness = completeness;
             assert_eq!(verdict(&record, check).conclusion, Inconclusive, "{check} {completeness:?}");
         }

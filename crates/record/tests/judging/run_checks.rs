@@ -1,5 +1,4 @@
-//! The checks of every run on the run itself and on what bystanders suffered. They accuse nobody: `violated` is not among
-//! their conclusions. Those that accuse are in `messages`.
+//! The checks of every run on the run itself and on the impact on bystanders. None can be violated; those in `messages` can.
 
 use std::collections::BTreeMap;
 
@@ -256,7 +255,7 @@ proptest! {
         below in 0_u64..2,
         is_complete in any::<bool>(),
     ) {
-        const ACCUSING: [&str; 3] = ["acknowledged_messages_arrive", "qos_2_arrives_once", "messages_keep_their_order"];
+        const VIOLABLE: [&str; 3] = ["acknowledged_messages_arrive", "qos_2_arrives_once", "messages_keep_their_order"];
         const OUTCOMES: [Outcome; 7] = [
             Outcome::Closed, Outcome::Reset, Outcome::Tolerated, Outcome::NoReaction, Outcome::BrokerDown,
             Outcome::NotActed, Outcome::Interrupted,
@@ -279,7 +278,7 @@ proptest! {
         record.generator.bottlenecks = vec!["late".into(); usize::from(is_bottleneck)];
         for verdict in verdicts(&record).values() {
             if verdict.conclusion == Conclusion::Violated {
-                prop_assert!(ACCUSING.contains(&verdict.check.as_str()) && verdict.citation.is_some());
+                prop_assert!(VIOLABLE.contains(&verdict.check.as_str()) && verdict.citation.is_some());
                 prop_assert!(is_complete && lost + below == 0);
             }
             if verdict.force == Force::Run {

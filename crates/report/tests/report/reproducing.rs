@@ -5,38 +5,38 @@ use ungraceful_report::reproduce_command;
 
 use crate::fixture;
 
-#[test]
-fn an_external_broker_is_named_with_port_and_one_case() {
-    let record = fixture::violated();
-    assert_eq!(
-        reproduce_command(&record, &record.verdicts[2]),
-        "ungraceful-double-connect --host broker.example -p 1884 --variant other-client-id -V 3.1.1 --attempts 790 \
-         --insecure --threshold 'p99 < 5ms' --seed 12345"
-    );
+fn flag(value: &str) -> Setting {
+    Setting { value: value.to_owned(), source: SettingSource::Flag }
 }
 
 #[test]
-fn an_embedded_broker_and_report_settings_need_no_flags() {
-    let record = fixture::all_holds();
-    assert_eq!(
-        reproduce_command(&record, &record.verdicts[1]),
-        "ungraceful-double-connect --variant with-will -V 3.1.1 --attempts 790 --seed 12345"
-    );
-}
-
-#[test]
-fn a_spawned_broker_is_spawned_again() {
-    let record = fixture::broker_down();
-    assert_eq!(
-        reproduce_command(&record, &record.verdicts[0]),
-        "ungraceful-double-connect --spawn mosquitto --attempts 790 --seed 12345"
-    );
+fn the_command_has_the_broker_the_verdicts_case_and_the_settings() {
+    for (record, verdict, command) in [
+        (
+            fixture::violated(),
+            2,
+            "ungraceful-double-connect --host broker.example -p 1884 --variant other-client-id -V 3.1.1 --attempts 790 \
+             --insecure --threshold 'p99 < 5ms' --seed 12345",
+        ),
+        // An embedded broker needs no flag, and settings of the report are skipped.
+        (
+            fixture::all_holds(),
+            1,
+            "ungraceful-double-connect --variant with-will -V 3.1.1 --attempts 790 --seed 12345",
+        ),
+        (
+            fixture::broker_down(),
+            0,
+            "ungraceful-double-connect --spawn mosquitto --attempts 790 --seed 12345",
+        ),
+    ] {
+        assert_eq!(reproduce_command(&record, &record.verdicts[verdict]), command);
+    }
 }
 
 #[test]
 fn a_verdict_on_the_run_keeps_the_users_choice_of_cases() {
     let mut record = fixture::all_holds();
-    let flag = |value: &str| Setting { value: value.to_owned(), source: SettingSource::Flag };
     record.settings.insert("variant".into(), flag("identical"));
     record.settings.insert("protocol_version".into(), flag("5.0"));
     assert_eq!(
@@ -92,7 +92,7 @@ fn withheld_values_appear_as_placeholders() {
 fn values_are_quoted_and_flag_like_ones_use_an_equals_sign() {
     let mut record = fixture::all_holds();
     for (name, value) in [("attempts", "-5"), ("topic", "a b/$x"), ("retry", "false")] {
-        record.settings.insert(name.into(), Setting { value: value.into(), source: SettingSource::Flag });
+        record.settings.insert(name.into(), flag(value));
     }
     let command = reproduce_command(&record, &record.verdicts[0]);
     assert!(command.ends_with("--attempts=-5 --topic 'a b/$x' --seed 12345"), "{command}");
@@ -109,7 +109,6 @@ fn a_mode_without_variants_gets_no_variant_flag() {
 #[test]
 fn the_user_name_is_written_but_not_the_password() {
     let mut record = fixture::violated();
-    let flag = |value: &str| Setting { value: value.to_owned(), source: SettingSource::Flag };
     record.settings.insert("username".into(), flag("me"));
     record.settings.insert("pw".into(), flag("hunter2"));
     let command = reproduce_command(&record, &record.verdicts[2]);
