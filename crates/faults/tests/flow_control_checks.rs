@@ -344,7 +344,7 @@ mod a_subscriber_does_not_acknowledge {
             .measure(HELD_BACK, &[9, 0]);
         assert_note_contains(&kept_some.verdict(CHECKS, ONCE), "5 of 400 acknowledged messages were lost");
         let last = LedgerCounts { lost_at_the_end: 5, ..delivered(5, 0, 0) };
-        assert_inconclusive(&made(last), "late can't be told from lost");
+        assert_inconclusive(&made(last), "late rather than lost");
     }
 
     #[test]
@@ -639,7 +639,7 @@ mod a_subscriber_is_slow {
             lost_at_the_end: 100,
             ..LedgerCounts::default()
         };
-        assert_inconclusive(&none_came.messages(late).verdict(CHECKS, KEEPS), "late can't be told from lost");
+        assert_inconclusive(&none_came.messages(late).verdict(CHECKS, KEEPS), "late rather than lost");
         let cut =
             slow("zero-window-qos1", "while it did not read", "kept its pace", 30).verdict(CHECKS, KEEPS);
         assert_note_contains(&cut, "its messages are lost with it");

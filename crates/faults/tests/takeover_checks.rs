@@ -630,7 +630,7 @@ fn a_queue_of_which_a_part_came_may_have_a_limit_and_accuses_nobody() {
         assert_differs(&verdict, "6 of 30 acknowledged messages were lost");
         assert_eq!(verdict.citation.as_deref(), Some("MQTT 5.0 [MQTT-4.5.0-1]"));
         let why =
-            format!("the broker kept {held_back} others and delivered them: its queue may have a limit");
+            format!("the broker held back {held_back} others before delivering them: its queue may have a limit");
         assert!(verdict.evidence.contains(&why), "{verdict:?}");
     }
     let refused = LedgerCounts { refused: BTreeMap::from([(0x97, 2)]), ..lost(6) };
@@ -638,7 +638,7 @@ fn a_queue_of_which_a_part_came_may_have_a_limit_and_accuses_nobody() {
     assert!(verdict.evidence.contains("it has announced a limit"), "{verdict:?}");
     let nothing_after = LedgerCounts { lost_at_the_end: 6, ..lost(6) };
     let verdict = resumed(V5, 3).fact(QUEUED, "none", 3).messages(nothing_after).verdict(RESUMES);
-    assert_inconclusive(&verdict, "late can't be told from lost");
+    assert_inconclusive(&verdict, "late rather than lost");
 }
 
 #[test]
@@ -978,7 +978,7 @@ fn messages_that_all_came_hold_and_lost_ones_are_a_note_and_never_an_accusation(
     let made = duelled("resume", 30, 500, 7);
     assert_differs(&made.clone().verdict(KEEPS), "acknowledged messages were lost in take-overs");
     let late = LedgerCounts { lost_at_the_end: 7, ..made.0.messages[&1].clone() };
-    assert_inconclusive(&made.messages(late).verdict(KEEPS), "late can't be told from lost");
+    assert_inconclusive(&made.messages(late).verdict(KEEPS), "late rather than lost");
 }
 
 #[test]

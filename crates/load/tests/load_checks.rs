@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ungraceful_load::checks::CHECKS;
 use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
 use ungraceful_record::metric::Percentiles;
-use ungraceful_record::rate_search::{Came, Promise};
+use ungraceful_record::rate_search::{TrialResult, Promise};
 use ungraceful_record::run::{Completeness, Record};
 use ungraceful_record::testing::{empty_record, every};
 use ungraceful_record::threshold::Threshold;
@@ -147,9 +147,9 @@ fn without_acknowledgements_nothing_holds() {
 fn without_deliveries_nothing_holds() {
     let lost = |counts: &mut LoadCounts| (counts.delivered, counts.lost) = (0, 2_000);
     let lost = counting(lost);
-    assert_eq!(lost.load.as_ref().unwrap().came_to_nothing().unwrap(), "none of 2000 deliveries came");
+    assert_eq!(lost.load.as_ref().unwrap().missing_result().unwrap(), "none of 2000 deliveries arrived");
     assert_eq!(concluded(lost, LOSS), Conclusion::Inconclusive);
-    assert_eq!(load().came_to_nothing(), None);
+    assert_eq!(load().missing_result(), None);
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn deliveries_still_coming_are_a_note_and_no_loss() {
     let verdict = verdict(counting(coming), LOSS);
     assert_eq!(verdict.conclusion, Conclusion::Holds);
     assert!(verdict.differs.unwrap().contains("10 deliveries were still coming"));
-    assert_eq!(promised("loss==0", &counting(coming)).0, Came::Broken, "the broker fell behind");
+    assert_eq!(promised("loss==0", &counting(coming)).0, TrialResult::Broken, "the broker fell behind");
 }
 
 #[test]
@@ -259,7 +259,7 @@ fn with_a_late_generator_times_are_inconclusive() {
     assert!(verdict.evidence.contains("the schedule slipped"), "{verdict:?}");
 }
 
-fn promised(text: &str, record: &Record) -> (Came, String) {
+fn promised(text: &str, record: &Record) -> (TrialResult, String) {
     text.parse::<Promise>().unwrap().judge(record)
 }
 
@@ -267,35 +267,35 @@ fn promised(text: &str, record: &Record) -> (Came, String) {
 fn a_promise_is_kept_broken_or_unknown() {
     let promise = "e2e p(99)<1ms,loss==0";
     let kept = promised(promise, &with(load()));
-    assert_eq!(kept, (Came::Kept, "e2e p(99)<1ms: 900 µs; loss==0: 0".to_owned()));
+    assert_eq!(kept, (TrialResult::Kept, "e2e p(99)<1ms: 900 µs; loss==0: 0".to_owned()));
     let lossy = counting(|counts| (counts.delivered, counts.lost) = (1_980, 20));
-    assert_eq!(promised(promise, &lossy), (Came::Broken, "loss==0: 20".to_owned()));
+    assert_eq!(promised(promise, &lossy), (TrialResult::Broken, "loss==0: 20".to_owned()));
     let few = promised("e2e p(99.9)<1s,loss==0", &with(load()));
-    assert!(few.0 == Came::Unknown && few.1.contains("needs 10000 samples"), "{few:?}");
+    assert!(few.0 == TrialResult::Unknown && few.1.contains("needs 10000 samples"), "{few:?}");
     let both = promised("e2e p(99.9)<1s,loss==0", &lossy);
-    assert_eq!(both.0, Came::Broken, "what was broken is broken, whatever else is unknown");
+    assert_eq!(both.0, TrialResult::Broken, "what was broken is broken, whatever else is unknown");
 }
 
 #[test]
 fn unsent_messages_and_lost_connections_break_every_promise() {
     let dropped = counting(|counts| (counts.sent, counts.dropped) = (600, 400));
-    let broken = (Came::Broken, "400 of 1000 messages were never sent".to_owned());
+    let broken = (TrialResult::Broken, "400 of 1000 messages were never sent".to_owned());
     assert_eq!(promised("loss==0", &dropped), broken);
     let lost = BTreeMap::from([("FIN".to_owned(), 1)]);
     let connections = LoadConnections { planned: 3, accepted: 3, lost, ..LoadConnections::default() };
-    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, Came::Broken);
+    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, TrialResult::Broken);
 }
 
 #[test]
 fn an_inconclusive_trial_breaks_no_promise() {
     let mut late = counting(|counts| (counts.sent, counts.dropped) = (600, 400));
     late.generator.bottlenecks = vec!["the schedule slipped".into()];
-    assert_eq!(promised("loss==0", &late), (Came::GeneratorLate, "the schedule slipped".to_owned()));
+    assert_eq!(promised("loss==0", &late), (TrialResult::GeneratorLate, "the schedule slipped".to_owned()));
     let connections = LoadConnections { planned: 3, accepted: 2, ..LoadConnections::default() };
-    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, Came::Unknown);
+    assert_eq!(promised("loss==0", &with(LoadRecord { connections, ..load() })).0, TrialResult::Unknown);
     let cut = Record { completeness: Completeness::Interrupted, ..with(load()) };
-    assert_eq!(promised("loss==0", &cut).0, Came::Unknown);
-    assert_eq!(promised("loss==0", &empty_record()).0, Came::Unknown);
+    assert_eq!(promised("loss==0", &cut).0, TrialResult::Unknown);
+    assert_eq!(promised("loss==0", &empty_record()).0, TrialResult::Unknown);
 }
 
 #[test]
@@ -306,9 +306,9 @@ fn refused_unacknowledged_and_unknown_break_every_promise() {
     for (change, why) in [
         (refused, "3 messages were refused"),
         (unacknowledged, "4 messages were not acknowledged"),
-        (unknown, "5 deliveries neither came nor were lost by the broker"),
+        (unknown, "5 deliveries neither arrived nor were lost by the broker"),
     ] {
-        assert_eq!(promised("loss==0", &counting(change)), (Came::Broken, why.to_owned()));
+        assert_eq!(promised("loss==0", &counting(change)), (TrialResult::Broken, why.to_owned()));
     }
 }
 
@@ -316,8 +316,8 @@ fn refused_unacknowledged_and_unknown_break_every_promise() {
 fn only_a_broker_that_falls_behind_breaks_promises() {
     let behind = LoadRecord { last_sent_us: Some(12_200_000), ..load() };
     let (came, why) = promised("loss==0", &with(behind.clone()));
-    let late = "the last message was sent 1.20 s after it should have been due";
-    assert_eq!((came, &*why), (Came::Broken, late));
+    let late = "the last message was sent 1.20 s after the last one was due";
+    assert_eq!((came, &*why), (TrialResult::Broken, late));
     // Ten seconds' work took 11.2 s.
     assert_eq!(judged("sent_rate>=90", &with(behind.clone())).conclusion, Conclusion::Violated);
     assert_eq!(judged("sent_rate>=89", &with(behind)).conclusion, Conclusion::Holds);
@@ -326,8 +326,8 @@ fn only_a_broker_that_falls_behind_breaks_promises() {
         with(LoadRecord { last_delivered_us: Some(last_us), delivery_response_time: times, ..load() })
     };
     let broken = promised("loss==0", &delivered(16_000_000, 2_500_000)).0;
-    assert_eq!(broken, Came::Broken, "up to 5 s, half of it in the middle");
-    assert_eq!(promised("loss==0", &delivered(16_000_000, 5_000_000)).0, Came::Kept, "5 s for every message");
+    assert_eq!(broken, TrialResult::Broken, "up to 5 s, half of it in the middle");
+    assert_eq!(promised("loss==0", &delivered(16_000_000, 5_000_000)).0, TrialResult::Kept, "5 s for every message");
     assert_eq!(judged("delivered_rate>=134", &delivered(16_000_000, 1)).conclusion, Conclusion::Violated);
     assert_eq!(judged("delivered_rate>=133", &delivered(16_000_000, 1)).conclusion, Conclusion::Holds);
 }

@@ -22,8 +22,8 @@ pub enum RunError {
     /// The user interrupted it before anything was measured.
     #[error("interrupted before the run began; nothing was measured")]
     Interrupted,
-    /// A defect of this program.
-    #[error("a defect of this program: {0}")]
+    /// A bug in this program.
+    #[error("a bug in this program: {0}")]
     Bug(String),
 }
 

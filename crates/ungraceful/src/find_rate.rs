@@ -90,7 +90,7 @@ pub(crate) fn find(
         if !base.output.quiet {
             observer.note(&format!("trial {number}: {}: {}: {why}", rate(per_second), came.name()));
         }
-        search.rates.tell(per_second, came);
+        search.rates.record(per_second, came);
         search.ended_by = (record.completeness == Completeness::Interrupted).then_some(Exit::Interrupted);
         let command = command(call, &arguments);
         search.trials.push(Trial { per_second, came, why, record: Box::new(record), directory, command });

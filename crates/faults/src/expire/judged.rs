@@ -311,7 +311,7 @@ impl CameBack {
 
 /// Absent when no client came back.
 pub(super) fn came_back(case: &CaseRecord, fact: FactOf<Return>) -> Option<CameBack> {
-    let all = case.told(fact) - case.count(fact, Return::NotTried);
+    let all = case.total(fact) - case.count(fact, Return::NotTried);
     (all > 0).then(|| CameBack {
         all,
         accepted: case.count(fact, Return::Accepted),

@@ -39,7 +39,7 @@ fn spoils(case: &CaseRecord) -> bool {
 
 /// How many clients there were with this fact, and what it said, with numbers.
 fn told<V>(case: &CaseRecord, fact: FactOf<V>) -> (u64, String) {
-    match case.told(fact) {
+    match case.total(fact) {
         0 => (0, "nothing is known".to_owned()),
         all => (all, case.in_words(fact)),
     }

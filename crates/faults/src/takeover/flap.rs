@@ -243,7 +243,7 @@ pub const CHECKS: &[Check] = &[
 
 /// No numbered statement: a broker may refuse a client that comes back too often.
 fn takes_the_client_back(case: &Judged<'_>) -> Option<Finding> {
-    let (never, all) = (case.count(BANNED, Banned::Never), case.told(BANNED));
+    let (never, all) = (case.count(BANNED, Banned::Never), case.total(BANNED));
     let connections = case.measured(ACCEPTED).sum;
     let evidence = format!(
         "{never} of {all} clients that came back again and again were always accepted ({connections} connections)"

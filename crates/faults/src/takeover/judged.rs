@@ -33,7 +33,7 @@ fn older(case: &CaseRecord) -> Option<ProtocolVersion> {
 
 /// Newcomers that were not accepted.
 pub(super) fn refused(case: &CaseRecord) -> u64 {
-    case.told(NEWCOMER).saturating_sub(case.count(NEWCOMER, Answer::Accepted))
+    case.total(NEWCOMER).saturating_sub(case.count(NEWCOMER, Answer::Accepted))
 }
 
 /// Attempts that ended with more than one live connection.
@@ -111,7 +111,7 @@ fn closes_the_older_connection(case: &Judged<'_>) -> Option<Finding> {
 
 /// No numbered statement: a broker may refuse any CONNECT. The client that comes back is the one that is in need.
 fn accepts_the_newcomer(case: &Judged<'_>) -> Option<Finding> {
-    let (all, accepted) = (case.told(NEWCOMER), case.count(NEWCOMER, Answer::Accepted));
+    let (all, accepted) = (case.total(NEWCOMER), case.count(NEWCOMER, Answer::Accepted));
     let evidence = format!("{accepted} of {all} newcomers were accepted");
     Some(match all {
         0 => Finding::inconclusive(no_sample(case)),

@@ -228,7 +228,7 @@ fn not_seen(case: &CaseRecord) -> Finding {
              for; give a --keepalive as long, unless it is 0, which turns Keep Alive off"
         ));
     }
-    match case.told(LATER) {
+    match case.total(LATER) {
         0 => no_newcomer(case),
         all => Finding::inconclusive(format!(
             "of {all} newcomers it was not seen: they were cut or not served, or had no proof before"
@@ -240,7 +240,7 @@ fn not_seen(case: &CaseRecord) -> Finding {
 /// alive keeps them all. MQTT 3.1.1 section 3.1.2.10 lets a broker cut a client at any time that it holds to be inactive:
 /// there a newcomer that was cut is a note.
 fn keeps_serving_the_newcomer(case: &Judged<'_>) -> Option<Finding> {
-    let (served, all) = (case.count(LATER, Later::Served), case.told(LATER));
+    let (served, all) = (case.count(LATER, Later::Served), case.total(LATER));
     let cuts: Vec<(Later, u64)> =
         case.values(LATER).filter(|(later, _)| matches!(later, Later::Cut(_))).collect();
     let cut: u64 = cuts.iter().map(|(_, count)| count).sum();

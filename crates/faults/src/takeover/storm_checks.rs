@@ -72,7 +72,7 @@ fn situation(case: &CaseRecord) -> Option<Situation> {
 fn starts_a_new_session(case: &Judged<'_>) -> Option<Finding> {
     let discards = of_version(case, V5_3_1_2_4, V311_3_1_2_6);
     let says_so = of_version(case, V5_3_2_2_2, V311_3_2_2_1);
-    let (present, all) = (case.count(SESSION_PRESENT, Resumption::Announced), case.told(SESSION_PRESENT));
+    let (present, all) = (case.count(SESSION_PRESENT, Resumption::Announced), case.total(SESSION_PRESENT));
     let left_over = case.count(LEFT_OVER, Remains::Some);
     let evidence = format!(
         "of {all} newcomers with Clean Start 1, {present} were told Session Present 1 and {left_over} were sent \
@@ -131,7 +131,7 @@ fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
          the session all the same; of {} whose messages waited in the session, {} were sent all of them",
         resumed.announced,
         resumed.unannounced,
-        case.told(QUEUED),
+        case.total(QUEUED),
         case.count(QUEUED, Share::All) + case.count(QUEUED, Share::Late)
     );
     let not_owed = case.count(SESSION_PRESENT, Resumption::NotOwed);
@@ -179,7 +179,7 @@ fn not_yet(newcomers: u64) -> String {
 /// MQTT 5.0 [MQTT-4.4.0-1], MQTT 3.1.1 [MQTT-4.4.0-1]: what the older client had not acknowledged is sent again, with
 /// its Packet Identifier.
 fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
-    let all = case.told(SENT_AGAIN);
+    let all = case.total(SENT_AGAIN);
     let (lacking, renamed) = (lacking(case, SENT_AGAIN), case.count(IDENTIFIERS, Identifiers::Changed));
     let evidence = format!(
         "of {all} newcomers that resumed a session with unacknowledged messages, {lacking} were not sent all of them \
@@ -212,7 +212,7 @@ fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 [MQTT-3.3.1-1], MQTT 3.1.1 [MQTT-3.3.1-1]: DUP is 1 on what is sent again.
 fn marks_what_it_sends_again(case: &Judged<'_>) -> Option<Finding> {
-    let (missing, all) = (case.count(DUP, Dup::Missing), case.told(DUP));
+    let (missing, all) = (case.count(DUP, Dup::Missing), case.total(DUP));
     let renamed = case.count(IDENTIFIERS, Identifiers::Changed);
     let evidence = format!("of {all} newcomers that were sent messages again, {missing} saw some with DUP 0");
     Some(if all == 0 {
@@ -235,7 +235,7 @@ fn marks_what_it_sends_again(case: &Judged<'_>) -> Option<Finding> {
 /// MQTT 5.0 [MQTT-4.3.3-10], MQTT 3.1.1 [MQTT-4.3.3-2]: a QoS 2 PUBLISH that is repeated before its PUBREL is not
 /// delivered again.
 fn delivers_the_repeated_message_once(case: &Judged<'_>) -> Option<Finding> {
-    let all = case.told(REPEATED);
+    let all = case.total(REPEATED);
     let (twice, never) = (case.count(REPEATED, Repeated::Twice), case.count(REPEATED, Repeated::Never));
     let evidence = format!(
         "of {all} QoS 2 messages that the newcomer repeated with DUP 1, {twice} came more than once and {never} never"

@@ -134,7 +134,7 @@ fn no_return(case: &CaseRecord) -> String {
         format!(
             "of {} clients that came back, {not_owed} were too late to tell, or the broker had granted another Session \
              Expiry Interval than was asked for",
-            case.told(SESSION_PRESENT)
+            case.total(SESSION_PRESENT)
         )
     } else if !refused.is_empty() {
         format!("no client that came back was accepted: {refused}")
@@ -208,7 +208,7 @@ fn delivers_what_waited(case: &Judged<'_>) -> Option<Finding> {
     let evidence = format!(
         "of {} clients that came back to their session, {lacking} were not sent all of the messages that the broker had \
          taken meanwhile, though one that was published later",
-        case.told(WAITING)
+        case.total(WAITING)
     );
     let finding = if lacking > 0 {
         judging::lost(case, case.measured(HELD_BACK).sum, evidence)
@@ -218,10 +218,10 @@ fn delivers_what_waited(case: &Judged<'_>) -> Option<Finding> {
              either: a longer --reaction-timeout may tell"
         );
         Finding::inconclusive(why)
-    } else if case.told(WAITING) == 0 {
+    } else if case.total(WAITING) == 0 {
         Finding::inconclusive("no messages waited for a client whose session was there")
     } else {
-        Finding::holds(case.told(WAITING), evidence)
+        Finding::holds(case.total(WAITING), evidence)
     };
     Some(finding)
 }

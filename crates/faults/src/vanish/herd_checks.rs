@@ -29,7 +29,7 @@ fn was_restarted(case: &Judged<'_>) -> bool {
 
 /// No numbered statement: all clients are let in again within `--back-within`.
 fn lets_everybody_in_again(case: &Judged<'_>) -> Option<Finding> {
-    let (back, all) = (case.count(BACK, Back::InTime), case.told(BACK));
+    let (back, all) = (case.count(BACK, Back::InTime), case.total(BACK));
     let tries = case.measured(TRIES).sum;
     let mut evidence = format!("{back} of {all} clients were back in time, by {tries} tries");
     let own = case.measured(OUR_OWN).sum;
@@ -53,7 +53,7 @@ fn lets_everybody_in_again(case: &Judged<'_>) -> Option<Finding> {
 
 /// No numbered statement: a client that was let in again keeps its connection while the others come.
 fn keeps_whom_it_lets_in(case: &Judged<'_>) -> Option<Finding> {
-    let (let_in, lost) = (case.told(SESSION_PRESENT), case.measured(LOST_AGAIN).sum);
+    let (let_in, lost) = (case.total(SESSION_PRESENT), case.measured(LOST_AGAIN).sum);
     let evidence = format!("{let_in} clients were let in again, and lost their connection {lost} times");
     Some(match (let_in, lost) {
         (0, _) => Finding::inconclusive("nobody was let in again"),

@@ -61,7 +61,7 @@ fn bounds_the_whole_connect(case: &Judged<'_>) -> Option<Finding> {
     if variant != Variant::Drip {
         return None;
     }
-    let all = case.told(DRIPPED);
+    let all = case.total(DRIPPED);
     let (cut, accepted) = (case.count(DRIPPED, Dripping::Cut), case.count(DRIPPED, Dripping::Accepted));
     let lasted = case.measured(DRIPPED_FOR).max.unwrap_or(0);
     let evidence = format!(
@@ -105,7 +105,7 @@ fn sends_no_disconnect_before_connack(case: &Judged<'_>) -> Option<Finding> {
 /// No numbered statement: however many sockets are held, honest clients get in.
 fn lets_honest_clients_in(case: &Judged<'_>) -> Option<Finding> {
     let _variant = Variant::named(&case.case.variant)?;
-    let (all, accepted) = (case.told(HONEST), case.count(HONEST, Answer::Accepted));
+    let (all, accepted) = (case.total(HONEST), case.count(HONEST, Answer::Accepted));
     let evidence = format!(
         "{accepted} of {all} honest clients were accepted, with up to {} connections held open{}",
         case.measured(HELD_OPEN).max.unwrap_or(0),

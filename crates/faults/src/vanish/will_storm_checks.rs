@@ -46,7 +46,7 @@ fn retains_the_will(case: &Judged<'_>) -> Option<Finding> {
     }
     let (offline, nothing) =
         (case.count(RETAINED, Retained::Offline), case.count(RETAINED, Retained::Nothing));
-    let all = case.told(RETAINED);
+    let all = case.total(RETAINED);
     let (due, came) = case.will.as_ref().map_or((0, 0), |will| (will.due, will.due_and_seen));
     let evidence = format!(
         "{offline} of {all} clients that subscribed after the storm found the Will retained, {nothing} found nothing"
@@ -96,7 +96,7 @@ fn leaves_online_behind(case: &Judged<'_>) -> Option<Finding> {
     if !variant.returns() {
         return None;
     }
-    let (back, all) = (case.count(RETURN, Answer::Accepted), case.told(RETURN));
+    let (back, all) = (case.count(RETURN, Answer::Accepted), case.total(RETURN));
     let (offline, online) = (case.count(RETAINED, Retained::Offline), case.count(RETAINED, Retained::Online));
     let late = case.count(AFTER_ONLINE, YesNo::Yes);
     let evidence = format!(

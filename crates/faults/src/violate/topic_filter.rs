@@ -178,7 +178,7 @@ pub const CHECKS: &[Check] = &[
 /// MQTT 5.0 and 3.1.1 [MQTT-3.8.4-1]: a SUBSCRIBE is answered by a SUBACK. One that the broker holds to be malformed may end the
 /// connection instead. Violated only where the client was proved to be served on without either.
 fn answers_or_closes(case: &Judged<'_>) -> Option<Finding> {
-    let all = case.told(ANSWER);
+    let all = case.total(ANSWER);
     let silent = case.count(ANSWER, Suback::None);
     let ended = case.ended();
     let served = silent.saturating_sub(ended).min(case.outcome(Outcome::Tolerated));
@@ -201,7 +201,7 @@ fn answers_or_closes(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 and 3.1.1 sections 4.7.1 and 4.7.3 say what a Topic Filter is, and nowhere what a broker does that does not notice.
 fn grants_no_invalid_topic_filter(case: &Judged<'_>) -> Option<Finding> {
-    let all = case.told(ANSWER);
+    let all = case.total(ANSWER);
     let granted: u64 = case
         .values(ANSWER)
         .filter(|(answer, _)| matches!(answer, Suback::Granted(_)))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rangemap::RangeInclusiveSet;
 use ungraceful_log_causes::story::Connections;
 use ungraceful_log_causes::{Cause, Found, Matcher};
-use ungraceful_record::attempt::ToldByLog;
+use ungraceful_record::attempt::LoggedCause;
 use ungraceful_record::run::{BrokerLogLine, BrokerLogRecord, LogCauseRecord};
 
 use crate::broker::log_follower::{LogFollower, LogLine};
@@ -85,10 +85,10 @@ struct AttemptLines {
 
 impl LogByAttempt {
     /// What the log reports of this attempt; absent when no line names it.
-    pub(crate) fn of(&self, attempt: u64) -> Option<ToldByLog> {
+    pub(crate) fn of(&self, attempt: u64) -> Option<LoggedCause> {
         let lines = self.attempts.get(usize::try_from(attempt).ok()?).filter(|lines| lines.is_named)?;
         let phrase = lines.phrase.and_then(|number| self.phrases.get(usize::from(number)).cloned());
-        Some(ToldByLog { cause: lines.cause.map(|cause| cause.slug().to_owned()), phrase })
+        Some(LoggedCause { cause: lines.cause.map(|cause| cause.slug().to_owned()), phrase })
     }
 
     /// One line about one attempt.

@@ -270,7 +270,7 @@ pub(crate) mod tests {
     use hdrhistogram::serialization::Deserializer;
     use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
     use ungraceful_log_causes::Cause;
-    use ungraceful_record::attempt::{Attempt, Case, ToldByLog};
+    use ungraceful_record::attempt::{Attempt, Case, LoggedCause};
     use ungraceful_record::metric::{Metric, histogram, merge};
     use ungraceful_record::phase::Phase;
 
@@ -362,7 +362,7 @@ pub(crate) mod tests {
         let read: Vec<Attempt> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let mut expected = attempts;
         expected[0].broker_log =
-            Some(ToldByLog { cause: Some("lost".into()), phrase: Some("Client <client> \"lost\" {".into()) });
+            Some(LoggedCause { cause: Some("lost".into()), phrase: Some("Client <client> \"lost\" {".into()) });
         assert_eq!(read, expected);
     }
 

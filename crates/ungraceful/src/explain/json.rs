@@ -74,7 +74,7 @@ pub(super) fn render(told: &Explained, look: &Look) -> String {
         "lapsed_together": signs.lapsed_together().iter().map(|lapsed| json!({
             "log": log(lapsed.log), "from": time(Some(lapsed.at)), "clients": lapsed.clients,
         })).collect::<Vec<_>>(),
-        "wills_at_take_over": signs.wills_of_taken_over().iter().map(|wills| json!({
+        "wills_at_take_over": signs.wills_at_take_over().iter().map(|wills| json!({
             "log": log(wills.log), "client_id": wills.client, "messages": wills.messages, "topic": wills.topic,
         })).collect::<Vec<_>>(),
         "health_checks": signs.health_checks().iter().map(|check| json!({

@@ -1,7 +1,7 @@
 //! Incidents over time, as a small table with bars.
 
 use ungraceful_log_causes::Cause;
-use ungraceful_log_causes::story::CauseTold;
+use ungraceful_log_causes::story::CauseSummary;
 
 use super::Explained;
 use super::document::Block;
@@ -15,7 +15,7 @@ const INCIDENTS_OVER_TIME_MIN: u64 = 10;
 const COLUMNS_OVER_TIME: usize = 4;
 
 /// Incidents over time, with the most frequent causes apart; nothing where they are few or at once.
-pub(super) fn blocks(causes: &[(Cause, &CauseTold)], told: &Explained) -> Vec<Block> {
+pub(super) fn blocks(causes: &[(Cause, &CauseSummary)], told: &Explained) -> Vec<Block> {
     let (row_s, rows) = told.story.picture().rates.rows(ROWS_OVER_TIME);
     if rows.len() < 2 || told.story.picture().incidents < INCIDENTS_OVER_TIME_MIN {
         return Vec::new();

@@ -1,6 +1,6 @@
 //! What only many lines show: duels, herds and the like, in words.
 
-use ungraceful_log_causes::story::{Duel, Flapping, HealthCheck, TogetherLapsed, WillsOfTakenOver};
+use ungraceful_log_causes::story::{Duel, Flapping, HealthCheck, SimultaneousLapses, WillsAtTakeOver};
 
 use super::Explained;
 use super::document::Block;
@@ -42,14 +42,14 @@ pub(super) fn blocks(told: &Explained) -> Vec<Block> {
     say("back too fast", about_flapping.collect());
     let lapsed = signs.lapsed_together();
     let about_lapsed = lapsed.iter().map(|lapsed| {
-        let TogetherLapsed { clients, at, .. } = lapsed;
+        let SimultaneousLapses { clients, at, .. } = lapsed;
         let log = of(lapsed.log);
         format!("{clients} clients ran past their Keep Alive within 5 s from {at}: the network between, not the clients{log}")
     });
     say("lapsed together", about_lapsed.collect());
-    let wills = signs.wills_of_taken_over();
+    let wills = signs.wills_at_take_over();
     let about_wills = wills.iter().map(|wills| {
-        let WillsOfTakenOver { client, messages, topic, .. } = wills;
+        let WillsAtTakeOver { client, messages, topic, .. } = wills;
         let log = of(wills.log);
         format!("{client}: its Will went out in {messages} messages right at its take-overs, on {topic}: subscribers hear of a loss though the client is there{log}")
     });

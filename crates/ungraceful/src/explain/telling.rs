@@ -1,7 +1,7 @@
 //! What is told of a log, in each format.
 
 use ungraceful_log_causes::scan::LINE_BYTES_MAX;
-use ungraceful_log_causes::story::{CauseTold, Incident, Rates};
+use ungraceful_log_causes::story::{CauseSummary, Incident, Rates};
 use ungraceful_log_causes::{Cause, Explanation, command, explain, patterns};
 use ungraceful_record::scale::{bytes, counted};
 
@@ -77,14 +77,14 @@ fn blocks(told: &Explained, look: &Look) -> Vec<Block> {
 }
 
 /// The causes that were seen, the most frequent first.
-pub(super) fn by_frequency(told: &Explained) -> Vec<(Cause, &CauseTold)> {
-    let mut causes: Vec<(Cause, &CauseTold)> =
+pub(super) fn by_frequency(told: &Explained) -> Vec<(Cause, &CauseSummary)> {
+    let mut causes: Vec<(Cause, &CauseSummary)> =
         told.story.picture().causes.iter().map(|(cause, of_cause)| (*cause, of_cause)).collect();
     causes.sort_by(|one, other| other.1.incidents.cmp(&one.1.incidents).then(one.0.cmp(&other.0)));
     causes
 }
 
-fn table_of_causes(causes: &[(Cause, &CauseTold)], whole: &Explained) -> Block {
+fn table_of_causes(causes: &[(Cause, &CauseSummary)], whole: &Explained) -> Block {
     let time = |time: Option<_>| {
         time.map_or_else(
             || "–".to_owned(),
@@ -164,7 +164,7 @@ fn worst_clients(told: &Explained, look: &Look) -> Vec<Block> {
     blocks
 }
 
-fn terms_of(told: &Explained, cause: Cause, of_cause: &CauseTold) -> Vec<(String, Vec<String>)> {
+fn terms_of(told: &Explained, cause: Cause, of_cause: &CauseSummary) -> Vec<(String, Vec<String>)> {
     let mut terms = explanation_terms(explain(cause));
     let seen = told.story.picture().seen(cause);
     terms.push(("provoke".to_owned(), vec![provoke(cause, &seen)]));

@@ -180,13 +180,13 @@ fn a_threshold_over_too_few_samples_is_inconclusive_and_not_passed() {
 fn a_threshold_that_there_is_not_is_refused_with_all_that_there_are() {
     let call = bench("pubsub", "--threshold 'latency p(99)<5ms' --threshold loss=0");
     call.assert_mistake(&[
-        "there is no \"latency\"",
+        "unknown name \"latency\"",
         "connack",
         "e2e",
         "bystander",
         "loss",
         "delivered_rate",
-        "compares nothing",
+        "has no comparison",
     ]);
     assert!(!call.folder.exists(), "nothing was begun");
 }

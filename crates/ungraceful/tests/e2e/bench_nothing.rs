@@ -45,9 +45,9 @@ fn retain_payload(address: SocketAddr, messages: u32, payload: &[u8]) {
 fn a_broker_that_delivers_nothing_passes_nothing_whether_it_acknowledges_or_not() {
     let nothing = "lose-every-1".parse().unwrap();
     for (qos, pubacks, because) in [
-        ("0", Pubacks::AtOnce, "none of 30 deliveries came"),
-        ("1", Pubacks::AtOnce, "none of 30 deliveries came"),
-        ("1", Pubacks::Never, "acknowledged none of 30 messages; none of 30 deliveries came"),
+        ("0", Pubacks::AtOnce, "none of 30 deliveries arrived"),
+        ("1", Pubacks::AtOnce, "none of 30 deliveries arrived"),
+        ("1", Pubacks::Never, "acknowledged none of 30 messages; none of 30 deliveries arrived"),
     ] {
         let script = Script { deliveries: nothing, pubacks, ..Script::default() };
         let call = bench_at(script, "pubsub", &format!("{PAIRS} -q {qos}"));
@@ -94,12 +94,12 @@ fn retained_messages_are_told_apart_from_live_ones_and_are_no_result() {
     let broker = ScriptedBroker::start(Script::default());
     retain(broker.address(), 50);
     let call = bench_at(broker.address(), "sub", "-c 1 -t 'kept/#' -z 1s");
-    has_no_result(&call, "all that came were retained messages (50)");
+    has_no_result(&call, "only retained messages (50)");
     assert_eq!((call.load().retained, call.load().foreign), (50, 0));
     let verdict = &call.verdicts("receives_live_messages")[0];
     assert_eq!(verdict.conclusion, Conclusion::Inconclusive, "{verdict:?}");
     let nothing = bench_at(broker.address(), "sub", "-c 1 -t 'nobody/#' -z 1s");
-    has_no_result(&nothing, "no message came");
+    has_no_result(&nothing, "no message arrived");
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn was_only_busy(tour: &Value) -> bool {
         verdict["check"] == "bystanders_keep_their_pace"
             && verdict["evidence"]
                 .as_str()
-                .is_some_and(|evidence| evidence.contains("which may be all of it"))
+                .is_some_and(|evidence| evidence.contains("which may explain all of it"))
     };
     let is_there = unclear.peek().is_some();
     is_there && !unclear.any(|verdict| !is_ours(verdict))

@@ -64,7 +64,7 @@ impl Fates {
     /// The finding where there was nothing to judge; absent where there was.
     fn nothing_to_judge(&self, case: &CaseRecord) -> Option<Finding> {
         let evidence = &self.evidence;
-        let known = case.told(FATE);
+        let known = case.total(FATE);
         let why = if self.all == 0 {
             no_sample(case)
         } else if let (0, Some(why)) = (self.told, something_between(case)) {

@@ -91,7 +91,7 @@ fn closes_a_silent_connection(case: &Judged<'_>) -> Option<Finding> {
             inconclusive(format!("{evidence}; the broker answered nobody for up to {stalled} meanwhile"))
                 .with_examples(still_served)
         } else if waited_us >= micros(long_enough(keep_alive)) {
-            served_on(served, case.told(CUT), evidence).with_examples(still_served)
+            served_on(served, case.total(CUT), evidence).with_examples(still_served)
         } else {
             let cure = "brokers that look rarely cut later; a --reaction-timeout of 30s or more will tell";
             inconclusive(format!("{evidence}; {cure}")).with_examples(still_served)
@@ -131,7 +131,7 @@ fn waits_for_the_keep_alive(case: &Judged<'_>) -> Option<Finding> {
     let (early, between) = (case.count(CUT, Cut::Early), case.count(CUT, Cut::Between));
     let told = case.count(CUT_EARLY_WITH, Reason::KeepAliveTimeout);
     let silently = case.count(CUT_EARLY_WITH, Reason::None);
-    let evidence = format!("of {all} silent clients {} were cut, {}", case.told(CUT), range(case));
+    let evidence = format!("of {all} silent clients {} were cut, {}", case.total(CUT), range(case));
     let early_ones = || examples(case, |sequence| sequence.contains("FIN") || sequence.contains("RST"));
     Some(if all == 0 {
         Finding::inconclusive(no_sample(case))
@@ -174,7 +174,7 @@ fn waits_for_the_keep_alive(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 section 3.14.2.1: DISCONNECT 0x8D tells the client why. A broker may, and a client that is lost hears nothing.
 fn tells_keep_alive_timeout(case: &Judged<'_>) -> Option<Finding> {
-    let all = case.told(CUT);
+    let all = case.total(CUT);
     if all == 0 {
         let why = match evidence_count(case) {
             0 => no_sample(case),
