@@ -11,7 +11,9 @@ use ungraceful_faults::takeover::flap;
 use ungraceful_faults::takeover::storm::{
     self, DUP, HELD_BACK, IDENTIFIERS, QUEUED, REPEATED, SENT_AGAIN, Share, Situation,
 };
-use ungraceful_faults::takeover::{ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, duel, looking_on, race};
+use ungraceful_faults::takeover::{
+    ALIVE, NEWCOMER, NEWCOMER_CONNACK, VersionPair, after_takeover, duel, race,
+};
 use ungraceful_mqtt::statement;
 use ungraceful_record::check::Check;
 use ungraceful_record::fact::{FactOf, Measure};
@@ -478,7 +480,7 @@ fn mqtt5_3_2_2_3_and_mqtt3_1_1_3_2_2_2_a_session_that_goes_on_and_is_denied_brea
     assert_inconclusive(&cut.verdict(RESUMES), "whether their session existed all the same is not known");
 }
 
-// looking_on
+// after_takeover
 
 const KEEPS_SERVING: &str = "keeps_serving_the_newcomer";
 const SUBSCRIBED: &str = "keeps_the_newcomers_subscription";
@@ -487,7 +489,7 @@ const WITHHOLDS: &str = "withholds_the_newcomers_will";
 fn looked_on(pair: &str, later: &[(&str, u64)]) -> Made {
     let count = later.iter().map(|(_, count)| count).sum();
     let made = Made::of(dead_peer::ID, "silent", pair, &[(Outcome::Closed, count)]);
-    made.fact(NEWCOMER, "accepted", count).facts(looking_on::LATER, later)
+    made.fact(NEWCOMER, "accepted", count).facts(after_takeover::LATER, later)
 }
 
 #[test]
@@ -534,7 +536,7 @@ fn a_newcomer_that_was_not_watched_for_as_long_as_the_broker_makes_the_keep_aliv
 fn mqtt5_4_1_0_1_and_mqtt3_1_1_4_1_0_2_a_subscription_that_goes_while_its_client_is_connected_breaks_it() {
     for pair in PAIRS {
         let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-4.1.0-1]", "MQTT 3.1.1 [MQTT-4.1.0-2]");
-        let made = |still| looked_on(pair, &[("served", 3)]).fact(looking_on::SUBSCRIPTION, still, 3);
+        let made = |still| looked_on(pair, &[("served", 3)]).fact(after_takeover::SUBSCRIPTION, still, 3);
         assert_holds_by(&made("delivers").verdict(SUBSCRIBED), Force::Must, Some(citation));
         assert_violated(&made("gone").verdict(SUBSCRIBED), citation);
         assert_inconclusive(&made("unknown").verdict(SUBSCRIBED), "of 3 newcomers it was not seen");
@@ -545,10 +547,10 @@ fn mqtt5_4_1_0_1_and_mqtt3_1_1_4_1_0_2_a_subscription_that_goes_while_its_client
 fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_a_will_that_is_published_while_its_client_is_connected_breaks_it() {
     for pair in PAIRS {
         let citation = of_newcomer(pair, "MQTT 5.0 [MQTT-3.1.2-8]", "MQTT 3.1.1 [MQTT-3.1.2-8]");
-        let made = |will| looked_on(pair, &[("served", 3)]).fact(looking_on::WILL, will, 3);
+        let made = |will| looked_on(pair, &[("served", 3)]).fact(after_takeover::WILL, will, 3);
         assert_holds_by(&made("withheld").verdict(WITHHOLDS), Force::Must, Some(citation));
         assert_violated(&made("published").verdict(WITHHOLDS), citation);
-        let few = looked_on(pair, &[("served", 2)]).fact(looking_on::WILL, "published", 2);
+        let few = looked_on(pair, &[("served", 2)]).fact(after_takeover::WILL, "published", 2);
         assert_inconclusive(&few.verdict(WITHHOLDS), "at least 3 attempts must show the same");
         let mut deaf = made("withheld").record();
         deaf.witness = None;

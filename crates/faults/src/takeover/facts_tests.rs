@@ -13,10 +13,10 @@ use ungraceful_record::testing::{fact_of, measure_of};
 use ungraceful_rig::attempts::fault::Fault;
 use ungraceful_scripted_broker::{Pubacks, Script, Sessions, TakeOver};
 
-use super::dead_peer::{Corpse, DeadPeer};
+use super::after_takeover::{CUT_AFTER, LATER, Later, SUBSCRIPTION, Subscription};
+use super::dead_peer::{DeadPeer, PeerState};
 use super::duel::{Duel, Sessions as OfDuel};
 use super::flap::{BANNED, Banned, Flap, OTHERS_SERVED};
-use super::looking_on::{CUT_AFTER, LATER, Later, SUBSCRIPTION, Subscription};
 use super::race::Race;
 use super::storm::{QUEUED, REPEATED, Repeated, SENT_AGAIN, Share, Situation, Storm};
 use super::{ALIVE, Alive, Answer, NEWCOMER, VersionPair};
@@ -156,7 +156,7 @@ async fn a_race_has_one_survivor_or_more() {
 }
 
 fn dead_peer(words: &[&str]) -> DeadPeer {
-    DeadPeer { corpse: Corpse::Silent, versions: VersionPair::both(V5), flags: flags(words) }
+    DeadPeer { state: PeerState::Silent, versions: VersionPair::both(V5), flags: flags(words) }
 }
 
 /// What becomes of a newcomer, its subscription and its Will when the older connection ends late.

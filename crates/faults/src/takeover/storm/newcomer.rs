@@ -7,36 +7,36 @@ use ungraceful_rig::attempts::client::{Accepted, NotConnected};
 use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_wire::clock::now;
 
-use super::super::session_connect;
+use super::super::{connack_time, session_connect};
 use super::Storm;
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, keep};
 use crate::pinging::Pinging;
 use crate::resumption::{Remains, Resumption};
 
-/// How long after the last message that is awaited another one would be noticed.
+/// How long the newcomer still listens after the last awaited message.
 const SETTLE: Duration = Duration::from_millis(300);
-/// How long after the newcomer's CONNACK messages of a session that is no more would be noticed.
+/// How long the newcomer listens after its CONNACK for messages of a session that has ended.
 const LEFT_OVER_WITHIN: Duration = Duration::from_secs(1);
 
-/// What became of the newcomer.
+/// An accepted newcomer and what it observed.
 pub(super) struct Newcomer {
     pub(super) peer: Peer,
     pub(super) accepted: Accepted,
-    /// Whether it was found to go on with the older client's session.
+    /// Whether it resumed the older client's session.
     pub(super) resumption: Resumption,
-    /// What was found of a session that must have ended; absent when it was not looked for, because Session Present was 0.
+    /// What was left of a session that must have ended; absent after Session Present 0, when there was no search.
     pub(super) remains: Option<Remains>,
     pub(super) came: Vec<Delivered>,
-    /// Messages that were published after all others, when some of those had not come. One for each QoS of which some are
-    /// missing: order is owed within one QoS alone.
+    /// Messages published after all others because some of those were missing: one per QoS with missing messages, as order
+    /// is guaranteed within one QoS only.
     pub(super) later: Vec<u64>,
-    /// It was served when all was over.
+    /// The broker served it at the end.
     pub(super) alive: bool,
 }
 
 impl Storm {
-    /// Opens the newcomer's connection and sends its CONNECT; tells when that was begun and done.
+    /// Opens the newcomer's connection and sends its CONNECT; returns the times before and after sending.
     pub(super) async fn provoke(
         &self,
         stage: &Stage,
@@ -51,14 +51,14 @@ impl Storm {
         let connect = session_connect(stage, version, client_id, self.situation.clean_start(), properties);
         let before = now();
         let sent = peer.client.send_connect(&connect).await;
-        let sent = sent.map_err(|error| format!("the newcomer's CONNECT could not be sent: {error}"))?;
+        let sent = sent.map_err(|error| format!("cannot send the newcomer's CONNECT: {error}"))?;
         Ok((peer, before, sent))
     }
 
-    /// Waits for the newcomer's CONNACK, takes what comes, and repeats what the older client had not released where the
-    /// CONNACK says that the session is there.
+    /// Waits for the newcomer's CONNACK, receives messages, and, if Session Present is 1, repeats the message that the older
+    /// client had not released.
     #[expect(clippy::too_many_arguments, reason = "parts of one attempt that are borrowed apart")]
-    pub(super) async fn look_at_newcomer(
+    pub(super) async fn observe_newcomer(
         &self,
         stage: &Stage,
         mut peer: Peer,
@@ -71,22 +71,22 @@ impl Storm {
         let (accepted, _packet) = peer.client.await_connack(connect_sent, stage.reaction_timeout).await?;
         let deadline = accepted.connack_at + stage.reaction_timeout;
         let mut came: Vec<Delivered> = Vec::new();
-        let (resumption, remains) =
-            self.look_for_session(stage, &mut peer, &accepted, topic, &mut came).await;
+        let (resumption, remains) = self.find_session(stage, &mut peer, &accepted, topic, &mut came).await;
         let resumed = self.situation.resumes() && resumption.goes_on();
         let mut repeated = None;
-        // Told that there is no session, a client has no exchange to go on with: what it sends then is new.
+        // After Session Present 0 there is no exchange to continue: whatever the client sends is new.
         let repeats = resumed && accepted.session_present;
         let withheld = unreleased.filter(|_| !repeats).map(|(sequence, _)| sequence);
-        if let (true, Some((sequence, identifier))) = (repeats, unreleased) {
+        if let Some((sequence, identifier)) = unreleased.filter(|_| repeats) {
             let again = peer.send_publish(topic, QoS::ExactlyOnce, sequence, Some(identifier)).await;
             repeated = again.is_ok().then_some(identifier);
         }
+        let mut later = Vec::new();
         let mut settled_at: Option<Instant> = None;
         loop {
             let all_there = !resumed || (repeated.is_none() && all_came(outbox, in_flight, withheld, &came));
             if all_there && settled_at.is_none() {
-                // What must not come has no time either by which it would have.
+                // Messages that must not arrive have no deadline of their own.
                 settled_at = Some(now() + if resumed { SETTLE } else { LEFT_OVER_WITHIN });
             }
             let until = settled_at.unwrap_or(deadline).min(deadline);
@@ -99,21 +99,12 @@ impl Storm {
                     }
                 }
                 Some(Event::Ended { .. } | Event::Disconnect(_)) => {
-                    return Ok(Newcomer {
-                        peer,
-                        accepted,
-                        resumption,
-                        remains,
-                        came,
-                        later: Vec::new(),
-                        alive: false,
-                    });
+                    return Ok(Newcomer { peer, accepted, resumption, remains, came, later, alive: false });
                 }
                 Some(_) => {}
                 None => break,
             }
         }
-        let mut later = Vec::new();
         if settled_at.is_none() {
             let mut missing = outbox.missing(&came);
             missing.retain(|sequence| Some(*sequence) != withheld);
@@ -132,9 +123,9 @@ impl Storm {
         Ok(Newcomer { peer, accepted, resumption, remains, came, later, alive })
     }
 
-    /// Whether the newcomer goes on with the older client's session; where it is not to, the CONNACK alone says so, and what
-    /// is there of a session that must have ended is looked for.
-    async fn look_for_session(
+    /// Whether the newcomer resumed the older client's session. Where it should not, only the CONNACK counts; a session that
+    /// must have ended is searched for remains.
+    async fn find_session(
         &self,
         stage: &Stage,
         peer: &mut Peer,
@@ -155,20 +146,20 @@ impl Storm {
     }
 }
 
-/// Whether everything came that is owed: what was in flight and what was published, but for what the newcomer `withheld`.
+/// Whether all owed messages arrived: those in flight and those published, except the one that the newcomer `withheld`.
 fn all_came(outbox: &Outbox, in_flight: &[Delivered], withheld: Option<u64>, came: &[Delivered]) -> bool {
     let owed = in_flight.iter().map(|message| message.sequence).chain(outbox.sequences().map(Some));
     owed.filter(|sequence| sequence.is_none() || *sequence != withheld)
         .all(|sequence| came.iter().any(|message| message.sequence == sequence))
 }
 
-/// Whether the newcomer was accepted well before the Will Delay Interval of the older connection, which was not closed
-/// before the newcomer's CONNECT, had passed.
+/// Whether the newcomer was accepted well within the Will Delay Interval of the older connection, which was still open at the
+/// newcomer's CONNECT.
 pub(super) fn is_accepted_within(newcomer: &Accepted, delay: Duration) -> bool {
-    newcomer.connack_at.saturating_duration_since(newcomer.connect_sent) < delay / 2
+    connack_time(newcomer) < delay / 2
 }
 
-/// Publishes one message after all others, on the same topic, waits for it, and tells its number.
+/// Publishes one message after all others on the same topic, waits for it, and returns its number.
 async fn publish_later(
     stage: &Stage,
     peer: &mut Peer,
@@ -199,7 +190,7 @@ mod tests {
     use super::is_accepted_within;
 
     #[test]
-    fn a_delayed_will_is_forbidden_only_where_the_newcomer_was_accepted_well_before_its_delay() {
+    fn a_newcomer_is_accepted_within_a_delay_up_to_half_of_it() {
         let accepted = |ms| {
             let connect_sent = now();
             let connack_at = connect_sent + Duration::from_millis(ms);
@@ -215,6 +206,6 @@ mod tests {
         let delay = Duration::from_secs(2);
         assert!(is_accepted_within(&accepted(900), delay));
         assert!(!is_accepted_within(&accepted(1_100), delay));
-        assert!(!is_accepted_within(&accepted(0), Duration::ZERO), "and there is a delay");
+        assert!(!is_accepted_within(&accepted(0), Duration::ZERO), "there is no delay");
     }
 }
