@@ -77,21 +77,6 @@ ungraceful_record::words! {
     }
 }
 
-impl Variant {
-    const fn describe(self) -> &'static str {
-        match self {
-            Self::Identical => "CONNECT, wait for CONNACK, the same CONNECT again",
-            Self::OtherClientId => {
-                "CONNECT, wait for CONNACK, CONNECT with another ClientID and Clean Start 0; then a probe with that \
-                 ClientID on a connection of its own"
-            }
-            Self::SameSegment => "CONNECT and the same CONNECT again in one write",
-            Self::Delayed => "CONNECT, wait for CONNACK, pause, the same CONNECT again",
-            Self::WithWill => "CONNECT with a Will (QoS 1), wait for CONNACK, CONNECT with another Will",
-        }
-    }
-}
-
 /// The flags.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Fault")]
@@ -152,10 +137,20 @@ impl Fault for DoubleConnect {
     }
 
     fn describe(&self) -> String {
-        match self.variant {
-            Variant::Delayed => format!("{} (pause of {})", self.variant.describe(), span(self.delay)),
-            _ => self.variant.describe().to_owned(),
-        }
+        let steps = match self.variant {
+            Variant::Identical => "CONNECT, wait for CONNACK, the same CONNECT again",
+            Variant::OtherClientId => {
+                "CONNECT, wait for CONNACK, CONNECT with another ClientID and Clean Start 0; then a probe with that \
+                 ClientID on a connection of its own"
+            }
+            Variant::SameSegment => "CONNECT and the same CONNECT again in one write",
+            Variant::Delayed => {
+                let pause = span(self.delay);
+                return format!("CONNECT, wait for CONNACK, pause of {pause}, the same CONNECT again");
+            }
+            Variant::WithWill => "CONNECT with a Will (QoS 1), wait for CONNACK, CONNECT with another Will",
+        };
+        steps.to_owned()
     }
 
     fn attempt<'a>(&'a self, stage: &'a Stage, log: AttemptLog<'a>) -> LocalBoxFuture<'a, Attempt> {
@@ -239,17 +234,19 @@ impl DoubleConnect {
             Variant::OtherClientId => session_connect(stage, self.version, &other_client_id, false, &session),
         };
         let mut bytes = Vec::new();
+        let mut encode = |connect: &Connect<'_>| {
+            let encoded = encode_connect(connect, self.version, PACKET_BYTES_MAX, &mut bytes);
+            encoded.map_err(|error| format!("cannot encode CONNECT: {error}"))
+        };
         if self.variant == Variant::SameSegment {
-            encode_connect(&first, self.version, PACKET_BYTES_MAX, &mut bytes)
-                .map_err(|error| format!("cannot encode CONNECT: {error}"))?;
+            encode(&first)?;
         } else {
             let accepted = peer.be_accepted(stage, log, &first).await;
             accepted.map_err(|error| format!("first CONNECT: {error}"))?;
             let pause = if self.variant == Variant::Delayed { self.delay } else { Duration::ZERO };
             stay_connected(&mut peer, now() + pause).await?;
         }
-        encode_connect(&second, self.version, PACKET_BYTES_MAX, &mut bytes)
-            .map_err(|error| format!("cannot encode CONNECT: {error}"))?;
+        encode(&second)?;
         let before = now();
         let sent = peer.client.connection.send(&bytes).await;
         let sent = sent.map_err(|error| format!("cannot send the second CONNECT: {error}"))?;

@@ -31,7 +31,7 @@ fn closes_on_second_connect(case: &Judged<'_>) -> Option<Finding> {
     let (tolerated, silent) = (case.outcome(Outcome::Tolerated), case.outcome(Outcome::NoReaction));
     let (down, all) = (case.outcome(Outcome::BrokerDown), evidence_count(case));
     let ended = case.ended();
-    let finding = if tolerated > 0 {
+    Some(if tolerated > 0 {
         let evidence = format!(
             "the broker kept serving {tolerated} of {all} clients after their second CONNECT: it answered every \
              PINGREQ in time until the deadline"
@@ -55,8 +55,7 @@ fn closes_on_second_connect(case: &Judged<'_>) -> Option<Finding> {
         Finding::inconclusive(evidence)
     } else {
         Finding::holds(all, format!("the broker closed {ended} of {all} connections"))
-    };
-    Some(finding)
+    })
 }
 
 /// MQTT 5.0 [MQTT-3.2.0-2]: one CONNACK per connection. MQTT 3.1.1 has no such statement; there it is a note.

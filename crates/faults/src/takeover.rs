@@ -17,12 +17,14 @@ use ungraceful_record::reaction::Outcome;
 use ungraceful_rig::attempts::client::{Accepted, Client};
 use ungraceful_rig::attempts::fault::Stage;
 use ungraceful_rig::attempts::observe::{Observed, observe};
+use ungraceful_wire::Sent;
 use ungraceful_wire::clock::now;
 
 pub use crate::ending::Answer;
 pub(crate) use crate::ending::refusal;
 use crate::ending::watch;
 use crate::mode::{Mode, mode};
+use crate::peer::Peer;
 
 pub mod after_takeover;
 pub mod dead_peer;
@@ -191,6 +193,21 @@ pub(crate) fn session_connect<'a>(
         },
         ..Client::honest_connect(client_id, &stage.credentials)
     }
+}
+
+/// Opens a newcomer's connection and sends its CONNECT; the instant is the one before sending.
+async fn send_newcomer(
+    stage: &Stage,
+    version: ProtocolVersion,
+    connect: &Connect<'_>,
+) -> Result<(Peer, Instant, Sent), String> {
+    let (client, _) =
+        stage.open(version).await.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
+    let mut peer = Peer::new(client);
+    let before = now();
+    let sent = peer.client.send_connect(connect).await;
+    let sent = sent.map_err(|error| format!("cannot send the newcomer's CONNECT: {error}"))?;
+    Ok((peer, before, sent))
 }
 
 /// From CONNECT to CONNACK.

@@ -43,7 +43,7 @@ fn closed(variant: &str, version: &str, count: u64) -> TestCase {
 }
 
 impl TestCase {
-    /// So many newcomers were accepted.
+    /// This number of newcomers was accepted.
     fn accepted(self, count: u64) -> Self {
         self.fact(NEWCOMER, "accepted", count)
     }
@@ -449,7 +449,7 @@ fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_a_connected_clients_will_is_a_violation()
         case("published", 2).inconclusive(WITHHOLDS, "at least 3 attempts must show the same");
         case("withheld", 3).witness(None).inconclusive(WITHHOLDS, "did not provably receive");
     }
-    observed(V5, &[("served", 3)]).inconclusive(WITHHOLDS, "it was not observed");
+    observed(V5, &[("served", 3)]).inconclusive(WITHHOLDS, "this was not observed");
 }
 
 // resumes_the_session
@@ -494,7 +494,7 @@ fn a_session_that_the_broker_announced_not_to_keep_is_not_owed() {
     resumed(V5, 2).fact(SESSION_PRESENT, "not owed", 1).holds(RESUMES, RESUMES_ON_5_0);
 }
 
-/// Of 30 messages, so many were lost, each before a later one arrived.
+/// Of 30 messages, this many were lost, each before a later one arrived.
 fn lost(lost: u64) -> LedgerCounts {
     LedgerCounts { sent: 30, acknowledged: 30, delivered: 30 - lost, lost, ..LedgerCounts::default() }
 }
@@ -852,7 +852,7 @@ fn waiting_ten_times_and_half_a_second_longer_for_a_dead_peer_is_a_note() {
         }
         let slow = compared(variant, 400, 4_500_000);
         let verdict = slow.differs(WAITS, "the newcomer waits for the dead connection");
-        assert!(verdict.evidence.contains("took 4.50 s with the older client"), "{verdict:?}");
+        assert!(verdict.evidence.contains("took 4.50 s in the variant"), "{verdict:?}");
     }
 }
 

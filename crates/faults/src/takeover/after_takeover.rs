@@ -76,7 +76,7 @@ ungraceful_record::words! {
 pub(super) const NEWCOMER_WILL: &[u8] = b"will of the newcomer";
 /// How often the newcomer sends PINGREQ, so that it never counts as inactive.
 const PING_EVERY: Duration = Duration::from_millis(500);
-/// At least so many newcomers, and all of a case, must be cut before the take-over counts as the cause.
+/// The take-over counts as the cause only if all newcomers of a case were cut, and at least this many.
 const CUT_MIN: u64 = 2;
 
 /// An accepted newcomer.
@@ -228,7 +228,7 @@ fn not_observed(case: &CaseRecord) -> Finding {
     match case.told(LATER) {
         0 => no_newcomer(case),
         all => Finding::inconclusive(format!(
-            "it was not observed for any of {all} newcomers: they were cut or not served, or had received no message before"
+            "this was not observed for any of {all} newcomers: they were cut, or not served, or had received no message before"
         )),
     }
 }
@@ -270,33 +270,28 @@ fn keeps_serving_the_newcomer(case: &Judged<'_>) -> Option<Finding> {
 
 /// MQTT 5.0 [MQTT-4.1.0-1], MQTT 3.1.1 [MQTT-4.1.0-2]: a session lasts at least as long as its connection.
 fn keeps_the_newcomers_subscription(case: &Judged<'_>) -> Option<Finding> {
-    let (delivers, gone) =
-        (case.count(SUBSCRIPTION, Subscription::Delivers), case.count(SUBSCRIPTION, Subscription::Gone));
+    let gone = case.count(SUBSCRIPTION, Subscription::Gone);
+    let all = case.count(SUBSCRIPTION, Subscription::Delivers) + gone;
     let evidence = format!(
-        "of {} newcomers that were still connected when the older connection's Keep Alive had expired, {gone} received \
-         nothing more on their subscription until they subscribed again",
-        delivers + gone
+        "of {all} newcomers that were still connected when the older connection's Keep Alive had expired, {gone} received \
+         nothing more on their subscription until they subscribed again"
     );
-    let finding = if delivers + gone == 0 {
-        not_observed(case)
-    } else if gone > 0 {
-        breach(case, evidence)
-    } else {
-        Finding::holds(delivers + gone, evidence)
-    };
-    Some(finding)
+    Some(match (all, gone) {
+        (0, _) => not_observed(case),
+        (_, 0) => Finding::holds(all, evidence),
+        _ => breach(case, evidence),
+    })
 }
 
 /// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-8]: a Will is published after its connection is closed.
 fn withholds_the_newcomers_will(case: &Judged<'_>) -> Option<Finding> {
-    let (withheld, published) = (case.count(WILL, OwnWill::Withheld), case.count(WILL, OwnWill::Published));
-    let evidence = format!(
-        "the Wills of {published} of {} newcomers were published while they were connected",
-        withheld + published
-    );
-    if withheld + published == 0 {
+    let published = case.count(WILL, OwnWill::Published);
+    let set = case.count(WILL, OwnWill::Withheld) + published;
+    if set == 0 {
         return Some(not_observed(case));
     }
-    let will = WillRecord { set: withheld + published, not_due_and_seen: published, ..WillRecord::default() };
+    let evidence =
+        format!("the Wills of {published} of {set} newcomers were published while they were connected");
+    let will = WillRecord { set, not_due_and_seen: published, ..WillRecord::default() };
     Some(judging::withheld(case, &will, evidence))
 }

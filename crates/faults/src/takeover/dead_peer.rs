@@ -25,6 +25,7 @@ use super::after_takeover::{self, LATER, Later, NEWCOMER_WILL, Newcomer};
 use super::judged::{self, no_newcomer, refused};
 use super::{
     ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, VersionPairs, connack_time, refusal,
+    send_newcomer,
 };
 use crate::ending::{Confirmed, Untold, attempted, confirm, prepared, watch};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
@@ -270,13 +271,9 @@ impl DeadPeer {
         will: Option<&WitnessWatch>,
         log: &mut AttemptLog<'_>,
     ) -> Result<Reconnected, String> {
-        let opened = stage.open(self.versions.new).await;
-        let (client, _) = opened.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
-        let mut peer = Peer::new(client);
         let honest = Client::honest_connect(client_id, &stage.credentials);
         let connect = Connect { will: will.map(|watch| stage.will(watch, NEWCOMER_WILL)), ..honest };
-        let sent = peer.client.send_connect(&connect).await;
-        let sent = sent.map_err(|error| format!("cannot send the newcomer's CONNECT: {error}"))?;
+        let (mut peer, _, sent) = send_newcomer(stage, self.versions.new, &connect).await?;
         log.provoked(sent.at);
         let answered = peer.client.await_connack(sent, stage.reaction_timeout).await;
         let accepted = match answered {
@@ -328,11 +325,12 @@ fn does_not_wait_for_the_dead(case: &Judged<'_>) -> Option<Finding> {
         return Some(no_newcomer(case));
     };
     let Some(alive_us) = case.record.cases.iter().find(is_control).and_then(slowest) else {
-        let why = "there is no take-over of a live connection to compare with; add the variant alive";
-        return Some(Finding::inconclusive(why));
+        return Some(Finding::inconclusive(
+            "there is no take-over of a live connection to compare with; add the variant alive",
+        ));
     };
     let evidence = format!(
-        "the slowest CONNACK took {} with the older client {}, and {} with it alive",
+        "the slowest CONNACK took {} in the variant {} and {} in the variant alive",
         time(dead_us),
         case.case.variant,
         time(alive_us)

@@ -544,8 +544,7 @@ fn keeps_messages_across_takeovers(case: &Judged<'_>) -> Option<Finding> {
         counts.acknowledged, lost, counts.duplicated
     );
     Some(if counts.acknowledged == 0 || takeovers == 0 {
-        let why = "no message was acknowledged, or no connection was taken over";
-        Finding::inconclusive(why)
+        Finding::inconclusive("no message was acknowledged, or no connection was taken over")
     } else if lost > 0 {
         let note = "acknowledged messages were lost in take-overs";
         judging::lost_without_rule(case, note, 0, evidence)

@@ -60,16 +60,14 @@ fn closes_the_older_connection(case: &Judged<'_>) -> Option<Finding> {
     // Two answered connections prove nothing when the broker stalled.
     let both = more_than_one(case).min(case.outcome(Outcome::Tolerated));
     let (silent, down) = (case.outcome(Outcome::NoReaction), case.outcome(Outcome::BrokerDown));
-    let all = evidence_count(case);
-    let ended = case.ended();
-    let accepted = case.count(NEWCOMER, Answer::Accepted);
-    let finding = if both > 0 {
+    let (all, ended, accepted) = (evidence_count(case), case.ended(), case.count(NEWCOMER, Answer::Accepted));
+    let still_served = || examples(case, |sequence| sequence.ends_with("still served"));
+    Some(if both > 0 {
         let evidence = format!(
             "{both} of {all} ClientIDs still had more than one live connection after the newest CONNECT was accepted: \
              the broker answered PINGREQ on each of them"
         );
-        served_on(both, ended, evidence)
-            .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
+        served_on(both, ended, evidence).with_examples(still_served())
     } else if accepted == 0 {
         no_newcomer(case)
     } else if silent > 0 {
@@ -94,19 +92,17 @@ fn closes_the_older_connection(case: &Judged<'_>) -> Option<Finding> {
             "the broker closed {ended} older connections and accepted {accepted} newcomers: in the remaining attempts \
              it kept serving the older connection and not the newcomer"
         );
-        Finding::inconclusive(evidence)
-            .with_examples(examples(case, |sequence| sequence.ends_with("still served")))
+        Finding::inconclusive(evidence).with_examples(still_served())
     } else if ended == 0 {
         Finding::inconclusive(no_sample(case))
     } else {
-        let refused = refused(case);
-        let but = match refused {
-            0 => String::new(),
-            _ => format!("; it refused {refused} newcomers, and a refusal does not require it to close any"),
-        };
-        Finding::holds(ended, format!("the broker closed {ended} of {all} older connections{but}"))
-    };
-    Some(finding)
+        let mut evidence = format!("the broker closed {ended} of {all} older connections");
+        if let refused @ 1.. = refused(case) {
+            evidence +=
+                &format!("; it refused {refused} newcomers, and a refusal does not require it to close any");
+        }
+        Finding::holds(ended, evidence)
+    })
 }
 
 /// No numbered statement: a broker may refuse any CONNECT.
@@ -127,13 +123,13 @@ fn leaves_one_connection(case: &Judged<'_>) -> Option<Finding> {
     let both = more_than_one(case);
     let evidence =
         format!("{one} ClientIDs ended with one live connection, {none} with none, {both} with more");
-    Some(if none + one + both == 0 {
-        no_newcomer(case)
-    } else if none + both > 0 {
-        let note = format!("{} ClientIDs without exactly one live connection", none + both);
-        Finding::differs(none + one + both, note, evidence)
-    } else {
-        Finding::holds(none + one + both, evidence)
+    Some(match (one, none + both) {
+        (0, 0) => no_newcomer(case),
+        (_, 0) => Finding::holds(one, evidence),
+        (_, wrong) => {
+            let note = format!("{wrong} ClientIDs without exactly one live connection");
+            Finding::differs(one + wrong, note, evidence)
+        }
     })
 }
 

@@ -132,10 +132,9 @@ impl Race {
     async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
         let client_id = log.client_id().to_owned();
         let released = prepared(stage, self.release(stage, &client_id)).await?;
-        let sent = |edge: fn(u64, u64) -> u64, none: u64| {
-            released.iter().map(|(_, sent)| stage.clock.us(sent.at)).fold(none, edge)
-        };
-        let (first_us, last_us) = (sent(u64::min, u64::MAX), sent(u64::max, 0));
+        let sent_us =
+            |released: Option<&(Client, Sent)>| released.map_or(0, |(_, sent)| stage.clock.us(sent.at));
+        let (first_us, last_us) = (sent_us(released.first()), sent_us(released.last()));
         log.provoked(stage.clock.at(first_us));
         log.measure(RELEASED_WITHIN, last_us.saturating_sub(first_us));
         let mut contenders =

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use futures_util::future::LocalBoxFuture;
-use newcomer::{Newcomer, is_accepted_within};
+use newcomer::{Newcomer, is_well_within};
 use older::{ENDED_FIRST, Old, OldSession};
 pub use situation::Situation;
 use ungraceful_flags::{Mistake, Named, PositiveTime, Seconds, Wanted, Whole, chosen};
@@ -25,7 +25,9 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::observe;
 use ungraceful_rig::bystanders::witness::WitnessWatch;
 
-use super::{Answer, NEWCOMER, VersionPair, VersionPairs, judged, keep_observing, refusal, storm_checks};
+use super::{
+    Answer, NEWCOMER, VersionPair, VersionPairs, connack_time, judged, keep_observing, refusal, storm_checks,
+};
 use crate::ending::{Untold, attempted, confirm, prepared, watch};
 use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
@@ -240,52 +242,39 @@ impl Storm {
         &self,
         stage: &Stage,
         log: &mut AttemptLog<'_>,
-        mut old: Old,
+        old: Old,
         will: Option<WitnessWatch>,
     ) -> Result<(), Untold> {
+        let Old { peer: mut older, session } = old;
         let client_id = log.client_id().to_owned();
         let (newcomer, before, connect_sent) = prepared(stage, self.provoke(stage, &client_id)).await?;
-        let mut outbox = Outbox::of(&old.session.published);
+        let mut outbox = Outbox::of(&session.published);
         log.provoked(connect_sent.at);
         let watch = watch(connect_sent.at, stage.reaction_timeout);
-        let (topic, in_flight, unreleased) =
-            (&old.session.topic, &old.session.in_flight, old.session.unreleased);
-        let looking = stage.unless_stopped(self.observe_newcomer(
-            stage,
-            newcomer,
-            connect_sent,
-            topic,
-            in_flight,
-            unreleased,
-            &mut outbox,
-        ));
-        let watching = observe(&mut old.peer.client, &stage.clock, &stage.stop, watch);
-        let (mut seen, newcomer) = tokio::join!(watching, looking);
+        let looking = self.observe_newcomer(stage, newcomer, connect_sent, &session, &mut outbox);
+        let watching = observe(&mut older.client, &stage.clock, &stage.stop, watch);
+        let (mut seen, newcomer) = tokio::join!(watching, stage.unless_stopped(looking));
         if let Some(Ok(newcomer)) = &newcomer {
-            seen = keep_observing(stage, &mut old.peer.client, seen, newcomer.accepted.connack_at).await;
+            seen = keep_observing(stage, &mut older.client, seen, newcomer.accepted.connack_at).await;
         }
         // A connection that the broker has ended frees its descriptor at once.
-        let Old { peer: older, session } = old;
         let still_open = seen.ended_at_us().is_none().then_some(older);
         let confirmed = confirm(stage, log, self.versions.new, (seen.reactions, seen.outcome)).await;
-        let newcomer = match newcomer {
-            Some(Ok(newcomer)) => Some(newcomer),
-            Some(Err(refused)) => {
-                log.fact(NEWCOMER, Answer::Refused(refusal(&refused)));
-                None
-            }
-            None => None,
-        };
-        if let Some(newcomer) = &newcomer {
-            outbox.take_all(&newcomer.came, &stage.clock);
-            self.report(log, &outbox, &session, newcomer, confirmed.outcome);
-        }
-        if let (Some(watch), Some(newcomer)) = (will, &newcomer) {
-            self.await_will(stage, log, &watch, newcomer, before, confirmed.ended_at(stage)).await;
-        }
         match newcomer {
-            Some(newcomer) => newcomer.peer.leave_nothing(stage, &client_id).await,
-            None => discard_session(stage, self.versions.new, &client_id).await,
+            Some(Ok(newcomer)) => {
+                outbox.take_all(&newcomer.came, &stage.clock);
+                self.report(log, &outbox, &session, &newcomer, confirmed.outcome);
+                if let Some(watch) = will {
+                    self.await_will(stage, log, &watch, &newcomer, before, confirmed.ended_at(stage)).await;
+                }
+                newcomer.peer.leave_nothing(stage, &client_id).await;
+            }
+            not_accepted => {
+                if let Some(Err(refused)) = not_accepted {
+                    log.fact(NEWCOMER, Answer::Refused(refusal(&refused)));
+                }
+                discard_session(stage, self.versions.new, &client_id).await;
+            }
         }
         if let Some(older) = still_open {
             older.client.leave().await;
@@ -317,7 +306,7 @@ impl Storm {
             true => self.flags.will_delay.time(),
             false => Duration::ZERO,
         };
-        if is_forbidden && !due && !(goes_on && is_accepted_within(&newcomer.accepted, delay)) {
+        if is_forbidden && !due && !(goes_on && is_well_within(connack_time(&newcomer.accepted), delay)) {
             // Whether the Will is due is unknown: the broker may have closed the older connection long before it accepted
             // the newcomer, or never resumed the session.
             return;

@@ -147,8 +147,7 @@ fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
         no_newcomer(case)
     } else if absent > 0 && versions(case)?.old != versions(case)?.new {
         // Neither version requires that a session of the other one is resumed.
-        let note = "a session is not resumed in the other version";
-        Finding::differs(all, note, evidence)
+        Finding::differs(all, "a session is not resumed in the other version", evidence)
     } else if absent > 0 {
         breach(case, evidence)
     } else if without_queue > 0 && versions(case)? == VersionPair::both(ProtocolVersion::V5) {
@@ -188,8 +187,7 @@ fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
     );
     let late = case.count(SENT_AGAIN, Share::Late);
     Some(if all == 0 {
-        let why = "no session with unacknowledged messages was resumed";
-        Finding::inconclusive(why)
+        Finding::inconclusive("no session with unacknowledged messages was resumed")
     } else if renamed > 0 {
         Finding::violated(evidence)
     } else if missing > 0 {
@@ -203,8 +201,7 @@ fn sends_again_what_was_in_flight(case: &Judged<'_>) -> Option<Finding> {
              after a message that was published later, up to {} after their CONNACK",
             time(case.measured(SENT_AGAIN_AFTER).max.unwrap_or(0))
         );
-        let note = "messages in flight are sent again late and out of order";
-        Finding::differs(all, note, evidence)
+        Finding::differs(all, "messages in flight are sent again late and out of order", evidence)
     } else {
         Finding::holds(all, evidence)
     })
@@ -242,13 +239,15 @@ fn delivers_the_repeated_message_once(case: &Judged<'_>) -> Option<Finding> {
         "of {all} QoS 2 messages that newcomers repeated with DUP 1, {twice} were delivered more than once and {never} never"
     );
     Some(if all == 0 {
-        let why = "no QoS 2 message was repeated on a resumed session";
-        Finding::inconclusive(why)
+        Finding::inconclusive("no QoS 2 message was repeated on a resumed session")
     } else if twice > 0 {
         Finding::violated(evidence)
     } else if never > 0 {
-        let note = "a QoS 2 message that the broker accepted was not delivered by the deadline";
-        Finding::differs(all, note, evidence)
+        Finding::differs(
+            all,
+            "a QoS 2 message that the broker accepted was not delivered by the deadline",
+            evidence,
+        )
     } else {
         Finding::holds(all, evidence)
     })

@@ -71,7 +71,7 @@ impl TestCase {
         self
     }
 
-    /// Well-behaved clients lost so many connections.
+    /// Well-behaved clients lost this many connections.
     pub(crate) fn bystanders_lost(mut self, count: u64) -> Self {
         self.run.bystanders = Some(bystanders_that_lost_connections(V5, count));
         self

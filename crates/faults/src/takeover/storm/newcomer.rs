@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use ungraceful_mqtt::{Property, QoS};
 use ungraceful_rig::attempts::client::{Accepted, NotConnected};
 use ungraceful_rig::attempts::fault::Stage;
+use ungraceful_wire::Sent;
 use ungraceful_wire::clock::now;
 
-use super::super::{connack_time, session_connect};
-use super::Storm;
+use super::super::{send_newcomer, session_connect};
+use super::{OldSession, Storm};
 use crate::outbox::Outbox;
 use crate::peer::{Delivered, Event, Peer, keep};
 use crate::pinging::Pinging;
@@ -41,33 +42,25 @@ impl Storm {
         &self,
         stage: &Stage,
         client_id: &str,
-    ) -> Result<(Peer, Instant, ungraceful_wire::Sent), String> {
+    ) -> Result<(Peer, Instant, Sent), String> {
         let version = self.versions.new;
-        let (client, _) =
-            stage.open(version).await.map_err(|error| format!("the newcomer cannot connect: {error}"))?;
-        let mut peer = Peer::new(client);
         let kept = [Property::SessionExpiryInterval(self.flags.session_expiry_interval.0)];
         let properties: &[Property<'_>] = if self.situation.persistent() { &kept } else { &[] };
         let connect = session_connect(stage, version, client_id, self.situation.clean_start(), properties);
-        let before = now();
-        let sent = peer.client.send_connect(&connect).await;
-        let sent = sent.map_err(|error| format!("cannot send the newcomer's CONNECT: {error}"))?;
-        Ok((peer, before, sent))
+        send_newcomer(stage, version, &connect).await
     }
 
     /// Waits for the newcomer's CONNACK, receives messages, and, if Session Present is 1, repeats the message that the older
     /// client had not released.
-    #[expect(clippy::too_many_arguments, reason = "parts of one attempt that are borrowed apart")]
     pub(super) async fn observe_newcomer(
         &self,
         stage: &Stage,
         mut peer: Peer,
-        connect_sent: ungraceful_wire::Sent,
-        topic: &str,
-        in_flight: &[Delivered],
-        unreleased: Option<(u64, u16)>,
+        connect_sent: Sent,
+        old: &OldSession,
         outbox: &mut Outbox,
     ) -> Result<Newcomer, NotConnected> {
+        let OldSession { topic, in_flight, unreleased, .. } = old;
         let (accepted, _packet) = peer.client.await_connack(connect_sent, stage.reaction_timeout).await?;
         let deadline = accepted.connack_at + stage.reaction_timeout;
         let mut came: Vec<Delivered> = Vec::new();
@@ -94,7 +87,7 @@ impl Storm {
                 Some(Event::Delivered(message)) => keep(&mut came, message),
                 Some(Event::Finished { identifier, code }) if repeated == Some(identifier) => {
                     repeated = None;
-                    if let Some((sequence, _)) = unreleased {
+                    if let Some((sequence, _)) = *unreleased {
                         outbox.acknowledged(sequence, code);
                     }
                 }
@@ -155,8 +148,8 @@ fn all_came(outbox: &Outbox, in_flight: &[Delivered], withheld: Option<u64>, cam
 
 /// Whether the newcomer was accepted well within the Will Delay Interval of the older connection, which was still open at the
 /// newcomer's CONNECT.
-pub(super) fn is_accepted_within(newcomer: &Accepted, delay: Duration) -> bool {
-    connack_time(newcomer) < delay / 2
+pub(super) fn is_well_within(connack_time: Duration, delay: Duration) -> bool {
+    connack_time < delay / 2
 }
 
 /// Publishes one message after all others on the same topic, waits for it, and returns its number.
@@ -184,28 +177,14 @@ async fn publish_later(
 mod tests {
     use std::time::Duration;
 
-    use ungraceful_rig::attempts::client::Accepted;
-    use ungraceful_wire::clock::now;
-
-    use super::is_accepted_within;
+    use super::is_well_within;
 
     #[test]
-    fn a_newcomer_is_accepted_within_a_delay_up_to_half_of_it() {
-        let accepted = |ms| {
-            let connect_sent = now();
-            let connack_at = connect_sent + Duration::from_millis(ms);
-            Accepted {
-                connect_sent,
-                connack_at,
-                session_present: true,
-                session_expiry_interval_s: None,
-                receive_maximum: None,
-                server_keep_alive: None,
-            }
-        };
+    fn a_newcomer_is_well_within_a_delay_up_to_half_of_it() {
+        let is_within = |ms, delay| is_well_within(Duration::from_millis(ms), delay);
         let delay = Duration::from_secs(2);
-        assert!(is_accepted_within(&accepted(900), delay));
-        assert!(!is_accepted_within(&accepted(1_100), delay));
-        assert!(!is_accepted_within(&accepted(0), Duration::ZERO), "there is no delay");
+        assert!(is_within(900, delay));
+        assert!(!is_within(1_100, delay));
+        assert!(!is_within(0, Duration::ZERO), "there is no delay");
     }
 }

@@ -50,7 +50,8 @@ impl Storm {
     ) -> Result<Box<Old>, String> {
         let (version, client_id) = (self.versions.old, log.client_id().to_owned());
         let mut peer = Peer::open(stage, log, version).await?;
-        let in_flight_most = self.flags.in_flight.get::<u16>() * levels(stage);
+        let levels_above_0 = u16::from(stage.maximum_qos.level());
+        let in_flight_most = self.flags.in_flight.get::<u16>() * levels_above_0;
         let asked_s = if self.situation.persistent() { self.flags.session_expiry_interval.0 } else { 0 };
         let properties =
             [Property::SessionExpiryInterval(asked_s), Property::ReceiveMaximum(in_flight_most.max(1))];
@@ -96,14 +97,10 @@ impl Storm {
         let in_flight: usize = self.flags.in_flight.get();
         let qos_2 = if granted == QoS::ExactlyOnce { in_flight } else { 0 };
         let qos_1 = if granted == QoS::AtMostOnce { 0 } else { in_flight };
-        let all = std::iter::repeat_n(QoS::AtLeastOnce, qos_1)
-            .chain(std::iter::repeat_n(QoS::ExactlyOnce, qos_2))
-            .chain(std::iter::repeat_n(
-                QoS::AtLeastOnce,
-                if qos_1 == 0 { 0 } else { self.flags.queued.get() },
-            ));
+        let queued = if qos_1 == 0 { 0 } else { self.flags.queued.get() };
+        let all = [(QoS::AtLeastOnce, qos_1), (QoS::ExactlyOnce, qos_2), (QoS::AtLeastOnce, queued)];
         let mut numbers = Outbox::default();
-        for qos in all {
+        for qos in all.into_iter().flat_map(|(qos, count)| std::iter::repeat_n(qos, count)) {
             let sequence = numbers.offer(qos);
             let code = old.peer.publish(&old.session.topic, qos, sequence, within).await?;
             if code >= 0x80 {
@@ -131,9 +128,4 @@ impl Storm {
         old.session.in_flight = delivered;
         Ok(())
     }
-}
-
-/// The number of QoS levels above 0 that the broker supports.
-fn levels(stage: &Stage) -> u16 {
-    stage.maximum_qos.level().into()
 }
