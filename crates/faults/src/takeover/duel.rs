@@ -238,8 +238,7 @@ impl Duel {
             until: began + *self.flags.lasting,
             seen: RefCell::default(),
         };
-        let fought = stage.unless_stopped(self.fight(&shared)).await;
-        let Some((published, alive)) = fought else {
+        let Some((published, alive)) = stage.unless_stopped(self.fight(&shared)).await else {
             discard_session(stage, self.version, &client_id).await;
             return Err(Untold::Stopped);
         };

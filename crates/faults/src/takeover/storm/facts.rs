@@ -23,9 +23,8 @@ impl Storm {
         newcomer: &Newcomer,
         outcome: Outcome,
     ) {
-        let accepted = newcomer.accepted;
         log.fact(NEWCOMER, Answer::Accepted);
-        let connack_time = connack_time(&accepted);
+        let connack_time = connack_time(&newcomer.accepted);
         let is_owed = match self.situation {
             // The older client's CONNACK may say that the broker does not keep the session, or not for so long.
             situation if situation.resumes() => {
@@ -37,7 +36,6 @@ impl Storm {
         log.fact(SESSION_PRESENT, if is_owed { newcomer.resumption } else { Resumption::NotOwed });
         log.measure(NEWCOMER_CONNACK, micros(connack_time));
         log.fact(ALIVE, Alive::of(outcome, newcomer.alive));
-        let copies = |sequence: u64| count_messages(&newcomer.came, sequence);
         // A newcomer that was cut, or whose broker went down, cannot have received everything.
         let is_whole = newcomer.alive && outcome.is_evidence();
         if !self.situation.resumes() {
@@ -73,9 +71,13 @@ impl Storm {
             log.fact(QUEUED, self.share(&queued, newcomer));
             log.measure(HELD_BACK, arrived(&queued, &newcomer.came));
         }
-        if let (Some(sequence), true) = (unreleased, accepted.session_present) {
-            let times = [Repeated::Never, Repeated::Once].get(copies(sequence)).copied();
-            log.fact(REPEATED, times.unwrap_or(Repeated::Twice));
+        if let Some(sequence) = unreleased.filter(|_| newcomer.accepted.session_present) {
+            let repeated = match count_messages(&newcomer.came, sequence) {
+                0 => Repeated::Never,
+                1 => Repeated::Once,
+                _ => Repeated::Twice,
+            };
+            log.fact(REPEATED, repeated);
         }
     }
 
