@@ -596,7 +596,7 @@ pub(crate) fn storm() -> Record {
         ("connects_refused".to_owned(), values(3, 17)),
     ]);
     record.attempts = AttemptsRecord { planned: 2_260, finished: 2_260, written: 2_260, ..record.attempts };
-    let both = "48 of 52 ClientIDs had more than one connection that was served on";
+    let both = "48 of 52 ClientIDs still had more than one live connection";
     record.verdicts = vec![
         Finding::violated(both)
             .by(statement::V5_3_1_4_3)
