@@ -255,8 +255,7 @@ impl Flags {
                 })
             }
             (None, None, None) => {
-                let what = "is missing: tokens come from --token-cmd, from --token-dir, or are signed with \
-                            --token-key-file; give one of them";
+                let what = "there is no source of tokens: give --token-cmd, --token-dir, or --token-key-file to sign them";
                 Err(Mistake::new("--token-cmd", what))
             }
             _ => {

@@ -49,7 +49,7 @@ ungraceful_record::words! {
         InTime = "when due",
         /// More than a second before it was due.
         Early = "too early",
-        /// Less than a second before it was due: the broker counts in whole seconds.
+        /// Less than a second before it was due, as by a broker that counts in whole seconds.
         Rounded = "up to 1 s early",
         /// After its full delay, although the session had ended earlier.
         LateByDelay = "after its delay",

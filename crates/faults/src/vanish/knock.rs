@@ -133,13 +133,7 @@ pub struct Knock {
     pub wait: Duration,
 }
 
-/// What was observed on a held connection.
-struct Held {
-    seen: Observed,
-    /// The slow CONNECT; absent where none was sent.
-    dripped: Option<Dripped>,
-}
-
+/// A slow CONNECT.
 struct Dripped {
     fate: Dripping,
     bytes: usize,
@@ -177,30 +171,29 @@ impl Knock {
         log.established(established);
         log.provoked(established);
         let client_id = log.client_id().to_owned();
-        let held = match self.variant {
+        let (seen, dripped) = match self.variant {
             Variant::Closes => {
                 client.connection.close();
                 log.provoked(now());
                 let seen = Observed { outcome: Some(Outcome::Left), ..Observed::default() };
                 stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Untold::Stopped)?;
-                Held { seen, dripped: None }
+                (seen, None)
             }
             Variant::Silent => {
                 let watch = self.watch(established, self.wait);
                 let seen = observe_silently(&mut client, &stage.clock, &stage.stop, watch).await;
                 stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Untold::Stopped)?;
                 client.connection.close();
-                Held { seen, dripped: None }
+                (seen, None)
             }
             Variant::Drip => {
                 let dripping = self.drip(stage, log, &mut client, established, &client_id);
-                let held = stage.unless_stopped(dripping).await.ok_or(Untold::Stopped)?;
+                let observed = stage.unless_stopped(dripping).await.ok_or(Untold::Stopped)?;
                 client.leave().await;
-                held
+                observed
             }
         };
         log.connection_over();
-        let Held { seen, dripped } = held;
         if let Some(dripped) = dripped {
             log.fact(DRIPPED, dripped.fate);
             log.measure(DRIPPED_BYTES, dripped.bytes as u64);
@@ -227,6 +220,7 @@ impl Knock {
         }
     }
 
+    /// Sends CONNECT byte by byte. No [`Dripped`] where the CONNECT has no bytes.
     async fn drip(
         &self,
         stage: &Stage,
@@ -234,7 +228,7 @@ impl Knock {
         client: &mut Client,
         established: Instant,
         client_id: &str,
-    ) -> Held {
+    ) -> (Observed, Option<Dripped>) {
         let mut bytes = Vec::new();
         let connect = Client::honest_connect(client_id, &stage.credentials);
         let encoded = encode_connect(&connect, self.version, PACKET_BYTES_MAX, &mut bytes);
@@ -262,28 +256,23 @@ impl Knock {
                 }
                 let outcome = if is_over { seen.outcome } else { Some(Outcome::Reset) };
                 let dripped = Dripped { fate: Dripping::Cut, bytes: index as usize - 1, lasted };
-                return Held { seen: Observed { reactions, outcome, ..seen }, dripped: Some(dripped) };
+                return (Observed { reactions, outcome, ..seen }, Some(dripped));
             };
             if is_last {
-                let dripped = |fate| Some(Dripped { fate, bytes: index as usize, lasted });
-                return match client.await_connack(sent, stage.reaction_timeout).await {
+                let (fate, outcome) = match client.await_connack(sent, stage.reaction_timeout).await {
                     Ok((accepted, _packet)) => {
                         log.accepted(accepted.connack_at);
-                        let seen =
-                            Observed { reactions, outcome: Some(Outcome::Tolerated), ..Observed::default() };
-                        Held { seen, dripped: dripped(Dripping::Accepted) }
+                        (Dripping::Accepted, Outcome::Tolerated)
                     }
-                    Err(refused) => {
-                        let outcome = match &refused {
-                            NotConnected::Silent(_) => Outcome::NoReaction,
-                            _ => Outcome::Closed,
-                        };
-                        let seen = Observed { reactions, outcome: Some(outcome), ..Observed::default() };
-                        Held { seen, dripped: dripped(Dripping::Refused(refusal(&refused))) }
+                    Err(silent @ NotConnected::Silent(_)) => {
+                        (Dripping::Refused(refusal(&silent)), Outcome::NoReaction)
                     }
+                    Err(refused) => (Dripping::Refused(refusal(&refused)), Outcome::Closed),
                 };
+                let seen = Observed { reactions, outcome: Some(outcome), ..Observed::default() };
+                return (seen, Some(Dripped { fate, bytes: index as usize, lasted }));
             }
         }
-        Held { seen: Observed::default(), dripped: None }
+        (Observed::default(), None)
     }
 }

@@ -56,7 +56,7 @@ ungraceful_record::words! {
     enum LossBy: "way to lose a connection" {
         /// The client sends RST.
         Reset = "reset",
-        /// The broker is stopped by SIGTERM and restarted.
+        /// The broker is stopped and restarted.
         Stop = "stop",
         /// The broker is killed and restarted.
         Kill = "kill",
@@ -155,7 +155,7 @@ impl Flags {
         match (self.loss, &self.restart_cmd) {
             (Some(_), Some(_)) => mistake(
                 "--loss",
-                "--restart-cmd already defines how the connections are lost; keep only one of the two",
+                "--restart-cmd already defines how the connections are lost; keep one of them",
             ),
             (None, Some(_)) if is_ours => mistake(
                 "--restart-cmd",
