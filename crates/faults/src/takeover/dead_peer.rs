@@ -27,7 +27,7 @@ use super::{
     ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, VersionPairs, connack_time, refusal,
     send_newcomer,
 };
-use crate::ending::{Confirmed, Untold, attempted, confirm, prepared, watch};
+use crate::ending::{Untold, attempted, confirm, prepared, watch};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 use crate::vanish::keep_alive::longest_held;
@@ -183,7 +183,7 @@ impl DeadPeer {
             seen = kept => seen,
         };
         let seen = (seen.reactions, seen.outcome);
-        let Confirmed { outcome, .. } = confirm(stage, log, self.versions.new, seen).await;
+        let outcome = confirm(stage, log, self.versions.new, seen).await.outcome;
         if self.state == PeerState::Alive && outcome.is_ended() {
             // A live client closes its side as well; a dead one leaves that to the broker.
             drop(old);

@@ -155,7 +155,7 @@ impl Flap {
             stage.unless_stopped(honest_connack_time(stage, self.version, &format!("{client_id}o"))).await;
         let others = others.ok_or(Untold::Stopped)?.is_ok();
         // The client itself ends each connection, so the outcome is about reconnecting. When the other client is not
-        // served either, the broker may be down.
+        // served, the broker may be down.
         let outcome = match others {
             true => Outcome::Tolerated,
             false => stage.confirm(Outcome::NoReaction, None, self.version).await,

@@ -43,14 +43,11 @@ fn more_than_one(case: &CaseRecord) -> u64 {
 
 /// The finding when no newcomer was accepted.
 pub(super) fn no_newcomer(case: &CaseRecord) -> Finding {
-    let refused = match case.count(NEWCOMER, Answer::Accepted) {
-        0 => refused(case),
-        _ => 0,
-    };
-    Finding::inconclusive(if refused > 0 {
-        format!("the broker accepted none of the newcomers ({refused} refused or not answered)")
-    } else {
-        no_sample(case)
+    Finding::inconclusive(match (case.count(NEWCOMER, Answer::Accepted), refused(case)) {
+        (0, refused @ 1..) => {
+            format!("the broker accepted none of the newcomers ({refused} refused or not answered)")
+        }
+        _ => no_sample(case),
     })
 }
 

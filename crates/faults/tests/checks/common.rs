@@ -35,6 +35,10 @@ impl TestCase {
         self
     }
 
+    pub(crate) fn facts<V: FromStr>(self, fact: FactOf<V>, values: &[(&str, u64)]) -> Self {
+        values.iter().fold(self, |case, (value, count)| case.fact(fact, *value, *count))
+    }
+
     pub(crate) fn sum(self, measure: Measure, count: u64, sum: u64) -> Self {
         self.distribution(measure, Distribution { count, sum, ..Distribution::default() })
     }
@@ -55,6 +59,10 @@ impl TestCase {
         self
     }
 
+    pub(crate) fn codes(self, codes: &[(u8, u64)]) -> Self {
+        codes.iter().fold(self, |case, (code, count)| case.code(*code, *count))
+    }
+
     pub(crate) fn messages(mut self, counts: LedgerCounts) -> Self {
         self.case.messages.insert(1, counts);
         self
@@ -66,8 +74,8 @@ impl TestCase {
         self
     }
 
-    pub(crate) fn example(mut self, sequence: &str, attempt: u64) -> Self {
-        self.case.examples.insert(sequence.into(), vec![attempt]);
+    pub(crate) fn examples(mut self, sequence: &str, attempts: &[u64]) -> Self {
+        self.case.examples.insert(sequence.into(), attempts.to_vec());
         self
     }
 

@@ -111,7 +111,7 @@ fn a_late_cut_is_a_note_however_late() {
 fn never_cut(waited_us: u64) -> TestCase {
     silent(V5, &[(Outcome::Tolerated, 2), (Outcome::Closed, 1)])
         .range(WAITED, 2, waited_us, waited_us)
-        .example("still served", 7)
+        .examples("still served", &[7])
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn an_unserved_connection_or_a_broker_that_went_down_is_inconclusive() {
 #[test]
 fn an_early_cut_is_violated_on_5_0_if_named_or_shown_by_a_control_client() {
     let named = cut_early(V5, KEEP_ALIVE_TIMEOUT, 2);
-    let shown = cut_early(V5, NO_REASON, 3).fact(CONTROL, Control::FollowsKeepAlive, 3).example("FIN", 4);
+    let shown = cut_early(V5, NO_REASON, 3).fact(CONTROL, Control::FollowsKeepAlive, 3).examples("FIN", &[4]);
     named.violates(WAITS, PROSE);
     assert_eq!(shown.violates(WAITS, PROSE).examples, [4]);
 

@@ -1,19 +1,16 @@
-//! What the checks of the second CONNECT conclude from records made by hand. No sockets.
+//! The checks of the second CONNECT.
 
-mod common;
-
-use common::{
-    CUT_SHORT, TestCase, V5, V311, all_inconclusive, any_outcomes, any_record, any_will, judged, record_of,
-    sound, wills,
-};
 use proptest::prelude::*;
 use ungraceful_faults::double_connect::{ID, SECOND_CLIENT_ID, Variant};
 use ungraceful_record::reaction::Outcome::{
     self, BrokerDown, Closed, Interrupted, NoReaction, NotActed, Reset, Tolerated,
 };
 use ungraceful_record::run::{CaseRecord, WillRecord};
-use ungraceful_record::testing::{self, assert_holds_by};
+use ungraceful_record::testing::{assert_holds_by, empty_record};
 use ungraceful_record::verdict::{Conclusion, Force, judge};
+
+use crate::any::{CUT_SHORT, any_outcomes, any_record, any_will, judged, sound};
+use crate::common::{TestCase, V5, V311, wills};
 
 const CLOSE: &str = "MQTT-3.1.0-2";
 const PUBLISH_WILL: &str = "MQTT-3.1.2-8";
@@ -33,27 +30,25 @@ fn cited(version: &str, statement: &str) -> String {
 
 #[test]
 fn records_without_cases_of_this_fault_have_no_verdicts() {
-    let other = testing::case("flood", "identical", V5, &[(Tolerated, 9)]);
-    for cases in [Vec::new(), vec![other]] {
-        let mut record = record_of(cases);
-        judge(&mut record, &ungraceful_faults::find(ID).expect("a known fault").checks());
-        assert_eq!(record.verdicts, []);
-    }
+    let mut record = empty_record();
+    judge(&mut record, &ungraceful_faults::find(ID).expect("a known fault").checks());
+    assert_eq!(record.verdicts, []);
+    assert_eq!(TestCase::new("flood", "identical", V5, &[(Tolerated, 9)]).verdicts_of(ID), []);
 }
 
 #[test]
 fn cases_without_attempts_are_inconclusive_in_every_check() {
     for version in [V5, V311] {
-        let cases = Variant::ALL.map(|variant| case(variant, version, &[]).case).to_vec();
+        let verdicts = Variant::ALL.map(|variant| case(variant, version, &[]).all_inconclusive());
         // Four checks of every case in either version, and one each of two variants.
-        assert_eq!(all_inconclusive(&record_of(cases)), 4 * 5 + 2, "{version}");
+        assert_eq!(verdicts.iter().sum::<usize>(), 4 * 5 + 2, "{version}");
     }
 }
 
 #[test]
 fn every_verdict_names_its_case() {
-    let cases = [identical(V5, &[(Closed, 1)]), case(Variant::Delayed, V311, &[(Closed, 1)])];
-    let verdicts = judged(&record_of(cases.map(|case| case.case).to_vec()));
+    let delayed = case(Variant::Delayed, V311, &[(Closed, 1)]);
+    let verdicts = identical(V5, &[(Closed, 1)]).beside(delayed.case).verdicts();
     let cases: Vec<String> =
         verdicts.into_iter().filter_map(|verdict| Some(verdict.case?.to_string())).collect();
     let (first, second) = ("double-connect identical MQTT 5.0", "double-connect delayed MQTT 3.1.1");
@@ -66,9 +61,9 @@ const CLOSES: &str = "closes_on_second_connect";
 
 #[test]
 fn mqtt5_3_1_0_2_and_mqtt3_1_1_3_1_0_2_closing_every_connection_holds() {
-    let verdict = identical(V5, &[(Closed, 5), (Reset, 2)]).holds(CLOSES, &cited(V5, CLOSE));
+    let verdict = identical(V5, &[(Closed, 5), (Reset, 2)]).holds_by(CLOSES, &cited(V5, CLOSE));
     assert_eq!(verdict.evidence, "the broker closed 7 of 7 connections");
-    identical(V311, &[(Closed, 1)]).holds(CLOSES, &cited(V311, CLOSE));
+    identical(V311, &[(Closed, 1)]).holds_by(CLOSES, &cited(V311, CLOSE));
 }
 
 #[test]
@@ -137,7 +132,7 @@ fn with_second_connack(version: &str, outcome: Outcome) -> TestCase {
 #[test]
 fn mqtt5_3_2_0_2_no_second_connack_holds_for_every_outcome() {
     for outcome in [Closed, Reset, Tolerated, NoReaction] {
-        identical(V5, &[(outcome, 2)]).holds(ONE_CONNACK, ONE_CONNACK_CITED);
+        identical(V5, &[(outcome, 2)]).holds_by(ONE_CONNACK, ONE_CONNACK_CITED);
     }
 }
 
@@ -221,7 +216,7 @@ fn with_will(version: &str, will: WillRecord) -> TestCase {
 #[test]
 fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_publishing_every_will_holds() {
     for version in [V5, V311] {
-        let verdict = with_will(version, wills(8, 8)).holds(WILL, &cited(version, PUBLISH_WILL));
+        let verdict = with_will(version, wills(8, 8)).holds_by(WILL, &cited(version, PUBLISH_WILL));
         assert_eq!(verdict.evidence, "8 of 8 Wills came");
     }
 }
@@ -230,7 +225,7 @@ fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_publishing_every_will_holds() {
 fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_publishing_no_will_is_a_violation() {
     with_will(V311, wills(3, 0)).violates(WILL, &cited(V311, PUBLISH_WILL));
     let verdict = with_will(V5, wills(8, 0)).violates(WILL, &cited(V5, PUBLISH_WILL));
-    assert!(verdict.evidence.starts_with("none of 8 Wills was published within 5.00 s"), "{verdict:?}");
+    assert!(verdict.evidence.starts_with("none of 8 Wills was published within 2.00 s"), "{verdict:?}");
     let instead = with_will(V5, WillRecord { of_later_connect: 3, ..wills(8, 0) }).verdict(WILL);
     let expected = "; for 3 clients the Will of the second CONNECT was published instead";
     assert!(instead.evidence.ends_with(expected), "{instead:?}");
@@ -239,12 +234,12 @@ fn mqtt5_3_1_2_8_and_mqtt3_1_1_3_1_2_8_publishing_no_will_is_a_violation() {
 #[test]
 fn missing_wills_that_have_another_explanation_are_inconclusive() {
     let some = with_will(V5, wills(8, 7));
-    some.inconclusive(WILL, "1 of 8 Wills were not seen within 5.00 s");
+    some.inconclusive(WILL, "1 of 8 Wills were not seen within 2.00 s");
     for deaf in [Some((false, 0)), None] {
         some.clone().witness(deaf).inconclusive(WILL, "the witness did not provably receive messages");
     }
     let unexpected = some.clone().witness(Some((true, 2)));
-    unexpected.inconclusive(WILL, "within 5.00 s; 2 messages came after the wait");
+    unexpected.inconclusive(WILL, "within 2.00 s; 2 messages came after the wait");
     for completeness in CUT_SHORT {
         some.clone().completeness(completeness).inconclusive(WILL, "the run did not complete");
         let all = with_will(V5, wills(8, 8)).completeness(completeness).verdict(WILL);
@@ -257,7 +252,7 @@ fn missing_wills_that_have_another_explanation_are_inconclusive() {
 
 #[test]
 fn wills_that_came_hold_without_a_proved_witness() {
-    with_will(V5, wills(8, 8)).witness(Some((false, 3))).holds(WILL, &cited(V5, PUBLISH_WILL));
+    with_will(V5, wills(8, 8)).witness(Some((false, 3))).holds_by(WILL, &cited(V5, PUBLISH_WILL));
 }
 
 #[test]
@@ -385,7 +380,7 @@ proptest! {
             let outcomes = [(BrokerDown, down), (NotActed, not_acted), (Interrupted, interrupted)];
             let mut case = identical(version, &outcomes);
             case.case.attempts_with_second_connack = connacks;
-            all_inconclusive(&case.record());
+            case.all_inconclusive();
         }
     }
 }
