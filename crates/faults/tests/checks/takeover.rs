@@ -622,7 +622,7 @@ fn messages_under_other_identifiers_are_new_and_need_no_dup() {
 const ONCE: &str = "delivers_the_repeated_message_once";
 
 #[test]
-fn mqtt5_4_3_3_10_and_mqtt3_1_1_4_3_3_2_once_holds_twice_is_a_violation_never_a_note() {
+fn mqtt5_4_3_3_10_and_mqtt3_1_1_4_3_3_2_once_holds_twice_is_a_violation_none_is_a_note() {
     for (pair, citation) in cited_pairs("4.3.3-10", "4.3.3-2") {
         let repeated = |times| resumed(pair, 3).facts(REPEATED, &[("once", 2), (times, 1)]);
         resumed(pair, 3).fact(REPEATED, "once", 3).holds_by(ONCE, &citation);
