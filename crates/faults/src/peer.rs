@@ -450,7 +450,7 @@ impl Peer {
             QoS::AtLeastOnce => publish.at_least_once(identifier),
             QoS::ExactlyOnce => publish.exactly_once(identifier),
         };
-        self.send_packet(&Packet::Publish(publish.clone())).await?;
+        self.send_packet(&Packet::Publish(publish)).await?;
         Ok(publish.packet_identifier.unwrap_or(0))
     }
 

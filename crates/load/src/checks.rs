@@ -159,7 +159,7 @@ fn loses_nothing(record: &Record) -> Option<Finding> {
             let (unknown, others) = (all.unknown, all.duplicated + all.reordered);
             match (unknown, others) {
                 (0, others) => format!("{others} deliveries came more than once or out of order"),
-                (unknown, _) => format!("{unknown} deliveries neither came nor were lost by the broker"),
+                (unknown, _) => format!("{unknown} deliveries neither arrived nor were lost by the broker"),
             }
         };
         Finding::differs(all.delivered, note, evidence)

@@ -589,7 +589,7 @@ pub(crate) fn storm() -> Record {
         ("connected_permille".to_owned(), values(21, 940)),
         ("connects_refused".to_owned(), values(3, 17)),
     ]);
-    let both = "48 of 52 ClientIDs had more than one connection that was served on";
+    let both = "48 of 52 ClientIDs still had more than one live connection";
     record.verdicts = vec![
         Finding::violated(both)
             .by(statement::V5_3_1_4_3)

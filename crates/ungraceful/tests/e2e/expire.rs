@@ -204,7 +204,7 @@ fn a_removal_that_the_broker_refuses_is_no_kick() {
     let refuses =
         kick_at(Script { removal: Removal::Refuse, ..Script::default() }, "--variant delete").expect_exit(3);
     let told: Vec<String> = refuses.case("delete", "5.0").troubles.into_keys().collect();
-    assert_eq!(told, ["the dynamic security does not carry out deleteClient: Not allowed"]);
+    assert_eq!(told, ["the dynamic security rejected deleteClient: Not allowed"]);
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_broker_that_delivers_after_the_end_of_the_token_is_found_out() {
     let script = Script { expiry: Expiry::DeliverOn, ..Script::default() };
     let call = token_at(script, "--variant one-topic").expect_exit(0);
     assert_eq!(call.differing(), ["cuts_at_expiry", "stops_deliveries"], "{call}");
-    call.assert_prints(&["STILL SERVED: 2 of 2 clients whose token had run out"]);
+    call.assert_prints(&["STILL SERVED: 2 of 2 clients whose token had expired"]);
     let case = call.case("one-topic", "5.0");
     assert_eq!(case.outcome(Outcome::Tolerated), 2, "{call}");
     assert_eq!(
@@ -282,12 +282,12 @@ fn a_token_comes_from_a_command_or_a_file_and_is_shown_nowhere() {
 fn mistakes_of_both_modes_are_told_with_their_cure() {
     let kick = |flags| call(TOOL, "kick", flags);
     kick("--kick-cmd 'kick everybody' --admin-pw x --variant disable").assert_mistake(&[
-        "names no client",
-        "give --admin-username too",
+        "does not name the client",
+        "give --admin-username as well",
         "add command",
     ]);
     kick("--host 127.0.0.1 --kick-cmd 'kick {username}'")
-        .assert_mistake(&["whom all clients of the run share"]);
+        .assert_mistake(&["which all clients of the run share"]);
     kick("--spawn mosquitto -u me --variant command")
         .assert_mistake(&["give --kick-cmd", "users of its own"]);
     let token = |flags| call(TOOL, "token", flags);
@@ -400,7 +400,7 @@ fn a_broker_that_does_not_offer_the_method_is_accused_of_nothing_and_mistakes_ar
     assert!(told.len() == 1 && told[0].contains("CONNACK 0x8C"), "{told:?}");
     assert!(told[0].contains("--auth-method"), "{told:?}");
     for (flags, cure) in [
-        ("--auth-method JWT -V 3.1.1", "is of MQTT 5.0"),
+        ("--auth-method JWT -V 3.1.1", "needs MQTT 5.0"),
         ("--variant reauthenticate", "give --auth-method"),
         ("--variant one-topic --auth-method JWT", "add reauthenticate to --variant"),
     ] {

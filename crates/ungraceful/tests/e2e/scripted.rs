@@ -249,7 +249,7 @@ fn mqtt3_1_1_3_1_2_8_the_second_connects_will_in_place_of_the_first_is_violated_
     let call = with_wills(Wills::OfSecondConnect).expect_exit(1);
     let will = call.case("with-will", "3.1.1").will.unwrap();
     assert_eq!((will.due, will.due_and_seen, will.of_later_connect), (3, 0, 3));
-    call.assert_prints(&["the Will of the second CONNECT came instead"]);
+    call.assert_prints(&["the Will of the second CONNECT was published instead"]);
 }
 
 #[test]

@@ -340,7 +340,7 @@ fn mistakes_in_the_flags_of_a_mode_are_told_together_and_before_the_first_packet
     call.assert_mistake(&["no Will Delay Interval"]);
     let call = self::call(TOOL, "drop", "--away 3s -x 4s");
     call.assert_mistake(&[
-        "not well before the 3 s of --will-delay",
+        "well before the 3 s of --will-delay",
         "--session-expiry-interval: 4 s would be over before",
     ]);
     let call = self::call(TOOL, "knock", "--wait 0 --variant loud");

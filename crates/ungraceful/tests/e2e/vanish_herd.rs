@@ -218,9 +218,9 @@ fn mistakes_about_restarts_and_profiles_are_told_together_and_before_the_first_p
     let refused = |flags: &str, words: &[&str]| {
         call(TOOL, "herd", &format!("--print-plan {flags}")).assert_mistake(words);
     };
-    refused("--restart-cmd true", &["--restart-cmd", "this run starts its broker itself"]);
+    refused("--restart-cmd true", &["--restart-cmd", "this run starts and restarts its broker itself"]);
     refused("--spawn mosquitto --restart-cmd true", &["--loss stop or --loss kill"]);
-    refused("--host 127.0.0.1 --loss kill", &["--loss", "give the command that does with --restart-cmd"]);
+    refused("--host 127.0.0.1 --loss kill", &["--loss", "give a command that does with --restart-cmd"]);
     refused("--host 127.0.0.1 --restart-cmd ' '", &["--restart-cmd: is empty"]);
     refused("--host 127.0.0.1 --restart-cmd true --loss kill", &["keep one of them"]);
     refused("--loss kill --back-within 30s", &["--back-within", "--restart-within (30 s)"]);
