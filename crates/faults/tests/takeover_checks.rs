@@ -500,7 +500,7 @@ fn a_newcomer_that_keeps_every_rule_and_is_cut_each_time_is_not_served() {
             assert_differs(&cut, "3 newcomers were cut");
             continue;
         }
-        assert_inconclusive(&cut, "there were no bystanders to show that others are left alone");
+        assert_inconclusive(&cut, "there were no bystanders to show that other clients stay connected");
         let mut record = looked_on(pair, &[("cut by FIN", 3)]).record();
         record.bystanders = Some(bystanders_that_lost_connections(V5, 0));
         let cut = verdict_on(&record, KEEPS_SERVING).unwrap();
