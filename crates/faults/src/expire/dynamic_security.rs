@@ -1,7 +1,7 @@
-//! An administrator of Mosquitto's dynamic-security plugin: a client that sends commands to `$CONTROL/dynamic-security/v1`
+//! An administrator of Mosquitto's dynamic-security plug-in: a client that sends commands to `$CONTROL/dynamic-security/v1`
 //! and reads the answers.
 //!
-//! The plugin sends every answer to all subscribers, so each request carries an identifier of its own.
+//! The plug-in sends every answer to all subscribers, so each request carries an identifier of its own.
 
 use std::time::{Duration, Instant};
 
@@ -79,7 +79,7 @@ impl DynamicSecurity {
     /// Waits for the answer, and returns when it came.
     ///
     /// # Errors
-    /// A message for the user when the plugin refuses a command, or no answer comes.
+    /// A message for the user when the plug-in refuses a command, or no answer comes.
     pub async fn answered(&mut self, request: &Request) -> Result<Instant, String> {
         let deadline = now() + self.within;
         loop {
@@ -88,7 +88,7 @@ impl DynamicSecurity {
                 arrival = self.client.connection.next() => arrival,
                 () = tokio::time::sleep_until(tokio::time::Instant::from_std(deadline)) => {
                     return Err(format!(
-                        "no answer on {ANSWERS} within {}: check that the broker has Mosquitto's dynamic-security plugin \
+                        "no answer on {ANSWERS} within {}: check that the broker has Mosquitto's dynamic-security plug-in \
                          and that this administrator may control it",
                         span(self.within)
                     ));
@@ -126,7 +126,7 @@ impl DynamicSecurity {
     }
 }
 
-/// The plugin's answer to the request with this identifier: success, or the first command that failed. Absent when the text is
+/// The plug-in's answer to the request with this identifier: success, or the first command that failed. Absent when the text is
 /// about another request.
 fn answer_to(text: &[u8], id: &str) -> Option<Result<(), String>> {
     let answer: Value = serde_json::from_slice(text).ok()?;

@@ -156,7 +156,7 @@ impl Flags {
         }
         match (chosen.contains(&Means::Command), has_command) {
             (true, false) => {
-                mistakes.push(Mistake::new("--variant", "the variant command needs --kick-cmd"));
+                mistakes.push(Mistake::new("--variant", "the variant command needs a command: give --kick-cmd"));
             }
             (false, true) => {
                 let what = "none of the chosen variants uses it; add command";

@@ -1,4 +1,4 @@
-//! How an operator removes a client: with Mosquitto's dynamic-security plugin, or with a command given by the user.
+//! How an operator removes a client: with Mosquitto's dynamic-security plug-in, or with a command given by the user.
 //!
 //! With the dynamic security, each client gets a user, a role and a group of its own, with rights only for the topics of the run.
 //! They are deleted after the attempt.
@@ -97,7 +97,7 @@ enum Pending {
     Command(Box<Running>),
 }
 
-/// A removal that the plugin or the command confirmed.
+/// A removal that the plug-in or the command confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Confirmed {
     /// When the confirmation came.
@@ -240,7 +240,7 @@ impl Admitted {
         }
         // Last: Mosquitto 2.0.11 crashed with a segmentation fault when groups were deleted after their roles.
         commands.push(json!({ "command": "deleteRole", "rolename": name }));
-        // For a user that is already deleted the plugin reports an error, and still runs the other commands.
+        // For a user that is already deleted the plug-in reports an error, and still runs the other commands.
         let _best_effort = timeout(CLEAN_UP_WITHIN, control.carry_out(commands)).await;
         control.leave().await;
     }

@@ -111,7 +111,7 @@ fn a_will_from_before_the_client_did_anything_accuses_nobody() {
 fn one_will_that_must_not_come_accuses_nobody_and_says_how_many_would() {
     let one = drop(with_wills(Wills::EvenAfterDisconnect), "disconnect", "--attempts 1");
     one.assert_violates_nothing();
-    one.assert_prints(&["3 attempts that are alike would tell"]);
+    one.assert_prints(&["at least 3 attempts must show the same"]);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn a_broker_that_bounds_the_whole_connect_is_told_from_one_that_bounds_the_gap()
     // Bytes come 200 ms apart, and a busy machine may be late.
     let gap = with("gap-2s").expect_exit(0);
     assert_eq!(gap.differing(), ["bounds_the_whole_connect"], "{gap}");
-    gap.assert_prints(&["only the gap between two bytes is bounded"]);
+    gap.assert_prints(&["only the gap between two bytes is limited"]);
 }
 
 #[test]
