@@ -20,7 +20,7 @@ fn run(record: Record) -> Shown {
 
 fn cannot_be_shown() -> Shown {
     Shown::CannotBeShown {
-        why: "nobody told how to remove a client".into(),
+        why: "no way to remove a client was given".into(),
         cure: "--kick-cmd 'COMMAND {client_id}'".into(),
     }
 }

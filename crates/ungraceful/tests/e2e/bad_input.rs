@@ -69,7 +69,7 @@ fn a_host_that_is_not_private_needs_the_owners_word_and_a_public_test_broker_is_
 fn two_brokers_a_port_without_a_host_and_urls_we_do_not_speak_are_usage_errors() {
     assert_refused(&double_connect("--host 127.0.0.1 --spawn mosquitto"), 2, &["--host and --spawn"]);
     assert_refused(&double_connect("--port 1883"), 2, &["--port", "--host"]);
-    assert_refused(&double_connect("--url mqtts://127.0.0.1"), 2, &["--url", "not spoken yet"]);
+    assert_refused(&double_connect("--url mqtts://127.0.0.1"), 2, &["--url", "not supported yet"]);
     assert_refused(&double_connect("--spawn hivemq"), 2, &["--spawn", "mosquitto"]);
 }
 
@@ -109,7 +109,7 @@ fn a_storm_of_fewer_clients_than_cases_or_with_a_number_of_attempts_is_refused()
     assert_refused(&storm("--count 12"), 2, &["--count: 12 is too few", "give at least 13"]);
     assert_eq!(storm("--count 13").exit(), 0);
     assert_eq!(storm("--count 1 --variant clean -V 5").exit(), 0);
-    let cure = "each client acts once; leave it out and give --count";
+    let cure = "each client acts once; give --count instead";
     let told = [&format!("--attempts: {cure}")[..], &format!("--duration: {cure}")];
     assert_refused(&storm("--attempts 100 --duration 5s"), 2, &told);
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -268,9 +268,9 @@ fn a_value_of_a_file_that_its_flag_does_not_take_is_refused_and_no_other_mistake
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("run.toml");
     for (line, told) in [
-        ("cuont = 8", "\"cuont\" is no flag"),
-        ("count = [100, 2]", "count must be one text or number; it takes no list"),
-        ("variant = []", "variant must be text, a number, or a list of them that is not empty"),
+        ("cuont = 8", "unknown flag \"cuont\""),
+        ("count = [100, 2]", "count must be a single text or number, not a list"),
+        ("variant = []", "variant must be text, a number, or a non-empty list of them"),
         ("quiet = \"no\"", "quiet must be true or false, without quotes"),
         ("count = 5.5", "--count: \"5.5\""),
     ] {
@@ -313,7 +313,7 @@ fn a_password_that_stands_where_none_belongs_is_repeated_nowhere() {
         ("--host me:hunter2@127.0.0.1", "--pw-file"),
         (&format!("-h {url}"), "--url"),
         ("-hme:hunter2@127.0.0.1", "--pw-file"),
-        (url, "a broker is named by a flag: --url"),
+        (url, "give the broker with a flag: --url"),
         (&format!("--port {url}"), "--port"),
         ("--attempts 'me:hunter2 \"x\"@h'", "--attempts"),
         ("--url mqtt://me:hunter2@127.0.0.1:99999", "--url"),
@@ -413,7 +413,7 @@ fn all_is_a_variant_wherever_there_are_variants() {
     let modes = ungraceful::tools::ALL.iter().flat_map(|tool| tool.modes().map(move |mode| (tool, mode)));
     let mut tried = 0;
     for (tool, mode) in modes.filter(|(tool, mode)| tool.chooses_variants(*mode)) {
-        let named = if tool.names_modes() { mode.name() } else { "" };
+        let named = if tool.has_several_modes() { mode.name() } else { "" };
         let needed = match mode.name() {
             "token" => "--token-cmd print-token",
             _ => "",

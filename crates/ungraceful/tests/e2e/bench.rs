@@ -198,16 +198,21 @@ fn a_threshold_on_what_a_mode_never_measures_is_refused_with_the_mode_that_does(
             "pub",
             "--threshold",
             "e2e p(50)<1s",
-            "e2e is not measured here: it needs subscribers of ours; use pubsub",
+            "e2e is not measured in this mode: it needs publishers and subscribers; use pubsub",
         ),
-        ("pub", "--find-rate", "loss==0", "loss is not measured here"),
+        ("pub", "--find-rate", "loss==0", "loss is not measured in this mode"),
         (
             "sub",
             "--threshold",
             "ack p(50)<1s",
-            "ack is not measured here: nothing is published; use pub or pubsub",
+            "ack is not measured in this mode: nothing is published; use pub or pubsub",
         ),
-        ("conn", "--threshold", "suback max<1s", "suback is not measured here: nothing is subscribed to"),
+        (
+            "conn",
+            "--threshold",
+            "suback max<1s",
+            "suback is not measured in this mode: nothing is subscribed to",
+        ),
     ] {
         bench(mode, &format!("{flag} '{expression}'")).assert_mistake(&[&format!("{flag}: {cure}")]);
     }
@@ -230,7 +235,7 @@ fn mistakes_are_told_together_with_their_cures() {
         bench("pubsub", "--publishers 2 --subscribers 3 --shape pairs --stages 1s:5 --rate 7 -m %q -q 0,1,2");
     call.assert_mistake(&[
         "--shape: pairs need",
-        "--rate: --stages says it already",
+        "--rate: --stages already sets it",
         "--message: %q stands for nothing",
         "--qos: 3 different",
     ]);
@@ -272,7 +277,7 @@ fn a_plan_is_printed_and_nothing_is_sent() {
 fn a_plan_of_a_load_that_publishes_nothing_tells_what_it_takes_in_and_no_payload() {
     let call = bench("sub", "--print-plan --max-packet-size 1000000").expect_exit(0);
     let shown = call.stdout();
-    assert!(shown.contains("packets taken in       1000000 bytes"), "{shown}");
+    assert!(shown.contains("packets received       at most 1000000 bytes"), "{shown}");
     assert!(!shown.contains("payload") && !shown.contains("messages per second"), "{shown}");
 }
 

@@ -110,7 +110,7 @@ fn a_thin_program_without_ungraceful_names_the_cure() {
     let refused = said(&thin, nowhere(), &["--help"]);
     assert_eq!(refused.status.code(), Some(i32::from(Exit::Environment.code())));
     let text = String::from_utf8(refused.stderr).unwrap();
-    assert!(text.contains("is a copy of a program that only starts it"), "{text}");
+    assert!(text.contains("is only a launcher"), "{text}");
     // One that is there and can't be started is not passed over.
     std::fs::write(apart.path().join("ungraceful"), "").unwrap();
     let refused = said(&file, nowhere(), &["--help"]);

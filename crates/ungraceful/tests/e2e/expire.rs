@@ -288,8 +288,7 @@ fn mistakes_of_both_modes_are_told_with_their_cure() {
     ]);
     kick("--host 127.0.0.1 --kick-cmd 'kick {username}'")
         .assert_mistake(&["whom all clients of the run share"]);
-    kick("--spawn mosquitto -u me --variant command")
-        .assert_mistake(&["give --kick-cmd", "users of its own"]);
+    kick("--spawn mosquitto -u me --variant command").assert_mistake(&["give --kick-cmd", "its own users"]);
     let token = |flags| call(TOOL, "token", flags);
     token(r#"--claims '{"aud":"x"}' --token-in will"#).assert_mistake(&[
         "give --token-cmd, --token-dir, or --token-key-file",

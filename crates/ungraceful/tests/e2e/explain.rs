@@ -116,7 +116,7 @@ fn the_text_tells_who_closed_the_standard_the_command_and_the_cure() {
                1795442590: Client twin already connected, closing old connection.\n";
     let said = explain("", log).expect_exit(0);
     for part in [
-        "Mosquitto, by its lines; 2 of 2 lines recognised",
+        "Mosquitto (detected); 2 of 2 lines recognised",
         "take-over ×1",
         "the broker closed",
         "MQTT 5.0 [MQTT-3.1.4-3]",
@@ -154,7 +154,7 @@ fn lines_longer_than_anybody_writes_are_cut_counted_and_told() {
         (&3.into(), &1.into(), &3.into())
     );
     let text = explain("", &log).stdout().replace('\n', " ");
-    assert!(text.contains("1 line longer than 16.0 KiB, of which the rest was not looked at"), "{text}");
+    assert!(text.contains("1 line longer than 16.0 KiB, the rest ignored"), "{text}");
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn the_text_and_the_markdown_show_the_incidents_over_time() {
     assert!(said.contains("Over time: incidents in each 32 s"), "{said}");
     assert!(said.contains("2026-11-24T10:00:00         10  ######"), "{said}");
     let markdown = explain("--format markdown", &log).stdout();
-    assert!(markdown.contains("| from | incidents | of the most | lost | take-over |"), "{markdown}");
+    assert!(markdown.contains("| from | incidents | share of peak | lost | take-over |"), "{markdown}");
 }
 
 #[test]

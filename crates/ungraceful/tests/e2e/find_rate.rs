@@ -107,10 +107,10 @@ fn a_folder_with_something_in_it_is_refused_and_a_broker_that_delivers_nothing_k
 #[test]
 fn what_a_search_cannot_be_combined_with_is_told_before_the_first_packet() {
     for (flags, told) in [
-        ("--rate max", "--rate: max has no rate to begin the search at"),
+        ("--rate max", "--rate: max is no rate to start the search at"),
         ("--stages 1s:5", "--stages: --find-rate chooses the rates"),
         ("--find-rate speed>9", "there is no \"speed\""),
-        ("--threshold loss==0", "--threshold: a search goes by its promise alone"),
+        ("--threshold loss==0", "--threshold: a rate search uses only its promise"),
     ] {
         let call = bench("pubsub", &format!("--find-rate loss==0 {flags}")).expect_exit(2);
         assert!(call.stderr().contains(told) && !call.folder.exists(), "{told}\n{call}");

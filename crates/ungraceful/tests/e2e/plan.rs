@@ -39,7 +39,7 @@ fn the_plan_in_words_names_every_case_and_bound() {
         "seed 5",
         "embedded broker",
         "attempts               100",
-        "s at the longest",
+        "duration               at most ",
     ]);
     let text = call.stdout();
     // Three pairs, the witness, and the one that reads below $SYS; each message with its own stamp of five numbers.

@@ -32,7 +32,7 @@ struct Documented {
 
 /// Every binary, and every mode of those that have several.
 fn documented() -> Vec<Documented> {
-    let of_tools = tools::ALL.into_iter().filter(|tool| tool.names_modes());
+    let of_tools = tools::ALL.into_iter().filter(|tool| tool.has_several_modes());
     let modes = of_tools.flat_map(|tool| tool.modes().map(|mode| (tool.name, Some(mode.name()))));
     let binaries = front::binaries().into_iter().map(|name| (name, None));
     let names: Vec<(&str, Option<&str>)> = binaries.chain(modes).collect();
