@@ -259,7 +259,7 @@ mod tests {
     use super::Attempts;
 
     #[test]
-    fn a_duration_is_shared_between_cases_with_at_least_one_attempt_each() {
+    fn a_duration_is_shared_between_cases_with_at_least_one_each() {
         let ten_seconds = Attempts::For(Duration::from_secs(10));
         assert_eq!(ten_seconds.per_case(100.0, 10), 100);
         assert_eq!(ten_seconds.per_case(100.0, 3), 334);

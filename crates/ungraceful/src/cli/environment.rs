@@ -54,7 +54,7 @@ mod tests {
     use super::warning;
 
     #[test]
-    fn a_mistyped_variable_gets_a_suggestion_and_an_unknown_one_a_hint() {
+    fn a_mistyped_variable_gets_a_suggestion_or_a_hint() {
         let known: BTreeSet<String> =
             ["UNGRACEFUL_HOST", "UNGRACEFUL_PORT", "UNGRACEFUL_PW_FILE"].map(str::to_owned).into();
         for (name, cure) in [

@@ -244,7 +244,7 @@ mod tests {
     use super::without_secrets;
 
     #[test]
-    fn the_recorded_command_line_has_no_password_however_it_was_given() {
+    fn the_recorded_command_line_never_has_a_password() {
         let calls = [
             vec!["tool", "-P", "hunter2", "-c", "5"],
             vec!["tool", "-Phunter2"],

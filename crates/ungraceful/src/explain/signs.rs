@@ -8,63 +8,47 @@ use super::document::Block;
 /// Patterns across many lines.
 pub(super) fn blocks(explained: &Explained) -> Vec<Block> {
     let signs = &explained.story.picture().signs;
-    let mut terms: Vec<(String, Vec<String>)> = Vec::new();
-    let mut add = |name: &str, texts: Vec<String>| {
-        if !texts.is_empty() {
-            terms.push((name.to_owned(), texts));
-        }
+    let in_log = |log: usize, text: String| match explained.log_name(log) {
+        Some(name) => format!("{text} ({name})"),
+        None => text,
     };
-    let of = |log: usize| explained.log_name(log).map_or_else(String::new, |name| format!(" ({name})"));
-    let duels = signs.duels();
-    add("duel", duels.iter().map(|duel| about_duel(duel) + &of(duel.log)).collect());
-    let herds = signs.herds();
-    add(
-        "herd",
-        herds
-            .iter()
-            .map(|herd| {
-                let start = if herd.after_start { ", after the broker's start" } else { "" };
-                format!(
-                    "{} connections in the 10 s from {}{start}{}",
-                    herd.connections,
-                    herd.at,
-                    of(herd.log)
-                )
-            })
-            .collect(),
-    );
-    let flapping = signs.flapping();
-    let about_flapping = flapping.iter().map(|flapping| {
-        let Flapping { client, times, .. } = flapping;
-        let log = of(flapping.log);
-        format!("{client} reconnected within a second {times} times: it needs a back-off{log}")
+    let duels = texts(&signs.duels(), |duel| in_log(duel.log, about_duel(duel)));
+    let herds = texts(&signs.herds(), |herd| {
+        let start = if herd.after_start { ", after the broker's start" } else { "" };
+        in_log(herd.log, format!("{} connections in the 10 s from {}{start}", herd.connections, herd.at))
     });
-    add("reconnects too fast", about_flapping.collect());
-    let lapsed = signs.lapsed_together();
-    let about_lapsed = lapsed.iter().map(|lapsed| {
-        let TogetherLapsed { clients, at, .. } = lapsed;
-        let log = of(lapsed.log);
-        format!("{clients} clients exceeded their Keep Alive within 5 s from {at}: suspect the network, not the clients{log}")
+    let too_fast = texts(&signs.flapping(), |Flapping { log, client, times }| {
+        in_log(*log, format!("{client} reconnected within a second {times} times: it needs a back-off"))
     });
-    add("Keep Alive exceeded together", about_lapsed.collect());
-    let wills = signs.wills_of_taken_over();
-    let about_wills = wills.iter().map(|wills| {
-        let WillsOfTakenOver { client, messages, topic, .. } = wills;
-        let log = of(wills.log);
-        format!("{client}: its Will was published {messages} times at take-overs, on {topic}: subscribers are notified of a loss although the client is connected{log}")
+    let lapsed = texts(&signs.lapsed_together(), |TogetherLapsed { log, clients, at }| {
+        let what = format!("{clients} clients exceeded their Keep Alive within 5 s from {at}");
+        in_log(*log, what + ": suspect the network, not the clients")
     });
-    add("Will at take-over", about_wills.collect());
-    let checks = signs.health_checks();
-    let about_checks = checks.iter().map(|check| {
-        let HealthCheck { host, every_s, times, .. } = check;
-        let log = of(check.log);
-        format!("{host} opens a connection without CONNECT every {every_s:.1} s, {times} times{log}")
+    let wills = texts(&signs.wills_of_taken_over(), |WillsOfTakenOver { log, client, messages, topic }| {
+        let what = format!("{client}: its Will was published {messages} times at take-overs, on {topic}");
+        in_log(*log, what + ": subscribers are notified of a loss although the client is connected")
     });
-    add("health check", about_checks.collect());
+    let checks = texts(&signs.health_checks(), |HealthCheck { log, host, times, every_s }| {
+        in_log(*log, format!("{host} opens a connection without CONNECT every {every_s:.1} s, {times} times"))
+    });
+    let terms = [
+        ("duel", duels),
+        ("herd", herds),
+        ("reconnects too fast", too_fast),
+        ("Keep Alive exceeded together", lapsed),
+        ("Will at take-over", wills),
+        ("health check", checks),
+    ];
+    let terms = terms.into_iter().filter(|(_, texts)| !texts.is_empty());
+    let terms: Vec<_> = terms.map(|(name, texts)| (name.to_owned(), texts)).collect();
     if terms.is_empty() {
         return Vec::new();
     }
     vec![Block::Heading("Patterns across many lines".into()), Block::Terms(terms)]
+}
+
+fn texts<T>(signs: &[T], text: impl Fn(&T) -> String) -> Vec<String> {
+    signs.iter().map(text).collect()
 }
 
 fn about_duel(duel: &Duel) -> String {
