@@ -265,7 +265,7 @@ impl Herd {
                 match stage.unless_stopped(self.lost_with_broker(&mut peer, within)).await {
                     Some(None) => {
                         drop(member);
-                        peer.client.leave_and_see_it_closed().await;
+                        peer.client.leave_and_await_close().await;
                         let trouble = "the connection survived the restart of the broker";
                         return Err(trouble.into());
                     }
