@@ -26,7 +26,7 @@ use ungraceful_wire::{PACKET_BYTES_MAX, Sent};
 
 use super::double_connect_checks;
 use super::takeover::session_connect;
-use crate::ending::{Untold, attempted, confirm, prepared};
+use crate::ending::{Unfinished, attempted, confirm, prepared};
 use crate::mode::{ConnectionsOf, FaultMode, Mode, each_case, mode};
 use crate::peer::{Event, Peer};
 
@@ -159,7 +159,7 @@ impl Fault for DoubleConnect {
 }
 
 impl DoubleConnect {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let will = (self.variant == Variant::WithWill).then(|| stage.watch_will(log.client_id())).flatten();
         if self.variant == Variant::WithWill && will.is_none() {
             return Err("no Will was set, because the witness did not provably receive messages".into());

@@ -16,7 +16,7 @@ use crate::judging::{
 pub const CHECKS: &[Check] = &[
     Check::must("closes_on_second_connect", &[V5_3_1_0_2, V311_3_1_0_2], closes_on_second_connect),
     Check::must("sends_one_connack", &[V5_3_2_0_2], sends_one_connack),
-    Check::new("tells_protocol_error", Force::May, tells_protocol_error).on(is_v5),
+    Check::new("reports_protocol_error", Force::May, reports_protocol_error).on(is_v5),
     SENDS_NO_DISCONNECT_ON_3_1_1,
     Check::must("publishes_the_will", &[V5_3_1_2_8, V311_3_1_2_8], publishes_the_will)
         .on(|case| case.case.variant == Variant::WithWill.name()),
@@ -72,7 +72,7 @@ fn sends_one_connack(case: &Judged<'_>) -> Option<Finding> {
 }
 
 /// MQTT 5.0 section 4.13: the broker may send DISCONNECT with 0x82 before it closes the connection.
-fn tells_protocol_error(case: &Judged<'_>) -> Option<Finding> {
+fn reports_protocol_error(case: &Judged<'_>) -> Option<Finding> {
     let all = evidence_count(case);
     if all == 0 {
         return Some(Finding::inconclusive(no_sample(case)));

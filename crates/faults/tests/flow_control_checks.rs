@@ -524,7 +524,7 @@ mod a_queue_is_filled {
     fn mqtt5_3_2_2_3_a_session_that_is_resumed_and_denied_breaks_the_rule_on_session_present() {
         for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.2.2-3]"), (V311, "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
             let denied = returned(version, Resumption::Unannounced.name(), "none", delivered(0, 0));
-            assert_violated(&denied.verdict(CHECKS, "tells_session_present_truly"), citation);
+            assert_violated(&denied.verdict(CHECKS, "reports_session_present_correctly"), citation);
             assert_holds(&denied.verdict(CHECKS, SESSION));
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use ungraceful_load::checks::CHECKS;
 use ungraceful_record::load::{LoadConnections, LoadCounts, LoadRecord, Release};
 use ungraceful_record::metric::Percentiles;
-use ungraceful_record::rate_search::{TrialResult, Promise};
+use ungraceful_record::rate_search::{Promise, TrialResult};
 use ungraceful_record::run::{Completeness, Record};
 use ungraceful_record::testing::{empty_record, every};
 use ungraceful_record::threshold::Threshold;
@@ -327,7 +327,11 @@ fn only_a_broker_that_falls_behind_breaks_promises() {
     };
     let broken = promised("loss==0", &delivered(16_000_000, 2_500_000)).0;
     assert_eq!(broken, TrialResult::Broken, "up to 5 s, half of it in the middle");
-    assert_eq!(promised("loss==0", &delivered(16_000_000, 5_000_000)).0, TrialResult::Kept, "5 s for every message");
+    assert_eq!(
+        promised("loss==0", &delivered(16_000_000, 5_000_000)).0,
+        TrialResult::Kept,
+        "5 s for every message"
+    );
     assert_eq!(judged("delivered_rate>=134", &delivered(16_000_000, 1)).conclusion, Conclusion::Violated);
     assert_eq!(judged("delivered_rate>=133", &delivered(16_000_000, 1)).conclusion, Conclusion::Holds);
 }

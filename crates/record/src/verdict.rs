@@ -4,7 +4,7 @@
 use std::num::NonZeroU64;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::attempt::Case;
 use crate::check::Check;
@@ -41,11 +41,22 @@ pub enum Force {
     Threshold,
 }
 
+/// Reads the name of a check, also in older records.
+fn current_check<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Ok(match name.strip_prefix("tells_") {
+        Some("session_present_truly") => "reports_session_present_correctly".to_owned(),
+        Some(what) => format!("reports_{what}"),
+        None => name,
+    })
+}
+
 /// One verdict, made from a [`Finding`](crate::check::Finding), so that none holds without samples.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Verdict {
     /// The check, a claim in snake case such as `closes_on_second_connect`.
+    #[serde(deserialize_with = "current_check")]
     pub check: String,
     /// The judged case; absent for the run as a whole.
     pub case: Option<Case>,
@@ -95,5 +106,28 @@ pub fn exit_of(record: &Record) -> Exit {
             Exit::Inconclusive
         }
         Completeness::Complete => Exit::Holds,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict;
+
+    #[test]
+    fn an_older_record_has_the_current_names_of_faults_and_checks() {
+        for (check, current) in [
+            ("tells_session_present_truly", "reports_session_present_correctly"),
+            ("tells_the_reason", "reports_the_reason"),
+            ("publishes_the_will", "publishes_the_will"),
+        ] {
+            let verdict = serde_json::json!({
+                "check": check,
+                "case": { "fault": "takeover-storm", "variant": "clean", "version": "5.0" },
+                "conclusion": "holds", "differs": null, "citation": null, "force": "prose",
+                "evidence": "", "examples": [],
+            });
+            let read: Verdict = serde_json::from_value(verdict).unwrap();
+            assert_eq!((&*read.check, &*read.case.unwrap().fault), (current, "storm"));
+        }
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn cuts_the_client(case: &CaseRecord, which: &str) -> Finding {
 }
 
 /// MQTT 5.0 section 4.13 (prose): a DISCONNECT may give the reason. One of the `expected` Reason Codes fits best.
-pub(super) fn tells_the_reason(case: &CaseRecord, expected: &[(u8, &str)]) -> Option<Finding> {
+pub(super) fn reports_the_reason(case: &CaseRecord, expected: &[(u8, &str)]) -> Option<Finding> {
     let cut = ended(case);
     if cut == 0 && case.disconnect_codes.is_empty() {
         // No client was cut, so there is no reason to give.

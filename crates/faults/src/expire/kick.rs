@@ -26,7 +26,7 @@ use super::common;
 use super::kick_checks;
 use super::removal::{Admitted, Means, PLACEHOLDERS, Removal};
 use super::working_pair::{Served, WorkingPair};
-use crate::ending::{Untold, attempted, prepared, watch};
+use crate::ending::{Unfinished, attempted, prepared, watch};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
@@ -156,7 +156,8 @@ impl Flags {
         }
         match (chosen.contains(&Means::Command), has_command) {
             (true, false) => {
-                mistakes.push(Mistake::new("--variant", "the variant command needs a command: give --kick-cmd"));
+                mistakes
+                    .push(Mistake::new("--variant", "the variant command needs a command: give --kick-cmd"));
             }
             (false, true) => {
                 let what = "none of the chosen variants uses it; add command";
@@ -203,7 +204,7 @@ impl Fault for Kick {
 }
 
 impl Kick {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
         // Not interrupted when the run stops: a half-created user could not be deleted again.
         let mut admitted = self.removal.admit(stage, self.version, &client_id).await?;
@@ -217,7 +218,7 @@ impl Kick {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         admitted: &mut Admitted,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         let will = stage.watch_will(log.client_id());
         let authentication = Authentication::from(admitted.credentials.clone());
         let open = WorkingPair::open(stage, log, self.version, &authentication, will.as_ref());
@@ -245,7 +246,7 @@ impl Kick {
             Ok(confirmed) => confirmed,
             Err(why) => {
                 watched.pair.leave().await;
-                return Err(if stage.stop.reason().is_none() { why } else { Untold::Stopped });
+                return Err(if stage.stop.reason().is_none() { why } else { Unfinished::Stopped });
             }
         };
         log.measure(CONFIRMED, micros(confirmed.at.saturating_duration_since(kicked_at)));

@@ -14,7 +14,7 @@ pub const CHECKS: &[Check] = &[
     Check::prose("cuts_the_client", cuts_the_client),
     Check::prose("stops_deliveries", stops_deliveries),
     Check::prose("refuses_the_client_afterwards", refuses_the_client_afterwards),
-    Check::new("tells_administrative_action", Force::May, tells_administrative_action).on(is_v5),
+    Check::new("reports_administrative_action", Force::May, reports_administrative_action).on(is_v5),
     common::SENDS_NOTHING_AFTER_DISCONNECT,
     common::CLOSES_AFTER_REFUSING,
     Check::must("publishes_the_will", common::PUBLISHES_THE_WILL, publishes_the_will),
@@ -64,8 +64,8 @@ fn refuses_the_client_afterwards(case: &Judged<'_>) -> Option<Finding> {
 }
 
 /// MQTT 5.0 section 4.13 (prose): 0x98 is the Reason Code for an operator's action.
-fn tells_administrative_action(case: &Judged<'_>) -> Option<Finding> {
-    common::tells_the_reason(case, &[(0x98, "Administrative action")])
+fn reports_administrative_action(case: &Judged<'_>) -> Option<Finding> {
+    common::reports_the_reason(case, &[(0x98, "Administrative action")])
 }
 
 /// MQTT 5.0 [MQTT-3.1.2-8], MQTT 3.1.1 [MQTT-3.1.2-8]: where the user may still publish.

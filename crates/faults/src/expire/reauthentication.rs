@@ -19,7 +19,7 @@ use super::{
     AFTER_FAILURE, AfterFailure, METHOD_IN_AUTH, METHOD_IN_CONNACK, Method, PAST_FIRST_TOKEN, PastFirstToken,
     REAUTHENTICATION, REAUTHENTICATION_TIME, Reauthentication,
 };
-use crate::ending::{Untold, prepared, watch};
+use crate::ending::{Unfinished, prepared, watch};
 
 /// A client re-authenticates after this fraction of its first token's remaining lifetime.
 const RENEWED_AFTER: u32 = 3;
@@ -52,12 +52,12 @@ impl Token {
         pair: WorkingPair,
         first: Issued,
         will: Option<WitnessWatch>,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         let started = now();
         let before = watch(started, first.expires_at.saturating_duration_since(started) / RENEWED_AFTER);
         let Watched { mut pair, seen } = common::watch_at_work(stage, pair, before).await;
         let sent = match seen.outcome {
-            None => Err(Untold::Stopped),
+            None => Err(Unfinished::Stopped),
             Some(Outcome::Tolerated) => {
                 self.send_auth(stage, log.client_id(), log.number(), &mut pair, &first).await
             }
@@ -90,7 +90,7 @@ impl Token {
         number: u64,
         pair: &mut WorkingPair,
         first: &Issued,
-    ) -> Result<(Instant, Instant), Untold> {
+    ) -> Result<(Instant, Instant), Unfinished> {
         let (token, until) = prepared(stage, self.next_token(stage, client_id, number, first)).await?;
         let authentication = self.authentication(stage, client_id, token);
         let mut bytes = Vec::new();

@@ -30,7 +30,7 @@ use super::reconnect::{Reconnect, reconnect};
 use super::signing::{Signer, expires_s, spoilt};
 use super::working_pair::{Companion, Publishes, Served, WorkingPair};
 use super::{Return, reauthentication_checks, token_checks};
-use crate::ending::{Untold, attempted, prepared, watch};
+use crate::ending::{Unfinished, attempted, prepared, watch};
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
@@ -337,7 +337,7 @@ impl Fault for Token {
 }
 
 impl Token {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         if self.variant.reauthenticates() && self.version != ProtocolVersion::V5 {
             let trouble = "AUTH needs MQTT 5.0, and this broker only speaks 3.1.1";
             return Err(trouble.into());

@@ -15,7 +15,7 @@ pub const CHECKS: &[Check] = &[
     Check::prose("stops_deliveries", stops_deliveries).on(expires),
     Check::prose("refuses_the_stale_token", refuses_the_stale_token).on(expires),
     Check::prose("accepts_a_new_token", accepts_a_new_token).on(expires),
-    Check::new("tells_the_reason", Force::May, tells_the_reason).on(|case| is_v5(case) && expires(case)),
+    Check::new("reports_the_reason", Force::May, reports_the_reason).on(|case| is_v5(case) && expires(case)),
     common::SENDS_NOTHING_AFTER_DISCONNECT,
     common::CLOSES_AFTER_REFUSING,
     Check::must("publishes_the_will", common::PUBLISHES_THE_WILL, publishes_the_will),
@@ -68,11 +68,11 @@ fn expires(case: &CaseRecord) -> bool {
 }
 
 /// MQTT 5.0 section 4.13 (prose): brokers are known to send one of these.
-fn tells_the_reason(case: &Judged<'_>) -> Option<Finding> {
+fn reports_the_reason(case: &Judged<'_>) -> Option<Finding> {
     const EXPECTED: [(u8, &str); 3] =
         [(0x87, "Not authorized"), (0xA0, "Maximum connect time"), (0x98, "Administrative action")];
 
-    common::tells_the_reason(case, &EXPECTED)
+    common::reports_the_reason(case, &EXPECTED)
 }
 
 /// MQTT 5.0 and 3.1.1 [MQTT-3.1.2-8]: a client with an expired token has no right to publish, so a missing Will is a note.

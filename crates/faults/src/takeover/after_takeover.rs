@@ -19,7 +19,7 @@ use ungraceful_rig::bystanders::witness::{WitnessWatch, Witnessed};
 use ungraceful_wire::clock::now;
 
 use super::judged::{no_newcomer, versions};
-use crate::ending::told_end;
+use crate::ending::end_of_stream;
 use crate::judging::{self, breach, unsettled};
 use crate::peer::{Delivered, Peer};
 use crate::pinging::Pinging;
@@ -131,7 +131,7 @@ impl Newcomer<'_> {
         }
         let (how, at) = self.peer.ended?;
         let disconnect = self.peer.disconnected.map(|(code, _)| format!("DISCONNECT 0x{code:02X}, "));
-        Some((format!("{}{}", disconnect.unwrap_or_default(), told_end(how).2), at))
+        Some((format!("{}{}", disconnect.unwrap_or_default(), end_of_stream(how).2), at))
     }
 
     /// Whether the subscription still delivers. If not, the newcomer subscribes again: a message that arrives then proves

@@ -27,7 +27,7 @@ use super::{
     ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, VersionPairs, connack_time, refusal,
     send_newcomer,
 };
-use crate::ending::{Untold, attempted, confirm, prepared, watch};
+use crate::ending::{Unfinished, attempted, confirm, prepared, watch};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 use crate::vanish::keep_alive::longest_held;
@@ -156,7 +156,7 @@ impl Fault for DeadPeer {
 }
 
 impl DeadPeer {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
         let will = stage.watch_will(&client_id);
         let old = prepared(stage, self.prepare(stage, log, &client_id)).await?;

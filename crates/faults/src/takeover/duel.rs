@@ -23,7 +23,7 @@ use ungraceful_wire::clock::now;
 
 use super::judged;
 use super::{ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, connack_time, session_connect};
-use crate::ending::{Untold, attempted, confirm, qos_taken, told_end};
+use crate::ending::{Unfinished, attempted, confirm, end_of_stream, qos_taken};
 use crate::judging;
 use crate::mode::{Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
@@ -227,7 +227,7 @@ impl Duel {
         self.sessions == Sessions::Clean
     }
 
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         qos_taken(stage, QoS::AtLeastOnce)?;
         let client_id = log.client_id().to_owned();
         let began = now();
@@ -240,7 +240,7 @@ impl Duel {
         };
         let Some((published, alive)) = stage.unless_stopped(self.fight(&shared)).await else {
             discard_session(stage, self.version, &client_id).await;
-            return Err(Untold::Stopped);
+            return Err(Unfinished::Stopped);
         };
         if !shared.has_session() {
             let why = shared.seen().refused.keys().next().cloned();
@@ -252,7 +252,7 @@ impl Duel {
         }
         let Some(drained) = stage.unless_stopped(self.drain(&shared)).await else {
             discard_session(stage, self.version, &client_id).await;
-            return Err(Untold::Stopped);
+            return Err(Unfinished::Stopped);
         };
         self.report(&mut shared.seen(), log, began, alive, drained.is_ok());
         if let Err(trouble) = drained {
@@ -478,7 +478,7 @@ impl Duel {
             log.fact(SESSION_PRESENT, found);
         }
         if can_lose {
-            seen.outbox.tell(log);
+            seen.outbox.report(log);
         }
     }
 }
@@ -500,7 +500,7 @@ async fn await_takeover(shared: &Shared<'_>, peer: &mut Peer) -> Option<Instant>
                 let disconnect = peer.disconnected;
                 let disconnect =
                     disconnect.map(|(code, at)| reaction(ReactionKind::Disconnect, Some(code), at));
-                let end = reaction(told_end(how).0, None, at);
+                let end = reaction(end_of_stream(how).0, None, at);
                 let reactions: Vec<Reaction> = disconnect.into_iter().chain([end]).collect();
                 let labels: Vec<String> = reactions.iter().map(Reaction::label).collect();
                 let mut seen = shared.seen();

@@ -19,7 +19,7 @@ use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_wire::clock::now;
 
 use super::{connack_time, refusal};
-use crate::ending::{Untold, attempted};
+use crate::ending::{Unfinished, attempted};
 use crate::judging::no_sample;
 use crate::mode::{Call, FaultMode, each_case};
 use crate::peer::honest_connack_time;
@@ -143,9 +143,10 @@ impl Fault for Flap {
 }
 
 impl Flap {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
-        let connections = stage.unless_stopped(self.flap(stage, &client_id)).await.ok_or(Untold::Stopped)?;
+        let connections =
+            stage.unless_stopped(self.flap(stage, &client_id)).await.ok_or(Unfinished::Stopped)?;
         if connections.connack_us.is_empty() {
             // A client that was never accepted was not banned for reconnecting.
             let why = connections.first_refusal.map_or_else(|| "no connection".to_owned(), |(_, how)| how);
@@ -153,7 +154,7 @@ impl Flap {
         }
         let others =
             stage.unless_stopped(honest_connack_time(stage, self.version, &format!("{client_id}o"))).await;
-        let others = others.ok_or(Untold::Stopped)?.is_ok();
+        let others = others.ok_or(Unfinished::Stopped)?.is_ok();
         // The client itself ends each connection, so the outcome is about reconnecting. When the other client is not
         // served, the broker may be down.
         let outcome = match others {

@@ -16,7 +16,7 @@ pub const CHECKS: &[Check] = &[
     Check::must("closes_the_older_connection", &[V5_3_1_4_3, V311_3_1_4_2], closes_the_older_connection),
     Check::prose("accepts_the_newcomer", accepts_the_newcomer),
     Check::prose("leaves_one_connection", leaves_one_connection),
-    Check::prose("tells_session_taken_over", tells_session_taken_over)
+    Check::prose("reports_session_taken_over", reports_session_taken_over)
         .on(|case| older(case) == Some(ProtocolVersion::V5)),
     SENDS_NO_DISCONNECT_ON_3_1_1.on(|case| older(case) == Some(ProtocolVersion::V3_1_1)),
 ];
@@ -131,7 +131,7 @@ fn leaves_one_connection(case: &Judged<'_>) -> Option<Finding> {
 }
 
 /// MQTT 5.0 section 3.1.4 (prose): the older client receives DISCONNECT 0x8E before the broker closes its connection.
-fn tells_session_taken_over(case: &Judged<'_>) -> Option<Finding> {
+fn reports_session_taken_over(case: &Judged<'_>) -> Option<Finding> {
     let all = case.ended();
     if case.count(NEWCOMER, Answer::Accepted) == 0 {
         return Some(no_newcomer(case));

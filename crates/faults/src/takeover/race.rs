@@ -22,7 +22,7 @@ use super::{
     ALIVE, Alive, Answer, NEWCOMER, NEWCOMER_CONNACK, VersionPair, connack_time, judged, keep_observing,
     refusal,
 };
-use crate::ending::{Untold, attempted, prepared, watch};
+use crate::ending::{Unfinished, attempted, prepared, watch};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 
 /// The fault's id in the catalogue.
@@ -129,7 +129,7 @@ impl Contender {
 }
 
 impl Race {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
         let released = prepared(stage, self.release(stage, &client_id)).await?;
         let sent_us =
@@ -146,7 +146,7 @@ impl Race {
             contenders = join_all(watched).await;
         }
         if stage.stop.reason().is_some() {
-            return Err(Untold::Stopped);
+            return Err(Unfinished::Stopped);
         }
         self.report(stage, log, contenders, last_us).await;
         Ok(())

@@ -28,7 +28,7 @@ use ungraceful_rig::bystanders::witness::WitnessWatch;
 use super::{
     Answer, NEWCOMER, VersionPair, VersionPairs, connack_time, judged, keep_observing, refusal, storm_checks,
 };
-use crate::ending::{Untold, attempted, confirm, prepared, watch};
+use crate::ending::{Unfinished, attempted, confirm, prepared, watch};
 use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::outbox::Outbox;
 pub use crate::outbox::{HELD_BACK, Share};
@@ -215,18 +215,18 @@ impl Fault for Storm {
 }
 
 impl Storm {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let is_taken_over = self.wait_and_take_over(stage, log).await;
         if is_taken_over.is_err() && self.situation.persistent() {
             // Leaves no session behind.
             Box::pin(discard_session(stage, self.versions.new, log.client_id())).await;
         }
-        if is_taken_over? { Ok(()) } else { Err(Untold::Stopped) }
+        if is_taken_over? { Ok(()) } else { Err(Unfinished::Stopped) }
     }
 
     /// False when the run stopped before the attempt's turn; the client has left nothing behind then. The futures of the
     /// later parts are boxed, so that an attempt waiting for its turn, one of ten thousand, reserves no memory for them.
-    async fn wait_and_take_over(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<bool, Untold> {
+    async fn wait_and_take_over(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<bool, Unfinished> {
         let will = stage.watch_will(log.client_id());
         let mut old = Box::pin(prepared(stage, self.prepare(stage, log, will.as_ref()))).await?;
         let Old { peer, session } = &mut *old;
@@ -244,7 +244,7 @@ impl Storm {
         log: &mut AttemptLog<'_>,
         old: Old,
         will: Option<WitnessWatch>,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         let Old { peer: mut older, session } = old;
         let client_id = log.client_id().to_owned();
         let (newcomer, before, connect_sent) = prepared(stage, self.provoke(stage, &client_id)).await?;

@@ -20,7 +20,8 @@ use super::storm::{
 };
 use crate::judging::{self, breach, came_once, due_wills, no_will, of_version};
 use crate::resumption::{
-    LEFT_OVER, Remains, Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY, broken_by_presence,
+    LEFT_OVER, REPORTS_SESSION_PRESENT_CORRECTLY, Remains, Resumed, Resumption, SESSION_PRESENT,
+    broken_by_presence,
 };
 
 /// The checks that only a storm has, in the order in which they are reported.
@@ -35,7 +36,7 @@ pub const CHECKS: &[Check] = &[
         .on(|case| situation(case).is_some_and(Situation::has_ended)),
     Check::must("resumes_the_session", &[V5_3_1_2_5, V311_3_1_2_4, V5_4_5_0_1], resumes_the_session)
         .on(resumes),
-    TELLS_SESSION_PRESENT_TRULY.on(resumes),
+    REPORTS_SESSION_PRESENT_CORRECTLY.on(resumes),
     Check::must(
         "sends_again_what_was_in_flight",
         &[V5_4_4_0_1, V311_4_4_0_1],

@@ -26,7 +26,7 @@ use self::departure::{Departure, depart};
 pub use self::flags::Flags;
 use self::variant::SessionLife;
 pub use self::variant::Variant;
-use crate::ending::{Answer, Confirmed, Untold, attempted, confirm, prepared};
+use crate::ending::{Answer, Confirmed, Unfinished, attempted, confirm, prepared};
 use crate::outbox::{Outbox, Share};
 use crate::peer::{Peer, discard_session};
 use crate::resumption::Resumption;
@@ -177,7 +177,7 @@ impl DropConnection {
         Duration::from_secs(self.delay_s().into()).min(granted)
     }
 
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let left = self.leave_and_return(stage, log).await;
         if !matches!(left, Ok(Left::Nothing)) {
             discard_session(stage, self.version, log.client_id()).await;
@@ -185,7 +185,7 @@ impl DropConnection {
         left.map(|_| ())
     }
 
-    async fn leave_and_return(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<Left, Untold> {
+    async fn leave_and_return(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<Left, Unfinished> {
         let will = stage.watch_will(log.client_id());
         let working = prepared(stage, self.prepare(stage, log, will.as_ref())).await?;
         let Working { peer, topic, qos, granted } = working;

@@ -19,7 +19,7 @@ use crate::judging::{
 };
 use crate::outbox::{HELD_BACK, Share};
 use crate::resumption::{
-    Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY, broken_by_presence,
+    REPORTS_SESSION_PRESENT_CORRECTLY, Resumed, Resumption, SESSION_PRESENT, broken_by_presence,
 };
 
 /// The checks, in the order in which they are reported.
@@ -30,7 +30,7 @@ pub const CHECKS: &[Check] = &[
     Check::must("withholds_the_will", &[V5_3_14_4_3, V311_3_14_4_3, V5_3_1_3_9], withholds_the_will),
     Check::must("keeps_the_session", &[V5_3_1_2_23, V311_3_1_2_4], keeps_the_session).on(keeps_session),
     Check::must("ends_the_session", &[V5_4_1_0_2, V311_3_1_2_6, V5_3_2_2_3, V311_3_2_2_3], ends_the_session),
-    TELLS_SESSION_PRESENT_TRULY.on(keeps_session),
+    REPORTS_SESSION_PRESENT_CORRECTLY.on(keeps_session),
     Check::must("delivers_what_waited", &[V5_4_5_0_1, V311_3_1_2_5], delivers_what_waited).on(keeps_session),
     Check::must("delivers_in_order", &[V5_4_6_0_5, V311_4_6_0_6], delivers_in_order).on(keeps_session),
     Check::prose("closes_its_side", closes_its_side),

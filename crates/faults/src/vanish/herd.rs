@@ -26,7 +26,7 @@ use ungraceful_wire::clock::now;
 pub use self::flags::Flags;
 use self::members::{Member, Members};
 use self::returning::{Returned, Returning};
-use crate::ending::{Untold, attempted, prepared};
+use crate::ending::{Unfinished, attempted, prepared};
 use crate::peer::{Event, Peer, discard_session};
 use crate::resumption::{Resumption, SESSION_PRESENT};
 use crate::takeover::session_connect;
@@ -155,15 +155,15 @@ impl Fault for Herd {
 }
 
 impl Herd {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let result = self.wait_and_return(stage, log).await;
-        if let Err(Untold::Trouble(_)) = result {
+        if let Err(Unfinished::Trouble(_)) = result {
             Box::pin(discard_session(stage, self.version, log.client_id())).await;
         }
         result
     }
 
-    async fn wait_and_return(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn wait_and_return(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let mut before = Box::pin(prepared(stage, self.prepare(stage, log))).await?;
         let member = self.members.join();
         let lost_at = match self.wait_for_turn(&mut before, log).await? {
@@ -171,7 +171,7 @@ impl Herd {
             Turn::DueAndLost(at) => Some(at),
             Turn::Stopped => {
                 Box::pin(before.peer.leave_nothing(stage, log.client_id())).await;
-                return Err(Untold::Stopped);
+                return Err(Unfinished::Stopped);
             }
         };
         Box::pin(self.lose_and_return(stage, log, before, member, lost_at)).await
@@ -248,7 +248,7 @@ impl Herd {
         before: Before,
         mut member: Member,
         lost_at: Option<Instant>,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
         let Before { mut peer, topic, session_kept_for } = before;
         // An ended connection frees its descriptor at once.
@@ -276,12 +276,12 @@ impl Herd {
                 }
             }
         };
-        let lost_at = lost_at.ok_or(Untold::Stopped)?;
+        let lost_at = lost_at.ok_or(Unfinished::Stopped)?;
         log.provoked(lost_at);
         let deadline = stage.clock.at(log.so_far().due_us) + self.back_within;
         let mut returning = Returning::new(self, stage, &client_id, &topic, deadline);
         let returned = stage.unless_stopped(returning.come_back_and_stay(&mut member)).await;
-        let served = match returned.ok_or(Untold::Stopped)? {
+        let served = match returned.ok_or(Unfinished::Stopped)? {
             Some(mut peer) => match peer.is_served(stage.reaction_timeout).await {
                 true => Ok(peer),
                 false => Err("CONNACK 0x00, then no answer to PINGREQ".to_owned()),

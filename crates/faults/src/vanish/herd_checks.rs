@@ -8,7 +8,7 @@ use ungraceful_record::verdict::Force;
 
 use super::herd::{BACK, Back, LOST_AGAIN, OUR_OWN, TRIES};
 use crate::judging::{breach, no_sample};
-use crate::resumption::{Resumed, Resumption, SESSION_PRESENT, TELLS_SESSION_PRESENT_TRULY};
+use crate::resumption::{REPORTS_SESSION_PRESENT_CORRECTLY, Resumed, Resumption, SESSION_PRESENT};
 
 /// The checks, in the order in which they are reported.
 pub const CHECKS: &[Check] = &[
@@ -16,9 +16,9 @@ pub const CHECKS: &[Check] = &[
     Check::prose("keeps_whom_it_lets_in", keeps_whom_it_lets_in),
     Check::must("resumes_the_session", &[V5_3_1_2_5, V311_3_1_2_4], resumes_the_session),
     Check::must(
-        "tells_session_present_truly",
-        TELLS_SESSION_PRESENT_TRULY.statements,
-        tells_session_present_truly,
+        "reports_session_present_correctly",
+        REPORTS_SESSION_PRESENT_CORRECTLY.statements,
+        reports_session_present_correctly,
     ),
 ];
 
@@ -97,6 +97,6 @@ fn resumes_the_session(case: &Judged<'_>) -> Option<Finding> {
 }
 
 /// The check that all faults share. After a restart, sessions are not looked for.
-fn tells_session_present_truly(case: &Judged<'_>) -> Option<Finding> {
+fn reports_session_present_correctly(case: &Judged<'_>) -> Option<Finding> {
     if was_restarted(case) { None } else { Resumed::session_present_is_true(case) }
 }

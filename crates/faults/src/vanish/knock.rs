@@ -23,7 +23,7 @@ use ungraceful_wire::PACKET_BYTES_MAX;
 use ungraceful_wire::clock::now;
 
 use super::knock_checks;
-use crate::ending::{Answer, Untold, attempted, confirm, prepared, refusal};
+use crate::ending::{Answer, Unfinished, attempted, confirm, prepared, refusal};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::honest_connack_time;
 
@@ -164,7 +164,7 @@ impl Fault for Knock {
 }
 
 impl Knock {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let opening =
             async { stage.open(self.version).await.map_err(|error| format!("cannot connect: {error}")) };
         let (mut client, established) = prepared(stage, opening).await?;
@@ -176,19 +176,19 @@ impl Knock {
                 client.connection.close();
                 log.provoked(now());
                 let seen = Observed { outcome: Some(Outcome::Left), ..Observed::default() };
-                stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Untold::Stopped)?;
+                stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Unfinished::Stopped)?;
                 (seen, None)
             }
             Variant::Silent => {
                 let watch = self.watch(established, self.wait);
                 let seen = observe_silently(&mut client, &stage.clock, &stage.stop, watch).await;
-                stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Untold::Stopped)?;
+                stage.unless_stopped(self.honest_client(stage, log)).await.ok_or(Unfinished::Stopped)?;
                 client.connection.close();
                 (seen, None)
             }
             Variant::Drip => {
                 let dripping = self.drip(stage, log, &mut client, established, &client_id);
-                let observed = stage.unless_stopped(dripping).await.ok_or(Untold::Stopped)?;
+                let observed = stage.unless_stopped(dripping).await.ok_or(Unfinished::Stopped)?;
                 client.leave().await;
                 observed
             }

@@ -21,7 +21,7 @@ use ungraceful_rig::bystanders::witness::WitnessWatch;
 use ungraceful_wire::clock::now;
 
 use super::will_storm_checks;
-use crate::ending::{Answer, Untold, attempted, confirm, prepared};
+use crate::ending::{Answer, Unfinished, attempted, confirm, prepared};
 use crate::mode::{AttemptsOf, Call, ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 use crate::takeover::session_connect;
@@ -214,7 +214,7 @@ impl Fault for WillStorm {
 }
 
 impl WillStorm {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let Some(watch) = stage.watch_will(log.client_id()) else {
             return Err("no Will was set, because the witness did not provably receive messages".into());
         };
@@ -224,7 +224,7 @@ impl WillStorm {
             Box::pin(self.clean_up(stage, log.client_id(), watch.topic())).await;
         }
         if !is_lost? {
-            return Err(Untold::Stopped);
+            return Err(Unfinished::Stopped);
         }
         Box::pin(confirm(stage, log, self.version, (Vec::new(), Some(Outcome::Left)))).await;
         Ok(())
@@ -236,7 +236,7 @@ impl WillStorm {
         stage: &Stage,
         log: &mut AttemptLog<'_>,
         watch: &WitnessWatch,
-    ) -> Result<bool, Untold> {
+    ) -> Result<bool, Unfinished> {
         let mut peer = Box::pin(prepared(stage, self.prepare(stage, log, watch))).await?;
         if peer.wait_for_turn(log, drop).await.map_err(|_ended| ENDED_FIRST)? {
             return Box::pin(self.lose(stage, log, peer, watch)).await.map(|()| true);
@@ -282,7 +282,7 @@ impl WillStorm {
         log: &mut AttemptLog<'_>,
         peer: Peer,
         watch: &WitnessWatch,
-    ) -> Result<(), Untold> {
+    ) -> Result<(), Unfinished> {
         if peer.client.connection.has_hung_up() {
             return Err(ENDED_FIRST.into());
         }
@@ -291,7 +291,7 @@ impl WillStorm {
         let at = now();
         log.provoked(at);
         log.concluded(Outcome::Left);
-        stage.unless_stopped(self.observe(stage, log, watch, before, at)).await.ok_or(Untold::Stopped)
+        stage.unless_stopped(self.observe(stage, log, watch, before, at)).await.ok_or(Unfinished::Stopped)
     }
 
     /// Has the client return where the variant says so, waits for the Will, and reads the retained message.

@@ -20,7 +20,7 @@ use ungraceful_rig::attempts::client::Client;
 use ungraceful_rig::attempts::fault::{AttemptLog, Fault, Stage};
 use ungraceful_rig::attempts::observe::{STALLED, observe_expecting};
 
-use crate::ending::{Untold, attempted, confirm, prepared, watch};
+use crate::ending::{Unfinished, attempted, confirm, prepared, watch};
 use crate::judging::{evidence_count, examples, no_sample, served_on};
 use crate::mode::{FaultMode, each_case};
 use crate::peer::Peer;
@@ -127,7 +127,7 @@ impl Fault for InvalidTopicFilter {
 }
 
 impl InvalidTopicFilter {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let client_id = log.client_id().to_owned();
         let connect = Client::honest_connect(&client_id, &stage.credentials);
         let (peer, accepted) = prepared(stage, Peer::connect(stage, self.version, &connect)).await?;

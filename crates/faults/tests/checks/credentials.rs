@@ -119,7 +119,7 @@ fn a_stale_token_must_be_refused_and_a_new_one_accepted() {
 
 #[test]
 fn another_reason_or_none_is_allowed() {
-    const CHECK: &str = "tells_administrative_action";
+    const CHECK: &str = "reports_administrative_action";
     let disabled = || kicked(Means::Disable, V5);
     assert_eq!(disabled().code(0x98, 5).holds(CHECK).force, Force::May);
     disabled().code(0x87, 5).differs(CHECK, "DISCONNECT 0x87 (5 times)");
@@ -127,9 +127,9 @@ fn another_reason_or_none_is_allowed() {
     disabled().code(0x98, 4).differs(CHECK, "not every client received the reason, which is allowed");
     assert!(kicked(Means::Disable, V311).has_no_verdict(CHECK), "3.1.1 has no DISCONNECT from a server");
     for code in [0x87, 0xA0, 0x98] {
-        assert_eq!(expired(Outcome::Closed).code(code, 5).holds("tells_the_reason").force, Force::May);
+        assert_eq!(expired(Outcome::Closed).code(code, 5).holds("reports_the_reason").force, Force::May);
     }
-    assert!(expired(Outcome::Tolerated).has_no_verdict("tells_the_reason"), "no client was cut");
+    assert!(expired(Outcome::Tolerated).has_no_verdict("reports_the_reason"), "no client was cut");
 }
 
 #[test]

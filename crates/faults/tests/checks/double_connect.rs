@@ -155,9 +155,9 @@ fn a_second_connack_without_evidence_is_inconclusive() {
     with_second_connack(V5, BrokerDown).inconclusive(ONE_CONNACK, "the broker was down");
 }
 
-// tells_protocol_error
+// reports_protocol_error
 
-const TELLS: &str = "tells_protocol_error";
+const REPORTS: &str = "reports_protocol_error";
 
 fn with_codes(version: &str, clients: u64, codes: &[(u8, u64)]) -> TestCase {
     identical(version, &[(Closed, clients)]).codes(codes)
@@ -165,24 +165,24 @@ fn with_codes(version: &str, clients: u64, codes: &[(u8, u64)]) -> TestCase {
 
 #[test]
 fn a_disconnect_0x82_to_every_client_holds() {
-    let verdict = with_codes(V5, 4, &[(0x82, 4)]).verdict(TELLS);
+    let verdict = with_codes(V5, 4, &[(0x82, 4)]).verdict(REPORTS);
     assert_holds_by(&verdict, Force::May, None);
     assert_eq!(verdict.evidence, "4 of 4 clients received DISCONNECT 0x82 (Protocol Error)");
 }
 
 #[test]
 fn an_absent_disconnect_or_another_code_is_no_violation() {
-    with_codes(V5, 4, &[]).differs(TELLS, "no DISCONNECT with a reason, which is allowed");
+    with_codes(V5, 4, &[]).differs(REPORTS, "no DISCONNECT with a reason, which is allowed");
     let some = with_codes(V5, 4, &[(0x82, 3)]);
-    some.differs(TELLS, "not every client received the reason, which is allowed");
+    some.differs(REPORTS, "not every client received the reason, which is allowed");
     let others = with_codes(V5, 9, &[(0x82, 3), (0x8E, 4), (0x00, 2)]);
-    let verdict = others.differs(TELLS, "DISCONNECT 0x00 (2 times), DISCONNECT 0x8E (4 times)");
+    let verdict = others.differs(REPORTS, "DISCONNECT 0x00 (2 times), DISCONNECT 0x8E (4 times)");
     assert!(verdict.evidence.starts_with("3 of 9"), "{verdict:?}");
 }
 
 #[test]
 fn the_reason_is_not_checked_on_3_1_1() {
-    assert!(with_codes(V311, 4, &[]).has_no_verdict(TELLS));
+    assert!(with_codes(V311, 4, &[]).has_no_verdict(REPORTS));
 }
 
 // sends_no_disconnect_on_3_1_1

@@ -100,7 +100,7 @@ fn a_session_that_is_gone_is_violated_unless_the_broker_restarted() {
 
 #[test]
 fn a_denied_session_that_was_resumed_breaks_only_session_present() {
-    const TRULY: &str = "tells_session_present_truly";
+    const TRULY: &str = "reports_session_present_correctly";
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.2.2-3]"), (V311, "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
         let denied = without_session(version, Resumption::Unannounced, 10);
         denied.violates(TRULY, citation);

@@ -19,7 +19,7 @@ const CUT_SILENTLY: &str = "cut with no reason";
 const CUT_BY_NAME: &str = "cut with DISCONNECT 0x8D";
 const CLOSES: &str = "closes_a_silent_connection";
 const WAITS: &str = "waits_for_the_keep_alive";
-const TELLS: &str = "tells_keep_alive_timeout";
+const REPORTS: &str = "reports_keep_alive_timeout";
 const WILL: &str = "publishes_the_will_of_the_silent";
 const KEEPS: &str = "keeps_a_client_that_pings_in_time";
 const BEARS: &str = "bears_with_a_late_pingreq";
@@ -89,7 +89,7 @@ fn without_evidence_all_checks_are_inconclusive() {
 #[test]
 fn a_broker_that_cuts_in_time_holds_with_the_times_as_evidence() {
     let made = cut(V5, Cut::InTime, 3).code(0x8D, 3).will(wills(3, 3));
-    for check in [WAITS, TELLS, WILL] {
+    for check in [WAITS, REPORTS, WILL] {
         made.holds(check);
     }
     let evidence = "3 of 3 clients were cut, 0.60 to 3.15 times the Keep Alive of 2 s after the last packet";
@@ -98,7 +98,7 @@ fn a_broker_that_cuts_in_time_holds_with_the_times_as_evidence() {
     let old = cut(V311, Cut::InTime, 3).will(wills(3, 3));
     old.holds_by(CLOSES, "MQTT 3.1.1 [MQTT-3.1.2-24]");
     old.holds(NO_DISCONNECT);
-    assert!(old.has_no_verdict(TELLS));
+    assert!(old.has_no_verdict(REPORTS));
 }
 
 #[test]
@@ -222,11 +222,11 @@ fn a_client_that_was_never_cut_was_not_cut_too_soon() {
 #[test]
 fn the_reason_is_a_note_unless_every_client_receives_it() {
     let in_time = || cut(V5, Cut::InTime, 3);
-    in_time().code(0x8D, 3).holds(TELLS);
-    in_time().differs(TELLS, "no DISCONNECT with a reason, which is allowed");
-    in_time().code(0x8D, 2).differs(TELLS, "not every client received the reason, which is allowed");
-    in_time().code(0x8B, 3).differs(TELLS, "DISCONNECT 0x8B (3 times)");
-    silent(V5, &[(Outcome::Tolerated, 3)]).inconclusive(TELLS, "");
+    in_time().code(0x8D, 3).holds(REPORTS);
+    in_time().differs(REPORTS, "no DISCONNECT with a reason, which is allowed");
+    in_time().code(0x8D, 2).differs(REPORTS, "not every client received the reason, which is allowed");
+    in_time().code(0x8B, 3).differs(REPORTS, "DISCONNECT 0x8B (3 times)");
+    silent(V5, &[(Outcome::Tolerated, 3)]).inconclusive(REPORTS, "");
     cut(V311, Cut::InTime, 3).code(0x8D, 3).differs(NO_DISCONNECT, "a DISCONNECT from the broker");
 }
 

@@ -225,19 +225,19 @@ fn an_unknown_number_of_live_connections_is_inconclusive() {
     case.inconclusive(LEAVES_ONE, "none of 2 attempts is evidence");
 }
 
-// tells_session_taken_over
+// reports_session_taken_over
 
-const TELLS: &str = "tells_session_taken_over";
+const REPORTS: &str = "reports_session_taken_over";
 
 #[test]
 fn a_disconnect_0x8e_to_every_older_client_holds_and_all_else_is_a_note() {
     for pair in [V5, TO_V311] {
         let with_codes = |codes| closed("clean", pair, 4).codes(codes);
-        with_codes(&[(0x8E, 4)]).holds_as_prose(TELLS);
-        with_codes(&[]).differs(TELLS, "no DISCONNECT with a reason, which is allowed");
+        with_codes(&[(0x8E, 4)]).holds_as_prose(REPORTS);
+        with_codes(&[]).differs(REPORTS, "no DISCONNECT with a reason, which is allowed");
         let some = with_codes(&[(0x8E, 3)]);
-        some.differs(TELLS, "not every client received the reason, which is allowed");
-        with_codes(&[(0x8E, 3), (0x87, 1)]).differs(TELLS, "DISCONNECT 0x87 (1 times)");
+        some.differs(REPORTS, "not every client received the reason, which is allowed");
+        with_codes(&[(0x8E, 3), (0x87, 1)]).differs(REPORTS, "DISCONNECT 0x87 (1 times)");
     }
 }
 
@@ -245,14 +245,14 @@ fn a_disconnect_0x8e_to_every_older_client_holds_and_all_else_is_a_note() {
 fn older_clients_that_need_not_be_closed_need_no_reason() {
     let case =
         storm("clean", V5, &[(Closed, 5), (Tolerated, 3)]).accepted(5).fact(NEWCOMER, QUOTA_EXCEEDED, 3);
-    case.codes(&[(0x8E, 5)]).holds_as_prose(TELLS);
-    storm("clean", V5, &[(Tolerated, 3)]).accepted(3).inconclusive(TELLS, "closed no older connection");
+    case.codes(&[(0x8E, 5)]).holds_as_prose(REPORTS);
+    storm("clean", V5, &[(Tolerated, 3)]).accepted(3).inconclusive(REPORTS, "closed no older connection");
 }
 
 #[test]
 fn the_reason_is_not_checked_for_older_clients_of_3_1_1() {
     for pair in [V311, TO_V5] {
-        assert!(closed("clean", pair, 4).has_no_verdict(TELLS), "{pair}");
+        assert!(closed("clean", pair, 4).has_no_verdict(REPORTS), "{pair}");
     }
 }
 
@@ -342,9 +342,9 @@ fn mqtt5_4_1_0_2_and_mqtt3_1_1_3_1_2_6_resuming_an_ended_session_is_a_violation(
     storm("ended", V5, &[]).inconclusive(ENDS, "is evidence");
 }
 
-// tells_session_present_truly
+// reports_session_present_correctly
 
-const TRULY: &str = "tells_session_present_truly";
+const TRULY: &str = "reports_session_present_correctly";
 
 #[test]
 fn mqtt5_3_2_2_3_and_mqtt3_1_1_3_2_2_2_denying_a_resumed_session_is_a_violation() {
@@ -493,15 +493,18 @@ fn a_partly_delivered_queue_may_have_a_limit_and_is_no_violation() {
         let case = queued(V5, shares).sum(HELD_BACK, 3, held_back);
         let verdict = case.differs(RESUMES, "6 of 30 acknowledged messages were lost");
         assert_eq!(verdict.citation.as_deref(), Some("MQTT 5.0 [MQTT-4.5.0-1]"));
-        let why =
-            format!("the broker kept {held_back} others and delivered them: its queue may have a limit");
+        let why = format!(
+            "the broker held back {held_back} others before delivering them: its queue may have a limit"
+        );
         assert!(verdict.evidence.contains(&why), "{verdict:?}");
     }
     let refused = LedgerCounts { refused: BTreeMap::from([(0x97, 2)]), ..lost(6) };
     let verdict = queued(V5, &[("none", 3)]).messages(refused).verdict(RESUMES);
     assert!(verdict.evidence.contains("it has announced a limit"), "{verdict:?}");
     let nothing_after = LedgerCounts { lost_at_the_end: 6, ..lost(6) };
-    queued(V5, &[("none", 3)]).messages(nothing_after).inconclusive(RESUMES, "late can't be told from lost");
+    queued(V5, &[("none", 3)])
+        .messages(nothing_after)
+        .inconclusive(RESUMES, "so they may be late rather than lost");
 }
 
 #[test]
@@ -780,7 +783,7 @@ fn delivering_all_messages_holds_and_losing_some_is_a_note() {
     let mut case = duelled("resume", 30, 500, 7);
     case.differs(KEEPS, "acknowledged messages were lost in take-overs");
     case.case.messages.get_mut(&1).unwrap().lost_at_the_end = 7;
-    case.inconclusive(KEEPS, "late can't be told from lost");
+    case.inconclusive(KEEPS, "so they may be late rather than lost");
 }
 
 #[test]

@@ -236,7 +236,7 @@ fn mqtt3_1_1_3_1_2_6_a_session_must_end_with_its_connection() {
 
 #[test]
 fn mqtt5_3_2_2_3_messages_of_a_denied_session_are_violated() {
-    const TRULY: &str = "tells_session_present_truly";
+    const TRULY: &str = "reports_session_present_correctly";
     for (version, citation) in [(V5, "MQTT 5.0 [MQTT-3.2.2-3]"), (V311, "MQTT 3.1.1 [MQTT-3.2.2-2]")] {
         let made = dropped("fin", version, 3);
         made.clone().fact(SESSION_PRESENT, Resumption::Not, 3).holds_by(TRULY, citation);

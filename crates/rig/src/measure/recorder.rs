@@ -361,8 +361,10 @@ pub(crate) mod tests {
         let text = std::fs::read_to_string(recorder.directory().join(ATTEMPTS_NDJSON)).unwrap();
         let read: Vec<Attempt> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let mut expected = attempts;
-        expected[0].broker_log =
-            Some(LoggedCause { cause: Some("lost".into()), phrase: Some("Client <client> \"lost\" {".into()) });
+        expected[0].broker_log = Some(LoggedCause {
+            cause: Some("lost".into()),
+            phrase: Some("Client <client> \"lost\" {".into()),
+        });
         assert_eq!(read, expected);
     }
 

@@ -69,7 +69,7 @@ fn fin_and_rst_are_distinguished_and_both_close() {
     let call = against("fin", "identical");
     assert_all(&call, "5.0", Outcome::Closed, "FIN");
     assert_eq!(call.exit(), 0, "{call}");
-    assert!(every(&call.verdicts("tells_protocol_error"), |verdict| verdict.differs.is_some()));
+    assert!(every(&call.verdicts("reports_protocol_error"), |verdict| verdict.differs.is_some()));
     let call = against("rst", "identical");
     assert_all(&call, "5.0", Outcome::Reset, "RST");
     assert_all(&call, "3.1.1", Outcome::Reset, "RST");
@@ -143,7 +143,7 @@ fn a_late_close_is_a_close_with_its_time() {
 fn another_reason_code_than_0x82_differs() {
     let call = against("disconnect-0x81", "identical").expect_exit(0);
     assert_eq!(call.case("identical", "5.0").disconnect_codes.get(&0x81), Some(&3));
-    let verdicts = call.verdicts("tells_protocol_error");
+    let verdicts = call.verdicts("reports_protocol_error");
     assert!(every(&verdicts, |verdict| verdict.differs.as_ref().is_some_and(|note| note.contains("0x81"))));
 }
 

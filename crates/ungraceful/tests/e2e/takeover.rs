@@ -87,7 +87,7 @@ fn mqtt5_3_1_2_5_a_broker_that_forgets_the_session_is_violated() {
 #[test]
 fn mqtt5_3_2_2_3_a_denied_session_violates_only_session_present() {
     let script = with_sessions(Sessions::LieAbsent);
-    let check = "tells_session_present_truly";
+    let check = "reports_session_present_correctly";
     for citation in ["MQTT 5.0 [MQTT-3.2.2-3]", "MQTT 3.1.1 [MQTT-3.2.2-2]"] {
         // With resent messages, and with only a subscription as evidence.
         for messages in ["--in-flight 2 --queued 2", "--in-flight 0 --queued 0"] {
@@ -194,7 +194,7 @@ fn behaviour_that_the_standard_allows_differs() {
         (TakeOver::DisconnectCode(0x87), "DISCONNECT 0x87, FIN"),
     ] {
         let call = storm_of(take_over).expect_exit(0);
-        assert_eq!(call.differing(), ["tells_session_taken_over"]);
+        assert_eq!(call.differing(), ["reports_session_taken_over"]);
         assert_eq!(call.only_case().sequences.get(sequence), Some(&3));
     }
     let refused = storm_of(TakeOver::RefuseNewcomer);
@@ -447,7 +447,7 @@ fn mosquitto_closes_and_loses_the_will_of_a_resumed_session() {
     }
     // Later versions send 0x8E; the distribution has this one.
     if record.broker.sys_version.as_deref() == Some("mosquitto version 2.0.11") {
-        assert!(call.differing().contains(&"tells_session_taken_over".to_owned()), "{call}");
+        assert!(call.differing().contains(&"reports_session_taken_over".to_owned()), "{call}");
         assert_eq!(call.violated(), [WILL], "{call}");
         assert_eq!(call.conclusion(WILL, "resume", "3.1.1"), Violated);
         assert_eq!(call.conclusion(WILL, "clean", "3.1.1"), Holds);

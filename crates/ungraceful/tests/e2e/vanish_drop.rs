@@ -140,7 +140,7 @@ fn mqtt5_4_1_0_2_a_session_kept_too_long_is_violated() {
 fn mqtt5_3_2_2_3_denying_an_existing_session_is_violated() {
     let call = drop(with_sessions(Sessions::LieAbsent), "rst", "");
     call.assert_caught(
-        "tells_session_present_truly",
+        "reports_session_present_correctly",
         &["MQTT 5.0 [MQTT-3.2.2-3]", "MQTT 3.1.1 [MQTT-3.2.2-2]"],
     );
     assert_eq!(call.conclusion("keeps_the_session", "rst", "5.0"), Holds, "it was kept: {call}");

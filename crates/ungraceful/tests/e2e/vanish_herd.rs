@@ -120,7 +120,7 @@ fn lost_sessions_are_violated_after_a_reset_and_noted_after_a_restart() {
 fn mqtt5_3_2_2_3_denied_sessions_of_a_herd_violate_session_present() {
     let script = Script { sessions: Sessions::LieAbsent, ..Script::default() };
     let call = herd(script, "-c 10 --backoff none -V 3.1.1,5");
-    let check = "tells_session_present_truly";
+    let check = "reports_session_present_correctly";
     call.assert_violates(&[check]);
     call.assert_concludes(check, "none", Violated);
 }

@@ -15,7 +15,7 @@ use crate::support::{Call, VERSIONS, call, call_at};
 const TOOL: &str = "ungraceful-vanish";
 const CLOSES: &str = "closes_a_silent_connection";
 const WAITS: &str = "waits_for_the_keep_alive";
-const REASON: &str = "tells_keep_alive_timeout";
+const REASON: &str = "reports_keep_alive_timeout";
 const WILL: &str = "publishes_the_will_of_the_silent";
 const KEEPS: &str = "keeps_a_client_that_pings_in_time";
 const BEARS: &str = "bears_with_a_late_pingreq";

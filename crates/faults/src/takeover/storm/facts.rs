@@ -60,7 +60,7 @@ impl Storm {
         if !is_whole {
             return;
         }
-        outbox.tell(log);
+        outbox.report(log);
         let was_sent = |sequence: u64| old.in_flight.iter().any(|message| message.sequence == Some(sequence));
         let queued: Vec<u64> = outbox
             .sequences()

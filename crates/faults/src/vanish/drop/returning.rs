@@ -157,7 +157,7 @@ impl DropConnection {
         if !peer.is_served(stage.reaction_timeout).await {
             return;
         }
-        absence.outbox.tell(log);
+        absence.outbox.report(log);
         let later = &absence.taken[waiting.len()..];
         log.fact(WAITING, share(&waiting, &came, later));
         log.measure(HELD_BACK, arrived(&waiting, &came));

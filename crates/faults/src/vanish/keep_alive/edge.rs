@@ -23,7 +23,7 @@ use ungraceful_wire::clock::now;
 use super::control::{self, CutClient};
 use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
 use super::{CUT_AT, KEEP_ALIVE, LastPacket, Reason, Silence, connect, cut_of, edge_checks};
-use crate::ending::{Confirmed, Untold, attempted, confirm, prepared, told_end};
+use crate::ending::{Confirmed, Unfinished, attempted, confirm, end_of_stream, prepared};
 use crate::mode::{FaultMode, each_case};
 use crate::peer::{Event, Peer};
 
@@ -206,10 +206,10 @@ struct Pinged {
 }
 
 impl Edge {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let (mut peer, connected, keep_alive) = prepared(stage, self.begin(stage, log)).await?;
         let pinged = stage.unless_stopped(self.ping_on(stage, &mut peer, connected, keep_alive)).await;
-        let pinged = pinged.ok_or(Untold::Stopped)?;
+        let pinged = pinged.ok_or(Unfinished::Stopped)?;
         log.provoked(pinged.last.at);
         log.fact(KEEP_ALIVE, keep_alive.as_secs());
         log.measure(SENT, pinged.sent);
@@ -217,7 +217,7 @@ impl Edge {
         let cut = cut_of(&pinged.reactions);
         let broker_was_late = pinged.was_unanswered || stage.silence_since(connected.at).is_some();
         let outcome = match pinged.how {
-            Some(how) => told_end(how).1,
+            Some(how) => end_of_stream(how).1,
             None if pinged.answered == pinged.sent => Outcome::Tolerated,
             None => Outcome::NoReaction,
         };
@@ -330,7 +330,7 @@ impl Pinged {
                     self.react(ReactionKind::Disconnect, Some(code), clock.us(at));
                 }
                 Event::Ended { how, at } => {
-                    self.react(told_end(how).0, None, clock.us(at));
+                    self.react(end_of_stream(how).0, None, clock.us(at));
                     self.how = Some(how);
                     return true;
                 }

@@ -26,7 +26,7 @@ use super::flags::{KeepAlives, Tried, WithKeepAlive, longest};
 use super::{
     CUT_AT, Cut, KEEP_ALIVE, LastPacket, Reason, Silence, connect, cut_of, ping_once, silence_checks,
 };
-use crate::ending::{Confirmed, Untold, attempted, confirm, prepared};
+use crate::ending::{Confirmed, Unfinished, attempted, confirm, prepared};
 use crate::mode::{ConnectionsOf, FaultMode, each_case};
 use crate::peer::Peer;
 
@@ -225,7 +225,7 @@ impl Fault for FallSilent {
 }
 
 impl FallSilent {
-    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Untold> {
+    async fn carry_out(&self, stage: &Stage, log: &mut AttemptLog<'_>) -> Result<(), Unfinished> {
         let will = stage.watch_will(log.client_id());
         let silenced = prepared(stage, self.fall_silent(stage, log, will.as_ref())).await?;
         let Silenced { mut client, last, keep_alive, mut beside } = silenced;

@@ -25,7 +25,7 @@ pub const CHECKS: &[Check] = &[
     Check::must("closes_a_silent_connection", &[V5_3_1_2_22, V311_3_1_2_24], closes_a_silent_connection),
     Check::prose("waits_for_the_keep_alive", waits_for_the_keep_alive)
         .by_section(ProtocolVersion::V5, SECTION),
-    Check::new("tells_keep_alive_timeout", Force::May, tells_keep_alive_timeout).on(is_v5),
+    Check::new("reports_keep_alive_timeout", Force::May, reports_keep_alive_timeout).on(is_v5),
     Check::must(
         "publishes_the_will_of_the_silent",
         &[V5_3_1_2_8, V311_3_1_2_8],
@@ -167,7 +167,7 @@ fn waits_for_the_keep_alive(case: &Judged<'_>) -> Option<Finding> {
 }
 
 /// MQTT 5.0 section 3.14.2.1: DISCONNECT 0x8D gives the client the reason. It is optional, and a lost client receives nothing.
-fn tells_keep_alive_timeout(case: &Judged<'_>) -> Option<Finding> {
+fn reports_keep_alive_timeout(case: &Judged<'_>) -> Option<Finding> {
     let all = case.total(CUT);
     if all == 0 {
         let why = match evidence_count(case) {
