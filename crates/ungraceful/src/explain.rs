@@ -176,7 +176,7 @@ fn read_one(
     let mut take = |line: Line<'_>| {
         let time = LogTime::of_line(line.bytes, &line.found, year);
         story.take(line.number, line.bytes, time, line.found, &mut |incident| {
-            keep(incidents, incident, options)
+            keep(incidents, incident, options);
         });
     };
     let mut reader = reader;
